@@ -1,0 +1,1 @@
+//! The event loop: run, spawn, sleep, call_soon, clocks, handles.

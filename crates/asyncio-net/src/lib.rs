@@ -1,0 +1,1 @@
+//! Sockets for the asyncio event loop.
