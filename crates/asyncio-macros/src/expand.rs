@@ -1,0 +1,333 @@
+//! What the attributes write in place of an `async fn`.
+//!
+//! As little as possible: the builder calls that were asked for and one call into the facade, so
+//! that what a program does is in the loop's code and not in an expansion. `run_main` and
+//! `run_test` live in the facade's `__private` module.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Error;
+
+use crate::function::AsyncFn;
+use crate::options::{Clock, Options, Orders};
+
+const MAIN: &str = "#[asyncio::main]";
+const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug"];
+const TEST: &str = "#[asyncio::test]";
+const TEST_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug", "order"];
+
+/// `#[asyncio::main(options)] item`.
+pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
+    let function = match parse(&item, MAIN) {
+        Ok(function) => function,
+        Err(refused) => return refused,
+    };
+    let (options, mistakes) = Options::parse(options, MAIN, MAIN_OPTIONS);
+    let facade = options.facade();
+    let builder = builder(&options, Clock::Real);
+    let name = &function.signature.ident;
+    let wrapped = function.wrap(&quote!(#facade::__private::run_main(#builder, #name())));
+    report(wrapped, mistakes)
+}
+
+/// `#[asyncio::test(options)] item`.
+pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    let function = match parse(&item, TEST) {
+        Ok(function) => function,
+        Err(refused) => return refused,
+    };
+    let (options, mistakes) = Options::parse(options, TEST, TEST_OPTIONS);
+    let mistakes = mistakes.and_then(|()| check_test(&function, &options));
+    let facade = options.facade();
+    let builder = builder(&options, Clock::Virtual);
+    let orders = match &options.orders {
+        None => quote!(AsQueued),
+        Some(Orders::Random(count)) => quote!(Random(#count)),
+        Some(Orders::Seeds(seeds)) => quote!(Seeds(&[#(#seeds),*])),
+    };
+    let name = &function.signature.ident;
+    let wrapped = function.wrap(&quote! {
+        #facade::__private::run_test(|| #builder, #facade::__private::Orders::#orders, #name)
+    });
+    // By its full path: `use asyncio::test` would make a plain `test` mean this attribute again.
+    report(quote!(#[::core::prelude::v1::test] #wrapped), mistakes)
+}
+
+/// The function in `item`, or what to expand to if there is none that a loop could run.
+fn parse(item: &TokenStream, attribute: &str) -> Result<AsyncFn, TokenStream> {
+    let function: AsyncFn = syn::parse2(item.clone()).map_err(|_| {
+        let problem = format!("`{attribute}` goes on an `async fn` with a body");
+        let error = Error::new_spanned(item, problem).into_compile_error();
+        quote!(#error #item)
+    })?;
+    match function.check(attribute) {
+        Ok(()) => Ok(function),
+        Err(error) => Err(report(function.placeholder(), Err(error))),
+    }
+}
+
+/// Refuses what would make a test say less than it seems to.
+fn check_test(function: &AsyncFn, options: &Options) -> syn::Result<()> {
+    if let Some(second) = function.attribute("test") {
+        let problem = format!("`{TEST}` makes this a test already; with two it would run twice");
+        return Err(Error::new_spanned(second, problem));
+    }
+    let several = match &options.orders {
+        None => false,
+        Some(Orders::Random(count)) => *count > 1,
+        Some(Orders::Seeds(seeds)) => seeds.len() > 1,
+    };
+    match function.attribute("should_panic") {
+        Some(attribute) if several => {
+            let problem =
+                "a test that should panic ends with its first order, so it takes only one";
+            Err(Error::new_spanned(attribute, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The calls that build the runner: those that were asked for, and the clock if it is not real,
+/// which a runner has by itself.
+fn builder(options: &Options, default_clock: Clock) -> TokenStream {
+    let facade = options.facade();
+    let clock = match options.clock.unwrap_or(default_clock) {
+        Clock::Real => None,
+        Clock::Virtual => Some(quote!(.virtual_time(true))),
+    };
+    let debug = options.debug.map(|on| quote!(.debug(#on)));
+    let budget = options.budget.map(|steps| quote!(.task_budget(#steps)));
+    quote!(#facade::Runner::builder() #clock #debug #budget)
+}
+
+fn report(expansion: TokenStream, mistakes: syn::Result<()>) -> TokenStream {
+    let errors = mistakes.err().map(Error::into_compile_error);
+    quote!(#errors #expansion)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_same(expansion: TokenStream, expected: TokenStream) {
+        assert_eq!(expansion.to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn main_runs_the_written_function() {
+        assert_same(
+            main(
+                quote!(),
+                quote!(
+                    async fn main() {
+                        work().await;
+                    }
+                ),
+            ),
+            quote! {
+                fn main() {
+                    async fn main() { work().await; }
+                    ::asyncio::__private::run_main(::asyncio::Runner::builder(), main())
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn main_keeps_attributes_visibility_and_return_type() {
+        assert_same(
+            main(
+                quote!(),
+                quote! {
+                    /// Serves.
+                    #[allow(unused)]
+                    pub(crate) async fn serve() -> io::Result<()> { Ok(()) }
+                },
+            ),
+            quote! {
+                /// Serves.
+                #[allow(unused)]
+                pub(crate) fn serve() -> io::Result<()> {
+                    async fn serve() -> io::Result<()> { Ok(()) }
+                    ::asyncio::__private::run_main(::asyncio::Runner::builder(), serve())
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn main_passes_its_options_on() {
+        assert_same(
+            main(
+                quote!(
+                    debug = true,
+                    clock = "virtual",
+                    budget = 64,
+                    crate = "facade"
+                ),
+                quote!(
+                    async fn main() {}
+                ),
+            ),
+            quote! {
+                fn main() {
+                    async fn main() {}
+                    facade::__private::run_main(
+                        facade::Runner::builder()
+                            .virtual_time(true)
+                            .debug(true)
+                            .task_budget(64u32),
+                        main()
+                    )
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_test_has_virtual_time_and_the_queue_s_order() {
+        assert_same(
+            test(
+                quote!(),
+                quote!(
+                    #[ignore = "slow"]
+                    async fn sleeps() {}
+                ),
+            ),
+            quote! {
+                #[::core::prelude::v1::test]
+                #[ignore = "slow"]
+                fn sleeps() {
+                    async fn sleeps() {}
+                    ::asyncio::__private::run_test(
+                        || ::asyncio::Runner::builder().virtual_time(true),
+                        ::asyncio::__private::Orders::AsQueued,
+                        sleeps
+                    )
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_test_of_sockets_has_real_time() {
+        assert_same(
+            test(
+                quote!(clock = "real"),
+                quote!(
+                    async fn echoes() -> io::Result<()> {
+                        Ok(())
+                    }
+                ),
+            ),
+            quote! {
+                #[::core::prelude::v1::test]
+                fn echoes() -> io::Result<()> {
+                    async fn echoes() -> io::Result<()> { Ok(()) }
+                    ::asyncio::__private::run_test(
+                        || ::asyncio::Runner::builder(),
+                        ::asyncio::__private::Orders::AsQueued,
+                        echoes
+                    )
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_test_runs_in_the_orders_asked_for() {
+        let random = test(
+            quote!(order = 10),
+            quote!(
+                async fn t() {}
+            ),
+        )
+        .to_string();
+        assert!(random.contains(&quote!(::asyncio::__private::Orders::Random(10u64)).to_string()));
+        let seeds = test(
+            quote!(order = [1, 2]),
+            quote!(
+                async fn t() {}
+            ),
+        )
+        .to_string();
+        let expected = quote!(::asyncio::__private::Orders::Seeds(&[1u64, 2u64]));
+        assert!(seeds.contains(&expected.to_string()));
+    }
+
+    #[test]
+    fn a_mistake_in_the_options_is_the_only_error() {
+        // The function is still there, without `async`, so nothing else fails to compile.
+        assert_same(
+            main(
+                quote!(debug = 1),
+                quote!(
+                    async fn main() {}
+                ),
+            ),
+            quote! {
+                ::core::compile_error! { "`debug` is `true` or `false`" }
+                fn main() {
+                    async fn main() {}
+                    ::asyncio::__private::run_main(::asyncio::Runner::builder(), main())
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn an_order_is_no_option_of_main() {
+        let expansion = main(
+            quote!(order = 10),
+            quote!(
+                async fn main() {}
+            ),
+        )
+        .to_string();
+        assert!(expansion.contains("`#[asyncio::main]` has no option `order`"));
+    }
+
+    #[test]
+    fn what_is_no_function_is_left_as_it_is() {
+        assert_same(
+            test(
+                quote!(),
+                quote!(
+                    struct Thing;
+                ),
+            ),
+            quote! {
+                ::core::compile_error! { "`#[asyncio::test]` goes on an `async fn` with a body" }
+                struct Thing;
+            },
+        );
+    }
+
+    #[test]
+    fn a_second_test_attribute_is_refused() {
+        let expansion = test(
+            quote!(),
+            quote!(
+                #[test]
+                async fn t() {}
+            ),
+        )
+        .to_string();
+        assert!(expansion.contains("with two it would run twice"));
+    }
+
+    #[test]
+    fn a_test_that_should_panic_takes_one_order() {
+        let item = quote!(
+            #[should_panic(expected = "boom")]
+            async fn t() {
+                panic!("boom")
+            }
+        );
+        let several = test(quote!(order = 2), item.clone()).to_string();
+        assert!(several.contains("ends with its first order"));
+        let one = test(quote!(order = [7]), item).to_string();
+        assert!(!one.contains("compile_error"));
+    }
+}

@@ -1,0 +1,310 @@
+//! The options of an attribute: `key = value`, each at most once.
+//!
+//! A mistake is reported where it stands and the option keeps its default, so that several
+//! mistakes are all reported at once. What an option does is decided in the loop, not here.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Error, Expr, ExprLit, Ident, Lit, Path, Token};
+
+/// Which clock the loop keeps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Clock {
+    Real,
+    Virtual,
+}
+
+/// The orders a test runs ready steps in, one run each.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Orders {
+    /// How many seeds to draw.
+    Random(u64),
+    /// These seeds.
+    Seeds(Vec<u64>),
+}
+
+/// What was said in the parentheses of an attribute; `None` where nothing was said.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) budget: Option<u32>,
+    pub(crate) clock: Option<Clock>,
+    pub(crate) debug: Option<bool>,
+    pub(crate) orders: Option<Orders>,
+    krate: Option<Path>,
+}
+
+impl Options {
+    /// Reads the options of `attribute`, which knows those in `allowed`.
+    ///
+    /// The options come back also when there are mistakes, with defaults in their place.
+    pub(crate) fn parse(
+        written: TokenStream,
+        attribute: &str,
+        allowed: &[&str],
+    ) -> (Options, syn::Result<()>) {
+        let settings = Punctuated::<Setting, Token![,]>::parse_terminated;
+        let settings = match settings.parse2(written) {
+            Ok(settings) => settings,
+            Err(error) => return (Options::default(), Err(error)),
+        };
+        let mut options = Options::default();
+        let mut seen = Vec::new();
+        let mut mistakes = Mistakes::default();
+        for Setting { key, value } in settings {
+            let name = key.to_string();
+            if !allowed.contains(&name.as_str()) {
+                let known = allowed.join("`, `");
+                let problem =
+                    format!("`{attribute}` has no option `{name}`; its options are `{known}`");
+                mistakes.add(Error::new(key.span(), problem));
+            } else if seen.contains(&name) {
+                let problem = format!("`{name}` is given twice");
+                mistakes.add(Error::new(key.span(), problem));
+            } else if let Err(mistake) = options.set(&name, &value) {
+                mistakes.add(mistake);
+            }
+            seen.push(name);
+        }
+        (options, mistakes.into_result())
+    }
+
+    fn set(&mut self, name: &str, value: &Expr) -> syn::Result<()> {
+        match name {
+            "budget" => self.budget = Some(budget(value)?),
+            "clock" => self.clock = Some(clock(value)?),
+            "debug" => self.debug = Some(debug(value)?),
+            "order" => self.orders = Some(orders(value)?),
+            "crate" => self.krate = Some(krate(value)?),
+            _ => unreachable!("an allowed option has an arm here: {name}"),
+        }
+        Ok(())
+    }
+
+    /// Where the facade is found.
+    pub(crate) fn facade(&self) -> TokenStream {
+        match &self.krate {
+            Some(path) => quote!(#path),
+            None => quote!(::asyncio),
+        }
+    }
+}
+
+/// One `key = value`.
+struct Setting {
+    key: Ident,
+    value: Expr,
+}
+
+impl Parse for Setting {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        // `crate` is a keyword, so not an `Ident` to the usual parser.
+        let key = input.call(Ident::parse_any)?;
+        if !input.peek(Token![=]) {
+            let problem = format!("an option has a value: `{key} = …`");
+            return Err(Error::new(key.span(), problem));
+        }
+        input.parse::<Token![=]>()?;
+        let value = input.parse()?;
+        Ok(Setting { key, value })
+    }
+}
+
+/// Every mistake found so far, as one error.
+#[derive(Default)]
+struct Mistakes(Option<Error>);
+
+impl Mistakes {
+    fn add(&mut self, mistake: Error) {
+        match &mut self.0 {
+            Some(earlier) => earlier.combine(mistake),
+            None => self.0 = Some(mistake),
+        }
+    }
+
+    fn into_result(self) -> syn::Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+fn budget(value: &Expr) -> syn::Result<u32> {
+    let problem = "`budget` is a number of steps from 1, such as `budget = 64`";
+    let number = whole_number(value, problem)?;
+    match u32::try_from(number) {
+        Ok(steps) if steps > 0 => Ok(steps),
+        _ => Err(Error::new(value.span(), problem)),
+    }
+}
+
+fn clock(value: &Expr) -> syn::Result<Clock> {
+    match literal(value) {
+        Some(Lit::Str(name)) if name.value() == "real" => Ok(Clock::Real),
+        Some(Lit::Str(name)) if name.value() == "virtual" => Ok(Clock::Virtual),
+        _ => {
+            let problem = "`clock` is `\"real\"` or `\"virtual\"`";
+            Err(Error::new(value.span(), problem))
+        }
+    }
+}
+
+fn debug(value: &Expr) -> syn::Result<bool> {
+    match literal(value) {
+        Some(Lit::Bool(on)) => Ok(on.value),
+        _ => Err(Error::new(value.span(), "`debug` is `true` or `false`")),
+    }
+}
+
+fn orders(value: &Expr) -> syn::Result<Orders> {
+    let problem = "`order` is a number of random orders, such as `order = 10`, \
+                   or the seeds to use, such as `order = [7]`";
+    let orders = match value {
+        Expr::Array(seeds) => {
+            let seeds = seeds.elems.iter().map(|seed| whole_number(seed, problem));
+            Orders::Seeds(seeds.collect::<syn::Result<_>>()?)
+        }
+        count => Orders::Random(whole_number(count, problem)?),
+    };
+    if orders == Orders::Random(0) || orders == Orders::Seeds(Vec::new()) {
+        return Err(Error::new(
+            value.span(),
+            "no order means that the test never runs",
+        ));
+    }
+    Ok(orders)
+}
+
+fn krate(value: &Expr) -> syn::Result<Path> {
+    let problem = "`crate` is the path to asyncio, such as `crate = \"my_crate::asyncio\"`";
+    match literal(value) {
+        Some(Lit::Str(path)) => path
+            .parse_with(Path::parse_mod_style)
+            .map_err(|_| Error::new(value.span(), problem)),
+        _ => Err(Error::new(value.span(), problem)),
+    }
+}
+
+fn whole_number(value: &Expr, problem: &str) -> syn::Result<u64> {
+    match literal(value) {
+        Some(Lit::Int(number)) => number
+            .base10_parse()
+            .map_err(|_| Error::new(value.span(), problem)),
+        _ => Err(Error::new(value.span(), problem)),
+    }
+}
+
+fn literal(value: &Expr) -> Option<&Lit> {
+    match value {
+        Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+        // A value that came through a `macro_rules!` variable is wrapped in an invisible group.
+        Expr::Group(group) => literal(&group.expr),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[&str] = &["budget", "clock", "crate", "debug", "order"];
+
+    fn read(written: TokenStream) -> Options {
+        let (options, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
+        mistakes.expect("no mistake");
+        options
+    }
+
+    fn mistakes(written: TokenStream) -> Vec<String> {
+        let (_, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
+        let mistakes = mistakes.expect_err("a mistake");
+        mistakes
+            .into_iter()
+            .map(|mistake| mistake.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn nothing_said_is_nothing_set() {
+        let options = read(quote!());
+        assert_eq!(options.budget, None);
+        assert_eq!(options.clock, None);
+        assert_eq!(options.debug, None);
+        assert_eq!(options.orders, None);
+        assert_eq!(options.facade().to_string(), quote!(::asyncio).to_string());
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let options = read(quote!(
+            budget = 64,
+            clock = "virtual",
+            crate = "crate::facade",
+            debug = true,
+            order = [1, 2],
+        ));
+        assert_eq!(options.budget, Some(64));
+        assert_eq!(options.clock, Some(Clock::Virtual));
+        assert_eq!(options.debug, Some(true));
+        assert_eq!(options.orders, Some(Orders::Seeds(vec![1, 2])));
+        assert_eq!(
+            options.facade().to_string(),
+            quote!(crate::facade).to_string()
+        );
+        assert_eq!(read(quote!(clock = "real")).clock, Some(Clock::Real));
+        assert_eq!(read(quote!(order = 10)).orders, Some(Orders::Random(10)));
+    }
+
+    #[test]
+    fn an_unknown_option_is_told_the_known_ones() {
+        let (_, mistakes) =
+            Options::parse(quote!(flavor = 1), "#[asyncio::main]", &["clock", "debug"]);
+        assert_eq!(
+            mistakes.expect_err("a mistake").to_string(),
+            "`#[asyncio::main]` has no option `flavor`; its options are `clock`, `debug`"
+        );
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once_and_the_rest_is_kept() {
+        let written = quote!(debug = 1, order = 0, clock = "real", clock = "real");
+        let (options, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
+        let mistakes = mistakes.expect_err("mistakes").into_iter();
+        assert_eq!(
+            mistakes
+                .map(|mistake| mistake.to_string())
+                .collect::<Vec<_>>(),
+            [
+                "`debug` is `true` or `false`",
+                "no order means that the test never runs",
+                "`clock` is given twice",
+            ]
+        );
+        assert_eq!(options.clock, Some(Clock::Real));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_told_the_right_one() {
+        let budget = "`budget` is a number of steps from 1, such as `budget = 64`";
+        assert_eq!(mistakes(quote!(budget = "64")), [budget]);
+        assert_eq!(mistakes(quote!(budget = 0)), [budget]);
+        assert_eq!(mistakes(quote!(budget = -1)), [budget]);
+        assert_eq!(mistakes(quote!(budget = 5_000_000_000)), [budget]);
+        let clock = "`clock` is `\"real\"` or `\"virtual\"`";
+        assert_eq!(mistakes(quote!(clock = "wall")), [clock]);
+        assert_eq!(mistakes(quote!(clock = real)), [clock]);
+        assert_eq!(
+            mistakes(quote!(order = [])),
+            ["no order means that the test never runs"]
+        );
+        assert!(mistakes(quote!(order = "7"))[0].starts_with("`order` is a number"));
+        assert!(mistakes(quote!(order = [1, "2"]))[0].starts_with("`order` is a number"));
+        assert!(mistakes(quote!(crate = asyncio))[0].starts_with("`crate` is the path"));
+        assert!(mistakes(quote!(crate = "not a path"))[0].starts_with("`crate` is the path"));
+        assert_eq!(
+            mistakes(quote!(debug)),
+            ["an option has a value: `debug = …`"]
+        );
+    }
+}
