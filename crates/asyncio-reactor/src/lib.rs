@@ -1,1 +1,64 @@
-//! A readiness reactor over mio: sources, wakers, and a way to wake it from other threads.
+//! A readiness reactor over [`mio`]: one thread registers its sources, waits for them with
+//! [`Reactor::turn`], and the tasks that wait for a source are woken through their
+//! [`Waker`](std::task::Waker)s.
+//!
+//! It knows no executor: whoever owns the thread calls [`turn`](Reactor::turn) when there is
+//! nothing else to do. Other threads end a wait with an [`Unparker`]. The event loop of `asyncio`
+//! is built on it; `examples/alone.rs` drives it with thirty lines of its own.
+//!
+//! ```
+//! use asyncio_reactor::{Direction, Interest, Reactor};
+//! use std::io::{Read, Write};
+//! use std::task::{Context, Poll, Waker};
+//! use std::time::Duration;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let reactor = Reactor::new()?;
+//! let (mut sender, receiver) = mio::unix::pipe::new()?;
+//! let receiver = reactor.register(receiver, Interest::READABLE)?;
+//!
+//! let mut cx = Context::from_waker(Waker::noop()); // an executor's waker in real life
+//! let mut buf = [0; 64];
+//! let mut receive = || receiver.poll_read_with(&mut cx, 64, |mut pipe| pipe.read(&mut buf));
+//!
+//! assert!(receive().is_pending());
+//! sender.write_all(b"hello")?;
+//! assert_eq!(reactor.turn(Some(Duration::from_secs(5)))?, 1);
+//! assert!(matches!(receive(), Poll::Ready(Ok(5))));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is always true
+//!
+//! - Everything but [`Unparker`] stays on one thread, without locks or atomics.
+//! - No borrow is held while foreign code runs: a waker may register, deregister and turn the
+//!   reactor when it is cloned, woken or dropped.
+//! - Events are edge-triggered, and taken from the system in `turn` only. A source that was just
+//!   registered counts as ready, so it is tried before anybody waits for it.
+//! - A source is deregistered before its slot is used again, and an event that belongs to an
+//!   earlier user of a slot is dropped.
+//!
+//! Not here: timers (a deadline comes in as the timeout of `turn`), sockets, tasks.
+
+mod error;
+#[cfg(unix)]
+mod fd;
+mod fine_timer;
+mod reactor;
+mod readiness;
+mod registered;
+mod registration;
+mod slots;
+mod unparker;
+mod waiters;
+
+pub use error::{ReactorClosed, RegisterError};
+#[cfg(unix)]
+pub use fd::Fd;
+pub use mio::Interest;
+pub use mio::event::Source;
+pub use reactor::Reactor;
+pub use readiness::{Direction, Readiness};
+pub use registered::{Ready, Registered};
+pub use unparker::Unparker;

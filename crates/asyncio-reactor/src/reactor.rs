@@ -1,0 +1,279 @@
+//! The reactor itself: it waits for the operating system, and wakes who waited for it.
+//!
+//! One path goes through it: an event → the slot its token names → readiness bits → the wakers of
+//! that direction → `woken`. That much happens without any foreign code, so the whole batch is
+//! noted before the first waker runs. Then the wakers run, one by one, with nothing borrowed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+use std::{fmt, io, mem};
+
+use mio::event::Source;
+use mio::{Events, Interest, Poll, Registry};
+
+use crate::error::{ReactorClosed, RegisterError};
+use crate::fine_timer::FineTimer;
+use crate::readiness::Readiness;
+use crate::registered::Registered;
+use crate::registration::Registration;
+use crate::slots::{FINE_TIMER, Slots, UNPARK};
+use crate::unparker::Unparker;
+use crate::waiters::WaiterId;
+
+/// How many events one system call brings at most. The rest come with the next turn.
+const EVENTS_A_TURN: usize = 1024;
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Waits for the sources of one thread, and wakes the tasks that wait for them.
+///
+/// A clone is cheap and means the same reactor, which is [closed](Reactor::close) when the last
+/// of them is dropped. It belongs to the thread that made it; other threads have [`Unparker`].
+pub struct Reactor {
+    core: Rc<Core>,
+}
+
+/// What the reactor and its sources share.
+pub(crate) struct Core {
+    /// Borrowed only inside of [`Core::look`], where nothing foreign runs.
+    selector: RefCell<Selector>,
+    /// Apart from the selector, so that registering (foreign code) borrows nothing.
+    registry: Registry,
+    slots: RefCell<Slots>,
+    /// Taken from their slots and not woken yet. Empty between turns, unless a waker panicked.
+    woken: RefCell<VecDeque<Waker>>,
+    unparker: Unparker,
+    futures_so_far: Cell<u64>,
+    /// How many `Reactor`s there are.
+    handles: Cell<usize>,
+}
+
+struct Selector {
+    poll: Poll,
+    events: Events,
+    fine_timer: FineTimer,
+}
+
+impl Reactor {
+    /// A reactor without sources.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says when there is no descriptor to be had.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let unparker = Unparker::new(mio::Waker::new(&registry, UNPARK)?);
+        Ok(Reactor {
+            core: Rc::new(Core {
+                selector: RefCell::new(Selector {
+                    poll,
+                    events: Events::with_capacity(EVENTS_A_TURN),
+                    fine_timer: FineTimer::default(),
+                }),
+                registry,
+                slots: RefCell::new(Slots::new()),
+                woken: RefCell::default(),
+                unparker,
+                futures_so_far: Cell::new(0),
+                handles: Cell::new(1),
+            }),
+        })
+    }
+
+    pub(crate) fn of(core: &Rc<Core>) -> Self {
+        core.handles.set(core.handles.get() + 1);
+        Reactor {
+            core: Rc::clone(core),
+        }
+    }
+
+    /// What ends a [`turn`](Self::turn) from another thread.
+    pub fn unparker(&self) -> Unparker {
+        self.core.unparker.clone()
+    }
+
+    /// Waits until a source is ready, but no longer than `timeout`, and then wakes who waited.
+    /// Returns how many events of sources there were.
+    ///
+    /// `None` waits until something happens, zero only looks. It returns before the time is over
+    /// with any event, when it is [unparked](Unparker::unpark), and when a signal arrives; a
+    /// caller who has a deadline looks at the clock again and takes another turn. A timeout of a
+    /// millisecond or more is cut to whole milliseconds; a shorter one is kept exactly on Linux
+    /// and is a millisecond elsewhere. So waiting for a deadline is a long wait and then an exact
+    /// short one.
+    ///
+    /// Within one source the reader is woken before the writer. Wakers may do anything, also call
+    /// this again. If one panics, the rest are woken by the next turn.
+    ///
+    /// # Errors
+    ///
+    /// [`ReactorClosed`] after [`close`](Self::close); otherwise what the system says, which is
+    /// then a broken reactor.
+    pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        let seen = self.core.look(timeout)?;
+        while let Some(waker) = self.core.next_woken() {
+            waker.wake();
+        }
+        Ok(seen)
+    }
+
+    /// Registers a source. It is deregistered when the [`Registered`] is dropped.
+    ///
+    /// The source must be in non-blocking mode. Without [`Interest::READABLE`] nobody can wait for
+    /// it to be readable, and likewise for writing.
+    ///
+    /// # Errors
+    ///
+    /// The source comes back together with what the system said, or with [`ReactorClosed`].
+    pub fn register<S: Source>(
+        &self,
+        source: S,
+        interest: Interest,
+    ) -> Result<Registered<S>, RegisterError<S>> {
+        let token = match self.core.slots.borrow_mut().insert(interest) {
+            Ok(token) => token,
+            Err(error) => return Err(RegisterError::new(source, error)),
+        };
+        let registration = Registration::new(Rc::clone(&self.core), token);
+        Registered::new(source, registration, interest)
+    }
+
+    /// How many sources are registered.
+    pub fn len(&self) -> usize {
+        self.core.slots.borrow().len()
+    }
+
+    /// Whether no source is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether both are the same reactor.
+    pub fn same(&self, other: &Reactor) -> bool {
+        Rc::ptr_eq(&self.core, &other.core)
+    }
+
+    /// Drops the wakers of all that wait, without waking them, and refuses everything from here
+    /// on with [`ReactorClosed`]. Closing twice does nothing.
+    ///
+    /// A task that owns a socket whose slot holds the task's waker is a cycle; this is what breaks
+    /// it when the tasks are not run any more.
+    pub fn close(&self) {
+        self.core.close();
+    }
+
+    /// Whether it was [closed](Self::close).
+    pub fn is_closed(&self) -> bool {
+        self.core.slots.borrow().is_closed()
+    }
+}
+
+impl Core {
+    /// Asks the system, notes the readiness of each source it names, and moves who waited for it
+    /// to `woken`.
+    fn look(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        let mut slots = self.slots.borrow_mut();
+        if slots.is_closed() {
+            return Err(ReactorClosed.into());
+        }
+        let mut woken = self.woken.borrow_mut();
+        let timeout = if woken.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        let selector = &mut *self.selector.borrow_mut();
+        match selector.wait(&self.registry, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            Err(error) => return Err(error),
+        }
+        let mut seen = 0;
+        for event in &selector.events {
+            match event.token() {
+                UNPARK | FINE_TIMER => {}
+                token => {
+                    let readiness = Readiness::of_event(event);
+                    seen += usize::from(slots.note(token, readiness, &mut woken));
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn next_woken(&self) -> Option<Waker> {
+        self.woken.borrow_mut().pop_front()
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn slots(&self) -> &RefCell<Slots> {
+        &self.slots
+    }
+
+    pub(crate) fn new_future(&self) -> WaiterId {
+        let n = self.futures_so_far.get();
+        self.futures_so_far.set(n + 1);
+        WaiterId::future(n)
+    }
+
+    fn close(&self) {
+        let slots = self.slots.borrow_mut().close();
+        let woken = mem::take(&mut *self.woken.borrow_mut());
+        // Only now: a waker's drop may come back here.
+        drop(slots);
+        drop(woken);
+    }
+}
+
+impl Selector {
+    /// Waits for events. Whole milliseconds are the selector's own, and rounded down, so that the
+    /// rest is left for a short wait; that one is the fine timer's.
+    fn wait(&mut self, registry: &Registry, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = match timeout {
+            None => None,
+            Some(Duration::ZERO) => Some(Duration::ZERO),
+            Some(time) if time < MILLISECOND => {
+                self.fine_timer.arm(registry, time);
+                Some(MILLISECOND)
+            }
+            Some(time) => Some(whole_milliseconds(time)),
+        };
+        self.poll.poll(&mut self.events, timeout)
+    }
+}
+
+fn whole_milliseconds(time: Duration) -> Duration {
+    let below = time.subsec_nanos() % 1_000_000;
+    time - Duration::from_nanos(below.into())
+}
+
+impl Clone for Reactor {
+    fn clone(&self) -> Self {
+        Reactor::of(&self.core)
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        let left = self.core.handles.get() - 1;
+        self.core.handles.set(left);
+        if left == 0 {
+            self.core.close();
+        }
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("sources", &self.len())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,426 @@
+//! A source that is registered: operations on it that wait until they can go on.
+//!
+//! All of them work the same way: if the source counts as ready, try; if it answers `WouldBlock`,
+//! it does not count as ready any more; wait until an event says otherwise.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{fmt, io};
+
+use mio::Interest;
+use mio::event::Source;
+
+use crate::error::RegisterError;
+use crate::reactor::Reactor;
+use crate::readiness::{Direction, Readiness};
+use crate::registration::Registration;
+use crate::waiters::WaiterId;
+
+/// Whether a transfer that came back short means that the source has nothing more at the moment,
+/// and will tell of what comes.
+///
+/// So it is with epoll and kqueue. Elsewhere mio arms a source again only when it has answered
+/// `WouldBlock`, so it must be asked until it does.
+#[expect(unexpected_cfgs, reason = "mio's own switch")]
+const SHORT_MEANS_EMPTY: bool = cfg!(all(
+    not(mio_unsupported_force_poll_poll),
+    any(
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "illumos",
+        target_os = "ios",
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "tvos",
+        target_os = "visionos",
+        target_os = "watchos",
+    )
+));
+
+/// A source that is registered with a [`Reactor`], until it is dropped.
+///
+/// The `async` methods serve any number of tasks at once: all are woken, and each tries. The
+/// `poll_*` methods follow the contract of [`Future::poll`], so they serve one task a direction:
+/// the last one that polled is woken for certain.
+///
+/// When it is dropped, the source is first taken off the reactor, then its wakers are dropped,
+/// then the source itself.
+pub struct Registered<S: Source> {
+    /// There until [`into_inner`](Self::into_inner).
+    source: Option<S>,
+    registration: Registration,
+}
+
+impl<S: Source> Registered<S> {
+    pub(crate) fn new(
+        source: S,
+        registration: Registration,
+        interest: Interest,
+    ) -> Result<Self, RegisterError<S>> {
+        let mut this = Registered {
+            source: None,
+            registration,
+        };
+        let source = this.source.insert(source);
+        let token = this.registration.token();
+        let registered = this
+            .registration
+            .registry()
+            .register(source, token, interest);
+        match registered {
+            Ok(()) => Ok(this),
+            Err(error) => {
+                let source = this.source.take().expect("it was just put there");
+                this.registration.leave();
+                Err(RegisterError::new(source, error))
+            }
+        }
+    }
+
+    /// The source.
+    pub fn get_ref(&self) -> &S {
+        self.source
+            .as_ref()
+            .expect("the source is there until into_inner, which takes self")
+    }
+
+    /// The source, to be changed, but not to be exchanged for another one: the reactor would go
+    /// on watching the first.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.source
+            .as_mut()
+            .expect("the source is there until into_inner, which takes self")
+    }
+
+    /// Deregisters the source and gives it back.
+    pub fn into_inner(mut self) -> S {
+        self.release()
+            .expect("the source is there until into_inner, which takes self")
+    }
+
+    /// Takes the source off the reactor, once.
+    fn release(&mut self) -> Option<S> {
+        let mut source = self.source.take()?;
+        // It fails if the source was closed or exchanged behind our back. Then there is nothing to
+        // take off, and an event that still comes is dropped with its generation.
+        let _ = self.registration.registry().deregister(&mut source);
+        self.registration.leave();
+        Some(source)
+    }
+
+    /// The reactor it is registered with.
+    pub fn reactor(&self) -> Reactor {
+        self.registration.reactor()
+    }
+
+    /// What the source was last seen to be ready for.
+    ///
+    /// # Errors
+    ///
+    /// [`ReactorClosed`](crate::ReactorClosed).
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        Ok(self.registration.readiness()?)
+    }
+
+    /// Ready as soon as reading is worth a try: there is something to read, the other side has
+    /// closed, or there is an error to hear of.
+    ///
+    /// It stays ready until an operation answers `WouldBlock`, so use [`poll_io`](Self::poll_io)
+    /// or [`try_io`](Self::try_io) to read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
+    /// [`Interest::READABLE`].
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration
+            .poll_ready(cx, Direction::Read, WaiterId::POLLER)
+    }
+
+    /// As [`poll_read_ready`](Self::poll_read_ready), for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
+    /// [`Interest::WRITABLE`].
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration
+            .poll_ready(cx, Direction::Write, WaiterId::POLLER)
+    }
+
+    /// Tries an operation once, if the source counts as ready. If it does not, or if the operation
+    /// answers `WouldBlock`, that is the error, and the source does not count as ready.
+    ///
+    /// `f` does one non-blocking operation on the source. It must not turn the reactor.
+    ///
+    /// # Errors
+    ///
+    /// What `f` returns, `WouldBlock`, and [`ReactorClosed`](crate::ReactorClosed).
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        f: impl FnOnce(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !self.registration.readiness()?.allows(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = f(self.get_ref());
+        if would_block(&result) {
+            self.registration.clear(direction);
+        }
+        result
+    }
+
+    /// Tries an operation until it answers something else than `WouldBlock`, and waits in between.
+    /// `Interrupted` is tried again at once.
+    ///
+    /// `f` does one non-blocking operation on the source. It must not turn the reactor.
+    ///
+    /// # Errors
+    ///
+    /// What `f` returns, and those of [`poll_read_ready`](Self::poll_read_ready).
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        f: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_io_as(WaiterId::POLLER, cx, direction, f)
+    }
+
+    /// Reads from a byte stream: `f` reads at most `wanted` bytes and returns how many it got.
+    ///
+    /// It is [`poll_io`](Self::poll_io) that also learns from a short read: less than `wanted`
+    /// means that there is nothing more at the moment, so the next read waits for an event first,
+    /// which saves a system call. Only for streams without any boundaries, TCP sockets and pipes;
+    /// a terminal, a datagram socket, a peek or a Unix socket that carries descriptors comes back
+    /// short with more to read, and would then hang.
+    ///
+    /// # Errors
+    ///
+    /// What `f` returns, and those of [`poll_read_ready`](Self::poll_read_ready).
+    pub fn poll_read_with(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+        f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_transfer_as(WaiterId::POLLER, cx, Direction::Read, wanted, f)
+    }
+
+    /// Writes to a byte stream: `f` writes at most `wanted` bytes and returns how many it wrote.
+    /// As [`poll_read_with`](Self::poll_read_with), with the same condition.
+    ///
+    /// # Errors
+    ///
+    /// What `f` returns, and those of [`poll_write_ready`](Self::poll_write_ready).
+    pub fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+        f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_transfer_as(WaiterId::POLLER, cx, Direction::Write, wanted, f)
+    }
+
+    /// Waits until reading is worth a try, as [`poll_read_ready`](Self::poll_read_ready).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_read_ready`](Self::poll_read_ready).
+    pub fn readable(&self) -> Ready<'_> {
+        Ready::new(&self.registration, Direction::Read)
+    }
+
+    /// Waits until writing is worth a try, as [`poll_write_ready`](Self::poll_write_ready).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_write_ready`](Self::poll_write_ready).
+    pub fn writable(&self) -> Ready<'_> {
+        Ready::new(&self.registration, Direction::Write)
+    }
+
+    /// [`poll_io`](Self::poll_io) as a future, for any number of tasks at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_io`](Self::poll_io).
+    pub async fn io<R>(
+        &self,
+        direction: Direction,
+        mut f: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut waiter = Ready::new(&self.registration, direction);
+        poll_fn(|cx| self.poll_io_as(waiter.id(), cx, direction, &mut f)).await
+    }
+
+    /// [`poll_read_with`](Self::poll_read_with) as a future, for any number of tasks at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_read_with`](Self::poll_read_with).
+    pub async fn read_with(
+        &self,
+        wanted: usize,
+        mut f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut waiter = Ready::new(&self.registration, Direction::Read);
+        poll_fn(|cx| self.poll_transfer_as(waiter.id(), cx, Direction::Read, wanted, &mut f)).await
+    }
+
+    /// [`poll_write_with`](Self::poll_write_with) as a future, for any number of tasks at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_write_with`](Self::poll_write_with).
+    pub async fn write_with(
+        &self,
+        wanted: usize,
+        mut f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut waiter = Ready::new(&self.registration, Direction::Write);
+        poll_fn(|cx| self.poll_transfer_as(waiter.id(), cx, Direction::Write, wanted, &mut f)).await
+    }
+
+    fn poll_io_as<R>(
+        &self,
+        who: WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut f: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            ready!(self.registration.poll_ready(cx, direction, who))?;
+            match f(self.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.registration.clear(direction);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_transfer_as(
+        &self,
+        who: WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        wanted: usize,
+        f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let moved = ready!(self.poll_io_as(who, cx, direction, f))?;
+        self.learn_from(direction, moved, wanted);
+        Poll::Ready(Ok(moved))
+    }
+
+    /// Forgets the readiness that a short transfer has used up.
+    ///
+    /// Nothing is missed by this. The system came back short because its queue was empty (or full)
+    /// at that moment. Whatever changes the queue later makes a new edge, and the edge waits in the
+    /// system until `turn` takes it, which is later than this line: one thread does both. What was
+    /// known *before* the short read is another matter: if the end of the stream (FIN, RST) came in
+    /// the same edge as the data, no edge will tell it again. So those bits stay, the next read is
+    /// tried at once, and gets the end.
+    fn learn_from(&self, direction: Direction, moved: usize, wanted: usize) {
+        // Zero is the end of the stream, or the answer to a request for nothing.
+        if SHORT_MEANS_EMPTY && 0 < moved && moved < wanted {
+            self.registration.clear_all_but_the_end(direction);
+        }
+    }
+}
+
+impl<S: Source> Drop for Registered<S> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registered")
+            .field("source", self.get_ref())
+            .field("readiness", &self.registration.readiness().ok())
+            .finish_non_exhaustive()
+    }
+}
+
+fn would_block<R>(result: &io::Result<R>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Waits until a source is worth a try: the future of [`Registered::readable`] and
+/// [`Registered::writable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Ready<'a> {
+    registration: &'a Registration,
+    direction: Direction,
+    /// The name it waits under, from its first poll on.
+    id: Option<WaiterId>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(registration: &'a Registration, direction: Direction) -> Self {
+        Ready {
+            registration,
+            direction,
+            id: None,
+        }
+    }
+
+    fn id(&mut self) -> WaiterId {
+        *self
+            .id
+            .get_or_insert_with(|| self.registration.new_future())
+    }
+}
+
+impl Future for Ready<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let id = self.id();
+        self.registration.poll_ready(cx, self.direction, id)
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.registration.forget(self.direction, id);
+        }
+    }
+}
+
+impl fmt::Debug for Ready<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready")
+            .field("direction", &self.direction)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,405 @@
+//! What the reactor tells about real pipes and sockets, and how often the sources are asked.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use asyncio_reactor::{Direction, Interest, Reactor, Registered};
+use mio::unix::pipe;
+
+/// Long enough for anything that is going to happen.
+const LONG: Option<Duration> = Some(Duration::from_secs(10));
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// A waker that counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Count {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn counting() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count::default());
+    (Arc::clone(&count), Waker::from(count))
+}
+
+type Stream = Registered<mio::net::TcpStream>;
+
+/// A connected pair: ours, registered, and the other side's, blocking.
+fn tcp_pair(reactor: &Reactor) -> (Stream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let ours = mio::net::TcpStream::from_std(ours);
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let ours = reactor.register(ours, both).unwrap();
+    // The first edge: writable.
+    assert_eq!(reactor.turn(LONG).unwrap(), 1);
+    (ours, theirs)
+}
+
+fn read(stream: &Stream, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    stream.poll_read_with(cx, buf.len(), |mut stream| stream.read(buf))
+}
+
+fn ready(poll: Poll<io::Result<usize>>) -> usize {
+    match poll {
+        Poll::Ready(result) => result.unwrap(),
+        Poll::Pending => panic!("it should be ready"),
+    }
+}
+
+#[test]
+fn a_new_source_is_tried_before_it_is_waited_for() {
+    let reactor = Reactor::new().unwrap();
+    let (mut sender, receiver) = pipe::new().unwrap();
+    sender.write_all(b"early").unwrap();
+    let receiver = reactor.register(receiver, Interest::READABLE).unwrap();
+    let mut buf = [0; 16];
+    let read = receiver.try_io(Direction::Read, |mut pipe| pipe.read(&mut buf));
+    assert_eq!(read.unwrap(), 5);
+}
+
+#[test]
+fn a_task_that_waits_is_woken_once_by_an_event() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (count, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let mut buf = [0; 16];
+    assert!(read(&ours, &mut cx, &mut buf).is_pending());
+    assert!(read(&ours, &mut cx, &mut buf).is_pending());
+    theirs.write_all(b"hello").unwrap();
+    assert_eq!(reactor.turn(LONG).unwrap(), 1);
+    assert_eq!(count.get(), 1);
+    assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 5);
+    // Nobody waits: the next event sets a bit and wakes nobody.
+    theirs.write_all(b"again").unwrap();
+    assert_eq!(reactor.turn(LONG).unwrap(), 1);
+    assert_eq!(count.get(), 1);
+}
+
+#[test]
+fn a_short_read_saves_the_call_that_would_find_nothing() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let mut cx = Context::from_waker(Waker::noop());
+    let calls = Cell::new(0);
+    let mut buf = [0; 16];
+    let mut read = || {
+        ours.poll_read_with(&mut cx, 16, |mut stream| {
+            calls.set(calls.get() + 1);
+            stream.read(&mut buf)
+        })
+    };
+    assert!(read().is_pending());
+    for _ in 0..3 {
+        calls.set(0);
+        theirs.write_all(b"hello").unwrap();
+        reactor.turn(LONG).unwrap();
+        assert_eq!(ready(read()), 5);
+        assert!(read().is_pending());
+        assert_eq!(calls.get(), 1, "the second read needs no call");
+    }
+    // A read that filled its buffer does not know whether there is more.
+    calls.set(0);
+    theirs.write_all(&[7; 16]).unwrap();
+    reactor.turn(LONG).unwrap();
+    assert_eq!(ready(read()), 16);
+    assert!(read().is_pending());
+    assert_eq!(calls.get(), 2);
+}
+
+#[test]
+fn a_close_that_came_with_the_data_survives_the_short_read() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut buf = [0; 16];
+    assert!(read(&ours, &mut cx, &mut buf).is_pending());
+    theirs.write_all(b"bye").unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    while !ours.readiness().unwrap().is_read_closed() {
+        reactor.turn(LONG).unwrap();
+    }
+    assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 3);
+    assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 0);
+}
+
+#[test]
+fn a_close_that_comes_after_the_short_read_wakes() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (count, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let mut buf = [0; 16];
+    theirs.write_all(b"bye").unwrap();
+    reactor.turn(LONG).unwrap();
+    assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 3);
+    assert!(read(&ours, &mut cx, &mut buf).is_pending());
+    drop(theirs);
+    reactor.turn(LONG).unwrap();
+    assert_eq!(count.get(), 1);
+    assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 0);
+}
+
+#[test]
+fn a_reset_is_told_to_both_directions() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, theirs) = tcp_pair(&reactor);
+    let (count, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let mut buf = [0; 16];
+    assert!(read(&ours, &mut cx, &mut buf).is_pending());
+    let full = fill(&ours, &mut cx);
+    assert!(full > 0);
+    // Closing with unread data sends RST.
+    drop(theirs);
+    while count.get() < 2 {
+        reactor.turn(LONG).unwrap();
+    }
+    let Poll::Ready(Err(error)) = read(&ours, &mut cx, &mut buf) else {
+        panic!("the read should fail");
+    };
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    let write = ours.poll_write_with(&mut cx, 1, |mut stream| stream.write(b"x"));
+    assert!(matches!(write, Poll::Ready(Err(_))));
+    // The error is used up, and nothing spins: reading now says that it is over.
+    assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 0);
+}
+
+/// Writes until there is no more room. Returns how much it wrote.
+fn fill(stream: &Stream, cx: &mut Context<'_>) -> usize {
+    let chunk = [0; 65536];
+    let mut all = 0;
+    loop {
+        match stream.poll_write_with(cx, chunk.len(), |mut stream| stream.write(&chunk)) {
+            Poll::Ready(written) => all += written.unwrap(),
+            Poll::Pending => return all,
+        }
+    }
+}
+
+#[test]
+fn a_short_write_waits_for_room_and_gets_it() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (count, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let written = fill(&ours, &mut cx);
+    assert!(!ours.readiness().unwrap().is_writable());
+    let mut sink = vec![0; written];
+    theirs.read_exact(&mut sink).unwrap();
+    while count.get() == 0 {
+        reactor.turn(LONG).unwrap();
+    }
+    assert!(fill(&ours, &mut cx) > 0);
+}
+
+#[test]
+fn reader_and_writer_of_one_source_are_woken_in_this_order() {
+    use std::sync::Mutex;
+    struct Name(&'static str, Arc<Mutex<Vec<&'static str>>>);
+    impl Wake for Name {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let reader = Waker::from(Arc::new(Name("reader", Arc::clone(&order))));
+    let writer = Waker::from(Arc::new(Name("writer", Arc::clone(&order))));
+    let reactor = Reactor::new().unwrap();
+    let (ours, theirs) = tcp_pair(&reactor);
+    fill(&ours, &mut Context::from_waker(&writer));
+    let mut reader = Context::from_waker(&reader);
+    assert!(read(&ours, &mut reader, &mut [0; 1]).is_pending());
+    drop(theirs);
+    while order.lock().unwrap().len() < 2 {
+        reactor.turn(LONG).unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), ["reader", "writer"]);
+}
+
+#[test]
+fn several_tasks_wait_for_one_source() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let tasks: Vec<_> = (0..5).map(|_| counting()).collect();
+    let mut waits: Vec<_> = tasks
+        .iter()
+        .map(|_| Box::pin(ours.io(Direction::Read, peek)))
+        .collect();
+    for (wait, (_, waker)) in waits.iter_mut().zip(&tasks) {
+        assert!(
+            wait.as_mut()
+                .poll(&mut Context::from_waker(waker))
+                .is_pending()
+        );
+    }
+    let (poller, poller_waker) = counting();
+    let mut cx = Context::from_waker(&poller_waker);
+    assert!(ours.poll_read_ready(&mut cx).is_pending());
+    // Two leave: one in the middle, and the first one.
+    drop(waits.remove(2));
+    drop(waits.remove(0));
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    let woken: Vec<_> = tasks.iter().map(|(count, _)| count.get()).collect();
+    assert_eq!(woken, [0, 1, 0, 1, 1]);
+    assert_eq!(poller.get(), 1);
+    for wait in &mut waits {
+        let wait = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(wait, Poll::Ready(Ok(1))));
+    }
+}
+
+fn peek(stream: &mio::net::TcpStream) -> io::Result<usize> {
+    stream.peek(&mut [0; 8])
+}
+
+#[test]
+fn two_pollers_do_not_starve_each_other() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (first, first_waker) = counting();
+    let (second, second_waker) = counting();
+    let mut buf = [0; 8];
+    assert!(read(&ours, &mut Context::from_waker(&first_waker), &mut buf).is_pending());
+    assert!(read(&ours, &mut Context::from_waker(&second_waker), &mut buf).is_pending());
+    assert_eq!((first.get(), second.get()), (0, 0));
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    assert_eq!((first.get(), second.get()), (1, 1));
+}
+
+#[test]
+fn a_task_with_a_fresh_waker_each_time_neither_spins_nor_piles_up() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, _theirs) = tcp_pair(&reactor);
+    let mut buf = [0; 8];
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let (count, waker) = counting();
+            assert!(read(&ours, &mut Context::from_waker(&waker), &mut buf).is_pending());
+            count
+        })
+        .collect();
+    assert!(tasks.iter().all(|count| count.get() == 0));
+    let kept = tasks.iter().filter(|count| Arc::strong_count(count) > 1);
+    assert!(kept.count() <= 4);
+    assert!(Arc::strong_count(&tasks[99]) > 1, "the last one counts");
+}
+
+#[test]
+fn a_future_with_a_new_waker_replaces_its_own() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (first, first_waker) = counting();
+    let (second, second_waker) = counting();
+    let mut buf = [0; 8];
+    assert!(read(&ours, &mut Context::from_waker(Waker::noop()), &mut buf).is_pending());
+    let mut wait = pin!(ours.readable());
+    assert!(
+        wait.as_mut()
+            .poll(&mut Context::from_waker(&first_waker))
+            .is_pending()
+    );
+    assert!(
+        wait.as_mut()
+            .poll(&mut Context::from_waker(&second_waker))
+            .is_pending()
+    );
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    assert_eq!((first.get(), second.get()), (0, 1));
+    assert!(
+        wait.as_mut()
+            .poll(&mut Context::from_waker(&second_waker))
+            .is_ready()
+    );
+}
+
+#[test]
+fn a_cancelled_wait_leaves_no_waker_behind() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (count, waker) = counting();
+    {
+        let mut buf = [0; 8];
+        let mut reading = pin!(ours.read_with(8, |mut stream| stream.read(&mut buf)));
+        assert!(
+            reading
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 1);
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    assert_eq!(count.get(), 0);
+}
+
+#[test]
+fn waiting_for_what_was_not_asked_for_is_an_error_not_a_hang() {
+    let reactor = Reactor::new().unwrap();
+    let (_sender, receiver) = pipe::new().unwrap();
+    let receiver = reactor.register(receiver, Interest::READABLE).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let none: Poll<io::Result<()>> = receiver.poll_io(&mut cx, Direction::Write, |_| {
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    let Poll::Ready(Err(error)) = none else {
+        panic!("it should fail");
+    };
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn try_io_asks_only_a_source_that_may_be_ready() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let mut buf = [0; 8];
+    let nothing = ours.try_io(Direction::Read, |mut stream| stream.read(&mut buf));
+    assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    let asked: io::Result<()> = ours.try_io(Direction::Read, |_| panic!("it is known to be empty"));
+    assert_eq!(asked.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    let one = ours.try_io(Direction::Read, |mut stream| stream.read(&mut buf));
+    assert_eq!(one.unwrap(), 1);
+}
+
+#[test]
+fn an_interrupted_call_is_made_again() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, _theirs) = tcp_pair(&reactor);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut answers = vec![Ok(3), Err(io::ErrorKind::Interrupted.into())];
+    let answer = ours.poll_io(&mut cx, Direction::Write, |_| answers.pop().unwrap());
+    assert!(matches!(answer, Poll::Ready(Ok(3))));
+}
+
+#[test]
+fn nothing_to_see_is_no_event() {
+    let reactor = Reactor::new().unwrap();
+    let (_ours, _theirs) = tcp_pair(&reactor);
+    assert_eq!(reactor.turn(NOW).unwrap(), 0);
+}
