@@ -1,0 +1,109 @@
+//! Which slot a deadline belongs to: the arithmetic of the wheel, without its contents.
+//!
+//! A time is read as a number with eight digits in base 64 and a remainder, 16 bits, which is the
+//! width of the finest slots: 65,536 ns. A deadline belongs to the level of the highest digit in
+//! which it differs from the present, and there to the slot of that digit:
+//!
+//! ```text
+//! level   width of a slot   reaches, from the present
+//!     0           65.5 µs   the rest of this     4.2 ms
+//!     1            4.2 ms   the rest of this   268   ms
+//!     2          268   ms   the rest of these   17.2 s
+//!     3           17.2 s    the rest of these   18.3 min
+//!     4           18.3 min  the rest of these   19.5 h
+//!     5           19.5 h    the rest of these   52   days
+//!     6           52   days the rest of these    9.1 years
+//!     7            9.1 y    the rest of all    584   years
+//! ```
+//!
+//! - A slot on a higher level than 0 begins after the present.
+//! - All of a level lies before all of the next one, so slots in order of (level, digit) are in
+//!   order of time.
+//! - Equal deadlines belong to the same slot at any present before them. This is what keeps them in
+//!   order of insertion, without a sequence number in each entry.
+
+/// How many levels there are: eight digits of six bits and a remainder of 16 are a whole `u64`.
+pub(crate) const LEVELS: usize = 8;
+
+/// How many slots all levels have together.
+pub(crate) const SLOTS: usize = LEVELS << DIGIT_BITS;
+
+const DIGIT_BITS: u32 = 6;
+const REMAINDER_BITS: u32 = u64::BITS - LEVELS as u32 * DIGIT_BITS;
+
+/// The digit of `time` that chooses its slot on `level`.
+pub(crate) fn digit(time: u64, level: usize) -> u32 {
+    let digits_from_level = time >> (REMAINDER_BITS + level as u32 * DIGIT_BITS);
+    (digits_from_level & 63) as u32
+}
+
+/// The level of the highest digit in which two times differ; 0 if they differ in the remainder only.
+pub(crate) fn level_between(a: u64, b: u64) -> usize {
+    let differing = ((a ^ b) >> REMAINDER_BITS) | 1;
+    (differing.ilog2() / DIGIT_BITS) as usize
+}
+
+/// The slot of a deadline, from the point of view of `now`. What is already due belongs to the slot
+/// of the present.
+pub(crate) fn slot_of(deadline: u64, now: u64) -> usize {
+    let due = deadline.max(now);
+    let level = level_between(due, now);
+    slot_at(level, digit(due, level))
+}
+
+/// The slot that stands for `digit` on `level`.
+pub(crate) fn slot_at(level: usize, digit: u32) -> usize {
+    level << DIGIT_BITS | digit as usize
+}
+
+/// The level of a slot.
+pub(crate) fn level_of(slot: usize) -> usize {
+    slot >> DIGIT_BITS
+}
+
+/// The bit of a slot among those of its level.
+pub(crate) fn bit_of(slot: usize) -> u64 {
+    1 << (slot & 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: u64 = 1 << REMAINDER_BITS;
+
+    #[test]
+    fn the_present_and_the_past_belong_to_the_slot_of_the_present() {
+        let now = 5 * TICK + 7;
+        for deadline in [0, now - 1, now, now + 1, 6 * TICK - 1] {
+            assert_eq!(slot_of(deadline, now), 5);
+        }
+        assert_eq!(slot_of(6 * TICK, now), 6);
+    }
+
+    #[test]
+    fn a_level_begins_where_the_one_below_it_ends() {
+        for level in 1..LEVELS {
+            let begin = TICK << (6 * level);
+            assert_eq!(slot_of(begin - 1, 0), slot_at(level - 1, 63));
+            assert_eq!(slot_of(begin, 0), slot_at(level, 1));
+        }
+        assert_eq!(slot_of(u64::MAX, 0), SLOTS - 1);
+    }
+
+    #[test]
+    fn the_end_of_time_has_a_slot_at_any_present() {
+        for now in [
+            0,
+            1,
+            TICK,
+            u64::MAX / 2,
+            u64::MAX - TICK,
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            assert!(slot_of(u64::MAX, now) < SLOTS);
+        }
+        assert_eq!(slot_of(u64::MAX, u64::MAX), 63);
+    }
+}
