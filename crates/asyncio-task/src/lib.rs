@@ -1,1 +1,65 @@
-//! A task cell for single-threaded executors: one allocation a task, wakers for every thread, no atomic state on the local path.
+//! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and no
+//! atomic state on the local path.
+//!
+//! [`Tasks`] is the executor's half that every event loop needs and that has nothing to do with events:
+//! it makes tasks, queues those that are woken, runs their steps, and ends them. Where the events come
+//! from, and what time it is, is the business of whoever drives it.
+//!
+//! ```
+//! use asyncio_task::Tasks;
+//!
+//! let tasks = Tasks::new(|| ());
+//! tasks.enter(&(), || {
+//!     let parent = tasks.spawn(async {
+//!         let child = asyncio_task::spawn(async { "hello" });
+//!         child.await.unwrap().len()
+//!     });
+//!     while tasks.run_one() {}
+//!     assert_eq!(futures::FutureExt::now_or_never(parent).unwrap().unwrap(), 5);
+//! });
+//! ```
+//!
+//! What holds:
+//! - a task is polled, and its future and value are dropped, on its own thread only;
+//! - waking on that thread is plain memory; from elsewhere it takes a mailbox, and a system call only
+//!   if the thread is parked;
+//! - wakers and handles may outlive everything, on any thread; the last waker frees memory and nothing
+//!   else;
+//! - a panic ends its task, not the thread, and somebody is told.
+
+mod aside;
+mod cell;
+mod context;
+mod current;
+mod detach;
+mod id;
+mod join_error;
+mod mailbox;
+mod ready;
+mod registry;
+mod remote;
+mod schedule;
+mod spawn;
+mod spawn_options;
+mod state;
+mod sync;
+mod task;
+mod task_ref;
+mod tasks;
+mod unhandled;
+mod waker;
+
+pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
+pub use current::with_companion;
+pub use detach::Outcome;
+pub use id::{TaskId, TaskName};
+pub use join_error::{JoinError, PanicPayload};
+pub use remote::{Closed, Remote};
+pub use schedule::{Schedule, Step};
+pub use spawn::{NoRunningLoop, spawn, try_spawn};
+pub use spawn_options::SpawnOptions;
+pub use state::TaskState;
+pub use task::Task;
+pub use task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
+pub use tasks::Tasks;
+pub use unhandled::{Cause, Unhandled};

@@ -1,0 +1,110 @@
+//! Whose tasks run on this thread right now.
+//!
+//! - **T1** The thread-local holds null, or pointers to what [`Tasks::enter`] and [`Context::run`] have
+//!   borrowed further up this thread's stack: the tasks, their companion, the context. They put the old
+//!   ones back before their borrow ends, also when they unwind. So what is reached here is alive.
+//! - **T2** It is `const` and has no destructor: it can be read at any time, also while the thread's
+//!   other thread-locals are being destroyed.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::Cell;
+
+use crate::context::Context;
+use crate::tasks::Tasks;
+
+#[derive(Clone, Copy)]
+struct Current {
+    tasks: *const Tasks,
+    companion: Option<*const dyn Any>,
+    /// The context of the innermost [`Context::run`] since then.
+    context: *const Context,
+}
+
+const NOBODY: Current = Current {
+    tasks: std::ptr::null(),
+    companion: None,
+    context: std::ptr::null(),
+};
+
+#[cfg(not(loom))]
+thread_local! {
+    static CURRENT: Cell<Current> = const { Cell::new(NOBODY) };
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    static CURRENT: Cell<Current> = Cell::new(NOBODY);
+}
+
+/// Calls `f` with the tasks that run on this thread.
+#[inline]
+pub(crate) fn tasks<R>(f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    let tasks = CURRENT.with(Cell::get).tasks;
+    // SAFETY: T1.
+    f(unsafe { tasks.as_ref() })
+}
+
+/// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
+/// loop built on [`Tasks`] finds itself again without a thread-local of its own.
+///
+/// ```
+/// # use asyncio_task::{Tasks, with_companion};
+/// struct Loop { turns: u32 }
+/// let tasks = Tasks::new(|| ());
+/// let me = Loop { turns: 3 };
+/// tasks.enter(&me, || with_companion(|me: Option<&Loop>| assert_eq!(me.unwrap().turns, 3)));
+/// with_companion(|me: Option<&Loop>| assert!(me.is_none()));
+/// ```
+#[inline]
+pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
+    let companion = CURRENT.with(Cell::get).companion;
+    // SAFETY: T1.
+    f(companion.and_then(|companion| unsafe { &*companion }.downcast_ref::<C>()))
+}
+
+/// The context that code here runs in: that of `Context::run`, of the task, of the loop. A task that has
+/// none gets one if `make` says so.
+pub(crate) fn context(make: bool) -> Option<Context> {
+    let current = CURRENT.with(Cell::get);
+    // SAFETY: T1.
+    match unsafe { current.context.as_ref() } {
+        Some(context) => Some(context.clone()),
+        // SAFETY: T1.
+        None => unsafe { current.tasks.as_ref() }?.context(make),
+    }
+}
+
+/// Makes `tasks` and its companion the current ones while `f` runs.
+pub(crate) fn enter<R>(tasks: &Tasks, companion: &dyn Any, f: impl FnOnce() -> R) -> R {
+    with(
+        Current {
+            tasks,
+            companion: Some(std::ptr::from_ref(companion)),
+            ..NOBODY
+        },
+        f,
+    )
+}
+
+/// Makes `context` the current one while `f` runs.
+pub(crate) fn enter_context<R>(context: &Context, f: impl FnOnce() -> R) -> R {
+    with(
+        Current {
+            context,
+            ..CURRENT.with(Cell::get)
+        },
+        f,
+    )
+}
+
+fn with<R>(now: Current, f: impl FnOnce() -> R) -> R {
+    struct Restore(Current);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.with(|current| current.set(self.0));
+        }
+    }
+    let _restore = Restore(CURRENT.with(|current| current.replace(now)));
+    f()
+}

@@ -1,0 +1,158 @@
+//! Tasks without a handle: their supervisor takes the outcome and reports what went wrong.
+//!
+//! The supervisor sits where a joiner's waker would: it is woken when the task has ended.
+//!
+//! - **D1** The waker made here lives in the joiner slot of its own cell and nowhere else, and owns what
+//!   was the handle's reference and right to the outcome. It is woken or dropped once, on the owner's thread,
+//!   and never cloned; whoever did clone it would get a waker that does nothing.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use crate::cell::{CellRef, Header, JoinRef};
+use crate::task::Task;
+use crate::tasks;
+use crate::unhandled::{Cause, Unhandled};
+
+/// What a detached task may return: something that tells whether it went wrong.
+///
+/// `()`, and `Result`s whose error is `Debug`. For anything else there is
+/// [`discard`](crate::Task::discard).
+#[diagnostic::on_unimplemented(
+    message = "a detached task returns `()` or a `Result`, not `{Self}`",
+    note = "await the task, let it return `()`, or `discard()` it: then only panics are reported"
+)]
+pub trait Outcome: sealed::Outcome {}
+
+mod sealed {
+    pub trait Outcome {
+        /// What went wrong, in words.
+        fn failure(&self) -> Option<String>;
+    }
+}
+
+impl sealed::Outcome for () {
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
+
+impl sealed::Outcome for std::convert::Infallible {
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
+
+impl<T, E: fmt::Debug> sealed::Outcome for Result<T, E> {
+    fn failure(&self) -> Option<String> {
+        self.as_ref().err().map(|e| format!("{e:?}"))
+    }
+}
+
+impl<T: sealed::Outcome> Outcome for T {}
+
+/// What a supervisor does with the outcome of its task.
+trait Review<T> {
+    fn failure(value: &T) -> Option<String>;
+}
+
+struct ReportErrors;
+impl<T: Outcome> Review<T> for ReportErrors {
+    fn failure(value: &T) -> Option<String> {
+        value.failure()
+    }
+}
+
+struct IgnoreValues;
+impl<T> Review<T> for IgnoreValues {
+    fn failure(_: &T) -> Option<String> {
+        None
+    }
+}
+
+pub(crate) fn supervise<T: Outcome + 'static>(task: Task<T>) {
+    detach::<T, ReportErrors>(task);
+}
+
+pub(crate) fn ignore<T: 'static>(task: Task<T>) {
+    detach::<T, IgnoreValues>(task);
+}
+
+fn detach<T: 'static, R: Review<T>>(task: Task<T>) {
+    if task.is_finished() {
+        return conclude::<T, R>(task);
+    }
+    // The handle's reference and its right to the outcome pass to the supervisor.
+    let cell = ManuallyDrop::new(task).cell().as_raw();
+    let raw = RawWaker::new(
+        cell.as_ptr().cast::<()>().cast_const(),
+        &Supervisor::<T, R>::VTABLE,
+    );
+    // SAFETY: the functions of the vtable keep the contract of a waker (D1).
+    let supervisor = unsafe { Waker::from_raw(raw) };
+    // SAFETY: the supervisor's reference keeps the cell alive.
+    drop(unsafe { cell.as_ref() }.joiner.replace(Some(supervisor)));
+}
+
+/// Takes the outcome of a task that has ended and reports what went wrong.
+fn conclude<T, R: Review<T>>(task: Task<T>) {
+    let this = task.as_ref();
+    // The value's `Debug` and destructor are foreign code, and nobody above expects it to panic.
+    let review = AssertUnwindSafe(|| match task.into_outcome() {
+        Some(Ok(value)) => {
+            let error = R::failure(&value)?;
+            Some(Unhandled::new(
+                "a detached task failed",
+                Some(&this),
+                Cause::Error(error),
+            ))
+        }
+        Some(Err(payload)) => Some(Unhandled::panic(&this, payload)),
+        None => None,
+    });
+    let report =
+        catch_unwind(review).unwrap_or_else(|payload| Some(Unhandled::panic(&this, payload)));
+    if let Some(report) = report {
+        tasks::report(&this, &report);
+    }
+}
+
+struct Supervisor<T, R>(PhantomData<(T, R)>);
+
+impl<T: 'static, R: Review<T>> Supervisor<T, R> {
+    const VTABLE: RawWakerVTable =
+        RawWakerVTable::new(Self::clone, Self::wake, Self::wake_by_ref, Self::drop);
+
+    /// # Safety
+    ///
+    /// `ptr` is that of a supervisor, and its reference passes to the result.
+    unsafe fn task(ptr: *const ()) -> Task<T> {
+        // SAFETY: D1: the pointer came from `into_raw` of the join reference's cell, of the same `T`.
+        Task::new(unsafe {
+            JoinRef::from_cell(CellRef::from_raw(NonNull::new_unchecked(
+                ptr.cast_mut().cast::<Header>(),
+            )))
+        })
+    }
+
+    unsafe fn clone(_: *const ()) -> RawWaker {
+        RawWaker::new(std::ptr::null(), Waker::noop().vtable())
+    }
+
+    unsafe fn wake(ptr: *const ()) {
+        // SAFETY: the waker is used up (D1).
+        conclude::<T, R>(unsafe { Self::task(ptr) });
+    }
+
+    unsafe fn wake_by_ref(_: *const ()) {}
+
+    unsafe fn drop(ptr: *const ()) {
+        // SAFETY: the waker is used up (D1). The task is cancelled, as with any handle.
+        drop(unsafe { Self::task(ptr) });
+    }
+}

@@ -1,0 +1,120 @@
+//! Why awaiting a task gave no value.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Mutex;
+
+use crate::id::TaskName;
+
+/// Why awaiting a task gave no value.
+///
+/// ```
+/// # use asyncio_task::JoinError;
+/// fn explain(e: JoinError) -> String {
+///     match e {
+///         JoinError::Cancelled(task) => format!("{task} was told to stop"),
+///         JoinError::Panicked(_, payload) => payload.resume(), // the panic goes on here
+///         other => other.to_string(),
+///     }
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The task was cancelled before it returned.
+    #[error("task {0} was cancelled")]
+    Cancelled(TaskName),
+    /// The task's future panicked; the payload can be resumed.
+    #[error("task {0} panicked: {1}")]
+    Panicked(TaskName, PanicPayload),
+    /// The task awaited itself, which would never end.
+    #[error("task {0} awaits itself")]
+    AwaitsItself(TaskName),
+    /// The loop was stopped before the task returned.
+    #[error("the event loop stopped before task {0} returned")]
+    Stopped(TaskName),
+}
+
+impl JoinError {
+    /// The name of the task that gave no value.
+    #[must_use]
+    pub fn task_name(&self) -> &TaskName {
+        match self {
+            Self::Cancelled(name)
+            | Self::Panicked(name, _)
+            | Self::AwaitsItself(name)
+            | Self::Stopped(name) => name,
+        }
+    }
+
+    /// Whether the task was cancelled.
+    #[must_use]
+    #[doc(alias = "CancelledError")]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked(..))
+    }
+}
+
+/// What a panic carried. `Display` and `Debug` show its message.
+pub struct PanicPayload {
+    /// A `Mutex` only to be `Sync`, so that errors with a payload fit where errors have to be.
+    payload: Mutex<Box<dyn Any + Send>>,
+    message: Box<str>,
+}
+
+impl PanicPayload {
+    /// Wraps what [`std::panic::catch_unwind`] gave.
+    #[must_use]
+    pub fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
+            Box::from(*text)
+        } else if let Some(text) = payload.downcast_ref::<String>() {
+            Box::from(text.as_str())
+        } else {
+            Box::from("a payload that is no text")
+        };
+        Self {
+            payload: Mutex::new(payload),
+            message,
+        }
+    }
+
+    /// The message of the panic, if it had one.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the panic carried.
+    #[must_use]
+    pub fn into_inner(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Lets the panic go on from here, without calling the panic hook again.
+    ///
+    /// # Panics
+    ///
+    /// Always: that is what it is for.
+    pub fn resume(self) -> ! {
+        std::panic::resume_unwind(self.into_inner())
+    }
+}
+
+impl fmt::Display for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PanicPayload").field(&self.message).finish()
+    }
+}

@@ -1,0 +1,64 @@
+//! A thread's tasks, as seen from other threads.
+
+use std::fmt;
+
+use crate::mailbox::{Letter, Owner};
+
+/// A way to call something on the thread of some [`Tasks`](crate::Tasks), from any thread.
+///
+/// It may outlive them.
+#[derive(Clone)]
+pub struct Remote {
+    owner: Owner,
+}
+
+/// The tasks are gone; this is what was to be called.
+#[derive(thiserror::Error)]
+#[error("the event loop is closed")]
+pub struct Closed(pub Box<dyn FnOnce() + Send>);
+
+impl Remote {
+    pub(crate) fn new(owner: Owner) -> Self {
+        Self { owner }
+    }
+
+    /// Has `call` called on the thread of the tasks, after what is ready there when it arrives. A panic
+    /// in it is reported there. Never blocks for longer than a push.
+    ///
+    /// # Errors
+    ///
+    /// The tasks are gone. If they go before they get to it, `call` is dropped on their thread.
+    pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
+        match self.owner.post(Letter::Call(Box::new(call))) {
+            Ok(()) => Ok(()),
+            Err(Letter::Call(call)) => Err(Closed(call)),
+            Err(Letter::Wake(_)) => {
+                unreachable!("the letter that comes back is the one that was posted")
+            }
+        }
+    }
+
+    /// Whether both are of the same tasks.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.owner == other.owner
+    }
+
+    /// Whether the tasks it belongs to run on this thread, here and now.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        crate::current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.owner() == self.owner))
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({:?})", self.owner)
+    }
+}
+
+impl fmt::Debug for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed(..)")
+    }
+}

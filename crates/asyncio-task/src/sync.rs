@@ -1,0 +1,16 @@
+//! The few things threads share, taken from `std` or, under `--cfg loom`, from loom, so that the
+//! model checker sees every access that matters: the mailbox, the reference count, the state.
+
+#[cfg(not(loom))]
+pub(crate) use std::{
+    cell::Cell,
+    sync::Mutex,
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence},
+};
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    cell::Cell,
+    sync::Mutex,
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence},
+};

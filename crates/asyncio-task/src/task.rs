@@ -1,0 +1,209 @@
+//! The handle of a task.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::cell::{CellRef, Finished, JoinRef};
+use crate::context;
+use crate::detach::{self, Outcome};
+use crate::id::{TaskId, TaskName};
+use crate::join_error::{JoinError, PanicPayload};
+use crate::task_ref::TaskRef;
+use crate::tasks;
+use crate::unhandled::Unhandled;
+
+/// A future that runs for its own sake, and the right to its outcome.
+///
+/// Awaiting it gives what the future returned, or why it did not. A task is one of three things to the
+/// one who has it: awaited, [detached](Task::detach), or dropped, which cancels it. So nothing runs on
+/// by accident.
+///
+/// ```
+/// # let tasks = asyncio_task::Tasks::new(|| ());
+/// # tasks.enter(&(), || {
+/// # let spawn = |f| tasks.spawn(f);
+/// let task = spawn(async { 6 * 7 });
+/// # tasks.run_one();
+/// # let seven = futures::FutureExt::now_or_never(task).unwrap();
+/// # /*
+/// let seven = task.await;
+/// # */
+/// assert_eq!(seven.unwrap(), 42);
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// Dropping a `Task` asks it to end, as [`cancel`](Task::cancel) does, and does not wait for it. Dropping
+/// a `&mut Task` that was being awaited does nothing to the task.
+///
+/// # Panics
+///
+/// Awaiting it again after it gave its outcome panics.
+#[must_use = "a task that is dropped is cancelled: await it, or detach it"]
+pub struct Task<T> {
+    join: JoinRef<T>,
+}
+
+impl<T> Task<T> {
+    pub(crate) fn new(join: JoinRef<T>) -> Self {
+        Self { join }
+    }
+
+    pub(crate) fn cell(&self) -> &CellRef {
+        self.join.cell()
+    }
+
+    /// Asks the task to end.
+    ///
+    /// At its next step the task's future is dropped where it waits, and whoever awaits the task gets
+    /// [`JoinError::Cancelled`]. A task that has not begun never begins. First come, first served: if
+    /// the task was woken before the request, it is polled once more, and a value that it returns then
+    /// wins. So `true` says that the request was made, not that it will be granted; `false`, that the
+    /// task had ended already.
+    pub fn cancel(&self) -> bool {
+        tasks::cancel(self.cell())
+    }
+
+    /// Lets the task run on without a handle. What goes wrong in it, an `Err` or a panic, is reported to
+    /// the exception handler.
+    ///
+    /// ```
+    /// # let tasks = asyncio_task::Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// tasks.spawn(async { println!("on my own") }).detach();
+    /// # tasks.run_one();
+    /// # });
+    /// ```
+    pub fn detach(self)
+    where
+        T: Outcome + 'static,
+    {
+        detach::supervise(self);
+    }
+
+    /// Lets the task run on without a handle, whatever it returns. Only panics are reported.
+    pub fn discard(self)
+    where
+        T: 'static,
+    {
+        detach::ignore(self);
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.cell().state.is_done()
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.cell().id
+    }
+
+    /// Its name: the one it was given, or `Task-N`.
+    #[must_use]
+    #[doc(alias = "get_name")]
+    pub fn name(&self) -> TaskName {
+        self.cell().name()
+    }
+
+    /// Gives it a name.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        self.cell().aside_or_new().set_name(name.into());
+    }
+
+    /// The context it runs in.
+    #[must_use]
+    #[doc(alias = "get_context")]
+    pub fn context(&self) -> context::Context {
+        self.as_ref().context()
+    }
+
+    /// The same task without its type: to keep, to compare, to cancel.
+    #[must_use]
+    pub fn as_ref(&self) -> TaskRef {
+        TaskRef::new(self.cell().clone())
+    }
+
+    /// The outcome, if the task has ended and nobody has taken it.
+    #[doc(alias = "result")]
+    pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
+        let finished = self.join.take()?;
+        Some(self.result(finished))
+    }
+
+    fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
+        match finished {
+            Finished::Value(value) => Ok(value),
+            Finished::Cancelled => Err(JoinError::Cancelled(self.name())),
+            Finished::Panicked(payload) => {
+                Err(JoinError::Panicked(self.name(), PanicPayload::new(payload)))
+            }
+        }
+    }
+
+    /// The value or the payload of a panic; neither if the task was cancelled, or the outcome taken.
+    pub(crate) fn into_outcome(self) -> Option<Result<T, Box<dyn Any + Send>>> {
+        match self.join.take()? {
+            Finished::Value(value) => Some(Ok(value)),
+            Finished::Panicked(payload) => Some(Err(payload)),
+            Finished::Cancelled => None,
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(finished) = self.join.take() {
+            return Poll::Ready(self.result(finished));
+        }
+        let cell = self.cell();
+        assert!(
+            !cell.state.is_taken(),
+            "a task was awaited again after it gave its outcome"
+        );
+        if tasks::is_running(cell) {
+            return Poll::Ready(Err(JoinError::AwaitsItself(cell.name())));
+        }
+        // Out of the cell while foreign code, a waker's clone or drop, may run.
+        let waker = match cell.joiner.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _old => cx.waker().clone(),
+        };
+        cell.joiner.set(Some(waker));
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        let cell = self.cell();
+        cell.state.abandon();
+        drop(cell.joiner.take());
+        if cell.state.is_done() {
+            if let Some(payload) = cell.take_unwanted() {
+                let task = self.as_ref();
+                tasks::report(&task, &Unhandled::panic(&task, payload));
+            }
+            cell.clear_aside();
+        } else {
+            tasks::cancel(cell);
+        }
+    }
+}
+
+impl<T> Unpin for Task<T> {}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({:?})", self.cell())
+    }
+}

@@ -1,0 +1,551 @@
+//! The tasks of one thread: what makes them, runs them, and ends them. A small executor without any
+//! source of events, for an event loop to be built around.
+//!
+//! A step, in the order of things:
+//! 1. the ready queue gives the task that was woken first;
+//! 2. its state says what to do: poll it, drop its future, or nothing ([`crate::state`]);
+//! 3. if it is done, it leaves the registry, its outcome waits for the handle or is dropped, its joiner
+//!    is woken, and the owner's reference goes, or passes to the place it still has in the queue.
+//!
+//! - **R1** A cell in the ready queue is alive: its owner's reference is in the registry, or has passed
+//!   to the queue (C4 in `cell.rs`). Only `complete` takes it out of the registry.
+//! - **R2** A task that runs is not ended by anybody else: whoever wants to finds it running, and the
+//!   step that is under way sees to it. So its cell stays alive during its step.
+//! - **R3** No borrow of queue, registry or handler is held while a future, a waker, a destructor or a
+//!   hook runs.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::aside::Aside;
+use crate::cell::{self, Birth, CellRef, Finished, Header, JoinRef, Progress};
+use crate::context::Context;
+use crate::current;
+use crate::id::TaskId;
+use crate::join_error::{JoinError, PanicPayload};
+use crate::mailbox::{Lease, Letter, Owner};
+use crate::ready::ReadyQueue;
+use crate::registry::Registry;
+use crate::remote::Remote;
+use crate::schedule::Schedule;
+use crate::spawn_options::SpawnOptions;
+use crate::state::{Begin, CancelRequest, Outcome, Pause};
+use crate::task::Task;
+use crate::task_ref::TaskRef;
+use crate::unhandled::{Unhandled, report_to_stderr};
+
+/// The tasks of one thread, and the queue of those that can run.
+///
+/// ```
+/// use asyncio_task::Tasks;
+///
+/// let tasks = Tasks::new(|| ()); // nobody to unpark: nothing here waits
+/// let four = tasks.enter(&(), || {
+///     let mut task = tasks.spawn(async { 2 + 2 });
+///     while tasks.run_one() {}
+///     task.try_take().unwrap().unwrap()
+/// });
+/// assert_eq!(four, 4);
+/// ```
+///
+/// Dropping it drops every future it owns, here and now; handles and wakers may outlive it.
+pub struct Tasks {
+    lease: Lease,
+    ready: ReadyQueue,
+    registry: Registry,
+    /// The task whose step is under way.
+    running: Cell<Option<NonNull<Header>>>,
+    ids: Cell<u64>,
+    closed: Cell<bool>,
+    context: Context,
+    on_unhandled: RefCell<Option<Handler>>,
+    /// Kept for its capacity.
+    letters: RefCell<Vec<Letter>>,
+}
+
+type Handler = Rc<dyn Fn(&Unhandled)>;
+
+impl Tasks {
+    /// No tasks yet. `unpark` is called from other threads, at most once for each time that
+    /// [`park`](Self::park) said `true`, when there is something to [`deliver`](Self::deliver).
+    #[must_use]
+    pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            lease: Lease::new(Arc::new(unpark)),
+            ready: ReadyQueue::default(),
+            registry: Registry::default(),
+            running: Cell::new(None),
+            ids: Cell::new(0),
+            closed: Cell::new(false),
+            context: Context::new(),
+            on_unhandled: RefCell::new(None),
+            letters: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Makes these tasks the ones that run on this thread while `f` does: what it wakes goes straight to
+    /// the ready queue. `companion` can be found by [`with_companion`](crate::with_companion).
+    pub fn enter<R>(&self, companion: &dyn Any, f: impl FnOnce() -> R) -> R {
+        current::enter(self, companion, f)
+    }
+
+    /// Whether these are the tasks that run on this thread.
+    #[must_use]
+    pub fn is_entered(&self) -> bool {
+        current::tasks(|tasks| tasks.is_some_and(|tasks| std::ptr::eq(tasks, self)))
+    }
+
+    /// Starts a task: its first step comes after all that is ready now.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.spawn_with(SpawnOptions::new(), future)
+    }
+
+    /// Starts a task with a name, a context, and so on.
+    ///
+    /// After [`close`](Self::close) the future is dropped at once, and the task is a cancelled one.
+    #[track_caller]
+    pub fn spawn_with<F>(&self, options: SpawnOptions, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let dormant = options.dormant;
+        // SAFETY: future and output are `'static`.
+        let (cell, join) =
+            unsafe { cell::new_at_home(self.birth(options, Location::caller()), future) };
+        self.begin(cell, dormant);
+        Task::new(join)
+    }
+
+    /// Starts a task that goes to `schedule` whenever it is woken, and now.
+    #[track_caller]
+    pub fn spawn_on<S, F>(&self, schedule: S, future: F) -> Task<F::Output>
+    where
+        S: Schedule + Clone + 'static,
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let birth = self.birth(SpawnOptions::new(), Location::caller());
+        let (cell, join) = cell::new_elsewhere(birth, future, schedule);
+        self.begin(cell, false);
+        Task::new(join)
+    }
+
+    /// Runs a task to its end, calling `turn` in between, which runs what is ready and waits for the
+    /// rest; it says `false` to stop. The task may borrow: its future is gone when this returns, also by
+    /// unwinding.
+    ///
+    /// # Errors
+    ///
+    /// The task was cancelled, it panicked, or `turn` said `false`.
+    #[track_caller]
+    pub fn run_until_complete<F: Future>(
+        &self,
+        options: SpawnOptions,
+        future: F,
+        mut turn: impl FnMut(&TaskRef) -> bool,
+    ) -> Result<F::Output, JoinError> {
+        /// Ends the task in any case.
+        struct Main<'a, T>(&'a Tasks, JoinRef<T>);
+        impl<T> Drop for Main<'_, T> {
+            fn drop(&mut self) {
+                let cell = self.1.cell();
+                cell.state.abandon();
+                self.0.end(cell);
+                if !cell.state.is_done() {
+                    // It cannot be, and if it were, what the future borrows would end before it does.
+                    std::process::abort();
+                }
+                if let Some(payload) = cell.take_unwanted() {
+                    let task = TaskRef::new(cell.clone());
+                    report(&task, &Unhandled::panic(&task, payload));
+                }
+                cell.clear_aside();
+            }
+        }
+        let birth = self.birth(options, Location::caller());
+        // SAFETY: `Main` sees to it that the future is dropped and its output taken or dropped before
+        // this function returns or unwinds, so before anything that they borrow ends. It cannot be
+        // leaked: nobody else has it. Should the task run at that moment (R2), a step of it is under way
+        // further down this stack, which is not so: `turn` has returned or unwound.
+        let (cell, join) = unsafe { cell::new_at_home(birth, future) };
+        let main = Main(self, join);
+        let task = TaskRef::new(cell.clone());
+        self.begin(cell, false);
+        loop {
+            match main.1.take() {
+                Some(Finished::Value(value)) => return Ok(value),
+                Some(Finished::Cancelled) => return Err(JoinError::Cancelled(task.name())),
+                Some(Finished::Panicked(payload)) => {
+                    return Err(JoinError::Panicked(task.name(), PanicPayload::new(payload)));
+                }
+                None if turn(&task) => {}
+                None => return Err(JoinError::Stopped(task.name())),
+            }
+        }
+    }
+
+    fn birth(&self, options: SpawnOptions, location: &'static Location<'static>) -> Birth {
+        let id = self.ids.get() + 1;
+        self.ids.set(id);
+        let context = options.context.or_else(|| {
+            let context = current::context(false).filter(|context| !context.is_empty())?;
+            Some(context.copy())
+        });
+        let aside = (options.name.is_some() || context.is_some())
+            .then(|| Rc::new(Aside::new(options.name, context)));
+        Birth {
+            owner: self.owner(),
+            id: TaskId::new(id).expect("counted from 1"),
+            parent: self.running.get().map(|h| {
+                // SAFETY: R2.
+                unsafe { h.as_ref() }.id
+            }),
+            location: options.location.unwrap_or(location),
+            aside,
+            callback: options.callback,
+        }
+    }
+
+    fn begin(&self, cell: CellRef, dormant: bool) {
+        let raw = cell.as_raw();
+        self.registry.enter(cell);
+        // SAFETY: the registry has its reference (R1).
+        let cell = unsafe { CellRef::borrow(&raw) };
+        if self.closed.get() {
+            self.end(cell);
+        } else if !dormant {
+            self.wake(cell);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn owner(&self) -> Owner {
+        self.lease.owner()
+    }
+
+    /// Puts a task into its queue, unless it is there.
+    #[inline]
+    pub(crate) fn wake(&self, cell: &CellRef) {
+        if cell.state.wake() && !cell.schedule_elsewhere() {
+            self.ready.push(cell.as_raw());
+        }
+    }
+
+    /// Runs one step of the task that has been ready the longest. `false` if none is.
+    #[inline]
+    pub fn run_one(&self) -> bool {
+        let Some(h) = self.ready.pop() else {
+            return false;
+        };
+        // SAFETY: R1 until the step begins, R2 during it.
+        let cell = unsafe { CellRef::borrow(&h) };
+        match self.step(cell) {
+            Begin::Poll | Begin::Cancel => {}
+            // SAFETY: R1: the task ended while it was queued, so its reference is the queue's.
+            Begin::Nothing => drop(unsafe { CellRef::from_raw(h) }),
+            Begin::Later => self.ready.push(h),
+        }
+        true
+    }
+
+    /// Runs one step of a task that has a queue elsewhere.
+    pub(crate) fn step_elsewhere(&self, cell: &CellRef) {
+        if self.step(cell) == Begin::Later {
+            cell.schedule_elsewhere();
+        }
+    }
+
+    #[inline]
+    fn step(&self, cell: &CellRef) -> Begin {
+        let begin = cell.state.begin();
+        let outcome = match begin {
+            Begin::Nothing | Begin::Later => return begin,
+            Begin::Cancel => self.running(cell, || cell.drop_future()),
+            Begin::Poll => match self.running(cell, || cell.poll()) {
+                Progress::Pending => match cell.state.pause() {
+                    Pause::Park => return begin,
+                    Pause::Cancel => self.running(cell, || cell.drop_future()),
+                },
+                Progress::Ready => Outcome::Value,
+                Progress::Panicked => Outcome::Panicked,
+            },
+        };
+        self.complete(cell, outcome);
+        begin
+    }
+
+    /// Notes whose step it is while `f` runs, which does not unwind.
+    #[inline]
+    fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
+        let before = self.running.replace(Some(cell.as_raw()));
+        let result = f();
+        self.running.set(before);
+        result
+    }
+
+    /// Ends a task out of turn, unless it has ended or runs.
+    fn end(&self, cell: &CellRef) {
+        if cell.state.seize() {
+            let outcome = self.running(cell, || cell.drop_future());
+            self.complete(cell, outcome);
+        }
+    }
+
+    /// Ends a task whose step nobody will run.
+    pub(crate) fn end_elsewhere(cell: &CellRef) {
+        of(cell, |tasks| match tasks {
+            Some(tasks) => tasks.end(cell),
+            // Its loop is not here now, or gone, and then the task has ended. It ends when it comes up.
+            None => drop(cancel(cell)),
+        });
+    }
+
+    fn complete(&self, cell: &CellRef, outcome: Outcome) {
+        let queued = cell.state.finish(outcome);
+        let joiner = cell.joiner.take();
+        let owned = self.registry.leave(cell);
+        if !cell.state.is_awaited() {
+            self.bury(cell);
+        }
+        let owned = match owned {
+            // R1: the reference passes to the place in the queue.
+            Some(owned) if queued && owned.is_at_home() => {
+                owned.into_raw();
+                None
+            }
+            owned => owned,
+        };
+        // Foreign code, which may unwind: by now everything else has been seen to.
+        if let Some(joiner) = joiner {
+            joiner.wake();
+        }
+        drop(owned);
+    }
+
+    #[cold]
+    fn bury(&self, cell: &CellRef) {
+        if let Some(payload) = cell.take_unwanted() {
+            let task = TaskRef::new(cell.clone());
+            report(&task, &Unhandled::panic(&task, payload));
+        }
+        cell.clear_aside();
+    }
+
+    /// How many tasks are ready.
+    #[inline]
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The task whose step comes next, or the callback (see [`is_callback`](TaskRef::is_callback)).
+    #[must_use]
+    pub fn next_ready(&self) -> Option<TaskRef> {
+        let h = self.ready.first()?;
+        // SAFETY: R1.
+        Some(TaskRef::new(unsafe { CellRef::borrow(&h) }.clone()))
+    }
+
+    /// Lets the task at `place` of the ready queue change places with the first. For tests that look for
+    /// code which relies on an order.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such place.
+    pub fn bring_forward(&self, place: usize) {
+        self.ready.bring_forward(place);
+    }
+
+    /// How many tasks have not ended, callbacks included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Whether all tasks have ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All tasks that have not ended, oldest first, without callbacks.
+    #[must_use]
+    pub fn all(&self) -> Vec<TaskRef> {
+        let all = self.registry.all().into_iter().map(TaskRef::new);
+        all.filter(|task| !task.is_callback()).collect()
+    }
+
+    /// The task whose step is under way.
+    pub(crate) fn running_task(&self) -> Option<TaskRef> {
+        let h = self.running.get()?;
+        // SAFETY: R2.
+        Some(TaskRef::new(unsafe { CellRef::borrow(&h) }.clone()))
+    }
+
+    pub(crate) fn context(&self, make: bool) -> Option<Context> {
+        let Some(running) = self.running_task() else {
+            return Some(self.context.clone());
+        };
+        running.own_context(make)
+    }
+
+    /// The context outside of any task, which several runs share.
+    #[must_use]
+    pub fn base_context(&self) -> &Context {
+        &self.context
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.owner())
+    }
+
+    /// Whether other threads have sent anything. One relaxed load.
+    #[inline]
+    #[must_use]
+    pub fn has_mail(&self) -> bool {
+        self.lease.has_mail()
+    }
+
+    /// Takes in what other threads have sent: tasks they woke are ready now, and so are their calls, in
+    /// order of arrival.
+    pub fn deliver(&self) {
+        let mut letters = self.letters.take();
+        self.lease.take(&mut letters);
+        for letter in letters.drain(..) {
+            match letter {
+                // SAFETY: `Tasks` never leaves its thread, which is the one the task belongs to: letters
+                // come only to the owner that they are addressed to.
+                Letter::Wake(task) => self.wake(&unsafe { task.arrive() }),
+                Letter::Call(call) => self.call_soon(call),
+            }
+        }
+        const LARGE: usize = 1 << 12;
+        if letters.capacity() <= LARGE {
+            self.letters.replace(letters);
+        }
+    }
+
+    #[track_caller]
+    fn call_soon(&self, call: Box<dyn FnOnce() + Send>) {
+        let options = SpawnOptions::callback().context(self.context.copy());
+        self.spawn_with(options, async move { call() }).discard();
+    }
+
+    /// Says that this thread is about to wait. `false`: there is something to deliver, do not. After
+    /// waiting, or instead of it, call [`unpark`](Self::unpark).
+    #[must_use]
+    pub fn park(&self) -> bool {
+        self.ready.shrink();
+        self.registry.shrink();
+        self.lease.park()
+    }
+
+    /// Says that this thread waits no longer.
+    pub fn unpark(&self) {
+        self.lease.unpark();
+    }
+
+    /// Sets who is told of what goes wrong where nobody awaits it. Without one it is a line on standard
+    /// error.
+    pub fn on_unhandled(&self, handler: impl Fn(&Unhandled) + 'static) {
+        let old = self.on_unhandled.replace(Some(Rc::new(handler)));
+        drop(old);
+    }
+
+    /// Reports something that went wrong to the handler.
+    pub fn report(&self, unhandled: &Unhandled) {
+        let handler = self.on_unhandled.borrow().clone();
+        let Some(handler) = handler else {
+            return report_to_stderr(unhandled);
+        };
+        let told = catch_unwind(AssertUnwindSafe(|| handler(unhandled)));
+        if let Err(payload) = told {
+            report_to_stderr(unhandled);
+            eprintln!(
+                "asyncio: the exception handler panicked: {}",
+                PanicPayload::new(payload)
+            );
+        }
+    }
+
+    /// Ends everything: drops the futures of all tasks, here and now, and refuses what comes later. A
+    /// task that closes its own loop ends after this step.
+    pub fn close(&self) {
+        self.closed.set(true);
+        for cell in self.registry.all() {
+            if !cell.state.is_done() {
+                self.end(&cell);
+                cancel(&cell); // if it runs at this moment
+            }
+        }
+        // What is left of ended tasks in the queue, and what their destructors have woken.
+        for _ in 0..self.ready.len() {
+            self.run_one();
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        current::enter(self, &(), || self.close());
+        drop(self.on_unhandled.take());
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks")
+            .field("len", &self.len())
+            .field("ready", &self.ready())
+            .field("running", &self.running_task())
+            .field("closed", &self.closed.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Calls `f` with the tasks that `cell` belongs to, if they run here and now.
+pub(crate) fn of<R>(cell: &CellRef, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    current::tasks(|tasks| f(tasks.filter(|tasks| cell.is_owned_by(tasks.owner()))))
+}
+
+/// Whether the step under way is one of this task.
+pub(crate) fn is_running(cell: &CellRef) -> bool {
+    of(cell, |tasks| {
+        tasks.is_some_and(|tasks| tasks.running.get() == Some(cell.as_raw()))
+    })
+}
+
+/// Asks a task to end. `false` if it has.
+pub(crate) fn cancel(cell: &CellRef) -> bool {
+    match cell.state.cancel() {
+        CancelRequest::Done => return false,
+        CancelRequest::Noted => {}
+        CancelRequest::Wake => of(cell, |tasks| match tasks {
+            Some(tasks) => tasks.wake(cell),
+            None => cell.post_home(),
+        }),
+    }
+    true
+}
+
+/// Reports what went wrong in a task, to its loop if that is here.
+pub(crate) fn report(task: &TaskRef, unhandled: &Unhandled) {
+    of(task.cell(), |tasks| match tasks {
+        Some(tasks) => tasks.report(unhandled),
+        None => report_to_stderr(unhandled),
+    });
+}

@@ -1,0 +1,93 @@
+//! What went wrong and nobody asked for: panics and errors that no one awaits.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::join_error::PanicPayload;
+use crate::task_ref::{TaskInfo, TaskRef};
+
+/// Something that went wrong where nobody is left to be told, handed to the exception handler.
+///
+/// `Display` gives it in one line: what happened, to which task, and where that was spawned.
+#[derive(Debug)]
+#[doc(alias = "call_exception_handler")]
+pub struct Unhandled {
+    message: &'static str,
+    task: Option<TaskInfo>,
+    cause: Cause,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A panic, with its payload.
+    Panic(PanicPayload),
+    /// An error, as its `Debug` shows it.
+    Error(String),
+    /// Nothing but what the message says.
+    Message,
+}
+
+impl Unhandled {
+    /// A report that concerns `task`, if there is one.
+    #[must_use]
+    pub fn new(message: &'static str, task: Option<&TaskRef>, cause: Cause) -> Self {
+        Self {
+            message,
+            task: task.map(TaskRef::info),
+            cause,
+        }
+    }
+
+    pub(crate) fn panic(task: &TaskRef, payload: Box<dyn Any + Send>) -> Self {
+        let message = if task.is_callback() {
+            "a callback panicked"
+        } else {
+            "a task panicked and nobody awaits it"
+        };
+        Self::new(
+            message,
+            Some(task),
+            Cause::Panic(PanicPayload::new(payload)),
+        )
+    }
+
+    /// What happened, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.message
+    }
+
+    /// The task it happened to.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskInfo> {
+        self.task.as_ref()
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+}
+
+impl fmt::Display for Unhandled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message)?;
+        match &self.cause {
+            Cause::Panic(payload) => write!(f, ": {payload}")?,
+            Cause::Error(error) => write!(f, ": {error}")?,
+            Cause::Message => {}
+        }
+        match &self.task {
+            Some(task) => write!(f, " ({}, spawned at {})", task.name, task.location),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a report when no loop is there to take it: a line on standard error.
+pub(crate) fn report_to_stderr(unhandled: &Unhandled) {
+    eprintln!("asyncio: {unhandled}");
+}
