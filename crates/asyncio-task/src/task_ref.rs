@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::cell::CellRef;
 use crate::context::Context;
@@ -10,6 +11,7 @@ use crate::current;
 use crate::id::{TaskId, TaskName};
 use crate::state::TaskState;
 use crate::tasks;
+use crate::waker;
 
 /// A reference to a task, whatever its type. It keeps the task's name and number, not its future.
 #[derive(Clone, PartialEq)]
@@ -83,6 +85,25 @@ impl TaskRef {
             .aside()
             .and_then(|aside| aside.context())
             .unwrap_or_default()
+    }
+
+    /// What wakes it, from any thread: a task that was spawned [dormant](crate::SpawnOptions::dormant)
+    /// takes its first step after this is woken. Waking a task that has ended does nothing.
+    ///
+    /// ```
+    /// # use asyncio_task::{SpawnOptions, Tasks};
+    /// # let tasks = Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// let task = tasks.spawn_with(SpawnOptions::new().dormant(), async { "at last" });
+    /// assert!(!tasks.run_one(), "it waits");
+    /// task.as_ref().waker().wake();
+    /// assert!(tasks.run_one());
+    /// assert!(task.is_finished());
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        waker::owned(self.cell.clone())
     }
 
     /// Asks the task to end. See [`Task::cancel`](crate::Task::cancel).
