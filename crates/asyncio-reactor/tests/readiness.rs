@@ -1,58 +1,19 @@
 //! What the reactor tells about real pipes and sockets, and how often the sources are asked.
+#![cfg(unix)]
 
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
-use asyncio_reactor::{Direction, Interest, Reactor, Registered};
+use asyncio_reactor::{Direction, Interest, Reactor};
 use mio::unix::pipe;
 
-/// Long enough for anything that is going to happen.
-const LONG: Option<Duration> = Some(Duration::from_secs(10));
-const NOW: Option<Duration> = Some(Duration::ZERO);
-
-/// A waker that counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-fn counting() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
-    (Arc::clone(&count), Waker::from(count))
-}
-
-type Stream = Registered<mio::net::TcpStream>;
-
-/// A connected pair: ours, registered, and the other side's, blocking.
-fn tcp_pair(reactor: &Reactor) -> (Stream, std::net::TcpStream) {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (ours, _) = listener.accept().unwrap();
-    ours.set_nonblocking(true).unwrap();
-    let ours = mio::net::TcpStream::from_std(ours);
-    let both = Interest::READABLE | Interest::WRITABLE;
-    let ours = reactor.register(ours, both).unwrap();
-    // The first edge: writable.
-    assert_eq!(reactor.turn(LONG).unwrap(), 1);
-    (ours, theirs)
-}
+mod support;
+use support::{LONG, NOW, Stream, counting, tcp_pair};
 
 fn read(stream: &Stream, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
     stream.poll_read_with(cx, buf.len(), |mut stream| stream.read(buf))
