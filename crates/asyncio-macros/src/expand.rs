@@ -191,13 +191,13 @@ mod tests {
             test(
                 quote!(),
                 quote!(
-                    #[ignore = "slow"]
+                    #[cfg(unix)]
                     async fn sleeps() {}
                 ),
             ),
             quote! {
                 #[::core::prelude::v1::test]
-                #[ignore = "slow"]
+                #[cfg(unix)]
                 fn sleeps() {
                     async fn sleeps() {}
                     ::asyncio::__private::run_test(

@@ -1,0 +1,175 @@
+//! The rows of crates: a crate uses only rows below its own.
+//!
+//! The table is the design; `cargo metadata` is what was built. A new arrow is the rarest change
+//! there is and comes with a line in `docs/architecture.md`. Crates that are yet to come have
+//! their place already.
+
+use crate::workspace::{Package, Workspace};
+
+/// From the top to the bottom; those of one row know nothing of each other.
+const ROWS: &[&[&str]] = &[
+    // What looks at the whole: tests, benchmarks, and these checks.
+    &["asyncio-tests", "asyncio-bench", "xtask"],
+    // The facade: re-exports, features, prelude; no logic.
+    &["asyncio"],
+    // Looking inside; hyper on our sockets.
+    &["asyncio-inspect", "asyncio-http"],
+    // Files, subprocesses, signals.
+    &["asyncio-os"],
+    // Sockets, streams, servers.
+    &["asyncio-net"],
+    // Task groups, gather, timeouts; threads and processes.
+    &["asyncio-executors", "asyncio-pool"],
+    // The event loop.
+    &["asyncio-loop"],
+    // The parts; none knows another.
+    &[
+        "asyncio-reactor",
+        "asyncio-timer",
+        "asyncio-task",
+        "asyncio-sync",
+    ],
+    // Emits paths into the facade; uses no crate of ours.
+    &["asyncio-macros"],
+];
+
+/// Arrows that only tests and examples follow, and that may point upwards.
+const UPWARD_IN_TESTS: &[(&str, &str)] = &[
+    // Its examples are shown as the facade's, so they are written and run with it.
+    ("asyncio-macros", "asyncio"),
+];
+
+/// Everything in `workspace` that the table does not allow.
+pub(crate) fn complaints(workspace: &Workspace) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for package in &workspace.packages {
+        let name = &package.name;
+        let Some(own_row) = row(name) else {
+            complaints.push(format!(
+                "layers: `{name}` has no row in xtask/src/layers.rs"
+            ));
+            continue;
+        };
+        for arrow in &package.arrows {
+            let allowed_in_tests = UPWARD_IN_TESTS.contains(&(name, &arrow.to));
+            // A package without a row was told so already.
+            let downward = row(&arrow.to).is_none_or(|row| row > own_row);
+            if !(downward || arrow.dev && allowed_in_tests) {
+                let to = &arrow.to;
+                complaints.push(format!(
+                    "layers: `{name}` uses `{to}`, which is no row below"
+                ));
+            }
+        }
+        complaints.extend(misplaced(package));
+    }
+    complaints
+}
+
+/// How far a crate is from the top.
+fn row(name: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&name))
+}
+
+/// A crate that users take lies in `crates/`, in a directory of its own name.
+fn misplaced(package: &Package) -> Option<String> {
+    let Package {
+        name, directory, ..
+    } = package;
+    let is_users = !ROWS[0].contains(&name.as_str());
+    let misplaced = is_users && *directory != format!("crates/{name}");
+    misplaced.then(|| format!("layers: `{name}` lies in {directory}, not in crates/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Arrow;
+
+    fn workspace(packages: Vec<Package>) -> Workspace {
+        Workspace {
+            packages,
+            target_directory: "target".into(),
+        }
+    }
+
+    fn package(name: &str, arrows: &[&str]) -> Package {
+        let arrows = arrows.iter().map(|to| Arrow {
+            to: (*to).to_owned(),
+            dev: false,
+        });
+        Package {
+            name: name.to_owned(),
+            directory: format!("crates/{name}"),
+            arrows: arrows.collect(),
+        }
+    }
+
+    #[test]
+    fn the_workspace_keeps_its_layers() {
+        let workspace = Workspace::load().expect("cargo answers");
+        assert_eq!(complaints(&workspace), [""; 0]);
+    }
+
+    #[test]
+    fn arrows_downward_are_fine() {
+        let workspace = workspace(vec![
+            package("asyncio", &["asyncio-net", "asyncio-macros"]),
+            package("asyncio-net", &["asyncio-loop", "asyncio-reactor"]),
+        ]);
+        assert_eq!(complaints(&workspace), [""; 0]);
+    }
+
+    #[test]
+    fn an_arrow_upward_is_caught() {
+        let workspace = workspace(vec![package("asyncio-timer", &["asyncio-loop"])]);
+        assert_eq!(
+            complaints(&workspace),
+            ["layers: `asyncio-timer` uses `asyncio-loop`, which is no row below"]
+        );
+    }
+
+    #[test]
+    fn an_arrow_within_a_row_is_caught() {
+        let workspace = workspace(vec![package("asyncio-task", &["asyncio-timer"])]);
+        assert_eq!(
+            complaints(&workspace),
+            ["layers: `asyncio-task` uses `asyncio-timer`, which is no row below"]
+        );
+    }
+
+    #[test]
+    fn an_arrow_of_tests_is_an_arrow_but_for_those_listed() {
+        let mut timer = package("asyncio-timer", &["asyncio-loop"]);
+        let mut macros = package("asyncio-macros", &["asyncio"]);
+        assert_eq!(
+            complaints(&workspace(vec![package("asyncio-macros", &["asyncio"])])).len(),
+            1
+        );
+        timer.arrows[0].dev = true;
+        macros.arrows[0].dev = true;
+        assert_eq!(
+            complaints(&workspace(vec![timer, macros])),
+            ["layers: `asyncio-timer` uses `asyncio-loop`, which is no row below"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_crate_is_caught() {
+        let workspace = workspace(vec![package("asyncio-newcomer", &[])]);
+        assert_eq!(
+            complaints(&workspace),
+            ["layers: `asyncio-newcomer` has no row in xtask/src/layers.rs"]
+        );
+    }
+
+    #[test]
+    fn a_crate_outside_crates_is_caught() {
+        let mut stray = package("asyncio-task", &[]);
+        stray.directory = "task".to_owned();
+        assert_eq!(
+            complaints(&workspace(vec![stray])),
+            ["layers: `asyncio-task` lies in task, not in crates/asyncio-task"]
+        );
+    }
+}

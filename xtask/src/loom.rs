@@ -1,0 +1,65 @@
+//! `cargo xtask loom`: the places where threads meet, in every interleaving.
+//!
+//! The short form cuts a run short after a few switches between threads that nothing forced, which
+//! is where nearly all mistakes show; the full form tries everything and may take very long.
+
+use crate::command::{Command, no_more, take_flag};
+use crate::process::{Failure, Process};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+pub(crate) const COMMAND: Command = Command {
+    name: "loom",
+    arguments: "[--full]",
+    about: "Tries the interleavings of threads.",
+    run,
+};
+
+/// The tests written for loom: in these packages, those with `loom` in their path.
+const TESTS: &str = "--package asyncio-task --lib -- loom";
+
+/// How many unforced switches of threads the short form tries.
+const SHORT: &str = "2";
+
+fn run(arguments: &[String]) -> Result<(), Failure> {
+    let (full, others) = take_flag(arguments, "--full");
+    no_more(&others)?;
+    let mut tally = Tally::default();
+    if full {
+        tests()?.run_tests(&mut tally)?;
+    } else {
+        short(&mut tally)?;
+    }
+    println!("\n{tally}");
+    ran_any(&tally)
+}
+
+/// The short form, for CI.
+pub(crate) fn short(tally: &mut Tally) -> Result<(), Failure> {
+    let mut loom = Tally::default();
+    let result = tests()?
+        .env("LOOM_MAX_PREEMPTIONS", SHORT)
+        .run_tests(&mut loom);
+    tally.add(loom);
+    result?;
+    ran_any(&loom)
+}
+
+fn tests() -> Result<Process, Failure> {
+    // A directory of its own: the flag changes every crate.
+    let target = Workspace::load()?.target_directory.join("loom");
+    let target = target.to_string_lossy();
+    let tests = Process::cargo().words("test --release --target-dir");
+    let tests = tests.args([target]).words(TESTS);
+    Ok(tests.env("RUSTFLAGS", "--cfg loom"))
+}
+
+/// A filter that finds nothing must not look like a proof.
+fn ran_any(tally: &Tally) -> Result<(), Failure> {
+    if tally.passed > 0 {
+        return Ok(());
+    }
+    Err(Failure::because(format!(
+        "no test ran: `{TESTS}` found none"
+    )))
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask sanitize`: the tests of unsafe code, under tools that watch the memory.
+//!
+//! Address sanitizer needs a nightly toolchain; without the standard library's source, `std`
+//! itself is not instrumented, its allocations and leaks are seen all the same. Valgrind needs no
+//! special build and sees `std` as well, but runs a test some twenty times slower.
+
+use crate::command::{Command, no_more, take_flag};
+use crate::process::{Failure, Process, output_of};
+use crate::tally::Tally;
+use crate::tidy;
+use crate::workspace::Workspace;
+
+pub(crate) const COMMAND: Command = Command {
+    name: "sanitize",
+    arguments: "[--address | --valgrind]",
+    about: "Runs the tests of unsafe code under address sanitizer and valgrind.",
+    run,
+};
+
+/// Packages without unsafe files whose tests drive those that have some.
+const DRIVERS: &[&str] = &["asyncio-loop", "asyncio-tests"];
+
+const VALGRIND: &str = "valgrind --quiet --error-exitcode=1 --num-callers=30 --fair-sched=yes \
+                        --leak-check=full --show-leak-kinds=definite,indirect \
+                        --errors-for-leak-kinds=definite,indirect";
+
+fn run(arguments: &[String]) -> Result<(), Failure> {
+    let (address_only, others) = take_flag(arguments, "--address");
+    let (valgrind_only, others) = take_flag(&others, "--valgrind");
+    no_more(&others)?;
+    let workspace = Workspace::load()?;
+    let host = host()?;
+    let mut tally = Tally::default();
+    // Both run, also if the first fails: each finds what the other cannot.
+    let address = match valgrind_only {
+        false => address(&workspace, &host, &mut tally),
+        true => Ok(()),
+    };
+    let valgrind = match address_only && !valgrind_only {
+        false => valgrind(&workspace, &host, &mut tally),
+        true => Ok(()),
+    };
+    println!("\n{tally}");
+    address.and(valgrind)
+}
+
+fn address(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), Failure> {
+    if output_of("rustup", "run nightly rustc --version").is_none() {
+        let words =
+            "address sanitizer needs a nightly toolchain: `rustup toolchain install nightly`";
+        return Err(Failure::because(words));
+    }
+    let target = workspace.target_directory.join("sanitize");
+    let tests = Process::cargo_of("nightly").words("test --tests --no-fail-fast");
+    tests
+        // The target is named, so that the flag is not for build scripts and macros as well.
+        .args(["--target", host, "--target-dir", &target.to_string_lossy()])
+        .args(packages(workspace)?)
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .env(
+            "ASAN_OPTIONS",
+            "detect_leaks=1:detect_stack_use_after_return=1",
+        )
+        .run_tests(tally)
+}
+
+fn valgrind(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), Failure> {
+    if output_of("valgrind", "--version").is_none() {
+        return Err(Failure::because("valgrind is not installed"));
+    }
+    let runner = format!(
+        "CARGO_TARGET_{}_RUNNER",
+        host.to_uppercase().replace('-', "_")
+    );
+    let tests = Process::cargo().words("test --tests --no-fail-fast");
+    tests
+        .args(packages(workspace)?)
+        .env(&runner, VALGRIND)
+        // A backtrace reads all debug information: a second natively, a minute here.
+        .env("RUST_BACKTRACE", "0")
+        .run_tests(tally)
+}
+
+/// `-p` for each package that has unsafe files or drives them.
+fn packages(workspace: &Workspace) -> Result<Vec<String>, Failure> {
+    let files = tidy::unsafe_files()?;
+    let has_unsafe_files = |directory: &str| {
+        let inside = format!("{directory}/");
+        files.iter().any(|file| file.starts_with(&inside))
+    };
+    let mut words = Vec::new();
+    for package in &workspace.packages {
+        let name = package.name.as_str();
+        let of_users = package.directory.starts_with("crates/");
+        if DRIVERS.contains(&name) || of_users && has_unsafe_files(&package.directory) {
+            words.extend(["-p".to_owned(), name.to_owned()]);
+        }
+    }
+    Ok(words)
+}
+
+/// The machine's target, such as `x86_64-unknown-linux-gnu`.
+fn host() -> Result<String, Failure> {
+    let version = output_of("rustc", "-vV").unwrap_or_default();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| Failure::because("`rustc -vV` names no host"))
+}

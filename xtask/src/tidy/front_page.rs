@@ -1,0 +1,91 @@
+//! Every crate has a README of its own and a front page with an example that runs.
+
+use super::repository::Repository;
+
+pub(crate) fn check(repository: &Repository) -> Vec<String> {
+    let crates = repository.crates();
+    crates
+        .iter()
+        .flat_map(|directory| check_crate(repository, directory))
+        .collect()
+}
+
+fn check_crate(repository: &Repository, directory: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let name = directory.rsplit('/').next().unwrap_or(directory);
+    let readme = format!("{directory}/README.md");
+    match repository.pages.get(&readme) {
+        None => complaints.push(format!("{readme}: is missing")),
+        Some(text) if !text.starts_with(&format!("# {name}\n")) => {
+            complaints.push(format!("{readme}: its title is not `# {name}`"));
+        }
+        Some(_) => {}
+    }
+    let lib = format!("{directory}/src/lib.rs");
+    let front_page = repository
+        .rust_file(&lib)
+        .map(|file| front_page(&file.text));
+    if !front_page.is_some_and(|page| has_example(&page)) {
+        complaints.push(format!("{lib}: its front page has no example that runs"));
+    }
+    complaints
+}
+
+/// The `//!` lines, without the marks.
+fn front_page(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("//!"));
+    lines
+        .flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\n"])
+        .collect()
+}
+
+/// Whether a fenced block of `page` is a doc test that is run.
+fn has_example(page: &str) -> bool {
+    let fences = page.lines().filter_map(|line| line.strip_prefix("```"));
+    // Every second fence closes a block.
+    fences.step_by(2).any(|language| {
+        let mut words = language.split(',').map(str::trim);
+        words.all(|word| word.is_empty() || word == "rust" || word == "should_panic")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_with_both_is_fine() {
+        let lib = "//! Tasks.\n//!\n//! ```\n//! assert!(true);\n//! ```\n\nmod a;\n";
+        let repository = Repository::of(&[
+            ("crates/asyncio-task/Cargo.toml", ""),
+            ("crates/asyncio-task/README.md", "# asyncio-task\n"),
+            ("crates/asyncio-task/src/lib.rs", lib),
+        ]);
+        assert_eq!(check(&repository), [""; 0]);
+    }
+
+    #[test]
+    fn a_crate_with_neither_is_told_both() {
+        let repository = Repository::of(&[
+            ("crates/asyncio-task/Cargo.toml", ""),
+            ("crates/asyncio-task/src/lib.rs", "//! Tasks.\n"),
+        ]);
+        assert_eq!(
+            check(&repository),
+            [
+                "crates/asyncio-task/README.md: is missing",
+                "crates/asyncio-task/src/lib.rs: its front page has no example that runs",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_example_is_one_that_runs() {
+        assert!(has_example("```\nf();\n```"));
+        assert!(has_example("```text\na\n```\n\n```rust\nf();\n```"));
+        assert!(!has_example("```text\na\n```"));
+        assert!(!has_example("```no_run\nf();\n```"));
+        assert!(!has_example("```ignore\nf();\n```"));
+        assert!(!has_example("words"));
+    }
+}

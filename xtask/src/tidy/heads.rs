@@ -1,0 +1,43 @@
+//! Every Rust file opens with `//!`: what it is for. Attributes of the file may stand before it.
+
+use super::repository::Repository;
+
+pub(crate) fn check(repository: &Repository) -> Vec<String> {
+    let headless = repository
+        .rust_files
+        .iter()
+        .filter(|file| !has_head(&file.text));
+    let complaint = |path: &String| format!("{path}:1: opens without `//!`");
+    headless.map(|file| complaint(&file.path)).collect()
+}
+
+fn has_head(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.find(|line| !line.starts_with("#!["));
+    // Words, too: an empty `//!` says nothing.
+    first.is_some_and(|line| {
+        line.strip_prefix("//! ")
+            .is_some_and(|words| !words.trim().is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_words_before_any_code() {
+        assert!(has_head("//! What it is for.\nfn f() {}"));
+        assert!(has_head("#![allow(missing_docs)]\n\n//! What it is for."));
+        assert!(!has_head("fn f() {}\n//! Too late."));
+        assert!(!has_head("// Not a doc comment."));
+        assert!(!has_head("//!\nfn f() {}"));
+        assert!(!has_head(""));
+    }
+
+    #[test]
+    fn the_file_is_named() {
+        let repository = Repository::of(&[("a.rs", "//! Fine."), ("b.rs", "fn f() {}")]);
+        assert_eq!(check(&repository), ["b.rs:1: opens without `//!`"]);
+    }
+}
