@@ -1,1 +1,53 @@
-//! Python's asyncio for Rust: one event loop a thread, structured tasks, cancellation that can be cleaned up after.
+//! Python's asyncio for Rust: one event loop per thread, tasks that need neither `Send` nor locks,
+//! virtual time for tests.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! async fn greet(after: Duration, what: &str) {
+//!     asyncio::sleep(after).await;
+//!     println!("{what}");
+//! }
+//!
+//! #[asyncio::main]
+//! async fn main() {
+//!     let hello = asyncio::spawn(greet(Duration::from_millis(10), "hello"));
+//!     let world = asyncio::spawn(greet(Duration::from_millis(20), "world"));
+//!     hello.await.unwrap();
+//!     world.await.unwrap(); // 20 ms in all, not 30
+//! }
+//! ```
+//!
+//! Names are asyncio's; where Rust has another habit, searching for the Python name finds it
+//! (`create_task` is [`spawn`]). This crate has no code of its own: it gathers the crates it is made of,
+//! each of which can be used alone.
+
+pub use asyncio_loop::{
+    Builder, Cause, Context, ContextToken, ContextVar, EventLoop, Handle, Interval, JoinError,
+    LoopClosed, LoopHandle, MissedTicks, NoContext, NoRunningLoop, Outcome, OutsideWork,
+    PanicPayload, Runner, Sleep, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef,
+    TaskState, ThreadFuture, ThreadHandle, TimerHandle, Unhandled, YieldNow, all_tasks, call_at,
+    call_later, call_soon, copy_context, current_task, default_exception_handler, interval,
+    interval_at, run, run_with, running_loop, set_exception_handler, sleep, sleep_until, spawn,
+    time, try_running_loop, try_sleep, try_spawn, yield_now,
+};
+#[cfg(feature = "macros")]
+pub use asyncio_macros::{main, test};
+
+/// Sockets.
+#[cfg(feature = "net")]
+pub mod net {
+    pub use asyncio_net::*;
+}
+
+/// What a program needs most: `use asyncio::prelude::*`.
+pub mod prelude {
+    pub use crate::{Runner, Task, run, running_loop, sleep, spawn, yield_now};
+}
+
+/// What the attributes expand to; not for anybody else.
+#[doc(hidden)]
+pub mod __private {
+    pub use asyncio_loop::run_with as run_main;
+    pub use asyncio_loop::testing::{Orders, run_test};
+}

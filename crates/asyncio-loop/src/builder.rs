@@ -1,0 +1,94 @@
+//! How a loop is set up.
+
+use std::io;
+use std::time::Duration;
+
+use crate::event_loop::EventLoop;
+use crate::runner::Runner;
+
+/// How a loop is to be. Made by [`Runner::builder`] or [`EventLoop::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until something is built with it"]
+pub struct Builder {
+    pub(crate) debug: Option<bool>,
+    pub(crate) virtual_time: bool,
+    pub(crate) task_budget: usize,
+    pub(crate) order_seed: Option<u64>,
+    pub(crate) slow_step: Option<Duration>,
+    pub(crate) ctrl_c: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            debug: None,
+            virtual_time: false,
+            task_budget: 128,
+            order_seed: None,
+            slow_step: None,
+            ctrl_c: true,
+        }
+    }
+}
+
+impl Builder {
+    /// Debug mode: slow steps are reported. Otherwise the environment decides: `ASYNCIO_DEBUG=1`.
+    #[doc(alias = "set_debug")]
+    pub fn debug(mut self, on: bool) -> Self {
+        self.debug = Some(on);
+        self
+    }
+
+    /// Virtual time: when nothing can run, the clock jumps to the next deadline instead of waiting. While
+    /// something outside is pending (a registered socket, [`OutsideWork`](crate::OutsideWork)), it passes
+    /// as real time does.
+    pub fn virtual_time(mut self, on: bool) -> Self {
+        self.virtual_time = on;
+        self
+    }
+
+    /// How many steps run between two looks at mail and timers; 128 unless set, at least 1.
+    pub fn task_budget(mut self, steps: usize) -> Self {
+        self.task_budget = steps.max(1);
+        self
+    }
+
+    /// Runs each batch of ready tasks in an order that depends on this seed, instead of first in, first
+    /// out. For tests: code that relies on an order fails under some seed, and again under the same one.
+    pub fn order_seed(mut self, seed: u64) -> Self {
+        self.order_seed = Some(seed);
+        self
+    }
+
+    /// How long a step may take before debug mode reports it; 100 ms unless set.
+    #[doc(alias = "slow_callback_duration")]
+    pub fn slow_step(mut self, duration: Duration) -> Self {
+        self.slow_step = Some(duration);
+        self
+    }
+
+    /// Whether Ctrl-C cancels the main task of a [`Runner`] on the program's main thread; `true` unless
+    /// set.
+    pub fn ctrl_c(mut self, on: bool) -> Self {
+        self.ctrl_c = on;
+        self
+    }
+
+    /// Makes the runner.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no selector.
+    pub fn build(self) -> io::Result<Runner> {
+        Runner::with(self)
+    }
+
+    /// Makes a bare loop.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no selector.
+    pub fn build_loop(self) -> io::Result<EventLoop> {
+        EventLoop::with(self)
+    }
+}

@@ -1,0 +1,44 @@
+//! The end of a loop: its tasks are told to end and waited for, then everything goes.
+
+use asyncio_task::{Cause, Unhandled};
+
+use crate::event_loop::Core;
+
+/// How often tasks that closing ones have spawned are cancelled and waited for in their turn.
+const ROUNDS: usize = 3;
+
+impl Core {
+    /// `wait`: whether the loop can run here.
+    pub(crate) fn close(&self, wait: bool) {
+        if wait {
+            for _ in 0..ROUNDS {
+                self.cancel_all();
+            }
+        }
+        for task in self.tasks.all() {
+            let message = "a task was dropped when its event loop closed";
+            self.tasks
+                .report(&Unhandled::new(message, Some(&task), Cause::Message));
+        }
+        self.tasks.close();
+        self.timers.clear();
+        self.reactor.close();
+        // Letters that came in meanwhile; what their calls would spawn is refused.
+        self.tasks.deliver();
+        self.tasks.close();
+    }
+
+    /// Cancels all tasks and runs until they have ended.
+    fn cancel_all(&self) {
+        let tasks = self.tasks.all();
+        for task in &tasks {
+            task.cancel();
+        }
+        for task in tasks {
+            while !task.is_finished() {
+                self.stopping.set(false);
+                self.run_once();
+            }
+        }
+    }
+}

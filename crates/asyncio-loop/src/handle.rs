@@ -1,0 +1,208 @@
+//! Callbacks: something to be called soon, or later.
+//!
+//! A callback runs in a task's cell, unlisted, in a copy of the context it was made in. So it takes its
+//! place among the steps of the ready queue, first in, first out.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use asyncio_task::{SpawnOptions, TaskRef};
+
+use crate::current;
+use crate::event_loop::Core;
+use crate::sleep::Sleep;
+
+/// Has `callback` called once, after all that is ready now.
+///
+/// # Panics
+///
+/// Without a running loop. A panic in the callback goes to the exception handler.
+#[track_caller]
+pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
+    current::with(|core| core.call_soon(callback))
+}
+
+/// Has `callback` called once, when `delay` has passed. Callbacks and sleeps with the same deadline run
+/// in the order in which they were asked for.
+///
+/// # Panics
+///
+/// Without a running loop. A panic in the callback goes to the exception handler.
+#[track_caller]
+pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
+    current::with(|core| {
+        let when = core.timers.clock.instant();
+        core.call_at(when.checked_add(delay).unwrap_or(when), callback)
+    })
+}
+
+/// Has `callback` called once, at `when`, in the time of the loop that runs here.
+///
+/// # Panics
+///
+/// Without a running loop. A panic in the callback goes to the exception handler.
+#[track_caller]
+pub fn call_at(when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
+    current::with(|core| core.call_at(when, callback))
+}
+
+/// A callback that was asked for, and the means to call it off. Dropping the handle changes nothing.
+#[derive(Clone)]
+pub struct Handle {
+    callback: Rc<Callback>,
+    step: TaskRef,
+}
+
+/// A callback with a deadline.
+#[derive(Clone)]
+pub struct TimerHandle {
+    handle: Handle,
+    when: Instant,
+}
+
+/// The callback, until it is called or called off.
+struct Callback {
+    call: Cell<Option<Box<dyn FnOnce()>>>,
+    cancelled: Cell<bool>,
+}
+
+impl Core {
+    #[track_caller]
+    fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
+        let callback = Callback::new(callback);
+        let task = self
+            .tasks
+            .spawn_with(SpawnOptions::callback(), call(callback.clone()));
+        let step = task.as_ref();
+        task.detach();
+        Handle { callback, step }
+    }
+
+    #[track_caller]
+    fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
+        let callback = Callback::new(callback);
+        let timer = Rc::new(Cell::new(None));
+        let later = CallAt {
+            timer: timer.clone(),
+            callback: callback.clone(),
+        };
+        let task = self
+            .tasks
+            .spawn_with(SpawnOptions::callback().dormant(), later);
+        let step = task.as_ref();
+        task.detach();
+        // The timer starts now, not with a first step: so deadlines keep the order of the calls.
+        let mut sleep = Sleep::until(&self.timers, when);
+        sleep.arm(&step.waker());
+        timer.set(Some(sleep));
+        TimerHandle {
+            handle: Handle { callback, step },
+            when,
+        }
+    }
+}
+
+async fn call(callback: Rc<Callback>) {
+    callback.run();
+}
+
+/// The future of a timer's callback, woken by its timer for the first time.
+struct CallAt {
+    timer: Rc<Cell<Option<Sleep>>>,
+    callback: Rc<Callback>,
+}
+
+impl Future for CallAt {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(mut timer) = self.timer.take()
+            && Pin::new(&mut timer).poll(cx).is_pending()
+        {
+            self.timer.set(Some(timer));
+            return Poll::Pending;
+        }
+        self.callback.run();
+        Poll::Ready(())
+    }
+}
+
+impl Callback {
+    fn new(callback: impl FnOnce() + 'static) -> Rc<Self> {
+        Rc::new(Self {
+            call: Cell::new(Some(Box::new(callback))),
+            cancelled: Cell::new(false),
+        })
+    }
+
+    fn run(&self) {
+        if let Some(call) = self.call.take() {
+            call();
+        }
+    }
+}
+
+impl Handle {
+    /// Calls the callback off, if it has not run. What it owns is dropped now.
+    pub fn cancel(&self) {
+        if let Some(call) = self.callback.call.take() {
+            self.callback.cancelled.set(true);
+            self.step.cancel();
+            drop(call);
+        }
+    }
+
+    /// Whether it was called off before it ran.
+    #[must_use]
+    #[doc(alias = "cancelled")]
+    pub fn is_cancelled(&self) -> bool {
+        self.callback.cancelled.get()
+    }
+}
+
+impl TimerHandle {
+    /// Calls the callback off, if it has not run. What it owns is dropped now.
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// Whether it was called off before it ran.
+    #[must_use]
+    #[doc(alias = "cancelled")]
+    pub fn is_cancelled(&self) -> bool {
+        self.handle.is_cancelled()
+    }
+
+    /// When it is to run, in the time of its loop.
+    #[must_use]
+    pub fn when(&self) -> Instant {
+        self.when
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let info = self.step.info();
+        let state = if self.is_cancelled() {
+            "cancelled"
+        } else if self.step.is_finished() {
+            "done"
+        } else {
+            "waiting"
+        };
+        write!(f, "Handle({state}, made at {})", info.location)
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerHandle")
+            .field("when", &self.when)
+            .field("handle", &self.handle)
+            .finish()
+    }
+}

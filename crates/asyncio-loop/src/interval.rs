@@ -1,0 +1,129 @@
+//! Something that happens again and again.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+
+use crate::current;
+use crate::sleep::{Sleep, sleep_until};
+
+/// Ticks every `period`, for the first time at once.
+///
+/// ```
+/// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {
+/// use std::time::Duration;
+/// let mut heartbeat = asyncio_loop::interval(Duration::from_secs(5));
+/// let start = heartbeat.tick().await;
+/// let next = heartbeat.tick().await;
+/// assert_eq!(next - start, Duration::from_secs(5));
+/// # });
+/// ```
+///
+/// # Panics
+///
+/// Without a running loop, or if `period` is zero.
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    interval_at(current::time(), period)
+}
+
+/// Ticks every `period`, for the first time at `start`.
+///
+/// # Panics
+///
+/// Without a running loop, or if `period` is zero.
+#[track_caller]
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    assert!(
+        !period.is_zero(),
+        "the period of an interval is longer than nothing"
+    );
+    Interval {
+        next: start,
+        period,
+        missed: MissedTicks::default(),
+        sleep: sleep_until(start),
+    }
+}
+
+/// What to do about ticks that nobody was there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissedTicks {
+    /// Make up for all of them, one at once after the other.
+    #[default]
+    Burst,
+    /// Forget them, and keep to the rhythm of the start.
+    Skip,
+    /// Forget them, and count on from the tick that came late.
+    Delay,
+}
+
+/// Ticks at a steady pace. Made by [`interval`]. As a `Stream` it yields the instants and never ends.
+#[derive(Debug)]
+pub struct Interval {
+    next: Instant,
+    period: Duration,
+    missed: MissedTicks,
+    sleep: Sleep,
+}
+
+impl Interval {
+    /// What to do about ticks that nobody was there for.
+    #[must_use]
+    pub fn missed_ticks(mut self, missed: MissedTicks) -> Self {
+        self.missed = missed;
+        self
+    }
+
+    /// Waits for the next tick, and gives the instant it was due.
+    ///
+    /// # Cancellation
+    ///
+    /// No tick is lost: the next call waits for the same one.
+    pub async fn tick(&mut self) -> Instant {
+        std::future::poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// [`tick`](Self::tick), for those who poll.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
+        let due = self.next;
+        let now = current::time();
+        self.next = match self.missed {
+            MissedTicks::Burst => due + self.period,
+            MissedTicks::Delay => now.max(due) + self.period,
+            MissedTicks::Skip => {
+                let late = now.saturating_duration_since(due).as_nanos();
+                let missed = late / self.period.as_nanos() + 1;
+                due + self
+                    .period
+                    .saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+            }
+        };
+        self.sleep.reset(self.next);
+        Poll::Ready(due)
+    }
+
+    /// Starts over: the next tick comes a period from now.
+    pub fn reset(&mut self) {
+        self.next = current::time() + self.period;
+        self.sleep.reset(self.next);
+    }
+
+    /// The time between two ticks.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+}

@@ -1,0 +1,129 @@
+//! What `#[asyncio::test]` runs: a test body, once or under several orders of the ready tasks.
+
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::builder::Builder;
+use crate::runner::run_with;
+
+/// In which orders a test is run.
+#[derive(Clone, Copy, Debug)]
+pub enum Orders {
+    /// Once, first in, first out.
+    AsQueued,
+    /// So many times, each time shuffled by another seed, which is printed if the test fails.
+    Random(u64),
+    /// Once for each seed.
+    Seeds(&'static [u64]),
+}
+
+/// Runs a test body on a loop of its own, once for each order. The first failure is what it returns.
+///
+/// # Panics
+///
+/// If the body does, after saying under which seed.
+pub fn run_test<F: Future>(
+    builder: impl Fn() -> Builder,
+    orders: Orders,
+    body: impl Fn() -> F,
+) -> F::Output
+where
+    F::Output: TestOutcome,
+{
+    let seeds: Vec<u64> = match orders {
+        Orders::AsQueued => return run_with(builder(), body()),
+        Orders::Seeds(seeds) => seeds.to_vec(),
+        Orders::Random(count) => (0..count).map(|n| RandomState::new().hash_one(n)).collect(),
+    };
+    let (last, others) = seeds.split_last().expect("a test has at least one order");
+    let run = |seed: u64| {
+        let once = AssertUnwindSafe(|| run_with(builder().order_seed(seed), body()));
+        let outcome = catch_unwind(once);
+        if outcome.as_ref().map_or(true, TestOutcome::is_failure) {
+            eprintln!("this failed under `order = [{seed}]`");
+        }
+        outcome.unwrap_or_else(|payload| resume_unwind(payload))
+    };
+    for &seed in others {
+        let outcome = run(seed);
+        if outcome.is_failure() {
+            return outcome;
+        }
+    }
+    run(*last)
+}
+
+/// What a test may return: `()`, or a `Result` of it, as with plain tests.
+pub trait TestOutcome {
+    /// Whether the test failed without a panic.
+    fn is_failure(&self) -> bool;
+}
+
+impl TestOutcome for () {
+    fn is_failure(&self) -> bool {
+        false
+    }
+}
+
+impl<T, E> TestOutcome for Result<T, E> {
+    fn is_failure(&self) -> bool {
+        self.is_err()
+    }
+}
+
+impl TestOutcome for std::process::ExitCode {
+    fn is_failure(&self) -> bool {
+        *self != Self::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    fn seen(orders: Orders) -> Vec<String> {
+        let all = RefCell::new(Vec::new());
+        run_test(
+            || Builder::default().virtual_time(true),
+            orders,
+            async || {
+                let trace = std::rc::Rc::new(RefCell::new(String::new()));
+                let tasks: Vec<_> = ('a'..'g')
+                    .map(|name| {
+                        let trace = trace.clone();
+                        crate::spawn(async move { trace.borrow_mut().push(name) })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                all.borrow_mut().push(trace.take());
+            },
+        );
+        all.into_inner()
+    }
+
+    #[test]
+    fn tasks_run_in_the_order_of_the_queue_unless_a_seed_says_otherwise() {
+        assert_eq!(seen(Orders::AsQueued), ["abcdef"]);
+        let shuffled = seen(Orders::Seeds(&[1, 2, 1]));
+        assert_eq!(shuffled[0], shuffled[2]);
+        assert_ne!(shuffled[0], shuffled[1]);
+        assert_eq!(seen(Orders::Random(5)).len(), 5);
+    }
+
+    #[test]
+    fn the_first_failure_is_returned() {
+        let runs = std::cell::Cell::new(0);
+        let outcome = run_test(Builder::default, Orders::Seeds(&[1, 2, 3]), async || {
+            runs.set(runs.get() + 1);
+            if runs.get() == 2 {
+                Err("the second")
+            } else {
+                Ok(())
+            }
+        });
+        assert_eq!((outcome, runs.get()), (Err("the second"), 2));
+    }
+}

@@ -1,0 +1,281 @@
+//! The outcome of a task on a loop, for another thread: to block on, or to await on any executor.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use asyncio_task::{JoinError, SpawnOptions, Task, TaskName, try_spawn};
+
+use crate::loop_handle::{LoopClosed, LoopHandle};
+
+/// What [`LoopHandle::run_coroutine_threadsafe`] gives: the right to the outcome of the task that runs
+/// over there.
+///
+/// As with a [`Task`], dropping it cancels; [`LoopHandle::spawn`] is for work that runs on by itself.
+///
+/// # Panics
+///
+/// Awaiting it again after it gave its outcome panics.
+#[must_use = "a task whose ThreadFuture is dropped is cancelled: wait for it, await it, or use LoopHandle::spawn"]
+#[doc(alias = "concurrent.futures.Future")]
+pub struct ThreadFuture<T> {
+    shared: Arc<Shared<T>>,
+    event_loop: LoopHandle,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    ended: Condvar,
+}
+
+struct State<T> {
+    outcome: Outcome<T>,
+    /// Who awaits the outcome.
+    waiting: Option<Waker>,
+    cancel: bool,
+    /// Who passes a request to cancel on to the task.
+    watch: Option<Waker>,
+}
+
+enum Outcome<T> {
+    Pending,
+    Here(Result<T, JoinError>),
+    Taken,
+}
+
+impl<T: Send + 'static> ThreadFuture<T> {
+    #[track_caller]
+    pub(crate) fn start<M, F>(event_loop: &LoopHandle, make: M) -> Result<Self, LoopClosed<M>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let location = std::panic::Location::caller();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                outcome: Outcome::Pending,
+                waiting: None,
+                cancel: false,
+                watch: None,
+            }),
+            ended: Condvar::new(),
+        });
+        let promise = Promise(shared.clone());
+        event_loop.send(make, move |make| {
+            if promise.0.lock().cancel {
+                return;
+            }
+            let options = SpawnOptions::new().location(location);
+            // Both run on this loop, which is here: it is the one that this was sent to.
+            if let Ok(task) = try_spawn(options, make())
+                && let Ok(watch) = try_spawn(SpawnOptions::callback(), Watch { task, promise })
+            {
+                watch.detach();
+            }
+        })?;
+        Ok(Self {
+            shared,
+            event_loop: event_loop.clone(),
+        })
+    }
+}
+
+impl<T> ThreadFuture<T> {
+    /// Blocks until the task has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]: the task was cancelled, also by its loop's closing, or it panicked.
+    ///
+    /// # Panics
+    ///
+    /// On the loop's own thread, where it would wait for ever: await it there.
+    #[doc(alias = "result")]
+    pub fn wait(self) -> Result<T, JoinError> {
+        self.must_be_elsewhere();
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(outcome) = state.take() {
+                return outcome;
+            }
+            state = self
+                .shared
+                .ended
+                .wait(state)
+                .unwrap_or_else(|e| e.into_inner());
+        }
+    }
+
+    /// Blocks until the task has ended, for `timeout` at most. It gives itself back if that is not enough;
+    /// the task runs on.
+    ///
+    /// # Errors
+    ///
+    /// Itself, if the time is over. The inner result is that of [`wait`](Self::wait).
+    ///
+    /// # Panics
+    ///
+    /// On the loop's own thread.
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
+        self.must_be_elsewhere();
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(outcome) = state.take() {
+                return Ok(outcome);
+            }
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => timeout,
+            };
+            if left.is_zero() {
+                drop(state);
+                return Err(self);
+            }
+            let waited = self.shared.ended.wait_timeout(state, left);
+            state = waited.unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+
+    /// Asks the task to end. `false` if it has.
+    pub fn cancel(&self) -> bool {
+        let mut state = self.shared.lock();
+        if !matches!(state.outcome, Outcome::Pending) {
+            return false;
+        }
+        state.cancel = true;
+        let watch = state.watch.take();
+        drop(state);
+        if let Some(watch) = watch {
+            watch.wake();
+        }
+        true
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        !matches!(self.shared.lock().outcome, Outcome::Pending)
+    }
+
+    fn must_be_elsewhere(&self) {
+        assert!(
+            !self.event_loop.is_here(),
+            "blocking on a task of the loop that runs on this thread would wait for ever: await it"
+        );
+    }
+}
+
+impl<T> Future for ThreadFuture<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloned and dropped outside the lock: wakers are foreign code.
+        let waker = cx.waker().clone();
+        let mut state = self.shared.lock();
+        if let Some(outcome) = state.take() {
+            return Poll::Ready(outcome);
+        }
+        assert!(
+            !matches!(state.outcome, Outcome::Taken),
+            "awaited again after it gave its outcome"
+        );
+        let old = state.waiting.replace(waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for ThreadFuture<T> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl<T> fmt::Debug for ThreadFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadFuture")
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn settle(&self, outcome: Result<T, JoinError>) {
+        let mut state = self.lock();
+        if !matches!(state.outcome, Outcome::Pending) {
+            return;
+        }
+        state.outcome = Outcome::Here(outcome);
+        let waiting = state.waiting.take();
+        drop(state);
+        self.ended.notify_all();
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+impl<T> State<T> {
+    fn take(&mut self) -> Option<Result<T, JoinError>> {
+        match std::mem::replace(&mut self.outcome, Outcome::Taken) {
+            Outcome::Here(outcome) => Some(outcome),
+            other => {
+                self.outcome = other;
+                None
+            }
+        }
+    }
+}
+
+/// The duty to settle the outcome, on the loop's side. Dropped with the loop, it says cancelled.
+struct Promise<T>(Arc<Shared<T>>);
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        self.0.settle(Err(JoinError::Cancelled(TaskName::from(
+            "that never began",
+        ))));
+    }
+}
+
+/// Waits for the task on its loop, and passes requests to cancel on.
+struct Watch<T> {
+    task: Task<T>,
+    promise: Promise<T>,
+}
+
+impl<T> Future for Watch<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let cancel = {
+            let waker = cx.waker().clone();
+            let mut state = self.promise.0.lock();
+            state.watch = Some(waker);
+            state.cancel
+        };
+        if cancel {
+            self.task.cancel();
+        }
+        let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
+        self.promise.0.settle(outcome);
+        Poll::Ready(())
+    }
+}
+
+impl<T> Drop for Watch<T> {
+    fn drop(&mut self) {
+        let name = self.task.name();
+        self.promise.0.settle(Err(JoinError::Cancelled(name)));
+    }
+}

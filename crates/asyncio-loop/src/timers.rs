@@ -1,0 +1,114 @@
+//! The timers of a loop: the wheel, and the clock that its deadlines are measured by.
+//!
+//! Shared by the loop and by what waits for it, so a sleep that outlives its loop, or is dropped while
+//! another loop runs, still finds its own wheel.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::task::Waker;
+
+use asyncio_timer::{TimerKey, TimerWheel};
+
+use crate::clock::Clock;
+
+/// See the head of this file. The wheel is borrowed only while nothing foreign runs: wakers are cloned
+/// before, and dropped and woken after.
+pub(crate) struct Timers {
+    wheel: RefCell<TimerWheel<Waker>>,
+    /// Kept for its capacity.
+    due: Cell<Vec<Waker>>,
+    pub(crate) clock: Clock,
+}
+
+impl Timers {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            wheel: RefCell::new(TimerWheel::new(0)),
+            due: Cell::default(),
+            clock,
+        }
+    }
+
+    /// Has `waker` woken when `deadline` has come.
+    #[inline]
+    pub(crate) fn arm(&self, deadline: u64, waker: &Waker) -> TimerKey {
+        let waker = waker.clone();
+        self.wheel.borrow_mut().insert(deadline, waker)
+    }
+
+    /// Whether the deadline is still to come; if so, `waker` is the one to be woken.
+    #[inline]
+    pub(crate) fn is_armed(&self, key: TimerKey, waker: &Waker) -> bool {
+        match self.wheel.borrow().get(key) {
+            None => return false,
+            Some(old) if old.will_wake(waker) => return true,
+            Some(_) => {}
+        }
+        let new = waker.clone();
+        let old = self
+            .wheel
+            .borrow_mut()
+            .get_mut(key)
+            .map(|waker| std::mem::replace(waker, new));
+        old.is_some()
+    }
+
+    /// Whether the deadline is still to come.
+    pub(crate) fn is_pending(&self, key: TimerKey) -> bool {
+        self.wheel.borrow().get(key).is_some()
+    }
+
+    pub(crate) fn rearm(&self, key: TimerKey, deadline: u64) -> bool {
+        self.wheel.borrow_mut().rearm(key, deadline)
+    }
+
+    #[inline]
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let waker = self.wheel.borrow_mut().cancel(key);
+        drop(waker);
+    }
+
+    /// Wakes all whose deadline is not after `now`.
+    pub(crate) fn expire(&self, now: u64) {
+        let mut due = self.due.take();
+        self.wheel.borrow_mut().expire(now, &mut due);
+        for waker in due.drain(..) {
+            waker.wake();
+        }
+        const LARGE: usize = 1 << 12;
+        if due.capacity() <= LARGE {
+            self.due.set(due);
+        }
+    }
+
+    /// When to look again: no deadline comes before.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.wheel.borrow().next_deadline()
+    }
+
+    /// Whether at least `many` deadlines come by `time`.
+    pub(crate) fn are_due_by(&self, time: u64, many: usize) -> bool {
+        self.wheel.borrow().due_by(time, many) >= many
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.wheel.borrow().len()
+    }
+
+    /// Lets go of all wakers without waking them.
+    pub(crate) fn clear(&self) {
+        let mut wakers = Vec::new();
+        self.wheel.borrow_mut().clear_into(&mut wakers);
+        drop(wakers);
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers")
+            .field("len", &self.len())
+            .field("clock", &self.clock)
+            .finish()
+    }
+}
