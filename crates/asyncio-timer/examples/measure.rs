@@ -57,18 +57,34 @@ fn main() {
         }
     });
 
-    report_filling(
-        "insert + expire, 1M at random over 1 s, each ms",
-        |random, _| random.below(SECOND),
-    );
-    report_filling(
-        "insert + expire, 1M evenly over 1 s, each ms",
-        |_, index| index as u64 * SECOND / MILLION as u64,
-    );
-    report_filling("insert + expire, 1M at one time, each ms", |_, _| {
-        SECOND / 2
-    });
-
+    for count in [10_000, 100_000, MILLION] {
+        report_filling(
+            &format!("insert + expire, {count} at random over 1 s"),
+            count,
+            |random, _| random.below(SECOND),
+        );
+        report_heap(&format!("  the same in a BinaryHeap, {count}"), count);
+        report_fresh(
+            &format!("  the same, fresh wheel, {count}"),
+            count,
+            |random, _| random.below(SECOND),
+        );
+        report_filling(
+            &format!("insert + expire, {count} evenly over 1 s"),
+            count,
+            |_, index| index as u64 * SECOND / count as u64,
+        );
+        report_fresh(
+            &format!("  the same, fresh wheel, {count}"),
+            count,
+            |_, index| index as u64 * SECOND / count as u64,
+        );
+        report_filling(
+            &format!("insert + expire, {count} at one time"),
+            count,
+            |_, _| SECOND / 2,
+        );
+    }
     for count in [1, 100, 1_000, 10_000, 100_000] {
         report_steady(
             &format!("insert + expire, {count} sleeping 1 s over and over"),
@@ -113,24 +129,67 @@ fn with_timers(count: usize) -> TimerWheel<Value> {
     wheel
 }
 
-/// Fills a wheel with a million timers and lets all expire, a millisecond at a time. Memory is warm
+/// Fills a wheel with timers and lets all expire, a millisecond at a time. Memory is warm
 /// from the second round on.
-fn report_filling(what: &str, deadline: impl Fn(&mut Random, usize) -> u64) {
+fn report_filling(what: &str, count: usize, deadline: impl Fn(&mut Random, usize) -> u64) {
     let mut random = Random::new();
     let mut wheel = TimerWheel::new(0);
+    report(what, count, || {
+        fill(&mut wheel, count, &mut random, &deadline)
+    });
+}
+
+fn report_fresh(what: &str, count: usize, deadline: impl Fn(&mut Random, usize) -> u64) {
+    let mut random = Random::new();
+    report(what, count, || {
+        fill(&mut TimerWheel::new(0), count, &mut random, &deadline)
+    });
+}
+
+fn fill(
+    wheel: &mut TimerWheel<Value>,
+    count: usize,
+    random: &mut Random,
+    deadline: &impl Fn(&mut Random, usize) -> u64,
+) {
     let mut expired = Vec::new();
-    report(what, MILLION, || {
-        let start = wheel.now();
-        for index in 0..MILLION {
-            wheel.insert(start + deadline(&mut random, index), VALUE);
+    let start = wheel.now();
+    for index in 0..count {
+        wheel.insert(start + deadline(random, index), VALUE);
+    }
+    let mut done = 0;
+    for now in (start..=start + SECOND).step_by(MILLISECOND as usize) {
+        wheel.expire(now, &mut expired);
+        done += expired.len();
+        expired.clear();
+    }
+    assert_eq!(done, count);
+}
+
+fn report_heap(what: &str, count: usize) {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+    let mut random = Random::new();
+    let mut heap = BinaryHeap::new();
+    let mut start = 0;
+    let mut expired = Vec::new();
+    report(what, count, || {
+        for index in 0..count {
+            heap.push(Reverse((start + random.below(SECOND), index, VALUE)));
         }
-        let mut count = 0;
+        let mut done = 0;
         for now in (start..=start + SECOND).step_by(MILLISECOND as usize) {
-            wheel.expire(now, &mut expired);
-            count += expired.len();
+            while heap.peek().is_some_and(|e| e.0.0 <= now) {
+                let Some(Reverse((_, _, value))) = heap.pop() else {
+                    break;
+                };
+                expired.push(value);
+            }
+            done += expired.len();
             expired.clear();
         }
-        assert_eq!(count, MILLION);
+        assert_eq!(done, count);
+        start += SECOND;
     });
 }
 

@@ -1,35 +1,38 @@
 //! Which slot a deadline belongs to: the arithmetic of the wheel, without its contents.
 //!
-//! A time is read as a number with eight digits in base 64 and a remainder, 16 bits, which is the
-//! width of the finest slots: 65,536 ns. A deadline belongs to the level of the highest digit in
+//! A time is read as a number with eight digits in base 64 and a remainder of 18 bits, which is the
+//! width of the finest slots: 262,144 ns. A deadline belongs to the level of the highest digit in
 //! which it differs from the present, and there to the slot of that digit:
 //!
 //! ```text
-//! level   width of a slot   reaches, from the present
-//!     0           65.5 µs   the rest of this     4.2 ms
-//!     1            4.2 ms   the rest of this   268   ms
-//!     2          268   ms   the rest of these   17.2 s
-//!     3           17.2 s    the rest of these   18.3 min
-//!     4           18.3 min  the rest of these   19.5 h
-//!     5           19.5 h    the rest of these   52   days
-//!     6           52   days the rest of these    9.1 years
-//!     7            9.1 y    the rest of all    584   years
+//! level   width of a slot   width of all 64
+//!     0      262   µs           16.8 ms
+//!     1       16.8 ms            1.07 s
+//!     2        1.07 s           68.7 s
+//!     3       68.7 s            73.3 min
+//!     4       73.3 min           3.26 days
+//!     5        3.26 days       208 days
+//!     6      208 days           36.6 years
+//!     7       36.6 years       584 years, in 16 slots
 //! ```
 //!
 //! - A slot on a higher level than 0 begins after the present.
-//! - All of a level lies before all of the next one, so slots in order of (level, digit) are in
+//! - All of a level lies before all of the next one, so slots in order of level and digit are in
 //!   order of time.
-//! - Equal deadlines belong to the same slot at any present before them. This is what keeps them in
-//!   order of insertion, without a sequence number in each entry.
+//! - Equal deadlines belong to the same slot, at any present before them. This is what keeps them
+//!   in order of insertion, without a sequence number in each entry.
+//!
+//! The width of the finest slots was measured: finer ones move a timer of a second twice before it
+//! expires, coarser ones are searched too often when thousands are due in each millisecond.
 
-/// How many levels there are: eight digits of six bits and a remainder of 16 are a whole `u64`.
+/// How many levels there are; the highest one has the upper four bits of a time.
 pub(crate) const LEVELS: usize = 8;
 
 /// How many slots all levels have together.
 pub(crate) const SLOTS: usize = LEVELS << DIGIT_BITS;
 
 const DIGIT_BITS: u32 = 6;
-const REMAINDER_BITS: u32 = u64::BITS - LEVELS as u32 * DIGIT_BITS;
+const REMAINDER_BITS: u32 = 18;
 
 /// The digit of `time` that chooses its slot on `level`.
 pub(crate) fn digit(time: u64, level: usize) -> u32 {
@@ -54,6 +57,15 @@ pub(crate) fn slot_of(deadline: u64, now: u64) -> usize {
 /// The slot that stands for `digit` on `level`.
 pub(crate) fn slot_at(level: usize, digit: u32) -> usize {
     level << DIGIT_BITS | digit as usize
+}
+
+/// The slots of a level whose bits are set, in ascending order.
+pub(crate) fn slots_of(level: usize, mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (bits != 0).then(|| bits.trailing_zeros())?;
+        bits &= bits - 1;
+        Some(slot_at(level, lowest))
+    })
 }
 
 /// The level of a slot.
@@ -88,7 +100,7 @@ mod tests {
             assert_eq!(slot_of(begin - 1, 0), slot_at(level - 1, 63));
             assert_eq!(slot_of(begin, 0), slot_at(level, 1));
         }
-        assert_eq!(slot_of(u64::MAX, 0), SLOTS - 1);
+        assert_eq!(slot_of(u64::MAX, 0), slot_at(LEVELS - 1, 15));
     }
 
     #[test]

@@ -9,10 +9,9 @@
 
 use std::fmt;
 
+use crate::entries::Entries;
 use crate::key::TimerKey;
-use crate::rings::{Digits, Rings};
 use crate::slot;
-use crate::store::Store;
 
 /// Values that come due, each at its own deadline.
 ///
@@ -38,8 +37,7 @@ use crate::store::Store;
 /// ```
 pub struct TimerWheel<T> {
     now: u64,
-    rings: Rings,
-    store: Store<T>,
+    entries: Entries<T>,
     /// What is due in the slot at hand; empty between calls, kept for its memory.
     due: Vec<Due>,
 }
@@ -49,7 +47,7 @@ pub struct TimerWheel<T> {
 struct Due {
     deadline: u64,
     turn: u32,
-    entry: u32,
+    index: u32,
 }
 
 /// How many entries that are not due [`TimerWheel::due_by`] looks at before it gives up.
@@ -63,8 +61,7 @@ impl<T> TimerWheel<T> {
     pub fn new(now: u64) -> Self {
         Self {
             now,
-            rings: Rings::new(),
-            store: Store::new(),
+            entries: Entries::new(),
             due: Vec::new(),
         }
     }
@@ -72,7 +69,7 @@ impl<T> TimerWheel<T> {
     /// How many timers have neither expired nor been cancelled.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.store.len()
+        self.entries.len()
     }
 
     /// Whether there is no timer.
@@ -94,18 +91,14 @@ impl<T> TimerWheel<T> {
     ///
     /// If the wheel holds more than four thousand million timers already.
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
-        let key = self.store.insert(value);
-        self.rings
-            .push(slot::slot_of(deadline, self.now), key.index, deadline);
-        key
+        let slot = slot::slot_of(deadline, self.now);
+        self.entries.insert(slot, deadline, value)
     }
 
     /// Takes a timer out and gives its value back; `None` if it has expired or was cancelled
     /// before. Takes constant time.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let value = self.store.remove(key)?;
-        self.rings.remove(key.index);
-        Some(value)
+        self.entries.remove(key)
     }
 
     /// Gives a timer another deadline, in nanoseconds, as if it had been cancelled and inserted
@@ -126,33 +119,31 @@ impl<T> TimerWheel<T> {
     /// ```
     #[must_use = "a timer that is gone cannot be re-armed"]
     pub fn rearm(&mut self, key: TimerKey, deadline: u64) -> bool {
-        if self.store.get(key).is_none() {
+        if self.entries.get(key).is_none() {
             return false;
         }
-        self.rings.remove(key.index);
-        self.rings
-            .push(slot::slot_of(deadline, self.now), key.index, deadline);
+        let slot = slot::slot_of(deadline, self.now);
+        self.entries.relink(key.index, slot, deadline);
         true
     }
 
     /// The value of a timer that has neither expired nor been cancelled.
     #[must_use]
     pub fn get(&self, key: TimerKey) -> Option<&T> {
-        self.store.get(key)
+        self.entries.get(key)
     }
 
     /// The value of a timer that has neither expired nor been cancelled, to change it.
     #[must_use]
     pub fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
-        self.store.get_mut(key)
+        self.entries.get_mut(key)
     }
 
     /// When a timer comes due, in nanoseconds, exactly as given to [`insert`](Self::insert) or
     /// [`rearm`](Self::rearm); `None` if it has expired or was cancelled.
     #[must_use]
     pub fn deadline(&self, key: TimerKey) -> Option<u64> {
-        self.store.get(key)?;
-        Some(self.rings.deadline(key.index))
+        self.entries.deadline(key)
     }
 
     /// A time to call [`expire`](Self::expire) next, in nanoseconds: never later than the earliest
@@ -165,8 +156,8 @@ impl<T> TimerWheel<T> {
     /// Takes as many steps as the wheel has levels, which is eight.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let first = self.rings.occupied_slots().next()?;
-        Some(self.rings.earliest(first))
+        let first = self.entries.occupied_slots().next()?;
+        Some(self.entries.earliest(first))
     }
 
     /// How many values [`expire(now)`](Self::expire) would give, counted no further than `limit`.
@@ -183,9 +174,10 @@ impl<T> TimerWheel<T> {
         let mut due = 0;
         // Only the slot of `now` can have both what is due and what is not, so the patience is
         // spent on one slot.
-        let slots = self.rings.occupied_slots();
-        for slot in slots.take_while(|&slot| self.rings.earliest(slot) <= now) {
-            for deadline in self.rings.deadlines(slot) {
+        let slots = self.entries.occupied_slots();
+        for slot in slots.take_while(|&slot| self.entries.earliest(slot) <= now) {
+            let mut ring = self.entries.walk(slot);
+            while let Some((_, deadline)) = ring.step(&self.entries) {
                 if due == limit || patience == 0 {
                     return due;
                 }
@@ -217,13 +209,13 @@ impl<T> TimerWheel<T> {
         self.now = before.max(now);
         let highest = slot::level_between(before, self.now);
         for level in 0..highest {
-            self.expire_slots(level, self.rings.occupied(level), expired);
+            self.expire_slots(level, self.entries.occupied(level), expired);
         }
         let entered = slot::digit(self.now, highest);
         let up_to_entered = u64::MAX >> (63 - entered);
         self.expire_slots(
             highest,
-            self.rings.occupied(highest) & up_to_entered,
+            self.entries.occupied(highest) & up_to_entered,
             expired,
         );
     }
@@ -235,16 +227,16 @@ impl<T> TimerWheel<T> {
     pub fn clear_into(&mut self, values: &mut Vec<T>) {
         let present = std::mem::replace(&mut self.now, u64::MAX);
         for level in 0..slot::LEVELS {
-            self.expire_slots(level, self.rings.occupied(level), values);
+            self.expire_slots(level, self.entries.occupied(level), values);
         }
         self.now = present;
     }
 
-    fn expire_slots(&mut self, level: usize, digits: u64, expired: &mut Vec<T>) {
-        for slot in Digits(digits).map(|digit| slot::slot_at(level, digit)) {
+    fn expire_slots(&mut self, level: usize, bits: u64, expired: &mut Vec<T>) {
+        for slot in slot::slots_of(level, bits) {
             // A slot on the finest level may be entered and yet have nothing due; there is nowhere
             // finer to move its entries to.
-            if level > 0 || self.rings.earliest(slot) <= self.now {
+            if level > 0 || self.entries.earliest(slot) <= self.now {
                 self.expire_slot(slot, expired);
             }
         }
@@ -253,27 +245,27 @@ impl<T> TimerWheel<T> {
     /// Empties a slot that has been passed or entered: moves what is due to `expired`, and the
     /// rest to where it belongs now.
     fn expire_slot(&mut self, slot: usize, expired: &mut Vec<T>) {
-        let mut ring = self.rings.take(slot);
-        while let Some((entry, deadline)) = ring.next(&self.rings) {
+        let mut ring = self.entries.take_ring(slot);
+        while let Some((index, deadline)) = ring.step(&self.entries) {
             if deadline <= self.now {
                 let turn = self.due.len() as u32;
                 self.due.push(Due {
                     deadline,
                     turn,
-                    entry,
+                    index,
                 });
             } else {
-                self.rings
-                    .push(slot::slot_of(deadline, self.now), entry, deadline);
+                let slot = slot::slot_of(deadline, self.now);
+                self.entries.push(slot, index, deadline);
             }
         }
         self.due.sort_unstable();
         expired.reserve(self.due.len());
-        let store = &mut self.store;
+        let entries = &mut self.entries;
         expired.extend(
             self.due
                 .drain(..)
-                .filter_map(|due| store.remove_at(due.entry)),
+                .filter_map(|due| entries.vacate(due.index)),
         );
     }
 }
