@@ -4,7 +4,7 @@
 //! that what a program does is in the loop's code and not in an expansion. `run_main` and
 //! `run_test` live in the facade's `__private` module.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use syn::Error;
 
@@ -96,7 +96,9 @@ fn builder(options: &Options, default_clock: Clock) -> TokenStream {
         Clock::Virtual => Some(quote!(.virtual_time(true))),
     };
     let debug = options.debug.map(|on| quote!(.debug(#on)));
-    let budget = options.budget.map(|steps| quote!(.task_budget(#steps)));
+    // Without a suffix: what kind of integer it is, is the builder's choice.
+    let budget = options.budget.map(Literal::u32_unsuffixed);
+    let budget = budget.map(|steps| quote!(.task_budget(#steps)));
     quote!(#facade::Runner::builder() #clock #debug #budget)
 }
 
@@ -177,7 +179,7 @@ mod tests {
                         facade::Runner::builder()
                             .virtual_time(true)
                             .debug(true)
-                            .task_budget(64u32),
+                            .task_budget(64),
                         main()
                     )
                 }

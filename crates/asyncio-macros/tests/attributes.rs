@@ -1,71 +1,50 @@
-//! The attributes as the compiler expands them, on a stand-in for the facade.
+//! The attributes as a user meets them, through the facade.
 //!
-//! Most of what is tested here is that it compiles: return types, `?`, attributes, options.
+//! What they write, token by token, is tested where it is written; mistakes and their messages
+//! are in the project's `tests/compile_fail`.
 
-mod stand_in;
-
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::error::Error;
-use std::future::ready;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use stand_in::__private::{LAST, Orders};
-use stand_in::Builder;
+#[derive(Debug)]
+struct Refused;
 
-thread_local! {
-    static RUNS: Cell<u32> = const { Cell::new(0) };
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("refused")
+    }
 }
 
-fn last() -> (Builder, Orders) {
-    LAST.take().expect("the attribute ran something")
-}
+impl Error for Refused {}
 
 #[test]
 fn main_returns_what_the_function_returns() {
-    #[asyncio_macros::main(crate = "crate::stand_in")]
+    #[asyncio::main]
     async fn seven() -> u8 {
-        ready(7).await
+        asyncio::spawn(async { 7 }).await.unwrap()
     }
     assert_eq!(seven(), 7);
-    assert_eq!(last().0, Builder::default());
-}
-
-#[test]
-fn main_passes_its_options_to_the_builder() {
-    #[asyncio_macros::main(crate = "stand_in", debug = true, clock = "virtual", budget = 3)]
-    async fn nothing() {}
-    nothing();
-    let expected = Builder {
-        debug: true,
-        virtual_time: true,
-        task_budget: Some(3),
-    };
-    assert_eq!(last().0, expected);
 }
 
 #[test]
 fn errors_coerce_to_the_return_type() {
-    #[derive(Debug)]
-    struct Refused;
-    impl std::fmt::Display for Refused {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("refused")
-        }
-    }
-    impl Error for Refused {}
-
-    #[asyncio_macros::main(crate = "stand_in")]
+    #[asyncio::main]
     async fn boxed() -> Result<u8, Box<dyn Error>> {
-        if ready(true).await {
+        asyncio::yield_now().await;
+        if "7".parse::<u8>()? == 7 {
             return Err(Box::new(Refused));
         }
-        Ok("7".parse::<u8>()?)
+        Ok(0)
     }
     assert_eq!(boxed().unwrap_err().to_string(), "refused");
 }
 
 #[test]
 fn a_return_type_may_be_opaque() {
-    #[asyncio_macros::main(crate = "stand_in")]
+    #[asyncio::main]
     async fn words() -> impl Iterator<Item = &'static str> {
         ["a", "b"].into_iter()
     }
@@ -73,10 +52,28 @@ fn a_return_type_may_be_opaque() {
 }
 
 #[test]
+fn main_runs_on_the_clock_it_asks_for() {
+    #[asyncio::main(clock = "virtual", debug = true, budget = 3)]
+    async fn an_hour() -> Duration {
+        let start = asyncio::time();
+        asyncio::sleep(Duration::from_secs(3600)).await;
+        asyncio::time() - start
+    }
+    #[asyncio::main]
+    async fn a_moment() {
+        asyncio::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(an_hour(), Duration::from_secs(3600));
+    let start = Instant::now();
+    a_moment();
+    assert!(start.elapsed() >= Duration::from_millis(5));
+}
+
+#[test]
 fn lints_allowed_outside_are_allowed_inside() {
     #[deny(unused_variables)]
     mod strict {
-        #[asyncio_macros::main(crate = "crate::stand_in")]
+        #[asyncio::main]
         #[allow(unused_variables)]
         pub(super) async fn careless() {
             let forgotten = 1;
@@ -85,63 +82,80 @@ fn lints_allowed_outside_are_allowed_inside() {
     strict::careless();
 }
 
-#[asyncio_macros::test(crate = "stand_in")]
-async fn a_test_runs_as_a_test() -> Result<(), std::num::ParseIntError> {
-    assert_eq!("7".parse::<u8>()?, ready(7).await);
+#[test]
+fn asyncio_may_be_found_elsewhere() {
+    mod elsewhere {
+        pub(super) use ::asyncio::*;
+    }
+    #[asyncio::main(crate = "elsewhere")]
+    async fn seven() -> u8 {
+        7
+    }
+    assert_eq!(seven(), 7);
+}
+
+#[asyncio::test]
+async fn a_test_has_virtual_time() {
+    let start = Instant::now();
+    asyncio::sleep(Duration::from_secs(86_400)).await;
+    assert!(start.elapsed() < Duration::from_secs(3600));
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_test_may_have_real_time() {
+    let start = Instant::now();
+    asyncio::sleep(Duration::from_millis(5)).await;
+    assert!(start.elapsed() >= Duration::from_millis(5));
+}
+
+#[asyncio::test]
+async fn a_test_may_return_a_result() -> Result<(), std::num::ParseIntError> {
+    assert_eq!("7".parse::<u8>()?, 7);
     Ok(())
 }
 
-#[asyncio_macros::test(crate = "stand_in")]
+#[asyncio::test]
 #[should_panic(expected = "boom")]
-async fn a_test_may_panic() {
-    ready(()).await;
+async fn a_test_may_have_to_panic() {
+    asyncio::yield_now().await;
     panic!("boom");
 }
 
-#[asyncio_macros::test(crate = "stand_in", order = [7, 8, 9])]
-async fn counted() {
-    RUNS.set(RUNS.get() + 1);
+thread_local! {
+    /// In which order the tasks of each run of `shuffled` ran.
+    static RUNS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+#[asyncio::test(order = [1, 2, 1])]
+async fn shuffled() {
+    let order = Rc::new(RefCell::new(String::new()));
+    let tasks: Vec<_> = ('a'..='h')
+        .map(|name| {
+            let order = order.clone();
+            asyncio::spawn(async move { order.borrow_mut().push(name) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    RUNS.with_borrow_mut(|runs| runs.push(order.take()));
 }
 
 #[test]
-fn a_test_runs_once_for_each_order() {
-    counted();
-    assert_eq!(RUNS.take(), 3);
-    assert_eq!(last().1, Orders::Seeds(&[7, 8, 9]));
+fn a_seed_is_an_order() {
+    shuffled();
+    let runs = RUNS.take();
+    assert_eq!(runs.len(), 3);
+    assert_eq!(runs[0], runs[2]);
+    assert_ne!(runs[0], runs[1]);
 }
 
-/// A call of a function that `test` made is a run, so what it passed on can be looked at.
-mod called {
-    use super::{Builder, Orders, last};
-
-    #[asyncio_macros::test(crate = "crate::stand_in")]
-    async fn plain() {}
-
-    #[asyncio_macros::test(crate = "crate::stand_in", clock = "real", debug = true, order = 10)]
-    async fn of_sockets() {}
+/// With the attribute in scope under the name `test`, which plain tests have too.
+mod imported {
+    use asyncio::test;
 
     #[test]
-    fn time_is_virtual_unless_said_otherwise() {
-        plain();
-        let virtual_time = Builder {
-            virtual_time: true,
-            ..Builder::default()
-        };
-        assert_eq!(last(), (virtual_time, Orders::AsQueued));
-
-        of_sockets();
-        let debug = Builder {
-            debug: true,
-            ..Builder::default()
-        };
-        assert_eq!(last(), (debug, Orders::Random(10)));
+    async fn an_imported_test_expands_once() {
+        asyncio::yield_now().await;
     }
-}
-
-/// With the attribute in scope under the name `test`, as `use asyncio::test` does.
-mod imported {
-    use asyncio_macros::test;
-
-    #[test(crate = "crate::stand_in")]
-    async fn an_imported_test_expands_once() {}
 }
