@@ -31,7 +31,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         short(&mut tally)?;
     }
     println!("\n{tally}");
-    ran_any(&tally)
+    tally.not_empty()
 }
 
 /// The short form, for CI.
@@ -42,7 +42,7 @@ pub(crate) fn short(tally: &mut Tally) -> Result<(), Failure> {
         .run_tests(&mut loom);
     tally.add(loom);
     result?;
-    ran_any(&loom)
+    loom.not_empty()
 }
 
 fn tests() -> Result<Process, Failure> {
@@ -52,14 +52,4 @@ fn tests() -> Result<Process, Failure> {
     let tests = Process::cargo().words("test --release --target-dir");
     let tests = tests.args([target]).words(TESTS);
     Ok(tests.env("RUSTFLAGS", "--cfg loom"))
-}
-
-/// A filter that finds nothing must not look like a proof.
-fn ran_any(tally: &Tally) -> Result<(), Failure> {
-    if tally.passed > 0 {
-        return Ok(());
-    }
-    Err(Failure::because(format!(
-        "no test ran: `{TESTS}` found none"
-    )))
 }

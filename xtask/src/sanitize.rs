@@ -2,7 +2,7 @@
 //!
 //! Address sanitizer needs a nightly toolchain; without the standard library's source, `std`
 //! itself is not instrumented, its allocations and leaks are seen all the same. Valgrind needs no
-//! special build and sees `std` as well, but runs a test some twenty times slower.
+//! special build and sees `std` as well, but runs a test many times slower.
 
 use crate::command::{Command, no_more, take_flag};
 use crate::process::{Failure, Process, output_of};
@@ -30,18 +30,24 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
     no_more(&others)?;
     let workspace = Workspace::load()?;
     let host = host()?;
+    let both = address_only == valgrind_only;
     let mut tally = Tally::default();
-    // Both run, also if the first fails: each finds what the other cannot.
-    let address = match valgrind_only {
-        false => address(&workspace, &host, &mut tally),
-        true => Ok(()),
-    };
-    let valgrind = match address_only && !valgrind_only {
-        false => valgrind(&workspace, &host, &mut tally),
-        true => Ok(()),
-    };
+    // The second runs also if the first fails: each finds what the other cannot.
+    let mut failures = Vec::new();
+    if both || address_only {
+        failures.extend(address(&workspace, &host, &mut tally).err());
+    }
+    if both || valgrind_only {
+        failures.extend(valgrind(&workspace, &host, &mut tally).err());
+    }
+    for failure in &failures {
+        println!("\nFAILED: {failure}");
+    }
     println!("\n{tally}");
-    address.and(valgrind)
+    if !failures.is_empty() {
+        return Err(Failure::Told);
+    }
+    tally.not_empty()
 }
 
 fn address(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), Failure> {
@@ -76,7 +82,7 @@ fn valgrind(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), 
     tests
         .args(packages(workspace)?)
         .env(&runner, VALGRIND)
-        // A backtrace reads all debug information: a second natively, a minute here.
+        // A backtrace reads all debug information, which takes very long here.
         .env("RUST_BACKTRACE", "0")
         .run_tests(tally)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::process::Failure;
+
 /// A count of tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
@@ -26,6 +28,14 @@ impl Tally {
         }
     }
 
+    /// Refuses a run of no tests, where that would look like a proof.
+    pub(crate) fn not_empty(self) -> Result<(), Failure> {
+        match self.passed + self.failed {
+            0 => Err(Failure::because("no test ran: the command line found none")),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn add(&mut self, other: Tally) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -45,6 +55,7 @@ mod tests {
     #[test]
     fn summaries_are_summed_and_other_lines_are_not() {
         let mut tally = Tally::default();
+        assert!(tally.not_empty().is_err());
         for line in [
             "running 3 tests",
             "test a ... ok",
@@ -61,6 +72,7 @@ mod tests {
                 failed: 2
             }
         );
+        assert!(tally.not_empty().is_ok());
         tally.add(Tally {
             passed: 1,
             failed: 1,
