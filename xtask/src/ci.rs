@@ -24,8 +24,7 @@ pub(crate) const TOUR: &str = "cargo run --release --example tour";
 fn run(arguments: &[String]) -> Result<(), Failure> {
     no_more(arguments)?;
     let mut steps = Steps::default();
-    let result = every_step(&mut steps);
-    steps.conclude(result)
+    every_step(&mut steps).and(steps.conclude())
 }
 
 fn every_step(steps: &mut Steps) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 use crate::command::{Command, no_more, take_flag};
 use crate::process::{Failure, Process};
+use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -24,25 +25,25 @@ const SHORT: &str = "2";
 fn run(arguments: &[String]) -> Result<(), Failure> {
     let (full, others) = take_flag(arguments, "--full");
     no_more(&others)?;
-    let mut tally = Tally::default();
-    if full {
-        tests()?.run_tests(&mut tally)?;
-    } else {
-        short(&mut tally)?;
-    }
-    println!("\n{tally}");
-    tally.not_empty()
+    let mut steps = Steps::default();
+    let result = match full {
+        false => steps.run("loom", short),
+        true => steps.run("loom, full", self::full),
+    };
+    result.and(steps.conclude())
 }
 
 /// The short form, for CI.
 pub(crate) fn short(tally: &mut Tally) -> Result<(), Failure> {
-    let mut loom = Tally::default();
-    let result = tests()?
+    tests()?
         .env("LOOM_MAX_PREEMPTIONS", SHORT)
-        .run_tests(&mut loom);
-    tally.add(loom);
-    result?;
-    loom.not_empty()
+        .run_tests(tally)?;
+    tally.not_empty()
+}
+
+fn full(tally: &mut Tally) -> Result<(), Failure> {
+    tests()?.run_tests(tally)?;
+    tally.not_empty()
 }
 
 fn tests() -> Result<Process, Failure> {

@@ -6,6 +6,7 @@
 
 use crate::command::{Command, no_more, take_flag};
 use crate::process::{Failure, Process, output_of};
+use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -31,23 +32,18 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
     let host = host()?;
     let both = address_only == valgrind_only;
-    let mut tally = Tally::default();
+    let mut steps = Steps::default();
     // The second runs also if the first fails: each finds what the other cannot.
-    let mut failures = Vec::new();
+    let mut result = Ok(());
     if both || address_only {
-        failures.extend(address(&workspace, &host, &mut tally).err());
+        let address = |tally: &mut Tally| address(&workspace, &host, tally);
+        result = result.and(steps.run("address", address));
     }
     if both || valgrind_only {
-        failures.extend(valgrind(&workspace, &host, &mut tally).err());
+        let valgrind = |tally: &mut Tally| valgrind(&workspace, &host, tally);
+        result = result.and(steps.run("valgrind", valgrind));
     }
-    for failure in &failures {
-        println!("\nFAILED: {failure}");
-    }
-    println!("\n{tally}");
-    if !failures.is_empty() {
-        return Err(Failure::Told);
-    }
-    tally.not_empty()
+    result.and(steps.conclude())
 }
 
 fn address(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), Failure> {
@@ -67,7 +63,8 @@ fn address(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), F
             "ASAN_OPTIONS",
             "detect_leaks=1:detect_stack_use_after_return=1",
         )
-        .run_tests(tally)
+        .run_tests(tally)?;
+    tally.not_empty()
 }
 
 fn valgrind(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), Failure> {
@@ -84,7 +81,8 @@ fn valgrind(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), 
         .env(&runner, VALGRIND)
         // A backtrace reads all debug information, which takes very long here.
         .env("RUST_BACKTRACE", "0")
-        .run_tests(tally)
+        .run_tests(tally)?;
+    tally.not_empty()
 }
 
 /// `-p` for each package that has unsafe files or drives them.

@@ -17,8 +17,9 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(arguments: &[String]) -> Result<(), Failure> {
     let mut steps = Steps::default();
-    let result = steps.run("test", |tally| all(arguments, tally));
-    steps.conclude(result)
+    steps
+        .run("test", |tally| all(arguments, tally))
+        .and(steps.conclude())
 }
 
 /// All tests, or those that `arguments` choose.
