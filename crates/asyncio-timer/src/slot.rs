@@ -1,19 +1,19 @@
 //! Which slot a deadline belongs to: the arithmetic of the wheel, without its contents.
 //!
-//! A time is read as a number with eight digits in base 64 and a remainder of 18 bits, which is the
-//! width of the finest slots: 262,144 ns. A deadline belongs to the level of the highest digit in
-//! which it differs from the present, and there to the slot of that digit:
+//! A time is read as a number with eight digits in base 64 and a remainder of 16 bits, which is the
+//! width of the finest slots. A deadline belongs to the level of the highest digit in which it
+//! differs from the present, and there to the slot of that digit:
 //!
 //! ```text
 //! level   width of a slot   width of all 64
-//!     0      262   µs           16.8 ms
-//!     1       16.8 ms            1.07 s
-//!     2        1.07 s           68.7 s
-//!     3       68.7 s            73.3 min
-//!     4       73.3 min           3.26 days
-//!     5        3.26 days       208 days
-//!     6      208 days           36.6 years
-//!     7       36.6 years       584 years, in 16 slots
+//!     0       65.5 µs            4.19 ms
+//!     1        4.19 ms         268    ms
+//!     2      268    ms          17.2  s
+//!     3       17.2  s           18.3  min
+//!     4       18.3  min         19.5  h
+//!     5       19.5  h           52.1  days
+//!     6       52.1  days         9.14 years
+//!     7        9.14 years      584    years
 //! ```
 //!
 //! - A slot on a higher level than 0 begins after the present.
@@ -22,17 +22,19 @@
 //! - Equal deadlines belong to the same slot, at any present before them. This is what keeps them
 //!   in order of insertion, without a sequence number in each entry.
 //!
-//! The width of the finest slots was measured: finer ones move a timer of a second twice before it
-//! expires, coarser ones are searched too often when thousands are due in each millisecond.
+//! The width of the finest slots was measured. Looking at the time every 10 µs, 100,000 timers in a
+//! second cost 37 ns each with these, 74 with slots four times as wide and 230 with sixteen times:
+//! when some of a slot are due, all of it is looked at. Looking every millisecond, the three cost
+//! the same 16 ns, though with wider slots a timer of a second moves once less before it expires.
 
-/// How many levels there are; the highest one has the upper four bits of a time.
+/// How many levels there are: eight digits of six bits and the remainder are a whole `u64`.
 pub(crate) const LEVELS: usize = 8;
 
 /// How many slots all levels have together.
 pub(crate) const SLOTS: usize = LEVELS << DIGIT_BITS;
 
 const DIGIT_BITS: u32 = 6;
-const REMAINDER_BITS: u32 = 18;
+const REMAINDER_BITS: u32 = u64::BITS - LEVELS as u32 * DIGIT_BITS;
 
 /// The digit of `time` that chooses its slot on `level`.
 pub(crate) fn digit(time: u64, level: usize) -> u32 {
@@ -100,7 +102,7 @@ mod tests {
             assert_eq!(slot_of(begin - 1, 0), slot_at(level - 1, 63));
             assert_eq!(slot_of(begin, 0), slot_at(level, 1));
         }
-        assert_eq!(slot_of(u64::MAX, 0), slot_at(LEVELS - 1, 15));
+        assert_eq!(slot_of(u64::MAX, 0), SLOTS - 1);
     }
 
     #[test]

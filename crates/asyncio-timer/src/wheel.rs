@@ -56,7 +56,8 @@ const PATIENCE: usize = 32;
 impl<T> TimerWheel<T> {
     /// A wheel without timers, whose present is `now`, in nanoseconds.
     ///
-    /// It takes 8 KiB from the start, and 40 bytes for each timer with a value of 16 bytes.
+    /// It takes the memory of 512 timers from the start, and 40 bytes for each timer whose value has
+    /// 16 bytes. Memory is kept for later timers, and freed when the wheel is dropped.
     #[must_use]
     pub fn new(now: u64) -> Self {
         Self {
@@ -89,7 +90,7 @@ impl<T> TimerWheel<T> {
     ///
     /// # Panics
     ///
-    /// If the wheel holds more than four thousand million timers already.
+    /// If the wheel would hold more than four thousand million timers.
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
         let slot = slot::slot_of(deadline, self.now);
         self.entries.insert(slot, deadline, value)
@@ -164,9 +165,9 @@ impl<T> TimerWheel<T> {
     ///
     /// This is for a caller who wants to know whether it pays to wait a little longer and take
     /// several at once, so it is quick rather than exact: it looks at no more than `limit` + 32
-    /// timers. Only if 32 in the same slot as `now` (which are close together: 65.5 µs for what is
-    /// due in the next milliseconds, 4 ms in the next tenths of a second, and so on) are due later
-    /// than `now` can the answer be too low. It is never too high.
+    /// timers. The answer is never too high. It can be too low only if more than 32 timers are due
+    /// shortly after `now`: within 66 µs if `now` is up to four milliseconds ahead of the present, and
+    /// within 4.2 ms if it is up to 268 ms ahead, and so on.
     #[must_use]
     pub fn due_by(&self, now: u64, limit: usize) -> usize {
         let now = now.max(self.now);
@@ -201,9 +202,10 @@ impl<T> TimerWheel<T> {
     /// Values are moved and nothing else is done to them: none is dropped or cloned here, so no
     /// code of `T` runs.
     ///
-    /// Costs a constant amount for each timer that expires (and a comparison sort of those that
-    /// were in the same slot), and at most seven moves to a finer slot in the whole life of a timer
-    /// that is not re-armed. It does not depend on how much time has passed.
+    /// What it costs does not depend on how much time has passed. Each timer that expires costs a
+    /// constant amount and its part in sorting those of its slot; in its whole life it is moved to
+    /// a finer slot seven times at most (a timer of a second once or twice). Timers that are due
+    /// within 66 µs after `now` may be looked at without being moved.
     pub fn expire(&mut self, now: u64, expired: &mut Vec<T>) {
         let before = self.now;
         self.now = before.max(now);
@@ -277,5 +279,181 @@ impl<T> fmt::Debug for TimerWheel<T> {
             .field("now", &self.now)
             .field("next_deadline", &self.next_deadline())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The width of a slot on the finest level, in nanoseconds.
+    const TICK: u64 = 1 << 16;
+
+    impl<T> TimerWheel<T> {
+        fn check(&self) {
+            self.entries
+                .check(|deadline| slot::slot_of(deadline, self.now));
+            assert!(self.due.is_empty());
+        }
+
+        fn expire_now(&mut self, now: u64) -> Vec<T> {
+            let mut expired = Vec::new();
+            self.expire(now, &mut expired);
+            self.check();
+            expired
+        }
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_due_at_once_and_before_what_came_due_meanwhile() {
+        let mut wheel = TimerWheel::new(10 * TICK);
+        wheel.insert(10 * TICK + 1, "soon");
+        wheel.insert(10 * TICK, "now");
+        wheel.insert(3, "long ago");
+        wheel.check();
+        assert_eq!(wheel.next_deadline(), Some(3));
+        assert_eq!(wheel.due_by(0, 9), 2);
+        assert_eq!(wheel.expire_now(0), ["long ago", "now"]);
+        assert_eq!(wheel.expire_now(10 * TICK + 1), ["soon"]);
+    }
+
+    #[test]
+    fn nothing_in_the_slot_of_the_present_is_early_by_a_nanosecond() {
+        let mut wheel = TimerWheel::new(TICK);
+        wheel.insert(TICK + 100, "first");
+        wheel.insert(TICK + 101, "second");
+        assert_eq!(wheel.expire_now(TICK + 99), [""; 0]);
+        assert_eq!(wheel.expire_now(TICK + 100), ["first"]);
+        assert_eq!(wheel.next_deadline(), Some(TICK + 101));
+        assert_eq!(wheel.expire_now(TICK + 101), ["second"]);
+    }
+
+    #[test]
+    fn equal_deadlines_keep_their_order_though_inserted_at_different_distances() {
+        let deadline = (1 << 50) + 12_345;
+        let mut wheel = TimerWheel::new(0);
+        let mut inserted = Vec::new();
+        for shift in (0..50).rev() {
+            let now = deadline - (1 << shift);
+            assert_eq!(wheel.expire_now(now), [0; 0]);
+            wheel.insert(deadline, shift);
+            inserted.push(shift);
+        }
+        assert_eq!(wheel.expire_now(deadline), inserted);
+    }
+
+    #[test]
+    fn a_timer_re_armed_to_its_own_deadline_goes_behind_its_equals() {
+        let mut wheel = TimerWheel::new(0);
+        let first = wheel.insert(1_000, "first");
+        wheel.insert(1_000, "second");
+        assert!(wheel.rearm(first, 1_000));
+        wheel.check();
+        assert_eq!(wheel.expire_now(1_000), ["second", "first"]);
+    }
+
+    #[test]
+    fn a_timer_alone_in_its_slot_can_be_re_armed_there_and_cancelled() {
+        let mut wheel = TimerWheel::new(0);
+        let key = wheel.insert(70 * TICK, "alone");
+        assert!(wheel.rearm(key, 70 * TICK + 1));
+        wheel.check();
+        assert_eq!(wheel.next_deadline(), Some(70 * TICK + 1));
+        assert_eq!(wheel.cancel(key), Some("alone"));
+        wheel.check();
+        assert_eq!(wheel.next_deadline(), None);
+        assert_eq!(wheel.expire_now(u64::MAX), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_cancelled_timer_leaves_of_its_deadline_is_passed_once() {
+        for slot in [3, 64, 64 * 64] {
+            let mut wheel = TimerWheel::new(0);
+            let early = wheel.insert(slot * TICK, "early");
+            wheel.insert(slot * TICK + 9, "late");
+            wheel.cancel(early);
+            assert_eq!(wheel.next_deadline(), Some(slot * TICK));
+            assert_eq!(wheel.expire_now(slot * TICK), [""; 0]);
+            assert_eq!(wheel.next_deadline(), Some(slot * TICK + 9));
+        }
+    }
+
+    #[test]
+    fn all_of_time_passes_in_one_step() {
+        let mut wheel = TimerWheel::new(0);
+        for shift in (0..64).rev() {
+            wheel.insert(1 << shift, shift);
+        }
+        wheel.insert(u64::MAX, 64);
+        wheel.check();
+        let mut expired = wheel.expire_now(u64::MAX - 1);
+        assert_eq!(wheel.next_deadline(), Some(u64::MAX));
+        expired.extend(wheel.expire_now(u64::MAX));
+        assert_eq!(expired, Vec::from_iter(0..=64));
+
+        wheel.insert(u64::MAX, 65);
+        wheel.insert(0, 66);
+        assert_eq!(wheel.expire_now(0), [66, 65]);
+    }
+
+    #[test]
+    fn a_crowd_just_after_the_time_asked_for_does_not_make_due_by_slow() {
+        let mut wheel = TimerWheel::new(0);
+        for _ in 0..PATIENCE {
+            wheel.insert(1_001, "after");
+        }
+        wheel.insert(1_000, "before");
+        assert_eq!(wheel.due_by(1_000, 4), 0, "it gave up, as documented");
+        assert_eq!(wheel.due_by(1_001, 4), 4);
+        assert_eq!(wheel.due_by(1_001, 0), 0);
+        assert_eq!(wheel.due_by(999, 4), 0);
+    }
+
+    #[test]
+    fn clearing_gives_all_in_order_and_leaves_the_present_and_no_key() {
+        let mut wheel = TimerWheel::new(7);
+        let keys = [u64::MAX, 5, 1 << 40, 8].map(|deadline| wheel.insert(deadline, deadline));
+        let mut values = Vec::new();
+        wheel.clear_into(&mut values);
+        wheel.check();
+        assert_eq!(values, [5, 8, 1 << 40, u64::MAX]);
+        assert_eq!((wheel.now(), wheel.len()), (7, 0));
+        assert!(keys.iter().all(|&key| wheel.get(key).is_none()));
+        wheel.insert(9, 9);
+        assert_eq!(wheel.expire_now(9), [9]);
+    }
+
+    #[test]
+    fn slots_rings_and_vacancies_agree_after_every_operation() {
+        let mut wheel = TimerWheel::new(0);
+        let mut keys = vec![wheel.insert(0, 0)];
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..3_000 {
+            bits = bits
+                .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                .wrapping_add(0x1405_7b7e_f767_814f);
+            let near = (bits >> 32) >> (bits >> 7 & 31);
+            let deadline = wheel.now() + (near << (bits >> 13 & 15));
+            let key = keys[(bits >> 40) as usize % keys.len()];
+            match bits >> 61 {
+                0..4 => keys.push(wheel.insert(deadline, round)),
+                4 => drop(wheel.cancel(key)),
+                5 => assert_eq!(wheel.rearm(key, deadline), wheel.get(key).is_some()),
+                _ => drop(wheel.expire_now(wheel.now() + near)),
+            }
+            wheel.check();
+        }
+        assert!(wheel.len() > 10, "{wheel:?}");
+    }
+
+    #[test]
+    fn debug_shows_how_many_wait_and_until_when() {
+        struct NotDebug;
+        let mut wheel = TimerWheel::new(5);
+        wheel.insert(8, NotDebug);
+        assert_eq!(
+            format!("{wheel:?}"),
+            "TimerWheel { len: 1, now: 5, next_deadline: Some(8) }"
+        );
     }
 }
