@@ -53,3 +53,7 @@ mod wheel;
 
 pub use key::TimerKey;
 pub use wheel::TimerWheel;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

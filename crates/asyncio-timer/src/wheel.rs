@@ -165,9 +165,9 @@ impl<T> TimerWheel<T> {
     ///
     /// This is for a caller who wants to know whether it pays to wait a little longer and take
     /// several at once, so it is quick rather than exact: it looks at no more than `limit` + 32
-    /// timers. The answer is never too high. It can be too low only if more than 32 timers are due
-    /// shortly after `now`: within 66 µs if `now` is up to four milliseconds ahead of the present, and
-    /// within 4.2 ms if it is up to 268 ms ahead, and so on.
+    /// timers. The answer is never too high. It can be too low only if more than 32 timers of the
+    /// slot in which `now` lies are due after it. Near the present such a slot is 66 µs wide;
+    /// further ahead it is wider, and so it is where a wider slot is about to begin.
     #[must_use]
     pub fn due_by(&self, now: u64, limit: usize) -> usize {
         let now = now.max(self.now);
@@ -204,8 +204,8 @@ impl<T> TimerWheel<T> {
     ///
     /// What it costs does not depend on how much time has passed. Each timer that expires costs a
     /// constant amount and its part in sorting those of its slot; in its whole life it is moved to
-    /// a finer slot seven times at most (a timer of a second once or twice). Timers that are due
-    /// within 66 µs after `now` may be looked at without being moved.
+    /// a finer slot seven times at most, a timer of a second twice. When some of the slot that
+    /// `now` lies in are due (it is 66 µs wide), the others in it are looked at too.
     pub fn expire(&mut self, now: u64, expired: &mut Vec<T>) {
         let before = self.now;
         self.now = before.max(now);
