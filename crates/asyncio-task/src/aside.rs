@@ -52,6 +52,11 @@ impl Aside {
     pub(crate) fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         self.payload.take()
     }
+
+    /// Takes out all but the name. Values of others, so the caller drops them with nothing borrowed.
+    pub(crate) fn empty(&self) -> impl Sized + use<> {
+        (self.context.take(), self.payload.take())
+    }
 }
 
 impl fmt::Debug for Aside {

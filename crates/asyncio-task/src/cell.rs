@@ -1,25 +1,27 @@
 //! The task cell: one allocation for what the runtime knows of a task and for its future, which its
-//! value replaces when it is done.
+//! value replaces when it is done. Who may refer to a cell, and from where, is in `cell_ref.rs`.
 //!
 //! - **C1** A cell lives until its last counted reference is dropped, on whatever thread. That drop
-//!   frees memory and nothing else: by then future, value and everything kept aside are gone.
-//! - **C2** The stage holds the future until it returns or is dropped, while the state says running, so
-//!   that nobody else comes near; the state says done afterwards. From then on the stage holds the value
-//!   until it is taken, if the outcome is a value, and the state says taken before it is. What schedules
-//!   the task goes with its future.
-//! - **C3** State, stage, joiner and what is aside are touched on the owner's thread only. Other
-//!   threads have a [`ForeignRef`], which reaches the count, the `posted` flag and the owner.
-//! - **C4** The owner holds one reference from birth to the end of the task. If the task ends while
-//!   its place in the ready queue is left, that place takes the reference over. So a place in the queue
-//!   needs no reference of its own, and neither does a poll.
+//!   frees memory and nothing else: by then future, schedule, value, joiner, context and payload are
+//!   gone. All that may be left is the task's name, which any thread may drop.
+//! - **C2** The stage holds the future until it has returned or is dropped, while the state says running,
+//!   so that nobody else comes near; the state says done afterwards. From then on the stage holds the
+//!   value until it is taken, if the outcome is a value, and the state says taken before it is. What
+//!   schedules the task goes when its future does, or, if it is being cloned at that moment, right after.
+//! - **C3** Other threads reach the count, the `posted` flag, the owner and the vtable, by pointers to
+//!   just these fields. The rest is touched on the owner's thread only; the thread that drops the last
+//!   reference may touch it too, after everybody else.
+//! - **C4** The owner holds one reference from birth to the end of the task, and during its last step. So
+//!   a place in the ready queue needs none of its own, and neither does a poll. If a task ends while its
+//!   place in the ready queue is left, that place gets a reference.
 //! - **C5** A pointer to a header is a pointer to the whole `TaskCell<F, S>` that its vtable was made
 //!   for, with the right to all of it.
 #![allow(unsafe_code)]
 
 use std::any::Any;
 use std::cell::{Cell as StdCell, UnsafeCell};
-use std::fmt;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
@@ -27,26 +29,24 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::aside::Aside;
+use crate::cell_ref::{CellRef, JoinRef};
+use crate::discard::{discard, discard_payload};
 use crate::id::{TaskId, TaskName};
-use crate::mailbox::{Letter, Owner};
+use crate::mailbox::{Mailbox, Owner};
 use crate::schedule::{Schedule, Step};
-use crate::state::{Outcome, State};
-use crate::sync::{AtomicBool, AtomicU32, Ordering, fence};
-use crate::waker;
-
-/// More references than anybody can want: beyond it the count could wrap, so the process ends.
-const MAX_REFS: u32 = u32::MAX / 2;
+use crate::state::State;
+use crate::sync::{AtomicBool, AtomicU32};
 
 /// What the runtime knows of a task whose type it has forgotten.
 pub(crate) struct Header {
-    refs: AtomicU32,
+    pub(crate) refs: AtomicU32,
     pub(crate) state: State,
     /// A letter that wakes this task is in the mailbox.
-    posted: AtomicBool,
-    vtable: &'static VTable,
+    pub(crate) posted: AtomicBool,
+    pub(crate) vtable: &'static VTable,
     /// With `generation`, the owner. Apart, so that they pack.
-    mailbox: &'static crate::mailbox::Mailbox,
-    generation: u32,
+    pub(crate) mailbox: &'static Mailbox,
+    pub(crate) generation: u32,
     /// Where the registry keeps it.
     pub(crate) place: StdCell<u32>,
     /// Who waits for the outcome.
@@ -58,17 +58,24 @@ pub(crate) struct Header {
 }
 
 /// What depends on the types of the future and of what schedules it.
-struct VTable {
-    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Progress,
-    drop_future: unsafe fn(NonNull<Header>) -> Result<(), Payload>,
-    read_value: unsafe fn(NonNull<Header>, *mut ()),
-    drop_value: unsafe fn(NonNull<Header>),
-    /// `None`: the owner's own ready queue.
-    schedule: Option<unsafe fn(NonNull<Header>)>,
-    dealloc: unsafe fn(NonNull<Header>),
+pub(crate) struct VTable {
+    /// Polls the future once. Afterwards it is where it was (`Pending`), or gone. While the state says
+    /// running.
+    pub(crate) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Progress,
+    /// Drops the future; gives the payload if that panics. While the state says running.
+    pub(crate) drop_future: unsafe fn(NonNull<Header>) -> Result<(), Payload>,
+    /// Moves the value to where the pointer points. Once, when the state says done with a value, taken.
+    pub(crate) read_value: unsafe fn(NonNull<Header>, *mut ()),
+    /// Drops the value; may unwind. Instead of `read_value`.
+    pub(crate) drop_value: unsafe fn(NonNull<Header>),
+    /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends.
+    /// `None`: its queue is the owner's own ready queue.
+    pub(crate) schedule: Option<unsafe fn(NonNull<Header>)>,
+    /// Frees the cell, when its last reference is gone. On any thread.
+    pub(crate) dealloc: unsafe fn(NonNull<Header>),
 }
 
-type Payload = Box<dyn Any + Send>;
+pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// What came of a poll. A payload is left aside.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +89,7 @@ pub(crate) enum Progress {
 struct TaskCell<F: Future, S> {
     header: Header,
     stage: UnsafeCell<Stage<F>>,
-    /// Dropped with the future (C2): it may own what must not leave the thread.
+    /// Gone when the future is (C2): it may own what must not leave the thread.
     schedule: UnsafeCell<ManuallyDrop<S>>,
 }
 
@@ -168,14 +175,14 @@ unsafe fn new<F: Future, S>(
         schedule: UnsafeCell::new(ManuallyDrop::new(schedule)),
     });
     // SAFETY: a box is not null. The pointer is that of the whole cell (C5).
-    let ptr = unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast::<Header>();
-    (
-        CellRef(ptr),
-        JoinRef {
-            cell: CellRef(ptr),
-            output: std::marker::PhantomData,
-        },
-    )
+    let h = unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast::<Header>();
+    // SAFETY: the count is 2, one for each. The output is that of the cell's future.
+    unsafe {
+        (
+            CellRef::from_raw(h),
+            JoinRef::from_cell(CellRef::from_raw(h)),
+        )
+    }
 }
 
 const fn vtable<F: Future, S>(schedule: Option<unsafe fn(NonNull<Header>)>) -> VTable {
@@ -191,8 +198,9 @@ const fn vtable<F: Future, S>(schedule: Option<unsafe fn(NonNull<Header>)>) -> V
 
 /// # Safety
 ///
-/// For the functions of the vtable: `h` is a header of a live `TaskCell<F, S>` (C5), on the owner's
-/// thread (C3), and the stage holds what the function is about (C2).
+/// For the functions of the vtable: `h` is the header of a live `TaskCell<F, S>` (C5); but for `dealloc`
+/// this is the owner's thread (C3); and it is the time that [`VTable`] gives, so that the stage holds what
+/// the function is about (C2).
 unsafe fn stage<F: Future, S>(h: NonNull<Header>) -> *mut Stage<F> {
     let cell = h.cast::<TaskCell<F, S>>().as_ptr();
     // SAFETY: by C5 the pointer is good for the whole cell; no reference to the stage exists.
@@ -237,23 +245,46 @@ unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progre
 }
 
 unsafe fn drop_future<F: Future, S>(h: NonNull<Header>) -> Result<(), Payload> {
-    if std::mem::needs_drop::<S>() {
-        // SAFETY: C5, and the caller's promise: the schedule goes with the future, once.
-        discard(|| unsafe {
-            ManuallyDrop::drop(&mut *(*h.cast::<TaskCell<F, S>>().as_ptr()).schedule.get());
-        });
-    }
-    if !std::mem::needs_drop::<F>() {
+    if !std::mem::needs_drop::<F>() && !std::mem::needs_drop::<S>() {
         return Ok(());
     }
-    // SAFETY: the caller's promise. A destructor that panics has dropped its value all the same.
-    catch_unwind(AssertUnwindSafe(|| unsafe {
+    // SAFETY: the caller's promise. Wake-ups from the destructors below find the state ending.
+    let state = unsafe { &(*h.as_ptr()).state };
+    state.end();
+    // SAFETY: the caller's promise: the future is in the stage, once. A destructor that panics has dropped
+    // its value all the same.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe {
         ManuallyDrop::drop(&mut (*stage::<F, S>(h)).future);
-    }))
+    }));
+    if !state.is_schedule_held() {
+        // SAFETY: the future goes once, so this comes once; and no clone is being made.
+        unsafe { drop_schedule::<F, S>(h) };
+    }
+    dropped
+}
+
+/// # Safety
+///
+/// As for [`stage`]; and nobody uses the schedule now, or ever again.
+unsafe fn drop_schedule<F: Future, S>(h: NonNull<Header>) {
+    if std::mem::needs_drop::<S>() {
+        // SAFETY: the caller's promise, and C5.
+        discard(|| unsafe { ManuallyDrop::drop(&mut *schedule::<F, S>(h)) });
+    }
+}
+
+/// # Safety
+///
+/// As for [`stage`].
+unsafe fn schedule<F: Future, S>(h: NonNull<Header>) -> *mut ManuallyDrop<S> {
+    let cell = h.cast::<TaskCell<F, S>>().as_ptr();
+    // SAFETY: by C5 the pointer is good for the whole cell.
+    unsafe { (*cell).schedule.get() }
 }
 
 unsafe fn read_value<F: Future, S>(h: NonNull<Header>, to: *mut ()) {
-    // SAFETY: the caller's promise: the stage holds the value, and `to` has room for one.
+    // SAFETY: the caller's promise: the stage holds the value, nobody reads it again, and `to` has room
+    // for one.
     unsafe {
         let value = ptr::read(&(*stage::<F, S>(h)).value);
         to.cast::<F::Output>()
@@ -268,31 +299,37 @@ unsafe fn drop_value<F: Future, S>(h: NonNull<Header>) {
 }
 
 unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(h: NonNull<Header>) {
+    /// Keeps the schedule from being dropped with the future for as long as this lives.
+    struct Hold<F: Future, S>(NonNull<Header>, PhantomData<(F, S)>);
+    impl<F: Future, S> Drop for Hold<F, S> {
+        fn drop(&mut self) {
+            // SAFETY: the step below, which is dropped after this, keeps the cell alive (C1).
+            let state = unsafe { &(*self.0.as_ptr()).state };
+            state.release_schedule();
+            if state.is_done() {
+                // SAFETY: the future went meanwhile and left this behind; the clone is made.
+                unsafe { drop_schedule::<F, S>(self.0) };
+            }
+        }
+    }
     // SAFETY: `h` is alive; the new reference keeps it so.
-    let step = Step::new(unsafe { CellRef::borrow(&h).clone() });
-    // SAFETY: C5; the task is not done, so the schedule is there (C2).
-    let schedule = unsafe { &*(*h.cast::<TaskCell<F, S>>().as_ptr()).schedule.get() };
-    // A copy: should the step end the task before this call is over, the original goes with it.
-    S::clone(schedule).schedule(step);
+    let step = Step::new(unsafe { CellRef::borrow(&h) }.clone());
+    // SAFETY: as above.
+    unsafe { &(*h.as_ptr()).state }.hold_schedule();
+    let hold = Hold::<F, S>(h, PhantomData);
+    // A copy: should the step end the task before it has been taken in, the original goes.
+    // SAFETY: the task has not ended, so the schedule is there, and stays for as long as it is held (C2).
+    let copy = S::clone(unsafe { &*schedule::<F, S>(h) });
+    drop(hold);
+    copy.schedule(step);
 }
 
 unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {
-    // SAFETY: the last reference is gone (C1); future and value are ManuallyDrop and gone by C4.
+    // SAFETY: the last reference is gone (C1), so this is the only use of the cell. It may be any thread:
+    // future, value and schedule are not dropped here, and were before, at the end of the task, which
+    // comes before the owner's reference goes (C4). The joiner was taken at that end; or it is the handle
+    // that had it, and took it along. What is left aside is a name.
     drop(unsafe { Box::from_raw(h.cast::<TaskCell<F, S>>().as_ptr()) });
-}
-
-/// Runs a destructor whose panic has nowhere to go.
-pub(crate) fn discard(drop_it: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_it)) {
-        discard_payload(payload);
-    }
-}
-
-/// Drops a payload whose own destructor may panic, and that one's as well.
-fn discard_payload(payload: Payload) {
-    if let Err(next) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-        std::mem::forget(next);
-    }
 }
 
 impl Header {
@@ -333,7 +370,7 @@ impl Header {
         }
     }
 
-    fn leave_payload(&self, payload: Payload) {
+    pub(crate) fn leave_payload(&self, payload: Payload) {
         self.aside_or_new().leave_payload(payload);
     }
 
@@ -343,258 +380,22 @@ impl Header {
         payload.unwrap_or_else(|| Box::new("the payload of this panic was taken before"))
     }
 
-    /// Lets go of what is aside, when nobody will ask for it any more.
+    /// Lets go of the context and the payload, when the task is over and its outcome taken or unwanted. The
+    /// name stays.
     #[inline]
     pub(crate) fn clear_aside(&self) {
         if let Some(aside) = self.aside.take() {
-            discard(move || drop(aside));
-        }
-    }
-}
-
-/// A counted reference to a cell, on its owner's thread.
-pub(crate) struct CellRef(NonNull<Header>);
-
-impl CellRef {
-    /// # Safety
-    ///
-    /// `ptr` came from [`CellRef::into_raw`] or is that of a waker, and its reference passes to the result.
-    pub(crate) unsafe fn from_raw(ptr: NonNull<Header>) -> Self {
-        Self(ptr)
-    }
-
-    /// Looks at a cell through a pointer that somebody else's reference keeps alive.
-    ///
-    /// # Safety
-    ///
-    /// The cell must stay alive as long as the result is used.
-    pub(crate) unsafe fn borrow(ptr: &NonNull<Header>) -> &Self {
-        // SAFETY: `CellRef` is a `NonNull<Header>`, in a layout that this file alone relies on.
-        unsafe { &*ptr::from_ref(ptr).cast::<Self>() }
-    }
-
-    pub(crate) fn into_raw(self) -> NonNull<Header> {
-        ManuallyDrop::new(self).0
-    }
-
-    #[inline]
-    pub(crate) fn as_raw(&self) -> NonNull<Header> {
-        self.0
-    }
-
-    /// Polls the future once. The state must say running.
-    #[inline]
-    pub(crate) fn poll(&self) -> Progress {
-        let waker = waker::borrowed(self);
-        let mut cx = Context::from_waker(&waker);
-        // SAFETY: C5; `CellRef`s stay on the owner's thread (C3); running means not done (C2).
-        unsafe { (self.vtable.poll)(self.0, &mut cx) }
-    }
-
-    /// Drops the future. The state must say running.
-    pub(crate) fn drop_future(&self) -> Outcome {
-        // SAFETY: as in `poll`.
-        match unsafe { (self.vtable.drop_future)(self.0) } {
-            Ok(()) => Outcome::Cancelled,
-            Err(payload) => {
-                self.leave_payload(payload);
-                Outcome::Panicked
-            }
+            self.clear(aside);
         }
     }
 
-    /// Where the task goes when it is woken, unless it is at home here.
-    #[inline]
-    pub(crate) fn schedule_elsewhere(&self) -> bool {
-        match self.vtable.schedule {
-            None => false,
-            Some(schedule) => {
-                // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done.
-                unsafe { schedule(self.0) };
-                true
-            }
+    #[cold]
+    fn clear(&self, aside: Rc<Aside>) {
+        let rest = aside.empty();
+        if aside.name().is_some() {
+            self.aside.set(Some(aside));
         }
-    }
-
-    /// Whether its queue is the ready queue of its owner.
-    #[inline]
-    pub(crate) fn is_at_home(&self) -> bool {
-        self.vtable.schedule.is_none()
-    }
-
-    /// Takes the outcome and drops it, if nobody has taken it. Gives the payload of a panic.
-    pub(crate) fn take_unwanted(&self) -> Option<Payload> {
-        match self.state.take()? {
-            Outcome::Cancelled => None,
-            Outcome::Panicked => Some(self.take_payload()),
-            Outcome::Value => {
-                // SAFETY: C2: done, a value, and not taken before: `take` says so only once.
-                catch_unwind(AssertUnwindSafe(|| unsafe {
-                    (self.vtable.drop_value)(self.0)
-                }))
-                .err()
-            }
-        }
-    }
-
-    /// Has the task woken through its owner's mailbox, for when the owner does not run here and now.
-    pub(crate) fn post_home(&self) {
-        // SAFETY: `self` keeps the cell alive.
-        unsafe { ForeignRef::post(self.0) }
-    }
-}
-
-impl std::ops::Deref for CellRef {
-    type Target = Header;
-
-    #[inline]
-    fn deref(&self) -> &Header {
-        // SAFETY: C1: this is a reference, or borrows from one.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Clone for CellRef {
-    #[inline]
-    fn clone(&self) -> Self {
-        retain(self.0);
-        Self(self.0)
-    }
-}
-
-impl Drop for CellRef {
-    #[inline]
-    fn drop(&mut self) {
-        release(self.0);
-    }
-}
-
-impl PartialEq for CellRef {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl fmt::Debug for CellRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.name(), self.state.shown())
-    }
-}
-
-#[inline]
-fn retain(h: NonNull<Header>) {
-    // SAFETY: whoever has `h` has a reference (C1). Relaxed, as for `Arc`: a new reference is made from
-    // one that exists.
-    if unsafe { h.as_ref() }.refs.fetch_add(1, Ordering::Relaxed) > MAX_REFS {
-        std::process::abort();
-    }
-}
-
-#[inline]
-fn release(h: NonNull<Header>) {
-    // SAFETY: whoever has `h` has a reference (C1), and gives it up here.
-    if unsafe { h.as_ref() }.refs.fetch_sub(1, Ordering::Release) == 1 {
-        free(h);
-    }
-}
-
-#[inline(never)]
-fn free(h: NonNull<Header>) {
-    // What other threads did with their references happened before this.
-    fence(Ordering::Acquire);
-    // SAFETY: that was the last reference (C1), and the vtable fits (C5).
-    unsafe { (h.as_ref().vtable.dealloc)(h) }
-}
-
-/// A counted reference to a cell, for any thread: all it can do is go home.
-pub(crate) struct ForeignRef(NonNull<Header>);
-
-// SAFETY: a foreign reference touches the count, the posted flag and the owner only, which are atomic
-// or never change (C3); its drop may free the cell, which drops nothing of the user's (C1, C4).
-unsafe impl Send for ForeignRef {}
-
-impl ForeignRef {
-    /// Posts a task to its owner, unless that has been done and not yet been seen. From any thread.
-    ///
-    /// # Safety
-    ///
-    /// `h` must stay alive during the call.
-    pub(crate) unsafe fn post(h: NonNull<Header>) {
-        // SAFETY: the caller's promise; C3: the flag and the owner are for every thread.
-        let header = unsafe { h.as_ref() };
-        // Acquire and release on both sides: who skips the letter has still handed over what it wrote
-        // before the wake-up to whoever clears the flag, and that is before the poll.
-        if header.posted.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        retain(h);
-        // Refused: the owner is gone, and the future with it. Dropped outside the mailbox's lock.
-        drop(header.owner().post(Letter::Wake(Self(h))));
-    }
-
-    /// At home again: from here on a foreign wake-up posts a new letter.
-    ///
-    /// # Safety
-    ///
-    /// This must be the owner's thread.
-    pub(crate) unsafe fn arrive(self) -> CellRef {
-        let cell = CellRef(ManuallyDrop::new(self).0);
-        cell.posted.swap(false, Ordering::AcqRel);
-        cell
-    }
-}
-
-impl Drop for ForeignRef {
-    fn drop(&mut self) {
-        release(self.0);
-    }
-}
-
-/// The reference of the one who takes the outcome, with its type.
-pub(crate) struct JoinRef<T> {
-    cell: CellRef,
-    output: std::marker::PhantomData<T>,
-}
-
-/// The outcome of a task.
-pub(crate) enum Finished<T> {
-    Value(T),
-    Cancelled,
-    Panicked(Payload),
-}
-
-impl<T> JoinRef<T> {
-    #[inline]
-    pub(crate) fn cell(&self) -> &CellRef {
-        &self.cell
-    }
-
-    /// Takes the outcome, once.
-    #[inline]
-    pub(crate) fn take(&self) -> Option<Finished<T>> {
-        Some(match self.cell.state.take()? {
-            Outcome::Value => {
-                let mut value = MaybeUninit::<T>::uninit();
-                // SAFETY: C2: done, a value, not taken before. `T` is the future's output: a `JoinRef`
-                // is made with its cell, and nothing changes its type.
-                Finished::Value(unsafe {
-                    (self.cell.vtable.read_value)(self.cell.0, value.as_mut_ptr().cast());
-                    value.assume_init()
-                })
-            }
-            Outcome::Cancelled => Finished::Cancelled,
-            Outcome::Panicked => Finished::Panicked(self.cell.take_payload()),
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `cell` is that of a `JoinRef` of the same `T` which is not used again.
-    pub(crate) unsafe fn from_cell(cell: CellRef) -> Self {
-        Self {
-            cell,
-            output: std::marker::PhantomData,
-        }
+        // Values of others.
+        discard(move || drop(rest));
     }
 }

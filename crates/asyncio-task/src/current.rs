@@ -9,7 +9,9 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::ptr::NonNull;
 
+use crate::cell::Header;
 use crate::context::Context;
 use crate::tasks::Tasks;
 
@@ -19,12 +21,16 @@ struct Current {
     companion: Option<*const dyn Any>,
     /// The context of the innermost [`Context::run`] since then.
     context: *const Context,
+    /// The step under way at that call. The context is not that of steps of other tasks, which run if the
+    /// loop is run from within the call.
+    context_of: Option<NonNull<Header>>,
 }
 
 const NOBODY: Current = Current {
     tasks: std::ptr::null(),
     companion: None,
     context: std::ptr::null(),
+    context_of: None,
 };
 
 #[cfg(not(loom))]
@@ -68,11 +74,16 @@ pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
 pub(crate) fn context(make: bool) -> Option<Context> {
     let current = CURRENT.with(Cell::get);
     // SAFETY: T1.
+    let tasks = unsafe { current.tasks.as_ref() };
+    // SAFETY: T1.
     match unsafe { current.context.as_ref() } {
-        Some(context) => Some(context.clone()),
-        // SAFETY: T1.
-        None => unsafe { current.tasks.as_ref() }?.context(make),
+        Some(context) if current.context_of == step(tasks) => Some(context.clone()),
+        _ => tasks?.context(make),
     }
+}
+
+fn step(tasks: Option<&Tasks>) -> Option<NonNull<Header>> {
+    tasks.and_then(Tasks::running_step)
 }
 
 /// Makes `tasks` and its companion the current ones while `f` runs.
@@ -92,6 +103,7 @@ pub(crate) fn enter_context<R>(context: &Context, f: impl FnOnce() -> R) -> R {
     with(
         Current {
             context,
+            context_of: tasks(step),
             ..CURRENT.with(Cell::get)
         },
         f,

@@ -14,7 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::cell::{CellRef, Header, JoinRef};
+use crate::cell::Header;
+use crate::cell_ref::{CellRef, JoinRef};
+
 use crate::task::Task;
 use crate::tasks;
 use crate::unhandled::{Cause, Unhandled};
@@ -99,26 +101,26 @@ fn detach<T: 'static, R: Review<T>>(task: Task<T>) {
     drop(unsafe { cell.as_ref() }.joiner.replace(Some(supervisor)));
 }
 
-/// Takes the outcome of a task that has ended and reports what went wrong.
+/// Takes the outcome of a task that has ended and reports what went wrong. Does not unwind.
 fn conclude<T, R: Review<T>>(task: Task<T>) {
     let this = task.as_ref();
-    // The value's `Debug` and destructor are foreign code, and nobody above expects it to panic.
-    let review = AssertUnwindSafe(|| match task.into_outcome() {
-        Some(Ok(value)) => {
-            let error = R::failure(&value)?;
-            Some(Unhandled::new(
-                "a detached task failed",
-                Some(&this),
-                Cause::Error(error),
-            ))
-        }
-        Some(Err(payload)) => Some(Unhandled::panic(&this, payload)),
-        None => None,
-    });
-    let report =
-        catch_unwind(review).unwrap_or_else(|payload| Some(Unhandled::panic(&this, payload)));
-    if let Some(report) = report {
-        tasks::report(&this, &report);
+    let panicked = |payload| tasks::report(&this, Unhandled::panic(&this, payload));
+    let value = match task.into_outcome() {
+        Some(Ok(value)) => value,
+        Some(Err(payload)) => return panicked(payload),
+        None => return,
+    };
+    // The value's `Debug` and its destructor are code of others, and nobody above expects them to panic.
+    match catch_unwind(AssertUnwindSafe(|| R::failure(&value))) {
+        Ok(None) => {}
+        Ok(Some(error)) => tasks::report(
+            &this,
+            Unhandled::new("a detached task failed", Some(&this), Cause::Error(error)),
+        ),
+        Err(payload) => panicked(payload),
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(value))) {
+        panicked(payload);
     }
 }
 
@@ -132,7 +134,8 @@ impl<T: 'static, R: Review<T>> Supervisor<T, R> {
     ///
     /// `ptr` is that of a supervisor, and its reference passes to the result.
     unsafe fn task(ptr: *const ()) -> Task<T> {
-        // SAFETY: D1: the pointer came from `into_raw` of the join reference's cell, of the same `T`.
+        // SAFETY: D1: the pointer is that of a `JoinRef<T>`'s cell, with its reference, and that one was
+        // given up. This is the owner's thread.
         Task::new(unsafe {
             JoinRef::from_cell(CellRef::from_raw(NonNull::new_unchecked(
                 ptr.cast_mut().cast::<Header>(),

@@ -29,9 +29,11 @@
 
 mod aside;
 mod cell;
+mod cell_ref;
 mod context;
 mod current;
 mod detach;
+mod discard;
 mod id;
 mod join_error;
 mod mailbox;

@@ -20,9 +20,11 @@
 //! A task refers to its mailbox, never to its loop.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
-use crate::cell::ForeignRef;
+use crate::cell_ref::ForeignRef;
+use crate::discard::discard;
 use crate::sync::{AtomicU8, Mutex, Ordering};
 
 /// The owner is running and will look at its mailbox by itself.
@@ -39,15 +41,18 @@ pub(crate) type Unpark = Arc<dyn Fn() + Send + Sync>;
 pub(crate) enum Letter {
     /// A task was woken.
     Wake(ForeignRef),
-    /// Something is to be called on the owner's thread.
-    Call(Box<dyn FnOnce() + Send>),
+    /// A task has to end: it was to take a step, and nobody will run it.
+    End(ForeignRef),
+    /// Something is to be called on the owner's thread. From where it was posted.
+    Call(Box<dyn FnOnce() + Send>, &'static Location<'static>),
 }
 
 impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Wake(_) => "Wake",
-            Self::Call(_) => "Call",
+            Self::End(_) => "End",
+            Self::Call(..) => "Call",
         })
     }
 }
@@ -212,9 +217,10 @@ impl Lease {
         let _ = word.compare_exchange(PARKED, AWAKE, Ordering::AcqRel, Ordering::Relaxed);
     }
 
-    /// Ends the lease: from now on posting is refused. Gives what was still in the box.
-    fn end(&self) -> Vec<Letter> {
-        let (letters, _unpark, reusable) = self.owner.mailbox.inner(|inner| {
+    /// Ends the lease: from now on posting is refused. Gives what was still in the box, and what would have
+    /// unparked the owner.
+    fn end(&self) -> (Vec<Letter>, Option<Unpark>) {
+        let (letters, unpark, reusable) = self.owner.mailbox.inner(|inner| {
             let next = inner.generation.checked_add(1);
             inner.generation = next.unwrap_or(u32::MAX);
             (
@@ -231,13 +237,17 @@ impl Lease {
                 .push(self.owner.mailbox);
         }
         let _ = reusable;
-        letters
+        (letters, unpark)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Outside the lock: letters are other people's closures.
-        drop(self.end());
+        // Outside the lock, and one by one: these are closures of others.
+        let (letters, unpark) = self.end();
+        for letter in letters {
+            discard(|| drop(letter));
+        }
+        discard(|| drop(unpark));
     }
 }

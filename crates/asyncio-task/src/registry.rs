@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use crate::cell::CellRef;
+use crate::cell_ref::CellRef;
 
 /// See the head of this file. No foreign code runs while it is borrowed.
 #[derive(Debug, Default)]

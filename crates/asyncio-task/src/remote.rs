@@ -1,6 +1,7 @@
 //! A thread's tasks, as seen from other threads.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::mailbox::{Letter, Owner};
 
@@ -23,16 +24,18 @@ impl Remote {
     }
 
     /// Has `call` called on the thread of the tasks, after what is ready there when it arrives. A panic
-    /// in it is reported there. Never blocks for longer than a push.
+    /// in it is reported there, with the place of this call. Never blocks for longer than a push.
     ///
     /// # Errors
     ///
     /// The tasks are gone. If they go before they get to it, `call` is dropped on their thread.
+    #[track_caller]
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
-        match self.owner.post(Letter::Call(Box::new(call))) {
+        let letter = Letter::Call(Box::new(call), Location::caller());
+        match self.owner.post(letter) {
             Ok(()) => Ok(()),
-            Err(Letter::Call(call)) => Err(Closed(call)),
-            Err(Letter::Wake(_)) => {
+            Err(Letter::Call(call, _)) => Err(Closed(call)),
+            Err(Letter::Wake(_) | Letter::End(_)) => {
                 unreachable!("the letter that comes back is the one that was posted")
             }
         }

@@ -1,6 +1,6 @@
 //! Where a woken task goes, for executors that keep their own queue.
 
-use crate::cell::CellRef;
+use crate::cell_ref::CellRef;
 use crate::task_ref::TaskRef;
 use crate::tasks::{self, Tasks};
 
@@ -48,7 +48,9 @@ pub trait Schedule {
 
 /// One step of a task: the right, and the duty, to poll it once.
 ///
-/// Dropping a step cancels its task then and there: nobody else would poll it any more.
+/// Dropping a step cancels its task then and there: nobody else would poll it any more. (If the task runs
+/// at that moment, after its poll; if its [`Tasks`] are not entered, when they next
+/// [deliver](Tasks::deliver).)
 #[derive(Debug)]
 #[must_use = "a step that is dropped cancels its task"]
 pub struct Step {
@@ -70,19 +72,22 @@ impl Step {
         )
     }
 
-    /// Polls the task.
+    /// Polls the task, unless it has ended. If a step of it is under way, further up the stack, it is
+    /// scheduled again after that.
     ///
     /// # Panics
     ///
-    /// If the [`Tasks`] it was spawned on are not entered on this thread. The task is cancelled then.
+    /// If the [`Tasks`] it was spawned on are not entered on this thread, and the task has not ended. It is
+    /// cancelled then.
     pub fn run(mut self) {
         let Some(cell) = self.cell.take() else { return };
         tasks::of(&cell, |tasks| match tasks {
-            Some(tasks) => tasks.step_elsewhere(&cell),
+            Some(tasks) => {
+                tasks.step(&cell);
+            }
+            None if cell.state.is_done() => {}
             None => {
-                drop(Self {
-                    cell: Some(cell.clone()),
-                });
+                Tasks::end_elsewhere(&cell);
                 panic!("a step was run outside of the loop that its task belongs to");
             }
         });

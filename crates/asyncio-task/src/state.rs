@@ -1,15 +1,24 @@
 //! What a task is at: one word that only its owner's thread touches.
 //!
 //! ```text
-//!           1 wake                 2 begin                     4 finish
-//!  parked ─────────► scheduled ─────────────► running ───────────────────────► done
-//!    ▲                  ▲                     │    │                             │
-//!    │      3 pause     │   1 wake (itself)   │    └── woken while running:      │ 6 take
-//!    └──────────────────┼─────────────────────┤        scheduled already         ▼
-//!                       └─────────────────────┘                                taken
+//!           1 wake                 2 begin                 4 end           5 finish
+//!  parked ─────────► scheduled ─────────────► running ───────────► ending ───────────► done
+//!    ▲                  ▲                     │    │                                     │
+//!    │      3 pause     │   1 wake (itself)   │    └── woken while running:              │ 6 take
+//!    └──────────────────┼─────────────────────┤        scheduled already                 ▼
+//!                       └─────────────────────┘                                        taken
 //!
-//!  5 cancel, at any time before done: notes the request and sees to it that the task gets a step.
+//!  7 seize, from parked or scheduled: running, but only to be ended, out of turn.
+//!  8 cancel, at any time before done: notes the request and sees to it that the task gets a step.
+//!  9 doom, while it runs: what could not seize it has it end when this poll is over.
 //! ```
+//!
+//! Ending is the time in which the future is dropped. It counts as running, and nothing wakes the task
+//! any more, for nobody would poll it.
+//!
+//! A loop may be run from within a poll. If the running task was woken meanwhile, that loop finds it in
+//! the queue and cannot run it: its place in the queue is used up, which is noted, and the task gets
+//! another when its poll is over.
 //!
 //! A request to cancel ends the task at its next step, its future dropped unpolled, except that
 //! - a task that was woken before the request came is polled once more, and a value that this poll
@@ -37,6 +46,12 @@ const CANCEL: u16 = 1 << 8;
 const LAST_CHANCE: u16 = 1 << 9;
 /// Not a task for the eyes of users, but a callback that runs in a task's cell.
 const CALLBACK: u16 = 1 << 10;
+/// Its future is being dropped.
+const ENDING: u16 = 1 << 11;
+/// Its place in the queue came up while it ran.
+const MISSED: u16 = 1 << 12;
+/// What schedules it is being cloned, and must not be dropped meanwhile.
+const HELD: u16 = 1 << 13;
 
 /// See the head of this file.
 pub(crate) struct State(Cell<u16>);
@@ -49,7 +64,7 @@ pub(crate) enum Begin {
     Cancel,
     /// It is done; only its place in the queue was left.
     Nothing,
-    /// It runs at this moment, further up the stack, and was woken meanwhile: its turn comes later.
+    /// It runs at this moment, further up the stack: its turn comes after that.
     Later,
 }
 
@@ -57,6 +72,8 @@ pub(crate) enum Begin {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pause {
     Park,
+    /// Queue it: it was woken, and the place that it had is used up.
+    Again,
     /// Drop the future: a request came meanwhile.
     Cancel,
 }
@@ -114,7 +131,7 @@ impl State {
     #[inline]
     pub(crate) fn wake(&self) -> bool {
         let s = self.0.get();
-        if s & (SCHEDULED | DONE) != 0 {
+        if s & (SCHEDULED | ENDING | DONE) != 0 {
             return false;
         }
         self.0.set(s | SCHEDULED);
@@ -135,6 +152,7 @@ impl State {
     #[cold]
     fn begin_otherwise(&self, s: u16) -> Begin {
         if s & RUNNING != 0 {
+            self.0.set(s | SCHEDULED | MISSED);
             return Begin::Later;
         }
         if s & DONE != 0 {
@@ -153,24 +171,33 @@ impl State {
     #[inline]
     pub(crate) fn pause(&self) -> Pause {
         let s = self.0.get();
+        if s & (CANCEL | MISSED) == 0 {
+            self.0.set(s & !RUNNING);
+            return Pause::Park;
+        }
+        self.pause_otherwise(s)
+    }
+
+    #[cold]
+    fn pause_otherwise(&self, s: u16) -> Pause {
         if s & (CANCEL | LAST_CHANCE) == CANCEL {
             return Pause::Cancel;
         }
-        self.0.set(s & !RUNNING);
-        Pause::Park
-    }
-
-    /// The owner is about to end a task out of turn. Whether it may: not one that runs or is done.
-    pub(crate) fn seize(&self) -> bool {
-        let s = self.0.get();
-        if s & (DONE | RUNNING) != 0 {
-            return false;
+        self.0.set(s & !(RUNNING | MISSED));
+        if s & MISSED != 0 {
+            Pause::Again
+        } else {
+            Pause::Park
         }
-        self.0.set(s | RUNNING);
-        true
     }
 
-    /// 4: it is over. Whether its place in a queue is left behind.
+    /// 4: the future is about to be dropped, and nothing wakes the task from here on.
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.0.set(self.0.get() | ENDING);
+    }
+
+    /// 5: it is over. Whether its place in a queue is left behind.
     #[inline]
     pub(crate) fn finish(&self, outcome: Outcome) -> bool {
         let flag = match outcome {
@@ -178,27 +205,10 @@ impl State {
             Outcome::Panicked => PANICKED,
             Outcome::Cancelled => 0,
         };
-        let s = self.0.get() & !(RUNNING | CANCEL | LAST_CHANCE);
-        self.0.set(s | DONE | flag);
-        s & SCHEDULED != 0
-    }
-
-    /// 5: somebody asks the task to end.
-    pub(crate) fn cancel(&self) -> CancelRequest {
         let s = self.0.get();
-        if s & DONE != 0 {
-            return CancelRequest::Done;
-        }
-        let mut t = s | CANCEL;
-        if s & (CANCEL | SCHEDULED | STARTED) == SCHEDULED | STARTED {
-            t |= LAST_CHANCE;
-        }
-        self.0.set(t);
-        if s & (SCHEDULED | RUNNING) == 0 {
-            CancelRequest::Wake
-        } else {
-            CancelRequest::Noted
-        }
+        self.0
+            .set(s & !(RUNNING | ENDING | MISSED | CANCEL | LAST_CHANCE) | DONE | flag);
+        s & (SCHEDULED | MISSED) == SCHEDULED
     }
 
     /// 6: somebody takes the outcome, once.
@@ -216,6 +226,58 @@ impl State {
         } else {
             Outcome::Cancelled
         })
+    }
+
+    /// 7: the owner is about to end a task out of turn. Whether it may: not one that runs or is done.
+    pub(crate) fn seize(&self) -> bool {
+        let s = self.0.get();
+        if s & (DONE | RUNNING) != 0 {
+            return false;
+        }
+        self.0.set(s | RUNNING);
+        true
+    }
+
+    /// 8: somebody asks the task to end. `woken`: a letter that wakes it is on its way.
+    pub(crate) fn cancel(&self, woken: bool) -> CancelRequest {
+        let s = self.0.get();
+        if s & DONE != 0 {
+            return CancelRequest::Done;
+        }
+        let mut t = s | CANCEL;
+        if s & (CANCEL | STARTED) == STARTED && (woken || s & SCHEDULED != 0) {
+            t |= LAST_CHANCE;
+        }
+        self.0.set(t);
+        if s & (SCHEDULED | RUNNING) == 0 {
+            CancelRequest::Wake
+        } else {
+            CancelRequest::Noted
+        }
+    }
+
+    /// 9: the task is to end, and cannot be seized because it runs: it ends if this poll returns `Pending`.
+    pub(crate) fn doom(&self) {
+        let s = self.0.get();
+        if s & DONE == 0 {
+            self.0.set((s | CANCEL) & !LAST_CHANCE);
+        }
+    }
+
+    /// What schedules the task is about to be cloned, by code that may end the task.
+    pub(crate) fn hold_schedule(&self) {
+        self.0.set(self.0.get() | HELD);
+    }
+
+    /// The clone is made.
+    pub(crate) fn release_schedule(&self) {
+        self.0.set(self.0.get() & !HELD);
+    }
+
+    /// Whether what schedules the task must not be dropped now.
+    #[inline]
+    pub(crate) fn is_schedule_held(&self) -> bool {
+        self.has(HELD)
     }
 
     #[inline]

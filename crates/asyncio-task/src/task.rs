@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::cell::{CellRef, Finished, JoinRef};
+use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::context;
 use crate::detach::{self, Outcome};
 use crate::id::{TaskId, TaskName};
@@ -173,10 +173,18 @@ impl<T> Future for Task<T> {
         if tasks::is_running(cell) {
             return Poll::Ready(Err(JoinError::AwaitsItself(cell.name())));
         }
-        // Out of the cell while foreign code, a waker's clone or drop, may run.
         let waker = match cell.joiner.take() {
-            Some(waker) if waker.will_wake(cx.waker()) => waker,
-            _old => cx.waker().clone(),
+            Some(same) if same.will_wake(cx.waker()) => same,
+            other => {
+                // Code of others: the clone and the drop of a waker. The cell is not touched meanwhile.
+                let new = cx.waker().clone();
+                drop(other);
+                if let Some(finished) = self.join.take() {
+                    // It ended the task, which found no joiner to wake.
+                    return Poll::Ready(self.result(finished));
+                }
+                new
+            }
         };
         cell.joiner.set(Some(waker));
         Poll::Pending
@@ -187,11 +195,11 @@ impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         let cell = self.cell();
         cell.state.abandon();
-        drop(cell.joiner.take());
+        let _joiner = cell.joiner.take(); // Dropped last: it is of others, and may panic.
         if cell.state.is_done() {
             if let Some(payload) = cell.take_unwanted() {
                 let task = self.as_ref();
-                tasks::report(&task, &Unhandled::panic(&task, payload));
+                tasks::report(&task, Unhandled::panic(&task, payload));
             }
             cell.clear_aside();
         } else {

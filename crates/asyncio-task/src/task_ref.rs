@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::cell::CellRef;
+use crate::cell_ref::CellRef;
 use crate::context::Context;
 use crate::current;
 use crate::id::{TaskId, TaskName};

@@ -5,14 +5,17 @@
 //! 1. the ready queue gives the task that was woken first;
 //! 2. its state says what to do: poll it, drop its future, or nothing ([`crate::state`]);
 //! 3. if it is done, it leaves the registry, its outcome waits for the handle or is dropped, its joiner
-//!    is woken, and the owner's reference goes, or passes to the place it still has in the queue.
+//!    is woken, and the owner's reference goes.
 //!
-//! - **R1** A cell in the ready queue is alive: its owner's reference is in the registry, or has passed
-//!   to the queue (C4 in `cell.rs`). Only `complete` takes it out of the registry.
+//! - **R1** A cell in the ready queue is alive: while its task has not ended, by its owner's reference in
+//!   the registry; afterwards by one of the place itself (C4 in `cell.rs`). Only `complete` takes a cell
+//!   out of the registry.
 //! - **R2** A task that runs is not ended by anybody else: whoever wants to finds it running, and the
 //!   step that is under way sees to it. So its cell stays alive during its step.
 //! - **R3** No borrow of queue, registry or handler is held while a future, a waker, a destructor or a
-//!   hook runs.
+//!   hook runs. Each of them may come back here, and may panic.
+//! - **R4** Nothing that ends a task unwinds. So no task is left half ended, and whatever its end has to
+//!   drop here is dropped here.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -22,11 +25,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::aside::Aside;
-use crate::cell::{self, Birth, CellRef, Finished, Header, JoinRef, Progress};
+use crate::cell::{self, Birth, Header, Progress};
+use crate::cell_ref::{CellRef, Finished, ForeignRef, JoinRef};
 use crate::context::Context;
 use crate::current;
+use crate::discard::discard;
 use crate::id::TaskId;
 use crate::join_error::{JoinError, PanicPayload};
 use crate::mailbox::{Lease, Letter, Owner};
@@ -38,7 +44,8 @@ use crate::spawn_options::SpawnOptions;
 use crate::state::{Begin, CancelRequest, Outcome, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
-use crate::unhandled::{Unhandled, report_to_stderr};
+use crate::unhandled::{Cause, Unhandled, report_to_stderr};
+use crate::waker;
 
 /// The tasks of one thread, and the queue of those that can run.
 ///
@@ -124,8 +131,9 @@ impl Tasks {
         // SAFETY: future and output are `'static`.
         let (cell, join) =
             unsafe { cell::new_at_home(self.birth(options, Location::caller()), future) };
+        let task = Task::new(join);
         self.begin(cell, dormant);
-        Task::new(join)
+        task
     }
 
     /// Starts a task that goes to `schedule` whenever it is woken, and now.
@@ -138,8 +146,10 @@ impl Tasks {
     {
         let birth = self.birth(SpawnOptions::new(), Location::caller());
         let (cell, join) = cell::new_elsewhere(birth, future, schedule);
+        // Before the schedule, which may panic, has its say: whatever comes, the task has a handle.
+        let task = Task::new(join);
         self.begin(cell, false);
-        Task::new(join)
+        task
     }
 
     /// Runs a task to its end, calling `turn` in between, which runs what is ready and waits for the
@@ -167,22 +177,20 @@ impl Tasks {
                     // It cannot be, and if it were, what the future borrows would end before it does.
                     std::process::abort();
                 }
-                if let Some(payload) = cell.take_unwanted() {
-                    let task = TaskRef::new(cell.clone());
-                    report(&task, &Unhandled::panic(&task, payload));
-                }
-                cell.clear_aside();
+                // Not for a task that ended just now, but for one whose outcome nobody has fetched.
+                self.0.bury(cell);
             }
         }
         let birth = self.birth(options, Location::caller());
         // SAFETY: `Main` sees to it that the future is dropped and its output taken or dropped before
         // this function returns or unwinds, so before anything that they borrow ends. It cannot be
-        // leaked: nobody else has it. Should the task run at that moment (R2), a step of it is under way
-        // further down this stack, which is not so: `turn` has returned or unwound.
+        // leaked: nobody else has it. A step of the task is not under way at that moment (R2): it would
+        // have begun after this call did, so it would be over, and `turn` has returned or unwound.
         let (cell, join) = unsafe { cell::new_at_home(birth, future) };
         let main = Main(self, join);
         let task = TaskRef::new(cell.clone());
         self.begin(cell, false);
+        let mut go_on = true;
         loop {
             match main.1.take() {
                 Some(Finished::Value(value)) => return Ok(value),
@@ -190,7 +198,7 @@ impl Tasks {
                 Some(Finished::Panicked(payload)) => {
                     return Err(JoinError::Panicked(task.name(), PanicPayload::new(payload)));
                 }
-                None if turn(&task) => {}
+                None if go_on => go_on = turn(&task),
                 None => return Err(JoinError::Stopped(task.name())),
             }
         }
@@ -208,9 +216,10 @@ impl Tasks {
         Birth {
             owner: self.owner(),
             id: TaskId::new(id).expect("counted from 1"),
-            parent: self.running.get().map(|h| {
+            parent: self.running.get().and_then(|h| {
                 // SAFETY: R2.
-                unsafe { h.as_ref() }.id
+                let parent = unsafe { h.as_ref() };
+                (!parent.state.is_callback()).then_some(parent.id)
             }),
             location: options.location.unwrap_or(location),
             aside,
@@ -238,12 +247,22 @@ impl Tasks {
     /// Puts a task into its queue, unless it is there.
     #[inline]
     pub(crate) fn wake(&self, cell: &CellRef) {
-        if cell.state.wake() && !cell.schedule_elsewhere() {
+        if cell.state.wake() {
+            self.enqueue(cell);
+        }
+    }
+
+    #[inline]
+    fn enqueue(&self, cell: &CellRef) {
+        if !cell.schedule_elsewhere() {
             self.ready.push(cell.as_raw());
         }
     }
 
     /// Runs one step of the task that has been ready the longest. `false` if none is.
+    ///
+    /// To be called while these tasks are [entered](Self::enter): what runs finds its loop there. It may be
+    /// called from within a step of another task; a task whose step is under way is passed over.
     #[inline]
     pub fn run_one(&self) -> bool {
         let Some(h) = self.ready.pop() else {
@@ -252,23 +271,16 @@ impl Tasks {
         // SAFETY: R1 until the step begins, R2 during it.
         let cell = unsafe { CellRef::borrow(&h) };
         match self.step(cell) {
-            Begin::Poll | Begin::Cancel => {}
-            // SAFETY: R1: the task ended while it was queued, so its reference is the queue's.
+            Begin::Poll | Begin::Cancel | Begin::Later => {}
+            // SAFETY: R1: the task ended while it was queued, so its place has a reference.
             Begin::Nothing => drop(unsafe { CellRef::from_raw(h) }),
-            Begin::Later => self.ready.push(h),
         }
         true
     }
 
-    /// Runs one step of a task that has a queue elsewhere.
-    pub(crate) fn step_elsewhere(&self, cell: &CellRef) {
-        if self.step(cell) == Begin::Later {
-            cell.schedule_elsewhere();
-        }
-    }
-
+    /// Runs one step of a task.
     #[inline]
-    fn step(&self, cell: &CellRef) -> Begin {
+    pub(crate) fn step(&self, cell: &CellRef) -> Begin {
         let begin = cell.state.begin();
         let outcome = match begin {
             Begin::Nothing | Begin::Later => return begin,
@@ -276,6 +288,10 @@ impl Tasks {
             Begin::Poll => match self.running(cell, || cell.poll()) {
                 Progress::Pending => match cell.state.pause() {
                     Pause::Park => return begin,
+                    Pause::Again => {
+                        self.enqueue(cell);
+                        return begin;
+                    }
                     Pause::Cancel => self.running(cell, || cell.drop_future()),
                 },
                 Progress::Ready => Outcome::Value,
@@ -295,11 +311,13 @@ impl Tasks {
         result
     }
 
-    /// Ends a task out of turn, unless it has ended or runs.
+    /// Ends a task out of turn, or, if it runs, after its poll.
     fn end(&self, cell: &CellRef) {
         if cell.state.seize() {
             let outcome = self.running(cell, || cell.drop_future());
             self.complete(cell, outcome);
+        } else {
+            cell.state.doom();
         }
     }
 
@@ -307,40 +325,67 @@ impl Tasks {
     pub(crate) fn end_elsewhere(cell: &CellRef) {
         of(cell, |tasks| match tasks {
             Some(tasks) => tasks.end(cell),
-            // Its loop is not here now, or gone, and then the task has ended. It ends when it comes up.
-            None => drop(cancel(cell)),
+            // Its loop does not run here and now, or is gone, and then the task has ended.
+            None => {
+                cell.state.doom();
+                cell.post_end();
+            }
         });
     }
 
     fn complete(&self, cell: &CellRef, outcome: Outcome) {
+        // First everything here, so that it is seen to when code of others comes in below.
         let queued = cell.state.finish(outcome);
         let joiner = cell.joiner.take();
         let owned = self.registry.leave(cell);
+        if queued && cell.is_at_home() {
+            // R1: for the place that is left. Who finds it there may come before the owner's reference goes.
+            cell.clone().into_raw();
+        }
         if !cell.state.is_awaited() {
             self.bury(cell);
         }
-        let owned = match owned {
-            // R1: the reference passes to the place in the queue.
-            Some(owned) if queued && owned.is_at_home() => {
-                owned.into_raw();
-                None
-            }
-            owned => owned,
-        };
-        // Foreign code, which may unwind: by now everything else has been seen to.
         if let Some(joiner) = joiner {
-            joiner.wake();
+            self.wake_joiner(cell, joiner);
         }
         drop(owned);
     }
 
+    /// Drops an outcome that nobody awaits; if it is a panic, reports it.
     #[cold]
     fn bury(&self, cell: &CellRef) {
         if let Some(payload) = cell.take_unwanted() {
             let task = TaskRef::new(cell.clone());
-            report(&task, &Unhandled::panic(&task, payload));
+            self.report_and_drop(Unhandled::panic(&task, payload));
         }
         cell.clear_aside();
+    }
+
+    #[inline]
+    fn wake_joiner(&self, cell: &CellRef, joiner: Waker) {
+        match waker::cell_of(&joiner) {
+            // SAFETY: `joiner` keeps it alive; and the owner never changes.
+            Some(h) if unsafe { ForeignRef::owner_of(h) } == self.owner() => {
+                // SAFETY: alive; and a task of ours, so this is its thread.
+                let waiting = unsafe { CellRef::borrow(&h) };
+                if waiting.is_at_home() {
+                    return self.wake(waiting);
+                }
+                self.wake_foreign_joiner(cell, joiner);
+            }
+            _ => self.wake_foreign_joiner(cell, joiner),
+        }
+    }
+
+    #[inline(never)]
+    fn wake_foreign_joiner(&self, cell: &CellRef, joiner: Waker) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| joiner.wake())) {
+            self.report_and_drop(Unhandled::new(
+                "the waker of whoever awaits a task panicked",
+                Some(&TaskRef::new(cell.clone())),
+                Cause::Panic(PanicPayload::new(payload)),
+            ));
+        }
     }
 
     /// How many tasks are ready.
@@ -394,6 +439,11 @@ impl Tasks {
         Some(TaskRef::new(unsafe { CellRef::borrow(&h) }.clone()))
     }
 
+    /// The step under way, as something to compare.
+    pub(crate) fn running_step(&self) -> Option<NonNull<Header>> {
+        self.running.get()
+    }
+
     pub(crate) fn context(&self, make: bool) -> Option<Context> {
         let Some(running) = self.running_task() else {
             return Some(self.context.clone());
@@ -429,8 +479,10 @@ impl Tasks {
             match letter {
                 // SAFETY: `Tasks` never leaves its thread, which is the one the task belongs to: letters
                 // come only to the owner that they are addressed to.
-                Letter::Wake(task) => self.wake(&unsafe { task.arrive() }),
-                Letter::Call(call) => self.call_soon(call),
+                Letter::Wake(task) => self.wake_guarded(&unsafe { task.arrive() }),
+                // SAFETY: as above.
+                Letter::End(task) => self.end(&unsafe { task.into_local() }),
+                Letter::Call(call, location) => self.call_soon(call, location),
             }
         }
         const LARGE: usize = 1 << 12;
@@ -439,9 +491,24 @@ impl Tasks {
         }
     }
 
-    #[track_caller]
-    fn call_soon(&self, call: Box<dyn FnOnce() + Send>) {
-        let options = SpawnOptions::callback().context(self.context.copy());
+    /// Wakes a task, and does not unwind: the letters that are left would be lost.
+    fn wake_guarded(&self, cell: &CellRef) {
+        if cell.is_at_home() {
+            return self.wake(cell);
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake(cell))) {
+            self.report_and_drop(Unhandled::new(
+                "what schedules a task panicked",
+                Some(&TaskRef::new(cell.clone())),
+                Cause::Panic(PanicPayload::new(payload)),
+            ));
+        }
+    }
+
+    fn call_soon(&self, call: Box<dyn FnOnce() + Send>, location: &'static Location<'static>) {
+        let options = SpawnOptions::callback()
+            .context(self.context.copy())
+            .location(location);
         self.spawn_with(options, async move { call() }).discard();
     }
 
@@ -475,24 +542,33 @@ impl Tasks {
         let told = catch_unwind(AssertUnwindSafe(|| handler(unhandled)));
         if let Err(payload) = told {
             report_to_stderr(unhandled);
-            eprintln!(
-                "asyncio: the exception handler panicked: {}",
-                PanicPayload::new(payload)
-            );
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            let panic = Unhandled::new("the exception handler panicked", None, cause);
+            report_to_stderr(&panic);
+            discard(|| drop(panic));
         }
+        // It may have been replaced meanwhile.
+        discard(|| drop(handler));
+    }
+
+    /// Reports something, and does not unwind when what it carries is dropped.
+    fn report_and_drop(&self, unhandled: Unhandled) {
+        self.report(&unhandled);
+        discard(|| drop(unhandled));
     }
 
     /// Ends everything: drops the futures of all tasks, here and now, and refuses what comes later. A
     /// task that closes its own loop ends after this step.
     pub fn close(&self) {
+        if !self.is_entered() {
+            // What the tasks own may look for its loop when it is dropped.
+            return current::enter(self, &(), || self.close());
+        }
         self.closed.set(true);
         for cell in self.registry.all() {
-            if !cell.state.is_done() {
-                self.end(&cell);
-                cancel(&cell); // if it runs at this moment
-            }
+            self.end(&cell);
         }
-        // What is left of ended tasks in the queue, and what their destructors have woken.
+        // What is left of ended tasks in the queue.
         for _ in 0..self.ready.len() {
             self.run_one();
         }
@@ -501,8 +577,9 @@ impl Tasks {
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        current::enter(self, &(), || self.close());
-        drop(self.on_unhandled.take());
+        self.close();
+        let handler = self.on_unhandled.take();
+        discard(|| drop(handler));
     }
 }
 
@@ -531,7 +608,7 @@ pub(crate) fn is_running(cell: &CellRef) -> bool {
 
 /// Asks a task to end. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef) -> bool {
-    match cell.state.cancel() {
+    match cell.state.cancel(cell.is_posted()) {
         CancelRequest::Done => return false,
         CancelRequest::Noted => {}
         CancelRequest::Wake => of(cell, |tasks| match tasks {
@@ -542,10 +619,14 @@ pub(crate) fn cancel(cell: &CellRef) -> bool {
     true
 }
 
-/// Reports what went wrong in a task, to its loop if that is here.
-pub(crate) fn report(task: &TaskRef, unhandled: &Unhandled) {
+/// Reports what went wrong in a task, to its loop if that is here, and drops what that carries. Does not
+/// unwind.
+pub(crate) fn report(task: &TaskRef, unhandled: Unhandled) {
     of(task.cell(), |tasks| match tasks {
-        Some(tasks) => tasks.report(unhandled),
-        None => report_to_stderr(unhandled),
+        Some(tasks) => tasks.report_and_drop(unhandled),
+        None => {
+            report_to_stderr(&unhandled);
+            discard(|| drop(unhandled));
+        }
     });
 }

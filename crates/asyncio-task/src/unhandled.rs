@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::fmt;
+use std::time::Duration;
 
+use crate::discard::discard;
 use crate::join_error::PanicPayload;
 use crate::task_ref::{TaskInfo, TaskRef};
 
@@ -25,6 +27,8 @@ pub enum Cause {
     Panic(PanicPayload),
     /// An error, as its `Debug` shows it.
     Error(String),
+    /// A step that took so long.
+    Slow(Duration),
     /// Nothing but what the message says.
     Message,
 }
@@ -78,6 +82,7 @@ impl fmt::Display for Unhandled {
         match &self.cause {
             Cause::Panic(payload) => write!(f, ": {payload}")?,
             Cause::Error(error) => write!(f, ": {error}")?,
+            Cause::Slow(took) => write!(f, " for {took:.3?}")?,
             Cause::Message => {}
         }
         match &self.task {
@@ -89,5 +94,6 @@ impl fmt::Display for Unhandled {
 
 /// What becomes of a report when no loop is there to take it: a line on standard error.
 pub(crate) fn report_to_stderr(unhandled: &Unhandled) {
-    eprintln!("asyncio: {unhandled}");
+    // Printing panics if standard error is gone, and then there is nobody left to tell.
+    discard(|| eprintln!("asyncio: {unhandled}"));
 }

@@ -15,7 +15,8 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::cell::{CellRef, ForeignRef, Header};
+use crate::cell::Header;
+use crate::cell_ref::{CellRef, ForeignRef};
 use crate::current;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
@@ -45,27 +46,34 @@ pub(crate) fn borrowed(cell: &CellRef) -> impl Deref<Target = Waker> + use<'_> {
     )
 }
 
+/// The cell of a waker that was made here; `None` for wakers of others.
+#[inline]
+pub(crate) fn cell_of(waker: &Waker) -> Option<NonNull<Header>> {
+    // A static has one address, so the vtable tells whose waker it is.
+    if !std::ptr::eq(waker.vtable(), &VTABLE) {
+        return None;
+    }
+    NonNull::new(waker.data().cast_mut().cast::<Header>())
+}
+
 /// # Safety
 ///
-/// For all four: `ptr` is the pointer of a live waker made in this file.
+/// For all five: `ptr` is the pointer of a live waker made in this file.
 unsafe fn header(ptr: *const ()) -> NonNull<Header> {
     // SAFETY: it came from a `NonNull` (W1).
     unsafe { NonNull::new_unchecked(ptr.cast_mut().cast::<Header>()) }
 }
 
 unsafe fn clone(ptr: *const ()) -> RawWaker {
-    // SAFETY: the waker's reference keeps the cell alive; the clone gets one of its own (W1). The count
-    // is atomic, so this may be any thread.
-    std::mem::forget(
-        unsafe { ManuallyDrop::new(CellRef::from_raw(header(ptr))) }
-            .deref()
-            .clone(),
-    );
-    RawWaker::new(ptr, &VTABLE)
+    // SAFETY: the waker's reference keeps the cell alive, and stays the waker's (W1).
+    let this = ManuallyDrop::new(unsafe { ForeignRef::from_raw(header(ptr)) });
+    // The clone gets a reference of its own (W1).
+    let clone = this.deref().clone().into_raw();
+    RawWaker::new(clone.as_ptr().cast::<()>().cast_const(), &VTABLE)
 }
 
 unsafe fn wake(ptr: *const ()) {
-    // SAFETY: the waker's reference passes on (W1).
+    // SAFETY: the waker's reference keeps the cell alive, and is then given up (W1).
     unsafe {
         wake_by_ref(ptr);
         drop_waker(ptr);
@@ -73,19 +81,19 @@ unsafe fn wake(ptr: *const ()) {
 }
 
 unsafe fn wake_by_ref(ptr: *const ()) {
-    // SAFETY: the waker's reference keeps the cell alive (W1).
+    // SAFETY: the caller's promise.
     let h = unsafe { header(ptr) };
+    // SAFETY: the waker's reference keeps the cell alive (W1).
+    let owner = unsafe { ForeignRef::owner_of(h) };
     current::tasks(|tasks| match tasks {
-        // SAFETY: alive, and tasks that are current run on this thread, which is the owner's.
-        Some(tasks) if unsafe { h.as_ref() }.is_owned_by(tasks.owner()) => {
-            tasks.wake(unsafe { CellRef::borrow(&h) });
-        }
-        // SAFETY: alive.
+        // SAFETY: alive (W1), and tasks that are current run on this thread, which is the owner's.
+        Some(tasks) if tasks.owner() == owner => tasks.wake(unsafe { CellRef::borrow(&h) }),
+        // SAFETY: alive (W1).
         _ => unsafe { ForeignRef::post(h) },
     });
 }
 
 unsafe fn drop_waker(ptr: *const ()) {
-    // SAFETY: the waker's reference ends here (W1). Any thread may do it (W2).
-    drop(unsafe { CellRef::from_raw(header(ptr)) });
+    // SAFETY: the waker's reference ends here (W1). Any thread may do that (W2).
+    drop(unsafe { ForeignRef::from_raw(header(ptr)) });
 }

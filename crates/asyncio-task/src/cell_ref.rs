@@ -1,0 +1,336 @@
+//! Who refers to a task's cell: its owner's thread, the handle that takes the outcome, other threads.
+//!
+//! Each reference counts. The kinds differ in what they can reach: a [`CellRef`] everything but the value,
+//! on the owner's thread; a [`JoinRef`] the value as well; a [`ForeignRef`] only the way home. C1 to C5
+//! are in `cell.rs`.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::task::Context;
+
+use crate::cell::{Header, Payload, Progress};
+use crate::mailbox::{Letter, Owner};
+use crate::state::Outcome;
+use crate::sync::{Ordering, fence};
+use crate::waker;
+
+/// More references than anybody can want: beyond it the count could wrap, so the process ends.
+const MAX_REFS: u32 = u32::MAX / 2;
+
+/// A counted reference to a cell, on its owner's thread.
+#[repr(transparent)]
+pub(crate) struct CellRef(NonNull<Header>);
+
+impl CellRef {
+    /// # Safety
+    ///
+    /// `ptr` carries a counted reference, which passes to the result, and this is the owner's thread.
+    pub(crate) unsafe fn from_raw(ptr: NonNull<Header>) -> Self {
+        Self(ptr)
+    }
+
+    /// Looks at a cell through a pointer that somebody else's reference keeps alive.
+    ///
+    /// # Safety
+    ///
+    /// The cell must stay alive as long as the result is used, and this must be the owner's thread.
+    pub(crate) unsafe fn borrow(ptr: &NonNull<Header>) -> &Self {
+        // SAFETY: `CellRef` is a `NonNull<Header>`, transparently. The reference is never given up, as the
+        // result is only borrowed.
+        unsafe { &*ptr::from_ref(ptr).cast::<Self>() }
+    }
+
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).0
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    /// Polls the future once. The state must say running.
+    #[inline]
+    pub(crate) fn poll(&self) -> Progress {
+        let waker = waker::borrowed(self);
+        let mut cx = Context::from_waker(&waker);
+        // SAFETY: C5; `CellRef`s stay on the owner's thread (C3); running means not done (C2).
+        unsafe { (self.vtable.poll)(self.0, &mut cx) }
+    }
+
+    /// Drops the future. The state must say running.
+    pub(crate) fn drop_future(&self) -> Outcome {
+        // SAFETY: as in `poll`.
+        match unsafe { (self.vtable.drop_future)(self.0) } {
+            Ok(()) => Outcome::Cancelled,
+            Err(payload) => {
+                self.leave_payload(payload);
+                Outcome::Panicked
+            }
+        }
+    }
+
+    /// Where the task goes when it is woken, unless it is at home here.
+    #[inline]
+    pub(crate) fn schedule_elsewhere(&self) -> bool {
+        match self.vtable.schedule {
+            None => false,
+            Some(schedule) => {
+                // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done.
+                unsafe { schedule(self.0) };
+                true
+            }
+        }
+    }
+
+    /// Whether its queue is the ready queue of its owner.
+    #[inline]
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.vtable.schedule.is_none()
+    }
+
+    /// Takes the outcome and drops it, if nobody has taken it. Gives the payload of a panic.
+    pub(crate) fn take_unwanted(&self) -> Option<Payload> {
+        match self.state.take()? {
+            Outcome::Cancelled => None,
+            Outcome::Panicked => Some(self.take_payload()),
+            Outcome::Value => {
+                // SAFETY: C2: done, a value, and not taken before: `take` says so only once.
+                catch_unwind(AssertUnwindSafe(|| unsafe {
+                    (self.vtable.drop_value)(self.0)
+                }))
+                .err()
+            }
+        }
+    }
+
+    /// Has the task woken through its owner's mailbox, for when the owner does not run here and now.
+    pub(crate) fn post_home(&self) {
+        // SAFETY: `self` keeps the cell alive.
+        unsafe { ForeignRef::post(self.0) }
+    }
+
+    /// Has the task ended through its owner's mailbox, for when the owner does not run here and now.
+    pub(crate) fn post_end(&self) {
+        retain(self.0);
+        // Refused: the owner is gone, and has ended the task.
+        drop(self.owner().post(Letter::End(ForeignRef(self.0))));
+    }
+
+    /// Whether a wake-up is in the mailbox, or about to be.
+    pub(crate) fn is_posted(&self) -> bool {
+        self.posted.load(Ordering::Relaxed)
+    }
+}
+
+impl std::ops::Deref for CellRef {
+    type Target = Header;
+
+    #[inline]
+    fn deref(&self) -> &Header {
+        // SAFETY: C1: this is a reference, or borrows from one; on the owner's thread, as is all of the
+        // header that other threads never reach (C3).
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for CellRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        retain(self.0);
+        Self(self.0)
+    }
+}
+
+impl Drop for CellRef {
+    #[inline]
+    fn drop(&mut self) {
+        release(self.0);
+    }
+}
+
+impl PartialEq for CellRef {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl fmt::Debug for CellRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?})", self.name(), self.state.shown())
+    }
+}
+
+/// Takes another reference for whoever has one. On any thread.
+#[inline]
+fn retain(h: NonNull<Header>) {
+    // SAFETY: whoever has `h` has a reference (C1); the count is for every thread (C3).
+    let refs = unsafe { &(*h.as_ptr()).refs };
+    // Relaxed, as for `Arc`: a new reference is made from one that exists.
+    if refs.fetch_add(1, Ordering::Relaxed) > MAX_REFS {
+        std::process::abort();
+    }
+}
+
+/// Gives a reference up. On any thread.
+#[inline]
+fn release(h: NonNull<Header>) {
+    // SAFETY: whoever has `h` has a reference (C1), and gives it up here; the count is for every thread (C3).
+    if unsafe { &(*h.as_ptr()).refs }.fetch_sub(1, Ordering::Release) == 1 {
+        free(h);
+    }
+}
+
+#[inline(never)]
+fn free(h: NonNull<Header>) {
+    // What other threads did with their references happened before this.
+    fence(Ordering::Acquire);
+    // SAFETY: that was the last reference (C1), and the vtable fits (C5).
+    unsafe { ((*h.as_ptr()).vtable.dealloc)(h) }
+}
+
+/// A counted reference to a cell, for any thread: all it can do is go home.
+pub(crate) struct ForeignRef(NonNull<Header>);
+
+// SAFETY: a foreign reference touches the count, the posted flag, the owner and the vtable only, which are
+// atomic or never change (C3); its drop may free the cell, which drops nothing that cares about the thread
+// (C1).
+unsafe impl Send for ForeignRef {}
+
+impl ForeignRef {
+    /// # Safety
+    ///
+    /// `h` carries a counted reference, which passes to the result.
+    pub(crate) unsafe fn from_raw(h: NonNull<Header>) -> Self {
+        Self(h)
+    }
+
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Whose task it is.
+    ///
+    /// # Safety
+    ///
+    /// `h` must be alive.
+    #[inline]
+    pub(crate) unsafe fn owner_of(h: NonNull<Header>) -> Owner {
+        // SAFETY: the caller's promise; neither field ever changes, so they are for every thread (C3).
+        unsafe {
+            Owner {
+                mailbox: (*h.as_ptr()).mailbox,
+                generation: (*h.as_ptr()).generation,
+            }
+        }
+    }
+
+    /// Posts a task to its owner, unless that has been done and not yet been seen.
+    ///
+    /// # Safety
+    ///
+    /// `h` must stay alive during the call.
+    pub(crate) unsafe fn post(h: NonNull<Header>) {
+        // SAFETY: the caller's promise; the flag is for every thread (C3).
+        let posted = unsafe { &(*h.as_ptr()).posted };
+        // Acquire and release on both sides: who skips the letter has still handed over what it wrote
+        // before the wake-up to whoever clears the flag, and that is before the poll.
+        if posted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        retain(h);
+        // SAFETY: the caller's promise.
+        let owner = unsafe { Self::owner_of(h) };
+        // Refused: the owner is gone, and the future with it. Dropped outside the mailbox's lock.
+        drop(owner.post(Letter::Wake(Self(h))));
+    }
+
+    /// At home again, with a letter that wakes the task: from here on a foreign wake-up posts a new one.
+    ///
+    /// # Safety
+    ///
+    /// This must be the owner's thread.
+    pub(crate) unsafe fn arrive(self) -> CellRef {
+        // SAFETY: the caller's promise.
+        let cell = unsafe { self.into_local() };
+        cell.posted.swap(false, Ordering::AcqRel);
+        cell
+    }
+
+    /// At home again.
+    ///
+    /// # Safety
+    ///
+    /// This must be the owner's thread.
+    pub(crate) unsafe fn into_local(self) -> CellRef {
+        CellRef(self.into_raw())
+    }
+}
+
+impl Clone for ForeignRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        retain(self.0);
+        Self(self.0)
+    }
+}
+
+impl Drop for ForeignRef {
+    #[inline]
+    fn drop(&mut self) {
+        release(self.0);
+    }
+}
+
+/// The reference of the one who takes the outcome, with its type.
+pub(crate) struct JoinRef<T> {
+    cell: CellRef,
+    output: PhantomData<T>,
+}
+
+/// The outcome of a task.
+pub(crate) enum Finished<T> {
+    Value(T),
+    Cancelled,
+    Panicked(Payload),
+}
+
+impl<T> JoinRef<T> {
+    #[inline]
+    pub(crate) fn cell(&self) -> &CellRef {
+        &self.cell
+    }
+
+    /// Takes the outcome, once.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Finished<T>> {
+        Some(match self.cell.state.take()? {
+            Outcome::Value => {
+                let mut value = MaybeUninit::<T>::uninit();
+                // SAFETY: C2: done, a value, not taken before. `T` is the future's output: a `JoinRef`
+                // is made with its cell, and nothing changes its type.
+                Finished::Value(unsafe {
+                    (self.cell.vtable.read_value)(self.cell.0, value.as_mut_ptr().cast());
+                    value.assume_init()
+                })
+            }
+            Outcome::Cancelled => Finished::Cancelled,
+            Outcome::Panicked => Finished::Panicked(self.cell.take_payload()),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `T` is the output of the cell's future, and there is no other `JoinRef` of this cell.
+    pub(crate) unsafe fn from_cell(cell: CellRef) -> Self {
+        Self {
+            cell,
+            output: PhantomData,
+        }
+    }
+}

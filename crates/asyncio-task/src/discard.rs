@@ -1,0 +1,20 @@
+//! Destructors of others whose panics have nowhere to go.
+//!
+//! The panic hook has told of the panic already. What is left is to go on.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs a destructor, and swallows its panic.
+pub(crate) fn discard(drop_it: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_it)) {
+        discard_payload(payload);
+    }
+}
+
+/// Drops the payload of a panic, whose own destructor may panic, and so may that one's payload.
+pub(crate) fn discard_payload(payload: Box<dyn Any + Send>) {
+    if let Err(next) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        std::mem::forget(next);
+    }
+}
