@@ -1,0 +1,148 @@
+//! The comparison: every runtime at every workload, in turns.
+//!
+//! The runtimes take turns within each round (A B C, A B C, …), so that what changes on the machine
+//! meanwhile meets them all alike.
+
+use std::io::{self, Write};
+
+use crate::child::Run;
+use crate::counts;
+use crate::figures::{Figures, quantile};
+use crate::load::Until;
+use crate::options::{Counts, Selection};
+use crate::report;
+use crate::runtimes::{self, Description};
+use crate::workload::{Column, Workload};
+use crate::workloads;
+
+/// What all runs gave.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// One runtime at one workload.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) runtime: Description,
+    pub(crate) workload: Workload,
+    /// A round each; empty where the runtime lacks what the workload needs.
+    pub(crate) rounds: Vec<Figures>,
+    pub(crate) counts: Option<counts::PerOperation>,
+}
+
+/// The middle of some rounds, and how far they lie apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+    pub(crate) most: f64,
+}
+
+impl Cell {
+    /// What the rounds gave in one column.
+    pub(crate) fn spread(&self, column: &Column) -> Option<Spread> {
+        let mut values: Vec<f64> = self
+            .rounds
+            .iter()
+            .filter_map(|r| r.get(column.key))
+            .collect();
+        if values.is_empty() {
+            return None;
+        }
+        values.sort_by(f64::total_cmp);
+        Some(Spread {
+            least: values[0],
+            median: quantile(&values, 0.5),
+            most: values[values.len() - 1],
+        })
+    }
+
+    /// Whether the runtime polled one task again and again where others took turns, so that its
+    /// figure is not to be compared.
+    pub(crate) fn unfair(&self) -> bool {
+        self.rounds
+            .iter()
+            .any(|round| round.get("unfair") == Some(1.0))
+    }
+}
+
+impl Results {
+    pub(crate) fn cell(&self, workload: &Workload, runtime: &str) -> Option<&Cell> {
+        let here =
+            |cell: &&Cell| cell.workload.name == workload.name && cell.runtime.name == runtime;
+        self.cells.iter().find(here)
+    }
+}
+
+/// Runs what is selected, and prints each workload's table as soon as it is known.
+///
+/// # Errors
+///
+/// When no run could be started at all, or the tables cannot be printed. A single run that fails is
+/// told and left out.
+pub(crate) fn run(selection: &Selection) -> io::Result<Results> {
+    let mut results = Results::default();
+    let runtimes = || runtimes::ALL.iter().filter(|r| selection.wants_runtime(r));
+    for workload in workloads::ALL {
+        if !selection.wants_workload(workload.name) {
+            continue;
+        }
+        let mut cells: Vec<Cell> = runtimes()
+            .map(|runtime| Cell {
+                runtime: *runtime,
+                workload: *workload,
+                rounds: Vec::new(),
+                counts: None,
+            })
+            .collect();
+        if selection.counts != Counts::Only {
+            measure(selection, &mut cells);
+        }
+        if selection.counts != Counts::No {
+            for cell in &mut cells {
+                cell.counts = told(counts::count(cell), cell);
+            }
+        }
+        results.cells.extend(cells);
+        report::print_workload(&results, workload, &mut io::stdout().lock())?;
+        io::stdout().flush()?;
+    }
+    Ok(results)
+}
+
+/// Lets the runtimes take their turns.
+fn measure(selection: &Selection, cells: &mut [Cell]) {
+    for _ in 0..selection.rounds() {
+        for cell in &mut *cells {
+            let run = Run {
+                runtime: cell.runtime.name,
+                workload: cell.workload.name,
+                under: Vec::new(),
+                effort: selection
+                    .quick
+                    .then(|| "--quick".to_owned())
+                    .into_iter()
+                    .collect(),
+                traffic: cell.workload.traffic.map(|traffic| {
+                    let millis = if selection.quick { 250 } else { 800 };
+                    let until = if traffic.goes_on {
+                        Until::Millis(millis)
+                    } else {
+                        Until::HungUp
+                    };
+                    (traffic, until)
+                }),
+            };
+            if let Some(outcome) = told(run.execute(), cell) {
+                cell.rounds.extend(outcome.figures);
+            }
+        }
+    }
+}
+
+/// The result, or nothing once the error is told.
+fn told<T>(result: io::Result<T>, cell: &Cell) -> Option<T> {
+    let tell = |error| eprintln!("{} on {}: {error}", cell.workload.name, cell.runtime.name);
+    result.map_err(tell).ok()
+}

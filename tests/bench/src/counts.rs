@@ -1,0 +1,128 @@
+//! Counting instructions and system calls per operation.
+//!
+//! Each worker runs twice, with two amounts of work; what the tool counts for the difference,
+//! divided by the difference, is the cost of one operation, without starting up or shutting down.
+//! Instructions are those in user space, all threads together. A tool that is not installed leaves
+//! its column empty.
+
+use std::io;
+
+use crate::child::Run;
+use crate::comparison::Cell;
+use crate::load::Until;
+use crate::workload::Countable;
+
+/// What one operation takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PerOperation {
+    pub(crate) instructions: Option<f64>,
+    pub(crate) system_calls: Option<f64>,
+}
+
+/// A program that runs a worker and counts something about it.
+#[derive(Debug, Clone, Copy)]
+struct Tool {
+    words: &'static [&'static str],
+    /// Finds the count in what the tool prints.
+    read: fn(&str) -> Option<f64>,
+}
+
+const INSTRUCTIONS: Tool = Tool {
+    words: &[
+        "valgrind",
+        "--tool=callgrind",
+        "--callgrind-out-file=/dev/null",
+    ],
+    read: |printed| {
+        let (_, count) = printed.rsplit_once("Collected : ")?;
+        count.split_whitespace().next()?.parse().ok()
+    },
+};
+
+const SYSTEM_CALLS: Tool = Tool {
+    words: &[
+        "strace",
+        "--follow-forks",
+        "--summary-only",
+        "--summary-columns=calls,name",
+    ],
+    read: |printed| {
+        let total = printed
+            .lines()
+            .rev()
+            .find(|line| line.ends_with(" total"))?;
+        total.split_whitespace().next()?.parse().ok()
+    },
+};
+
+/// Counts for one runtime at one workload; nothing where that makes no sense.
+///
+/// # Errors
+///
+/// When the runtime fails at the workload.
+pub(crate) fn count(cell: &Cell) -> io::Result<PerOperation> {
+    Ok(PerOperation {
+        instructions: per_operation(cell, INSTRUCTIONS)?,
+        system_calls: per_operation(cell, SYSTEM_CALLS)?,
+    })
+}
+
+fn per_operation(cell: &Cell, tool: Tool) -> io::Result<Option<f64>> {
+    let (little, much) = match cell.workload.countable {
+        Countable::No => return Ok(None),
+        Countable::Worker(little, much) | Countable::Requests(little, much) => (little, much),
+    };
+    let (Some(little), Some(much)) = (counted(cell, tool, little)?, counted(cell, tool, much)?)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(
+        (much.count - little.count) / (much.operations - little.operations),
+    ))
+}
+
+/// What a tool counted, for how many operations.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    count: f64,
+    operations: f64,
+}
+
+fn counted(cell: &Cell, tool: Tool, amount: u64) -> io::Result<Option<Counted>> {
+    let traffic = cell.workload.traffic;
+    let run = Run {
+        runtime: cell.runtime.name,
+        workload: cell.workload.name,
+        under: tool.words.iter().map(|word| (*word).to_owned()).collect(),
+        effort: match traffic {
+            Some(_) => Vec::new(),
+            None => vec!["--exactly".to_owned(), amount.to_string()],
+        },
+        traffic: traffic.map(|traffic| (traffic, Until::Requests(amount))),
+    };
+    let outcome = match run.execute() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        outcome => outcome?,
+    };
+    let operations = outcome
+        .figures
+        .and_then(|figures| figures.get("operations"));
+    let count = (tool.read)(&outcome.errors);
+    Ok(operations
+        .zip(count)
+        .map(|(operations, count)| Counted { count, operations }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tools_are_understood() {
+        let callgrind = "==1== Events    : Ir\n==1== Collected : 9052811\n==1==\n";
+        assert_eq!((INSTRUCTIONS.read)(callgrind), Some(9_052_811.0));
+        let strace = "    calls syscall\n-------- --------\n    21 write\n     8 read\n-------- ------\n    29 total\n";
+        assert_eq!((SYSTEM_CALLS.read)(strace), Some(29.0));
+        assert_eq!((SYSTEM_CALLS.read)("strace: no such process"), None);
+    }
+}

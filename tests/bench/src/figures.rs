@@ -1,0 +1,73 @@
+//! What a worker found out, and the line in which it tells its parent.
+
+use std::collections::BTreeMap;
+
+/// The figures of one run, by the key of the column they belong to.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Figures(BTreeMap<String, f64>);
+
+impl Figures {
+    /// The same figures and one more.
+    pub(crate) fn with(mut self, key: &str, value: f64) -> Self {
+        self.0.insert(key.to_owned(), value);
+        self
+    }
+
+    /// These figures and those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<f64> {
+        self.0.get(key).copied()
+    }
+
+    /// `key=value key=value`.
+    pub(crate) fn to_line(&self) -> String {
+        let pairs: Vec<String> = self.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        pairs.join(" ")
+    }
+
+    /// The figures of a line, or `None` if any word of it is not one.
+    pub(crate) fn from_line(line: &str) -> Option<Self> {
+        let mut figures = Self::default();
+        for word in line.split_whitespace() {
+            let (key, value) = word.split_once('=')?;
+            figures.0.insert(key.to_owned(), value.parse().ok()?);
+        }
+        Some(figures)
+    }
+}
+
+/// The value below which `part` (0 to 1) of `sorted` lies.
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
+    assert!(!sorted.is_empty(), "a quantile needs at least one value");
+    let last = (sorted.len() - 1) as f64;
+    sorted[(last * part).round() as usize]
+}
+
+/// The value in the middle of `values`.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_back_as_what_was_written() {
+        let figures = Figures::default().with("cpu", 31.25).with("late_p99", 1e6);
+        assert_eq!(Figures::from_line(&figures.to_line()), Some(figures));
+        assert_eq!(Figures::from_line("cpu=fast"), None);
+    }
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.99), 5.0);
+    }
+}

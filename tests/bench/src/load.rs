@@ -1,0 +1,249 @@
+//! The load generator for the echo workloads: an epoll loop that keeps one request in flight on
+//! each of its connections and notes how long each takes.
+//!
+//! It is bounded in every direction: so many connections, so long or so many requests, and never
+//! longer than [`PATIENCE`] without an answer.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::retry_on_intr;
+
+use crate::figures::{Figures, quantile};
+
+/// What the load generator was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) server: SocketAddr,
+    /// The server's process, to see what it spends.
+    pub(crate) process: u32,
+    pub(crate) connections: usize,
+    pub(crate) bytes: usize,
+    pub(crate) until: Until,
+}
+
+/// When it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// After so many milliseconds of measuring, and some before that to warm up.
+    Millis(u64),
+    /// After so many requests.
+    Requests(u64),
+    /// Each connection is used once; then the server hangs up.
+    HungUp,
+}
+
+/// How long the server may be silent.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Connects, and does what `load` says.
+///
+/// # Errors
+///
+/// When a connection fails, or the server does not answer or answers something else.
+pub(crate) fn run(load: Load) -> io::Result<Figures> {
+    let mut clients = Clients::connect(load)?;
+    match load.until {
+        Until::Millis(millis) => {
+            let measured = Duration::from_millis(millis);
+            clients.request_for(measured / 5)?;
+            clients.took.clear();
+            let server = processor_time_of(load.process)?;
+            let started = Instant::now();
+            clients.request_for(measured)?;
+            let elapsed = started.elapsed().as_secs_f64();
+            let server = processor_time_of(load.process)? - server;
+            Ok(clients.figures(elapsed, server))
+        }
+        Until::Requests(requests) => {
+            clients.request_while(|clients| (clients.took.len() as u64) < requests)?;
+            Ok(Figures::default().with("operations", clients.took.len() as f64))
+        }
+        Until::HungUp => {
+            clients.wait_for_the_end();
+            Ok(Figures::default())
+        }
+    }
+}
+
+struct Clients {
+    epoll: rustix::fd::OwnedFd,
+    clients: Vec<Client>,
+    request: Vec<u8>,
+    /// How long each request took, in nanoseconds.
+    took: Vec<u32>,
+    events: Vec<epoll::Event>,
+}
+
+#[derive(Debug)]
+struct Client {
+    socket: TcpStream,
+    started: Instant,
+    /// How much of the request is sent.
+    sent: usize,
+    /// How much of the answer has come.
+    received: usize,
+}
+
+impl Clients {
+    /// Opens the connections and uses each of them once, so that the server has accepted them all.
+    fn connect(load: Load) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let request: Vec<u8> = (0..load.bytes).map(|byte| byte as u8).collect();
+        let mut clients = Vec::with_capacity(load.connections);
+        for number in 0..load.connections {
+            let mut socket = TcpStream::connect(load.server)?;
+            socket.set_nodelay(true)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.write_all(&request)?;
+            let mut answer = vec![0; request.len()];
+            socket.read_exact(&mut answer)?;
+            if answer != request {
+                return Err(io::Error::other("the server sent back something else"));
+            }
+            socket.set_nonblocking(true)?;
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            epoll::add(
+                &epoll,
+                &socket,
+                epoll::EventData::new_u64(number as u64),
+                flags,
+            )?;
+            clients.push(Client {
+                socket,
+                started: Instant::now(),
+                sent: 0,
+                received: 0,
+            });
+        }
+        Ok(Self {
+            epoll,
+            clients,
+            request,
+            took: Vec::with_capacity(1 << 20),
+            events: Vec::with_capacity(1_024),
+        })
+    }
+
+    fn request_for(&mut self, time: Duration) -> io::Result<()> {
+        let started = Instant::now();
+        self.request_while(|_| started.elapsed() < time)
+    }
+
+    /// Sends the next request on each connection as soon as the last is answered, as long as `more`
+    /// says so, and then waits for the answers that are due.
+    fn request_while(&mut self, more: impl Fn(&Self) -> bool) -> io::Result<()> {
+        let mut buffer = vec![0; self.request.len().max(64 * 1024)];
+        let mut in_flight = 0;
+        for client in &mut self.clients {
+            client.begin(&self.request)?;
+            in_flight += 1;
+        }
+        while in_flight > 0 {
+            let again = more(self);
+            self.wait()?;
+            for event in &self.events {
+                let client = &mut self.clients[event.data.u64() as usize];
+                if client.sent < self.request.len() {
+                    client.send(&self.request)?;
+                }
+                if client.idle() || !client.receive(&mut buffer, self.request.len())? {
+                    continue;
+                }
+                self.took.push(client.started.elapsed().as_nanos() as u32);
+                if again {
+                    client.begin(&self.request)?;
+                } else {
+                    client.end();
+                    in_flight -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let patience = Timespec::try_from(PATIENCE).expect("some seconds fit");
+        self.events.clear();
+        let events = &mut self.events;
+        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), Some(&patience)))?;
+        if events.is_empty() {
+            return Err(io::Error::other("the server does not answer"));
+        }
+        Ok(())
+    }
+
+    /// Waits until the server is gone.
+    fn wait_for_the_end(&mut self) {
+        let last = self.clients.last_mut().expect("there are connections");
+        let _ = last.socket.set_nonblocking(false);
+        // The end of the stream, an error and lost patience are all the end.
+        let _ = last.socket.read(&mut [0]);
+    }
+
+    fn figures(&self, seconds: f64, server: f64) -> Figures {
+        let requests = self.took.len() as f64;
+        let mut micros: Vec<f64> = self.took.iter().map(|ns| f64::from(*ns) / 1e3).collect();
+        micros.sort_by(f64::total_cmp);
+        Figures::default()
+            .with("per_second", requests / seconds)
+            .with("server", server / requests)
+            .with("p50", quantile(&micros, 0.5))
+            .with("p99", quantile(&micros, 0.99))
+    }
+}
+
+impl Client {
+    /// Whether nothing is in flight.
+    fn idle(&self) -> bool {
+        self.received == usize::MAX
+    }
+
+    fn end(&mut self) {
+        self.received = usize::MAX;
+    }
+
+    fn begin(&mut self, request: &[u8]) -> io::Result<()> {
+        self.started = Instant::now();
+        self.sent = 0;
+        self.received = 0;
+        self.send(request)
+    }
+
+    /// Sends what the socket takes.
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        match (&self.socket).write(&request[self.sent..]) {
+            Ok(sent) => self.sent += sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Receives what has come, and says whether that completes the answer.
+    fn receive(&mut self, buffer: &mut [u8], expected: usize) -> io::Result<bool> {
+        while self.received < expected {
+            match (&self.socket).read(buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(received) => self.received += received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Processor time a process has used in all its threads, in nanoseconds, as of the last tick.
+fn processor_time_of(process: u32) -> io::Result<f64> {
+    let mut spent = 0.0;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let schedstat = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        let on_core = schedstat.split_whitespace().next();
+        spent += on_core.and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0);
+    }
+    Ok(spent)
+}

@@ -1,0 +1,100 @@
+//! Measuring: how much processor time and how much time an operation takes.
+//!
+//! Processor time is the whole process's, helper threads included, because async-io works partly
+//! on a thread of its own. The work is done in windows of some milliseconds, and the middle window
+//! counts: a window in which something else got in the way does not move it.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::effort::Effort;
+use crate::figures::{Figures, median};
+
+/// Processor time this process has used so far, in nanoseconds.
+pub(crate) fn processor_time() -> f64 {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    spent.tv_sec as f64 * 1e9 + spent.tv_nsec as f64
+}
+
+/// A stretch of time being measured.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    processor: f64,
+    wall: Instant,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self {
+            processor: processor_time(),
+            wall: Instant::now(),
+        }
+    }
+
+    /// What each of `operations` took since the start.
+    pub(crate) fn per(&self, operations: u64) -> Cost {
+        let wall = self.wall.elapsed().as_nanos() as f64;
+        let processor = processor_time() - self.processor;
+        Cost {
+            processor: processor / operations as f64,
+            wall: wall / operations as f64,
+        }
+    }
+}
+
+/// What one operation took, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    pub(crate) processor: f64,
+    pub(crate) wall: f64,
+}
+
+impl Cost {
+    pub(crate) fn figures(self) -> Figures {
+        Figures::default()
+            .with("cpu", self.processor)
+            .with("wall", self.wall)
+    }
+}
+
+/// Repeats `batch`, which does `operations` of what is measured, as `effort` asks for.
+pub(crate) async fn measure(
+    effort: Effort,
+    operations: u64,
+    mut batch: impl AsyncFnMut(),
+) -> Figures {
+    if let Some(batches) = effort.exactly {
+        for _ in 0..batches {
+            batch().await;
+        }
+        return Figures::default().with("operations", (batches * operations) as f64);
+    }
+
+    let mut windows = Vec::new();
+    run_for(effort.warm_up(), &mut batch).await;
+    let measured = Instant::now();
+    while measured.elapsed() < effort.measured() || windows.len() < 3 {
+        let window = Stopwatch::start();
+        let batches = run_for(WINDOW, &mut batch).await;
+        windows.push(window.per(batches * operations));
+    }
+    Cost {
+        processor: median(&windows.iter().map(|w| w.processor).collect::<Vec<_>>()),
+        wall: median(&windows.iter().map(|w| w.wall).collect::<Vec<_>>()),
+    }
+    .figures()
+}
+
+const WINDOW: Duration = Duration::from_millis(10);
+
+/// Runs whole batches until `time` has passed, and says how many.
+async fn run_for(time: Duration, batch: &mut impl AsyncFnMut()) -> u64 {
+    let started = Instant::now();
+    let mut batches = 0;
+    while started.elapsed() < time {
+        batch().await;
+        batches += 1;
+    }
+    batches
+}

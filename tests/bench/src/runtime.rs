@@ -1,0 +1,94 @@
+//! What a workload may ask of a runtime.
+//!
+//! Each workload is written once, against this trait, so all runtimes do the same work. What some
+//! of them lack stands in [`Runtime::CAN`], and a workload that needs it says so instead of
+//! measuring something else.
+
+use std::future::{Future, ready};
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::workloads::echo::Progress;
+
+/// What a runtime can do beyond running tasks and sleeping.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Abilities {
+    /// Other threads may wake its tasks.
+    pub(crate) foreign_wakes: bool,
+    /// It has a `yield_now` of its own.
+    pub(crate) own_yield: bool,
+    /// It has a timeout.
+    pub(crate) timeout: bool,
+    /// It comes with a channel for its tasks.
+    pub(crate) channel: bool,
+}
+
+/// A runtime under test. Everything but [`block_on`](Self::block_on) is called from inside it.
+pub(crate) trait Runtime: 'static {
+    /// The handle of a spawned task.
+    type Task<T: 'static>: 'static;
+    /// The channel its users would take between two of its tasks.
+    type Channel: Channel;
+
+    const CAN: Abilities;
+
+    /// Runs `main` on a new runtime on this thread.
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
+
+    /// Starts a task on this thread; it need not be `Send`.
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
+
+    /// Waits for a task, and for what it returned.
+    fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static;
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
+
+    /// The runtime's own way to let others run.
+    fn own_yield() -> impl Future<Output = ()> + 'static {
+        ready(())
+    }
+
+    /// `None` if the time is up before the future is.
+    fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
+        let _ = limit;
+        async { Some(future.await) }
+    }
+
+    /// Accepts `progress.connections()` connections, gives each a task with a buffer of `buffer`
+    /// bytes that sends back what it receives, and ends when all of them are closed.
+    fn serve(
+        listener: std::net::TcpListener,
+        buffer: usize,
+        progress: Rc<Progress>,
+    ) -> impl Future<Output = ()> + 'static;
+}
+
+/// An unbounded queue of numbers from one task to another.
+pub(crate) trait Channel: 'static {
+    type Sender: 'static;
+    type Receiver: 'static;
+
+    fn new() -> (Self::Sender, Self::Receiver);
+    fn send(sender: &Self::Sender, value: u64) -> impl Future<Output = ()>;
+    fn receive(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
+}
+
+/// For a runtime that has no channel; there is none to be had.
+#[derive(Debug)]
+pub(crate) struct NoChannel(PhantomData<()>);
+
+impl Channel for NoChannel {
+    type Sender = ();
+    type Receiver = ();
+
+    fn new() -> ((), ()) {
+        unreachable!("asked for the channel of a runtime that has none")
+    }
+
+    async fn send((): &(), _value: u64) {}
+
+    async fn receive((): &mut ()) -> u64 {
+        0
+    }
+}

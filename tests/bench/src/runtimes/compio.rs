@@ -1,0 +1,83 @@
+//! compio, over io_uring. It has no channel of its own.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use compio::buf::BufResult;
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::{JoinHandle, ResumeUnwind};
+
+use crate::runtime::{Abilities, NoChannel, Runtime};
+use crate::workloads::echo::Progress;
+
+/// compio as it comes.
+#[derive(Debug)]
+pub(crate) struct Compio;
+
+impl Runtime for Compio {
+    type Task<T: 'static> = JoinHandle<T>;
+    type Channel = NoChannel;
+
+    const CAN: Abilities = Abilities {
+        foreign_wakes: true,
+        own_yield: false,
+        timeout: true,
+        channel: false,
+    };
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        compio::runtime::Runtime::new()
+            .expect("compio starts")
+            .block_on(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
+        compio::runtime::spawn(future)
+    }
+
+    async fn join<T: 'static>(task: JoinHandle<T>) -> T {
+        task.await.resume_unwind().expect("the task returns")
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        compio::runtime::time::sleep(duration)
+    }
+
+    async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+        compio::runtime::time::timeout(limit, future).await.ok()
+    }
+
+    async fn serve(listener: std::net::TcpListener, buffer: usize, progress: Rc<Progress>) {
+        let listener = TcpListener::from_std(listener).expect("compio takes the listener");
+        let mut tasks = Vec::new();
+        for _ in 0..progress.connections() {
+            let (stream, _) = listener.accept().await.expect("a connection comes");
+            tasks.push(Self::spawn(echo(stream, buffer, Rc::clone(&progress))));
+        }
+        for task in tasks {
+            Self::join(task).await;
+        }
+    }
+}
+
+/// Sends back what it receives until the connection ends.
+async fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) {
+    let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
+    let mut answered = false;
+    loop {
+        buffer.clear();
+        let BufResult(received, filled) = stream.read(buffer).await;
+        let Ok(1..) = received else { return };
+        let BufResult(sent, again) = stream.write_all(filled).await;
+        if sent.is_err() {
+            return;
+        }
+        buffer = again;
+        if !answered {
+            answered = true;
+            progress.first_answer();
+        }
+    }
+}

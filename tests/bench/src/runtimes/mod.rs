@@ -1,0 +1,66 @@
+//! The runtimes, each behind the trait the workloads are written against.
+
+mod compio;
+mod floor;
+mod monoio;
+mod smol;
+mod tokio;
+
+use ::monoio::{IoUringDriver, LegacyDriver};
+
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::workloads;
+
+/// A runtime as the command line and the tables know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Description {
+    pub(crate) name: &'static str,
+    /// The column it shares in the summary with others of its kind; the best of them stands there.
+    pub(crate) family: &'static str,
+    pub(crate) what: &'static str,
+    /// The packages whose versions say what was measured.
+    pub(crate) packages: &'static [&'static str],
+}
+
+macro_rules! runtimes {
+    ($($name:literal, $family:literal, $what:literal, $packages:expr => $runtime:ty;)*) => {
+        /// All runtimes, in the order in which they take their turns.
+        pub(crate) const ALL: &[Description] = &[$(Description {
+            name: $name,
+            family: $family,
+            what: $what,
+            packages: $packages,
+        }),*];
+
+        /// Gives the work called `workload` to the runtime called `runtime`; `None` where it lacks
+        /// what the work needs.
+        ///
+        /// # Panics
+        ///
+        /// When there is no runtime, or no workload, of that name.
+        pub(crate) fn run(runtime: &str, workload: &str, effort: Effort) -> Option<Figures> {
+            match runtime {
+                $($name => workloads::run::<$runtime>(workload, effort),)*
+                _ => panic!("there is no runtime called {runtime}"),
+            }
+        }
+    };
+}
+
+/// The family of what this project is about.
+pub(crate) const OURS: &str = "ours";
+/// The family of what has no duties, and is nobody's peer.
+pub(crate) const FLOOR: &str = "floor";
+
+runtimes! {
+    "tokio-local", "tokio", "LocalRuntime", &["tokio"] => tokio::Tokio<tokio::LocalRuntime>;
+    "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
+    "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;
+    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel"] => smol::Smol<smol::OneThread>;
+    "smol-lite", "smol", "LocalExecutor, futures-lite's block_on", &["futures-lite"] => smol::Smol<smol::TwoThreads>;
+    "monoio", "monoio", "epoll", &["monoio", "local-sync"] => monoio::Monoio<LegacyDriver>;
+    "monoio-uring", "monoio", "io_uring", &["monoio", "local-sync"] => monoio::Monoio<IoUringDriver>;
+    "compio", "compio", "io_uring", &["compio"] => compio::Compio;
+    "floor", "floor", "a bare executor, a bare epoll loop", &[] => floor::Floor;
+}

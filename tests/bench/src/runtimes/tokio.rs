@@ -1,0 +1,214 @@
+//! tokio on one thread, in its three kinds.
+//!
+//! The kinds differ in how a task is spawned; sleeping, channels and sockets are the same.
+
+#![allow(unsafe_code)]
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use crate::runtime::{Abilities, Channel, Runtime};
+use crate::workloads::echo::Progress;
+
+/// tokio, run in the way `K` says.
+#[derive(Debug)]
+pub(crate) struct Tokio<K>(PhantomData<K>);
+
+/// A way to run tokio on one thread.
+pub(crate) trait Kind: 'static {
+    type Task<T: 'static>: 'static;
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
+    fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static;
+}
+
+/// `LocalRuntime`, whose tasks need not be `Send`.
+#[derive(Debug)]
+pub(crate) struct LocalRuntime;
+
+impl Kind for LocalRuntime {
+    type Task<T: 'static> = JoinHandle<T>;
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .expect("tokio starts")
+            .block_on(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
+        spawn_local(future)
+    }
+
+    async fn join<T: 'static>(task: JoinHandle<T>) -> T {
+        task.await.expect("the task returns")
+    }
+}
+
+/// A `LocalSet` on the current-thread runtime.
+#[derive(Debug)]
+pub(crate) struct InLocalSet;
+
+impl Kind for InLocalSet {
+    type Task<T: 'static> = JoinHandle<T>;
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("tokio starts");
+        LocalSet::new().block_on(&runtime, main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
+        spawn_local(future)
+    }
+
+    async fn join<T: 'static>(task: JoinHandle<T>) -> T {
+        task.await.expect("the task returns")
+    }
+}
+
+/// The current-thread runtime and its plain `spawn`.
+#[derive(Debug)]
+pub(crate) struct CurrentThread;
+
+impl Kind for CurrentThread {
+    type Task<T: 'static> = JoinHandle<Here<T>>;
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("tokio starts")
+            .block_on(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<Here<F::Output>> {
+        tokio::spawn(Here(future))
+    }
+
+    async fn join<T: 'static>(task: JoinHandle<Here<T>>) -> T {
+        task.await.expect("the task returns").0
+    }
+}
+
+/// Something that never leaves the thread it was made on, although its type may.
+///
+/// Plain `tokio::spawn` takes `Send` futures only, and the workloads are not; a wrapper that checks
+/// the thread at each poll would be measured with them.
+#[derive(Debug)]
+pub(crate) struct Here<T>(T);
+
+// SAFETY: `Here` is made in `CurrentThread::spawn` alone, and given to a current-thread runtime,
+// which polls and drops its tasks on the thread that called `block_on`. That thread made it, the
+// output is taken by `join` on the same thread, and neither the runtime nor a `JoinHandle` is ever
+// handed to another (workloads share wakers with threads, nothing else).
+unsafe impl<T> Send for Here<T> {}
+
+impl<F: Future> Future for Here<F> {
+    type Output = Here<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Here<F::Output>> {
+        // SAFETY: the field is pinned whenever `Here` is: it is never moved out of a pinned one,
+        // and `Here` has no `Drop` and no `Unpin` beyond the automatic one.
+        let future = unsafe { self.map_unchecked_mut(|here| &mut here.0) };
+        future.poll(context).map(Here)
+    }
+}
+
+impl<K: Kind> Runtime for Tokio<K> {
+    type Task<T: 'static> = K::Task<T>;
+    type Channel = Mpsc;
+
+    const CAN: Abilities = Abilities {
+        foreign_wakes: true,
+        own_yield: true,
+        timeout: true,
+        channel: true,
+    };
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        K::block_on(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> K::Task<F::Output> {
+        K::spawn(future)
+    }
+
+    fn join<T: 'static>(task: K::Task<T>) -> impl Future<Output = T> + 'static {
+        K::join(task)
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    fn own_yield() -> impl Future<Output = ()> + 'static {
+        tokio::task::yield_now()
+    }
+
+    async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+        tokio::time::timeout(limit, future).await.ok()
+    }
+
+    async fn serve(listener: std::net::TcpListener, buffer: usize, progress: Rc<Progress>) {
+        let listener = TcpListener::from_std(listener).expect("tokio takes the listener");
+        let mut tasks = Vec::new();
+        for _ in 0..progress.connections() {
+            let (stream, _) = listener.accept().await.expect("a connection comes");
+            tasks.push(K::spawn(echo(stream, buffer, Rc::clone(&progress))));
+        }
+        for task in tasks {
+            K::join(task).await;
+        }
+    }
+}
+
+/// Sends back what it receives until the connection ends.
+async fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) {
+    let mut buffer = vec![0; buffer];
+    let mut answered = false;
+    while let Ok(received @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..received]).await.is_err() {
+            return;
+        }
+        if !answered {
+            answered = true;
+            progress.first_answer();
+        }
+    }
+}
+
+/// tokio's unbounded channel.
+#[derive(Debug)]
+pub(crate) struct Mpsc;
+
+impl Channel for Mpsc {
+    type Sender = mpsc::UnboundedSender<u64>;
+    type Receiver = mpsc::UnboundedReceiver<u64>;
+
+    fn new() -> (Self::Sender, Self::Receiver) {
+        mpsc::unbounded_channel()
+    }
+
+    async fn send(sender: &Self::Sender, value: u64) {
+        sender.send(value).expect("the receiver is there");
+    }
+
+    async fn receive(receiver: &mut Self::Receiver) -> u64 {
+        receiver.recv().await.expect("the sender is there")
+    }
+}

@@ -1,0 +1,34 @@
+//! A flag one task sets and another waits for: the same few lines for all runtimes.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// Set by one task, waited for by one other, on the same thread.
+#[derive(Default)]
+pub(crate) struct Signal {
+    set: Cell<bool>,
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Signal {
+    /// Sets the flag and wakes who waits for it.
+    pub(crate) fn set(&self) {
+        self.set.set(true);
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until the flag is set, and takes it down.
+    pub(crate) async fn taken(&self) {
+        poll_fn(|context| {
+            if self.set.take() {
+                return Poll::Ready(());
+            }
+            self.waiting.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}

@@ -1,0 +1,179 @@
+//! A TCP server that sends back what it receives, a task a connection.
+//!
+//! The worker is the server; the load comes from a process of its own (`crate::load`), which keeps
+//! one request in flight on each connection. The server's buffer holds 16 KiB, so a message of
+//! that size fills it exactly.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::rc::Rc;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::Work;
+use super::memory::resident;
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::runtime::Runtime;
+use crate::workload::{Column, Countable, Traffic, Workload};
+
+/// Requests of so many bytes on so many connections.
+#[derive(Debug)]
+pub(crate) struct Echo<const CONNECTIONS: usize, const BYTES: usize>;
+
+const BUFFER: usize = 16 * 1024;
+
+impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BYTES> {
+    const WORKLOAD: Workload = Workload {
+        name: match (CONNECTIONS, BYTES) {
+            (1, 64) => "echo-1-64",
+            (100, 64) => "echo-100-64",
+            (1_000, 64) => "echo-1000-64",
+            (1, 16_384) => "echo-1-16k",
+            (100, 16_384) => "echo-100-16k",
+            (1_000, 16_384) => "echo-1000-16k",
+            _ => panic!("give this size a name"),
+        },
+        what: match (CONNECTIONS, BYTES) {
+            (1, 64) => "echo, 1 connection, 64 B",
+            (100, 64) => "echo, 100 connections, 64 B",
+            (1_000, 64) => "echo, 1000 connections, 64 B",
+            (1, 16_384) => "echo, 1 connection, 16 KiB",
+            (100, 16_384) => "echo, 100 connections, 16 KiB",
+            (1_000, 16_384) => "echo, 1000 connections, 16 KiB",
+            _ => panic!("give this size a name"),
+        },
+        columns: &[
+            Column::more("per_second", "requests/s"),
+            Column::less("server", "server CPU ns a request"),
+            Column::less("p50", "µs p50").aside(),
+            Column::less("p99", "µs p99").aside(),
+        ],
+        countable: match CONNECTIONS {
+            1 => Countable::Requests(1_000, 5_000),
+            connections => {
+                Countable::Requests(connections as u64 * 5, connections as u64 * 5 + 10_000)
+            }
+        },
+        traffic: Some(Traffic {
+            connections: CONNECTIONS,
+            bytes: BYTES,
+            goes_on: true,
+        }),
+    };
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        let listener = announced_listener();
+        R::block_on(async move {
+            R::serve(listener, BUFFER, Rc::new(Progress::new(CONNECTIONS, || ()))).await;
+            Some(Figures::default())
+        })
+    }
+}
+
+/// Ten thousand connections that have each been used once and now wait.
+#[derive(Debug)]
+pub(crate) struct Idle;
+
+impl Idle {
+    pub(crate) const CONNECTIONS: usize = 10_000;
+}
+
+impl Work for Idle {
+    const WORKLOAD: Workload = Workload {
+        name: "memory-connection",
+        what: "memory of an idle connection with a task and a 1 KiB buffer, among 10,000",
+        columns: &[Column::less("bytes", "bytes")],
+        countable: Countable::No,
+        traffic: Some(Traffic {
+            connections: Self::CONNECTIONS,
+            bytes: 64,
+            goes_on: false,
+        }),
+    };
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        allow_many_files();
+        let listener = announced_listener();
+        R::block_on(async move {
+            let before = resident();
+            let progress = Progress::new(Self::CONNECTIONS, move || {
+                let bytes = (resident() - before) / Self::CONNECTIONS as f64;
+                println!("{}", Figures::default().with("bytes", bytes).to_line());
+                // The load generator waits for this: it hangs up when the server is gone.
+                std::process::exit(0);
+            });
+            R::serve(listener, 1_024, Rc::new(progress)).await;
+            None
+        })
+    }
+}
+
+/// How far a server has come.
+pub(crate) struct Progress {
+    connections: usize,
+    used: Cell<usize>,
+    all_used: Cell<Option<Box<dyn FnOnce()>>>,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} used", self.used.get(), self.connections)
+    }
+}
+
+impl Progress {
+    /// `all_used` is called when each of the connections has sent back something.
+    fn new(connections: usize, all_used: impl FnOnce() + 'static) -> Self {
+        Self {
+            connections,
+            used: Cell::new(0),
+            all_used: Cell::new(Some(Box::new(all_used))),
+        }
+    }
+
+    /// How many connections the server accepts.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// A connection has sent back something for the first time.
+    pub(crate) fn first_answer(&self) {
+        self.used.set(self.used.get() + 1);
+        if self.used.get() == self.connections
+            && let Some(all_used) = self.all_used.take()
+        {
+            all_used();
+        }
+    }
+}
+
+/// Listens on loopback with room for many connections at once, and tells the parent where.
+fn announced_listener() -> TcpListener {
+    let listener = listener().expect("loopback takes a listener");
+    println!("{}", listener.local_addr().expect("it is bound"));
+    std::io::stdout().flush().expect("the parent listens");
+    listener
+}
+
+fn listener() -> std::io::Result<TcpListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    listen(&socket, 4_096)?;
+    Ok(socket.into())
+}
+
+/// Raises the limit of open files to what this process may have.
+pub(crate) fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // If it cannot be raised, accepting the connections will say so.
+    let _ = setrlimit(Resource::Nofile, raised);
+}

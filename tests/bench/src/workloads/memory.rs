@@ -1,0 +1,117 @@
+//! What a waiting task takes in memory: the resident set before and after, divided by the tasks.
+//!
+//! The task's handle is kept and counted: a runtime may drop a pending task nobody holds.
+
+use std::cell::Cell;
+use std::future::{Future, pending};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Work;
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::runtime::Runtime;
+use crate::signal::Signal;
+use crate::workload::{Column, Countable, Workload};
+
+const TASKS: u64 = 1_000_000;
+
+/// The resident set of this process, in bytes.
+pub(crate) fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux has /proc/self/statm");
+    let pages: f64 = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("the second word is the resident set");
+    pages * rustix::param::page_size() as f64
+}
+
+/// Tasks that wait for nothing in particular.
+#[derive(Debug)]
+pub(crate) struct Parked;
+
+impl Work for Parked {
+    const WORKLOAD: Workload = Workload {
+        name: "memory-parked",
+        what: "memory of a parked task, among 1,000,000",
+        columns: &[Column::less("bytes", "bytes")],
+        countable: Countable::No,
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        Some(bytes_per_task::<R, _>(effort, |_| pending()))
+    }
+}
+
+/// Tasks that sleep for an hour.
+#[derive(Debug)]
+pub(crate) struct Sleeping;
+
+impl Work for Sleeping {
+    const WORKLOAD: Workload = Workload {
+        name: "memory-sleeping",
+        what: "memory of a sleeping task, among 1,000,000",
+        columns: &[Column::less("bytes", "bytes")],
+        countable: Countable::No,
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Some(bytes_per_task::<R, _>(effort, |number| {
+            R::sleep(HOUR + Duration::from_micros(number))
+        }))
+    }
+}
+
+/// Starts the tasks, waits until each has been polled, and looks at the resident set.
+///
+/// They are started in batches, so that the queue they go through stays short.
+fn bytes_per_task<R: Runtime, F: Future<Output = ()> + 'static>(
+    effort: Effort,
+    wait: impl Fn(u64) -> F + Copy + 'static,
+) -> Figures {
+    const BATCH: u64 = 1_000;
+    let tasks = effort.size(TASKS);
+    R::block_on(async move {
+        let roll = Rc::new(Roll::default());
+        let mut handles = Vec::with_capacity(tasks as usize);
+        let before = resident();
+        while (handles.len() as u64) < tasks {
+            for _ in 0..BATCH {
+                let roll = Rc::clone(&roll);
+                handles.push(R::spawn(async move {
+                    let number = roll.answer(BATCH);
+                    // Made in here: a captured future would lie in the task twice.
+                    wait(number).await;
+                }));
+            }
+            roll.complete.taken().await;
+        }
+        let bytes = (resident() - before) / handles.len() as f64;
+        println!("{}", Figures::default().with("bytes", bytes).to_line());
+        // Taking a million tasks apart is not what is asked here.
+        std::process::exit(0);
+    })
+}
+
+/// Which tasks have been polled.
+#[derive(Default)]
+struct Roll {
+    present: Cell<u64>,
+    complete: Signal,
+}
+
+impl Roll {
+    /// Counts the calling task, gives it its number, and tells when a batch is complete.
+    fn answer(&self, batch: u64) -> u64 {
+        let number = self.present.get() + 1;
+        self.present.set(number);
+        if number.is_multiple_of(batch) {
+            self.complete.set();
+        }
+        number
+    }
+}

@@ -1,0 +1,73 @@
+//! The workloads, each written once for all runtimes.
+
+pub(crate) mod echo;
+mod foreign;
+mod memory;
+mod ping_pong;
+mod sleeps;
+mod spawn;
+mod timeouts;
+mod yields;
+
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::runtime::Runtime;
+use crate::workload::Workload;
+
+/// Work that can be given to any runtime.
+pub(crate) trait Work {
+    const WORKLOAD: Workload;
+
+    /// Does it, or says `None` where the runtime lacks what it needs.
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures>;
+}
+
+macro_rules! workloads {
+    ($($work:ty),* $(,)?) => {
+        /// All workloads, in the order of the table.
+        pub(crate) const ALL: &[Workload] = &[$(<$work as Work>::WORKLOAD),*];
+
+        /// Does the work called `name` on `R`; `None` where `R` lacks what it needs.
+        ///
+        /// # Panics
+        ///
+        /// When there is no workload of that name.
+        pub(crate) fn run<R: Runtime>(name: &str, effort: Effort) -> Option<Figures> {
+            $(if <$work as Work>::WORKLOAD.name == name {
+                return <$work as Work>::run::<R>(effort);
+            })*
+            panic!("there is no workload called {name}")
+        }
+    };
+}
+
+workloads![
+    spawn::SpawnJoin,
+    spawn::SpawnJoinInTask,
+    spawn::SpawnAwait,
+    yields::YieldMain,
+    yields::Yields<1>,
+    yields::Yields<1_000>,
+    yields::Yields<20_000>,
+    yields::OwnYield,
+    ping_pong::Wakers,
+    ping_pong::OwnChannel,
+    sleeps::Sleeps<100_000>,
+    sleeps::Sleeps<1_000_000>,
+    sleeps::ShortSleep,
+    sleeps::DroppedSleep,
+    timeouts::TimeoutReady,
+    timeouts::TimeoutYield,
+    memory::Parked,
+    memory::Sleeping,
+    foreign::BurstOne,
+    foreign::BurstMany,
+    foreign::RoundTrip,
+    echo::Echo<1, 64>,
+    echo::Echo<100, 64>,
+    echo::Echo<1_000, 64>,
+    echo::Echo<1, 16_384>,
+    echo::Echo<100, 16_384>,
+    echo::Echo<1_000, 16_384>,
+    echo::Idle,
+];

@@ -1,0 +1,110 @@
+//! Two tasks that wait for each other in turn: a round trip is two wake-ups.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Work;
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::meter::measure;
+use crate::runtime::{Channel, Runtime};
+use crate::signal::Signal;
+use crate::workload::{Column, Countable, Workload};
+
+const ROUND_TRIPS: u64 = 1_000;
+
+/// Round trips over two flags.
+#[derive(Debug)]
+pub(crate) struct Wakers;
+
+impl Work for Wakers {
+    const WORKLOAD: Workload = Workload {
+        name: "ping-pong",
+        what: "ping-pong round trip between two tasks, bare wakers",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(20, 120),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        Some(R::block_on(async move {
+            let ping = Rc::new(Signal::default());
+            let pong = Rc::new(Signal::default());
+            let over = Rc::new(Cell::new(false));
+
+            let answering = {
+                let (ping, pong, over) = (Rc::clone(&ping), Rc::clone(&pong), Rc::clone(&over));
+                R::spawn(async move {
+                    loop {
+                        ping.taken().await;
+                        if over.get() {
+                            break;
+                        }
+                        pong.set();
+                    }
+                })
+            };
+            let asking = R::spawn(async move {
+                let figures = measure(effort, ROUND_TRIPS, async || {
+                    for _ in 0..ROUND_TRIPS {
+                        ping.set();
+                        pong.taken().await;
+                    }
+                })
+                .await;
+                over.set(true);
+                ping.set();
+                figures
+            });
+            let figures = R::join(asking).await;
+            R::join(answering).await;
+            figures
+        }))
+    }
+}
+
+/// Round trips over two of the runtime's own channels.
+#[derive(Debug)]
+pub(crate) struct OwnChannel;
+
+impl Work for OwnChannel {
+    const WORKLOAD: Workload = Workload {
+        name: "ping-pong-channel",
+        what: "ping-pong round trip, the runtime's own channel",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(20, 120),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const OVER: u64 = u64::MAX;
+        R::CAN.channel.then(|| {
+            R::block_on(async move {
+                let (ask, mut asked) = R::Channel::new();
+                let (answer, mut answered) = R::Channel::new();
+                let answering = R::spawn(async move {
+                    loop {
+                        match R::Channel::receive(&mut asked).await {
+                            OVER => break,
+                            value => R::Channel::send(&answer, value).await,
+                        }
+                    }
+                });
+                let asking = R::spawn(async move {
+                    let figures = measure(effort, ROUND_TRIPS, async || {
+                        for value in 0..ROUND_TRIPS {
+                            R::Channel::send(&ask, value).await;
+                            assert_eq!(R::Channel::receive(&mut answered).await, value);
+                        }
+                    })
+                    .await;
+                    R::Channel::send(&ask, OVER).await;
+                    figures
+                });
+                let figures = R::join(asking).await;
+                R::join(answering).await;
+                figures
+            })
+        })
+    }
+}
