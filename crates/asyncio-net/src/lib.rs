@@ -1,1 +1,54 @@
-//! Sockets for the asyncio event loop.
+//! Sockets for the asyncio event loop: [`TcpListener`], [`TcpStream`], and [`AsyncFd`] for the
+//! descriptors of other libraries.
+//!
+//! ```
+//! use asyncio_net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! # asyncio_loop::run(async {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//!
+//! let server = asyncio_loop::spawn(async move {
+//!     let (stream, _peer) = listener.accept().await?;
+//!     let mut buf = [0; 1024];
+//!     let n = stream.read(&mut buf).await?;
+//!     stream.write_all(&buf[..n]).await
+//! });
+//!
+//! let stream = TcpStream::connect(address).await?;
+//! stream.write_all(b"hello").await?;
+//! let mut answer = [0; 5];
+//! stream.read_exact(&mut answer).await?;
+//! assert_eq!(&answer, b"hello");
+//! server.await.expect("the server did not panic")
+//! # })
+//! # }
+//! ```
+//!
+//! # What is always true
+//!
+//! - A socket belongs to the loop on which it was made. Used on another loop, what has to wait is
+//!   an error; it never hangs.
+//! - Every operation is tried before it is waited for, and one that has to wait makes no system
+//!   call for that.
+//! - A cancelled operation has done nothing, unless its documentation says otherwise.
+//! - No byte is read ahead: what was not returned is still in the socket, for whoever takes it over.
+//!
+//! Not here yet: host names (addresses only, and `localhost`), UDP, Unix sockets, streams with
+//! buffers, TLS.
+
+mod address;
+#[cfg(unix)]
+mod async_fd;
+mod bound;
+mod tcp;
+
+pub use address::ToSocketAddrs;
+#[cfg(unix)]
+pub use async_fd::AsyncFd;
+pub use asyncio_reactor::{Direction, Interest};
+pub use tcp::listener::TcpListener;
+pub use tcp::socket::TcpSocket;
+pub use tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use tcp::stream::TcpStream;

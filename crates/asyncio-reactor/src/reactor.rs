@@ -90,6 +90,10 @@ impl Reactor {
         }
     }
 
+    pub(crate) fn has_core(&self, core: &Rc<Core>) -> bool {
+        Rc::ptr_eq(&self.core, core)
+    }
+
     /// What ends a [`turn`](Self::turn) from another thread.
     pub fn unparker(&self) -> Unparker {
         self.core.unparker.clone()
@@ -153,7 +157,7 @@ impl Reactor {
 
     /// Whether both are the same reactor.
     pub fn same(&self, other: &Reactor) -> bool {
-        Rc::ptr_eq(&self.core, &other.core)
+        self.has_core(&other.core)
     }
 
     /// Drops the wakers of all that wait, without waking them, and refuses everything from here

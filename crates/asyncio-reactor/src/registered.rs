@@ -117,6 +117,11 @@ impl<S: Source> Registered<S> {
         self.registration.reactor()
     }
 
+    /// Whether it is registered with this reactor.
+    pub fn belongs_to(&self, reactor: &Reactor) -> bool {
+        self.registration.belongs_to(reactor)
+    }
+
     /// What the source was last seen to be ready for.
     ///
     /// # Errors
@@ -173,6 +178,24 @@ impl<S: Source> Registered<S> {
             self.registration.clear(direction);
         }
         result
+    }
+
+    /// [`try_io`](Self::try_io) for a byte stream: `f` moves at most `wanted` bytes and returns how
+    /// many it moved. Coming back short counts as in [`poll_read_with`](Self::poll_read_with), with
+    /// the same condition.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_io`](Self::try_io).
+    pub fn try_transfer(
+        &self,
+        direction: Direction,
+        wanted: usize,
+        f: impl FnOnce(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let moved = self.try_io(direction, f)?;
+        self.learn_from(direction, moved, wanted);
+        Ok(moved)
     }
 
     /// Tries an operation until it answers something else than `WouldBlock`, and waits in between.

@@ -37,6 +37,10 @@ impl Registration {
         Reactor::of(&self.core)
     }
 
+    pub(crate) fn belongs_to(&self, reactor: &Reactor) -> bool {
+        reactor.has_core(&self.core)
+    }
+
     /// Calls `f`, which runs no foreign code, with the slot.
     fn with<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> Result<R, ReactorClosed> {
         self.core.slots().borrow_mut().get(self.token).map(f)

@@ -232,4 +232,6 @@ fn reactors_can_be_told_apart() {
     assert!(one.same(&one.clone()));
     assert!(source.reactor().same(&one));
     assert!(!source.reactor().same(&other));
+    assert!(source.belongs_to(&one));
+    assert!(!source.belongs_to(&other));
 }

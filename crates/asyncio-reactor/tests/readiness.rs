@@ -349,6 +349,19 @@ fn try_io_asks_only_a_source_that_may_be_ready() {
 }
 
 #[test]
+fn a_short_try_is_not_followed_by_one_that_finds_nothing() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    let mut buf = [0; 8];
+    let one = ours.try_transfer(Direction::Read, 8, |mut stream| stream.read(&mut buf));
+    assert_eq!(one.unwrap(), 1);
+    let none = ours.try_transfer(Direction::Read, 8, |_| panic!("it is known to be empty"));
+    assert_eq!(none.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn an_interrupted_call_is_made_again() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);

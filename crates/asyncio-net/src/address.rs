@@ -1,0 +1,214 @@
+//! What can be given as an address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+/// Where to connect to, or where to listen: one or several addresses, which are tried in order.
+///
+/// - a [`SocketAddr`], or an IP address and a port: `(Ipv4Addr::LOCALHOST, 80)`;
+/// - several: `&[SocketAddr]`, `Vec<SocketAddr>`;
+/// - a string with an address and a port, `"127.0.0.1:80"`, `"[::1]:80"`, or the two as a pair,
+///   `("::1", 80)`. `localhost` is `127.0.0.1` and then `::1`.
+///
+/// Other host names are not looked up yet; they give an error of kind
+/// [`Unsupported`](io::ErrorKind::Unsupported).
+pub trait ToSocketAddrs: sealed::Sealed {}
+
+pub(crate) mod sealed {
+    use super::Target;
+    use std::io;
+
+    pub trait Sealed {
+        fn target(&self) -> io::Result<Target>;
+    }
+}
+
+/// What an argument means, before any name is looked up.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Target {
+    Addresses(Vec<SocketAddr>),
+    Name { host: String, port: u16 },
+}
+
+/// The addresses behind `to`; never none.
+pub(crate) async fn resolve(to: &impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    match to.target()? {
+        Target::Addresses(addresses) if addresses.is_empty() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "there is no address in the list",
+        )),
+        Target::Addresses(addresses) => Ok(addresses),
+        Target::Name { host, port } if host.eq_ignore_ascii_case("localhost") => Ok(vec![
+            (Ipv4Addr::LOCALHOST, port).into(),
+            (Ipv6Addr::LOCALHOST, port).into(),
+        ]),
+        Target::Name { host, .. } => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("host names cannot be looked up yet, give an IP address instead of {host:?}"),
+        )),
+    }
+}
+
+fn of_host(host: &str, port: u16) -> Target {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => Target::Addresses(vec![(ip, port).into()]),
+        Err(_) => Target::Name {
+            host: host.to_owned(),
+            port,
+        },
+    }
+}
+
+macro_rules! one_address {
+    ($($type:ty),*) => {$(
+        impl ToSocketAddrs for $type {}
+        impl sealed::Sealed for $type {
+            fn target(&self) -> io::Result<Target> {
+                Ok(Target::Addresses(vec![(*self).into()]))
+            }
+        }
+    )*};
+}
+
+one_address!(
+    SocketAddr,
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16)
+);
+
+impl ToSocketAddrs for [SocketAddr] {}
+impl sealed::Sealed for [SocketAddr] {
+    fn target(&self) -> io::Result<Target> {
+        Ok(Target::Addresses(self.to_vec()))
+    }
+}
+
+impl<const N: usize> ToSocketAddrs for [SocketAddr; N] {}
+impl<const N: usize> sealed::Sealed for [SocketAddr; N] {
+    fn target(&self) -> io::Result<Target> {
+        self.as_slice().target()
+    }
+}
+
+impl ToSocketAddrs for Vec<SocketAddr> {}
+impl sealed::Sealed for Vec<SocketAddr> {
+    fn target(&self) -> io::Result<Target> {
+        self.as_slice().target()
+    }
+}
+
+impl ToSocketAddrs for str {}
+impl sealed::Sealed for str {
+    fn target(&self) -> io::Result<Target> {
+        if let Ok(address) = self.parse::<SocketAddr>() {
+            return Ok(Target::Addresses(vec![address]));
+        }
+        let invalid = || {
+            let message = format!("{self:?} is no address with a port, such as 127.0.0.1:80");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        };
+        let (host, port) = self.rsplit_once(':').ok_or_else(invalid)?;
+        let port = port.parse().map_err(|_| invalid())?;
+        // What is left with a colon or a bracket in it is a broken IPv6 address.
+        if host.is_empty() || host.contains([':', '[', ']']) {
+            return Err(invalid());
+        }
+        Ok(of_host(host, port))
+    }
+}
+
+impl ToSocketAddrs for String {}
+impl sealed::Sealed for String {
+    fn target(&self) -> io::Result<Target> {
+        self.as_str().target()
+    }
+}
+
+impl ToSocketAddrs for (&str, u16) {}
+impl sealed::Sealed for (&str, u16) {
+    fn target(&self) -> io::Result<Target> {
+        Ok(of_host(self.0, self.1))
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {}
+impl sealed::Sealed for (String, u16) {
+    fn target(&self) -> io::Result<Target> {
+        Ok(of_host(&self.0, self.1))
+    }
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}
+impl<T: ToSocketAddrs + ?Sized> sealed::Sealed for &T {
+    fn target(&self) -> io::Result<Target> {
+        (**self).target()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn resolved(to: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+        let resolving = pin!(resolve(&to));
+        match resolving.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => panic!("there is nothing to wait for"),
+        }
+    }
+
+    #[test]
+    fn an_address_comes_in_many_forms() {
+        let want: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let ip = Ipv4Addr::LOCALHOST;
+        assert_eq!(resolved(want).unwrap(), [want]);
+        assert_eq!(resolved((ip, 80)).unwrap(), [want]);
+        assert_eq!(resolved((IpAddr::from(ip), 80)).unwrap(), [want]);
+        assert_eq!(resolved("127.0.0.1:80").unwrap(), [want]);
+        assert_eq!(resolved("127.0.0.1:80".to_owned()).unwrap(), [want]);
+        assert_eq!(resolved(("127.0.0.1", 80)).unwrap(), [want]);
+        assert_eq!(resolved(("127.0.0.1".to_owned(), 80)).unwrap(), [want]);
+        assert_eq!(resolved([want, want]).unwrap(), [want, want]);
+        assert_eq!(resolved([want].as_slice()).unwrap(), [want]);
+        assert_eq!(resolved(vec![want]).unwrap(), [want]);
+        let want: SocketAddr = "[::1]:80".parse().unwrap();
+        assert_eq!(resolved("[::1]:80").unwrap(), [want]);
+        assert_eq!(resolved(("::1", 80)).unwrap(), [want]);
+        assert_eq!(resolved((Ipv6Addr::LOCALHOST, 80)).unwrap(), [want]);
+    }
+
+    #[test]
+    fn localhost_needs_no_resolver() {
+        let both: [SocketAddr; 2] = ["127.0.0.1:7".parse().unwrap(), "[::1]:7".parse().unwrap()];
+        assert_eq!(resolved("localhost:7").unwrap(), both);
+        assert_eq!(resolved(("LocalHost", 7)).unwrap(), both);
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why() {
+        let kind = |to: &str| resolved(to).unwrap_err().kind();
+        assert_eq!(kind("example.org:80"), io::ErrorKind::Unsupported);
+        for wrong in [
+            "",
+            "localhost",
+            "127.0.0.1",
+            ":80",
+            "::1:80",
+            "[::1",
+            "a:b",
+            "a:99999",
+        ] {
+            assert_eq!(kind(wrong), io::ErrorKind::InvalidInput, "{wrong}");
+        }
+        let none: [SocketAddr; 0] = [];
+        assert_eq!(
+            resolved(none).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! TCP: listening, connecting, and the connection.
+
+mod accept;
+mod connect;
+mod io_traits;
+pub(crate) mod listener;
+pub(crate) mod socket;
+pub(crate) mod split;
+pub(crate) mod stream;

@@ -1,0 +1,552 @@
+//! A TCP connection.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_reactor::Direction;
+use socket2::SockRef;
+
+use super::connect::connect_any;
+use super::socket;
+use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::address::{ToSocketAddrs, resolve};
+use crate::bound::{BOTH, Bound};
+
+/// A TCP connection.
+///
+/// Its methods take `&self`, so one task may read while another writes; [`split_ref`](Self::split_ref)
+/// and [`into_split`](Self::into_split) make halves to hand out. It implements
+/// [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite), so the
+/// extension traits and buffers of `futures` work with it.
+///
+/// ```
+/// use asyncio_net::{TcpListener, TcpStream};
+/// use futures::io::{AsyncBufReadExt, BufReader};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # asyncio_loop::run(async {
+/// # let listener = TcpListener::bind("localhost:0").await?;
+/// # let address = listener.local_addr()?;
+/// # let server = async {
+/// #     let (stream, _) = listener.accept().await?;
+/// #     stream.write_all(b"220 ready\r\n").await
+/// # };
+/// # let client = async {
+/// let stream = TcpStream::connect(address).await?;
+/// let mut line = String::new();
+/// BufReader::new(stream).read_line(&mut line).await?;
+/// assert_eq!(line, "220 ready\r\n");
+/// # std::io::Result::Ok(())
+/// # };
+/// # futures::try_join!(server, client)?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// # Buffers
+///
+/// Nothing is read ahead, so `into_std` and [`AsFd`](std::os::fd::AsFd) never miss a byte. A read
+/// that fills its buffer cannot know whether there is more, so the one after it asks the system
+/// first; one that comes back short does not need to. Where messages have a known size, a buffer
+/// that is a byte larger saves that call.
+///
+/// Dropping it closes the connection.
+#[derive(Debug)]
+pub struct TcpStream {
+    io: Bound<mio::net::TcpStream>,
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses that answers, with `TCP_NODELAY` set.
+    /// [`TcpSocket`](crate::TcpSocket) has more options.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the socket of the attempt.
+    ///
+    /// # Errors
+    ///
+    /// What the system says about the only address, such as `ConnectionRefused`; of several, all is
+    /// told under the kind of the first. `Unsupported` for a host name. And where no loop runs.
+    #[doc(alias = "open_connection")]
+    pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
+        connect_any(&resolve(&to).await?).await
+    }
+
+    pub(super) fn from_bound(io: Bound<mio::net::TcpStream>) -> Self {
+        TcpStream { io }
+    }
+
+    pub(super) fn from_accepted(stream: mio::net::TcpStream) -> io::Result<Self> {
+        // On Linux it comes from the listener, without a system call. It fails where the peer has
+        // reset the connection already; whoever reads will learn.
+        if !cfg!(target_os = "linux") {
+            let _ = stream.set_nodelay(true);
+        }
+        let io = Bound::new(stream, BOTH).map_err(|(_, error)| error)?;
+        Ok(TcpStream { io })
+    }
+
+    /// Takes over a connection of the standard library. It is put into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, and where no loop runs.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let stream = mio::net::TcpStream::from_std(stream);
+        let io = Bound::new(stream, BOTH).map_err(|(_, error)| error)?;
+        Ok(TcpStream { io })
+    }
+
+    /// Takes it off the loop. It is put into blocking mode, as the standard library has them.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        let stream = std::net::TcpStream::from(self.io.into_inner());
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
+    /// Reads what there is, up to the size of `buf`, and waits until there is something. Zero is
+    /// the end: the peer sends nothing more (or `buf` is empty).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `ConnectionReset`.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.io
+            .read_with(buf.len(), |mut stream| stream.read(buf))
+            .await
+    }
+
+    /// [`read`](Self::read) into several buffers, one after the other.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `ConnectionReset`.
+    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.io
+            .read_with(wanted, |mut stream| stream.read_vectored(bufs))
+            .await
+    }
+
+    /// Fills `buf`.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses what was read so far.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the connection ends before; what was read so far is in `buf`, and how
+    /// much is not told. What the system says.
+    pub async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read(buf).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => buf = &mut buf[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads as [`read`](Self::read), and leaves the bytes for the next read.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.io.io(Direction::Read, |stream| stream.peek(buf)).await
+    }
+
+    /// Writes as much of `buf` as there is room for, and waits until there is some.
+    ///
+    /// # Cancellation
+    ///
+    /// Has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.io
+            .write_with(buf.len(), |mut stream| stream.write(buf))
+            .await
+    }
+
+    /// [`write`](Self::write) from several buffers, one after the other.
+    ///
+    /// # Cancellation
+    ///
+    /// Has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
+    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.io
+            .write_with(wanted, |mut stream| stream.write_vectored(bufs))
+            .await
+    }
+
+    /// Writes all of `buf`. Then it is the system's, not yet the peer's.
+    ///
+    /// # Cancellation
+    ///
+    /// Some part of it may be written, and how much is not told.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `BrokenPipe` or `ConnectionReset`. Some part may be written.
+    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.write(buf).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => buf = &buf[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a read is worth a try: there are bytes, the end, or an error. It stays so until
+    /// a `try_` method says `WouldBlock`.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// That the loop is closed, or another one.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.ready(Direction::Read).await
+    }
+
+    /// Waits until a write is worth a try: there is room, or an error. It stays so until a `try_`
+    /// method says `WouldBlock`.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// That the loop is closed, or another one.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.io.ready(Direction::Write).await
+    }
+
+    /// [`readable`](Self::readable), for code that polls. One task at a time.
+    ///
+    /// # Errors
+    ///
+    /// That the loop is closed, or another one.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_ready(cx, Direction::Read)
+    }
+
+    /// [`writable`](Self::writable), for code that polls. One task at a time.
+    ///
+    /// # Errors
+    ///
+    /// That the loop is closed, or another one.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_ready(cx, Direction::Write)
+    }
+
+    /// Reads without waiting. As long as the loop has not seen that there is something, it does not
+    /// ask the system.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, and what the system says.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.io
+            .try_transfer(Direction::Read, buf.len(), |mut stream| stream.read(buf))
+    }
+
+    /// [`try_read`](Self::try_read) into several buffers, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, and what the system says.
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.io.try_transfer(Direction::Read, wanted, |mut stream| {
+            stream.read_vectored(bufs)
+        })
+    }
+
+    /// Writes without waiting. As long as the loop has not seen that there is room, it does not ask
+    /// the system.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, and what the system says.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.io
+            .try_transfer(Direction::Write, buf.len(), |mut stream| stream.write(buf))
+    }
+
+    /// [`try_write`](Self::try_write) from several buffers, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, and what the system says.
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.io
+            .try_transfer(Direction::Write, wanted, |mut stream| {
+                stream.write_vectored(bufs)
+            })
+    }
+
+    /// Tries an operation of your own on the socket, such as one of the `socket2` crate by way of
+    /// [`AsFd`](std::os::fd::AsFd). `WouldBlock` has the next one wait.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, and what `f` returns.
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        f: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.io.try_io(direction, |_| f())
+    }
+
+    /// Says that nothing more is sent ([`Shutdown::Write`]: the peer reads the end, and may go on
+    /// sending), that nothing more is read, or both.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `NotConnected` after a reset.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.io.get_ref().shutdown(how)
+    }
+
+    /// A half to read from and a half to write to, for as long as this is borrowed.
+    ///
+    /// (Not `split`: where the extension traits of `futures` are in scope, that is theirs.)
+    #[doc(alias = "split")]
+    pub fn split_ref(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf::borrowed(self), WriteHalf::borrowed(self))
+    }
+
+    /// A half to read from and a half to write to, each for a task of its own. Dropping the half
+    /// to write to says that nothing more is sent.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        super::split::owned(self)
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.get_ref().local_addr()
+    }
+
+    /// The address of the other side.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `NotConnected` after a reset.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.io.get_ref().peer_addr()
+    }
+
+    /// The error that the socket has to tell, if any, and takes it off.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.io.get_ref().take_error()
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`). They are, unless it is turned off.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.io.get_ref().nodelay()
+    }
+
+    /// Sets [`nodelay`](Self::nodelay).
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.io.get_ref().set_nodelay(on)
+    }
+
+    /// Whether the system asks from time to time if a silent peer is still there (`SO_KEEPALIVE`).
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn keepalive(&self) -> io::Result<bool> {
+        SockRef::from(self.io.get_ref()).keepalive()
+    }
+
+    /// Asks whether the peer is still there after so long without a word; `None` never asks. How
+    /// often it asks before it gives up is the system's choice.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_keepalive(&self, after: Option<Duration>) -> io::Result<()> {
+        socket::set_keepalive(&SockRef::from(self.io.get_ref()), after)
+    }
+
+    /// How long closing waits for unsent bytes (`SO_LINGER`); `None` is the system's own way, which
+    /// sends them in the background.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        SockRef::from(self.io.get_ref()).linger()
+    }
+
+    /// Sets [`linger`](Self::linger). Zero closes with a reset and throws away what is unsent.
+    /// Anything longer makes dropping the stream *block the whole loop* until the bytes are sent or
+    /// the time is over.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        SockRef::from(self.io.get_ref()).set_linger(linger)
+    }
+
+    /// How many routers its packets may pass (`IP_TTL`).
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.io.get_ref().ttl()
+    }
+
+    /// Sets [`ttl`](Self::ttl).
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.io.get_ref().set_ttl(ttl)
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.io
+            .poll_read_with(cx, buf.len(), |mut stream| stream.read(buf))
+    }
+
+    pub(super) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        self.io
+            .poll_read_with(cx, wanted, |mut stream| stream.read_vectored(bufs))
+    }
+
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.io
+            .poll_write_with(cx, buf.len(), |mut stream| stream.write(buf))
+    }
+
+    pub(super) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        self.io
+            .poll_write_with(cx, wanted, |mut stream| stream.write_vectored(bufs))
+    }
+
+    /// Ends the sending side. A connection that is gone has ended it already.
+    pub(super) fn close_write(&self) -> io::Result<()> {
+        match self.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for TcpStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
+    }
+}

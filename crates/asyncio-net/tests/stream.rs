@@ -1,0 +1,420 @@
+//! Reading and writing a connection, as a whole and in halves.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use asyncio_loop::{spawn, yield_now};
+use asyncio_net::{Direction, TcpStream};
+use futures::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+mod support;
+use support::{pair, run};
+
+#[test]
+fn bytes_arrive_and_then_the_end() {
+    run(async {
+        let (one, other) = pair().await;
+        one.write_all(b"hello").await.unwrap();
+        drop(one);
+        let mut buf = [0; 16];
+        assert_eq!(other.read(&mut buf).await.unwrap(), 5);
+        assert_eq!(&buf[..5], b"hello");
+        assert_eq!(other.read(&mut buf).await.unwrap(), 0);
+        assert_eq!(other.read(&mut buf).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn more_than_the_system_holds_gets_through_in_both_directions_at_once() {
+    const SIZE: usize = 8 << 20;
+    run(async {
+        let (one, other) = pair().await;
+        let sent: Vec<u8> = (0..SIZE).map(|n| (n / 3) as u8).collect();
+        let echo = spawn(async move {
+            let mut buf = vec![0; 100_000];
+            loop {
+                let n = other.read(&mut buf).await.unwrap();
+                if n == 0 {
+                    return;
+                }
+                other.write_all(&buf[..n]).await.unwrap();
+            }
+        });
+        let mut got = vec![0; SIZE];
+        let (written, read) = futures::join!(one.write_all(&sent), one.read_exact(&mut got));
+        written.unwrap();
+        read.unwrap();
+        assert!(got == sent);
+        one.shutdown(Shutdown::Write).unwrap();
+        echo.await.unwrap();
+    });
+}
+
+#[test]
+fn an_empty_buffer_never_waits() {
+    run(async {
+        let (one, _other) = pair().await;
+        assert_eq!(one.read(&mut []).await.unwrap(), 0);
+        assert_eq!(one.read_vectored(&mut []).await.unwrap(), 0);
+        assert_eq!(one.peek(&mut []).await.unwrap(), 0);
+        assert_eq!(one.write(&[]).await.unwrap(), 0);
+        assert_eq!(one.write_vectored(&[]).await.unwrap(), 0);
+        assert_eq!(one.try_read(&mut []).unwrap(), 0);
+        assert_eq!(one.try_write(&[]).unwrap(), 0);
+        one.read_exact(&mut []).await.unwrap();
+        one.write_all(&[]).await.unwrap();
+    });
+}
+
+#[test]
+fn several_buffers_go_in_one_operation() {
+    run(async {
+        let (one, other) = pair().await;
+        let parts = [IoSlice::new(b"ab"), IoSlice::new(b"cde")];
+        assert_eq!(one.write_vectored(&parts).await.unwrap(), 5);
+        let (mut first, mut second) = ([0; 3], [0; 8]);
+        let mut parts = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+        assert_eq!(other.read_vectored(&mut parts).await.unwrap(), 5);
+        assert_eq!((&first, &second[..2]), (b"abc", b"de".as_slice()));
+    });
+}
+
+#[test]
+fn peeking_leaves_the_bytes() {
+    run(async {
+        let (one, other) = pair().await;
+        one.write_all(b"hello").await.unwrap();
+        let mut buf = [0; 16];
+        assert_eq!(other.peek(&mut buf).await.unwrap(), 5);
+        assert_eq!(other.peek(&mut buf[..2]).await.unwrap(), 2);
+        assert_eq!(other.peek(&mut buf).await.unwrap(), 5);
+        assert_eq!(other.read(&mut buf).await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_connection_that_ends_too_early_is_told() {
+    run(async {
+        let (one, other) = pair().await;
+        one.write_all(b"hel").await.unwrap();
+        drop(one);
+        let error = other.read_exact(&mut [0; 5]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
+fn after_half_closing_the_other_direction_goes_on() {
+    run(async {
+        let (one, other) = pair().await;
+        one.write_all(b"question").await.unwrap();
+        one.shutdown(Shutdown::Write).unwrap();
+        let mut question = [0; 8];
+        other.read_exact(&mut question).await.unwrap();
+        assert_eq!(other.read(&mut [0; 8]).await.unwrap(), 0);
+        other.write_all(b"answer").await.unwrap();
+        let mut answer = [0; 6];
+        one.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"answer");
+        let error = one.write_all(b"more").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn a_reset_is_an_error_and_no_hang() {
+    run(async {
+        let (one, other) = pair().await;
+        other.set_linger(Some(Duration::ZERO)).unwrap();
+        let reading = spawn(async move {
+            let error = one.read(&mut [0; 8]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            one
+        });
+        yield_now().await;
+        drop(other);
+        let one = reading.await.unwrap();
+        // The socket is gone, so there is nothing left to close.
+        assert!(one.shutdown(Shutdown::Write).is_err());
+        let mut one = one;
+        one.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_cancelled_read_loses_nothing() {
+    run(async {
+        let (one, other) = pair().await;
+        {
+            let mut buf = [0; 8];
+            let mut reading = pin!(other.read(&mut buf));
+            assert!(futures::poll!(reading.as_mut()).is_pending());
+        }
+        one.write_all(b"hello").await.unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(other.read(&mut buf).await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_try_does_not_wait_and_says_so() {
+    run(async {
+        let (one, other) = pair().await;
+        let mut buf = [0; 8];
+        let error = other.try_read(&mut buf).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(one.try_write(b"hello").unwrap(), 5);
+        other.readable().await.unwrap();
+        assert_eq!(other.try_read(&mut buf[..2]).unwrap(), 2);
+        other.readable().await.unwrap();
+        assert_eq!(other.try_read(&mut buf).unwrap(), 3);
+        let error = other.try_read_vectored(&mut [IoSliceMut::new(&mut buf)]);
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        // Fill it, and wait for room.
+        let chunk = vec![0; 1 << 16];
+        let mut written = 0;
+        while let Ok(n) = one.try_write_vectored(&[IoSlice::new(&chunk)]) {
+            written += n;
+        }
+        assert!(written > 0);
+        let (room, all) = futures::join!(one.writable(), async {
+            other.read_exact(&mut vec![0; written]).await
+        });
+        room.unwrap();
+        all.unwrap();
+        assert!(one.try_write(b"x").unwrap() > 0);
+    });
+}
+
+#[test]
+fn one_may_bring_an_operation_of_ones_own() {
+    run(async {
+        let (one, other) = pair().await;
+        one.write_all(b"hello").await.unwrap();
+        other.readable().await.unwrap();
+        let read = other.try_io(Direction::Read, || {
+            let mut buf = [0; 8];
+            (&*socket2::SockRef::from(&other)).read(&mut buf)
+        });
+        assert_eq!(read.unwrap(), 5);
+    });
+}
+
+#[test]
+fn any_number_of_tasks_may_wait_for_one_stream() {
+    run(async {
+        let (one, other) = pair().await;
+        let other = std::rc::Rc::new(other);
+        let readers: Vec<_> = (0..8)
+            .map(|_| {
+                let other = other.clone();
+                spawn(async move {
+                    let mut byte = [0];
+                    other.read_exact(&mut byte).await.unwrap();
+                    byte[0]
+                })
+            })
+            .collect();
+        yield_now().await;
+        for byte in 0..8 {
+            one.write_all(&[byte]).await.unwrap();
+            yield_now().await;
+        }
+        let mut bytes = Vec::new();
+        for reader in readers {
+            bytes.push(reader.await.unwrap());
+        }
+        bytes.sort();
+        assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 6, 7]);
+    });
+}
+
+#[test]
+fn borrowed_halves_work_at_the_same_time() {
+    run(async {
+        let (mut one, mut other) = pair().await;
+        let (reads, writes) = one.split_ref();
+        let (their_reads, their_writes) = other.split_ref();
+        let mut buf = [0; 8];
+        let (got, _, _) = futures::join!(
+            reads.read(&mut buf),
+            async {
+                let mut question = [0; 2];
+                their_reads.read_exact(&mut question).await.unwrap();
+                their_writes.write_all(&question).await.unwrap();
+            },
+            writes.write_all(b"hi"),
+        );
+        assert_eq!(got.unwrap(), 2);
+        // Borrowed halves need not be dropped to have done, and say nothing when they are.
+        assert!(other.try_read(&mut [0; 1]).is_err());
+    });
+}
+
+#[test]
+fn owned_halves_go_to_tasks_of_their_own() {
+    run(async {
+        let (one, other) = pair().await;
+        let (reads, writes) = one.into_split();
+        let writer = spawn(async move {
+            writes.write_all(b"hello").await.unwrap();
+            // Dropped here: nothing more is sent.
+        });
+        let reader = spawn(async move {
+            let mut all = [0; 5];
+            reads.read_exact(&mut all).await.unwrap();
+            all
+        });
+        let mut all = Vec::new();
+        let mut other = other;
+        other.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, b"hello");
+        other.write_all(b"world").await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(&reader.await.unwrap(), b"world");
+    });
+}
+
+#[test]
+fn a_forgotten_half_leaves_the_connection_open() {
+    run(async {
+        let (one, other) = pair().await;
+        let (reads, writes) = one.into_split();
+        writes.forget();
+        let mut buf = [0; 8];
+        let mut end = pin!(other.read(&mut buf));
+        assert!(futures::poll!(end.as_mut()).is_pending());
+        drop(reads);
+        assert_eq!(end.await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn halves_find_together_again() {
+    run(async {
+        let (one, other) = pair().await;
+        let (reads, writes) = one.into_split();
+        let (their_reads, their_writes) = other.into_split();
+        let error = reads.reunite(their_writes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "these are not the two halves of one stream"
+        );
+        let one = error.0.reunite(writes).unwrap();
+        let other = their_reads.reunite(error.1).unwrap();
+        // And nothing was shut down on the way.
+        one.write_all(b"x").await.unwrap();
+        assert_eq!(other.read(&mut [0; 2]).await.unwrap(), 1);
+        other.write_all(b"x").await.unwrap();
+    });
+}
+
+#[test]
+fn the_traits_of_futures_work() {
+    run(async {
+        let (mut one, other) = pair().await;
+        let server = spawn(async move {
+            let (reads, mut writes) = other.into_split();
+            let mut lines = BufReader::new(reads).lines();
+            while let Some(line) = futures::StreamExt::next(&mut lines).await {
+                let answer = format!("{}\n", line.unwrap().to_uppercase());
+                AsyncWriteExt::write_all(&mut writes, answer.as_bytes())
+                    .await
+                    .unwrap();
+            }
+            writes.close().await.unwrap();
+        });
+        AsyncWriteExt::write_all(&mut one, b"one\ntwo\n")
+            .await
+            .unwrap();
+        one.flush().await.unwrap();
+        one.close().await.unwrap();
+        let mut answer = String::new();
+        one.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "ONE\nTWO\n");
+        server.await.unwrap();
+        // By reference, as the standard library has it.
+        let (one, other) = pair().await;
+        let parts = [IoSlice::new(b"a"), IoSlice::new(b"b")];
+        let written = AsyncWriteExt::write_vectored(&mut &one, &parts).await;
+        assert_eq!(written.unwrap(), 2);
+        let mut buf = [0; 4];
+        let mut bufs = [IoSliceMut::new(&mut buf)];
+        let read = AsyncReadExt::read_vectored(&mut &other, &mut bufs).await;
+        assert_eq!(read.unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_stream_comes_from_std_and_goes_back_without_losing_a_byte() {
+    run(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ours = TcpStream::from_std(listener.accept().unwrap().0).unwrap();
+        theirs.write_all(b"0123456789").unwrap();
+        // Buffers that are filled exactly, and one that is not.
+        let mut buf = [0; 4];
+        assert_eq!(ours.read(&mut buf).await.unwrap(), 4);
+        assert_eq!(ours.peek(&mut buf).await.unwrap(), 4);
+        assert_eq!(ours.read(&mut buf).await.unwrap(), 4);
+        let mut ours = ours.into_std().unwrap();
+        assert_eq!(ours.read(&mut buf).unwrap(), 2);
+        assert_eq!(&buf[..2], b"89");
+        // It blocks again.
+        let answer = std::thread::spawn(move || ours.read(&mut [0; 4]).unwrap());
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(answer.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn options_are_kept() {
+    run(async {
+        let (one, other) = pair().await;
+        for stream in [&one, &other] {
+            assert!(stream.nodelay().unwrap());
+            stream.set_nodelay(false).unwrap();
+            assert!(!stream.nodelay().unwrap());
+            assert!(!stream.keepalive().unwrap());
+            stream.set_keepalive(Some(Duration::from_secs(60))).unwrap();
+            assert!(stream.keepalive().unwrap());
+            stream.set_keepalive(None).unwrap();
+            assert!(!stream.keepalive().unwrap());
+            assert_eq!(stream.linger().unwrap(), None);
+            stream.set_linger(Some(Duration::ZERO)).unwrap();
+            assert_eq!(stream.linger().unwrap(), Some(Duration::ZERO));
+            stream.set_linger(None).unwrap();
+            stream.set_ttl(42).unwrap();
+            assert_eq!(stream.ttl().unwrap(), 42);
+            assert!(stream.take_error().unwrap().is_none());
+        }
+        assert_eq!(one.local_addr().unwrap(), other.peer_addr().unwrap());
+        assert_eq!(one.peer_addr().unwrap(), other.local_addr().unwrap());
+    });
+}
+
+/// Drives it by hand, to look at each poll.
+#[test]
+fn polling_by_hand_waits_and_goes_on() {
+    run(async {
+        let (one, other) = pair().await;
+        let mut buf = [0; 8];
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut stream = &other;
+        let read = futures::AsyncRead::poll_read(Pin::new(&mut stream), &mut cx, &mut buf);
+        assert!(read.is_pending());
+        assert!(other.poll_read_ready(&mut cx).is_pending());
+        assert!(matches!(
+            other.poll_write_ready(&mut cx),
+            Poll::Ready(Ok(()))
+        ));
+        one.write_all(b"x").await.unwrap();
+        poll_fn(|cx| other.poll_read_ready(cx)).await.unwrap();
+        let read = futures::AsyncRead::poll_read(Pin::new(&mut stream), &mut cx, &mut buf);
+        assert!(matches!(read, Poll::Ready(Ok(1))));
+    });
+}

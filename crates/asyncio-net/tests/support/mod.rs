@@ -1,0 +1,34 @@
+//! What the tests of the sockets share.
+
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::time::Duration;
+
+use asyncio_net::{TcpListener, TcpStream};
+use futures::future::{Either, select};
+
+/// Runs it on a loop of its own, with an end to its patience.
+pub(crate) fn run<F: Future>(main: F) -> F::Output {
+    asyncio_loop::run(async {
+        let patience = asyncio_loop::sleep(Duration::from_secs(30));
+        match select(pin!(main), patience).await {
+            Either::Left((output, _)) => output,
+            Either::Right(_) => panic!("it hangs"),
+        }
+    })
+}
+
+pub(crate) async fn listener() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+}
+
+/// The two ends of a connection.
+pub(crate) async fn pair() -> (TcpStream, TcpStream) {
+    let listener = listener().await;
+    let address = listener.local_addr().unwrap();
+    let (one, other) = futures::join!(TcpStream::connect(address), listener.accept());
+    (one.unwrap(), other.unwrap().0)
+}
