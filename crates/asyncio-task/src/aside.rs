@@ -37,6 +37,14 @@ impl Aside {
         self.context.borrow().clone()
     }
 
+    /// Whether there is a context with values in it.
+    pub(crate) fn has_context(&self) -> bool {
+        self.context
+            .borrow()
+            .as_ref()
+            .is_some_and(|context| !context.is_empty())
+    }
+
     /// The context, made if need be.
     pub(crate) fn context_or_new(&self) -> Context {
         self.context

@@ -18,6 +18,7 @@
 //!   for, with the right to all of it.
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell as StdCell, UnsafeCell};
 use std::marker::PhantomData;
@@ -30,9 +31,11 @@ use std::task::{Context, Poll, Waker};
 
 use crate::aside::Aside;
 use crate::cell_ref::{CellRef, JoinRef};
+use crate::current;
 use crate::discard::{discard, discard_payload};
 use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
+use crate::pool::{self, Pool};
 use crate::schedule::{Schedule, Step};
 use crate::state::State;
 use crate::sync::{AtomicBool, AtomicU32};
@@ -118,16 +121,27 @@ pub(crate) struct Home;
 ///
 /// The future, what it borrows, and its output must outlive the time until the task is done and its
 /// outcome taken or abandoned. (They do if they are `'static`.)
+#[inline]
 pub(crate) unsafe fn new_at_home<F: Future>(
+    pool: &Pool,
     birth: Birth,
     future: F,
 ) -> (CellRef, JoinRef<F::Output>) {
     // SAFETY: handed on to the caller.
-    unsafe { new(birth, future, Home, const { &vtable::<F, Home>(None) }) }
+    unsafe {
+        new(
+            pool,
+            birth,
+            future,
+            Home,
+            const { &vtable::<F, Home>(None) },
+        )
+    }
 }
 
 /// Makes a cell that goes to `schedule` when it is woken. Otherwise as [`new_at_home`].
 pub(crate) fn new_elsewhere<F, S>(
+    pool: &Pool,
     birth: Birth,
     future: F,
     schedule: S,
@@ -140,6 +154,7 @@ where
     // SAFETY: everything is `'static`.
     unsafe {
         new(
+            pool,
             birth,
             future,
             schedule,
@@ -148,13 +163,18 @@ where
     }
 }
 
+#[inline]
 unsafe fn new<F: Future, S>(
+    pool: &Pool,
     birth: Birth,
     future: F,
     schedule: S,
     vtable: &'static VTable,
 ) -> (CellRef, JoinRef<F::Output>) {
-    let cell = Box::new(TaskCell {
+    let block = pool
+        .take(Layout::new::<TaskCell<F, S>>())
+        .cast::<TaskCell<F, S>>();
+    let cell = TaskCell {
         header: Header {
             refs: AtomicU32::new(2),
             state: State::new(birth.callback),
@@ -173,9 +193,11 @@ unsafe fn new<F: Future, S>(
             future: ManuallyDrop::new(future),
         }),
         schedule: UnsafeCell::new(ManuallyDrop::new(schedule)),
-    });
-    // SAFETY: a box is not null. The pointer is that of the whole cell (C5).
-    let h = unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast::<Header>();
+    };
+    // SAFETY: the block is new and has the layout of the cell.
+    unsafe { block.write(cell) };
+    // The pointer is that of the whole cell (C5).
+    let h = block.cast::<Header>();
     // SAFETY: the count is 2, one for each. The output is that of the cell's future.
     unsafe {
         (
@@ -325,11 +347,20 @@ unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(h: NonNull<Header>)
 }
 
 unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {
+    let layout = Layout::new::<TaskCell<F, S>>();
+    let cell = h.cast::<TaskCell<F, S>>();
     // SAFETY: the last reference is gone (C1), so this is the only use of the cell. It may be any thread:
     // future, value and schedule are not dropped here, and were before, at the end of the task, which
     // comes before the owner's reference goes (C4). The joiner was taken at that end; or it is the handle
-    // that had it, and took it along. What is left aside is a name.
-    drop(unsafe { Box::from_raw(h.cast::<TaskCell<F, S>>().as_ptr()) });
+    // that had it, and took it along. What is left aside is a name. The memory came from a pool, and goes
+    // to the one of this thread if there is one.
+    unsafe {
+        cell.drop_in_place();
+        current::tasks(|tasks| match tasks {
+            Some(tasks) => tasks.pool().give(cell.cast(), layout),
+            None => pool::free(cell.cast(), layout),
+        });
+    }
 }
 
 impl Header {
@@ -344,6 +375,15 @@ impl Header {
     #[inline]
     pub(crate) fn is_owned_by(&self, owner: Owner) -> bool {
         self.owner() == owner
+    }
+
+    /// Whether the task's own context holds any values.
+    #[inline]
+    pub(crate) fn has_context(&self) -> bool {
+        let aside = self.aside.take();
+        let has = aside.as_ref().is_some_and(|aside| aside.has_context());
+        self.aside.set(aside);
+        has
     }
 
     /// What is kept aside, if anything is.

@@ -69,6 +69,12 @@ pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
     f(companion.and_then(|companion| unsafe { &*companion }.downcast_ref::<C>()))
 }
 
+/// Whether a `Context::run` is under way here.
+#[inline]
+pub(crate) fn is_context_overridden() -> bool {
+    !CURRENT.with(Cell::get).context.is_null()
+}
+
 /// The context that code here runs in: that of `Context::run`, of the task, of the loop. A task that has
 /// none gets one if `make` says so.
 pub(crate) fn context(make: bool) -> Option<Context> {

@@ -52,6 +52,12 @@ impl TaskName {
     }
 }
 
+impl From<&str> for TaskName {
+    fn from(name: &str) -> Self {
+        Self::given(Arc::from(name))
+    }
+}
+
 impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -70,7 +76,7 @@ impl fmt::Debug for TaskName {
 impl PartialEq<str> for TaskName {
     fn eq(&self, other: &str) -> bool {
         match &self.0 {
-            Name::Numbered(_) => self.to_string() == other,
+            Name::Numbered(id) => other.strip_prefix("Task-") == Some(&*id.to_string()),
             Name::Given(name) => **name == *other,
         }
     }

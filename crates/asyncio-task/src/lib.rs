@@ -37,6 +37,7 @@ mod discard;
 mod id;
 mod join_error;
 mod mailbox;
+mod pool;
 mod ready;
 mod registry;
 mod remote;

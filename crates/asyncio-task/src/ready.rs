@@ -1,51 +1,206 @@
 //! The ready queue: the tasks that can run now, first in, first out.
 //!
-//! It holds plain pointers: the owner's reference keeps a queued task's cell alive, or passes to its
-//! place here if the task ends while it is queued (C4 in `cell.rs`).
+//! A ring of pointers. They are plain: the owner's reference keeps a queued task's cell alive, or passes
+//! to its place here if the task ends while it is queued (C4 in `cell.rs`).
+//!
+//! - **Q1** `slots` has a power of two of places, or none. Those from `head` on, `len` of them, counted
+//!   round the ring, are filled; the others are not.
+//! - **Q2** `slots` is borrowed within the functions of this file only, one at a time, and no foreign
+//!   code runs meanwhile.
+#![allow(unsafe_code)]
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use crate::cell::Header;
 
-/// See the head of this file. No foreign code runs while it is borrowed.
-#[derive(Debug, Default)]
+/// See the head of this file.
+#[derive(Default)]
 pub(crate) struct ReadyQueue {
-    tasks: RefCell<VecDeque<NonNull<Header>>>,
+    head: Cell<usize>,
+    len: Cell<usize>,
+    slots: UnsafeCell<Box<[MaybeUninit<NonNull<Header>>]>>,
 }
+
+/// How many places the first ring has.
+const FIRST: usize = 64;
+
+/// How many places ahead a cell is fetched into the cache: it is looked at in so many steps. With many
+/// tasks their cells lie all over the memory, and waiting for each would cost more than its step.
+const AHEAD: usize = 3;
 
 impl ReadyQueue {
     #[inline]
     pub(crate) fn push(&self, task: NonNull<Header>) {
-        self.tasks.borrow_mut().push_back(task);
+        if self.len.get() == self.places() {
+            self.grow();
+        }
+        let place = self.place(self.len.get());
+        // SAFETY: Q2. Q1: `grow` has made room, so `place` is in the ring.
+        unsafe {
+            (&mut *self.slots.get())
+                .get_unchecked_mut(place)
+                .write(task)
+        };
+        self.len.set(self.len.get() + 1);
     }
 
     #[inline]
     pub(crate) fn pop(&self) -> Option<NonNull<Header>> {
-        self.tasks.borrow_mut().pop_front()
+        let first = self.first()?;
+        self.head.set(self.place(1));
+        self.len.set(self.len.get() - 1);
+        if let Some(soon) = self.get(AHEAD) {
+            fetch(soon);
+        }
+        Some(first)
     }
 
+    #[inline]
     pub(crate) fn first(&self) -> Option<NonNull<Header>> {
-        self.tasks.borrow().front().copied()
+        self.get(0)
     }
 
-    /// Brings the task at `place` to the head, and the one at the head to its place.
-    pub(crate) fn bring_forward(&self, place: usize) {
-        self.tasks.borrow_mut().swap(0, place);
+    #[inline]
+    fn get(&self, n: usize) -> Option<NonNull<Header>> {
+        if n >= self.len.get() {
+            return None;
+        }
+        let place = self.place(n);
+        // SAFETY: Q2. Q1: the place is filled.
+        Some(unsafe { (&*self.slots.get()).get_unchecked(place).assume_init() })
+    }
+
+    /// Brings the task at place `n` to the head, and the one at the head there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such place.
+    pub(crate) fn bring_forward(&self, n: usize) {
+        assert!(
+            n < self.len.get(),
+            "there is nothing at place {n} of the ready queue"
+        );
+        let (first, other) = (self.place(0), self.place(n));
+        // SAFETY: Q2.
+        unsafe { &mut *self.slots.get() }.swap(first, other);
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.tasks.borrow().len()
+        self.len.get()
     }
 
     /// Gives memory back after a burst.
     pub(crate) fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
-        let mut tasks = self.tasks.borrow_mut();
-        if tasks.is_empty() && tasks.capacity() > WORTH_IT {
-            tasks.shrink_to(0);
+        if self.len.get() == 0 && self.places() > WORTH_IT {
+            self.head.set(0);
+            // SAFETY: Q2. Nothing is filled (Q1).
+            unsafe { *self.slots.get() = Box::default() };
         }
+    }
+
+    #[inline]
+    fn places(&self) -> usize {
+        // SAFETY: Q2.
+        unsafe { &*self.slots.get() }.len()
+    }
+
+    /// Where the `n`th task from the head is, or would be. Only if there are places.
+    #[inline]
+    fn place(&self, n: usize) -> usize {
+        (self.head.get() + n) & (self.places() - 1)
+    }
+
+    #[cold]
+    fn grow(&self) {
+        let mut larger = Box::new_uninit_slice((self.places() * 2).max(FIRST));
+        for (n, slot) in larger.iter_mut().enumerate().take(self.len.get()) {
+            slot.write(self.get(n).expect("filled"));
+        }
+        self.head.set(0);
+        // SAFETY: Q2. The first `len` places are filled (Q1).
+        unsafe { *self.slots.get() = larger };
+    }
+}
+
+/// Asks the processor for the cell, without waiting for it.
+#[inline]
+fn fetch(task: NonNull<Header>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(task.as_ptr().cast::<i8>()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = task;
+}
+
+impl fmt::Debug for ReadyQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadyQueue({})", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// A pointer that is only compared.
+    fn task(n: usize) -> NonNull<Header> {
+        NonNull::without_provenance(std::num::NonZero::new(n * 16 + 16).unwrap())
+    }
+
+    #[test]
+    fn it_is_first_in_first_out_across_the_seam_and_while_it_grows() {
+        let queue = ReadyQueue::default();
+        let mut model = VecDeque::new();
+        let mut next = 0;
+        for round in 0..1000 {
+            for _ in 0..(round * 7) % 23 {
+                queue.push(task(next));
+                model.push_back(task(next));
+                next += 1;
+            }
+            for _ in 0..(round * 5) % 19 {
+                assert_eq!(queue.pop(), model.pop_front());
+            }
+            assert_eq!(
+                (queue.len(), queue.first()),
+                (model.len(), model.front().copied())
+            );
+        }
+        while let Some(task) = model.pop_front() {
+            assert_eq!(queue.pop(), Some(task));
+        }
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn it_gives_memory_back_when_a_burst_is_over() {
+        let queue = ReadyQueue::default();
+        (0..100_000).for_each(|n| queue.push(task(n)));
+        queue.shrink();
+        assert!(queue.places() >= 100_000, "not while it is used");
+        while queue.pop().is_some() {}
+        queue.shrink();
+        assert_eq!(queue.places(), 0);
+        queue.push(task(1));
+        assert_eq!(queue.pop(), Some(task(1)));
+    }
+
+    #[test]
+    fn bringing_forward_swaps() {
+        let queue = ReadyQueue::default();
+        (0..4).for_each(|n| queue.push(task(n)));
+        queue.bring_forward(2);
+        queue.bring_forward(0);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, [task(2), task(1), task(0), task(3)]);
     }
 }

@@ -1,5 +1,7 @@
 //! Spawning on the tasks that run here.
 
+use std::panic::Location;
+
 use crate::current;
 use crate::spawn_options::SpawnOptions;
 use crate::task::Task;
@@ -24,10 +26,16 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match try_spawn(SpawnOptions::new(), future) {
-        Ok(task) => task,
-        Err((no_loop, _)) => panic!("{no_loop}"),
-    }
+    let location = Location::caller();
+    current::tasks(|tasks| match tasks {
+        Some(tasks) => tasks.spawn_at(location, future),
+        None => no_loop(location),
+    })
+}
+
+#[cold]
+fn no_loop(location: &Location<'_>) -> ! {
+    panic!("{NoRunningLoop} (spawn was called at {location})")
 }
 
 /// Starts a task with options, or gives the future back.
@@ -41,7 +49,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let location = std::panic::Location::caller();
+    let location = Location::caller();
     current::tasks(|tasks| match tasks {
         Some(tasks) => Ok(tasks.spawn_with(options.or_location(location), future)),
         None => Err((NoRunningLoop, future)),

@@ -36,6 +36,7 @@ use crate::discard::discard;
 use crate::id::TaskId;
 use crate::join_error::{JoinError, PanicPayload};
 use crate::mailbox::{Lease, Letter, Owner};
+use crate::pool::Pool;
 use crate::ready::ReadyQueue;
 use crate::registry::Registry;
 use crate::remote::Remote;
@@ -72,6 +73,7 @@ pub struct Tasks {
     closed: Cell<bool>,
     context: Context,
     on_unhandled: RefCell<Option<Handler>>,
+    pool: Pool,
     /// Kept for its capacity.
     letters: RefCell<Vec<Letter>>,
 }
@@ -92,6 +94,7 @@ impl Tasks {
             closed: Cell::new(false),
             context: Context::new(),
             on_unhandled: RefCell::new(None),
+            pool: Pool::default(),
             letters: RefCell::new(Vec::new()),
         }
     }
@@ -115,7 +118,29 @@ impl Tasks {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_with(SpawnOptions::new(), future)
+        self.spawn_at(Location::caller(), future)
+    }
+
+    /// Starts a task without options: the way most go.
+    #[inline]
+    pub(crate) fn spawn_at<F>(
+        &self,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        if self.has_context() {
+            return self.spawn_with(SpawnOptions::new().location(location), future);
+        }
+        let birth = self.birth(location, false, None);
+        // SAFETY: future and output are `'static`.
+        let (cell, join) = unsafe { cell::new_at_home(&self.pool, birth, future) };
+        let task = Task::new(join);
+        self.begin(cell, false);
+        task
     }
 
     /// Starts a task with a name, a context, and so on.
@@ -129,8 +154,13 @@ impl Tasks {
     {
         let dormant = options.dormant;
         // SAFETY: future and output are `'static`.
-        let (cell, join) =
-            unsafe { cell::new_at_home(self.birth(options, Location::caller()), future) };
+        let (cell, join) = unsafe {
+            cell::new_at_home(
+                &self.pool,
+                self.birth_with(options, Location::caller()),
+                future,
+            )
+        };
         let task = Task::new(join);
         self.begin(cell, dormant);
         task
@@ -144,8 +174,8 @@ impl Tasks {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let birth = self.birth(SpawnOptions::new(), Location::caller());
-        let (cell, join) = cell::new_elsewhere(birth, future, schedule);
+        let birth = self.birth_with(SpawnOptions::new(), Location::caller());
+        let (cell, join) = cell::new_elsewhere(&self.pool, birth, future, schedule);
         // Before the schedule, which may panic, has its say: whatever comes, the task has a handle.
         let task = Task::new(join);
         self.begin(cell, false);
@@ -181,12 +211,12 @@ impl Tasks {
                 self.0.bury(cell);
             }
         }
-        let birth = self.birth(options, Location::caller());
+        let birth = self.birth_with(options, Location::caller());
         // SAFETY: `Main` sees to it that the future is dropped and its output taken or dropped before
         // this function returns or unwinds, so before anything that they borrow ends. It cannot be
         // leaked: nobody else has it. A step of the task is not under way at that moment (R2): it would
         // have begun after this call did, so it would be over, and `turn` has returned or unwound.
-        let (cell, join) = unsafe { cell::new_at_home(birth, future) };
+        let (cell, join) = unsafe { cell::new_at_home(&self.pool, birth, future) };
         let main = Main(self, join);
         let task = TaskRef::new(cell.clone());
         self.begin(cell, false);
@@ -204,15 +234,15 @@ impl Tasks {
         }
     }
 
-    fn birth(&self, options: SpawnOptions, location: &'static Location<'static>) -> Birth {
+    #[inline]
+    fn birth(
+        &self,
+        location: &'static Location<'static>,
+        callback: bool,
+        aside: Option<Rc<Aside>>,
+    ) -> Birth {
         let id = self.ids.get() + 1;
         self.ids.set(id);
-        let context = options.context.or_else(|| {
-            let context = current::context(false).filter(|context| !context.is_empty())?;
-            Some(context.copy())
-        });
-        let aside = (options.name.is_some() || context.is_some())
-            .then(|| Rc::new(Aside::new(options.name, context)));
         Birth {
             owner: self.owner(),
             id: TaskId::new(id).expect("counted from 1"),
@@ -221,10 +251,26 @@ impl Tasks {
                 let parent = unsafe { h.as_ref() };
                 (!parent.state.is_callback()).then_some(parent.id)
             }),
-            location: options.location.unwrap_or(location),
+            location,
             aside,
-            callback: options.callback,
+            callback,
         }
+    }
+
+    fn birth_with(&self, options: SpawnOptions, location: &'static Location<'static>) -> Birth {
+        let (location, callback) = (options.location.unwrap_or(location), options.callback);
+        self.birth(location, callback, new_aside(options))
+    }
+
+    /// Whether what is spawned here and now may have values to inherit.
+    #[inline]
+    fn has_context(&self) -> bool {
+        current::is_context_overridden()
+            || match self.running.get() {
+                // SAFETY: R2.
+                Some(running) => unsafe { running.as_ref() }.has_context(),
+                None => !self.context.is_empty(),
+            }
     }
 
     fn begin(&self, cell: CellRef, dormant: bool) {
@@ -237,6 +283,11 @@ impl Tasks {
         } else if !dormant {
             self.wake(cell);
         }
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     #[inline]
@@ -573,6 +624,16 @@ impl Tasks {
             self.run_one();
         }
     }
+}
+
+/// What a new task keeps aside: the name and the context it was given, or a copy of the one here and now.
+fn new_aside(options: SpawnOptions) -> Option<Rc<Aside>> {
+    let context = options.context.or_else(|| {
+        let context = current::context(false).filter(|context| !context.is_empty())?;
+        Some(context.copy())
+    });
+    let needed = options.name.is_some() || context.is_some();
+    needed.then(|| Rc::new(Aside::new(options.name, context)))
 }
 
 impl Drop for Tasks {
