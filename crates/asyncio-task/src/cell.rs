@@ -37,6 +37,7 @@ use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
 use crate::pool::{self, Pool};
 use crate::schedule::{Schedule, Step};
+use crate::scope_tree::ScopeKey;
 use crate::state::State;
 use crate::sync::{AtomicBool, AtomicU32};
 
@@ -46,6 +47,8 @@ pub(crate) struct Header {
     pub(crate) state: State,
     /// A letter that wakes this task is in the mailbox.
     pub(crate) posted: AtomicBool,
+    /// Whoever awaited it unwinds, for it was cancelled on their behalf: the await never returns.
+    pub(crate) awaiter_unwinds: StdCell<bool>,
     pub(crate) vtable: &'static VTable,
     /// With `generation`, the owner. Apart, so that they pack.
     pub(crate) mailbox: &'static Mailbox,
@@ -57,6 +60,8 @@ pub(crate) struct Header {
     pub(crate) id: TaskId,
     pub(crate) parent: Option<TaskId>,
     pub(crate) location: &'static Location<'static>,
+    /// The root of its cancel scopes, once one had to wait in it.
+    pub(crate) root: StdCell<Option<ScopeKey>>,
     aside: StdCell<Option<Rc<Aside>>>,
 }
 
@@ -179,6 +184,7 @@ unsafe fn new<F: Future, S>(
             refs: AtomicU32::new(2),
             state: State::new(birth.callback),
             posted: AtomicBool::new(false),
+            awaiter_unwinds: StdCell::new(false),
             vtable,
             mailbox: birth.owner.mailbox,
             generation: birth.owner.generation,
@@ -187,6 +193,7 @@ unsafe fn new<F: Future, S>(
             id: birth.id,
             parent: birth.parent,
             location: birth.location,
+            root: StdCell::new(None),
             aside: StdCell::new(birth.aside),
         },
         stage: UnsafeCell::new(Stage {

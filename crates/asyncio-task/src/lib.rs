@@ -28,6 +28,7 @@
 //! - a panic ends its task, not the thread, and somebody is told.
 
 mod aside;
+mod cancelled;
 mod cell;
 mod cell_ref;
 mod context;
@@ -36,12 +37,16 @@ mod detach;
 mod discard;
 mod id;
 mod join_error;
+mod listener;
 mod mailbox;
 mod pool;
 mod ready;
 mod registry;
 mod remote;
 mod schedule;
+mod scope;
+mod scope_tree;
+mod scopes;
 mod spawn;
 mod spawn_options;
 mod state;
@@ -52,13 +57,16 @@ mod tasks;
 mod unhandled;
 mod waker;
 
+pub use cancelled::Cancelled;
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
 pub use current::with_companion;
 pub use detach::Outcome;
 pub use id::{TaskId, TaskName};
 pub use join_error::{JoinError, PanicPayload};
+pub use listener::Listener;
 pub use remote::{Closed, Remote};
 pub use schedule::{Schedule, Step};
+pub use scope::{Scope, ScopeHandle, Unwound};
 pub use spawn::{NoRunningLoop, spawn, try_spawn};
 pub use spawn_options::SpawnOptions;
 pub use state::TaskState;

@@ -52,6 +52,10 @@ const ENDING: u16 = 1 << 11;
 const MISSED: u16 = 1 << 12;
 /// What schedules it is being cloned, and must not be dropped meanwhile.
 const HELD: u16 = 1 << 13;
+/// A cancel scope inside of it has passed a request on: it unwinds as a whole.
+const UNWINDS: u16 = 1 << 14;
+/// It is to end without further ado.
+const DOOMED: u16 = 1 << 15;
 
 /// See the head of this file.
 pub(crate) struct State(Cell<u16>);
@@ -142,7 +146,7 @@ impl State {
     #[inline]
     pub(crate) fn begin(&self) -> Begin {
         let s = self.0.get() & !SCHEDULED;
-        if s & (DONE | CANCEL | RUNNING) == 0 {
+        if s & (DONE | CANCEL | UNWINDS | RUNNING) == 0 {
             self.0.set(s | RUNNING | STARTED);
             return Begin::Poll;
         }
@@ -171,7 +175,7 @@ impl State {
     #[inline]
     pub(crate) fn pause(&self) -> Pause {
         let s = self.0.get();
-        if s & (CANCEL | MISSED) == 0 {
+        if s & (CANCEL | UNWINDS | MISSED) == 0 {
             self.0.set(s & !RUNNING);
             return Pause::Park;
         }
@@ -180,9 +184,15 @@ impl State {
 
     #[cold]
     fn pause_otherwise(&self, s: u16) -> Pause {
-        if s & (CANCEL | LAST_CHANCE) == CANCEL {
+        if s & UNWINDS != 0 || s & (CANCEL | LAST_CHANCE) == CANCEL {
             return Pause::Cancel;
         }
+        self.park()
+    }
+
+    /// 3, for a task whose request goes on elsewhere: in a cleanup, say.
+    pub(crate) fn park(&self) -> Pause {
+        let s = self.0.get();
         self.0.set(s & !(RUNNING | MISSED));
         if s & MISSED != 0 {
             Pause::Again
@@ -206,8 +216,11 @@ impl State {
             Outcome::Cancelled => 0,
         };
         let s = self.0.get();
-        self.0
-            .set(s & !(RUNNING | ENDING | MISSED | CANCEL | LAST_CHANCE) | DONE | flag);
+        self.0.set(
+            s & !(RUNNING | ENDING | MISSED | CANCEL | LAST_CHANCE | UNWINDS | DOOMED)
+                | DONE
+                | flag,
+        );
         s & (SCHEDULED | MISSED) == SCHEDULED
     }
 
@@ -245,7 +258,7 @@ impl State {
             return CancelRequest::Done;
         }
         let mut t = s | CANCEL;
-        if s & (CANCEL | STARTED) == STARTED && (woken || s & SCHEDULED != 0) {
+        if s & STARTED != 0 && (woken || s & SCHEDULED != 0) {
             t |= LAST_CHANCE;
         }
         self.0.set(t);
@@ -260,8 +273,35 @@ impl State {
     pub(crate) fn doom(&self) {
         let s = self.0.get();
         if s & DONE == 0 {
-            self.0.set((s | CANCEL) & !LAST_CHANCE);
+            self.0.set((s | CANCEL | DOOMED) & !LAST_CHANCE);
         }
+    }
+
+    /// Whether it ends without regard to scopes: it is doomed, or has never begun.
+    pub(crate) fn ends_at_once(&self) -> bool {
+        self.has(DOOMED) || !self.has(STARTED)
+    }
+
+    /// The request has been answered.
+    pub(crate) fn answer(&self) {
+        self.0.set(self.0.get() & !(CANCEL | LAST_CHANCE));
+    }
+
+    /// A scope inside has passed a request on to the task.
+    pub(crate) fn unwind(&self) {
+        self.0.set(self.0.get() | UNWINDS);
+    }
+
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.has(CANCEL)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.has(RUNNING)
+    }
+
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.has(SCHEDULED)
     }
 
     /// What schedules the task is about to be cloned, by code that may end the task.

@@ -11,6 +11,7 @@ use crate::context;
 use crate::detach::{self, Outcome};
 use crate::id::{TaskId, TaskName};
 use crate::join_error::{JoinError, PanicPayload};
+use crate::listener::Listener;
 use crate::task_ref::TaskRef;
 use crate::tasks;
 use crate::unhandled::Unhandled;
@@ -46,11 +47,16 @@ use crate::unhandled::Unhandled;
 #[must_use = "a task that is dropped is cancelled: await it, or detach it"]
 pub struct Task<T> {
     join: JoinRef<T>,
+    /// Where whoever awaits it is reached by requests to cancel.
+    listener: Listener,
 }
 
 impl<T> Task<T> {
     pub(crate) fn new(join: JoinRef<T>) -> Self {
-        Self { join }
+        Self {
+            join,
+            listener: Listener::new(),
+        }
     }
 
     pub(crate) fn cell(&self) -> &CellRef {
@@ -148,6 +154,18 @@ impl<T> Task<T> {
         }
     }
 
+    /// The awaited task has ended. If it was cancelled because whoever awaits it was, that one unwinds;
+    /// otherwise the outcome answers the request.
+    fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {
+        let cancelled = matches!(finished, Finished::Cancelled);
+        let heard = self.listener.conclude(answered && !cancelled);
+        if heard && cancelled {
+            self.cell().awaiter_unwinds.set(true);
+            return Poll::Pending;
+        }
+        Poll::Ready(self.result(finished))
+    }
+
     /// The value or the payload of a panic; neither if the task was cancelled, or the outcome taken.
     pub(crate) fn into_outcome(self) -> Option<Result<T, Box<dyn Any + Send>>> {
         match self.join.take()? {
@@ -161,9 +179,14 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.cell().awaiter_unwinds.get() {
+            return Poll::Pending;
+        }
+        // A request goes to the task. If that has ended, it goes on after this.
+        let answered = !self.listener.heard() || self.cancel();
         if let Some(finished) = self.join.take() {
-            return Poll::Ready(self.result(finished));
+            return self.conclude(finished, answered);
         }
         let cell = self.cell();
         assert!(
@@ -181,12 +204,13 @@ impl<T> Future for Task<T> {
                 drop(other);
                 if let Some(finished) = self.join.take() {
                     // It ended the task, which found no joiner to wake.
-                    return Poll::Ready(self.result(finished));
+                    return self.conclude(finished, answered);
                 }
                 new
             }
         };
         cell.joiner.set(Some(waker));
+        self.listener.wait(cx);
         Poll::Pending
     }
 }

@@ -41,6 +41,8 @@ use crate::ready::ReadyQueue;
 use crate::registry::Registry;
 use crate::remote::Remote;
 use crate::schedule::Schedule;
+use crate::scope_tree::ScopeTree;
+use crate::scopes;
 use crate::spawn_options::SpawnOptions;
 use crate::state::{Begin, CancelRequest, Outcome, Pause};
 use crate::task::Task;
@@ -74,6 +76,7 @@ pub struct Tasks {
     context: Context,
     on_unhandled: RefCell<Option<Handler>>,
     pool: Pool,
+    pub(crate) scopes: RefCell<ScopeTree>,
     /// Kept for its capacity.
     letters: RefCell<Vec<Letter>>,
 }
@@ -95,6 +98,7 @@ impl Tasks {
             context: Context::new(),
             on_unhandled: RefCell::new(None),
             pool: Pool::default(),
+            scopes: RefCell::default(),
             letters: RefCell::new(Vec::new()),
         }
     }
@@ -304,7 +308,7 @@ impl Tasks {
     }
 
     #[inline]
-    fn enqueue(&self, cell: &CellRef) {
+    pub(crate) fn enqueue(&self, cell: &CellRef) {
         if !cell.schedule_elsewhere() {
             self.ready.push(cell.as_raw());
         }
@@ -335,7 +339,10 @@ impl Tasks {
         let begin = cell.state.begin();
         let outcome = match begin {
             Begin::Nothing | Begin::Later => return begin,
-            Begin::Cancel => self.running(cell, || cell.drop_future()),
+            Begin::Cancel => match self.cancel_step(cell, false) {
+                Some(outcome) => outcome,
+                None => return begin,
+            },
             Begin::Poll => match self.running(cell, || cell.poll()) {
                 Progress::Pending => match cell.state.pause() {
                     Pause::Park => return begin,
@@ -343,7 +350,10 @@ impl Tasks {
                         self.enqueue(cell);
                         return begin;
                     }
-                    Pause::Cancel => self.running(cell, || cell.drop_future()),
+                    Pause::Cancel => match self.cancel_step(cell, true) {
+                        Some(outcome) => outcome,
+                        None => return begin,
+                    },
                 },
                 Progress::Ready => Outcome::Value,
                 Progress::Panicked => Outcome::Panicked,
@@ -355,7 +365,7 @@ impl Tasks {
 
     /// Notes whose step it is while `f` runs, which does not unwind.
     #[inline]
-    fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
         let before = self.running.replace(Some(cell.as_raw()));
         let result = f();
         self.running.set(before);
@@ -389,6 +399,7 @@ impl Tasks {
         let queued = cell.state.finish(outcome);
         let joiner = cell.joiner.take();
         let owned = self.registry.leave(cell);
+        self.close_scopes(cell);
         if queued && cell.is_at_home() {
             // R1: for the place that is left. Who finds it there may come before the owner's reference goes.
             cell.clone().into_raw();
@@ -430,9 +441,14 @@ impl Tasks {
 
     #[inline(never)]
     fn wake_foreign_joiner(&self, cell: &CellRef, joiner: Waker) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| joiner.wake())) {
+        self.wake_guarded_waker(cell, joiner, "the waker of whoever awaits a task panicked");
+    }
+
+    /// Wakes somebody on behalf of a task, and does not unwind: the task has to be seen to.
+    pub(crate) fn wake_guarded_waker(&self, cell: &CellRef, waker: Waker, panicked: &'static str) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
             self.report_and_drop(Unhandled::new(
-                "the waker of whoever awaits a task panicked",
+                panicked,
                 Some(&TaskRef::new(cell.clone())),
                 Cause::Panic(PanicPayload::new(payload)),
             ));
@@ -650,6 +666,7 @@ impl fmt::Debug for Tasks {
             .field("len", &self.len())
             .field("ready", &self.ready())
             .field("running", &self.running_task())
+            .field("scopes", &self.scopes.borrow())
             .field("closed", &self.closed.get())
             .finish_non_exhaustive()
     }
@@ -669,7 +686,9 @@ pub(crate) fn is_running(cell: &CellRef) -> bool {
 
 /// Asks a task to end. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef) -> bool {
-    match cell.state.cancel(cell.is_posted()) {
+    let request = cell.state.cancel(cell.is_posted());
+    scopes::request_root(cell);
+    match request {
         CancelRequest::Done => return false,
         CancelRequest::Noted => {}
         CancelRequest::Wake => of(cell, |tasks| match tasks {

@@ -1,0 +1,103 @@
+//! The token of a cancellation: whoever has it decides what becomes of the request.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::current;
+use crate::scope_tree::{Request, ScopeKey};
+
+/// A request to cancel, as it reaches code that asked to hear of it.
+///
+/// While it lives, the code around does not unwind: there is time to clean up, with `await`. Then it goes
+/// one of three ways.
+/// - [`resume`](Self::resume) sends the request on outwards and never returns: Python's `raise`.
+/// - Dropping it sends the request on as well, without waiting: what runs goes on until it next waits.
+/// - [`swallow`](Self::swallow) ends the request: Python's `except CancelledError: pass`.
+///
+/// A second request interrupts the cleanup, unless that is shielded.
+#[must_use = "dropping a cancellation sends it on: the code around unwinds at its next await"]
+pub struct Cancelled {
+    /// The scope that it holds; none where there is no task.
+    holder: Option<ScopeKey>,
+    request: Request,
+    message: Option<Rc<str>>,
+    /// Let go already.
+    gone: bool,
+}
+
+impl Cancelled {
+    pub(crate) fn new(
+        holder: Option<ScopeKey>,
+        request: Request,
+        message: Option<Rc<str>>,
+    ) -> Self {
+        Self {
+            holder,
+            request,
+            message,
+            gone: false,
+        }
+    }
+
+    /// What the one who cancelled said.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Sends the request on to the code around, which unwinds with this. Never returns.
+    #[doc(alias = "raise")]
+    pub async fn resume(mut self) -> ! {
+        self.gone = true;
+        current::tasks(|tasks| {
+            let Some(tasks) = tasks else { return };
+            let holder = self
+                .holder
+                .filter(|&holder| tasks.scopes.borrow().contains(holder));
+            match (holder, tasks.scoped_task()) {
+                (Some(_), _) => tasks.let_go(holder, self.request, false),
+                // What it held has ended: what this is awaited in unwinds instead.
+                (None, Some(task)) => {
+                    let here = tasks.innermost_scope(task);
+                    let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
+                    tasks.carry_out(let_go);
+                }
+                (None, None) => {}
+            }
+        });
+        loop {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Ends the request: the task goes on as if it had not been cancelled. If several tokens hold the same
+    /// code, the request ends when all of them are swallowed.
+    #[doc(alias = "uncancel")]
+    pub fn swallow(mut self) {
+        self.let_go(true);
+    }
+
+    fn let_go(&mut self, swallowed: bool) {
+        if !std::mem::replace(&mut self.gone, true) {
+            current::tasks(|tasks| {
+                if let Some(tasks) = tasks {
+                    tasks.let_go(self.holder, self.request, swallowed);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.let_go(false);
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled")
+            .field("message", &self.message())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! The scope of something that is waited for and ends in its own time: a task, a group of tasks.
+//!
+//! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
+//! unwind until the listener says that what it stands for has ended.
+
+use std::task::Context;
+
+use crate::current;
+use crate::scope_tree::ScopeKey;
+
+/// Hears of requests to cancel on behalf of something that must be waited for.
+///
+/// This is a building block for futures that end what they stand for in order: call [`heard`](Self::heard)
+/// first in each poll, [`wait`](Self::wait) before returning `Pending`, and
+/// [`conclude`](Self::conclude) when all has ended.
+#[derive(Debug, Default)]
+pub struct Listener {
+    key: Option<ScopeKey>,
+}
+
+impl Listener {
+    /// One that nobody can reach yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { key: None }
+    }
+
+    /// Whether a request has come since the last poll. From then on the code around is held. A second
+    /// request is heard as well.
+    #[inline]
+    pub fn heard(&mut self) -> bool {
+        let Some(key) = self.key else { return false };
+        current::tasks(|tasks| {
+            let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?)))
+            else {
+                return false;
+            };
+            let around = tasks.innermost_scope(task);
+            let mut tree = tasks.scopes.borrow_mut();
+            tree.adopt(key, around);
+            tree.listen(key)
+        })
+    }
+
+    /// What is waited for is not over yet: requests are to come here.
+    #[inline]
+    pub fn wait(&mut self, cx: &Context<'_>) {
+        current::tasks(|tasks| {
+            let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?)))
+            else {
+                return;
+            };
+            let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
+            let key = match known {
+                Some(key) => key,
+                None => {
+                    let around = tasks.innermost_scope(task);
+                    *self
+                        .key
+                        .insert(tasks.scopes.borrow_mut().insert(Some(around)))
+                }
+            };
+            tasks.note_waker(key, task, cx.waker());
+        });
+    }
+
+    /// What was waited for is over. If a request was heard, it goes on to the code around, which unwinds when
+    /// it next waits; or, `swallowed`, it ends here. `true` if one was.
+    #[inline]
+    pub fn conclude(&mut self, swallowed: bool) -> bool {
+        let Some(key) = self.key.take() else {
+            return false;
+        };
+        current::tasks(|tasks| {
+            let Some(tasks) = tasks else { return false };
+            let mut tree = tasks.scopes.borrow_mut();
+            let heard = tree.is_holding(key);
+            let let_go = tree.conclude(key, swallowed);
+            drop(tree);
+            tasks.close_scope(key);
+            tasks.carry_out(let_go);
+            heard
+        })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Dropped before its time: the request is still where it came from.
+        if let Some(key) = self.key.take() {
+            current::tasks(|tasks| {
+                if let Some(tasks) = tasks {
+                    tasks.close_scope(key);
+                }
+            });
+        }
+    }
+}

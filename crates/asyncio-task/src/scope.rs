@@ -1,0 +1,252 @@
+//! A cancel scope around a future: what `catch_cancel`, timeouts and their like are made of.
+
+use std::fmt;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::cancelled::Cancelled;
+use crate::cell::Header;
+use crate::current;
+use crate::scope_tree::{Next, ScopeKey};
+use crate::tasks::Tasks;
+
+pin_project! {
+    /// A future as a scope of its own: it can be cancelled apart from the code around, and that code hears of
+    /// it when a request has ended the future.
+    ///
+    /// This is a building block. Outside of any task it only passes polls through.
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Scope<F> {
+        key: Option<ScopeKey>,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scope<F> {
+        fn drop(this: Pin<&mut Self>) {
+            // Before the future is dropped: what is inside of it has nothing around it any more.
+            if let Some(key) = this.project().key.take() {
+                current::tasks(|tasks| if let Some(tasks) = tasks {
+                    tasks.close_scope(key);
+                });
+            }
+        }
+    }
+}
+
+/// How a [`Scope`] ended that did not come to a value. What it wrapped has been dropped.
+#[derive(Debug)]
+pub enum Unwound {
+    /// It was cancelled itself, through its handle or its deadline, and nothing around it was.
+    Itself,
+    /// The request was for a scope around it, or for the task, and goes on with this token.
+    Around(Cancelled),
+}
+
+/// The means to cancel a scope.
+#[derive(Clone, Debug)]
+pub struct ScopeHandle {
+    key: ScopeKey,
+    _local: std::marker::PhantomData<Rc<()>>,
+}
+
+impl<F: Future> Scope<F> {
+    /// A scope around `future`.
+    pub fn new(future: F) -> Self {
+        Self {
+            key: None,
+            future: Some(future),
+        }
+    }
+
+    /// Opens the scope where this is called, in a poll of the task it belongs to, and gives what can cancel
+    /// it. `None` outside of any task.
+    pub fn open(self: Pin<&mut Self>) -> Option<ScopeHandle> {
+        let key = self.project().key;
+        current::tasks(|tasks| {
+            let tasks = tasks?;
+            let around = tasks.innermost_scope(tasks.scoped_task()?);
+            let mut tree = tasks.scopes.borrow_mut();
+            let opened = match *key {
+                Some(key) if tree.contains(key) => key,
+                _ => tree.insert(Some(around)),
+            };
+            *key = Some(opened);
+            Some(ScopeHandle {
+                key: opened,
+                _local: std::marker::PhantomData,
+            })
+        })
+    }
+}
+
+impl<F: Future> Future for Scope<F> {
+    type Output = Result<F::Output, Unwound>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        current::tasks(
+            |tasks| match tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?))) {
+                Some((tasks, task)) => self.poll_in(tasks, task, cx),
+                None => {
+                    let mut future = self.project().future;
+                    let output = std::task::ready!(polled(future.as_mut()).poll(cx));
+                    future.set(None);
+                    Poll::Ready(Ok(output))
+                }
+            },
+        )
+    }
+}
+
+fn polled<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
+    future
+        .as_pin_mut()
+        .expect("a scope was polled again after it ended")
+}
+
+impl<F: Future> Scope<F> {
+    #[inline]
+    fn poll_in(
+        self: Pin<&mut Self>,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Unwound>> {
+        let mut this = self.project();
+        // A scope that comes from another loop starts anew here.
+        *this.key = this.key.filter(|&key| tasks.scopes.borrow().contains(key));
+        let mut next = match *this.key {
+            None => Next::Poll(Vec::new()),
+            Some(key) => {
+                let around = tasks.innermost_scope(task);
+                let mut tree = tasks.scopes.borrow_mut();
+                tree.adopt(key, around);
+                tree.before_poll(key)
+            }
+        };
+        loop {
+            match next {
+                Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
+                Next::Wait => {
+                    if let Some(key) = *this.key {
+                        tasks.note_waker(key, task, cx.waker());
+                    }
+                    return Poll::Pending;
+                }
+                Next::End => {
+                    let unwound = end(tasks, this.key);
+                    this.future.set(None);
+                    return Poll::Ready(Err(unwound));
+                }
+            }
+            let acts = tasks.scopes.borrow().acts();
+            let frame = Frame::enter(tasks, task, *this.key);
+            let poll = polled(this.future.as_mut()).poll(cx);
+            *this.key = frame.leave();
+            if let Poll::Ready(output) = poll {
+                if let Some(key) = this.key.take() {
+                    tasks.close_scope(key);
+                }
+                this.future.set(None);
+                return Poll::Ready(Ok(output));
+            }
+            let key = match *this.key {
+                Some(key) => key,
+                None => {
+                    let around = tasks.innermost_scope(task);
+                    *this
+                        .key
+                        .insert(tasks.scopes.borrow_mut().insert(Some(around)))
+                }
+            };
+            next = tasks.scopes.borrow_mut().after_poll(key, acts);
+        }
+    }
+}
+
+fn end(tasks: &Tasks, key: &mut Option<ScopeKey>) -> Unwound {
+    let mut tree = tasks.scopes.borrow_mut();
+    let Some((verdict, rest)) = key.take().and_then(|key| tree.end(key)) else {
+        return Unwound::Itself;
+    };
+    let unwound = if verdict.own {
+        Unwound::Itself
+    } else {
+        tree.hold(verdict.parent, verdict.request);
+        Unwound::Around(Cancelled::new(
+            verdict.parent,
+            verdict.request,
+            verdict.message,
+        ))
+    };
+    drop(tree);
+    drop(rest);
+    unwound
+}
+
+/// A scope that is being polled, for as long as this lives.
+struct Frame<'a> {
+    tasks: &'a Tasks,
+}
+
+impl<'a> Frame<'a> {
+    fn enter(tasks: &'a Tasks, task: NonNull<Header>, key: Option<ScopeKey>) -> Self {
+        tasks.scopes.borrow_mut().enter(task, key);
+        Self { tasks }
+    }
+
+    /// Gives the key, which it may have got meanwhile.
+    fn leave(self) -> Option<ScopeKey> {
+        let key = self.tasks.scopes.borrow_mut().leave();
+        std::mem::forget(self);
+        key
+    }
+}
+
+impl Drop for Frame<'_> {
+    fn drop(&mut self) {
+        // The poll unwound.
+        self.tasks.scopes.borrow_mut().leave();
+    }
+}
+
+impl ScopeHandle {
+    /// Asks the scope to end. `false` if it has, or if its loop does not run here and now.
+    pub fn cancel(&self) -> bool {
+        self.cancel_with(None)
+    }
+
+    /// Asks the scope to end, saying why.
+    pub fn cancel_with(&self, message: Option<&str>) -> bool {
+        let message = message.map(Rc::from);
+        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, message)))
+    }
+
+    /// For timers: the scope's time is over. Unlike [`cancel`](Self::cancel) this interrupts nothing if the
+    /// scope unwinds already.
+    pub fn expire(&self) {
+        current::tasks(|tasks| {
+            if let Some(tasks) = tasks {
+                tasks.expire_scope(self.key);
+            }
+        });
+    }
+
+    /// Whether the scope has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().contains(self.key)))
+    }
+}
+
+impl<F> fmt::Debug for Scope<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("ended", &self.future.is_none())
+            .finish_non_exhaustive()
+    }
+}

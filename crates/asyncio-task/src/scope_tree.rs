@@ -1,0 +1,722 @@
+//! The tree of cancel scopes: who is inside whom, and where a request to cancel has got to.
+//!
+//! A scope is a stretch of one task that can be cancelled as one. The task itself is the outermost; the
+//! others open inside of it, wherever their future is polled. Only scopes that have to wait are here: one
+//! that is ready at its first poll never comes.
+//!
+//! ```text
+//!  1 request   somebody cancels a scope, the target, which is noted there, and its task is woken
+//!  2 tell      the target's poll has returned Pending: the innermost scopes inside of it are told, woken,
+//!              and the target is polled again, as long as that reaches anybody
+//!  3 act       a scope that was told ends what it wraps, and reports to the code that opened it
+//!  4 hold      the report is a token, which holds the scope around: it does not unwind meanwhile
+//!  5 let go    the last token goes. If all were swallowed, the request is answered, and that is all.
+//!              Otherwise the holder unwinds: 2 again, for what opened inside while it was held; and when
+//!              nobody is left to be told, it is itself innermost, and does 3
+//!  6 end       the target itself has come to 3: that is its outcome, unless a request to a scope around
+//!              it is open too, which goes on in its place
+//! ```
+//!
+//! Requests are numbered. A token holds against the requests up to its own: what a cleanup opens is not
+//! told of the request that began it, and a second request interrupts it (see [`ScopeTree::is_open`]).
+//!
+//! Scopes that a combinator has stopped polling are never reached: they stay told, and hear of it at their
+//! next poll if the request is still open then. Meanwhile they do not count.
+//!
+//! An *opaque* scope is a leaf that stays when it acts: it holds the scope around it like a token, for as
+//! long as it needs to end what it stands for (a task that is awaited, a group).
+//!
+//! Nothing foreign runs here: wakers go out to whoever has borrowed the tree, to be woken afterwards.
+
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::cell::Header;
+
+/// The number of a request; later ones are higher. 0 is none.
+pub(crate) type Request = u64;
+
+/// Which scope. Never means another one after that is gone, in no tree of this thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ScopeKey {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+impl fmt::Debug for ScopeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// See the head of this file.
+#[derive(Default)]
+pub(crate) struct ScopeTree {
+    nodes: Vec<Node>,
+    free: Vec<u32>,
+    /// The scopes whose polls are under way, the innermost last.
+    frames: Vec<Frame>,
+    last_request: Request,
+    /// Counts what opens, so that before and after can be told apart.
+    births: u64,
+    /// Counts scopes that acted.
+    acts: u64,
+}
+
+/// A scope that is being polled.
+struct Frame {
+    /// The task whose step it is; compared, never followed.
+    task: NonNull<Header>,
+    /// `None` until it, or a scope inside of it, has to wait.
+    node: Option<ScopeKey>,
+}
+
+#[derive(Default)]
+struct Node {
+    /// `None`: this place is free.
+    generation: Option<NonZeroU32>,
+    /// `None`: a root, or a scope whose surroundings are gone and that nobody has polled since.
+    parent: Option<ScopeKey>,
+    first_child: Option<u32>,
+    next: Option<u32>,
+    previous: Option<u32>,
+    wakes: Wakes,
+    born: u64,
+    /// The last open request to this scope.
+    request: Request,
+    /// It came when the task was woken already: one poll more.
+    last_chance: bool,
+    /// Told, and has not acted.
+    told: Request,
+    /// The last one it was told of.
+    told_last: Request,
+    /// How many tokens hold it, against requests up to `held_against`.
+    held: u32,
+    held_against: Request,
+    /// A token that was not swallowed has gone. With `held` at 0: it unwinds.
+    resumed: Request,
+    resumed_at: u64,
+    /// For an opaque scope that acted: it holds the one around it.
+    holding: Request,
+    polling: bool,
+    message: Option<Rc<str>>,
+}
+
+/// How a scope is got to poll.
+#[derive(Default)]
+enum Wakes {
+    #[default]
+    Nobody,
+    /// This is the root of that task.
+    Root(NonNull<Header>),
+    /// It is polled with its task's own waker.
+    Task,
+    Waker(Waker),
+}
+
+/// Somebody to be woken once the tree is not borrowed any more.
+pub(crate) enum ToWake {
+    Task(NonNull<Header>),
+    Waker(Waker),
+}
+
+/// What a scope does next.
+pub(crate) enum Next {
+    /// Nothing is asked of it, or what is goes on elsewhere.
+    Wait,
+    /// Poll what it wraps, after waking these, which have been told.
+    Poll(Vec<Waker>),
+    /// End what it wraps.
+    End,
+}
+
+/// How a scope ended that was cancelled.
+pub(crate) struct Verdict {
+    /// The request was to itself, and none to a scope around it is open.
+    pub(crate) own: bool,
+    pub(crate) request: Request,
+    pub(crate) parent: Option<ScopeKey>,
+    pub(crate) message: Option<Rc<str>>,
+}
+
+/// What came of letting a token go.
+#[derive(Default)]
+pub(crate) struct LetGo {
+    pub(crate) wake: Option<ToWake>,
+    /// The task whose request has been answered.
+    pub(crate) answered: Option<NonNull<Header>>,
+    /// The task that unwinds as a whole.
+    pub(crate) unwinds: Option<NonNull<Header>>,
+}
+
+thread_local! {
+    /// One for all trees of a thread, so that no key ever fits a node of another.
+    static NEXT_GENERATION: Cell<NonZeroU32> = const { Cell::new(NonZeroU32::MIN) };
+}
+
+impl ScopeTree {
+    fn get(&self, key: ScopeKey) -> Option<&Node> {
+        let node = self.nodes.get(key.index as usize)?;
+        (node.generation == Some(key.generation)).then_some(node)
+    }
+
+    fn get_mut(&mut self, key: ScopeKey) -> Option<&mut Node> {
+        let node = self.nodes.get_mut(key.index as usize)?;
+        (node.generation == Some(key.generation)).then_some(node)
+    }
+
+    fn key_of(&self, index: u32) -> ScopeKey {
+        let generation = self.nodes[index as usize].generation;
+        ScopeKey {
+            index,
+            generation: generation.expect("a linked node is in use"),
+        }
+    }
+
+    pub(crate) fn contains(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// How many scopes are here.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len() - self.free.len()
+    }
+
+    // ---- coming and going ----
+
+    pub(crate) fn insert(&mut self, parent: Option<ScopeKey>) -> ScopeKey {
+        let generation = NEXT_GENERATION.with(|next| {
+            let generation = next.get();
+            next.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
+            generation
+        });
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(Node::default());
+            u32::try_from(self.nodes.len() - 1).expect("a loop has fewer than 2^32 scopes open")
+        });
+        self.births += 1;
+        let node = &mut self.nodes[index as usize];
+        node.generation = Some(generation);
+        node.born = self.births;
+        let key = ScopeKey { index, generation };
+        self.link(key, parent);
+        key
+    }
+
+    fn link(&mut self, key: ScopeKey, parent: Option<ScopeKey>) {
+        let Some(parent) = parent else { return };
+        let Some(around) = self.get_mut(parent) else {
+            return;
+        };
+        let next = around.first_child.replace(key.index);
+        let node = &mut self.nodes[key.index as usize];
+        node.parent = Some(parent);
+        node.next = next;
+        if let Some(next) = next {
+            self.nodes[next as usize].previous = Some(key.index);
+        }
+    }
+
+    fn unlink(&mut self, key: ScopeKey) {
+        let node = &mut self.nodes[key.index as usize];
+        let (next, previous, parent) = (node.next.take(), node.previous.take(), node.parent.take());
+        if let Some(next) = next {
+            self.nodes[next as usize].previous = previous;
+        }
+        match (previous, parent) {
+            (Some(previous), _) => self.nodes[previous as usize].next = next,
+            (None, Some(parent)) => self.nodes[parent.index as usize].first_child = next,
+            (None, None) => {}
+        }
+    }
+
+    /// A scope is over: what is inside of it has nothing around it until it is polled again. The result is
+    /// to be dropped when the tree is not borrowed any more.
+    #[must_use]
+    pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<impl Sized + use<>> {
+        self.get(key)?;
+        while let Some(child) = self.nodes[key.index as usize].first_child {
+            let child = self.key_of(child);
+            self.unlink(child);
+        }
+        self.release_parent(key); // The request is still where it was.
+        self.unlink(key);
+        self.free.push(key.index);
+        let node = std::mem::take(&mut self.nodes[key.index as usize]);
+        Some(node.wakes)
+    }
+
+    /// The root of a task, which a request may have been made to already.
+    pub(crate) fn insert_root(&mut self, task: NonNull<Header>, cancelled: bool) -> ScopeKey {
+        let root = self.insert(None);
+        let request = if cancelled { self.next_request() } else { 0 };
+        let node = &mut self.nodes[root.index as usize];
+        node.wakes = Wakes::Root(task);
+        node.request = request;
+        root
+    }
+
+    /// A scope's poll begins, inside of `around` if it has been here before.
+    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>) {
+        self.frames.push(Frame { task, node });
+        if let Some(node) = node.and_then(|node| self.get_mut(node)) {
+            node.polling = true;
+        }
+    }
+
+    /// A scope is where it is polled: it moves there if it was elsewhere.
+    pub(crate) fn adopt(&mut self, key: ScopeKey, around: ScopeKey) {
+        if self
+            .get(key)
+            .is_some_and(|node| node.parent != Some(around))
+        {
+            self.release_parent(key);
+            self.unlink(key);
+            self.link(key, Some(around));
+            let holding = self.get(key).map_or(0, |node| node.holding);
+            if holding > 0 {
+                self.hold(Some(around), holding);
+            }
+        }
+    }
+
+    /// An opaque scope that acted goes elsewhere, or ends: it holds what was around it no more.
+    fn release_parent(&mut self, key: ScopeKey) {
+        let Some(node) = self.get(key) else { return };
+        let (holding, parent) = (node.holding, node.parent);
+        if holding > 0
+            && let Some(around) = parent.and_then(|parent| self.get_mut(parent))
+            && around.held_against == holding
+        {
+            around.held = around.held.saturating_sub(1);
+        }
+    }
+
+    /// A scope's poll ends. Gives its key if it has got one.
+    pub(crate) fn leave(&mut self) -> Option<ScopeKey> {
+        let key = self.frames.pop().and_then(|frame| frame.node);
+        if let Some(node) = key.and_then(|key| self.get_mut(key)) {
+            node.polling = false;
+        }
+        key
+    }
+
+    /// The scope that code here and now is in. It gets a node, and so do those around it.
+    pub(crate) fn innermost(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
+        // The scope of this task that is outermost among those without a node.
+        let mine = |frame: &Frame| frame.task == task;
+        let first = self
+            .frames
+            .iter()
+            .rposition(|frame| !mine(frame))
+            .map_or(0, |n| n + 1);
+        let mut around = root;
+        for n in first..self.frames.len() {
+            around = match self.frames[n].node {
+                Some(node) => node,
+                None => {
+                    let node = self.insert(Some(around));
+                    self.nodes[node.index as usize].polling = true;
+                    self.frames[n].node = Some(node);
+                    node
+                }
+            };
+        }
+        around
+    }
+
+    /// Whether a scope's waker is to be replaced by this one; `own`: it is its task's.
+    pub(crate) fn needs_waker(&self, key: ScopeKey, own: bool, waker: &Waker) -> bool {
+        match self.get(key).map(|node| &node.wakes) {
+            Some(Wakes::Task) => !own,
+            Some(Wakes::Waker(old)) => own || !old.will_wake(waker),
+            Some(Wakes::Nobody) => true,
+            Some(Wakes::Root(_)) | None => false,
+        }
+    }
+
+    /// The waker that a scope was polled with last; `None`: its task's. The old one is to be dropped outside.
+    #[must_use]
+    pub(crate) fn set_waker(
+        &mut self,
+        key: ScopeKey,
+        waker: Option<Waker>,
+    ) -> Option<impl Sized + use<>> {
+        let new = waker.map_or(Wakes::Task, Wakes::Waker);
+        Some(std::mem::replace(&mut self.get_mut(key)?.wakes, new))
+    }
+
+    /// What gets a scope polled. A waker goes out, to be used up, as cloning it is foreign code; the next
+    /// poll brings a new one.
+    fn waker_of(&mut self, key: ScopeKey) -> Option<ToWake> {
+        let task = self.task_of(key);
+        let node = self.get_mut(key)?;
+        if node.polling {
+            return None; // It looks again before its poll returns.
+        }
+        match std::mem::take(&mut node.wakes) {
+            Wakes::Nobody => None,
+            Wakes::Waker(waker) => Some(ToWake::Waker(waker)),
+            kept @ (Wakes::Task | Wakes::Root(_)) => {
+                node.wakes = kept;
+                task.map(ToWake::Task)
+            }
+        }
+    }
+
+    // ---- 1 request ----
+
+    fn next_request(&mut self) -> Request {
+        self.last_request += 1;
+        self.last_request
+    }
+
+    /// The task that a scope belongs to; none if nobody has polled it since its surroundings went.
+    pub(crate) fn task_of(&self, key: ScopeKey) -> Option<NonNull<Header>> {
+        let root = self.upwards(key).last()?;
+        match root.wakes {
+            Wakes::Root(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// Somebody cancels a scope. `woken`: its task was woken already.
+    pub(crate) fn request(
+        &mut self,
+        key: ScopeKey,
+        woken: bool,
+        message: Option<Rc<str>>,
+    ) -> Option<ToWake> {
+        let request = self.next_request();
+        let node = self.get_mut(key)?;
+        node.request = request;
+        node.last_chance |= woken && !node.polling;
+        node.message = message.or(node.message.take());
+        self.waker_of(key)
+    }
+
+    /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing.
+    pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<ToWake> {
+        let node = self.get(key)?;
+        if node.held > 0 || self.is_open(key) {
+            return None;
+        }
+        self.request(key, woken, None)
+    }
+
+    /// Whether a request concerns this scope: one to itself or to a scope around it, unless a token in
+    /// between holds against it.
+    pub(crate) fn is_open(&self, key: ScopeKey) -> bool {
+        let mut held_against = 0;
+        self.upwards(key).any(|node| {
+            if node.held > 0 {
+                held_against = held_against.max(node.held_against);
+            }
+            node.request.max(node.resumed) > held_against
+        })
+    }
+
+    /// Whether a request that a scope was told of has not been answered since. Tokens do not matter here: it
+    /// was told before they were made.
+    fn is_unanswered(&self, key: ScopeKey, told: Request) -> bool {
+        self.upwards(key)
+            .any(|node| node.request.max(node.resumed) >= told)
+    }
+
+    /// Whether a request concerns a scope around this one.
+    fn is_open_around(&self, key: ScopeKey) -> bool {
+        self.get(key)
+            .and_then(|node| node.parent)
+            .is_some_and(|parent| self.is_open(parent))
+    }
+
+    /// A scope and those around it.
+    fn upwards(&self, key: ScopeKey) -> impl Iterator<Item = &Node> {
+        let mut next = Some(key);
+        std::iter::from_fn(move || {
+            let node = self.get(next?)?;
+            next = node.parent;
+            Some(node)
+        })
+    }
+
+    // ---- 2 tell ----
+
+    /// What a scope does at the beginning of its poll.
+    pub(crate) fn before_poll(&mut self, key: ScopeKey) -> Next {
+        let Some(node) = self.get_mut(key) else {
+            return Next::Poll(Vec::new());
+        };
+        let told = std::mem::take(&mut node.told);
+        if told > 0 && self.is_unanswered(key, told) {
+            self.acts += 1;
+            return Next::End;
+        }
+        let Some(node) = self.get_mut(key) else {
+            return Next::Poll(Vec::new());
+        };
+        if std::mem::take(&mut node.last_chance) {
+            return Next::Poll(Vec::new());
+        }
+        match self.after_poll(key, self.acts) {
+            Next::Wait => Next::Poll(Vec::new()),
+            next => next,
+        }
+    }
+
+    /// How many scopes have acted so far; for [`after_poll`](Self::after_poll).
+    pub(crate) fn acts(&self) -> u64 {
+        self.acts
+    }
+
+    /// What a scope does when its poll has returned `Pending`; `acts` is from before the poll.
+    pub(crate) fn after_poll(&mut self, key: ScopeKey, acts: u64) -> Next {
+        let Some(node) = self.get(key) else {
+            return Next::Wait;
+        };
+        let request = node.request.max(node.resumed);
+        let held = node.held > 0 && node.held_against >= request;
+        if request == 0 || held || node.last_chance {
+            return Next::Wait;
+        }
+        // What opened after the last token went is not asked: it would never end if it opened for ever.
+        let born_by = if node.resumed == request {
+            node.resumed_at
+        } else {
+            u64::MAX
+        };
+        let mut round = Round {
+            request,
+            born_by,
+            news: false,
+            unreached: false,
+            busy: false,
+            wake: Vec::new(),
+        };
+        self.tell_inside(key, &mut round);
+        // A combinator may poll only some of its futures at a time: as long as that reaches anybody who was
+        // told, it is polled again.
+        if round.news || (round.unreached && self.acts != acts) {
+            round.wake.reverse(); // those that opened first come first
+            return Next::Poll(round.wake);
+        }
+        if round.busy { Next::Wait } else { Next::End }
+    }
+
+    /// Tells the innermost scopes inside of this one that have not been told.
+    fn tell_inside(&mut self, key: ScopeKey, round: &mut Round) {
+        // Not recursive: scopes may be nested deeper than a stack is.
+        let mut to_do = vec![key];
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let child_key = self.key_of(child);
+                let node = &mut self.nodes[child as usize];
+                next = node.next;
+                if node.held > 0 && node.held_against >= round.request {
+                    round.busy = true; // a cleanup is under way in there
+                } else if node.resumed >= round.request {
+                    // It unwinds, and has been woken for it.
+                } else if node.first_child.is_some() {
+                    to_do.push(child_key);
+                } else if node.told > 0 {
+                    round.unreached = true;
+                } else if node.told_last < round.request && node.born <= round.born_by {
+                    node.told = round.request;
+                    node.told_last = round.request;
+                    round.news = true;
+                    // With the task's own waker it is polled without further ado.
+                    if let Wakes::Waker(_) = node.wakes
+                        && let Wakes::Waker(waker) = std::mem::take(&mut node.wakes)
+                    {
+                        round.wake.push(waker);
+                    }
+                }
+            }
+        }
+    }
+
+    // ---- 3 act ----
+
+    /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
+    pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Verdict, impl Sized + use<>)> {
+        let around = self.is_open_around(key);
+        let node = self.get(key)?;
+        let (parent, own) = (node.parent, node.request > 0 && !around);
+        let inner = node.request.max(node.resumed).max(node.told_last);
+        let highest = |node: &Node| node.request.max(node.resumed);
+        let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
+        let message = self.upwards(key).find_map(|node| node.message.clone());
+        let rest = self.remove(key);
+        Some((
+            Verdict {
+                own,
+                request,
+                parent,
+                message,
+            },
+            rest,
+        ))
+    }
+
+    /// For an opaque scope, at each poll: whether a request has reached it since the last. It then holds
+    /// the scope around it.
+    pub(crate) fn listen(&mut self, key: ScopeKey) -> bool {
+        let Some(node) = self.get_mut(key) else {
+            return false;
+        };
+        let told = std::mem::take(&mut node.told);
+        if told == 0 || !self.is_unanswered(key, told) {
+            return false;
+        }
+        self.acts += 1;
+        let Some(node) = self.get_mut(key) else {
+            return false;
+        };
+        let held_before = std::mem::replace(&mut node.holding, told);
+        let parent = node.parent;
+        if held_before == 0 || held_before < told {
+            self.hold(parent, told);
+        }
+        true
+    }
+
+    /// For an opaque scope: what it stands for has ended. `swallowed`: not because of the request.
+    pub(crate) fn conclude(&mut self, key: ScopeKey, swallowed: bool) -> LetGo {
+        let Some(node) = self.get_mut(key) else {
+            return LetGo::default();
+        };
+        let holding = std::mem::take(&mut node.holding);
+        let parent = node.parent;
+        if holding == 0 {
+            LetGo::default()
+        } else {
+            self.let_go(parent, holding, swallowed)
+        }
+    }
+
+    /// Whether a request to this scope itself is open.
+    pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.request > 0)
+    }
+
+    /// Whether an opaque scope holds the scope around it.
+    pub(crate) fn is_holding(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.holding > 0)
+    }
+
+    // ---- 4 hold ----
+
+    pub(crate) fn hold(&mut self, holder: Option<ScopeKey>, request: Request) {
+        let Some(node) = holder.and_then(|holder| self.get_mut(holder)) else {
+            return;
+        };
+        if node.held == 0 || node.held_against < request {
+            // Tokens of earlier requests hold no more.
+            node.held_against = request;
+            node.held = 0;
+        }
+        node.held += 1;
+    }
+
+    // ---- 5 let go ----
+
+    pub(crate) fn let_go(
+        &mut self,
+        holder: Option<ScopeKey>,
+        request: Request,
+        swallowed: bool,
+    ) -> LetGo {
+        let Some((key, node)) = holder.and_then(|key| Some((key, self.get(key)?))) else {
+            return LetGo::default();
+        };
+        if node.held == 0 || node.held_against != request {
+            return LetGo::default(); // a later request has taken over
+        }
+        let births = self.births;
+        let Some(node) = self.get_mut(key) else {
+            return LetGo::default();
+        };
+        node.held -= 1;
+        if !swallowed {
+            node.resumed = node.resumed.max(request);
+        }
+        if node.held > 0 {
+            return LetGo::default();
+        }
+        if node.resumed < request {
+            return LetGo {
+                answered: self.answer(key, request),
+                ..LetGo::default()
+            };
+        }
+        node.resumed_at = births;
+        self.unwind(key)
+    }
+
+    /// Makes a scope unwind although no token held it.
+    pub(crate) fn resume(&mut self, key: ScopeKey, request: Request) -> LetGo {
+        let births = self.births;
+        let Some(node) = self.get_mut(key) else {
+            return LetGo::default();
+        };
+        node.resumed = node.resumed.max(request);
+        node.resumed_at = births;
+        self.unwind(key)
+    }
+
+    fn unwind(&mut self, key: ScopeKey) -> LetGo {
+        match self.get(key).map(|node| &node.wakes) {
+            Some(Wakes::Root(task)) => LetGo {
+                unwinds: Some(*task),
+                ..LetGo::default()
+            },
+            _ => LetGo {
+                wake: self.waker_of(key),
+                ..LetGo::default()
+            },
+        }
+    }
+
+    /// All tokens were swallowed: requests up to this one are answered, here and around.
+    fn answer(&mut self, key: ScopeKey, request: Request) -> Option<NonNull<Header>> {
+        let mut answered = None;
+        let mut next = Some(key);
+        while let Some(key) = next {
+            let Some(node) = self.get_mut(key) else { break };
+            if 0 < node.request && node.request <= request {
+                node.request = 0;
+                node.last_chance = false;
+                node.message = None;
+                if let Wakes::Root(task) = node.wakes {
+                    answered = Some(task);
+                }
+            }
+            next = node.parent;
+        }
+        answered
+    }
+}
+
+/// A walk that tells.
+struct Round {
+    request: Request,
+    born_by: u64,
+    /// Whether anybody was told in this round.
+    news: bool,
+    /// Whether anybody was told before and has not acted.
+    unreached: bool,
+    wake: Vec<Waker>,
+    /// Whether a cleanup is under way.
+    busy: bool,
+}
+
+impl fmt::Debug for ScopeTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScopeTree({} scopes)", self.len())
+    }
+}

@@ -1,0 +1,184 @@
+//! Where tasks and cancel scopes meet: the step of a task that is being cancelled, and what a scope asks of
+//! the tasks around it. The rules are those of `scope_tree.rs`.
+//!
+//! - **S1** A node that names a task is gone before the task's cell is: its root goes at the end of the task
+//!   ([`Tasks::close_scopes`]), and the scopes that its future holds go with the future. So a task named by a
+//!   node of the tree is alive, and one of these tasks. A scope that outlives the task it was polled by, being
+//!   held by something else, is named by no root any more, and a wake-up for it finds a waker of its own.
+//! - **S2** The tree is never borrowed while anything foreign runs: futures, wakers, destructors.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::cell::{Header, Progress};
+use crate::cell_ref::CellRef;
+use crate::scope_tree::{LetGo, Next, Request, ScopeKey, ToWake};
+use crate::state::{Outcome, Pause};
+use crate::tasks::{self, Tasks};
+use crate::waker;
+
+impl Tasks {
+    /// The task whose step is under way, for scopes that open in it.
+    pub(crate) fn scoped_task(&self) -> Option<NonNull<Header>> {
+        self.running_step()
+    }
+
+    /// The scope that code here and now is in, in the step of that task.
+    pub(crate) fn innermost_scope(&self, task: NonNull<Header>) -> ScopeKey {
+        // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
+        let header = unsafe { task.as_ref() };
+        let mut tree = self.scopes.borrow_mut();
+        let root = header.root.get().unwrap_or_else(|| {
+            let root = tree.insert_root(task, header.state.is_cancelling());
+            header.root.set(Some(root));
+            root
+        });
+        tree.innermost(task, root)
+    }
+
+    /// Notes the waker that a scope is polled with.
+    pub(crate) fn note_waker(&self, key: ScopeKey, task: NonNull<Header>, waker: &Waker) {
+        let own = waker::cell_of(waker) == Some(task);
+        if !self.scopes.borrow().needs_waker(key, own, waker) {
+            return;
+        }
+        let waker = if own { None } else { Some(waker.clone()) };
+        let old = self.scopes.borrow_mut().set_waker(key, waker);
+        drop(old);
+    }
+
+    /// A scope is over.
+    pub(crate) fn close_scope(&self, key: ScopeKey) {
+        let rest = self.scopes.borrow_mut().remove(key);
+        drop(rest);
+    }
+
+    /// A task is over, and its root with it.
+    #[inline]
+    pub(crate) fn close_scopes(&self, cell: &CellRef) {
+        if let Some(root) = cell.root.take() {
+            self.close_scope(root);
+        }
+    }
+
+    /// Somebody cancels a scope.
+    pub(crate) fn cancel_scope(&self, key: ScopeKey, message: Option<Rc<str>>) -> bool {
+        let woken = self.is_woken(key);
+        let mut tree = self.scopes.borrow_mut();
+        if !tree.contains(key) {
+            return false;
+        }
+        let wake = tree.request(key, woken, message);
+        drop(tree);
+        self.wake_one(wake);
+        true
+    }
+
+    /// The deadline of a scope has come.
+    pub(crate) fn expire_scope(&self, key: ScopeKey) {
+        let woken = self.is_woken(key);
+        let wake = self.scopes.borrow_mut().expire(key, woken);
+        self.wake_one(wake);
+    }
+
+    /// Whether the task of a scope has been woken and not run since.
+    fn is_woken(&self, key: ScopeKey) -> bool {
+        let task = self.scopes.borrow().task_of(key);
+        // SAFETY: S1.
+        task.is_some_and(|task| unsafe { task.as_ref() }.state.is_scheduled())
+    }
+
+    /// Lets a token go.
+    pub(crate) fn let_go(&self, holder: Option<ScopeKey>, request: Request, swallowed: bool) {
+        let let_go = self.scopes.borrow_mut().let_go(holder, request, swallowed);
+        self.carry_out(let_go);
+    }
+
+    pub(crate) fn carry_out(&self, let_go: LetGo) {
+        if let Some(task) = let_go.answered {
+            // SAFETY: S1.
+            unsafe { task.as_ref() }.state.answer();
+        }
+        if let Some(task) = let_go.unwinds {
+            // SAFETY: S1.
+            let cell = unsafe { CellRef::borrow(&task) };
+            cell.state.unwind();
+            // If it runs, it sees to it at the end of this poll.
+            if !cell.state.is_running() {
+                self.wake(cell);
+            }
+        }
+        self.wake_one(let_go.wake);
+    }
+
+    fn wake_one(&self, wake: Option<ToWake>) {
+        match wake {
+            // SAFETY: S1, and nothing foreign has run since.
+            Some(ToWake::Task(task)) => self.wake(unsafe { CellRef::borrow(&task) }),
+            Some(ToWake::Waker(waker)) => waker.wake(),
+            None => {}
+        }
+    }
+
+    /// A step of a task that is being cancelled, whose state says running: it ends the task, unless a scope
+    /// inside of it wants to hear of the request. `polled`: its poll has just returned `Pending`. `None`: the
+    /// task goes on, and is parked.
+    #[cold]
+    pub(crate) fn cancel_step(&self, cell: &CellRef, polled: bool) -> Option<Outcome> {
+        let end = || Some(self.running(cell, || cell.drop_future()));
+        let Some(root) = cell.root.get().filter(|_| !cell.state.ends_at_once()) else {
+            return end();
+        };
+        let mut tree = self.scopes.borrow_mut();
+        if cell.state.is_cancelling() && !tree.has_request(root) {
+            // The request was made while these tasks did not run.
+            let _ = tree.request(root, false, None);
+        }
+        let acts = tree.acts();
+        let mut next = if polled {
+            tree.after_poll(root, acts)
+        } else {
+            tree.before_poll(root)
+        };
+        drop(tree);
+        loop {
+            match next {
+                Next::Poll(told) => self.wake_told(cell, told),
+                Next::End => return end(),
+                Next::Wait => {
+                    if cell.state.park() == Pause::Again {
+                        self.enqueue(cell);
+                    }
+                    return None;
+                }
+            }
+            let acts = self.scopes.borrow().acts();
+            match self.running(cell, || cell.poll()) {
+                Progress::Pending => next = self.scopes.borrow_mut().after_poll(root, acts),
+                Progress::Ready => return Some(Outcome::Value),
+                Progress::Panicked => return Some(Outcome::Panicked),
+            }
+        }
+    }
+
+    /// Wakes scopes that were told, and does not unwind: the step has to be finished.
+    fn wake_told(&self, cell: &CellRef, told: Vec<Waker>) {
+        for waker in told {
+            self.wake_guarded_waker(cell, waker, "the waker of a cancel scope panicked");
+        }
+    }
+}
+
+/// Notes at the root of a task that it was cancelled.
+pub(crate) fn request_root(cell: &CellRef) {
+    if let Some(root) = cell.root.get() {
+        tasks::of(cell, |tasks| {
+            if let Some(tasks) = tasks {
+                // Whoever cancels wakes it.
+                let _ = tasks.scopes.borrow_mut().request(root, false, None);
+            }
+        });
+    }
+}

@@ -1,0 +1,422 @@
+//! Cancel scopes: where a request is heard, what holds it, what ends it. Each test is a rule of the model,
+//! or an attack on it.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use asyncio_task::{Cancelled, JoinError, Scope, Task, Tasks, Unwound, current_task, spawn};
+
+type Trace = Rc<RefCell<Vec<&'static str>>>;
+
+/// `catch_cancel`, as an executor would write it.
+async fn catch<F: Future>(future: F) -> Result<F::Output, Cancelled> {
+    match Scope::new(future).await {
+        Ok(value) => Ok(value),
+        Err(Unwound::Around(cancelled)) => Err(cancelled),
+        Err(Unwound::Itself) => unreachable!("nobody has its handle"),
+    }
+}
+
+fn run<T: 'static, F: Future<Output = T> + 'static>(
+    main: impl FnOnce(Trace) -> F,
+) -> (Option<Result<T, JoinError>>, Vec<&'static str>) {
+    let tasks = Tasks::new(|| ());
+    let trace = Trace::default();
+    let result = tasks.enter(&(), || {
+        let mut task = tasks.spawn(main(trace.clone()));
+        let mut steps = 0;
+        while tasks.run_one() {
+            steps += 1;
+            assert!(steps < 10_000, "it spins");
+        }
+        task.try_take()
+    });
+    drop(tasks);
+    (result, trace.take())
+}
+
+async fn ticks(n: usize) {
+    for _ in 0..n {
+        let mut first = true;
+        poll_fn(|cx| {
+            if std::mem::take(&mut first) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Runs `work` as a task, cancels it after so many ticks each, and tells how it ended.
+async fn cancelled_at<T: 'static>(
+    at: &[usize],
+    work: impl Future<Output = T> + 'static,
+) -> Result<T, JoinError> {
+    let task: Task<T> = spawn(work);
+    for &n in at {
+        ticks(n).await;
+        task.cancel();
+    }
+    task.await
+}
+
+#[test]
+fn code_that_asks_hears_of_the_request_cleans_up_and_sends_it_on() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[2], async move {
+            t.borrow_mut().push("works");
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("cleans up");
+                ticks(3).await;
+                t.borrow_mut().push("is clean");
+                cancelled.resume().await
+            }
+            t.borrow_mut().push("never");
+        })
+        .await;
+        assert!(end.unwrap_err().is_cancelled());
+        trace.borrow_mut().push("ended");
+    });
+    assert_eq!(trace, ["works", "cleans up", "is clean", "ended"]);
+}
+
+#[test]
+fn a_swallowed_request_is_over_and_a_later_one_is_not() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[2, 9], async move {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("first");
+                cancelled.swallow();
+            }
+            ticks(2).await;
+            t.borrow_mut().push("goes on");
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("second");
+                drop(cancelled);
+            }
+            t.borrow_mut().push("until it waits");
+            ticks(1).await;
+            t.borrow_mut().push("never");
+        })
+        .await;
+        assert!(end.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["first", "goes on", "second", "until it waits"]);
+}
+
+#[test]
+fn branches_of_a_join_finish_cleanups_of_unequal_length() {
+    let (_, trace) = run(async |trace: Trace| {
+        let branch = |trace: Trace, n: usize, name: &'static str| async move {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                ticks(n).await;
+                trace.borrow_mut().push(name);
+                cancelled.resume().await
+            }
+        };
+        let work = futures::future::join(
+            branch(trace.clone(), 1, "short"),
+            branch(trace.clone(), 5, "long"),
+        );
+        let end = cancelled_at(&[2], work).await;
+        assert!(end.is_err());
+    });
+    assert_eq!(trace, ["short", "long"]);
+}
+
+#[test]
+fn one_branch_that_swallows_does_not_outweigh_one_that_does_not() {
+    for first_swallows in [true, false] {
+        let (_, trace) = run(async move |trace: Trace| {
+            let branch = |trace: Trace, swallow: bool, n| async move {
+                if let Err(cancelled) = catch(pending::<()>()).await {
+                    ticks(n).await;
+                    if swallow {
+                        cancelled.swallow();
+                        ticks(1).await;
+                        trace.borrow_mut().push("went on");
+                        ticks(9).await;
+                        trace.borrow_mut().push("never");
+                    } else {
+                        cancelled.resume().await
+                    }
+                }
+            };
+            let (a, b) = (
+                branch(trace.clone(), first_swallows, 1),
+                branch(trace.clone(), !first_swallows, 4),
+            );
+            let end = cancelled_at(&[2], futures::future::join(a, b)).await;
+            assert!(end.is_err());
+        });
+        assert_eq!(
+            trace,
+            if first_swallows {
+                vec!["went on"]
+            } else {
+                vec![]
+            }
+        );
+    }
+}
+
+#[test]
+fn through_futures_unordered_every_scope_hears() {
+    use futures::StreamExt;
+    let heard = Rc::new(Cell::new(0));
+    let h = heard.clone();
+    run(async move |_| {
+        let all: futures::stream::FuturesUnordered<_> = (0..500)
+            .map(|n| {
+                let heard = h.clone();
+                async move {
+                    if let Err(cancelled) = catch(pending::<()>()).await {
+                        ticks(n % 5).await;
+                        heard.set(heard.get() + 1);
+                        cancelled.resume().await
+                    }
+                }
+            })
+            .collect();
+        let end = cancelled_at(&[9], all.collect::<Vec<_>>()).await;
+        assert!(end.is_err());
+    });
+    assert_eq!(heard.get(), 500);
+}
+
+#[test]
+fn a_second_request_interrupts_a_cleanup() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[2, 2], async move {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("cleans up");
+                pending::<()>().await;
+                drop(cancelled);
+            }
+        })
+        .await;
+        assert!(end.is_err());
+    });
+    assert_eq!(trace, ["cleans up"]);
+}
+
+#[test]
+fn what_a_cleanup_opens_is_not_told_of_the_request_that_began_it_but_of_the_second() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[2, 5], async move {
+            if let Err(first) = catch(pending::<()>()).await {
+                match catch(ticks(2)).await {
+                    Ok(()) => t.borrow_mut().push("not told"),
+                    Err(_) => t.borrow_mut().push("told too early"),
+                }
+                if let Err(second) = catch(pending::<()>()).await {
+                    t.borrow_mut().push("told of the second");
+                    second.resume().await;
+                }
+                drop(first);
+            }
+        })
+        .await;
+        assert!(end.is_err());
+    });
+    assert_eq!(trace, ["not told", "told of the second"]);
+}
+
+#[test]
+fn a_value_that_was_on_its_way_wins_and_the_request_takes_the_next_await() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let waker = Rc::new(RefCell::new(None::<std::task::Waker>));
+        let ready = Rc::new(Cell::new(false));
+        let (w, r) = (waker.clone(), ready.clone());
+        let task = spawn(async move {
+            let got = catch(poll_fn(|cx| {
+                *w.borrow_mut() = Some(cx.waker().clone());
+                if r.get() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            }))
+            .await;
+            t.borrow_mut()
+                .push(if got.is_ok() { "value" } else { "lost" });
+            if let Err(cancelled) = catch(ticks(1)).await {
+                t.borrow_mut().push("then cancelled");
+                cancelled.resume().await
+            }
+        });
+        ticks(2).await;
+        ready.set(true);
+        waker.take().unwrap().wake();
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["value", "then cancelled"]);
+}
+
+#[test]
+fn a_scope_parked_by_a_select_loop_does_not_count_and_hears_when_it_is_polled_again() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[3], async move {
+            let mut parked = pin!(catch(pending::<()>()));
+            assert!(futures::poll!(parked.as_mut()).is_pending());
+            // Only this is polled from here on.
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("the polled one");
+                ticks(1).await;
+                if let Err(second) = parked.await {
+                    t.borrow_mut().push("the parked one");
+                    drop(second);
+                }
+                cancelled.resume().await
+            }
+        })
+        .await;
+        assert!(end.is_err());
+    });
+    assert_eq!(trace[0], "the polled one");
+}
+
+#[test]
+fn a_request_to_oneself_takes_the_next_await() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = spawn(async move {
+            current_task().unwrap().cancel();
+            t.borrow_mut().push("still here");
+            if let Err(cancelled) = catch(ticks(1)).await {
+                t.borrow_mut().push("heard");
+                cancelled.resume().await
+            }
+        })
+        .await;
+        assert!(end.is_err());
+    });
+    assert_eq!(trace, ["still here", "heard"]);
+}
+
+#[test]
+fn a_loop_that_drops_its_tokens_ends_all_the_same() {
+    let (_, _) = run(async |_| {
+        let end = cancelled_at(&[3], async {
+            loop {
+                let _ = catch(ticks(2)).await;
+            }
+        })
+        .await;
+        assert!(end.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn awaiting_a_task_passes_the_request_to_it_and_waits_for_its_cleanup() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[3], async move {
+            let t2 = t.clone();
+            let inner = spawn(async move {
+                if let Err(cancelled) = catch(pending::<()>()).await {
+                    ticks(3).await;
+                    t2.borrow_mut().push("inner is clean");
+                    cancelled.resume().await
+                }
+            });
+            if let Err(cancelled) = catch(inner).await {
+                t.borrow_mut().push("outer hears");
+                cancelled.resume().await
+            }
+            t.borrow_mut().push("never");
+        })
+        .await;
+        assert!(end.is_err());
+    });
+    assert_eq!(trace, ["inner is clean", "outer hears"]);
+}
+
+#[test]
+fn an_awaited_task_that_returns_a_value_swallows_the_request() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[3], async move {
+            let inner = spawn(async {
+                if let Err(cancelled) = catch(pending::<()>()).await {
+                    cancelled.swallow();
+                }
+                7
+            });
+            assert_eq!(inner.await.unwrap(), 7);
+            ticks(3).await;
+            t.borrow_mut().push("goes on");
+        })
+        .await;
+        assert!(end.is_ok());
+    });
+    assert_eq!(trace, ["goes on"]);
+}
+
+#[test]
+fn a_scope_cancelled_by_its_handle_ends_as_its_own_outcome() {
+    let (result, trace) = run(async |trace: Trace| {
+        let mut scope = pin!(Scope::new(async {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                trace.borrow_mut().push("inner hears");
+                ticks(2).await;
+                cancelled.resume().await
+            }
+        }));
+        let mut opened = false;
+        poll_fn(|cx| {
+            if !std::mem::replace(&mut opened, true) {
+                let handle = scope.as_mut().open().unwrap();
+                spawn(async move {
+                    ticks(2).await;
+                    handle.cancel();
+                })
+                .detach();
+            }
+            scope.as_mut().poll(cx)
+        })
+        .await
+    });
+    assert!(
+        matches!(result, Some(Ok(Err(Unwound::Itself)))),
+        "{result:?}"
+    );
+    assert_eq!(trace, ["inner hears"]);
+}
+
+#[test]
+fn nothing_is_left_of_scopes_that_are_gone() {
+    let tasks = Tasks::new(|| ());
+    tasks.enter(&(), || {
+        for _ in 0..3 {
+            let task = tasks.spawn(async {
+                let _ = futures::future::select(
+                    Box::pin(catch(pending::<()>())),
+                    Box::pin(catch(ticks(3))),
+                )
+                .await;
+                catch(pending::<()>()).await.ok();
+            });
+            for _ in 0..10 {
+                tasks.run_one();
+            }
+            task.cancel();
+            while tasks.run_one() {}
+            assert!(task.is_finished());
+        }
+    });
+    let shown = format!("{tasks:?}");
+    assert!(shown.contains("0 scopes"), "{shown}");
+}
