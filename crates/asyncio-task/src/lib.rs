@@ -36,6 +36,8 @@ mod detach;
 mod discard;
 mod id;
 mod join_error;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod mailbox;
 mod pool;
 mod ready;
