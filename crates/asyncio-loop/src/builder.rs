@@ -47,7 +47,7 @@ impl Builder {
         self
     }
 
-    /// How many steps run between two looks at mail and timers; 128 unless set, at least 1.
+    /// How many steps run between two looks at mail, timers and I/O; 128 unless set, at least 1.
     pub fn task_budget(mut self, steps: usize) -> Self {
         self.task_budget = steps.max(1);
         self

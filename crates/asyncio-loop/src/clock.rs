@@ -47,11 +47,12 @@ impl Clock {
     }
 
     pub(crate) fn instant_of(&self, nanos: u64) -> Instant {
-        // Beyond what an `Instant` can say is as good as never.
-        let never = || self.start + Duration::from_secs(60 * 60 * 24 * 365);
-        self.start
-            .checked_add(Duration::from_nanos(nanos))
-            .unwrap_or_else(never)
+        later(self.start, Duration::from_nanos(nanos))
+    }
+
+    /// The instant that comes `delay` from now.
+    pub(crate) fn after(&self, delay: Duration) -> Instant {
+        later(self.instant(), delay)
     }
 
     pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
@@ -64,6 +65,16 @@ impl Clock {
             now.set(now.get().max(nanos));
         }
     }
+}
+
+/// `delay` after `instant`. Beyond what an `Instant` can say is as good as never.
+pub(crate) fn later(instant: Instant, delay: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let latest = || instant.checked_add(CENTURY);
+    instant
+        .checked_add(delay)
+        .or_else(latest)
+        .unwrap_or(instant)
 }
 
 /// 584 years at most: longer is never.

@@ -1,5 +1,8 @@
 //! The end of a loop: its tasks are told to end and waited for, then everything goes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
 use asyncio_task::{Cause, Unhandled};
 
 use crate::event_loop::Core;
@@ -20,9 +23,10 @@ impl Core {
             self.tasks
                 .report(&Unhandled::new(message, Some(&task), Cause::Message));
         }
+        self.shared.closed.store(true, Ordering::Release);
         self.tasks.close();
-        self.timers.clear();
-        self.reactor.close();
+        self.let_go(|| self.timers.close());
+        self.let_go(|| self.reactor.close());
         // Letters that came in meanwhile; what their calls would spawn is refused.
         self.tasks.deliver();
         self.tasks.close();
@@ -37,8 +41,15 @@ impl Core {
         for task in tasks {
             while !task.is_finished() {
                 self.stopping.set(false);
-                self.run_once();
+                self.run_once(|| false);
             }
+        }
+    }
+
+    /// Drops wakers of others. That one of them panics keeps nothing else from ending.
+    fn let_go(&self, drop_them: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_them)) {
+            self.waker_panicked(payload);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The handlers are set once for the process and stay; a flag says whether they are to do the default
 //! action, which they do whenever no runner wants to know. A runner that does is on the main thread, as
-//! in Python, and there is one at a time.
+//! in Python, and there is one at a time. As in Python again, a program that was told to ignore Ctrl-C
+//! (in the background of a shell without job control) or that handles it itself is left alone.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -24,6 +25,9 @@ struct Handlers {
 }
 
 static HANDLERS: LazyLock<io::Result<Handlers>> = LazyLock::new(|| {
+    if !is_default() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let default = Arc::new(AtomicBool::new(true));
     let seen = Arc::new(AtomicBool::new(false));
     let (ours, theirs) = UnixStream::pair()?;
@@ -83,6 +87,10 @@ impl Drop for CtrlC {
     fn drop(&mut self) {
         let Ok(handlers) = &*HANDLERS else { return };
         handlers.default.store(true, Ordering::Relaxed);
+        // One that nobody has heard came, as it were, right after this.
+        if self.was_pressed() {
+            let _ = low_level::emulate_default_handler(SIGINT);
+        }
         if let Some(bell) = self.bell.take() {
             *lock(&handlers.bell) = Some(silence(bell.into_inner()).into());
         }
@@ -115,4 +123,48 @@ fn is_main_thread() -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_main_thread() -> bool {
     true
+}
+
+/// Whether nobody has said yet what Ctrl-C is to do.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_default() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_default_in(&status)
+}
+
+/// Whether `status`, as in proc(5), has SIGINT neither among the signals that are ignored nor among
+/// those that are caught.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_default_in(status: &str) -> bool {
+    let bit = 1_u64 << (SIGINT - 1);
+    let is_in = |set: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(set));
+        let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & bit != 0)
+    };
+    !is_in("SigIgn:") && !is_in("SigCgt:")
+}
+
+/// Elsewhere there is no safe way to ask.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_default() -> bool {
+    true
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ignores_or_handles_sigint_is_left_alone() {
+        let status = |ignored, caught| {
+            is_default_in(&format!(
+                "Name:\tx\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\n"
+            ))
+        };
+        assert!(status("0000000000001000", "0000000000000440"));
+        assert!(!status("0000000000001002", "0000000000000440"));
+        assert!(!status("0000000000001000", "0000000000000442"));
+        assert!(is_default_in(""), "nothing is known");
+    }
 }

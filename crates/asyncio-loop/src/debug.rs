@@ -1,6 +1,7 @@
 //! Debug mode: steps that hold the loop up are reported with the task and where it was spawned.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, Unhandled};
@@ -10,32 +11,41 @@ use crate::event_loop::Core;
 /// How long a step may take before debug mode reports it, unless it is told otherwise.
 pub(crate) const SLOW_STEP: Duration = Duration::from_millis(100);
 
-/// See the head of this file.
+/// See the head of this file. Whether it is on is in `crate::loop_handle::Shared`, for all threads to see.
 #[derive(Debug)]
 pub(crate) struct Debug {
-    pub(crate) on: bool,
     pub(crate) slow_step: Cell<Duration>,
 }
 
-impl Debug {
+impl Core {
+    fn is_debugging(&self) -> bool {
+        self.shared.debug.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of whether steps are to run under somebody's eyes.
+    pub(crate) fn refresh_observed(&self) {
+        self.observed
+            .set(self.order.is_some() || self.is_debugging());
+    }
+
     /// Runs a step and, in debug mode, takes its time.
-    pub(crate) fn step(&self, core: &Core, run: impl FnOnce() -> bool) {
-        if !self.on {
-            run();
+    pub(crate) fn debug_step(&self) {
+        if !self.is_debugging() {
+            self.tasks.run_one();
             return;
         }
-        let task = core.tasks.next_ready();
+        let task = self.tasks.next_ready();
         let start = Instant::now();
-        run();
+        self.tasks.run_one();
         let took = start.elapsed();
-        if took >= self.slow_step.get() {
+        if took >= self.debug.slow_step.get() {
             let message = if task.as_ref().is_some_and(|task| task.is_callback()) {
                 "a callback held up the event loop"
             } else {
                 "a step of a task held up the event loop"
             };
             let cause = Cause::Slow(took);
-            core.tasks
+            self.tasks
                 .report(&Unhandled::new(message, task.as_ref(), cause));
         }
     }

@@ -6,21 +6,21 @@ use std::io;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use asyncio_reactor::Reactor;
-use asyncio_task::{
-    Context, JoinError, SpawnOptions, Task, TaskRef, Tasks, Unhandled, with_companion,
-};
+use asyncio_task::{Context, JoinError, SpawnOptions, Task, TaskRef, Tasks, Unhandled};
 
 use crate::builder::Builder;
 use crate::clock::Clock;
+use crate::current;
 use crate::debug::Debug;
 use crate::exceptions;
+use crate::handle::{Handle, TimerHandle};
 use crate::loop_handle::{LoopHandle, Shared};
 use crate::order::Order;
 use crate::timers::Timers;
-use crate::virtual_time::RealWait;
 
 /// One thread's event loop.
 ///
@@ -40,8 +40,9 @@ use crate::virtual_time::RealWait;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct EventLoop {
-    core: Rc<Core>,
-    closed: bool,
+    /// `None` once closed. Closing lets go of everything, so what is sent to the loop later comes back.
+    core: Option<Box<Core>>,
+    handle: LoopHandle,
 }
 
 /// What a running loop is made of. Found again by `crate::current`.
@@ -54,12 +55,15 @@ pub(crate) struct Core {
     pub(crate) budget: usize,
     /// When the operating system was looked at last.
     pub(crate) looked: Cell<u64>,
+    /// How often it was looked at.
+    pub(crate) looks: Cell<u64>,
+    /// How many steps of the batch at hand have not run.
+    pub(crate) batch: Cell<usize>,
     pub(crate) stopping: Cell<bool>,
     /// Whether steps run one by one under somebody's eyes: a seed orders them, or debug mode is on.
-    pub(crate) observed: bool,
+    pub(crate) observed: Cell<bool>,
     pub(crate) order: Option<Order>,
     pub(crate) debug: Debug,
-    pub(crate) real_wait: RealWait,
 }
 
 impl EventLoop {
@@ -86,29 +90,35 @@ impl EventLoop {
         } else {
             Clock::real()
         };
-        let order = builder.order_seed.map(Order::new);
-        let debug = Debug {
-            on: builder.debug.unwrap_or_else(crate::debug::is_asked_for),
-            slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
-        };
+        let debug = builder.debug.unwrap_or_else(crate::debug::is_asked_for);
         exceptions::set_default(&tasks);
         let core = Core {
-            shared: Arc::new(Shared::new(debug.on)),
+            shared: Arc::new(Shared::new(debug, clock.is_virtual())),
             timers: Rc::new(Timers::new(clock)),
             budget: builder.task_budget,
             looked: Cell::new(0),
+            looks: Cell::new(0),
+            batch: Cell::new(0),
             stopping: Cell::new(false),
-            observed: order.is_some() || debug.on,
-            order,
-            debug,
-            real_wait: RealWait::default(),
+            observed: Cell::new(false),
+            order: builder.order_seed.map(Order::new),
+            debug: Debug {
+                slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
+            },
             tasks,
             reactor,
         };
+        core.refresh_observed();
         Ok(Self {
-            core: Rc::new(core),
-            closed: false,
+            handle: core.handle(),
+            core: Some(Box::new(core)),
         })
+    }
+
+    /// What the loop is made of, for those who promise a panic if it is closed.
+    #[track_caller]
+    fn core(&self) -> &Core {
+        self.core.as_deref().expect("the event loop is closed")
     }
 
     /// Runs the loop until `main` has ended, and gives what it returned. `main` may borrow: it is gone
@@ -134,8 +144,11 @@ impl EventLoop {
     #[track_caller]
     pub fn run_forever(&mut self) {
         self.enter(|core| {
-            while !core.stopping.replace(false) {
-                core.run_once();
+            loop {
+                core.run_once(|| false);
+                if core.has_stopped() {
+                    return;
+                }
             }
         });
     }
@@ -150,71 +163,150 @@ impl EventLoop {
     ) -> Result<F::Output, JoinError> {
         let options = options.location(Location::caller());
         self.enter(|core| {
-            core.stopping.set(false);
             core.tasks.run_until_complete(options, main, |main| {
                 watch(main);
-                core.run_once();
-                !core.stopping.replace(false)
+                core.run_once(|| main.is_finished());
+                if main.is_finished() {
+                    // What it scheduled last has its turn too, as in asyncio.
+                    core.run_last_batch();
+                }
+                let stopped = core.has_stopped();
+                main.is_finished() || !stopped
             })
         })
     }
 
     #[track_caller]
     fn enter<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
-        assert!(!self.closed, "the event loop is closed");
+        let core = self.core();
         assert!(
-            with_companion(|core: Option<&Core>| core.is_none()),
+            current::try_with(|_| ()).is_err(),
             "an event loop runs on this thread already: await here instead of running another loop, or run it on a thread of its own"
         );
-        self.core.tasks.enter(&*self.core, || f(&self.core))
+        core.tasks.enter(core, || f(core))
     }
 
     /// Starts a task that will run when the loop does.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
     #[track_caller]
+    #[doc(alias = "create_task")]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.core.tasks.spawn(future)
+        self.core().tasks.spawn(future)
+    }
+
+    /// Has `callback` called once, after all that is ready now. See [`call_soon`](crate::call_soon).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
+        self.core().call_soon(callback, Location::caller())
+    }
+
+    /// Has `callback` called once, when `delay` has passed. See [`call_later`](crate::call_later).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
+        let core = self.core();
+        core.call_at(core.timers.clock.after(delay), callback, Location::caller())
+    }
+
+    /// Has `callback` called once, at `when`. See [`call_at`](crate::call_at).
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
+        self.core().call_at(when, callback, Location::caller())
+    }
+
+    /// What time it is on this loop.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[must_use]
+    #[track_caller]
+    pub fn time(&self) -> Instant {
+        self.core().timers.clock.instant()
     }
 
     /// A handle of this loop, for any thread.
     #[must_use]
     pub fn handle(&self) -> LoopHandle {
-        self.core.handle()
+        self.handle.clone()
     }
 
+    #[track_caller]
     pub(crate) fn base_context(&self) -> Context {
-        self.core.tasks.base_context().clone()
+        self.core().tasks.base_context().clone()
     }
 
+    #[track_caller]
     pub(crate) fn reactor(&self) -> &Reactor {
-        &self.core.reactor
+        &self.core().reactor
     }
 
     /// All tasks that have not ended, oldest first.
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        self.core.tasks.all()
+        let core = self.core.as_deref();
+        core.map(|core| core.tasks.all()).unwrap_or_default()
     }
 
     /// Sets who is told of panics and errors that nobody awaits, and of slow steps in debug mode.
     /// Without one, they go to standard error, or become `tracing` events with that feature.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
     pub fn set_exception_handler(&self, handler: impl Fn(&Unhandled) + 'static) {
-        self.core.tasks.on_unhandled(handler);
+        self.core().tasks.on_unhandled(handler);
+    }
+
+    /// Whether debug mode is on.
+    #[must_use]
+    #[doc(alias = "get_debug")]
+    pub fn debug(&self) -> bool {
+        self.handle.debug()
+    }
+
+    /// Switches debug mode: steps that take long are reported.
+    pub fn set_debug(&self, on: bool) {
+        if let Some(core) = &self.core {
+            core.shared.debug.store(on, Ordering::Relaxed);
+            core.refresh_observed();
+        }
     }
 
     /// Sets how long a step may take before debug mode reports it; 100 ms at first.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
     #[doc(alias = "slow_callback_duration")]
     pub fn set_slow_step(&self, duration: Duration) {
-        self.core.debug.slow_step.set(duration);
+        self.core().debug.slow_step.set(duration);
     }
 
     /// Whether the loop is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.closed
+        self.core.is_none()
     }
 
     /// Closes the loop: cancels all tasks and runs until they have ended, again for what they spawned
@@ -222,14 +314,11 @@ impl EventLoop {
     /// without running them. Closing twice does nothing. Dropping the loop closes it.
     ///
     /// A loop that is closed while another one runs on this thread cannot run: its tasks are dropped
-    /// without being waited for.
+    /// without being waited for, and reported.
     pub fn close(&mut self) {
-        if std::mem::replace(&mut self.closed, true) {
-            return;
-        }
-        let core = &self.core;
-        let alone = with_companion(|core: Option<&Core>| core.is_none());
-        core.tasks.enter(&**core, || core.close(alone));
+        let Some(core) = self.core.take() else { return };
+        let alone = current::try_with(|_| ()).is_err();
+        core.tasks.enter(&*core, || core.close(alone));
     }
 }
 
@@ -247,13 +336,16 @@ impl Drop for EventLoop {
 
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(core) = &self.core else {
+            return f.write_str("EventLoop(closed)");
+        };
         f.debug_struct("EventLoop")
-            .field("tasks", &self.core.tasks.len())
-            .field("ready", &self.core.tasks.ready())
-            .field("timers", &self.core.timers.len())
-            .field("sources", &self.core.reactor.len())
-            .field("running", &self.core.tasks.is_entered())
-            .field("closed", &self.closed)
+            .field("tasks", &core.tasks.len())
+            .field("ready", &core.tasks.ready())
+            .field("timers", &core.timers.len())
+            .field("sources", &core.reactor.len())
+            .field("looks", &core.looks.get())
+            .field("running", &core.tasks.is_entered())
             .finish()
     }
 }

@@ -1,8 +1,11 @@
 //! Where it goes when something goes wrong and nobody is there to be told.
 
-use asyncio_task::{Tasks, Unhandled};
+use std::any::Any;
+
+use asyncio_task::{Cause, PanicPayload, Tasks, Unhandled};
 
 use crate::current;
+use crate::event_loop::Core;
 
 /// Sets who is told of panics and errors that nobody awaits, on the loop that runs here.
 ///
@@ -23,14 +26,37 @@ pub fn set_exception_handler(handler: impl Fn(&Unhandled) + 'static) {
     current::with(|core| core.tasks.on_unhandled(handler));
 }
 
-/// What a loop does with reports unless it is told otherwise.
+/// Reports something to the exception handler of the loop that runs here; without one, to the
+/// [default](default_exception_handler). For libraries that run things for others, as a server does.
+pub fn call_exception_handler(unhandled: &Unhandled) {
+    if current::try_with(|core| core.tasks.report(unhandled)).is_err() {
+        default_exception_handler(unhandled);
+    }
+}
+
+/// What a loop does with reports unless it is told otherwise: a line on standard error, or a `tracing`
+/// event with that feature.
 pub fn default_exception_handler(unhandled: &Unhandled) {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "asyncio", "{unhandled}");
     #[cfg(not(feature = "tracing"))]
-    eprintln!("asyncio: {unhandled}");
+    {
+        use std::io::Write;
+        // A program whose standard error nobody reads any more goes on without.
+        let _ = writeln!(std::io::stderr(), "asyncio: {unhandled}");
+    }
 }
 
 pub(crate) fn set_default(tasks: &Tasks) {
     tasks.on_unhandled(default_exception_handler);
+}
+
+impl Core {
+    /// A waker of somebody else's panicked when it was woken or dropped. The loop goes on.
+    #[cold]
+    pub(crate) fn waker_panicked(&self, payload: Box<dyn Any + Send>) {
+        let cause = Cause::Panic(PanicPayload::new(payload));
+        let report = Unhandled::new("a waker panicked", None, cause);
+        self.tasks.report(&report);
+    }
 }

@@ -5,12 +5,13 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
-use asyncio_task::{SpawnOptions, TaskRef};
+use asyncio_task::{Context, SpawnOptions, TaskRef};
 
 use crate::current;
 use crate::event_loop::Core;
@@ -23,7 +24,8 @@ use crate::sleep::Sleep;
 /// Without a running loop. A panic in the callback goes to the exception handler.
 #[track_caller]
 pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
-    current::with(|core| core.call_soon(callback))
+    let location = Location::caller();
+    current::with(|core| core.call_soon(callback, location))
 }
 
 /// Has `callback` called once, when `delay` has passed. Callbacks and sleeps with the same deadline run
@@ -34,10 +36,8 @@ pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
 /// Without a running loop. A panic in the callback goes to the exception handler.
 #[track_caller]
 pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
-    current::with(|core| {
-        let when = core.timers.clock.instant();
-        core.call_at(when.checked_add(delay).unwrap_or(when), callback)
-    })
+    let location = Location::caller();
+    current::with(|core| core.call_at(core.timers.clock.after(delay), callback, location))
 }
 
 /// Has `callback` called once, at `when`, in the time of the loop that runs here.
@@ -47,7 +47,8 @@ pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHa
 /// Without a running loop. A panic in the callback goes to the exception handler.
 #[track_caller]
 pub fn call_at(when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
-    current::with(|core| core.call_at(when, callback))
+    let location = Location::caller();
+    current::with(|core| core.call_at(when, callback, location))
 }
 
 /// A callback that was asked for, and the means to call it off. Dropping the handle changes nothing.
@@ -71,28 +72,33 @@ struct Callback {
 }
 
 impl Core {
-    #[track_caller]
-    fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
+    pub(crate) fn call_soon(
+        &self,
+        callback: impl FnOnce() + 'static,
+        location: &'static Location<'static>,
+    ) -> Handle {
         let callback = Callback::new(callback);
-        let task = self
-            .tasks
-            .spawn_with(SpawnOptions::callback(), call(callback.clone()));
+        let options = SpawnOptions::callback().location(location);
+        let task = self.tasks.spawn_with(options, call(callback.clone()));
         let step = task.as_ref();
         task.detach();
         Handle { callback, step }
     }
 
-    #[track_caller]
-    fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
+    pub(crate) fn call_at(
+        &self,
+        when: Instant,
+        callback: impl FnOnce() + 'static,
+        location: &'static Location<'static>,
+    ) -> TimerHandle {
         let callback = Callback::new(callback);
         let timer = Rc::new(Cell::new(None));
         let later = CallAt {
             timer: timer.clone(),
             callback: callback.clone(),
         };
-        let task = self
-            .tasks
-            .spawn_with(SpawnOptions::callback().dormant(), later);
+        let options = SpawnOptions::callback().dormant().location(location);
+        let task = self.tasks.spawn_with(options, later);
         let step = task.as_ref();
         task.detach();
         // The timer starts now, not with a first step: so deadlines keep the order of the calls.
@@ -119,7 +125,7 @@ struct CallAt {
 impl Future for CallAt {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         if let Some(mut timer) = self.timer.take()
             && Pin::new(&mut timer).poll(cx).is_pending()
         {
@@ -162,6 +168,13 @@ impl Handle {
     pub fn is_cancelled(&self) -> bool {
         self.callback.cancelled.get()
     }
+
+    /// The context it is called in.
+    #[must_use]
+    #[doc(alias = "get_context")]
+    pub fn context(&self) -> Context {
+        self.step.context()
+    }
 }
 
 impl TimerHandle {
@@ -175,6 +188,13 @@ impl TimerHandle {
     #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
         self.handle.is_cancelled()
+    }
+
+    /// The context it is called in.
+    #[must_use]
+    #[doc(alias = "get_context")]
+    pub fn context(&self) -> Context {
+        self.handle.context()
     }
 
     /// When it is to run, in the time of its loop.

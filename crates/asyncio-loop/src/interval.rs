@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 
+use crate::clock::later;
 use crate::current;
 use crate::sleep::{Sleep, sleep_until};
 
@@ -91,16 +92,14 @@ impl Interval {
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.next;
-        let now = current::time();
+        let now = self.sleep.now();
         self.next = match self.missed {
-            MissedTicks::Burst => due + self.period,
-            MissedTicks::Delay => now.max(due) + self.period,
+            MissedTicks::Burst => later(due, self.period),
+            MissedTicks::Delay => later(now.max(due), self.period),
             MissedTicks::Skip => {
                 let late = now.saturating_duration_since(due).as_nanos();
-                let missed = late / self.period.as_nanos() + 1;
-                due + self
-                    .period
-                    .saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+                let since_last = Duration::from_nanos((late % self.period.as_nanos()) as u64);
+                later(now.max(due) - since_last, self.period)
             }
         };
         self.sleep.reset(self.next);
@@ -109,7 +108,7 @@ impl Interval {
 
     /// Starts over: the next tick comes a period from now.
     pub fn reset(&mut self) {
-        self.next = current::time() + self.period;
+        self.next = later(self.sleep.now(), self.period);
         self.sleep.reset(self.next);
     }
 

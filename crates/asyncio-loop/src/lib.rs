@@ -53,7 +53,7 @@ pub use asyncio_task::{
 pub use builder::Builder;
 pub use current::{reactor, running_loop, time, try_reactor, try_running_loop};
 pub use event_loop::EventLoop;
-pub use exceptions::{default_exception_handler, set_exception_handler};
+pub use exceptions::{call_exception_handler, default_exception_handler, set_exception_handler};
 pub use handle::{Handle, TimerHandle, call_at, call_later, call_soon};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use loop_handle::{LoopClosed, LoopHandle, ThreadHandle};

@@ -1,13 +1,15 @@
 //! A loop, as seen from other threads.
 
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 
-use asyncio_task::{Remote, SpawnOptions};
+use asyncio_task::{Cause, PanicPayload, Remote, SpawnOptions, Unhandled};
 
 use crate::current;
-use crate::thread_future::ThreadFuture;
+use crate::exceptions::call_exception_handler;
+use crate::thread_future::{ThreadFuture, UNREAD};
 use crate::virtual_time::OutsideWork;
 
 /// A handle of an event loop, for any thread. It may outlive its loop.
@@ -36,15 +38,22 @@ pub struct LoopHandle {
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// How many pieces of [`OutsideWork`] are under way.
-    pub(crate) outside: Arc<AtomicUsize>,
-    debug: bool,
+    pub(crate) outside: AtomicUsize,
+    pub(crate) is_virtual: bool,
+    pub(crate) debug: AtomicBool,
+    pub(crate) closed: AtomicBool,
+    /// The loop's thread, which it never leaves.
+    home: ThreadId,
 }
 
 impl Shared {
-    pub(crate) fn new(debug: bool) -> Self {
+    pub(crate) fn new(debug: bool, is_virtual: bool) -> Self {
         Self {
-            outside: Arc::default(),
-            debug,
+            outside: AtomicUsize::new(0),
+            is_virtual,
+            debug: AtomicBool::new(debug),
+            closed: AtomicBool::new(false),
+            home: thread::current().id(),
         }
     }
 }
@@ -73,6 +82,7 @@ impl LoopHandle {
     ///
     /// The loop is closed; the callback comes back. If the loop closes before it gets to the callback,
     /// that is dropped on the loop's thread.
+    #[track_caller]
     pub fn call_soon_threadsafe<F>(&self, callback: F) -> Result<ThreadHandle, LoopClosed<F>>
     where
         F: FnOnce() + Send + 'static,
@@ -116,7 +126,7 @@ impl LoopHandle {
         let location = std::panic::Location::caller();
         self.send(make, move |make| {
             let options = SpawnOptions::new().location(location);
-            if let Ok(task) = asyncio_task::try_spawn(options, make()) {
+            if let Ok(task) = asyncio_task::try_spawn(options, async move { make().await }) {
                 task.detach();
             }
         })?;
@@ -125,6 +135,7 @@ impl LoopHandle {
 
     /// Sends `value` to the loop to be used there, unless it is taken out of its slot before. It comes
     /// back if the loop is closed.
+    #[track_caller]
     pub(crate) fn send<V: Send + 'static>(
         &self,
         value: V,
@@ -144,16 +155,36 @@ impl LoopHandle {
         }
     }
 
-    /// Stops the loop: its run ends after the batch of steps that is under way. What is ready then stays
+    /// Stops the loop: its run ends after the batch of steps that is under way. What that made ready stays
     /// for the next run. A loop that does not run ends its next run after one turn.
     pub fn stop(&self) {
-        let stop = || current::with(|core| core.stopping.set(true));
+        let stop = || {
+            // Without a loop here, this one is being dropped.
+            let _ = current::try_with(|core| core.stopping.set(true));
+        };
         if self.remote.is_here() {
             stop();
         } else {
             // A loop that is gone has stopped.
             let _ = self.remote.call(stop);
         }
+    }
+
+    /// Reports the panic of a task of this loop, there if it is not gone.
+    pub(crate) fn report_panic(&self, payload: PanicPayload) {
+        let report = move || {
+            let cause = Cause::Panic(payload);
+            call_exception_handler(&Unhandled::new(UNREAD, None, cause));
+        };
+        if let Err(closed) = self.remote.call(report) {
+            closed.0();
+        }
+    }
+
+    /// Makes the loop look again at what it waits for.
+    pub(crate) fn nudge(&self) {
+        // A loop that is gone waits for nothing.
+        let _ = self.remote.call(|| ());
     }
 
     /// Whether both are of the same loop.
@@ -168,17 +199,47 @@ impl LoopHandle {
         self.remote.is_here()
     }
 
+    /// Whether this loop belongs to this thread, running or not.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.shared.home == thread::current().id()
+    }
+
+    /// Whether the loop is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
     /// Whether debug mode is on.
     #[must_use]
     #[doc(alias = "get_debug")]
     pub fn debug(&self) -> bool {
-        self.shared.debug
+        self.shared.debug.load(Ordering::Relaxed)
+    }
+
+    /// Switches debug mode, from the loop's next batch of steps on: steps that take long are reported.
+    pub fn set_debug(&self, on: bool) {
+        self.shared.debug.store(on, Ordering::Relaxed);
+        let refresh = || {
+            // Without a loop here, this one is being dropped.
+            let _ = current::try_with(crate::event_loop::Core::refresh_observed);
+        };
+        if self.remote.is_here() {
+            refresh();
+        } else {
+            // A loop that is gone has no steps.
+            let _ = self.remote.call(refresh);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Says that something outside of the loop is under way and will come back to it, as long as the
     /// result lives: virtual time does not jump meanwhile.
     pub fn outside_work(&self) -> OutsideWork {
-        OutsideWork::new(&self.shared.outside)
+        OutsideWork::new(self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One turn of the loop.
 
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use crate::event_loop::Core;
 
@@ -16,17 +17,18 @@ const MILLISECOND: u64 = 1_000_000;
 
 impl Core {
     /// One turn: see what has happened outside, wake who slept long enough, then run what is ready, up
-    /// to the budget.
+    /// to the budget, or until it is over.
     #[inline]
-    pub(crate) fn run_once(&self) {
+    pub(crate) fn run_once(&self, is_over: impl Fn() -> bool) {
         self.take_mail();
         let now = if self.tasks.ready() == 0 {
             self.wait()
         } else {
             self.look()
         };
-        self.timers.expire(now);
-        self.run_ready();
+        self.timers
+            .expire(now, |payload| self.waker_panicked(payload));
+        self.run_ready(is_over);
     }
 
     /// Takes in what other threads have sent.
@@ -56,15 +58,18 @@ impl Core {
     /// Waits for the operating system, another thread, or the next deadline. Gives the time.
     fn wait(&self) -> u64 {
         let patience = self.patience();
-        // Parked, the loop is woken by its reactor; otherwise there is mail, and the look is a short one.
-        let parked = patience != Some(Duration::ZERO) && self.tasks.park();
-        self.turn_reactor(if parked {
-            patience
-        } else {
-            Some(Duration::ZERO)
-        });
+        // Parked, the loop is woken by its reactor; with mail in its box it does not park.
+        if patience == Some(Duration::ZERO) || !self.tasks.park() {
+            self.take_mail();
+            return self.look();
+        }
+        let passing = self.is_time_passing().then(Instant::now);
+        self.turn_reactor(patience);
         self.tasks.unpark();
         self.take_mail();
+        if let Some(since) = passing {
+            self.let_time_pass(since.elapsed());
+        }
         let now = self.timers.clock.now();
         self.looked.set(now);
         now
@@ -90,41 +95,122 @@ impl Core {
 
     #[inline]
     fn turn_reactor(&self, timeout: Option<Duration>) {
-        if let Err(error) = self.reactor.turn(timeout) {
+        self.looks.set(self.looks.get() + 1);
+        match catch_unwind(AssertUnwindSafe(|| self.reactor.turn(timeout))) {
+            Ok(Ok(_events)) => {}
             // Not a connection's error but the selector's own: nothing can be waited for any more.
-            panic!("the event loop cannot wait for the operating system: {error}");
+            Ok(Err(error)) => {
+                panic!("the event loop cannot wait for the operating system: {error}")
+            }
+            // The other wakers have their turn with the reactor's next.
+            Err(payload) => self.waker_panicked(payload),
         }
     }
 
     /// Runs what is ready, batch by batch: what a batch makes ready is the next one. Ends when nothing
-    /// is, when the budget is spent, or after the batch in which the loop was stopped.
+    /// is, when the budget is spent, or after the batch in which the loop was stopped or all is over. A
+    /// batch that the budget cut short goes on in the next turn.
     #[inline]
-    fn run_ready(&self) {
+    fn run_ready(&self, is_over: impl Fn() -> bool) {
         let mut left = self.budget;
         loop {
-            let batch = self.tasks.ready().min(left);
-            if batch == 0 || self.stopping.get() {
+            if self.batch.get() == 0 {
+                self.batch.set(self.tasks.ready());
+            }
+            let steps = self.batch.get().min(left);
+            if steps == 0 {
                 return;
             }
-            if self.observed {
-                self.run_observed(batch);
-            } else {
-                for _ in 0..batch {
-                    self.tasks.run_one();
-                }
+            self.batch.set(self.batch.get() - steps);
+            self.run_steps(steps);
+            left -= steps;
+            if self.batch.get() == 0 && (self.stopping.get() || is_over()) {
+                return;
             }
-            left -= batch;
         }
     }
 
-    /// A batch in an order of the seed's choosing, each step timed, as tests and debug mode ask for it.
+    /// Runs what is ready now, and nothing that this makes ready.
+    pub(crate) fn run_last_batch(&self) {
+        self.batch.set(0);
+        self.run_steps(self.tasks.ready());
+    }
+
+    /// Whether the loop was stopped, and the batch in which it was is done.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.batch.get() == 0 && self.stopping.replace(false)
+    }
+
+    #[inline]
+    fn run_steps(&self, steps: usize) {
+        if self.observed.get() {
+            return self.run_observed(steps);
+        }
+        for _ in 0..steps {
+            self.tasks.run_one();
+        }
+    }
+
+    /// Steps in an order of the seed's choosing, each of them timed, as tests and debug mode ask for it.
     #[cold]
-    fn run_observed(&self, batch: usize) {
-        for left in (1..=batch).rev() {
+    fn run_observed(&self, steps: usize) {
+        for left in (1..=steps).rev() {
             if let Some(order) = &self.order {
                 self.tasks.bring_forward(order.below(left));
             }
-            self.debug.step(self, || self.tasks.run_one());
+            self.debug_step();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::EventLoop;
+    use crate::event_loop::Core;
+    use crate::yield_now::yield_now;
+    use std::time::Instant;
+
+    fn looks() -> u64 {
+        crate::current::with(|core: &Core| core.looks.get())
+    }
+
+    #[test]
+    fn a_busy_loop_without_sources_never_asks_the_operating_system() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let looked = event_loop.run_until_complete(async {
+            let before = looks();
+            for _ in 0..100_000 {
+                yield_now().await;
+            }
+            looks() - before
+        });
+        assert_eq!(looked.unwrap(), 0);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_busy_loop_with_sources_looks_every_50_microseconds_at_most() {
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop
+            .run_until_complete(async {
+                let (_sender, receiver) = mio::unix::pipe::new().unwrap();
+                let reactor = crate::reactor();
+                let _source = reactor
+                    .register(receiver, asyncio_reactor::Interest::READABLE)
+                    .unwrap();
+                let (before, start) = (looks(), Instant::now());
+                let mut yields = 0_u64;
+                while yields < 100_000 {
+                    yield_now().await;
+                    yields += 1;
+                }
+                let (looked, passed) = (looks() - before, start.elapsed());
+                assert!(looked > 0, "I/O would starve");
+                assert!(
+                    u128::from(looked) <= passed.as_micros() / 50 + 1,
+                    "{looked} looks in {passed:?}"
+                );
+            })
+            .unwrap();
     }
 }

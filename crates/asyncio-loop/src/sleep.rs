@@ -11,7 +11,7 @@ use asyncio_timer::TimerKey;
 
 use crate::clock::nanos;
 use crate::current;
-use crate::timers::Timers;
+use crate::timers::{AWAY, Timers};
 
 /// Waits for `duration`, counted from this call, on the loop that runs here. Never less.
 ///
@@ -63,6 +63,12 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`]. It can be [reset](Sleep::reset) to another deadline, and
 /// awaited again by `&mut`.
+///
+/// It belongs to the loop that it was made on, and may be dropped anywhere and at any time.
+///
+/// # Panics
+///
+/// When it is awaited on another loop than its own, or after that was closed: it would never end.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep {
     state: State,
@@ -102,11 +108,19 @@ impl Sleep {
         }
     }
 
-    /// When it ends, in the time of its loop.
+    /// When it ends, in the time of its loop. One of no length ends now, whenever that is.
     #[must_use]
     #[doc(alias = "when")]
     pub fn deadline(&self) -> Instant {
-        self.timers.clock.instant_of(self.deadline)
+        match self.deadline {
+            0 => self.timers.clock.instant(),
+            deadline => self.timers.clock.instant_of(deadline),
+        }
+    }
+
+    /// What time it is on its loop.
+    pub(crate) fn now(&self) -> Instant {
+        self.timers.clock.instant()
     }
 
     /// Whether the time has come and the loop has noticed.
@@ -148,11 +162,14 @@ impl Future for Sleep {
                 Poll::Pending
             }
             State::New => {
+                assert!(self.timers.are_here(), "{AWAY}");
                 self.arm(cx.waker());
                 Poll::Pending
             }
             State::Armed(key) if self.timers.is_armed(key, cx.waker()) => Poll::Pending,
             State::Armed(_) | State::Due => {
+                let is_time = || self.timers.clock.now() >= self.deadline;
+                assert!(!self.timers.is_closed() || is_time(), "{AWAY}");
                 self.state = State::Due;
                 Poll::Ready(())
             }

@@ -6,14 +6,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use asyncio_task::{JoinError, SpawnOptions, Task, TaskName, try_spawn};
+use asyncio_task::{Cause, JoinError, SpawnOptions, Task, TaskName, Unhandled, try_spawn};
 
+use crate::current;
+use crate::event_loop::Core;
+use crate::exceptions::call_exception_handler;
 use crate::loop_handle::{LoopClosed, LoopHandle};
+use crate::virtual_time::OutsideWork;
+
+/// How the panic of a task is reported whose [`ThreadFuture`] was dropped.
+pub(crate) const UNREAD: &str = "a task panicked and nobody awaits it";
 
 /// What [`LoopHandle::run_coroutine_threadsafe`] gives: the right to the outcome of the task that runs
 /// over there.
 ///
-/// As with a [`Task`], dropping it cancels; [`LoopHandle::spawn`] is for work that runs on by itself.
+/// As with a [`Task`], dropping it cancels; [`LoopHandle::spawn`] is for work that runs on by itself. A
+/// panic that is then never asked for goes to the loop's exception handler.
 ///
 /// # Panics
 ///
@@ -23,6 +31,8 @@ use crate::loop_handle::{LoopClosed, LoopHandle};
 pub struct ThreadFuture<T> {
     shared: Arc<Shared<T>>,
     event_loop: LoopHandle,
+    /// Held while another loop awaits it, whose virtual time must not jump.
+    outside: Option<OutsideWork>,
 }
 
 struct Shared<T> {
@@ -35,6 +45,8 @@ struct State<T> {
     /// Who awaits the outcome.
     waiting: Option<Waker>,
     cancel: bool,
+    /// The [`ThreadFuture`] is gone: nobody will ask for the outcome.
+    abandoned: bool,
     /// Who passes a request to cancel on to the task.
     watch: Option<Waker>,
 }
@@ -58,6 +70,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
                 outcome: Outcome::Pending,
                 waiting: None,
                 cancel: false,
+                abandoned: false,
                 watch: None,
             }),
             ended: Condvar::new(),
@@ -68,8 +81,10 @@ impl<T: Send + 'static> ThreadFuture<T> {
                 return;
             }
             let options = SpawnOptions::new().location(location);
+            // A panic in `make` is one of the task: it goes to whoever asked for it.
+            let body = async move { make().await };
             // Both run on this loop, which is here: it is the one that this was sent to.
-            if let Ok(task) = try_spawn(options, make())
+            if let Ok(task) = try_spawn(options, body)
                 && let Ok(watch) = try_spawn(SpawnOptions::callback(), Watch { task, promise })
             {
                 watch.detach();
@@ -78,6 +93,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
         Ok(Self {
             shared,
             event_loop: event_loop.clone(),
+            outside: None,
         })
     }
 }
@@ -91,15 +107,15 @@ impl<T> ThreadFuture<T> {
     ///
     /// # Panics
     ///
-    /// On the loop's own thread, where it would wait for ever: await it there.
+    /// On the loop's own thread, if the task has not ended: it would wait for ever. Await it there.
     #[doc(alias = "result")]
     pub fn wait(self) -> Result<T, JoinError> {
-        self.must_be_elsewhere();
         let mut state = self.shared.lock();
         loop {
             if let Some(outcome) = state.take() {
                 return outcome;
             }
+            self.must_be_elsewhere();
             state = self
                 .shared
                 .ended
@@ -117,15 +133,15 @@ impl<T> ThreadFuture<T> {
     ///
     /// # Panics
     ///
-    /// On the loop's own thread.
+    /// On the loop's own thread, if the task has not ended: it cannot end meanwhile.
     pub fn wait_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        self.must_be_elsewhere();
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.shared.lock();
         loop {
             if let Some(outcome) = state.take() {
                 return Ok(outcome);
             }
+            self.must_be_elsewhere();
             let left = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
                 None => timeout,
@@ -163,8 +179,8 @@ impl<T> ThreadFuture<T> {
 
     fn must_be_elsewhere(&self) {
         assert!(
-            !self.event_loop.is_here(),
-            "blocking on a task of the loop that runs on this thread would wait for ever: await it"
+            !self.event_loop.is_at_home(),
+            "blocking on a task of this thread's own event loop would wait for ever: await it, or wait on another thread"
         );
     }
 }
@@ -172,11 +188,13 @@ impl<T> ThreadFuture<T> {
 impl<T> Future for ThreadFuture<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloned and dropped outside the lock: wakers are foreign code.
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         if let Some(outcome) = state.take() {
+            drop(state);
+            self.outside = None;
             return Poll::Ready(outcome);
         }
         assert!(
@@ -186,6 +204,10 @@ impl<T> Future for ThreadFuture<T> {
         let old = state.waiting.replace(waker);
         drop(state);
         drop(old);
+        if self.outside.is_none() && !self.event_loop.is_here() {
+            let here = current::try_with(Core::handle);
+            self.outside = here.ok().map(|here| here.outside_work());
+        }
         Poll::Pending
     }
 }
@@ -193,6 +215,13 @@ impl<T> Future for ThreadFuture<T> {
 impl<T> Drop for ThreadFuture<T> {
     fn drop(&mut self) {
         self.cancel();
+        let mut state = self.shared.lock();
+        state.abandoned = true;
+        let unread = state.take();
+        drop(state);
+        if let Some(Err(JoinError::Panicked(_, payload))) = unread {
+            self.event_loop.report_panic(payload);
+        }
     }
 }
 
@@ -210,10 +239,15 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn settle(&self, outcome: Result<T, JoinError>) {
+    /// Sets the outcome, once. Gives it back if nobody will ask for it.
+    fn settle(&self, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
         let mut state = self.lock();
         if !matches!(state.outcome, Outcome::Pending) {
-            return;
+            return None;
+        }
+        if state.abandoned {
+            state.outcome = Outcome::Taken;
+            return Some(outcome);
         }
         state.outcome = Outcome::Here(outcome);
         let waiting = state.waiting.take();
@@ -222,6 +256,7 @@ impl<T> Shared<T> {
         if let Some(waiting) = waiting {
             waiting.wake();
         }
+        None
     }
 }
 
@@ -242,9 +277,8 @@ struct Promise<T>(Arc<Shared<T>>);
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.0.settle(Err(JoinError::Cancelled(TaskName::from(
-            "that never began",
-        ))));
+        let name = TaskName::from("that never began");
+        self.0.settle(Err(JoinError::Cancelled(name)));
     }
 }
 
@@ -252,6 +286,16 @@ impl<T> Drop for Promise<T> {
 struct Watch<T> {
     task: Task<T>,
     promise: Promise<T>,
+}
+
+impl<T> Watch<T> {
+    fn settle(&self, outcome: Result<T, JoinError>) {
+        let unwanted = self.promise.0.settle(outcome);
+        if let Some(Err(JoinError::Panicked(_, payload))) = unwanted {
+            let report = Unhandled::new(UNREAD, Some(&self.task.as_ref()), Cause::Panic(payload));
+            call_exception_handler(&report);
+        }
+    }
 }
 
 impl<T> Future for Watch<T> {
@@ -268,14 +312,16 @@ impl<T> Future for Watch<T> {
             self.task.cancel();
         }
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
-        self.promise.0.settle(outcome);
+        self.settle(outcome);
         Poll::Ready(())
     }
 }
 
 impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
-        let name = self.task.name();
-        self.promise.0.settle(Err(JoinError::Cancelled(name)));
+        // The loop closes. The task may have ended, in the same batch even.
+        let outcome = self.task.try_take();
+        let cancelled = || Err(JoinError::Cancelled(self.task.name()));
+        self.settle(outcome.unwrap_or_else(cancelled));
     }
 }

@@ -3,13 +3,19 @@
 //! Shared by the loop and by what waits for it, so a sleep that outlives its loop, or is dropped while
 //! another loop runs, still finds its own wheel.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use asyncio_timer::{TimerKey, TimerWheel};
 
 use crate::clock::Clock;
+use crate::current;
+
+/// A loop that does not run here wakes nobody who waits here.
+pub(crate) const AWAY: &str = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
 
 /// See the head of this file. The wheel is borrowed only while nothing foreign runs: wakers are cloned
 /// before, and dropped and woken after.
@@ -17,6 +23,7 @@ pub(crate) struct Timers {
     wheel: RefCell<TimerWheel<Waker>>,
     /// Kept for its capacity.
     due: Cell<Vec<Waker>>,
+    closed: Cell<bool>,
     pub(crate) clock: Clock,
 }
 
@@ -25,6 +32,7 @@ impl Timers {
         Self {
             wheel: RefCell::new(TimerWheel::new(0)),
             due: Cell::default(),
+            closed: Cell::new(false),
             clock,
         }
     }
@@ -44,6 +52,7 @@ impl Timers {
             Some(old) if old.will_wake(waker) => return true,
             Some(_) => {}
         }
+        assert!(self.are_here(), "{AWAY}");
         let new = waker.clone();
         let old = self
             .wheel
@@ -68,12 +77,19 @@ impl Timers {
         drop(waker);
     }
 
-    /// Wakes all whose deadline is not after `now`.
-    pub(crate) fn expire(&self, now: u64) {
+    /// Wakes all whose deadline is not after `now`. Wakers may be others', and one that panics does not
+    /// keep the rest from being woken.
+    #[inline]
+    pub(crate) fn expire(&self, now: u64, on_panic: impl Fn(Box<dyn Any + Send>)) {
         let mut due = self.due.take();
         self.wheel.borrow_mut().expire(now, &mut due);
-        for waker in due.drain(..) {
-            waker.wake();
+        if !due.is_empty() {
+            let mut wakers = due.drain(..);
+            let mut wake_rest =
+                || catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake)));
+            while let Err(payload) = wake_rest() {
+                on_panic(payload);
+            }
         }
         const LARGE: usize = 1 << 12;
         if due.capacity() <= LARGE {
@@ -96,8 +112,18 @@ impl Timers {
         self.wheel.borrow().len()
     }
 
-    /// Lets go of all wakers without waking them.
-    pub(crate) fn clear(&self) {
+    /// Whether these are the timers of the loop that runs here.
+    pub(crate) fn are_here(&self) -> bool {
+        current::try_with(|core| std::ptr::eq(&*core.timers, self)).unwrap_or(false)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Lets go of all wakers without waking them. Nobody will expire what is armed from here on.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
         let mut wakers = Vec::new();
         self.wheel.borrow_mut().clear_into(&mut wakers);
         drop(wakers);

@@ -3,73 +3,82 @@
 //! Nothing else can happen when no task is ready, nothing is in the mailbox, and nothing outside is
 //! pending: no source is registered with the reactor and no [`OutsideWork`] is under way. While
 //! something is, the loop waits for it, and virtual time passes as real time does: slower than one
-//! might like, but never so that a timeout fires before an answer that was on its way.
+//! might like, but never so that a timeout fires before an answer that was on its way. While tasks run,
+//! virtual time stands still.
 
-use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use crate::clock::nanos;
 use crate::event_loop::Core;
+use crate::loop_handle::LoopHandle;
 
 /// Something under way outside of the loop, on another thread or in another process, that will come
 /// back to it. While one exists, virtual time does not jump. Without virtual time it does nothing.
-#[derive(Debug)]
 #[must_use = "virtual time is held for as long as this lives"]
 pub struct OutsideWork {
-    count: Arc<AtomicUsize>,
+    event_loop: LoopHandle,
 }
 
 impl OutsideWork {
-    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn new(event_loop: &LoopHandle) -> Self {
+        event_loop.shared().outside.fetch_add(1, Ordering::AcqRel);
         Self {
-            count: count.clone(),
+            event_loop: event_loop.clone(),
         }
     }
 }
 
 impl Clone for OutsideWork {
     fn clone(&self) -> Self {
-        Self::new(&self.count)
+        Self::new(&self.event_loop)
     }
 }
 
 impl Drop for OutsideWork {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::AcqRel);
+        let shared = self.event_loop.shared();
+        let was_the_last = shared.outside.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_the_last && shared.is_virtual && !self.event_loop.is_here() {
+            // The loop may be waiting for a deadline in real time. It need not any more.
+            self.event_loop.nudge();
+        }
     }
 }
 
-/// Virtual time that passes as real time does.
-#[derive(Debug, Default)]
-pub(crate) struct RealWait {
-    since: Cell<Option<Instant>>,
+impl fmt::Debug for OutsideWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutsideWork")
+            .field("event_loop", &self.event_loop)
+            .finish()
+    }
 }
 
 impl Core {
     /// How long to wait for `deadline`, the next one. Moves the clock there if nothing else can happen.
     pub(crate) fn virtual_patience(&self, deadline: u64) -> Duration {
-        let now = self.timers.clock.now();
-        if deadline <= now {
-            return Duration::ZERO;
-        }
+        let clock = &self.timers.clock;
         if self.is_anything_outside() {
-            let since = self.real_wait.since.get().unwrap_or_else(Instant::now);
-            let passed = since.elapsed();
-            self.timers.clock.advance_to(
-                now.saturating_add(crate::clock::nanos(passed))
-                    .min(deadline),
-            );
-            self.real_wait.since.set(Some(since + passed));
-            return Duration::from_nanos(deadline - self.timers.clock.now());
+            return Duration::from_nanos(deadline.saturating_sub(clock.now()));
         }
-        self.real_wait.since.set(None);
         // What came in since the turn began is older than the deadline.
         if !self.tasks.has_mail() {
-            self.timers.clock.advance_to(deadline);
+            clock.advance_to(deadline);
         }
         Duration::ZERO
+    }
+
+    /// Whether time is virtual and passes while the loop waits.
+    pub(crate) fn is_time_passing(&self) -> bool {
+        self.timers.clock.is_virtual() && self.is_anything_outside()
+    }
+
+    /// Moves virtual time by what the loop has waited in real time, but not beyond the next deadline.
+    pub(crate) fn let_time_pass(&self, waited: Duration) {
+        let clock = &self.timers.clock;
+        let now = clock.now().saturating_add(nanos(waited));
+        clock.advance_to(now.min(self.timers.next_deadline().unwrap_or(u64::MAX)));
     }
 
     fn is_anything_outside(&self) -> bool {

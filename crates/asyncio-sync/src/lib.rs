@@ -1,1 +1,25 @@
 //! Synchronisation for tasks of one thread: Lock, Event, Condition, Semaphore, Barrier, Queue, promise. Works with any executor.
+#![forbid(unsafe_code)]
+
+mod line;
+mod permits;
+mod wait_queue;
+
+mod barrier;
+mod condition;
+mod event;
+mod lock;
+mod queue;
+mod rwlock;
+mod semaphore;
+
+pub use barrier::{Barrier, BrokenBarrier};
+pub use condition::{Condition, OverLock};
+pub use event::Event;
+pub use lock::{Lock, LockGuard, OwnedLockGuard};
+pub use queue::{
+    BaseQueue, Discipline, Fifo, GetNowaitError, Item, Items, Lifo, LifoQueue, PriorityQueue,
+    PutError, PutNowaitError, Queue, QueueShutDown, Smallest, TooManyDone,
+};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};

@@ -190,6 +190,9 @@ fn release(h: NonNull<Header>) {
 fn free(h: NonNull<Header>) {
     // What other threads did with their references happened before this.
     fence(Ordering::Acquire);
+    #[cfg(all(test, loom))]
+    // SAFETY: alive until `dealloc`, and this thread's alone.
+    crate::loom_tests::will_be_freed(unsafe { h.as_ref() });
     // SAFETY: that was the last reference (C1), and the vtable fits (C5).
     unsafe { ((*h.as_ptr()).vtable.dealloc)(h) }
 }

@@ -38,6 +38,8 @@ mod discard;
 mod id;
 mod join_error;
 mod listener;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod mailbox;
 mod pool;
 mod ready;

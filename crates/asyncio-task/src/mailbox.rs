@@ -61,6 +61,9 @@ impl fmt::Debug for Letter {
 pub(crate) struct Mailbox {
     word: AtomicU8,
     inner: Mutex<Inner>,
+    /// How many cells were freed that refer to it.
+    #[cfg(all(test, loom))]
+    pub(crate) freed: std::sync::atomic::AtomicUsize,
 }
 
 struct Inner {
@@ -83,6 +86,8 @@ impl Mailbox {
                 letters: Vec::new(),
                 unpark: None,
             }),
+            #[cfg(all(test, loom))]
+            freed: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -170,8 +175,13 @@ impl fmt::Debug for Lease {
 impl Lease {
     /// Takes a mailbox. `unpark` is called from other threads when there is mail for a parked owner.
     pub(crate) fn new(unpark: Unpark) -> Self {
-        let mailbox = Mailbox::unleased();
-        mailbox.word.store(AWAKE, Ordering::Relaxed);
+        Self::of(Mailbox::unleased(), unpark)
+    }
+
+    /// Takes this mailbox, which nobody leases.
+    pub(crate) fn of(mailbox: &'static Mailbox, unpark: Unpark) -> Self {
+        // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
+        mailbox.word.swap(AWAKE, Ordering::AcqRel);
         let generation = mailbox.inner(|inner| {
             inner.unpark = Some(unpark);
             inner.generation

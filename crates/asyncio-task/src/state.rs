@@ -341,6 +341,12 @@ impl State {
         self.has(AWAITED)
     }
 
+    /// Touches the word, as freeing the cell does, for the model checker to see.
+    #[cfg(all(test, loom))]
+    pub(crate) fn touch(&self) {
+        self.0.set(self.0.get());
+    }
+
     pub(crate) fn is_callback(&self) -> bool {
         self.has(CALLBACK)
     }

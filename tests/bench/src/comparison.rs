@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use crate::child::Run;
 use crate::counts;
-use crate::figures::{Figures, quantile};
+use crate::figures::{Figures, median};
 use crate::load::Until;
 use crate::options::{Counts, Selection};
 use crate::report;
@@ -53,7 +53,7 @@ impl Cell {
         values.sort_by(f64::total_cmp);
         Some(Spread {
             least: values[0],
-            median: quantile(&values, 0.5),
+            median: median(&values),
             most: values[values.len() - 1],
         })
     }

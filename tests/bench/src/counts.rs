@@ -76,9 +76,9 @@ fn per_operation(cell: &Cell, tool: Tool) -> io::Result<Option<f64>> {
     else {
         return Ok(None);
     };
-    Ok(Some(
-        (much.count - little.count) / (much.operations - little.operations),
-    ))
+    let difference = (much.count - little.count) / (much.operations - little.operations);
+    // Starting up is not quite the same twice, which can come out below nothing.
+    Ok(Some(difference.max(0.0)))
 }
 
 /// What a tool counted, for how many operations.

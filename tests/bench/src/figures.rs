@@ -47,11 +47,13 @@ pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     sorted[(last * part).round() as usize]
 }
 
-/// The value in the middle of `values`.
+/// The value in the middle of `values`, or half-way between the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    quantile(&sorted, 0.5)
+    assert!(!sorted.is_empty(), "a median needs at least one value");
+    let last = sorted.len() - 1;
+    f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)])
 }
 
 #[cfg(test)]
@@ -66,8 +68,9 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_values_that_occurred() {
+    fn the_middle_is_the_middle() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[3.0, 1.0]), 2.0);
         assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.99), 5.0);
     }
 }

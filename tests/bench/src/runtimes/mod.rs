@@ -3,6 +3,7 @@
 mod compio;
 mod floor;
 mod monoio;
+mod ours;
 mod smol;
 mod tokio;
 
@@ -54,6 +55,7 @@ pub(crate) const OURS: &str = "ours";
 pub(crate) const FLOOR: &str = "floor";
 
 runtimes! {
+    "ours", "ours", "asyncio", &[] => ours::Ours;
     "tokio-local", "tokio", "LocalRuntime", &["tokio"] => tokio::Tokio<tokio::LocalRuntime>;
     "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
     "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;

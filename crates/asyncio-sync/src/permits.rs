@@ -1,0 +1,147 @@
+//! A number of permits, handed out strictly in order. Lock, RwLock and Semaphore are made of it:
+//! a lock is one permit, a reader is one of many, a writer takes them all.
+//!
+//! - Who waits is served before who comes: while somebody waits nobody else gets a permit, however
+//!   many are free. A first in line who asks for many is waited for by those who ask for few.
+//! - Permits are handed over, not thrown in the air: whoever is chosen owns its permits from that
+//!   moment, before its task has run. Dropped before that, it gives them to the next.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::line::Place;
+use crate::wait_queue::{WaitQueue, wake_each};
+
+pub(crate) struct Permits {
+    free: Cell<usize>,
+    /// Each with the number it asks for.
+    waiters: WaitQueue<usize>,
+}
+
+impl Permits {
+    pub(crate) const fn new(count: usize) -> Self {
+        Self {
+            free: Cell::new(count),
+            waiters: WaitQueue::new(),
+        }
+    }
+
+    /// How many could be had at once, if nobody waited.
+    #[inline]
+    pub(crate) fn free(&self) -> usize {
+        self.free.get()
+    }
+
+    /// How many wait, those included that have been given permits and have not run yet.
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether somebody who comes now for one permit has to wait.
+    pub(crate) fn locked(&self) -> bool {
+        self.free.get() == 0 || self.waiters.waiting() > 0
+    }
+
+    #[inline]
+    pub(crate) fn try_acquire(&self, count: usize) -> bool {
+        let free = self.free.get();
+        let at_once = count <= free && self.waiters.waiting() == 0;
+        if at_once {
+            self.free.set(free - count);
+        }
+        at_once
+    }
+
+    /// Waits for `count` permits.
+    #[inline]
+    pub(crate) fn acquire(&self, count: usize) -> Acquire<'_> {
+        Acquire {
+            permits: self,
+            count,
+            place: Place::Outside,
+        }
+    }
+
+    /// Gives permits back, or new ones. More than `usize::MAX` are as good as `usize::MAX`.
+    #[inline]
+    pub(crate) fn release(&self, count: usize) {
+        self.free.set(self.free.get().saturating_add(count));
+        if self.waiters.waiting() > 0 {
+            self.serve();
+        }
+    }
+
+    /// Takes free permits out of the world, at most `count`, and says how many. What those who
+    /// wait still need they go on waiting for.
+    pub(crate) fn forget(&self, count: usize) -> usize {
+        let forgotten = count.min(self.free.get());
+        self.free.set(self.free.get() - forgotten);
+        forgotten
+    }
+
+    /// Hands free permits to those who wait, as far as they go.
+    fn serve(&self) {
+        wake_each(|| self.serve_first());
+    }
+
+    fn serve_first(&self) -> Option<Waker> {
+        self.waiters.with(|line| {
+            let left = self.free.get().checked_sub(*line.first()?)?;
+            self.free.set(left);
+            line.choose_first()
+        })
+    }
+}
+
+impl fmt::Debug for Permits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permits")
+            .field("free", &self.free())
+            .field("waiters", &self.waiters())
+            .finish()
+    }
+}
+
+/// Waits for permits. They are the caller's once this is ready.
+#[derive(Debug)]
+pub(crate) struct Acquire<'a> {
+    permits: &'a Permits,
+    count: usize,
+    place: Place,
+}
+
+impl Future for Acquire<'_> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self {
+            permits,
+            count,
+            place,
+        } = &mut *self;
+        let passes = || permits.try_acquire(*count);
+        permits
+            .waiters
+            .poll(place, cx, *count, passes)
+            .map(|_share| ())
+    }
+}
+
+impl Drop for Acquire<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Place::InLine(key) = self.place {
+            let departed = self.permits.waiters.leave(key);
+            if departed.chosen {
+                self.permits.release(self.count);
+            } else {
+                // It may have stood before others who ask for less.
+                self.permits.serve();
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The three orders in which items come out of a queue: as they were put, the other way round, and
+//! the smallest first.
+//!
+//! Only the last one asks the items, and their `Ord` is foreign code: it may panic, or look at the
+//! queue it is in. So whatever is decided by comparing is decided first, on a `&self`, and done
+//! afterwards by code that cannot fail. A comparison that panics leaves everything as it was.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+
+/// In which order items come out. Sealed: the three of this module are all there are.
+pub trait Discipline: Default + sealed::Sealed {
+    /// What is in the queue.
+    type Item;
+
+    /// The name of a queue with this discipline.
+    #[doc(hidden)]
+    const NAME: &'static str;
+
+    /// A position that was found by comparing, to be used before anything else is changed.
+    #[doc(hidden)]
+    type Position: Copy;
+
+    #[doc(hidden)]
+    fn count(&self) -> usize;
+
+    /// Where `item` belongs.
+    #[doc(hidden)]
+    fn position_for(&self, item: &Self::Item) -> Self::Position;
+
+    #[doc(hidden)]
+    fn insert(&mut self, item: Self::Item, position: Self::Position);
+
+    /// What is needed to take out the next item. Asked only if there is one.
+    #[doc(hidden)]
+    fn position_of_next(&self) -> Self::Position;
+
+    /// Takes out the next item. Asked only if there is one.
+    #[doc(hidden)]
+    fn remove(&mut self, position: Self::Position) -> Self::Item;
+
+    /// Writes the items as a list.
+    #[doc(hidden)]
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        Self::Item: fmt::Debug;
+}
+
+/// First in, first out.
+#[derive(Debug)]
+pub struct Fifo<T>(VecDeque<T>);
+
+impl<T> Default for Fifo<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Discipline for Fifo<T> {
+    type Item = T;
+    const NAME: &'static str = "Queue";
+    type Position = ();
+
+    #[inline]
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    fn position_for(&self, _item: &T) {}
+
+    #[inline]
+    fn insert(&mut self, item: T, (): ()) {
+        self.0.push_back(item);
+    }
+
+    #[inline]
+    fn position_of_next(&self) {}
+
+    #[inline]
+    fn remove(&mut self, (): ()) -> T {
+        self.0.pop_front().expect(THERE)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        T: fmt::Debug,
+    {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+/// Last in, first out.
+#[derive(Debug)]
+pub struct Lifo<T>(Vec<T>);
+
+impl<T> Default for Lifo<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Discipline for Lifo<T> {
+    type Item = T;
+    const NAME: &'static str = "LifoQueue";
+    type Position = ();
+
+    #[inline]
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    fn position_for(&self, _item: &T) {}
+
+    #[inline]
+    fn insert(&mut self, item: T, (): ()) {
+        self.0.push(item);
+    }
+
+    #[inline]
+    fn position_of_next(&self) {}
+
+    #[inline]
+    fn remove(&mut self, (): ()) -> T {
+        self.0.pop().expect(THERE)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        T: fmt::Debug,
+    {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+/// The smallest first; of equal ones, the one that was put first.
+///
+/// A binary heap. Unlike the standard library's, it keeps equal items in order, and a panic in the
+/// middle of an operation undoes it.
+#[derive(Debug)]
+pub struct Smallest<T> {
+    /// No entry comes before its parent, at `(index - 1) / 2`.
+    heap: Vec<Ranked<T>>,
+    /// How many items were ever put.
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Ranked<T> {
+    item: T,
+    arrival: u64,
+}
+
+impl<T: Ord> Ranked<T> {
+    fn comes_before(&self, other: &Self) -> bool {
+        let order = self.item.cmp(&other.item);
+        order.then_with(|| self.arrival.cmp(&other.arrival)).is_lt()
+    }
+}
+
+impl<T> Default for Smallest<T> {
+    fn default() -> Self {
+        Self {
+            heap: Vec::new(),
+            arrivals: 0,
+        }
+    }
+}
+
+impl<T: Ord> Discipline for Smallest<T> {
+    type Item = T;
+
+    const NAME: &'static str = "PriorityQueue";
+
+    /// An index. There is one way from it up to the root, and entries move along this way only.
+    type Position = usize;
+
+    #[inline]
+    fn count(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// How far a new item rises.
+    fn position_for(&self, item: &T) -> usize {
+        let mut at = self.heap.len();
+        // Only above what is greater: it comes after those it is equal to.
+        while at > 0 && *item < self.heap[parent(at)].item {
+            at = parent(at);
+        }
+        at
+    }
+
+    fn insert(&mut self, item: T, position: usize) {
+        let mut at = self.heap.len();
+        let arrival = self.arrivals;
+        self.arrivals += 1;
+        self.heap.push(Ranked { item, arrival });
+        while at > position {
+            self.heap.swap(at, parent(at));
+            at = parent(at);
+        }
+    }
+
+    /// Where the last entry will stand once the first is gone.
+    fn position_of_next(&self) -> usize {
+        let Some((last, rest)) = self.heap.split_last() else {
+            return 0;
+        };
+        // The gap sinks to the bottom along the smaller children, then `last` rises from there: it
+        // is one of the greatest, so this takes about half the comparisons of sinking it.
+        let mut at = 0;
+        while let Some(right) = rest.get(2 * at + 2) {
+            let left_first = rest[2 * at + 1].comes_before(right);
+            at = 2 * at + if left_first { 1 } else { 2 };
+        }
+        if 2 * at + 1 < rest.len() {
+            at = 2 * at + 1;
+        }
+        while at > 0 && last.comes_before(&rest[at]) {
+            at = parent(at);
+        }
+        at
+    }
+
+    fn remove(&mut self, position: usize) -> T {
+        let mut moving = self.heap.pop().expect(THERE);
+        let mut at = position;
+        // The last one takes its position, and each on the way up the place of its parent.
+        while let Some(entry) = self.heap.get_mut(at) {
+            mem::swap(entry, &mut moving);
+            if at == 0 {
+                break;
+            }
+            at = parent(at);
+        }
+        moving.item
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        T: fmt::Debug,
+    {
+        let items = self.heap.iter().map(|ranked| &ranked.item);
+        f.debug_list().entries(items).finish()
+    }
+}
+
+fn parent(index: usize) -> usize {
+    (index - 1) / 2
+}
+
+mod sealed {
+    use super::{Fifo, Lifo, Smallest};
+
+    pub trait Sealed {}
+
+    impl<T> Sealed for Fifo<T> {}
+    impl<T> Sealed for Lifo<T> {}
+    impl<T: Ord> Sealed for Smallest<T> {}
+}
+
+const THERE: &str = "an item is taken only if there is one";

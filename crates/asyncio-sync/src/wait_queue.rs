@@ -1,0 +1,135 @@
+//! A line of waiters in a cell, and the way to wait in it without holding the cell.
+//!
+//! Wakers are foreign code: cloning, waking or dropping one may call back into the very primitive
+//! that does it. So none of this happens while the line is borrowed, and whatever was decided
+//! before a waker was cloned is decided again afterwards.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+
+use crate::line::{Departed, Key, Line, Look, Place};
+
+/// The waiters of one primitive, which lives on one thread.
+pub(crate) struct WaitQueue<S = ()> {
+    /// A copy of `line.waiting()`, for those who only pass by.
+    waiting: Cell<usize>,
+    line: RefCell<Line<S>>,
+}
+
+impl<S> WaitQueue<S> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            waiting: Cell::new(0),
+            line: RefCell::new(Line::new()),
+        }
+    }
+
+    /// How many wait and were not chosen.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.get()
+    }
+
+    /// How many wait, those included that were chosen and have not run yet.
+    pub(crate) fn len(&self) -> usize {
+        self.line.borrow().len()
+    }
+
+    /// Does something to the line that touches no waker.
+    #[inline]
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Line<S>) -> R) -> R {
+        let mut line = self.line.borrow_mut();
+        let result = change(&mut line);
+        self.waiting.set(line.waiting());
+        result
+    }
+
+    /// Takes the future at `place` a step further: past the line if `may_pass` says so, else into
+    /// it with `share`, and out of it once chosen.
+    ///
+    /// Gives `None` to those who passed, and to those who were chosen what they were given.
+    #[inline]
+    pub(crate) fn poll(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        share: S,
+        may_pass: impl Fn() -> bool,
+    ) -> Poll<Option<S>>
+    where
+        S: Copy,
+    {
+        if *place == Place::Outside && may_pass() {
+            *place = Place::Left;
+            return Poll::Ready(None);
+        }
+        self.poll_in_line(place, cx, share, may_pass)
+    }
+
+    fn poll_in_line(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        share: S,
+        may_pass: impl Fn() -> bool,
+    ) -> Poll<Option<S>>
+    where
+        S: Copy,
+    {
+        let mut fresh = None;
+        loop {
+            match self.with(|line| line.look(place, cx.waker(), &mut fresh, share)) {
+                Look::Chosen(departed) => return Poll::Ready(Some(departed.share)),
+                Look::Waits => return Poll::Pending,
+                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
+            }
+            // Cloning a waker is foreign code, after which there may be nothing to wait for.
+            if *place == Place::Outside && may_pass() {
+                *place = Place::Left;
+                return Poll::Ready(None);
+            }
+        }
+    }
+
+    /// Removes a future that gives up. If it had been chosen, somebody else should be; only then
+    /// drop what is left of it, for its waker is foreign code.
+    pub(crate) fn leave(&self, key: Key) -> Departed<S> {
+        self.with(|line| line.leave(key))
+    }
+
+    /// Chooses the first `count` of those who wait, gives each what `share` says, and wakes them in
+    /// order.
+    pub(crate) fn wake_first(&self, count: usize, share: impl Fn(usize) -> S) {
+        if self.waiting() > 0 {
+            // All of them first, for the wakers may do anything to the line.
+            self.with(|line| {
+                let mut indices = 0..count.min(line.waiting());
+                indices.all(|index| line.call_first_with(share(index)))
+            });
+            wake_each(|| self.with(Line::next_called));
+        }
+    }
+}
+
+/// Wakes what `next` gives until it gives nothing. If one panics the others are still woken.
+pub(crate) fn wake_each<F: FnMut() -> Option<Waker>>(next: F) {
+    struct AlsoTheRest<F: FnMut() -> Option<Waker>>(F);
+
+    impl<F: FnMut() -> Option<Waker>> AlsoTheRest<F> {
+        fn wake(&mut self) {
+            while let Some(waker) = (self.0)() {
+                waker.wake();
+            }
+        }
+    }
+
+    impl<F: FnMut() -> Option<Waker>> Drop for AlsoTheRest<F> {
+        fn drop(&mut self) {
+            self.wake();
+        }
+    }
+
+    let mut all = AlsoTheRest(next);
+    all.wake();
+    std::mem::forget(all);
+}

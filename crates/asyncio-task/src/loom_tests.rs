@@ -1,0 +1,449 @@
+//! The places where threads meet, in every order that the memory model allows: the mailbox, the park
+//! word, and the life of a waker on another thread.
+//!
+//! Each model is small, so that its interleavings can be counted through. Its comment names mistakes that
+//! were put into the code to see that it finds them.
+//!
+//! What only the owner's thread may touch is seen by the checker through the task's state, a cell that it
+//! tracks: any two accesses that are not ordered fail a model, and so does freeing a cell whose last use
+//! on another thread is not ordered before.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::Mutex as StdMutex;
+use std::sync::atomic::AtomicUsize as Count;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::task::{Poll, Waker};
+
+use loom::sync::Notify;
+use loom::sync::atomic::AtomicUsize;
+use loom::thread;
+
+use crate::cell::Header;
+use crate::mailbox::{Lease, Letter, Mailbox, Owner, Unpark};
+use crate::{SpawnOptions, Tasks};
+
+/// Called before a cell is freed, on the thread that does it.
+pub(crate) fn will_be_freed(header: &Header) {
+    header.state.touch();
+    header.mailbox.freed.fetch_add(1, SeqCst);
+}
+
+/// Somewhere to wait, and how often it was called for to end the wait.
+#[derive(Default)]
+struct Bench {
+    notify: Notify,
+    calls: Count,
+}
+
+impl Bench {
+    fn unpark(self: &Arc<Self>) -> impl Fn() + Send + Sync + 'static {
+        let this = self.clone();
+        move || {
+            this.calls.fetch_add(1, SeqCst);
+            this.notify.notify();
+        }
+    }
+}
+
+/// What arrived, in order.
+type Log = Arc<StdMutex<Vec<(&'static str, u32)>>>;
+
+fn letter(log: &Log, from: &'static str, n: u32) -> Letter {
+    let log = log.clone();
+    let call = move || log.lock().unwrap().push((from, n));
+    Letter::Call(Box::new(call), std::panic::Location::caller())
+}
+
+fn open(letters: Vec<Letter>) {
+    for letter in letters {
+        if let Letter::Call(call, _) = letter {
+            call();
+        }
+    }
+}
+
+fn taken(lease: &Lease) -> Vec<Letter> {
+    let mut letters = Vec::new();
+    lease.take(&mut letters);
+    letters
+}
+
+fn numbers(log: &Log, from: &str) -> Vec<u32> {
+    let log = log.lock().unwrap();
+    log.iter().filter(|(f, _)| *f == from).map(|(_, n)| *n).collect()
+}
+
+/// Found: emptying the box before the word is cleared; announcing before the letter is in the box;
+/// leaving out the announcement.
+#[test]
+fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
+    loom::model(|| {
+        let lease = Lease::new(Arc::new(|| ()));
+        let log = Log::default();
+        let send = |from: &'static str, owner: Owner, log: Log| {
+            move || {
+                for n in 0..2 {
+                    owner.post(letter(&log, from, n)).unwrap();
+                }
+            }
+        };
+        let other = thread::spawn(send("a", lease.owner(), log.clone()));
+        open(taken(&lease));
+        send("b", lease.owner(), log.clone())();
+        open(taken(&lease));
+        other.join().unwrap();
+        let so_far = log.lock().unwrap().len();
+        assert!(so_far == 4 || lease.has_mail(), "what is in the box has announced itself");
+        open(taken(&lease));
+        assert_eq!(numbers(&log, "a"), [0, 1]);
+        assert_eq!(numbers(&log, "b"), [0, 1]);
+    });
+}
+
+fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// Waits for mail as a loop does, until `enough`.
+fn wait_for_mail(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usize {
+    let mut parked = 0;
+    loop {
+        open(taken(lease));
+        if enough() {
+            return parked;
+        }
+        if lease.park() {
+            parked += 1;
+            bench.notify.wait();
+        }
+        lease.unpark();
+    }
+}
+
+/// Found: parking by a plain store instead of from AWAKE only; clearing the word in `unpark` whatever it
+/// says (both lose the wake-up: a deadlock); unparking for each letter; the announcement by a load and a
+/// store instead of a swap (both unpark more often than the owner parked).
+#[test]
+fn a_parked_owner_is_unparked_and_once_for_a_burst() {
+    loom::model(|| {
+        let bench = Arc::new(Bench::default());
+        let lease = Lease::new(Arc::new(bench.unpark()));
+        let log = Log::default();
+        let senders = ["a", "b"].map(|from| {
+            let (owner, log) = (lease.owner(), log.clone());
+            thread::spawn(move || owner.post(letter(&log, from, 0)).unwrap())
+        });
+        let parked = wait_for_mail(&lease, &bench, || log.lock().unwrap().len() == 2);
+        join(senders);
+        assert!(bench.calls.load(SeqCst) <= parked, "a call for each time it parked");
+    });
+}
+
+/// Found: taking the letters of an ended lease by its successor (no check of the generation); leaving them
+/// in the box (no `take` in `end`): a letter that is neither opened nor dropped.
+#[test]
+fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
+    loom::model(|| {
+        let mailbox = {
+            let lease = Lease::new(Arc::new(|| ()));
+            lease.owner().mailbox
+        };
+        let lease = Lease::of(mailbox, Arc::new(|| ()));
+        let owner = lease.owner();
+        let log = Log::default();
+        let proof = Arc::new(());
+        let sender = {
+            let (proof, log) = (proof.clone(), log.clone());
+            thread::spawn(move || {
+                let call = move || {
+                    let _proof = proof;
+                    log.lock().unwrap().push(("opened", 0));
+                };
+                let location = std::panic::Location::caller();
+                // Refused: it comes back, here.
+                owner.post(Letter::Call(Box::new(call), location)).is_err()
+            })
+        };
+        drop(lease);
+        let next = Lease::of(mailbox, Arc::new(|| ()));
+        open(taken(&next));
+        sender.join().unwrap();
+        open(taken(&next));
+        assert_eq!(Arc::strong_count(&proof), 1, "its destructor ran");
+        assert!(log.lock().unwrap().is_empty(), "the next lease does not get it");
+    });
+}
+
+/// A letter was posted under an old lease, and its announcement comes when the mailbox is leased again: it
+/// takes the word from PARKED, so it has to unpark the new owner, or who posts now finds the word NOTIFIED
+/// and does not.
+///
+/// Found: unparking only an owner of the sender's own generation (a deadlock).
+#[test]
+fn a_late_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
+    loom::model(|| {
+        let old = Lease::new(Arc::new(|| ()));
+        let mailbox: &'static Mailbox = old.owner().mailbox;
+        let log = Log::default();
+        let late = {
+            let (owner, log) = (old.owner(), log.clone());
+            thread::spawn(move || drop(owner.post(letter(&log, "old", 0))))
+        };
+        drop(old);
+        let bench = Arc::new(Bench::default());
+        let unpark: Unpark = Arc::new(bench.unpark());
+        let new = Lease::of(mailbox, unpark);
+        let sender = {
+            let (owner, log) = (new.owner(), log.clone());
+            thread::spawn(move || owner.post(letter(&log, "new", 0)).unwrap())
+        };
+        wait_for_mail(&new, &bench, || !log.lock().unwrap().is_empty());
+        late.join().unwrap();
+        sender.join().unwrap();
+        assert_eq!(*log.lock().unwrap(), [("new", 0)]);
+    });
+}
+
+/// Runs tasks as a loop does, until `done`.
+fn run_until(tasks: &Tasks, bench: &Bench, done: impl Fn() -> bool) {
+    loop {
+        while tasks.run_one() {}
+        if done() {
+            return;
+        }
+        if tasks.park() {
+            bench.notify.wait();
+        }
+        tasks.unpark();
+        tasks.deliver();
+    }
+}
+
+fn tasks() -> (Tasks, Arc<Bench>) {
+    let bench = Arc::new(Bench::default());
+    let tasks = Tasks::new(bench.unpark());
+    tasks.on_unhandled(|unhandled| {
+        eprintln!("{unhandled}");
+        std::process::abort(); // a panic would be caught
+    });
+    (tasks, bench)
+}
+
+/// Each of two threads writes something and then wakes the task. If the second finds the first's wake-up
+/// still on its way and adds none, the poll that follows has to see what both wrote, for there is no other.
+///
+/// Found: `posted` swapped with `Relaxed` in `post`, or in `arrive`; clearing it after the poll (all
+/// deadlocks: a poll that missed a write, and no wake-up for it).
+#[test]
+fn a_skipped_wake_up_hands_over_what_was_written_before_it() {
+    loom::model(|| {
+        let (tasks, bench) = tasks();
+        tasks.enter(&(), || {
+            let written = [0, 1].map(|_| Arc::new(AtomicUsize::new(0)));
+            let seen = written.clone();
+            let task = tasks.spawn_with(
+                SpawnOptions::new().dormant(),
+                poll_fn(move |_| {
+                    let all = seen.iter().all(|one| one.load(Relaxed) == 1);
+                    if all { Poll::Ready(()) } else { Poll::Pending }
+                }),
+            );
+            let threads = written.map(|one| {
+                let waker = task.as_ref().waker();
+                thread::spawn(move || {
+                    one.store(1, Relaxed);
+                    waker.wake();
+                })
+            });
+            run_until(&tasks, &bench, || task.is_finished());
+            join(threads);
+        });
+    });
+}
+
+/// A future that notes on which thread it is dropped, how often.
+struct Noted(thread::ThreadId, Rc<Cell<u32>>);
+
+impl Noted {
+    fn new(drops: &Rc<Cell<u32>>) -> Self {
+        Self(thread::current().id(), drops.clone())
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if thread::current().id() != self.0 {
+            eprintln!("dropped on a thread that is not its own");
+            std::process::abort(); // a panic would be caught
+        }
+        self.1.set(self.1.get() + 1);
+    }
+}
+
+/// What another thread does with a waker.
+fn use_up(waker: Waker) {
+    let clone = waker.clone();
+    waker.wake_by_ref();
+    drop(waker);
+    clone.wake();
+}
+
+fn freed(mailbox: &Mailbox) -> usize {
+    mailbox.freed.load(SeqCst)
+}
+
+/// Runs a model: a task that waits, a thread that uses its waker up meanwhile, and `meanwhile` for the
+/// owner's thread. Afterwards all is gone, once.
+fn with_a_waker_elsewhere(meanwhile: impl Fn(Tasks, &Bench, crate::Task<()>) + Send + Sync + 'static) {
+    loom::model(move || {
+        let (tasks, bench) = tasks();
+        let mailbox = tasks.owner().mailbox;
+        let drops = Rc::new(Cell::new(0));
+        let noted = Noted::new(&drops);
+        let task = tasks.enter(&(), || {
+            let task = tasks.spawn(async move {
+                let _noted = noted;
+                let mut woken = false;
+                poll_fn(|_| {
+                    if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            });
+            tasks.run_one();
+            task
+        });
+        let waker = task.as_ref().waker();
+        let thread = thread::spawn(move || use_up(waker));
+        meanwhile(tasks, &bench, task);
+        thread.join().unwrap();
+        assert_eq!(drops.get(), 1, "the future is dropped once");
+        assert_eq!(freed(mailbox), 1, "the cell is freed once");
+    });
+}
+
+/// Found: the count's decrement `Relaxed`, or no fence before freeing (an unordered access to the state);
+/// a letter without a reference of its own (freed early); waking by touching the state from the other
+/// thread.
+#[test]
+fn a_waker_is_used_up_elsewhere_while_its_task_runs_and_completes() {
+    with_a_waker_elsewhere(|tasks, bench, task| {
+        tasks.enter(&(), || {
+            run_until(&tasks, bench, || task.is_finished());
+            drop(task);
+        });
+    });
+}
+
+/// Found: as above; and cancelling without regard for a letter on its way is no mistake that this finds,
+/// as either outcome is right here.
+#[test]
+fn a_waker_is_used_up_elsewhere_while_its_task_is_cancelled() {
+    with_a_waker_elsewhere(|tasks, _, task| {
+        tasks.enter(&(), || {
+            drop(task);
+            tasks.run_one();
+            tasks.deliver();
+            while tasks.run_one() {}
+            assert!(tasks.is_empty());
+        });
+    });
+}
+
+/// Found: posting without a look at the generation (the letter stays in the box, and with it the cell).
+#[test]
+fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
+    with_a_waker_elsewhere(|tasks, _, task| {
+        drop(tasks);
+        assert!(task.is_finished());
+    });
+}
+
+/// The owner lets go first, without looking at its mail; whoever is last frees the cell, and nothing but
+/// the cell.
+///
+/// Found: the owner's reference dropped twice (freed twice); the decrement `Relaxed` (unordered).
+#[test]
+fn the_last_reference_frees_the_cell_on_whatever_thread() {
+    loom::model(|| {
+        let (tasks, _) = tasks();
+        let mailbox = tasks.owner().mailbox;
+        let drops = Rc::new(Cell::new(0));
+        let noted = Noted::new(&drops);
+        let task = tasks.spawn(async move {
+            let _noted = noted;
+            pending::<()>().await;
+        });
+        let wakers = [(); 2].map(|()| task.as_ref().waker());
+        let threads = wakers.map(|waker| thread::spawn(move || drop(waker)));
+        drop(task);
+        drop(tasks);
+        assert_eq!(drops.get(), 1);
+        join(threads);
+        assert_eq!(freed(mailbox), 1);
+    });
+}
+
+/// Found: no letters dropped at the end of a lease; a call that is made and given back as well.
+#[test]
+fn a_call_from_elsewhere_is_made_or_dropped_at_home_or_given_back() {
+    loom::model(|| {
+        let (tasks, _) = tasks();
+        let remote = tasks.remote();
+        let home = thread::current().id();
+        let ends = Arc::new(StdMutex::new(Vec::new()));
+        struct End(Arc<StdMutex<Vec<thread::ThreadId>>>);
+        impl Drop for End {
+            fn drop(&mut self) {
+                self.0.lock().unwrap().push(thread::current().id());
+            }
+        }
+        let end = End(ends.clone());
+        let thread = thread::spawn(move || remote.call(move || drop(end)).is_err());
+        tasks.enter(&(), || {
+            tasks.deliver();
+            while tasks.run_one() {}
+        });
+        drop(tasks);
+        let given_back = thread.join().unwrap();
+        let ends = ends.lock().unwrap();
+        assert_eq!(ends.len(), 1, "once");
+        assert_eq!(ends[0] != home, given_back);
+    });
+}
+
+/// The word of the box may lag behind for a loop that only looks; what it ran by then is in order.
+///
+/// Found: the mailbox emptied without taking the lock's order along is not possible to write here; the
+/// state touched by the posting thread (an unordered access).
+#[test]
+fn a_task_woken_from_elsewhere_and_at_home_at_once_is_polled_for_both() {
+    loom::model(|| {
+        let (tasks, bench) = tasks();
+        tasks.enter(&(), || {
+            let here = Rc::new(RefCell::new(0));
+            let there = Arc::new(AtomicUsize::new(0));
+            let (h, t) = (here.clone(), there.clone());
+            let task = tasks.spawn_with(
+                SpawnOptions::new().dormant(),
+                poll_fn(move |_| match *h.borrow() + t.load(Relaxed) {
+                    2 => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }),
+            );
+            let waker = task.as_ref().waker();
+            let thread = thread::spawn(move || {
+                there.store(1, Relaxed);
+                waker.wake();
+            });
+            *here.borrow_mut() = 1;
+            task.as_ref().waker().wake();
+            run_until(&tasks, &bench, || task.is_finished());
+            thread.join().unwrap();
+        });
+    });
+}

@@ -1,0 +1,74 @@
+//! asyncio, this project's own. Its queue and its timeout come with later crates.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio::Task;
+use asyncio::net::{TcpListener, TcpStream};
+
+use crate::runtime::{Abilities, NoChannel, Runtime};
+use crate::workloads::echo::Progress;
+
+/// asyncio as it comes.
+#[derive(Debug)]
+pub(crate) struct Ours;
+
+impl Runtime for Ours {
+    type Task<T: 'static> = Task<T>;
+    type Channel = NoChannel;
+
+    const CAN: Abilities = Abilities {
+        foreign_wakes: true,
+        own_yield: true,
+        timeout: false,
+        channel: false,
+    };
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        asyncio::run(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Task<F::Output> {
+        asyncio::spawn(future)
+    }
+
+    async fn join<T: 'static>(task: Task<T>) -> T {
+        task.await.expect("the task returns")
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        asyncio::sleep(duration)
+    }
+
+    fn own_yield() -> impl Future<Output = ()> + 'static {
+        asyncio::yield_now()
+    }
+
+    async fn serve(listener: std::net::TcpListener, buffer: usize, progress: Rc<Progress>) {
+        let listener = TcpListener::from_std(listener).expect("asyncio takes the listener");
+        let mut tasks = Vec::new();
+        for _ in 0..progress.connections() {
+            let (stream, _) = listener.accept().await.expect("a connection comes");
+            tasks.push(Self::spawn(echo(stream, buffer, Rc::clone(&progress))));
+        }
+        for task in tasks {
+            Self::join(task).await;
+        }
+    }
+}
+
+/// Sends back what it receives until the connection ends.
+async fn echo(stream: TcpStream, buffer: usize, progress: Rc<Progress>) {
+    let mut buffer = vec![0; buffer];
+    let mut answered = false;
+    while let Ok(received @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..received]).await.is_err() {
+            return;
+        }
+        if !answered {
+            answered = true;
+            progress.first_answer();
+        }
+    }
+}
