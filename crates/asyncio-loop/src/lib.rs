@@ -29,6 +29,7 @@ mod ctrl_c;
 #[path = "no_ctrl_c.rs"]
 mod ctrl_c;
 mod current;
+mod deadline;
 mod debug;
 mod event_loop;
 mod exceptions;
@@ -52,6 +53,7 @@ pub use asyncio_task::{
 };
 pub use builder::Builder;
 pub use current::{reactor, running_loop, time, try_reactor, try_running_loop};
+pub use deadline::Deadline;
 pub use event_loop::EventLoop;
 pub use exceptions::{call_exception_handler, default_exception_handler, set_exception_handler};
 pub use handle::{Handle, TimerHandle, call_at, call_later, call_soon};

@@ -9,6 +9,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use asyncio_task::ScopeHandle;
 use asyncio_timer::{TimerKey, TimerWheel};
 
 use crate::clock::Clock;
@@ -17,12 +18,20 @@ use crate::current;
 /// A loop that does not run here wakes nobody who waits here.
 pub(crate) const AWAY: &str = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
 
+/// What a deadline does when it has come.
+enum Due {
+    /// Somebody waits for it.
+    Wake(Waker),
+    /// A scope is to end by then.
+    Expire(ScopeHandle),
+}
+
 /// See the head of this file. The wheel is borrowed only while nothing foreign runs: wakers are cloned
 /// before, and dropped and woken after.
 pub(crate) struct Timers {
-    wheel: RefCell<TimerWheel<Waker>>,
+    wheel: RefCell<TimerWheel<Due>>,
     /// Kept for its capacity.
-    due: Cell<Vec<Waker>>,
+    due: Cell<Vec<Due>>,
     closed: Cell<bool>,
     pub(crate) clock: Clock,
 }
@@ -41,7 +50,13 @@ impl Timers {
     #[inline]
     pub(crate) fn arm(&self, deadline: u64, waker: &Waker) -> TimerKey {
         let waker = waker.clone();
-        self.wheel.borrow_mut().insert(deadline, waker)
+        self.wheel.borrow_mut().insert(deadline, Due::Wake(waker))
+    }
+
+    /// Ends a scope when `deadline` has come.
+    #[inline]
+    pub(crate) fn arm_scope(&self, deadline: u64, scope: ScopeHandle) -> TimerKey {
+        self.wheel.borrow_mut().insert(deadline, Due::Expire(scope))
     }
 
     /// Whether the deadline is still to come; if so, `waker` is the one to be woken.
@@ -49,7 +64,7 @@ impl Timers {
     pub(crate) fn is_armed(&self, key: TimerKey, waker: &Waker) -> bool {
         match self.wheel.borrow().get(key) {
             None => return false,
-            Some(old) if old.will_wake(waker) => return true,
+            Some(Due::Wake(old)) if old.will_wake(waker) => return true,
             Some(_) => {}
         }
         assert!(self.are_here(), "{AWAY}");
@@ -58,7 +73,7 @@ impl Timers {
             .wheel
             .borrow_mut()
             .get_mut(key)
-            .map(|waker| std::mem::replace(waker, new));
+            .map(|due| std::mem::replace(due, Due::Wake(new)));
         old.is_some()
     }
 
@@ -86,7 +101,7 @@ impl Timers {
         if !due.is_empty() {
             let mut wakers = due.drain(..);
             let mut wake_rest =
-                || catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake)));
+                || catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Due::come)));
             while let Err(payload) = wake_rest() {
                 on_panic(payload);
             }
@@ -127,6 +142,15 @@ impl Timers {
         let mut wakers = Vec::new();
         self.wheel.borrow_mut().clear_into(&mut wakers);
         drop(wakers);
+    }
+}
+
+impl Due {
+    fn come(self) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Expire(scope) => scope.expire(),
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub enum JoinError {
     /// The task's future panicked; the payload can be resumed.
     #[error("task {0} panicked: {1}")]
     Panicked(TaskName, PanicPayload),
+    /// The task failed, and its error or panic went to the group it belongs to.
+    #[error("task {0} failed, and its group has the error")]
+    Failed(TaskName),
     /// The task awaited itself, which would never end.
     #[error("task {0} awaits itself")]
     AwaitsItself(TaskName),
@@ -42,6 +45,7 @@ impl JoinError {
         match self {
             Self::Cancelled(name)
             | Self::Panicked(name, _)
+            | Self::Failed(name)
             | Self::AwaitsItself(name)
             | Self::Stopped(name) => name,
         }

@@ -6,6 +6,7 @@
 use std::task::Context;
 
 use crate::current;
+use crate::scope::Frame;
 use crate::scope_tree::ScopeKey;
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
@@ -39,6 +40,22 @@ impl Listener {
             let mut tree = tasks.scopes.borrow_mut();
             tree.adopt(key, around);
             tree.listen(key)
+        })
+    }
+
+    /// Polls something inside that requests from outside do not enter: they are heard here instead.
+    #[inline]
+    pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        current::tasks(|tasks| {
+            let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?)))
+            else {
+                return poll();
+            };
+            let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
+            let frame = Frame::enter(tasks, task, known, true);
+            let result = poll();
+            self.key = frame.leave();
+            result
         })
     }
 

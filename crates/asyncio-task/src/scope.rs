@@ -144,7 +144,7 @@ impl<F: Future> Scope<F> {
                 }
             }
             let acts = tasks.scopes.borrow().acts();
-            let frame = Frame::enter(tasks, task, *this.key);
+            let frame = Frame::enter(tasks, task, *this.key, false);
             let poll = polled(this.future.as_mut()).poll(cx);
             *this.key = frame.leave();
             if let Poll::Ready(output) = poll {
@@ -189,18 +189,23 @@ fn end(tasks: &Tasks, key: &mut Option<ScopeKey>) -> Unwound {
 }
 
 /// A scope that is being polled, for as long as this lives.
-struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     tasks: &'a Tasks,
 }
 
 impl<'a> Frame<'a> {
-    fn enter(tasks: &'a Tasks, task: NonNull<Header>, key: Option<ScopeKey>) -> Self {
-        tasks.scopes.borrow_mut().enter(task, key);
+    pub(crate) fn enter(
+        tasks: &'a Tasks,
+        task: NonNull<Header>,
+        key: Option<ScopeKey>,
+        isolated: bool,
+    ) -> Self {
+        tasks.scopes.borrow_mut().enter(task, key, isolated);
         Self { tasks }
     }
 
     /// Gives the key, which it may have got meanwhile.
-    fn leave(self) -> Option<ScopeKey> {
+    pub(crate) fn leave(self) -> Option<ScopeKey> {
         let key = self.tasks.scopes.borrow_mut().leave();
         std::mem::forget(self);
         key
@@ -231,7 +236,16 @@ impl ScopeHandle {
     pub fn expire(&self) {
         current::tasks(|tasks| {
             if let Some(tasks) = tasks {
-                tasks.expire_scope(self.key);
+                tasks.expire_scope(self.key, false);
+            }
+        });
+    }
+
+    /// For timers: the scope's time was over before it began. It is polled once.
+    pub fn expire_after_one_poll(&self) {
+        current::tasks(|tasks| {
+            if let Some(tasks) = tasks {
+                tasks.expire_scope(self.key, true);
             }
         });
     }

@@ -73,6 +73,8 @@ struct Frame {
     task: NonNull<Header>,
     /// `None` until it, or a scope inside of it, has to wait.
     node: Option<ScopeKey>,
+    /// Requests from outside do not enter.
+    isolated: bool,
 }
 
 #[derive(Default)]
@@ -103,6 +105,8 @@ struct Node {
     /// For an opaque scope that acted: it holds the one around it.
     holding: Request,
     polling: bool,
+    /// It is opaque, and what is inside of it is a tree of its own, which requests from outside do not enter.
+    isolated: bool,
     message: Option<Rc<str>>,
 }
 
@@ -261,8 +265,12 @@ impl ScopeTree {
     }
 
     /// A scope's poll begins, inside of `around` if it has been here before.
-    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>) {
-        self.frames.push(Frame { task, node });
+    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, isolated: bool) {
+        self.frames.push(Frame {
+            task,
+            node,
+            isolated,
+        });
         if let Some(node) = node.and_then(|node| self.get_mut(node)) {
             node.polling = true;
         }
@@ -320,7 +328,9 @@ impl ScopeTree {
                 Some(node) => node,
                 None => {
                     let node = self.insert(Some(around));
-                    self.nodes[node.index as usize].polling = true;
+                    let opened = &mut self.nodes[node.index as usize];
+                    opened.polling = true;
+                    opened.isolated = self.frames[n].isolated;
                     self.frames[n].node = Some(node);
                     node
                 }
@@ -377,8 +387,11 @@ impl ScopeTree {
 
     /// The task that a scope belongs to; none if nobody has polled it since its surroundings went.
     pub(crate) fn task_of(&self, key: ScopeKey) -> Option<NonNull<Header>> {
-        let root = self.upwards(key).last()?;
-        match root.wakes {
+        let mut node = self.get(key)?;
+        while let Some(parent) = node.parent {
+            node = self.get(parent)?;
+        }
+        match node.wakes {
             Wakes::Root(task) => Some(task),
             _ => None,
         }
@@ -434,14 +447,18 @@ impl ScopeTree {
             .is_some_and(|parent| self.is_open(parent))
     }
 
-    /// A scope and those around it.
+    /// A scope and those around it, as far as requests come in from there.
     fn upwards(&self, key: ScopeKey) -> impl Iterator<Item = &Node> {
         let mut next = Some(key);
         std::iter::from_fn(move || {
             let node = self.get(next?)?;
-            next = node.parent;
+            next = node.parent.filter(|&parent| !self.is_isolated(parent));
             Some(node)
         })
+    }
+
+    fn is_isolated(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.isolated)
     }
 
     // ---- 2 tell ----
@@ -521,7 +538,7 @@ impl ScopeTree {
                     round.busy = true; // a cleanup is under way in there
                 } else if node.resumed >= round.request {
                     // It unwinds, and has been woken for it.
-                } else if node.first_child.is_some() {
+                } else if node.first_child.is_some() && !node.isolated {
                     to_do.push(child_key);
                 } else if node.told > 0 {
                     round.unreached = true;
@@ -696,7 +713,7 @@ impl ScopeTree {
                     answered = Some(task);
                 }
             }
-            next = node.parent;
+            next = node.parent.filter(|&parent| !self.is_isolated(parent));
         }
         answered
     }

@@ -77,8 +77,8 @@ impl Tasks {
     }
 
     /// The deadline of a scope has come.
-    pub(crate) fn expire_scope(&self, key: ScopeKey) {
-        let woken = self.is_woken(key);
+    pub(crate) fn expire_scope(&self, key: ScopeKey, polled_once: bool) {
+        let woken = polled_once || self.is_woken(key);
         let wake = self.scopes.borrow_mut().expire(key, woken);
         self.wake_one(wake);
     }

@@ -1,0 +1,94 @@
+//! A stretch of code that can be cancelled by somebody who has its handle.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::pin::pin;
+use std::rc::Rc;
+
+use asyncio_task::{Scope, ScopeHandle, Unwound};
+
+use crate::timeout::open;
+
+/// Runs what `work` makes, which can be cancelled by the handle it is given: `None` if it was. It has been
+/// waited for then, and its cleanups have run.
+///
+/// ```
+/// # use std::future::pending;
+/// # use asyncio_executors::{CancelScope, cancel_scope};
+/// # asyncio_loop::run(async {
+/// let stopped = cancel_scope(async |scope: CancelScope| {
+///     asyncio_loop::call_soon(move || scope.cancel());
+///     pending::<()>().await
+/// });
+/// assert_eq!(stopped.await, None);
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// A request from outside goes to the work, and on to the code around after its cleanups.
+///
+/// # Panics
+///
+/// When polled outside of any task.
+pub async fn cancel_scope<T>(work: impl AsyncFnOnce(CancelScope) -> T) -> Option<T> {
+    let handle = CancelScope(Rc::default());
+    let mut scope = pin!(Scope::new(work(handle.clone())));
+    let outcome = std::future::poll_fn(|cx| {
+        let mut state = handle.0.borrow_mut();
+        if state.opened.is_none() {
+            let opened = open(scope.as_mut());
+            if state.cancelled {
+                opened.cancel();
+            }
+            state.opened = Some(opened);
+        }
+        drop(state);
+        scope.as_mut().poll(cx)
+    })
+    .await;
+    match outcome {
+        Ok(value) => Some(value),
+        Err(Unwound::Itself) => None,
+        Err(Unwound::Around(cancelled)) => cancelled.resume().await,
+    }
+}
+
+/// The means to cancel a [`cancel_scope`], from within or from another task.
+#[derive(Clone)]
+pub struct CancelScope(Rc<RefCell<State>>);
+
+#[derive(Default)]
+struct State {
+    opened: Option<ScopeHandle>,
+    cancelled: bool,
+}
+
+impl CancelScope {
+    /// Asks the work to end. After it has ended this does nothing.
+    pub fn cancel(&self) {
+        let opened = {
+            let mut state = self.0.borrow_mut();
+            state.cancelled = true;
+            state.opened.clone()
+        };
+        if let Some(opened) = opened {
+            opened.cancel();
+        }
+    }
+
+    /// Whether somebody asked it to end.
+    #[must_use]
+    #[doc(alias = "cancel_called")]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.borrow().cancelled
+    }
+}
+
+impl fmt::Debug for CancelScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelScope")
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,305 @@
+//! Time limits: the work is cancelled when its time is over, and waited for.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use asyncio_loop::Deadline;
+use asyncio_task::{Scope, ScopeHandle, Unwound};
+use pin_project_lite::pin_project;
+
+/// The time was over before the work was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("timed out")]
+#[doc(alias = "TimeoutError")]
+pub struct TimedOut;
+
+/// Runs `future`, which has `limit` from this call.
+///
+/// When its time is over it is cancelled *and waited for*: its cleanups have run when this returns. If it
+/// comes to a value all the same, that is what this returns. A limit of zero allows it one poll.
+///
+/// ```
+/// # use std::{future::pending, time::Duration};
+/// # use asyncio_executors::{TimedOut, timeout};
+/// # asyncio_loop::run(async {
+/// assert_eq!(timeout(Duration::from_secs(1), async { 5 }).await, Ok(5));
+/// assert_eq!(timeout(Duration::from_millis(1), pending::<()>()).await, Err(TimedOut));
+/// # });
+/// ```
+///
+/// If a request to cancel the code around is open at the same time, that goes on: of nested timeouts that are
+/// due together, the outermost reports.
+///
+/// # Cancellation
+///
+/// The request goes to the future, and on to the code around after its cleanups.
+///
+/// # Panics
+///
+/// Without a running loop, and when polled outside of any task.
+#[track_caller]
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout::new(Deadline::after(limit), future)
+}
+
+/// [`timeout`], until a time of the loop.
+///
+/// # Panics
+///
+/// As [`timeout`].
+#[track_caller]
+pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
+    Timeout::new(Deadline::at(Some(deadline)), future)
+}
+
+/// [`timeout`], with the arguments in asyncio's order, and no limit for `None`.
+///
+/// # Panics
+///
+/// As [`timeout`].
+#[track_caller]
+pub fn wait_for<F: Future>(future: F, limit: impl Into<Option<Duration>>) -> Timeout<F> {
+    let deadline = match limit.into() {
+        Some(limit) => Deadline::after(limit),
+        None => Deadline::at(None),
+    };
+    Timeout::new(deadline, future)
+}
+
+pin_project! {
+    /// The future of [`timeout`], [`timeout_at`] and [`wait_for`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Timeout<F> {
+        deadline: Deadline,
+        state: State,
+        #[pin]
+        scope: Scope<F>,
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum State {
+    New,
+    Open,
+    /// The request was for the code around, which unwinds.
+    Passing,
+}
+
+impl<F: Future> Timeout<F> {
+    fn new(deadline: Deadline, future: F) -> Self {
+        Self {
+            deadline,
+            state: State::New,
+            scope: Scope::new(future),
+        }
+    }
+
+    /// When its time is over; `None`: never.
+    #[must_use]
+    pub fn when(&self) -> Option<Instant> {
+        self.deadline.when()
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        match this.state {
+            State::Open => {}
+            State::Passing => return Poll::Pending,
+            State::New => {
+                let scope = open(this.scope.as_mut());
+                if !this.deadline.arm(&scope) {
+                    scope.expire_after_one_poll();
+                }
+                *this.state = State::Open;
+            }
+        }
+        match std::task::ready!(this.scope.poll(cx)) {
+            Ok(value) => {
+                this.deadline.disarm();
+                Poll::Ready(Ok(value))
+            }
+            Err(Unwound::Itself) => Poll::Ready(Err(TimedOut)),
+            Err(Unwound::Around(cancelled)) => {
+                *this.state = State::Passing;
+                this.deadline.disarm();
+                drop(cancelled); // which sends it on
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Opens the scope of a time limit.
+pub(crate) fn open<F: Future>(scope: Pin<&mut Scope<F>>) -> ScopeHandle {
+    scope
+        .open()
+        .expect("a time limit is polled by a task: spawn what contains it, or run it as main")
+}
+
+/// Runs what `work` makes, under a time limit that `work` can move: it is given the means.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::{TimeoutHandle, timeout_scope};
+/// # use asyncio_loop::{sleep, time};
+/// # asyncio_loop::run(async {
+/// let limit = Some(time() + Duration::from_millis(1));
+/// let done = timeout_scope(limit, async |limit: TimeoutHandle| {
+///     limit.reschedule(Some(time() + Duration::from_secs(5))).unwrap();
+///     sleep(Duration::from_millis(2)).await;
+///     "in time"
+/// });
+/// assert_eq!(done.await, Ok("in time"));
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// The time was over.
+///
+/// # Panics
+///
+/// Without a running loop, and when polled outside of any task.
+#[doc(alias = "asyncio.Timeout")]
+pub async fn timeout_scope<T>(
+    when: Option<Instant>,
+    work: impl AsyncFnOnce(TimeoutHandle) -> T,
+) -> Result<T, TimedOut> {
+    let shared = Rc::new(Limit {
+        deadline: RefCell::new(Deadline::at(when)),
+        scope: RefCell::new(None),
+        expired: Cell::new(false),
+        finished: Cell::new(false),
+    });
+    let handle = TimeoutHandle(shared.clone());
+    let mut scope = std::pin::pin!(Scope::new(work(handle)));
+    let _finish = Finish(&shared);
+    let outcome = std::future::poll_fn(|cx| {
+        if shared.scope.borrow().is_none() {
+            let opened = open(scope.as_mut());
+            if !shared.deadline.borrow_mut().arm(&opened) {
+                shared.expired.set(true);
+                opened.expire_after_one_poll();
+            }
+            shared.scope.replace(Some(opened));
+        }
+        scope.as_mut().poll(cx)
+    })
+    .await;
+    match outcome {
+        Ok(value) => Ok(value),
+        Err(Unwound::Itself) => Err(TimedOut),
+        Err(Unwound::Around(cancelled)) => {
+            drop(_finish);
+            cancelled.resume().await
+        }
+    }
+}
+
+/// Moves the time limit of a [`timeout_scope`], and tells of it.
+#[derive(Clone)]
+#[doc(alias = "asyncio.Timeout")]
+pub struct TimeoutHandle(Rc<Limit>);
+
+struct Limit {
+    deadline: RefCell<Deadline>,
+    scope: RefCell<Option<ScopeHandle>>,
+    expired: Cell<bool>,
+    finished: Cell<bool>,
+}
+
+struct Finish<'a>(&'a Limit);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let mut deadline = self.0.deadline.borrow_mut();
+        self.0
+            .expired
+            .set(self.0.expired.get() || deadline.has_come());
+        self.0.finished.set(true);
+        deadline.disarm();
+    }
+}
+
+/// A time limit cannot be moved any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RescheduleError {
+    /// Its time was over, and the work has ended or is being ended.
+    #[error("the time limit has expired")]
+    Expired,
+    /// The work is done.
+    #[error("the time limit has ended with its work")]
+    Finished,
+}
+
+impl TimeoutHandle {
+    /// Moves the limit, or takes it away.
+    ///
+    /// # Errors
+    ///
+    /// It has expired, or the work has ended.
+    pub fn reschedule(&self, when: Option<Instant>) -> Result<(), RescheduleError> {
+        if self.expired() {
+            return Err(RescheduleError::Expired);
+        }
+        if self.0.finished.get() {
+            return Err(RescheduleError::Finished);
+        }
+        let mut deadline = self.0.deadline.borrow_mut();
+        deadline.set(when);
+        if let Some(scope) = &*self.0.scope.borrow()
+            && !deadline.arm(scope)
+        {
+            self.0.expired.set(true);
+            scope.expire();
+        }
+        Ok(())
+    }
+
+    /// When the time is over; `None`: never.
+    #[must_use]
+    pub fn when(&self) -> Option<Instant> {
+        self.0.deadline.borrow().when()
+    }
+
+    /// Whether the time was over before the work ended.
+    #[must_use]
+    pub fn expired(&self) -> bool {
+        self.0.expired.get() || self.0.deadline.borrow().has_come()
+    }
+}
+
+impl fmt::Debug for TimeoutHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.expired(), self.0.finished.get()) {
+            (true, false) => "expiring",
+            (true, true) => "expired",
+            (false, true) => "finished",
+            (false, false) => "active",
+        };
+        f.debug_struct("TimeoutHandle")
+            .field("state", &state)
+            .field("when", &self.when())
+            .finish()
+    }
+}
+
+/// Runs `future` for `limit` at most, and gives `None` if that was not enough. It has been cancelled and
+/// waited for then, as with [`timeout`].
+///
+/// # Panics
+///
+/// As [`timeout`].
+pub async fn move_on_after<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    timeout(limit, future).await.ok()
+}

@@ -1,0 +1,114 @@
+//! The time by which a cancel scope has to end.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use asyncio_task::ScopeHandle;
+use asyncio_timer::TimerKey;
+
+use crate::clock::nanos;
+use crate::current;
+use crate::timers::Timers;
+
+/// A timer that ends a cancel scope instead of waking a task. A building block of timeouts.
+///
+/// Dropping it takes the timer back.
+pub struct Deadline {
+    timers: Rc<Timers>,
+    /// Nanoseconds of loop time; `u64::MAX` is never.
+    at: u64,
+    timer: Option<TimerKey>,
+}
+
+impl Deadline {
+    /// So long after this call.
+    ///
+    /// # Panics
+    ///
+    /// Without a running loop.
+    #[must_use]
+    #[track_caller]
+    pub fn after(duration: Duration) -> Self {
+        current::with(|core| {
+            let at = core.timers.clock.now().saturating_add(nanos(duration));
+            Self::new(&core.timers, at)
+        })
+    }
+
+    /// At that time of the loop that runs here, or never.
+    ///
+    /// # Panics
+    ///
+    /// Without a running loop.
+    #[must_use]
+    #[track_caller]
+    pub fn at(when: Option<Instant>) -> Self {
+        current::with(|core| {
+            let at = when.map_or(u64::MAX, |when| core.timers.clock.nanos_of(when));
+            Self::new(&core.timers, at)
+        })
+    }
+
+    fn new(timers: &Rc<Timers>, at: u64) -> Self {
+        Self {
+            timers: timers.clone(),
+            at,
+            timer: None,
+        }
+    }
+
+    /// Starts the timer for a scope. `false` if its time has come already.
+    pub fn arm(&mut self, scope: &ScopeHandle) -> bool {
+        self.disarm();
+        if self.at == u64::MAX {
+            return true;
+        }
+        if self.at <= self.timers.clock.now() {
+            return false;
+        }
+        self.timer = Some(self.timers.arm_scope(self.at, scope.clone()));
+        true
+    }
+
+    /// Stops the timer.
+    pub fn disarm(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            self.timers.disarm(timer);
+        }
+    }
+
+    /// Sets another time, for the next [`arm`](Self::arm).
+    pub fn set(&mut self, when: Option<Instant>) {
+        self.at = when.map_or(u64::MAX, |when| self.timers.clock.nanos_of(when));
+    }
+
+    /// When it is; `None`: never.
+    #[must_use]
+    pub fn when(&self) -> Option<Instant> {
+        (self.at != u64::MAX).then(|| self.timers.clock.instant_of(self.at))
+    }
+
+    /// Whether the timer was started and has run out.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        self.timer
+            .is_some_and(|timer| !self.timers.is_pending(timer))
+    }
+}
+
+impl Drop for Deadline {
+    #[inline]
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline")
+            .field("when", &self.when())
+            .field("has_come", &self.has_come())
+            .finish()
+    }
+}
