@@ -105,7 +105,7 @@ fn detach<T: 'static, R: Review<T>>(task: Task<T>) {
 fn conclude<T, R: Review<T>>(task: Task<T>) {
     let this = task.as_ref();
     let panicked = |payload| tasks::report(&this, Unhandled::panic(&this, payload));
-    let value = match task.into_outcome() {
+    let value = match task.take_outcome() {
         Some(Ok(value)) => value,
         Some(Err(payload)) => return panicked(payload),
         None => return,

@@ -407,7 +407,7 @@ impl Tasks {
     fn bury(&self, cell: &CellRef) {
         if let Some(payload) = cell.take_unwanted() {
             let task = TaskRef::new(cell.clone());
-            self.report_and_drop(Unhandled::panic(&task, payload));
+            self.report_and_drop(&task, Unhandled::panic(&task, payload));
         }
         cell.clear_aside();
     }
@@ -431,11 +431,10 @@ impl Tasks {
     #[inline(never)]
     fn wake_foreign_joiner(&self, cell: &CellRef, joiner: Waker) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| joiner.wake())) {
-            self.report_and_drop(Unhandled::new(
-                "the waker of whoever awaits a task panicked",
-                Some(&TaskRef::new(cell.clone())),
-                Cause::Panic(PanicPayload::new(payload)),
-            ));
+            let task = TaskRef::new(cell.clone());
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            let message = "the waker of whoever awaits a task panicked";
+            self.report_and_drop(&task, Unhandled::new(message, Some(&task), cause));
         }
     }
 
@@ -548,11 +547,10 @@ impl Tasks {
             return self.wake(cell);
         }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake(cell))) {
-            self.report_and_drop(Unhandled::new(
-                "what schedules a task panicked",
-                Some(&TaskRef::new(cell.clone())),
-                Cause::Panic(PanicPayload::new(payload)),
-            ));
+            let task = TaskRef::new(cell.clone());
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            let message = "what schedules a task panicked";
+            self.report_and_drop(&task, Unhandled::new(message, Some(&task), cause));
         }
     }
 
@@ -602,9 +600,9 @@ impl Tasks {
         discard(|| drop(handler));
     }
 
-    /// Reports something, and does not unwind when what it carries is dropped.
-    fn report_and_drop(&self, unhandled: Unhandled) {
-        self.report(&unhandled);
+    /// Reports something in the context of its task, and does not unwind when what it carries is dropped.
+    fn report_and_drop(&self, task: &TaskRef, unhandled: Unhandled) {
+        task.context().run(|| self.report(&unhandled));
         discard(|| drop(unhandled));
     }
 
@@ -684,7 +682,7 @@ pub(crate) fn cancel(cell: &CellRef) -> bool {
 /// unwind.
 pub(crate) fn report(task: &TaskRef, unhandled: Unhandled) {
     of(task.cell(), |tasks| match tasks {
-        Some(tasks) => tasks.report_and_drop(unhandled),
+        Some(tasks) => tasks.report_and_drop(task, unhandled),
         None => {
             report_to_stderr(&unhandled);
             discard(|| drop(unhandled));
