@@ -8,7 +8,10 @@ mod wait_queue;
 mod barrier;
 mod condition;
 mod event;
+mod lazy;
 mod lock;
+mod once_cell;
+mod promise;
 mod queue;
 mod rwlock;
 mod semaphore;
@@ -16,7 +19,13 @@ mod semaphore;
 pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::{Condition, OverLock};
 pub use event::Event;
+pub use lazy::Lazy;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
+pub use once_cell::{AlreadySet, OnceCell};
+pub use promise::{
+    BoxError, Future, Promise, PromiseError, SetError, SharedFuture, UnretrievedError, promise,
+    promise_or, set_unretrieved_hook,
+};
 pub use queue::{
     BaseQueue, Discipline, Fifo, GetNowaitError, Item, Items, Lifo, LifoQueue, PriorityQueue,
     PutError, PutNowaitError, Queue, QueueShutDown, Smallest, TooManyDone,

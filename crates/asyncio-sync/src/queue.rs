@@ -166,15 +166,15 @@ impl<D: Discipline> BaseQueue<D> {
     /// If there is no room, or the queue is shut down; the item is in the error.
     #[inline]
     pub fn put_nowait(&self, item: D::Item) -> Result<(), PutNowaitError<D::Item>> {
-        let position = {
-            let state = self.state.borrow();
-            match state.may_put(Place::Outside) {
-                Admission::Granted => state.items().position_for(&item),
-                Admission::Refused => return Err(PutNowaitError::QueueShutDown(item)),
-                Admission::Wait => return Err(PutNowaitError::QueueFull(item)),
-            }
-        };
-        let getter = self.change().put(&mut Place::Outside, item, position);
+        let state = self.change();
+        match state.may_put(Place::Outside) {
+            Admission::Granted => {}
+            Admission::Refused => return Err(PutNowaitError::QueueShutDown(item)),
+            Admission::Wait => return Err(PutNowaitError::QueueFull(item)),
+        }
+        let (mut state, position) = self.find(state, |items| items.position_for(&item));
+        let getter = state.put(&mut Place::Outside, item, position);
+        drop(state);
         wake(getter);
         Ok(())
     }
@@ -200,15 +200,15 @@ impl<D: Discipline> BaseQueue<D> {
     /// nothing is left.
     #[inline]
     pub fn get_nowait(&self) -> Result<D::Item, GetNowaitError> {
-        let position = {
-            let state = self.state.borrow();
-            match state.may_get(Place::Outside) {
-                Admission::Granted => state.items().position_of_next(),
-                Admission::Refused => return Err(GetNowaitError::QueueShutDown),
-                Admission::Wait => return Err(GetNowaitError::QueueEmpty),
-            }
-        };
-        let (item, putter) = self.change().get(&mut Place::Outside, position);
+        let state = self.change();
+        match state.may_get(Place::Outside) {
+            Admission::Granted => {}
+            Admission::Refused => return Err(GetNowaitError::QueueShutDown),
+            Admission::Wait => return Err(GetNowaitError::QueueEmpty),
+        }
+        let (mut state, position) = self.find(state, D::position_of_next);
+        let (item, putter) = state.get(&mut Place::Outside, position);
+        drop(state);
         wake(putter);
         Ok(item)
     }
@@ -313,12 +313,12 @@ impl<D: Discipline> BaseQueue<D> {
     ) -> Poll<Result<D::Item, QueueShutDown>> {
         let mut fresh = None;
         loop {
-            let state = self.state.borrow();
+            let mut state = self.change();
             match state.may_get(*place) {
                 Admission::Granted => {
-                    let position = state.items().position_of_next();
+                    let (mut state, position) = self.find(state, D::position_of_next);
+                    let (item, putter) = state.get(place, position);
                     drop(state);
-                    let (item, putter) = self.change().get(place, position);
                     wake(putter);
                     return Poll::Ready(Ok(item));
                 }
@@ -328,11 +328,11 @@ impl<D: Discipline> BaseQueue<D> {
                     return Poll::Ready(Err(QueueShutDown));
                 }
                 Admission::Wait => {
-                    drop(state);
-                    let line = &mut self.change().getters;
+                    let line = &mut state.getters;
                     if line.wait(place, cx.waker(), &mut fresh, Answer::Promised) {
                         return Poll::Pending;
                     }
+                    drop(state);
                 }
             }
             // Foreign code, after which all may be different.
@@ -356,6 +356,23 @@ impl<D: Discipline> BaseQueue<D> {
 
     fn wake_joiners(&self) {
         wake_each(|| self.change().joiners.next_called());
+    }
+
+    /// Finds a position among the items. Comparisons look at the queue through a shared borrow, so
+    /// they can do so, too, and cannot change it.
+    #[inline]
+    fn find<'a, R>(
+        &'a self,
+        state: RefMut<'a, QueueState<D>>,
+        find: impl FnOnce(&D) -> R,
+    ) -> (RefMut<'a, QueueState<D>>, R) {
+        if !D::COMPARES {
+            let found = find(state.items());
+            return (state, found);
+        }
+        drop(state);
+        let found = find(self.state.borrow().items());
+        (self.change(), found)
     }
 
     /// The state, to be changed by code that is ours alone.
@@ -441,13 +458,14 @@ impl<D: Discipline> Future for Put<'_, D> {
         let Self { queue, place, item } = &mut *self;
         let mut fresh = None;
         loop {
-            let state = queue.state.borrow();
+            let mut state = queue.change();
             match state.may_put(*place) {
                 Admission::Granted => {
-                    let position = state.items().position_for(item.as_ref().expect(CARRIED));
+                    let carried = item.as_ref().expect(CARRIED);
+                    let (mut state, position) =
+                        queue.find(state, |items| items.position_for(carried));
+                    let getter = state.put(place, item.take().expect(CARRIED), position);
                     drop(state);
-                    let item = item.take().expect(CARRIED);
-                    let getter = queue.change().put(place, item, position);
                     wake(getter);
                     return Poll::Ready(Ok(()));
                 }
@@ -458,11 +476,11 @@ impl<D: Discipline> Future for Put<'_, D> {
                     return Poll::Ready(Err(PutError(item)));
                 }
                 Admission::Wait => {
-                    drop(state);
-                    let line = &mut queue.change().putters;
+                    let line = &mut state.putters;
                     if line.wait(place, cx.waker(), &mut fresh, Answer::Promised) {
                         return Poll::Pending;
                     }
+                    drop(state);
                 }
             }
             // Foreign code, after which all may be different.
