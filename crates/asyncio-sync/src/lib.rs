@@ -15,6 +15,7 @@ mod promise;
 mod queue;
 mod rwlock;
 mod semaphore;
+mod thread_queue;
 
 pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::{Condition, OverLock};
@@ -27,8 +28,11 @@ pub use promise::{
     promise_or, set_unretrieved_hook,
 };
 pub use queue::{
-    BaseQueue, Discipline, Fifo, GetNowaitError, Item, Items, Lifo, LifoQueue, PriorityQueue,
-    PutError, PutNowaitError, Queue, QueueShutDown, Smallest, TooManyDone,
+    BaseQueue, Discipline, Fifo, GetNowaitError, Item, Lifo, LifoQueue, PriorityQueue, PutError,
+    PutNowaitError, Queue, QueueShutDown, Smallest, TooManyDone,
 };
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use thread_queue::{
+    GetTimeoutError, LoopSide, PutTimeoutError, ThreadQueue, ThreadSide, thread_queue,
+};
