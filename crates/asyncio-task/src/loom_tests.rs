@@ -73,7 +73,10 @@ fn taken(lease: &Lease) -> Vec<Letter> {
 
 fn numbers(log: &Log, from: &str) -> Vec<u32> {
     let log = log.lock().unwrap();
-    log.iter().filter(|(f, _)| *f == from).map(|(_, n)| *n).collect()
+    log.iter()
+        .filter(|(f, _)| *f == from)
+        .map(|(_, n)| *n)
+        .collect()
 }
 
 /// Found: emptying the box before the word is cleared; announcing before the letter is in the box;
@@ -96,7 +99,10 @@ fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
         open(taken(&lease));
         other.join().unwrap();
         let so_far = log.lock().unwrap().len();
-        assert!(so_far == 4 || lease.has_mail(), "what is in the box has announced itself");
+        assert!(
+            so_far == 4 || lease.has_mail(),
+            "what is in the box has announced itself"
+        );
         open(taken(&lease));
         assert_eq!(numbers(&log, "a"), [0, 1]);
         assert_eq!(numbers(&log, "b"), [0, 1]);
@@ -113,7 +119,9 @@ fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
 fn wait_for_mail(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usize {
     let mut parked = 0;
     loop {
-        open(taken(lease));
+        if lease.has_mail() {
+            open(taken(lease));
+        }
         if enough() {
             return parked;
         }
@@ -140,7 +148,10 @@ fn a_parked_owner_is_unparked_and_once_for_a_burst() {
         });
         let parked = wait_for_mail(&lease, &bench, || log.lock().unwrap().len() == 2);
         join(senders);
-        assert!(bench.calls.load(SeqCst) <= parked, "a call for each time it parked");
+        assert!(
+            bench.calls.load(SeqCst) <= parked,
+            "a call for each time it parked"
+        );
     });
 }
 
@@ -175,7 +186,10 @@ fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
         sender.join().unwrap();
         open(taken(&next));
         assert_eq!(Arc::strong_count(&proof), 1, "its destructor ran");
-        assert!(log.lock().unwrap().is_empty(), "the next lease does not get it");
+        assert!(
+            log.lock().unwrap().is_empty(),
+            "the next lease does not get it"
+        );
     });
 }
 
@@ -220,7 +234,9 @@ fn run_until(tasks: &Tasks, bench: &Bench, done: impl Fn() -> bool) {
             bench.notify.wait();
         }
         tasks.unpark();
-        tasks.deliver();
+        if tasks.has_mail() {
+            tasks.deliver();
+        }
     }
 }
 
@@ -299,7 +315,9 @@ fn freed(mailbox: &Mailbox) -> usize {
 
 /// Runs a model: a task that waits, a thread that uses its waker up meanwhile, and `meanwhile` for the
 /// owner's thread. Afterwards all is gone, once.
-fn with_a_waker_elsewhere(meanwhile: impl Fn(Tasks, &Bench, crate::Task<()>) + Send + Sync + 'static) {
+fn with_a_waker_elsewhere(
+    meanwhile: impl Fn(Tasks, &Bench, crate::Task<()>) + Send + Sync + 'static,
+) {
     loom::model(move || {
         let (tasks, bench) = tasks();
         let mailbox = tasks.owner().mailbox;
@@ -310,7 +328,11 @@ fn with_a_waker_elsewhere(meanwhile: impl Fn(Tasks, &Bench, crate::Task<()>) + S
                 let _noted = noted;
                 let mut woken = false;
                 poll_fn(|_| {
-                    if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }
+                    if std::mem::replace(&mut woken, true) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
                 })
                 .await;
             });

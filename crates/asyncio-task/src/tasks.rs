@@ -265,7 +265,7 @@ impl Tasks {
     /// Whether what is spawned here and now may have values to inherit.
     #[inline]
     fn has_context(&self) -> bool {
-        current::is_context_overridden()
+        current::is_context_elsewhere(self)
             || match self.running.get() {
                 // SAFETY: R2.
                 Some(running) => unsafe { running.as_ref() }.has_context(),
@@ -602,7 +602,8 @@ impl Tasks {
 
     /// Reports something in the context of its task, and does not unwind when what it carries is dropped.
     fn report_and_drop(&self, task: &TaskRef, unhandled: Unhandled) {
-        task.context().run(|| self.report(&unhandled));
+        // The context's values may go with this reference to it.
+        discard(|| task.context().run(|| self.report(&unhandled)));
         discard(|| drop(unhandled));
     }
 
