@@ -79,7 +79,8 @@ impl Core {
     ) -> Handle {
         let callback = Callback::new(callback);
         let options = SpawnOptions::callback().location(location);
-        let task = self.tasks.spawn_with(options, call(callback.clone()));
+        let scheduled = Scheduled(callback.clone());
+        let task = self.tasks.spawn_with(options, call(scheduled));
         let step = task.as_ref();
         task.detach();
         Handle { callback, step }
@@ -95,7 +96,7 @@ impl Core {
         let timer = Rc::new(Cell::new(None));
         let later = CallAt {
             timer: timer.clone(),
-            callback: callback.clone(),
+            callback: Scheduled(callback.clone()),
         };
         let options = SpawnOptions::callback().dormant().location(location);
         let task = self.tasks.spawn_with(options, later);
@@ -112,14 +113,23 @@ impl Core {
     }
 }
 
-async fn call(callback: Rc<Callback>) {
-    callback.run();
+async fn call(callback: Scheduled) {
+    callback.0.run();
+}
+
+/// The loop's hold on a callback: what it owns goes with its place in the loop, whoever has a handle.
+struct Scheduled(Rc<Callback>);
+
+impl Drop for Scheduled {
+    fn drop(&mut self) {
+        drop(self.0.call.take());
+    }
 }
 
 /// The future of a timer's callback, woken by its timer for the first time.
 struct CallAt {
     timer: Rc<Cell<Option<Sleep>>>,
-    callback: Rc<Callback>,
+    callback: Scheduled,
 }
 
 impl Future for CallAt {
@@ -132,7 +142,7 @@ impl Future for CallAt {
             self.timer.set(Some(timer));
             return Poll::Pending;
         }
-        self.callback.run();
+        self.callback.0.run();
         Poll::Ready(())
     }
 }

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
-use asyncio_task::{Cause, PanicPayload, Remote, SpawnOptions, Unhandled};
+use asyncio_task::{Remote, SpawnOptions};
 
 use crate::current;
-use crate::exceptions::call_exception_handler;
-use crate::thread_future::{ThreadFuture, UNREAD};
+use crate::thread_future::ThreadFuture;
 use crate::virtual_time::OutsideWork;
 
 /// A handle of an event loop, for any thread. It may outlive its loop.
@@ -170,14 +169,12 @@ impl LoopHandle {
         }
     }
 
-    /// Reports the panic of a task of this loop, there if it is not gone.
-    pub(crate) fn report_panic(&self, payload: PanicPayload) {
-        let report = move || {
-            let cause = Cause::Panic(payload);
-            call_exception_handler(&Unhandled::new(UNREAD, None, cause));
-        };
-        if let Err(closed) = self.remote.call(report) {
-            closed.0();
+    /// Has `there` dropped on the loop, or here if the loop is gone.
+    pub(crate) fn drop_there(&self, there: impl Send + 'static) {
+        if self.is_here() {
+            drop(there);
+        } else if let Err(closed) = self.remote.call(move || drop(there)) {
+            drop(closed);
         }
     }
 

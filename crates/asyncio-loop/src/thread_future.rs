@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use asyncio_task::{Cause, JoinError, SpawnOptions, Task, TaskName, Unhandled, try_spawn};
+use asyncio_task::{
+    Cause, JoinError, PanicPayload, SpawnOptions, Task, TaskName, Unhandled, try_spawn,
+};
 
 use crate::current;
 use crate::event_loop::Core;
@@ -15,7 +17,7 @@ use crate::loop_handle::{LoopClosed, LoopHandle};
 use crate::virtual_time::OutsideWork;
 
 /// How the panic of a task is reported whose [`ThreadFuture`] was dropped.
-pub(crate) const UNREAD: &str = "a task panicked and nobody awaits it";
+const UNREAD: &str = "a task panicked and nobody awaits it";
 
 /// What [`LoopHandle::run_coroutine_threadsafe`] gives: the right to the outcome of the task that runs
 /// over there.
@@ -220,7 +222,7 @@ impl<T> Drop for ThreadFuture<T> {
         let unread = state.take();
         drop(state);
         if let Some(Err(JoinError::Panicked(_, payload))) = unread {
-            self.event_loop.report_panic(payload);
+            self.event_loop.drop_there(Unread(Some(payload)));
         }
     }
 }
@@ -323,5 +325,16 @@ impl<T> Drop for Watch<T> {
         let outcome = self.task.try_take();
         let cancelled = || Err(JoinError::Cancelled(self.task.name()));
         self.settle(outcome.unwrap_or_else(cancelled));
+    }
+}
+
+/// A panic that nobody asked for: reported where it is dropped, which is on the loop if that is there.
+struct Unread(Option<PanicPayload>);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take() {
+            call_exception_handler(&Unhandled::new(UNREAD, None, Cause::Panic(payload)));
+        }
     }
 }

@@ -48,7 +48,8 @@ impl Permits {
     #[inline]
     pub(crate) fn try_acquire(&self, count: usize) -> bool {
         let free = self.free.get();
-        let at_once = count <= free && self.waiters.waiting() == 0;
+        // Who asks for nothing waits for nothing.
+        let at_once = count == 0 || count <= free && self.waiters.waiting() == 0;
         if at_once {
             self.free.set(free - count);
         }
@@ -88,6 +89,9 @@ impl Permits {
     }
 
     fn serve_first(&self) -> Option<Waker> {
+        if self.free.get() == 0 {
+            return None;
+        }
         self.waiters.with(|line| {
             let left = self.free.get().checked_sub(*line.first()?)?;
             self.free.set(left);

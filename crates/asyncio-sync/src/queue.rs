@@ -1,30 +1,31 @@
 //! Queues: tasks that put items in, tasks that take them out, and waiting on either side.
 //!
-//! One queue in three disciplines. The rules are in [`state`], the orders in [`discipline`]; here
-//! they meet tasks. Nothing is borrowed mutably while foreign code runs: wakers are cloned, woken
-//! and dropped, and items dropped, between the steps. The items' own comparisons run under a shared
-//! borrow, so they can look at the queue but not change it, before anything has changed.
+//! One queue in three disciplines. The rules are in [`state`], the orders in [`discipline`], how tasks
+//! wait in [`access`]. Here the state is in a `RefCell`, which is borrowed mutably by code of ours only.
+//! The items' own comparisons run under a shared borrow, before anything has changed: they can look
+//! at the queue, but not change it.
 
-mod discipline;
-mod error;
+pub(crate) mod access;
+pub(crate) mod discipline;
+pub(crate) mod error;
 mod item;
-mod items;
 pub(crate) mod state;
 
 use std::cell::{BorrowMutError, RefCell, RefMut};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
 
 use crate::line::{Look, Place};
-use crate::wait_queue::wake_each;
-use state::{Admission, Answer, QueueState};
+use access::{Access, Get, Items, Put};
+use state::QueueState;
 
 pub use discipline::{Discipline, Fifo, Lifo, Smallest};
 pub use error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown, TooManyDone};
 pub use item::Item;
-pub use items::Items;
 
 /// Hands items from tasks that make them to tasks that use them: first in, first out.
 ///
@@ -152,11 +153,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// If the queue is shut down, before or meanwhile; the item is in the error.
     #[inline]
     pub fn put(&self, item: D::Item) -> impl Future<Output = Result<(), PutError<D::Item>>> {
-        Put {
-            queue: self,
-            place: Place::Outside,
-            item: Some(item),
-        }
+        Put::new(self, item)
     }
 
     /// Puts an item at once.
@@ -166,17 +163,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// If there is no room, or the queue is shut down; the item is in the error.
     #[inline]
     pub fn put_nowait(&self, item: D::Item) -> Result<(), PutNowaitError<D::Item>> {
-        let position = {
-            let state = self.state.borrow();
-            match state.may_put(Place::Outside) {
-                Admission::Granted => state.items().position_for(&item),
-                Admission::Refused => return Err(PutNowaitError::QueueShutDown(item)),
-                Admission::Wait => return Err(PutNowaitError::QueueFull(item)),
-            }
-        };
-        let getter = self.change().put(&mut Place::Outside, item, position);
-        wake(getter);
-        Ok(())
+        self.put_at_once(item)
     }
 
     /// Takes the next item, once there is one. Does not yield if there is.
@@ -186,10 +173,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// If the queue is shut down and nothing is left, before or meanwhile.
     #[inline]
     pub fn get(&self) -> impl Future<Output = Result<D::Item, QueueShutDown>> {
-        Get {
-            queue: self,
-            place: Place::Outside,
-        }
+        Get::new(self)
     }
 
     /// Takes the next item at once.
@@ -200,17 +184,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// nothing is left.
     #[inline]
     pub fn get_nowait(&self) -> Result<D::Item, GetNowaitError> {
-        let position = {
-            let state = self.state.borrow();
-            match state.may_get(Place::Outside) {
-                Admission::Granted => state.items().position_of_next(),
-                Admission::Refused => return Err(GetNowaitError::QueueShutDown),
-                Admission::Wait => return Err(GetNowaitError::QueueEmpty),
-            }
-        };
-        let (item, putter) = self.change().get(&mut Place::Outside, position);
-        wake(putter);
-        Ok(item)
+        self.get_at_once()
     }
 
     /// Takes the next item as one that marks itself done when it is dropped.
@@ -225,9 +199,25 @@ impl<D: Discipline> BaseQueue<D> {
 
     /// The items as they come, until the queue is shut down and nothing is left.
     ///
-    /// Dropping it loses none of them.
-    #[doc(alias = "__aiter__")]
-    pub fn items(&self) -> Items<'_, D> {
+    /// Several of these, and `get` besides, share the items among them. Dropping one takes nothing
+    /// out of the queue.
+    ///
+    /// ```
+    /// use asyncio_sync::Queue;
+    /// use futures::StreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let words = Queue::new(0);
+    /// for word in ["one", "queue", "as", "a", "stream"] {
+    ///     words.put_nowait(word).unwrap();
+    /// }
+    /// words.shutdown(false);
+    ///
+    /// let lengths: Vec<usize> = words.items().map(str::len).collect().await;
+    /// assert_eq!(lengths, [3, 5, 2, 1, 6]);
+    /// # });
+    /// ```
+    pub fn items(&self) -> impl Stream<Item = D::Item> {
         Items::new(self)
     }
 
@@ -259,11 +249,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// Who waits for an item that can no longer come is told so, too. Can be called again, for
     /// instance to drop what is left after all.
     pub fn shutdown(&self, immediate: bool) {
-        self.change().shut_down();
-        // Whoever is told last: dropping the items is the caller's code and may panic.
-        let _thrown_away = immediate.then(|| self.change().throw_away());
-        wake_each(|| self.change().next_refused());
-        self.wake_joiners();
+        self.shut_down(immediate);
     }
 
     /// Whether the queue was shut down.
@@ -305,77 +291,41 @@ impl<D: Discipline> BaseQueue<D> {
     pub fn putters(&self) -> usize {
         self.state.borrow().putters.len()
     }
+}
 
-    fn poll_get(
-        &self,
-        place: &mut Place,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<D::Item, QueueShutDown>> {
-        let mut fresh = None;
-        loop {
-            let state = self.state.borrow();
-            match state.may_get(*place) {
-                Admission::Granted => {
-                    let position = state.items().position_of_next();
-                    drop(state);
-                    let (item, putter) = self.change().get(place, position);
-                    wake(putter);
-                    return Poll::Ready(Ok(item));
-                }
-                Admission::Refused => {
-                    drop(state);
-                    self.getter_leaves(place);
-                    return Poll::Ready(Err(QueueShutDown));
-                }
-                Admission::Wait => {
-                    drop(state);
-                    let line = &mut self.change().getters;
-                    if line.wait(place, cx.waker(), &mut fresh, Answer::Promised) {
-                        return Poll::Pending;
-                    }
-                }
-            }
-            // Foreign code, after which all may be different.
-            fresh = Some(cx.waker().clone());
-        }
-    }
+impl<D: Discipline> Access for BaseQueue<D> {
+    type Discipline = D;
 
-    fn getter_leaves(&self, place: &mut Place) {
-        if let Place::InLine(key) = std::mem::replace(place, Place::Left) {
-            let (_departed, next) = self.change().getter_leaves(key);
-            wake(next);
-        }
-    }
+    type Guard<'a>
+        = RefMut<'a, QueueState<D>>
+    where
+        D: 'a;
 
-    fn putter_leaves(&self, place: &mut Place) {
-        if let Place::InLine(key) = std::mem::replace(place, Place::Left) {
-            let (_departed, next) = self.change().putter_leaves(key);
-            wake(next);
-        }
-    }
-
-    fn wake_joiners(&self) {
-        wake_each(|| self.change().joiners.next_called());
-    }
-
-    /// The state, to be changed by code that is ours alone.
     #[inline]
     fn change(&self) -> RefMut<'_, QueueState<D>> {
         let state = self.state.try_borrow_mut();
         state.unwrap_or_else(|BorrowMutError { .. }| changed_while_comparing())
+    }
+
+    #[inline]
+    fn find<'a, R>(
+        &'a self,
+        state: RefMut<'a, QueueState<D>>,
+        find: impl FnOnce(&D) -> R,
+    ) -> (RefMut<'a, QueueState<D>>, R) {
+        if !D::COMPARES {
+            let found = find(state.items());
+            return (state, found);
+        }
+        drop(state);
+        let found = find(self.state.borrow().items());
+        (self.change(), found)
     }
 }
 
 #[cold]
 fn changed_while_comparing() -> ! {
     panic!("a queue was changed by a comparison, or the Debug, of its own items");
-}
-
-#[inline]
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
 }
 
 impl<D: Discipline> Default for BaseQueue<D> {
@@ -396,89 +346,6 @@ impl<D: Discipline<Item: fmt::Debug>> fmt::Debug for BaseQueue<D> {
             .field("unfinished_tasks", &state.unfinished())
             .field("shut_down", &state.is_shut_down())
             .finish()
-    }
-}
-
-struct Get<'a, D: Discipline> {
-    queue: &'a BaseQueue<D>,
-    place: Place,
-}
-
-impl<D: Discipline> Future for Get<'_, D> {
-    type Output = Result<D::Item, QueueShutDown>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, place } = &mut *self;
-        queue.poll_get(place, cx)
-    }
-}
-
-impl<D: Discipline> Drop for Get<'_, D> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Place::InLine(_) = self.place {
-            self.queue.getter_leaves(&mut self.place);
-        }
-    }
-}
-
-struct Put<'a, D: Discipline> {
-    queue: &'a BaseQueue<D>,
-    place: Place,
-    /// `Some` until the future is ready.
-    item: Option<D::Item>,
-}
-
-/// The item is never pinned, only carried.
-impl<D: Discipline> Unpin for Put<'_, D> {}
-
-impl<D: Discipline> Future for Put<'_, D> {
-    type Output = Result<(), PutError<D::Item>>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, place, item } = &mut *self;
-        let mut fresh = None;
-        loop {
-            let state = queue.state.borrow();
-            match state.may_put(*place) {
-                Admission::Granted => {
-                    let position = state.items().position_for(item.as_ref().expect(CARRIED));
-                    drop(state);
-                    let item = item.take().expect(CARRIED);
-                    let getter = queue.change().put(place, item, position);
-                    wake(getter);
-                    return Poll::Ready(Ok(()));
-                }
-                Admission::Refused => {
-                    drop(state);
-                    queue.putter_leaves(place);
-                    let item = item.take().expect(CARRIED);
-                    return Poll::Ready(Err(PutError(item)));
-                }
-                Admission::Wait => {
-                    drop(state);
-                    let line = &mut queue.change().putters;
-                    if line.wait(place, cx.waker(), &mut fresh, Answer::Promised) {
-                        return Poll::Pending;
-                    }
-                }
-            }
-            // Foreign code, after which all may be different.
-            fresh = Some(cx.waker().clone());
-        }
-    }
-}
-
-const CARRIED: &str = "who has not put its item carries it";
-
-impl<D: Discipline> Drop for Put<'_, D> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Place::InLine(_) = self.place {
-            self.queue.putter_leaves(&mut self.place);
-        }
     }
 }
 

@@ -77,16 +77,19 @@ impl<S> WaitQueue<S> {
         S: Copy,
     {
         let mut fresh = None;
+        if *place == Place::Outside {
+            fresh = Some(cx.waker().clone());
+        }
         loop {
-            match self.with(|line| line.look(place, cx.waker(), &mut fresh, share)) {
-                Look::Chosen(departed) => return Poll::Ready(Some(departed.share)),
-                Look::Waits => return Poll::Pending,
-                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
-            }
             // Cloning a waker is foreign code, after which there may be nothing to wait for.
             if *place == Place::Outside && may_pass() {
                 *place = Place::Left;
                 return Poll::Ready(None);
+            }
+            match self.with(|line| line.look(place, cx.waker(), &mut fresh, share)) {
+                Look::Chosen(departed) => return Poll::Ready(Some(departed.share)),
+                Look::Waits => return Poll::Pending,
+                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
             }
         }
     }

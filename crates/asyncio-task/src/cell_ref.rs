@@ -241,9 +241,9 @@ impl ForeignRef {
     pub(crate) unsafe fn post(h: NonNull<Header>) {
         // SAFETY: the caller's promise; the flag is for every thread (C3).
         let posted = unsafe { &(*h.as_ptr()).posted };
-        // Acquire and release on both sides: who skips the letter has still handed over what it wrote
+        // Release here and acquire in `arrive`: who skips the letter has still handed over what it wrote
         // before the wake-up to whoever clears the flag, and that is before the poll.
-        if posted.swap(true, Ordering::AcqRel) {
+        if posted.swap(true, Ordering::Release) {
             return;
         }
         retain(h);
@@ -261,7 +261,8 @@ impl ForeignRef {
     pub(crate) unsafe fn arrive(self) -> CellRef {
         // SAFETY: the caller's promise.
         let cell = unsafe { self.into_local() };
-        cell.posted.swap(false, Ordering::AcqRel);
+        // A swap, as a store would see nothing of the others' writes.
+        cell.posted.swap(false, Ordering::Acquire);
         cell
     }
 

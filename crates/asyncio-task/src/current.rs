@@ -69,10 +69,12 @@ pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
     f(companion.and_then(|companion| unsafe { &*companion }.downcast_ref::<C>()))
 }
 
-/// Whether a `Context::run` is under way here.
+/// Whether the context here and now may be another than that of the task that runs, or of `tasks`: a
+/// `Context::run` is under way, or other tasks are the current ones.
 #[inline]
-pub(crate) fn is_context_overridden() -> bool {
-    !CURRENT.with(Cell::get).context.is_null()
+pub(crate) fn is_context_elsewhere(tasks: &Tasks) -> bool {
+    let current = CURRENT.with(Cell::get);
+    !current.context.is_null() || !std::ptr::eq(current.tasks, tasks)
 }
 
 /// The context that code here runs in: that of `Context::run`, of the task, of the loop. A task that has

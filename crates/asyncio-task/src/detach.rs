@@ -23,7 +23,7 @@ use crate::unhandled::{Cause, Unhandled};
 
 /// What a detached task may return: something that tells whether it went wrong.
 ///
-/// `()`, and `Result`s whose error is `Debug`. For anything else there is
+/// `()`, `!`, and `Result`s whose error is `Debug`. For anything else there is
 /// [`discard`](crate::Task::discard).
 #[diagnostic::on_unimplemented(
     message = "a detached task returns `()` or a `Result`, not `{Self}`",
@@ -36,6 +36,14 @@ mod sealed {
         /// What went wrong, in words.
         fn failure(&self) -> Option<String>;
     }
+
+    pub trait Returns {
+        type Type;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Type = T;
+    }
 }
 
 impl sealed::Outcome for () {
@@ -44,7 +52,8 @@ impl sealed::Outcome for () {
     }
 }
 
-impl sealed::Outcome for std::convert::Infallible {
+/// For a task that goes round for ever: `async { loop { … } }`.
+impl sealed::Outcome for Never {
     fn failure(&self) -> Option<String> {
         None
     }
@@ -57,6 +66,9 @@ impl<T, E: fmt::Debug> sealed::Outcome for Result<T, E> {
 }
 
 impl<T: sealed::Outcome> Outcome for T {}
+
+/// `!`, by the one way there is to name it: as what a function returns that does not.
+type Never = <fn() -> ! as sealed::Returns>::Type;
 
 /// What a supervisor does with the outcome of its task.
 trait Review<T> {
@@ -105,7 +117,7 @@ fn detach<T: 'static, R: Review<T>>(task: Task<T>) {
 fn conclude<T, R: Review<T>>(task: Task<T>) {
     let this = task.as_ref();
     let panicked = |payload| tasks::report(&this, Unhandled::panic(&this, payload));
-    let value = match task.into_outcome() {
+    let value = match task.take_outcome() {
         Some(Ok(value)) => value,
         Some(Err(payload)) => return panicked(payload),
         None => return,

@@ -1,7 +1,7 @@
 //! The ready queue: the tasks that can run now, first in, first out.
 //!
-//! A ring of pointers. They are plain: the owner's reference keeps a queued task's cell alive, or passes
-//! to its place here if the task ends while it is queued (C4 in `cell.rs`).
+//! A ring of pointers. They are plain: the owner's reference keeps a queued task's cell alive. If the task
+//! ends while it is queued, its place here gets a reference (C4 in `cell.rs`).
 //!
 //! - **Q1** `slots` has a power of two of places, or none. Those from `head` on, `len` of them, counted
 //!   round the ring, are filled; the others are not.

@@ -27,15 +27,10 @@ where
     F::Output: 'static,
 {
     let location = Location::caller();
-    current::tasks(|tasks| match tasks {
-        Some(tasks) => tasks.spawn_at(location, future),
-        None => no_loop(location),
-    })
-}
-
-#[cold]
-fn no_loop(location: &Location<'_>) -> ! {
-    panic!("{NoRunningLoop} (spawn was called at {location})")
+    match current::tasks(|tasks| Some(tasks?.spawn_at(location, future))) {
+        Some(task) => task,
+        None => panic!("{NoRunningLoop}"),
+    }
 }
 
 /// Starts a task with options, or gives the future back.

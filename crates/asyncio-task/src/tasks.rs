@@ -269,7 +269,7 @@ impl Tasks {
     /// Whether what is spawned here and now may have values to inherit.
     #[inline]
     fn has_context(&self) -> bool {
-        current::is_context_overridden()
+        current::is_context_elsewhere(self)
             || match self.running.get() {
                 // SAFETY: R2.
                 Some(running) => unsafe { running.as_ref() }.has_context(),
@@ -418,7 +418,7 @@ impl Tasks {
     fn bury(&self, cell: &CellRef) {
         if let Some(payload) = cell.take_unwanted() {
             let task = TaskRef::new(cell.clone());
-            self.report_and_drop(Unhandled::panic(&task, payload));
+            self.report_and_drop(&task, Unhandled::panic(&task, payload));
         }
         cell.clear_aside();
     }
@@ -447,11 +447,9 @@ impl Tasks {
     /// Wakes somebody on behalf of a task, and does not unwind: the task has to be seen to.
     pub(crate) fn wake_guarded_waker(&self, cell: &CellRef, waker: Waker, panicked: &'static str) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            self.report_and_drop(Unhandled::new(
-                panicked,
-                Some(&TaskRef::new(cell.clone())),
-                Cause::Panic(PanicPayload::new(payload)),
-            ));
+            let task = TaskRef::new(cell.clone());
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            self.report_and_drop(&task, Unhandled::new(panicked, Some(&task), cause));
         }
     }
 
@@ -564,11 +562,10 @@ impl Tasks {
             return self.wake(cell);
         }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake(cell))) {
-            self.report_and_drop(Unhandled::new(
-                "what schedules a task panicked",
-                Some(&TaskRef::new(cell.clone())),
-                Cause::Panic(PanicPayload::new(payload)),
-            ));
+            let task = TaskRef::new(cell.clone());
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            let message = "what schedules a task panicked";
+            self.report_and_drop(&task, Unhandled::new(message, Some(&task), cause));
         }
     }
 
@@ -618,9 +615,10 @@ impl Tasks {
         discard(|| drop(handler));
     }
 
-    /// Reports something, and does not unwind when what it carries is dropped.
-    fn report_and_drop(&self, unhandled: Unhandled) {
-        self.report(&unhandled);
+    /// Reports something in the context of its task, and does not unwind when what it carries is dropped.
+    fn report_and_drop(&self, task: &TaskRef, unhandled: Unhandled) {
+        // The context's values may go with this reference to it.
+        discard(|| task.context().run(|| self.report(&unhandled)));
         discard(|| drop(unhandled));
     }
 
@@ -703,7 +701,7 @@ pub(crate) fn cancel(cell: &CellRef) -> bool {
 /// unwind.
 pub(crate) fn report(task: &TaskRef, unhandled: Unhandled) {
     of(task.cell(), |tasks| match tasks {
-        Some(tasks) => tasks.report_and_drop(unhandled),
+        Some(tasks) => tasks.report_and_drop(task, unhandled),
         None => {
             report_to_stderr(&unhandled);
             discard(|| drop(unhandled));

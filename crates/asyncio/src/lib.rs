@@ -51,3 +51,11 @@ pub mod __private {
     pub use asyncio_loop::run_with as run_main;
     pub use asyncio_loop::testing::{Orders, run_test};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeOfTheProject;

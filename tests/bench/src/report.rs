@@ -22,7 +22,7 @@ pub(crate) fn print_workload(
     writeln!(to, "\n{}: {}", workload.name, workload.what)?;
     for column in workload.columns {
         let row = Row::new(results, workload, column);
-        if row.families.iter().all(|family| family.best.is_none()) {
+        if row.is_empty() {
             continue;
         }
         let direction = match column.better {
@@ -136,6 +136,11 @@ impl Row {
         peers
             .filter_map(|family| family.best)
             .reduce(|a, b| better(&self.column, a, b))
+    }
+
+    /// Whether nothing of it was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.families.iter().all(|family| family.best.is_none())
     }
 
     fn ratio(&self, to: Option<Spread>) -> String {
@@ -287,6 +292,9 @@ fn write_summary(page: &mut String, results: &Results) -> std::fmt::Result {
     for workload in workloads::ALL {
         for column in workload.columns.iter().filter(|column| column.summary) {
             let row = Row::new(results, workload, column);
+            if row.is_empty() {
+                continue;
+            }
             let arrow = if column.better == Better::More {
                 " ↑"
             } else {

@@ -1,30 +1,50 @@
-//! The chart: for each workload a bar a runtime, as an SVG that is read on light and dark pages.
+//! The chart: for some workloads a bar a runtime, as an SVG that is read on light and dark pages.
 
 use std::fmt::Write as _;
 
 use crate::comparison::Results;
-use crate::report::{Family, Row, figure};
+use crate::report::{Row, figure};
 use crate::runtimes::{FLOOR, OURS};
-use crate::workload::{Better, Column, Workload};
+use crate::workload::{Better, Workload};
 use crate::workloads;
 
-const WIDTH: f64 = 880.0;
-/// Where the bars begin.
-const LEFT: f64 = 96.0;
+/// The workloads that are drawn, by their first figure; the tables have them all.
+const DRAWN: &[&str] = &[
+    "spawn-join",
+    "spawn-await",
+    "yield-main",
+    "yield-1000",
+    "ping-pong",
+    "foreign-burst",
+    "sleep-100k",
+    "sleep-drop",
+    "memory-parked",
+    "memory-sleeping",
+    "echo-100-64",
+    "echo-1000-64",
+    "echo-100-16k",
+    "memory-connection",
+];
+
+const COLUMNS: usize = 2;
+/// How wide a column of the chart is.
+const WIDTH: f64 = 450.0;
+/// Where the bars begin within it.
+const LEFT: f64 = 66.0;
 /// How long the longest bar is.
-const LONGEST: f64 = 640.0;
-const BAR: f64 = 13.0;
-const STEP: f64 = 17.0;
-const HEADING: f64 = 26.0;
-const GAP: f64 = 14.0;
-/// A bar longer than this many times the shortest of its group is cut off, so that the short ones
+const LONGEST: f64 = 280.0;
+const BAR: f64 = 12.0;
+const STEP: f64 = 16.0;
+const HEADING: f64 = 24.0;
+const GAP: f64 = 20.0;
+/// A bar longer than this many times the shortest of a runtime is cut off, so that the short ones
 /// can still be told apart.
-const CUT: f64 = 12.0;
+const CUT: f64 = 10.0;
 
 const STYLE: &str = "\
 text { font: 12px system-ui, sans-serif; fill: #24292f; }
-.what { font-weight: 600; font-size: 13px; }
-.value { font-variant-numeric: tabular-nums; }
+.what { font-weight: 600; }
+.name { text-anchor: end; }
 .peer { fill: #8c959f; }
 .ours { fill: #d9622b; }
 .floor { fill: none; stroke: #8c959f; stroke-dasharray: 3 2; }
@@ -36,85 +56,99 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 }
 ";
 
-/// Draws the first figure of each workload that has any.
+/// Draws what was measured of the workloads that are drawn.
 pub(crate) fn chart(results: &Results) -> String {
-    let mut groups = String::new();
-    let mut top = 8.0;
-    for workload in workloads::ALL {
-        let column = &workload.columns[0];
-        let row = Row::new(results, workload, column);
-        if row.families.iter().any(|family| family.best.is_some()) {
-            top = draw_group(&mut groups, workload, column, &row, top);
+    let drawn = |workload: &&Workload| DRAWN.contains(&workload.name);
+    let groups: Vec<(&Workload, Row)> = workloads::ALL
+        .iter()
+        .filter(drawn)
+        .map(|workload| (workload, Row::new(results, workload, &workload.columns[0])))
+        .filter(|(_, row)| !row.is_empty())
+        .collect();
+
+    let mut elements = String::new();
+    let (mut top, mut bottom) = (0.0, 0.0);
+    for (number, (workload, row)) in groups.iter().enumerate() {
+        let column = number % COLUMNS;
+        if column == 0 {
+            top = bottom;
         }
+        bottom = draw_group(&mut elements, workload, row, column as f64 * WIDTH, top);
     }
+    let width = COLUMNS as f64 * WIDTH;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" \
-         width=\"{WIDTH}\" height=\"{top}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {bottom}\" \
+         width=\"{width}\" height=\"{bottom}\" role=\"img\" \
          aria-label=\"Benchmark figures by workload and runtime\">\n\
-         <style>\n{STYLE}</style>\n{groups}</svg>\n"
+         <style>\n{STYLE}</style>\n{elements}</svg>\n"
     )
 }
 
-/// Draws one workload's bars below `top` and gives the new top.
-fn draw_group(to: &mut String, workload: &Workload, column: &Column, row: &Row, top: f64) -> f64 {
-    let bars: Vec<(&Family, f64)> = row
-        .families
-        .iter()
-        .filter_map(|f| Some((f, f.best?.median)))
-        .collect();
-    let least = bars.iter().map(|bar| bar.1).fold(f64::INFINITY, f64::min);
-    let most = bars
-        .iter()
-        .map(|bar| bar.1)
-        .fold(0.0, f64::max)
-        .min(least * CUT);
-    let note = if column.better == Better::More {
-        ", more is better"
-    } else {
-        ""
+/// Draws one workload's bars at `x`, below `top`, and says where they end.
+fn draw_group(to: &mut String, workload: &Workload, row: &Row, x: f64, top: f64) -> f64 {
+    let longest = longest(row);
+    let note = match row.column.better {
+        Better::Less => "",
+        Better::More => " (more is better)",
     };
-    let heading = escaped(&format!("{}: {}{note}", workload.what, column.label));
-    let baseline = top + 14.0;
+    let heading = escaped(&format!("{}: {}{note}", workload.what, row.column.label));
+    let baseline = top + 16.0;
     line(
         to,
-        &format!("<text class=\"what\" x=\"8\" y=\"{baseline}\">{heading}</text>"),
+        format_args!("<text class=\"what\" x=\"{x}\" y=\"{baseline}\">{heading}</text>"),
     );
 
     let mut top = top + HEADING;
-    for (family, value) in bars {
-        let length = (value / most).min(1.0) * LONGEST;
-        let class = match family.name {
-            OURS => "ours",
-            FLOOR => "floor",
-            _ => "peer",
-        };
-        let (text, name) = (top + BAR - 2.5, family.name);
+    for family in &row.families {
+        let baseline = top + BAR - 2.0;
+        let (name, end) = (family.name, x + LEFT - 8.0);
         line(
             to,
-            &format!(
-                "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\">{name}</text>",
-                LEFT - 8.0
-            ),
+            format_args!("<text class=\"name\" x=\"{end}\" y=\"{baseline}\">{name}</text>"),
         );
+        let mut after = x + LEFT;
+        let mut shown = "–".to_owned();
+        if let Some(spread) = family.best {
+            let length = (spread.median / longest).min(1.0) * LONGEST;
+            let class = match name {
+                OURS => "ours",
+                FLOOR => "floor",
+                _ => "peer",
+            };
+            line(
+                to,
+                format_args!(
+                    "<rect class=\"{class}\" x=\"{after}\" y=\"{top}\" width=\"{length:.1}\" \
+                     height=\"{BAR}\" rx=\"2\"/>"
+                ),
+            );
+            after += length + 6.0;
+            shown = figure(spread.median);
+            if spread.median > longest {
+                shown.insert_str(0, "… ");
+            }
+        }
         line(
             to,
-            &format!(
-                "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{top}\" width=\"{length:.1}\" \
-                 height=\"{BAR}\" rx=\"2\"/>"
-            ),
-        );
-        let cut = if value > most { " (cut off)" } else { "" };
-        let (after, shown) = (LEFT + length + 6.0, figure(value));
-        line(
-            to,
-            &format!("<text class=\"value\" x=\"{after:.1}\" y=\"{text}\">{shown}{cut}</text>"),
+            format_args!("<text x=\"{after:.1}\" y=\"{baseline}\">{shown}</text>"),
         );
         top += STEP;
     }
     top + GAP
 }
 
-fn line(to: &mut String, element: &str) {
+/// The value whose bar is the longest.
+fn longest(row: &Row) -> f64 {
+    let values = |with_floor: bool| {
+        let wanted = move |name| with_floor || name != FLOOR;
+        let families = row.families.iter().filter(move |f| wanted(f.name));
+        families.filter_map(|family| Some(family.best?.median))
+    };
+    let least = values(false).fold(f64::INFINITY, f64::min);
+    values(true).fold(0.0, f64::max).min(least * CUT)
+}
+
+fn line(to: &mut String, element: std::fmt::Arguments<'_>) {
     writeln!(to, "{element}").expect("a string takes everything");
 }
 
@@ -122,4 +156,16 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_exists() {
+        for name in DRAWN {
+            assert!(workloads::ALL.iter().any(|w| w.name == *name), "{name}");
+        }
+    }
 }

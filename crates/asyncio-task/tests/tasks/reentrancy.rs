@@ -13,26 +13,10 @@ use asyncio_task::{JoinError, Schedule, Step, Task, Tasks};
 use futures::FutureExt;
 
 use crate::odd_waker::odd_waker;
+use crate::schedule::Queue;
 use crate::support::{Bell, Bomb, Gate, Homebound, OnDrop, entered, my_waker, settle, yield_now};
 
 type Slot<T> = Rc<RefCell<Option<T>>>;
-
-/// A queue whose steps run when the test says so.
-#[derive(Clone, Default)]
-struct Queue(Rc<RefCell<Vec<Step>>>);
-
-impl Queue {
-    fn run_one(&self) -> bool {
-        let step = self.0.borrow_mut().pop();
-        step.map(Step::run).is_some()
-    }
-}
-
-impl Schedule for Queue {
-    fn schedule(&self, step: Step) {
-        self.0.borrow_mut().push(step);
-    }
-}
 
 #[test]
 fn a_value_whose_destructor_runs_the_loop_finds_the_place_its_own_task_left_in_the_queue() {

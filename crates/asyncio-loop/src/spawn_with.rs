@@ -1,0 +1,35 @@
+//! Spawning with a name, a context, and so on.
+
+use std::panic::Location;
+
+use asyncio_task::{SpawnOptions, Task, try_spawn};
+
+/// Starts a task with options on the loop that runs on this thread. Its first step comes after all that
+/// is ready now.
+///
+/// ```
+/// use asyncio_loop::{SpawnOptions, run, spawn_with};
+///
+/// run(async {
+///     let task = spawn_with(SpawnOptions::new().name("fetch"), async { 1 });
+///     assert_eq!(task.name(), "fetch");
+///     assert_eq!(task.await.unwrap(), 1);
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Without a running loop; [`try_spawn`] does not.
+#[track_caller]
+#[doc(alias = "create_task")]
+pub fn spawn_with<F>(options: SpawnOptions, future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let location = Location::caller();
+    match try_spawn(options.location(location), future) {
+        Ok(task) => task,
+        Err((no_loop, _future)) => panic!("{no_loop}"),
+    }
+}

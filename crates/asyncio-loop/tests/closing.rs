@@ -1,0 +1,270 @@
+//! The end of a loop: every task is told and waited for, and what cannot be waited for is reported.
+
+mod support;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use asyncio_loop::{
+    EventLoop, Runner, call_later, call_soon, run, running_loop, sleep, spawn, yield_now,
+};
+use support::{Trace, for_ever, note_reports, secs, virtual_loop};
+
+#[test]
+fn tasks_that_are_left_are_cancelled_and_their_destructors_run() {
+    let trace = Trace::default();
+    run(async {
+        for name in ["first", "second"] {
+            let guard = trace.on_drop(name);
+            spawn(async move {
+                for_ever().await;
+                drop(guard);
+            })
+            .detach();
+        }
+        yield_now().await;
+        trace.note("main returns");
+    });
+    assert_eq!(trace.take(), ["main returns", "first", "second"]);
+}
+
+#[test]
+fn a_task_that_was_woken_has_its_last_step_when_the_loop_closes() {
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    let noted = trace.clone();
+    let task = event_loop.spawn(async move {
+        yield_now().await;
+        yield_now().await;
+        noted.note("last step");
+        "a value"
+    });
+    event_loop.run_until_complete(async {}).unwrap();
+    event_loop.close();
+    assert_eq!(trace.take(), ["last step"]);
+    assert_eq!(
+        support::poll_once(std::pin::pin!(task)).map(Result::unwrap),
+        std::task::Poll::Ready("a value")
+    );
+}
+
+/// Spawns a task whose end spawns another one, so many times over.
+fn spawn_a_chain(trace: Trace, links: u32) {
+    struct SpawnsWhenDropped(Trace, u32);
+    impl Drop for SpawnsWhenDropped {
+        fn drop(&mut self) {
+            self.0.note(format!("{} left", self.1));
+            if self.1 > 0 {
+                spawn_a_chain(self.0.clone(), self.1 - 1);
+            }
+        }
+    }
+    let link = SpawnsWhenDropped(trace, links);
+    spawn(async move {
+        let _link = link;
+        for_ever().await;
+    })
+    .detach();
+}
+
+#[test]
+fn what_closing_tasks_spawn_is_cancelled_in_its_turn() {
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    note_reports(&event_loop, &trace);
+    event_loop
+        .run_until_complete(async { spawn_a_chain(trace.clone(), 2) })
+        .unwrap();
+    event_loop.close();
+    assert_eq!(trace.take(), ["2 left", "1 left", "0 left"]);
+}
+
+#[test]
+fn after_three_rounds_what_is_left_is_dropped_and_reported() {
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    note_reports(&event_loop, &trace);
+    event_loop
+        .run_until_complete(async { spawn_a_chain(trace.clone(), 10) })
+        .unwrap();
+    event_loop.close();
+    let trace = trace.take();
+    assert_eq!(trace[..3], ["10 left", "9 left", "8 left"]);
+    assert!(
+        trace[3].starts_with("a task was dropped when its event loop closed (Task-5, spawned at"),
+        "{trace:?}"
+    );
+    assert!(trace[3].contains("tests/closing.rs"), "{trace:?}");
+    // What it spawns when it is dropped never begins.
+    assert_eq!(trace[4], "7 left");
+}
+
+#[test]
+fn callbacks_and_timers_are_dropped_without_being_called() {
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    let (soon, later) = (trace.on_drop("soon"), trace.on_drop("later"));
+    event_loop.call_later(secs(1), move || {
+        drop(later);
+        panic!("called");
+    });
+    event_loop.call_soon(move || {
+        drop(soon);
+        panic!("called");
+    });
+    event_loop.close();
+    let mut dropped = trace.take();
+    dropped.sort();
+    assert_eq!(dropped, ["later", "soon"]);
+}
+
+#[test]
+fn a_loop_that_is_closed_inside_another_drops_its_tasks_and_says_so() {
+    let trace = Trace::default();
+    let inner = virtual_loop();
+    note_reports(&inner, &trace);
+    let guard = trace.on_drop("dropped");
+    inner
+        .spawn(async move {
+            let _guard = guard;
+            for_ever().await;
+        })
+        .detach();
+    run(async {
+        drop(inner);
+        trace.note("the outer one goes on");
+        yield_now().await;
+    });
+    let trace = trace.take();
+    assert!(trace[0].starts_with("a task was dropped when its event loop closed (Task-1"));
+    assert_eq!(trace[1..], ["dropped", "the outer one goes on"]);
+}
+
+#[test]
+fn main_goes_first_then_the_tasks_then_what_run_returned() {
+    let trace = Trace::default();
+    let returned = run(async {
+        let task = trace.on_drop("task");
+        spawn(async move {
+            let _task = task;
+            for_ever().await;
+        })
+        .detach();
+        let _main = trace.on_drop("main");
+        yield_now().await;
+        trace.on_drop("returned")
+    });
+    drop(returned);
+    assert_eq!(trace.take(), ["main", "task", "returned"]);
+}
+
+#[test]
+fn tasks_still_find_their_loop_while_it_closes() {
+    let trace = Trace::default();
+    struct Looks(Trace);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert!(running_loop().is_here());
+            call_soon(|| ());
+            call_later(secs(1), || ());
+            drop(sleep(secs(1)));
+            self.0.note("found");
+        }
+    }
+    let looks = Looks(trace.clone());
+    run(async move {
+        spawn(async move {
+            let _looks = looks;
+            for_ever().await;
+        })
+        .detach();
+        yield_now().await;
+    });
+    assert_eq!(trace.take(), ["found"]);
+}
+
+#[test]
+fn a_destructor_that_panics_while_the_loop_closes_is_reported_and_ends_nothing_else() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in a destructor");
+        }
+    }
+    let trace = Trace::default();
+    let mut runner = Runner::builder().virtual_time(true).build().unwrap();
+    note_reports(runner.event_loop(), &trace);
+    let other = trace.on_drop("the other ended");
+    let result = runner.run(async move {
+        spawn(async {
+            let _panics = Panics;
+            for_ever().await;
+        })
+        .detach();
+        spawn(async move {
+            let _other = other;
+            for_ever().await;
+        })
+        .detach();
+        yield_now().await;
+        "main's value"
+    });
+    runner.close();
+    assert_eq!(result.unwrap(), "main's value");
+    let trace = trace.take();
+    assert!(
+        trace[0].starts_with("a task panicked and nobody awaits it: in a destructor (Task-2"),
+        "{trace:?}"
+    );
+    assert_eq!(trace[1..], ["the other ended"]);
+}
+
+#[test]
+fn a_loop_may_be_closed_by_a_destructor_of_the_thread() {
+    thread_local! {
+        static KEPT: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        struct Tells(std::sync::mpsc::Sender<&'static str>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                spawn(async {}).discard();
+                self.0.send("dropped with its thread").unwrap();
+            }
+        }
+        let event_loop = EventLoop::new().unwrap();
+        let tells = Tells(tell);
+        event_loop
+            .spawn(async move {
+                let _tells = tells;
+                for_ever().await;
+            })
+            .detach();
+        KEPT.set(Some(event_loop));
+    })
+    .join()
+    .unwrap();
+    assert_eq!(told.recv(), Ok("dropped with its thread"));
+}
+
+#[test]
+fn tasks_that_hold_each_other_are_freed() {
+    let trace = Trace::default();
+    run(async {
+        let both = Rc::new(RefCell::new(Vec::new()));
+        for name in ["one", "other"] {
+            let guard = trace.on_drop(name);
+            let all = both.clone();
+            let task = spawn(async move {
+                let _guards = (guard, all);
+                for_ever().await;
+            });
+            both.borrow_mut().push(task);
+        }
+        yield_now().await;
+    });
+    let mut dropped = trace.take();
+    dropped.sort();
+    assert_eq!(dropped, ["one", "other"]);
+}

@@ -1,0 +1,274 @@
+//! What outlives its loop does no harm: handles, wakers, sleeps and futures, here and on other threads.
+
+mod support;
+
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use asyncio_loop::{
+    EventLoop, LoopHandle, Sleep, interval, run, running_loop, sleep, spawn, yield_now,
+};
+use support::{
+    Trace, for_ever, ms, note_reports, panic_of, panicking_waker, poll_once, secs, virtual_loop,
+};
+
+fn a_handle_whose_loop_is_gone() -> LoopHandle {
+    run(async { running_loop() })
+}
+
+#[test]
+fn a_handle_gives_back_what_a_closed_loop_cannot_run() {
+    let handle = a_handle_whose_loop_is_gone();
+    assert!(handle.is_closed());
+    let refused = handle
+        .call_soon_threadsafe(|| panic!("called"))
+        .unwrap_err();
+    assert_eq!(refused.to_string(), "the event loop is closed");
+    let text = String::from("mine");
+    let refused = handle.call_soon_threadsafe(move || drop(text));
+    refused.unwrap_err().0(); // it is whole
+    assert!(handle.spawn(|| async {}).is_err());
+    assert!(handle.run_coroutine_threadsafe(|| async {}).is_err());
+    handle.stop();
+    handle.set_debug(true);
+    drop(handle.outside_work());
+    assert!(!handle.is_here());
+}
+
+#[test]
+fn a_loop_that_is_closed_but_kept_refuses_as_one_that_is_gone() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    event_loop.close();
+    assert!(handle.call_soon_threadsafe(|| ()).is_err());
+    assert!(handle.run_coroutine_threadsafe(|| async {}).is_err());
+    drop(event_loop);
+}
+
+#[test]
+fn wakers_outlive_the_loop_here_and_on_another_thread() {
+    let trace = Trace::default();
+    let waker = run(async {
+        let guard = trace.on_drop("future dropped at home");
+        let (tell, told) = futures::channel::oneshot::channel();
+        spawn(async move {
+            let _guard = guard;
+            let waker = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            tell.send(waker).unwrap();
+            for_ever().await;
+        })
+        .detach();
+        told.await.unwrap()
+    });
+    assert_eq!(trace.take(), ["future dropped at home"]);
+    waker.wake_by_ref();
+    let copy = waker.clone();
+    std::thread::spawn(move || {
+        copy.wake_by_ref();
+        drop(copy);
+    })
+    .join()
+    .unwrap();
+    run(async move {
+        waker.wake(); // inside of another loop
+        yield_now().await;
+    });
+}
+
+#[test]
+fn a_task_outlives_its_loop_and_says_it_was_cancelled() {
+    let task = run(async { spawn(for_ever()) });
+    assert!(task.is_finished());
+    assert!(run(task).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn callback_handles_outlive_their_loop() {
+    let trace = Trace::default();
+    let (soon, later) = {
+        let event_loop = virtual_loop();
+        let (one, two) = (trace.on_drop("soon"), trace.on_drop("later"));
+        (
+            event_loop.call_soon(move || drop(one)),
+            event_loop.call_later(secs(1), move || drop(two)),
+        )
+    };
+    let mut dropped = trace.take();
+    dropped.sort();
+    assert_eq!(
+        dropped,
+        ["later", "soon"],
+        "with the loop, not with the handles"
+    );
+    soon.cancel();
+    later.cancel();
+    assert!(format!("{soon:?}").contains("outliving.rs"));
+}
+
+#[test]
+fn a_sleep_that_outlives_its_loop_can_be_dropped_anywhere() {
+    let asleep: Pin<Box<Sleep>> = run(async {
+        let mut asleep = Box::pin(sleep(secs(1000)));
+        assert!(futures::poll!(&mut asleep).is_pending());
+        asleep
+    });
+    run(async move { drop(asleep) });
+    let new = run(async { sleep(secs(1000)) });
+    drop(new);
+}
+
+#[test]
+fn a_sleep_awaited_after_its_loop_is_a_panic_and_not_a_hang_or_a_lie() {
+    let advice = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
+    let armed = run(async {
+        let mut armed = Box::pin(sleep(secs(1000)));
+        assert!(futures::poll!(&mut armed).is_pending());
+        armed
+    });
+    assert_eq!(panic_of(|| run(armed)), advice);
+    let new = run(async { sleep(secs(1000)) });
+    assert_eq!(panic_of(|| run(new)), advice);
+    let ticks = run(async { interval(secs(1000)) });
+    assert_eq!(
+        panic_of(|| run(async {
+            let mut ticks = ticks;
+            ticks.tick().await;
+            ticks.tick().await;
+        })),
+        advice
+    );
+}
+
+#[test]
+fn a_sleep_whose_time_came_with_its_loop_is_over_elsewhere() {
+    let mut event_loop = virtual_loop();
+    let asleep = event_loop.run_until_complete(async {
+        let mut asleep = Box::pin(sleep(secs(5)));
+        assert!(futures::poll!(&mut asleep).is_pending());
+        sleep(secs(6)).await;
+        asleep
+    });
+    drop(event_loop);
+    run(asleep.unwrap());
+}
+
+#[test]
+fn a_sleep_made_on_one_loop_is_no_hang_on_another() {
+    let mut one = virtual_loop();
+    let mut other = virtual_loop();
+    let mut asleep = one
+        .run_until_complete(async {
+            let mut asleep = Box::pin(sleep(secs(5)));
+            assert!(futures::poll!(&mut asleep).is_pending());
+            asleep
+        })
+        .unwrap();
+    let message = panic_of(|| {
+        other
+            .run_until_complete(asleep.as_mut())
+            .map_err(|e| resume(e))
+    });
+    assert!(message.starts_with("a sleep was awaited that belongs to another"));
+    // At home it ends in its time.
+    let start = one.time();
+    one.run_until_complete(asleep).unwrap();
+    assert_eq!(one.time() - start, secs(5));
+}
+
+/// Lets the panic of a main task go on.
+fn resume(error: asyncio_loop::JoinError) {
+    match error {
+        asyncio_loop::JoinError::Panicked(_, payload) => payload.resume(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_sleep_is_dropped_inside_of_another_loop() {
+    let mut one = virtual_loop();
+    let asleep = one
+        .run_until_complete(async {
+            let mut asleep = Box::pin(sleep(secs(5)));
+            assert!(futures::poll!(&mut asleep).is_pending());
+            asleep
+        })
+        .unwrap();
+    run(async move { drop(asleep) });
+    let shown = format!("{one:?}");
+    assert!(shown.contains("timers: 0"), "{shown}");
+}
+
+#[test]
+fn a_thread_future_outlives_its_loop() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    let never_began = handle.run_coroutine_threadsafe(|| async { 1 }).unwrap();
+    let began = handle
+        .run_coroutine_threadsafe(|| std::future::pending::<()>())
+        .unwrap();
+    let finished = handle.run_coroutine_threadsafe(|| async { 3 }).unwrap();
+    event_loop
+        .run_until_complete(async {
+            while !finished.is_finished() {
+                yield_now().await;
+            }
+        })
+        .unwrap();
+    drop(event_loop);
+    let elsewhere = std::thread::spawn(move || {
+        assert_eq!(never_began.wait().unwrap(), 1);
+        assert!(began.wait().unwrap_err().is_cancelled());
+        assert_eq!(finished.wait().unwrap(), 3);
+    });
+    elsewhere.join().unwrap();
+}
+
+#[test]
+fn what_is_sent_and_not_taken_in_before_the_loop_closes_is_cancelled() {
+    let event_loop = EventLoop::new().unwrap();
+    let too_late = event_loop
+        .handle()
+        .run_coroutine_threadsafe(|| async { 4 })
+        .unwrap();
+    drop(event_loop);
+    let error = too_late.wait().unwrap_err();
+    assert_eq!(error.to_string(), "task that never began was cancelled");
+}
+
+#[test]
+fn a_foreign_waker_that_panics_keeps_no_other_timer_from_waking() {
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    note_reports(&event_loop, &trace);
+    event_loop
+        .run_until_complete(async {
+            let mut bad = pin!(sleep(secs(1)));
+            let panics = panicking_waker();
+            let cx = &mut std::task::Context::from_waker(&panics);
+            assert!(bad.as_mut().poll(cx).is_pending());
+            let tasks = [0, 0, 1].map(|more| spawn(sleep(secs(1 + more))));
+            for task in tasks {
+                task.await.unwrap();
+            }
+            trace.note("all woke");
+        })
+        .unwrap();
+    assert_eq!(
+        trace.take(),
+        ["a waker panicked: a waker of somebody else's", "all woke"]
+    );
+}
+
+#[test]
+fn polling_a_sleep_without_any_waker_is_harmless() {
+    let mut event_loop = virtual_loop();
+    event_loop
+        .run_until_complete(async {
+            let mut lost = Box::pin(sleep(ms(1)));
+            assert!(poll_once(lost.as_mut()).is_pending());
+            sleep(ms(2)).await;
+            assert!(lost.is_elapsed());
+            assert!(poll_once(lost.as_mut()).is_ready());
+        })
+        .unwrap();
+}

@@ -1,0 +1,320 @@
+//! Other threads: what they send arrives, in order, wakes the loop, and can be called off.
+
+mod support;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+
+use asyncio_loop::{
+    EventLoop, all_tasks, current_task, run, running_loop, sleep, spawn, yield_now,
+};
+use support::{for_ever, ms, panic_of, poll_once, run_virtual};
+
+/// Runs `main` on a loop, and `other` on another thread with the loop's handle; waits for both.
+fn with_thread<T: Send + 'static>(
+    other: impl FnOnce(asyncio_loop::LoopHandle) -> T + Send + 'static,
+) -> T {
+    run(async {
+        let event_loop = running_loop();
+        let (tell, told) = futures::channel::oneshot::channel();
+        let thread = thread::spawn(move || {
+            let _ = tell.send(other(event_loop));
+        });
+        let value = told.await;
+        thread.join().unwrap();
+        value.unwrap()
+    })
+}
+
+#[test]
+fn callbacks_of_one_thread_are_called_in_the_order_it_sent_them() {
+    thread_local! {
+        static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    }
+    run(async {
+        let event_loop = running_loop();
+        let sender = thread::spawn(move || {
+            for n in 0..1000 {
+                let note = move || SEEN.with_borrow_mut(|seen| seen.push(n));
+                event_loop.call_soon_threadsafe(note).unwrap();
+            }
+        });
+        while SEEN.with_borrow(Vec::len) < 1000 {
+            yield_now().await;
+        }
+        sender.join().unwrap();
+    });
+    assert_eq!(SEEN.take(), (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_loop_that_sleeps_is_woken() {
+    let arrived = with_thread(|event_loop| {
+        thread::sleep(ms(5)); // by now it waits
+        let (tell, told) = mpsc::channel();
+        event_loop
+            .call_soon_threadsafe(move || tell.send(thread::current().id()).unwrap())
+            .unwrap();
+        told.recv().unwrap()
+    });
+    assert_eq!(arrived, thread::current().id());
+}
+
+#[test]
+fn a_callback_is_called_off_from_any_thread_until_it_begins() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    let (tell, told) = mpsc::channel::<&str>();
+    let other = tell.clone();
+    let off = handle
+        .call_soon_threadsafe(move || other.send("called").unwrap())
+        .unwrap();
+    let on = handle.call_soon_threadsafe(|| ()).unwrap();
+    let copy = off.clone();
+    assert!(thread::spawn(move || copy.cancel()).join().unwrap());
+    assert!(!off.cancel(), "once");
+    event_loop
+        .run_until_complete(async {
+            yield_now().await;
+            yield_now().await;
+        })
+        .unwrap();
+    assert!(!on.cancel(), "too late");
+    drop(tell);
+    assert!(told.try_recv().is_err(), "and what it owned is gone");
+}
+
+#[test]
+fn a_callback_may_be_sent_from_the_loop_itself() {
+    let trace = run_virtual(async |trace| {
+        let event_loop = running_loop();
+        let (tell, told) = mpsc::channel();
+        event_loop
+            .call_soon_threadsafe(move || tell.send(()).unwrap())
+            .unwrap();
+        trace.note(format!("at once: {}", told.try_recv().is_ok()));
+        while told.try_recv().is_err() {
+            yield_now().await;
+        }
+        trace.note("later");
+    });
+    assert_eq!(trace, ["at once: false", "later"]);
+}
+
+#[test]
+fn a_coroutine_gives_its_value_and_runs_on_the_loop() {
+    let home = thread::current().id();
+    let (value, ran_on) = with_thread(|event_loop| {
+        let not_send = || {
+            let rc = Rc::new(5);
+            async move {
+                yield_now().await;
+                (*rc, thread::current().id())
+            }
+        };
+        let future = event_loop.run_coroutine_threadsafe(not_send).unwrap();
+        future.wait().unwrap()
+    });
+    assert_eq!((value, ran_on), (5, home));
+}
+
+#[test]
+fn a_coroutine_gives_its_error_and_its_panic() {
+    with_thread(|event_loop| {
+        let fails = event_loop.run_coroutine_threadsafe(|| async { Err::<(), _>("no") });
+        assert_eq!(fails.unwrap().wait().unwrap(), Err("no"));
+
+        let panics = event_loop.run_coroutine_threadsafe(|| async { panic!("in the body") });
+        let error = panics.unwrap().wait().map(|()| ()).unwrap_err();
+        assert!(error.is_panic());
+        assert!(error.to_string().ends_with("panicked: in the body"));
+
+        fn cannot_start() -> std::future::Ready<()> {
+            panic!("before it began")
+        }
+        let cannot = event_loop.run_coroutine_threadsafe(cannot_start).unwrap();
+        let error = cannot.wait().unwrap_err();
+        assert!(error.to_string().ends_with("panicked: before it began"));
+    });
+}
+
+#[test]
+fn a_wait_that_takes_too_long_may_be_given_up_and_the_task_cancelled() {
+    with_thread(|event_loop| {
+        let slow = event_loop
+            .run_coroutine_threadsafe(|| async {
+                for_ever().await;
+                1
+            })
+            .unwrap();
+        let slow = slow.wait_timeout(ms(5)).unwrap_err();
+        assert!(!slow.is_finished());
+        assert!(slow.cancel());
+        assert!(slow.wait().unwrap_err().is_cancelled());
+        let left = event_loop.run_coroutine_threadsafe(|| async { all_tasks().len() });
+        assert_eq!(left.unwrap().wait().unwrap(), 2, "main and this one");
+    });
+}
+
+#[test]
+fn a_wait_that_is_long_enough_gives_the_outcome() {
+    with_thread(|event_loop| {
+        let quick = event_loop.run_coroutine_threadsafe(|| async { 7 }).unwrap();
+        let outcome = quick.wait_timeout(std::time::Duration::MAX);
+        assert_eq!(outcome.unwrap().unwrap(), 7);
+    });
+}
+
+#[test]
+fn dropping_the_future_cancels_the_task() {
+    let (tell, told) = mpsc::channel::<()>();
+    with_thread(move |event_loop| {
+        let future = event_loop
+            .run_coroutine_threadsafe(|| async move {
+                let _tell = tell;
+                for_ever().await;
+            })
+            .unwrap();
+        drop(future);
+        assert_eq!(told.recv(), Err(mpsc::RecvError), "its frame is gone");
+    });
+}
+
+#[test]
+fn a_coroutine_that_is_cancelled_before_it_arrives_is_never_made() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let future = event_loop
+        .handle()
+        .run_coroutine_threadsafe(|| -> std::future::Ready<()> { panic!("made") })
+        .unwrap();
+    assert!(future.cancel());
+    event_loop
+        .run_until_complete(async {
+            yield_now().await;
+            yield_now().await;
+        })
+        .unwrap();
+    assert!(future.is_finished());
+    assert!(!future.cancel(), "it has ended");
+    assert!(future.wait().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_task_that_is_cancelled_on_its_loop_is_cancelled_for_the_thread() {
+    with_thread(|event_loop| {
+        let future = event_loop
+            .run_coroutine_threadsafe(|| async {
+                current_task().unwrap().cancel();
+                for_ever().await;
+            })
+            .unwrap();
+        assert!(future.wait().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn waiting_on_the_loops_own_thread_panics_instead_of_hanging() {
+    let advice = "blocking on a task of this thread's own event loop would wait for ever: await it, or wait on another thread";
+    run(async {
+        let event_loop = running_loop();
+        let future = event_loop.run_coroutine_threadsafe(|| async {}).unwrap();
+        assert_eq!(panic_of(|| future.wait()), advice);
+        let future = event_loop.run_coroutine_threadsafe(|| async {}).unwrap();
+        assert_eq!(panic_of(|| future.wait_timeout(ms(1))), advice);
+    });
+    // Nor does it help to wait while the loop does not run.
+    let event_loop = EventLoop::new().unwrap();
+    let future = event_loop.handle().run_coroutine_threadsafe(|| async {});
+    assert_eq!(panic_of(|| future.unwrap().wait()), advice);
+}
+
+#[test]
+fn on_its_own_loop_it_is_awaited() {
+    let value = run(async {
+        let future = running_loop().run_coroutine_threadsafe(|| async { 3 });
+        future.unwrap().await.unwrap()
+    });
+    assert_eq!(value, 3);
+}
+
+#[test]
+fn any_executor_may_await_it() {
+    let sum = with_thread(|event_loop| {
+        let one = event_loop.run_coroutine_threadsafe(|| async { 1 }).unwrap();
+        let here = run(async move { one.await.unwrap() });
+        let two = event_loop.run_coroutine_threadsafe(|| async {
+            sleep(ms(1)).await;
+            2
+        });
+        here + futures::executor::block_on(two.unwrap()).unwrap()
+    });
+    assert_eq!(sum, 3);
+}
+
+#[test]
+fn many_threads_at_once() {
+    const THREADS: usize = 8;
+    const EACH: usize = 500;
+    let mut event_loop = EventLoop::new().unwrap();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|t| {
+            let event_loop = event_loop.handle();
+            thread::spawn(move || {
+                let futures = (0..EACH).map(|n| {
+                    let future = event_loop.run_coroutine_threadsafe(move || async move {
+                        if n % 3 == 0 {
+                            yield_now().await;
+                        }
+                        t * EACH + n
+                    });
+                    future.unwrap()
+                });
+                let futures: Vec<_> = futures.collect();
+                futures
+                    .into_iter()
+                    .map(|f| f.wait().unwrap())
+                    .sum::<usize>()
+            })
+        })
+        .collect();
+    event_loop
+        .run_until_complete(async {
+            while !threads.iter().all(thread::JoinHandle::is_finished) {
+                sleep(ms(1)).await;
+            }
+        })
+        .unwrap();
+    let sum: usize = threads.into_iter().map(|t| t.join().unwrap()).sum();
+    assert_eq!(sum, (0..THREADS * EACH).sum());
+}
+
+#[test]
+fn an_outcome_that_is_there_is_taken_without_waiting_even_at_home() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let future = event_loop
+        .handle()
+        .run_coroutine_threadsafe(|| async { 9 })
+        .unwrap();
+    let spectator = event_loop.spawn(async {});
+    event_loop
+        .run_until_complete(async {
+            for _ in 0..5 {
+                yield_now().await;
+            }
+        })
+        .unwrap();
+    assert_eq!(future.wait().unwrap(), 9);
+    assert!(poll_once(std::pin::pin!(spectator)).is_ready());
+}
+
+#[test]
+fn the_thread_that_sends_may_die_at_once() {
+    run(async {
+        let event_loop = running_loop();
+        let future = thread::spawn(move || event_loop.run_coroutine_threadsafe(|| async { 1 }));
+        let future = future.join().unwrap().unwrap();
+        assert_eq!(spawn(future).await.unwrap().unwrap(), 1);
+    });
+}
