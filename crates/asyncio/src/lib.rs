@@ -27,9 +27,10 @@ pub use asyncio_loop::{
     LoopClosed, LoopHandle, MissedTicks, NoContext, NoRunningLoop, Outcome, OutsideWork,
     PanicPayload, Runner, Sleep, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef,
     TaskState, ThreadFuture, ThreadHandle, TimerHandle, Unhandled, YieldNow, all_tasks, call_at,
-    call_later, call_soon, copy_context, current_task, default_exception_handler, interval,
-    interval_at, run, run_with, running_loop, set_exception_handler, sleep, sleep_until, spawn,
-    time, try_running_loop, try_sleep, try_spawn, yield_now,
+    call_exception_handler, call_later, call_soon, copy_context, current_task,
+    default_exception_handler, interval, interval_at, run, run_with, running_loop,
+    set_exception_handler, sleep, sleep_until, spawn, spawn_with, time, try_running_loop,
+    try_sleep, try_spawn, yield_now,
 };
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
