@@ -7,3 +7,4 @@
 mod shared;
 
 mod locks;
+mod queues;

@@ -108,7 +108,10 @@ impl TestLoop {
 
     /// Runs `main`, and whatever it needs, to its end.
     #[track_caller]
-    pub(crate) fn run_until_complete<T: 'static>(&self, main: impl Future<Output = T> + 'static) -> T {
+    pub(crate) fn run_until_complete<T: 'static>(
+        &self,
+        main: impl Future<Output = T> + 'static,
+    ) -> T {
         let main = self.spawn(main);
         self.run();
         main.result()
