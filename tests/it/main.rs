@@ -6,5 +6,7 @@ mod cpython;
 #[cfg(unix)]
 mod ctrl_c;
 #[cfg(unix)]
+mod examples;
+#[cfg(unix)]
 mod process;
 mod thread_bound;
