@@ -126,3 +126,50 @@ fn the_echo_server_knows_a_port_when_it_sees_one() {
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.starts_with("usage: echo_server [PORT]"), "{told}");
 }
+
+/// What the tour prints in its short form, started by `start`.
+fn short_tour(start: &mut Command) -> String {
+    let ended = Child::start(start.stderr(Stdio::inherit())).wait();
+    assert!(ended.status.success(), "{}", ended.output);
+    assert!(!ended.output.contains("it went wrong"), "{}", ended.output);
+    for scene in 1..=4 {
+        assert!(
+            ended.output.contains(&format!("\n{scene}. ")),
+            "{}",
+            ended.output
+        );
+    }
+    ended.output
+}
+
+#[test]
+fn the_tour_keeps_what_it_promises() {
+    let told = short_tour(Command::new(env!("CARGO_BIN_EXE_example-tour")).arg("--short"));
+    for promised in [
+        "100 connections open at once; 5,000 messages of 64 bytes there and back, none lost",
+        "10,000 tasks asleep at once",
+        "asleep for an hour, were cancelled too",
+        "20,000 callbacks in one burst, all of them called",
+        "all of it, on one thread",
+    ] {
+        assert!(told.contains(promised), "{promised}: {told}");
+    }
+}
+
+#[test]
+fn the_tour_says_so_when_files_are_scarce() {
+    let tour = env!("CARGO_BIN_EXE_example-tour");
+    let script = "ulimit -n 128 && exec \"$0\" --short";
+    let told = short_tour(Command::new("sh").args(["-c", script, tour]));
+    assert!(
+        told.contains("only 32 clients: a limit (`ulimit -n`)"),
+        "{told}"
+    );
+    assert!(told.contains("32 connections open at once"), "{told}");
+}
+
+#[test]
+fn the_tour_takes_no_other_arguments() {
+    let mut tour = Command::new(env!("CARGO_BIN_EXE_example-tour"));
+    assert!(!tour.arg("--long").output().unwrap().status.success());
+}
