@@ -229,3 +229,34 @@ fn wakes_from_another_thread() {
         thread.join().unwrap();
     });
 }
+
+#[test]
+fn waits_for_io() {
+    use asyncio::net::{TcpListener, TcpStream};
+    run_with(asyncio::Runner::builder(), async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let echo = spawn(async move {
+            let (stream, _) = listener.accept().await?;
+            let mut buf = [0; 64];
+            loop {
+                stream.read_exact(&mut buf).await?;
+                // So that the other side has to wait.
+                sleep(Duration::from_micros(50)).await;
+                stream.write_all(&buf).await?;
+            }
+            #[expect(unreachable_code, reason = "it says what the loop may fail with")]
+            Ok::<(), std::io::Error>(())
+        });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let counted = when_warm(async || {
+            let mut buf = [7; 64];
+            for _ in 0..100 {
+                stream.write_all(&buf).await.unwrap();
+                stream.read_exact(&mut buf).await.unwrap();
+            }
+        });
+        assert_eq!(counted.await, 0);
+        drop(echo);
+    });
+}

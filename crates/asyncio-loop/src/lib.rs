@@ -66,3 +66,8 @@ pub use spawn_with::spawn_with;
 pub use thread_future::ThreadFuture;
 pub use virtual_time::OutsideWork;
 pub use yield_now::{YieldNow, yield_now};
+
+/// The programs of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
