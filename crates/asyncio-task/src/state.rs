@@ -258,7 +258,8 @@ impl State {
             return CancelRequest::Done;
         }
         let mut t = s | CANCEL;
-        if s & STARTED != 0 && (woken || s & SCHEDULED != 0) {
+        // A task that was woken only to hear of an earlier request has nothing on its way.
+        if s & (CANCEL | STARTED) == STARTED && (woken || s & SCHEDULED != 0) {
             t |= LAST_CHANCE;
         }
         self.0.set(t);
@@ -323,6 +324,16 @@ impl State {
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.has(DONE)
+    }
+
+    /// Whether it ended with a value that nobody has taken.
+    pub(crate) fn has_value(&self) -> bool {
+        self.0.get() & (DONE | VALUE | TAKEN) == DONE | VALUE
+    }
+
+    /// Whether it ended with a panic.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.has(PANICKED)
     }
 
     #[inline]
