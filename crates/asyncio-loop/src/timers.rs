@@ -69,12 +69,14 @@ impl Timers {
         }
         assert!(self.are_here(), "{AWAY}");
         let new = waker.clone();
-        let old = self
-            .wheel
-            .borrow_mut()
-            .get_mut(key)
-            .map(|due| std::mem::replace(due, Due::Wake(new)));
-        old.is_some()
+        let mut wheel = self.wheel.borrow_mut();
+        // What is not kept is dropped when the wheel is let go of: its destructor may come back here.
+        let dropped = match wheel.get_mut(key) {
+            Some(due) => Ok(std::mem::replace(due, Due::Wake(new))),
+            None => Err(new), // cloning it took the timer away
+        };
+        drop(wheel);
+        dropped.is_ok()
     }
 
     /// Whether the deadline is still to come.

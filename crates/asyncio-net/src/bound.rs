@@ -3,12 +3,12 @@
 //! It adds one thing to [`Registered`]: before anybody waits, it is made sure that the loop which
 //! runs here is the one that would tell of the event. Otherwise the wait would never end.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
-use asyncio_reactor::{Direction, Interest, Registered, Source};
+use asyncio_reactor::{Direction, Interest, Io, Ready, Registered, Source, Transfer};
 
 /// For sockets that transfer both ways.
 pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -96,46 +96,46 @@ impl<S: Source> Bound<S> {
         self.checked(self.registered.poll_write_with(cx, wanted, f))
     }
 
-    pub(crate) async fn ready(&self, direction: Direction) -> io::Result<()> {
-        let ready = match direction {
+    pub(crate) fn ready(&self, direction: Direction) -> Checked<'_, S, Ready<'_>> {
+        self.when_here(match direction {
             Direction::Read => self.registered.readable(),
             Direction::Write => self.registered.writable(),
-        };
-        self.wait_for(ready).await
+        })
     }
 
-    pub(crate) async fn io<R>(
-        &self,
-        direction: Direction,
-        f: impl FnMut(&S) -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.wait_for(self.registered.io(direction, f)).await
+    #[inline]
+    pub(crate) fn io<R, F>(&self, direction: Direction, f: F) -> Checked<'_, S, Io<'_, S, F>>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+    {
+        self.when_here(self.registered.io(direction, f))
     }
 
     /// Only for byte streams, see [`Registered::poll_read_with`].
-    pub(crate) async fn read_with(
-        &self,
-        wanted: usize,
-        f: impl FnMut(&S) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.wait_for(self.registered.read_with(wanted, f)).await
+    #[inline]
+    pub(crate) fn read_with<F>(&self, wanted: usize, f: F) -> Checked<'_, S, Transfer<'_, S, F>>
+    where
+        F: FnMut(&S) -> io::Result<usize>,
+    {
+        self.when_here(self.registered.read_with(wanted, f))
     }
 
     /// Only for byte streams, see [`Registered::poll_write_with`].
-    pub(crate) async fn write_with(
-        &self,
-        wanted: usize,
-        f: impl FnMut(&S) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.wait_for(self.registered.write_with(wanted, f)).await
+    #[inline]
+    pub(crate) fn write_with<F>(&self, wanted: usize, f: F) -> Checked<'_, S, Transfer<'_, S, F>>
+    where
+        F: FnMut(&S) -> io::Result<usize>,
+    {
+        self.when_here(self.registered.write_with(wanted, f))
     }
 
-    async fn wait_for<R>(&self, wait: impl Future<Output = io::Result<R>>) -> io::Result<R> {
-        let mut wait = pin!(wait);
-        poll_fn(|cx| self.checked(wait.as_mut().poll(cx))).await
+    #[inline]
+    fn when_here<W>(&self, wait: W) -> Checked<'_, S, W> {
+        Checked { bound: self, wait }
     }
 
     /// Turns a wait for the wrong loop into an error.
+    #[inline]
     fn checked<R>(&self, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if poll.is_pending()
             && let Err(error) = self.check_loop()
@@ -154,6 +154,22 @@ impl<S: Source> Bound<S> {
             "this socket belongs to another event loop than the one that runs here: \
              make it on this loop, or take it over with into_std and from_std",
         ))
+    }
+}
+
+/// A wait that is an error on another loop than the source's own.
+pub(crate) struct Checked<'a, S: Source, W> {
+    bound: &'a Bound<S>,
+    wait: W,
+}
+
+impl<S: Source, R, W: Future<Output = io::Result<R>> + Unpin> Future for Checked<'_, S, W> {
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let poll = Pin::new(&mut self.wait).poll(cx);
+        self.bound.checked(poll)
     }
 }
 

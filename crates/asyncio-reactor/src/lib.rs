@@ -52,6 +52,7 @@ mod registration;
 mod slots;
 mod unparker;
 mod waiters;
+mod waiting;
 
 pub use error::{ReactorClosed, RegisterError};
 #[cfg(unix)]
@@ -60,5 +61,6 @@ pub use mio::Interest;
 pub use mio::event::Source;
 pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
-pub use registered::{Ready, Registered};
+pub use registered::Registered;
 pub use unparker::Unparker;
+pub use waiting::{Io, Ready, Transfer};

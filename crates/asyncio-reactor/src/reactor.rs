@@ -5,11 +5,10 @@
 //! noted before the first waker runs. Then the wakers run, one by one, with nothing borrowed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
-use std::{fmt, io, mem};
+use std::{fmt, io};
 
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Registry};
@@ -42,8 +41,9 @@ pub(crate) struct Core {
     /// Apart from the selector, so that registering (foreign code) borrows nothing.
     registry: Registry,
     slots: RefCell<Slots>,
-    /// Taken from their slots and not woken yet. Empty between turns, unless a waker panicked.
-    woken: RefCell<VecDeque<Waker>>,
+    /// Taken from their slots and not woken yet, the next one last. Empty between turns, unless a
+    /// waker panicked.
+    woken: RefCell<Vec<Waker>>,
     unparker: Unparker,
     futures_so_far: Cell<u64>,
     /// How many `Reactor`s there are.
@@ -83,6 +83,7 @@ impl Reactor {
         })
     }
 
+    #[inline]
     pub(crate) fn of(core: &Rc<Core>) -> Self {
         core.handles.set(core.handles.get() + 1);
         Reactor {
@@ -90,6 +91,7 @@ impl Reactor {
         }
     }
 
+    #[inline]
     pub(crate) fn has_core(&self, core: &Rc<Core>) -> bool {
         Rc::ptr_eq(&self.core, core)
     }
@@ -117,10 +119,15 @@ impl Reactor {
     /// [`ReactorClosed`] after [`close`](Self::close); otherwise what the system says, which is
     /// then a broken reactor.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        // Left over from a turn that a waker cut short by panicking, or that is still under way and
+        // in which a waker has called this.
+        let timeout = if self.core.wake() {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
         let seen = self.core.look(timeout)?;
-        while let Some(waker) = self.core.next_woken() {
-            waker.wake();
-        }
+        self.core.wake();
         Ok(seen)
     }
 
@@ -137,11 +144,11 @@ impl Reactor {
         source: S,
         interest: Interest,
     ) -> Result<Registered<S>, RegisterError<S>> {
-        let token = match self.core.slots.borrow_mut().insert(interest) {
-            Ok(token) => token,
+        let slot = match self.core.slots.borrow_mut().insert(interest) {
+            Ok(slot) => slot,
             Err(error) => return Err(RegisterError::new(source, error)),
         };
-        let registration = Registration::new(Rc::clone(&self.core), token);
+        let registration = Registration::new(Rc::clone(&self.core), slot);
         Registered::new(source, registration, interest)
     }
 
@@ -177,24 +184,19 @@ impl Reactor {
 
 impl Core {
     /// Asks the system, notes the readiness of each source it names, and moves who waited for it
-    /// to `woken`.
+    /// to `woken`, which is empty.
     fn look(&self, timeout: Option<Duration>) -> io::Result<usize> {
-        let mut slots = self.slots.borrow_mut();
+        let slots = self.slots.borrow();
         if slots.is_closed() {
             return Err(ReactorClosed.into());
         }
-        let mut woken = self.woken.borrow_mut();
-        let timeout = if woken.is_empty() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        };
         let selector = &mut *self.selector.borrow_mut();
         match selector.wait(&self.registry, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(error),
         }
+        let mut woken = self.woken.borrow_mut();
         let mut seen = 0;
         for event in &selector.events {
             match event.token() {
@@ -205,17 +207,30 @@ impl Core {
                 }
             }
         }
+        // They are taken from the end.
+        woken.reverse();
         Ok(seen)
     }
 
+    /// Wakes who is in `woken`. False if nobody is.
+    fn wake(&self) -> bool {
+        let mut woke = false;
+        while let Some(waker) = self.next_woken() {
+            waker.wake();
+            woke = true;
+        }
+        woke
+    }
+
     fn next_woken(&self) -> Option<Waker> {
-        self.woken.borrow_mut().pop_front()
+        self.woken.borrow_mut().pop()
     }
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
+    #[inline]
     pub(crate) fn slots(&self) -> &RefCell<Slots> {
         &self.slots
     }
@@ -227,10 +242,10 @@ impl Core {
     }
 
     fn close(&self) {
-        let slots = self.slots.borrow_mut().close();
-        let woken = mem::take(&mut *self.woken.borrow_mut());
+        let waited = self.slots.borrow_mut().close();
+        let woken = self.woken.take();
         // Only now: a waker's drop may come back here.
-        drop(slots);
+        drop(waited);
         drop(woken);
     }
 }
@@ -258,12 +273,14 @@ fn whole_milliseconds(time: Duration) -> Duration {
 }
 
 impl Clone for Reactor {
+    #[inline]
     fn clone(&self) -> Self {
         Reactor::of(&self.core)
     }
 }
 
 impl Drop for Reactor {
+    #[inline]
     fn drop(&mut self) {
         let left = self.core.handles.get() - 1;
         self.core.handles.set(left);

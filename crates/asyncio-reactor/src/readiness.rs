@@ -35,13 +35,18 @@ impl Readiness {
     const WRITABLE: u8 = 1 << 3;
     const WRITE_CLOSED: u8 = 1 << 4;
     const WRITE_ERROR: u8 = 1 << 5;
+    /// The reactor will tell nothing any more.
+    const UNWATCHED: u8 = 1 << 6;
 
     const READ: u8 = Self::READABLE | Self::READ_CLOSED | Self::READ_ERROR;
     const WRITE: u8 = Self::WRITABLE | Self::WRITE_CLOSED | Self::WRITE_ERROR;
 
     /// What a new source is taken for, so that it is tried before it is waited for.
     pub(crate) const NEW: Readiness = Readiness(Self::READABLE | Self::WRITABLE);
+    /// What remains when the reactor is closed.
+    pub(crate) const NEVER: Readiness = Readiness(Self::UNWATCHED);
 
+    #[inline]
     pub(crate) fn of_event(event: &Event) -> Self {
         let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         Readiness(
@@ -53,11 +58,13 @@ impl Readiness {
         )
     }
 
-    pub(crate) fn add(&mut self, other: Readiness) {
-        self.0 |= other.0;
+    #[inline]
+    pub(crate) fn and(self, other: Readiness) -> Self {
+        Readiness(self.0 | other.0)
     }
 
     /// Whether there is a reason to try.
+    #[inline]
     pub(crate) fn allows(self, direction: Direction) -> bool {
         let all = match direction {
             Direction::Read => Self::READ,
@@ -67,20 +74,27 @@ impl Readiness {
     }
 
     /// The source answered `WouldBlock`: nothing in this direction, not even an end.
-    pub(crate) fn clear(&mut self, direction: Direction) {
-        self.0 &= match direction {
-            Direction::Read => !Self::READ,
-            Direction::Write => !Self::WRITE,
-        };
+    #[inline]
+    pub(crate) fn without(self, direction: Direction) -> Self {
+        Readiness(match direction {
+            Direction::Read => self.0 & !Self::READ,
+            Direction::Write => self.0 & !Self::WRITE,
+        })
     }
 
     /// The source moved less than it was asked to: nothing more at the moment, but an end that is
     /// known of stays.
-    pub(crate) fn clear_all_but_the_end(&mut self, direction: Direction) {
-        self.0 &= match direction {
-            Direction::Read => !Self::READABLE,
-            Direction::Write => !Self::WRITABLE,
-        };
+    #[inline]
+    pub(crate) fn without_more(self, direction: Direction) -> Self {
+        Readiness(match direction {
+            Direction::Read => self.0 & !Self::READABLE,
+            Direction::Write => self.0 & !Self::WRITABLE,
+        })
+    }
+
+    /// The reactor is closed, so nothing will change.
+    pub(crate) fn is_final(self) -> bool {
+        self.0 & Self::UNWATCHED != 0
     }
 
     /// There may be something to read.

@@ -3,8 +3,6 @@
 //! All of them work the same way: if the source counts as ready, try; if it answers `WouldBlock`,
 //! it does not count as ready any more; wait until an event says otherwise.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
@@ -16,6 +14,7 @@ use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
 use crate::waiters::WaiterId;
+use crate::waiting::{Io, Ready, Transfer};
 
 /// Whether a transfer that came back short means that the source has nothing more at the moment,
 /// and will tell of what comes.
@@ -43,8 +42,7 @@ const SHORT_MEANS_EMPTY: bool = cfg!(all(
 
 /// A source that is registered with a [`Reactor`], until it is dropped.
 ///
-/// The `async` methods serve any number of tasks at once: all are woken, and each tries. The
-/// `poll_*` methods follow the contract of [`Future::poll`], so they serve one task a direction:
+/// The futures serve any number of tasks at once: all are woken, and each tries. The `poll_*` methods follow the contract of [`Future::poll`], so they serve one task a direction:
 /// the last one that polled is woken for certain.
 ///
 /// When it is dropped, the source is first taken off the reactor, then its wakers are dropped,
@@ -82,6 +80,7 @@ impl<S: Source> Registered<S> {
     }
 
     /// The source.
+    #[inline]
     pub fn get_ref(&self) -> &S {
         self.source
             .as_ref()
@@ -142,8 +141,8 @@ impl<S: Source> Registered<S> {
     /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
     /// [`Interest::READABLE`].
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registration
-            .poll_ready(cx, Direction::Read, WaiterId::POLLER)
+        let mut who = WaiterId::POLLER;
+        self.registration.poll_ready(cx, Direction::Read, &mut who)
     }
 
     /// As [`poll_read_ready`](Self::poll_read_ready), for writing.
@@ -153,8 +152,8 @@ impl<S: Source> Registered<S> {
     /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
     /// [`Interest::WRITABLE`].
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registration
-            .poll_ready(cx, Direction::Write, WaiterId::POLLER)
+        let mut who = WaiterId::POLLER;
+        self.registration.poll_ready(cx, Direction::Write, &mut who)
     }
 
     /// Tries an operation once, if the source counts as ready. If it does not, or if the operation
@@ -193,6 +192,9 @@ impl<S: Source> Registered<S> {
         wanted: usize,
         f: impl FnOnce(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        if wanted == 0 {
+            return Ok(0);
+        }
         let moved = self.try_io(direction, f)?;
         self.learn_from(direction, moved, wanted);
         Ok(moved)
@@ -212,10 +214,12 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_io_as(WaiterId::POLLER, cx, direction, f)
+        let mut who = WaiterId::POLLER;
+        self.poll_io_as(&mut who, cx, direction, f)
     }
 
-    /// Reads from a byte stream: `f` reads at most `wanted` bytes and returns how many it got.
+    /// Reads from a byte stream: `f` reads at most `wanted` bytes and returns how many it got. Where
+    /// nothing is wanted, the answer is 0 at once.
     ///
     /// It is [`poll_io`](Self::poll_io) that also learns from a short read: less than `wanted`
     /// means that there is nothing more at the moment, so the next read waits for an event first,
@@ -232,7 +236,8 @@ impl<S: Source> Registered<S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.poll_transfer_as(WaiterId::POLLER, cx, Direction::Read, wanted, f)
+        let mut who = WaiterId::POLLER;
+        self.poll_transfer_as(&mut who, cx, Direction::Read, wanted, f)
     }
 
     /// Writes to a byte stream: `f` writes at most `wanted` bytes and returns how many it wrote.
@@ -247,7 +252,8 @@ impl<S: Source> Registered<S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.poll_transfer_as(WaiterId::POLLER, cx, Direction::Write, wanted, f)
+        let mut who = WaiterId::POLLER;
+        self.poll_transfer_as(&mut who, cx, Direction::Write, wanted, f)
     }
 
     /// Waits until reading is worth a try, as [`poll_read_ready`](Self::poll_read_ready).
@@ -285,13 +291,12 @@ impl<S: Source> Registered<S> {
     /// # Errors
     ///
     /// Those of [`poll_io`](Self::poll_io).
-    pub async fn io<R>(
-        &self,
-        direction: Direction,
-        mut f: impl FnMut(&S) -> io::Result<R>,
-    ) -> io::Result<R> {
-        let mut waiter = Ready::new(&self.registration, direction);
-        poll_fn(|cx| self.poll_io_as(waiter.id(), cx, direction, &mut f)).await
+    #[inline]
+    pub fn io<R, F>(&self, direction: Direction, f: F) -> Io<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+    {
+        Io::new(self, direction, f)
     }
 
     /// [`poll_read_with`](Self::poll_read_with) as a future, for any number of tasks at once.
@@ -303,13 +308,12 @@ impl<S: Source> Registered<S> {
     /// # Errors
     ///
     /// Those of [`poll_read_with`](Self::poll_read_with).
-    pub async fn read_with(
-        &self,
-        wanted: usize,
-        mut f: impl FnMut(&S) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let mut waiter = Ready::new(&self.registration, Direction::Read);
-        poll_fn(|cx| self.poll_transfer_as(waiter.id(), cx, Direction::Read, wanted, &mut f)).await
+    #[inline]
+    pub fn read_with<F>(&self, wanted: usize, f: F) -> Transfer<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<usize>,
+    {
+        Transfer::new(self, Direction::Read, wanted, f)
     }
 
     /// [`poll_write_with`](Self::poll_write_with) as a future, for any number of tasks at once.
@@ -321,18 +325,23 @@ impl<S: Source> Registered<S> {
     /// # Errors
     ///
     /// Those of [`poll_write_with`](Self::poll_write_with).
-    pub async fn write_with(
-        &self,
-        wanted: usize,
-        mut f: impl FnMut(&S) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let mut waiter = Ready::new(&self.registration, Direction::Write);
-        poll_fn(|cx| self.poll_transfer_as(waiter.id(), cx, Direction::Write, wanted, &mut f)).await
+    #[inline]
+    pub fn write_with<F>(&self, wanted: usize, f: F) -> Transfer<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<usize>,
+    {
+        Transfer::new(self, Direction::Write, wanted, f)
     }
 
-    fn poll_io_as<R>(
+    #[inline]
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    #[inline]
+    pub(crate) fn poll_io_as<R>(
         &self,
-        who: WaiterId,
+        who: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
         mut f: impl FnMut(&S) -> io::Result<R>,
@@ -349,14 +358,18 @@ impl<S: Source> Registered<S> {
         }
     }
 
-    fn poll_transfer_as(
+    #[inline]
+    pub(crate) fn poll_transfer_as(
         &self,
-        who: WaiterId,
+        who: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
         let moved = ready!(self.poll_io_as(who, cx, direction, f))?;
         self.learn_from(direction, moved, wanted);
         Poll::Ready(Ok(moved))
@@ -370,8 +383,9 @@ impl<S: Source> Registered<S> {
     /// known *before* the short read is another matter: if the end of the stream (FIN, RST) came in
     /// the same edge as the data, no edge will tell it again. So those bits stay, the next read is
     /// tried at once, and gets the end.
+    #[inline]
     fn learn_from(&self, direction: Direction, moved: usize, wanted: usize) {
-        // Zero is the end of the stream, or the answer to a request for nothing.
+        // Zero is the end of the stream.
         if SHORT_MEANS_EMPTY && 0 < moved && moved < wanted {
             self.registration.clear_all_but_the_end(direction);
         }
@@ -395,55 +409,4 @@ impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
 
 fn would_block<R>(result: &io::Result<R>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// Waits until a source is worth a try: the future of [`Registered::readable`] and
-/// [`Registered::writable`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Ready<'a> {
-    registration: &'a Registration,
-    direction: Direction,
-    /// The name it waits under, from its first poll on.
-    id: Option<WaiterId>,
-}
-
-impl<'a> Ready<'a> {
-    fn new(registration: &'a Registration, direction: Direction) -> Self {
-        Ready {
-            registration,
-            direction,
-            id: None,
-        }
-    }
-
-    fn id(&mut self) -> WaiterId {
-        *self
-            .id
-            .get_or_insert_with(|| self.registration.new_future())
-    }
-}
-
-impl Future for Ready<'_> {
-    type Output = io::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let id = self.id();
-        self.registration.poll_ready(cx, self.direction, id)
-    }
-}
-
-impl Drop for Ready<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.registration.forget(self.direction, id);
-        }
-    }
-}
-
-impl fmt::Debug for Ready<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ready")
-            .field("direction", &self.direction)
-            .finish_non_exhaustive()
-    }
 }

@@ -17,16 +17,16 @@ use crate::waiters::WaiterId;
 /// is deregistered.
 pub(crate) struct Registration {
     core: Rc<Core>,
-    token: Token,
+    slot: Rc<Slot>,
 }
 
 impl Registration {
-    pub(crate) fn new(core: Rc<Core>, token: Token) -> Self {
-        Registration { core, token }
+    pub(crate) fn new(core: Rc<Core>, slot: Rc<Slot>) -> Self {
+        Registration { core, slot }
     }
 
     pub(crate) fn token(&self) -> Token {
-        self.token
+        self.slot.token
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -41,82 +41,86 @@ impl Registration {
         reactor.has_core(&self.core)
     }
 
-    /// Calls `f`, which runs no foreign code, with the slot.
-    fn with<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> Result<R, ReactorClosed> {
-        self.core.slots().borrow_mut().get(self.token).map(f)
-    }
-
     pub(crate) fn readiness(&self) -> Result<Readiness, ReactorClosed> {
-        self.with(|slot| slot.readiness)
+        let readiness = self.slot.readiness.get();
+        if readiness.is_final() {
+            return Err(ReactorClosed);
+        }
+        Ok(readiness)
     }
 
     /// After `WouldBlock`.
+    #[inline]
     pub(crate) fn clear(&self, direction: Direction) {
-        // There is nothing to clear once the reactor is closed; whoever waits next hears of it.
-        let _ = self.with(|slot| slot.readiness.clear(direction));
+        let readiness = &self.slot.readiness;
+        readiness.set(readiness.get().without(direction));
     }
 
     /// After a transfer that came back short.
+    #[inline]
     pub(crate) fn clear_all_but_the_end(&self, direction: Direction) {
-        let _ = self.with(|slot| slot.readiness.clear_all_but_the_end(direction));
+        let readiness = &self.slot.readiness;
+        readiness.set(readiness.get().without_more(direction));
     }
 
-    /// Ready once there is a reason to try `direction`; until then `who` waits.
+    /// Ready once there is a reason to try `direction`. Until then the caller waits: as a poller, or
+    /// under the name that `who` is given. Ready means that it does not wait any more.
+    #[inline]
     pub(crate) fn poll_ready(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
-        who: WaiterId,
+        who: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        let is_settled = self.with(|slot| {
-            if slot.readiness.allows(direction) {
-                Some(Poll::Ready(Ok(())))
-            } else if !slot.covers(direction) {
-                Some(Poll::Ready(Err(never(direction))))
-            } else if slot.waiters(direction).contains(who, cx.waker()) {
-                Some(Poll::Pending)
-            } else {
-                None
-            }
-        });
-        match is_settled {
-            Err(closed) => return Poll::Ready(Err(closed.into())),
-            Ok(Some(poll)) => return poll,
-            Ok(None) => {}
+        if self.slot.readiness.get().allows(direction) {
+            return Poll::Ready(Ok(()));
         }
-        // To clone is foreign code: it may have taken a turn, or closed the reactor. So look again.
-        let mut waker = Some(cx.waker().clone());
-        let answer = self.with(|slot| {
-            if slot.readiness.allows(direction) {
-                return (Poll::Ready(Ok(())), None);
-            }
-            let replaced = waker
-                .take()
-                .and_then(|waker| slot.waiters(direction).insert(who, waker));
-            (Poll::Pending, replaced)
-        });
-        // `replaced` and an unused `waker` are dropped here, with nothing borrowed.
-        match answer {
-            Ok((poll, _replaced)) => poll,
-            Err(closed) => Poll::Ready(Err(closed.into())),
-        }
+        self.wait(cx, direction, who)
     }
 
-    /// A new name to wait with.
-    pub(crate) fn new_future(&self) -> WaiterId {
-        self.core.new_future()
+    fn wait(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        who: &mut WaiterId,
+    ) -> Poll<io::Result<()>> {
+        let slot = &*self.slot;
+        if !slot.covers(direction) {
+            return Poll::Ready(Err(never(direction)));
+        }
+        let waits_already = slot
+            .waiters
+            .borrow_mut()
+            .contains(direction, *who, cx.waker());
+        if waits_already {
+            return Poll::Pending;
+        }
+        // To clone is foreign code: it may take a turn, or close the reactor. So only then look at
+        // what is the case.
+        let waker = cx.waker().clone();
+        if slot.readiness.get().allows(direction) {
+            return Poll::Ready(Ok(()));
+        }
+        self.readiness()?;
+        if *who == WaiterId::NOT_WAITING {
+            *who = self.core.new_future();
+        }
+        let replaced = slot.waiters.borrow_mut().insert(direction, *who, waker);
+        drop(replaced);
+        Poll::Pending
     }
 
     /// `who` does not wait any more.
     pub(crate) fn forget(&self, direction: Direction, who: WaiterId) {
-        let waker = self.with(|slot| slot.waiters(direction).remove(who));
+        let waker = self.slot.waiters.borrow_mut().remove(direction, who);
         drop(waker);
     }
 
     /// Gives the slot back and drops the wakers in it.
     pub(crate) fn leave(&self) {
-        let slot = self.core.slots().borrow_mut().remove(self.token);
-        drop(slot);
+        self.core.slots().borrow_mut().remove(&self.slot);
+        let waiters = self.slot.waiters.take();
+        drop(waiters);
     }
 }
 

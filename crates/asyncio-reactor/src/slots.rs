@@ -3,9 +3,15 @@
 //! A slot's place in the table and its generation make the token that the system hands back with
 //! each event. Places are used again, generations are not (until the counter has gone round, some
 //! four thousand million registrations later), so an event for an earlier source finds nobody.
+//!
+//! The slot itself is shared by the table and the source's [`Registration`], which goes straight to
+//! it: only an event comes through the table.
+//!
+//! [`Registration`]: crate::registration::Registration
 
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::Rc;
 use std::task::Waker;
 
 use mio::{Interest, Token};
@@ -25,28 +31,45 @@ pub(crate) const UNPARK: Token = Token(usize::MAX);
 pub(crate) const FINE_TIMER: Token = Token(usize::MAX - (1 << PLACE_BITS));
 const PLACES: usize = PLACE_MASK;
 
+/// What the reactor knows about a source.
+///
+/// Always true: while `readiness` allows a direction, nobody waits in it. An event adds to the one
+/// and empties the other, and nobody begins to wait before having looked.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    token: Token,
+    pub(crate) token: Token,
     pub(crate) interest: Interest,
-    pub(crate) readiness: Readiness,
-    reader: Waiters,
-    writer: Waiters,
+    pub(crate) readiness: Cell<Readiness>,
+    /// Borrowed only where nothing foreign runs.
+    pub(crate) waiters: RefCell<Waiters>,
 }
 
 impl Slot {
-    pub(crate) fn waiters(&mut self, direction: Direction) -> &mut Waiters {
-        match direction {
-            Direction::Read => &mut self.reader,
-            Direction::Write => &mut self.writer,
+    /// Notes what the system told, and moves who waited for it to `woken`.
+    #[inline]
+    fn note(&self, seen: Readiness, woken: &mut Vec<Waker>) {
+        self.readiness.set(self.readiness.get().and(seen));
+        let mut waiters = self.waiters.borrow_mut();
+        for direction in [Direction::Read, Direction::Write] {
+            if seen.allows(direction) {
+                waiters.take_all(direction, woken);
+            }
         }
+    }
+
+    /// The reactor is closed.
+    fn close(&self, woken: &mut Vec<Waker>) {
+        self.readiness.set(Readiness::NEVER);
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.take_all(Direction::Read, woken);
+        waiters.take_all(Direction::Write, woken);
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Slots {
     /// Empty once closed.
-    slots: Slab<Slot>,
+    slots: Slab<Rc<Slot>>,
     next_generation: usize,
     is_closed: bool,
 }
@@ -69,7 +92,7 @@ impl Slots {
     }
 
     /// Takes a slot for a new source.
-    pub(crate) fn insert(&mut self, interest: Interest) -> io::Result<Token> {
+    pub(crate) fn insert(&mut self, interest: Interest) -> io::Result<Rc<Slot>> {
         if self.is_closed {
             return Err(ReactorClosed.into());
         }
@@ -79,58 +102,48 @@ impl Slots {
         }
         let token = Token(self.next_generation << PLACE_BITS | entry.key());
         self.next_generation = (self.next_generation + 1) & GENERATION_MASK;
-        entry.insert(Slot {
+        let slot = Rc::new(Slot {
             token,
             interest,
-            readiness: Readiness::NEW,
-            reader: Waiters::default(),
-            writer: Waiters::default(),
+            readiness: Cell::new(Readiness::NEW),
+            waiters: RefCell::default(),
         });
-        Ok(token)
+        entry.insert(Rc::clone(&slot));
+        Ok(slot)
     }
 
-    /// The slot of a source that is registered.
-    pub(crate) fn get(&mut self, token: Token) -> Result<&mut Slot, ReactorClosed> {
-        // The token is a living registration's, so the slot is there and its own until closing.
-        self.slots
-            .get_mut(token.0 & PLACE_MASK)
-            .ok_or(ReactorClosed)
+    /// Gives a slot's place back. After closing there is none.
+    pub(crate) fn remove(&mut self, slot: &Slot) {
+        let place = slot.token.0 & PLACE_MASK;
+        if self.get(slot.token).is_some() {
+            self.slots.remove(place);
+        }
     }
 
-    /// Gives the slot back; whoever waited in it comes out.
-    pub(crate) fn remove(&mut self, token: Token) -> Option<Slot> {
-        let place = token.0 & PLACE_MASK;
-        self.slots.get(place).filter(|slot| slot.token == token)?;
-        self.slots.try_remove(place)
+    #[inline]
+    fn get(&self, token: Token) -> Option<&Slot> {
+        let slot = self.slots.get(token.0 & PLACE_MASK)?;
+        (slot.token == token).then_some(slot)
     }
 
     /// Notes what the system told about a source, and moves who waited for it to `woken`. False if
     /// the source is gone.
-    pub(crate) fn note(
-        &mut self,
-        token: Token,
-        seen: Readiness,
-        woken: &mut VecDeque<Waker>,
-    ) -> bool {
-        let Some(slot) = self.slots.get_mut(token.0 & PLACE_MASK) else {
+    #[inline]
+    pub(crate) fn note(&self, token: Token, seen: Readiness, woken: &mut Vec<Waker>) -> bool {
+        let Some(slot) = self.get(token) else {
             return false;
         };
-        if slot.token != token {
-            return false;
-        }
-        slot.readiness.add(seen);
-        if seen.allows(Direction::Read) {
-            slot.reader.take_all(woken);
-        }
-        if seen.allows(Direction::Write) {
-            slot.writer.take_all(woken);
-        }
+        slot.note(seen, woken);
         true
     }
 
-    /// Refuses new sources from here on. Everybody who waited comes out, to be dropped.
-    pub(crate) fn close(&mut self) -> Slab<Slot> {
+    /// Refuses new sources from here on. Gives out everybody who waited.
+    pub(crate) fn close(&mut self) -> Vec<Waker> {
         self.is_closed = true;
-        std::mem::take(&mut self.slots)
+        let mut waited = Vec::new();
+        for slot in self.slots.drain() {
+            slot.close(&mut waited);
+        }
+        waited
     }
 }

@@ -1,18 +1,22 @@
 //! The barrier: a round of tasks that wait until all of them have arrived.
 //!
 //! ```text
-//!            the last one arrives            the last one has left
-//!  Filling ────────────(1)────────▶ Draining ─────────(2)─────────▶ Filling
-//!     │                                 │
-//!     │ reset, if anybody is inside     │ reset
-//!     └─────────(3)─▶ Resetting ◀──(3)──┘
-//!                         └── the last one has left ──(2)─▶ Filling
-//!  any ──abort (4)──▶ Broken ──reset (3)──▶ Resetting, or Filling if nobody is inside
+//!                   the last one arrives           the last one has left
+//!      ┌─▶ Filling ─────────(1)────────▶ Draining ─────────(2)─────────▶ Drained ─┐
+//!      │      │                             │                               ▲     │
+//!      │      │ reset, if anybody is inside │ reset                         │     │
+//!      │      └─────────(3)─▶ Resetting ◀───┘                               │     │
+//!      │                          └───── the last one has left ────(2)──────┘     │
+//!      └──────────────── somebody arrives, or one who waits runs ──(4)────────────┘
+//!
+//!  any ──abort──▶ Broken ──reset──▶ Resetting, or Filling if nobody is inside
 //! ```
 //!
 //! - *Inside* are those of the present round: in `Filling` they wait, else they were chosen and
-//!   leave one by one as their tasks run. Those who arrive meanwhile stand outside, and become the
-//!   next round at (2): they are in the same line, but in no round yet.
+//!   leave one by one as their tasks run. Those who arrive meanwhile stand outside: they are in the
+//!   same line, but in no round before (4), which makes them the next one.
+//! - (4) is a step of its own because the last one out may still reset the barrier, and this is not
+//!   to break those who wait outside. The first of them is stirred at (2), so it happens.
 //! - Someone inside gets an index if the round is `Draining` when they leave, an error if it was
 //!   reset or broken.
 //! - The indices of a round are given when it is complete, in order of arrival: they are unique,
@@ -26,7 +30,7 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
-use crate::line::Place;
+use crate::line::{Line, Place};
 use crate::wait_queue::WaitQueue;
 
 /// Lets tasks wait for each other: nobody passes before all have arrived.
@@ -70,6 +74,7 @@ pub struct Barrier {
 enum Phase {
     Filling,
     Draining,
+    Drained,
     Resetting,
     Broken,
 }
@@ -127,15 +132,12 @@ impl Barrier {
     /// Those of a complete round who have not run yet are inside. Those who came since then and
     /// wait for the next round are not, and go on waiting.
     pub fn reset(&self) {
-        if self.phase.get() == Phase::Filling {
-            self.leaving.set(self.waiters.waiting());
-        }
-        if self.leaving.get() == 0 {
-            return self.begin();
-        }
-        let filling = self.phase.replace(Phase::Resetting) == Phase::Filling;
-        if filling {
-            self.dismiss(self.leaving.get());
+        let inside = self.inside();
+        match self.phase.get() {
+            Phase::Filling | Phase::Broken if inside == 0 => self.phase.set(Phase::Filling),
+            Phase::Filling => self.dismiss(Phase::Resetting),
+            Phase::Draining | Phase::Resetting | Phase::Broken => self.phase.set(Phase::Resetting),
+            Phase::Drained => {}
         }
     }
 
@@ -144,11 +146,12 @@ impl Barrier {
     ///
     /// For when one of the parties cannot come any more.
     pub fn abort(&self) {
-        if self.phase.replace(Phase::Broken) == Phase::Filling {
-            self.leaving.set(self.waiters.waiting());
-            self.dismiss(self.leaving.get());
-        } else {
-            self.waiters.wake_first(usize::MAX, |_| Exit::Outside);
+        match self.phase.get() {
+            Phase::Filling => self.dismiss(Phase::Broken),
+            _ => {
+                self.phase.set(Phase::Broken);
+                self.waiters.wake_first(usize::MAX, |_| Exit::Outside);
+            }
         }
     }
 
@@ -170,6 +173,14 @@ impl Barrier {
         self.phase.get() == Phase::Broken
     }
 
+    /// How many are of the present round and have not left.
+    fn inside(&self) -> usize {
+        match self.phase.get() {
+            Phase::Filling => self.waiters.waiting(),
+            _ => self.leaving.get(),
+        }
+    }
+
     /// Whether the one who comes now makes the round complete; if so, the others are on their way.
     fn complete(&self) -> bool {
         let others = self.parties - 1;
@@ -180,31 +191,43 @@ impl Barrier {
         complete
     }
 
-    /// (1) The first `count` in line are a round that is complete, or would be with one more.
+    /// (1) The first `count` in line are a complete round, or are with the one who comes now.
     fn open(&self, count: usize) {
         self.phase.set(Phase::Draining);
         self.leaving.set(count);
-        self.dismiss(count);
-    }
-
-    /// (2) Nobody is inside: those who wait become the next round.
-    fn begin(&self) {
-        self.phase.set(Phase::Filling);
-        if self.waiters.waiting() >= self.parties {
-            self.open(self.parties);
-        }
-    }
-
-    /// Sends the first `count` in line on their way.
-    fn dismiss(&self, count: usize) {
         self.waiters.wake_first(count, Exit::Inside);
     }
 
-    /// One of those inside has left.
+    /// The round ends before it is complete: all who wait leave, with an error.
+    fn dismiss(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.leaving.set(self.waiters.waiting());
+        self.waiters.wake_first(usize::MAX, Exit::Inside);
+    }
+
+    /// One of those inside leaves. (2) if it is the last.
     fn leave(&self) {
         self.leaving.set(self.leaving.get() - 1);
-        if self.leaving.get() == 0 && self.phase.get() != Phase::Broken {
-            self.begin();
+        if self.leaving.get() > 0 || self.phase.get() == Phase::Broken {
+            return;
+        }
+        if self.waiters.waiting() == 0 {
+            return self.phase.set(Phase::Filling);
+        }
+        self.phase.set(Phase::Drained);
+        let first_outside = self.waiters.with(Line::stir_first);
+        if let Some(waker) = first_outside {
+            waker.wake();
+        }
+    }
+
+    /// (4) Those outside become the next round, if that is still to be done.
+    fn begin(&self) {
+        if self.phase.get() == Phase::Drained {
+            self.phase.set(Phase::Filling);
+            if self.waiters.waiting() >= self.parties {
+                self.open(self.parties);
+            }
         }
     }
 }
@@ -230,6 +253,7 @@ impl Future for Wait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { barrier, place } = &mut *self;
+        barrier.begin();
         let passes = || barrier.broken() || barrier.complete();
         let polled = barrier.waiters.poll(place, cx, Exit::Outside, passes);
         let phase = barrier.phase.get();
@@ -241,7 +265,7 @@ impl Future for Wait<'_> {
                 barrier.leave();
                 match phase {
                     Phase::Resetting | Phase::Broken => Err(BrokenBarrier),
-                    Phase::Filling | Phase::Draining => Ok(index),
+                    Phase::Filling | Phase::Draining | Phase::Drained => Ok(index),
                 }
             }
         })
@@ -252,8 +276,10 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if let Place::InLine(key) = self.place {
             let departed = self.barrier.waiters.leave(key);
-            if departed.chosen && matches!(departed.share, Exit::Inside(_)) {
-                self.barrier.leave();
+            match departed.share {
+                Exit::Inside(_) if departed.chosen => self.barrier.leave(),
+                // It may be the one that was stirred.
+                _ => self.barrier.begin(),
             }
         }
     }

@@ -114,6 +114,11 @@ impl<L: OverLock> Condition<L> {
         self.lock.get().lock().await
     }
 
+    /// The lock, if it is free and nobody waits for it.
+    pub fn try_lock(&self) -> Option<LockGuard<'_, L::Value>> {
+        self.lock.get().try_lock()
+    }
+
     /// Whether the lock is held.
     pub fn locked(&self) -> bool {
         self.lock.get().locked()

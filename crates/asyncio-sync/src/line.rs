@@ -87,7 +87,7 @@ struct Chain {
 #[derive(Debug)]
 struct Entry<S> {
     chosen: bool,
-    /// `None` once it has been handed out to be woken.
+    /// `None` while it has been handed out to be woken.
     waker: Option<Waker>,
     share: S,
     before: usize,
@@ -139,7 +139,7 @@ impl<S> Line<S> {
         let first = self.entries.get_mut(self.waiting.first)?;
         first.chosen = true;
         let waker = first.waker.take();
-        debug_assert!(waker.is_some(), "who waits has a waker");
+        debug_assert!(waker.is_some(), "who waits and was not stirred has a waker");
         let behind = first.behind;
         self.waiting.link(&mut self.entries, NOBODY, behind);
         self.count -= 1;
@@ -163,10 +163,19 @@ impl<S> Line<S> {
         first.chosen = true;
         first.share = share;
         let behind = first.behind;
+        let stirred = first.waker.is_none();
         self.waiting.link(&mut self.entries, NOBODY, behind);
         self.count -= 1;
-        self.called.append(&mut self.entries, key);
+        if !stirred {
+            self.called.append(&mut self.entries, key);
+        }
         true
+    }
+
+    /// Hands out the waker of the first in line without choosing it: its future will look at its
+    /// place, and leave a waker again.
+    pub(crate) fn stir_first(&mut self) -> Option<Waker> {
+        self.entries.get_mut(self.waiting.first)?.waker.take()
     }
 
     /// The waker of the next who was called, to be woken.
@@ -232,13 +241,15 @@ impl<S> Line<S> {
                 *place = Place::InLine(self.join(waker, share));
                 true
             }
-            Place::InLine(key) => match (&mut self.entries[key.0].waker, fresh) {
-                (Some(kept), _) if kept.will_wake(waker) => true,
-                (Some(kept), Some(fresh)) => {
-                    std::mem::swap(kept, fresh);
-                    true
+            Place::InLine(key) => match &mut self.entries[key.0].waker {
+                Some(kept) if kept.will_wake(waker) => true,
+                kept => {
+                    let has_fresh = fresh.is_some();
+                    if has_fresh {
+                        std::mem::swap(kept, fresh);
+                    }
+                    has_fresh
                 }
-                _ => false,
             },
             Place::Left => panic!("{POLLED_AGAIN}"),
         }

@@ -487,3 +487,24 @@ impl Header {
         discard(move || drop(rest));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_task_is_a_header_and_its_future() {
+        assert!(size_of::<Header>() <= 88, "{}", size_of::<Header>());
+        let cell = size_of::<TaskCell<std::future::Ready<[u64; 4]>, Home>>();
+        let future = size_of::<std::future::Ready<[u64; 4]>>();
+        assert_eq!(cell, size_of::<Header>() + future);
+    }
+
+    #[test]
+    fn handles_are_a_pointer_and_the_place_of_who_awaits() {
+        assert_eq!(size_of::<crate::Task<[u64; 4]>>(), 16);
+        assert_eq!(size_of::<Option<crate::Task<()>>>(), 16);
+        assert_eq!(size_of::<crate::TaskRef>(), 8);
+        assert_eq!(size_of::<crate::Step>(), 8);
+    }
+}

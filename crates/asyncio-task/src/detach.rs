@@ -111,7 +111,9 @@ pub(crate) fn ignore<T: 'static>(task: Task<T>) {
     detach::<T, IgnoreValues>(task);
 }
 
-fn detach<T: 'static, R: Review<T>>(task: Task<T>) {
+fn detach<T: 'static, R: Review<T>>(mut task: Task<T>) {
+    // While the task is a whole one: what goes here may be a waker of others.
+    task.stop_listening();
     if task.is_finished() {
         return conclude::<T, R>(task);
     }

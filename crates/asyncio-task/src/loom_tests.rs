@@ -1,8 +1,9 @@
 //! The places where threads meet, in every order that the memory model allows: the mailbox, the park
 //! word, and the life of a waker on another thread.
 //!
-//! Each model is small, so that its interleavings can be counted through. Its comment names mistakes that
-//! were put into the code to see that it finds them.
+//! Each model is small, so that its interleavings can be counted through. "Found" in its comment names
+//! mistakes that were put into the code, and that made it fail. (Not found, as it is no mistake: relaxed
+//! accesses to the park word. The lock of the box orders what the word announces.)
 //!
 //! What only the owner's thread may touch is seen by the checker through the task's state, a cell that it
 //! tracks: any two accesses that are not ordered fail a model, and so does freeing a cell whose last use
@@ -79,8 +80,8 @@ fn numbers(log: &Log, from: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Found: emptying the box before the word is cleared; announcing before the letter is in the box;
-/// leaving out the announcement.
+/// Found: emptying the box before the word is cleared; announcing before the letter is in the box, or
+/// looking before that whether it is announced already; leaving out the announcement.
 #[test]
 fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
     loom::model(|| {
@@ -133,9 +134,9 @@ fn wait_for_mail(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usi
     }
 }
 
-/// Found: parking by a plain store instead of from AWAKE only; clearing the word in `unpark` whatever it
-/// says (both lose the wake-up: a deadlock); unparking for each letter; the announcement by a load and a
-/// store instead of a swap (both unpark more often than the owner parked).
+/// Found: parking by a load and a store, or announcing by these, instead of an exchange; clearing the word
+/// after the wait whatever it says (all lose the wake-up: a deadlock); unparking for each letter (more calls
+/// than waits).
 #[test]
 fn a_parked_owner_is_unparked_and_once_for_a_burst() {
     loom::model(|| {
@@ -155,8 +156,8 @@ fn a_parked_owner_is_unparked_and_once_for_a_burst() {
     });
 }
 
-/// Found: taking the letters of an ended lease by its successor (no check of the generation); leaving them
-/// in the box (no `take` in `end`): a letter that is neither opened nor dropped.
+/// Found: no look at the generation, or a generation that stays the same (the next lease opens the letter);
+/// letters that stay in the box when a lease ends (neither opened nor dropped).
 #[test]
 fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
     loom::model(|| {
@@ -197,7 +198,8 @@ fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
 /// takes the word from PARKED, so it has to unpark the new owner, or who posts now finds the word NOTIFIED
 /// and does not.
 ///
-/// Found: unparking only an owner of the sender's own generation (a deadlock).
+/// Found: unparking only an owner of the sender's own generation (a deadlock); a word that a new lease
+/// resets by a plain store, which this checker takes to be overtaken by the late announcement.
 #[test]
 fn a_late_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
     loom::model(|| {
@@ -253,8 +255,8 @@ fn tasks() -> (Tasks, Arc<Bench>) {
 /// Each of two threads writes something and then wakes the task. If the second finds the first's wake-up
 /// still on its way and adds none, the poll that follows has to see what both wrote, for there is no other.
 ///
-/// Found: `posted` swapped with `Relaxed` in `post`, or in `arrive`; clearing it after the poll (all
-/// deadlocks: a poll that missed a write, and no wake-up for it).
+/// Found: `posted` swapped without release in `post`, without acquire in `arrive`, cleared there by a store,
+/// or never cleared (all deadlocks: a poll that missed a write, and no other wake-up for it).
 #[test]
 fn a_skipped_wake_up_hands_over_what_was_written_before_it() {
     loom::model(|| {
@@ -349,8 +351,8 @@ fn with_a_waker_elsewhere(
 }
 
 /// Found: the count's decrement `Relaxed`, or no fence before freeing (an unordered access to the state);
-/// a letter without a reference of its own (freed early); waking by touching the state from the other
-/// thread.
+/// a letter without a reference of its own, or the owner's reference dropped twice (freed while in use, and
+/// twice); waking by touching the state from the other thread; the announcement left out.
 #[test]
 fn a_waker_is_used_up_elsewhere_while_its_task_runs_and_completes() {
     with_a_waker_elsewhere(|tasks, bench, task| {
@@ -361,8 +363,7 @@ fn a_waker_is_used_up_elsewhere_while_its_task_runs_and_completes() {
     });
 }
 
-/// Found: as above; and cancelling without regard for a letter on its way is no mistake that this finds,
-/// as either outcome is right here.
+/// Found: the same as above, but for the announcement.
 #[test]
 fn a_waker_is_used_up_elsewhere_while_its_task_is_cancelled() {
     with_a_waker_elsewhere(|tasks, _, task| {
@@ -376,7 +377,8 @@ fn a_waker_is_used_up_elsewhere_while_its_task_is_cancelled() {
     });
 }
 
-/// Found: posting without a look at the generation (the letter stays in the box, and with it the cell).
+/// Found: the same again; posting to an ended lease, and letters that stay in the box when it ends (the cell
+/// is never freed).
 #[test]
 fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
     with_a_waker_elsewhere(|tasks, _, task| {
@@ -388,7 +390,7 @@ fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
 /// The owner lets go first, without looking at its mail; whoever is last frees the cell, and nothing but
 /// the cell.
 ///
-/// Found: the owner's reference dropped twice (freed twice); the decrement `Relaxed` (unordered).
+/// Found: the decrement `Relaxed`, no fence (unordered); the owner's reference dropped twice (freed twice).
 #[test]
 fn the_last_reference_frees_the_cell_on_whatever_thread() {
     loom::model(|| {
@@ -410,7 +412,8 @@ fn the_last_reference_frees_the_cell_on_whatever_thread() {
     });
 }
 
-/// Found: no letters dropped at the end of a lease; a call that is made and given back as well.
+/// Found: posting to an ended lease, and letters that stay in the box when it ends (neither made nor
+/// dropped).
 #[test]
 fn a_call_from_elsewhere_is_made_or_dropped_at_home_or_given_back() {
     loom::model(|| {
@@ -438,10 +441,11 @@ fn a_call_from_elsewhere_is_made_or_dropped_at_home_or_given_back() {
     });
 }
 
-/// The word of the box may lag behind for a loop that only looks; what it ran by then is in order.
+/// The task is in the ready queue by the wake-up at home, and in the mailbox by the other one. Whichever its
+/// first poll sees, the last one sees both.
 ///
-/// Found: the mailbox emptied without taking the lock's order along is not possible to write here; the
-/// state touched by the posting thread (an unordered access).
+/// Found: the state touched by the posting thread (an unordered access); the announcement left out, or made
+/// before the letter is in the box.
 #[test]
 fn a_task_woken_from_elsewhere_and_at_home_at_once_is_polled_for_both() {
     loom::model(|| {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! - **M1** A letter is in the box before the park word says so, and the owner clears the word before
-//!   it empties the box. So a letter is seen in this turn or announces itself for the next.
+//!   it empties the box. So a letter is seen in this turn or announces itself for the next. (The lock
+//!   orders the letters, and what was written before them; the word needs no more than to be exchanged.)
 //! - **M2** Posting never waits for the owner: the box is unbounded, and the lock is held for a push or
 //!   a swap of two vectors, never across anyone's code.
 //! - **M3** Only a parked owner is unparked, once: whoever takes the word from PARKED does it. A burst

@@ -251,15 +251,16 @@ impl State {
         true
     }
 
-    /// 8: somebody asks the task to end. `woken`: a letter that wakes it is on its way.
-    pub(crate) fn cancel(&self, woken: bool) -> CancelRequest {
+    /// 8: somebody asks the task to end. `woken`: a letter that wakes it is on its way. `scoped`: it may be
+    /// at a cleanup, which a second request interrupts as the first did what was before it.
+    pub(crate) fn cancel(&self, woken: bool, scoped: bool) -> CancelRequest {
         let s = self.0.get();
         if s & DONE != 0 {
             return CancelRequest::Done;
         }
         let mut t = s | CANCEL;
-        // A task that was woken only to hear of an earlier request has nothing on its way.
-        if s & (CANCEL | STARTED) == STARTED && (woken || s & SCHEDULED != 0) {
+        let first = s & CANCEL == 0 || scoped;
+        if first && s & STARTED != 0 && (woken || s & SCHEDULED != 0) {
             t |= LAST_CHANCE;
         }
         self.0.set(t);
@@ -382,5 +383,196 @@ impl State {
         } else {
             TaskState::Waiting
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const OUTCOMES: [Outcome; 3] = [Outcome::Value, Outcome::Panicked, Outcome::Cancelled];
+
+    fn parked() -> State {
+        let state = scheduled();
+        assert_eq!(state.begin(), Begin::Poll);
+        assert_eq!(state.pause(), Pause::Park);
+        state
+    }
+
+    fn scheduled() -> State {
+        let state = State::new(false);
+        assert!(state.wake());
+        state
+    }
+
+    fn running() -> State {
+        let state = scheduled();
+        assert_eq!(state.begin(), Begin::Poll);
+        state
+    }
+
+    fn done(outcome: Outcome) -> State {
+        let state = running();
+        state.end();
+        assert!(!state.finish(outcome));
+        state
+    }
+
+    #[test]
+    fn wake_1_queues_a_parked_or_running_task_once_and_none_that_ends() {
+        let state = parked();
+        assert!(state.wake());
+        assert!(!state.wake());
+        let state = running();
+        assert!(state.wake());
+        assert!(!state.wake());
+        let state = running();
+        state.end();
+        assert!(!state.wake());
+        assert!(OUTCOMES.iter().all(|outcome| !done(*outcome).wake()));
+    }
+
+    #[test]
+    fn begin_2_polls_or_drops_or_leaves_the_task_alone() {
+        assert_eq!(scheduled().begin(), Begin::Poll);
+        assert_eq!(running().shown(), TaskState::Running);
+
+        let never_begun = scheduled();
+        never_begun.cancel(false, false);
+        assert_eq!(never_begun.begin(), Begin::Cancel);
+
+        let asked_while_it_waited = parked();
+        asked_while_it_waited.cancel(false, false);
+        assert!(asked_while_it_waited.wake());
+        assert_eq!(asked_while_it_waited.begin(), Begin::Cancel);
+
+        let ended_while_queued = running();
+        ended_while_queued.wake();
+        ended_while_queued.end();
+        assert!(
+            ended_while_queued.finish(Outcome::Value),
+            "its place is left"
+        );
+        assert_eq!(ended_while_queued.begin(), Begin::Nothing);
+        assert!(!ended_while_queued.wake());
+    }
+
+    #[test]
+    fn begin_2_passes_over_a_running_task_and_pause_3_queues_it_again() {
+        let state = running();
+        state.wake();
+        assert_eq!(state.begin(), Begin::Later);
+        assert!(!state.wake(), "it is to be queued, by pause");
+        assert_eq!(state.pause(), Pause::Again);
+        assert_eq!(state.shown(), TaskState::Ready);
+        assert_eq!(state.begin(), Begin::Poll);
+        assert_eq!(state.pause(), Pause::Park, "once");
+
+        let ends_instead = running();
+        ends_instead.wake();
+        ends_instead.begin();
+        ends_instead.end();
+        assert!(!ends_instead.finish(Outcome::Value), "its place is used up");
+    }
+
+    #[test]
+    fn pause_3_parks_or_stays_scheduled_or_ends() {
+        assert_eq!(parked().shown(), TaskState::Waiting);
+        let woke_itself = running();
+        woke_itself.wake();
+        assert_eq!(woke_itself.pause(), Pause::Park);
+        assert_eq!(woke_itself.shown(), TaskState::Ready);
+        assert_eq!(woke_itself.begin(), Begin::Poll);
+
+        let cancelled_itself = running();
+        cancelled_itself.cancel(false, false);
+        cancelled_itself.wake();
+        assert_eq!(cancelled_itself.pause(), Pause::Cancel);
+    }
+
+    #[test]
+    fn finish_5_keeps_the_outcome_and_forgets_the_request() {
+        for (outcome, shown) in OUTCOMES.into_iter().zip([
+            TaskState::Finished,
+            TaskState::Panicked,
+            TaskState::Cancelled,
+        ]) {
+            let state = running();
+            state.cancel(false, false);
+            state.end();
+            state.finish(outcome);
+            assert!(state.is_done());
+            assert_eq!(state.shown(), shown);
+            assert_eq!(state.cancel(false, false), CancelRequest::Done);
+        }
+    }
+
+    #[test]
+    fn take_6_gives_the_outcome_once_when_there_is_one() {
+        assert_eq!(running().take(), None);
+        for outcome in OUTCOMES {
+            let state = done(outcome);
+            assert!(!state.is_taken());
+            assert_eq!(state.take(), Some(outcome));
+            assert!(state.is_taken());
+            assert_eq!(state.take(), None);
+        }
+    }
+
+    #[test]
+    fn seize_7_takes_what_does_not_run_and_is_not_done() {
+        for state in [State::new(false), scheduled(), parked()] {
+            assert!(state.seize());
+            assert!(!state.seize());
+            assert_eq!(state.shown(), TaskState::Running);
+        }
+        assert!(!running().seize());
+        assert!(!done(Outcome::Value).seize());
+    }
+
+    #[test]
+    fn cancel_8_tells_whether_the_task_has_to_be_woken() {
+        assert_eq!(State::new(false).cancel(false, false), CancelRequest::Wake);
+        assert_eq!(parked().cancel(false, false), CancelRequest::Wake);
+        assert_eq!(scheduled().cancel(false, false), CancelRequest::Noted);
+        assert_eq!(running().cancel(false, false), CancelRequest::Noted);
+        assert_eq!(parked().cancel(true, false), CancelRequest::Wake);
+        assert_eq!(
+            done(Outcome::Value).cancel(true, false),
+            CancelRequest::Done
+        );
+    }
+
+    #[test]
+    fn cancel_8_leaves_one_poll_to_a_task_that_was_woken_before() {
+        let woken_here = parked();
+        woken_here.wake();
+        woken_here.cancel(false, false);
+        let woken_by_mail = parked();
+        woken_by_mail.cancel(true, false);
+        woken_by_mail.wake();
+        let woke_itself = running();
+        woke_itself.wake();
+        woke_itself.cancel(false, false);
+        assert_eq!(woke_itself.pause(), Pause::Park);
+        for state in [woken_here, woken_by_mail, woke_itself] {
+            state.cancel(true, false); // a second request changes nothing
+            assert_eq!(state.begin(), Begin::Poll);
+            state.wake();
+            state.cancel(true, false);
+            assert_eq!(state.pause(), Pause::Cancel);
+        }
+    }
+
+    #[test]
+    fn doom_9_ends_a_running_task_after_its_poll_even_if_it_was_woken() {
+        let state = running();
+        state.wake();
+        state.cancel(false, false);
+        state.doom();
+        assert_eq!(state.pause(), Pause::Cancel);
+        let over = done(Outcome::Value);
+        over.doom();
+        assert_eq!(over.take(), Some(Outcome::Value));
     }
 }

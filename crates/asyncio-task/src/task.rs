@@ -208,6 +208,11 @@ impl<T> Task<T> {
         joiner.set(Some(waker));
     }
 
+    /// Nobody awaits it any more.
+    pub(crate) fn stop_listening(&mut self) {
+        drop(std::mem::take(&mut self.listener));
+    }
+
     /// The awaited task has ended. If it was cancelled because whoever awaits it was, that one unwinds;
     /// otherwise the outcome answers the request.
     fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {

@@ -749,7 +749,8 @@ pub(crate) fn is_running(cell: &CellRef) -> bool {
 
 /// Asks a task to end. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef) -> bool {
-    let request = cell.state.cancel(cell.is_posted());
+    let scoped = cell.root.get().is_some();
+    let request = cell.state.cancel(cell.is_posted(), scoped);
     scopes::request_root(cell);
     match request {
         CancelRequest::Done => return false,

@@ -22,14 +22,22 @@
 //! (`create_task` is [`spawn`]). This crate has no code of its own: it gathers the crates it is made of,
 //! each of which can be used alone.
 
+pub use asyncio_executors::{
+    AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, Child, Contender, ErrorGroup,
+    Gather, GroupClosed, RescheduleError, ReturnWhen, Shield, StaggeredRace, TaskGroup, TimedOut,
+    Timeout, TimeoutHandle, as_completed, cancel_scope, catch_cancel, gather, gather_iter,
+    move_on_after, on_cancel, race, shield, shield_task, staggered_race, task_group, timeout,
+    timeout_at, timeout_scope, try_finally, try_gather, wait, wait_for, wait_with_timeout,
+};
 pub use asyncio_loop::{
     Builder, Cause, Context, ContextToken, ContextVar, EventLoop, Handle, Interval, JoinError,
     LoopClosed, LoopHandle, MissedTicks, NoContext, NoRunningLoop, Outcome, OutsideWork,
     PanicPayload, Runner, Sleep, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef,
     TaskState, ThreadFuture, ThreadHandle, TimerHandle, Unhandled, YieldNow, all_tasks, call_at,
-    call_later, call_soon, copy_context, current_task, default_exception_handler, interval,
-    interval_at, run, run_with, running_loop, set_exception_handler, sleep, sleep_until, spawn,
-    time, try_running_loop, try_sleep, try_spawn, yield_now,
+    call_exception_handler, call_later, call_soon, copy_context, current_task,
+    default_exception_handler, interval, interval_at, run, run_with, running_loop,
+    set_exception_handler, sleep, sleep_until, spawn, spawn_with, time, try_running_loop,
+    try_sleep, try_spawn, yield_now,
 };
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
@@ -42,7 +50,10 @@ pub mod net {
 
 /// What a program needs most: `use asyncio::prelude::*`.
 pub mod prelude {
-    pub use crate::{Runner, Task, run, running_loop, sleep, spawn, yield_now};
+    pub use crate::{
+        BoxError, Runner, Task, TaskGroup, gather, run, running_loop, sleep, spawn, task_group,
+        timeout, yield_now,
+    };
 }
 
 /// What the attributes expand to; not for anybody else.

@@ -7,11 +7,12 @@ use std::io::{self, Write};
 
 use crate::child::Run;
 use crate::counts;
-use crate::figures::{Figures, median};
+use crate::figures::Figures;
 use crate::load::Until;
 use crate::options::{Counts, Selection};
 use crate::report;
 use crate::runtimes::{self, Description};
+use crate::series::Series;
 use crate::workload::{Column, Workload};
 use crate::workloads;
 
@@ -26,36 +27,19 @@ pub(crate) struct Results {
 pub(crate) struct Cell {
     pub(crate) runtime: Description,
     pub(crate) workload: Workload,
-    /// A round each; empty where the runtime lacks what the workload needs.
-    pub(crate) rounds: Vec<Figures>,
+    /// A round each; nothing where it failed or the runtime lacks what the workload needs.
+    pub(crate) rounds: Vec<Option<Figures>>,
     pub(crate) counts: Option<counts::PerOperation>,
-}
-
-/// The middle of some rounds, and how far they lie apart.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Spread {
-    pub(crate) least: f64,
-    pub(crate) median: f64,
-    pub(crate) most: f64,
 }
 
 impl Cell {
     /// What the rounds gave in one column.
-    pub(crate) fn spread(&self, column: &Column) -> Option<Spread> {
-        let mut values: Vec<f64> = self
-            .rounds
-            .iter()
-            .filter_map(|r| r.get(column.key))
-            .collect();
-        if values.is_empty() {
-            return None;
-        }
-        values.sort_by(f64::total_cmp);
-        Some(Spread {
-            least: values[0],
-            median: median(&values),
-            most: values[values.len() - 1],
-        })
+    pub(crate) fn series(&self, column: &Column) -> Option<Series> {
+        Series::new(
+            self.rounds
+                .iter()
+                .map(|round| round.as_ref()?.get(column.key)),
+        )
     }
 
     /// Whether the runtime polled one task again and again where others took turns, so that its
@@ -63,6 +47,7 @@ impl Cell {
     pub(crate) fn unfair(&self) -> bool {
         self.rounds
             .iter()
+            .flatten()
             .any(|round| round.get("unfair") == Some(1.0))
     }
 }
@@ -134,9 +119,9 @@ fn measure(selection: &Selection, cells: &mut [Cell]) {
                     (traffic, until)
                 }),
             };
-            if let Some(outcome) = told(run.execute(), cell) {
-                cell.rounds.extend(outcome.figures);
-            }
+            let outcome = told(run.execute(), cell);
+            cell.rounds
+                .push(outcome.and_then(|outcome| outcome.figures));
         }
     }
 }

@@ -20,6 +20,7 @@ mod options;
 mod report;
 mod runtime;
 mod runtimes;
+mod series;
 mod signal;
 mod svg;
 mod workload;

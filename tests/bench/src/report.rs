@@ -1,11 +1,13 @@
 //! The tables: one a workload on the terminal while it runs, and the page for `docs/`.
 
+use std::borrow::Borrow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::comparison::{Cell, Results, Spread};
+use crate::comparison::{Cell, Results};
 use crate::machine::{Machine, version};
 use crate::runtimes::{self, Description, FLOOR, OURS};
+use crate::series::Series;
 use crate::workload::{Better, Column, Workload};
 use crate::workloads;
 
@@ -39,22 +41,17 @@ pub(crate) fn print_workload(
             let Some(cell) = results.cell(workload, runtime.name) else {
                 continue;
             };
-            let Some(spread) = cell.spread(column) else {
+            let Some(series) = cell.series(column) else {
                 writeln!(to, "    {:<16}{:>12}", runtime.name, "n/a")?;
                 continue;
             };
-            let ratio = |to: Option<Spread>| {
-                to.map_or_else(
-                    || "–".to_owned(),
-                    |to| format!("{:.2}", spread.median / to.median),
-                )
-            };
+            let ratio = |to: Option<&Series>| shown_ratio(Some(&series), to);
             writeln!(
                 to,
                 "    {:<16}{:>12}{:<27}{:>8}{:>8}{:>8}{}",
                 runtime.name,
-                figure(spread.median),
-                format!("  ({} … {})", figure(spread.least), figure(spread.most)),
+                figure(series.median()),
+                format!("  ({} … {})", figure(series.least()), figure(series.most())),
                 ratio(row.of(OURS)),
                 ratio(row.best_peer()),
                 ratio(row.of(FLOOR)),
@@ -102,7 +99,7 @@ pub(crate) struct Row {
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     /// What the best kind reached.
-    pub(crate) best: Option<Spread>,
+    pub(crate) best: Option<Series>,
 }
 
 impl Row {
@@ -114,7 +111,7 @@ impl Row {
                 .filter(|runtime| runtime.family == name)
                 .filter_map(|runtime| results.cell(workload, runtime.name))
                 .filter(|cell| !cell.unfair())
-                .filter_map(|cell| cell.spread(column))
+                .filter_map(|cell| cell.series(column))
                 .reduce(|a, b| better(column, a, b)),
         };
         Self {
@@ -123,18 +120,22 @@ impl Row {
         }
     }
 
-    pub(crate) fn of(&self, family: &str) -> Option<Spread> {
-        self.families.iter().find(|f| f.name == family)?.best
+    pub(crate) fn of(&self, family: &str) -> Option<&Series> {
+        self.families
+            .iter()
+            .find(|f| f.name == family)?
+            .best
+            .as_ref()
     }
 
     /// The best of the other runtimes.
-    pub(crate) fn best_peer(&self) -> Option<Spread> {
+    pub(crate) fn best_peer(&self) -> Option<&Series> {
         let peers = self
             .families
             .iter()
             .filter(|f| f.name != OURS && f.name != FLOOR);
         peers
-            .filter_map(|family| family.best)
+            .filter_map(|family| family.best.as_ref())
             .reduce(|a, b| better(&self.column, a, b))
     }
 
@@ -143,16 +144,20 @@ impl Row {
         self.families.iter().all(|family| family.best.is_none())
     }
 
-    fn ratio(&self, to: Option<Spread>) -> String {
-        match (self.of(OURS), to) {
-            (Some(ours), Some(to)) => format!("{:.2}", ours.median / to.median),
-            _ => "–".to_owned(),
-        }
+    fn ratio(&self, to: Option<&Series>) -> String {
+        shown_ratio(self.of(OURS), to)
     }
 }
 
-fn better(column: &Column, a: Spread, b: Spread) -> Spread {
-    if (a.median <= b.median) == (column.better == Better::Less) {
+/// How many times the other this is, if both are known.
+fn shown_ratio(of: Option<&Series>, to: Option<&Series>) -> String {
+    let ratio = of.zip(to).and_then(|(of, to)| of.ratio(to));
+    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+}
+
+fn better<S: Borrow<Series>>(column: &Column, a: S, b: S) -> S {
+    let a_is_less = a.borrow().median() <= b.borrow().median();
+    if a_is_less == (column.better == Better::Less) {
         a
     } else {
         b
@@ -216,7 +221,8 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     writeln!(page, "- {}.", versions())?;
     writeln!(
         page,
-        "- Each figure is the median of {rounds} rounds. Within a round the runtimes take turns. \
+        "- Each figure is the median of {rounds} rounds, each ratio the median of the rounds' \
+         ratios. Within a round the runtimes take turns. \
          Each run is a process of its own, pinned to one core, and warms up before it measures; \
          for the small operations it reports the median of many windows of 10 ms."
     )?;
@@ -240,11 +246,11 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     writeln!(page, "\nTo repeat it:\n")?;
     writeln!(
         page,
-        "```sh\ncargo xtask bench --quick     # a look, two or three minutes"
+        "```sh\ncargo xtask bench --quick     # a look, a few minutes"
     )?;
     writeln!(
         page,
-        "cargo xtask bench             # the tables, about twenty minutes"
+        "cargo xtask bench             # the tables, some twenty minutes"
     )?;
     writeln!(
         page,
@@ -252,7 +258,7 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     )?;
     writeln!(
         page,
-        "cargo xtask bench --counts --write   # this page\n```\n"
+        "cargo xtask bench --counts --write   # this page, as much again\n```\n"
     )?;
 
     write_counts(page, results)?;
@@ -304,7 +310,8 @@ fn write_summary(page: &mut String, results: &Results) -> std::fmt::Result {
             for family in &row.families {
                 let shown = family
                     .best
-                    .map_or_else(|| "–".to_owned(), |s| figure(s.median));
+                    .as_ref()
+                    .map_or_else(|| "–".to_owned(), |series| figure(series.median()));
                 if family.name == OURS {
                     write!(page, " **{shown}** |")?;
                 } else {
@@ -373,23 +380,20 @@ fn write_details(page: &mut String, results: &Results, workload: &Workload) -> s
     writeln!(page, "|---{}|", "|--:".repeat(labels.len()))?;
     for runtime in runtimes::ALL {
         let cell = results.cell(workload, runtime.name);
-        let spread = |column| cell.and_then(|cell| cell.spread(column));
+        let series = |column| cell.and_then(|cell| cell.series(column));
         if workload
             .columns
             .iter()
-            .all(|column| spread(column).is_none())
+            .all(|column| series(column).is_none())
         {
             continue;
         }
         write!(page, "| {} ({}) |", runtime.name, runtime.what)?;
         for column in workload.columns {
-            match spread(column) {
-                Some(Spread {
-                    least,
-                    median,
-                    most,
-                }) => {
-                    let (least, most) = (figure(least), figure(most));
+            match series(column) {
+                Some(series) => {
+                    let (least, most) = (figure(series.least()), figure(series.most()));
+                    let median = series.median();
                     write!(page, " {} ({least} … {most}) |", figure(median))?;
                 }
                 None => write!(page, " – |")?,
@@ -412,7 +416,7 @@ mod tests {
                 .find(|r| r.name == *name)
                 .expect("a runtime"),
             workload: workloads::ALL[0],
-            rounds: vec![Figures::default().with("cpu", *cpu)],
+            rounds: vec![Some(Figures::default().with("cpu", *cpu))],
             counts: None,
         };
         Results {
@@ -428,9 +432,9 @@ mod tests {
             ("floor", 20.0),
         ]);
         let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
-        assert_eq!(row.of("tokio").unwrap().median, 120.0);
+        assert_eq!(row.of("tokio").unwrap().median(), 120.0);
         // The floor is nobody's peer.
-        assert_eq!(row.best_peer().unwrap().median, 120.0);
+        assert_eq!(row.best_peer().unwrap().median(), 120.0);
         assert!(row.of("smol").is_none());
     }
 

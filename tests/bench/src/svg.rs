@@ -28,9 +28,11 @@ const DRAWN: &[&str] = &[
 
 const COLUMNS: usize = 2;
 /// How wide a column of the chart is.
-const WIDTH: f64 = 450.0;
+const WIDTH: f64 = 470.0;
+/// How far a column's text stays off its edge.
+const MARGIN: f64 = 8.0;
 /// Where the bars begin within it.
-const LEFT: f64 = 66.0;
+const LEFT: f64 = 72.0;
 /// How long the longest bar is.
 const LONGEST: f64 = 280.0;
 const BAR: f64 = 12.0;
@@ -92,10 +94,10 @@ fn draw_group(to: &mut String, workload: &Workload, row: &Row, x: f64, top: f64)
         Better::More => " (more is better)",
     };
     let heading = escaped(&format!("{}: {}{note}", workload.what, row.column.label));
-    let baseline = top + 16.0;
+    let (indented, baseline) = (x + MARGIN, top + 16.0);
     line(
         to,
-        format_args!("<text class=\"what\" x=\"{x}\" y=\"{baseline}\">{heading}</text>"),
+        format_args!("<text class=\"what\" x=\"{indented}\" y=\"{baseline}\">{heading}</text>"),
     );
 
     let mut top = top + HEADING;
@@ -108,8 +110,9 @@ fn draw_group(to: &mut String, workload: &Workload, row: &Row, x: f64, top: f64)
         );
         let mut after = x + LEFT;
         let mut shown = "–".to_owned();
-        if let Some(spread) = family.best {
-            let length = (spread.median / longest).min(1.0) * LONGEST;
+        if let Some(series) = &family.best {
+            let value = series.median();
+            let length = (value / longest).min(1.0) * LONGEST;
             let class = match name {
                 OURS => "ours",
                 FLOOR => "floor",
@@ -123,8 +126,8 @@ fn draw_group(to: &mut String, workload: &Workload, row: &Row, x: f64, top: f64)
                 ),
             );
             after += length + 6.0;
-            shown = figure(spread.median);
-            if spread.median > longest {
+            shown = figure(value);
+            if value > longest {
                 shown.insert_str(0, "… ");
             }
         }
@@ -142,7 +145,7 @@ fn longest(row: &Row) -> f64 {
     let values = |with_floor: bool| {
         let wanted = move |name| with_floor || name != FLOOR;
         let families = row.families.iter().filter(move |f| wanted(f.name));
-        families.filter_map(|family| Some(family.best?.median))
+        families.filter_map(|family| Some(family.best.as_ref()?.median()))
     };
     let least = values(false).fold(f64::INFINITY, f64::min);
     values(true).fold(0.0, f64::max).min(least * CUT)

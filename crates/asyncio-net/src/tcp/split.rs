@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
@@ -95,8 +96,9 @@ impl<'a> ReadHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::read`].
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream().read(buf).await
+    #[inline]
+    pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.stream().read(buf)
     }
 
     /// See [`TcpStream::read_vectored`].
@@ -104,8 +106,11 @@ impl<'a> ReadHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::read_vectored`].
-    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.stream().read_vectored(bufs).await
+    pub fn read_vectored(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        self.stream().read_vectored(bufs)
     }
 
     /// See [`TcpStream::read_exact`].
@@ -131,8 +136,8 @@ impl<'a> ReadHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.stream().readable().await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.stream().readable()
     }
 
     /// See [`TcpStream::try_read`].
@@ -218,8 +223,9 @@ impl<'a> WriteHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::write`].
-    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.stream().write(buf).await
+    #[inline]
+    pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.stream().write(buf)
     }
 
     /// See [`TcpStream::write_vectored`].
@@ -227,8 +233,8 @@ impl<'a> WriteHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::write_vectored`].
-    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream().write_vectored(bufs).await
+    pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
+        self.stream().write_vectored(bufs)
     }
 
     /// See [`TcpStream::write_all`].
@@ -245,8 +251,8 @@ impl<'a> WriteHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::writable`].
-    pub async fn writable(&self) -> io::Result<()> {
-        self.stream().writable().await
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.stream().writable()
     }
 
     /// See [`TcpStream::try_write`].

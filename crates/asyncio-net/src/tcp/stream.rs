@@ -1,5 +1,6 @@
 //! A TCP connection.
 
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
@@ -123,13 +124,9 @@ impl TcpStream {
     /// # Errors
     ///
     /// What the system says, such as `ConnectionReset`.
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        self.io
-            .read_with(buf.len(), |mut stream| stream.read(buf))
-            .await
+    #[inline]
+    pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.io.read_with(buf.len(), |mut stream| stream.read(buf))
     }
 
     /// [`read`](Self::read) into several buffers, one after the other.
@@ -141,14 +138,13 @@ impl TcpStream {
     /// # Errors
     ///
     /// What the system says, such as `ConnectionReset`.
-    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    pub fn read_vectored(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return Ok(0);
-        }
         self.io
             .read_with(wanted, |mut stream| stream.read_vectored(bufs))
-            .await
     }
 
     /// Fills `buf`.
@@ -196,13 +192,10 @@ impl TcpStream {
     /// # Errors
     ///
     /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
-    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
+    #[inline]
+    pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.io
             .write_with(buf.len(), |mut stream| stream.write(buf))
-            .await
     }
 
     /// [`write`](Self::write) from several buffers, one after the other.
@@ -214,14 +207,10 @@ impl TcpStream {
     /// # Errors
     ///
     /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
-    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return Ok(0);
-        }
         self.io
             .write_with(wanted, |mut stream| stream.write_vectored(bufs))
-            .await
     }
 
     /// Writes all of `buf`. Then it is the system's, not yet the peer's.
@@ -253,8 +242,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// That the loop is closed, or another one.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.io.ready(Direction::Read).await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.io.ready(Direction::Read)
     }
 
     /// Waits until a write is worth a try: there is room, or an error. It stays so until a `try_`
@@ -267,8 +256,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// That the loop is closed, or another one.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.io.ready(Direction::Write).await
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.io.ready(Direction::Write)
     }
 
     /// [`readable`](Self::readable), for code that polls. One task at a time.
@@ -296,9 +285,6 @@ impl TcpStream {
     ///
     /// `WouldBlock`, and what the system says.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
         self.io
             .try_transfer(Direction::Read, buf.len(), |mut stream| stream.read(buf))
     }
@@ -310,9 +296,6 @@ impl TcpStream {
     /// `WouldBlock`, and what the system says.
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return Ok(0);
-        }
         self.io.try_transfer(Direction::Read, wanted, |mut stream| {
             stream.read_vectored(bufs)
         })
@@ -325,9 +308,6 @@ impl TcpStream {
     ///
     /// `WouldBlock`, and what the system says.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
         self.io
             .try_transfer(Direction::Write, buf.len(), |mut stream| stream.write(buf))
     }
@@ -339,9 +319,6 @@ impl TcpStream {
     /// `WouldBlock`, and what the system says.
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return Ok(0);
-        }
         self.io
             .try_transfer(Direction::Write, wanted, |mut stream| {
                 stream.write_vectored(bufs)
@@ -494,9 +471,6 @@ impl TcpStream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
         self.io
             .poll_read_with(cx, buf.len(), |mut stream| stream.read(buf))
     }
@@ -507,17 +481,11 @@ impl TcpStream {
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return Poll::Ready(Ok(0));
-        }
         self.io
             .poll_read_with(cx, wanted, |mut stream| stream.read_vectored(bufs))
     }
 
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
         self.io
             .poll_write_with(cx, buf.len(), |mut stream| stream.write(buf))
     }
@@ -528,9 +496,6 @@ impl TcpStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return Poll::Ready(Ok(0));
-        }
         self.io
             .poll_write_with(cx, wanted, |mut stream| stream.write_vectored(bufs))
     }

@@ -260,7 +260,8 @@ fn a_task_that_is_woken_again_and_again_while_it_is_cancelled_still_ends() {
         let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
         let put = wakers.clone();
         let task = tasks.spawn(async move {
-            put.borrow_mut().push(my_waker().await);
+            let waker = my_waker().await;
+            put.borrow_mut().push(waker);
             loop {
                 yield_now().await;
             }

@@ -187,6 +187,35 @@ fn a_detached_task_runs_on_and_so_does_one_detached_while_awaited() {
 }
 
 #[test]
+fn a_task_detached_while_another_task_awaits_it_is_cancelled_no_more_with_that_one() {
+    entered(|tasks, trace| {
+        let gate = Gate::default();
+        let (inner, say) = (gate.clone(), trace.clone());
+        let task = tasks.spawn(async move {
+            inner.pass().await;
+            say.say("done");
+        });
+        let main = tasks.spawn(async move {
+            let mut task = task;
+            std::future::poll_fn(|cx| {
+                assert!(task.poll_unpin(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            task.detach();
+            pending::<()>().await;
+        });
+        settle(tasks);
+        main.cancel();
+        settle(tasks);
+        assert!(main.is_finished());
+        gate.open();
+        settle(tasks);
+        assert_eq!(trace.heard(), ["done"]);
+    });
+}
+
+#[test]
 fn the_future_goes_before_the_value_is_seen_and_before_the_joiner_runs() {
     entered(|tasks, trace| {
         let local = trace.on_drop("a local of the future");

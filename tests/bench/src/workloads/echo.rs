@@ -74,7 +74,7 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
     }
 }
 
-/// Ten thousand connections that have each been used once and now wait.
+/// Ten thousand connections that have each been used once and now wait. Kernel memory is not in it.
 #[derive(Debug)]
 pub(crate) struct Idle;
 
@@ -85,7 +85,7 @@ impl Idle {
 impl Work for Idle {
     const WORKLOAD: Workload = Workload {
         name: "memory-connection",
-        what: "memory of an idle connection with a task and a 1 KiB buffer, among 10,000",
+        what: "memory of an idle connection, task and 1 KiB buffer",
         columns: &[Column::less("bytes", "bytes")],
         countable: Countable::No,
         traffic: Some(Traffic {

@@ -121,7 +121,7 @@ impl Work for BurstOne {
     const WORKLOAD: Workload = Workload {
         name: "foreign-burst",
         what: "1000 wakes of one task by another thread, loop busy",
-        columns: &[Column::less("wake", "ns in a wake")],
+        columns: &[Column::less("wake", "ns a wake")],
         countable: Countable::No,
         traffic: None,
     };
@@ -147,7 +147,7 @@ impl Work for BurstMany {
     const WORKLOAD: Workload = Workload {
         name: "foreign-burst-1000",
         what: "a wake each of 1000 tasks by another thread, loop busy",
-        columns: &[Column::less("wake", "ns in a wake")],
+        columns: &[Column::less("wake", "ns a wake")],
         countable: Countable::No,
         traffic: None,
     };

@@ -1,0 +1,160 @@
+//! Wakers, callbacks and destructors of others may do anything while the loop deals with them: nothing
+//! of the loop is borrowed meanwhile.
+
+mod support;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use asyncio_loop::{EventLoop, Sleep, all_tasks, call_later, call_soon, sleep, spawn, yield_now};
+use support::{Trace, note_reports, run_virtual, secs, virtual_loop};
+
+/// A waker that uses the loop when it is woken and when it is dropped.
+struct Meddler;
+
+/// Whatever the loop offers.
+fn meddle() {
+    drop(sleep(secs(1)));
+    let handle = call_later(secs(1), || ());
+    handle.cancel();
+    call_later(secs(2), || ());
+    call_soon(|| ());
+    spawn(sleep(secs(3))).detach();
+    drop(spawn(async {}));
+    drop(all_tasks());
+    let mut armed = Box::pin(sleep(secs(4)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(armed.as_mut().poll(&mut cx).is_pending());
+    armed.as_mut().get_mut().reset(asyncio_loop::time());
+}
+
+impl Wake for Meddler {
+    fn wake(self: Arc<Self>) {
+        meddle();
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        meddle();
+    }
+}
+
+/// A sleep with a meddler for a waker.
+fn asleep() -> Pin<Box<Sleep>> {
+    let mut asleep = Box::pin(sleep(secs(1)));
+    let waker = Waker::from(Arc::new(Meddler));
+    let mut cx = Context::from_waker(&waker);
+    assert!(asleep.as_mut().poll(&mut cx).is_pending());
+    asleep
+}
+
+#[test]
+fn a_waker_may_use_the_loop_when_its_timer_wakes_it() {
+    run_virtual(async |_| {
+        let first = asleep();
+        let second = asleep();
+        sleep(secs(10)).await;
+        assert!(first.is_elapsed() && second.is_elapsed());
+    });
+}
+
+#[test]
+fn a_waker_may_use_the_loop_when_its_timer_is_taken_back() {
+    run_virtual(async |_| drop(asleep()));
+}
+
+#[test]
+fn a_waker_may_use_the_loop_when_another_takes_its_place() {
+    run_virtual(async |_| {
+        let mut asleep = asleep();
+        assert!(futures::poll!(&mut asleep).is_pending());
+        asleep.await;
+    });
+}
+
+#[test]
+fn a_waker_may_use_the_loop_when_that_closes() {
+    let mut event_loop = virtual_loop();
+    let kept = event_loop.run_until_complete(async { asleep() }).unwrap();
+    drop(event_loop);
+    drop(kept);
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_does_not_keep_the_loop_from_closing() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in the destructor of a waker");
+        }
+    }
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    note_reports(&event_loop, &trace);
+    let _kept = event_loop
+        .run_until_complete(async {
+            let mut asleep = Box::pin(sleep(secs(1)));
+            let waker = Waker::from(Arc::new(Panics));
+            let mut cx = Context::from_waker(&waker);
+            assert!(asleep.as_mut().poll(&mut cx).is_pending());
+            drop(waker); // the timer has the last one
+            asleep
+        })
+        .unwrap();
+    event_loop.close();
+    assert!(event_loop.is_closed());
+    assert_eq!(
+        trace.take(),
+        ["a waker panicked: in the destructor of a waker"]
+    );
+}
+
+#[test]
+fn a_callback_may_call_others_off_and_on() {
+    let trace = run_virtual(async |trace| {
+        let off = trace.clone();
+        let later = call_later(secs(1), move || off.note("called off, and yet called"));
+        let noted = trace.clone();
+        call_soon(move || {
+            later.cancel();
+            call_soon(move || noted.note("called on"));
+        });
+        sleep(secs(2)).await;
+    });
+    assert_eq!(trace, ["called on"]);
+}
+
+#[test]
+fn what_a_callback_owns_may_use_the_loop_when_it_is_called_off() {
+    struct Meddles;
+    impl Drop for Meddles {
+        fn drop(&mut self) {
+            meddle();
+        }
+    }
+    run_virtual(async |_| {
+        let owns = Meddles;
+        call_soon(move || drop(owns)).cancel();
+        let owns = Meddles;
+        call_later(secs(1), move || drop(owns)).cancel();
+        yield_now().await;
+    });
+}
+
+#[test]
+fn a_loop_may_be_made_used_and_closed_by_a_destructor_after_another_is_gone() {
+    struct RunsALoop;
+    impl Drop for RunsALoop {
+        fn drop(&mut self) {
+            let mut own = EventLoop::new().unwrap();
+            own.run_until_complete(async { yield_now().await }).unwrap();
+        }
+    }
+    let returned = asyncio_loop::run(async { RunsALoop });
+    drop(returned);
+}

@@ -1,0 +1,167 @@
+//! `QueueShutdownTestMixin`: for each of the three kinds.
+
+use std::rc::Rc;
+
+use asyncio_sync::{
+    BaseQueue, Discipline, Fifo, GetNowaitError, Lifo, PutError, PutNowaitError, QueueShutDown,
+    Smallest, TooManyDone,
+};
+
+use crate::shared::{Task, TestLoop};
+
+fn new<D: Discipline<Item = u32>>(maxsize: usize) -> (TestLoop, Rc<BaseQueue<D>>) {
+    (TestLoop::new(), Rc::new(BaseQueue::new(maxsize)))
+}
+
+fn getter<D: Discipline<Item = u32> + 'static>(
+    of: &TestLoop,
+    queue: &Rc<BaseQueue<D>>,
+) -> Task<Result<u32, QueueShutDown>> {
+    let queue = Rc::clone(queue);
+    of.spawn(async move { queue.get().await })
+}
+
+fn putter<D: Discipline<Item = u32> + 'static>(
+    of: &TestLoop,
+    queue: &Rc<BaseQueue<D>>,
+    item: u32,
+) -> Task<Result<(), PutError<u32>>> {
+    let queue = Rc::clone(queue);
+    of.spawn(async move { queue.put(item).await })
+}
+
+fn joiner<D: Discipline<Item = u32> + 'static>(
+    of: &TestLoop,
+    queue: &Rc<BaseQueue<D>>,
+) -> Task<()> {
+    let queue = Rc::clone(queue);
+    of.spawn(async move { queue.join().await })
+}
+
+/// Nothing can be put, and nothing is left to take.
+#[track_caller]
+fn assert_all_refused<D: Discipline<Item = u32> + 'static>(
+    of: &TestLoop,
+    queue: &Rc<BaseQueue<D>>,
+) {
+    let (get, put) = (getter(of, queue), putter(of, queue, 9));
+    of.tick();
+    assert_eq!(get.result(), Err(QueueShutDown));
+    assert_eq!(put.result(), Err(PutError(9)));
+    assert_eq!(queue.get_nowait(), Err(GetNowaitError::QueueShutDown));
+    assert_eq!(queue.put_nowait(9), Err(PutNowaitError::QueueShutDown(9)));
+}
+
+/// Runs a test with each kind of queue.
+macro_rules! for_each_kind {
+    ($(#[doc = $words:literal])* fn $name:ident<D>() $body:block) => {
+        $(#[doc = $words])*
+        #[test]
+        fn $name() {
+            fn check<D: Discipline<Item = u32> + 'static>() $body
+            check::<Fifo<u32>>();
+            check::<Lifo<u32>>();
+            check::<Smallest<u32>>();
+        }
+    };
+}
+
+for_each_kind! {
+    /// The text shows that it was shut down.
+    fn format<D>() {
+        let (_, queue) = new::<D>(0);
+        queue.shutdown(false);
+        assert!(queue.is_shutdown());
+        assert!(format!("{queue:?}").contains("shut_down: true"));
+    }
+}
+
+for_each_kind! {
+    /// An empty queue is shut down: who waits to get is refused within a turn, and so is all that
+    /// comes later; `join` returns.
+    fn shutdown_empty<D>() {
+        let (of, queue) = new::<D>(0);
+        let waiting = getter(&of, &queue);
+        of.tick();
+        assert!(!waiting.done());
+
+        queue.shutdown(false);
+        let join = joiner(&of, &queue);
+        of.tick();
+        assert_eq!(waiting.result(), Err(QueueShutDown));
+        assert!(join.done());
+        assert_all_refused(&of, &queue);
+    }
+}
+
+for_each_kind! {
+    /// A queue with one item is shut down: who waits to put is refused, the item can still be taken,
+    /// and `join` waits until it is marked done; then all is refused, and one mark more is an error.
+    fn shutdown_nonempty<D>() {
+        let (of, queue) = new::<D>(1);
+        queue.put_nowait(1).unwrap();
+        let (put, join) = (putter(&of, &queue, 2), joiner(&of, &queue));
+        of.tick();
+
+        queue.shutdown(false);
+        of.tick();
+        assert_eq!(put.result(), Err(PutError(2)));
+        assert!(!join.done());
+        assert_eq!(queue.put_nowait(3), Err(PutNowaitError::QueueShutDown(3)));
+
+        let get = getter(&of, &queue);
+        of.tick();
+        assert_eq!(get.result(), Ok(1));
+        assert!(!join.done());
+        assert_all_refused(&of, &queue);
+
+        queue.task_done().unwrap();
+        of.tick();
+        assert!(join.done());
+        assert_eq!(queue.task_done(), Err(TooManyDone));
+        assert_all_refused(&of, &queue);
+    }
+}
+
+for_each_kind! {
+    /// Shut down immediately, the items are gone and count as done, so `join` returns; all is refused.
+    fn shutdown_immediate<D>() {
+        let (of, queue) = new::<D>(2);
+        queue.put_nowait(1).unwrap();
+        queue.put_nowait(2).unwrap();
+        let (put, join) = (putter(&of, &queue, 3), joiner(&of, &queue));
+        of.tick();
+        assert!(!join.done());
+
+        queue.shutdown(true);
+        of.tick();
+        assert_eq!(put.result(), Err(PutError(3)));
+        assert!(join.done());
+        assert!(queue.empty());
+        assert_all_refused(&of, &queue);
+        assert_eq!(queue.task_done(), Err(TooManyDone));
+    }
+}
+
+for_each_kind! {
+    /// Shut down immediately while one item was taken and is not done: `join` waits for that one;
+    /// only those in the queue count as done.
+    fn shutdown_immediate_with_unfinished<D>() {
+        let (of, queue) = new::<D>(2);
+        queue.put_nowait(1).unwrap();
+        queue.put_nowait(2).unwrap();
+        assert!(queue.get_nowait().is_ok());
+        let join = joiner(&of, &queue);
+        of.tick();
+
+        queue.shutdown(true);
+        of.tick();
+        assert!(!join.done());
+        assert_all_refused(&of, &queue);
+
+        queue.task_done().unwrap();
+        of.tick();
+        assert!(join.done());
+        assert_eq!(queue.task_done(), Err(TooManyDone));
+    }
+}

@@ -1,0 +1,186 @@
+//! A small event loop for tests: one thread, first in first out, one turn at a time.
+//!
+//! As in asyncio, a wake-up puts a task at the end of the ready queue and runs nothing, a new task
+//! takes its first step in its turn, and [`tick`](TestLoop::tick) runs exactly what is ready when it
+//! begins. There is no time: what times out is cancelled. Cancelling drops the future, at once.
+
+// Each test binary uses its own part.
+#![allow(dead_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// A loop, whose clones mean the same one.
+#[derive(Clone, Default)]
+pub(crate) struct TestLoop {
+    tasks: Rc<RefCell<Vec<Slot>>>,
+    ready: Arc<Mutex<VecDeque<Arc<Handle>>>>,
+}
+
+struct Slot {
+    /// `None` when it is done, was cancelled, or is being polled.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    task: usize,
+    scheduled: AtomicBool,
+    ready: Arc<Mutex<VecDeque<Arc<Handle>>>>,
+}
+
+impl Wake for Handle {
+    fn wake(self: Arc<Self>) {
+        if !self.scheduled.swap(true, Ordering::SeqCst) {
+            let ready = Arc::clone(&self.ready);
+            ready.lock().unwrap().push_back(self);
+        }
+    }
+}
+
+impl TestLoop {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
+        let output = Rc::new(RefCell::new(None));
+        let output_of_task = Rc::clone(&output);
+        let mut tasks = self.tasks.borrow_mut();
+        let handle = Arc::new(Handle {
+            task: tasks.len(),
+            scheduled: AtomicBool::new(false),
+            ready: Arc::clone(&self.ready),
+        });
+        let task = async move {
+            let output = future.await;
+            *output_of_task.borrow_mut() = Some(output);
+        };
+        tasks.push(Slot {
+            future: Some(Box::pin(task)),
+            handle: Arc::clone(&handle),
+        });
+        Arc::clone(&handle).wake();
+        Task {
+            of: self.clone(),
+            task: handle.task,
+            output,
+        }
+    }
+
+    /// Runs what is ready now, each once, and nothing that becomes ready meanwhile. Says how many
+    /// steps these were.
+    pub(crate) fn tick(&self) -> usize {
+        let present = self.ready.lock().unwrap().len();
+        for _ in 0..present {
+            let handle = self.ready.lock().unwrap().pop_front();
+            let handle = handle.expect("only a tick takes handles out");
+            handle.scheduled.store(false, Ordering::SeqCst);
+            let future = self.tasks.borrow_mut()[handle.task].future.take();
+            let Some(mut future) = future else { continue };
+            let task = handle.task;
+            let waker = Waker::from(handle);
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+            if polled.is_pending() {
+                self.tasks.borrow_mut()[task].future = Some(future);
+            }
+        }
+        present
+    }
+
+    pub(crate) fn ticks(&self, count: usize) {
+        for _ in 0..count {
+            self.tick();
+        }
+    }
+
+    /// Runs until nothing is ready.
+    pub(crate) fn run(&self) {
+        while self.tick() > 0 {}
+    }
+
+    /// Runs `main`, and whatever it needs, to its end.
+    #[track_caller]
+    pub(crate) fn run_until_complete<T: 'static>(
+        &self,
+        main: impl Future<Output = T> + 'static,
+    ) -> T {
+        let main = self.spawn(main);
+        self.run();
+        main.result()
+    }
+}
+
+/// A task on a [`TestLoop`]. Dropping this does nothing to it.
+pub(crate) struct Task<T> {
+    of: TestLoop,
+    task: usize,
+    output: Rc<RefCell<Option<T>>>,
+}
+
+impl<T> Task<T> {
+    pub(crate) fn done(&self) -> bool {
+        self.output.borrow().is_some()
+    }
+
+    /// Drops the future. False if there is nothing left to drop.
+    pub(crate) fn cancel(&self) -> bool {
+        let future = self.of.tasks.borrow_mut()[self.task].future.take();
+        future.is_some()
+    }
+
+    /// Neither done nor cancelled.
+    pub(crate) fn pending(&self) -> bool {
+        self.of.tasks.borrow()[self.task].future.is_some()
+    }
+
+    /// Polls the task though nobody woke it.
+    pub(crate) fn nudge(&self) {
+        let handle = Arc::clone(&self.of.tasks.borrow()[self.task].handle);
+        handle.wake();
+    }
+
+    #[track_caller]
+    pub(crate) fn result(&self) -> T {
+        let output = self.output.borrow_mut().take();
+        output.expect("the task has not returned")
+    }
+}
+
+/// Lets everybody who is ready run once: `asyncio.sleep(0)`.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What happened, in words and in order. Clones mean the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Trace(Rc<RefCell<Vec<String>>>);
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn note(&self, what: impl fmt::Display) {
+        self.0.borrow_mut().push(what.to_string());
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
+}

@@ -1,0 +1,87 @@
+//! An echo server: whatever comes in on a connection goes out again.
+//!
+//! `cargo run --release --example echo_server -- 7007`, then `nc 127.0.0.1 7007`. Without a port, or with
+//! port 0, the system chooses one. Ctrl-C ends it: connections are closed, and it says what it did.
+
+use std::cell::Cell;
+use std::io;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use asyncio::net::{TcpListener, TcpStream};
+use asyncio::spawn;
+
+/// What the server has done so far. One thread, so plain cells do.
+#[derive(Default)]
+struct Totals {
+    connections: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+/// Says what was done, however the server ends.
+struct SaysWhatItDid(Rc<Totals>);
+
+impl Drop for SaysWhatItDid {
+    fn drop(&mut self) {
+        let (connections, bytes) = (self.0.connections.get(), self.0.bytes.get());
+        println!("served {connections} connections, {bytes} bytes");
+    }
+}
+
+async fn serve(listener: TcpListener, totals: Rc<Totals>) -> io::Result<()> {
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        totals.connections.set(totals.connections.get() + 1);
+        println!("{peer} connected");
+        let totals = totals.clone();
+        spawn(async move {
+            match echo(&stream, &totals).await {
+                Ok(bytes) => println!("{peer} left after {bytes} bytes"),
+                Err(error) => println!("{peer} was lost: {error}"),
+            }
+        })
+        .detach();
+    }
+}
+
+/// Sends back what comes in until the other side has finished.
+async fn echo(stream: &TcpStream, totals: &Totals) -> io::Result<u64> {
+    let mut buf = [0; 16 * 1024];
+    let mut bytes = 0;
+    loop {
+        let n = stream.read(&mut buf).await?;
+        if n == 0 {
+            return Ok(bytes);
+        }
+        stream.write_all(&buf[..n]).await?;
+        bytes += n as u64;
+        totals.bytes.set(totals.bytes.get() + n as u64);
+    }
+}
+
+fn main() -> ExitCode {
+    let port = match std::env::args().nth(1).map(|port| port.parse::<u16>()) {
+        None => 0,
+        Some(Ok(port)) => port,
+        Some(Err(error)) => {
+            eprintln!("usage: echo_server [PORT]: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Ctrl-C cancels this main task: it is dropped where it waits. Then the connections end, and the
+    // process by SIGINT, so that a shell knows.
+    let served = asyncio::run(async {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        println!("listening on {}", listener.local_addr()?);
+        let totals = Rc::new(Totals::default());
+        let _says = SaysWhatItDid(totals.clone());
+        serve(listener, totals).await
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A tour of asyncio for Rust: real sockets, real time, no arguments, a few seconds.
+//!
+//! `cargo run --release --example tour`; with `-- --short` the same scenes are smaller and take a second or
+//! so. Each scene is a file; it says what happened, how long that took, and what it would have cost with a
+//! thread for each thing that waits, from what a thread costs on this machine, measured at the start.
+
+mod cancelled;
+mod echo;
+mod foreign_thread;
+mod machine;
+mod scene;
+mod sleepers;
+mod threads;
+mod words;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use scene::{Scene, Stage};
+use threads::ThreadCosts;
+use words::seconds;
+
+/// The scenes, in the order they are shown. A new one is a file and a line here.
+const SCENES: &[Scene] = &[
+    echo::SCENE,
+    sleepers::SCENE,
+    cancelled::SCENE,
+    foreign_thread::SCENE,
+];
+
+#[asyncio::main]
+async fn main() -> ExitCode {
+    let short = match std::env::args().nth(1).as_deref() {
+        None => false,
+        Some("--short") => true,
+        Some(other) => {
+            eprintln!("usage: tour [--short], not {other:?}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let start = Instant::now();
+    println!("A tour of asyncio for Rust: one thread, one event loop.\n");
+    let threads = ThreadCosts::measure(if short { 100 } else { 300 });
+    println!("{threads}\n");
+
+    let stage = Stage::new(short, threads);
+    let mut failures = 0;
+    let mut summary = Vec::new();
+    for (n, scene) in SCENES.iter().enumerate() {
+        println!("{}. {}", n + 1, scene.title);
+        match (scene.play)(stage.clone()).await {
+            Ok(report) => {
+                print!("{report}");
+                summary.push((scene.title, report));
+            }
+            Err(error) => {
+                failures += 1;
+                println!("   it went wrong: {error}");
+            }
+        }
+        println!();
+    }
+
+    for (title, report) in &summary {
+        println!("   {:<52} {:>9}", title, seconds(report.took));
+    }
+    println!(
+        "   {:<52} {:>9}",
+        "all of it, on one thread",
+        seconds(start.elapsed())
+    );
+    match failures {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}

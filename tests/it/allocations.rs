@@ -1,0 +1,231 @@
+//! What is warm allocates nothing: yields, re-armed sleeps, wakes, waits for I/O.
+//!
+//! A test binary of its own, since it counts what its whole process allocates, thread by thread.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use asyncio::{Interval, interval, run_with, running_loop, sleep, spawn, time, yield_now};
+
+/// The system's allocator, counting.
+struct Counting;
+
+thread_local! {
+    /// How often this thread has asked for memory.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    ALLOCATIONS.with(|n| n.set(n.get() + 1));
+}
+
+// SAFETY: everything is the system allocator's doing. Counting touches a thread-local that needs no
+// memory and has no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are those of the system's allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(old, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How often `work` allocates when it is done for the second time.
+async fn when_warm(mut work: impl AsyncFnMut()) -> u64 {
+    work().await;
+    let before = ALLOCATIONS.get();
+    work().await;
+    ALLOCATIONS.get() - before
+}
+
+/// Runs `main` on real time and on virtual time.
+fn on_both_clocks(main: impl AsyncFn()) {
+    for is_virtual in [false, true] {
+        run_with(asyncio::Runner::builder().virtual_time(is_virtual), main());
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    on_both_clocks(async || {
+        let counted = when_warm(async || drop(std::hint::black_box(Box::new(1)))).await;
+        assert_eq!(counted, 1);
+    });
+}
+
+#[test]
+fn yields() {
+    on_both_clocks(async || {
+        let others: Vec<_> = (0..100)
+            .map(|_| {
+                spawn(async {
+                    loop {
+                        yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        let counted = when_warm(async || {
+            for _ in 0..1_000 {
+                yield_now().await;
+            }
+        });
+        assert_eq!(counted.await, 0);
+        drop(others);
+    });
+}
+
+#[test]
+fn sleeps_and_sleeps_that_are_armed_again() {
+    on_both_clocks(async || {
+        let counted = when_warm(async || {
+            for micros in 0..100 {
+                sleep(Duration::from_micros(micros)).await;
+            }
+        });
+        assert_eq!(counted.await, 0);
+
+        let mut again = sleep(Duration::from_micros(1));
+        let counted = when_warm(async || {
+            for _ in 0..100 {
+                again.reset(time() + Duration::from_micros(10));
+                (&mut again).await;
+            }
+        });
+        assert_eq!(counted.await, 0);
+
+        let mut ticks: Interval = interval(Duration::from_micros(10));
+        let counted = when_warm(async || {
+            for _ in 0..100 {
+                ticks.tick().await;
+            }
+        });
+        assert_eq!(counted.await, 0);
+    });
+}
+
+#[test]
+fn sleeps_of_many_tasks_at_once() {
+    on_both_clocks(async || {
+        let sleepers: Vec<_> = (0..200_u64)
+            .map(|n| {
+                spawn(async move {
+                    loop {
+                        sleep(Duration::from_micros(50 + n)).await;
+                    }
+                })
+            })
+            .collect();
+        let counted = when_warm(async || sleep(Duration::from_millis(20)).await);
+        assert_eq!(counted.await, 0);
+        drop(sleepers);
+    });
+}
+
+#[test]
+fn wakes_between_tasks() {
+    use std::rc::Rc;
+    use std::task::{Poll, Waker};
+    on_both_clocks(async || {
+        /// A ball that two tasks throw each other.
+        #[derive(Default)]
+        struct Ball {
+            with: Cell<usize>,
+            waiting: [Cell<Option<Waker>>; 2],
+        }
+        async fn catch(ball: &Ball, me: usize) {
+            std::future::poll_fn(|cx| {
+                if ball.with.get() == me {
+                    return Poll::Ready(());
+                }
+                ball.waiting[me].set(Some(cx.waker().clone()));
+                Poll::Pending
+            })
+            .await;
+            ball.with.set(1 - me);
+            if let Some(waker) = ball.waiting[1 - me].take() {
+                waker.wake();
+            }
+        }
+        let ball = Rc::new(Ball::default());
+        let other = spawn({
+            let ball = ball.clone();
+            async move {
+                loop {
+                    catch(&ball, 1).await;
+                }
+            }
+        });
+        let counted = when_warm(async || {
+            for _ in 0..1_000 {
+                catch(&ball, 0).await;
+            }
+        });
+        assert_eq!(counted.await, 0);
+        drop(other);
+    });
+}
+
+#[test]
+fn wakes_from_another_thread() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::{Arc, Mutex};
+    use std::task::{Poll, Waker};
+    on_both_clocks(async || {
+        let event_loop = running_loop();
+        let _held = event_loop.outside_work();
+        let waiting = Arc::new(Mutex::new(None::<Waker>));
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let (waiting, ended) = (waiting.clone(), ended.clone());
+            move || {
+                while !ended.load(SeqCst) {
+                    let waker = waiting.lock().unwrap().take();
+                    match waker {
+                        Some(waker) => waker.wake(),
+                        None => std::thread::yield_now(),
+                    }
+                }
+            }
+        });
+        let counted = when_warm(async || {
+            for _ in 0..300 {
+                let mut asked = false;
+                std::future::poll_fn(|cx| {
+                    let mut waiting = waiting.lock().unwrap();
+                    if asked && waiting.is_none() {
+                        return Poll::Ready(());
+                    }
+                    asked = true;
+                    *waiting = Some(cx.waker().clone());
+                    Poll::Pending
+                })
+                .await;
+            }
+        });
+        assert_eq!(counted.await, 0);
+        ended.store(true, SeqCst);
+        thread.join().unwrap();
+    });
+}

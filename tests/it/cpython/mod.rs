@@ -1,0 +1,5 @@
+//! Behaviours of CPython's asyncio that we keep: a file for each file of its tests, a module for each
+//! class, and each function named as there.
+
+mod runners;
+mod tasks;

@@ -1,0 +1,12 @@
+//! Tests that drive the facade as a user does, a module a concept.
+
+#[cfg(unix)]
+mod busy;
+mod cpython;
+#[cfg(unix)]
+mod ctrl_c;
+#[cfg(unix)]
+mod examples;
+#[cfg(unix)]
+mod process;
+mod thread_bound;

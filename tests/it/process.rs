@@ -1,0 +1,29 @@
+//! What a whole process does that is no scene of its own: its environment, its standard error.
+
+use std::process::{Command, Stdio};
+
+use asyncio_tests::Child;
+
+/// The child that plays `scene`.
+pub(crate) fn child(scene: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_asyncio-test-child"));
+    command.arg(scene);
+    command
+}
+
+#[test]
+fn a_report_that_nobody_can_read_does_not_end_the_loop() {
+    // `eprintln!` panics when standard error is gone, and took the loop with it once.
+    let mut command = child("reports to nobody");
+    let nobody = Command::new("true")
+        .stdin(Stdio::piped())
+        .spawn()
+        .map(|mut process| {
+            process.wait().unwrap();
+            process.stdin.take()
+        });
+    command.stderr(nobody.unwrap().map_or_else(Stdio::null, Stdio::from));
+    let mut child = Child::start(&mut command);
+    child.expect("went on");
+    assert!(child.wait().status.success());
+}

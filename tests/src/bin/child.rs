@@ -1,0 +1,214 @@
+//! Scenes for tests that look at a whole process: how Ctrl-C ends it, what it asks of the system.
+//!
+//! The first argument names the scene. Each prints a line when it has come somewhere, and the test
+//! reads those.
+
+use std::io::Read;
+use std::time::Duration;
+
+use asyncio::{Runner, TaskState, call_soon, current_task, run, running_loop, spawn, yield_now};
+use asyncio_tests::for_ever;
+
+fn main() {
+    let scene = std::env::args().nth(1).unwrap_or_default();
+    match scene.as_str() {
+        "main waits" => run(until_interrupted(for_ever())),
+        "main spins" => run(until_interrupted(spin())),
+        "others clean up" => others_clean_up(),
+        "cleaning takes long" => cleaning_takes_long(),
+        "main keeps its value" => main_keeps_its_value(),
+        "runner" => runner(),
+        "cancelled before" => cancelled_before(),
+        "not the main thread" => {
+            let thread = std::thread::spawn(|| run(until_interrupted(for_ever())));
+            thread.join().expect("it is interrupted before");
+        }
+        "before the run" => {
+            say("ready");
+            wait_for_end_of_input();
+            run(async { say("ran") });
+        }
+        "after the run" => {
+            run(async {});
+            say("ready");
+            wait_for_end_of_input();
+        }
+        "between two runs" => {
+            let mut runner = Runner::new().expect("a selector");
+            runner.run(async {}).expect("it returns");
+            say("ready");
+            wait_for_end_of_input();
+        }
+        "as main returns" => {
+            run(async { press() });
+            say("went on");
+        }
+        "told to ignore it" => {
+            run(async {
+                press();
+                yield_now().await;
+            });
+            say("went on");
+        }
+        "debug" => run(async { say(&format!("debug: {}", running_loop().debug())) }),
+        "reports to nobody" => reports_to_nobody(),
+        "stays busy" => asyncio::run_with(Runner::builder().ctrl_c(false), busy()),
+        "makes no system call" => makes_no_system_call(),
+        other => panic!("there is no scene {other:?}"),
+    }
+}
+
+/// Prints a line, at once.
+fn say(what: &str) {
+    println!("{what}");
+}
+
+fn wait_for_end_of_input() {
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// Says so when it is dropped.
+struct CleansUp(&'static str);
+
+impl Drop for CleansUp {
+    fn drop(&mut self) {
+        say(self.0);
+    }
+}
+
+async fn until_interrupted(work: impl Future) {
+    let _guard = CleansUp("cleaned up");
+    say("ready");
+    work.await;
+}
+
+async fn spin() {
+    loop {
+        yield_now().await;
+    }
+}
+
+fn others_clean_up() {
+    run(async {
+        spawn(async {
+            let _guard = CleansUp("the other cleaned up");
+            for_ever().await;
+        })
+        .detach();
+        yield_now().await;
+        until_interrupted(for_ever()).await;
+    });
+    say("run returned");
+}
+
+fn cleaning_takes_long() {
+    struct TakesLong;
+    impl Drop for TakesLong {
+        fn drop(&mut self) {
+            say("cleaning up");
+            std::thread::sleep(Duration::from_secs(600));
+        }
+    }
+    run(async {
+        let _guard = TakesLong;
+        say("ready");
+        for_ever().await;
+    });
+}
+
+fn main_keeps_its_value() {
+    let value = run(async {
+        say("ready");
+        let me = current_task().expect("main is a task");
+        while me.info().state != TaskState::Cancelling {
+            yield_now().await;
+        }
+        "a value"
+    });
+    say(value);
+}
+
+fn runner() {
+    let mut runner = Runner::new().expect("a selector");
+    let error = runner.run(until_interrupted(for_ever())).unwrap_err();
+    say(&format!(
+        "cancelled: {}, interrupted: {}",
+        error.is_cancelled(),
+        runner.was_interrupted()
+    ));
+    runner.run(async { say("ran again") }).expect("it returns");
+    say(&format!("interrupted: {}", runner.was_interrupted()));
+}
+
+fn cancelled_before() {
+    // After each step there is a look at Ctrl-C.
+    let builder = Runner::builder().task_budget(1);
+    let mut runner = builder.build().expect("a selector");
+    let error = runner
+        .run(async {
+            let me = current_task().expect("main is a task");
+            call_soon(move || {
+                me.cancel();
+                press();
+            });
+            until_interrupted(for_ever()).await;
+        })
+        .unwrap_err();
+    say(&format!(
+        "cancelled: {}, interrupted: {}",
+        error.is_cancelled(),
+        runner.was_interrupted()
+    ));
+}
+
+/// Presses Ctrl-C, as it were.
+fn press() {
+    #[cfg(unix)]
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)
+        .expect("a process may signal itself");
+}
+
+/// Standard error leads nowhere, and a report goes there.
+fn reports_to_nobody() {
+    std::panic::set_hook(Box::new(|_| ()));
+    run(async {
+        call_soon(|| panic!("nobody will hear of it"));
+        yield_now().await;
+        yield_now().await;
+    });
+    say("went on");
+}
+
+/// Tasks keep each other busy.
+async fn busy() {
+    let tasks: Vec<_> = (0..10).map(|_| spawn(spin())).collect();
+    for _ in 0..10_000 {
+        yield_now().await;
+        // A wake through a task's handle, and back.
+        spawn(async {}).await.expect("it returns");
+    }
+    drop(tasks);
+}
+
+/// The kernel kills the process at its first system call other than `read`, `write` and the end of a
+/// thread. It also forbids reading the processor's clock, so time is virtual here.
+#[cfg(target_os = "linux")]
+fn makes_no_system_call() {
+    use rustix::thread::{SecureComputingMode, set_secure_computing_mode};
+
+    asyncio::run_with(Runner::builder().virtual_time(true), async {
+        busy().await; // until nothing is new
+        std::thread::sleep(Duration::from_millis(1));
+        set_secure_computing_mode(SecureComputingMode::Strict).expect("this kernel can");
+        busy().await;
+        say("no system call was made");
+        // And this one ends it.
+        std::thread::sleep(Duration::from_millis(1));
+        say("but sleeping makes one, and it was allowed");
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn makes_no_system_call() {
+    say("no system call was made");
+}
