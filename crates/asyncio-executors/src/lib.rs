@@ -2,12 +2,27 @@
 
 mod cancel_scope;
 mod catch_cancel;
+mod child;
+mod error_group;
+mod gather;
+mod race;
+mod shield;
+mod signal;
+mod task_group;
 mod timeout;
+mod wait;
 
 pub use asyncio_task::Cancelled;
 pub use cancel_scope::{CancelScope, cancel_scope};
 pub use catch_cancel::{CatchCancel, catch_cancel, on_cancel, try_finally};
+pub use child::Child;
+pub use error_group::{BoxError, ErrorGroup};
+pub use gather::{Gather, gather, gather_iter, try_gather};
+pub use race::{Contender, StaggeredRace, race, staggered_race};
+pub use shield::{Shield, shield, shield_task};
+pub use task_group::{GroupClosed, TaskGroup, task_group};
 pub use timeout::{
     RescheduleError, TimedOut, Timeout, TimeoutHandle, move_on_after, timeout, timeout_at,
     timeout_scope, wait_for,
 };
+pub use wait::{AsCompleted, ReturnWhen, as_completed, wait, wait_with_timeout};

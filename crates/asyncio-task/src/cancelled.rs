@@ -88,6 +88,19 @@ impl Cancelled {
     }
 }
 
+/// Has the code that this is called from unwind when it next waits, as if a request to cancel had come.
+///
+/// For those who wait on somebody's behalf and find that what they wait for was cancelled.
+pub fn unwind_here() {
+    current::tasks(|tasks| {
+        if let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?))) {
+            let here = tasks.innermost_scope(task);
+            let let_go = tasks.scopes.borrow_mut().unwind_anew(here);
+            tasks.carry_out(let_go);
+        }
+    });
+}
+
 impl Drop for Cancelled {
     fn drop(&mut self) {
         self.let_go(false);

@@ -74,11 +74,15 @@ pub(crate) struct VTable {
     pub(crate) drop_future: unsafe fn(NonNull<Header>) -> Result<(), Payload>,
     /// Moves the value to where the pointer points. Once, when the state says done with a value, taken.
     pub(crate) read_value: unsafe fn(NonNull<Header>, *mut ()),
+    /// Where the value is. When the state says done with a value that has not been taken.
+    pub(crate) value: unsafe fn(NonNull<Header>) -> *const (),
     /// Drops the value; may unwind. Instead of `read_value`.
     pub(crate) drop_value: unsafe fn(NonNull<Header>),
     /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends.
     /// `None`: its queue is the owner's own ready queue.
     pub(crate) schedule: Option<unsafe fn(NonNull<Header>)>,
+    /// Whether the future may borrow: then only its own [`Children`](crate::Children) poll and drop it.
+    pub(crate) borrows: bool,
     /// Frees the cell, when its last reference is gone. On any thread.
     pub(crate) dealloc: unsafe fn(NonNull<Header>),
 }
@@ -139,7 +143,7 @@ pub(crate) unsafe fn new_at_home<F: Future>(
             birth,
             future,
             Home,
-            const { &vtable::<F, Home>(None) },
+            const { &vtable::<F, Home>(None, false) },
         )
     }
 }
@@ -163,7 +167,34 @@ where
             birth,
             future,
             schedule,
-            const { &vtable::<F, S>(Some(schedule_elsewhere::<F, S>)) },
+            const { &vtable::<F, S>(Some(schedule_elsewhere::<F, S>), false) },
+        )
+    }
+}
+
+/// Makes a cell for a future that may borrow. Otherwise as [`new_elsewhere`].
+///
+/// # Safety
+///
+/// As for [`new_at_home`]; or the future and its output are never touched again.
+pub(crate) unsafe fn new_borrowing<F, S>(
+    pool: &Pool,
+    birth: Birth,
+    future: F,
+    schedule: S,
+) -> (CellRef, JoinRef<F::Output>)
+where
+    F: Future,
+    S: Schedule + Clone + 'static,
+{
+    // SAFETY: handed on to the caller.
+    unsafe {
+        new(
+            pool,
+            birth,
+            future,
+            schedule,
+            const { &vtable::<F, S>(Some(schedule_elsewhere::<F, S>), true) },
         )
     }
 }
@@ -214,13 +245,18 @@ unsafe fn new<F: Future, S>(
     }
 }
 
-const fn vtable<F: Future, S>(schedule: Option<unsafe fn(NonNull<Header>)>) -> VTable {
+const fn vtable<F: Future, S>(
+    schedule: Option<unsafe fn(NonNull<Header>)>,
+    borrows: bool,
+) -> VTable {
     VTable {
         poll: poll::<F, S>,
         drop_future: drop_future::<F, S>,
         read_value: read_value::<F, S>,
+        value: value::<F, S>,
         drop_value: drop_value::<F, S>,
         schedule,
+        borrows,
         dealloc: dealloc::<F, S>,
     }
 }
@@ -320,6 +356,11 @@ unsafe fn read_value<F: Future, S>(h: NonNull<Header>, to: *mut ()) {
             .write(ManuallyDrop::into_inner(value));
         (*stage::<F, S>(h)).empty = ();
     }
+}
+
+unsafe fn value<F: Future, S>(h: NonNull<Header>) -> *const () {
+    // SAFETY: the caller's promise.
+    unsafe { ptr::from_ref::<F::Output>(&(*stage::<F, S>(h)).value).cast() }
 }
 
 unsafe fn drop_value<F: Future, S>(h: NonNull<Header>) {

@@ -93,6 +93,12 @@ impl CellRef {
         self.vtable.schedule.is_none()
     }
 
+    /// Whether the future may borrow, and so is none of its loop's business.
+    #[inline]
+    pub(crate) fn borrows(&self) -> bool {
+        self.vtable.borrows
+    }
+
     /// Takes the outcome and drops it, if nobody has taken it. Gives the payload of a panic.
     pub(crate) fn take_unwanted(&self) -> Option<Payload> {
         match self.state.take()? {
@@ -326,6 +332,16 @@ impl<T> JoinRef<T> {
             Outcome::Cancelled => Finished::Cancelled,
             Outcome::Panicked => Finished::Panicked(self.cell.take_payload()),
         })
+    }
+
+    /// The value, if the task has ended with one and nobody has taken it.
+    pub(crate) fn peek(&self) -> Option<&T> {
+        if !self.cell.state.has_value() {
+            return None;
+        }
+        // SAFETY: C2: done, a value, not taken; and taking it needs this handle mutably, or by value. `T` is
+        // the future's output.
+        Some(unsafe { &*(self.cell.vtable.value)(self.cell.0).cast::<T>() })
     }
 
     /// # Safety

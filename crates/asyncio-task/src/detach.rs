@@ -35,6 +35,11 @@ mod sealed {
     pub trait Outcome {
         /// What went wrong, in words.
         fn failure(&self) -> Option<String>;
+
+        /// Whether anything did.
+        fn is_failure(&self) -> bool {
+            false
+        }
     }
 
     pub trait Returns {
@@ -63,12 +68,21 @@ impl<T, E: fmt::Debug> sealed::Outcome for Result<T, E> {
     fn failure(&self) -> Option<String> {
         self.as_ref().err().map(|e| format!("{e:?}"))
     }
+
+    fn is_failure(&self) -> bool {
+        self.is_err()
+    }
 }
 
 impl<T: sealed::Outcome> Outcome for T {}
 
 /// `!`, by the one way there is to name it: as what a function returns that does not.
 type Never = <fn() -> ! as sealed::Returns>::Type;
+
+/// Whether a value says that its task went wrong.
+pub(crate) fn is_failure<T: Outcome>(value: &T) -> bool {
+    value.is_failure()
+}
 
 /// What a supervisor does with the outcome of its task.
 trait Review<T> {

@@ -31,6 +31,7 @@ mod aside;
 mod cancelled;
 mod cell;
 mod cell_ref;
+mod children;
 mod context;
 mod current;
 mod detach;
@@ -59,7 +60,8 @@ mod tasks;
 mod unhandled;
 mod waker;
 
-pub use cancelled::Cancelled;
+pub use cancelled::{Cancelled, unwind_here};
+pub use children::Children;
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
 pub use current::with_companion;
 pub use detach::Outcome;

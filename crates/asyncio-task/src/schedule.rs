@@ -94,6 +94,23 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Runs a step of a child. Whether it has ended.
+    pub(crate) fn run_child(mut self) -> bool {
+        let Some(cell) = self.cell.take() else {
+            return true;
+        };
+        tasks::of(&cell, |tasks| match tasks {
+            Some(tasks) => {
+                tasks.step(&cell);
+            }
+            None if cell.state.is_done() => {}
+            None => panic!("tasks that borrow were run outside of the loop they were spawned on"),
+        });
+        cell.state.is_done()
+    }
+}
+
 impl Drop for Step {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {

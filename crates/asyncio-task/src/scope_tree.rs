@@ -686,6 +686,12 @@ impl ScopeTree {
         self.unwind(key)
     }
 
+    /// The same, for a request that begins here.
+    pub(crate) fn unwind_anew(&mut self, key: ScopeKey) -> LetGo {
+        let request = self.next_request();
+        self.resume(key, request)
+    }
+
     fn unwind(&mut self, key: ScopeKey) -> LetGo {
         match self.get(key).map(|node| &node.wakes) {
             Some(Wakes::Root(task)) => LetGo {

@@ -57,7 +57,8 @@ impl SpawnOptions {
         self
     }
 
-    pub(crate) fn or_location(mut self, location: &'static Location<'static>) -> Self {
+    /// Where the task is said to be spawned, unless that has been said.
+    pub fn or_location(mut self, location: &'static Location<'static>) -> Self {
         self.location.get_or_insert(location);
         self
     }

@@ -327,6 +327,16 @@ impl State {
         self.has(DONE)
     }
 
+    /// Whether it ended with a value that nobody has taken.
+    pub(crate) fn has_value(&self) -> bool {
+        self.0.get() & (DONE | VALUE | TAKEN) == DONE | VALUE
+    }
+
+    /// Whether it ended with a panic.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.has(PANICKED)
+    }
+
     #[inline]
     pub(crate) fn is_taken(&self) -> bool {
         self.has(TAKEN)

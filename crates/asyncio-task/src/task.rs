@@ -99,6 +99,12 @@ impl<T> Task<T> {
         detach::ignore(self);
     }
 
+    /// Gives up the handle and nothing else: the task goes on, and belongs to whoever runs it. For tasks of
+    /// [`Children`](crate::Children); one of the loop's own would run on unseen.
+    pub fn leave(self) {
+        self.cell().state.abandon();
+    }
+
     /// Whether the task has ended.
     #[must_use]
     #[doc(alias = "done")]
@@ -137,6 +143,38 @@ impl<T> Task<T> {
         TaskRef::new(self.cell().clone())
     }
 
+    /// Waits for the end of the task and leaves the outcome where it is, for those who poll.
+    ///
+    /// # Cancellation
+    ///
+    /// Requests are not passed on to the task.
+    pub fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_finished() {
+            return Poll::Ready(());
+        }
+        self.wait_in(cx);
+        if self.is_finished() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// The value, if the task has ended with one and nobody has taken it.
+    #[must_use]
+    pub fn peek(&mut self) -> Option<&T> {
+        self.join.peek()
+    }
+
+    /// Whether the task has ended with a panic, or with an `Err` that nobody has taken.
+    #[must_use]
+    pub fn has_failed(&mut self) -> bool
+    where
+        T: Outcome,
+    {
+        self.cell().state.has_panicked() || self.peek().is_some_and(detach::is_failure)
+    }
+
     /// The outcome, if the task has ended and nobody has taken it.
     #[doc(alias = "result")]
     pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
@@ -152,6 +190,22 @@ impl<T> Task<T> {
                 Err(JoinError::Panicked(self.name(), PanicPayload::new(payload)))
             }
         }
+    }
+
+    /// Notes who waits for the end of the task.
+    fn wait_in(&self, cx: &Context<'_>) {
+        let joiner = &self.cell().joiner;
+        let waker = match joiner.take() {
+            Some(same) if same.will_wake(cx.waker()) => same,
+            other => {
+                // Code of others: the clone and the drop of a waker. The cell is not touched meanwhile.
+                let new = cx.waker().clone();
+                drop(other);
+                new
+            }
+        };
+        // If the task has ended meanwhile, whoever looks finds the outcome, and the waker goes with it.
+        joiner.set(Some(waker));
     }
 
     /// Nobody awaits it any more.
@@ -201,20 +255,11 @@ impl<T> Future for Task<T> {
         if tasks::is_running(cell) {
             return Poll::Ready(Err(JoinError::AwaitsItself(cell.name())));
         }
-        let waker = match cell.joiner.take() {
-            Some(same) if same.will_wake(cx.waker()) => same,
-            other => {
-                // Code of others: the clone and the drop of a waker. The cell is not touched meanwhile.
-                let new = cx.waker().clone();
-                drop(other);
-                if let Some(finished) = self.join.take() {
-                    // It ended the task, which found no joiner to wake.
-                    return self.conclude(finished, answered);
-                }
-                new
-            }
-        };
-        cell.joiner.set(Some(waker));
+        self.wait_in(cx);
+        if let Some(finished) = self.join.take() {
+            // The code of others that noting a waker may run has ended the task, which found no joiner.
+            return self.conclude(finished, answered);
+        }
         self.listener.wait(cx);
         Poll::Pending
     }
@@ -223,6 +268,7 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         let cell = self.cell();
+        let left = !cell.state.is_awaited();
         cell.state.abandon();
         let _joiner = cell.joiner.take(); // Dropped last: it is of others, and may panic.
         if cell.state.is_done() {
@@ -231,7 +277,7 @@ impl<T> Drop for Task<T> {
                 tasks::report(&task, Unhandled::panic(&task, payload));
             }
             cell.clear_aside();
-        } else {
+        } else if !left {
             tasks::cancel(cell);
         }
     }

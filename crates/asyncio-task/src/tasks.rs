@@ -186,6 +186,33 @@ impl Tasks {
         task
     }
 
+    /// Makes a task that may borrow, which is not ready before [`begin_borrowing`](Self::begin_borrowing).
+    ///
+    /// # Safety
+    ///
+    /// As for [`cell::new_borrowing`].
+    pub(crate) unsafe fn spawn_borrowing<S, F>(
+        &self,
+        options: SpawnOptions,
+        future: F,
+        schedule: S,
+    ) -> (CellRef, Task<F::Output>)
+    where
+        S: Schedule + Clone + 'static,
+        F: Future,
+    {
+        let birth = self.birth_with(options, Location::caller());
+        // SAFETY: handed on to the caller.
+        let (cell, join) = unsafe { cell::new_borrowing(&self.pool, birth, future, schedule) };
+        (cell, Task::new(join))
+    }
+
+    /// Has a task that borrows take its first step.
+    pub(crate) fn begin_borrowing(&self, cell: &CellRef) {
+        self.registry.enter(cell.clone());
+        self.wake(cell);
+    }
+
     /// Runs a task to its end, calling `turn` in between, which runs what is ready and waits for the
     /// rest; it says `false` to stop. The task may borrow: its future is gone when this returns, also by
     /// unwinding.
@@ -374,11 +401,49 @@ impl Tasks {
 
     /// Ends a task out of turn, or, if it runs, after its poll.
     fn end(&self, cell: &CellRef) {
+        if cell.borrows() {
+            return; // It is not ours to end (H1 in `children.rs`).
+        }
+        self.end_now(cell);
+    }
+
+    fn end_now(&self, cell: &CellRef) {
         if cell.state.seize() {
             let outcome = self.running(cell, || cell.drop_future());
             self.complete(cell, outcome);
         } else {
             cell.state.doom();
+        }
+    }
+
+    /// Ends a child, whether its loop runs here and now or not.
+    pub(crate) fn end_child(cell: &CellRef) {
+        of(cell, |tasks| match tasks {
+            Some(tasks) => tasks.end_now(cell),
+            None => Self::end_far_from_home(cell),
+        });
+        if !cell.state.is_done() {
+            // It is being polled, and with it what owns it is dropped, which cannot be: that is borrowed.
+            std::process::abort();
+        }
+    }
+
+    /// Ends a child whose loop does not run here, or is gone.
+    #[cold]
+    fn end_far_from_home(cell: &CellRef) {
+        if !cell.state.seize() {
+            return;
+        }
+        let outcome = cell.drop_future();
+        cell.state.finish(outcome);
+        let joiner = cell.joiner.take();
+        if !cell.state.is_awaited() {
+            let unwanted = cell.take_unwanted();
+            discard(|| drop(unwanted));
+            cell.clear_aside();
+        }
+        if let Some(joiner) = joiner {
+            discard(|| joiner.wake());
         }
     }
 

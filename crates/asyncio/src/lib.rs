@@ -22,6 +22,13 @@
 //! (`create_task` is [`spawn`]). This crate has no code of its own: it gathers the crates it is made of,
 //! each of which can be used alone.
 
+pub use asyncio_executors::{
+    AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, Child, Contender, ErrorGroup,
+    Gather, GroupClosed, RescheduleError, ReturnWhen, Shield, StaggeredRace, TaskGroup, TimedOut,
+    Timeout, TimeoutHandle, as_completed, cancel_scope, catch_cancel, gather, gather_iter,
+    move_on_after, on_cancel, race, shield, shield_task, staggered_race, task_group, timeout,
+    timeout_at, timeout_scope, try_finally, try_gather, wait, wait_for, wait_with_timeout,
+};
 pub use asyncio_loop::{
     Builder, Cause, Context, ContextToken, ContextVar, EventLoop, Handle, Interval, JoinError,
     LoopClosed, LoopHandle, MissedTicks, NoContext, NoRunningLoop, Outcome, OutsideWork,
@@ -43,7 +50,10 @@ pub mod net {
 
 /// What a program needs most: `use asyncio::prelude::*`.
 pub mod prelude {
-    pub use crate::{Runner, Task, run, running_loop, sleep, spawn, yield_now};
+    pub use crate::{
+        BoxError, Runner, Task, TaskGroup, gather, run, running_loop, sleep, spawn, task_group,
+        timeout, yield_now,
+    };
 }
 
 /// What the attributes expand to; not for anybody else.

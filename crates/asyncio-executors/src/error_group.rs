@@ -1,0 +1,122 @@
+//! Several errors at once, as a tree.
+
+use std::error::Error;
+use std::fmt;
+
+/// Any error that a task may fail with, unless its group is told another type.
+pub type BoxError = Box<dyn Error + 'static>;
+
+/// What went wrong in a group of tasks: at least one error, in the order in which the tasks failed.
+///
+/// `Display` shows them all, as a tree if there are groups among them.
+///
+/// ```
+/// # use asyncio_executors::{BoxError, ErrorGroup};
+/// let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into()]).unwrap();
+/// let group = ErrorGroup::<BoxError>::new(vec!["no route".into(), Box::new(inner)]).unwrap();
+/// assert_eq!(group.to_string(), "2 tasks failed
+/// ├─ no route
+/// └─ 1 task failed
+///    └─ disk full");
+/// ```
+#[derive(Debug)]
+#[doc(alias = "ExceptionGroup")]
+#[doc(alias = "BaseExceptionGroup")]
+pub struct ErrorGroup<E = BoxError> {
+    errors: Vec<E>,
+}
+
+impl<E> ErrorGroup<E> {
+    /// A group of these errors; `None` if there are none.
+    #[must_use]
+    pub fn new(errors: Vec<E>) -> Option<Self> {
+        if errors.is_empty() {
+            None
+        } else {
+            Some(Self { errors })
+        }
+    }
+
+    /// The errors. There is at least one.
+    #[must_use]
+    pub fn errors(&self) -> &[E] {
+        &self.errors
+    }
+
+    /// The one that came first.
+    #[must_use]
+    pub fn first(&self) -> &E {
+        &self.errors[0]
+    }
+
+    /// The one that came first, by value.
+    #[must_use]
+    pub fn into_first(self) -> E {
+        self.errors
+            .into_iter()
+            .next()
+            .expect("a group has at least one error")
+    }
+
+    /// Those that `belongs` says yes to, and the others.
+    pub fn split(self, mut belongs: impl FnMut(&E) -> bool) -> (Option<Self>, Option<Self>) {
+        let (yes, no) = self.errors.into_iter().partition(|error| belongs(error));
+        (Self::new(yes), Self::new(no))
+    }
+
+    /// Those that `belongs` says yes to.
+    pub fn subgroup(self, belongs: impl FnMut(&E) -> bool) -> Option<Self> {
+        self.split(belongs).0
+    }
+
+    /// The same group with other errors.
+    pub fn map<F>(self, change: impl FnMut(E) -> F) -> ErrorGroup<F> {
+        ErrorGroup {
+            errors: self.errors.into_iter().map(change).collect(),
+        }
+    }
+}
+
+impl<E> IntoIterator for ErrorGroup<E> {
+    type Item = E;
+    type IntoIter = std::vec::IntoIter<E>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.errors.into_iter()
+    }
+}
+
+impl<'a, E> IntoIterator for &'a ErrorGroup<E> {
+    type Item = &'a E;
+    type IntoIter = std::slice::Iter<'a, E>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.errors.iter()
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for ErrorGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errors.len() {
+            1 => f.write_str("1 task failed")?,
+            n => write!(f, "{n} tasks failed")?,
+        }
+        for (n, error) in self.errors.iter().enumerate() {
+            let last = n + 1 == self.errors.len();
+            let text = error.to_string();
+            let mut lines = text.lines();
+            write!(
+                f,
+                "\n{} {}",
+                if last { "└─" } else { "├─" },
+                lines.next().unwrap_or_default()
+            )?;
+            for line in lines {
+                write!(f, "\n{}  {line}", if last { " " } else { "│" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> Error for ErrorGroup<E> {}

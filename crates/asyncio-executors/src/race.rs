@@ -1,0 +1,165 @@
+//! The first of several.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use crate::signal::Signal;
+use crate::task_group::{TaskGroup, task_group};
+use crate::timeout::timeout;
+
+/// Runs several futures concurrently and gives the output of the first to return. The others are cancelled
+/// and awaited.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::race;
+/// # use asyncio_loop::sleep;
+/// # asyncio_loop::run(async {
+/// let mirror = async |name: &'static str, ms| {
+///     sleep(Duration::from_millis(ms)).await;
+///     name
+/// };
+/// assert_eq!(race([mirror("far", 50), mirror("near", 1)]).await, "near");
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// The request goes to all of them, and on when all have ended.
+///
+/// # Panics
+///
+/// If there are none, or if one of them panics before another has returned. When polled outside of any task.
+pub async fn race<I>(futures: I) -> <I::Item as Future>::Output
+where
+    I: IntoIterator<Item: Future>,
+{
+    let winner = RefCell::new(None);
+    let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
+        for future in futures {
+            let (group, winner) = (tg.clone(), &winner);
+            tg.spawn(async move {
+                let output = future.await;
+                // Two may return in one step of the group: the first has won.
+                if winner.borrow().is_none() {
+                    winner.replace(Some(output));
+                    group.cancel();
+                }
+                Ok(())
+            });
+        }
+        assert!(!tg.is_empty(), "a race has somebody to run it");
+        Ok(())
+    });
+    if let Err(errors) = raced.await {
+        match errors.into_first() {}
+    }
+    match winner.into_inner() {
+        Some(output) => output,
+        None => {
+            // Each of them was cancelled by somebody, and so is whoever waits for one to win.
+            asyncio_task::unwind_here();
+            std::future::pending().await
+        }
+    }
+}
+
+/// What became of one that took part in a [`staggered_race`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender<E> {
+    /// It won.
+    Won,
+    /// It failed before anybody won.
+    Failed(E),
+    /// It was still running when another won.
+    Cancelled,
+}
+
+/// The outcome of a [`staggered_race`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaggeredRace<T, E> {
+    /// The winner's value and place, if anybody won.
+    pub winner: Option<(T, usize)>,
+    /// What became of each that was started, in order.
+    pub contenders: Vec<Contender<E>>,
+}
+
+/// Starts one after the other, each when the one before has failed or `delay` has passed since it was started,
+/// until one succeeds; the others are cancelled then and awaited.
+///
+/// Without a delay the next starts only when the one before has failed. This is how a connection is made to a
+/// host of several addresses ("happy eyeballs", RFC 8305).
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::{Contender, staggered_race};
+/// # use asyncio_loop::sleep;
+/// # asyncio_loop::run(async {
+/// let connect = async |address: &'static str| match address {
+///     "::1" => Err("unreachable"),
+///     address => Ok(address),
+/// };
+/// let race = staggered_race(["::1", "127.0.0.1"].map(|address| move || connect(address)), None).await;
+/// assert_eq!(race.winner, Some(("127.0.0.1", 1)));
+/// assert_eq!(race.contenders, [Contender::Failed("unreachable"), Contender::Won]);
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// The request goes to all that run, and on when they have ended.
+///
+/// # Panics
+///
+/// If one of them does. When polled outside of any task.
+pub async fn staggered_race<I, M, F, T, E>(
+    contenders: I,
+    delay: Option<Duration>,
+) -> StaggeredRace<T, E>
+where
+    I: IntoIterator<Item = M>,
+    M: FnOnce() -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    let winner = RefCell::new(None);
+    let states = RefCell::new(Vec::new());
+    let decided = Cell::new(false);
+    let next = Signal::default();
+    let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
+        for (n, start) in contenders.into_iter().enumerate() {
+            states.borrow_mut().push(Contender::Cancelled);
+            let (group, winner, states, decided, next) =
+                (tg.clone(), &winner, &states, &decided, &next);
+            tg.spawn(async move {
+                match start().await {
+                    Ok(_) if decided.get() => {}
+                    Ok(value) => {
+                        decided.set(true);
+                        winner.replace(Some((value, n)));
+                        states.borrow_mut()[n] = Contender::Won;
+                        group.cancel();
+                    }
+                    Err(error) => states.borrow_mut()[n] = Contender::Failed(error),
+                }
+                next.set();
+                Ok(())
+            });
+            match delay {
+                Some(delay) => drop(timeout(delay, next.wait()).await),
+                None => next.wait().await,
+            }
+            if decided.get() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    if let Err(errors) = raced.await {
+        match errors.into_first() {}
+    }
+    StaggeredRace {
+        winner: winner.into_inner(),
+        contenders: states.into_inner(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Work that a cancellation has to wait for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use asyncio_task::{JoinError, Listener, Outcome, Task};
+use pin_project_lite::pin_project;
+
+/// Runs `future` to its end, whatever is asked meanwhile: a request to cancel waits until it is done, and
+/// then takes the next await. So does a second one.
+///
+/// ```
+/// # use std::{cell::Cell, time::Duration};
+/// # use asyncio_executors::{shield, timeout};
+/// # use asyncio_loop::sleep;
+/// # asyncio_loop::run(async {
+/// let written = Cell::new(false);
+/// let write = async {
+///     sleep(Duration::from_millis(3)).await;
+///     written.set(true);
+/// };
+/// assert!(timeout(Duration::from_millis(1), async { shield(write).await; sleep(Duration::ZERO).await }).await.is_err());
+/// assert!(written.get());
+/// # });
+/// ```
+///
+/// Around `&mut task` it waits for the task without passing requests on to it. To let the await be cut while
+/// the task goes on, as Python's `shield` does, see [`shield_task`].
+///
+/// Outside of any task it only runs the future.
+///
+/// # Cancellation
+///
+/// It is held up, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
+pub fn shield<F: Future>(future: F) -> Shield<F> {
+    Shield {
+        listener: Listener::new(),
+        future,
+    }
+}
+
+pin_project! {
+    /// The future of [`shield`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Shield<F> {
+        listener: Listener,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Shield<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        // The code around is held from here on, if there is anything to hear.
+        this.listener.heard();
+        let poll = this.listener.isolate(|| this.future.poll(cx));
+        match poll {
+            Poll::Ready(_) => drop(this.listener.conclude(false)),
+            Poll::Pending => this.listener.wait(cx),
+        }
+        poll
+    }
+}
+
+/// Awaits a task whose work is to go on if whoever awaits it is cancelled: Python's `shield`.
+///
+/// A request to cancel cuts the wait, and the task is [detached](Task::detach): if it then fails, the
+/// exception handler hears of it.
+///
+/// # Errors
+///
+/// [`JoinError`], as when awaiting the task itself.
+#[doc(alias = "asyncio.shield")]
+pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, JoinError> {
+    // Behind a listener of its own, the task hears of nothing; the scope around is what is told.
+    let mut unheard = Listener::new();
+    let wait = std::future::poll_fn(|cx| unheard.isolate(|| Pin::new(&mut task).poll(cx)));
+    match crate::catch_cancel(wait).await {
+        Ok(outcome) => outcome,
+        Err(cancelled) => {
+            task.detach();
+            cancelled.resume().await
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Waiting for several tasks that go on whatever comes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_task::{Children, Outcome, SpawnOptions, Task};
+use futures_core::Stream;
+
+use crate::timeout::timeout;
+
+/// How long [`wait`] waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnWhen {
+    /// Until one has ended.
+    FirstCompleted,
+    /// Until one has failed, with an `Err` or a panic, or all have ended. One that was cancelled has not failed.
+    #[doc(alias = "FIRST_EXCEPTION")]
+    FirstError,
+    /// Until all have ended.
+    AllCompleted,
+}
+
+/// Waits until some of `tasks` have ended, takes those out and gives them, in their order. The others stay and
+/// go on: this cancels nothing.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::{ReturnWhen, wait};
+/// # use asyncio_loop::{sleep, spawn};
+/// # asyncio_loop::run(async {
+/// let mut tasks: Vec<_> = [20, 1]
+///     .map(|ms| spawn(async move { sleep(Duration::from_millis(ms)).await; Ok::<_, ()>(ms) }))
+///     .into();
+/// let done = wait(&mut tasks, ReturnWhen::FirstCompleted).await;
+/// assert_eq!((done.len(), tasks.len()), (1, 1));
+/// for task in done {
+///     assert_eq!(task.await.unwrap(), Ok(1));
+/// }
+/// # tasks.pop().unwrap().await.unwrap().unwrap();
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// All tasks stay where they are, and go on.
+///
+/// # Panics
+///
+/// If there are no tasks.
+pub async fn wait<T: Outcome>(tasks: &mut Vec<Task<T>>, until: ReturnWhen) -> Vec<Task<T>> {
+    until_enough(tasks, until).await;
+    take_finished(tasks)
+}
+
+/// [`wait`], for so long at most. What has ended by then comes back, which may be nothing.
+///
+/// # Panics
+///
+/// As [`wait`].
+pub async fn wait_with_timeout<T: Outcome>(
+    tasks: &mut Vec<Task<T>>,
+    until: ReturnWhen,
+    limit: Duration,
+) -> Vec<Task<T>> {
+    // Out of time or not, what counts is who has ended when this goes on.
+    let _ = timeout(limit, until_enough(tasks, until)).await;
+    take_finished(tasks)
+}
+
+fn take_finished<T>(tasks: &mut Vec<Task<T>>) -> Vec<Task<T>> {
+    tasks.extract_if(.., |task| task.is_finished()).collect()
+}
+
+async fn until_enough<T: Outcome>(tasks: &mut [Task<T>], until: ReturnWhen) {
+    assert!(!tasks.is_empty(), "there is nothing to wait for");
+    let enough = |task: &mut Task<T>| match until {
+        ReturnWhen::FirstCompleted => true,
+        ReturnWhen::FirstError => task.has_failed(),
+        ReturnWhen::AllCompleted => false,
+    };
+    // Each is watched by a child, so that each end costs one look at one task.
+    let found = Cell::new(false);
+    let watches = Children::new();
+    for task in tasks {
+        let (enough, found) = (&enough, &found);
+        watches
+            .spawn(SpawnOptions::callback(), async move {
+                poll_fn(|cx| task.poll_finished(cx)).await;
+                if enough(task) {
+                    found.set(true);
+                }
+            })
+            .leave();
+    }
+    poll_fn(|cx| {
+        watches.poll_woken(cx);
+        if found.get() || watches.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// The tasks in the order in which they end.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::as_completed;
+/// # use asyncio_loop::{sleep, spawn};
+/// # use futures::StreamExt;
+/// # asyncio_loop::run(async {
+/// let tasks = [20, 1].map(|ms| spawn(async move { sleep(Duration::from_millis(ms)).await; ms }));
+/// let mut done = as_completed(tasks);
+/// assert_eq!(done.next().await.unwrap().await.unwrap(), 1);
+/// assert_eq!(done.next().await.unwrap().await.unwrap(), 20);
+/// assert!(done.next().await.is_none());
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// Nothing is lost while waiting for the next. Dropping the stream drops the tasks that are left in it, which
+/// cancels them; [`into_remaining`](AsCompleted::into_remaining) gives them back.
+///
+/// # Panics
+///
+/// When polled outside of a loop.
+pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
+    AsCompleted {
+        waiting: tasks.into_iter().map(Some).collect(),
+        watches: None,
+    }
+}
+
+/// The stream of [`as_completed`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless they are polled"]
+pub struct AsCompleted<T: 'static> {
+    /// Before the first poll.
+    waiting: Vec<Option<Task<T>>>,
+    watches: Option<Watches<T>>,
+}
+
+#[derive(Debug)]
+struct Watches<T: 'static> {
+    children: Children<'static>,
+    ended: Rc<RefCell<VecDeque<Task<T>>>>,
+    /// Those that have not ended.
+    left: Rc<RefCell<Vec<Option<Task<T>>>>>,
+}
+
+impl<T> AsCompleted<T> {
+    /// How many have not been given out.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.watches {
+            None => self.waiting.len(),
+            Some(watches) => watches.children.len() + watches.ended.borrow().len(),
+        }
+    }
+
+    /// Whether all have been given out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tasks that have not been given out.
+    #[must_use]
+    pub fn into_remaining(self) -> Vec<Task<T>> {
+        let Some(watches) = self.watches else {
+            return self.waiting.into_iter().flatten().collect();
+        };
+        watches.children.end();
+        let mut all: Vec<_> = watches.ended.take().into();
+        all.extend(watches.left.take().into_iter().flatten());
+        all
+    }
+
+    fn watch(&mut self) -> &Watches<T> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.watches.get_or_insert_with(|| {
+            let watches = Watches {
+                children: Children::new(),
+                ended: Rc::default(),
+                left: Rc::new(RefCell::new(waiting)),
+            };
+            for n in 0..watches.left.borrow().len() {
+                let (ended, left) = (watches.ended.clone(), watches.left.clone());
+                let watch = async move {
+                    poll_fn(|cx| {
+                        // Out of its place while it is polled: a waker's clone is foreign code.
+                        let Some(mut task) = left.borrow_mut()[n].take() else {
+                            return Poll::Ready(());
+                        };
+                        let poll = task.poll_finished(cx);
+                        match poll {
+                            Poll::Ready(()) => ended.borrow_mut().push_back(task),
+                            Poll::Pending => left.borrow_mut()[n] = Some(task),
+                        }
+                        poll
+                    })
+                    .await;
+                };
+                watches
+                    .children
+                    .spawn(SpawnOptions::callback(), watch)
+                    .leave();
+            }
+            watches
+        })
+    }
+}
+
+impl<T> Stream for AsCompleted<T> {
+    type Item = Task<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Task<T>>> {
+        let watches = self.watch();
+        watches.children.poll_woken(cx);
+        if let Some(task) = watches.ended.borrow_mut().pop_front() {
+            return Poll::Ready(Some(task));
+        }
+        if watches.children.is_empty() {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
+    }
+}
