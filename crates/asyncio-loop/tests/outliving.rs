@@ -1,5 +1,10 @@
 //! What outlives its loop does no harm: handles, wakers, sleeps and futures, here and on other threads.
 
+#![allow(
+    clippy::async_yields_async,
+    reason = "what outlives its run has to get out of it"
+)]
+
 mod support;
 
 use std::pin::{Pin, pin};
@@ -163,11 +168,7 @@ fn a_sleep_made_on_one_loop_is_no_hang_on_another() {
             asleep
         })
         .unwrap();
-    let message = panic_of(|| {
-        other
-            .run_until_complete(asleep.as_mut())
-            .map_err(|e| resume(e))
-    });
+    let message = panic_of(|| other.run_until_complete(asleep.as_mut()).map_err(resume));
     assert!(message.starts_with("a sleep was awaited that belongs to another"));
     // At home it ends in its time.
     let start = one.time();
@@ -204,7 +205,7 @@ fn a_thread_future_outlives_its_loop() {
     let handle = event_loop.handle();
     let never_began = handle.run_coroutine_threadsafe(|| async { 1 }).unwrap();
     let began = handle
-        .run_coroutine_threadsafe(|| std::future::pending::<()>())
+        .run_coroutine_threadsafe(std::future::pending::<()>)
         .unwrap();
     let finished = handle.run_coroutine_threadsafe(|| async { 3 }).unwrap();
     event_loop

@@ -127,7 +127,7 @@ fn a_coroutine_gives_its_error_and_its_panic() {
         assert_eq!(fails.unwrap().wait().unwrap(), Err("no"));
 
         let panics = event_loop.run_coroutine_threadsafe(|| async { panic!("in the body") });
-        let error = panics.unwrap().wait().map(|()| ()).unwrap_err();
+        let error = panics.unwrap().wait().unwrap_err();
         assert!(error.is_panic());
         assert!(error.to_string().ends_with("panicked: in the body"));
 
