@@ -48,8 +48,16 @@ impl TaskName {
     }
 
     pub(crate) fn given(name: Arc<str>) -> Self {
-        Self(Name::Given(name))
+        // One form for one name, so that what reads the same is equal and hashes the same.
+        Self(numbered(&name).map_or(Name::Given(name), Name::Numbered))
     }
+}
+
+/// The number in a name of the form `Task-N`.
+fn numbered(name: &str) -> Option<TaskId> {
+    let digits = name.strip_prefix("Task-")?;
+    let plain = digits.starts_with(|first| matches!(first, '1'..='9'));
+    TaskId::new(digits.parse().ok()?).filter(|_| plain)
 }
 
 impl From<&str> for TaskName {
@@ -76,7 +84,7 @@ impl fmt::Debug for TaskName {
 impl PartialEq<str> for TaskName {
     fn eq(&self, other: &str) -> bool {
         match &self.0 {
-            Name::Numbered(id) => other.strip_prefix("Task-") == Some(&*id.to_string()),
+            Name::Numbered(id) => numbered(other) == Some(*id),
             Name::Given(name) => **name == *other,
         }
     }
@@ -85,5 +93,24 @@ impl PartialEq<str> for TaskName {
 impl PartialEq<&str> for TaskName {
     fn eq(&self, other: &&str) -> bool {
         *self == **other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_that_read_the_same_are_the_same() {
+        let numbered = TaskName::numbered(TaskId::new(7).unwrap());
+        assert_eq!(numbered, TaskName::from("Task-7"));
+        assert_eq!(HashSet::from([numbered.clone(), "Task-7".into()]).len(), 1);
+        for other in ["Task-07", "Task-+7", "Task-", "Task-0", "task-7", "Task-7 "] {
+            assert_ne!(numbered, TaskName::from(other));
+            assert_ne!(numbered, *other);
+            assert_eq!(TaskName::from(other), *other);
+            assert_eq!(TaskName::from(other).to_string(), other);
+        }
     }
 }

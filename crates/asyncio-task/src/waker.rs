@@ -73,11 +73,10 @@ unsafe fn clone(ptr: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(ptr: *const ()) {
-    // SAFETY: the waker's reference keeps the cell alive, and is then given up (W1).
-    unsafe {
-        wake_by_ref(ptr);
-        drop_waker(ptr);
-    }
+    // SAFETY: the waker's reference passes on (W1), and is given up also if a schedule of others unwinds.
+    let _this = unsafe { ForeignRef::from_raw(header(ptr)) };
+    // SAFETY: it is alive.
+    unsafe { wake_by_ref(ptr) };
 }
 
 unsafe fn wake_by_ref(ptr: *const ()) {

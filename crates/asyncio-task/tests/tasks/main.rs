@@ -2,10 +2,13 @@
 
 mod cancelling;
 mod closing;
+mod contexts;
 mod lifecycle;
+mod looking;
 mod odd_waker;
 mod panics;
 mod reentrancy;
+mod reports;
 mod schedule;
 mod support;
 mod threads;

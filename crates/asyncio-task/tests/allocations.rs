@@ -1,0 +1,172 @@
+//! What a task costs in allocations: one to spawn it, and none after that.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use asyncio_task::{Task, Tasks, spawn};
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: the system's allocator, and a count beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `f` allocates on this thread.
+fn allocations(f: impl FnOnce()) -> usize {
+    let before = COUNT.with(Cell::get);
+    f();
+    COUNT.with(Cell::get) - before
+}
+
+fn settle(tasks: &Tasks) {
+    while tasks.run_one() {}
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Room for a thousand tasks in queue and registry.
+fn warmed_up() -> Tasks {
+    let tasks = Tasks::new(|| ());
+    tasks.enter(&(), || {
+        let all: Vec<Task<()>> = (0..1000).map(|_| spawn(async {})).collect();
+        settle(&tasks);
+        drop(all);
+    });
+    tasks
+}
+
+#[test]
+fn a_spawn_is_one_allocation_or_none_if_a_task_of_that_size_has_ended() {
+    let tasks = warmed_up();
+    tasks.enter(&(), || {
+        // Of a size that no task had before.
+        let data = [7_u8; 300];
+        let mut all: Vec<Task<u8>> = Vec::with_capacity(500);
+        let spawned = allocations(|| all.extend((0..500).map(|_| spawn(async move { data[0] }))));
+        assert_eq!(spawned, 500);
+        assert_eq!(allocations(|| settle(&tasks)), 0);
+        all.clear();
+        let again = allocations(|| all.extend((0..500).map(|_| spawn(async move { data[0] }))));
+        // Debug builds keep no memory of tasks, so that sanitizers see each come and go.
+        assert_eq!(again, if cfg!(debug_assertions) { 500 } else { 0 });
+        settle(&tasks);
+    });
+}
+
+#[test]
+fn to_wake_to_yield_and_to_end_allocates_nothing() {
+    let tasks = warmed_up();
+    tasks.enter(&(), || {
+        let mut all: Vec<Task<()>> = Vec::with_capacity(500);
+        all.extend((0..500).map(|n| {
+            spawn(async move {
+                for _ in 0..n % 7 {
+                    yield_now().await;
+                }
+            })
+        }));
+        assert_eq!(allocations(|| settle(&tasks)), 0);
+        assert_eq!(allocations(|| all.clear()), 0);
+    });
+}
+
+#[test]
+fn to_clone_wake_and_drop_a_waker_allocates_nothing() {
+    let tasks = warmed_up();
+    tasks.enter(&(), || {
+        let task = spawn(std::future::pending::<()>());
+        settle(&tasks);
+        let waker: Waker = task.as_ref().waker();
+        let cost = allocations(|| {
+            for _ in 0..100 {
+                let clone = waker.clone();
+                clone.wake();
+                waker.wake_by_ref();
+                settle(&tasks);
+            }
+        });
+        assert_eq!(cost, 0);
+    });
+}
+
+#[test]
+fn to_join_and_to_detach_allocates_nothing_once_warm() {
+    let tasks = warmed_up();
+    tasks.enter(&(), || {
+        let round = |tasks: &Tasks| {
+            let early = spawn(async {
+                yield_now().await;
+                1
+            });
+            let late = spawn(early);
+            let ended = spawn(async { 2 });
+            spawn(async {}).detach();
+            settle(tasks);
+            (late, ended)
+        };
+        for _ in 0..10 {
+            let _ = round(&tasks);
+        }
+        let cells = allocations(|| drop(round(&tasks)));
+        assert_eq!(
+            cells,
+            if cfg!(debug_assertions) { 4 } else { 0 },
+            "nothing but the cells"
+        );
+    });
+}
+
+#[test]
+fn to_be_woken_from_elsewhere_allocates_nothing_on_either_side_once_warm() {
+    let tasks = warmed_up();
+    tasks.enter(&(), || {
+        let all: Vec<Task<()>> = (0..100).map(|_| spawn(std::future::pending())).collect();
+        settle(&tasks);
+        let wakers: Vec<Waker> = all.iter().map(|task| task.as_ref().waker()).collect();
+        let burst = || {
+            let there = std::thread::scope(|threads| {
+                let there =
+                    threads.spawn(|| allocations(|| wakers.iter().for_each(Waker::wake_by_ref)));
+                there.join().unwrap()
+            });
+            let here = allocations(|| {
+                tasks.deliver();
+                settle(&tasks);
+            });
+            there + here
+        };
+        burst();
+        burst();
+        assert_eq!(burst(), 0);
+    });
+}
