@@ -378,20 +378,25 @@ impl<T, E> std::future::Future for Future<T, E> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let cell = &self.handle.cell;
-        loop {
-            if let Some(outcome) = cell.take() {
-                return Poll::Ready(outcome);
+        if let Some(outcome) = cell.take() {
+            return Poll::Ready(outcome);
+        }
+        let outdated = match cell.listener.take() {
+            Listener::One(waker) if waker.will_wake(cx.waker()) => {
+                cell.listener.set(Listener::One(waker));
+                return Poll::Pending;
             }
-            let outdated = match cell.listener.take() {
-                Listener::One(waker) if waker.will_wake(cx.waker()) => {
-                    cell.listener.set(Listener::One(waker));
-                    return Poll::Pending;
-                }
-                outdated => outdated,
-            };
-            cell.listener.set(Listener::One(cx.waker().clone()));
-            // Cloning and dropping wakers is foreign code: look again.
-            drop(outdated);
+            outdated => outdated,
+        };
+        cell.listener.set(Listener::One(cx.waker().clone()));
+        drop(outdated);
+        // Cloning and dropping wakers is foreign code: look again.
+        match cell.take() {
+            Some(outcome) => {
+                drop(cell.listener.take());
+                Poll::Ready(outcome)
+            }
+            None => Poll::Pending,
         }
     }
 }

@@ -1,0 +1,276 @@
+//! Wakers that come back to the primitive, or panic.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore, promise};
+
+use crate::hooked_waker::{Hooks, never_the_same};
+use crate::{Boxed, Flag, boxed, panics, poll};
+
+/// While the waker is cloned, so that the future can wait, what it waits for happens: it must not
+/// wait then.
+#[test]
+fn what_happens_while_a_waker_is_cloned_is_not_missed() {
+    let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
+    let guard = lock.try_lock().unwrap();
+    let waker = Hooks::on_clone(move || drop(guard));
+    assert!(poll(&mut boxed(lock.lock()), &waker).is_ready());
+
+    let semaphore = Rc::new(Semaphore::new(0));
+    let hook = Rc::clone(&semaphore);
+    let waker = Hooks::on_clone(move || hook.add_permits(1));
+    assert!(poll(&mut boxed(Rc::clone(&semaphore).acquire_owned()), &waker).is_ready());
+
+    let event = Rc::new(Event::new());
+    let hook = Rc::clone(&event);
+    let waker = Hooks::on_clone(move || hook.set());
+    assert!(poll(&mut boxed(async move { event.wait().await }), &waker).is_ready());
+
+    let barrier = Rc::new(Barrier::new(2));
+    let hook = Rc::clone(&barrier);
+    let other = Cell::new(None);
+    let waker = Hooks::on_clone(move || {
+        let mut wait = boxed(async move { hook.wait().await });
+        assert!(poll(&mut wait, Waker::noop()).is_pending());
+        other.set(Some(wait));
+        std::mem::forget(other);
+    });
+    let waiting = Rc::clone(&barrier);
+    assert!(poll(&mut boxed(async move { waiting.wait().await }), &waker).is_ready());
+
+    let queue = Rc::new(Queue::new(1));
+    let (getter, hook) = (Rc::clone(&queue), Rc::clone(&queue));
+    let waker = Hooks::on_clone(move || hook.put_nowait(7).unwrap());
+    let mut get = boxed(async move { getter.get().await });
+    assert_eq!(poll(&mut get, &waker), Poll::Ready(Ok(7)));
+
+    queue.put_nowait(8).unwrap();
+    let (putter, hook) = (Rc::clone(&queue), Rc::clone(&queue));
+    let waker = Hooks::on_clone(move || assert_eq!(hook.get_nowait(), Ok(8)));
+    let mut put = boxed(async move { putter.put(9).await });
+    assert_eq!(poll(&mut put, &waker), Poll::Ready(Ok(())));
+
+    let (joiner, hook) = (Rc::clone(&queue), Rc::clone(&queue));
+    let waker = Hooks::on_clone(move || {
+        for _ in 0..3 {
+            hook.task_done().unwrap();
+        }
+    });
+    assert!(poll(&mut boxed(async move { joiner.join().await }), &waker).is_ready());
+
+    let (set, future) = promise::<u32>();
+    let waker = Hooks::on_clone(move || set.set_result(1).unwrap());
+    assert!(matches!(
+        poll(&mut boxed(future), &waker),
+        Poll::Ready(Ok(1))
+    ));
+
+    let (set, future) = promise::<u32>();
+    let waker = Hooks::on_clone(move || set.set_result(1).unwrap());
+    assert!(matches!(
+        poll(&mut boxed(future.shared()), &waker),
+        Poll::Ready(Ok(1))
+    ));
+}
+
+/// A waker is dropped because the future is polled by another task; dropping it brings what the
+/// future waits for. The new task is woken.
+#[test]
+fn what_happens_while_an_outdated_waker_is_dropped_is_not_missed() {
+    fn check<T: 'static>(mut future: Boxed<T>, hook: impl FnOnce() + 'static) {
+        let waker = Hooks::on_drop(hook);
+        assert!(poll(&mut future, &waker).is_pending());
+        // The future's clone is the one whose drop calls the hook.
+        std::mem::forget(waker);
+        let (flag, waker) = Flag::new();
+        let polled = poll(&mut future, &waker);
+        assert!(polled.is_ready() || flag.was_woken());
+        assert!(polled.is_ready() || poll(&mut future, &waker).is_ready());
+    }
+
+    let semaphore = Rc::new(Semaphore::new(0));
+    let hook = Rc::clone(&semaphore);
+    check(boxed(semaphore.acquire_owned()), move || {
+        hook.add_permits(1)
+    });
+
+    let event = Rc::new(Event::new());
+    let hook = Rc::clone(&event);
+    check(boxed(async move { event.wait().await }), move || hook.set());
+
+    let queue = Rc::new(Queue::new(1));
+    let hook = Rc::clone(&queue);
+    check(boxed(async move { queue.get().await }), move || {
+        hook.put_nowait(1).unwrap()
+    });
+
+    let (set, future) = promise::<u32>();
+    check(boxed(future), move || set.set_result(1).unwrap());
+}
+
+/// The first to be woken drops the second, clears the event, waits again and sets it: everybody who
+/// waited at first is released, who came meanwhile too, and nobody twice.
+#[test]
+fn a_woken_task_runs_at_once_and_turns_everything_around() {
+    let event = Rc::new(Event::new());
+    let wait = |event: &Rc<Event>| {
+        let event = Rc::clone(event);
+        boxed(async move { event.wait().await })
+    };
+    let mut first = wait(&event);
+    let second = Rc::new(Cell::new(Some(wait(&event))));
+    let mut third = wait(&event);
+    let (third_flag, third_waker) = Flag::new();
+    let (late_flag, late_waker) = Flag::new();
+
+    let hook = {
+        let (event, second) = (Rc::clone(&event), Rc::clone(&second));
+        move || {
+            drop(second.take());
+            event.clear();
+            let mut late = boxed(async move {
+                event.wait().await;
+                event
+            });
+            assert!(poll(&mut late, &late_waker).is_pending());
+            std::mem::forget(late);
+        }
+    };
+    assert!(poll(&mut first, &Hooks::on_wake(hook)).is_pending());
+    let mut waiting = second.take().unwrap();
+    assert!(poll(&mut waiting, Waker::noop()).is_pending());
+    second.set(Some(waiting));
+    assert!(poll(&mut third, &third_waker).is_pending());
+
+    event.set();
+    assert!(!event.is_set());
+    assert!(third_flag.was_woken() && !late_flag.was_woken());
+    assert!(poll(&mut first, Waker::noop()).is_ready());
+    assert!(poll(&mut third, Waker::noop()).is_ready());
+    event.set();
+    assert!(late_flag.was_woken());
+}
+
+/// A released lock wakes the next in line, whose task runs at once, within the release: it finds the
+/// value free.
+#[test]
+fn a_guard_is_gone_before_the_next_is_woken() {
+    let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
+    let guard = lock.try_lock().unwrap();
+    let next = Rc::new(Cell::new(Some(boxed(lock.lock()))));
+    let ran = Rc::new(Cell::new(false));
+    let waker = {
+        let (next, ran) = (Rc::clone(&next), Rc::clone(&ran));
+        Hooks::on_wake(move || {
+            let mut next = next.take().unwrap();
+            let Poll::Ready(mut value) = poll(&mut next, Waker::noop()) else {
+                panic!("woken without a reason");
+            };
+            *value += 1;
+            ran.set(true);
+        })
+    };
+    let mut waiting = next.take().unwrap();
+    assert!(poll(&mut waiting, &waker).is_pending());
+    next.set(Some(waiting));
+    drop(guard);
+    assert!(ran.get());
+    assert!(!lock.locked());
+}
+
+/// Of several that are woken together, the first waker panics: the others are woken all the same.
+#[test]
+fn a_waker_that_panics_takes_nobody_along() {
+    fn check<T: 'static>(mut wait: impl FnMut() -> Boxed<T>, wake: impl FnOnce()) {
+        let mut futures = [wait(), wait(), wait()];
+        let (second, second_waker) = Flag::new();
+        let (third, third_waker) = Flag::new();
+        let wakers = [
+            Hooks::on_wake(|| panic!("in wake")),
+            second_waker,
+            third_waker,
+        ];
+        for (future, waker) in futures.iter_mut().zip(&wakers) {
+            assert!(poll(future, waker).is_pending());
+        }
+        assert_eq!(panics(wake).as_deref(), Some("in wake"));
+        assert!(second.was_woken() && third.was_woken());
+        for mut future in futures {
+            assert!(poll(&mut future, Waker::noop()).is_ready());
+        }
+    }
+
+    let event = Rc::new(Event::new());
+    check(
+        || {
+            let event = Rc::clone(&event);
+            boxed(async move { event.wait().await })
+        },
+        || event.set(),
+    );
+
+    let semaphore = Rc::new(Semaphore::new(0));
+    check(
+        || boxed(Rc::clone(&semaphore).acquire_owned()),
+        || semaphore.add_permits(3),
+    );
+
+    let condition: &Condition<Lock<()>> = Box::leak(Box::new(Condition::new(Lock::new(()))));
+    check(
+        || boxed(async { drop(condition.wait(condition.lock().await).await) }),
+        || condition.notify_all(&condition.try_lock().unwrap()),
+    );
+
+    let barrier = Rc::new(Barrier::new(4));
+    check(
+        || {
+            let barrier = Rc::clone(&barrier);
+            boxed(async move { barrier.wait().await })
+        },
+        || barrier.abort(),
+    );
+
+    let queue = Rc::new(Queue::<u32>::new(0));
+    check(
+        || {
+            let queue = Rc::clone(&queue);
+            boxed(async move { queue.get().await })
+        },
+        || queue.shutdown(false),
+    );
+
+    let (set, future) = promise::<u32>();
+    let future = future.shared();
+    check(|| boxed(future.clone()), || set.set_result(1).unwrap());
+}
+
+/// `will_wake` may say no for the very same task, always: a wait is a wait all the same.
+#[test]
+fn a_waker_that_is_never_recognised() {
+    fn check<T>(mut future: Boxed<T>) {
+        let waker = never_the_same();
+        assert!(!waker.will_wake(&waker.clone()));
+        for _ in 0..3 {
+            assert!(poll(&mut future, &waker).is_pending());
+        }
+    }
+
+    let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
+    let _guard = lock.try_lock();
+    check(boxed(lock.lock()));
+    let event: &Event = Box::leak(Box::default());
+    check(boxed(event.wait()));
+    let barrier: &Barrier = Box::leak(Box::new(Barrier::new(2)));
+    check(boxed(barrier.wait()));
+    let queue: &Queue<u32> = Box::leak(Box::new(Queue::new(1)));
+    check(boxed(queue.get()));
+    queue.put_nowait(1).unwrap();
+    check(boxed(queue.put(2)));
+    check(boxed(queue.join()));
+    let (_set, future) = promise::<u32>();
+    check(boxed(future));
+    let (_set, future) = promise::<u32>();
+    check(boxed(future.shared()));
+}
