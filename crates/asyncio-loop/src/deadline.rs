@@ -58,13 +58,14 @@ impl Deadline {
         }
     }
 
-    /// Starts the timer for a scope. `false` if its time has come already.
+    /// Starts the timer for a scope. `false` if its time had come when this turn of the loop began.
     pub fn arm(&mut self, scope: &ScopeHandle) -> bool {
         self.disarm();
         if self.at == u64::MAX {
             return true;
         }
-        if self.at <= self.timers.clock.now() {
+        // The time of the turn will do: a deadline that has passed since is due in the next.
+        if self.at <= self.timers.turn_time() {
             return false;
         }
         self.timer = Some(self.timers.arm_scope(self.at, scope.clone()));

@@ -114,6 +114,12 @@ impl Timers {
         }
     }
 
+    /// What time it was when timers were last looked at.
+    #[inline]
+    pub(crate) fn turn_time(&self) -> u64 {
+        self.wheel.borrow().now()
+    }
+
     /// When to look again: no deadline comes before.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {

@@ -54,7 +54,7 @@ impl Listener {
             let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
             let frame = Frame::enter(tasks, task, known, true);
             let result = poll();
-            self.key = frame.leave();
+            self.key = frame.leave().2;
             result
         })
     }

@@ -1,5 +1,6 @@
 //! A cancel scope around a future: what `catch_cancel`, timeouts and their like are made of.
 
+use std::cell::RefMut;
 use std::fmt;
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -11,7 +12,7 @@ use pin_project_lite::pin_project;
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
-use crate::scope_tree::{Next, ScopeKey};
+use crate::scope_tree::{Next, ScopeKey, ScopeTree};
 use crate::tasks::Tasks;
 
 pin_project! {
@@ -117,17 +118,17 @@ impl<F: Future> Scope<F> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Unwound>> {
         let mut this = self.project();
-        // A scope that comes from another loop starts anew here.
-        *this.key = this.key.filter(|&key| tasks.scopes.borrow().contains(key));
-        let mut next = match *this.key {
-            None => Next::Poll(Vec::new()),
-            Some(key) => {
-                let around = tasks.innermost_scope(task);
-                let mut tree = tasks.scopes.borrow_mut();
+        let mut next = Next::Poll(Vec::new());
+        if let Some(key) = *this.key {
+            let mut tree = tasks.scopes.borrow_mut();
+            if tree.contains(key) {
+                let around = Tasks::innermost_in(&mut tree, task);
                 tree.adopt(key, around);
-                tree.before_poll(key)
+                next = tree.before_poll(key);
+            } else {
+                *this.key = None; // It comes from another loop, and starts anew here.
             }
-        };
+        }
         loop {
             match next {
                 Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
@@ -143,27 +144,23 @@ impl<F: Future> Scope<F> {
                     return Poll::Ready(Err(unwound));
                 }
             }
-            let acts = tasks.scopes.borrow().acts();
             let frame = Frame::enter(tasks, task, *this.key, false);
             let poll = polled(this.future.as_mut()).poll(cx);
-            *this.key = frame.leave();
+            let (mut tree, acts, key) = frame.leave();
+            *this.key = key;
             if let Poll::Ready(output) = poll {
-                if let Some(key) = this.key.take() {
-                    tasks.close_scope(key);
-                }
+                let rest = this.key.take().and_then(|key| tree.remove(key));
+                drop(tree);
+                drop(rest);
                 this.future.set(None);
                 return Poll::Ready(Ok(output));
             }
-            let key = match *this.key {
-                Some(key) => key,
-                None => {
-                    let around = tasks.innermost_scope(task);
-                    *this
-                        .key
-                        .insert(tasks.scopes.borrow_mut().insert(Some(around)))
-                }
-            };
-            next = tasks.scopes.borrow_mut().after_poll(key, acts);
+            let key = key.unwrap_or_else(|| {
+                let around = Tasks::innermost_in(&mut tree, task);
+                tree.insert(Some(around))
+            });
+            *this.key = Some(key);
+            next = tree.after_poll(key, acts);
         }
     }
 }
@@ -191,24 +188,34 @@ fn end(tasks: &Tasks, key: &mut Option<ScopeKey>) -> Unwound {
 /// A scope that is being polled, for as long as this lives.
 pub(crate) struct Frame<'a> {
     tasks: &'a Tasks,
+    /// How many scopes had acted before.
+    acts: u64,
 }
 
 impl<'a> Frame<'a> {
+    #[inline]
     pub(crate) fn enter(
         tasks: &'a Tasks,
         task: NonNull<Header>,
         key: Option<ScopeKey>,
         isolated: bool,
     ) -> Self {
-        tasks.scopes.borrow_mut().enter(task, key, isolated);
-        Self { tasks }
+        let mut tree = tasks.scopes.borrow_mut();
+        tree.enter(task, key, isolated);
+        Self {
+            tasks,
+            acts: tree.acts(),
+        }
     }
 
-    /// Gives the key, which it may have got meanwhile.
-    pub(crate) fn leave(self) -> Option<ScopeKey> {
-        let key = self.tasks.scopes.borrow_mut().leave();
+    /// Gives the key, which it may have got meanwhile, and the tree to go on with.
+    #[inline]
+    pub(crate) fn leave(self) -> (RefMut<'a, ScopeTree>, u64, Option<ScopeKey>) {
+        let (tasks, acts) = (self.tasks, self.acts);
         std::mem::forget(self);
-        key
+        let mut tree = tasks.scopes.borrow_mut();
+        let key = tree.leave();
+        (tree, acts, key)
     }
 }
 

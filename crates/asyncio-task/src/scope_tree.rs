@@ -31,6 +31,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
@@ -88,6 +89,17 @@ struct Node {
     previous: Option<u32>,
     wakes: Wakes,
     born: u64,
+    polling: bool,
+    /// It is opaque, and what is inside of it is a tree of its own, which requests from outside do not enter.
+    isolated: bool,
+    message: Option<Rc<str>>,
+    /// What few have: `None` until somebody asks anything of it.
+    asked: Option<Box<Asked>>,
+}
+
+/// What has been asked of a scope, and where that has got to.
+#[derive(Default)]
+struct Asked {
     /// The last open request to this scope.
     request: Request,
     /// It came when the task was woken already: one poll more.
@@ -104,10 +116,34 @@ struct Node {
     resumed_at: u64,
     /// For an opaque scope that acted: it holds the one around it.
     holding: Request,
-    polling: bool,
-    /// It is opaque, and what is inside of it is a tree of its own, which requests from outside do not enter.
-    isolated: bool,
-    message: Option<Rc<str>>,
+}
+
+static NOTHING: Asked = Asked {
+    request: 0,
+    last_chance: false,
+    told: 0,
+    told_last: 0,
+    held: 0,
+    held_against: 0,
+    resumed: 0,
+    resumed_at: 0,
+    holding: 0,
+};
+
+/// A node reads like one with all fields; the rare ones come to be when they are written.
+impl Deref for Node {
+    type Target = Asked;
+
+    #[inline]
+    fn deref(&self) -> &Asked {
+        self.asked.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Node {
+    fn deref_mut(&mut self) -> &mut Asked {
+        self.asked.get_or_insert_default()
+    }
 }
 
 /// How a scope is got to poll.
@@ -250,8 +286,13 @@ impl ScopeTree {
         self.release_parent(key); // The request is still where it was.
         self.unlink(key);
         self.free.push(key.index);
-        let node = std::mem::take(&mut self.nodes[key.index as usize]);
-        Some(node.wakes)
+        let node = &mut self.nodes[key.index as usize];
+        node.generation = None;
+        node.polling = false;
+        node.isolated = false;
+        node.message = None;
+        node.asked = None;
+        Some(std::mem::take(&mut node.wakes))
     }
 
     /// The root of a task, which a request may have been made to already.
@@ -260,7 +301,9 @@ impl ScopeTree {
         let request = if cancelled { self.next_request() } else { 0 };
         let node = &mut self.nodes[root.index as usize];
         node.wakes = Wakes::Root(task);
-        node.request = request;
+        if request > 0 {
+            node.request = request;
+        }
         root
     }
 
@@ -315,6 +358,15 @@ impl ScopeTree {
 
     /// The scope that code here and now is in. It gets a node, and so do those around it.
     pub(crate) fn innermost(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
+        if let Some(Frame {
+            task: last,
+            node: Some(node),
+            ..
+        }) = self.frames.last()
+            && *last == task
+        {
+            return *node;
+        }
         // The scope of this task that is outermost among those without a node.
         let mine = |frame: &Frame| frame.task == task;
         let first = self
@@ -339,25 +391,32 @@ impl ScopeTree {
         around
     }
 
-    /// Whether a scope's waker is to be replaced by this one; `own`: it is its task's.
-    pub(crate) fn needs_waker(&self, key: ScopeKey, own: bool, waker: &Waker) -> bool {
+    /// A scope was polled with its task's own waker. The old one is to be dropped outside.
+    #[must_use]
+    pub(crate) fn note_own_waker(&mut self, key: ScopeKey) -> Option<impl Sized + use<>> {
+        let node = self.get_mut(key)?;
+        if matches!(node.wakes, Wakes::Task | Wakes::Root(_)) {
+            return None;
+        }
+        Some(std::mem::replace(&mut node.wakes, Wakes::Task))
+    }
+
+    /// Whether a scope was polled with a waker like this one last.
+    pub(crate) fn has_waker(&self, key: ScopeKey, waker: &Waker) -> bool {
         match self.get(key).map(|node| &node.wakes) {
-            Some(Wakes::Task) => !own,
-            Some(Wakes::Waker(old)) => own || !old.will_wake(waker),
-            Some(Wakes::Nobody) => true,
-            Some(Wakes::Root(_)) | None => false,
+            Some(Wakes::Waker(old)) => old.will_wake(waker),
+            Some(Wakes::Root(_)) | None => true,
+            Some(Wakes::Nobody | Wakes::Task) => false,
         }
     }
 
-    /// The waker that a scope was polled with last; `None`: its task's. The old one is to be dropped outside.
+    /// The waker that a scope was polled with last. The old one is to be dropped outside.
     #[must_use]
-    pub(crate) fn set_waker(
-        &mut self,
-        key: ScopeKey,
-        waker: Option<Waker>,
-    ) -> Option<impl Sized + use<>> {
-        let new = waker.map_or(Wakes::Task, Wakes::Waker);
-        Some(std::mem::replace(&mut self.get_mut(key)?.wakes, new))
+    pub(crate) fn set_waker(&mut self, key: ScopeKey, waker: Waker) -> Option<impl Sized + use<>> {
+        Some(std::mem::replace(
+            &mut self.get_mut(key)?.wakes,
+            Wakes::Waker(waker),
+        ))
     }
 
     /// What gets a scope polled. A waker goes out, to be used up, as cloning it is foreign code; the next
@@ -468,6 +527,9 @@ impl ScopeTree {
         let Some(node) = self.get_mut(key) else {
             return Next::Poll(Vec::new());
         };
+        if node.asked.is_none() {
+            return Next::Poll(Vec::new());
+        }
         let told = std::mem::take(&mut node.told);
         if told > 0 && self.is_unanswered(key, told) {
             self.acts += 1;
@@ -495,6 +557,9 @@ impl ScopeTree {
         let Some(node) = self.get(key) else {
             return Next::Wait;
         };
+        if node.asked.is_none() {
+            return Next::Wait;
+        }
         let request = node.request.max(node.resumed);
         let held = node.held > 0 && node.held_against >= request;
         if request == 0 || held || node.last_chance {
@@ -586,6 +651,9 @@ impl ScopeTree {
         let Some(node) = self.get_mut(key) else {
             return false;
         };
+        if node.asked.is_none() {
+            return false;
+        }
         let told = std::mem::take(&mut node.told);
         if told == 0 || !self.is_unanswered(key, told) {
             return false;
@@ -607,6 +675,9 @@ impl ScopeTree {
         let Some(node) = self.get_mut(key) else {
             return LetGo::default();
         };
+        if node.holding == 0 {
+            return LetGo::default();
+        }
         let holding = std::mem::take(&mut node.holding);
         let parent = node.parent;
         if holding == 0 {

@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
-use crate::scope_tree::{LetGo, Next, Request, ScopeKey, ToWake};
+use crate::scope_tree::{LetGo, Next, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::{Outcome, Pause};
 use crate::tasks::{self, Tasks};
 use crate::waker;
@@ -27,9 +27,14 @@ impl Tasks {
 
     /// The scope that code here and now is in, in the step of that task.
     pub(crate) fn innermost_scope(&self, task: NonNull<Header>) -> ScopeKey {
+        Self::innermost_in(&mut self.scopes.borrow_mut(), task)
+    }
+
+    /// The same, for those who have borrowed the tree.
+    #[inline]
+    pub(crate) fn innermost_in(tree: &mut ScopeTree, task: NonNull<Header>) -> ScopeKey {
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
         let header = unsafe { task.as_ref() };
-        let mut tree = self.scopes.borrow_mut();
         let root = header.root.get().unwrap_or_else(|| {
             let root = tree.insert_root(task, header.state.is_cancelling());
             header.root.set(Some(root));
@@ -39,14 +44,16 @@ impl Tasks {
     }
 
     /// Notes the waker that a scope is polled with.
+    #[inline]
     pub(crate) fn note_waker(&self, key: ScopeKey, task: NonNull<Header>, waker: &Waker) {
-        let own = waker::cell_of(waker) == Some(task);
-        if !self.scopes.borrow().needs_waker(key, own, waker) {
-            return;
+        if waker::cell_of(waker) == Some(task) {
+            let old = self.scopes.borrow_mut().note_own_waker(key);
+            drop(old);
+        } else if !self.scopes.borrow().has_waker(key, waker) {
+            let waker = waker.clone();
+            let old = self.scopes.borrow_mut().set_waker(key, waker);
+            drop(old);
         }
-        let waker = if own { None } else { Some(waker.clone()) };
-        let old = self.scopes.borrow_mut().set_waker(key, waker);
-        drop(old);
     }
 
     /// A scope is over.
