@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use asyncio_sync::{Condition, Event, Lock, PriorityQueue, Queue, Semaphore};
+use asyncio_sync::{Condition, Event, Lock, PriorityQueue, Promise, Queue, Semaphore, promise};
 
 fn main() {
     println!("{:<44}{:>8}{:>8}", "ns for each", "median", "best");
@@ -291,6 +291,90 @@ fn main() {
                     back2.send(i).await.unwrap();
                 }
             }));
+        }),
+    );
+
+    section("request and answer between two tasks");
+    report(
+        "promise",
+        crowd(|spawn, n| {
+            let requests = Rc::new(Queue::<Promise<usize>>::new(1));
+            let requests2 = Rc::clone(&requests);
+            spawn(Box::pin(async move {
+                for i in 0..n {
+                    let (promise, answer) = promise();
+                    requests.put(promise).await.unwrap();
+                    assert!(matches!(answer.await, Ok(answer) if answer == i));
+                }
+            }));
+            spawn(Box::pin(async move {
+                for i in 0..n {
+                    let promise = requests2.get().await.unwrap();
+                    promise.set_result(i).unwrap();
+                }
+            }));
+        }),
+    );
+    report(
+        "tokio::sync::oneshot",
+        crowd(|spawn, n| {
+            let requests = Rc::new(Queue::new(1));
+            let requests2 = Rc::clone(&requests);
+            spawn(Box::pin(async move {
+                for i in 0..n {
+                    let (promise, answer) = tokio::sync::oneshot::channel();
+                    assert!(requests.put(promise).await.is_ok());
+                    assert_eq!(answer.await, Ok(i));
+                }
+            }));
+            spawn(Box::pin(async move {
+                for i in 0..n {
+                    let promise = requests2.get().await.unwrap();
+                    promise.send(i).unwrap();
+                }
+            }));
+        }),
+    );
+    report(
+        "futures::channel::oneshot",
+        crowd(|spawn, n| {
+            let requests = Rc::new(Queue::new(1));
+            let requests2 = Rc::clone(&requests);
+            spawn(Box::pin(async move {
+                for i in 0..n {
+                    let (promise, answer) = futures::channel::oneshot::channel();
+                    assert!(requests.put(promise).await.is_ok());
+                    assert_eq!(answer.await, Ok(i));
+                }
+            }));
+            spawn(Box::pin(async move {
+                for i in 0..n {
+                    let promise = requests2.get().await.unwrap();
+                    promise.send(i).unwrap();
+                }
+            }));
+        }),
+    );
+
+    section("a promise alone: made, set, awaited");
+    report(
+        "promise",
+        alone(async |n| {
+            for i in 0..n {
+                let (promise, answer) = promise::<usize>();
+                black_box(&promise).set_result(i).unwrap();
+                assert!(matches!(answer.await, Ok(answer) if answer == i));
+            }
+        }),
+    );
+    report(
+        "tokio::sync::oneshot",
+        alone(async |n| {
+            for i in 0..n {
+                let (promise, answer) = tokio::sync::oneshot::channel();
+                black_box(promise).send(i).unwrap();
+                assert_eq!(answer.await, Ok(i));
+            }
         }),
     );
 

@@ -1,20 +1,80 @@
-//! Synchronisation for tasks of one thread: Lock, Event, Condition, Semaphore, Barrier, Queue, promise. Works with any executor.
+//! Synchronisation for the tasks of one thread, as in Python's asyncio, on any executor.
+//!
+//! | here | asyncio | |
+//! |---|---|---|
+//! | [`Lock`] | `Lock` | a value for one task at a time |
+//! | [`RwLock`] | | a value for many readers or one writer |
+//! | [`Semaphore`] | `Semaphore`, `BoundedSemaphore` | so many at a time |
+//! | [`Event`] | `Event` | something that has happened, or not yet |
+//! | [`Condition`] | `Condition` | wait until a locked value is as needed |
+//! | [`Barrier`] | `Barrier` | wait for each other |
+//! | [`Queue`], [`PriorityQueue`], [`LifoQueue`] | the same | items from task to task |
+//! | [`promise()`] | `loop.create_future()` | a result that somebody will set |
+//! | [`OnceCell`], [`Lazy`] | | a value that is made when first needed |
+//! | [`thread_queue()`] | | items between tasks and threads |
+//!
+//! # What holds for all of them
+//!
+//! - **One thread.** They are `!Send`, and have neither atomics nor system calls. All they ask of an
+//!   executor is a [`Waker`](std::task::Waker). [`thread_queue()`] alone is for several threads.
+//! - **Nothing happens between two awaits.** A call that need not wait does not yield, and waking a
+//!   task runs nothing of it. So what is seen (`locked()`, `qsize()`, …) is so until the next `await`.
+//! - **First come, first served.** Nobody overtakes one who waits, not even a `try_` or `_nowait`.
+//! - **Nothing is lost.** What was handed to a task that is cancelled before it has run, be it a
+//!   lock, a permit, an item or a notification, goes to the next in line in the same instant.
+//!   Cancelling is dropping the future. The page of each type says what else it means.
+//! - **No allocation** unless more tasks wait at a time than ever before, or a queue grows. Memory for
+//!   waiting tasks is kept.
+//! - **Foreign code may come back.** Wakers, destructors of items and the like can use the very
+//!   primitive that called them. They may panic, too, and leave everything in order.
+//!
+//! # What cannot be written
+//!
+//! A lock or permit is released by dropping its guard, so never twice:
+//!
+//! ```compile_fail,E0382
+//! let lock = asyncio_sync::Lock::new(0);
+//! let guard = lock.try_lock();
+//! drop(guard);
+//! drop(guard);
+//! ```
+//!
+//! A condition is waited for and notified with the lock held:
+//!
+//! ```compile_fail,E0061
+//! # use asyncio_sync::{Condition, Lock};
+//! let condition = Condition::new(Lock::new(0));
+//! condition.notify_all();
+//! ```
+//!
+//! One thread's primitives do not reach another:
+//!
+//! ```compile_fail,E0277
+//! let event = asyncio_sync::Event::new();
+//! std::thread::scope(|threads| {
+//!     threads.spawn(|| event.set());
+//! });
+//! ```
 #![forbid(unsafe_code)]
 
 mod line;
 mod permits;
 mod wait_queue;
 
+mod lock;
+mod rwlock;
+mod semaphore;
+
 mod barrier;
 mod condition;
 mod event;
+
+mod queue;
+
 mod lazy;
-mod lock;
 mod once_cell;
 mod promise;
-mod queue;
-mod rwlock;
-mod semaphore;
+
 mod thread_queue;
 
 pub use barrier::{Barrier, BrokenBarrier};
@@ -36,3 +96,8 @@ pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use thread_queue::{
     GetTimeoutError, LoopSide, PutTimeoutError, ThreadQueue, ThreadSide, thread_queue,
 };
+
+/// The examples of the front page, run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;

@@ -10,9 +10,9 @@ use crate::counts;
 use crate::figures::Figures;
 use crate::load::Until;
 use crate::options::{Counts, Selection};
-use crate::report;
 use crate::runtimes::{self, Description};
 use crate::series::Series;
+use crate::terminal;
 use crate::workload::{Column, Workload};
 use crate::workloads;
 
@@ -90,7 +90,7 @@ pub(crate) fn run(selection: &Selection) -> io::Result<Results> {
             }
         }
         results.cells.extend(cells);
-        report::print_workload(&results, workload, &mut io::stdout().lock())?;
+        terminal::print_workload(&results, workload, &mut io::stdout().lock())?;
         io::stdout().flush()?;
     }
     Ok(results)

@@ -19,6 +19,13 @@ pub(crate) struct PerOperation {
     pub(crate) system_calls: Option<f64>,
 }
 
+impl PerOperation {
+    /// Whether anything was counted.
+    pub(crate) fn any(&self) -> bool {
+        self.instructions.is_some() || self.system_calls.is_some()
+    }
+}
+
 /// A program that runs a worker and counts something about it.
 #[derive(Debug, Clone, Copy)]
 struct Tool {

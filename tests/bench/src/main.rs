@@ -17,12 +17,14 @@ mod load;
 mod machine;
 mod meter;
 mod options;
-mod report;
+mod page;
+mod row;
 mod runtime;
 mod runtimes;
 mod series;
 mod signal;
 mod svg;
+mod terminal;
 mod workload;
 mod workloads;
 
@@ -92,7 +94,7 @@ fn compare(selection: &Selection) -> Result<(), Box<dyn Error>> {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
         std::fs::write(
             docs.join("performance.md"),
-            report::page(&results, selection.rounds()),
+            page::page(&results, selection.rounds()),
         )?;
         std::fs::write(docs.join("performance.svg"), svg::chart(&results))?;
     }

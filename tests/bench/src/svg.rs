@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::comparison::Results;
-use crate::report::{Row, figure};
+use crate::row::{Row, figure};
 use crate::runtimes::{FLOOR, OURS};
 use crate::workload::{Better, Workload};
 use crate::workloads;

@@ -50,8 +50,10 @@ proptest! {
             match step {
                 Step::Wait => {
                     let guard = condition.try_lock().unwrap();
-                    let began = Waiting::begin(id, condition.wait(guard));
-                    waiting.push((Stage::Asleep, began.err().expect("a wait waits")));
+                    let Err(wait) = Waiting::begin(id, condition.wait(guard)) else {
+                        panic!("a wait waits");
+                    };
+                    waiting.push((Stage::Asleep, wait));
                     prop_assert!(!condition.locked());
                 }
                 Step::Notify(count) => {

@@ -162,6 +162,9 @@ impl Model {
     }
 }
 
+type Getter = Waiting<Result<Piece, QueueShutDown>>;
+type Putter = Waiting<Result<(), PutError<Piece>>>;
+
 fn check<D>(
     maxsize: usize,
     steps: Vec<Step>,
@@ -182,8 +185,8 @@ where
         joiners: Vec::new(),
     };
     // In the same order as those of the model.
-    let mut getters: Vec<Waiting<Result<Piece, QueueShutDown>>> = Vec::new();
-    let mut putters: Vec<(Piece, Waiting<Result<(), PutError<Piece>>>)> = Vec::new();
+    let mut getters: Vec<Getter> = Vec::new();
+    let mut putters: Vec<(Piece, Putter)> = Vec::new();
     let mut joiners: Vec<Waiting<()>> = Vec::new();
     // Which arrival came out must be the same, too.
     let arrival = |item: Result<Piece, QueueShutDown>| item.map(|item| item.arrival);

@@ -1,195 +1,14 @@
-//! The tables: one a workload on the terminal while it runs, and the page for `docs/`.
+//! The page with all tables, for `docs/`.
 
-use std::borrow::Borrow;
 use std::fmt::Write as _;
-use std::io::{self, Write};
 
 use crate::comparison::{Cell, Results};
+use crate::counts::PerOperation;
 use crate::machine::{Machine, version};
+use crate::row::{Row, families, figure, small_figure};
 use crate::runtimes::{self, Description, FLOOR, OURS};
-use crate::series::Series;
-use crate::workload::{Better, Column, Workload};
+use crate::workload::{Better, Workload};
 use crate::workloads;
-
-/// Prints what is known of one workload.
-///
-/// # Errors
-///
-/// When it cannot be printed.
-pub(crate) fn print_workload(
-    results: &Results,
-    workload: &Workload,
-    to: &mut impl Write,
-) -> io::Result<()> {
-    writeln!(to, "\n{}: {}", workload.name, workload.what)?;
-    for column in workload.columns {
-        let row = Row::new(results, workload, column);
-        if row.is_empty() {
-            continue;
-        }
-        let direction = match column.better {
-            Better::Less => "less is better",
-            Better::More => "more is better",
-        };
-        let heading = format!("{} ({direction})", column.label);
-        writeln!(
-            to,
-            "  {heading:<57}{:>8}{:>8}{:>8}",
-            "÷ ours", "÷ best", "÷ floor"
-        )?;
-        for runtime in runtimes::ALL {
-            let Some(cell) = results.cell(workload, runtime.name) else {
-                continue;
-            };
-            let Some(series) = cell.series(column) else {
-                writeln!(to, "    {:<16}{:>12}", runtime.name, "n/a")?;
-                continue;
-            };
-            let ratio = |to: Option<&Series>| shown_ratio(Some(&series), to);
-            writeln!(
-                to,
-                "    {:<16}{:>12}{:<27}{:>8}{:>8}{:>8}{}",
-                runtime.name,
-                figure(series.median()),
-                format!("  ({} … {})", figure(series.least()), figure(series.most())),
-                ratio(row.of(OURS)),
-                ratio(row.best_peer()),
-                ratio(row.of(FLOOR)),
-                if cell.unfair() {
-                    "  polls one task again and again"
-                } else {
-                    ""
-                },
-            )?;
-        }
-    }
-    print_counts(results, workload, to)
-}
-
-fn print_counts(results: &Results, workload: &Workload, to: &mut impl Write) -> io::Result<()> {
-    let shown = |count: Option<f64>| count.map_or_else(|| "n/a".to_owned(), small_figure);
-    let counted = |cell: &&Cell| cell.workload.name == workload.name && cell.counts.is_some();
-    for (number, cell) in results.cells.iter().filter(counted).enumerate() {
-        let Some(counts) = cell.counts else { continue };
-        if counts.instructions.is_none() && counts.system_calls.is_none() {
-            continue;
-        }
-        if number == 0 {
-            writeln!(to, "  an operation takes     instructions    system calls")?;
-        }
-        let (instructions, calls) = (shown(counts.instructions), shown(counts.system_calls));
-        writeln!(
-            to,
-            "    {:<16}{instructions:>19}{calls:>16}",
-            cell.runtime.name
-        )?;
-    }
-    Ok(())
-}
-
-/// One line of the summary: a figure by family of runtimes.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) column: Column,
-    pub(crate) families: Vec<Family>,
-}
-
-/// A runtime, or several kinds of one.
-#[derive(Debug)]
-pub(crate) struct Family {
-    pub(crate) name: &'static str,
-    /// What the best kind reached.
-    pub(crate) best: Option<Series>,
-}
-
-impl Row {
-    pub(crate) fn new(results: &Results, workload: &Workload, column: &Column) -> Self {
-        let best_of = |name: &'static str| Family {
-            name,
-            best: runtimes::ALL
-                .iter()
-                .filter(|runtime| runtime.family == name)
-                .filter_map(|runtime| results.cell(workload, runtime.name))
-                .filter(|cell| !cell.unfair())
-                .filter_map(|cell| cell.series(column))
-                .reduce(|a, b| better(column, a, b)),
-        };
-        Self {
-            column: *column,
-            families: families().into_iter().map(best_of).collect(),
-        }
-    }
-
-    pub(crate) fn of(&self, family: &str) -> Option<&Series> {
-        self.families
-            .iter()
-            .find(|f| f.name == family)?
-            .best
-            .as_ref()
-    }
-
-    /// The best of the other runtimes.
-    pub(crate) fn best_peer(&self) -> Option<&Series> {
-        let peers = self
-            .families
-            .iter()
-            .filter(|f| f.name != OURS && f.name != FLOOR);
-        peers
-            .filter_map(|family| family.best.as_ref())
-            .reduce(|a, b| better(&self.column, a, b))
-    }
-
-    /// Whether nothing of it was measured.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.families.iter().all(|family| family.best.is_none())
-    }
-
-    fn ratio(&self, to: Option<&Series>) -> String {
-        shown_ratio(self.of(OURS), to)
-    }
-}
-
-/// How many times the other this is, if both are known.
-fn shown_ratio(of: Option<&Series>, to: Option<&Series>) -> String {
-    let ratio = of.zip(to).and_then(|(of, to)| of.ratio(to));
-    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
-}
-
-fn better<S: Borrow<Series>>(column: &Column, a: S, b: S) -> S {
-    let a_is_less = a.borrow().median() <= b.borrow().median();
-    if a_is_less == (column.better == Better::Less) {
-        a
-    } else {
-        b
-    }
-}
-
-/// The families, each once, in order.
-fn families() -> Vec<&'static str> {
-    let mut families: Vec<_> = runtimes::ALL.iter().map(|runtime| runtime.family).collect();
-    families.dedup();
-    families
-}
-
-/// A figure with about three digits that matter.
-pub(crate) fn figure(value: f64) -> String {
-    match value {
-        v if v >= 100_000.0 => format!("{:.0} k", v / 1e3),
-        v if v >= 10_000.0 => format!("{:.1} k", v / 1e3),
-        v if v >= 1_000.0 => format!("{},{:03}", v as u64 / 1_000, v as u64 % 1_000),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v => format!("{v:.1}"),
-    }
-}
-
-/// A figure that may be far below one.
-fn small_figure(value: f64) -> String {
-    if value >= 10.0 {
-        figure(value)
-    } else {
-        format!("{value:.3}")
-    }
-}
 
 /// The page for `docs/`.
 pub(crate) fn page(results: &Results, rounds: u32) -> String {
@@ -258,7 +77,7 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     )?;
     writeln!(
         page,
-        "cargo xtask bench --counts --write   # this page, as much again\n```\n"
+        "cargo xtask bench --counts --write   # this page; counting takes some minutes more\n```\n"
     )?;
 
     write_counts(page, results)?;
@@ -326,10 +145,7 @@ fn write_summary(page: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 fn write_counts(page: &mut String, results: &Results) -> std::fmt::Result {
-    let counted = |cell: &&Cell| {
-        cell.counts
-            .is_some_and(|c| c.instructions.is_some() || c.system_calls.is_some())
-    };
+    let counted = |cell: &&Cell| cell.counts.as_ref().is_some_and(PerOperation::any);
     if !results.cells.iter().any(|cell| counted(&cell)) {
         return Ok(());
     }
@@ -402,46 +218,4 @@ fn write_details(page: &mut String, results: &Results, workload: &Workload) -> s
         writeln!(page)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::figures::Figures;
-
-    fn results(figures: &[(&str, f64)]) -> Results {
-        let cell = |(name, cpu): &(&str, f64)| Cell {
-            runtime: *runtimes::ALL
-                .iter()
-                .find(|r| r.name == *name)
-                .expect("a runtime"),
-            workload: workloads::ALL[0],
-            rounds: vec![Some(Figures::default().with("cpu", *cpu))],
-            counts: None,
-        };
-        Results {
-            cells: figures.iter().map(cell).collect(),
-        }
-    }
-
-    #[test]
-    fn a_family_stands_with_its_best_kind() {
-        let results = results(&[
-            ("tokio-local", 150.0),
-            ("tokio-set", 120.0),
-            ("floor", 20.0),
-        ]);
-        let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
-        assert_eq!(row.of("tokio").unwrap().median(), 120.0);
-        // The floor is nobody's peer.
-        assert_eq!(row.best_peer().unwrap().median(), 120.0);
-        assert!(row.of("smol").is_none());
-    }
-
-    #[test]
-    fn figures_keep_the_digits_that_matter() {
-        let shown: Vec<_> = [6.44, 153.2, 1_550.0, 185_200.0].map(figure).into();
-        assert_eq!(shown, ["6.4", "153", "1,550", "185 k"]);
-        assert_eq!(small_figure(0.004), "0.004");
-    }
 }

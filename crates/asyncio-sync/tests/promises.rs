@@ -1,0 +1,282 @@
+//! The promise, and values that are made once.
+
+#[path = "shared/mod.rs"]
+mod shared;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use asyncio_sync::{
+    AlreadySet, Lazy, OnceCell, PromiseError, SetError, promise, promise_or, set_unretrieved_hook,
+};
+use shared::{TestLoop, Trace, yield_now};
+
+#[test]
+fn a_result_reaches_the_one_who_waits() {
+    let of = TestLoop::new();
+    let (promise, answer) = promise::<u32>();
+    let task = of.spawn(async move { answer.await.unwrap() });
+    of.tick();
+    promise.set_result(7).unwrap();
+    assert!(!task.done(), "waking runs nothing");
+    of.tick();
+    assert_eq!(task.result(), 7);
+}
+
+#[test]
+fn a_result_is_there_before_anybody_waits() {
+    let of = TestLoop::new();
+    let (promise, answer) = promise::<u32>();
+    promise.set_result(7).unwrap();
+    drop(promise);
+    let task = of.spawn(answer);
+    of.tick();
+    assert_eq!(task.result().unwrap(), 7);
+}
+
+#[test]
+fn set_twice() {
+    let (promise, _answer) = promise_or::<u32, &str>();
+    promise.set_result(1).unwrap();
+    assert_eq!(promise.set_result(2), Err(SetError::AlreadySet(2)));
+    assert_eq!(promise.set_error("late"), Err(SetError::AlreadySet("late")));
+    assert!(!promise.cancel());
+    assert!(promise.done() && !promise.cancelled());
+}
+
+#[test]
+fn cancelled_on_either_side() {
+    let of = TestLoop::new();
+    let (ours, answer) = promise_or::<u32, ()>();
+    assert!(ours.cancel());
+    assert_eq!(of.run_until_complete(answer), Err(PromiseError::Cancelled));
+
+    let (theirs, answer) = promise_or::<u32, ()>();
+    assert!(answer.cancel() && !answer.cancel());
+    assert!(theirs.cancelled());
+    assert_eq!(theirs.set_result(1), Err(SetError::Cancelled(1)));
+    assert_eq!(of.run_until_complete(answer), Err(PromiseError::Cancelled));
+}
+
+/// A task that waits is cancelled, and with it the future: the one with the answer is told, and has
+/// the answer back.
+#[test]
+fn nobody_waits_any_more() {
+    let of = TestLoop::new();
+    let (promise, answer) = promise::<String>();
+    let task = of.spawn(answer);
+    of.tick();
+    task.cancel();
+    assert!(promise.cancelled());
+    let refused = promise.set_result("too late".to_owned()).unwrap_err();
+    assert_eq!(refused.into_inner(), "too late");
+}
+
+#[test]
+fn a_dropped_promise_is_broken() {
+    let of = TestLoop::new();
+    let (promise, answer) = promise_or::<u32, ()>();
+    let task = of.spawn(answer);
+    of.tick();
+    drop(promise);
+    of.tick();
+    let error = task.result().unwrap_err();
+    assert_eq!(error, PromiseError::Broken);
+}
+
+#[test]
+fn looked_at_without_waiting() {
+    let (promise, mut answer) = promise_or::<u32, ()>();
+    assert_eq!(answer.try_result(), None);
+    assert!(!answer.done());
+    promise.set_result(1).unwrap();
+    assert!(answer.done() && !answer.cancelled());
+    assert_eq!(answer.try_result(), Some(Ok(1)));
+}
+
+/// Many wait: they are woken in the order in which they came, and an error is one and the same.
+#[test]
+fn many_wait() {
+    let of = TestLoop::new();
+    let (promise, answer) = promise_or::<u32, String>();
+    let (answer, trace) = (answer.shared(), Trace::new());
+    let tasks = ["first", "second", "third"].map(|name| {
+        let (answer, trace) = (answer.clone(), trace.clone());
+        of.spawn(async move {
+            let outcome = answer.await;
+            trace.note(name);
+            outcome
+        })
+    });
+    of.tick();
+    assert_eq!(answer.waiters(), 3);
+    tasks[1].cancel();
+    promise.set_error("no").unwrap();
+    of.tick();
+    assert_eq!(trace.take(), ["first", "third"]);
+    match (tasks[0].result(), tasks[2].result()) {
+        (Err(PromiseError::Failed(one)), Err(PromiseError::Failed(other))) => {
+            assert!(Rc::ptr_eq(&one, &other) && *one == "no");
+        }
+        outcomes => panic!("{outcomes:?}"),
+    }
+    // Who comes late hears of it, too.
+    assert!(answer.try_result().unwrap().is_err());
+}
+
+thread_local! {
+    static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An error is reported once, when the last who could look at it is gone, and not if somebody has.
+#[test]
+fn unretrieved_errors() {
+    set_unretrieved_hook(|error| {
+        let text = format!("{:?} from line {}", error.error(), error.created().line());
+        REPORTS.with_borrow_mut(|reports| reports.push(text));
+    });
+    let reports = || REPORTS.take();
+
+    let line = line!() + 1;
+    let (promise, answer) = promise_or::<u32, &str>();
+    promise.set_error("unseen").unwrap();
+    drop(promise);
+    assert_eq!(reports(), [""; 0]);
+    drop(answer);
+    assert_eq!(reports(), [format!("\"unseen\" from line {line}")]);
+
+    let (promise, mut answer) = promise_or::<u32, &str>();
+    promise.set_error("seen").unwrap();
+    assert!(answer.try_result().is_some());
+    drop((promise, answer));
+    assert_eq!(reports(), [""; 0]);
+
+    let (promise, answer) = promise_or::<u32, &str>();
+    let (one, other) = (answer.shared(), ());
+    let last = one.clone();
+    promise.set_error("shared").unwrap();
+    drop((one, other));
+    assert_eq!(reports(), [""; 0]);
+    drop(last);
+    assert_eq!(reports().len(), 1);
+
+    // It went back to who wanted to set it.
+    let (promise, answer) = promise_or::<u32, &str>();
+    drop(answer);
+    assert_eq!(promise.set_error("back"), Err(SetError::Cancelled("back")));
+    assert_eq!(reports(), [""; 0]);
+}
+
+#[test]
+fn errors_say_what_they_mean() {
+    let (promise, mut answer) = promise::<u32>();
+    promise.set_error("the line is dead").unwrap();
+    let error = answer.try_result().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the line is dead");
+    let boxed: Box<dyn std::error::Error> = Box::new(error);
+    assert_eq!(boxed.to_string(), "the line is dead");
+    assert_eq!(
+        format!("{promise:?}").split(',').next(),
+        Some("Promise { state: \"taken\"")
+    );
+}
+
+/// One makes the value; the others wait and then go on together.
+#[test]
+fn a_value_is_made_once() {
+    let of = TestLoop::new();
+    let (cell, made) = (Rc::new(OnceCell::new()), Rc::new(Cell::new(0)));
+    let tasks = [1, 2, 3].map(|name| {
+        let (cell, made) = (Rc::clone(&cell), Rc::clone(&made));
+        of.spawn(async move {
+            let make = async || {
+                made.set(made.get() + 1);
+                yield_now().await;
+                name
+            };
+            *cell.get_or_init(make).await
+        })
+    });
+    of.tick();
+    assert_eq!((cell.get(), cell.waiters()), (None, 2));
+    of.tick();
+    of.tick();
+    assert_eq!(tasks.map(|task| task.result()), [1; 3]);
+    assert_eq!(made.get(), 1);
+    assert_eq!(cell.set(9), Err(AlreadySet(9)));
+}
+
+/// The one who makes it is cancelled, the next fails, the third succeeds.
+#[test]
+fn a_value_that_could_not_be_made_is_made_by_the_next() {
+    let of = TestLoop::new();
+    let cell = Rc::new(OnceCell::new());
+    let task = |outcome: Result<u32, &'static str>| {
+        let cell = Rc::clone(&cell);
+        of.spawn(async move {
+            let make = async || {
+                yield_now().await;
+                outcome
+            };
+            cell.get_or_try_init(make).await.copied()
+        })
+    };
+    let (first, second, third) = (task(Ok(1)), task(Err("no")), task(Ok(3)));
+    of.tick();
+    first.cancel();
+    of.run();
+    assert_eq!(second.result(), Err("no"));
+    assert_eq!(third.result(), Ok(3));
+}
+
+/// A value is set while a task makes another one: all have the one that was set.
+#[test]
+fn a_value_is_set_while_it_is_made() {
+    let of = TestLoop::new();
+    let cell = Rc::new(OnceCell::new());
+    let tasks = [1, 2].map(|name| {
+        let cell = Rc::clone(&cell);
+        of.spawn(async move {
+            let make = async || {
+                yield_now().await;
+                name
+            };
+            *cell.get_or_init(make).await
+        })
+    });
+    of.tick();
+    cell.set(9).unwrap();
+    of.run();
+    assert_eq!(tasks.map(|task| task.result()), [9, 9]);
+    let mut cell = Rc::into_inner(cell).unwrap();
+    assert_eq!((cell.take(), cell.get()), (Some(9), None));
+    assert_eq!(
+        *futures::executor::block_on(cell.get_or_init(async || 4)),
+        4
+    );
+}
+
+#[test]
+fn a_lazy_value_starts_over_after_a_cancellation() {
+    let of = TestLoop::new();
+    let calls = Rc::new(Cell::new(0));
+    let lazy = {
+        let calls = Rc::clone(&calls);
+        Rc::new(Lazy::new(async move || {
+            calls.set(calls.get() + 1);
+            yield_now().await;
+            calls.get()
+        }))
+    };
+    let get = || {
+        let lazy = Rc::clone(&lazy);
+        of.spawn(async move { *lazy.get().await })
+    };
+    let (first, second) = (get(), get());
+    of.tick();
+    first.cancel();
+    of.run();
+    assert_eq!(second.result(), 2);
+    assert_eq!(lazy.get_nowait(), Some(&2));
+    assert_eq!(of.run_until_complete(async move { *lazy.get().await }), 2);
+}

@@ -1,0 +1,219 @@
+//! The queue between tasks and threads.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use asyncio_sync::{
+    GetNowaitError, GetTimeoutError, PutError, PutNowaitError, PutTimeoutError, QueueShutDown,
+    thread_queue,
+};
+use futures::StreamExt;
+use futures::executor::block_on;
+
+const SHORT: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_secs(30);
+
+/// Several threads and several tasks on both ends: every item arrives exactly once, those of one
+/// sender in order.
+#[test]
+fn every_item_arrives_once() {
+    const EACH: usize = 2000;
+    for maxsize in [1, 7, 0] {
+        let (on_loop, on_threads) = thread_queue(maxsize);
+        let (out_loop, out_threads) = thread_queue::<(usize, usize)>(maxsize);
+        let producers: Vec<_> = (0..3)
+            .map(|name| {
+                let queue = on_threads.clone();
+                thread::spawn(move || {
+                    for item in 0..EACH {
+                        queue.put((name, item)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        drop(on_threads);
+        let consumers: Vec<_> = (0..2)
+            .map(|_| {
+                let queue = out_threads.clone();
+                thread::spawn(move || queue.iter().collect::<Vec<_>>())
+            })
+            .collect();
+        drop(out_threads);
+
+        block_on(async {
+            // Two tasks carry them over. The first queue ends with its producers.
+            let carry = async || {
+                while let Ok(item) = on_loop.get().await {
+                    out_loop.put(item).await.unwrap();
+                }
+            };
+            futures::join!(carry(), carry());
+        });
+        drop(out_loop);
+
+        producers
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        let mut seen = BTreeSet::new();
+        for consumer in consumers {
+            for item in consumer.join().unwrap() {
+                assert!(seen.insert(item), "{item:?} came twice");
+            }
+        }
+        assert_eq!(seen.len(), 3 * EACH);
+    }
+}
+
+#[test]
+fn a_blocked_thread_goes_on_when_there_is_room() {
+    let (on_loop, on_threads) = thread_queue(1);
+    on_threads.put(1).unwrap();
+    let thread = thread::spawn(move || on_threads.put(2));
+    while format!("{on_loop:?}").contains("putters: 0") {
+        thread::yield_now();
+    }
+    assert_eq!(block_on(on_loop.get()), Ok(1));
+    assert_eq!(thread.join().unwrap(), Ok(()));
+    assert_eq!(block_on(on_loop.get()), Ok(2));
+}
+
+#[test]
+fn a_wait_that_times_out_leaves_nothing_behind() {
+    let (on_loop, on_threads) = thread_queue(1);
+    let start = Instant::now();
+    assert_eq!(
+        on_threads.get_timeout(SHORT),
+        Err(GetTimeoutError::TimedOut)
+    );
+    assert!(start.elapsed() >= SHORT);
+    on_threads.put_timeout(1, SHORT).unwrap();
+    assert_eq!(
+        on_threads.put_timeout(2, SHORT),
+        Err(PutTimeoutError::TimedOut(2))
+    );
+    assert_eq!(
+        format!("{on_loop:?}"),
+        "LoopSide(ThreadQueue { maxsize: 1, qsize: 1, getters: 0, putters: 0, \
+         shut_down: false, .. })"
+    );
+    assert_eq!(on_threads.get_timeout(Duration::ZERO), Ok(1));
+    assert_eq!(on_threads.put_timeout(3, Duration::MAX), Ok(()));
+}
+
+/// A task that was promised an item is dropped: the item goes to the thread behind it.
+#[test]
+fn a_dropped_task_passes_on() {
+    use std::task::{Context, Waker};
+
+    let (on_loop, on_threads) = thread_queue(0);
+    let mut get = Box::pin(on_loop.get());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(get.as_mut().poll(&mut cx).is_pending());
+    let behind = on_threads.clone();
+    let thread = thread::spawn(move || behind.get_timeout(LONG));
+    while format!("{on_loop:?}").contains("getters: 1") {
+        thread::yield_now();
+    }
+    on_threads.put(1).unwrap();
+    // It is promised to the task, and nobody overtakes.
+    assert_eq!(on_threads.get_nowait(), Err(GetNowaitError::QueueEmpty));
+    drop(get);
+    assert_eq!(thread.join().unwrap(), Ok(1));
+}
+
+#[test]
+fn shut_down_by_hand() {
+    let (on_loop, on_threads) = thread_queue(2);
+    let thread = {
+        let on_threads = on_threads.clone();
+        thread::spawn(move || {
+            on_threads.put(1).unwrap();
+            on_threads.put(2).unwrap();
+            on_threads.put(3)
+        })
+    };
+    while format!("{on_loop:?}").contains("putters: 0") {
+        thread::yield_now();
+    }
+    on_loop.shutdown(false);
+    assert_eq!(thread.join().unwrap(), Err(PutError(3)));
+    assert!(on_threads.is_shutdown());
+    assert_eq!(
+        on_threads.put_nowait(4),
+        Err(PutNowaitError::QueueShutDown(4))
+    );
+    assert_eq!(
+        on_threads.put_timeout(4, LONG),
+        Err(PutTimeoutError::QueueShutDown(4))
+    );
+    assert_eq!(block_on(on_loop.items().collect::<Vec<_>>()), [1, 2]);
+    assert_eq!(on_threads.get(), Err(QueueShutDown));
+    assert_eq!(
+        on_threads.get_timeout(LONG),
+        Err(GetTimeoutError::QueueShutDown)
+    );
+}
+
+/// When one side is gone, the other takes what is left, and then hears of it.
+#[test]
+fn shut_down_by_the_last_of_one_side() {
+    let (on_loop, on_threads) = thread_queue(0);
+    on_threads.put(1).unwrap();
+    drop(on_threads.clone());
+    assert!(!on_loop.is_shutdown());
+    drop(on_threads);
+    assert_eq!(block_on(on_loop.put(2)), Err(PutError(2)));
+    assert_eq!(block_on(on_loop.get()), Ok(1));
+    assert_eq!(block_on(on_loop.get()), Err(QueueShutDown));
+
+    let (on_loop, on_threads) = thread_queue::<u32>(0);
+    let thread = thread::spawn(move || on_threads.get());
+    drop(on_loop);
+    assert_eq!(thread.join().unwrap(), Err(QueueShutDown));
+}
+
+/// Threads that wait use no processor: the time it takes is not the time it costs.
+#[cfg(target_os = "linux")]
+#[test]
+fn waiting_does_not_spin() {
+    fn switches(kind: &str) -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with(kind)).unwrap();
+        line.split_whitespace()
+            .next_back()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+    let (_on_loop, on_threads) = thread_queue::<u32>(0);
+    let before = switches("voluntary");
+    assert!(on_threads.get_timeout(5 * SHORT).is_err());
+    // One sleep, and perhaps a spurious wake-up; polling would be thousands.
+    assert!(switches("voluntary") - before < 10);
+    let cpu = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        let user: u64 = after_name
+            .split_whitespace()
+            .nth(11)
+            .unwrap()
+            .parse()
+            .unwrap();
+        user
+    };
+    let before = cpu();
+    assert!(on_threads.get_timeout(10 * SHORT).is_err());
+    // In ticks of 10 ms; spinning would be 20 of them.
+    assert!(cpu() - before < 5);
+}
+
+/// What crosses threads may, and what belongs to one cannot.
+#[test]
+fn send_and_sync() {
+    fn crosses<T: Send + Sync>(_: &T) {}
+    let (on_loop, on_threads) = thread_queue::<u32>(0);
+    crosses(&on_loop);
+    crosses(&on_threads);
+    crosses(&on_loop.get());
+}

@@ -1,0 +1,157 @@
+//! A line of the summary: what each family of runtimes reached in one figure.
+
+use std::borrow::Borrow;
+
+use crate::comparison::Results;
+use crate::runtimes::{self, FLOOR, OURS};
+use crate::series::Series;
+use crate::workload::{Better, Column, Workload};
+
+/// One line of the summary: a figure by family of runtimes.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) column: Column,
+    pub(crate) families: Vec<Family>,
+}
+
+/// A runtime, or several kinds of one.
+#[derive(Debug)]
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    /// What the best kind reached.
+    pub(crate) best: Option<Series>,
+}
+
+impl Row {
+    pub(crate) fn new(results: &Results, workload: &Workload, column: &Column) -> Self {
+        let best_of = |name: &'static str| Family {
+            name,
+            best: runtimes::ALL
+                .iter()
+                .filter(|runtime| runtime.family == name)
+                .filter_map(|runtime| results.cell(workload, runtime.name))
+                .filter(|cell| !cell.unfair())
+                .filter_map(|cell| cell.series(column))
+                .reduce(|a, b| better(column, a, b)),
+        };
+        Self {
+            column: *column,
+            families: families().into_iter().map(best_of).collect(),
+        }
+    }
+
+    pub(crate) fn of(&self, family: &str) -> Option<&Series> {
+        self.families
+            .iter()
+            .find(|f| f.name == family)?
+            .best
+            .as_ref()
+    }
+
+    /// The best of the other runtimes.
+    pub(crate) fn best_peer(&self) -> Option<&Series> {
+        let peers = self
+            .families
+            .iter()
+            .filter(|f| f.name != OURS && f.name != FLOOR);
+        peers
+            .filter_map(|family| family.best.as_ref())
+            .reduce(|a, b| better(&self.column, a, b))
+    }
+
+    /// Whether nothing of it was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.families.iter().all(|family| family.best.is_none())
+    }
+
+    /// How many times `to` ours is, in words.
+    pub(crate) fn ratio(&self, to: Option<&Series>) -> String {
+        shown_ratio(self.of(OURS), to)
+    }
+}
+
+/// How many times the other this is, if both are known.
+pub(crate) fn shown_ratio(of: Option<&Series>, to: Option<&Series>) -> String {
+    let ratio = of.zip(to).and_then(|(of, to)| of.ratio(to));
+    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+}
+
+fn better<S: Borrow<Series>>(column: &Column, a: S, b: S) -> S {
+    let a_is_less = a.borrow().median() <= b.borrow().median();
+    if a_is_less == (column.better == Better::Less) {
+        a
+    } else {
+        b
+    }
+}
+
+/// The families, each once, in order.
+pub(crate) fn families() -> Vec<&'static str> {
+    let mut families: Vec<_> = runtimes::ALL.iter().map(|runtime| runtime.family).collect();
+    families.dedup();
+    families
+}
+
+/// A figure with about three digits that matter.
+pub(crate) fn figure(value: f64) -> String {
+    match value {
+        v if v >= 100_000.0 => format!("{:.0} k", v / 1e3),
+        v if v >= 10_000.0 => format!("{:.1} k", v / 1e3),
+        v if v >= 1_000.0 => format!("{},{:03}", v as u64 / 1_000, v as u64 % 1_000),
+        v if v >= 100.0 => format!("{v:.0}"),
+        v => format!("{v:.1}"),
+    }
+}
+
+/// A figure that may be far below one.
+pub(crate) fn small_figure(value: f64) -> String {
+    if value >= 10.0 {
+        figure(value)
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::comparison::Cell;
+    use crate::figures::Figures;
+    use crate::workloads;
+
+    fn results(figures: &[(&str, f64)]) -> Results {
+        let cell = |(name, cpu): &(&str, f64)| Cell {
+            runtime: *runtimes::ALL
+                .iter()
+                .find(|r| r.name == *name)
+                .expect("a runtime"),
+            workload: workloads::ALL[0],
+            rounds: vec![Some(Figures::default().with("cpu", *cpu))],
+            counts: None,
+        };
+        Results {
+            cells: figures.iter().map(cell).collect(),
+        }
+    }
+
+    #[test]
+    fn a_family_stands_with_its_best_kind() {
+        let results = results(&[
+            ("tokio-local", 150.0),
+            ("tokio-set", 120.0),
+            ("floor", 20.0),
+        ]);
+        let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
+        assert_eq!(row.of("tokio").unwrap().median(), 120.0);
+        // The floor is nobody's peer.
+        assert_eq!(row.best_peer().unwrap().median(), 120.0);
+        assert!(row.of("smol").is_none());
+    }
+
+    #[test]
+    fn figures_keep_the_digits_that_matter() {
+        let shown: Vec<_> = [6.44, 153.2, 1_550.0, 185_200.0].map(figure).into();
+        assert_eq!(shown, ["6.4", "153", "1,550", "185 k"]);
+        assert_eq!(small_figure(0.004), "0.004");
+    }
+}
