@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -66,10 +66,12 @@ fn from_another_thread<R: Runtime>(
             .collect();
 
         let over = Arc::new(AtomicBool::new(false));
+        let elsewhere = Arc::new(Barrier::new(2));
         let waker_thread = {
-            let over = Arc::clone(&over);
+            let (over, elsewhere) = (Arc::clone(&over), Arc::clone(&elsewhere));
             thread::spawn(move || {
                 pin(Role::Driver).expect("a thread can choose its core");
+                elsewhere.wait();
                 let wakers: Vec<Waker> = targets.iter().map(|target| target.waker()).collect();
                 let figures = wake(&targets, wakers.clone());
                 over.store(true, Ordering::Release);
@@ -80,6 +82,8 @@ fn from_another_thread<R: Runtime>(
                 figures
             })
         };
+        // It begins on this core, and should not have to fight a busy loop for it.
+        elsewhere.wait();
         if busy {
             keep_busy::<R>(over).await;
         }
