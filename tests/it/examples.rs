@@ -1,6 +1,6 @@
 //! The examples of the facade, run as they are, and what they print.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
@@ -76,44 +76,31 @@ fn who_is_running() {
 
 #[test]
 fn the_echo_server_echoes_counts_and_ends_by_ctrl_c() {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_example-echo_server"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut output = BufReader::new(server.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    let address = line
-        .trim()
-        .strip_prefix("listening on ")
-        .unwrap()
-        .to_owned();
+    let mut server = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_example-echo_server")));
+    let listening = server.line();
+    let address = listening.strip_prefix("listening on ").unwrap();
+    let mut next_ends_with = |expected: &str| {
+        let line = server.line();
+        assert!(line.ends_with(expected), "{line:?}");
+    };
 
-    let mut first = TcpStream::connect(&address).unwrap();
     let mut echoed = [0; 5];
+    let mut first = TcpStream::connect(address).unwrap();
     first.write_all(b"hello").unwrap();
     first.read_exact(&mut echoed).unwrap();
     assert_eq!(&echoed, b"hello");
+    next_ends_with(" connected");
     drop(first);
-    let mut second = TcpStream::connect(&address).unwrap();
+    next_ends_with(" left after 5 bytes");
+    let mut second = TcpStream::connect(address).unwrap();
     second.write_all(b"again").unwrap();
     second.read_exact(&mut echoed).unwrap();
+    next_ends_with(" connected");
 
-    for expected in ["connected", "left after 5 bytes", "connected"] {
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        assert!(line.trim_end().ends_with(expected), "{line:?}");
-    }
-    let pid = rustix::process::Pid::from_child(&server);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "served 2 connections, 10 bytes\n");
-    let status = server.wait().unwrap();
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(2)
-    );
+    server.interrupt();
+    let ended = server.wait();
+    assert_eq!(ended.output, "served 2 connections, 10 bytes\n");
+    assert_eq!(ended.signal(), Some(2));
     // The connection that was open is closed.
     assert_eq!(second.read(&mut echoed).unwrap(), 0);
 }

@@ -39,17 +39,26 @@ impl Child {
         Self { process, output }
     }
 
+    /// Waits for the next line that it prints.
+    ///
+    /// # Panics
+    ///
+    /// If that is no text.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output
+            .read_line(&mut line)
+            .expect("its output is text");
+        line.trim_end().to_owned()
+    }
+
     /// Waits for the next line that it prints, which must be `expected`.
     ///
     /// # Panics
     ///
     /// If it is another.
     pub fn expect(&mut self, expected: &str) {
-        let mut line = String::new();
-        self.output
-            .read_line(&mut line)
-            .expect("its output is text");
-        assert_eq!(line.trim_end(), expected);
+        assert_eq!(self.line(), expected);
     }
 
     /// Presses Ctrl-C, as far as the child can tell.
