@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 
 /// Lets everything run that is ready now, once, and comes back after it.
 ///
-/// Works with any executor, and costs no timer and no system call.
-#[doc(alias = "sleep(0)")]
+/// This is what `sleep(0)` is for in Python. It works with any executor, and costs no timer and no system call.
 pub fn yield_now() -> YieldNow {
     YieldNow { yielded: false }
 }

@@ -26,6 +26,12 @@ impl Listener {
         Self { key: None }
     }
 
+    /// Whether nobody can reach it yet.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// Whether a request has come since the last poll. From then on the code around is held. A second
     /// request is heard as well.
     #[inline]
@@ -102,14 +108,20 @@ impl Listener {
 }
 
 impl Drop for Listener {
+    #[inline]
     fn drop(&mut self) {
         // Dropped before its time: the request is still where it came from.
         if let Some(key) = self.key.take() {
-            current::tasks(|tasks| {
-                if let Some(tasks) = tasks {
-                    tasks.close_scope(key);
-                }
-            });
+            close(key);
         }
     }
+}
+
+#[inline(never)]
+fn close(key: ScopeKey) {
+    current::tasks(|tasks| {
+        if let Some(tasks) = tasks {
+            tasks.close_scope(key);
+        }
+    });
 }

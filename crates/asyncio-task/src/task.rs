@@ -238,7 +238,21 @@ impl<T> Task<T> {
 impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Most often the task has ended, and nobody was ever told of anything while waiting.
+        if self.listener.is_idle()
+            && let Some(finished) = self.join.take()
+        {
+            return Poll::Ready(self.result(finished));
+        }
+        self.poll_on(cx)
+    }
+}
+
+impl<T> Task<T> {
+    #[inline(never)]
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if self.cell().awaiter_unwinds.get() {
             return Poll::Pending;
         }
@@ -258,6 +272,7 @@ impl<T> Future for Task<T> {
         self.wait_in(cx);
         if let Some(finished) = self.join.take() {
             // The code of others that noting a waker may run has ended the task, which found no joiner.
+            drop(self.cell().joiner.take());
             return self.conclude(finished, answered);
         }
         self.listener.wait(cx);
@@ -266,7 +281,20 @@ impl<T> Future for Task<T> {
 }
 
 impl<T> Drop for Task<T> {
+    #[inline]
     fn drop(&mut self) {
+        let cell = self.cell();
+        if cell.state.is_taken() {
+            // The joiner went when the task ended.
+            return cell.clear_aside();
+        }
+        self.give_up();
+    }
+}
+
+impl<T> Task<T> {
+    #[inline(never)]
+    fn give_up(&self) {
         let cell = self.cell();
         let left = !cell.state.is_awaited();
         cell.state.abandon();
