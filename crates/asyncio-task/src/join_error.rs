@@ -33,6 +33,10 @@ pub enum JoinError {
     /// The task awaited itself, which would never end.
     #[error("task {0} awaits itself")]
     AwaitsItself(TaskName),
+    /// The task belongs to another event loop than the one that it was awaited on, which cannot run
+    /// meanwhile.
+    #[error("task {0} belongs to another event loop, which cannot run while this one does")]
+    Elsewhere(TaskName),
     /// The loop was stopped before the task returned.
     #[error("the event loop stopped before task {0} returned")]
     Stopped(TaskName),
@@ -47,6 +51,7 @@ impl JoinError {
             | Self::Panicked(name, _)
             | Self::Failed(name)
             | Self::AwaitsItself(name)
+            | Self::Elsewhere(name)
             | Self::Stopped(name) => name,
         }
     }

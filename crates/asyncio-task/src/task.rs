@@ -269,6 +269,9 @@ impl<T> Task<T> {
         if tasks::is_running(cell) {
             return Poll::Ready(Err(JoinError::AwaitsItself(cell.name())));
         }
+        if tasks::is_elsewhere(cell) {
+            return Poll::Ready(Err(JoinError::Elsewhere(cell.name())));
+        }
         self.wait_in(cx);
         if let Some(finished) = self.join.take() {
             // The code of others that noting a waker may run has ended the task, which found no joiner.

@@ -747,6 +747,11 @@ pub(crate) fn is_running(cell: &CellRef) -> bool {
     })
 }
 
+/// Whether tasks run here and now that this one is none of.
+pub(crate) fn is_elsewhere(cell: &CellRef) -> bool {
+    current::tasks(|tasks| tasks.is_some_and(|tasks| !cell.is_owned_by(tasks.owner())))
+}
+
 /// Asks a task to end. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef) -> bool {
     let scoped = cell.root.get().is_some();

@@ -28,6 +28,11 @@ mod task_tests {
             let error = spawn(of_another).await.unwrap_err();
             assert!(error.to_string().contains("belongs to another event loop"));
         });
+        let task = other.spawn(async { 1 });
+        run_virtual(async move |_| {
+            let error = task.await.unwrap_err();
+            assert!(error.to_string().contains("belongs to another event loop"));
+        });
     }
 
     /// A task that awaits itself gets an error instead of hanging.
