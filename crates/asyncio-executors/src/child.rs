@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{JoinError, Task, TaskName, TaskRef};
+use asyncio_task::{JoinError, Listener, Task, TaskName, TaskRef, TaskState, current_task};
 
 use crate::task_group::refused;
 
@@ -13,12 +13,41 @@ use crate::task_group::refused;
 ///
 /// Dropping it means nothing: the child belongs to its group. Awaiting it gives what it returned.
 ///
+/// ```
+/// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+/// # asyncio_loop::run(async {
+/// let both = task_group(async |tg: TaskGroup| {
+///     let left = tg.spawn(async { Ok(20) });
+///     let right = tg.spawn(async { Ok(22) });
+///     Ok(left.await? + right.await?)
+/// });
+/// assert_eq!(both.await?, 42);
+/// # Ok::<(), BoxError>(()) }).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// [`JoinError::Failed`]: its error, or its panic, went to the group. [`JoinError::Cancelled`]: it was
+/// cancelled, or the group took no more children. [`JoinError::AwaitsItself`].
+///
+/// # Cancellation
+///
+/// A request that comes while it is awaited is passed to the child, and the await goes on until that has
+/// ended. If the child has been asked already, by its group say, it is not asked again: one cause never
+/// interrupts the cleanup that it began.
+///
 /// # Panics
 ///
 /// Awaiting it again after it gave its outcome panics.
 pub struct Child<'env, U> {
     /// `None`: the group took no more children.
     task: Option<Task<Option<U>>>,
+    /// Where whoever awaits it is reached by requests to cancel.
+    listener: Listener,
+    /// The last request was passed on to it.
+    passed_on: bool,
+    /// Whoever awaited it unwinds: the await never returns.
+    passing: bool,
     env: PhantomData<&'env ()>,
 }
 
@@ -26,6 +55,9 @@ impl<U> Child<'_, U> {
     pub(crate) fn new(task: Task<Option<U>>) -> Self {
         Self {
             task: Some(task),
+            listener: Listener::new(),
+            passed_on: false,
+            passing: false,
             env: PhantomData,
         }
     }
@@ -33,6 +65,9 @@ impl<U> Child<'_, U> {
     pub(crate) fn refused() -> Self {
         Self {
             task: None,
+            listener: Listener::new(),
+            passed_on: false,
+            passing: false,
             env: PhantomData,
         }
     }
@@ -80,14 +115,41 @@ fn result<U>(
     outcome?.ok_or_else(|| JoinError::Failed(task.name()))
 }
 
+/// Passes a request on to a child. Whether a value that it comes to is the answer to that.
+fn pass_on<U>(task: &Task<Option<U>>) -> bool {
+    // If it has been asked already, a value answers to whoever asked.
+    task.as_ref().info().state != TaskState::Cancelling && task.cancel()
+}
+
 impl<U> Future for Child<'_, U> {
     type Output = Result<U, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(task) = &mut self.task else {
+        let this = &mut *self;
+        let Some(task) = &mut this.task else {
             return Poll::Ready(Err(refused()));
         };
-        let outcome = std::task::ready!(Pin::new(&mut *task).poll(cx));
+        if this.passing {
+            return Poll::Pending;
+        }
+        if this.listener.heard() {
+            this.passed_on = pass_on(task);
+        }
+        if task.poll_finished(cx).is_pending() {
+            if current_task().is_some_and(|current| current.id() == task.id()) {
+                return Poll::Ready(Err(JoinError::AwaitsItself(task.name())));
+            }
+            this.listener.wait(cx);
+            return Poll::Pending;
+        }
+        let outcome = task.try_take();
+        let outcome = outcome.expect("a child was awaited again after it gave its outcome");
+        let cancelled = matches!(outcome, Err(JoinError::Cancelled(_)));
+        let heard = this.listener.conclude(this.passed_on && !cancelled);
+        if heard && cancelled {
+            this.passing = true;
+            return Poll::Pending;
+        }
         Poll::Ready(result(task, outcome))
     }
 }

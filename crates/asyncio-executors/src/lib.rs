@@ -5,7 +5,9 @@ mod catch_cancel;
 mod child;
 mod error_group;
 mod gather;
+mod places;
 mod race;
+mod ready;
 mod shield;
 mod signal;
 mod task_group;
@@ -19,6 +21,7 @@ pub use child::Child;
 pub use error_group::{BoxError, ErrorGroup};
 pub use gather::{Gather, gather, gather_iter, try_gather};
 pub use race::{Contender, StaggeredRace, race, staggered_race};
+pub use ready::{NeverReady, Ready};
 pub use shield::{Shield, shield, shield_task};
 pub use task_group::{GroupClosed, TaskGroup, task_group};
 pub use timeout::{

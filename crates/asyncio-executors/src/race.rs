@@ -30,7 +30,8 @@ use crate::timeout::timeout;
 ///
 /// # Panics
 ///
-/// If there are none, or if one of them panics before another has returned. When polled outside of any task.
+/// If there are none, or if one of them panics, also while it is ended: when the others have ended. When
+/// polled outside of any task.
 pub async fn race<I>(futures: I) -> <I::Item as Future>::Output
 where
     I: IntoIterator<Item: Future>,
@@ -70,7 +71,7 @@ where
 pub enum Contender<E> {
     /// It won.
     Won,
-    /// It failed before anybody won.
+    /// It failed, of its own accord or while it was ended.
     Failed(E),
     /// It was still running when another won.
     Cancelled,
@@ -142,7 +143,11 @@ where
                     }
                     Err(error) => states.borrow_mut()[n] = Contender::Failed(error),
                 }
-                next.set();
+                // One that fails after the next was started anyway hurries nobody.
+                let is_last = n + 1 == states.borrow().len();
+                if is_last || decided.get() {
+                    next.set();
+                }
                 Ok(())
             });
             match delay {

@@ -25,6 +25,8 @@ use pin_project_lite::pin_project;
 
 use crate::child::Child;
 use crate::error_group::{BoxError, ErrorGroup};
+use crate::places::{Place, Places};
+use crate::ready::{NeverReady, Ready, ready};
 
 type Payload = Box<dyn Any + Send>;
 
@@ -118,8 +120,11 @@ struct Shared<'env, E> {
     children: Children<'env>,
     errors: RefCell<Vec<E>>,
     panic: RefCell<Option<Payload>>,
+    places: Places,
     /// No more children; those that are there have been cancelled.
     ending: Cell<bool>,
+    /// Nobody waits for the group any more.
+    over: Cell<bool>,
     /// The body is to be cancelled as well, unless it has ended.
     body: RefCell<Option<ScopeHandle>>,
 }
@@ -200,15 +205,164 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
+        self.spawn_at(options, Place::None, future)
+    }
+
+    #[track_caller]
+    fn spawn_at<U, F>(
+        &self,
+        options: SpawnOptions,
+        mut place: Place,
+        future: F,
+    ) -> Result<Child<'env, U>, GroupClosed<F>>
+    where
+        U: 'env,
+        F: Future<Output = Result<U, E>> + 'env,
+    {
         if self.shared.ending.get() {
+            self.shared.places.leave(&mut place);
             return Err(GroupClosed(future));
         }
         let options = options.or_location(Location::caller());
         let member = Member {
-            future,
+            future: Some(future),
+            place,
             shared: self.shared.clone(),
         };
         Ok(Child::new(self.shared.children.spawn(options, member)))
+    }
+
+    /// At most so many children run at once from now on. [`spawn`](Self::spawn) takes more, and they begin
+    /// when it is their turn, first come, first served; those that run go on. To have the one who spawns wait
+    /// instead, there is [`spawn_when_free`](Self::spawn_when_free).
+    ///
+    /// ```
+    /// # use std::{cell::Cell, time::Duration};
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # use asyncio_loop::sleep;
+    /// # asyncio_loop::run(async {
+    /// let (running, most) = (Cell::new(0), Cell::new(0));
+    /// task_group(async |tg: TaskGroup| {
+    ///     tg.limit(3);
+    ///     for _ in 0..10 {
+    ///         tg.spawn(async {
+    ///             running.set(running.get() + 1);
+    ///             most.set(most.get().max(running.get()));
+    ///             sleep(Duration::from_millis(1)).await;
+    ///             running.set(running.get() - 1);
+    ///             Ok(())
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// assert_eq!(most.get(), 3);
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
+    ///
+    /// A child that spawns and then awaits what it spawned keeps its own place meanwhile: with a limit, that
+    /// can wait for ever.
+    ///
+    /// # Panics
+    ///
+    /// If `children` is zero.
+    pub fn limit(&self, children: usize) {
+        assert!(children > 0, "a group in which nobody may run never ends");
+        self.shared.places.set_limit(children);
+    }
+
+    /// Waits until the [`limit`](Self::limit) allows one more child, and starts it. So whoever makes the
+    /// children goes no faster than they run.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # use asyncio_loop::sleep;
+    /// # asyncio_loop::run(async {
+    /// task_group(async |tg: TaskGroup| {
+    ///     tg.limit(2);
+    ///     for _page in 0..10 {
+    ///         tg.spawn_when_free(async { Ok(sleep(Duration::from_millis(1)).await) }).await;
+    ///         assert!(tg.len() <= 2);
+    ///     }
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// While it waits, the future is dropped, and the place in the line goes to the next.
+    #[track_caller]
+    pub fn spawn_when_free<U, F>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = Child<'env, U>> + use<'env, U, F, E>
+    where
+        U: 'env,
+        F: Future<Output = Result<U, E>> + 'env,
+    {
+        let options = SpawnOptions::new().location(Location::caller());
+        let mut stand = Stand {
+            place: Place::None,
+            group: self.clone(),
+        };
+        async move {
+            poll_fn(|cx| stand.poll(cx)).await;
+            let place = std::mem::take(&mut stand.place);
+            match stand.group.spawn_at(options, place, future) {
+                Ok(child) => child,
+                Err(GroupClosed(future)) => {
+                    drop(future);
+                    Child::refused()
+                }
+            }
+        }
+    }
+
+    /// Starts a child and waits until that says that it is ready, with a value: what a server listens on, say.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use asyncio_executors::{BoxError, Ready, TaskGroup, task_group};
+    /// # use asyncio_loop::sleep;
+    /// # asyncio_loop::run(async {
+    /// task_group(async |tg: TaskGroup| {
+    ///     let (port, server) = tg
+    ///         .start(async |ready: Ready<u16>| {
+    ///             sleep(Duration::from_millis(1)).await; // bind
+    ///             ready.set(8080);
+    ///             sleep(Duration::from_millis(5)).await; // serve
+    ///             Ok("served")
+    ///         })
+    ///         .await?;
+    ///     assert_eq!(port, 8080);
+    ///     assert_eq!(server.await?, "served");
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NeverReady`]: the child ended, or dropped what it should have called, or the group took no more
+    /// children. If the child failed, the group has its error, as always.
+    ///
+    /// # Cancellation
+    ///
+    /// A child that is not ready yet is cancelled, and the group waits for it.
+    pub async fn start<V, U, F>(&self, child: F) -> Result<(V, Child<'env, U>), NeverReady>
+    where
+        V: 'env,
+        U: 'env,
+        F: AsyncFnOnce(Ready<V>) -> Result<U, E> + 'env,
+    {
+        let (ready, said) = ready();
+        let child = UntilReady(Some(self.spawn(async move { child(ready).await })));
+        let value = said.await.ok_or(NeverReady)?;
+        Ok((value, child.keep()))
     }
 
     /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value.
@@ -235,6 +389,41 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 }
 
+/// A stand in the line for a place, by somebody who is no child yet.
+struct Stand<'env, E> {
+    place: Place,
+    group: TaskGroup<'env, E>,
+}
+
+impl<E> Stand<'_, E> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.group.shared.places.poll_enter(&mut self.place, cx)
+    }
+}
+
+impl<E> Drop for Stand<'_, E> {
+    fn drop(&mut self) {
+        self.group.shared.places.leave(&mut self.place);
+    }
+}
+
+/// A child that is cancelled unless it gets ready.
+struct UntilReady<'env, U>(Option<Child<'env, U>>);
+
+impl<'env, U> UntilReady<'env, U> {
+    fn keep(mut self) -> Child<'env, U> {
+        self.0.take().expect("it is kept once")
+    }
+}
+
+impl<U> Drop for UntilReady<'_, U> {
+    fn drop(&mut self) {
+        if let Some(child) = &self.0 {
+            child.cancel();
+        }
+    }
+}
+
 impl<E> fmt::Debug for TaskGroup<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskGroup")
@@ -257,7 +446,9 @@ impl<E> Shared<'_, E> {
             children: Children::new(),
             errors: RefCell::default(),
             panic: RefCell::default(),
+            places: Places::new(),
             ending: Cell::new(false),
+            over: Cell::new(false),
             body: RefCell::default(),
         }
     }
@@ -283,6 +474,9 @@ impl<E> Shared<'_, E> {
     }
 
     fn panicked(&self, payload: Payload) {
+        if self.over.get() {
+            return report("a child of a dropped task group panicked", payload);
+        }
         let second = {
             let mut first = self.panic.borrow_mut();
             match *first {
@@ -294,13 +488,19 @@ impl<E> Shared<'_, E> {
             }
         };
         if let Some(payload) = second {
-            let cause = Cause::Panic(PanicPayload::new(payload));
-            let task = asyncio_task::current_task();
-            let message = "a task group had one more panic than it can pass on";
-            asyncio_loop::call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
+            report(
+                "a task group had one more panic than it can pass on",
+                payload,
+            );
         }
         self.end();
     }
+}
+
+fn report(message: &'static str, payload: Payload) {
+    let cause = Cause::Panic(PanicPayload::new(payload));
+    let task = asyncio_task::current_task();
+    asyncio_loop::call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
 }
 
 impl<T, E> Group<'_, T, E> {
@@ -324,10 +524,12 @@ impl<T, E> Group<'_, T, E> {
             }
             self.shared.body.take();
         }
+        // What the body spawns waits for the next step.
+        let round = self.shared.children.begin_round(cx);
         if self.result.is_none() {
             self.poll_body(body, cx);
         }
-        self.shared.children.poll_woken(cx);
+        self.shared.children.run_round(round);
         if self.result.is_some() && self.shared.children.is_empty() {
             return self.finish();
         }
@@ -412,16 +614,30 @@ impl<T, E> Drop for Group<'_, T, E> {
     fn drop(&mut self) {
         // The handles may keep `shared`; the children end here.
         self.shared.ending.set(true);
+        self.shared.over.set(true);
         self.shared.children.end();
     }
 }
 
 pin_project! {
-    /// A child's future, which leaves what goes wrong with the group.
+    /// A child's future, which waits for a place, and leaves what goes wrong with the group.
     struct Member<'env, F, E> {
         #[pin]
-        future: F,
+        future: Option<F>,
+        place: Place,
         shared: Rc<Shared<'env, E>>,
+    }
+
+    impl<F, E> PinnedDrop for Member<'_, F, E> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // A destructor that panics is a panic of the child.
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+            let left = catch_unwind(AssertUnwindSafe(|| this.shared.places.leave(this.place)));
+            for payload in [dropped.err(), left.err()].into_iter().flatten() {
+                this.shared.panicked(payload);
+            }
+        }
     }
 }
 
@@ -431,7 +647,11 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+        if this.shared.places.poll_enter(this.place, cx).is_pending() {
+            return Poll::Pending;
+        }
+        let future = this.future.as_pin_mut().expect("it goes with the member");
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(value))) => Poll::Ready(Some(value)),
             Ok(Poll::Ready(Err(error))) => {

@@ -41,6 +41,10 @@ pub struct Children<'env> {
     env: PhantomData<Cell<&'env ()>>,
 }
 
+/// The children that have their turn.
+#[derive(Debug)]
+pub struct Round(usize);
+
 /// The children that have not ended, by place.
 #[derive(Default)]
 struct Members {
@@ -142,6 +146,15 @@ impl<'env> Children<'env> {
     /// Runs a step of each child that was woken before this call. Those that are woken meanwhile have their
     /// turn in the next one, and the waker of `cx` is woken for it.
     pub fn poll_woken(&self, cx: &Context<'_>) {
+        let round = self.begin_round(cx);
+        self.run_round(round);
+    }
+
+    /// For those who run something else before the children: which children have their turn is decided here,
+    /// and [`run_round`](Self::run_round) runs them. Those that are woken from now on wait for the next round,
+    /// and the waker of `cx` is woken for it.
+    #[must_use]
+    pub fn begin_round(&self, cx: &Context<'_>) -> Round {
         let known = self
             .queue
             .waker
@@ -154,8 +167,12 @@ impl<'env> Children<'env> {
             drop(old);
         }
         self.queue.woken.set(false);
-        let now = self.queue.ready.borrow().len();
-        for _ in 0..now {
+        Round(self.queue.ready.borrow().len())
+    }
+
+    /// Runs a step of each child of a round.
+    pub fn run_round(&self, round: Round) {
+        for _ in 0..round.0 {
             let Some((place, step)) = self.queue.ready.borrow_mut().pop_front() else {
                 break;
             };

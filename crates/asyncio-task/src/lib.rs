@@ -61,7 +61,7 @@ mod unhandled;
 mod waker;
 
 pub use cancelled::{Cancelled, unwind_here};
-pub use children::Children;
+pub use children::{Children, Round};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
 pub use current::with_companion;
 pub use detach::Outcome;

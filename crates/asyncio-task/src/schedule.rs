@@ -95,16 +95,19 @@ impl Step {
 }
 
 impl Step {
-    /// Runs a step of a child. Whether it has ended.
+    /// Runs a step of a child. Whether it has ended with this step: not one that was woken in its last step,
+    /// and whose place may be another child's by now.
     pub(crate) fn run_child(mut self) -> bool {
         let Some(cell) = self.cell.take() else {
-            return true;
+            return false;
         };
+        if cell.state.is_done() {
+            return false;
+        }
         tasks::of(&cell, |tasks| match tasks {
             Some(tasks) => {
                 tasks.step(&cell);
             }
-            None if cell.state.is_done() => {}
             None => panic!("tasks that borrow were run outside of the loop they were spawned on"),
         });
         cell.state.is_done()

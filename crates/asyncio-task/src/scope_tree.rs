@@ -499,10 +499,11 @@ impl ScopeTree {
             .any(|node| node.request.max(node.resumed) >= told)
     }
 
-    /// Whether a request concerns a scope around this one.
+    /// Whether a request concerns a scope around this one, and comes in from there.
     fn is_open_around(&self, key: ScopeKey) -> bool {
         self.get(key)
             .and_then(|node| node.parent)
+            .filter(|&parent| !self.is_isolated(parent))
             .is_some_and(|parent| self.is_open(parent))
     }
 
@@ -790,7 +791,12 @@ impl ScopeTree {
                     answered = Some(task);
                 }
             }
-            next = node.parent.filter(|&parent| !self.is_isolated(parent));
+            // A token that holds an isolated scope comes from inside of it, where requests from around never
+            // were.
+            let enclosed = node.isolated;
+            next = node
+                .parent
+                .filter(|&parent| !enclosed && !self.is_isolated(parent));
         }
         answered
     }
