@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
-use asyncio_reactor::{Direction, Interest, Io, Ready, Registered, Source, Transfer};
+use asyncio_reactor::{Direction, Interest, Io, Ready, Registered, Source, Transfer, Waiting};
 
 /// For sockets that transfer both ways.
 pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -61,10 +61,13 @@ impl<S: Source> Bound<S> {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        self.checked(match direction {
-            Direction::Read => self.registered.poll_read_ready(cx),
-            Direction::Write => self.registered.poll_write_ready(cx),
-        })
+        checked(
+            &self.registered,
+            match direction {
+                Direction::Read => self.registered.poll_read_ready(cx),
+                Direction::Write => self.registered.poll_write_ready(cx),
+            },
+        )
     }
 
     pub(crate) fn poll_io<R>(
@@ -73,7 +76,7 @@ impl<S: Source> Bound<S> {
         direction: Direction,
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.checked(self.registered.poll_io(cx, direction, f))
+        checked(&self.registered, self.registered.poll_io(cx, direction, f))
     }
 
     /// Only for byte streams, see [`Registered::poll_read_with`].
@@ -83,7 +86,10 @@ impl<S: Source> Bound<S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.checked(self.registered.poll_read_with(cx, wanted, f))
+        checked(
+            &self.registered,
+            self.registered.poll_read_with(cx, wanted, f),
+        )
     }
 
     /// Only for byte streams, see [`Registered::poll_write_with`].
@@ -93,10 +99,19 @@ impl<S: Source> Bound<S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.checked(self.registered.poll_write_with(cx, wanted, f))
+        checked(
+            &self.registered,
+            self.registered.poll_write_with(cx, wanted, f),
+        )
     }
 
-    pub(crate) fn ready(&self, direction: Direction) -> Checked<'_, S, Ready<'_>> {
+    /// Whoever polls with it passes the outcome through [`checked`].
+    #[inline]
+    pub(crate) fn waiting(&self, direction: Direction) -> Waiting<'_, S> {
+        self.registered.waiting(direction)
+    }
+
+    pub(crate) fn ready(&self, direction: Direction) -> Checked<'_, S, Ready<'_, S>> {
         self.when_here(match direction {
             Direction::Read => self.registered.readable(),
             Direction::Write => self.registered.writable(),
@@ -131,35 +146,41 @@ impl<S: Source> Bound<S> {
 
     #[inline]
     fn when_here<W>(&self, wait: W) -> Checked<'_, S, W> {
-        Checked { bound: self, wait }
-    }
-
-    /// Turns a wait for the wrong loop into an error.
-    #[inline]
-    fn checked<R>(&self, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if poll.is_pending()
-            && let Err(error) = self.check_loop()
-        {
-            return Poll::Ready(Err(error));
+        Checked {
+            source: &self.registered,
+            wait,
         }
-        poll
     }
+}
 
-    fn check_loop(&self) -> io::Result<()> {
-        let here = asyncio_loop::try_reactor().map_err(io::Error::other)?;
-        if self.registered.belongs_to(&here) {
-            return Ok(());
-        }
-        Err(io::Error::other(
-            "this socket belongs to another event loop than the one that runs here: \
-             make it on this loop, or take it over with into_std and from_std",
-        ))
+/// Turns a wait for the wrong loop into an error.
+#[inline]
+pub(crate) fn checked<S: Source, R>(
+    source: &Registered<S>,
+    poll: Poll<io::Result<R>>,
+) -> Poll<io::Result<R>> {
+    if poll.is_pending()
+        && let Err(error) = check_loop(source)
+    {
+        return Poll::Ready(Err(error));
     }
+    poll
+}
+
+fn check_loop<S: Source>(source: &Registered<S>) -> io::Result<()> {
+    let here = asyncio_loop::try_reactor().map_err(io::Error::other)?;
+    if source.belongs_to(&here) {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "this socket belongs to another event loop than the one that runs here: \
+         make it on this loop, or take it over with into_std and from_std",
+    ))
 }
 
 /// A wait that is an error on another loop than the source's own.
 pub(crate) struct Checked<'a, S: Source, W> {
-    bound: &'a Bound<S>,
+    source: &'a Registered<S>,
     wait: W,
 }
 
@@ -169,7 +190,7 @@ impl<S: Source, R, W: Future<Output = io::Result<R>> + Unpin> Future for Checked
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let poll = Pin::new(&mut self.wait).poll(cx);
-        self.bound.checked(poll)
+        checked(self.source, poll)
     }
 }
 

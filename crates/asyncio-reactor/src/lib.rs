@@ -63,4 +63,4 @@ pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registered::Registered;
 pub use unparker::Unparker;
-pub use waiting::{Io, Ready, Transfer};
+pub use waiting::{Io, Ready, Transfer, Waiting};

@@ -14,7 +14,7 @@ use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
 use crate::waiters::WaiterId;
-use crate::waiting::{Io, Ready, Transfer};
+use crate::waiting::{Io, Ready, Transfer, Waiting};
 
 /// Whether a transfer that came back short means that the source has nothing more at the moment,
 /// and will tell of what comes.
@@ -142,7 +142,7 @@ impl<S: Source> Registered<S> {
     /// [`Interest::READABLE`].
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut who = WaiterId::POLLER;
-        self.registration.poll_ready(cx, Direction::Read, &mut who)
+        self.poll_ready_as(&mut who, cx, Direction::Read)
     }
 
     /// As [`poll_read_ready`](Self::poll_read_ready), for writing.
@@ -153,7 +153,7 @@ impl<S: Source> Registered<S> {
     /// [`Interest::WRITABLE`].
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut who = WaiterId::POLLER;
-        self.registration.poll_ready(cx, Direction::Write, &mut who)
+        self.poll_ready_as(&mut who, cx, Direction::Write)
     }
 
     /// Tries an operation once, if the source counts as ready. If it does not, or if the operation
@@ -265,8 +265,8 @@ impl<S: Source> Registered<S> {
     /// # Errors
     ///
     /// Those of [`poll_read_ready`](Self::poll_read_ready).
-    pub fn readable(&self) -> Ready<'_> {
-        Ready::new(&self.registration, Direction::Read)
+    pub fn readable(&self) -> Ready<'_, S> {
+        Ready::new(self.waiting(Direction::Read))
     }
 
     /// Waits until writing is worth a try, as [`poll_write_ready`](Self::poll_write_ready).
@@ -278,8 +278,8 @@ impl<S: Source> Registered<S> {
     /// # Errors
     ///
     /// Those of [`poll_write_ready`](Self::poll_write_ready).
-    pub fn writable(&self) -> Ready<'_> {
-        Ready::new(&self.registration, Direction::Write)
+    pub fn writable(&self) -> Ready<'_, S> {
+        Ready::new(self.waiting(Direction::Write))
     }
 
     /// [`poll_io`](Self::poll_io) as a future, for any number of tasks at once.
@@ -296,7 +296,7 @@ impl<S: Source> Registered<S> {
     where
         F: FnMut(&S) -> io::Result<R>,
     {
-        Io::new(self, direction, f)
+        Io::new(self.waiting(direction), f)
     }
 
     /// [`poll_read_with`](Self::poll_read_with) as a future, for any number of tasks at once.
@@ -313,7 +313,7 @@ impl<S: Source> Registered<S> {
     where
         F: FnMut(&S) -> io::Result<usize>,
     {
-        Transfer::new(self, Direction::Read, wanted, f)
+        Transfer::new(self.waiting(Direction::Read), wanted, f)
     }
 
     /// [`poll_write_with`](Self::poll_write_with) as a future, for any number of tasks at once.
@@ -330,12 +330,27 @@ impl<S: Source> Registered<S> {
     where
         F: FnMut(&S) -> io::Result<usize>,
     {
-        Transfer::new(self, Direction::Write, wanted, f)
+        Transfer::new(self.waiting(Direction::Write), wanted, f)
+    }
+
+    /// A place in the line of those who wait for a direction, to make futures of.
+    #[inline]
+    pub fn waiting(&self, direction: Direction) -> Waiting<'_, S> {
+        Waiting::new(self, direction)
+    }
+
+    pub(crate) fn forget(&self, direction: Direction, who: WaiterId) {
+        self.registration.forget(direction, who);
     }
 
     #[inline]
-    pub(crate) fn registration(&self) -> &Registration {
-        &self.registration
+    pub(crate) fn poll_ready_as(
+        &self,
+        who: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.registration.poll_ready(cx, direction, who)
     }
 
     #[inline]

@@ -88,11 +88,7 @@ impl Registration {
         if !slot.covers(direction) {
             return Poll::Ready(Err(never(direction)));
         }
-        let waits_already = slot
-            .waiters
-            .borrow_mut()
-            .contains(direction, *who, cx.waker());
-        if waits_already {
+        if slot.waiters.contains(direction, *who, cx.waker()) {
             return Poll::Pending;
         }
         // To clone is foreign code: it may take a turn, or close the reactor. So only then look at
@@ -105,22 +101,23 @@ impl Registration {
         if *who == WaiterId::NOT_WAITING {
             *who = self.core.new_future();
         }
-        let replaced = slot.waiters.borrow_mut().insert(direction, *who, waker);
+        let replaced = slot.waiters.insert(direction, *who, waker);
         drop(replaced);
         Poll::Pending
     }
 
     /// `who` does not wait any more.
     pub(crate) fn forget(&self, direction: Direction, who: WaiterId) {
-        let waker = self.slot.waiters.borrow_mut().remove(direction, who);
+        let waker = self.slot.waiters.remove(direction, who);
         drop(waker);
     }
 
     /// Gives the slot back and drops the wakers in it.
     pub(crate) fn leave(&self) {
         self.core.slots().borrow_mut().remove(&self.slot);
-        let waiters = self.slot.waiters.take();
-        drop(waiters);
+        let mut waited = Vec::new();
+        self.slot.give_up_waiters(&mut waited);
+        drop(waited);
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! [`Registration`]: crate::registration::Registration
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
@@ -40,8 +40,7 @@ pub(crate) struct Slot {
     pub(crate) token: Token,
     pub(crate) interest: Interest,
     pub(crate) readiness: Cell<Readiness>,
-    /// Borrowed only where nothing foreign runs.
-    pub(crate) waiters: RefCell<Waiters>,
+    pub(crate) waiters: Waiters,
 }
 
 impl Slot {
@@ -49,20 +48,23 @@ impl Slot {
     #[inline]
     fn note(&self, seen: Readiness, woken: &mut Vec<Waker>) {
         self.readiness.set(self.readiness.get().and(seen));
-        let mut waiters = self.waiters.borrow_mut();
         for direction in [Direction::Read, Direction::Write] {
             if seen.allows(direction) {
-                waiters.take_all(direction, woken);
+                self.waiters.take_all(direction, woken);
             }
         }
+    }
+
+    /// Nobody waits any more; those who did are for the caller to drop.
+    pub(crate) fn give_up_waiters(&self, waited: &mut Vec<Waker>) {
+        self.waiters.take_all(Direction::Read, waited);
+        self.waiters.take_all(Direction::Write, waited);
     }
 
     /// The reactor is closed.
     fn close(&self, woken: &mut Vec<Waker>) {
         self.readiness.set(Readiness::NEVER);
-        let mut waiters = self.waiters.borrow_mut();
-        waiters.take_all(Direction::Read, woken);
-        waiters.take_all(Direction::Write, woken);
+        self.give_up_waiters(woken);
     }
 }
 
@@ -106,7 +108,7 @@ impl Slots {
             token,
             interest,
             readiness: Cell::new(Readiness::NEW),
-            waiters: RefCell::default(),
+            waiters: Waiters::default(),
         });
         entry.insert(Rc::clone(&slot));
         Ok(slot)

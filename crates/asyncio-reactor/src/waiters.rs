@@ -16,6 +16,8 @@
 //! Nothing here clones, wakes or drops a
 //! waker: what leaves is handed out.
 
+use std::cell::Cell;
+use std::fmt;
 use std::task::Waker;
 
 use crate::readiness::Direction;
@@ -37,21 +39,21 @@ impl WaiterId {
     }
 }
 
-#[derive(Debug)]
 struct Waiter {
     waker: Waker,
     id: WaiterId,
 }
 
-#[derive(Debug, Default)]
+/// Who waits, in both directions.
+#[derive(Default)]
 pub(crate) struct Waiters {
-    reader: Option<Waiter>,
-    writer: Option<Waiter>,
+    reader: Cell<Option<Waiter>>,
+    writer: Cell<Option<Waiter>>,
     /// Boxed, because a slot should stay small and hardly any has it.
-    others: Option<Box<Others>>,
+    others: Cell<Option<Box<Others>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Others {
     readers: Vec<Waiter>,
     writers: Vec<Waiter>,
@@ -68,98 +70,124 @@ impl Others {
 
 impl Waiters {
     #[inline]
-    fn first(&mut self, direction: Direction) -> &mut Option<Waiter> {
+    fn first(&self, direction: Direction) -> &Cell<Option<Waiter>> {
         match direction {
-            Direction::Read => &mut self.reader,
-            Direction::Write => &mut self.writer,
+            Direction::Read => &self.reader,
+            Direction::Write => &self.writer,
         }
     }
 
-    /// All that wait in a direction.
-    fn all(&self, direction: Direction) -> impl Iterator<Item = &Waiter> {
-        let others = self.others.as_deref();
-        let (first, others) = match direction {
-            Direction::Read => (&self.reader, others.map(|others| &others.readers)),
-            Direction::Write => (&self.writer, others.map(|others| &others.writers)),
-        };
-        first.iter().chain(others.into_iter().flatten())
+    /// Calls `f`, which runs no foreign code, with the others, if there ever were any.
+    fn with_others<R>(
+        &self,
+        direction: Direction,
+        f: impl FnOnce(&mut Vec<Waiter>) -> R,
+    ) -> Option<R> {
+        let mut others = self.others.take()?;
+        let result = f(others.of(direction));
+        self.others.set(Some(others));
+        Some(result)
     }
 
     /// Whether `id` waits, and with a waker that wakes what `waker` would.
     #[inline]
-    pub(crate) fn contains(&mut self, direction: Direction, id: WaiterId, waker: &Waker) -> bool {
+    pub(crate) fn contains(&self, direction: Direction, id: WaiterId, waker: &Waker) -> bool {
+        let place = self.first(direction);
+        let Some(first) = place.take() else {
+            return false;
+        };
         let same = |waiter: &Waiter| waiter.id == id && waiter.waker.will_wake(waker);
-        match self.first(direction) {
-            None => false,
-            Some(first) => same(first) || self.all(direction).any(same),
-        }
+        let is_first = same(&first);
+        place.set(Some(first));
+        is_first
+            || self
+                .with_others(direction, |others| others.iter().any(same))
+                .unwrap_or(false)
     }
 
     /// Lets `id` wait. Gives back the waker that lost its place.
     #[inline]
-    pub(crate) fn insert(
-        &mut self,
-        direction: Direction,
-        id: WaiterId,
-        waker: Waker,
-    ) -> Option<Waker> {
+    pub(crate) fn insert(&self, direction: Direction, id: WaiterId, waker: Waker) -> Option<Waker> {
         let waiter = Waiter { waker, id };
-        let first = self.first(direction);
-        if first.is_none() {
-            *first = Some(waiter);
-            return None;
+        let place = self.first(direction);
+        match place.take() {
+            None => {
+                place.set(Some(waiter));
+                None
+            }
+            Some(first) => {
+                place.set(Some(first));
+                self.insert_beside(direction, waiter)
+            }
         }
-        self.insert_beside(direction, waiter)
     }
 
     #[cold]
-    fn insert_beside(&mut self, direction: Direction, waiter: Waiter) -> Option<Waker> {
+    fn insert_beside(&self, direction: Direction, waiter: Waiter) -> Option<Waker> {
         let id = waiter.id;
-        let replaced = match self.all(direction).filter(|waiter| waiter.id == id).count() {
+        let replaced = match self.count(direction, id) {
             0 => None,
             n if id == WaiterId::POLLER && n < POLLERS => None,
             _ => self.remove(direction, id),
         };
-        match self.first(direction) {
-            first @ None => *first = Some(waiter),
-            Some(_) => self
-                .others
-                .get_or_insert_default()
-                .of(direction)
-                .push(waiter),
+        let place = self.first(direction);
+        match place.take() {
+            None => place.set(Some(waiter)),
+            Some(first) => {
+                place.set(Some(first));
+                let mut others = self.others.take().unwrap_or_default();
+                others.of(direction).push(waiter);
+                self.others.set(Some(others));
+            }
         }
         replaced
     }
 
+    fn count(&self, direction: Direction, id: WaiterId) -> usize {
+        let place = self.first(direction);
+        let first = place.take();
+        let is_first = first.as_ref().is_some_and(|waiter| waiter.id == id);
+        place.set(first);
+        let others = self.with_others(direction, |others| {
+            others.iter().filter(|waiter| waiter.id == id).count()
+        });
+        usize::from(is_first) + others.unwrap_or(0)
+    }
+
     /// Takes out the one that waits as `id`; the oldest, if there are several.
-    pub(crate) fn remove(&mut self, direction: Direction, id: WaiterId) -> Option<Waker> {
-        let first = self.first(direction).take_if(|waiter| waiter.id == id);
-        let others = self.others.as_mut().map(|others| others.of(direction));
-        let removed = match (first, others) {
-            (Some(first), Some(others)) if !others.is_empty() => {
-                *self.first(direction) = Some(others.remove(0));
-                first
-            }
-            (Some(first), _) => first,
-            (None, others) => {
-                let others = others?;
-                let at = others.iter().position(|waiter| waiter.id == id)?;
-                others.remove(at)
-            }
-        };
-        Some(removed.waker)
+    pub(crate) fn remove(&self, direction: Direction, id: WaiterId) -> Option<Waker> {
+        let place = self.first(direction);
+        let first = place.take()?;
+        if first.id == id {
+            let next = self.with_others(direction, |others| {
+                (!others.is_empty()).then(|| others.remove(0))
+            });
+            place.set(next.flatten());
+            return Some(first.waker);
+        }
+        place.set(Some(first));
+        let removed = self.with_others(direction, |others| {
+            let at = others.iter().position(|waiter| waiter.id == id)?;
+            Some(others.remove(at).waker)
+        });
+        removed.flatten()
     }
 
     /// Moves all wakers of a direction to `woken`, in the order in which they came.
     #[inline]
-    pub(crate) fn take_all(&mut self, direction: Direction, woken: &mut Vec<Waker>) {
+    pub(crate) fn take_all(&self, direction: Direction, woken: &mut Vec<Waker>) {
         let Some(first) = self.first(direction).take() else {
             return;
         };
         woken.push(first.waker);
-        if let Some(others) = &mut self.others {
-            let others = others.of(direction).drain(..);
-            woken.extend(others.map(|waiter| waiter.waker));
-        }
+        self.with_others(direction, |others| {
+            woken.extend(others.drain(..).map(|waiter| waiter.waker));
+        });
+    }
+}
+
+impl fmt::Debug for Waiters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiters").finish_non_exhaustive()
     }
 }

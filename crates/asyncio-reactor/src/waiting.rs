@@ -1,8 +1,8 @@
-//! The futures that wait for a source.
+//! Waiting for a source: a place in the line, and the futures made of it.
 //!
-//! Each has a name while it waits, and takes its waker back when it is dropped. So any number of
-//! them wait for one source, and a cancelled one leaves nothing behind. They are written by hand,
-//! because this is the path of every byte.
+//! Whoever has a [`Waiting`] has a name in the line while it waits, and takes its waker back when it
+//! is dropped. So any number of them wait for one source, and a cancelled one leaves nothing behind.
+//! All is written by hand, because this is the path of every byte.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,38 +13,93 @@ use mio::event::Source;
 
 use crate::readiness::Direction;
 use crate::registered::Registered;
-use crate::registration::Registration;
 use crate::waiters::WaiterId;
 
-/// A direction of a source, and perhaps a place among those who wait for it.
-struct Waiting<'a> {
-    registration: &'a Registration,
-    direction: Direction,
+/// One who waits for a direction of a source: what futures are made of, from
+/// [`Registered::waiting`].
+///
+/// Each is a task's (or a branch's) own. Dropping it ends the wait.
+pub struct Waiting<'a, S: Source> {
+    source: &'a Registered<S>,
     who: WaiterId,
+    direction: Direction,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a, S: Source> Waiting<'a, S> {
     #[inline]
-    fn new(registration: &'a Registration, direction: Direction) -> Self {
+    pub(crate) fn new(source: &'a Registered<S>, direction: Direction) -> Self {
         Waiting {
-            registration,
-            direction,
+            source,
             who: WaiterId::NOT_WAITING,
+            direction,
         }
     }
 
-    /// Notes that the source was ready, and so has let go of all who waited.
+    /// What it waits for.
     #[inline]
-    fn is_over(&mut self) {
-        self.who = WaiterId::NOT_WAITING;
+    pub fn source(&self) -> &'a Registered<S> {
+        self.source
+    }
+
+    /// As [`Registered::poll_read_ready`], in its direction.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Registered::poll_read_ready`].
+    #[inline]
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = self.source.poll_ready_as(&mut self.who, cx, self.direction);
+        self.note(poll)
+    }
+
+    /// As [`Registered::poll_io`], in its direction.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Registered::poll_io`].
+    #[inline]
+    pub fn poll_io<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        f: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let poll = self.source.poll_io_as(&mut self.who, cx, self.direction, f);
+        self.note(poll)
+    }
+
+    /// As [`Registered::poll_read_with`] or [`Registered::poll_write_with`], in its direction. Only
+    /// for streams without any boundaries.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Registered::poll_io`].
+    #[inline]
+    pub fn poll_transfer(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+        f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let (who, direction) = (&mut self.who, self.direction);
+        let poll = self.source.poll_transfer_as(who, cx, direction, wanted, f);
+        self.note(poll)
+    }
+
+    /// A source that was ready has let go of all who waited.
+    #[inline]
+    fn note<R>(&mut self, poll: Poll<R>) -> Poll<R> {
+        if poll.is_ready() {
+            self.who = WaiterId::NOT_WAITING;
+        }
+        poll
     }
 }
 
-impl Drop for Waiting<'_> {
+impl<S: Source> Drop for Waiting<'_, S> {
     #[inline]
     fn drop(&mut self) {
         if self.who != WaiterId::NOT_WAITING {
-            self.registration.forget(self.direction, self.who);
+            self.source.forget(self.direction, self.who);
         }
     }
 }
@@ -52,38 +107,28 @@ impl Drop for Waiting<'_> {
 /// Waits until a source is worth a try: the future of [`Registered::readable`] and
 /// [`Registered::writable`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct Ready<'a> {
-    waiting: Waiting<'a>,
+pub struct Ready<'a, S: Source> {
+    waiting: Waiting<'a, S>,
 }
 
-impl<'a> Ready<'a> {
-    pub(crate) fn new(registration: &'a Registration, direction: Direction) -> Self {
-        let waiting = Waiting::new(registration, direction);
+impl<'a, S: Source> Ready<'a, S> {
+    pub(crate) fn new(waiting: Waiting<'a, S>) -> Self {
         Ready { waiting }
     }
 }
 
-impl Future for Ready<'_> {
+impl<S: Source> Future for Ready<'_, S> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let waiting = &mut self.waiting;
-        let direction = waiting.direction;
-        let poll = waiting
-            .registration
-            .poll_ready(cx, direction, &mut waiting.who);
-        if poll.is_ready() {
-            waiting.is_over();
-        }
-        poll
+        self.waiting.poll_ready(cx)
     }
 }
 
 /// Tries an operation until it need not wait: the future of [`Registered::io`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Io<'a, S: Source, F> {
-    source: &'a Registered<S>,
-    waiting: Waiting<'a>,
+    waiting: Waiting<'a, S>,
     f: F,
 }
 
@@ -92,12 +137,8 @@ impl<S: Source, F> Unpin for Io<'_, S, F> {}
 
 impl<'a, S: Source, F> Io<'a, S, F> {
     #[inline]
-    pub(crate) fn new(source: &'a Registered<S>, direction: Direction, f: F) -> Self {
-        Io {
-            source,
-            waiting: Waiting::new(source.registration(), direction),
-            f,
-        }
+    pub(crate) fn new(waiting: Waiting<'a, S>, f: F) -> Self {
+        Io { waiting, f }
     }
 }
 
@@ -107,13 +148,7 @@ impl<S: Source, R, F: FnMut(&S) -> io::Result<R>> Future for Io<'_, S, F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let direction = this.waiting.direction;
-        let who = &mut this.waiting.who;
-        let poll = this.source.poll_io_as(who, cx, direction, &mut this.f);
-        if poll.is_ready() {
-            this.waiting.is_over();
-        }
-        poll
+        this.waiting.poll_io(cx, &mut this.f)
     }
 }
 
@@ -121,8 +156,7 @@ impl<S: Source, R, F: FnMut(&S) -> io::Result<R>> Future for Io<'_, S, F> {
 /// [`Registered::write_with`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Transfer<'a, S: Source, F> {
-    source: &'a Registered<S>,
-    waiting: Waiting<'a>,
+    waiting: Waiting<'a, S>,
     wanted: usize,
     f: F,
 }
@@ -132,18 +166,8 @@ impl<S: Source, F> Unpin for Transfer<'_, S, F> {}
 
 impl<'a, S: Source, F> Transfer<'a, S, F> {
     #[inline]
-    pub(crate) fn new(
-        source: &'a Registered<S>,
-        direction: Direction,
-        wanted: usize,
-        f: F,
-    ) -> Self {
-        Transfer {
-            source,
-            waiting: Waiting::new(source.registration(), direction),
-            wanted,
-            f,
-        }
+    pub(crate) fn new(waiting: Waiting<'a, S>, wanted: usize, f: F) -> Self {
+        Transfer { waiting, wanted, f }
     }
 }
 
@@ -153,29 +177,20 @@ impl<S: Source, F: FnMut(&S) -> io::Result<usize>> Future for Transfer<'_, S, F>
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let direction = this.waiting.direction;
-        let who = &mut this.waiting.who;
-        let poll = this
-            .source
-            .poll_transfer_as(who, cx, direction, this.wanted, &mut this.f);
-        if poll.is_ready() {
-            this.waiting.is_over();
-        }
-        poll
+        this.waiting.poll_transfer(cx, this.wanted, &mut this.f)
     }
 }
 
-impl fmt::Debug for Waiting<'_> {
+impl<S: Source> fmt::Debug for Waiting<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.who {
-            WaiterId::NOT_WAITING => "not waiting",
-            _ => "waiting",
-        };
-        write!(f, "{:?}, {state}", self.direction)
+        f.debug_struct("Waiting")
+            .field("direction", &self.direction)
+            .field("waits", &(self.who != WaiterId::NOT_WAITING))
+            .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Ready<'_> {
+impl<S: Source> fmt::Debug for Ready<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Ready").field(&self.waiting).finish()
     }

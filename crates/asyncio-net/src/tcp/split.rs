@@ -118,8 +118,9 @@ impl<'a> ReadHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::read_exact`].
-    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-        self.stream().read_exact(buf).await
+    #[inline]
+    pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        self.stream().read_exact(buf)
     }
 
     /// See [`TcpStream::peek`].
@@ -242,8 +243,9 @@ impl<'a> WriteHalf<'a> {
     /// # Errors
     ///
     /// See [`TcpStream::write_all`].
-    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
-        self.stream().write_all(buf).await
+    #[inline]
+    pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        self.stream().write_all(buf)
     }
 
     /// See [`TcpStream::writable`].

@@ -1,7 +1,7 @@
 //! A TCP connection.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use socket2::SockRef;
 use super::connect::connect_any;
 use super::socket;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use super::transfer::{Read, ReadExact, Write, WriteAll};
 use crate::address::{ToSocketAddrs, resolve};
 use crate::bound::{BOTH, Bound};
 
@@ -126,7 +127,10 @@ impl TcpStream {
     /// What the system says, such as `ConnectionReset`.
     #[inline]
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.io.read_with(buf.len(), |mut stream| stream.read(buf))
+        Read {
+            waiting: self.io.waiting(Direction::Read),
+            buf,
+        }
     }
 
     /// [`read`](Self::read) into several buffers, one after the other.
@@ -157,14 +161,12 @@ impl TcpStream {
     ///
     /// `UnexpectedEof` if the connection ends before; what was read so far is in `buf`, and how
     /// much is not told. What the system says.
-    pub async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.read(buf).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => buf = &mut buf[n..],
-            }
+    #[inline]
+    pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        ReadExact {
+            waiting: self.io.waiting(Direction::Read),
+            left: buf,
         }
-        Ok(())
     }
 
     /// Reads as [`read`](Self::read), and leaves the bytes for the next read.
@@ -194,8 +196,10 @@ impl TcpStream {
     /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
     #[inline]
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.io
-            .write_with(buf.len(), |mut stream| stream.write(buf))
+        Write {
+            waiting: self.io.waiting(Direction::Write),
+            buf,
+        }
     }
 
     /// [`write`](Self::write) from several buffers, one after the other.
@@ -222,14 +226,12 @@ impl TcpStream {
     /// # Errors
     ///
     /// What the system says, such as `BrokenPipe` or `ConnectionReset`. Some part may be written.
-    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.write(buf).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => buf = &buf[n..],
-            }
+    #[inline]
+    pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        WriteAll {
+            waiting: self.io.waiting(Direction::Write),
+            left: buf,
         }
-        Ok(())
     }
 
     /// Waits until a read is worth a try: there are bytes, the end, or an error. It stays so until

@@ -1,0 +1,109 @@
+//! The futures of reading and writing a stream.
+//!
+//! By hand, and no larger than they must be: each idle connection has one in its task, and each
+//! request goes through two.
+
+use std::future::Future;
+use std::io::{self, Read as _, Write as _};
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use asyncio_reactor::Waiting;
+use mio::net::TcpStream;
+
+use crate::bound::checked;
+
+pub(super) struct Read<'s, 'b> {
+    pub(super) waiting: Waiting<'s, TcpStream>,
+    pub(super) buf: &'b mut [u8],
+}
+
+pub(super) struct ReadExact<'s, 'b> {
+    pub(super) waiting: Waiting<'s, TcpStream>,
+    /// What is still to be filled.
+    pub(super) left: &'b mut [u8],
+}
+
+pub(super) struct Write<'s, 'b> {
+    pub(super) waiting: Waiting<'s, TcpStream>,
+    pub(super) buf: &'b [u8],
+}
+
+pub(super) struct WriteAll<'s, 'b> {
+    pub(super) waiting: Waiting<'s, TcpStream>,
+    /// What is still to be written.
+    pub(super) left: &'b [u8],
+}
+
+impl Future for Read<'_, '_> {
+    type Output = io::Result<usize>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        poll_read(&mut this.waiting, cx, this.buf)
+    }
+}
+
+impl Future for ReadExact<'_, '_> {
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while !this.left.is_empty() {
+            match ready!(poll_read(&mut this.waiting, cx, this.left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                n => this.left = &mut mem::take(&mut this.left)[n..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Future for Write<'_, '_> {
+    type Output = io::Result<usize>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        poll_write(&mut this.waiting, cx, this.buf)
+    }
+}
+
+impl Future for WriteAll<'_, '_> {
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while !this.left.is_empty() {
+            match ready!(poll_write(&mut this.waiting, cx, this.left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => this.left = &this.left[n..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[inline]
+fn poll_read(
+    waiting: &mut Waiting<'_, TcpStream>,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let poll = waiting.poll_transfer(cx, buf.len(), |mut stream| stream.read(buf));
+    checked(waiting.source(), poll)
+}
+
+#[inline]
+fn poll_write(
+    waiting: &mut Waiting<'_, TcpStream>,
+    cx: &mut Context<'_>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>> {
+    let poll = waiting.poll_transfer(cx, buf.len(), |mut stream| stream.write(buf));
+    checked(waiting.source(), poll)
+}
