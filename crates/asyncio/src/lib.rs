@@ -48,6 +48,12 @@ pub mod net {
     pub use asyncio_net::*;
 }
 
+/// Locks, queues, promises: what tasks share, and wait for each other with.
+#[cfg(feature = "sync")]
+pub mod sync {
+    pub use asyncio_sync::*;
+}
+
 /// What a program needs most: `use asyncio::prelude::*`.
 pub mod prelude {
     pub use crate::{
