@@ -284,6 +284,25 @@ fn values_are_dropped_when_the_last_context_that_has_them_goes_on_their_thread()
 }
 
 #[test]
+fn a_context_goes_at_the_end_of_a_task_whose_handle_went_before() {
+    static VALUE: ContextVar<Rc<Homebound>> = ContextVar::new("value");
+    let dropped = Rc::new(Cell::new(0));
+    entered(|tasks, _| {
+        let value = Rc::new(Homebound::new(&dropped));
+        let task = tasks.spawn(async move {
+            VALUE.set(value);
+            std::future::pending::<()>().await;
+        });
+        settle(tasks);
+        let waker = task.as_ref().waker();
+        drop(task);
+        settle(tasks);
+        assert_eq!(dropped.get(), 1);
+        std::thread::spawn(move || drop(waker)).join().unwrap();
+    });
+}
+
+#[test]
 fn a_value_may_use_context_variables_when_it_is_dropped_or_cloned() {
     static ODD: ContextVar<Odd> = ContextVar::new("odd");
     struct Odd(&'static str);
