@@ -37,7 +37,7 @@ use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
 use crate::pool::{self, Pool};
 use crate::schedule::{Schedule, Step};
-use crate::scope_tree::ScopeKey;
+use crate::scope_tree::Place;
 use crate::state::State;
 use crate::sync::{AtomicBool, AtomicU32};
 
@@ -61,7 +61,9 @@ pub(crate) struct Header {
     pub(crate) parent: Option<TaskId>,
     pub(crate) location: &'static Location<'static>,
     /// The root of its cancel scopes, once one had to wait in it.
-    pub(crate) root: StdCell<Option<ScopeKey>>,
+    pub(crate) root: StdCell<Place>,
+    /// The scope of whoever awaits it, once that had to wait.
+    pub(crate) awaiting: StdCell<Place>,
     aside: StdCell<Option<Rc<Aside>>>,
 }
 
@@ -224,7 +226,8 @@ unsafe fn new<F: Future, S>(
             id: birth.id,
             parent: birth.parent,
             location: birth.location,
-            root: StdCell::new(None),
+            root: StdCell::new(Place::NONE),
+            awaiting: StdCell::new(Place::NONE),
             aside: StdCell::new(birth.aside),
         },
         stage: UnsafeCell::new(Stage {
@@ -501,9 +504,9 @@ mod tests {
     }
 
     #[test]
-    fn handles_are_a_pointer_and_the_place_of_who_awaits() {
-        assert_eq!(size_of::<crate::Task<[u64; 4]>>(), 16);
-        assert_eq!(size_of::<Option<crate::Task<()>>>(), 16);
+    fn a_handle_is_a_pointer() {
+        assert_eq!(size_of::<crate::Task<[u64; 4]>>(), 8);
+        assert_eq!(size_of::<Option<crate::Task<()>>>(), 8);
         assert_eq!(size_of::<crate::TaskRef>(), 8);
         assert_eq!(size_of::<crate::Step>(), 8);
     }

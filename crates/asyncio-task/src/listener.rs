@@ -5,9 +5,11 @@
 
 use std::task::Context;
 
+use crate::cell_ref::CellRef;
 use crate::current;
 use crate::scope::Frame;
-use crate::scope_tree::ScopeKey;
+use crate::scope_tree::{Place, ScopeKey};
+use crate::tasks;
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
 ///
@@ -26,10 +28,16 @@ impl Listener {
         Self { key: None }
     }
 
-    /// Whether nobody can reach it yet.
-    #[inline]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.key.is_none()
+    /// The listener of whoever awaits a task, as the task's cell keeps it.
+    pub(crate) fn of(cell: &CellRef) -> Self {
+        let place = cell.awaiting.replace(Place::NONE);
+        let key = tasks::of(cell, |tasks| tasks?.scopes.borrow().at(place));
+        Self { key }
+    }
+
+    /// Puts it back.
+    pub(crate) fn keep(mut self, cell: &CellRef) {
+        cell.awaiting.set(Place::of(self.key.take()));
     }
 
     /// Whether a request has come since the last poll. From then on the code around is held. A second

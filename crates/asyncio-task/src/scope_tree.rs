@@ -48,6 +48,20 @@ pub(crate) struct ScopeKey {
     generation: NonZeroU32,
 }
 
+/// Where a scope is in its tree, in half the room of a key. Good only as long as its scope is there, so for
+/// those who alone end it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    #[inline]
+    pub(crate) fn of(key: Option<ScopeKey>) -> Self {
+        key.map_or(Self::NONE, |key| Self(key.index))
+    }
+}
+
 impl fmt::Debug for ScopeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.index, self.generation)
@@ -215,6 +229,16 @@ impl ScopeTree {
             index,
             generation: generation.expect("a linked node is in use"),
         }
+    }
+
+    /// The scope at a place.
+    #[inline]
+    pub(crate) fn at(&self, place: Place) -> Option<ScopeKey> {
+        let generation = self.nodes.get(place.0 as usize)?.generation?;
+        Some(ScopeKey {
+            index: place.0,
+            generation,
+        })
     }
 
     pub(crate) fn contains(&self, key: ScopeKey) -> bool {

@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
-use crate::scope_tree::{LetGo, Next, Request, ScopeKey, ScopeTree, ToWake};
+use crate::scope_tree::{LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::{Outcome, Pause};
 use crate::tasks::{self, Tasks};
 use crate::waker;
@@ -35,9 +35,9 @@ impl Tasks {
     pub(crate) fn innermost_in(tree: &mut ScopeTree, task: NonNull<Header>) -> ScopeKey {
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
         let header = unsafe { task.as_ref() };
-        let root = header.root.get().unwrap_or_else(|| {
+        let root = tree.at(header.root.get()).unwrap_or_else(|| {
             let root = tree.insert_root(task, header.state.is_cancelling());
-            header.root.set(Some(root));
+            header.root.set(Place::of(Some(root)));
             root
         });
         tree.innermost(task, root)
@@ -65,8 +65,10 @@ impl Tasks {
     /// A task is over, and its root with it.
     #[inline]
     pub(crate) fn close_scopes(&self, cell: &CellRef) {
-        if let Some(root) = cell.root.take() {
-            self.close_scope(root);
+        let root = cell.root.replace(Place::NONE);
+        if root != Place::NONE {
+            let root = self.scopes.borrow().at(root);
+            root.into_iter().for_each(|root| self.close_scope(root));
         }
     }
 
@@ -135,10 +137,14 @@ impl Tasks {
     #[cold]
     pub(crate) fn cancel_step(&self, cell: &CellRef, polled: bool) -> Option<Outcome> {
         let end = || Some(self.running(cell, || cell.drop_future()));
-        let Some(root) = cell.root.get().filter(|_| !cell.state.ends_at_once()) else {
+        let mut tree = self.scopes.borrow_mut();
+        let Some(root) = tree
+            .at(cell.root.get())
+            .filter(|_| !cell.state.ends_at_once())
+        else {
+            drop(tree);
             return end();
         };
-        let mut tree = self.scopes.borrow_mut();
         if cell.state.is_cancelling() && !tree.has_request(root) {
             // The request was made while these tasks did not run.
             let _ = tree.request(root, false, None);
@@ -180,12 +186,15 @@ impl Tasks {
 
 /// Notes at the root of a task that it was cancelled.
 pub(crate) fn request_root(cell: &CellRef) {
-    if let Some(root) = cell.root.get() {
-        tasks::of(cell, |tasks| {
-            if let Some(tasks) = tasks {
-                // Whoever cancels wakes it.
-                let _ = tasks.scopes.borrow_mut().request(root, false, None);
-            }
-        });
+    if cell.root.get() == Place::NONE {
+        return;
     }
+    tasks::of(cell, |tasks| {
+        let Some(tasks) = tasks else { return };
+        let mut tree = tasks.scopes.borrow_mut();
+        if let Some(root) = tree.at(cell.root.get()) {
+            // Whoever cancels wakes it.
+            let _ = tree.request(root, false, None);
+        }
+    });
 }

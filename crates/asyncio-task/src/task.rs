@@ -12,6 +12,7 @@ use crate::detach::{self, Outcome};
 use crate::id::{TaskId, TaskName};
 use crate::join_error::{JoinError, PanicPayload};
 use crate::listener::Listener;
+use crate::scope_tree::Place;
 use crate::task_ref::TaskRef;
 use crate::tasks;
 use crate::unhandled::Unhandled;
@@ -47,16 +48,11 @@ use crate::unhandled::Unhandled;
 #[must_use = "a task that is dropped is cancelled: await it, or detach it"]
 pub struct Task<T> {
     join: JoinRef<T>,
-    /// Where whoever awaits it is reached by requests to cancel.
-    listener: Listener,
 }
 
 impl<T> Task<T> {
     pub(crate) fn new(join: JoinRef<T>) -> Self {
-        Self {
-            join,
-            listener: Listener::new(),
-        }
+        Self { join }
     }
 
     pub(crate) fn cell(&self) -> &CellRef {
@@ -208,16 +204,36 @@ impl<T> Task<T> {
         joiner.set(Some(waker));
     }
 
+    /// Whether whoever awaits it can be reached by requests to cancel.
+    #[inline]
+    fn has_listener(&self) -> bool {
+        self.cell().awaiting.get() != Place::NONE
+    }
+
+    /// Where whoever awaits it is reached by requests to cancel.
+    fn with_listener<R>(&self, f: impl FnOnce(&mut Listener) -> R) -> R {
+        let mut listener = if self.has_listener() {
+            Listener::of(self.cell())
+        } else {
+            Listener::new()
+        };
+        let result = f(&mut listener);
+        listener.keep(self.cell());
+        result
+    }
+
     /// Nobody awaits it any more.
     pub(crate) fn stop_listening(&mut self) {
-        drop(std::mem::take(&mut self.listener));
+        if self.has_listener() {
+            drop(Listener::of(self.cell()));
+        }
     }
 
     /// The awaited task has ended. If it was cancelled because whoever awaits it was, that one unwinds;
     /// otherwise the outcome answers the request.
     fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {
         let cancelled = matches!(finished, Finished::Cancelled);
-        let heard = self.listener.conclude(answered && !cancelled);
+        let heard = self.with_listener(|listener| listener.conclude(answered && !cancelled));
         if heard && cancelled {
             self.cell().awaiter_unwinds.set(true);
             return Poll::Pending;
@@ -241,7 +257,7 @@ impl<T> Future for Task<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Most often the task has ended, and nobody was ever told of anything while waiting.
-        if self.listener.is_idle()
+        if !self.has_listener()
             && let Some(finished) = self.join.take()
         {
             return Poll::Ready(self.result(finished));
@@ -257,7 +273,7 @@ impl<T> Task<T> {
             return Poll::Pending;
         }
         // A request goes to the task. If that has ended, it goes on after this.
-        let answered = !self.listener.heard() || self.cancel();
+        let answered = !self.with_listener(Listener::heard) || self.cancel();
         if let Some(finished) = self.join.take() {
             return self.conclude(finished, answered);
         }
@@ -278,7 +294,7 @@ impl<T> Task<T> {
             drop(self.cell().joiner.take());
             return self.conclude(finished, answered);
         }
-        self.listener.wait(cx);
+        self.with_listener(|listener| listener.wait(cx));
         Poll::Pending
     }
 }
@@ -287,7 +303,7 @@ impl<T> Drop for Task<T> {
     #[inline]
     fn drop(&mut self) {
         let cell = self.cell();
-        if cell.state.is_taken() {
+        if cell.state.is_taken() && !self.has_listener() {
             // The joiner went when the task ended.
             return cell.clear_aside();
         }
@@ -297,7 +313,8 @@ impl<T> Drop for Task<T> {
 
 impl<T> Task<T> {
     #[inline(never)]
-    fn give_up(&self) {
+    fn give_up(&mut self) {
+        self.stop_listening();
         let cell = self.cell();
         let left = !cell.state.is_awaited();
         cell.state.abandon();

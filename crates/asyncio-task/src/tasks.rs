@@ -41,7 +41,7 @@ use crate::ready::ReadyQueue;
 use crate::registry::Registry;
 use crate::remote::Remote;
 use crate::schedule::Schedule;
-use crate::scope_tree::ScopeTree;
+use crate::scope_tree::{Place, ScopeTree};
 use crate::scopes;
 use crate::spawn_options::SpawnOptions;
 use crate::state::{Begin, CancelRequest, Outcome, Pause};
@@ -754,7 +754,7 @@ pub(crate) fn is_elsewhere(cell: &CellRef) -> bool {
 
 /// Asks a task to end. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef) -> bool {
-    let scoped = cell.root.get().is_some();
+    let scoped = cell.root.get() != Place::NONE;
     let request = cell.state.cancel(cell.is_posted(), scoped);
     scopes::request_root(cell);
     match request {
