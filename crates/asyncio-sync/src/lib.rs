@@ -1,5 +1,28 @@
 //! Synchronisation for the tasks of one thread, as in Python's asyncio, on any executor.
 //!
+//! ```
+//! use asyncio_sync::Queue;
+//!
+//! # futures::executor::block_on(async {
+//! let jobs = Queue::new(8);
+//! let producer = async {
+//!     for job in 1..=100 {
+//!         jobs.put(job).await.unwrap(); // waits while eight are there
+//!     }
+//!     jobs.shutdown(false);
+//! };
+//! let consumer = async {
+//!     let mut sum = 0;
+//!     while let Ok(job) = jobs.get().await {
+//!         sum += job;
+//!     }
+//!     sum
+//! };
+//! let ((), sum) = futures::join!(producer, consumer);
+//! assert_eq!(sum, 5050);
+//! # });
+//! ```
+//!
 //! | here | asyncio | |
 //! |---|---|---|
 //! | [`Lock`] | `Lock` | a value for one task at a time |

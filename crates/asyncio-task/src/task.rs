@@ -150,6 +150,7 @@ impl<T> Task<T> {
         }
         self.wait_in(cx);
         if self.is_finished() {
+            drop(self.cell().joiner.take()); // It found none.
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -200,7 +201,7 @@ impl<T> Task<T> {
                 new
             }
         };
-        // If the task has ended meanwhile, whoever looks finds the outcome, and the waker goes with it.
+        // If the task has ended meanwhile, whoever looks finds the outcome, and takes the waker out again.
         joiner.set(Some(waker));
     }
 

@@ -402,7 +402,12 @@ impl Tasks {
     /// Ends a task out of turn, or, if it runs, after its poll.
     fn end(&self, cell: &CellRef) {
         if cell.borrows() {
-            return; // It is not ours to end (H1 in `children.rs`).
+            // It is not ours to end (H1 in `children.rs`), only to forget when it has.
+            if cell.state.is_done() {
+                self.close_scopes(cell);
+                drop(self.registry.leave(cell));
+            }
+            return;
         }
         self.end_now(cell);
     }
@@ -445,6 +450,7 @@ impl Tasks {
         if let Some(joiner) = joiner {
             discard(|| joiner.wake());
         }
+        cell.post_end(); // for its loop to forget it
     }
 
     /// Ends a task whose step nobody will run.

@@ -1,6 +1,7 @@
 //! The tasks of one thread, driven as an executor drives them: one module a concept.
 
 mod cancelling;
+mod children;
 mod closing;
 mod contexts;
 mod lifecycle;
