@@ -76,14 +76,25 @@ impl<F: Future> Future for Shield<F> {
 /// [`JoinError`], as when awaiting the task itself.
 #[doc(alias = "asyncio.shield")]
 pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, JoinError> {
-    // Behind a listener of its own, the task hears of nothing; the scope around is what is told.
-    let mut unheard = Listener::new();
-    let wait = std::future::poll_fn(|cx| unheard.isolate(|| Pin::new(&mut task).poll(cx)));
-    match crate::catch_cancel(wait).await {
-        Ok(outcome) => outcome,
-        Err(cancelled) => {
-            task.detach();
-            cancelled.resume().await
+    // The listener is told in place of the task, which is polled where requests do not enter.
+    let mut listener = Listener::new();
+    let outcome = std::future::poll_fn(|cx| {
+        let heard = listener.heard();
+        match listener.isolate(|| Pin::new(&mut task).poll(cx)) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if heard => Poll::Ready(None),
+            Poll::Pending => {
+                listener.wait(cx);
+                Poll::Pending
+            }
         }
-    }
+    })
+    .await;
+    let Some(outcome) = outcome else {
+        task.detach();
+        listener.conclude(false); // The code around unwinds.
+        return std::future::pending().await;
+    };
+    listener.conclude(false);
+    outcome
 }
