@@ -75,6 +75,158 @@ fn who_is_running() {
 }
 
 #[test]
+fn recipe_and_cooking() {
+    let lines = lines(env!("CARGO_BIN_EXE_example-recipe_and_cooking"));
+    assert_eq!(lines.len(), 24);
+    // In turn each begins when the one before is done; together all begin before any is done.
+    assert_eq!(lines[3], "  5 s  dish 1 is done");
+    assert_eq!(lines[4], "  5 s  dish 2 is begun");
+    assert_eq!(lines[17], "  0 s  dish 5 is begun");
+    assert_eq!(lines[18], "  5 s  dish 1 is done");
+    assert_eq!(lines[23], "25 seconds in turn, 5 together");
+}
+
+#[test]
+fn one_of_three_fails() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-one_of_three_fails")),
+        [
+            "the first failure ends it:",
+            "  fetch 1 is done",
+            "  fetch 3 is cancelled",
+            "failed: no such page",
+            "all outcomes:",
+            "  fetch 1 is done",
+            "  fetch 3 is done",
+            "task 1 returned \"page 1\"",
+            "task 2 failed: no such page",
+            "task 3 returned \"page 3\"",
+            "as a group:",
+            "  fetch 1 is done",
+            "  fetch 3 is cancelled",
+            "1 task failed",
+            "└─ no such page",
+        ]
+    );
+}
+
+#[test]
+fn time_limit() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-time_limit")),
+        [
+            "the query is called off",
+            "timed out",
+            "the answer is 42",
+            "part 1 is here",
+            "part 2 is here",
+            "part 3 is here",
+            "timed out after 2.8s",
+        ]
+    );
+}
+
+#[test]
+fn acquire_use_release() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-acquire_use_release")),
+        [
+            "returns: opened",
+            "returns: closed",
+            "it returned Ok(8)",
+            "fails: opened",
+            "fails: closed",
+            "it returned Err(\"an empty query\")",
+            "is cancelled: opened",
+            "is cancelled: closed",
+            "it timed out",
+        ]
+    );
+}
+
+#[test]
+fn until_cancelled() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-until_cancelled")),
+        [
+            "piece 1 is done",
+            "piece 2 is done",
+            "piece 3 is done",
+            "asked the worker to stop",
+            "told to stop; putting 3 pieces away",
+            "all is put away",
+            "task worker was cancelled",
+        ]
+    );
+}
+
+#[test]
+fn shield_a_write() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-shield_a_write")),
+        [
+            "bare:   cut after 1 s, torn",
+            "shield: cut after 2 s, balanced",
+            "task:   cut after 1 s, torn",
+            "task:   a second later, balanced",
+        ]
+    );
+}
+
+#[test]
+fn first_mirror() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-first_mirror")),
+        [
+            "all at once:",
+            "  tokyo is asked",
+            "  oslo is asked",
+            "  lima is asked",
+            "  tokyo is told to stop",
+            "  lima is told to stop",
+            "first: Ok(\"oslo\")",
+            "one after the other, 200 ms apart:",
+            "  tokyo is asked",
+            "  oslo is asked",
+            "  oslo is told to stop",
+            "first: tokyo, number 1",
+            "[Won, Cancelled]",
+        ]
+    );
+}
+
+#[test]
+fn producers_and_consumers() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-producers_and_consumers")),
+        [
+            "the producers are done, 4 in the buffer",
+            "eaten: 30, never more than 4 in the buffer",
+            "1: put out the fire",
+            "2: answer the phone",
+            "3: sweep",
+            "no more jobs: task Task-7 was cancelled",
+            "from the stack: third",
+        ]
+    );
+}
+
+#[test]
+fn taking_turns() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-taking_turns")),
+        [
+            "100 downloads in 20 s, 5 at a time",
+            "tortoise after 3.1s",
+            "hare after 3.9s",
+            "three are there: Ada, Bob, Cleo",
+            "phase 1 is over at 3 s",
+            "phase 2 is over at 6 s",
+        ]
+    );
+}
+
+#[test]
 fn the_echo_server_echoes_counts_and_ends_by_ctrl_c() {
     let mut server = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_example-echo_server")));
     let listening = server.line();

@@ -1,0 +1,61 @@
+//! A connection that is opened and closed with `await`s, and closed however the work in between ends: it
+//! returns, it fails, or it is cancelled.
+//!
+//! `try_finally` is Python's `try: … finally: await …`; with it "acquire, use, release" is a function of
+//! ten lines, and takes the place of `async with`.
+//!
+//! `cargo run --example acquire_use_release`
+
+use std::time::Duration;
+
+use asyncio::{shield, sleep, timeout, try_finally};
+
+struct Connection {
+    name: &'static str,
+}
+
+impl Connection {
+    async fn open(name: &'static str) -> Self {
+        sleep(Duration::from_millis(10)).await;
+        println!("{name}: opened");
+        Self { name }
+    }
+
+    async fn query(&self, text: &str) -> Result<usize, String> {
+        sleep(Duration::from_millis(10)).await;
+        match text {
+            "" => Err("an empty query".to_owned()),
+            text => Ok(text.len()),
+        }
+    }
+
+    async fn close(&self) {
+        sleep(Duration::from_millis(10)).await;
+        println!("{}: closed", self.name);
+    }
+}
+
+/// Opens a connection, has `work` use it, and closes it, whatever comes.
+async fn with_connection<T>(name: &'static str, work: impl AsyncFnOnce(&Connection) -> T) -> T {
+    let connection = Connection::open(name).await;
+    // Shielded: a second request to cancel does not interrupt the closing.
+    try_finally(work(&connection), shield(connection.close())).await
+}
+
+#[asyncio::main(clock = "virtual")]
+async fn main() {
+    let length = with_connection("returns", async |c| c.query("select 1").await).await;
+    println!("it returned {length:?}");
+
+    let failed = with_connection("fails", async |c| c.query("").await).await;
+    println!("it returned {failed:?}");
+
+    let cancelled = with_connection("is cancelled", async |c| {
+        sleep(Duration::from_secs(3600)).await;
+        c.query("select 1").await
+    });
+    match timeout(Duration::from_secs(1), cancelled).await {
+        Ok(length) => println!("it returned {length:?}"),
+        Err(error) => println!("it {error}"),
+    }
+}
