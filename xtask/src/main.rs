@@ -14,6 +14,7 @@ mod steps;
 mod tally;
 mod test;
 mod tidy;
+mod traces;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ const COMMANDS: &[Command] = &[
     loom::COMMAND,
     sanitize::COMMAND,
     bench::COMMAND,
+    traces::COMMAND,
 ];
 
 fn main() -> ExitCode {

@@ -54,6 +54,11 @@ impl Process {
         Process::new(command, &format!("cargo +{toolchain}"))
     }
 
+    /// A program that is found by its name.
+    pub(crate) fn program(name: &str) -> Self {
+        Process::new(Command::new(name), name)
+    }
+
     fn new(mut command: Command, shown: &str) -> Self {
         command.current_dir(workspace::root());
         Process {
