@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-use asyncio_task::{Cause, Unhandled};
+use asyncio_task::{Cause, TaskRef, Unhandled};
 
 use crate::event_loop::Core;
 
@@ -18,7 +18,7 @@ impl Core {
                 self.cancel_all();
             }
         }
-        for task in self.tasks.all() {
+        for task in self.own_tasks() {
             let message = "a task was dropped when its event loop closed";
             self.tasks
                 .report(&Unhandled::new(message, Some(&task), Cause::Message));
@@ -34,7 +34,7 @@ impl Core {
 
     /// Cancels all tasks and runs until they have ended.
     fn cancel_all(&self) {
-        let tasks = self.tasks.all();
+        let tasks = self.own_tasks();
         for task in &tasks {
             task.cancel();
         }
@@ -44,6 +44,13 @@ impl Core {
                 self.run_once(|| false);
             }
         }
+    }
+
+    /// The tasks that are the loop's to end. Children end with their group, which tells them; those of a group
+    /// that was leaked never do.
+    fn own_tasks(&self) -> Vec<TaskRef> {
+        let all = self.tasks.all().into_iter();
+        all.filter(|task| !task.is_child()).collect()
     }
 
     /// Drops wakers of others. That one of them panics keeps nothing else from ending.

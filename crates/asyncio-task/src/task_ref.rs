@@ -130,6 +130,14 @@ impl TaskRef {
     }
 }
 
+impl TaskRef {
+    /// Whether it is a child of [`Children`](crate::Children), which alone run and end it.
+    #[must_use]
+    pub fn is_child(&self) -> bool {
+        self.cell.borrows()
+    }
+}
+
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TaskRef({:?})", self.cell)
