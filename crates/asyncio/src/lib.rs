@@ -76,3 +76,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/cancellation.md")]
+struct PageOnCancellation;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;
