@@ -127,7 +127,10 @@ fn sleeps_and_sleeps_that_are_armed_again() {
 
 #[test]
 fn sleeps_of_many_tasks_at_once() {
-    on_both_clocks(async || {
+    // On virtual time, where the second round wakes as many at once as the first. On real time a machine that
+    // is busy elsewhere may let more come due in one turn than ever before, and the list of them grows.
+    let virtual_time = asyncio::Runner::builder().virtual_time(true);
+    run_with(virtual_time, async {
         let sleepers: Vec<_> = (0..200_u64)
             .map(|n| {
                 spawn(async move {
