@@ -271,7 +271,7 @@ fn short_tour(start: &mut Command) -> String {
     let ended = Child::start(start.stderr(Stdio::inherit())).wait();
     assert!(ended.status.success(), "{}", ended.output);
     assert!(!ended.output.contains("it went wrong"), "{}", ended.output);
-    for scene in 1..=4 {
+    for scene in 1..=9 {
         assert!(
             ended.output.contains(&format!("\n{scene}. ")),
             "{}",
@@ -288,6 +288,14 @@ fn the_tour_keeps_what_it_promises() {
         "100 connections open at once; 5,000 messages of 64 bytes there and back, none lost",
         "10,000 tasks asleep at once",
         "asleep for an hour, were cancelled too",
+        "10,000 children, each with a `&mut` to its own part",
+        "fails: disk full",
+        " rolled back",
+        " timed out",
+        "5,000 limits at once, all of which run out, and each one's work cleans up",
+        " 100 are missing",
+        " balanced",
+        "60 loaves baked and eaten, each once",
         "20,000 callbacks in one burst, all of them called",
         "all of it, on one thread",
     ] {

@@ -342,6 +342,7 @@ impl fmt::Debug for EventLoop {
         f.debug_struct("EventLoop")
             .field("tasks", &core.tasks.len())
             .field("ready", &core.tasks.ready())
+            .field("scopes", &core.tasks.scopes())
             .field("timers", &core.timers.len())
             .field("sources", &core.reactor.len())
             .field("looks", &core.looks.get())

@@ -20,6 +20,12 @@ use crate::tasks::{self, Tasks};
 use crate::waker;
 
 impl Tasks {
+    /// How many cancel scopes are open that have to wait, those of the tasks themselves included.
+    #[must_use]
+    pub fn scopes(&self) -> usize {
+        self.scopes.borrow().len()
+    }
+
     /// The task whose step is under way, for scopes that open in it.
     pub(crate) fn scoped_task(&self) -> Option<NonNull<Header>> {
         self.running_step()

@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::group::Group;
+use crate::primitives::Primitives;
 use crate::workloads::echo::Progress;
 
 /// What a runtime can do beyond running tasks and sleeping.
@@ -30,6 +32,10 @@ pub(crate) trait Runtime: 'static {
     type Task<T: 'static>: 'static;
     /// The channel its users would take between two of its tasks.
     type Channel: Channel;
+    /// What runs several things inside one task.
+    type Group: Group;
+    /// The locks and queues its users would take.
+    type Primitives: Primitives;
 
     const CAN: Abilities;
 

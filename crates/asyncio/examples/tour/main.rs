@@ -4,13 +4,19 @@
 //! so. Each scene is a file; it says what happened, how long that took, and what it would have cost with a
 //! thread for each thing that waits, from what a thread costs on this machine, measured at the start.
 
+mod borrowing;
+mod buffer;
 mod cancelled;
 mod echo;
 mod foreign_thread;
 mod machine;
 mod scene;
+mod shielded;
+mod siblings;
 mod sleepers;
 mod threads;
+mod time_limits;
+mod timeline;
 mod words;
 
 use std::process::ExitCode;
@@ -25,6 +31,11 @@ const SCENES: &[Scene] = &[
     echo::SCENE,
     sleepers::SCENE,
     cancelled::SCENE,
+    borrowing::SCENE,
+    siblings::SCENE,
+    time_limits::SCENE,
+    shielded::SCENE,
+    buffer::SCENE,
     foreign_thread::SCENE,
 ];
 

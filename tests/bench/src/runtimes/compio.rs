@@ -9,6 +9,8 @@ use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::{JoinHandle, ResumeUnwind};
 
+use crate::group::NoGroup;
+use crate::primitives::Lacking;
 use crate::runtime::{Abilities, NoChannel, Runtime};
 use crate::workloads::echo::Progress;
 
@@ -19,6 +21,8 @@ pub(crate) struct Compio;
 impl Runtime for Compio {
     type Task<T: 'static> = JoinHandle<T>;
     type Channel = NoChannel;
+    type Group = NoGroup;
+    type Primitives = Lacking;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

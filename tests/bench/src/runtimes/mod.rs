@@ -2,15 +2,18 @@
 
 mod compio;
 mod floor;
+mod library;
 mod monoio;
 mod ours;
 mod smol;
 mod tokio;
+mod tools;
 
 use ::monoio::{IoUringDriver, LegacyDriver};
 
 use crate::effort::Effort;
 use crate::figures::Figures;
+use crate::primitives::Lacking;
 use crate::workloads;
 
 /// A runtime as the command line and the tables know it.
@@ -25,14 +28,26 @@ pub(crate) struct Description {
 }
 
 macro_rules! runtimes {
-    ($($name:literal, $family:literal, $what:literal, $packages:expr => $runtime:ty;)*) => {
+    (
+        $($name:literal, $family:literal, $what:literal, $packages:expr => $runtime:ty;)+
+        libraries:
+        $($library:literal, $lib_family:literal, $lib_what:literal, $lib_packages:expr => $on:ty;)+
+    ) => {
         /// All runtimes, in the order in which they take their turns.
-        pub(crate) const ALL: &[Description] = &[$(Description {
-            name: $name,
-            family: $family,
-            what: $what,
-            packages: $packages,
-        }),*];
+        pub(crate) const ALL: &[Description] = &[
+            $(Description {
+                name: $name,
+                family: $family,
+                what: $what,
+                packages: $packages,
+            },)+
+            $(Description {
+                name: $library,
+                family: $lib_family,
+                what: $lib_what,
+                packages: $lib_packages,
+            },)+
+        ];
 
         /// Gives the work called `workload` to the runtime called `runtime`; `None` where it lacks
         /// what the work needs.
@@ -42,7 +57,8 @@ macro_rules! runtimes {
         /// When there is no runtime, or no workload, of that name.
         pub(crate) fn run(runtime: &str, workload: &str, effort: Effort) -> Option<Figures> {
             match runtime {
-                $($name => workloads::run::<$runtime>(workload, effort),)*
+                $($name => workloads::run::<$runtime>(workload, effort),)+
+                $($library => workloads::run_with_library::<$on>(workload, effort),)+
                 _ => panic!("there is no runtime called {runtime}"),
             }
         }
@@ -59,10 +75,15 @@ runtimes! {
     "tokio-local", "tokio", "LocalRuntime", &["tokio"] => tokio::Tokio<tokio::LocalRuntime>;
     "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
     "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;
-    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel"] => smol::Smol<smol::OneThread>;
+    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-lock"] => smol::Smol<smol::OneThread>;
     "smol-lite", "smol", "LocalExecutor, futures-lite's block_on", &["futures-lite"] => smol::Smol<smol::TwoThreads>;
     "monoio", "monoio", "epoll", &["monoio", "local-sync"] => monoio::Monoio<LegacyDriver>;
     "monoio-uring", "monoio", "io_uring", &["monoio", "local-sync"] => monoio::Monoio<IoUringDriver>;
     "compio", "compio", "io_uring", &["compio"] => compio::Compio;
     "floor", "floor", "a bare executor, a bare epoll loop", &[] => floor::Floor;
+    libraries:
+    "futures", "libraries", "futures on the floor", &["futures"] => library::Library<tools::groups::Unordered, tools::futures::Futures>;
+    "futures-buffered", "libraries", "futures-buffered on the floor", &["futures-buffered"] => library::Library<tools::groups::Buffered, Lacking>;
+    "futures-concurrency", "libraries", "futures-concurrency on the floor", &["futures-concurrency"] => library::Library<tools::groups::Concurrency, Lacking>;
+    "moro-local", "libraries", "moro-local on the floor", &["moro-local"] => library::Library<tools::groups::Moro, Lacking>;
 }

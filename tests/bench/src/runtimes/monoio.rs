@@ -11,6 +11,8 @@ use monoio::net::{TcpListener, TcpStream};
 use monoio::task::JoinHandle;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
+use super::tools;
+use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::workloads::echo::Progress;
 
@@ -46,6 +48,8 @@ impl Driver for IoUringDriver {
 impl<D: Driver> Runtime for Monoio<D> {
     type Task<T: 'static> = JoinHandle<T>;
     type Channel = LocalSync;
+    type Group = NoGroup;
+    type Primitives = tools::local_sync::LocalSync;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -1,4 +1,4 @@
-//! asyncio, this project's own. Its queue and its timeout come with later crates.
+//! asyncio, this project's own.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use asyncio::Task;
 use asyncio::net::{TcpListener, TcpStream};
 
-use crate::runtime::{Abilities, NoChannel, Runtime};
+use super::tools;
+use crate::runtime::{Abilities, Runtime};
 use crate::workloads::echo::Progress;
 
 /// asyncio as it comes.
@@ -16,13 +17,15 @@ pub(crate) struct Ours;
 
 impl Runtime for Ours {
     type Task<T: 'static> = Task<T>;
-    type Channel = NoChannel;
+    type Channel = asyncio::sync::Queue<u64>;
+    type Group = tools::ours::Executors;
+    type Primitives = tools::ours::Sync;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,
         own_yield: true,
-        timeout: false,
-        channel: false,
+        timeout: true,
+        channel: true,
     };
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
@@ -43,6 +46,10 @@ impl Runtime for Ours {
 
     fn own_yield() -> impl Future<Output = ()> + 'static {
         asyncio::yield_now()
+    }
+
+    async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+        asyncio::timeout(limit, future).await.ok()
     }
 
     async fn serve(listener: std::net::TcpListener, buffer: usize, progress: Rc<Progress>) {

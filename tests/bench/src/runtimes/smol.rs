@@ -11,6 +11,8 @@ use async_executor::{LocalExecutor, Task};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 
+use super::tools;
+use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::workloads::echo::Progress;
 
@@ -52,6 +54,8 @@ thread_local! {
 impl<K: Kind> Runtime for Smol<K> {
     type Task<T: 'static> = Task<T>;
     type Channel = AsyncChannel;
+    type Group = NoGroup;
+    type Primitives = tools::async_lock::AsyncLock;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -15,8 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 
+use super::tools;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::workloads::echo::Progress;
 
@@ -31,6 +32,14 @@ pub(crate) trait Kind: 'static {
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static;
+
+    /// Starts a task in a set. What it runs is `Send`, so that all kinds can.
+    fn spawn_in<F>(set: &mut JoinSet<F::Output>, future: F)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        set.spawn_local(future);
+    }
 }
 
 /// `LocalRuntime`, whose tasks need not be `Send`.
@@ -100,6 +109,13 @@ impl Kind for CurrentThread {
         tokio::spawn(Here(future))
     }
 
+    fn spawn_in<F>(set: &mut JoinSet<F::Output>, future: F)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        set.spawn(future);
+    }
+
     async fn join<T: 'static>(task: JoinHandle<Here<T>>) -> T {
         task.await.expect("the task returns").0
     }
@@ -132,6 +148,8 @@ impl<F: Future> Future for Here<F> {
 impl<K: Kind> Runtime for Tokio<K> {
     type Task<T: 'static> = K::Task<T>;
     type Channel = Mpsc;
+    type Group = tools::tokio::Set<K>;
+    type Primitives = tools::tokio::Sync;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -2,8 +2,10 @@
 
 pub(crate) mod echo;
 mod foreign;
+mod groups;
 mod memory;
 mod ping_pong;
+mod primitives;
 mod sleeps;
 mod spawn;
 mod timeouts;
@@ -23,9 +25,12 @@ pub(crate) trait Work {
 }
 
 macro_rules! workloads {
-    ($($work:ty),* $(,)?) => {
+    (of runtimes: $($work:ty),+; of libraries: $($tool:ty),+ $(;)?) => {
         /// All workloads, in the order of the table.
-        pub(crate) const ALL: &[Workload] = &[$(<$work as Work>::WORKLOAD),*];
+        pub(crate) const ALL: &[Workload] = &[
+            $(<$work as Work>::WORKLOAD,)+
+            $(<$tool as Work>::WORKLOAD,)+
+        ];
 
         /// Does the work called `name` on `R`; `None` where `R` lacks what it needs.
         ///
@@ -35,18 +40,37 @@ macro_rules! workloads {
         pub(crate) fn run<R: Runtime>(name: &str, effort: Effort) -> Option<Figures> {
             $(if <$work as Work>::WORKLOAD.name == name {
                 return <$work as Work>::run::<R>(effort);
-            })*
-            panic!("there is no workload called {name}")
+            })+
+            run_with_library::<R>(name, effort)
+        }
+
+        /// The same for a library on a borrowed executor, which is given no work that would
+        /// measure that executor.
+        ///
+        /// # Panics
+        ///
+        /// When there is no workload of that name.
+        pub(crate) fn run_with_library<R: Runtime>(name: &str, effort: Effort) -> Option<Figures> {
+            $(if <$tool as Work>::WORKLOAD.name == name {
+                return <$tool as Work>::run::<R>(effort);
+            })+
+            assert!(
+                ALL.iter().any(|workload| workload.name == name),
+                "there is no workload called {name}"
+            );
+            None
         }
     };
 }
 
 workloads![
+    of runtimes:
     spawn::SpawnJoin,
     spawn::SpawnJoinInTask,
     spawn::SpawnAwait,
     yields::YieldMain,
     yields::Yields<1>,
+    yields::Yields<100>,
     yields::Yields<1_000>,
     yields::Yields<20_000>,
     yields::OwnYield,
@@ -69,5 +93,24 @@ workloads![
     echo::Echo<1, 16_384>,
     echo::Echo<100, 16_384>,
     echo::Echo<1_000, 16_384>,
-    echo::Idle,
+    echo::Idle;
+    of libraries:
+    groups::GroupJoin,
+    groups::GroupOutputs,
+    groups::Gather,
+    groups::GatherYield,
+    groups::GroupYields,
+    groups::CancellableYield,
+    primitives::LockAlone,
+    primitives::LockAmongTasks,
+    primitives::SemaphoreAlone,
+    primitives::SemaphoreAmongTasks,
+    primitives::EventAlone,
+    primitives::EventPingPong,
+    primitives::Queues<1, 1>,
+    primitives::Queues<1, 16>,
+    primitives::Queues<1, 1_024>,
+    primitives::Queues<100, 16>,
+    primitives::SortedMany,
+    primitives::RequestAnswer;
 ];

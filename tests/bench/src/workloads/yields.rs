@@ -68,6 +68,7 @@ impl<const TASKS: u64> Yields<TASKS> {
     /// Enough for the tasks' own cost not to count.
     const TURNS: u64 = match TASKS {
         1 => 10_000,
+        100 => 1_000,
         1_000 => 500,
         _ => 100,
     };
@@ -77,11 +78,13 @@ impl<const TASKS: u64> Work for Yields<TASKS> {
     const WORKLOAD: Workload = Workload {
         name: match TASKS {
             1 => "yield-1",
+            100 => "yield-100",
             1_000 => "yield-1000",
             _ => "yield-20000",
         },
         what: match TASKS {
             1 => "yield, one task alone",
+            100 => "yield among 100 tasks",
             1_000 => "yield among 1000 tasks",
             _ => "yield among 20,000 tasks",
         },

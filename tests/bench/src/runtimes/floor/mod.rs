@@ -18,6 +18,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use crate::group::NoGroup;
+use crate::primitives::Lacking;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::workloads::echo::Progress;
 
@@ -28,6 +30,8 @@ pub(crate) struct Floor;
 impl Runtime for Floor {
     type Task<T: 'static> = task::Task<T>;
     type Channel = Deque;
+    type Group = NoGroup;
+    type Primitives = Lacking;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: false,

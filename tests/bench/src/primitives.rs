@@ -1,0 +1,151 @@
+//! What a workload may ask of a library's locks and queues.
+//!
+//! A trait for each kind, as narrow as the workloads need; [`Lacking`] stands where a library has
+//! none of the kind.
+
+use std::future::Future;
+
+/// A library's locks and queues, one type for each kind.
+pub(crate) trait Primitives: 'static {
+    type Lock: Hold;
+    type Semaphore: Hold;
+    type Event: Flag;
+    type Queue: BoundedQueue;
+    type Sorted: SortedQueue;
+    type Reply: Reply;
+}
+
+/// Something one task holds at a time, or some do.
+pub(crate) trait Hold: 'static {
+    const HERE: bool = true;
+
+    fn new() -> Self;
+
+    /// Holds it while `inside` runs.
+    fn hold<F: Future<Output = ()>>(&self, inside: F) -> impl Future<Output = ()>;
+}
+
+/// Something that is set and waited for.
+pub(crate) trait Flag: 'static {
+    const HERE: bool = true;
+
+    fn new() -> Self;
+    fn set(&self);
+
+    /// Waits until it is set, and takes that back.
+    fn taken(&self) -> impl Future<Output = ()>;
+}
+
+/// A queue of numbers with room for so many, for several producers and one consumer.
+pub(crate) trait BoundedQueue: 'static {
+    const HERE: bool = true;
+    type Sender: Clone + 'static;
+    type Receiver: 'static;
+
+    fn new(room: usize) -> (Self::Sender, Self::Receiver);
+    fn put(sender: &mut Self::Sender, value: u64) -> impl Future<Output = ()>;
+    fn get(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
+}
+
+/// A queue that gives the smallest number first.
+pub(crate) trait SortedQueue: 'static {
+    const HERE: bool = true;
+
+    fn new() -> Self;
+    fn put(&self, value: u64) -> impl Future<Output = ()>;
+    fn get(&self) -> impl Future<Output = u64>;
+}
+
+/// A number that is set once and waited for once.
+pub(crate) trait Reply: 'static {
+    const HERE: bool = true;
+    type Setter: 'static;
+    type Waiter: 'static;
+
+    fn new() -> (Self::Setter, Self::Waiter);
+    fn set(setter: Self::Setter, value: u64);
+    fn wait(waiter: Self::Waiter) -> impl Future<Output = u64>;
+}
+
+/// For what a library lacks; none of it is ever called.
+#[derive(Debug)]
+pub(crate) struct Lacking;
+
+const NEVER: &str = "asked for what a library lacks";
+
+impl Primitives for Lacking {
+    type Lock = Self;
+    type Semaphore = Self;
+    type Event = Self;
+    type Queue = Self;
+    type Sorted = Self;
+    type Reply = Self;
+}
+
+impl Hold for Lacking {
+    const HERE: bool = false;
+
+    fn new() -> Self {
+        unreachable!("{NEVER}")
+    }
+
+    async fn hold<F: Future<Output = ()>>(&self, _inside: F) {}
+}
+
+impl Flag for Lacking {
+    const HERE: bool = false;
+
+    fn new() -> Self {
+        unreachable!("{NEVER}")
+    }
+
+    fn set(&self) {}
+
+    async fn taken(&self) {}
+}
+
+impl BoundedQueue for Lacking {
+    const HERE: bool = false;
+    type Sender = ();
+    type Receiver = ();
+
+    fn new(_room: usize) -> ((), ()) {
+        unreachable!("{NEVER}")
+    }
+
+    async fn put((): &mut (), _value: u64) {}
+
+    async fn get((): &mut ()) -> u64 {
+        0
+    }
+}
+
+impl SortedQueue for Lacking {
+    const HERE: bool = false;
+
+    fn new() -> Self {
+        unreachable!("{NEVER}")
+    }
+
+    async fn put(&self, _value: u64) {}
+
+    async fn get(&self) -> u64 {
+        0
+    }
+}
+
+impl Reply for Lacking {
+    const HERE: bool = false;
+    type Setter = ();
+    type Waiter = ();
+
+    fn new() -> ((), ()) {
+        unreachable!("{NEVER}")
+    }
+
+    fn set((): (), _value: u64) {}
+
+    async fn wait((): ()) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,50 @@
+//! A library for any runtime, run on the floor's executor: the cheapest there is, so that what is
+//! measured is the library.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::floor::Floor;
+use crate::group::Group;
+use crate::primitives::Primitives;
+use crate::runtime::{Abilities, Runtime};
+use crate::workloads::echo::Progress;
+
+/// The groups of `G` and the primitives of `P`.
+#[derive(Debug)]
+pub(crate) struct Library<G, P>(PhantomData<(G, P)>);
+
+impl<G: Group, P: Primitives> Runtime for Library<G, P> {
+    type Task<T: 'static> = <Floor as Runtime>::Task<T>;
+    type Channel = <Floor as Runtime>::Channel;
+    type Group = G;
+    type Primitives = P;
+
+    const CAN: Abilities = Floor::CAN;
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        Floor::block_on(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output> {
+        Floor::spawn(future)
+    }
+
+    fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static {
+        Floor::join(task)
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        Floor::sleep(duration)
+    }
+
+    fn serve(
+        listener: std::net::TcpListener,
+        buffer: usize,
+        progress: Rc<Progress>,
+    ) -> impl Future<Output = ()> + 'static {
+        Floor::serve(listener, buffer, progress)
+    }
+}

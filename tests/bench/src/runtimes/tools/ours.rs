@@ -1,0 +1,185 @@
+//! asyncio's task groups, gather and catch_cancel, and the locks and queues of asyncio::sync.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::rc::Rc;
+
+use asyncio::sync::{Event, Future as Promised, Lock, PriorityQueue, Promise, Queue, Semaphore};
+use asyncio::{TaskGroup, catch_cancel, gather, task_group};
+
+use crate::group::{Group, GroupAbilities};
+use crate::primitives::{BoundedQueue, Flag, Hold, Primitives, Reply, SortedQueue};
+use crate::runtime::Channel;
+
+/// `task_group`, `gather` and `catch_cancel`.
+#[derive(Debug)]
+pub(crate) struct Executors;
+
+impl Group for Executors {
+    const CAN: GroupAbilities = GroupAbilities {
+        group: true,
+        gather: true,
+        catch: true,
+    };
+
+    async fn run_all<F>(children: impl Iterator<Item = F>)
+    where
+        F: Future<Output = u64> + Send + 'static,
+    {
+        task_group(async |group: TaskGroup<'_, Infallible>| {
+            for child in children {
+                group.spawn(async move { Ok(child.await) });
+            }
+            Ok(())
+        })
+        .await
+        .expect("no child fails");
+    }
+
+    async fn sum_all<F>(children: impl Iterator<Item = F>) -> u64
+    where
+        F: Future<Output = u64> + Send + 'static,
+    {
+        task_group(async |group: TaskGroup<'_, Infallible>| {
+            let children: Vec<_> = children
+                .map(|child| group.spawn(async move { Ok(child.await) }))
+                .collect();
+            let mut sum = 0;
+            for child in children {
+                sum += child.await.expect("the child returns");
+            }
+            Ok(sum)
+        })
+        .await
+        .expect("no child fails")
+    }
+
+    fn gather<F>(futures: Vec<F>) -> impl Future<Output = Vec<u64>>
+    where
+        F: Future<Output = u64> + 'static,
+    {
+        gather(futures)
+    }
+
+    async fn cancellable<F: Future>(future: F) -> Option<F::Output> {
+        catch_cancel(future).await.ok()
+    }
+}
+
+/// asyncio::sync.
+#[derive(Debug)]
+pub(crate) struct Sync;
+
+impl Primitives for Sync {
+    type Lock = Lock<u64>;
+    type Semaphore = Semaphore;
+    type Event = Event;
+    type Queue = Queue<u64>;
+    type Sorted = PriorityQueue<u64>;
+    type Reply = Promise<u64>;
+}
+
+impl Hold for Lock<u64> {
+    fn new() -> Self {
+        Self::new(0)
+    }
+
+    async fn hold<F: Future<Output = ()>>(&self, inside: F) {
+        let mut guard = self.lock().await;
+        inside.await;
+        *guard += 1;
+    }
+}
+
+impl Hold for Semaphore {
+    fn new() -> Self {
+        Self::new(1)
+    }
+
+    async fn hold<F: Future<Output = ()>>(&self, inside: F) {
+        let _permit = self.acquire().await;
+        inside.await;
+    }
+}
+
+impl Flag for Event {
+    fn new() -> Self {
+        Self::new()
+    }
+
+    fn set(&self) {
+        self.set();
+    }
+
+    async fn taken(&self) {
+        self.wait().await;
+        self.clear();
+    }
+}
+
+impl BoundedQueue for Queue<u64> {
+    type Sender = Rc<Self>;
+    type Receiver = Rc<Self>;
+
+    fn new(room: usize) -> (Rc<Self>, Rc<Self>) {
+        let queue = Rc::new(Self::new(room));
+        (Rc::clone(&queue), queue)
+    }
+
+    async fn put(sender: &mut Rc<Self>, value: u64) {
+        sender.put(value).await.expect("the queue is open");
+    }
+
+    async fn get(receiver: &mut Rc<Self>) -> u64 {
+        receiver.get().await.expect("the queue is open")
+    }
+}
+
+/// A queue without a bound, as the runtime's own channel.
+impl Channel for Queue<u64> {
+    type Sender = Rc<Self>;
+    type Receiver = Rc<Self>;
+
+    fn new() -> (Rc<Self>, Rc<Self>) {
+        <Self as BoundedQueue>::new(0)
+    }
+
+    async fn send(sender: &Rc<Self>, value: u64) {
+        sender.put(value).await.expect("the queue is open");
+    }
+
+    async fn receive(receiver: &mut Rc<Self>) -> u64 {
+        receiver.get().await.expect("the queue is open")
+    }
+}
+
+impl SortedQueue for PriorityQueue<u64> {
+    fn new() -> Self {
+        Self::new(0)
+    }
+
+    async fn put(&self, value: u64) {
+        self.put(value).await.expect("the queue is open");
+    }
+
+    async fn get(&self) -> u64 {
+        self.get().await.expect("the queue is open")
+    }
+}
+
+impl Reply for Promise<u64> {
+    type Setter = Self;
+    type Waiter = Promised<u64>;
+
+    fn new() -> (Self, Promised<u64>) {
+        asyncio::sync::promise()
+    }
+
+    fn set(setter: Self, value: u64) {
+        setter.set_result(value).expect("nobody else sets it");
+    }
+
+    async fn wait(waiter: Promised<u64>) -> u64 {
+        waiter.await.expect("it is set")
+    }
+}

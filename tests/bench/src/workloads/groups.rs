@@ -1,0 +1,171 @@
+//! Structured concurrency: a thousand children, a thousand futures gathered, children that are
+//! polled again and again, a stretch that can be cancelled.
+
+use std::future::Future;
+
+use super::Work;
+use super::yields::yield_now;
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::group::Group;
+use crate::meter::measure;
+use crate::runtime::Runtime;
+use crate::workload::{Column, Countable, Workload};
+
+const CHILDREN: u64 = 1_000;
+
+/// Children that do nothing, and whose outputs nobody wants.
+#[derive(Debug)]
+pub(crate) struct GroupJoin;
+
+impl Work for GroupJoin {
+    const WORKLOAD: Workload = Workload {
+        name: "group-join",
+        what: "a group of 1000 trivial children, spawn and join, per child",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(20, 120),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::Group::CAN.group.then(|| {
+            in_task::<R, _>(measure(effort, CHILDREN, async || {
+                R::Group::run_all((0..CHILDREN).map(|number| async move { number })).await;
+                yield_now().await;
+            }))
+        })
+    }
+}
+
+/// Children that return a number each, which are added up.
+#[derive(Debug)]
+pub(crate) struct GroupOutputs;
+
+impl Work for GroupOutputs {
+    const WORKLOAD: Workload = Workload {
+        name: "group-outputs",
+        what: "a group of 1000 trivial children, spawn and take each output, per child",
+        ..GroupJoin::WORKLOAD
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::Group::CAN.group.then(|| {
+            in_task::<R, _>(measure(effort, CHILDREN, async || {
+                let children = (0..CHILDREN).map(|number| async move { number });
+                let sum = R::Group::sum_all(children).await;
+                assert_eq!(sum, CHILDREN * (CHILDREN - 1) / 2);
+                yield_now().await;
+            }))
+        })
+    }
+}
+
+/// Futures that are ready, gathered.
+#[derive(Debug)]
+pub(crate) struct Gather;
+
+impl Work for Gather {
+    const WORKLOAD: Workload = Workload {
+        name: "gather",
+        what: "gather 1000 futures that are ready, per future",
+        ..GroupJoin::WORKLOAD
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::Group::CAN.gather.then(|| {
+            in_task::<R, _>(measure(effort, CHILDREN, async || {
+                let futures = (0..CHILDREN).map(|number| async move { number }).collect();
+                let outputs = R::Group::gather(futures).await;
+                assert_eq!(outputs[CHILDREN as usize - 1], CHILDREN - 1);
+                yield_now().await;
+            }))
+        })
+    }
+}
+
+/// Futures that yield once, gathered.
+#[derive(Debug)]
+pub(crate) struct GatherYield;
+
+impl Work for GatherYield {
+    const WORKLOAD: Workload = Workload {
+        name: "gather-yield",
+        what: "gather 1000 futures that yield once, per future",
+        ..GroupJoin::WORKLOAD
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::Group::CAN.gather.then(|| {
+            in_task::<R, _>(measure(effort, CHILDREN, async || {
+                let futures = (0..CHILDREN)
+                    .map(|number| async move {
+                        yield_now().await;
+                        number
+                    })
+                    .collect();
+                let outputs = R::Group::gather(futures).await;
+                assert_eq!(outputs[CHILDREN as usize - 1], CHILDREN - 1);
+            }))
+        })
+    }
+}
+
+/// A hundred children yield a thousand times each; beside it stands the same as bare tasks, so the
+/// difference is what the group adds to a poll.
+#[derive(Debug)]
+pub(crate) struct GroupYields;
+
+impl Work for GroupYields {
+    const WORKLOAD: Workload = Workload {
+        name: "group-yield-100",
+        what: "yield among 100 children of a group",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(1, 3),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const CHILDREN: u64 = 100;
+        const TURNS: u64 = 1_000;
+        R::Group::CAN.group.then(|| {
+            in_task::<R, _>(measure(effort, CHILDREN * TURNS, async || {
+                let child = |number| async move {
+                    for _ in 0..TURNS {
+                        yield_now().await;
+                    }
+                    number
+                };
+                R::Group::run_all((0..CHILDREN).map(child)).await;
+            }))
+        })
+    }
+}
+
+/// A stretch that could be cancelled alone, around one yield.
+#[derive(Debug)]
+pub(crate) struct CancellableYield;
+
+impl Work for CancellableYield {
+    const WORKLOAD: Workload = Workload {
+        name: "catch-cancel-yield",
+        what: "one yield, in a stretch that can be cancelled alone",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(20, 120),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::Group::CAN.catch.then(|| {
+            in_task::<R, _>(measure(effort, 100, async || {
+                for _ in 0..100 {
+                    assert!(R::Group::cancellable(yield_now()).await.is_some());
+                }
+            }))
+        })
+    }
+}
+
+/// Runs it in a task: groups are used there, and some runtimes treat the main future differently.
+fn in_task<R: Runtime, T: 'static>(work: impl Future<Output = T> + 'static) -> T {
+    R::block_on(async move { R::join(R::spawn(work)).await })
+}

@@ -1,0 +1,172 @@
+//! The laws of structured concurrency, on random programs.
+//!
+//! A program is a tree of tasks, groups, limits, shields and cleanups, some of whose tasks are cancelled at
+//! random moments, on virtual time, with ready tasks in random order. While it runs, this is watched:
+//!
+//! - no child outlives its group;
+//! - a cleanup that a cancellation began runs to its end, unless something is asked once more; one on the
+//!   normal path, unless something is asked at all; what a shield is around always does, unless it is dropped;
+//! - no request is lost: what was asked to end has no value later than that, unless somebody swallowed the
+//!   request or a shield held it up;
+//! - nobody is cancelled whom nobody asked;
+//! - a result that came before the request is had;
+//! - everything ends: tasks, scopes, timers and memory are what they were before;
+//! - nothing panics, and nothing spins.
+//!
+//! `PROPTEST_CASES` says how many programs, 256 if it is not set; `ASYNCIO_HEAVY=1` is for 50,000. What a
+//! program broke once is a test of its own, in `broken.rs`.
+
+mod allocator;
+mod broken;
+mod place;
+mod program;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio::{EventLoop, all_tasks, sleep, spawn, time};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use place::{Kind, Place, Watch};
+use program::{Program, programs, run};
+
+/// By then every program has ended: its times add up to less.
+const LONG_ENOUGH: Duration = Duration::from_secs(2_000);
+
+/// The laws that a program breaks.
+fn broken_by(program: &Program) -> Vec<String> {
+    // What a thread keeps for the next loop it has after the first, and the second may not add to.
+    let mut broken = once(program);
+    let before = allocator::held();
+    let again = once(program);
+    let left = allocator::held() - before - allocations_of(&again);
+    if left != 0 {
+        broken.push(format!("{left} pieces of memory are left over"));
+    }
+    broken
+}
+
+fn allocations_of(words: &[String]) -> isize {
+    let lines = words.iter().filter(|word| word.capacity() > 0).count();
+    isize::try_from(lines).expect("few laws") + isize::from(lines > 0)
+}
+
+/// Runs a program once.
+fn once(program: &Program) -> Vec<String> {
+    let mut builder = EventLoop::builder().virtual_time(true);
+    if let Some(seed) = program.order {
+        builder = builder.order_seed(seed);
+    }
+    let mut event_loop = builder.build_loop().expect("a selector");
+    let watch = Rc::new(Watch::default());
+    let reports = watch.clone();
+    event_loop.set_exception_handler(move |unhandled| {
+        reports.broke(format!("the exception handler heard: {unhandled}"));
+    });
+    let main = event_loop.run_until_complete(watched(program, &watch));
+    if let Err(error) = main {
+        watch.broke(format!("the watcher itself ended by {error}"));
+    }
+    let shown = format!("{event_loop:?}");
+    for nothing in ["tasks: 0,", "ready: 0,", "scopes: 0,"] {
+        if !shown.contains(nothing) {
+            watch.broke(format!("not `{nothing}` in the end: {shown}"));
+        }
+    }
+    drop(event_loop);
+    let broken = watch.broken.take();
+    watch.tasks.take();
+    if Rc::strong_count(&watch) > 1 {
+        return [broken, vec!["a future was never dropped".to_owned()]].concat();
+    }
+    broken
+}
+
+/// Runs the tree as a task, cancels whom it says when it says, and waits until all is over.
+async fn watched(program: &Program, watch: &Rc<Watch>) {
+    let start = time();
+    let place = Place::new(Kind::Task, None);
+    let tree = run(program.root.clone(), place.clone(), watch.clone());
+    let ended = Rc::new(Cell::new(start));
+    let end = ended.clone();
+    let root = spawn(async move {
+        let result = tree.await;
+        end.set(time());
+        result
+    });
+    watch
+        .tasks
+        .borrow_mut()
+        .push((root.as_ref(), place.clone()));
+    let mut cancels = program.cancels.clone();
+    cancels.sort_unstable();
+    let mut asked = None;
+    for (second, n) in cancels {
+        let due = start + Duration::from_secs(second);
+        if due > time() {
+            sleep(due - time()).await;
+        }
+        let (task, of) = {
+            let tasks = watch.tasks.borrow();
+            let (task, of) = &tasks[n % tasks.len()];
+            (task.clone(), of.clone())
+        };
+        of.ask();
+        if task.cancel() && n % watch.tasks.borrow().len() == 0 {
+            asked = asked.or(Some(time()));
+        }
+    }
+    while !root.is_finished() && time() < start + LONG_ENOUGH {
+        sleep(Duration::from_millis(500)).await;
+    }
+    if !root.is_finished() {
+        watch.broke("it never ends");
+        root.leave();
+        return;
+    }
+    match root.await {
+        Ok(_) => {
+            let ended = ended.get();
+            if asked.is_some_and(|asked| ended > asked && !place.may_end_at(ended, asked)) {
+                watch.broke("a request to the root was lost");
+            }
+        }
+        Err(error) if error.is_cancelled() => {
+            if asked.is_none() {
+                watch.broke("the root was cancelled, and nobody had asked");
+            }
+        }
+        Err(error) => watch.broke(format!("the root ended by {error}")),
+    }
+    // What nobody waits for, because a `select` has dropped its handle, ends by itself.
+    let mut patience = 0;
+    while all_tasks().len() > 1 && patience < 2_000 {
+        sleep(Duration::from_secs(1)).await;
+        patience += 1;
+    }
+    if all_tasks().len() > 1 {
+        watch.broke("a task never ends that nobody has a handle of");
+    }
+}
+
+#[test]
+fn the_laws_hold() {
+    let mut config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if std::env::var_os("ASYNCIO_HEAVY").is_some_and(|heavy| heavy == "1") {
+        config.cases = 50_000;
+    }
+    let mut runner = TestRunner::new(config);
+    let result = runner.run(&programs(), |program| {
+        let broken = broken_by(&program);
+        prop_assert!(broken.is_empty(), "{broken:#?}");
+        Ok::<(), TestCaseError>(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Where in a program something runs, and what has been asked of the code around it: enough to say whether
+//! an interruption had a reason.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use asyncio::{TaskRef, time};
+
+/// What all of a program shares.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// The laws that were broken, in words.
+    pub(crate) broken: RefCell<Vec<String>>,
+    /// The tasks that may be cancelled from outside, in the order in which they came.
+    pub(crate) tasks: RefCell<Vec<(TaskRef, Rc<Place>)>>,
+    /// How often a leaf was polled.
+    polls: Cell<u32>,
+}
+
+/// More than any of the programs needs by far.
+const MOST_POLLS: u32 = 200_000;
+
+impl Watch {
+    pub(crate) fn broke(&self, law: impl Into<String>) {
+        self.broken.borrow_mut().push(law.into());
+    }
+
+    pub(crate) fn polled(&self) {
+        self.polls.set(self.polls.get() + 1);
+        assert!(self.polls.get() < MOST_POLLS, "the program spins");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A task, with or without a group around it.
+    Task,
+    /// Whatever has a deadline or can be cancelled by its handle.
+    Scope,
+    /// A group, a gathering or a race: what happens to one member may end the others.
+    Group,
+    /// A combinator of others, which drops those that lose.
+    Select,
+    Shield,
+}
+
+/// A stretch of a program that may be ended from outside.
+pub(crate) struct Place {
+    kind: Kind,
+    around: Option<Rc<Place>>,
+    /// How often it was asked to end, by anything but its deadline.
+    asked: Cell<u32>,
+    deadline: Option<Instant>,
+    /// A request may have ended inside: it was swallowed, or a task that was waited for had a value.
+    answered: Cell<bool>,
+    /// Until when a shield inside held a request up, or a token that was dropped then.
+    held_up_until: Cell<Option<Instant>>,
+}
+
+/// What had been asked at a certain moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    asked: u32,
+    when: Instant,
+}
+
+impl Place {
+    pub(crate) fn new(kind: Kind, around: Option<&Rc<Place>>) -> Rc<Self> {
+        Self::with_deadline(kind, around, None)
+    }
+
+    pub(crate) fn with_deadline(
+        kind: Kind,
+        around: Option<&Rc<Place>>,
+        deadline: Option<Instant>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            kind,
+            around: around.cloned(),
+            asked: Cell::new(0),
+            deadline,
+            answered: Cell::new(false),
+            held_up_until: Cell::new(None),
+        })
+    }
+
+    /// It is being asked to end.
+    pub(crate) fn ask(&self) {
+        self.asked.set(self.asked.get() + 1);
+    }
+
+    fn upwards(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {
+        std::iter::successors(Some(self), |place| place.around.as_ref())
+    }
+
+    /// Places whose end would reach here: all up to a shield, and above that those that drop.
+    fn reaching(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {
+        let mut shielded = false;
+        self.upwards().filter(move |place| {
+            shielded |= place.kind == Kind::Shield;
+            !shielded || place.kind == Kind::Select
+        })
+    }
+
+    /// What has been asked until now.
+    pub(crate) fn moment(self: &Rc<Self>) -> Moment {
+        Moment {
+            asked: self.reaching().map(|place| place.asked.get()).sum(),
+            when: time(),
+        }
+    }
+
+    /// Whether anything was asked after that moment.
+    pub(crate) fn asked_since(self: &Rc<Self>, moment: Moment) -> bool {
+        let now = self.moment();
+        now.asked > moment.asked
+            || self
+                .reaching()
+                .filter_map(|place| place.deadline)
+                .any(|deadline| moment.when <= deadline && deadline <= now.when)
+    }
+
+    /// Whether anything was ever asked.
+    pub(crate) fn was_asked(self: &Rc<Self>) -> bool {
+        let now = self.moment();
+        let due = |place: &Rc<Self>| place.deadline.is_some_and(|deadline| deadline <= now.when);
+        now.asked > 0 || self.reaching().any(due)
+    }
+
+    /// A request may end here. It does not for those around a group, nor for those who await a task.
+    pub(crate) fn answer(self: &Rc<Self>) {
+        for place in self.upwards() {
+            if matches!(place.kind, Kind::Task | Kind::Group) {
+                if place.kind == Kind::Task {
+                    place.answered.set(true);
+                }
+                break;
+            }
+            place.answered.set(true);
+        }
+    }
+
+    pub(crate) fn held_up_until_now(self: &Rc<Self>) {
+        let now = time();
+        self.upwards()
+            .for_each(|place| place.held_up_until.set(Some(now)));
+    }
+
+    /// Whether what runs here may have come to a value at `end`, after it was asked to end at `asked`: at that
+    /// very time, or because somebody inside kept it from ending.
+    pub(crate) fn may_end_at(&self, end: Instant, asked: Instant) -> bool {
+        let held_up = self
+            .held_up_until
+            .get()
+            .map_or(asked, |until| until.max(asked));
+        self.answered.get() || end <= held_up
+    }
+}
