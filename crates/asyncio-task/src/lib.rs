@@ -78,3 +78,7 @@ pub use task::Task;
 pub use task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
 pub use tasks::Tasks;
 pub use unhandled::{Cause, Unhandled};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;
