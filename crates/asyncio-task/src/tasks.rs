@@ -85,7 +85,8 @@ type Handler = Rc<dyn Fn(&Unhandled)>;
 
 impl Tasks {
     /// No tasks yet. `unpark` is called from other threads, at most once for each time that
-    /// [`park`](Self::park) said `true`, when there is something to [`deliver`](Self::deliver).
+    /// [`park`](Self::park) said `true`, when there is something to [`deliver`](Self::deliver); once in a
+    /// while for nothing, by a thread that meant tasks which are gone.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
@@ -213,9 +214,9 @@ impl Tasks {
         self.wake(cell);
     }
 
-    /// Runs a task to its end, calling `turn` in between, which runs what is ready and waits for the
-    /// rest; it says `false` to stop. The task may borrow: its future is gone when this returns, also by
-    /// unwinding.
+    /// Runs a task to its end, calling `turn` in between, which runs what is ready and, unless the task it is
+    /// given [has finished](TaskRef::is_finished) with that, waits for more; it says `false` to stop. The
+    /// task may borrow: its future is gone when this returns, also by unwinding.
     ///
     /// # Errors
     ///
