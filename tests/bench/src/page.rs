@@ -62,6 +62,11 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
         "- \"Floor\" is a bare executor, or a bare epoll loop, without a runtime's duties \
          (`tests/bench/src/runtimes/floor/`). Its timers tick in milliseconds."
     )?;
+    writeln!(
+        page,
+        "- \"Libraries\" are no runtimes: what they have runs on the floor's executor, so its low cost \
+         is in their favour, and only the rows about groups, locks and queues are theirs."
+    )?;
     writeln!(page, "\nTo repeat it:\n")?;
     writeln!(
         page,
