@@ -12,6 +12,8 @@
 //! use std::task::{Context, Poll, Waker};
 //! use std::time::Duration;
 //!
+//! # #[cfg(not(unix))] fn main() {}
+//! # #[cfg(unix)]
 //! # fn main() -> std::io::Result<()> {
 //! let reactor = Reactor::new()?;
 //! let (mut sender, receiver) = mio::unix::pipe::new()?;

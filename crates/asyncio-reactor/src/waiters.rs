@@ -191,3 +191,91 @@ impl fmt::Debug for Waiters {
         f.debug_struct("Waiters").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    struct Numbered;
+
+    impl Wake for Numbered {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Insert(WaiterId, usize),
+        Remove(WaiterId),
+        TakeAll,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
+        // Id 0 is the pollers'.
+        let id = || (0u64..5).prop_map(WaiterId);
+        let step = prop_oneof![
+            5 => (id(), 0usize..8).prop_map(|(id, waker)| Step::Insert(id, waker)),
+            3 => id().prop_map(Step::Remove),
+            1 => Just(Step::TakeAll),
+        ];
+        prop::collection::vec((any::<bool>(), step), 0..60)
+    }
+
+    /// The same, as a plain list.
+    #[derive(Default)]
+    struct Model(Vec<(WaiterId, usize)>);
+
+    impl Model {
+        fn insert(&mut self, id: WaiterId, waker: usize) -> Option<usize> {
+            let kept = if id == WaiterId::POLLER { POLLERS } else { 1 };
+            let replaced = match self.0.iter().filter(|waiter| waiter.0 == id).count() {
+                n if n < kept => None,
+                _ => self.remove(id),
+            };
+            self.0.push((id, waker));
+            replaced
+        }
+
+        fn remove(&mut self, id: WaiterId) -> Option<usize> {
+            let at = self.0.iter().position(|waiter| waiter.0 == id)?;
+            Some(self.0.remove(at).1)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_line_is_a_list(steps in steps()) {
+            let wakers: Vec<Waker> = (0..8).map(|_| Arc::new(Numbered).into()).collect();
+            let number = |waker: &Waker| {
+                let at = wakers.iter().position(|known| known.will_wake(waker));
+                at.expect("it is one of them")
+            };
+            let waiters = Waiters::default();
+            let mut models = [Model::default(), Model::default()];
+            for (reads, step) in steps {
+                let direction = if reads { Direction::Read } else { Direction::Write };
+                let model = &mut models[usize::from(reads)];
+                match step {
+                    Step::Insert(id, waker) => {
+                        let replaced = waiters.insert(direction, id, wakers[waker].clone());
+                        prop_assert_eq!(replaced.as_ref().map(number), model.insert(id, waker));
+                        prop_assert!(waiters.contains(direction, id, &wakers[waker]));
+                    }
+                    Step::Remove(id) => {
+                        let removed = waiters.remove(direction, id);
+                        prop_assert_eq!(removed.as_ref().map(number), model.remove(id));
+                    }
+                    Step::TakeAll => {
+                        let mut woken = Vec::new();
+                        waiters.take_all(direction, &mut woken);
+                        let woken: Vec<_> = woken.iter().map(number).collect();
+                        let expected: Vec<_> = model.0.drain(..).map(|waiter| waiter.1).collect();
+                        prop_assert_eq!(woken, expected);
+                    }
+                }
+            }
+        }
+    }
+}

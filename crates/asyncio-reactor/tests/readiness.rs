@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -143,6 +143,36 @@ fn a_reset_is_told_to_both_directions() {
     assert!(matches!(write, Poll::Ready(Err(_))));
     // The error is used up, and nothing spins: reading now says that it is over.
     assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 0);
+}
+
+/// An error is told to the reader too, but another may take it away before the reader looks.
+#[test]
+fn an_error_that_somebody_else_took_is_not_waited_for_in_a_spin() {
+    let reactor = Reactor::new().unwrap();
+    let nobody = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let ours = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    ours.connect(address).unwrap();
+    let ours = reactor.register(ours, Interest::READABLE).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut calls = 0;
+    let mut receive = || {
+        ours.poll_io(&mut cx, Direction::Read, |socket| {
+            calls += 1;
+            assert!(calls < 10, "it spins");
+            socket.recv(&mut [0; 8])
+        })
+    };
+    assert!(receive().is_pending());
+    ours.get_ref().send(b"anybody there?").unwrap();
+    while !ours.readiness().unwrap().is_error() {
+        assert!(reactor.turn(LONG).unwrap() > 0);
+    }
+    let error = ours.get_ref().take_error().unwrap().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(receive().is_pending());
+    assert!(!ours.readiness().unwrap().is_readable());
 }
 
 /// Writes until there is no more room. Returns how much it wrote.

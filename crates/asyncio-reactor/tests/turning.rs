@@ -5,7 +5,7 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asyncio_reactor::{Interest, Reactor};
+use asyncio_reactor::Reactor;
 
 mod support;
 use support::{LONG, NOW, tcp_pair};
@@ -113,29 +113,4 @@ fn a_short_wait_that_ended_early_leaves_at_most_one_early_return() {
     reactor.turn(Some(wait)).unwrap();
     reactor.turn(Some(wait)).unwrap();
     assert!(begin.elapsed() >= wait);
-}
-
-#[test]
-fn more_events_than_one_call_brings_come_with_the_next_turn() {
-    let reactor = Reactor::new().unwrap();
-    let mut pairs: Vec<_> = (0..1500)
-        .map_while(|_| {
-            // Where the limit of descriptors is low, fewer have to do.
-            let (sender, receiver) = mio::unix::pipe::new().ok()?;
-            let receiver = reactor.register(receiver, Interest::READABLE).unwrap();
-            Some((sender, receiver))
-        })
-        .collect();
-    for (sender, _) in &mut pairs {
-        sender.write_all(b"x").unwrap();
-    }
-    let mut seen = 0;
-    while seen < pairs.len() {
-        let now = reactor.turn(LONG).unwrap();
-        assert!(now > 0);
-        seen += now;
-    }
-    assert_eq!(reactor.len(), pairs.len());
-    drop(pairs);
-    assert!(reactor.is_empty());
 }
