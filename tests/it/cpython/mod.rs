@@ -2,4 +2,8 @@
 //! class, and each function named as there.
 
 mod runners;
+mod staggered;
+mod taskgroups;
 mod tasks;
+mod timeouts;
+mod waitfor;
