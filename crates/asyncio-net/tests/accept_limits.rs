@@ -37,6 +37,11 @@ fn main() {
         setrlimit(Resource::Nofile, none_left).unwrap();
         assert!(File::open("/dev/null").is_err());
 
+        let told = Rc::new(RefCell::new(Vec::new()));
+        asyncio_loop::set_exception_handler({
+            let told = told.clone();
+            move |unhandled| told.borrow_mut().push(unhandled.to_string())
+        });
         let accepted = Rc::new(RefCell::new(Vec::new()));
         let server = asyncio_loop::spawn({
             let accepted = accepted.clone();
@@ -55,6 +60,9 @@ fn main() {
         assert!(accepted.borrow().is_empty());
         assert!(!server.is_finished());
         assert!(cpu < wall / 4, "{cpu:?} of {wall:?} were spent on waiting");
+        let told = told.take();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("Too many open files"), "{told:?}");
 
         setrlimit(Resource::Nofile, before).unwrap();
         server.await.unwrap();

@@ -5,25 +5,28 @@
 //!
 //! - the *connection* is gone or unwanted: skip it;
 //! - *resources* are short: the connection stays in the queue, so trying again at once would spin.
-//!   Pause, for longer and longer while it does not get better;
+//!   Pause, for longer and longer while it does not get better, and say so to whoever looks after the
+//!   program;
 //! - the *listener* is broken: tell the caller.
 
 use std::cell::Cell;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// So many bad connections in a row are skipped without a pause. An error that we take for a
 /// connection's and that never ends must not spin.
 const SKIPS: u32 = 16;
+/// A shortage is told to the loop's exception handler, no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Next {
     /// Try again at once.
     Again,
-    /// Try again after this time.
-    After(Duration),
+    /// Try again after this time; the reason.
+    After(Duration, io::Error),
 }
 
 /// How a listener fares.
@@ -33,6 +36,8 @@ pub(super) struct Troubles {
     pauses: Cell<u32>,
     /// Since the last pause.
     skips: Cell<u32>,
+    /// When somebody was last told.
+    told: Cell<Option<Instant>>,
 }
 
 impl Troubles {
@@ -53,9 +58,19 @@ impl Troubles {
                 self.skips.set(self.skips.get() + 1);
                 Ok(Next::Again)
             }
-            Trouble::Connection | Trouble::Resources => Ok(Next::After(self.pause())),
+            Trouble::Connection | Trouble::Resources => Ok(Next::After(self.pause(), error)),
             Trouble::Listener => Err(error),
         }
+    }
+
+    /// Whether a pause that begins now is to be told. If so, it counts as told.
+    pub(super) fn are_news(&self, now: Instant) -> bool {
+        let told = self.told.get();
+        let are_news = told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY);
+        if are_news {
+            self.told.set(Some(now));
+        }
+        are_news
     }
 
     fn pause(&self) -> Duration {
@@ -124,11 +139,22 @@ mod tests {
     use super::*;
     use rustix::io::Errno;
 
+    /// Milliseconds of the pause that `errno` leads to, if any.
+    fn pause_after(troubles: &Troubles, errno: Errno) -> Option<u128> {
+        match troubles.meet(errno.into()).unwrap() {
+            Next::Again => None,
+            Next::After(pause, reason) => {
+                assert_eq!(Errno::from_io_error(&reason), Some(errno));
+                Some(pause.as_millis())
+            }
+        }
+    }
+
     #[test]
     fn an_aborted_connection_is_skipped() {
         let troubles = Troubles::default();
         for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM] {
-            assert_eq!(troubles.meet(errno.into()).unwrap(), Next::Again);
+            assert_eq!(pause_after(&troubles, errno), None);
         }
     }
 
@@ -136,13 +162,10 @@ mod tests {
     fn many_aborted_connections_in_a_row_do_not_spin() {
         let troubles = Troubles::default();
         for _ in 0..SKIPS {
-            let next = troubles.meet(Errno::CONNABORTED.into()).unwrap();
-            assert_eq!(next, Next::Again);
+            assert_eq!(pause_after(&troubles, Errno::CONNABORTED), None);
         }
-        let next = troubles.meet(Errno::CONNABORTED.into()).unwrap();
-        assert_eq!(next, Next::After(FIRST_PAUSE));
-        let next = troubles.meet(Errno::CONNABORTED.into()).unwrap();
-        assert_eq!(next, Next::Again);
+        assert_eq!(pause_after(&troubles, Errno::CONNABORTED), Some(10));
+        assert_eq!(pause_after(&troubles, Errno::CONNABORTED), None);
     }
 
     #[test]
@@ -150,18 +173,25 @@ mod tests {
         let troubles = Troubles::default();
         let pauses = |n| {
             let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-            let pauses = shortages.iter().cycle().take(n).map(|errno| {
-                match troubles.meet((*errno).into()).unwrap() {
-                    Next::After(pause) => pause.as_millis(),
-                    Next::Again => 0,
-                }
-            });
+            let errors = shortages.into_iter().cycle().take(n);
+            let pauses = errors.map(|errno| pause_after(&troubles, errno).unwrap());
             pauses.collect::<Vec<_>>()
         };
         assert_eq!(pauses(9), [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         assert_eq!(pauses(100)[99], 1000);
         troubles.are_over();
         assert_eq!(pauses(2), [10, 20]);
+    }
+
+    #[test]
+    fn a_shortage_is_told_once_a_second() {
+        let troubles = Troubles::default();
+        let begin = Instant::now();
+        let told = [0, 10, 999, 1000, 1500, 2500].map(|ms| {
+            troubles.are_over();
+            troubles.are_news(begin + Duration::from_millis(ms))
+        });
+        assert_eq!(told, [true, false, false, true, false, true]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use asyncio_loop::{Cause, Unhandled, call_exception_handler};
 use asyncio_reactor::{Direction, Interest};
 
 use socket2::SockRef;
@@ -106,8 +107,8 @@ impl TcpListener {
     ///
     /// A connection that was given up by its peer before it was accepted is skipped. When there
     /// are no descriptors left (`EMFILE`, `ENFILE`) or no memory, this pauses before it tries
-    /// again, from 10 ms up to 1 s; the connections wait in the queue meanwhile. Several tasks may
-    /// accept from one listener.
+    /// again, from 10 ms up to 1 s, and tells the loop's exception handler, once a second; the
+    /// connections wait in the queue meanwhile. Several tasks may accept from one listener.
     ///
     /// # Cancellation
     ///
@@ -133,9 +134,23 @@ impl TcpListener {
                 }
                 Err(error) => match self.troubles.meet(error)? {
                     Next::Again => {}
-                    Next::After(pause) => asyncio_loop::sleep(pause).await,
+                    Next::After(pause, reason) => {
+                        self.tell(&reason);
+                        asyncio_loop::sleep(pause).await;
+                    }
                 },
             }
+        }
+    }
+
+    /// Tells the loop's exception handler of a pause, now and then.
+    fn tell(&self, reason: &io::Error) {
+        if self.troubles.are_news(asyncio_loop::time()) {
+            call_exception_handler(&Unhandled::new(
+                "no connection can be accepted at the moment, the listener tries again",
+                None,
+                Cause::Error(reason.to_string()),
+            ));
         }
     }
 
