@@ -1,0 +1,325 @@
+//! Groups, rule by rule: what runs when, who is told what, and what comes out in which order.
+#![allow(
+    elided_lifetimes_in_paths,
+    reason = "`|tg: TaskGroup|`, as users write it"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_executors::{
+    Child, NeverReady, Ready, TaskGroup, catch_cancel, gather, on_cancel, race, shield, task_group,
+    timeout,
+};
+use asyncio_loop::{EventLoop, sleep, spawn, yield_now};
+
+type Group<'env> = TaskGroup<'env, &'static str>;
+type Trace = Rc<RefCell<Vec<&'static str>>>;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn run(main: impl AsyncFnOnce(Trace)) -> Vec<&'static str> {
+    let builder = EventLoop::builder().virtual_time(true);
+    let mut event_loop = builder.build_loop().expect("a selector");
+    let trace = Trace::default();
+    event_loop
+        .run_until_complete(main(trace.clone()))
+        .expect("it returns");
+    drop(event_loop);
+    trace.take()
+}
+
+#[test]
+fn what_is_spawned_waits_for_the_next_tick_and_a_step_of_the_group_is_one() {
+    let seen = run(async |trace| {
+        let beside = trace.clone();
+        let other = spawn(async move {
+            for tick in ["tick 1", "tick 2", "tick 3"] {
+                beside.borrow_mut().push(tick);
+                yield_now().await;
+            }
+        });
+        let note = |what| trace.borrow_mut().push(what);
+        task_group(async |tg: Group| {
+            note("body");
+            let group = tg.clone();
+            tg.spawn(async move {
+                note("child");
+                group.spawn(async move {
+                    note("grandchild");
+                    Ok(())
+                });
+                Ok(())
+            });
+            Ok(())
+        })
+        .await
+        .unwrap();
+        other.await.unwrap();
+    });
+    let expected = ["body", "tick 1", "child", "tick 2", "grandchild", "tick 3"];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn one_failure_asks_each_child_once_also_one_that_the_body_awaits() {
+    // The awaited child is in the same step as the one that fails, behind it: it is cleaning up when the body
+    // hears of the failure.
+    let seen = run(async |trace| {
+        let outcome = task_group(async |tg: Group| {
+            tg.spawn(async {
+                sleep(ms(1)).await;
+                Err::<(), _>("boom")
+            });
+            let awaited = tg.spawn(async {
+                sleep(ms(1)).await;
+                let cleanup = async {
+                    for _ in 0..5 {
+                        yield_now().await;
+                    }
+                    trace.borrow_mut().push("cleaned up");
+                };
+                on_cancel(pending::<()>(), cleanup).await;
+                Ok(())
+            });
+            let _: Result<(), _> = awaited.await;
+            trace.borrow_mut().push("the body goes on");
+            Ok(())
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().errors(), ["boom"]);
+    });
+    assert_eq!(seen, ["cleaned up"]);
+}
+
+#[test]
+fn a_value_of_an_awaited_child_does_not_keep_the_body_of_a_failing_group() {
+    let seen = run(async |trace| {
+        let outcome = task_group(async |tg: Group| {
+            tg.spawn(async {
+                sleep(ms(1)).await;
+                Err::<(), _>("boom")
+            });
+            let awaited = tg.spawn(async {
+                if let Err(request) = catch_cancel(pending::<()>()).await {
+                    request.swallow();
+                }
+                yield_now().await;
+                Ok("a value all the same")
+            });
+            trace.borrow_mut().push(awaited.await.unwrap());
+            sleep(ms(1)).await;
+            trace.borrow_mut().push("the body goes on");
+            Ok(())
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().errors(), ["boom"]);
+    });
+    assert_eq!(seen, ["a value all the same"]);
+}
+
+#[test]
+fn awaiting_a_child_under_a_time_limit_cancels_it() {
+    let seen = run(async |trace| {
+        task_group(async |tg: Group| {
+            let child: Child<'_, ()> = tg.spawn(async {
+                on_cancel(pending::<()>(), async { trace.borrow_mut().push("told") }).await;
+                Ok(())
+            });
+            assert!(timeout(ms(1), child).await.is_err());
+            trace.borrow_mut().push("timed out");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+    assert_eq!(seen, ["told", "timed out"]);
+}
+
+#[test]
+fn cancel_spares_the_body_whose_value_is_the_groups() {
+    let seen = run(async |trace| {
+        let value = task_group(async |tg: Group| {
+            tg.spawn(async {
+                on_cancel(pending::<()>(), async { trace.borrow_mut().push("told") }).await;
+                Ok(())
+            });
+            sleep(ms(1)).await;
+            tg.cancel();
+            assert!(tg.try_spawn(async { Ok(()) }).is_err());
+            sleep(ms(1)).await;
+            trace.borrow_mut().push("the body goes on");
+            Ok(5)
+        });
+        assert_eq!(value.await.unwrap(), 5);
+    });
+    assert_eq!(seen, ["told", "the body goes on"]);
+}
+
+#[test]
+fn a_second_request_interrupts_the_cleanups_but_not_the_wait_and_shields_hold() {
+    let seen = run(async |trace| {
+        let noted = trace.clone();
+        let task = spawn(async move {
+            let note = |what| noted.borrow_mut().push(what);
+            task_group(async |tg: Group| {
+                tg.spawn(async {
+                    let cleanup = on_cancel(sleep(ms(50)), async { note("interrupted") });
+                    on_cancel(pending::<()>(), cleanup).await;
+                    Ok(())
+                });
+                tg.spawn(async {
+                    on_cancel(pending::<()>(), shield(sleep(ms(50)))).await;
+                    Ok(())
+                });
+                tg.spawn(async {
+                    let cleanup = shield(async {
+                        sleep(ms(50)).await;
+                        note("shielded");
+                    });
+                    on_cancel(pending::<()>(), cleanup).await;
+                    Ok(())
+                });
+                Ok(())
+            })
+            .await
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+    assert_eq!(seen, ["interrupted", "shielded"]);
+}
+
+#[test]
+fn errors_come_in_the_order_in_which_children_end_and_the_bodys_last() {
+    run(async |_| {
+        let fails = |after: u64, error| async move {
+            if let Err(request) = catch_cancel(pending::<()>()).await {
+                sleep(ms(after)).await;
+                drop(request);
+            }
+            Err::<(), _>(error)
+        };
+        let outcome = task_group(async |tg: Group| {
+            tg.spawn(fails(3, "third"));
+            tg.spawn(fails(2, "second"));
+            tg.spawn(async {
+                sleep(ms(1)).await;
+                Err::<(), _>("first")
+            });
+            fails(0, "the body").await
+        });
+        let errors = outcome.await.unwrap_err();
+        assert_eq!(errors.errors(), ["first", "second", "third", "the body"]);
+    });
+}
+
+#[test]
+fn a_limit_lets_so_many_run_in_order_and_one_that_is_cancelled_in_the_line_never_starts() {
+    let seen = run(async |trace| {
+        let note = |what| trace.borrow_mut().push(what);
+        task_group(async |tg: Group| {
+            tg.limit(1);
+            let mut children: Vec<_> = ["first", "second", "third"]
+                .map(|name| {
+                    tg.spawn(async move {
+                        note(name);
+                        sleep(ms(1)).await;
+                        Ok(())
+                    })
+                })
+                .into();
+            yield_now().await;
+            yield_now().await;
+            children.remove(1).cancel();
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+    assert_eq!(seen, ["first", "third"]);
+}
+
+#[test]
+fn spawn_when_free_waits_its_turn_and_gives_it_up_when_it_is_cancelled() {
+    run(async |_| {
+        let started = Cell::new(0);
+        task_group(async |tg: Group| {
+            tg.limit(2);
+            let work = || async {
+                started.set(started.get() + 1);
+                sleep(ms(10)).await;
+                Ok(())
+            };
+            tg.spawn_when_free(work()).await;
+            tg.spawn_when_free(work()).await;
+            assert!(timeout(ms(1), tg.spawn_when_free(work())).await.is_err());
+            assert_eq!((tg.len(), started.get()), (2, 2));
+            tg.spawn_when_free(work()).await;
+            yield_now().await;
+            yield_now().await;
+            assert_eq!(started.get(), 3);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_child_that_ends_before_it_is_ready_is_an_error_for_whoever_starts_it() {
+    run(async |_| {
+        task_group(async |tg: Group| {
+            let early = tg.start(async |_: Ready<u8>| Ok(())).await;
+            assert_eq!(early.err(), Some(NeverReady));
+            tg.cancel();
+            let refused = tg.start(async |ready: Ready<u8>| Ok(ready.set(1))).await;
+            assert_eq!(refused.err(), Some(NeverReady));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_start_that_is_cancelled_cancels_what_it_started() {
+    let seen = run(async |trace| {
+        task_group(async |tg: Group| {
+            let start = tg.start(async |_ready: Ready<u8>| {
+                on_cancel(pending::<()>(), async { trace.borrow_mut().push("told") }).await;
+                Ok(())
+            });
+            assert!(timeout(ms(1), start).await.is_err());
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+    assert_eq!(seen, ["told"]);
+}
+
+#[test]
+fn losers_of_a_race_and_siblings_of_a_gather_are_waited_for() {
+    let seen = run(async |trace| {
+        let slow = async |after, name| {
+            on_cancel(sleep(ms(after)), async {
+                sleep(ms(5)).await;
+                trace.borrow_mut().push("cleaned up");
+            })
+            .await;
+            name
+        };
+        assert_eq!(race([slow(1, "near"), slow(100, "far")]).await, "near");
+        let both = timeout(ms(1), gather((slow(100, "a"), slow(100, "b"))));
+        assert!(both.await.is_err());
+    });
+    assert_eq!(seen, ["cleaned up"; 3]);
+}
