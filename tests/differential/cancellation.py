@@ -231,3 +231,25 @@ async def cancelled_from_its_own_cleanup(note):
     await asyncio.sleep(1)
     task.cancel()
     await outcome(note, "task", task)
+
+
+async def a_request_goes_on_after_a_second_was_swallowed_in_its_cleanup(note):
+    async def stubborn():
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            note("cleans up")
+            try:
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                note("never mind")
+            await asyncio.sleep(1)
+            note("is clean")
+            raise
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.sleep(1)
+    task.cancel()
+    await outcome(note, "task", task)

@@ -251,3 +251,24 @@ pub(crate) async fn cancelled_from_its_own_cleanup(note: Note) {
     task.cancel();
     outcome(&note, "task", task).await;
 }
+
+pub(crate) async fn a_request_goes_on_after_a_second_was_swallowed_in_its_cleanup(note: Note) {
+    let n = note.clone();
+    let task = spawn(async move {
+        if let Err(first) = catch_cancel(sleep(secs(10))).await {
+            n.say("cleans up");
+            if let Err(second) = catch_cancel(sleep(secs(5))).await {
+                n.say("never mind");
+                second.swallow();
+            }
+            sleep(secs(1)).await;
+            n.say("is clean");
+            first.resume().await
+        }
+    });
+    sleep(secs(1)).await;
+    task.cancel();
+    sleep(secs(1)).await;
+    task.cancel();
+    outcome(&note, "task", task).await;
+}

@@ -295,7 +295,8 @@ mod programs {
             awaiting_a_task_that_was_cancelled
             an_error_in_a_cleanup_takes_the_place_of_the_request
             a_cleanup_on_the_normal_path_is_cut_by_a_first_request
-            cancelled_from_its_own_cleanup;
+            cancelled_from_its_own_cleanup
+            a_request_goes_on_after_a_second_was_swallowed_in_its_cleanup;
         timeouts:
             the_work_is_in_time
             the_cleanup_outlasts_the_limit

@@ -20,3 +20,31 @@ fn a_cleanup_and_a_request() {
     let cleanup = Catch(Box::new(Sleep(5)), Box::new(Sleep(1)), Then::Resume);
     check(cleanup, &[(1, 0)], None);
 }
+
+/// The second request was swallowed, and with it the first was taken for answered: whoever resumed that waited
+/// for ever.
+#[test]
+fn a_request_goes_on_after_a_second_was_swallowed_in_its_cleanup() {
+    let stubborn = || Box::new(Catch(Box::new(Sleep(2)), Box::new(Sleep(0)), Then::Swallow));
+    let tidy = Finally(Box::new(Result(5)), stubborn());
+    check(tidy, &[(5, 0), (6, 0)], None);
+    let resumes = Catch(Box::new(Sleep(9)), stubborn(), Then::Resume);
+    check(resumes, &[(1, 0), (2, 0)], None);
+}
+
+/// The branch that resumed the first request waited for ever, since the other one swallowed the second.
+#[test]
+fn a_branch_goes_on_with_a_request_although_another_swallows_a_second() {
+    let first = Catch(Box::new(Sleep(9)), Box::new(Sleep(3)), Then::Resume);
+    let inner = Catch(Box::new(Sleep(9)), Box::new(Sleep(4)), Then::Swallow);
+    let second = Catch(Box::new(Sleep(9)), Box::new(inner), Then::Swallow);
+    check(Join(vec![first, second]), &[(1, 0), (2, 0)], None);
+}
+
+/// A request that the awaiter of a task passes on comes later than one that the task had itself.
+#[test]
+fn a_task_and_its_awaiter_are_cancelled_at_once() {
+    let work = Catch(Box::new(Result(3)), Box::new(Sleep(1)), Then::Resume);
+    let awaited = Task(Box::new(Gather(vec![work])));
+    check(awaited, &[(2, 3), (2, 2)], Some(3_864_426_106_147_140_065));
+}

@@ -37,20 +37,18 @@ const LONG_ENOUGH: Duration = Duration::from_secs(2_000);
 
 /// The laws that a program breaks.
 fn broken_by(program: &Program) -> Vec<String> {
-    // What a thread keeps for the next loop it has after the first, and the second may not add to.
     let mut broken = once(program);
-    let before = allocator::held();
-    let again = once(program);
-    let left = allocator::held() - before - allocations_of(&again);
-    if left != 0 {
-        broken.push(format!("{left} pieces of memory are left over"));
+    // A thread may keep something for its next loop, once; what is left over each time has leaked.
+    let again = || {
+        let before = allocator::held();
+        drop(once(program));
+        allocator::held() - before
+    };
+    let left = (0..5).map(|_| again()).take_while(|&left| left > 0);
+    if left.count() == 5 {
+        broken.push("memory is left over".to_owned());
     }
     broken
-}
-
-fn allocations_of(words: &[String]) -> isize {
-    let lines = words.iter().filter(|word| word.capacity() > 0).count();
-    isize::try_from(lines).expect("few laws") + isize::from(lines > 0)
 }
 
 /// Runs a program once.

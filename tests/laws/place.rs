@@ -51,10 +51,11 @@ pub(crate) struct Place {
     around: Option<Rc<Place>>,
     /// How often it was asked to end, by anything but its deadline.
     asked: Cell<u32>,
+    last_asked: Cell<Option<Instant>>,
     deadline: Option<Instant>,
     /// A request may have ended inside: it was swallowed, or a task that was waited for had a value.
     answered: Cell<bool>,
-    /// Until when a shield inside held a request up, or a token that was dropped then.
+    /// Until when a shield, a cleanup, or a group with errors inside held a request up.
     held_up_until: Cell<Option<Instant>>,
 }
 
@@ -79,6 +80,7 @@ impl Place {
             kind,
             around: around.cloned(),
             asked: Cell::new(0),
+            last_asked: Cell::new(None),
             deadline,
             answered: Cell::new(false),
             held_up_until: Cell::new(None),
@@ -88,6 +90,7 @@ impl Place {
     /// It is being asked to end.
     pub(crate) fn ask(&self) {
         self.asked.set(self.asked.get() + 1);
+        self.last_asked.set(Some(time()));
     }
 
     fn upwards(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {
@@ -114,11 +117,15 @@ impl Place {
     /// Whether anything was asked after that moment.
     pub(crate) fn asked_since(self: &Rc<Self>, moment: Moment) -> bool {
         let now = self.moment();
-        now.asked > moment.asked
-            || self
-                .reaching()
-                .filter_map(|place| place.deadline)
-                .any(|deadline| moment.when <= deadline && deadline <= now.when)
+        let mut elsewhere = false;
+        let mut late = |place: &Rc<Self>| {
+            // What is asked of another task arrives by that one's steps, so a little later.
+            let asked = place.last_asked.get().filter(|_| elsewhere);
+            elsewhere |= matches!(place.kind, Kind::Task | Kind::Group);
+            let due = place.deadline.filter(|&deadline| deadline <= now.when);
+            asked.max(due).is_some_and(|when| when >= moment.when)
+        };
+        now.asked > moment.asked || self.reaching().any(&mut late)
     }
 
     /// Whether anything was ever asked.

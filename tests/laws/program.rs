@@ -209,7 +209,6 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 let mut whole = Whole::new("what a shield was around", &place, &watch);
                 let result = shield(start(*work, &place)).await;
                 whole.ended = true;
-                place.held_up_until_now();
                 return result;
             }
             Node::Catch(work, cleanup, then) => match catch_cancel(start(*work, &place)).await {
@@ -224,10 +223,7 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     drop(whole);
                     match then {
                         Then::Resume => cancelled.resume().await,
-                        Then::Drop => {
-                            place.held_up_until_now();
-                            drop(cancelled);
-                        }
+                        Then::Drop => drop(cancelled),
                         Then::Swallow => {
                             place.answer();
                             cancelled.swallow();
@@ -285,6 +281,10 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 });
                 let result = result.await;
                 family.is_gone();
+                if result.is_err() {
+                    // Errors come out first; a request takes the next await after them.
+                    place.held_up_until_now();
+                }
                 return result.map_err(|errors| *errors.first());
             }
             Node::Gather(nodes) => {
@@ -370,6 +370,8 @@ impl Whole {
 
 impl Drop for Whole {
     fn drop(&mut self) {
+        // A request waits for a cleanup's token, and for a shield.
+        self.place.held_up_until_now();
         let asked = self.place.asked_since(self.begun);
         if !self.ended && !asked && !(self.or_before && self.place.was_asked()) {
             let what = self.what;

@@ -729,11 +729,13 @@ impl ScopeTree {
             return;
         };
         if node.held == 0 || node.held_against < request {
-            // Tokens of earlier requests hold no more.
             node.held_against = request;
             node.held = 0;
         }
-        node.held += 1;
+        // Tokens of earlier requests hold no more, or not at all.
+        if node.held_against == request {
+            node.held += 1;
+        }
     }
 
     // ---- 5 let go ----
@@ -748,7 +750,10 @@ impl ScopeTree {
             return LetGo::default();
         };
         if node.held == 0 || node.held_against != request {
-            return LetGo::default(); // a later request has taken over
+            return match swallowed {
+                true => LetGo::default(),
+                false => self.let_go_late(key, request),
+            };
         }
         let births = self.births;
         let Some(node) = self.get_mut(key) else {
@@ -769,6 +774,22 @@ impl ScopeTree {
         }
         node.resumed_at = births;
         self.unwind(key)
+    }
+
+    /// A token was resumed that had ceased to hold, as a later request has come since.
+    fn let_go_late(&mut self, key: ScopeKey, request: Request) -> LetGo {
+        let Some(node) = self.get_mut(key) else {
+            return LetGo::default();
+        };
+        if node.held > 0 {
+            // Those who hold against the later one are waited for. Even if they swallow that, this was not.
+            node.resumed = node.resumed.max(node.held_against);
+            LetGo::default()
+        } else if node.resumed >= request {
+            LetGo::default() // it unwinds already
+        } else {
+            self.resume(key, request) // the later one was swallowed
+        }
     }
 
     /// Makes a scope unwind although no token held it.

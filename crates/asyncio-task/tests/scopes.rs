@@ -420,3 +420,233 @@ fn nothing_is_left_of_scopes_that_are_gone() {
     let shown = format!("{tasks:?}");
     assert!(shown.contains("0 scopes"), "{shown}");
 }
+
+#[test]
+fn a_request_goes_on_after_a_second_was_swallowed_in_its_cleanup() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[2, 2], async move {
+            if let Err(first) = catch(pending::<()>()).await {
+                if let Err(second) = catch(pending::<()>()).await {
+                    t.borrow_mut().push("never mind");
+                    second.swallow();
+                }
+                ticks(2).await;
+                t.borrow_mut().push("is clean");
+                first.resume().await
+            }
+        })
+        .await;
+        assert!(end.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["never mind", "is clean"]);
+}
+
+#[test]
+fn a_scope_that_moved_to_another_task_hears_of_requests_there() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let mut moved = Box::pin(async move {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("heard");
+                ticks(2).await;
+                t.borrow_mut().push("is clean");
+                cancelled.resume().await
+            }
+        });
+        // Its first poll is in a task that then gives it away and ends.
+        let first = spawn(async move {
+            assert!(futures::poll!(moved.as_mut()).is_pending());
+            moved
+        });
+        let moved = first.await.unwrap();
+        let end = cancelled_at(&[3], moved).await;
+        assert!(end.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["heard", "is clean"]);
+}
+
+#[test]
+fn a_request_to_the_task_that_a_scope_has_left_does_not_follow_it() {
+    let (_, trace) = run(async |trace: Trace| {
+        let slot = Rc::new(RefCell::new(None));
+        let (t, out) = (trace.clone(), slot.clone());
+        let first = spawn(async move {
+            let mut moved = Box::pin(catch(ticks(6)));
+            assert!(futures::poll!(moved.as_mut()).is_pending());
+            *out.borrow_mut() = Some(moved);
+            pending::<()>().await;
+        });
+        ticks(2).await;
+        let moved = slot.take().unwrap();
+        let second = spawn(async move {
+            let heard = moved.await.is_err();
+            t.borrow_mut()
+                .push(if heard { "followed" } else { "left alone" });
+        });
+        ticks(2).await;
+        first.cancel();
+        assert!(first.await.unwrap_err().is_cancelled());
+        second.await.unwrap();
+    });
+    assert_eq!(trace, ["left alone"]);
+}
+
+#[test]
+fn a_scope_opened_while_a_sibling_cleans_up_is_told_when_that_has_finished() {
+    let (_, trace) = run(async |trace: Trace| {
+        let cleaning = async {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                ticks(6).await;
+                trace.borrow_mut().push("the sibling is clean");
+                cancelled.resume().await
+            }
+        };
+        let opening = async {
+            ticks(5).await; // the sibling cleans up by now
+            trace.borrow_mut().push("opens");
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                trace.borrow_mut().push("is told");
+                ticks(2).await;
+                trace.borrow_mut().push("is clean as well");
+                cancelled.resume().await
+            }
+        };
+        let both = Box::pin(futures::future::join(cleaning, opening));
+        // Not a task of its own, as it borrows: a scope does the same.
+        let mut scope = pin!(Scope::new(both));
+        let handle = Rc::new(RefCell::new(None));
+        let h = handle.clone();
+        spawn(async move {
+            ticks(3).await;
+            let handle: asyncio_task::ScopeHandle = h.borrow_mut().take().unwrap();
+            assert!(handle.cancel());
+        })
+        .detach();
+        let end = poll_fn(|cx| {
+            if handle.borrow().is_none() && !trace.borrow().contains(&"begins") {
+                trace.borrow_mut().push("begins");
+                *handle.borrow_mut() = scope.as_mut().open();
+            }
+            scope.as_mut().poll(cx)
+        })
+        .await;
+        assert!(matches!(end, Err(Unwound::Itself)));
+    });
+    assert_eq!(
+        trace,
+        [
+            "begins",
+            "opens",
+            "the sibling is clean",
+            "is told",
+            "is clean as well"
+        ]
+    );
+}
+
+#[test]
+fn now_or_never_on_a_scope_leaves_nothing_behind() {
+    use futures::FutureExt;
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[4], async move {
+            // Polled once, with a waker that wakes nobody, and dropped.
+            assert!(catch(pending::<()>()).now_or_never().is_none());
+            assert_eq!(catch(async { 5 }).now_or_never().unwrap().unwrap(), 5);
+            // One that is kept after such a poll is not waited for, and does not keep the task.
+            let mut kept = Box::pin(catch(pending::<()>()));
+            assert!((&mut kept).now_or_never().is_none());
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("heard");
+                ticks(2).await;
+                cancelled.resume().await
+            }
+        })
+        .await;
+        assert!(end.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["heard"]);
+}
+
+#[test]
+fn a_token_that_is_kept_holds_until_it_goes_and_one_that_is_leaked_until_a_second_request() {
+    let (_, trace) = run(async |trace: Trace| {
+        let kept = Rc::new(RefCell::new(None));
+        let (t, k) = (trace.clone(), kept.clone());
+        let task = spawn(async move {
+            *k.borrow_mut() = catch(pending::<()>()).await.err();
+            t.borrow_mut().push("goes on");
+            ticks(4).await;
+            t.borrow_mut().push("still held");
+            pending::<()>().await;
+        });
+        ticks(2).await;
+        task.cancel();
+        ticks(9).await;
+        assert!(!task.is_finished());
+        // From another task, without waiting: that sends it on.
+        drop(kept.take());
+        assert!(task.await.unwrap_err().is_cancelled());
+
+        let t = trace.clone();
+        let end = cancelled_at(&[2, 9], async move {
+            std::mem::forget(catch(pending::<()>()).await);
+            ticks(4).await;
+            t.borrow_mut().push("held for ever");
+            pending::<()>().await;
+        });
+        assert!(end.await.unwrap_err().is_cancelled());
+    });
+    assert_eq!(trace, ["goes on", "still held", "held for ever"]);
+}
+
+#[test]
+fn a_token_that_outlives_its_task_is_let_go_in_peace() {
+    run(async |_| {
+        let kept = Rc::new(RefCell::new(None));
+        let k = kept.clone();
+        let end = cancelled_at(&[2], async move {
+            *k.borrow_mut() = catch(pending::<()>()).await.err();
+        });
+        assert!(end.await.is_ok());
+        drop(kept.take());
+
+        let k = kept.clone();
+        let end = cancelled_at(&[2], async move {
+            *k.borrow_mut() = catch(pending::<()>()).await.err();
+        });
+        assert!(end.await.is_ok());
+        let token: Cancelled = kept.take().unwrap();
+        token.swallow();
+        ticks(1).await;
+    });
+}
+
+#[test]
+fn a_loop_of_scopes_that_are_ready_can_be_cancelled() {
+    run(async |_| {
+        let end = cancelled_at(&[5], async {
+            loop {
+                // As a time limit around what is ready: it waits for nothing itself.
+                assert!(catch(async {}).await.is_ok());
+                ticks(1).await;
+            }
+        });
+        assert!(end.await.unwrap_err().is_cancelled());
+        let end = cancelled_at(&[5], async {
+            loop {
+                let mut scope = pin!(Scope::new(ticks(1)));
+                let mut opened = false;
+                let _ = poll_fn(|cx| {
+                    if !std::mem::replace(&mut opened, true) {
+                        scope.as_mut().open().unwrap();
+                    }
+                    scope.as_mut().poll(cx)
+                })
+                .await;
+            }
+        });
+        assert!(end.await.unwrap_err().is_cancelled());
+    });
+}
