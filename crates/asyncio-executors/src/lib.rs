@@ -1,4 +1,11 @@
-//! Structured concurrency for the asyncio event loop.
+//! Structured concurrency for the asyncio event loop: task groups that borrow, gather, time limits, and
+//! cancellation that one can clean up after.
+//!
+//! What is always true: nothing that is started here outlives the await that it was started in, and whatever
+//! ends early is cancelled and waited for. Built on the cancel scopes of `asyncio-task`, whose rules are told
+//! at the head of its `scope_tree.rs`.
+//!
+//! Not here: tasks that run on their own (`asyncio-loop`'s `spawn`), pools of threads, locks and queues.
 
 mod cancel_scope;
 mod catch_cancel;
@@ -29,3 +36,7 @@ pub use timeout::{
     timeout_scope, wait_for,
 };
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait, wait_with_timeout};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
