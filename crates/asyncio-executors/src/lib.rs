@@ -1,6 +1,26 @@
 //! Structured concurrency for the asyncio event loop: task groups that borrow, gather, time limits, and
 //! cancellation that one can clean up after.
 //!
+//! ```
+//! use asyncio_executors::{BoxError, TaskGroup, task_group};
+//!
+//! let pages = vec!["one".to_owned(), "three".to_owned()];
+//! let lengths = asyncio_loop::run(async {
+//!     task_group(async |tg: TaskGroup<'_>| {
+//!         // The children borrow `pages`; none outlives the group.
+//!         let counting: Vec<_> = pages.iter().map(|page| tg.spawn(async { Ok(page.len()) })).collect();
+//!         let mut lengths = Vec::new();
+//!         for child in counting {
+//!             lengths.push(child.await?);
+//!         }
+//!         Ok(lengths)
+//!     })
+//!     .await
+//! })?;
+//! assert_eq!(lengths, [3, 5]);
+//! # Ok::<(), BoxError>(())
+//! ```
+//!
 //! What is always true: nothing that is started here outlives the await that it was started in, and whatever
 //! ends early is cancelled and waited for. Built on the cancel scopes of `asyncio-task`, whose rules are told
 //! at the head of its `scope_tree.rs`.

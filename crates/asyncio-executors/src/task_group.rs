@@ -295,6 +295,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     ///
     /// While it waits, the future is dropped, and the place in the line goes to the next.
     #[track_caller]
+    // The child is what is waited for here: it is awaited on its own, or not at all.
+    #[allow(clippy::async_yields_async)]
     pub fn spawn_when_free<U, F>(
         &self,
         future: F,
