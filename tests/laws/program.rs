@@ -373,7 +373,8 @@ impl Drop for Whole {
         // A request waits for a cleanup's token, and for a shield.
         self.place.held_up_until_now();
         let asked = self.place.asked_since(self.begun);
-        if !(self.ended || asked || self.or_before && self.place.was_asked()) {
+        let asked = asked || (self.or_before && self.place.was_asked());
+        if !self.ended && !asked {
             let what = self.what;
             self.watch
                 .broke(format!("{what} was cut, and nobody had asked"));

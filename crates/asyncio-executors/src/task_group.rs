@@ -294,6 +294,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Cancellation
     ///
     /// While it waits, the future is dropped, and the place in the line goes to the next.
+    #[allow(
+        clippy::async_yields_async,
+        reason = "the child runs in the group; its handle is what is wanted"
+    )]
     #[track_caller]
     // The child is what is waited for here: it is awaited on its own, or not at all.
     #[allow(clippy::async_yields_async)]

@@ -57,9 +57,15 @@ fn disjoint_mutable_borrows() {
                 even += 2;
                 Ok(())
             });
-            tg.spawn(async { Ok(odd += 1) });
+            tg.spawn(async {
+                odd += 1;
+                Ok(())
+            });
             for count in by_name.values_mut() {
-                tg.spawn(async move { Ok(*count *= 10) });
+                tg.spawn(async move {
+                    *count *= 10;
+                    Ok(())
+                });
             }
             Ok(())
         })

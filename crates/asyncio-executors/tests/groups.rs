@@ -111,7 +111,8 @@ fn a_value_of_an_awaited_child_does_not_keep_the_body_of_a_failing_group() {
                 yield_now().await;
                 Ok("a value all the same")
             });
-            trace.borrow_mut().push(awaited.await.unwrap());
+            let value = awaited.await.unwrap();
+            trace.borrow_mut().push(value);
             sleep(ms(1)).await;
             trace.borrow_mut().push("the body goes on");
             Ok(())
@@ -280,7 +281,11 @@ fn a_child_that_ends_before_it_is_ready_is_an_error_for_whoever_starts_it() {
             let early = tg.start(async |_: Ready<u8>| Ok(())).await;
             assert_eq!(early.err(), Some(NeverReady));
             tg.cancel();
-            let refused = tg.start(async |ready: Ready<u8>| Ok(ready.set(1))).await;
+            let says = async |ready: Ready<u8>| {
+                ready.set(1);
+                Ok(())
+            };
+            let refused = tg.start(says).await;
             assert_eq!(refused.err(), Some(NeverReady));
             Ok(())
         })

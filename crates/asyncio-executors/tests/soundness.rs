@@ -307,14 +307,14 @@ fn a_destructor_that_panics_is_a_panic_of_the_group() {
                     }
                     Ok(())
                 });
-                let _: Child<'_, ()> = tg.spawn(async {
+                drop::<Child<'_, ()>>(tg.spawn(async {
                     let Err(request) = catch_cancel(pending::<()>()).await else {
                         unreachable!("it never ends by itself")
                     };
                     yield_now().await;
                     cleaned.set(true);
                     request.resume().await
-                });
+                }));
                 yield_now().await;
                 yield_now().await;
                 child.cancel();
@@ -335,11 +335,11 @@ fn destructors_that_panic_while_a_group_is_dropped_are_reported_and_stop_nothing
         {
             let mut group = pin!(task_group(async |tg: TaskGroup| {
                 for _ in 0..3 {
-                    tg.spawn(async {
+                    drop::<Child<'_, ()>>(tg.spawn(async {
                         let _counted = Counted(&dropped);
                         let _mine = Mine;
                         pending().await
-                    }) as Child<'_, ()>;
+                    }));
                 }
                 pending().await
             }));
@@ -529,8 +529,9 @@ fn wakers_of_children_work_on_other_threads_and_outlive_everything() {
     kept[0].wake_by_ref();
     std::thread::spawn(move || {
         for waker in kept {
-            waker.clone().wake();
+            let another = waker.clone();
             drop(waker);
+            another.wake();
         }
     })
     .join()

@@ -457,9 +457,9 @@ fn a_scope_that_moved_to_another_task_hears_of_requests_there() {
         // Its first poll is in a task that then gives it away and ends.
         let first = spawn(async move {
             assert!(futures::poll!(moved.as_mut()).is_pending());
-            moved
+            (moved,)
         });
-        let moved = first.await.unwrap();
+        let (moved,) = first.await.unwrap();
         let end = cancelled_at(&[3], moved).await;
         assert!(end.unwrap_err().is_cancelled());
     });
