@@ -48,3 +48,11 @@ fn a_task_and_its_awaiter_are_cancelled_at_once() {
     let awaited = Task(Box::new(Gather(vec![work])));
     check(awaited, &[(2, 3), (2, 2)], Some(3_864_426_106_147_140_065));
 }
+
+/// A shield that had waited before a scope opened inside of it let requests through to that.
+#[test]
+fn a_scope_that_opens_late_in_a_shield_is_shielded() {
+    let limited = Timeout(0, Box::new(Sleep(0)));
+    let shielded = Shield(Box::new(Sequence(vec![Sleep(1), limited])));
+    check(shielded, &[(1, 0)], None);
+}

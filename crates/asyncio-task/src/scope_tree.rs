@@ -340,6 +340,8 @@ impl ScopeTree {
         });
         if let Some(node) = node.and_then(|node| self.get_mut(node)) {
             node.polling = true;
+            // It may have got its node while nothing had opened inside of it.
+            node.isolated |= isolated;
         }
     }
 
