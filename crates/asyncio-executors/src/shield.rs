@@ -32,9 +32,13 @@ use pin_project_lite::pin_project;
 /// # Cancellation
 ///
 /// It is held up, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
+///
+/// A request that was sent on before, and takes the next await, takes this one if it is that: then the future
+/// does not begin, and nothing is cut in the middle.
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         listener: Listener::new(),
+        begun: false,
         future,
     }
 }
@@ -45,6 +49,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<F> {
         listener: Listener,
+        begun: bool,
         #[pin]
         future: F,
     }
@@ -55,6 +60,11 @@ impl<F: Future> Future for Shield<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        // A request that has been held up takes the next await, which is this one: it does not begin.
+        if !*this.begun && this.listener.comes_too_late() {
+            return Poll::Pending;
+        }
+        *this.begun = true;
         // The code around is held from here on, if there is anything to hear.
         this.listener.heard();
         let poll = this.listener.isolate(|| this.future.poll(cx));

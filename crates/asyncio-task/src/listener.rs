@@ -57,6 +57,17 @@ impl Listener {
         })
     }
 
+    /// Whether the code around unwinds already, and has only not waited since: what begins now would be
+    /// dropped half done. Returning `Pending` without having begun is what it comes to.
+    #[must_use]
+    pub fn comes_too_late(&self) -> bool {
+        current::tasks(|tasks| {
+            tasks
+                .and_then(|tasks| Some(tasks.is_unwinding(tasks.scoped_task()?)))
+                .unwrap_or(false)
+        })
+    }
+
     /// Polls something inside that requests from outside do not enter: they are heard here instead.
     #[inline]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {

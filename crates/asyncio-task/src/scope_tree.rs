@@ -533,6 +533,12 @@ impl ScopeTree {
             .is_some_and(|parent| self.is_open(parent))
     }
 
+    /// Whether a scope, or one around it, unwinds: what opens inside now is not asked any more.
+    pub(crate) fn is_unwinding(&self, key: ScopeKey) -> bool {
+        self.upwards(key)
+            .any(|node| node.resumed > 0 && node.held == 0)
+    }
+
     /// A scope and those around it, as far as requests come in from there.
     fn upwards(&self, key: ScopeKey) -> impl Iterator<Item = &Node> {
         let mut next = Some(key);

@@ -49,6 +49,17 @@ impl Tasks {
         tree.innermost(task, root)
     }
 
+    /// Whether the code here and now, in the step of that task, unwinds and has only not waited since.
+    pub(crate) fn is_unwinding(&self, task: NonNull<Header>) -> bool {
+        // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
+        if unsafe { task.as_ref() }.root.get() == Place::NONE {
+            return false;
+        }
+        let mut tree = self.scopes.borrow_mut();
+        let here = Self::innermost_in(&mut tree, task);
+        tree.is_unwinding(here)
+    }
+
     /// Notes the waker that a scope is polled with.
     #[inline]
     pub(crate) fn note_waker(&self, key: ScopeKey, task: NonNull<Header>, waker: &Waker) {
