@@ -54,7 +54,7 @@ impl Cancelled {
             let holder = self
                 .holder
                 .filter(|&holder| tasks.scopes.borrow().contains(holder));
-            match (holder, tasks.scoped_task()) {
+            match (holder, tasks.running_step()) {
                 (Some(_), _) => tasks.let_go(holder, self.request, false),
                 // What it held has ended: what this is awaited in unwinds instead.
                 (None, Some(task)) => {
@@ -92,8 +92,8 @@ impl Cancelled {
 ///
 /// For those who wait on somebody's behalf and find that what they wait for was cancelled.
 pub fn unwind_here() {
-    current::tasks(|tasks| {
-        if let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?))) {
+    current::running(|step| {
+        if let Some((tasks, task)) = step {
             let here = tasks.innermost_scope(task);
             let let_go = tasks.scopes.borrow_mut().unwind_anew(here);
             tasks.carry_out(let_go);

@@ -51,6 +51,12 @@ pub(crate) fn tasks<R>(f: impl FnOnce(Option<&Tasks>) -> R) -> R {
     f(unsafe { tasks.as_ref() })
 }
 
+/// Calls `f` with the tasks that run on this thread and the one whose step is under way, if there is one.
+#[inline]
+pub(crate) fn running<R>(f: impl FnOnce(Option<(&Tasks, NonNull<Header>)>) -> R) -> R {
+    tasks(|tasks| f(tasks.and_then(|tasks| Some((tasks, tasks.running_step()?)))))
+}
+
 /// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
 /// loop built on [`Tasks`] finds itself again without a thread-local of its own.
 ///

@@ -9,6 +9,7 @@ use crate::cell_ref::CellRef;
 use crate::current;
 use crate::scope::Frame;
 use crate::scope_tree::{Place, ScopeKey};
+use crate::scopes;
 use crate::tasks;
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
@@ -45,9 +46,8 @@ impl Listener {
     #[inline]
     pub fn heard(&mut self) -> bool {
         let Some(key) = self.key else { return false };
-        current::tasks(|tasks| {
-            let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?)))
-            else {
+        current::running(|step| {
+            let Some((tasks, task)) = step else {
                 return false;
             };
             let around = tasks.innermost_scope(task);
@@ -61,19 +61,14 @@ impl Listener {
     /// dropped half done. Returning `Pending` without having begun is what it comes to.
     #[must_use]
     pub fn comes_too_late(&self) -> bool {
-        current::tasks(|tasks| {
-            tasks
-                .and_then(|tasks| Some(tasks.is_unwinding(tasks.scoped_task()?)))
-                .unwrap_or(false)
-        })
+        current::running(|step| step.is_some_and(|(tasks, task)| tasks.is_unwinding(task)))
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead.
     #[inline]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        current::tasks(|tasks| {
-            let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?)))
-            else {
+        current::running(|step| {
+            let Some((tasks, task)) = step else {
                 return poll();
             };
             let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
@@ -87,9 +82,8 @@ impl Listener {
     /// What is waited for is not over yet: requests are to come here.
     #[inline]
     pub fn wait(&mut self, cx: &Context<'_>) {
-        current::tasks(|tasks| {
-            let Some((tasks, task)) = tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?)))
-            else {
+        current::running(|step| {
+            let Some((tasks, task)) = step else {
                 return;
             };
             let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
@@ -131,16 +125,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         // Dropped before its time: the request is still where it came from.
         if let Some(key) = self.key.take() {
-            close(key);
+            scopes::close(key);
         }
     }
-}
-
-#[inline(never)]
-fn close(key: ScopeKey) {
-    current::tasks(|tasks| {
-        if let Some(tasks) = tasks {
-            tasks.close_scope(key);
-        }
-    });
 }

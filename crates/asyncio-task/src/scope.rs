@@ -31,9 +31,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             // Before the future is dropped: what is inside of it has nothing around it any more.
             if let Some(key) = this.project().key.take() {
-                current::tasks(|tasks| if let Some(tasks) = tasks {
-                    tasks.close_scope(key);
-                });
+                crate::scopes::close(key);
             }
         }
     }
@@ -70,7 +68,7 @@ impl<F: Future> Scope<F> {
         let key = self.project().key;
         current::tasks(|tasks| {
             let tasks = tasks?;
-            let around = tasks.innermost_scope(tasks.scoped_task()?);
+            let around = tasks.innermost_scope(tasks.running_step()?);
             let mut tree = tasks.scopes.borrow_mut();
             let opened = match *key {
                 Some(key) if tree.contains(key) => key,
@@ -89,17 +87,15 @@ impl<F: Future> Future for Scope<F> {
     type Output = Result<F::Output, Unwound>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        current::tasks(
-            |tasks| match tasks.and_then(|tasks| Some((tasks, tasks.scoped_task()?))) {
-                Some((tasks, task)) => self.poll_in(tasks, task, cx),
-                None => {
-                    let mut future = self.project().future;
-                    let output = std::task::ready!(polled(future.as_mut()).poll(cx));
-                    future.set(None);
-                    Poll::Ready(Ok(output))
-                }
-            },
-        )
+        current::running(|step| match step {
+            Some((tasks, task)) => self.poll_in(tasks, task, cx),
+            None => {
+                let mut future = self.project().future;
+                let output = std::task::ready!(polled(future.as_mut()).poll(cx));
+                future.set(None);
+                Poll::Ready(Ok(output))
+            }
+        })
     }
 }
 

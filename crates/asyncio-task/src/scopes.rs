@@ -14,6 +14,7 @@ use std::task::Waker;
 
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
+use crate::current;
 use crate::scope_tree::{LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::{Outcome, Pause};
 use crate::tasks::{self, Tasks};
@@ -24,11 +25,6 @@ impl Tasks {
     #[must_use]
     pub fn scopes(&self) -> usize {
         self.scopes.borrow().len()
-    }
-
-    /// The task whose step is under way, for scopes that open in it.
-    pub(crate) fn scoped_task(&self) -> Option<NonNull<Header>> {
-        self.running_step()
     }
 
     /// The scope that code here and now is in, in the step of that task.
@@ -212,6 +208,16 @@ pub(crate) fn request_root(cell: &CellRef) {
         if let Some(root) = tree.at(cell.root.get()) {
             // Whoever cancels wakes it.
             let _ = tree.request(root, false, None);
+        }
+    });
+}
+
+/// A scope is over, as whoever drops it finds, with or without tasks that run here.
+#[inline(never)]
+pub(crate) fn close(key: ScopeKey) {
+    current::tasks(|tasks| {
+        if let Some(tasks) = tasks {
+            tasks.close_scope(key);
         }
     });
 }
