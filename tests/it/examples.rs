@@ -266,6 +266,33 @@ fn the_echo_server_knows_a_port_when_it_sees_one() {
     assert!(told.starts_with("usage: echo_server [PORT]"), "{told}");
 }
 
+#[test]
+fn ten_thousand_clients_with_fewer() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_example-ten_thousand_clients"));
+    let ended = Child::start(server.arg("200")).wait();
+    assert!(ended.status.success(), "{ended:?}");
+    let told: Vec<_> = ended.output.lines().collect();
+    assert!(told[0].starts_with("200 clients after "), "{told:?}");
+    let last = told.last().unwrap();
+    assert!(last.starts_with("all answered after "), "{told:?}");
+}
+
+#[test]
+fn ten_thousand_clients_says_so_when_files_are_scarce() {
+    let program = env!("CARGO_BIN_EXE_example-ten_thousand_clients");
+    let script = "ulimit -n 128 && exec \"$0\" 200";
+    let refused = Command::new("sh")
+        .args(["-c", script, program])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.contains("250 open files are more than is allowed"),
+        "{told}"
+    );
+}
+
 /// What the tour prints in its short form, started by `start`.
 fn short_tour(start: &mut Command) -> String {
     let ended = Child::start(start.stderr(Stdio::inherit())).wait();
