@@ -9,4 +9,5 @@ mod ctrl_c;
 mod examples;
 #[cfg(unix)]
 mod process;
+mod requests;
 mod thread_bound;

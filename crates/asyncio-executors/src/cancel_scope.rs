@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use asyncio_task::{Scope, ScopeHandle, Unwound};
 
@@ -39,7 +40,7 @@ pub async fn cancel_scope<T>(work: impl AsyncFnOnce(CancelScope) -> T) -> Option
         if state.opened.is_none() {
             let opened = open(scope.as_mut());
             if state.cancelled {
-                opened.cancel();
+                opened.cancel_with(state.message.take());
             }
             state.opened = Some(opened);
         }
@@ -62,18 +63,36 @@ pub struct CancelScope(Rc<RefCell<State>>);
 struct State {
     opened: Option<ScopeHandle>,
     cancelled: bool,
+    /// Said before it was opened.
+    message: Option<Arc<str>>,
 }
 
 impl CancelScope {
     /// Asks the work to end. After it has ended this does nothing.
     pub fn cancel(&self) {
+        self.request(None);
+    }
+
+    /// Asks the work to end, and says why: the message is in each [`Cancelled`](crate::Cancelled) that the
+    /// work gets to see. See [`Task::cancel_with`](asyncio_task::Task::cancel_with).
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) {
+        self.request(Some(message.into()));
+    }
+
+    fn request(&self, message: Option<Arc<str>>) {
         let opened = {
             let mut state = self.0.borrow_mut();
             state.cancelled = true;
             state.opened.clone()
         };
-        if let Some(opened) = opened {
-            opened.cancel();
+        match opened {
+            Some(opened) => {
+                opened.cancel_with(message);
+            }
+            None => {
+                let mut state = self.0.borrow_mut();
+                state.message = message.or(state.message.take());
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use asyncio_task::{JoinError, Listener, Task, TaskName, TaskRef, TaskState, current_task};
@@ -77,6 +78,19 @@ impl<U> Child<'_, U> {
         self.task.as_ref().is_some_and(Task::cancel)
     }
 
+    /// Asks the child to end, and says why. See [`Task::cancel_with`].
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
+        self.task
+            .as_ref()
+            .is_some_and(|task| task.cancel_with(message))
+    }
+
+    /// How many requests to cancel it are open, that of its group included. See [`Task::cancelling`].
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        self.task.as_ref().map_or(0, Task::cancelling)
+    }
+
     /// Whether it has ended.
     #[must_use]
     #[doc(alias = "done")]
@@ -116,9 +130,10 @@ fn result<U>(
 }
 
 /// Passes a request on to a child. Whether a value that it comes to is the answer to that.
-fn pass_on<U>(task: &Task<Option<U>>) -> bool {
+fn pass_on<U>(task: &Task<Option<U>>, message: Option<Arc<str>>) -> bool {
     // If it has been asked already, a value answers to whoever asked.
-    task.as_ref().info().state != TaskState::Cancelling && task.cancel()
+    let asked = task.as_ref().info().state == TaskState::Cancelling;
+    !asked && message.map_or_else(|| task.cancel(), |message| task.cancel_with(message))
 }
 
 impl<U> Future for Child<'_, U> {
@@ -133,7 +148,7 @@ impl<U> Future for Child<'_, U> {
             return Poll::Pending;
         }
         if this.listener.heard() {
-            this.passed_on = pass_on(task);
+            this.passed_on = pass_on(task, this.listener.message());
         }
         if task.poll_finished(cx).is_pending() {
             if current_task().is_some_and(|current| current.id() == task.id()) {
@@ -144,7 +159,7 @@ impl<U> Future for Child<'_, U> {
         }
         let outcome = task.try_take();
         let outcome = outcome.expect("a child was awaited again after it gave its outcome");
-        let cancelled = matches!(outcome, Err(JoinError::Cancelled(_)));
+        let cancelled = matches!(outcome, Err(JoinError::Cancelled(..)));
         let heard = this.listener.conclude(this.passed_on && !cancelled);
         if heard && cancelled {
             this.passing = true;

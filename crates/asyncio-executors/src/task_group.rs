@@ -461,7 +461,7 @@ impl<E> Shared<'_, E> {
 
     fn end_children(&self) {
         if !self.ending.replace(true) {
-            self.children.cancel();
+            self.children.cancel(None);
         }
     }
 
@@ -523,10 +523,11 @@ impl<T, E> Group<'_, T, E> {
         }
         if self.listener.heard() {
             // A second request goes to everybody once more.
+            let message = self.listener.message();
             self.shared.ending.set(true);
-            self.shared.children.cancel();
+            self.shared.children.cancel(message.as_ref());
             if let Some(body) = &self.body {
-                body.cancel();
+                body.cancel_with(message);
             }
             self.shared.body.take();
         }
@@ -674,5 +675,5 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
 
 /// What a handle says of a child of a group that took no more.
 pub(crate) fn refused() -> JoinError {
-    JoinError::Cancelled("that was never spawned".into())
+    JoinError::Cancelled("that was never spawned".into(), None)
 }

@@ -52,7 +52,7 @@ pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
     drop(runner);
     match result {
         Ok(output) => output,
-        Err(JoinError::Cancelled(_)) if interrupted => ctrl_c::end_process(),
+        Err(JoinError::Cancelled(..)) if interrupted => ctrl_c::end_process(),
         Err(JoinError::Panicked(_, payload)) => payload.resume(),
         Err(error) => panic!("{error}"),
     }

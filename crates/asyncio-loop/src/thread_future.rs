@@ -280,7 +280,7 @@ struct Promise<T>(Arc<Shared<T>>);
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         let name = TaskName::from("that never began");
-        self.0.settle(Err(JoinError::Cancelled(name)));
+        self.0.settle(Err(JoinError::Cancelled(name, None)));
     }
 }
 
@@ -323,7 +323,7 @@ impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
         // The loop closes. The task may have ended, in the same batch even.
         let outcome = self.task.try_take();
-        let cancelled = || Err(JoinError::Cancelled(self.task.name()));
+        let cancelled = || Err(JoinError::Cancelled(self.task.name(), None));
         self.settle(outcome.unwrap_or_else(cancelled));
     }
 }

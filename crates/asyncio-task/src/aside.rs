@@ -1,5 +1,5 @@
 //! What few tasks have, kept beside the cell so that the others stay small: a name, a context of
-//! their own, the payload of a panic.
+//! their own, the payload of a panic, what was said by whoever cancelled them.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -14,6 +14,16 @@ pub(crate) struct Aside {
     name: RefCell<Option<Arc<str>>>,
     context: RefCell<Option<Context>>,
     payload: Cell<Option<Box<dyn Any + Send>>>,
+    requests: Cell<Requests>,
+}
+
+/// Requests to cancel a task that its scopes have not been told of: it has none, or their loop did not run.
+#[derive(Default)]
+pub(crate) struct Requests {
+    /// How many there are. The first one to a task without scopes is a flag of its state, and not counted.
+    pub(crate) further: u32,
+    /// The last message that came with one; afterwards, that of the one which ended the task.
+    pub(crate) message: Option<Arc<str>>,
 }
 
 impl Aside {
@@ -22,6 +32,7 @@ impl Aside {
             name: RefCell::new(name),
             context: RefCell::new(context),
             payload: Cell::new(None),
+            requests: Cell::default(),
         }
     }
 
@@ -61,8 +72,34 @@ impl Aside {
         self.payload.take()
     }
 
+    pub(crate) fn note_request(&self, counted: bool, message: Option<Arc<str>>) {
+        let mut requests = self.requests.take();
+        requests.further += u32::from(counted);
+        requests.message = message.or(requests.message);
+        self.requests.set(requests);
+    }
+
+    pub(crate) fn take_requests(&self) -> Requests {
+        self.requests.take()
+    }
+
+    pub(crate) fn further_requests(&self) -> u32 {
+        let requests = self.requests.take();
+        let further = requests.further;
+        self.requests.set(requests);
+        further
+    }
+
+    pub(crate) fn cancel_message(&self) -> Option<Arc<str>> {
+        let requests = self.requests.take();
+        let message = requests.message.clone();
+        self.requests.set(requests);
+        message
+    }
+
     /// Takes out all but the name. Values of others, so the caller drops them with nothing borrowed.
     pub(crate) fn empty(&self) -> impl Sized + use<> {
+        self.requests.take();
         (self.context.take(), self.payload.take())
     }
 }

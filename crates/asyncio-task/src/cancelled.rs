@@ -1,7 +1,7 @@
 //! The token of a cancellation: whoever has it decides what becomes of the request.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::current;
 use crate::scope_tree::{Request, ScopeKey};
@@ -20,7 +20,7 @@ pub struct Cancelled {
     /// The scope that it holds; none where there is no task.
     holder: Option<ScopeKey>,
     request: Request,
-    message: Option<Rc<str>>,
+    message: Option<Arc<str>>,
     /// Let go already.
     gone: bool,
 }
@@ -29,7 +29,7 @@ impl Cancelled {
     pub(crate) fn new(
         holder: Option<ScopeKey>,
         request: Request,
-        message: Option<Rc<str>>,
+        message: Option<Arc<str>>,
     ) -> Self {
         Self {
             holder,
@@ -39,7 +39,8 @@ impl Cancelled {
         }
     }
 
-    /// What the one who cancelled said.
+    /// What was said by whoever cancelled, be it the task, with [`Task::cancel_with`](crate::Task::cancel_with),
+    /// or a scope around this. Of several requests that are open, the last message that was given.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
@@ -55,7 +56,7 @@ impl Cancelled {
                 .holder
                 .filter(|&holder| tasks.scopes.borrow().contains(holder));
             match (holder, tasks.running_step()) {
-                (Some(_), _) => tasks.let_go(holder, self.request, false),
+                (Some(_), _) => tasks.let_go(holder, self.request, false, self.message.take()),
                 // What it held has ended: what this is awaited in unwinds instead.
                 (None, Some(task)) => {
                     let here = tasks.innermost_scope(task);
@@ -81,7 +82,7 @@ impl Cancelled {
         if !std::mem::replace(&mut self.gone, true) {
             current::tasks(|tasks| {
                 if let Some(tasks) = tasks {
-                    tasks.let_go(self.holder, self.request, swallowed);
+                    tasks.let_go(self.holder, self.request, swallowed, self.message.take());
                 }
             });
         }

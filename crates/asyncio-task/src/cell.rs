@@ -27,9 +27,10 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::aside::Aside;
+use crate::aside::{Aside, Requests};
 use crate::cell_ref::{CellRef, JoinRef};
 use crate::current;
 use crate::discard::{discard, discard_payload};
@@ -459,6 +460,18 @@ impl Header {
             Some(name) => TaskName::given(name),
             None => TaskName::numbered(self.id),
         }
+    }
+
+    /// Requests to cancel that its scopes have not been told of, which now are.
+    pub(crate) fn take_requests(&self) -> Requests {
+        self.aside()
+            .map(|aside| aside.take_requests())
+            .unwrap_or_default()
+    }
+
+    /// What was said by whoever cancelled the task, which has ended of it.
+    pub(crate) fn cancel_message(&self) -> Option<Arc<str>> {
+        self.aside()?.cancel_message()
     }
 
     pub(crate) fn leave_payload(&self, payload: Payload) {

@@ -20,6 +20,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use crate::cell_ref::CellRef;
@@ -215,10 +216,10 @@ impl<'env> Children<'env> {
         cells
     }
 
-    /// Asks all to end. They do so in [`poll_woken`](Self::poll_woken).
-    pub fn cancel(&self) {
+    /// Asks all to end, and perhaps says why. They do so in [`poll_woken`](Self::poll_woken).
+    pub fn cancel(&self, message: Option<&Arc<str>>) {
         for cell in self.cells() {
-            tasks::cancel(&cell);
+            tasks::cancel(&cell, message.cloned());
         }
     }
 

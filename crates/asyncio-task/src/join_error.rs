@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::id::TaskName;
 
@@ -12,7 +12,7 @@ use crate::id::TaskName;
 /// # use asyncio_task::JoinError;
 /// fn explain(e: JoinError) -> String {
 ///     match e {
-///         JoinError::Cancelled(task) => format!("{task} was told to stop"),
+///         JoinError::Cancelled(task, _) => format!("{task} was told to stop"),
 ///         JoinError::Panicked(_, payload) => payload.resume(), // the panic goes on here
 ///         other => other.to_string(),
 ///     }
@@ -21,9 +21,9 @@ use crate::id::TaskName;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// The task was cancelled before it returned.
-    #[error("task {0} was cancelled")]
-    Cancelled(TaskName),
+    /// The task was cancelled before it returned, perhaps with a [message](Self::message).
+    #[error("task {0} was cancelled{why}", why = Why(.1.as_deref()))]
+    Cancelled(TaskName, Option<Arc<str>>),
     /// The task's future panicked; the payload can be resumed.
     #[error("task {0} panicked: {1}")]
     Panicked(TaskName, PanicPayload),
@@ -42,12 +42,24 @@ pub enum JoinError {
     Stopped(TaskName),
 }
 
+/// What was said by whoever cancelled, as the end of a sentence.
+struct Why<'a>(Option<&'a str>);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(said) => write!(f, ": {said}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl JoinError {
     /// The name of the task that gave no value.
     #[must_use]
     pub fn task_name(&self) -> &TaskName {
         match self {
-            Self::Cancelled(name)
+            Self::Cancelled(name, _)
             | Self::Panicked(name, _)
             | Self::Failed(name)
             | Self::AwaitsItself(name)
@@ -60,7 +72,17 @@ impl JoinError {
     #[must_use]
     #[doc(alias = "CancelledError")]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled(_))
+        matches!(self, Self::Cancelled(..))
+    }
+
+    /// What was said by whoever [cancelled](crate::Task::cancel_with) the task; `None` if nothing was, or if
+    /// it ended otherwise.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Cancelled(_, message) => message.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether the task panicked.

@@ -3,6 +3,7 @@
 //! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
 //! unwind until the listener says that what it stands for has ended.
 
+use std::sync::Arc;
 use std::task::Context;
 
 use crate::cell_ref::CellRef;
@@ -55,6 +56,14 @@ impl Listener {
             tree.adopt(key, around);
             tree.listen(key)
         })
+    }
+
+    /// What was said by whoever made the request that was heard. To be asked right after
+    /// [`heard`](Self::heard) said `true`.
+    #[must_use]
+    pub fn message(&self) -> Option<Arc<str>> {
+        let key = self.key?;
+        current::tasks(|tasks| tasks?.scopes.borrow().message_heard(key))
     }
 
     /// Whether the code around unwinds already, and has only not waited since: what begins now would be

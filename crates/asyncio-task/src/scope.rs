@@ -5,6 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -228,9 +229,8 @@ impl ScopeHandle {
         self.cancel_with(None)
     }
 
-    /// Asks the scope to end, saying why.
-    pub fn cancel_with(&self, message: Option<&str>) -> bool {
-        let message = message.map(Rc::from);
+    /// Asks the scope to end, and perhaps says why.
+    pub fn cancel_with(&self, message: Option<Arc<str>>) -> bool {
         current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, message)))
     }
 

@@ -33,7 +33,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use crate::cell::Header;
@@ -106,7 +106,7 @@ struct Node {
     polling: bool,
     /// It is opaque, and what is inside of it is a tree of its own, which requests from outside do not enter.
     isolated: bool,
-    message: Option<Rc<str>>,
+    message: Option<Arc<str>>,
     /// What few have: `None` until somebody asks anything of it.
     asked: Option<Box<Asked>>,
 }
@@ -116,6 +116,8 @@ struct Node {
 struct Asked {
     /// The last open request to this scope.
     request: Request,
+    /// For a root: those before it that are open as well. Kept to be counted.
+    earlier: Vec<Request>,
     /// It came when the task was woken already: one poll more.
     last_chance: bool,
     /// Told, and has not acted.
@@ -125,6 +127,8 @@ struct Asked {
     /// How many tokens hold it, against requests up to `held_against`.
     held: u32,
     held_against: Request,
+    /// The requests of tokens that hold no more, as a later one came, and that nobody has let go.
+    superseded: Request,
     /// A token that was not swallowed has gone. With `held` at 0: it unwinds.
     resumed: Request,
     resumed_at: u64,
@@ -134,11 +138,13 @@ struct Asked {
 
 static NOTHING: Asked = Asked {
     request: 0,
+    earlier: Vec::new(),
     last_chance: false,
     told: 0,
     told_last: 0,
     held: 0,
     held_against: 0,
+    superseded: 0,
     resumed: 0,
     resumed_at: 0,
     holding: 0,
@@ -194,7 +200,7 @@ pub(crate) struct Verdict {
     pub(crate) own: bool,
     pub(crate) request: Request,
     pub(crate) parent: Option<ScopeKey>,
-    pub(crate) message: Option<Rc<str>>,
+    pub(crate) message: Option<Arc<str>>,
 }
 
 /// What came of letting a token go.
@@ -319,15 +325,10 @@ impl ScopeTree {
         Some(std::mem::take(&mut node.wakes))
     }
 
-    /// The root of a task, which a request may have been made to already.
-    pub(crate) fn insert_root(&mut self, task: NonNull<Header>, cancelled: bool) -> ScopeKey {
+    /// The root of a task.
+    pub(crate) fn insert_root(&mut self, task: NonNull<Header>) -> ScopeKey {
         let root = self.insert(None);
-        let request = if cancelled { self.next_request() } else { 0 };
-        let node = &mut self.nodes[root.index as usize];
-        node.wakes = Wakes::Root(task);
-        if request > 0 {
-            node.request = request;
-        }
+        self.nodes[root.index as usize].wakes = Wakes::Root(task);
         root
     }
 
@@ -487,11 +488,14 @@ impl ScopeTree {
         &mut self,
         key: ScopeKey,
         woken: bool,
-        message: Option<Rc<str>>,
+        message: Option<Arc<str>>,
     ) -> Option<ToWake> {
         let request = self.next_request();
         let node = self.get_mut(key)?;
-        node.request = request;
+        let before = std::mem::replace(&mut node.request, request);
+        if before > 0 && matches!(node.wakes, Wakes::Root(_)) {
+            node.earlier.push(before);
+        }
         node.last_chance |= woken && !node.polling;
         node.message = message.or(node.message.take());
         self.waker_of(key)
@@ -665,7 +669,7 @@ impl ScopeTree {
         let inner = node.request.max(node.resumed).max(node.told_last);
         let highest = |node: &Node| node.request.max(node.resumed);
         let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
-        let message = self.upwards(key).find_map(|node| node.message.clone());
+        let message = self.message(key);
         let rest = self.remove(key);
         Some((
             Verdict {
@@ -720,9 +724,41 @@ impl ScopeTree {
         }
     }
 
-    /// Whether a request to this scope itself is open.
-    pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
-        self.get(key).is_some_and(|node| node.request > 0)
+    /// How many requests to a root are open.
+    pub(crate) fn requests(&self, root: ScopeKey) -> usize {
+        self.get(root)
+            .map_or(0, |node| usize::from(node.request > 0) + node.earlier.len())
+    }
+
+    /// What was said by whoever cancelled this scope or one around it, in requests that no token between
+    /// holds against.
+    pub(crate) fn message(&self, key: ScopeKey) -> Option<Arc<str>> {
+        let mut held_against = 0;
+        self.upwards(key).find_map(|node| {
+            if node.held > 0 {
+                held_against = held_against.max(node.held_against);
+            }
+            let open = node.request.max(node.resumed) > held_against;
+            node.message.clone().filter(|_| open)
+        })
+    }
+
+    /// What was said by whoever made the request that an opaque scope has heard.
+    pub(crate) fn message_heard(&self, key: ScopeKey) -> Option<Arc<str>> {
+        let heard = self.get(key)?.holding;
+        self.upwards(key).find_map(|node| {
+            let of_this = node.request.max(node.resumed) >= heard;
+            node.message.clone().filter(|_| of_this)
+        })
+    }
+
+    /// A request is sent on whose scope has forgotten what was said, as a later one was swallowed.
+    pub(crate) fn remind(&mut self, key: ScopeKey, message: Arc<str>) {
+        if self.message(key).is_none()
+            && let Some(node) = self.get_mut(key)
+        {
+            node.message = Some(message);
+        }
     }
 
     /// Whether an opaque scope holds the scope around it.
@@ -737,6 +773,9 @@ impl ScopeTree {
             return;
         };
         if node.held == 0 || node.held_against < request {
+            if node.held > 0 {
+                node.superseded = node.held_against;
+            }
             node.held_against = request;
             node.held = 0;
         }
@@ -759,7 +798,10 @@ impl ScopeTree {
         };
         if node.held == 0 || node.held_against != request {
             return match swallowed {
-                true => LetGo::default(),
+                true => LetGo {
+                    answered: self.answer_late(key, request),
+                    ..LetGo::default()
+                },
                 false => self.let_go_late(key, request),
             };
         }
@@ -830,13 +872,30 @@ impl ScopeTree {
         }
     }
 
-    /// All tokens were swallowed: requests up to this one are answered, here and around.
+    /// A token was swallowed that had ceased to hold.
+    fn answer_late(&mut self, key: ScopeKey, request: Request) -> Option<NonNull<Header>> {
+        let node = self.get_mut(key)?;
+        if node.superseded == 0 || node.superseded > request {
+            return None;
+        }
+        node.superseded = 0;
+        self.answer(key, request)
+    }
+
+    /// All tokens were swallowed: requests up to this one are answered, here and around, but for those that
+    /// an earlier token is about.
     fn answer(&mut self, key: ScopeKey, request: Request) -> Option<NonNull<Header>> {
         let mut answered = None;
+        let mut spared = 0;
         let mut next = Some(key);
         while let Some(key) = next {
             let Some(node) = self.get_mut(key) else { break };
-            if 0 < node.request && node.request <= request {
+            if node.asked.is_some() {
+                let held_against = if node.held > 0 { node.held_against } else { 0 };
+                spared = spared.max(held_against).max(node.superseded);
+                node.earlier.retain(|&n| n <= spared || n > request);
+            }
+            if spared < node.request && node.request <= request {
                 node.request = 0;
                 node.last_chance = false;
                 node.message = None;

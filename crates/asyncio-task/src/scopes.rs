@@ -9,7 +9,7 @@
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use crate::cell::{Header, Progress};
@@ -38,8 +38,11 @@ impl Tasks {
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
         let header = unsafe { task.as_ref() };
         let root = tree.at(header.root.get()).unwrap_or_else(|| {
-            let root = tree.insert_root(task, header.state.is_cancelling());
+            let root = tree.insert_root(task);
             header.root.set(Place::of(Some(root)));
+            if header.state.is_cancelling() {
+                pass_on_requests(tree, root, 1, header);
+            }
             root
         });
         tree.innermost(task, root)
@@ -86,7 +89,7 @@ impl Tasks {
     }
 
     /// Somebody cancels a scope.
-    pub(crate) fn cancel_scope(&self, key: ScopeKey, message: Option<Rc<str>>) -> bool {
+    pub(crate) fn cancel_scope(&self, key: ScopeKey, message: Option<Arc<str>>) -> bool {
         let woken = self.is_woken(key);
         let mut tree = self.scopes.borrow_mut();
         if !tree.contains(key) {
@@ -113,8 +116,19 @@ impl Tasks {
     }
 
     /// Lets a token go.
-    pub(crate) fn let_go(&self, holder: Option<ScopeKey>, request: Request, swallowed: bool) {
-        let let_go = self.scopes.borrow_mut().let_go(holder, request, swallowed);
+    pub(crate) fn let_go(
+        &self,
+        holder: Option<ScopeKey>,
+        request: Request,
+        swallowed: bool,
+        message: Option<Arc<str>>,
+    ) {
+        let mut tree = self.scopes.borrow_mut();
+        let let_go = tree.let_go(holder, request, swallowed);
+        if let (Some(holder), Some(message), false) = (holder, message, swallowed) {
+            tree.remind(holder, message);
+        }
+        drop(tree);
         self.carry_out(let_go);
     }
 
@@ -158,10 +172,7 @@ impl Tasks {
             drop(tree);
             return end();
         };
-        if cell.state.is_cancelling() && !tree.has_request(root) {
-            // The request was made while these tasks did not run.
-            let _ = tree.request(root, false, None);
-        }
+        pass_on_requests(&mut tree, root, 0, cell); // those made while these tasks did not run
         let acts = tree.acts();
         let mut next = if polled {
             tree.after_poll(root, acts)
@@ -189,6 +200,25 @@ impl Tasks {
         }
     }
 
+    /// Keeps what was said by whoever cancelled a task that ends of it, for whoever awaits it.
+    #[cold]
+    pub(crate) fn keep_message(&self, cell: &CellRef) {
+        let tree = self.scopes.borrow();
+        let root = tree.at(cell.root.get());
+        let message = root.and_then(|root| tree.message(root));
+        drop(tree);
+        if message.is_some() {
+            cell.aside_or_new().note_request(false, message);
+        }
+    }
+
+    /// How many requests to cancel a task are open; it has a root.
+    pub(crate) fn requests(&self, cell: &CellRef) -> usize {
+        let tree = self.scopes.borrow();
+        tree.at(cell.root.get())
+            .map_or(0, |root| tree.requests(root))
+    }
+
     /// Wakes scopes that were told, and does not unwind: the step has to be finished.
     fn wake_told(&self, cell: &CellRef, told: Vec<Waker>) {
         for waker in told {
@@ -197,17 +227,33 @@ impl Tasks {
     }
 }
 
-/// Notes at the root of a task that it was cancelled.
-pub(crate) fn request_root(cell: &CellRef) {
+/// Tells the root of a task of requests that were noted aside, and of so many more.
+fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, more: u32, header: &Header) {
+    let noted = header.take_requests();
+    let mut message = noted.message;
+    for _ in 0..noted.further + more {
+        // Whoever cancelled it has woken it.
+        let _ = tree.request(root, false, message.take());
+    }
+}
+
+/// Notes that a task was cancelled, beyond what its state says: at its root, or aside. `again`: a request to
+/// it was open.
+pub(crate) fn note_request(cell: &CellRef, again: bool, message: Option<Arc<str>>) {
     if cell.root.get() == Place::NONE {
+        if again || message.is_some() {
+            cell.aside_or_new().note_request(again, message);
+        }
         return;
     }
     tasks::of(cell, |tasks| {
-        let Some(tasks) = tasks else { return };
+        let Some(tasks) = tasks else {
+            return cell.aside_or_new().note_request(true, message);
+        };
         let mut tree = tasks.scopes.borrow_mut();
         if let Some(root) = tree.at(cell.root.get()) {
             // Whoever cancels wakes it.
-            let _ = tree.request(root, false, None);
+            let _ = tree.request(root, false, message);
         }
     });
 }

@@ -66,8 +66,42 @@ impl<T> Task<T> {
     /// the task was woken before the request, it is polled once more, and a value that it returns then
     /// wins. So `true` says that the request was made, not that it will be granted; `false`, that the
     /// task had ended already.
+    ///
+    /// Several requests that are made before the task hears of one are heard as one.
     pub fn cancel(&self) -> bool {
-        tasks::cancel(self.cell())
+        tasks::cancel(self.cell(), None)
+    }
+
+    /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: it is in
+    /// each `Cancelled` that the code of the task gets to see, and, if the task ends cancelled, in
+    /// [`JoinError::message`]. Of several requests that are heard as one, the last message counts that was
+    /// given.
+    ///
+    /// ```
+    /// # let tasks = asyncio_task::Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// # let spawn = |f| tasks.spawn(f);
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.cancel_with("the user pressed stop");
+    /// # tasks.run_one();
+    /// # let outcome = futures::FutureExt::now_or_never(task).unwrap();
+    /// # /*
+    /// let outcome = task.await;
+    /// # */
+    /// assert_eq!(outcome.unwrap_err().message(), Some("the user pressed stop"));
+    /// # });
+    /// ```
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
+        tasks::cancel(self.cell(), Some(message.into()))
+    }
+
+    /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
+    /// the task ends. What cancels a scope inside of the task, a time limit say, is not counted.
+    ///
+    /// Asked for while the loop does not run, requests that are at a cleanup count as one.
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        tasks::cancelling(self.cell())
     }
 
     /// Lets the task run on without a handle. What goes wrong in it, an `Err` or a panic, is reported to
@@ -182,7 +216,10 @@ impl<T> Task<T> {
     fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
         match finished {
             Finished::Value(value) => Ok(value),
-            Finished::Cancelled => Err(JoinError::Cancelled(self.name())),
+            Finished::Cancelled => {
+                let message = self.cell().cancel_message();
+                Err(JoinError::Cancelled(self.name(), message))
+            }
             Finished::Panicked(payload) => {
                 Err(JoinError::Panicked(self.name(), PanicPayload::new(payload)))
             }
@@ -273,8 +310,11 @@ impl<T> Task<T> {
         if self.cell().awaiter_unwinds.get() {
             return Poll::Pending;
         }
-        // A request goes to the task. If that has ended, it goes on after this.
-        let answered = !self.with_listener(Listener::heard) || self.cancel();
+        // A request goes to the task, with what it says. If that has ended, it goes on after this.
+        let answered = !self.with_listener(Listener::heard) || {
+            let message = self.with_listener(|listener| listener.message());
+            tasks::cancel(self.cell(), message)
+        };
         if let Some(finished) = self.join.take() {
             return self.conclude(finished, answered);
         }
@@ -327,7 +367,7 @@ impl<T> Task<T> {
             }
             cell.clear_aside();
         } else if !left {
-            tasks::cancel(cell);
+            tasks::cancel(cell, None);
         }
     }
 }

@@ -108,7 +108,18 @@ impl TaskRef {
 
     /// Asks the task to end. See [`Task::cancel`](crate::Task::cancel).
     pub fn cancel(&self) -> bool {
-        tasks::cancel(&self.cell)
+        tasks::cancel(&self.cell, None)
+    }
+
+    /// Asks the task to end, and says why. See [`Task::cancel_with`](crate::Task::cancel_with).
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
+        tasks::cancel(&self.cell, Some(message.into()))
+    }
+
+    /// How many requests to cancel it are open. See [`Task::cancelling`](crate::Task::cancelling).
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        tasks::cancelling(&self.cell)
     }
 
     pub(crate) fn cell(&self) -> &CellRef {

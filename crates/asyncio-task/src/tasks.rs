@@ -256,7 +256,10 @@ impl Tasks {
         loop {
             match main.1.take() {
                 Some(Finished::Value(value)) => return Ok(value),
-                Some(Finished::Cancelled) => return Err(JoinError::Cancelled(task.name())),
+                Some(Finished::Cancelled) => {
+                    let message = task.cell().cancel_message();
+                    return Err(JoinError::Cancelled(task.name(), message));
+                }
                 Some(Finished::Panicked(payload)) => {
                     return Err(JoinError::Panicked(task.name(), PanicPayload::new(payload)));
                 }
@@ -468,6 +471,9 @@ impl Tasks {
 
     fn complete(&self, cell: &CellRef, outcome: Outcome) {
         // First everything here, so that it is seen to when code of others comes in below.
+        if outcome == Outcome::Cancelled && cell.root.get() != Place::NONE {
+            self.keep_message(cell);
+        }
         let queued = cell.state.finish(outcome);
         let joiner = cell.joiner.take();
         let owned = self.registry.leave(cell);
@@ -759,20 +765,39 @@ pub(crate) fn is_elsewhere(cell: &CellRef) -> bool {
     current::tasks(|tasks| tasks.is_some_and(|tasks| !cell.is_owned_by(tasks.owner())))
 }
 
-/// Asks a task to end. `false` if it has.
-pub(crate) fn cancel(cell: &CellRef) -> bool {
+/// Asks a task to end, and perhaps says why. `false` if it has.
+pub(crate) fn cancel(cell: &CellRef, message: Option<Arc<str>>) -> bool {
     let scoped = cell.root.get() != Place::NONE;
+    let again = cell.state.is_cancelling();
     let request = cell.state.cancel(cell.is_posted(), scoped);
-    scopes::request_root(cell);
+    if request == CancelRequest::Done {
+        return false;
+    }
+    scopes::note_request(cell, again, message);
     match request {
-        CancelRequest::Done => return false,
-        CancelRequest::Noted => {}
+        CancelRequest::Done | CancelRequest::Noted => {}
         CancelRequest::Wake => of(cell, |tasks| match tasks {
             Some(tasks) => tasks.wake(cell),
             None => cell.post_home(),
         }),
     }
     true
+}
+
+/// How many requests to cancel a task are open.
+pub(crate) fn cancelling(cell: &CellRef) -> usize {
+    if cell.state.is_done() {
+        return 0;
+    }
+    let further = cell.aside().map_or(0, |aside| aside.further_requests()) as usize;
+    let first = usize::from(cell.state.is_cancelling());
+    if cell.root.get() == Place::NONE {
+        return first + further;
+    }
+    of(cell, |tasks| match tasks {
+        Some(tasks) => tasks.requests(cell) + further,
+        None => first.max(further),
+    })
 }
 
 /// Reports what went wrong in a task, to its loop if that is here, and drops what that carries. Does not

@@ -267,7 +267,7 @@ impl World {
                     Poll::Pending => "pending",
                     Poll::Ready(Ok(Ok(_))) => "a value",
                     Poll::Ready(Ok(Err(_))) => "an error",
-                    Poll::Ready(Err(JoinError::Cancelled(_))) => "cancelled",
+                    Poll::Ready(Err(JoinError::Cancelled(..))) => "cancelled",
                     Poll::Ready(Err(JoinError::Panicked(..))) => "panicked",
                     Poll::Ready(Err(_)) => "something else",
                 };

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use crate::support::{Gate, entered, my_waker, settle, yield_now};
 
 fn is_cancelled<T>(task: Task<T>) -> bool {
-    matches!(task.now_or_never(), Some(Err(JoinError::Cancelled(_))))
+    matches!(task.now_or_never(), Some(Err(JoinError::Cancelled(..))))
 }
 
 #[test]

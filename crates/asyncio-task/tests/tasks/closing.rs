@@ -29,7 +29,7 @@ fn closing_drops_the_futures_oldest_first_and_tells_who_awaits() {
         for handle in &mut handles {
             assert!(matches!(
                 handle.try_take(),
-                Some(Err(JoinError::Cancelled(_)))
+                Some(Err(JoinError::Cancelled(..)))
             ));
         }
         tasks.close();
@@ -65,7 +65,7 @@ fn what_is_spawned_after_closing_ends_at_once() {
         assert_eq!(trace.heard(), ["dropped unpolled"]);
         assert!(matches!(
             task.try_take(),
-            Some(Err::<(), _>(JoinError::Cancelled(_)))
+            Some(Err::<(), _>(JoinError::Cancelled(..)))
         ));
         let main = tasks.run_until_complete(SpawnOptions::new(), async {}, |_| tasks.run_one());
         assert!(main.unwrap_err().is_cancelled());

@@ -214,7 +214,7 @@ fn a_step_dropped_by_its_own_task_ends_it_after_this_poll() {
         assert!(queue.run_one());
         assert!(matches!(
             task.try_take(),
-            Some(Err(JoinError::Cancelled(_)))
+            Some(Err(JoinError::Cancelled(..)))
         ));
     });
 }
@@ -231,7 +231,7 @@ fn a_step_dropped_while_the_loop_does_not_run_ends_its_task_when_it_does() {
         settle(tasks);
         assert!(matches!(
             task.try_take(),
-            Some(Err(JoinError::Cancelled(_)))
+            Some(Err(JoinError::Cancelled(..)))
         ));
     });
 }
@@ -249,7 +249,7 @@ fn a_step_run_outside_of_its_loop_is_an_error_that_ends_its_task() {
         settle(tasks);
         assert!(matches!(
             task.try_take(),
-            Some(Err(JoinError::Cancelled(_)))
+            Some(Err(JoinError::Cancelled(..)))
         ));
     });
 }
@@ -337,7 +337,7 @@ fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_woke_itself() {
         assert!(tasks.run_one());
         assert!(matches!(
             task.try_take(),
-            Some(Err(JoinError::Cancelled(_)))
+            Some(Err(JoinError::Cancelled(..)))
         ));
         settle(tasks);
         assert_eq!(trace.heard(), ["closed"]);
