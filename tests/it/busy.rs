@@ -13,7 +13,6 @@ use crate::process::child;
 /// loop reads it once a turn, which is no system call where the kernel offers it (vDSO), and asks the
 /// reactor only if it has sources, every 50 µs at most: a unit test of `run_once.rs` counts that.
 #[test]
-#[cfg(target_os = "linux")]
 fn tasks_that_only_wake_each_other_make_no_system_call() {
     let ended = Child::start(&mut child("makes no system call")).wait();
     assert_eq!(ended.output, "no system call was made\n");

@@ -1,6 +1,6 @@
 //! Tests that drive the facade as a user does, a module a concept.
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod busy;
 mod cpython;
 #[cfg(unix)]

@@ -6,7 +6,7 @@ use crate::command::{Command, no_more};
 use crate::process::{Failure, Process};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{loom, test, tidy};
+use crate::{elsewhere, loom, test, tidy};
 
 pub(crate) const COMMAND: Command = Command {
     name: "ci",
@@ -36,6 +36,7 @@ fn every_step(steps: &mut Steps) -> Result<(), Failure> {
     })?;
     steps.run("test", |tally| test::all(&[], tally))?;
     steps.run("each alone", |_| each_crate_alone())?;
+    steps.run("elsewhere", |_| elsewhere::check())?;
     steps.run("doc", |_| {
         let docs = Process::cargo().words("doc --no-deps --all-features");
         docs.env("RUSTDOCFLAGS", "-D warnings").run()
@@ -53,11 +54,22 @@ fn cargo(words: &str) -> Result<(), Failure> {
     Process::cargo().words(words).run()
 }
 
-/// Every crate builds without what its neighbours in the workspace turn on for it.
+/// Every crate builds without what its neighbours in the workspace turn on for it, also with none of its
+/// features and with each of them alone. Examples are part of that: those that need a feature say so.
 fn each_crate_alone() -> Result<(), Failure> {
     for package in Workspace::load()?.packages {
-        if package.directory.starts_with("crates/") {
-            cargo(&format!("check --quiet --package {}", package.name))?;
+        if !package.directory.starts_with("crates/") {
+            continue;
+        }
+        let check = format!("check --quiet --package {} --lib --examples", package.name);
+        cargo(&check)?;
+        if !package.features.is_empty() {
+            cargo(&format!("{check} --no-default-features"))?;
+        }
+        for feature in package.features {
+            cargo(&format!(
+                "{check} --no-default-features --features {feature}"
+            ))?;
         }
     }
     Ok(())

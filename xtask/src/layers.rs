@@ -102,6 +102,7 @@ mod tests {
             name: name.to_owned(),
             directory: format!("crates/{name}"),
             arrows: arrows.collect(),
+            features: Vec::new(),
         }
     }
 

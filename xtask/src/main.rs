@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod command;
+mod elsewhere;
 mod layers;
 mod loom;
 mod process;

@@ -30,6 +30,7 @@ pub(crate) struct Package {
     /// Where it lies, from the root: `crates/asyncio-task`.
     pub(crate) directory: String,
     pub(crate) arrows: Vec<Arrow>,
+    pub(crate) features: Vec<String>,
 }
 
 /// "Uses": from a package to another one of the workspace.
@@ -88,6 +89,7 @@ fn read(metadata: &Value, root: &Path) -> Option<Workspace> {
             name: package["name"].as_str()?.to_owned(),
             directory: directory.to_str()?.to_owned(),
             arrows,
+            features: package["features"].as_object()?.keys().cloned().collect(),
         })
     });
     Some(Workspace {
@@ -113,9 +115,20 @@ mod tests {
                         { "name": "helper", "kind": "dev" },
                         { "name": "from-outside", "kind": null },
                     ],
+                    "features": { "default": ["more"], "more": [] },
                 },
-                { "name": "lower", "manifest_path": "/repository/lower/Cargo.toml", "dependencies": [] },
-                { "name": "helper", "manifest_path": "/repository/helper/Cargo.toml", "dependencies": [] },
+                {
+                    "name": "lower",
+                    "manifest_path": "/repository/lower/Cargo.toml",
+                    "dependencies": [],
+                    "features": {},
+                },
+                {
+                    "name": "helper",
+                    "manifest_path": "/repository/helper/Cargo.toml",
+                    "dependencies": [],
+                    "features": {},
+                },
             ],
         });
         let workspace = read(&metadata, Path::new("/repository")).expect("a known shape");
@@ -130,6 +143,7 @@ mod tests {
             .map(|arrow| (arrow.to.as_str(), arrow.dev))
             .collect();
         assert_eq!(arrows, [("lower", false), ("helper", true)]);
+        assert_eq!(upper.features, ["default", "more"]);
     }
 
     #[test]

@@ -168,7 +168,6 @@ mod tests {
     use crate::EventLoop;
     use crate::event_loop::Core;
     use crate::yield_now::yield_now;
-    use std::time::Instant;
 
     fn looks() -> u64 {
         crate::current::with(|core: &Core| core.looks.get())
@@ -198,7 +197,7 @@ mod tests {
                 let _source = reactor
                     .register(receiver, asyncio_reactor::Interest::READABLE)
                     .unwrap();
-                let (before, start) = (looks(), Instant::now());
+                let (before, start) = (looks(), std::time::Instant::now());
                 let mut yields = 0_u64;
                 while yields < 100_000 {
                     yield_now().await;

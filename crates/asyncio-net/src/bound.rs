@@ -70,6 +70,8 @@ impl<S: Source> Bound<S> {
         )
     }
 
+    /// For descriptors of others.
+    #[cfg(unix)]
     pub(crate) fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,

@@ -1,7 +1,6 @@
 //! Waiting for the descriptors of other libraries.
 #![cfg(unix)]
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
@@ -114,7 +113,7 @@ fn any_number_of_tasks_may_wait() {
 #[test]
 fn a_regular_file_cannot_be_waited_for() {
     run(async {
-        let error = AsyncFd::new(File::open("/proc/self/exe").unwrap()).unwrap_err();
+        let error = AsyncFd::new(std::fs::File::open("/proc/self/exe").unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     });
 }

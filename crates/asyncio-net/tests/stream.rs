@@ -397,6 +397,23 @@ fn options_are_kept() {
     });
 }
 
+/// The system counts seconds. Cut to none, half a second of linger would be a reset, and half a second of
+/// keepalive an error.
+#[test]
+fn a_part_of_a_second_is_rounded_up() {
+    run(async {
+        let (stream, _other) = pair().await;
+        let half = Duration::from_millis(500);
+        stream.set_linger(Some(half)).unwrap();
+        assert_eq!(stream.linger().unwrap(), Some(Duration::from_secs(1)));
+        stream.set_keepalive(Some(half)).unwrap();
+        assert!(stream.keepalive().unwrap());
+        stream.set_keepalive(Some(Duration::ZERO)).unwrap();
+        stream.set_linger(Some(Duration::MAX)).unwrap();
+        assert!(stream.linger().unwrap() > Some(Duration::from_secs(60 * 60)));
+    });
+}
+
 /// Drives it by hand, to look at each poll.
 #[test]
 fn polling_by_hand_waits_and_goes_on() {

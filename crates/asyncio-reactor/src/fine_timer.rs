@@ -62,7 +62,7 @@ impl FineTimer {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[derive(Debug, Default)]
-pub(crate) struct FineTimer;
+pub(crate) struct FineTimer {}
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl FineTimer {

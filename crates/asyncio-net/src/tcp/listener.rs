@@ -188,3 +188,10 @@ impl std::os::fd::AsFd for TcpListener {
         self.io.get_ref().as_fd()
     }
 }
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for TcpListener {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        self.io.get_ref().as_socket()
+    }
+}

@@ -96,7 +96,8 @@ impl TcpSocket {
         self.inner.set_tcp_nodelay(on)
     }
 
-    /// Asks whether the other side is still there after so long without a word; `None` never asks.
+    /// Asks whether the other side is still there after so long without a word, in whole seconds,
+    /// rounded up; `None` never asks.
     ///
     /// # Errors
     ///
@@ -170,14 +171,36 @@ impl TcpSocket {
 
 pub(crate) fn set_keepalive(socket: &SockRef<'_>, after: Option<Duration>) -> io::Result<()> {
     match after {
-        Some(after) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(after)),
+        Some(after) => {
+            let after = whole_seconds(after).max(Duration::from_secs(1));
+            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(after))
+        }
         None => socket.set_keepalive(false),
     }
+}
+
+pub(crate) fn set_linger(socket: &SockRef<'_>, linger: Option<Duration>) -> io::Result<()> {
+    // Where the number is smallest, it has 16 bits.
+    const LONGEST: Duration = Duration::from_secs(u16::MAX as u64);
+    socket.set_linger(linger.map(|linger| whole_seconds(linger).min(LONGEST)))
+}
+
+/// Rounded up. The system counts seconds; cut to none, a short linger would throw bytes away.
+fn whole_seconds(duration: Duration) -> Duration {
+    let more = u64::from(duration.subsec_nanos() > 0);
+    Duration::from_secs(duration.as_secs().saturating_add(more))
 }
 
 #[cfg(unix)]
 impl std::os::fd::AsFd for TcpSocket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.inner.as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for TcpSocket {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        self.inner.as_socket()
     }
 }

@@ -419,8 +419,8 @@ impl TcpStream {
         SockRef::from(self.io.get_ref()).keepalive()
     }
 
-    /// Asks whether the peer is still there after so long without a word; `None` never asks. How
-    /// often it asks before it gives up is the system's choice.
+    /// Asks whether the peer is still there after so long without a word, in whole seconds, rounded
+    /// up; `None` never asks. How often it asks before it gives up is the system's choice.
     ///
     /// # Errors
     ///
@@ -439,15 +439,15 @@ impl TcpStream {
         SockRef::from(self.io.get_ref()).linger()
     }
 
-    /// Sets [`linger`](Self::linger). Zero closes with a reset and throws away what is unsent.
-    /// Anything longer makes dropping the stream *block the whole loop* until the bytes are sent or
-    /// the time is over.
+    /// Sets [`linger`](Self::linger), in whole seconds, rounded up, 18 hours at most. Zero closes
+    /// with a reset and throws away what is unsent. Anything longer makes dropping the stream *block
+    /// the whole loop* until the bytes are sent or the time is over.
     ///
     /// # Errors
     ///
     /// What the system says.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        SockRef::from(self.io.get_ref()).set_linger(linger)
+        socket::set_linger(&SockRef::from(self.io.get_ref()), linger)
     }
 
     /// How many routers its packets may pass (`IP_TTL`).
@@ -515,5 +515,12 @@ impl TcpStream {
 impl std::os::fd::AsFd for TcpStream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.io.get_ref().as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for TcpStream {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        self.io.get_ref().as_socket()
     }
 }
