@@ -116,7 +116,7 @@ impl Drop for Wait<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Place::InLine(key) = self.place {
-            self.event.waiters.leave(key);
+            let _departed = self.event.waiters.leave(key);
         }
     }
 }

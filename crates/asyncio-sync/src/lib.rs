@@ -47,7 +47,8 @@
 //!   lock, a permit, an item or a notification, goes to the next in line in the same instant.
 //!   Cancelling is dropping the future. The page of each type says what else it means.
 //! - **No allocation** unless more tasks wait at a time than ever before, or a queue grows. Memory for
-//!   waiting tasks is kept.
+//!   waiting tasks is kept, and the waker of the last one that waited: if the same task waits again,
+//!   its waker is not cloned.
 //! - **Foreign code may come back.** Wakers, destructors of items and the like can use the very
 //!   primitive that called them. They may panic, too, and leave everything in order.
 //!

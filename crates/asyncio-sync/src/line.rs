@@ -1,7 +1,7 @@
 //! A line of waiters: first come, first served, and out of it in constant time from any place.
 //!
 //! ```text
-//!  outside ──join──▶ waiting ──call──▶ called ──next_called──▶ chosen ──look──▶ gone
+//!  outside ──join──▶ waiting ──call──▶ called ──next_called──▶ chosen ──look, go──▶ gone
 //!                       └────────────choose_first────────────────▲
 //! ```
 //!
@@ -17,10 +17,13 @@
 //!   lock. Wakers that are no longer needed are handed out to the caller.
 //!
 //! Entries are reused: once as many have waited at a time as ever will, waiting allocates nothing.
+//!
+//! A waker that was woken may be [kept](Line::keep), until its future goes ahead; the line has that
+//! of the last who did. If the same task waits again, as it usually does, no waker is cloned: on our
+//! loop as on others that would be two atomic operations, more than all the rest of a wait. What is
+//! kept is nothing to rely on, and compared with the task's own before it is used.
 
 use std::task::Waker;
-
-use slab::Slab;
 
 /// No entry.
 const NOBODY: usize = usize::MAX;
@@ -47,8 +50,8 @@ pub(crate) enum Place {
 /// What a future learns when it looks at its place.
 #[derive(Debug)]
 pub(crate) enum Look<S> {
-    /// It was chosen; its entry is gone.
-    Chosen(Departed<S>),
+    /// It was chosen, and this is what it was given; its entry is gone.
+    Chosen(S),
     /// It waits, and the line holds a waker for it.
     Waits,
     /// It would wait, but needs a fresh waker; look again with one.
@@ -58,11 +61,20 @@ pub(crate) enum Look<S> {
 /// What is left of a waiter whose entry is gone. It may hold a waker, so it is to be dropped where
 /// nothing is borrowed.
 #[derive(Debug)]
+#[must_use = "it may hold a waker, to be dropped where nothing is borrowed"]
 pub(crate) struct Departed<S> {
     /// What it asked for, or was given if it was chosen.
     pub(crate) share: S,
     pub(crate) chosen: bool,
-    _waker: Option<Waker>,
+    waker: Option<Waker>,
+}
+
+/// The waker of one who was chosen, to be woken.
+#[derive(Debug)]
+#[must_use = "who was chosen is to be woken"]
+pub(crate) struct Call {
+    pub(crate) waker: Waker,
+    key: Key,
 }
 
 /// The waiters for one thing.
@@ -70,11 +82,17 @@ pub(crate) struct Departed<S> {
 /// `S` is the share: what a waiter asks for, or is given when it is chosen.
 #[derive(Debug)]
 pub(crate) struct Line<S> {
-    entries: Slab<Entry<S>>,
+    entries: Vec<Entry<S>>,
+    /// The first entry that is nobody's; each has the next one `behind`.
+    unused: usize,
     waiting: Chain,
     called: Chain,
     /// How many stand in `waiting`.
     count: usize,
+    /// How many entries are somebody's.
+    len: usize,
+    /// That of the last who went ahead, should the same task come again.
+    kept: Option<Waker>,
 }
 
 /// The ends of a list of entries.
@@ -86,7 +104,7 @@ struct Chain {
 
 #[derive(Debug)]
 struct Entry<S> {
-    chosen: bool,
+    stage: Stage,
     /// `None` while it has been handed out to be woken.
     waker: Option<Waker>,
     share: S,
@@ -94,17 +112,28 @@ struct Entry<S> {
     behind: usize,
 }
 
-impl<S> Line<S> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Unused,
+    Waiting,
+    Called,
+    Chosen,
+}
+
+impl<S: Copy> Line<S> {
     pub(crate) const fn new() -> Self {
         const EMPTY: Chain = Chain {
             first: NOBODY,
             last: NOBODY,
         };
         Self {
-            entries: Slab::new(),
+            entries: Vec::new(),
+            unused: NOBODY,
             waiting: EMPTY,
             called: EMPTY,
             count: 0,
+            len: 0,
+            kept: None,
         }
     }
 
@@ -116,41 +145,45 @@ impl<S> Line<S> {
 
     /// How many wait or were chosen and have not noticed yet: what asyncio counts as waiters.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// What the first in line asks for.
     #[inline]
-    pub(crate) fn first(&self) -> Option<&S> {
+    pub(crate) fn first(&self) -> Option<S> {
         let first = self.entries.get(self.waiting.first)?;
-        Some(&first.share)
+        Some(first.share)
     }
 
     /// What the waiter was given, if it was chosen.
     #[inline]
-    pub(crate) fn given(&self, key: Key) -> Option<&S> {
+    pub(crate) fn given(&self, key: Key) -> Option<S> {
         let entry = &self.entries[key.0];
-        entry.chosen.then_some(&entry.share)
+        (entry.stage != Stage::Waiting).then_some(entry.share)
     }
 
     /// Chooses the first in line and hands out its waker to be woken.
     #[inline]
-    pub(crate) fn choose_first(&mut self) -> Option<Waker> {
-        let first = self.entries.get_mut(self.waiting.first)?;
-        first.chosen = true;
-        let waker = first.waker.take();
-        debug_assert!(waker.is_some(), "who waits and was not stirred has a waker");
-        let behind = first.behind;
-        self.waiting.link(&mut self.entries, NOBODY, behind);
-        self.count -= 1;
-        waker
+    pub(crate) fn choose_first(&mut self) -> Option<Call> {
+        self.choose_first_with(self.first()?)
     }
 
     /// Chooses the first in line, gives it `share`, and hands out its waker to be woken.
     #[inline]
-    pub(crate) fn choose_first_with(&mut self, share: S) -> Option<Waker> {
-        self.entries.get_mut(self.waiting.first)?.share = share;
-        self.choose_first()
+    pub(crate) fn choose_first_with(&mut self, share: S) -> Option<Call> {
+        let key = self.waiting.first;
+        let first = self.entries.get_mut(key)?;
+        first.stage = Stage::Chosen;
+        first.share = share;
+        let waker = first.waker.take();
+        debug_assert!(waker.is_some(), "who waits and was not stirred has a waker");
+        let behind = first.behind;
+        self.waiting.drop_first(&mut self.entries, behind);
+        self.count -= 1;
+        Some(Call {
+            waker: waker?,
+            key: Key(key),
+        })
     }
 
     /// Chooses the first in line and gives it `share`; [`next_called`](Self::next_called) has its
@@ -160,11 +193,15 @@ impl<S> Line<S> {
         let Some(first) = self.entries.get_mut(key) else {
             return false;
         };
-        first.chosen = true;
+        let stirred = first.waker.is_none();
+        first.stage = if stirred {
+            Stage::Chosen
+        } else {
+            Stage::Called
+        };
         first.share = share;
         let behind = first.behind;
-        let stirred = first.waker.is_none();
-        self.waiting.link(&mut self.entries, NOBODY, behind);
+        self.waiting.drop_first(&mut self.entries, behind);
         self.count -= 1;
         if !stirred {
             self.called.append(&mut self.entries, key);
@@ -179,13 +216,34 @@ impl<S> Line<S> {
     }
 
     /// The waker of the next who was called, to be woken.
-    pub(crate) fn next_called(&mut self) -> Option<Waker> {
-        let next = self.entries.get_mut(self.called.first)?;
+    #[inline]
+    pub(crate) fn next_called(&mut self) -> Option<Call> {
+        let key = self.called.first;
+        let next = self.entries.get_mut(key)?;
+        next.stage = Stage::Chosen;
         let waker = next.waker.take();
         debug_assert!(waker.is_some(), "who is called has a waker");
         let behind = next.behind;
-        self.called.link(&mut self.entries, NOBODY, behind);
-        waker
+        self.called.drop_first(&mut self.entries, behind);
+        Some(Call {
+            waker: waker?,
+            key: Key(key),
+        })
+    }
+
+    /// Takes back the waker of one who was woken, if that one is still here and has not run.
+    /// Otherwise here it is, to be dropped where nothing is borrowed.
+    #[inline]
+    pub(crate) fn keep(&mut self, call: Call) -> Option<Waker> {
+        let Call { waker, key } = call;
+        match self.entries.get_mut(key.0) {
+            // If it is somebody else's by now, that is found out before it is used.
+            Some(entry) if entry.stage == Stage::Chosen && entry.waker.is_none() => {
+                entry.waker = Some(waker);
+                None
+            }
+            _ => Some(waker),
+        }
     }
 
     /// Where the future at `place` stands. From outside it joins, asking for `share`.
@@ -204,10 +262,10 @@ impl<S> Line<S> {
         share: S,
     ) -> Look<S> {
         if let Place::InLine(key) = *place
-            && self.entries[key.0].chosen
+            && self.entries[key.0].stage != Stage::Waiting
         {
             *place = Place::Left;
-            return Look::Chosen(self.leave(key));
+            return Look::Chosen(self.go(key, fresh));
         }
         if self.wait(place, waker, fresh, share) {
             Look::Waits
@@ -235,7 +293,9 @@ impl<S> Line<S> {
     ) -> bool {
         match *place {
             Place::Outside => {
-                let Some(waker) = fresh.take() else {
+                let fresh = fresh.take();
+                let same = || self.kept.take_if(|kept| kept.will_wake(waker));
+                let Some(waker) = fresh.or_else(same) else {
                     return false;
                 };
                 *place = Place::InLine(self.join(waker, share));
@@ -255,55 +315,111 @@ impl<S> Line<S> {
         }
     }
 
-    /// Removes the entry of a future that gives up or has been chosen.
+    /// Removes the entry of a future that was chosen and goes ahead with what it was given. If a
+    /// waker is no longer needed, `outdated` has it.
+    #[inline]
+    pub(crate) fn go(&mut self, key: Key, outdated: &mut Option<Waker>) -> S {
+        let Departed { share, waker, .. } = self.leave(key);
+        if waker.is_some() {
+            let kept = std::mem::replace(&mut self.kept, waker);
+            if kept.is_some() {
+                *outdated = kept;
+            }
+        }
+        share
+    }
+
+    /// Removes the entry of a future that gives up.
     #[inline]
     pub(crate) fn leave(&mut self, key: Key) -> Departed<S> {
-        let entry = self.entries.remove(key.0);
-        if !entry.chosen {
-            self.waiting
-                .link(&mut self.entries, entry.before, entry.behind);
-            self.count -= 1;
-        } else if entry.waker.is_some() {
-            self.called
-                .link(&mut self.entries, entry.before, entry.behind);
+        let entry = &mut self.entries[key.0];
+        let stage = std::mem::replace(&mut entry.stage, Stage::Unused);
+        let waker = entry.waker.take();
+        let share = entry.share;
+        let (before, behind) = (entry.before, entry.behind);
+        entry.behind = std::mem::replace(&mut self.unused, key.0);
+        self.len -= 1;
+        match stage {
+            Stage::Waiting => {
+                self.waiting.link(&mut self.entries, before, behind);
+                self.count -= 1;
+            }
+            Stage::Called => self.called.link(&mut self.entries, before, behind),
+            Stage::Chosen => {}
+            Stage::Unused => unreachable!("a future leaves once"),
         }
         Departed {
-            share: entry.share,
-            chosen: entry.chosen,
-            _waker: entry.waker,
+            share,
+            chosen: stage != Stage::Waiting,
+            waker,
         }
     }
 
+    #[inline]
     fn join(&mut self, waker: Waker, share: S) -> Key {
-        let key = self.entries.insert(Entry {
-            chosen: false,
+        let last = self.waiting.last;
+        let entry = Entry {
+            stage: Stage::Waiting,
             waker: Some(waker),
             share,
-            before: NOBODY,
+            before: last,
             behind: NOBODY,
-        });
-        self.waiting.append(&mut self.entries, key);
+        };
+        let key = self.unused;
+        let key = match self.entries.get_mut(key) {
+            Some(unused) => {
+                self.unused = unused.behind;
+                *unused = entry;
+                key
+            }
+            None => self.one_more(entry),
+        };
+        self.waiting.put_last(&mut self.entries, last, key);
         self.count += 1;
+        self.len += 1;
         Key(key)
+    }
+
+    /// More wait than ever before.
+    #[cold]
+    fn one_more(&mut self, entry: Entry<S>) -> usize {
+        self.entries.push(entry);
+        self.entries.len() - 1
     }
 }
 
 impl Chain {
     /// Puts an entry that is in no chain at the end of this one.
-    #[inline]
-    fn append<S>(&mut self, entries: &mut Slab<Entry<S>>, key: usize) {
-        let last = std::mem::replace(&mut self.last, key);
+    fn append<S>(&mut self, entries: &mut [Entry<S>], key: usize) {
+        let last = self.last;
         entries[key].before = last;
         entries[key].behind = NOBODY;
+        self.put_last(entries, last, key);
+    }
+
+    /// An entry that has `last` before it is the last one now.
+    #[inline]
+    fn put_last<S>(&mut self, entries: &mut [Entry<S>], last: usize, key: usize) {
+        self.last = key;
         match entries.get_mut(last) {
             Some(last) => last.behind = key,
             None => self.first = key,
         }
     }
 
+    /// The first entry is gone, and `behind` stood behind it.
+    #[inline]
+    fn drop_first<S>(&mut self, entries: &mut [Entry<S>], behind: usize) {
+        self.first = behind;
+        match entries.get_mut(behind) {
+            Some(entry) => entry.before = NOBODY,
+            None => self.last = NOBODY,
+        }
+    }
+
     /// Makes `before` and `behind` neighbours, between whom somebody stood.
     #[inline]
-    fn link<S>(&mut self, entries: &mut Slab<Entry<S>>, before: usize, behind: usize) {
+    fn link<S>(&mut self, entries: &mut [Entry<S>], before: usize, behind: usize) {
         match entries.get_mut(before) {
             Some(entry) => entry.behind = behind,
             None => self.first = behind,

@@ -10,10 +10,10 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::line::Place;
-use crate::wait_queue::{WaitQueue, wake_each};
+use crate::wait_queue::WaitQueue;
 
 pub(crate) struct Permits {
     free: Cell<usize>,
@@ -85,18 +85,15 @@ impl Permits {
 
     /// Hands free permits to those who wait, as far as they go.
     fn serve(&self) {
-        wake_each(|| self.serve_first());
-    }
-
-    fn serve_first(&self) -> Option<Waker> {
-        if self.free.get() == 0 {
-            return None;
-        }
-        self.waiters.with(|line| {
-            let left = self.free.get().checked_sub(*line.first()?)?;
-            self.free.set(left);
+        self.waiters.wake_each(|line| {
+            let free = self.free.get();
+            // Most often, there is none left.
+            if free == 0 {
+                return None;
+            }
+            self.free.set(free.checked_sub(line.first()?)?);
             line.choose_first()
-        })
+        });
     }
 }
 

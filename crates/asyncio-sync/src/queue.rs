@@ -295,6 +295,7 @@ impl<D: Discipline> BaseQueue<D> {
 
 impl<D: Discipline> Access for BaseQueue<D> {
     type Discipline = D;
+    const KEEPS_WAKERS: bool = true;
 
     type Guard<'a>
         = RefMut<'a, QueueState<D>>
@@ -370,7 +371,7 @@ impl<D: Discipline> Future for Join<'_, D> {
                 joiners.look(place, cx.waker(), &mut fresh, ())
             };
             match looked {
-                Look::Chosen(_departed) => return Poll::Ready(()),
+                Look::Chosen(()) => return Poll::Ready(()),
                 Look::Waits => return Poll::Pending,
                 // Foreign code, after which all may be different.
                 Look::NeedsWaker => fresh = Some(cx.waker().clone()),

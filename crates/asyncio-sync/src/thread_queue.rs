@@ -128,6 +128,7 @@ impl<T> ThreadQueue<T> {
 
 impl<T> Access for ThreadQueue<T> {
     type Discipline = Fifo<T>;
+    const KEEPS_WAKERS: bool = false;
 
     type Guard<'a>
         = MutexGuard<'a, QueueState<Fifo<T>>>

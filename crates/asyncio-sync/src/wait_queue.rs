@@ -5,9 +5,9 @@
 //! before a waker was cloned is decided again afterwards.
 
 use std::cell::{Cell, RefCell};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::line::{Departed, Key, Line, Look, Place};
+use crate::line::{Call, Departed, Key, Line, Look, Place};
 
 /// The waiters of one primitive, which lives on one thread.
 pub(crate) struct WaitQueue<S = ()> {
@@ -16,7 +16,7 @@ pub(crate) struct WaitQueue<S = ()> {
     line: RefCell<Line<S>>,
 }
 
-impl<S> WaitQueue<S> {
+impl<S: Copy> WaitQueue<S> {
     pub(crate) const fn new() -> Self {
         Self {
             waiting: Cell::new(0),
@@ -55,10 +55,7 @@ impl<S> WaitQueue<S> {
         cx: &mut Context<'_>,
         share: S,
         may_pass: impl Fn() -> bool,
-    ) -> Poll<Option<S>>
-    where
-        S: Copy,
-    {
+    ) -> Poll<Option<S>> {
         if *place == Place::Outside && may_pass() {
             *place = Place::Left;
             return Poll::Ready(None);
@@ -72,24 +69,18 @@ impl<S> WaitQueue<S> {
         cx: &mut Context<'_>,
         share: S,
         may_pass: impl Fn() -> bool,
-    ) -> Poll<Option<S>>
-    where
-        S: Copy,
-    {
+    ) -> Poll<Option<S>> {
         let mut fresh = None;
-        if *place == Place::Outside {
-            fresh = Some(cx.waker().clone());
-        }
         loop {
+            match self.with(|line| line.look(place, cx.waker(), &mut fresh, share)) {
+                Look::Chosen(share) => return Poll::Ready(Some(share)),
+                Look::Waits => return Poll::Pending,
+                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
+            }
             // Cloning a waker is foreign code, after which there may be nothing to wait for.
             if *place == Place::Outside && may_pass() {
                 *place = Place::Left;
                 return Poll::Ready(None);
-            }
-            match self.with(|line| line.look(place, cx.waker(), &mut fresh, share)) {
-                Look::Chosen(departed) => return Poll::Ready(Some(departed.share)),
-                Look::Waits => return Poll::Pending,
-                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
             }
         }
     }
@@ -109,24 +100,37 @@ impl<S> WaitQueue<S> {
                 let mut indices = 0..count.min(line.waiting());
                 indices.all(|index| line.call_first_with(share(index)))
             });
-            wake_each(|| self.with(Line::next_called));
+            self.wake_each(Line::next_called);
         }
+    }
+
+    /// Wakes those whom `next` chooses, one by one, until it chooses nobody.
+    #[inline]
+    pub(crate) fn wake_each(&self, next: impl Fn(&mut Line<S>) -> Option<Call>) {
+        until_none(|| {
+            let call = self.with(&next)?;
+            call.waker.wake_by_ref();
+            // What is not kept is dropped here, where nothing is borrowed.
+            let _not_kept = self.line.borrow_mut().keep(call);
+            Some(())
+        });
     }
 }
 
-/// Wakes what `next` gives until it gives nothing. If one panics the others are still woken.
-pub(crate) fn wake_each<F: FnMut() -> Option<Waker>>(next: F) {
-    struct AlsoTheRest<F: FnMut() -> Option<Waker>>(F);
+/// Does `next`, which wakes somebody, until there is nobody. If a waker panics, the others are woken
+/// all the same.
+#[inline]
+pub(crate) fn until_none<F: FnMut() -> Option<()>>(next: F) {
+    struct AlsoTheRest<F: FnMut() -> Option<()>>(F);
 
-    impl<F: FnMut() -> Option<Waker>> AlsoTheRest<F> {
+    impl<F: FnMut() -> Option<()>> AlsoTheRest<F> {
+        #[inline]
         fn wake(&mut self) {
-            while let Some(waker) = (self.0)() {
-                waker.wake();
-            }
+            while let Some(()) = (self.0)() {}
         }
     }
 
-    impl<F: FnMut() -> Option<Waker>> Drop for AlsoTheRest<F> {
+    impl<F: FnMut() -> Option<()>> Drop for AlsoTheRest<F> {
         fn drop(&mut self) {
             self.wake();
         }

@@ -1,6 +1,7 @@
 //! The queue between tasks and threads.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,55 +15,74 @@ use futures::executor::block_on;
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(30);
 
+/// Runs `test` on a thread of its own, so that one that waits for ever fails.
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (over, at_last) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || {
+        let _over = over; // dropped at the end, also by a panic
+        test();
+    });
+    if at_last.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("it waits for ever");
+    }
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// Several threads and several tasks on both ends: every item arrives exactly once, those of one
 /// sender in order.
 #[test]
 fn every_item_arrives_once() {
-    const EACH: usize = 2000;
     for maxsize in [1, 7, 0] {
-        let (on_loop, on_threads) = thread_queue(maxsize);
-        let (out_loop, out_threads) = thread_queue::<(usize, usize)>(maxsize);
-        let producers: Vec<_> = (0..3)
-            .map(|name| {
-                let queue = on_threads.clone();
-                thread::spawn(move || {
-                    for item in 0..EACH {
-                        queue.put((name, item)).unwrap();
-                    }
-                })
-            })
-            .collect();
-        drop(on_threads);
-        let consumers: Vec<_> = (0..2)
-            .map(|_| {
-                let queue = out_threads.clone();
-                thread::spawn(move || queue.iter().collect::<Vec<_>>())
-            })
-            .collect();
-        drop(out_threads);
-
-        block_on(async {
-            // Two tasks carry them over. The first queue ends with its producers.
-            let carry = async || {
-                while let Ok(item) = on_loop.get().await {
-                    out_loop.put(item).await.unwrap();
-                }
-            };
-            futures::join!(carry(), carry());
-        });
-        drop(out_loop);
-
-        producers
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
-        let mut seen = BTreeSet::new();
-        for consumer in consumers {
-            for item in consumer.join().unwrap() {
-                assert!(seen.insert(item), "{item:?} came twice");
-            }
-        }
-        assert_eq!(seen.len(), 3 * EACH);
+        in_time(move || carry_items(maxsize));
     }
+}
+
+fn carry_items(maxsize: usize) {
+    const EACH: usize = 2000;
+    let (on_loop, on_threads) = thread_queue(maxsize);
+    let (out_loop, out_threads) = thread_queue::<(usize, usize)>(maxsize);
+    let producers: Vec<_> = (0..3)
+        .map(|name| {
+            let queue = on_threads.clone();
+            thread::spawn(move || {
+                for item in 0..EACH {
+                    queue.put((name, item)).unwrap();
+                }
+            })
+        })
+        .collect();
+    drop(on_threads);
+    let consumers: Vec<_> = (0..2)
+        .map(|_| {
+            let queue = out_threads.clone();
+            thread::spawn(move || queue.iter().collect::<Vec<_>>())
+        })
+        .collect();
+    drop(out_threads);
+
+    block_on(async {
+        // Two tasks carry them over. The first queue ends with its producers.
+        let carry = async || {
+            while let Ok(item) = on_loop.get().await {
+                out_loop.put(item).await.unwrap();
+            }
+        };
+        futures::join!(carry(), carry());
+    });
+    drop(out_loop);
+
+    producers
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    let mut seen = BTreeSet::new();
+    for consumer in consumers {
+        for item in consumer.join().unwrap() {
+            assert!(seen.insert(item), "{item:?} came twice");
+        }
+    }
+    assert_eq!(seen.len(), 3 * EACH);
 }
 
 #[test]
@@ -216,4 +236,22 @@ fn send_and_sync() {
     crosses(&on_loop);
     crosses(&on_threads);
     crosses(&on_loop.get());
+}
+
+/// A side that is gone shuts the queue down, with its last handle and not before; this needs nobody
+/// who waits.
+#[test]
+fn a_queue_without_one_of_its_sides_is_shut_down() {
+    let (on_loop, on_threads) = thread_queue::<u32>(0);
+    let also_on_loop = on_loop.clone();
+    drop(on_loop);
+    assert!(!on_threads.is_shutdown());
+    drop(also_on_loop);
+    assert!(on_threads.is_shutdown());
+    assert_eq!(on_threads.put(1), Err(PutError(1)));
+
+    let (on_loop, on_threads) = thread_queue::<u32>(0);
+    drop(on_threads);
+    assert!(on_loop.is_shutdown());
+    assert_eq!(on_loop.get_nowait(), Err(GetNowaitError::QueueShutDown));
 }

@@ -143,7 +143,7 @@ impl<T, E> Clone for SharedFuture<T, E> {
 impl<T, E> Drop for SharedFuture<T, E> {
     fn drop(&mut self) {
         if let Place::InLine(key) = self.place {
-            self.sharing.waiters.leave(key);
+            let _departed = self.sharing.waiters.leave(key);
         }
     }
 }

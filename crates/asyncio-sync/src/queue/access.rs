@@ -8,15 +8,15 @@ use std::future::Future;
 use std::mem;
 use std::ops::DerefMut;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::line::Place;
+use crate::line::{Call, Line, Place};
 use crate::queue::discipline::Discipline;
 use crate::queue::error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown};
 use crate::queue::state::{Admission, Answer, QueueState};
-use crate::wait_queue::wake_each;
+use crate::wait_queue::until_none;
 
 /// What a queue with this access holds.
 pub(crate) type ItemOf<Q> = <<Q as Access>::Discipline as Discipline>::Item;
@@ -24,6 +24,9 @@ pub(crate) type ItemOf<Q> = <<Q as Access>::Discipline as Discipline>::Item;
 /// A place where the state of a queue is kept.
 pub(crate) trait Access {
     type Discipline: Discipline;
+
+    /// Whether to keep wakers for the next wait: not if that takes a lock once more.
+    const KEEPS_WAKERS: bool;
 
     type Guard<'a>: DerefMut<Target = QueueState<Self::Discipline>>
     where
@@ -48,9 +51,9 @@ pub(crate) trait Access {
             Admission::Wait => return Err(PutNowaitError::QueueFull(item)),
         }
         let (mut state, position) = self.find(state, |items| items.position_for(&item));
-        let getter = state.put(&mut Place::Outside, item, position);
+        let getter = state.put(&mut Place::Outside, item, position, &mut None);
         drop(state);
-        wake(getter);
+        self.wake_getter(getter);
         Ok(())
     }
 
@@ -63,9 +66,9 @@ pub(crate) trait Access {
             Admission::Wait => return Err(GetNowaitError::QueueEmpty),
         }
         let (mut state, position) = self.find(state, Discipline::position_of_next);
-        let (item, putter) = state.get(&mut Place::Outside, position);
+        let (item, putter) = state.get(&mut Place::Outside, position, &mut None);
         drop(state);
-        wake(putter);
+        self.wake_putter(putter);
         Ok(item)
     }
 
@@ -84,9 +87,10 @@ pub(crate) trait Access {
                     let carried = item.as_ref().expect(CARRIED);
                     let (mut state, position) =
                         self.find(state, |items| items.position_for(carried));
-                    let getter = state.put(place, item.take().expect(CARRIED), position);
+                    let item = item.take().expect(CARRIED);
+                    let getter = state.put(place, item, position, &mut fresh);
                     drop(state);
-                    wake(getter);
+                    self.wake_getter(getter);
                     return Poll::Ready(Ok(()));
                 }
                 Admission::Refused => {
@@ -118,9 +122,9 @@ pub(crate) trait Access {
             match state.may_get(*place) {
                 Admission::Granted => {
                     let (mut state, position) = self.find(state, Discipline::position_of_next);
-                    let (item, putter) = state.get(place, position);
+                    let (item, putter) = state.get(place, position, &mut fresh);
                     drop(state);
-                    wake(putter);
+                    self.wake_putter(putter);
                     return Poll::Ready(Ok(item));
                 }
                 Admission::Refused => {
@@ -145,7 +149,7 @@ pub(crate) trait Access {
     fn putter_leaves(&self, place: &mut Place) {
         if let Place::InLine(key) = mem::replace(place, Place::Left) {
             let (_departed, next) = self.change().putter_leaves(key);
-            wake(next);
+            self.wake_putter(next);
         }
     }
 
@@ -153,7 +157,7 @@ pub(crate) trait Access {
     fn getter_leaves(&self, place: &mut Place) {
         if let Place::InLine(key) = mem::replace(place, Place::Left) {
             let (_departed, next) = self.change().getter_leaves(key);
-            wake(next);
+            self.wake_getter(next);
         }
     }
 
@@ -164,23 +168,50 @@ pub(crate) trait Access {
             immediate.then(|| state.throw_away())
         };
         // The items are dropped last: that is the caller's code, and may panic.
-        wake_each(|| self.change().next_refused());
+        until_none(|| {
+            let call = self.change().next_refused();
+            call.map(|call| call.waker.wake())
+        });
         self.wake_joiners();
     }
 
     fn wake_joiners(&self) {
-        wake_each(|| self.change().joiners.next_called());
+        until_none(|| {
+            let call = self.change().joiners.next_called();
+            call.map(|call| call.waker.wake())
+        });
+    }
+
+    #[inline]
+    fn wake_getter(&self, getter: Option<Call>) {
+        self.wake(getter, |state| &mut state.getters);
+    }
+
+    #[inline]
+    fn wake_putter(&self, putter: Option<Call>) {
+        self.wake(putter, |state| &mut state.putters);
+    }
+
+    #[inline]
+    fn wake(
+        &self,
+        call: Option<Call>,
+        line: impl FnOnce(&mut QueueState<Self::Discipline>) -> &mut Line<Answer>,
+    ) {
+        let Some(call) = call else {
+            return;
+        };
+        if Self::KEEPS_WAKERS {
+            call.waker.wake_by_ref();
+            // What is not kept is dropped here, where nothing is borrowed.
+            let _not_kept = line(&mut self.change()).keep(call);
+        } else {
+            call.waker.wake();
+        }
     }
 }
 
 const CARRIED: &str = "who has not put its item carries it";
-
-#[inline]
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
 
 /// Puts an item, once there is room.
 pub(crate) struct Put<'a, Q: Access> {

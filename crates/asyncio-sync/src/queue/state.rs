@@ -16,7 +16,7 @@
 use std::mem;
 use std::task::Waker;
 
-use crate::line::{Departed, Key, Line, POLLED_AGAIN, Place};
+use crate::line::{Call, Departed, Key, Line, POLLED_AGAIN, Place};
 use crate::queue::discipline::Discipline;
 use crate::queue::error::TooManyDone;
 
@@ -118,15 +118,17 @@ impl<D: Discipline> QueueState<D> {
 
     /// Takes the item at `position` for a getter who may, and frees its slot.
     ///
-    /// The waker is that of the putter who was promised the slot.
+    /// What is called is the putter who was promised the slot. If a waker is no longer needed,
+    /// `outdated` has it.
     #[inline]
     pub(crate) fn get(
         &mut self,
         place: &mut Place,
         position: D::Position,
-    ) -> (D::Item, Option<Waker>) {
+        outdated: &mut Option<Waker>,
+    ) -> (D::Item, Option<Call>) {
         if let Place::InLine(key) = *place {
-            self.getters.leave(key);
+            self.getters.go(key, outdated);
             self.promised_items -= 1;
         }
         *place = Place::Left;
@@ -150,16 +152,18 @@ impl<D: Discipline> QueueState<D> {
 
     /// Puts the item at `position` for a putter who may.
     ///
-    /// The waker is that of the getter who was promised an item.
+    /// What is called is the getter who was promised an item. If a waker is no longer needed,
+    /// `outdated` has it.
     #[inline]
     pub(crate) fn put(
         &mut self,
         place: &mut Place,
         item: D::Item,
         position: D::Position,
-    ) -> Option<Waker> {
+        outdated: &mut Option<Waker>,
+    ) -> Option<Call> {
         if let Place::InLine(key) = *place {
-            self.putters.leave(key);
+            self.putters.go(key, outdated);
             self.promised_slots -= 1;
         }
         *place = Place::Left;
@@ -168,9 +172,9 @@ impl<D: Discipline> QueueState<D> {
         self.promise_item()
     }
 
-    /// Removes a getter who gives up or is refused. The waker is that of the one who was promised
+    /// Removes a getter who gives up or is refused. What is called is the one who was promised
     /// an item in its stead.
-    pub(crate) fn getter_leaves(&mut self, key: Key) -> (Departed<Answer>, Option<Waker>) {
+    pub(crate) fn getter_leaves(&mut self, key: Key) -> (Departed<Answer>, Option<Call>) {
         let departed = self.getters.leave(key);
         let kept = departed.chosen && departed.share == Answer::Promised && self.promised_items > 0;
         if !kept {
@@ -180,9 +184,9 @@ impl<D: Discipline> QueueState<D> {
         (departed, self.promise_item())
     }
 
-    /// Removes a putter who gives up or is refused. The waker is that of the one who was promised
+    /// Removes a putter who gives up or is refused. What is called is the one who was promised
     /// a slot in its stead.
-    pub(crate) fn putter_leaves(&mut self, key: Key) -> (Departed<Answer>, Option<Waker>) {
+    pub(crate) fn putter_leaves(&mut self, key: Key) -> (Departed<Answer>, Option<Call>) {
         let departed = self.putters.leave(key);
         let kept = departed.chosen && departed.share == Answer::Promised && !self.shut_down;
         if !kept {
@@ -214,8 +218,8 @@ impl<D: Discipline> QueueState<D> {
         mem::take(&mut self.items)
     }
 
-    /// The waker of the next who has waited in vain for a queue that is shut down now.
-    pub(crate) fn next_refused(&mut self) -> Option<Waker> {
+    /// The next who has waited in vain for a queue that is shut down now.
+    pub(crate) fn next_refused(&mut self) -> Option<Call> {
         let getter = self.getters.choose_first_with(Answer::Refused);
         getter.or_else(|| self.putters.choose_first_with(Answer::Refused))
     }
@@ -225,23 +229,23 @@ impl<D: Discipline> QueueState<D> {
     }
 
     #[inline]
-    fn promise_item(&mut self) -> Option<Waker> {
+    fn promise_item(&mut self) -> Option<Call> {
         if self.available() == 0 {
             return None;
         }
-        let waker = self.getters.choose_first_with(Answer::Promised)?;
+        let getter = self.getters.choose_first_with(Answer::Promised)?;
         self.promised_items += 1;
-        Some(waker)
+        Some(getter)
     }
 
     #[inline]
-    fn promise_slot(&mut self) -> Option<Waker> {
+    fn promise_slot(&mut self) -> Option<Call> {
         if self.shut_down || !self.has_room() {
             return None;
         }
-        let waker = self.putters.choose_first_with(Answer::Promised)?;
+        let putter = self.putters.choose_first_with(Answer::Promised)?;
         self.promised_slots += 1;
-        Some(waker)
+        Some(putter)
     }
 
     #[inline]

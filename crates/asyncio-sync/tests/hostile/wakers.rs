@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore, promise};
@@ -273,4 +274,126 @@ fn a_waker_that_is_never_recognised() {
     check(boxed(future));
     let (_set, future) = promise::<u32>();
     check(boxed(future.shared()));
+}
+
+/// A primitive keeps the waker of the last who waited, so that the same task can wait again without
+/// a clone; of all others it keeps none.
+#[test]
+fn one_waker_is_kept_and_no_more() {
+    fn check<T: 'static>(wait: impl Fn() -> Boxed<T>, bring: impl Fn()) {
+        let round = |waker: &Waker| {
+            let mut future = wait();
+            assert!(poll(&mut future, waker).is_pending());
+            bring();
+            assert!(poll(&mut future, Waker::noop()).is_ready());
+        };
+        let (first, first_waker) = Flag::new();
+        let without = Arc::strong_count(&first);
+        round(&first_waker);
+        assert_eq!(Arc::strong_count(&first), without + 1, "it is kept");
+
+        let mut again = wait();
+        assert!(poll(&mut again, &first_waker).is_pending());
+        assert_eq!(Arc::strong_count(&first), without + 1, "it is used again");
+        bring();
+        assert!(poll(&mut again, Waker::noop()).is_ready());
+
+        let (second, second_waker) = Flag::new();
+        round(&second_waker);
+        assert!(second.was_woken());
+        assert_eq!(Arc::strong_count(&first), without, "another one is kept");
+        assert_eq!(Arc::strong_count(&second), without + 1);
+
+        // Who gives up leaves nothing.
+        let mut given_up = wait();
+        assert!(poll(&mut given_up, &first_waker).is_pending());
+        drop(given_up);
+        assert_eq!(Arc::strong_count(&first), without);
+    }
+
+    let semaphore = Rc::new(Semaphore::new(0));
+    check(
+        || {
+            let semaphore = Rc::clone(&semaphore);
+            boxed(async move { semaphore.acquire().await.forget() })
+        },
+        || semaphore.add_permits(1),
+    );
+
+    let event = Rc::new(Event::new());
+    check(
+        || {
+            let event = Rc::clone(&event);
+            boxed(async move { event.wait().await })
+        },
+        || {
+            event.set();
+            event.clear();
+        },
+    );
+
+    let queue = Rc::new(Queue::new(1));
+    check(
+        || {
+            let queue = Rc::clone(&queue);
+            boxed(async move { queue.get().await })
+        },
+        || queue.put_nowait(1).unwrap(),
+    );
+
+    queue.put_nowait(0).unwrap();
+    check(
+        || {
+            let queue = Rc::clone(&queue);
+            boxed(async move { queue.put(1).await })
+        },
+        || assert!(queue.get_nowait().is_ok()),
+    );
+}
+
+/// What was kept for one task is not taken for another: that one is woken itself.
+#[test]
+fn a_kept_waker_wakes_nobody_else() {
+    let event = Rc::new(Event::new());
+    let wait = || {
+        let event = Rc::clone(&event);
+        boxed(async move { event.wait().await })
+    };
+    let (_first, first_waker) = Flag::new();
+    let mut future = wait();
+    assert!(poll(&mut future, &first_waker).is_pending());
+    event.set();
+    event.clear();
+    assert!(poll(&mut future, &first_waker).is_ready());
+
+    let (second, second_waker) = Flag::new();
+    let mut future = wait();
+    assert!(poll(&mut future, &second_waker).is_pending());
+    event.set();
+    assert!(second.was_woken());
+}
+
+/// A kept waker is dropped for another one, and comes back to the primitive.
+#[test]
+fn what_happens_while_a_kept_waker_is_dropped_finds_nothing_borrowed() {
+    let queue = Rc::new(Queue::new(0));
+    let get = || {
+        let queue = Rc::clone(&queue);
+        boxed(async move { queue.get().await })
+    };
+    let hook = Rc::clone(&queue);
+    let waker = Hooks::on_drop(move || hook.put_nowait(3).unwrap());
+    let mut first = get();
+    assert!(poll(&mut first, &waker).is_pending());
+    queue.put_nowait(1).unwrap();
+    assert_eq!(poll(&mut first, &waker), Poll::Ready(Ok(1)));
+    // The one that is kept is the one whose drop calls the hook.
+    std::mem::forget(waker);
+
+    let (_flag, other) = Flag::new();
+    let mut second = get();
+    assert!(poll(&mut second, &other).is_pending());
+    queue.put_nowait(2).unwrap();
+    assert_eq!(poll(&mut second, &other), Poll::Ready(Ok(2)));
+    assert_eq!(queue.get_nowait(), Ok(3));
 }
