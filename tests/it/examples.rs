@@ -58,6 +58,21 @@ fn fire_and_forget() {
 }
 
 #[test]
+fn eager_start() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-eager_start")),
+        [
+            "fetching /home",
+            "fetching /about",
+            "both are fetched at the same time",
+            "<h1>/home</h1> <h1>/about</h1>",
+            "in the cache, so it is done: true",
+            "<h1>/home</h1>",
+        ]
+    );
+}
+
+#[test]
 fn who_is_running() {
     assert_eq!(
         lines(env!("CARGO_BIN_EXE_example-who_is_running")),

@@ -5,6 +5,7 @@ mod busy;
 mod cpython;
 #[cfg(unix)]
 mod ctrl_c;
+mod eager;
 #[cfg(unix)]
 mod examples;
 #[cfg(unix)]

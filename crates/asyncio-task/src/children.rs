@@ -1,9 +1,9 @@
 //! Tasks that borrow: children which live no longer than what they borrow, without a runtime's promise to
 //! wait for them.
 //!
-//! - **H1** The future of a child is polled by [`Children::poll_woken`] and dropped by that or by
-//!   [`Children::end`], and by nothing else. Both are called with the `Children<'env>` in hand, so while
-//!   `'env` lasts. In particular the loop, its registry, wakers and steps of a child only see its header and
+//! - **H1** The future of a child is polled by [`Children::poll_woken`], its first time perhaps by
+//!   [`Children::spawn`], and dropped by those or by [`Children::end`], and by nothing else. All are called with
+//!   the `Children<'env>` in hand, so while `'env` lasts. In particular the loop, its registry, wakers and steps of a child only see its header and
 //!   set flags: [`Tasks::close`] passes over tasks that borrow, and the steps of children never leave their
 //!   queue except to `poll_woken`.
 //! - **H2** Dropping `Children` ends them all. If it is never dropped but leaked, so are they: nobody polls
@@ -26,7 +26,7 @@ use std::task::{Context, Waker};
 use crate::cell_ref::CellRef;
 use crate::current;
 use crate::schedule::{Schedule, Step};
-use crate::spawn_options::SpawnOptions;
+use crate::spawn_options::{SpawnOptions, Start};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
 use crate::tasks::{self, Tasks};
@@ -38,6 +38,8 @@ use crate::tasks::{self, Tasks};
 pub struct Children<'env> {
     queue: Rc<Queue>,
     members: RefCell<Members>,
+    /// A round is under way, so this is not dropped before that is over.
+    in_round: Cell<bool>,
     /// Invariant: nobody may take this for children that borrow for a shorter or a longer time.
     env: PhantomData<Cell<&'env ()>>,
 }
@@ -105,12 +107,14 @@ impl<'env> Children<'env> {
         Self {
             queue: Rc::new(queue),
             members: RefCell::default(),
+            in_round: Cell::new(false),
             env: PhantomData,
         }
     }
 
     /// Starts a child, on the loop that runs here. It takes its first step in the coming
-    /// [`poll_woken`](Self::poll_woken).
+    /// [`poll_woken`](Self::poll_woken); or at once, if the options [say so](SpawnOptions::eager_start) and a
+    /// round is under way.
     ///
     /// # Panics
     ///
@@ -122,6 +126,8 @@ impl<'env> Children<'env> {
         F::Output: 'env,
     {
         let options = options.or_location(Location::caller());
+        // Outside of a round the child could drop these children while it is polled by them.
+        let now = options.start == Start::Now && self.in_round.get();
         let place = self.members.borrow_mut().reserve();
         let schedule = ToQueue {
             queue: self.queue.clone(),
@@ -138,9 +144,13 @@ impl<'env> Children<'env> {
         self.members.borrow_mut().places[place as usize] = Some(cell.clone());
         current::tasks(|tasks| {
             if let Some(tasks) = tasks {
-                tasks.begin_borrowing(&cell);
+                tasks.begin_borrowing(&cell, now);
             }
         });
+        if now && cell.state.is_done() {
+            let ended = self.members.borrow_mut().forget(place);
+            drop(ended);
+        }
         task
     }
 
@@ -156,6 +166,7 @@ impl<'env> Children<'env> {
     /// and the waker of `cx` is woken for it.
     #[must_use]
     pub fn begin_round(&self, cx: &Context<'_>) -> Round {
+        self.in_round.set(true);
         let known = self
             .queue
             .waker
@@ -173,6 +184,13 @@ impl<'env> Children<'env> {
 
     /// Runs a step of each child of a round.
     pub fn run_round(&self, round: Round) {
+        struct Over<'a>(&'a Cell<bool>);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        let _over = Over(&self.in_round);
         for _ in 0..round.0 {
             let Some((place, step)) = self.queue.ready.borrow_mut().pop_front() else {
                 break;

@@ -22,7 +22,19 @@ pub struct SpawnOptions {
     pub(crate) context: Option<Context>,
     pub(crate) location: Option<&'static Location<'static>>,
     pub(crate) callback: bool,
-    pub(crate) dormant: bool,
+    pub(crate) start: Start,
+}
+
+/// When a task takes its first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// After all that is ready.
+    #[default]
+    Soon,
+    /// Before the spawn returns.
+    Now,
+    /// When its waker is woken.
+    Dormant,
 }
 
 impl SpawnOptions {
@@ -65,7 +77,33 @@ impl SpawnOptions {
 
     /// The task waits for its first waker instead of being ready.
     pub fn dormant(mut self) -> Self {
-        self.dormant = true;
+        self.start = Start::Dormant;
+        self
+    }
+
+    /// The task takes its first step at once, before the spawn returns, and goes to the ready queue only if it
+    /// has to wait: asyncio's `eager_start`. For work that most often need not wait, such as a look into a
+    /// cache.
+    ///
+    /// ```
+    /// # use asyncio_task::{SpawnOptions, Tasks};
+    /// # let tasks = Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// let mut task = tasks.spawn_with(SpawnOptions::new().eager_start(), async { 6 * 7 });
+    /// assert!(task.is_finished());
+    /// assert_eq!(task.try_take().unwrap().unwrap(), 42);
+    /// # });
+    /// ```
+    ///
+    /// That step is one of the new task: it is the current task meanwhile, in a context of its own, and no
+    /// cancel scope of the spawner is around it. If it panics, whoever awaits the task gets that. It runs on
+    /// the stack of the spawner, so tasks that each spawn another one like this, without end, overflow it.
+    ///
+    /// Where its loop does not run, the task starts like any other. A child of a group starts at once while
+    /// that group is polled, which it is when its body or a child spawns.
+    #[doc(alias = "eager_task_factory")]
+    pub fn eager_start(mut self) -> Self {
+        self.start = Start::Now;
         self
     }
 }

@@ -43,7 +43,7 @@ use crate::remote::Remote;
 use crate::schedule::Schedule;
 use crate::scope_tree::{Place, ScopeTree};
 use crate::scopes;
-use crate::spawn_options::SpawnOptions;
+use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, CancelRequest, Outcome, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
@@ -144,7 +144,7 @@ impl Tasks {
         // SAFETY: future and output are `'static`.
         let (cell, join) = unsafe { cell::new_at_home(&self.pool, birth, future) };
         let task = Task::new(join);
-        self.begin(cell, false);
+        self.begin(cell, Start::Soon);
         task
     }
 
@@ -157,7 +157,7 @@ impl Tasks {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let dormant = options.dormant;
+        let start = options.start;
         // SAFETY: future and output are `'static`.
         let (cell, join) = unsafe {
             cell::new_at_home(
@@ -167,7 +167,7 @@ impl Tasks {
             )
         };
         let task = Task::new(join);
-        self.begin(cell, dormant);
+        self.begin(cell, start);
         task
     }
 
@@ -183,7 +183,7 @@ impl Tasks {
         let (cell, join) = cell::new_elsewhere(&self.pool, birth, future, schedule);
         // Before the schedule, which may panic, has its say: whatever comes, the task has a handle.
         let task = Task::new(join);
-        self.begin(cell, false);
+        self.begin(cell, Start::Soon);
         task
     }
 
@@ -208,10 +208,15 @@ impl Tasks {
         (cell, Task::new(join))
     }
 
-    /// Has a task that borrows take its first step.
-    pub(crate) fn begin_borrowing(&self, cell: &CellRef) {
+    /// Has a task that borrows take its first step: soon, or now, by whoever may poll it (H1 in
+    /// `children.rs`).
+    pub(crate) fn begin_borrowing(&self, cell: &CellRef, now: bool) {
         self.registry.enter(cell.clone());
-        self.wake(cell);
+        if now {
+            self.step_now(cell);
+        } else {
+            self.wake(cell);
+        }
     }
 
     /// Runs a task to its end, calling `turn` in between, which runs what is ready and, unless the task it is
@@ -251,7 +256,7 @@ impl Tasks {
         let (cell, join) = unsafe { cell::new_at_home(&self.pool, birth, future) };
         let main = Main(self, join);
         let task = TaskRef::new(cell.clone());
-        self.begin(cell, false);
+        self.begin(cell, Start::Soon);
         let mut go_on = true;
         loop {
             match main.1.take() {
@@ -308,15 +313,28 @@ impl Tasks {
             }
     }
 
-    fn begin(&self, cell: CellRef, dormant: bool) {
+    /// Has a new task take its first step. Whoever calls this has a handle of the task.
+    fn begin(&self, cell: CellRef, start: Start) {
         let raw = cell.as_raw();
         self.registry.enter(cell);
-        // SAFETY: the registry has its reference (R1).
+        // SAFETY: the registry has its reference (R1), and if the task ends here, its handle has one.
         let cell = unsafe { CellRef::borrow(&raw) };
         if self.closed.get() {
-            self.end(cell);
-        } else if !dormant {
-            self.wake(cell);
+            return self.end(cell);
+        }
+        match start {
+            Start::Soon => self.wake(cell),
+            Start::Now if self.is_entered() => self.step_now(cell),
+            Start::Now => self.wake(cell),
+            Start::Dormant => {}
+        }
+    }
+
+    /// Runs the first step of a task, within the step of whoever spawned it.
+    #[cold]
+    fn step_now(&self, cell: &CellRef) {
+        if cell.state.wake() {
+            self.step(cell);
         }
     }
 

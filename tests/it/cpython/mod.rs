@@ -1,6 +1,7 @@
 //! Behaviours of CPython's asyncio that we keep: a file for each file of its tests, a module for each
 //! class, and each function named as there.
 
+mod eager_task_factory;
 mod runners;
 mod staggered;
 mod taskgroups;
