@@ -17,7 +17,7 @@
 //! - one thread, one loop: between two awaits nothing else runs, and nothing here is `Send` but
 //!   [`LoopHandle`] and what comes from it;
 //! - first in, first out: what is woken first runs first, and waking never runs anything by itself;
-//! - no step starves the rest: I/O, timers and mail are looked at every so many steps;
+//! - however busy the tasks are, I/O, timers and mail are looked at every so many steps;
 //! - time is the loop's: real, or virtual and exact.
 
 mod builder;
@@ -49,8 +49,9 @@ mod yield_now;
 
 pub use asyncio_task::{
     Cause, Context, ContextToken, ContextVar, JoinError, NoContext, NoRunningLoop, Outcome,
-    PanicPayload, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef, TaskState, Unhandled,
-    all_tasks, copy_context, current_task, spawn, try_spawn,
+    PanicPayload, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef, TaskState,
+    TrySpawnError, Unhandled, all_tasks, copy_context, current_task, spawn, try_spawn,
+    try_spawn_with,
 };
 pub use builder::Builder;
 pub use current::{reactor, running_loop, time, try_reactor, try_running_loop};

@@ -125,7 +125,7 @@ impl LoopHandle {
         let location = std::panic::Location::caller();
         self.send(make, move |make| {
             let options = SpawnOptions::new().location(location);
-            if let Ok(task) = asyncio_task::try_spawn(options, async move { make().await }) {
+            if let Ok(task) = asyncio_task::try_spawn_with(options, async move { make().await }) {
                 task.detach();
             }
         })?;

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use asyncio_task::{SpawnOptions, Task, try_spawn};
+use asyncio_task::{NoRunningLoop, SpawnOptions, Task, try_spawn_with};
 
 /// Starts a task with options on the loop that runs on this thread. Its first step comes after all that
 /// is ready now.
@@ -19,7 +19,7 @@ use asyncio_task::{SpawnOptions, Task, try_spawn};
 ///
 /// # Panics
 ///
-/// Without a running loop; [`try_spawn`] does not.
+/// Without a running loop; [`try_spawn_with`] does not.
 #[track_caller]
 #[doc(alias = "create_task")]
 pub fn spawn_with<F>(options: SpawnOptions, future: F) -> Task<F::Output>
@@ -28,8 +28,8 @@ where
     F::Output: 'static,
 {
     let location = Location::caller();
-    match try_spawn(options.location(location), future) {
+    match try_spawn_with(options.location(location), future) {
         Ok(task) => task,
-        Err((no_loop, _future)) => panic!("{no_loop}"),
+        Err(_refused) => panic!("{NoRunningLoop}"),
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use asyncio_task::{
-    Cause, JoinError, PanicPayload, SpawnOptions, Task, TaskName, Unhandled, try_spawn,
+    Cause, JoinError, PanicPayload, SpawnOptions, Task, TaskName, Unhandled, try_spawn_with,
 };
 
 use crate::current;
@@ -86,8 +86,8 @@ impl<T: Send + 'static> ThreadFuture<T> {
             // A panic in `make` is one of the task: it goes to whoever asked for it.
             let body = async move { make().await };
             // Both run on this loop, which is here: it is the one that this was sent to.
-            if let Ok(task) = try_spawn(options, body)
-                && let Ok(watch) = try_spawn(SpawnOptions::callback(), Watch { task, promise })
+            if let Ok(task) = try_spawn_with(options, body)
+                && let Ok(watch) = try_spawn_with(SpawnOptions::callback(), Watch { task, promise })
             {
                 watch.detach();
             }

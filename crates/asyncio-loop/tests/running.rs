@@ -11,9 +11,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use asyncio_loop::{
-    ContextVar, EventLoop, JoinError, Runner, SpawnOptions, call_at, call_later, call_soon,
-    interval, reactor, run, running_loop, sleep, sleep_until, spawn, time, try_reactor,
-    try_running_loop, try_sleep, try_spawn, yield_now,
+    ContextVar, EventLoop, JoinError, Runner, call_at, call_later, call_soon, interval, reactor,
+    run, running_loop, sleep, sleep_until, spawn, time, try_reactor, try_running_loop, try_sleep,
+    try_spawn, yield_now,
 };
 use support::{Trace, for_ever, message_of, ms, panic_of, run_virtual, secs, virtual_loop};
 
@@ -260,9 +260,9 @@ fn without_a_loop_the_try_forms_give_errors_and_the_future_back() {
     assert!(try_reactor().is_err());
     let dropped = Trace::default();
     let guard = dropped.on_drop("dropped");
-    let (_, future) = try_spawn(SpawnOptions::new(), async move { drop(guard) }).unwrap_err();
+    let refused = try_spawn(async move { drop(guard) }).unwrap_err();
     assert!(dropped.take().is_empty(), "it came back");
-    run(future);
+    run(refused.into_inner());
     assert_eq!(dropped.take(), ["dropped"]);
 }
 

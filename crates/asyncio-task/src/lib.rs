@@ -71,7 +71,7 @@ pub use listener::Listener;
 pub use remote::{Closed, Remote};
 pub use schedule::{Schedule, Step};
 pub use scope::{Scope, ScopeHandle, Unwound};
-pub use spawn::{NoRunningLoop, spawn, try_spawn};
+pub use spawn::{NoRunningLoop, TrySpawnError, spawn, try_spawn, try_spawn_with};
 pub use spawn_options::SpawnOptions;
 pub use state::TaskState;
 pub use task::Task;

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{JoinError, SpawnOptions, Task, TaskState, Tasks, spawn, try_spawn};
+use asyncio_task::{
+    JoinError, SpawnOptions, Task, TaskState, Tasks, spawn, try_spawn, try_spawn_with,
+};
 use futures::FutureExt;
 
 use crate::support::{Bell, Gate, entered, my_waker, settle, words, yield_now};
@@ -469,9 +471,17 @@ fn main_tasks_value_that_borrows_is_dropped_when_nobody_fetches_it() {
 fn spawning_without_a_loop_says_what_to_do_and_gives_the_future_back() {
     let error = catch_unwind(|| drop(spawn(async {}))).unwrap_err();
     assert!(words(&*error).contains("no event loop runs on this thread"));
-    let (error, future) = try_spawn(SpawnOptions::new(), ready(3)).unwrap_err();
+    let error = try_spawn(ready(3)).unwrap_err();
     assert!(error.to_string().contains("asyncio::run"));
-    assert_eq!(future.now_or_never(), Some(3));
+    assert_eq!(error.into_inner().now_or_never(), Some(3));
+    let with_options = try_spawn_with(SpawnOptions::new(), ready(4));
+    let question_mark = || -> Result<_, Box<dyn std::error::Error>> { Ok(with_options?) };
+    assert!(
+        question_mark()
+            .unwrap_err()
+            .to_string()
+            .contains("asyncio::run")
+    );
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn a_report_tells_the_cause_and_the_task_as_data() {
             tasks
                 .spawn(async {
                     let (options, _) = named("parent's child");
-                    let Ok(task) = asyncio_task::try_spawn(options, async { panic!("boom") })
+                    let Ok(task) = asyncio_task::try_spawn_with(options, async { panic!("boom") })
                     else {
                         panic!("there is a loop");
                     };
