@@ -194,7 +194,7 @@ fn from_a_callback_it_starts_at_once_and_without_a_running_loop_with_the_loop() 
     assert_eq!(seen, ["Task-3", "callback"]);
 
     // No loop runs, and one that does is not that of the spawn.
-    assert!(asyncio::try_spawn(eager(), async {}).is_err());
+    assert!(asyncio::try_spawn_with(eager(), async {}).is_err());
     let mut event_loop = EventLoop::new().unwrap();
     let task = event_loop.spawn(async { eagerly(async { 1 }).is_finished() });
     assert!(event_loop.run_until_complete(task).unwrap().unwrap());
