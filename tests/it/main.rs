@@ -12,3 +12,4 @@ mod examples;
 mod process;
 mod requests;
 mod thread_bound;
+mod unretrieved;

@@ -183,7 +183,7 @@ impl EventLoop {
             current::try_with(|_| ()).is_err(),
             "an event loop runs on this thread already: await here instead of running another loop, or run it on a thread of its own"
         );
-        core.tasks.enter(core, || f(core))
+        core.enter(|| f(core))
     }
 
     /// Starts a task that will run when the loop does.
@@ -318,11 +318,18 @@ impl EventLoop {
     pub fn close(&mut self) {
         let Some(core) = self.core.take() else { return };
         let alone = current::try_with(|_| ()).is_err();
-        core.tasks.enter(&*core, || core.close(alone));
+        core.enter(|| core.close(alone));
     }
 }
 
 impl Core {
+    /// Does `f` with this loop as the one that runs here.
+    fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        #[cfg(feature = "sync")]
+        let _routed = crate::unretrieved::Routed::to_this_loop();
+        self.tasks.enter(self, f)
+    }
+
     pub(crate) fn handle(&self) -> LoopHandle {
         LoopHandle::new(self.tasks.remote(), self.shared.clone())
     }

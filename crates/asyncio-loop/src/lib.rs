@@ -44,6 +44,8 @@ mod spawn_with;
 pub mod testing;
 mod thread_future;
 mod timers;
+#[cfg(feature = "sync")]
+mod unretrieved;
 mod virtual_time;
 mod yield_now;
 

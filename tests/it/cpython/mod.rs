@@ -2,6 +2,7 @@
 //! class, and each function named as there.
 
 mod eager_task_factory;
+mod locks;
 mod runners;
 mod staggered;
 mod taskgroups;

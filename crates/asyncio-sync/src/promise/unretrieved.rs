@@ -44,7 +44,8 @@ impl fmt::Display for UnretrievedError<'_> {
 /// what was set before.
 ///
 /// It is called while the last future of the promise is being dropped. Until something else is set,
-/// the error is written to the standard error stream.
+/// the error is written to the standard error stream. The event loop of `asyncio` sets its own while
+/// it runs, which tells its exception handler, and then sets what was there before.
 ///
 /// ```
 /// use std::cell::Cell;
