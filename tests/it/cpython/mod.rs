@@ -1,8 +1,9 @@
 //! Behaviours of CPython's asyncio that we keep: a file for each file of its tests, a module for each
-//! class, and each function named as there.
+//! class, and each function named as there. `rows.txt` has what became of each.
 
 mod eager_task_factory;
 mod locks;
+mod rows;
 mod runners;
 mod staggered;
 mod taskgroups;

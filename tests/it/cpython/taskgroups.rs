@@ -484,6 +484,7 @@ mod task_group_tests {
                 })
                 .await;
                 assert_eq!(errors(outcome.unwrap_err()), ["the child", "the body"]);
+                assert_eq!(current_task().unwrap().cancelling(), 0);
                 sleep(ms(1)).await;
                 noted.note("it goes on");
             });
@@ -537,6 +538,7 @@ mod task_group_tests {
                 })
                 .await;
                 assert_eq!(errors(outcome.unwrap_err()), ["boom"]);
+                assert_eq!(current_task().unwrap().cancelling(), 0);
                 sleep(ms(1)).await;
                 "not cancelled"
             });
@@ -545,7 +547,8 @@ mod task_group_tests {
     }
 
     /// Children of an inner and an outer group fail together. The inner errors are handled; the body of the
-    /// outer group is still cancelled; its error comes out, and then nothing is left.
+    /// outer group is still cancelled; its error comes out, and then nothing is left. The count of requests is
+    /// 0 all the time: a group cancels a scope of its own, not its task.
     #[test]
     fn nested_groups_both_cancelled() {
         run_virtual(async |trace| {
@@ -560,12 +563,14 @@ mod task_group_tests {
                     })
                     .await;
                     noted.note(format!("{:?}", errors(outcome.unwrap_err())));
+                    assert_eq!(current_task().unwrap().cancelling(), 0);
                     sleep(ms(1)).await;
                     noted.note("the body went on");
                     Ok(())
                 })
                 .await;
                 noted.note(format!("{:?}", errors(outcome.unwrap_err())));
+                assert_eq!(current_task().unwrap().cancelling(), 0);
                 sleep(ms(1)).await;
                 noted.note("the end");
             });
@@ -575,7 +580,7 @@ mod task_group_tests {
     }
 
     /// A child fails and the parent is cancelled at once: the errors come out, and the request is not lost: it
-    /// takes the next await.
+    /// takes the next await. The count stays 1.
     #[test]
     fn error_and_cancel() {
         run_virtual(async |trace| {
@@ -593,6 +598,7 @@ mod task_group_tests {
                 })
                 .await;
                 noted.note(format!("{:?}", errors(outcome.unwrap_err())));
+                assert_eq!(own.cancelling(), 1);
                 sleep(ms(1)).await;
                 noted.note("it went on");
             });

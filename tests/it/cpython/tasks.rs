@@ -1,5 +1,6 @@
-//! What `test_tasks.py` observes, as far as it is about tasks themselves. What is about `wait`, `gather`,
-//! `shield` and catching a cancellation comes with what it is about.
+//! What `test_tasks.py` observes.
+
+mod gathers;
 
 /// `asyncio.Task`.
 mod task_tests {
@@ -7,6 +8,10 @@ mod task_tests {
         clippy::async_yields_async,
         reason = "what belongs to one loop has to get to another"
     )]
+
+    mod cancelling;
+    mod shielding;
+    mod waiting;
 
     use std::cell::Cell;
     use std::rc::Rc;
@@ -130,15 +135,16 @@ mod task_tests {
         run_virtual(async |_| assert_eq!(spawn(outer()).await.unwrap(), 1042));
     }
 
-    /// A task that is cancelled before its first step never runs its body.
+    /// A task that is cancelled before its first step never runs its body, and ends with the message.
     #[test]
     fn cancel_with_message_before_starting_task() {
         run_virtual(async |_| {
             let task = spawn(async { unreachable!("it never runs") });
-            assert!(task.cancel());
+            assert!(task.cancel_with("not needed"));
             let error = task.await.unwrap_err();
             assert!(error.is_cancelled());
-            assert_eq!(error.to_string(), "task Task-2 was cancelled");
+            assert_eq!(error.message(), Some("not needed"));
+            assert_eq!(error.to_string(), "task Task-2 was cancelled: not needed");
         });
     }
 
