@@ -109,6 +109,7 @@ impl EventLoop {
             reactor,
         };
         core.refresh_observed();
+        core.reactor.rest();
         Ok(Self {
             handle: core.handle(),
             core: Some(Box::new(core)),
@@ -323,10 +324,19 @@ impl EventLoop {
 }
 
 impl Core {
-    /// Does `f` with this loop as the one that runs here.
+    /// Does `f` with this loop as the one that runs here. At other times nobody looks for events, and a
+    /// socket that would have to wait says so.
     fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Rest<'a>(&'a Reactor);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                self.0.rest();
+            }
+        }
         #[cfg(feature = "sync")]
         let _routed = crate::unretrieved::Routed::to_this_loop();
+        self.reactor.resume();
+        let _rest = Rest(&self.reactor);
         self.tasks.enter(self, f)
     }
 

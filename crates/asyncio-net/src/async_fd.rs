@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_reactor::{Direction, Fd, Interest};
+use asyncio_reactor::{Direction, Fd, Interest, Registered};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::bound::{BOTH, Bound};
+use crate::bound::{BOTH, bind_here};
 
 /// Waits for a descriptor that another library owns and uses: a database connection, `inotify`, a
 /// device.
@@ -45,7 +45,7 @@ use crate::bound::{BOTH, Bound};
 #[doc(alias = "add_reader")]
 #[doc(alias = "add_writer")]
 pub struct AsyncFd<T: AsFd> {
-    io: Bound<Fd<T>>,
+    io: Registered<Fd<T>>,
 }
 
 impl<T: AsFd> AsyncFd<T> {
@@ -64,7 +64,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// What the system says: regular files cannot be waited for. And where no loop runs.
     pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
-        let io = Bound::new(Fd::new(inner), interest).map_err(|(_, error)| error)?;
+        let io = bind_here(Fd::new(inner), interest).map_err(|(_, error)| error)?;
         Ok(AsyncFd { io })
     }
 

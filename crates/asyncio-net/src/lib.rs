@@ -28,8 +28,8 @@
 //!
 //! # What is always true
 //!
-//! - A socket belongs to the loop on which it was made. Used on another loop, what has to wait is
-//!   an error; it never hangs.
+//! - A socket belongs to the loop on which it was made. Used while that loop does not run, what has to
+//!   wait is an error; it never hangs.
 //! - Every operation is tried before it is waited for, and one that has to wait makes no system
 //!   call for that.
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.

@@ -17,6 +17,25 @@ impl From<ReactorClosed> for io::Error {
     }
 }
 
+/// Nobody turns the reactor at the moment, because its event loop does not run here, so a wait might
+/// never end.
+///
+/// It comes inside of an [`io::Error`] of kind [`Other`](io::ErrorKind::Other), from everything
+/// that would have to wait while the reactor [rests](crate::Reactor::rest).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this source belongs to another event loop (reactor) than the one that runs here, if any does: \
+     make it on that loop, or take it over with into_std and from_std"
+)]
+#[non_exhaustive]
+pub struct ReactorRests;
+
+impl From<ReactorRests> for io::Error {
+    fn from(rests: ReactorRests) -> Self {
+        io::Error::other(rests)
+    }
+}
+
 /// A source could not be registered; it is given back.
 ///
 /// It turns into its [`io::Error`] with `?`, which drops the source.

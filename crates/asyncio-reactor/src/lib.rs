@@ -56,7 +56,7 @@ mod unparker;
 mod waiters;
 mod waiting;
 
-pub use error::{ReactorClosed, RegisterError};
+pub use error::{ReactorClosed, ReactorRests, RegisterError};
 #[cfg(unix)]
 pub use fd::Fd;
 pub use mio::Interest;
@@ -65,4 +65,4 @@ pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registered::Registered;
 pub use unparker::Unparker;
-pub use waiting::{Io, Ready, Transfer, Waiting};
+pub use waiting::{Io, Reading, Ready, Side, Transfer, Waiting, Writing};

@@ -13,11 +13,10 @@ use std::{fmt, io};
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Registry};
 
-use crate::error::{ReactorClosed, RegisterError};
+use crate::error::{ReactorClosed, ReactorRests, RegisterError};
 use crate::fine_timer::FineTimer;
-use crate::readiness::Readiness;
+use crate::readiness::{Direction, Readiness};
 use crate::registered::Registered;
-use crate::registration::Registration;
 use crate::slots::{FINE_TIMER, Slots, UNPARK};
 use crate::unparker::Unparker;
 use crate::waiters::WaiterId;
@@ -45,6 +44,9 @@ pub(crate) struct Core {
     /// waker panicked.
     woken: RefCell<Vec<Waker>>,
     unparker: Unparker,
+    /// Whether a wait will end: somebody turns it, and it is not closed.
+    is_turned: Cell<bool>,
+    is_closed: Cell<bool>,
     futures_so_far: Cell<u64>,
     /// How many `Reactor`s there are.
     handles: Cell<usize>,
@@ -74,9 +76,11 @@ impl Reactor {
                     fine_timer: FineTimer::default(),
                 }),
                 registry,
-                slots: RefCell::new(Slots::new()),
+                slots: RefCell::default(),
                 woken: RefCell::default(),
                 unparker,
+                is_turned: Cell::new(true),
+                is_closed: Cell::new(false),
                 futures_so_far: Cell::new(0),
                 handles: Cell::new(1),
             }),
@@ -89,6 +93,11 @@ impl Reactor {
         Reactor {
             core: Rc::clone(core),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
     }
 
     #[inline]
@@ -144,12 +153,11 @@ impl Reactor {
         source: S,
         interest: Interest,
     ) -> Result<Registered<S>, RegisterError<S>> {
-        let slot = match self.core.slots.borrow_mut().insert(interest) {
-            Ok(slot) => slot,
-            Err(error) => return Err(RegisterError::new(source, error)),
-        };
-        let registration = Registration::new(Rc::clone(&self.core), slot);
-        Registered::new(source, registration, interest)
+        let taken = self.core.slots.borrow_mut().insert(&self.core, interest);
+        match taken {
+            Ok((block, place)) => Registered::new(source, block, place, interest),
+            Err(error) => Err(RegisterError::new(source, error)),
+        }
     }
 
     /// How many sources are registered.
@@ -167,6 +175,40 @@ impl Reactor {
         self.has_core(&other.core)
     }
 
+    /// Says that nobody turns it for now. Until it is [turned again](Self::resume), what would have to
+    /// wait for a source is an error, [`ReactorRests`]; what need not wait goes on, and who waits
+    /// already keeps its place.
+    ///
+    /// An event loop says so while it does not run: whoever uses its sockets on another loop
+    /// meanwhile is told, instead of waiting for an event that nobody looks for.
+    ///
+    /// ```
+    /// # use asyncio_reactor::{Interest, Reactor};
+    /// # use std::task::{Context, Poll, Waker};
+    /// # #[cfg(not(unix))] fn main() {}
+    /// # #[cfg(unix)]
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut cx = Context::from_waker(Waker::noop());
+    /// let reactor = Reactor::new()?;
+    /// let (_sender, receiver) = mio::unix::pipe::new()?;
+    /// let receiver = reactor.register(receiver, Interest::READABLE)?;
+    /// reactor.rest();
+    /// let read = |mut pipe: &_| std::io::Read::read(&mut pipe, &mut [0]);
+    /// assert!(matches!(receiver.poll_read_with(&mut cx, 1, read), Poll::Ready(Err(_))));
+    /// reactor.resume();
+    /// assert!(receiver.poll_read_with(&mut cx, 1, read).is_pending());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rest(&self) {
+        self.core.is_turned.set(false);
+    }
+
+    /// Says that somebody turns it again. A new one is taken to be turned; a closed one never is.
+    pub fn resume(&self) {
+        self.core.is_turned.set(!self.core.is_closed.get());
+    }
+
     /// Drops the wakers of all that wait, without waking them, and refuses everything from here
     /// on with [`ReactorClosed`]. Closing twice does nothing.
     ///
@@ -178,7 +220,7 @@ impl Reactor {
 
     /// Whether it was [closed](Self::close).
     pub fn is_closed(&self) -> bool {
-        self.core.slots.borrow().is_closed()
+        self.core.is_closed.get()
     }
 }
 
@@ -186,10 +228,8 @@ impl Core {
     /// Asks the system, notes the readiness of each source it names, and moves who waited for it
     /// to `woken`, which is empty.
     fn look(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        self.check_open()?;
         let slots = self.slots.borrow();
-        if slots.is_closed() {
-            return Err(ReactorClosed.into());
-        }
         let selector = &mut *self.selector.borrow_mut();
         match selector.wait(&self.registry, timeout) {
             Ok(()) => {}
@@ -235,13 +275,42 @@ impl Core {
         &self.slots
     }
 
-    pub(crate) fn new_future(&self) -> WaiterId {
+    /// Has them woken by the next turn, which does not wait then.
+    pub(crate) fn wake_soon(&self, wakers: Vec<Waker>) {
+        self.woken.borrow_mut().extend(wakers);
+    }
+
+    #[inline]
+    pub(crate) fn new_future(&self, direction: Direction) -> WaiterId {
         let n = self.futures_so_far.get();
         self.futures_so_far.set(n + 1);
-        WaiterId::future(n)
+        WaiterId::future(n, direction)
+    }
+
+    /// Whether a wait will end.
+    #[inline]
+    pub(crate) fn is_turned(&self) -> bool {
+        self.is_turned.get()
+    }
+
+    #[cold]
+    pub(crate) fn why_not_turned(&self) -> io::Error {
+        match self.check_open() {
+            Ok(()) => ReactorRests.into(),
+            Err(closed) => closed.into(),
+        }
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), ReactorClosed> {
+        if self.is_closed.get() {
+            return Err(ReactorClosed);
+        }
+        Ok(())
     }
 
     fn close(&self) {
+        self.is_closed.set(true);
+        self.is_turned.set(false);
         let waited = self.slots.borrow_mut().close();
         let woken = self.woken.take();
         // Only now: a waker's drop may come back here.

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use mio::Interest;
 use mio::event::Event;
 
 /// One of the two directions in which a source can be waited for.
@@ -35,8 +36,6 @@ impl Readiness {
     const WRITABLE: u8 = 1 << 3;
     const WRITE_CLOSED: u8 = 1 << 4;
     const WRITE_ERROR: u8 = 1 << 5;
-    /// The reactor will tell nothing any more.
-    const UNWATCHED: u8 = 1 << 6;
 
     const READ: u8 = Self::READABLE | Self::READ_CLOSED | Self::READ_ERROR;
     const WRITE: u8 = Self::WRITABLE | Self::WRITE_CLOSED | Self::WRITE_ERROR;
@@ -44,7 +43,7 @@ impl Readiness {
     /// What a new source is taken for, so that it is tried before it is waited for.
     pub(crate) const NEW: Readiness = Readiness(Self::READABLE | Self::WRITABLE);
     /// What remains when the reactor is closed.
-    pub(crate) const NEVER: Readiness = Readiness(Self::UNWATCHED);
+    pub(crate) const NEVER: Readiness = Readiness(0);
 
     #[inline]
     pub(crate) fn of_event(event: &Event) -> Self {
@@ -61,6 +60,19 @@ impl Readiness {
     #[inline]
     pub(crate) fn and(self, other: Readiness) -> Self {
         Readiness(self.0 | other.0)
+    }
+
+    /// What a source can become ready for that is registered with this interest.
+    pub(crate) fn within(interest: Interest) -> Self {
+        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
+        let reads = interest.is_readable() || interest.is_priority();
+        Readiness(bit(Self::READ, reads) | bit(Self::WRITE, interest.is_writable()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(read: bool, write: bool) -> Self {
+        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
+        Readiness(bit(Self::READABLE, read) | bit(Self::WRITABLE, write))
     }
 
     /// Whether there is a reason to try.
@@ -90,11 +102,6 @@ impl Readiness {
             Direction::Read => self.0 & !Self::READABLE,
             Direction::Write => self.0 & !Self::WRITABLE,
         })
-    }
-
-    /// The reactor is closed, so nothing will change.
-    pub(crate) fn is_final(self) -> bool {
-        self.0 & Self::UNWATCHED != 0
     }
 
     /// There may be something to read.

@@ -3,6 +3,7 @@
 //! All of them work the same way: if the source counts as ready, try; if it answers `WouldBlock`,
 //! it does not count as ready any more; wait until an event says otherwise.
 
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
@@ -13,8 +14,9 @@ use crate::error::RegisterError;
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
+use crate::slots::Block;
 use crate::waiters::WaiterId;
-use crate::waiting::{Io, Ready, Transfer, Waiting};
+use crate::waiting::{Io, Ready, Side, Transfer, Waiting};
 
 /// Whether a transfer that came back short means that the source has nothing more at the moment,
 /// and will tell of what comes.
@@ -42,38 +44,41 @@ const SHORT_MEANS_EMPTY: bool = cfg!(all(
 
 /// A source that is registered with a [`Reactor`], until it is dropped.
 ///
-/// The futures serve any number of tasks at once: all are woken, and each tries. The `poll_*` methods follow the contract of [`Future::poll`], so they serve one task a direction:
-/// the last one that polled is woken for certain.
+/// Any number of tasks may wait for one source at once: all are woken, and each tries. That goes for the
+/// futures and for the `poll_*` methods. These cannot tell a task that comes with another waker from
+/// another task, so when many wakers pile up, all are woken, and those who still wait come again.
 ///
 /// When it is dropped, the source is first taken off the reactor, then its wakers are dropped,
 /// then the source itself.
 pub struct Registered<S: Source> {
     /// There until [`into_inner`](Self::into_inner).
     source: Option<S>,
-    registration: Registration,
+    /// Where its slot is: apart, for the two fit beside a descriptor.
+    place: u8,
+    block: Rc<Block>,
 }
 
 impl<S: Source> Registered<S> {
     pub(crate) fn new(
         source: S,
-        registration: Registration,
+        block: Rc<Block>,
+        place: u8,
         interest: Interest,
     ) -> Result<Self, RegisterError<S>> {
         let mut this = Registered {
             source: None,
-            registration,
+            place,
+            block,
         };
+        let registration = Registration::new(&this.block, place);
+        let registry = registration.core().registry();
         let source = this.source.insert(source);
-        let token = this.registration.token();
-        let registered = this
-            .registration
-            .registry()
-            .register(source, token, interest);
+        let registered = registry.register(source, registration.token(), interest);
         match registered {
             Ok(()) => Ok(this),
             Err(error) => {
+                registration.leave();
                 let source = this.source.take().expect("it was just put there");
-                this.registration.leave();
                 Err(RegisterError::new(source, error))
             }
         }
@@ -101,24 +106,30 @@ impl<S: Source> Registered<S> {
             .expect("the source is there until into_inner, which takes self")
     }
 
+    #[inline]
+    fn registration(&self) -> Registration<'_> {
+        Registration::new(&self.block, self.place)
+    }
+
     /// Takes the source off the reactor, once.
     fn release(&mut self) -> Option<S> {
         let mut source = self.source.take()?;
         // It fails if the source was closed or exchanged behind our back. Then there is nothing to
         // take off, and an event that still comes is dropped with its generation.
-        let _ = self.registration.registry().deregister(&mut source);
-        self.registration.leave();
+        let registration = self.registration();
+        let _ = registration.core().registry().deregister(&mut source);
+        registration.leave();
         Some(source)
     }
 
     /// The reactor it is registered with.
     pub fn reactor(&self) -> Reactor {
-        self.registration.reactor()
+        Reactor::of(self.block.core())
     }
 
     /// Whether it is registered with this reactor.
     pub fn belongs_to(&self, reactor: &Reactor) -> bool {
-        self.registration.belongs_to(reactor)
+        reactor.has_core(self.block.core())
     }
 
     /// What the source was last seen to be ready for.
@@ -127,7 +138,9 @@ impl<S: Source> Registered<S> {
     ///
     /// [`ReactorClosed`](crate::ReactorClosed).
     pub fn readiness(&self) -> io::Result<Readiness> {
-        Ok(self.registration.readiness()?)
+        let registration = self.registration();
+        registration.core().check_open()?;
+        Ok(registration.readiness.get())
     }
 
     /// Ready as soon as reading is worth a try: there is something to read, the other side has
@@ -141,7 +154,7 @@ impl<S: Source> Registered<S> {
     /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
     /// [`Interest::READABLE`].
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut who = WaiterId::POLLER;
+        let mut who = WaiterId::poller(Direction::Read);
         self.poll_ready_as(&mut who, cx, Direction::Read)
     }
 
@@ -152,7 +165,7 @@ impl<S: Source> Registered<S> {
     /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
     /// [`Interest::WRITABLE`].
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut who = WaiterId::POLLER;
+        let mut who = WaiterId::poller(Direction::Write);
         self.poll_ready_as(&mut who, cx, Direction::Write)
     }
 
@@ -169,12 +182,14 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         f: impl FnOnce(&S) -> io::Result<R>,
     ) -> io::Result<R> {
-        if !self.registration.readiness()?.allows(direction) {
+        let registration = self.registration();
+        if !registration.allows(direction) {
+            registration.core().check_open()?;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = f(self.get_ref());
         if would_block(&result) {
-            self.registration.clear(direction);
+            registration.clear(direction);
         }
         result
     }
@@ -214,7 +229,7 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let mut who = WaiterId::POLLER;
+        let mut who = WaiterId::poller(direction);
         self.poll_io_as(&mut who, cx, direction, f)
     }
 
@@ -236,7 +251,7 @@ impl<S: Source> Registered<S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let mut who = WaiterId::POLLER;
+        let mut who = WaiterId::poller(Direction::Read);
         self.poll_transfer_as(&mut who, cx, Direction::Read, wanted, f)
     }
 
@@ -252,7 +267,7 @@ impl<S: Source> Registered<S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let mut who = WaiterId::POLLER;
+        let mut who = WaiterId::poller(Direction::Write);
         self.poll_transfer_as(&mut who, cx, Direction::Write, wanted, f)
     }
 
@@ -335,12 +350,12 @@ impl<S: Source> Registered<S> {
 
     /// A place in the line of those who wait for a direction, to make futures of.
     #[inline]
-    pub fn waiting(&self, direction: Direction) -> Waiting<'_, S> {
+    pub fn waiting<D: Side>(&self, direction: D) -> Waiting<'_, S, D> {
         Waiting::new(self, direction)
     }
 
-    pub(crate) fn forget(&self, direction: Direction, who: WaiterId) {
-        self.registration.forget(direction, who);
+    pub(crate) fn forget(&self, who: WaiterId) {
+        self.registration().forget(who);
     }
 
     #[inline]
@@ -350,7 +365,11 @@ impl<S: Source> Registered<S> {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        self.registration.poll_ready(cx, direction, who)
+        let registration = self.registration();
+        if registration.allows(direction) {
+            return Poll::Ready(Ok(()));
+        }
+        registration.wait(cx, direction, who)
     }
 
     #[inline]
@@ -362,15 +381,23 @@ impl<S: Source> Registered<S> {
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            ready!(self.registration.poll_ready(cx, direction, who))?;
+            ready!(self.poll_ready_as(who, cx, direction))?;
             match f(self.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.registration.clear(direction);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                Ok(result) => return Poll::Ready(Ok(result)),
+                Err(error) => self.refused(direction, error)?,
             }
         }
+    }
+
+    /// What to make of an error of an operation: `Ok` if it is to be tried again, once it can go on.
+    #[inline(never)]
+    fn refused(&self, direction: Direction, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.registration().clear(direction),
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
+        Ok(())
     }
 
     #[inline]
@@ -402,7 +429,7 @@ impl<S: Source> Registered<S> {
     fn learn_from(&self, direction: Direction, moved: usize, wanted: usize) {
         // Zero is the end of the stream.
         if SHORT_MEANS_EMPTY && 0 < moved && moved < wanted {
-            self.registration.clear_all_but_the_end(direction);
+            self.registration().clear_all_but_the_end(direction);
         }
     }
 }
@@ -417,7 +444,7 @@ impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registered")
             .field("source", self.get_ref())
-            .field("readiness", &self.registration.readiness().ok())
+            .field("readiness", &self.readiness().ok())
             .finish_non_exhaustive()
     }
 }

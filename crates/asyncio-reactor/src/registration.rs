@@ -2,135 +2,147 @@
 //! is not here, see [`Registered`](crate::Registered).
 
 use std::io;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use mio::{Registry, Token};
+use mio::Token;
 
-use crate::error::ReactorClosed;
-use crate::reactor::{Core, Reactor};
-use crate::readiness::{Direction, Readiness};
-use crate::slots::Slot;
+use crate::reactor::Core;
+use crate::readiness::Direction;
+use crate::slots::{Block, Slot};
 use crate::waiters::WaiterId;
 
-/// Owns a slot; gives it back with [`leave`](Self::leave), which its owner calls once the source
-/// is deregistered.
-pub(crate) struct Registration {
-    core: Rc<Core>,
-    slot: Rc<Slot>,
+/// A look at the slot that a source has. Whoever owns it gives it back with
+/// [`leave`](Self::leave), once the source is deregistered.
+#[derive(Clone, Copy)]
+pub(crate) struct Registration<'a> {
+    block: &'a Rc<Block>,
+    place: u8,
 }
 
-impl Registration {
-    pub(crate) fn new(core: Rc<Core>, slot: Rc<Slot>) -> Self {
-        Registration { core, slot }
+impl<'a> Registration<'a> {
+    #[inline]
+    pub(crate) fn new(block: &'a Rc<Block>, place: u8) -> Self {
+        Registration { block, place }
     }
 
-    pub(crate) fn token(&self) -> Token {
-        self.slot.token
+    #[inline]
+    pub(crate) fn core(self) -> &'a Rc<Core> {
+        self.block.core()
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        self.core.registry()
+    pub(crate) fn token(self) -> Token {
+        self.block.token(self.place)
     }
 
-    pub(crate) fn reactor(&self) -> Reactor {
-        Reactor::of(&self.core)
-    }
-
-    pub(crate) fn belongs_to(&self, reactor: &Reactor) -> bool {
-        reactor.has_core(&self.core)
-    }
-
-    pub(crate) fn readiness(&self) -> Result<Readiness, ReactorClosed> {
-        let readiness = self.slot.readiness.get();
-        if readiness.is_final() {
-            return Err(ReactorClosed);
-        }
-        Ok(readiness)
+    /// Whether there is a reason to try `direction`.
+    #[inline]
+    pub(crate) fn allows(self, direction: Direction) -> bool {
+        self.readiness.get().allows(direction)
     }
 
     /// After `WouldBlock`.
     #[inline]
-    pub(crate) fn clear(&self, direction: Direction) {
-        let readiness = &self.slot.readiness;
+    pub(crate) fn clear(self, direction: Direction) {
+        let readiness = &self.readiness;
         readiness.set(readiness.get().without(direction));
     }
 
     /// After a transfer that came back short.
     #[inline]
-    pub(crate) fn clear_all_but_the_end(&self, direction: Direction) {
-        let readiness = &self.slot.readiness;
+    pub(crate) fn clear_all_but_the_end(self, direction: Direction) {
+        let readiness = &self.readiness;
         readiness.set(readiness.get().without_more(direction));
     }
 
-    /// Ready once there is a reason to try `direction`. Until then the caller waits: as a poller, or
-    /// under the name that `who` is given. Ready means that it does not wait any more.
-    #[inline]
-    pub(crate) fn poll_ready(
-        &self,
+    /// What to do where there is no reason to try `direction`. The caller waits: as a poller, or under
+    /// the name that `who` is given. Ready means that it does not wait any more: there is a reason
+    /// now, or there will be none.
+    #[inline(never)]
+    pub(crate) fn wait(
+        self,
         cx: &mut Context<'_>,
         direction: Direction,
         who: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        if self.slot.readiness.get().allows(direction) {
-            return Poll::Ready(Ok(()));
-        }
-        self.wait(cx, direction, who)
-    }
-
-    fn wait(
-        &self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        who: &mut WaiterId,
-    ) -> Poll<io::Result<()>> {
-        let slot = &*self.slot;
-        if !slot.covers(direction) {
-            return Poll::Ready(Err(never(direction)));
-        }
-        if slot.waiters.contains(direction, *who, cx.waker()) {
-            return Poll::Pending;
+        let waits = *who != WaiterId::NOT_WAITING;
+        if waits && self.waiters.contains(*who, cx.waker()) {
+            return match self.reason_to_give_up(direction) {
+                None => Poll::Pending,
+                Some(error) => self.give_up(who, error),
+            };
         }
         // To clone is foreign code: it may take a turn, or close the reactor. So only then look at
         // what is the case.
         let waker = cx.waker().clone();
-        if slot.readiness.get().allows(direction) {
+        if self.allows(direction) {
             return Poll::Ready(Ok(()));
         }
-        self.readiness()?;
-        if *who == WaiterId::NOT_WAITING {
-            *who = self.core.new_future();
+        if let Some(error) = self.reason_to_give_up(direction) {
+            return self.give_up(who, error);
         }
-        let replaced = slot.waiters.insert(direction, *who, waker);
+        let core = self.core();
+        if !waits {
+            *who = core.new_future(direction);
+        }
+        let replaced = self
+            .waiters
+            .insert(*who, waker, |too_many| core.wake_soon(too_many));
         drop(replaced);
         Poll::Pending
     }
 
+    #[cold]
+    fn give_up(self, who: &mut WaiterId, error: io::Error) -> Poll<io::Result<()>> {
+        // Pollers have no names; those who wait may be others.
+        if !who.is_poller() {
+            self.forget(*who);
+            *who = WaiterId::NOT_WAITING;
+        }
+        Poll::Ready(Err(error))
+    }
+
+    /// Why a wait would never end, if so.
+    #[inline]
+    fn reason_to_give_up(self, direction: Direction) -> Option<io::Error> {
+        if !self.core().is_turned() {
+            return Some(self.core().why_not_turned());
+        }
+        if !self.covered.get().allows(direction) {
+            return Some(never(direction));
+        }
+        None
+    }
+
     /// `who` does not wait any more.
-    pub(crate) fn forget(&self, direction: Direction, who: WaiterId) {
-        let waker = self.slot.waiters.remove(direction, who);
+    pub(crate) fn forget(self, who: WaiterId) {
+        let waker = self.waiters.remove(who);
         drop(waker);
     }
 
     /// Gives the slot back and drops the wakers in it.
-    pub(crate) fn leave(&self) {
-        self.core.slots().borrow_mut().remove(&self.slot);
+    pub(crate) fn leave(self) {
         let mut waited = Vec::new();
-        self.slot.give_up_waiters(&mut waited);
+        let slots = self.core().slots();
+        slots
+            .borrow_mut()
+            .remove(self.block, self.place, &mut waited);
         drop(waited);
     }
 }
 
-impl Slot {
-    fn covers(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Read => self.interest.is_readable() || self.interest.is_priority(),
-            Direction::Write => self.interest.is_writable(),
-        }
+impl Deref for Registration<'_> {
+    type Target = Slot;
+
+    #[inline]
+    fn deref(&self) -> &Slot {
+        self.block.slot(self.place)
     }
 }
 
 /// The error for a wait that no event would end.
+#[cold]
 fn never(direction: Direction) -> io::Error {
     let what = match direction {
         Direction::Read => "the source was not registered with Interest::READABLE",

@@ -1,41 +1,71 @@
 //! Who waits for one source.
 //!
-//! Nearly always that is one task a direction, and it has its place right here; only a second one
-//! makes a list. There are two kinds:
+//! Nearly always that is one task, and it has its place right here; only a second one makes a list.
+//! There are two kinds:
 //!
-//! - a *future* ([`WaiterId::future`]) has a name of its own while it waits. It replaces its own waker, takes it
-//!   back when it is dropped, and any number of them wait beside each other.
-//! - a *poller* ([`WaiterId::POLLER`]) came through a `poll_*` method and has no name: whether a
+//! - a *future* ([`WaiterId::future`]) has a name of its own while it waits. It replaces its own
+//!   waker, takes it back when it is dropped, and any number of them wait beside each other.
+//! - a *poller* ([`WaiterId::poller`]) came through a `poll_*` method and has no name: whether a
 //!   different waker is the same task with a new waker or another task, nobody can tell. By the
-//!   contract of `Future::poll` the last waker counts. A few more are kept, so that a handful of
-//!   tasks that poll one source do not starve each other, and no more than that, so that a task
-//!   which comes with a fresh waker each time does not pile them up. Waking the replaced one
-//!   instead would make such a task spin.
+//!   contract of `Future::poll` the last waker counts; but several tasks may poll, and none of them is
+//!   to hang. So all are kept, up to a limit. When there would be more, those that are kept are all
+//!   woken: who still waits comes again. The limit is doubled each time, to a bound, and is small
+//!   again after an event. So tasks that poll one source settle after a few rounds (were they more
+//!   than the bound, they would keep each other busy, but none would hang), and the old wakers of a
+//!   task which comes with a fresh one each time neither pile up nor keep it spinning, as they would
+//!   if only the oldest were woken.
 //!
-//! Always true: who is among the others of a direction came later than its first, and there is one.
-//! Nothing here clones, wakes or drops a
-//! waker: what leaves is handed out.
+//! Always true: the line is in the order of arrival, and its first stands in `first`. Nothing here
+//! clones, wakes or drops a waker: what leaves is handed out.
 
 use std::cell::Cell;
 use std::fmt;
 use std::task::Waker;
 
-use crate::readiness::Direction;
+use crate::readiness::{Direction, Readiness};
 
-/// How many wakers without a name are kept.
+/// How many wakers without a name are kept in a direction, at first and at most.
 const POLLERS: usize = 4;
+const MOST_POLLERS: usize = 256;
 
+/// Who it is, and for which direction it waits (the lowest bit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaiterId(u64);
 
 impl WaiterId {
-    pub(crate) const POLLER: WaiterId = WaiterId(0);
     /// A future that does not wait.
     pub(crate) const NOT_WAITING: WaiterId = WaiterId(u64::MAX);
 
+    #[inline]
+    pub(crate) fn poller(direction: Direction) -> Self {
+        WaiterId(Self::bit(direction))
+    }
+
     /// The name for the `n`th wait, counted from zero.
-    pub(crate) fn future(n: u64) -> Self {
-        WaiterId(n + 1)
+    #[inline]
+    pub(crate) fn future(n: u64, direction: Direction) -> Self {
+        WaiterId(((n + 1) << 1) | Self::bit(direction))
+    }
+
+    #[inline]
+    fn bit(direction: Direction) -> u64 {
+        match direction {
+            Direction::Read => 0,
+            Direction::Write => 1,
+        }
+    }
+
+    pub(crate) fn is_poller(self) -> bool {
+        self.0 <= 1
+    }
+
+    #[inline]
+    fn direction(self) -> Direction {
+        if self.0 & 1 == 0 {
+            Direction::Read
+        } else {
+            Direction::Write
+        }
     }
 }
 
@@ -47,142 +77,165 @@ struct Waiter {
 /// Who waits, in both directions.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    reader: Cell<Option<Waiter>>,
-    writer: Cell<Option<Waiter>>,
+    first: Cell<Option<Waiter>>,
     /// Boxed, because a slot should stay small and hardly any has it.
     others: Cell<Option<Box<Others>>>,
 }
 
-#[derive(Default)]
 struct Others {
-    readers: Vec<Waiter>,
-    writers: Vec<Waiter>,
+    line: Vec<Waiter>,
+    /// How many pollers are kept, for reading and for writing.
+    pollers: [usize; 2],
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Others {
+            line: Vec::new(),
+            pollers: [POLLERS; 2],
+        }
+    }
 }
 
 impl Others {
-    fn of(&mut self, direction: Direction) -> &mut Vec<Waiter> {
+    fn pollers(&mut self, direction: Direction) -> &mut usize {
         match direction {
-            Direction::Read => &mut self.readers,
-            Direction::Write => &mut self.writers,
+            Direction::Read => &mut self.pollers[0],
+            Direction::Write => &mut self.pollers[1],
         }
     }
 }
 
 impl Waiters {
+    /// Whether `id` waits, and with a waker that wakes what `waker` would.
     #[inline]
-    fn first(&self, direction: Direction) -> &Cell<Option<Waiter>> {
-        match direction {
-            Direction::Read => &self.reader,
-            Direction::Write => &self.writer,
+    pub(crate) fn contains(&self, id: WaiterId, waker: &Waker) -> bool {
+        let same = |waiter: &Waiter| waiter.id == id && waiter.waker.will_wake(waker);
+        let Some(first) = self.first.take() else {
+            return false;
+        };
+        let is_first = same(&first);
+        self.first.set(Some(first));
+        is_first || {
+            let others = self.others.take();
+            let among = others.as_ref().is_some_and(|o| o.line.iter().any(same));
+            self.others.set(others);
+            among
         }
     }
 
-    /// Calls `f`, which runs no foreign code, with the others, if there ever were any.
-    fn with_others<R>(
+    /// Lets `id` wait. Gives back the waker that it waited with so far. If that makes too many
+    /// pollers, the others of them move to `woken`.
+    #[inline]
+    pub(crate) fn insert(
         &self,
-        direction: Direction,
-        f: impl FnOnce(&mut Vec<Waiter>) -> R,
-    ) -> Option<R> {
-        let mut others = self.others.take()?;
-        let result = f(others.of(direction));
-        self.others.set(Some(others));
-        Some(result)
-    }
-
-    /// Whether `id` waits, and with a waker that wakes what `waker` would.
-    #[inline]
-    pub(crate) fn contains(&self, direction: Direction, id: WaiterId, waker: &Waker) -> bool {
-        let place = self.first(direction);
-        let Some(first) = place.take() else {
-            return false;
-        };
-        let same = |waiter: &Waiter| waiter.id == id && waiter.waker.will_wake(waker);
-        let is_first = same(&first);
-        place.set(Some(first));
-        is_first
-            || self
-                .with_others(direction, |others| others.iter().any(same))
-                .unwrap_or(false)
-    }
-
-    /// Lets `id` wait. Gives back the waker that lost its place.
-    #[inline]
-    pub(crate) fn insert(&self, direction: Direction, id: WaiterId, waker: Waker) -> Option<Waker> {
+        id: WaiterId,
+        waker: Waker,
+        woken: impl FnOnce(Vec<Waker>),
+    ) -> Option<Waker> {
         let waiter = Waiter { waker, id };
-        let place = self.first(direction);
-        match place.take() {
+        match self.first.take() {
             None => {
-                place.set(Some(waiter));
+                self.first.set(Some(waiter));
                 None
             }
             Some(first) => {
-                place.set(Some(first));
-                self.insert_beside(direction, waiter)
+                self.first.set(Some(first));
+                self.insert_beside(waiter, woken)
             }
         }
     }
 
     #[cold]
-    fn insert_beside(&self, direction: Direction, waiter: Waiter) -> Option<Waker> {
-        let id = waiter.id;
-        let replaced = match self.count(direction, id) {
-            0 => None,
-            n if id == WaiterId::POLLER && n < POLLERS => None,
-            _ => self.remove(direction, id),
-        };
-        let place = self.first(direction);
-        match place.take() {
-            None => place.set(Some(waiter)),
-            Some(first) => {
-                place.set(Some(first));
-                let mut others = self.others.take().unwrap_or_default();
-                others.of(direction).push(waiter);
-                self.others.set(Some(others));
+    #[inline(never)]
+    fn insert_beside(&self, waiter: Waiter, woken: impl FnOnce(Vec<Waker>)) -> Option<Waker> {
+        let mut replaced = None;
+        let mut too_many = Vec::new();
+        self.with_line(|others| {
+            let id = waiter.id;
+            let same = |other: &Waiter| other.id == id;
+            if !id.is_poller() {
+                let at = others.line.iter().position(same);
+                replaced = at.map(|at| others.line.remove(at).waker);
+            } else if others.line.iter().filter(|other| same(other)).count()
+                >= *others.pollers(id.direction())
+            {
+                let limit = others.pollers(id.direction());
+                *limit = MOST_POLLERS.min(*limit * 2);
+                let pollers = others.line.extract_if(.., |other| same(other));
+                too_many = pollers.map(|other| other.waker).collect();
             }
+            others.line.push(waiter);
+        });
+        if !too_many.is_empty() {
+            woken(too_many);
         }
         replaced
     }
 
-    fn count(&self, direction: Direction, id: WaiterId) -> usize {
-        let place = self.first(direction);
-        let first = place.take();
-        let is_first = first.as_ref().is_some_and(|waiter| waiter.id == id);
-        place.set(first);
-        let others = self.with_others(direction, |others| {
-            others.iter().filter(|waiter| waiter.id == id).count()
-        });
-        usize::from(is_first) + others.unwrap_or(0)
-    }
-
     /// Takes out the one that waits as `id`; the oldest, if there are several.
-    pub(crate) fn remove(&self, direction: Direction, id: WaiterId) -> Option<Waker> {
-        let place = self.first(direction);
-        let first = place.take()?;
-        if first.id == id {
-            let next = self.with_others(direction, |others| {
-                (!others.is_empty()).then(|| others.remove(0))
-            });
-            place.set(next.flatten());
+    pub(crate) fn remove(&self, id: WaiterId) -> Option<Waker> {
+        let first = self.first.take()?;
+        let others = self.others.take();
+        if others.is_none() && first.id == id {
             return Some(first.waker);
         }
-        place.set(Some(first));
-        let removed = self.with_others(direction, |others| {
-            let at = others.iter().position(|waiter| waiter.id == id)?;
-            Some(others.remove(at).waker)
-        });
-        removed.flatten()
+        self.first.set(Some(first));
+        self.others.set(others);
+        self.with_line(|others| {
+            let at = others.line.iter().position(|waiter| waiter.id == id)?;
+            Some(others.line.remove(at).waker)
+        })
     }
 
-    /// Moves all wakers of a direction to `woken`, in the order in which they came.
+    /// Moves all wakers of the directions that `seen` allows to `woken`: readers before writers, and
+    /// each in the order in which they came.
     #[inline]
-    pub(crate) fn take_all(&self, direction: Direction, woken: &mut Vec<Waker>) {
-        let Some(first) = self.first(direction).take() else {
+    pub(crate) fn take_all(&self, seen: Readiness, woken: &mut Vec<Waker>) {
+        let Some(first) = self.first.take() else {
             return;
         };
-        woken.push(first.waker);
-        self.with_others(direction, |others| {
-            woken.extend(others.drain(..).map(|waiter| waiter.waker));
+        let others = self.others.take();
+        if others.is_none() {
+            if seen.allows(first.id.direction()) {
+                woken.push(first.waker);
+            } else {
+                self.first.set(Some(first));
+            }
+            return;
+        }
+        self.first.set(Some(first));
+        self.others.set(others);
+        self.take_several(seen, woken);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_several(&self, seen: Readiness, woken: &mut Vec<Waker>) {
+        self.with_line(|others| {
+            for direction in [Direction::Read, Direction::Write] {
+                if seen.allows(direction) {
+                    *others.pollers(direction) = POLLERS;
+                    let leave = |waiter: &mut Waiter| waiter.id.direction() == direction;
+                    let leaving = others.line.extract_if(.., leave);
+                    woken.extend(leaving.map(|waiter| waiter.waker));
+                }
+            }
         });
+    }
+
+    /// Calls `f`, which runs no foreign code, with the whole line as a list.
+    fn with_line<R>(&self, f: impl FnOnce(&mut Others) -> R) -> R {
+        let mut others = self.others.take().unwrap_or_default();
+        if let Some(first) = self.first.take() {
+            others.line.insert(0, first);
+        }
+        let result = f(&mut others);
+        if !others.line.is_empty() {
+            self.first.set(Some(others.line.remove(0)));
+        }
+        self.others.set(Some(others));
+        result
     }
 }
 
@@ -209,38 +262,60 @@ mod tests {
     enum Step {
         Insert(WaiterId, usize),
         Remove(WaiterId),
-        TakeAll,
+        /// What can go on: to read, to write.
+        TakeAll(bool, bool),
     }
 
-    fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
-        // Id 0 is the pollers'.
-        let id = || (0u64..5).prop_map(WaiterId);
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        // Of five, one is the pollers', in each direction.
+        let id = || (0u64..10).prop_map(WaiterId);
+        let poller = (0u64..2).prop_map(WaiterId);
         let step = prop_oneof![
             5 => (id(), 0usize..8).prop_map(|(id, waker)| Step::Insert(id, waker)),
+            5 => (poller, 0usize..8).prop_map(|(id, waker)| Step::Insert(id, waker)),
             3 => id().prop_map(Step::Remove),
-            1 => Just(Step::TakeAll),
+            1 => (any::<bool>(), any::<bool>()).prop_map(|(r, w)| Step::TakeAll(r, w)),
         ];
-        prop::collection::vec((any::<bool>(), step), 0..60)
+        prop::collection::vec(step, 0..100)
     }
 
     /// The same, as a plain list.
-    #[derive(Default)]
-    struct Model(Vec<(WaiterId, usize)>);
+    struct Model {
+        line: Vec<(WaiterId, usize)>,
+        limits: [usize; 2],
+    }
 
     impl Model {
-        fn insert(&mut self, id: WaiterId, waker: usize) -> Option<usize> {
-            let kept = if id == WaiterId::POLLER { POLLERS } else { 1 };
-            let replaced = match self.0.iter().filter(|waiter| waiter.0 == id).count() {
-                n if n < kept => None,
-                _ => self.remove(id),
-            };
-            self.0.push((id, waker));
-            replaced
+        fn take(&mut self, leaves: impl Fn(WaiterId) -> bool) -> Vec<usize> {
+            let (gone, stay) = self.line.iter().partition(|waiter| leaves(waiter.0));
+            self.line = stay;
+            let gone: Vec<(WaiterId, usize)> = gone;
+            gone.into_iter().map(|waiter| waiter.1).collect()
+        }
+
+        /// Who is replaced, and who is woken for want of room.
+        fn insert(&mut self, id: WaiterId, waker: usize) -> (Option<usize>, Vec<usize>) {
+            let mut come = (None, Vec::new());
+            if !id.is_poller() {
+                come.0 = self.remove(id);
+            } else if self.line.iter().filter(|waiter| waiter.0 == id).count()
+                >= self.limits[id.0 as usize]
+            {
+                self.limits[id.0 as usize] = MOST_POLLERS.min(self.limits[id.0 as usize] * 2);
+                come.1 = self.take(|other| other == id);
+            }
+            self.line.push((id, waker));
+            come
         }
 
         fn remove(&mut self, id: WaiterId) -> Option<usize> {
-            let at = self.0.iter().position(|waiter| waiter.0 == id)?;
-            Some(self.0.remove(at).1)
+            let at = self.line.iter().position(|waiter| waiter.0 == id)?;
+            Some(self.line.remove(at).1)
+        }
+
+        fn take_all(&mut self, bit: u64) -> Vec<usize> {
+            self.limits[bit as usize] = POLLERS;
+            self.take(|id| id.0 & 1 == bit)
         }
     }
 
@@ -253,25 +328,33 @@ mod tests {
                 at.expect("it is one of them")
             };
             let waiters = Waiters::default();
-            let mut models = [Model::default(), Model::default()];
-            for (reads, step) in steps {
-                let direction = if reads { Direction::Read } else { Direction::Write };
-                let model = &mut models[usize::from(reads)];
+            let mut model = Model { line: Vec::new(), limits: [POLLERS; 2] };
+            for step in steps {
                 match step {
                     Step::Insert(id, waker) => {
-                        let replaced = waiters.insert(direction, id, wakers[waker].clone());
-                        prop_assert_eq!(replaced.as_ref().map(number), model.insert(id, waker));
-                        prop_assert!(waiters.contains(direction, id, &wakers[waker]));
+                        let mut woken = Vec::new();
+                        let replaced = waiters.insert(id, wakers[waker].clone(), |w| woken = w);
+                        let woken = woken.iter().map(number).collect();
+                        let replaced = replaced.as_ref().map(number);
+                        prop_assert_eq!((replaced, woken), model.insert(id, waker));
+                        prop_assert!(waiters.contains(id, &wakers[waker]));
                     }
                     Step::Remove(id) => {
-                        let removed = waiters.remove(direction, id);
+                        let removed = waiters.remove(id);
                         prop_assert_eq!(removed.as_ref().map(number), model.remove(id));
                     }
-                    Step::TakeAll => {
+                    Step::TakeAll(read, write) => {
                         let mut woken = Vec::new();
-                        waiters.take_all(direction, &mut woken);
+                        waiters.take_all(Readiness::for_tests(read, write), &mut woken);
                         let woken: Vec<_> = woken.iter().map(number).collect();
-                        let expected: Vec<_> = model.0.drain(..).map(|waiter| waiter.1).collect();
+                        let mut expected = Vec::new();
+                        let anybody = !model.line.is_empty();
+                        if anybody && read {
+                            expected.extend(model.take_all(0));
+                        }
+                        if anybody && write {
+                            expected.extend(model.take_all(1));
+                        }
                         prop_assert_eq!(woken, expected);
                     }
                 }

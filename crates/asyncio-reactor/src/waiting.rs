@@ -15,23 +15,65 @@ use crate::readiness::Direction;
 use crate::registered::Registered;
 use crate::waiters::WaiterId;
 
+/// A direction, known to the compiler ([`Reading`], [`Writing`]) or at run time ([`Direction`]).
+pub trait Side: Copy + sealed::Sealed {
+    /// Which it is.
+    fn direction(self) -> Direction;
+}
+
+/// For [`Registered::waiting`]: waits to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading;
+
+/// For [`Registered::waiting`]: waits to write.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writing;
+
+impl Side for Reading {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Read
+    }
+}
+
+impl Side for Writing {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Write
+    }
+}
+
+impl Side for Direction {
+    #[inline]
+    fn direction(self) -> Direction {
+        self
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Reading {}
+    impl Sealed for super::Writing {}
+    impl Sealed for super::Direction {}
+}
+
 /// One who waits for a direction of a source: what futures are made of, from
 /// [`Registered::waiting`].
 ///
 /// Each is a task's (or a branch's) own. Dropping it ends the wait.
-pub struct Waiting<'a, S: Source> {
+pub struct Waiting<'a, S: Source, D: Side = Direction> {
     source: &'a Registered<S>,
     who: WaiterId,
-    direction: Direction,
+    side: D,
 }
 
-impl<'a, S: Source> Waiting<'a, S> {
+impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
     #[inline]
-    pub(crate) fn new(source: &'a Registered<S>, direction: Direction) -> Self {
+    pub(crate) fn new(source: &'a Registered<S>, side: D) -> Self {
         Waiting {
             source,
             who: WaiterId::NOT_WAITING,
-            direction,
+            side,
         }
     }
 
@@ -48,7 +90,8 @@ impl<'a, S: Source> Waiting<'a, S> {
     /// Those of [`Registered::poll_read_ready`].
     #[inline]
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = self.source.poll_ready_as(&mut self.who, cx, self.direction);
+        let direction = self.side.direction();
+        let poll = self.source.poll_ready_as(&mut self.who, cx, direction);
         self.note(poll)
     }
 
@@ -63,7 +106,8 @@ impl<'a, S: Source> Waiting<'a, S> {
         cx: &mut Context<'_>,
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let poll = self.source.poll_io_as(&mut self.who, cx, self.direction, f);
+        let direction = self.side.direction();
+        let poll = self.source.poll_io_as(&mut self.who, cx, direction, f);
         self.note(poll)
     }
 
@@ -80,7 +124,10 @@ impl<'a, S: Source> Waiting<'a, S> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let (who, direction) = (&mut self.who, self.direction);
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let (who, direction) = (&mut self.who, self.side.direction());
         let poll = self.source.poll_transfer_as(who, cx, direction, wanted, f);
         self.note(poll)
     }
@@ -95,11 +142,11 @@ impl<'a, S: Source> Waiting<'a, S> {
     }
 }
 
-impl<S: Source> Drop for Waiting<'_, S> {
+impl<S: Source, D: Side> Drop for Waiting<'_, S, D> {
     #[inline]
     fn drop(&mut self) {
         if self.who != WaiterId::NOT_WAITING {
-            self.source.forget(self.direction, self.who);
+            self.source.forget(self.who);
         }
     }
 }
@@ -181,10 +228,10 @@ impl<S: Source, F: FnMut(&S) -> io::Result<usize>> Future for Transfer<'_, S, F>
     }
 }
 
-impl<S: Source> fmt::Debug for Waiting<'_, S> {
+impl<S: Source, D: Side> fmt::Debug for Waiting<'_, S, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting")
-            .field("direction", &self.direction)
+            .field("direction", &self.side.direction())
             .field("waits", &(self.who != WaiterId::NOT_WAITING))
             .finish_non_exhaustive()
     }

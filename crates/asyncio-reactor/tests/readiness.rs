@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use asyncio_reactor::{Direction, Interest, Reactor};
+use asyncio_reactor::{Direction, Interest, Reactor, ReactorRests};
 use mio::unix::pipe;
 
 mod support;
@@ -280,21 +280,99 @@ fn two_pollers_do_not_starve_each_other() {
 }
 
 #[test]
+fn however_many_pollers_there_are_none_is_forgotten() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let mut buf = [0; 8];
+    let tasks: Vec<_> = (0..100).map(|_| counting()).collect();
+    // A task that is woken polls again, and still waits.
+    let mut polled = vec![usize::MAX; tasks.len()];
+    let mut settle = || {
+        for rounds in 0.. {
+            let mut woken = false;
+            for ((count, waker), polled) in tasks.iter().zip(&mut polled) {
+                if *polled != count.get() {
+                    *polled = count.get();
+                    woken = true;
+                    assert!(read(&ours, &mut Context::from_waker(waker), &mut buf).is_pending());
+                }
+            }
+            if !woken {
+                return rounds;
+            }
+            reactor.turn(NOW).unwrap();
+        }
+        unreachable!()
+    };
+    let rounds = settle();
+    assert!(rounds < 10, "they kept each other busy for {rounds} rounds");
+    let before: Vec<_> = tasks.iter().map(|(count, _)| count.get()).collect();
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    for (task, before) in tasks.iter().zip(before) {
+        assert_eq!(task.0.get(), before + 1);
+    }
+}
+
+#[test]
 fn a_task_with_a_fresh_waker_each_time_neither_spins_nor_piles_up() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
     let mut buf = [0; 8];
-    let tasks: Vec<_> = (0..100)
+    let mut woken = 0;
+    let polls: Vec<_> = (0..10_000)
         .map(|_| {
             let (count, waker) = counting();
             assert!(read(&ours, &mut Context::from_waker(&waker), &mut buf).is_pending());
+            reactor.turn(NOW).unwrap();
+            woken += usize::from(count.get() > 0);
             count
         })
         .collect();
-    assert!(tasks.iter().all(|count| count.get() == 0));
-    let kept = tasks.iter().filter(|count| Arc::strong_count(count) > 1);
-    assert!(kept.count() <= 4);
-    assert!(Arc::strong_count(&tasks[99]) > 1, "the last one counts");
+    assert_eq!(woken, 0, "a poll woke its own task");
+    let kept = polls.iter().filter(|count| Arc::strong_count(count) > 1);
+    assert!(kept.count() <= 256);
+    assert!(Arc::strong_count(&polls[9_999]) > 1, "the last one counts");
+}
+
+#[test]
+fn while_it_rests_a_wait_is_an_error_and_who_waits_keeps_its_place() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    let (waits, waker) = counting();
+    let (tries, other_waker) = counting();
+    let mut future = pin!(ours.readable());
+    let mut buf = [0; 8];
+    let mut cx = Context::from_waker(&waker);
+    assert!(read(&ours, &mut cx, &mut buf).is_pending());
+    assert!(future.as_mut().poll(&mut cx).is_pending());
+
+    reactor.rest();
+    for waker in [&other_waker, &waker] {
+        let outcome = read(&ours, &mut Context::from_waker(waker), &mut buf);
+        let Poll::Ready(Err(error)) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(error.get_ref().unwrap().is::<ReactorRests>(), "{error}");
+    }
+    assert!(matches!(
+        ours.poll_write_ready(&mut cx),
+        Poll::Ready(Ok(()))
+    ));
+    assert!(matches!(future.as_mut().poll(&mut cx), Poll::Ready(Err(_))));
+
+    reactor.resume();
+    theirs.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    // The poller, and not the future, which has ended.
+    assert_eq!((waits.get(), tries.get()), (1, 0));
+    reactor.close();
+    reactor.resume();
+    assert!(reactor.turn(NOW).is_err());
+    assert!(matches!(
+        read(&ours, &mut cx, &mut buf),
+        Poll::Ready(Err(_))
+    ));
 }
 
 #[test]

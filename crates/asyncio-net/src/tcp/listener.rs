@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use asyncio_loop::{Cause, Unhandled, call_exception_handler};
-use asyncio_reactor::{Direction, Interest};
+use asyncio_reactor::{Direction, Interest, Registered};
 
 use socket2::SockRef;
 
@@ -12,7 +12,7 @@ use super::accept::{Next, Troubles};
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
 use crate::address::{ToSocketAddrs, resolve};
-use crate::bound::Bound;
+use crate::bound::bind_here;
 
 /// How many connections wait to be accepted, unless told otherwise. The system has its own limit.
 const BACKLOG: u32 = 1024;
@@ -36,7 +36,7 @@ const BACKLOG: u32 = 1024;
 /// ```
 #[derive(Debug)]
 pub struct TcpListener {
-    io: Bound<mio::net::TcpListener>,
+    io: Registered<mio::net::TcpListener>,
     troubles: Troubles,
 }
 
@@ -84,7 +84,7 @@ impl TcpListener {
 
     pub(super) fn from_nonblocking(listener: std::net::TcpListener) -> io::Result<Self> {
         let listener = mio::net::TcpListener::from_std(listener);
-        let io = Bound::new(listener, Interest::READABLE).map_err(|(_, error)| error)?;
+        let io = bind_here(listener, Interest::READABLE).map_err(|(_, error)| error)?;
         Ok(TcpListener {
             io,
             troubles: Troubles::default(),

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_reactor::Direction;
+use asyncio_reactor::{Direction, Reading, Registered, Writing};
 use socket2::SockRef;
 
 use super::connect::connect_any;
@@ -14,7 +14,7 @@ use super::socket;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::transfer::{Read, ReadExact, Write, WriteAll};
 use crate::address::{ToSocketAddrs, resolve};
-use crate::bound::{BOTH, Bound};
+use crate::bound::{BOTH, bind_here};
 
 /// A TCP connection.
 ///
@@ -58,7 +58,7 @@ use crate::bound::{BOTH, Bound};
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub struct TcpStream {
-    io: Bound<mio::net::TcpStream>,
+    io: Registered<mio::net::TcpStream>,
 }
 
 impl TcpStream {
@@ -78,7 +78,7 @@ impl TcpStream {
         connect_any(&resolve(&to).await?).await
     }
 
-    pub(super) fn from_bound(io: Bound<mio::net::TcpStream>) -> Self {
+    pub(super) fn from_bound(io: Registered<mio::net::TcpStream>) -> Self {
         TcpStream { io }
     }
 
@@ -88,7 +88,7 @@ impl TcpStream {
         if !cfg!(target_os = "linux") {
             let _ = stream.set_nodelay(true);
         }
-        let io = Bound::new(stream, BOTH).map_err(|(_, error)| error)?;
+        let io = bind_here(stream, BOTH).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
@@ -100,7 +100,7 @@ impl TcpStream {
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        let io = Bound::new(stream, BOTH).map_err(|(_, error)| error)?;
+        let io = bind_here(stream, BOTH).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
@@ -128,7 +128,7 @@ impl TcpStream {
     #[inline]
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         Read {
-            waiting: self.io.waiting(Direction::Read),
+            waiting: self.io.waiting(Reading),
             buf,
         }
     }
@@ -164,7 +164,7 @@ impl TcpStream {
     #[inline]
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         ReadExact {
-            waiting: self.io.waiting(Direction::Read),
+            waiting: self.io.waiting(Reading),
             left: buf,
         }
     }
@@ -197,7 +197,7 @@ impl TcpStream {
     #[inline]
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         Write {
-            waiting: self.io.waiting(Direction::Write),
+            waiting: self.io.waiting(Writing),
             buf,
         }
     }
@@ -229,7 +229,7 @@ impl TcpStream {
     #[inline]
     pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
         WriteAll {
-            waiting: self.io.waiting(Direction::Write),
+            waiting: self.io.waiting(Writing),
             left: buf,
         }
     }
@@ -245,7 +245,7 @@ impl TcpStream {
     ///
     /// That the loop is closed, or another one.
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        self.io.ready(Direction::Read)
+        self.io.readable()
     }
 
     /// Waits until a write is worth a try: there is room, or an error. It stays so until a `try_`
@@ -259,7 +259,7 @@ impl TcpStream {
     ///
     /// That the loop is closed, or another one.
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
-        self.io.ready(Direction::Write)
+        self.io.writable()
     }
 
     /// [`readable`](Self::readable), for code that polls. One task at a time.
@@ -268,7 +268,7 @@ impl TcpStream {
     ///
     /// That the loop is closed, or another one.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_ready(cx, Direction::Read)
+        self.io.poll_read_ready(cx)
     }
 
     /// [`writable`](Self::writable), for code that polls. One task at a time.
@@ -277,7 +277,7 @@ impl TcpStream {
     ///
     /// That the loop is closed, or another one.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_ready(cx, Direction::Write)
+        self.io.poll_write_ready(cx)
     }
 
     /// Reads without waiting. As long as the loop has not seen that there is something, it does not

@@ -9,29 +9,27 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use asyncio_reactor::Waiting;
+use asyncio_reactor::{Reading, Waiting, Writing};
 use mio::net::TcpStream;
 
-use crate::bound::checked;
-
 pub(super) struct Read<'s, 'b> {
-    pub(super) waiting: Waiting<'s, TcpStream>,
+    pub(super) waiting: Waiting<'s, TcpStream, Reading>,
     pub(super) buf: &'b mut [u8],
 }
 
 pub(super) struct ReadExact<'s, 'b> {
-    pub(super) waiting: Waiting<'s, TcpStream>,
+    pub(super) waiting: Waiting<'s, TcpStream, Reading>,
     /// What is still to be filled.
     pub(super) left: &'b mut [u8],
 }
 
 pub(super) struct Write<'s, 'b> {
-    pub(super) waiting: Waiting<'s, TcpStream>,
+    pub(super) waiting: Waiting<'s, TcpStream, Writing>,
     pub(super) buf: &'b [u8],
 }
 
 pub(super) struct WriteAll<'s, 'b> {
-    pub(super) waiting: Waiting<'s, TcpStream>,
+    pub(super) waiting: Waiting<'s, TcpStream, Writing>,
     /// What is still to be written.
     pub(super) left: &'b [u8],
 }
@@ -90,20 +88,18 @@ impl Future for WriteAll<'_, '_> {
 
 #[inline]
 fn poll_read(
-    waiting: &mut Waiting<'_, TcpStream>,
+    waiting: &mut Waiting<'_, TcpStream, Reading>,
     cx: &mut Context<'_>,
     buf: &mut [u8],
 ) -> Poll<io::Result<usize>> {
-    let poll = waiting.poll_transfer(cx, buf.len(), |mut stream| stream.read(buf));
-    checked(waiting.source(), poll)
+    waiting.poll_transfer(cx, buf.len(), |mut stream| stream.read(buf))
 }
 
 #[inline]
 fn poll_write(
-    waiting: &mut Waiting<'_, TcpStream>,
+    waiting: &mut Waiting<'_, TcpStream, Writing>,
     cx: &mut Context<'_>,
     buf: &[u8],
 ) -> Poll<io::Result<usize>> {
-    let poll = waiting.poll_transfer(cx, buf.len(), |mut stream| stream.write(buf));
-    checked(waiting.source(), poll)
+    waiting.poll_transfer(cx, buf.len(), |mut stream| stream.write(buf))
 }
