@@ -126,7 +126,11 @@ fn result<U>(
     task: &Task<Option<U>>,
     outcome: Result<Option<U>, JoinError>,
 ) -> Result<U, JoinError> {
-    outcome?.ok_or_else(|| JoinError::Failed(task.name()))
+    match outcome {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) | Err(JoinError::Panicked(..)) => Err(JoinError::Failed(task.name())),
+        Err(error) => Err(error),
+    }
 }
 
 /// Passes a request on to a child. Whether a value that it comes to is the answer to that.
@@ -170,6 +174,7 @@ impl<U> Future for Child<'_, U> {
 }
 
 impl<U> Drop for Child<'_, U> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             task.leave();

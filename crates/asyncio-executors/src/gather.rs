@@ -1,11 +1,16 @@
 //! All of several futures, concurrently.
+//!
+//! A group whose children leave their outputs in places that they borrow, and nobody awaits each of them.
 
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use asyncio_task::unwind_here;
+use pin_project_lite::pin_project;
 
-use crate::child::Child;
 use crate::task_group::{TaskGroup, task_group};
 
 /// Runs several futures concurrently and gives all their outputs, in order.
@@ -46,20 +51,8 @@ pub async fn gather_iter<I>(futures: I) -> Vec<<I::Item as Future>::Output>
 where
     I: IntoIterator<Item: Future>,
 {
-    never_fails(
-        task_group(async |tg: TaskGroup<'_, Infallible>| {
-            let children: Vec<_> = futures
-                .into_iter()
-                .map(|future| spawn(&tg, future))
-                .collect();
-            let mut outputs = Vec::with_capacity(children.len());
-            for child in children {
-                outputs.push(output(child).await);
-            }
-            Ok(outputs)
-        })
-        .await,
-    )
+    let futures = futures.into_iter().map(|future| NeverFails { future });
+    never_fails(try_gather(futures).await)
 }
 
 /// Runs several futures concurrently until all have returned, or one has failed: the others are cancelled then
@@ -90,40 +83,111 @@ pub async fn try_gather<I, T, E>(futures: I) -> Result<Vec<T>, E>
 where
     I: IntoIterator<Item: Future<Output = Result<T, E>>>,
 {
+    let outputs = RefCell::new(Vec::new());
     let gathered = task_group(async |tg: TaskGroup<'_, E>| {
-        let children: Vec<_> = futures.into_iter().map(|future| tg.spawn(future)).collect();
-        let mut values = Vec::with_capacity(children.len());
-        for child in children {
-            values.push(output(child).await);
+        let futures = futures.into_iter();
+        outputs.borrow_mut().reserve(futures.size_hint().0);
+        for (n, future) in futures.enumerate() {
+            outputs.borrow_mut().push(None);
+            let outputs = &outputs;
+            spawn(&tg, future, move |value| {
+                outputs.borrow_mut()[n] = Some(value);
+            });
         }
-        Ok(values)
+        Ok(())
     });
-    gathered.await.map_err(crate::ErrorGroup::into_first)
+    gathered.await.map_err(crate::ErrorGroup::into_first)?;
+    let outputs = outputs.into_inner().into_iter();
+    match outputs.collect() {
+        Some(values) => Ok(values),
+        None => cancelled_with_a_part().await,
+    }
 }
 
-fn spawn<'env, F: Future + 'env>(
-    tg: &TaskGroup<'env, Infallible>,
-    future: F,
-) -> Child<'env, F::Output> {
-    tg.spawn(async move { Ok(future.await) })
+/// Starts one of several.
+#[inline]
+fn spawn<'env, T, E: 'env, F, S>(tg: &TaskGroup<'env, E>, future: F, store: S)
+where
+    F: Future<Output = Result<T, E>> + 'env,
+    S: FnOnce(T) + 'env,
+{
+    let part = Part {
+        future,
+        ending: Ending {
+            store: Some(store),
+            group: tg.clone(),
+        },
+    };
+    drop(tg.spawn(part));
 }
 
-/// What a child returns. If it comes to no value, the group is ending, or somebody has cancelled just this
-/// child, and then whoever gathers is cancelled with it.
-async fn output<T>(child: Child<'_, T>) -> T {
-    match child.await {
-        Ok(value) => value,
-        Err(error) => {
-            if error.is_cancelled() {
-                unwind_here();
-            }
-            pending().await
+pin_project! {
+    /// One of several: leaves its value where the others' are.
+    struct Part<'env, F, S, E> {
+        #[pin]
+        future: F,
+        ending: Ending<'env, S, E>,
+    }
+}
+
+/// Without this one's value there is none for whoever gathers: the others need not go on.
+struct Ending<'env, S, E> {
+    /// Until it has returned.
+    store: Option<S>,
+    group: TaskGroup<'env, E>,
+}
+
+impl<S, E> Drop for Ending<'_, S, E> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.store.is_some() {
+            self.group.end_children();
         }
     }
 }
 
-fn never_fails<T>(result: Result<T, crate::ErrorGroup<Infallible>>) -> T {
-    result.unwrap_or_else(|errors| match errors.into_first() {})
+impl<T, E, F: Future<Output = Result<T, E>>, S: FnOnce(T)> Future for Part<'_, F, S, E> {
+    type Output = Result<(), E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let this = self.project();
+        let result = std::task::ready!(this.future.poll(cx));
+        let store = this.ending.store.take();
+        Poll::Ready(result.map(|value| {
+            if let Some(store) = store {
+                store(value);
+            }
+        }))
+    }
+}
+
+pin_project! {
+    /// A future without errors as one with them.
+    struct NeverFails<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for NeverFails<F> {
+    type Output = Result<F::Output, Infallible>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Ok)
+    }
+}
+
+fn never_fails<T>(result: Result<T, Infallible>) -> T {
+    result.unwrap_or_else(|never| match never {})
+}
+
+/// Somebody has cancelled just one of several, and so whoever gathers them.
+#[cold]
+async fn cancelled_with_a_part<T>() -> T {
+    unwind_here();
+    pending().await
 }
 
 /// Several futures that [`gather`] can run: tuples, arrays, vectors.
@@ -167,7 +231,7 @@ impl Gather for () {
 }
 
 macro_rules! gather_tuple {
-    ($($future:ident)+) => {
+    ($($future:ident $slot:ident)+) => {
         impl<$($future: Future),+> sealed::Sealed for ($($future,)+) {}
         impl<$($future: Future),+> Gather for ($($future,)+) {
             type Outputs = ($($future::Output,)+);
@@ -175,27 +239,34 @@ macro_rules! gather_tuple {
             #[allow(non_snake_case)] // a future and its type have one name here
             async fn gather(self) -> Self::Outputs {
                 let ($($future,)+) = self;
-                never_fails(
-                    task_group(async |tg: TaskGroup<'_, Infallible>| {
-                        $(let $future = spawn(&tg, $future);)+
-                        Ok(($(output($future).await,)+))
-                    })
-                    .await,
-                )
+                $(let $slot = Cell::new(None);)+
+                let gathered = task_group(async |tg: TaskGroup<'_, Infallible>| {
+                    $({
+                        let slot = &$slot;
+                        let future = NeverFails { future: $future };
+                        spawn(&tg, future, move |value| slot.set(Some(value)));
+                    })+
+                    Ok(())
+                });
+                never_fails(gathered.await.map_err(crate::ErrorGroup::into_first));
+                match ($($slot.into_inner(),)+) {
+                    ($(Some($slot),)+) => ($($slot,)+),
+                    _ => cancelled_with_a_part().await,
+                }
             }
         }
     };
 }
 
-gather_tuple!(A);
-gather_tuple!(A B);
-gather_tuple!(A B C);
-gather_tuple!(A B C D);
-gather_tuple!(A B C D E);
-gather_tuple!(A B C D E F);
-gather_tuple!(A B C D E F G);
-gather_tuple!(A B C D E F G H);
-gather_tuple!(A B C D E F G H I);
-gather_tuple!(A B C D E F G H I J);
-gather_tuple!(A B C D E F G H I J K);
-gather_tuple!(A B C D E F G H I J K L);
+gather_tuple!(A a);
+gather_tuple!(A a B b);
+gather_tuple!(A a B b C c);
+gather_tuple!(A a B b C c D d);
+gather_tuple!(A a B b C c D d E e);
+gather_tuple!(A a B b C c D d E e F f);
+gather_tuple!(A a B b C c D d E e F f G g);
+gather_tuple!(A a B b C c D d E e F f G g H h);
+gather_tuple!(A a B b C c D d E e F f G g H h I i);
+gather_tuple!(A a B b C c D d E e F f G g H h I i J j);
+gather_tuple!(A a B b C c D d E e F f G g H h I i J j K k);
+gather_tuple!(A a B b C c D d E e F f G g H h I i J j K k L l);

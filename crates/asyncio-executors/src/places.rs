@@ -60,14 +60,23 @@ impl Places {
     }
 
     /// Waits for a place.
+    #[inline]
     pub(crate) fn poll_enter(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
         match place {
-            Place::Taken => return Poll::Ready(()),
+            Place::Taken => Poll::Ready(()),
             Place::None if self.is_free() => {
                 self.taken.set(self.taken.get() + 1);
                 *place = Place::Taken;
-                return Poll::Ready(());
+                Poll::Ready(())
             }
+            _ => self.poll_line(place, cx),
+        }
+    }
+
+    #[cold]
+    fn poll_line(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
+        match place {
+            Place::Taken => return Poll::Ready(()),
             Place::None => {
                 let waiter = Rc::new(Waiter {
                     state: Cell::new(State::Waiting),
@@ -90,7 +99,20 @@ impl Places {
     }
 
     /// Gives a place back, or leaves the line.
+    #[inline]
     pub(crate) fn leave(&self, place: &mut Place) {
+        match place {
+            Place::None => {}
+            Place::Taken if self.line.borrow().is_empty() => {
+                *place = Place::None;
+                self.taken.set(self.taken.get() - 1);
+            }
+            _ => self.leave_line(place),
+        }
+    }
+
+    #[cold]
+    fn leave_line(&self, place: &mut Place) {
         match std::mem::take(place) {
             Place::None => return,
             Place::Taken => {}

@@ -1,6 +1,7 @@
 //! Task groups: children that borrow from the frame around them, and never outlive it.
 //!
-//! A step of a group: the body is polled, then the children that were ready when the step began. When one of
+//! A step of a group: the body is polled if it was woken, then the children that were ready when the step
+//! began. When one of
 //! them fails, or a request to cancel comes, the group is *ending*: body and children are cancelled, and the
 //! group waits until all have ended, whatever comes.
 //!
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_task::{
-    Cause, Children, JoinError, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions,
+    Cause, Children, JoinError, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions, TaskRef,
     Unhandled, Unwound, unwind_here,
 };
 use pin_project_lite::pin_project;
@@ -150,6 +151,13 @@ enum BodyEnd<T, E> {
     Passing,
 }
 
+impl<E> TaskGroup<'_, E> {
+    /// For those whose children need each other.
+    pub(crate) fn end_children(&self) {
+        self.shared.end_children();
+    }
+}
+
 impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child. It takes its first step when the group is next polled.
     ///
@@ -157,6 +165,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back.
     #[track_caller]
     #[doc(alias = "create_task")]
+    #[inline]
     pub fn spawn<U, F>(&self, future: F) -> Child<'env, U>
     where
         U: 'env,
@@ -167,6 +176,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
 
     /// Starts a child with a name, or in a given context.
     #[track_caller]
+    #[inline]
     pub fn spawn_with<U, F>(&self, options: SpawnOptions, future: F) -> Child<'env, U>
     where
         U: 'env,
@@ -187,6 +197,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     ///
     /// The group is ending or has ended.
     #[track_caller]
+    #[inline]
     pub fn try_spawn<U, F>(&self, future: F) -> Result<Child<'env, U>, GroupClosed<F>>
     where
         U: 'env,
@@ -196,6 +207,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 
     #[track_caller]
+    #[inline]
     fn try_spawn_with<U, F>(
         &self,
         options: SpawnOptions,
@@ -209,6 +221,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 
     #[track_caller]
+    #[inline]
     fn spawn_at<U, F>(
         &self,
         options: SpawnOptions,
@@ -225,11 +238,15 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         }
         let options = options.or_location(Location::caller());
         let member = Member {
-            future: Some(future),
-            place,
-            shared: self.shared.clone(),
+            future,
+            seat: Seat {
+                place,
+                shared: self.shared.clone(),
+            },
         };
-        Ok(Child::new(self.shared.children.spawn(options, member)))
+        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
+        let children = &self.shared.children;
+        Ok(Child::new(children.spawn_with(options, member, panicked)))
     }
 
     /// At most so many children run at once from now on. [`spawn`](Self::spawn) takes more, and they begin
@@ -479,9 +496,11 @@ impl<E> Shared<'_, E> {
         self.end();
     }
 
-    fn panicked(&self, payload: Payload) {
+    /// A child or the body panicked.
+    #[cold]
+    fn panicked(&self, child: Option<&TaskRef>, payload: Payload) {
         if self.over.get() {
-            return report("a child of a dropped task group panicked", payload);
+            return report("a child of a dropped task group panicked", child, payload);
         }
         let second = {
             let mut first = self.panic.borrow_mut();
@@ -494,19 +513,16 @@ impl<E> Shared<'_, E> {
             }
         };
         if let Some(payload) = second {
-            report(
-                "a task group had one more panic than it can pass on",
-                payload,
-            );
+            let message = "a task group had one more panic than it can pass on";
+            report(message, child, payload);
         }
         self.end();
     }
 }
 
-fn report(message: &'static str, payload: Payload) {
+fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
     let cause = Cause::Panic(PanicPayload::new(payload));
-    let task = asyncio_task::current_task();
-    asyncio_loop::call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
+    asyncio_loop::call_exception_handler(&Unhandled::new(message, child, cause));
 }
 
 impl<T, E> Group<'_, T, E> {
@@ -534,9 +550,12 @@ impl<T, E> Group<'_, T, E> {
         // What the body spawns waits for the next step.
         let round = self.shared.children.begin_round(cx);
         if self.result.is_none() {
-            self.poll_body(body, cx);
+            let shared = self.shared.clone();
+            let children = &shared.children;
+            children.poll_body(&round, cx, |cx| self.poll_body(body, cx));
         }
-        self.shared.children.run_round(round);
+        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
+        self.shared.children.run_round(&round, panicked);
         if self.result.is_some() && self.shared.children.is_empty() {
             return self.finish();
         }
@@ -577,7 +596,8 @@ impl<T, E> Group<'_, T, E> {
             }
             Err(payload) => {
                 self.shared.body.take();
-                self.shared.panicked(payload);
+                let task = asyncio_task::current_task();
+                self.shared.panicked(task.as_ref(), payload);
                 BodyEnd::Without
             }
         };
@@ -622,29 +642,31 @@ impl<T, E> Drop for Group<'_, T, E> {
         // The handles may keep `shared`; the children end here.
         self.shared.ending.set(true);
         self.shared.over.set(true);
-        self.shared.children.end();
+        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
+        self.shared.children.end_with(panicked);
     }
 }
 
 pin_project! {
-    /// A child's future, which waits for a place, and leaves what goes wrong with the group.
+    /// A child's future, which waits for a place, and leaves its error with the group.
     struct Member<'env, F, E> {
         #[pin]
-        future: Option<F>,
-        place: Place,
-        shared: Rc<Shared<'env, E>>,
+        future: F,
+        // Dropped after the future.
+        seat: Seat<'env, E>,
     }
+}
 
-    impl<F, E> PinnedDrop for Member<'_, F, E> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            // A destructor that panics is a panic of the child.
-            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-            let left = catch_unwind(AssertUnwindSafe(|| this.shared.places.leave(this.place)));
-            for payload in [dropped.err(), left.err()].into_iter().flatten() {
-                this.shared.panicked(payload);
-            }
-        }
+/// What a child has of its group.
+struct Seat<'env, E> {
+    place: Place,
+    shared: Rc<Shared<'env, E>>,
+}
+
+impl<E> Drop for Seat<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        self.shared.places.leave(&mut self.place);
     }
 }
 
@@ -652,21 +674,18 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
     /// `None`: the group has the error.
     type Output = Option<U>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        if this.shared.places.poll_enter(this.place, cx).is_pending() {
+        let Seat { place, shared } = this.seat;
+        if shared.places.poll_enter(place, cx).is_pending() {
             return Poll::Pending;
         }
-        let future = this.future.as_pin_mut().expect("it goes with the member");
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(value))) => Poll::Ready(Some(value)),
-            Ok(Poll::Ready(Err(error))) => {
-                this.shared.failed(error);
-                Poll::Ready(None)
-            }
-            Err(payload) => {
-                this.shared.panicked(payload);
+        match this.future.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(value)) => Poll::Ready(Some(value)),
+            Poll::Ready(Err(error)) => {
+                shared.failed(error);
                 Poll::Ready(None)
             }
         }

@@ -5,15 +5,16 @@
 )]
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use asyncio_executors::{
     Child, NeverReady, Ready, TaskGroup, catch_cancel, gather, on_cancel, race, shield, task_group,
     timeout,
 };
-use asyncio_loop::{EventLoop, sleep, spawn, yield_now};
+use asyncio_loop::{EventLoop, JoinError, SpawnOptions, current_task, sleep, spawn, yield_now};
 
 type Group<'env> = TaskGroup<'env, &'static str>;
 type Trace = Rc<RefCell<Vec<&'static str>>>;
@@ -327,4 +328,93 @@ fn losers_of_a_race_and_siblings_of_a_gather_are_waited_for() {
         assert!(both.await.is_err());
     });
     assert_eq!(seen, ["cleaned up"; 3]);
+}
+
+#[test]
+fn a_child_that_panics_in_its_eager_first_step_is_a_panic_of_the_group() {
+    let seen = run(async |trace| {
+        let noted = trace.clone();
+        let task = spawn(async move {
+            let outcome: Result<(), _> = task_group(async |tg: Group| {
+                tg.spawn(async {
+                    let told = async { noted.borrow_mut().push("told") };
+                    on_cancel(pending::<()>(), told).await;
+                    Ok(())
+                });
+                yield_now().await;
+                yield_now().await;
+                let eager = SpawnOptions::new().eager_start();
+                let child: Child<'_, ()> = tg.spawn_with(eager, async { panic!("at once") });
+                let error = child.await.unwrap_err();
+                assert!(matches!(error, JoinError::Failed(_)), "the group has it");
+                Ok(())
+            })
+            .await;
+            outcome.unwrap();
+        });
+        let JoinError::Panicked(_, payload) = task.await.unwrap_err() else {
+            unreachable!("it panicked")
+        };
+        assert_eq!(payload.message(), "at once");
+        trace.borrow_mut().push("the group panicked");
+    });
+    assert_eq!(seen, ["told", "the group panicked"]);
+}
+
+#[test]
+fn whoever_cancels_one_of_those_gathered_cancels_the_others_and_whoever_gathers() {
+    let seen = run(async |trace| {
+        let noted = trace.clone();
+        let task = spawn(async move {
+            let cut = async {
+                sleep(ms(1)).await;
+                current_task().unwrap().cancel();
+                pending::<()>().await;
+            };
+            let other = on_cancel(pending::<()>(), async { noted.borrow_mut().push("told") });
+            gather((other, cut)).await;
+        });
+        assert!(task.await.unwrap_err().is_cancelled());
+        trace.borrow_mut().push("cancelled");
+    });
+    assert_eq!(seen, ["told", "cancelled"]);
+}
+
+#[test]
+fn a_turn_costs_polls_of_those_that_were_woken_however_many_children_there_are() {
+    const CHILDREN: usize = 100_000;
+    const WOKEN: usize = 3;
+    run(async |_| {
+        let (polls, body_polls) = (Cell::new(0), Cell::new(0));
+        let wakers = RefCell::new(Vec::new());
+        let group = task_group(async |tg: Group| {
+            for n in 0..CHILDREN {
+                let (polls, wakers) = (&polls, &wakers);
+                let child = poll_fn(move |cx| {
+                    polls.set(polls.get() + 1);
+                    if n < WOKEN && wakers.borrow().len() < WOKEN {
+                        wakers.borrow_mut().push(cx.waker().clone());
+                    }
+                    Poll::<Result<(), _>>::Pending
+                });
+                drop(tg.spawn(child));
+            }
+            tg.spawn(async {
+                assert_eq!(polls.get(), CHILDREN, "each has begun");
+                for turn in 1..=10 {
+                    wakers.borrow().iter().for_each(Waker::wake_by_ref);
+                    yield_now().await;
+                    assert_eq!(polls.get(), CHILDREN + WOKEN * turn);
+                }
+                assert_eq!(body_polls.get(), 1, "nobody woke the body");
+                Err::<(), _>("enough")
+            });
+            poll_fn(|_| {
+                body_polls.set(body_polls.get() + 1);
+                Poll::<Result<(), _>>::Pending
+            })
+            .await
+        });
+        assert_eq!(group.await.unwrap_err().errors(), ["enough"]);
+    });
 }

@@ -629,3 +629,58 @@ fn a_child_that_awaits_itself_hears_of_it() {
         assert!(said.borrow().ends_with("awaits itself"), "{said:?}");
     });
 }
+
+#[test]
+fn a_group_that_is_moved_to_another_loop_says_so_and_ends_its_children() {
+    for body_waits in [true, false] {
+        let dropped = Cell::new(0);
+        let (mut home, _) = new_loop();
+        let mut group = Box::pin(task_group(async |tg: TaskGroup| {
+            drop::<Child<'_, ()>>(tg.spawn(async {
+                let _counted = Counted(&dropped);
+                pending().await
+            }));
+            if body_waits {
+                pending::<()>().await;
+            }
+            Ok(())
+        }));
+        home.run_until_complete(async {
+            assert!(polls(group.as_mut(), 2).await.is_none());
+        })
+        .unwrap();
+        let (mut elsewhere, _) = new_loop();
+        let moved = elsewhere.run_until_complete(async {
+            let outcome = Catch(group).await.map(|ended| ended.is_ok());
+            let payload = outcome.unwrap_err();
+            let message = payload.downcast_ref::<String>().expect("a message");
+            assert!(
+                message.contains("the event loop that it began on"),
+                "{message}"
+            );
+        });
+        moved.unwrap();
+        assert_eq!(dropped.get(), 1);
+        home.run_until_complete(async {
+            assert_eq!(asyncio_loop::all_tasks().len(), 1, "nothing of it is left");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_group_without_children_that_is_moved_to_another_loop_says_so() {
+    let (mut home, _) = new_loop();
+    let mut group = Box::pin(task_group(async |_: TaskGroup| {
+        yield_now().await;
+        yield_now().await;
+        Ok(())
+    }));
+    home.run_until_complete(async {
+        assert!(polls(group.as_mut(), 1).await.is_none());
+    })
+    .unwrap();
+    let (mut elsewhere, _) = new_loop();
+    let outcome = elsewhere.run_until_complete(async { Catch(group).await.is_err() });
+    assert!(outcome.unwrap());
+}

@@ -11,7 +11,7 @@
 //! - **C3** Other threads reach the count, the `posted` flag, the owner and the vtable, by pointers to
 //!   just these fields. The rest is touched on the owner's thread only; the thread that drops the last
 //!   reference may touch it too, after everybody else.
-//! - **C4** The owner holds one reference from birth to the end of the task, and during its last step. So
+//! - **C4** The owner, or for a child its family, holds one reference from birth to the end of the task, and during its last step. So
 //!   a place in the ready queue needs none of its own, and neither does a poll. If a task ends while its
 //!   place in the ready queue is left, that place gets a reference.
 //! - **C5** A pointer to a header is a pointer to the whole `TaskCell<F, S>` that its vtable was made
@@ -21,6 +21,7 @@
 use std::alloc::Layout;
 use std::any::Any;
 use std::cell::{Cell as StdCell, UnsafeCell};
+use std::future::{Pending, pending};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -34,6 +35,7 @@ use crate::aside::{Aside, Requests};
 use crate::cell_ref::{CellRef, JoinRef};
 use crate::current;
 use crate::discard::{discard, discard_payload};
+use crate::family::Family;
 use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
 use crate::pool::{self, Pool};
@@ -54,7 +56,7 @@ pub(crate) struct Header {
     /// With `generation`, the owner. Apart, so that they pack.
     pub(crate) mailbox: &'static Mailbox,
     pub(crate) generation: u32,
-    /// Where the registry keeps it.
+    /// Where the registry keeps it, or its family.
     pub(crate) place: StdCell<u32>,
     /// Who waits for the outcome.
     pub(crate) joiner: StdCell<Option<Waker>>,
@@ -79,8 +81,8 @@ pub(crate) struct VTable {
     pub(crate) read_value: unsafe fn(NonNull<Header>, *mut ()),
     /// Where the value is. When the state says done with a value that has not been taken.
     pub(crate) value: unsafe fn(NonNull<Header>) -> *const (),
-    /// Drops the value; may unwind. Instead of `read_value`.
-    pub(crate) drop_value: unsafe fn(NonNull<Header>),
+    /// Drops the value; may unwind. Instead of `read_value`. `None` if there is nothing to do.
+    pub(crate) drop_value: Option<unsafe fn(NonNull<Header>)>,
     /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends.
     /// `None`: its queue is the owner's own ready queue.
     pub(crate) schedule: Option<unsafe fn(NonNull<Header>)>,
@@ -175,31 +177,44 @@ where
     }
 }
 
-/// Makes a cell for a future that may borrow. Otherwise as [`new_elsewhere`].
+/// Makes a cell for a future that may borrow, and whose queue is that of its family.
 ///
 /// # Safety
 ///
 /// As for [`new_at_home`]; or the future and its output are never touched again.
-pub(crate) unsafe fn new_borrowing<F, S>(
+#[inline]
+pub(crate) unsafe fn new_borrowing<F: Future>(
     pool: &Pool,
     birth: Birth,
     future: F,
-    schedule: S,
-) -> (CellRef, JoinRef<F::Output>)
-where
-    F: Future,
-    S: Schedule + Clone + 'static,
-{
+    family: Rc<Family>,
+) -> (CellRef, JoinRef<F::Output>) {
     // SAFETY: handed on to the caller.
     unsafe {
         new(
             pool,
             birth,
             future,
-            schedule,
-            const { &vtable::<F, S>(Some(schedule_elsewhere::<F, S>), true) },
+            family,
+            const { &vtable::<F, Rc<Family>>(Some(schedule_child::<F>), true) },
         )
     }
+}
+
+/// Makes a cell that is only woken, beside the children of a family: nobody polls it.
+pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> CellRef {
+    // SAFETY: everything is `'static`.
+    let (cell, join) = unsafe {
+        new(
+            pool,
+            birth,
+            pending::<()>(),
+            family,
+            const { &vtable::<Pending<()>, Rc<Family>>(Some(schedule_beside), true) },
+        )
+    };
+    join.cell().state.abandon();
+    cell
 }
 
 #[inline]
@@ -258,7 +273,11 @@ const fn vtable<F: Future, S>(
         drop_future: drop_future::<F, S>,
         read_value: read_value::<F, S>,
         value: value::<F, S>,
-        drop_value: drop_value::<F, S>,
+        drop_value: if std::mem::needs_drop::<F::Output>() {
+            Some(drop_value::<F, S>)
+        } else {
+            None
+        },
         schedule,
         borrows,
         dealloc: dealloc::<F, S>,
@@ -277,37 +296,48 @@ unsafe fn stage<F: Future, S>(h: NonNull<Header>) -> *mut Stage<F> {
 }
 
 unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progress {
+    // SAFETY: the caller's promise.
+    let header = unsafe { &*h.as_ptr() };
+    let mut returned = None;
+    // One guard for the poll and for the drop of a future that has returned.
     // SAFETY: the caller's promise; the stage holds the future, which stays where it is until it is
-    // dropped, in place: it is pinned.
+    // dropped, in place: it is pinned. It is dropped once: nobody polls it again, the state says running.
     let polled = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let future: &mut F = &mut (*stage::<F, S>(h)).future;
-        Pin::new_unchecked(future).poll(cx)
-    }));
-    match polled {
-        Ok(Poll::Pending) => Progress::Pending,
-        Ok(Poll::Ready(value)) => {
-            // SAFETY: the future is in the stage, and nobody polls it again: the state says running.
-            match unsafe { drop_future::<F, S>(h) } {
-                Ok(()) => {
-                    // SAFETY: the stage is empty now.
-                    unsafe { (*stage::<F, S>(h)).value = ManuallyDrop::new(value) };
-                    Progress::Ready
-                }
-                Err(payload) => {
-                    discard(move || drop(value));
-                    // SAFETY: the caller's promise.
-                    unsafe { h.as_ref() }.leave_payload(payload);
-                    Progress::Panicked
-                }
-            }
+        let future: *mut ManuallyDrop<F> = &raw mut (*stage::<F, S>(h)).future;
+        let Poll::Ready(value) = Pin::new_unchecked(&mut **future).poll(cx) else {
+            return Progress::Pending;
+        };
+        returned = Some(value);
+        if std::mem::needs_drop::<F>() || std::mem::needs_drop::<S>() {
+            header.state.end();
+            ManuallyDrop::drop(&mut *future);
         }
-        Err(payload) => {
+        Progress::Ready
+    }));
+    match (polled, returned) {
+        (Ok(Progress::Ready), Some(value)) => {
+            // SAFETY: the future has just gone, and the stage is empty now.
+            unsafe {
+                let_schedule_go::<F, S>(h);
+                (*stage::<F, S>(h)).value = ManuallyDrop::new(value);
+            }
+            Progress::Ready
+        }
+        (Ok(_), _) => Progress::Pending,
+        (Err(payload), Some(value)) => {
+            // Its destructor panicked, and has dropped it all the same.
+            // SAFETY: the future has just gone.
+            unsafe { let_schedule_go::<F, S>(h) };
+            discard(move || drop(value));
+            header.leave_payload(payload);
+            Progress::Panicked
+        }
+        (Err(payload), None) => {
             // SAFETY: the future is in the stage. A second panic, from its destructor, is dropped.
             if let Err(second) = unsafe { drop_future::<F, S>(h) } {
                 discard_payload(second);
             }
-            // SAFETY: the caller's promise.
-            unsafe { h.as_ref() }.leave_payload(payload);
+            header.leave_payload(payload);
             Progress::Panicked
         }
     }
@@ -325,11 +355,23 @@ unsafe fn drop_future<F: Future, S>(h: NonNull<Header>) -> Result<(), Payload> {
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe {
         ManuallyDrop::drop(&mut (*stage::<F, S>(h)).future);
     }));
-    if !state.is_schedule_held() {
+    // SAFETY: the future has just gone.
+    unsafe { let_schedule_go::<F, S>(h) };
+    dropped
+}
+
+/// What schedules a task goes when its future does.
+///
+/// # Safety
+///
+/// As for [`stage`]; and the future has just gone.
+#[inline]
+unsafe fn let_schedule_go<F: Future, S>(h: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    if !unsafe { &*h.as_ptr() }.state.is_schedule_held() {
         // SAFETY: the future goes once, so this comes once; and no clone is being made.
         unsafe { drop_schedule::<F, S>(h) };
     }
-    dropped
 }
 
 /// # Safety
@@ -396,6 +438,31 @@ unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(h: NonNull<Header>)
     let copy = S::clone(unsafe { &*schedule::<F, S>(h) });
     drop(hold);
     copy.schedule(step);
+}
+
+/// For children, whose places in the queue are plain pointers (H5 in `family.rs`).
+unsafe fn schedule_child<F: Future>(h: NonNull<Header>) {
+    let family = {
+        // SAFETY: the task has not ended, so its family is there (C2), and nothing foreign runs here.
+        let family = unsafe { &*schedule::<F, Rc<Family>>(h) };
+        family.push(h).then(|| Rc::clone(family))
+    };
+    // With a reference of its own: whoever is woken may end the task.
+    if let Some(family) = family {
+        family.wake();
+    }
+}
+
+/// For what has no place in the queue: that it was woken is in its state.
+unsafe fn schedule_beside(h: NonNull<Header>) {
+    let family = {
+        // SAFETY: as in `schedule_child`.
+        let family = unsafe { &*schedule::<Pending<()>, Rc<Family>>(h) };
+        family.note_woken().then(|| Rc::clone(family))
+    };
+    if let Some(family) = family {
+        family.wake();
+    }
 }
 
 unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {

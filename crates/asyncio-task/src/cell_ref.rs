@@ -99,17 +99,31 @@ impl CellRef {
         self.vtable.borrows
     }
 
+    /// Whether its places in a queue are plain pointers, of which one that is left behind gets a reference.
+    #[inline]
+    pub(crate) fn has_plain_places(&self) -> bool {
+        self.is_at_home() || self.borrows()
+    }
+
     /// Takes the outcome and drops it, if nobody has taken it. Gives the payload of a panic.
+    #[inline]
     pub(crate) fn take_unwanted(&self) -> Option<Payload> {
+        if self.state.has_value() && self.vtable.drop_value.is_none() {
+            self.state.take();
+            return None;
+        }
+        self.take_unwanted_value()
+    }
+
+    fn take_unwanted_value(&self) -> Option<Payload> {
         match self.state.take()? {
             Outcome::Cancelled => None,
-            Outcome::Panicked => Some(self.take_payload()),
+            // None if its group has it.
+            Outcome::Panicked => self.aside()?.take_payload(),
             Outcome::Value => {
+                let drop_value = self.vtable.drop_value?;
                 // SAFETY: C2: done, a value, and not taken before: `take` says so only once.
-                catch_unwind(AssertUnwindSafe(|| unsafe {
-                    (self.vtable.drop_value)(self.0)
-                }))
-                .err()
+                catch_unwind(AssertUnwindSafe(|| unsafe { drop_value(self.0) })).err()
             }
         }
     }

@@ -129,6 +129,22 @@ fn detach<T: 'static, R: Review<T>>(mut task: Task<T>) {
     drop(unsafe { cell.as_ref() }.joiner.replace(Some(supervisor)));
 }
 
+/// Gives up a handle and nothing else.
+#[inline]
+pub(crate) fn leave<T>(task: Task<T>) {
+    let cell = task.cell();
+    cell.state.abandon();
+    let joiner = cell.joiner.take();
+    if joiner.is_some() || cell.state.is_done() || task.has_listener() {
+        cell.joiner.set(joiner);
+        return drop(task);
+    }
+    // There is nothing but its reference.
+    let cell = ManuallyDrop::new(task).cell().as_raw();
+    // SAFETY: it was the handle's, which is not dropped any more.
+    drop(unsafe { CellRef::from_raw(cell) });
+}
+
 /// Takes the outcome of a task that has ended and reports what went wrong. Does not unwind.
 fn conclude<T, R: Review<T>>(task: Task<T>) {
     let this = task.as_ref();

@@ -24,8 +24,8 @@ pub(crate) struct ReadyQueue {
     slots: UnsafeCell<Box<[MaybeUninit<NonNull<Header>>]>>,
 }
 
-/// How many places the first ring has.
-const FIRST: usize = 64;
+/// How many places the first ring has: few, as each group of tasks has one.
+const FIRST: usize = 8;
 
 /// How many places ahead a cell is fetched into the cache: it is looked at in so many steps. With many
 /// tasks their cells lie all over the memory, and waiting for each would cost more than its step.
@@ -115,12 +115,16 @@ impl ReadyQueue {
         (self.head.get() + n) & (self.places() - 1)
     }
 
+    /// When it is full.
     #[cold]
     fn grow(&self) {
         let mut larger = Box::new_uninit_slice((self.places() * 2).max(FIRST));
-        for (n, slot) in larger.iter_mut().enumerate().take(self.len.get()) {
-            slot.write(self.get(n).expect("filled"));
-        }
+        // SAFETY: Q2.
+        let slots = unsafe { &*self.slots.get() };
+        // It is full (Q1): from `head` to the end, then from the beginning.
+        let (last, first) = slots.split_at(self.head.get());
+        larger[..first.len()].copy_from_slice(first);
+        larger[first.len()..slots.len()].copy_from_slice(last);
         self.head.set(0);
         // SAFETY: Q2. The first `len` places are filled (Q1).
         unsafe { *self.slots.get() = larger };

@@ -1,65 +1,70 @@
-//! The registry: every task that has not ended, so that they can be listed and closed.
+//! A registry: what has not ended, so that it can be listed and closed. Tasks, and families of children.
 //!
-//! Places in a vector, each task knowing its own: O(1) to enter and to leave, 8 bytes a task.
+//! Places in a vector, each entry knowing its own: O(1) to enter and to leave, 8 bytes an entry.
 
 use std::cell::RefCell;
 
-use crate::cell_ref::CellRef;
-
 /// See the head of this file. No foreign code runs while it is borrowed.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    inner: RefCell<Inner>,
+#[derive(Debug)]
+pub(crate) struct Registry<T> {
+    inner: RefCell<Inner<T>>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    places: Vec<Option<CellRef>>,
+#[derive(Debug)]
+struct Inner<T> {
+    places: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
-impl Registry {
-    /// Keeps the owner's reference to a task.
+/// The place of what is in no registry.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+impl<T> Registry<T> {
+    /// Takes in an entry, which is made with the place that it gets.
     #[inline]
-    pub(crate) fn enter(&self, cell: CellRef) {
+    pub(crate) fn enter(&self, entry: impl FnOnce(u32) -> T) {
         let inner = &mut *self.inner.borrow_mut();
         if let Some(n) = inner.free.pop() {
-            cell.place.set(n);
-            inner.places[n as usize] = Some(cell);
+            inner.places[n as usize] = Some(entry(n));
         } else {
-            let n = u32::try_from(inner.places.len()).expect("a loop holds at most 2^32 tasks");
-            cell.place.set(n);
-            inner.places.push(Some(cell));
+            let n = u32::try_from(inner.places.len()).expect("at most 2^32 of them at a time");
+            inner.places.push(Some(entry(n)));
         }
     }
 
-    /// Gives back the owner's reference to a task, if it is here.
+    /// Gives an entry back, if it is here.
     #[inline]
-    pub(crate) fn leave(&self, cell: &CellRef) -> Option<CellRef> {
+    pub(crate) fn leave(&self, place: u32) -> Option<T> {
         let inner = &mut *self.inner.borrow_mut();
-        let n = cell.place.replace(u32::MAX);
-        let owned = inner.places.get_mut(n as usize)?.take()?;
-        inner.free.push(n);
-        Some(owned)
+        let entry = inner.places.get_mut(place as usize)?.take()?;
+        inner.free.push(place);
+        Some(entry)
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         let inner = self.inner.borrow();
         inner.places.len() - inner.free.len()
     }
 
-    /// All that are here, oldest first.
-    pub(crate) fn all(&self) -> Vec<CellRef> {
-        let mut all: Vec<_> = self
-            .inner
-            .borrow()
-            .places
-            .iter()
-            .flatten()
-            .cloned()
-            .collect();
-        all.sort_by_key(|cell| cell.id);
-        all
+    /// What `pick` makes of the entries that are here, by place.
+    pub(crate) fn collect<R>(&self, pick: impl Fn(&T) -> Option<R>) -> Vec<R> {
+        let inner = self.inner.borrow();
+        inner.places.iter().flatten().filter_map(pick).collect()
+    }
+
+    /// Forgets entries that nobody needs any more, before more memory is taken for others.
+    pub(crate) fn forget_if_full(&self, needless: impl Fn(&T) -> bool) {
+        let inner = &mut *self.inner.borrow_mut();
+        if !inner.free.is_empty() || inner.places.len() < inner.places.capacity() {
+            return;
+        }
+        for (n, place) in inner.places.iter_mut().enumerate() {
+            if place.as_ref().is_some_and(&needless) {
+                *place = None;
+                inner.free.push(n as u32);
+            }
+        }
     }
 
     /// Gives memory back when nothing is left of a burst.
@@ -68,6 +73,23 @@ impl Registry {
         let inner = &mut *self.inner.borrow_mut();
         if inner.places.len() == inner.free.len() && inner.places.capacity() > WORTH_IT {
             *inner = Inner::default();
+        }
+    }
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self {
+            inner: RefCell::default(),
+        }
+    }
+}
+
+impl<T> Default for Inner<T> {
+    fn default() -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cell_ref::CellRef;
 use crate::task_ref::TaskRef;
-use crate::tasks::{self, Tasks};
+use crate::tasks::{self, Stepped, Tasks};
 
 /// How a woken task gets into the queue of whoever runs it. Called on the task's own thread only.
 ///
@@ -83,7 +83,9 @@ impl Step {
         let Some(cell) = self.cell.take() else { return };
         tasks::of(&cell, |tasks| match tasks {
             Some(tasks) => {
-                tasks.step(&cell);
+                if let Stepped::Ended(outcome) = tasks.step(&cell) {
+                    tasks.complete(&cell, outcome);
+                }
             }
             None if cell.state.is_done() => {}
             None => {
@@ -91,26 +93,6 @@ impl Step {
                 panic!("a step was run outside of the loop that its task belongs to");
             }
         });
-    }
-}
-
-impl Step {
-    /// Runs a step of a child. Whether it has ended with this step: not one that was woken in its last step,
-    /// and whose place may be another child's by now.
-    pub(crate) fn run_child(mut self) -> bool {
-        let Some(cell) = self.cell.take() else {
-            return false;
-        };
-        if cell.state.is_done() {
-            return false;
-        }
-        tasks::of(&cell, |tasks| match tasks {
-            Some(tasks) => {
-                tasks.step(&cell);
-            }
-            None => panic!("tasks that borrow were run outside of the loop they were spawned on"),
-        });
-        cell.state.is_done()
     }
 }
 

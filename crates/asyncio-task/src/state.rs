@@ -328,6 +328,7 @@ impl State {
     }
 
     /// Whether it ended with a value that nobody has taken.
+    #[inline]
     pub(crate) fn has_value(&self) -> bool {
         self.0.get() & (DONE | VALUE | TAKEN) == DONE | VALUE
     }

@@ -131,8 +131,9 @@ impl<T> Task<T> {
 
     /// Gives up the handle and nothing else: the task goes on, and belongs to whoever runs it. For tasks of
     /// [`Children`](crate::Children); one of the loop's own would run on unseen.
+    #[inline]
     pub fn leave(self) {
-        self.cell().state.abandon();
+        detach::leave(self);
     }
 
     /// Whether the task has ended.
@@ -244,7 +245,7 @@ impl<T> Task<T> {
 
     /// Whether whoever awaits it can be reached by requests to cancel.
     #[inline]
-    fn has_listener(&self) -> bool {
+    pub(crate) fn has_listener(&self) -> bool {
         self.cell().awaiting.get() != Place::NONE
     }
 

@@ -23,22 +23,24 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::aside::Aside;
-use crate::cell::{self, Birth, Header, Progress};
+use crate::cell::{self, Birth, Header, Payload, Progress};
 use crate::cell_ref::{CellRef, Finished, ForeignRef, JoinRef};
+use crate::children::OnPanic;
 use crate::context::Context;
 use crate::current;
 use crate::discard::discard;
+use crate::family::Family;
 use crate::id::TaskId;
 use crate::join_error::{JoinError, PanicPayload};
 use crate::mailbox::{Lease, Letter, Owner};
 use crate::pool::Pool;
 use crate::ready::ReadyQueue;
-use crate::registry::Registry;
+use crate::registry::{NOWHERE, Registry};
 use crate::remote::Remote;
 use crate::schedule::Schedule;
 use crate::scope_tree::{Place, ScopeTree};
@@ -68,7 +70,9 @@ use crate::waker;
 pub struct Tasks {
     lease: Lease,
     ready: ReadyQueue,
-    registry: Registry,
+    registry: Registry<CellRef>,
+    /// Those whose children are tasks of these.
+    families: Registry<Weak<Family>>,
     /// The task whose step is under way.
     running: Cell<Option<NonNull<Header>>>,
     ids: Cell<u64>,
@@ -93,6 +97,7 @@ impl Tasks {
             lease: Lease::new(Arc::new(unpark)),
             ready: ReadyQueue::default(),
             registry: Registry::default(),
+            families: Registry::default(),
             running: Cell::new(None),
             ids: Cell::new(0),
             closed: Cell::new(false),
@@ -187,36 +192,78 @@ impl Tasks {
         task
     }
 
-    /// Makes a task that may borrow, which is not ready before [`begin_borrowing`](Self::begin_borrowing).
+    /// Starts a child of a family that these have [enlisted](Self::enlist).
     ///
     /// # Safety
     ///
-    /// As for [`cell::new_borrowing`].
-    pub(crate) unsafe fn spawn_borrowing<S, F>(
+    /// As for [`cell::new_borrowing`]. `eager` says that it may be polled here and now (H1 in `children.rs`), and
+    /// who is told of its panic then.
+    #[inline]
+    pub(crate) unsafe fn spawn_child<F: Future>(
         &self,
         options: SpawnOptions,
+        location: &'static Location<'static>,
         future: F,
-        schedule: S,
-    ) -> (CellRef, Task<F::Output>)
-    where
-        S: Schedule + Clone + 'static,
-        F: Future,
-    {
-        let birth = self.birth_with(options, Location::caller());
+        family: &Rc<Family>,
+        eager: Option<OnPanic<'_>>,
+    ) -> Task<F::Output> {
+        let birth = self.birth_with(options, location);
         // SAFETY: handed on to the caller.
-        let (cell, join) = unsafe { cell::new_borrowing(&self.pool, birth, future, schedule) };
-        (cell, Task::new(join))
+        let (cell, join) =
+            unsafe { cell::new_borrowing(&self.pool, birth, future, family.clone()) };
+        let task = Task::new(join);
+        match eager {
+            None => family.enter(cell),
+            Some(mut panicked) => self.begin_child_now(cell, task.cell(), family, &mut panicked),
+        }
+        task
     }
 
-    /// Has a task that borrows take its first step: soon, or now, by whoever may poll it (H1 in
-    /// `children.rs`).
-    pub(crate) fn begin_borrowing(&self, cell: &CellRef, now: bool) {
-        self.registry.enter(cell.clone());
-        if now {
-            self.step_now(cell);
-        } else {
-            self.wake(cell);
+    /// Runs the first step of a child, within the step of whoever spawned it.
+    #[cold]
+    fn begin_child_now(
+        &self,
+        owned: CellRef,
+        cell: &CellRef,
+        family: &Family,
+        panicked: &mut OnPanic<'_>,
+    ) {
+        family.take_in(owned);
+        if cell.state.wake()
+            && let Stepped::Ended(outcome) = self.step(cell)
+        {
+            self.conclude_child(cell, outcome, family, panicked);
         }
+    }
+
+    /// Makes what is woken in place of a part of `task` that is polled beside the children of a family.
+    pub(crate) fn spawn_beside(&self, task: NonNull<Header>, family: &Rc<Family>) -> CellRef {
+        let birth = Birth {
+            owner: self.owner(),
+            // SAFETY: R2.
+            id: unsafe { task.as_ref() }.id,
+            parent: None,
+            location: Location::caller(),
+            aside: None,
+            callback: true,
+        };
+        cell::new_beside(&self.pool, birth, family.clone())
+    }
+
+    /// Puts a family on the list.
+    pub(crate) fn enlist(&self, family: &Rc<Family>) {
+        // Those that ended far from home.
+        self.families
+            .forget_if_full(|family| family.strong_count() == 0);
+        self.families.enter(|place| {
+            family.place.set(place);
+            Rc::downgrade(family)
+        });
+    }
+
+    /// Takes a family from the list.
+    pub(crate) fn delist(&self, family: &Family) {
+        drop(self.families.leave(family.place.replace(NOWHERE)));
     }
 
     /// Runs a task to its end, calling `turn` in between, which runs what is ready and, unless the task it is
@@ -297,8 +344,14 @@ impl Tasks {
         }
     }
 
+    #[inline(always)]
     fn birth_with(&self, options: SpawnOptions, location: &'static Location<'static>) -> Birth {
         let (location, callback) = (options.location.unwrap_or(location), options.callback);
+        let is_plain = options.name.is_none() && options.context.is_none();
+        if is_plain && !self.has_context() {
+            std::mem::forget(options); // There is nothing in it.
+            return self.birth(location, callback, None);
+        }
         self.birth(location, callback, new_aside(options))
     }
 
@@ -316,7 +369,10 @@ impl Tasks {
     /// Has a new task take its first step. Whoever calls this has a handle of the task.
     fn begin(&self, cell: CellRef, start: Start) {
         let raw = cell.as_raw();
-        self.registry.enter(cell);
+        self.registry.enter(|place| {
+            cell.place.set(place);
+            cell
+        });
         // SAFETY: the registry has its reference (R1), and if the task ends here, its handle has one.
         let cell = unsafe { CellRef::borrow(&raw) };
         if self.closed.get() {
@@ -333,8 +389,10 @@ impl Tasks {
     /// Runs the first step of a task, within the step of whoever spawned it.
     #[cold]
     fn step_now(&self, cell: &CellRef) {
-        if cell.state.wake() {
-            self.step(cell);
+        if cell.state.wake()
+            && let Stepped::Ended(outcome) = self.step(cell)
+        {
+            self.complete(cell, outcome);
         }
     }
 
@@ -375,41 +433,35 @@ impl Tasks {
         // SAFETY: R1 until the step begins, R2 during it.
         let cell = unsafe { CellRef::borrow(&h) };
         match self.step(cell) {
-            Begin::Poll | Begin::Cancel | Begin::Later => {}
+            Stepped::GoesOn => {}
+            Stepped::Ended(outcome) => self.complete(cell, outcome),
             // SAFETY: R1: the task ended while it was queued, so its place has a reference.
-            Begin::Nothing => drop(unsafe { CellRef::from_raw(h) }),
+            Stepped::Left => drop(unsafe { CellRef::from_raw(h) }),
         }
         true
     }
 
-    /// Runs one step of a task.
-    #[inline]
-    pub(crate) fn step(&self, cell: &CellRef) -> Begin {
-        let begin = cell.state.begin();
-        let outcome = match begin {
-            Begin::Nothing | Begin::Later => return begin,
-            Begin::Cancel => match self.cancel_step(cell, false) {
-                Some(outcome) => outcome,
-                None => return begin,
-            },
+    /// Runs one step of a task. If it says that the task has ended, that is to be completed next.
+    #[inline(always)]
+    pub(crate) fn step(&self, cell: &CellRef) -> Stepped {
+        let ended = match cell.state.begin() {
+            Begin::Nothing => return Stepped::Left,
+            Begin::Later => None,
+            Begin::Cancel => self.cancel_step(cell, false),
             Begin::Poll => match self.running(cell, || cell.poll()) {
                 Progress::Pending => match cell.state.pause() {
-                    Pause::Park => return begin,
+                    Pause::Park => None,
                     Pause::Again => {
                         self.enqueue(cell);
-                        return begin;
+                        None
                     }
-                    Pause::Cancel => match self.cancel_step(cell, true) {
-                        Some(outcome) => outcome,
-                        None => return begin,
-                    },
+                    Pause::Cancel => self.cancel_step(cell, true),
                 },
-                Progress::Ready => Outcome::Value,
-                Progress::Panicked => Outcome::Panicked,
+                Progress::Ready => Some(Outcome::Value),
+                Progress::Panicked => Some(Outcome::Panicked),
             },
         };
-        self.complete(cell, outcome);
-        begin
+        ended.map_or(Stepped::GoesOn, Stepped::Ended)
     }
 
     /// Notes whose step it is while `f` runs, which does not unwind.
@@ -427,7 +479,6 @@ impl Tasks {
             // It is not ours to end (H1 in `children.rs`), only to forget when it has.
             if cell.state.is_done() {
                 self.close_scopes(cell);
-                drop(self.registry.leave(cell));
             }
             return;
         }
@@ -443,27 +494,50 @@ impl Tasks {
         }
     }
 
-    /// Ends a child, whether its loop runs here and now or not.
-    pub(crate) fn end_child(cell: &CellRef) {
-        of(cell, |tasks| match tasks {
-            Some(tasks) => tasks.end_now(cell),
-            None => Self::end_far_from_home(cell),
-        });
-        if !cell.state.is_done() {
-            // It is being polled, and with it what owns it is dropped, which cannot be: that is borrowed.
-            std::process::abort();
+    /// Ends a child, whether its loop runs here and now or not. One that runs ends when its step is over.
+    pub(crate) fn end_child(cell: &CellRef, family: &Family, panicked: &mut OnPanic<'_>) {
+        if !cell.state.seize() {
+            return cell.state.doom();
         }
+        family.at_home(|tasks| match tasks {
+            Some(tasks) => {
+                let outcome = tasks.running(cell, || cell.drop_future());
+                tasks.conclude_child(cell, outcome, family, panicked);
+            }
+            None => Self::end_far_from_home(cell, family, panicked),
+        });
+    }
+
+    /// The end of a child, whose future is gone.
+    #[inline]
+    pub(crate) fn conclude_child(
+        &self,
+        cell: &CellRef,
+        outcome: Outcome,
+        family: &Family,
+        panicked: &mut OnPanic<'_>,
+    ) {
+        if outcome == Outcome::Panicked {
+            tell_of_panic(cell, panicked);
+        }
+        let queued = self.finish(cell, outcome);
+        let owned = family.leave(cell);
+        self.complete_with(cell, queued, owned);
     }
 
     /// Ends a child whose loop does not run here, or is gone.
     #[cold]
-    fn end_far_from_home(cell: &CellRef) {
-        if !cell.state.seize() {
-            return;
-        }
+    fn end_far_from_home(cell: &CellRef, family: &Family, panicked: &mut OnPanic<'_>) {
         let outcome = cell.drop_future();
-        cell.state.finish(outcome);
+        if outcome == Outcome::Panicked {
+            tell_of_panic(cell, panicked);
+        }
+        let queued = cell.state.finish(outcome);
         let joiner = cell.joiner.take();
+        let owned = family.leave(cell);
+        if queued {
+            cell.clone().into_raw(); // H5 in `family.rs`: for the place that is left
+        }
         if !cell.state.is_awaited() {
             let unwanted = cell.take_unwanted();
             discard(|| drop(unwanted));
@@ -472,7 +546,10 @@ impl Tasks {
         if let Some(joiner) = joiner {
             discard(|| joiner.wake());
         }
-        cell.post_end(); // for its loop to forget it
+        if cell.root.get() != Place::NONE {
+            cell.post_end(); // for its loop to close its scopes
+        }
+        drop(owned);
     }
 
     /// Ends a task whose step nobody will run.
@@ -487,16 +564,29 @@ impl Tasks {
         });
     }
 
-    fn complete(&self, cell: &CellRef, outcome: Outcome) {
-        // First everything here, so that it is seen to when code of others comes in below.
+    /// The end of a task that is no child, whose future is gone.
+    #[inline]
+    pub(crate) fn complete(&self, cell: &CellRef, outcome: Outcome) {
+        let queued = self.finish(cell, outcome);
+        let owned = self.registry.leave(cell.place.replace(NOWHERE));
+        self.complete_with(cell, queued, owned);
+    }
+
+    /// Whether a place in its queue is left.
+    #[inline]
+    fn finish(&self, cell: &CellRef, outcome: Outcome) -> bool {
         if outcome == Outcome::Cancelled && cell.root.get() != Place::NONE {
             self.keep_message(cell);
         }
-        let queued = cell.state.finish(outcome);
+        cell.state.finish(outcome)
+    }
+
+    #[inline]
+    fn complete_with(&self, cell: &CellRef, queued: bool, owned: Option<CellRef>) {
+        // First everything here, so that it is seen to when code of others comes in below.
         let joiner = cell.joiner.take();
-        let owned = self.registry.leave(cell);
         self.close_scopes(cell);
-        if queued && cell.is_at_home() {
+        if queued && cell.has_plain_places() {
             // R1: for the place that is left. Who finds it there may come before the owner's reference goes.
             cell.clone().into_raw();
         }
@@ -510,13 +600,18 @@ impl Tasks {
     }
 
     /// Drops an outcome that nobody awaits; if it is a panic, reports it.
-    #[cold]
+    #[inline]
     fn bury(&self, cell: &CellRef) {
         if let Some(payload) = cell.take_unwanted() {
-            let task = TaskRef::new(cell.clone());
-            self.report_and_drop(&task, Unhandled::panic(&task, payload));
+            self.report_panic(cell, payload);
         }
         cell.clear_aside();
+    }
+
+    #[cold]
+    fn report_panic(&self, cell: &CellRef, payload: Payload) {
+        let task = TaskRef::new(cell.clone());
+        self.report_and_drop(&task, Unhandled::panic(&task, payload));
     }
 
     #[inline]
@@ -577,7 +672,9 @@ impl Tasks {
     /// How many tasks have not ended, callbacks included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.registry.len()
+        let families = self.families.collect(Weak::upgrade);
+        let children = families.iter().map(|family| family.members.len());
+        self.registry.len() + children.sum::<usize>()
     }
 
     /// Whether all tasks have ended.
@@ -589,7 +686,12 @@ impl Tasks {
     /// All tasks that have not ended, oldest first, without callbacks.
     #[must_use]
     pub fn all(&self) -> Vec<TaskRef> {
-        let all = self.registry.all().into_iter().map(TaskRef::new);
+        let mut all = self.registry.collect(|cell| Some(cell.clone()));
+        for family in self.families.collect(Weak::upgrade) {
+            all.append(&mut family.members.collect(|cell| Some(cell.clone())));
+        }
+        all.sort_by_key(|cell| cell.id);
+        let all = all.into_iter().map(TaskRef::new);
         all.filter(|task| !task.is_callback()).collect()
     }
 
@@ -726,7 +828,9 @@ impl Tasks {
             return current::enter(self, &(), || self.close());
         }
         self.closed.set(true);
-        for cell in self.registry.all() {
+        let mut cells = self.registry.collect(|cell| Some(cell.clone()));
+        cells.sort_by_key(|cell| cell.id);
+        for cell in cells {
             self.end(&cell);
         }
         // What is left of ended tasks in the queue.
@@ -736,7 +840,29 @@ impl Tasks {
     }
 }
 
+/// What came of a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stepped {
+    GoesOn,
+    Ended(Outcome),
+    /// There was none: the task ended before, and only its place in the queue was left.
+    Left,
+}
+
+/// Tells whoever wants to know of a child's panic, and does not unwind.
+#[cold]
+fn tell_of_panic(cell: &CellRef, panicked: &mut OnPanic<'_>) {
+    let Some(panicked) = panicked else { return };
+    let task = TaskRef::new(cell.clone());
+    let payload = cell.take_payload();
+    let told = catch_unwind(AssertUnwindSafe(|| panicked(&task, payload)));
+    if let Err(payload) = told {
+        report(&task, Unhandled::panic(&task, payload));
+    }
+}
+
 /// What a new task keeps aside: the name and the context it was given, or a copy of the one here and now.
+#[inline(never)]
 fn new_aside(options: SpawnOptions) -> Option<Rc<Aside>> {
     let context = options.context.or_else(|| {
         let context = current::context(false).filter(|context| !context.is_empty())?;
@@ -759,6 +885,7 @@ impl fmt::Debug for Tasks {
         f.debug_struct("Tasks")
             .field("len", &self.len())
             .field("ready", &self.ready())
+            .field("families", &self.families.len())
             .field("running", &self.running_task())
             .field("scopes", &self.scopes.borrow())
             .field("closed", &self.closed.get())

@@ -1,11 +1,14 @@
 //! Children that borrow, where they meet the loop: what it sees of them, and what is left when they end.
 
-use std::future::pending;
-use std::task::{Context, Waker};
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{Children, SpawnOptions, Tasks, all_tasks};
+use asyncio_task::{Children, Scope, SpawnOptions, Tasks, all_tasks};
 
-use crate::support::{entered, settle};
+use crate::support::{OnDrop, entered, settle, words, yield_now};
 
 fn poll(children: &Children<'_>) {
     children.poll_woken(&Context::from_waker(Waker::noop()));
@@ -35,7 +38,7 @@ fn a_loop_that_closes_passes_over_children_and_they_may_outlive_it() {
     let children = Children::new();
     let tasks = Tasks::new(|| ());
     let task = tasks.enter(&(), || {
-        let flag = crate::support::OnDrop::new(|| dropped.set(true));
+        let flag = OnDrop::new(|| dropped.set(true));
         children.spawn(SpawnOptions::new(), async move {
             let _flag = flag;
             pending::<()>().await;
@@ -51,16 +54,248 @@ fn a_loop_that_closes_passes_over_children_and_they_may_outlive_it() {
 }
 
 #[test]
-fn a_child_that_ends_while_its_loop_does_not_run_is_forgotten_when_it_does() {
+fn children_that_end_while_their_loop_does_not_run_are_on_its_list_no_more() {
     entered(|tasks, _| {
         let children = Children::new();
         let task = children.spawn(SpawnOptions::new(), pending::<()>());
         poll(&children);
+        assert_eq!(tasks.len(), 1);
         let elsewhere = Tasks::new(|| ());
         elsewhere.enter(&(), || drop(children));
         assert!(task.is_finished());
-        assert_eq!(tasks.len(), 1);
+        assert!(tasks.is_empty() && all_tasks().is_empty());
+    });
+}
+
+#[test]
+fn the_scope_of_a_child_that_ends_far_from_home_is_closed_when_its_loop_takes_in_its_mail() {
+    entered(|tasks, _| {
+        let children = Children::new();
+        let task = children.spawn(SpawnOptions::new(), async {
+            Scope::new(yield_now()).await.unwrap();
+            pending::<()>().await;
+        });
+        poll(&children);
+        assert_eq!(tasks.scopes(), 2, "its own and the one in it");
+        poll(&children);
+        assert_eq!(tasks.scopes(), 1);
+        let elsewhere = Tasks::new(|| ());
+        elsewhere.enter(&(), || drop(children));
+        drop(task);
         tasks.deliver();
-        assert!(tasks.is_empty());
+        assert_eq!(tasks.scopes(), 0);
+    });
+}
+
+#[test]
+fn a_child_that_ends_all_ends_the_others_at_once_and_itself_after_its_step() {
+    entered(|tasks, trace| {
+        let children = Rc::new(Children::new());
+        let sibling = trace.on_drop("sibling dropped");
+        let (own, all, say) = (
+            trace.on_drop("itself dropped"),
+            children.clone(),
+            trace.clone(),
+        );
+        let first = children.spawn(SpawnOptions::new(), async move {
+            let _own = own;
+            yield_now().await;
+            all.end();
+            say.say("ended");
+            yield_now().await;
+            unreachable!("it is over");
+        });
+        let second = children.spawn(SpawnOptions::new(), async move {
+            let _sibling = sibling;
+            pending::<()>().await;
+        });
+        poll(&children);
+        poll(&children);
+        assert_eq!(
+            trace.heard(),
+            ["sibling dropped", "ended", "itself dropped"]
+        );
+        assert!(first.is_finished() && second.is_finished());
+        assert!(children.is_empty() && tasks.is_empty());
+    });
+}
+
+#[test]
+fn a_destructor_of_a_child_may_end_all_while_all_are_ended() {
+    entered(|_, trace| {
+        let children = Rc::new(Children::new());
+        for words in ["first dropped", "second dropped"] {
+            let (all, trace) = (children.clone(), trace.clone());
+            let ends_all = OnDrop::new(move || {
+                all.end();
+                trace.say(words);
+            });
+            children
+                .spawn(SpawnOptions::new(), async move {
+                    let _ends_all = ends_all;
+                    pending::<()>().await;
+                })
+                .leave();
+        }
+        poll(&children);
+        children.end();
+        assert_eq!(trace.heard(), ["second dropped", "first dropped"]);
+        assert!(children.is_empty());
+    });
+}
+
+#[test]
+fn a_child_may_run_the_others_and_is_passed_over_itself() {
+    entered(|tasks, trace| {
+        let children = Rc::new(Children::new());
+        let (all, say) = (children.clone(), trace.clone());
+        let first = children.spawn(SpawnOptions::new(), async move {
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                poll(&all);
+                say.say("polled");
+                Poll::Ready(())
+            })
+            .await;
+            yield_now().await;
+        });
+        let say = trace.clone();
+        let second = children.spawn(SpawnOptions::new(), async move { say.say("second") });
+        poll(&children);
+        assert_eq!(trace.heard(), ["second", "polled"]);
+        assert!(second.is_finished());
+        poll(&children);
+        assert!(first.is_finished() && children.is_empty() && tasks.is_empty());
+    });
+}
+
+#[test]
+fn a_child_that_woke_itself_in_its_last_step_leaves_nothing_behind() {
+    entered(|tasks, _| {
+        let children = Children::new();
+        for _ in 0..3 {
+            let wakes_itself = poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::Ready(())
+            });
+            children.spawn(SpawnOptions::new(), wakes_itself).leave();
+        }
+        poll(&children);
+        assert!(children.is_empty() && tasks.is_empty());
+        poll(&children);
+        children.spawn(SpawnOptions::new(), async {}).leave();
+        poll(&children);
+        assert!(children.is_empty());
+    });
+}
+
+#[test]
+fn children_belong_to_the_loop_they_began_on() {
+    entered(|_, _| {
+        let dropped = Cell::new(false);
+        let children = Children::new();
+        let on_drop = OnDrop::new(|| dropped.set(true));
+        children
+            .spawn(SpawnOptions::new(), async move {
+                let _on_drop = on_drop;
+                pending::<()>().await;
+            })
+            .leave();
+        let elsewhere = Tasks::new(|| ());
+        elsewhere.enter(&(), || {
+            let refused = |f: &dyn Fn()| {
+                let payload = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+                assert!(
+                    words(&*payload).contains("the event loop that it began on"),
+                    "{}",
+                    words(&*payload)
+                );
+            };
+            refused(&|| poll(&children));
+            refused(&|| children.spawn(SpawnOptions::new(), async {}).leave());
+            assert!(elsewhere.is_empty() && children.len() == 1);
+            children.end();
+            assert!(dropped.get());
+        });
+    });
+}
+
+#[test]
+fn lists_of_children_that_ended_far_from_home_do_not_add_up() {
+    entered(|tasks, _| {
+        let elsewhere = Tasks::new(|| ());
+        for _ in 0..1000 {
+            let children = Children::new();
+            children.spawn(SpawnOptions::new(), pending::<()>()).leave();
+            elsewhere.enter(&(), || drop(children));
+        }
+        assert!(format!("{tasks:?}").contains("families: 4"), "{tasks:?}");
+    });
+}
+
+#[test]
+fn a_body_is_polled_when_it_was_woken_and_not_when_a_child_was() {
+    entered(|tasks, trace| {
+        let children = Rc::new(Children::new());
+        let (all, say) = (children.clone(), trace.clone());
+        let task = tasks.spawn(async move {
+            let mut child = None;
+            poll_fn(move |cx| {
+                say.say("step");
+                let round = all.begin_round(cx);
+                let body = all.poll_body(&round, cx, |cx| {
+                    say.say("body");
+                    let say = say.clone();
+                    let child = child.get_or_insert_with(|| {
+                        all.spawn(SpawnOptions::new(), async move {
+                            say.say("child");
+                            yield_now().await;
+                        })
+                    });
+                    child.poll_finished(cx)
+                });
+                all.run_round(&round, |_, _| unreachable!("nobody panics"));
+                body.unwrap_or(Poll::Pending)
+            })
+            .await;
+        });
+        settle(tasks);
+        assert!(task.is_finished());
+        let expected = ["step", "body", "step", "child", "step", "step", "body"];
+        assert_eq!(trace.heard(), expected);
+        assert_eq!(tasks.len(), 0, "a body is nobody on the list");
+    });
+}
+
+#[test]
+fn wakers_of_a_body_may_be_kept_after_all_is_over() {
+    entered(|tasks, _| {
+        let kept = Rc::new(Cell::new(None));
+        let keep = kept.clone();
+        let task = tasks.spawn(async move {
+            let children = Children::new();
+            poll_fn(|cx| {
+                let round = children.begin_round(cx);
+                let body = children.poll_body(&round, cx, |cx| {
+                    if keep.replace(Some(cx.waker().clone())).is_some() {
+                        return Poll::Ready(());
+                    }
+                    let waker = cx.waker().clone();
+                    std::thread::spawn(move || waker.wake()).join().unwrap();
+                    Poll::Pending
+                });
+                body.unwrap_or(Poll::Pending)
+            })
+            .await;
+        });
+        settle(tasks);
+        assert!(!task.is_finished());
+        tasks.deliver();
+        settle(tasks);
+        assert!(task.is_finished(), "another thread woke it");
+        let waker: Waker = kept.take().unwrap();
+        waker.wake_by_ref();
+        settle(tasks);
+        std::thread::spawn(move || drop(waker)).join().unwrap();
     });
 }

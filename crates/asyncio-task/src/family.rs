@@ -1,0 +1,162 @@
+//! What children share with whoever runs them: the list of those that have not ended, and the queue of those
+//! that were woken.
+//!
+//! The loop has families on its list, not their children, and each child knows its family; neither owns a
+//! child. A family belongs to the loop that its first child was spawned on.
+//!
+//! - **H5** A cell in the queue is alive: while its task has not ended, by the reference among the members;
+//!   afterwards by one of the place itself, as in the loop's own queue. Only what ends a child takes it from
+//!   the members.
+
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+use std::ptr::NonNull;
+use std::task::{Context, Waker};
+
+use crate::cell::Header;
+use crate::cell_ref::CellRef;
+use crate::current;
+use crate::mailbox::Owner;
+use crate::ready::ReadyQueue;
+use crate::registry::{NOWHERE, Registry};
+use crate::tasks::Tasks;
+
+/// See the head of this file.
+pub(crate) struct Family {
+    pub(crate) ready: ReadyQueue,
+    pub(crate) members: Registry<CellRef>,
+    /// Whose tasks they are, once there are any.
+    owner: OnceCell<Owner>,
+    /// Where the loop has it on its list.
+    pub(crate) place: Cell<u32>,
+    /// Who runs them.
+    waker: Cell<Option<Waker>>,
+    /// Whether that one need not be woken: it has been since it ran them last, or is gone.
+    woken: Cell<bool>,
+    /// Nobody runs them any more.
+    over: Cell<bool>,
+}
+
+impl Family {
+    pub(crate) fn new() -> Self {
+        Self {
+            ready: ReadyQueue::default(),
+            members: Registry::default(),
+            owner: OnceCell::new(),
+            place: Cell::new(NOWHERE),
+            waker: Cell::new(None),
+            woken: Cell::new(false),
+            over: Cell::new(false),
+        }
+    }
+
+    /// It belongs to these from now on. `false` if it belongs to others.
+    #[inline]
+    pub(crate) fn settle(&self, owner: Owner) -> bool {
+        *self.owner.get_or_init(|| owner) == owner
+    }
+
+    /// Whether it has any tasks, or had.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.owner.get().is_some()
+    }
+
+    pub(crate) fn is_owned_by(&self, owner: Owner) -> bool {
+        self.owner.get() == Some(&owner)
+    }
+
+    /// Calls `f` with the tasks that the family belongs to, if they run here and now.
+    #[inline]
+    pub(crate) fn at_home<R>(&self, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+        current::tasks(|tasks| f(tasks.filter(|tasks| self.is_owned_by(tasks.owner()))))
+    }
+
+    /// Takes in a cell that was woken. Whether [`wake`](Self::wake) has to follow.
+    #[inline]
+    pub(crate) fn push(&self, cell: NonNull<Header>) -> bool {
+        self.ready.push(cell);
+        !self.woken.replace(true)
+    }
+
+    /// Something else than a child was woken. Whether [`wake`](Self::wake) has to follow.
+    pub(crate) fn note_woken(&self) -> bool {
+        !self.woken.replace(true)
+    }
+
+    /// Wakes who runs the children.
+    pub(crate) fn wake(&self) {
+        // Out of the cell while foreign code runs.
+        let Some(waker) = self.waker.take() else {
+            return;
+        };
+        waker.wake_by_ref();
+        if self.over.get() {
+            return drop(waker);
+        }
+        if let Some(newer) = self.waker.replace(Some(waker)) {
+            let older = self.waker.replace(Some(newer));
+            drop(older);
+        }
+    }
+
+    /// Who runs them is about to: wake-ups from here on are for the next time.
+    pub(crate) fn begin_round(&self, cx: &Context<'_>) {
+        let old = self.waker.take();
+        match old {
+            Some(same) if same.will_wake(cx.waker()) => self.waker.set(Some(same)),
+            old => {
+                let waker = cx.waker().clone();
+                let between = self.waker.replace(Some(waker));
+                drop(old);
+                drop(between);
+            }
+        }
+        self.woken.set(false);
+    }
+
+    /// Nobody runs them any more.
+    pub(crate) fn close(&self) {
+        self.over.set(true);
+        let waker = self.waker.take();
+        drop(waker);
+    }
+
+    /// Takes in a new child, which is to take its first step.
+    #[inline]
+    pub(crate) fn enter(&self, cell: CellRef) {
+        let raw = cell.as_raw();
+        cell.state.wake();
+        self.take_in(cell);
+        if self.push(raw) {
+            self.wake();
+        }
+    }
+
+    /// Takes in a new child.
+    #[inline]
+    pub(crate) fn take_in(&self, cell: CellRef) {
+        self.members.enter(|place| {
+            cell.place.set(place);
+            cell
+        });
+    }
+
+    /// Takes a child that has ended from the members.
+    #[inline]
+    pub(crate) fn leave(&self, cell: &CellRef) -> Option<CellRef> {
+        self.members.leave(cell.place.replace(NOWHERE))
+    }
+
+    /// The children that have not ended, oldest first.
+    pub(crate) fn cells(&self) -> Vec<CellRef> {
+        let mut cells = self.members.collect(|cell| Some(cell.clone()));
+        cells.sort_by_key(|cell| cell.id);
+        cells
+    }
+}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Family({} children)", self.members.len())
+    }
+}
