@@ -14,7 +14,9 @@
 )]
 
 mod cancellation;
+mod eager;
 mod groups;
+mod requests;
 mod several;
 mod shields;
 mod timeouts;
@@ -353,5 +355,27 @@ mod programs {
             wait_for_the_first_error
             a_wait_that_is_cancelled_cancels_nobody
             as_they_are_completed;
+        requests:
+            a_message_is_heard_inside_and_by_who_awaits
+            two_messages_to_a_task_that_waits
+            two_messages_before_the_first_step
+            a_second_message_interrupts_the_cleanup
+            a_message_goes_to_the_task_that_is_awaited
+            a_message_goes_to_all_that_is_gathered
+            a_message_goes_to_body_and_children
+            requests_are_counted_until_they_are_swallowed
+            a_time_limit_is_no_request_to_the_task
+            a_request_that_a_failing_group_leaves_open;
+        eager:
+            one_that_need_not_wait_is_done_at_once
+            one_that_waits_goes_on_after_what_is_ready
+            each_is_the_current_task_in_turn
+            one_that_fails_at_once
+            one_that_cancels_itself_at_once
+            one_that_cancels_its_spawner
+            a_limit_around_the_spawn_is_not_around_the_task
+            a_request_to_the_spawner_is_not_one_to_the_task
+            children_of_a_group_start_at_once
+            a_child_of_a_group_fails_at_once;
     }
 }

@@ -16,7 +16,7 @@ import sys
 sys.dont_write_bytecode = True
 
 #: In the order of the files in main.rs.
-FILES = ["cancellation", "timeouts", "groups", "shields", "several"]
+FILES = ["cancellation", "timeouts", "groups", "shields", "several", "requests", "eager"]
 
 
 class NoSelector:
@@ -153,6 +153,6 @@ def main(directory):
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
-        sys.exit("task groups and timeouts need CPython 3.11 or later")
+    if sys.version_info < (3, 13):
+        sys.exit("the programs are about CPython 3.13, or later")
     main(*sys.argv[1:])
