@@ -310,7 +310,12 @@ struct Handle<T, E> {
 
 impl<T, E> Handle<T, E> {
     fn cancel(&self) -> bool {
-        self.cell.settle(Outcome::Cancelled).is_ok()
+        let cancelled = self.cell.settle(Outcome::Cancelled).is_ok();
+        if let Outcome::Error(_, report) = &mut *self.cell.outcome.borrow_mut() {
+            // Whoever waits has said that the outcome is not wanted, as in asyncio.
+            *report = |_, _| {};
+        }
+        cancelled
     }
 }
 
@@ -354,9 +359,10 @@ impl<T, E> Future<T, E> {
         self.handle.cell.cancelled()
     }
 
-    /// Cancels the promise. False if there is an outcome already.
+    /// Cancels the promise. False if there is an outcome already; an error at which nobody looks is
+    /// not reported then.
     ///
-    /// Awaiting this future then gives [`PromiseError::Cancelled`].
+    /// Awaiting this future then gives [`PromiseError::Cancelled`], if it did cancel.
     pub fn cancel(&self) -> bool {
         self.handle.cancel()
     }

@@ -151,6 +151,13 @@ fn unretrieved_errors() {
     drop((promise, answer));
     assert_eq!(reports(), [""; 0]);
 
+    // Who cancels does not want it.
+    let (promise, answer) = promise_or::<u32, &str>();
+    promise.set_error("unwanted").unwrap();
+    assert!(!answer.cancel());
+    drop((promise, answer));
+    assert_eq!(reports(), [""; 0]);
+
     let (promise, answer) = promise_or::<u32, &str>();
     let (one, other) = (answer.shared(), ());
     let last = one.clone();

@@ -105,7 +105,8 @@ impl<T, E> SharedFuture<T, E> {
         self.sharing.handle.cell.cancelled()
     }
 
-    /// Cancels the promise, for all. False if there is an outcome already.
+    /// Cancels the promise, for all. False if there is an outcome already; an error at which nobody
+    /// looks is not reported then.
     pub fn cancel(&self) -> bool {
         self.sharing.handle.cancel()
     }
