@@ -46,6 +46,85 @@ fn the_second_one_ends_the_process_at_once() {
 }
 
 #[test]
+fn a_cleanup_of_main_may_wait_and_the_process_ends_when_it_is_over() {
+    let ended = interrupted("main waits in its cleanup");
+    assert_eq!(ended.output, "cleaning up\nclean\n");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
+fn the_second_one_ends_the_process_also_while_a_cleanup_waits() {
+    let mut child = Child::start(&mut child("main waits long in its cleanup"));
+    child.expect("ready");
+    child.interrupt();
+    child.expect("cleaning up");
+    child.interrupt();
+    let ended = child.wait();
+    assert_eq!(ended.output, "");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
+fn a_main_that_swallows_it_goes_on_and_a_second_one_ends_the_process_all_the_same() {
+    for second in [false, true] {
+        let mut child = Child::start(&mut child("main swallows it"));
+        child.expect("ready");
+        child.interrupt();
+        child.expect("never mind");
+        if second {
+            child.interrupt();
+        }
+        let ended = child.wait();
+        if second {
+            assert_eq!((&*ended.output, ended.signal()), ("", SIGINT));
+        } else {
+            assert_eq!(ended.output, "a value, and 0 requests open\n");
+            assert!(ended.status.success());
+        }
+    }
+}
+
+#[test]
+fn children_of_a_group_in_main_clean_up_and_wait_for_it() {
+    let ended = interrupted("a group");
+    assert_eq!(ended.output, "quick\nslow\nthe group has ended\n");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
+fn a_shield_in_main_holds_it_up() {
+    let ended = interrupted("a shield");
+    assert_eq!(ended.output, "asked\nwritten\n");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
+fn cleanups_of_the_other_tasks_may_wait_and_a_second_one_ends_them() {
+    let ended = interrupted("others wait in their cleanup");
+    let after_main = "cleaned up\nthe other cleans up\nthe other is clean\n";
+    assert_eq!(ended.output, after_main);
+    assert_eq!(ended.signal(), SIGINT);
+
+    let mut child = Child::start(&mut child("others wait long in their cleanup"));
+    child.expect("ready");
+    child.interrupt();
+    child.expect("cleaned up");
+    child.expect("the other cleans up");
+    child.interrupt();
+    assert_eq!(child.wait().signal(), SIGINT);
+}
+
+#[test]
+fn the_first_one_that_comes_after_main_has_returned_ends_a_closing_that_takes_long() {
+    let mut child = Child::start(&mut child("closing takes long"));
+    child.expect("the other cleans up");
+    child.interrupt();
+    let ended = child.wait();
+    assert_eq!(ended.output, "");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
 fn a_main_that_returns_all_the_same_keeps_its_value_and_the_program_goes_on() {
     let ended = interrupted("main keeps its value");
     assert_eq!(ended.output, "a value\n");

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod busy;
+mod closing;
 mod cpython;
 #[cfg(unix)]
 mod ctrl_c;

@@ -6,8 +6,11 @@
 use std::io::Read;
 use std::time::Duration;
 
-use asyncio::{Runner, TaskState, call_soon, current_task, run, running_loop, spawn, yield_now};
-use asyncio_tests::for_ever;
+use asyncio::{
+    Runner, TaskGroup, TaskState, call_soon, catch_cancel, current_task, on_cancel, run,
+    running_loop, shield, sleep, spawn, task_group, yield_now,
+};
+use asyncio_tests::{for_ever, ms, secs};
 
 fn main() {
     let scene = std::env::args().nth(1).unwrap_or_default();
@@ -15,6 +18,14 @@ fn main() {
         "main waits" => run(until_interrupted(for_ever())),
         "main spins" => run(until_interrupted(spin())),
         "others clean up" => others_clean_up(),
+        "main waits in its cleanup" => run(main_cleans_up(ms(5))),
+        "main waits long in its cleanup" => run(main_cleans_up(secs(600))),
+        "main swallows it" => main_swallows_it(),
+        "a group" => run(group()),
+        "a shield" => run(shielded()),
+        "others wait in their cleanup" => others_wait_in_their_cleanup(ms(5), true),
+        "others wait long in their cleanup" => others_wait_in_their_cleanup(secs(600), true),
+        "closing takes long" => others_wait_in_their_cleanup(secs(600), false),
         "cleaning takes long" => cleaning_takes_long(),
         "main keeps its value" => main_keeps_its_value(),
         "runner" => runner(),
@@ -97,6 +108,84 @@ fn others_clean_up() {
         .detach();
         yield_now().await;
         until_interrupted(for_ever()).await;
+    });
+    say("run returned");
+}
+
+async fn main_cleans_up(takes: Duration) {
+    say("ready");
+    let cleanup = async {
+        say("cleaning up");
+        sleep(takes).await;
+        say("clean");
+    };
+    on_cancel(for_ever(), cleanup).await;
+}
+
+fn main_swallows_it() {
+    let value = run(async {
+        say("ready");
+        if let Err(cancelled) = catch_cancel(for_ever()).await {
+            cancelled.swallow();
+        }
+        say("never mind");
+        let open = current_task().expect("main is a task").cancelling();
+        wait_for_end_of_input();
+        sleep(ms(5)).await;
+        format!("a value, and {open} requests open")
+    });
+    say(&value);
+}
+
+async fn group() {
+    let group = task_group(async |tg: TaskGroup<'_>| {
+        for (name, takes) in [("slow", 20), ("quick", 1)] {
+            let cleanup = async move {
+                sleep(ms(takes)).await;
+                say(name);
+            };
+            tg.spawn(async {
+                on_cancel(for_ever(), cleanup).await;
+                Ok(())
+            });
+        }
+        sleep(ms(1)).await;
+        say("ready");
+        for_ever().await;
+        Ok(())
+    });
+    let all = on_cancel(group, async { say("the group has ended") }).await;
+    all.expect("nothing fails");
+}
+
+async fn shielded() {
+    let me = current_task().expect("main is a task");
+    let write = async {
+        say("ready");
+        while me.cancelling() == 0 {
+            sleep(ms(1)).await;
+        }
+        say("asked");
+        sleep(ms(5)).await;
+        say("written");
+    };
+    shield(write).await;
+    sleep(ms(1)).await;
+    say("never reached");
+}
+
+fn others_wait_in_their_cleanup(takes: Duration, main_waits: bool) {
+    run(async move {
+        let cleanup = async move {
+            say("the other cleans up");
+            sleep(takes).await;
+            say("the other is clean");
+        };
+        spawn(on_cancel(for_ever(), cleanup)).detach();
+        yield_now().await;
+        if main_waits {
+            until_interrupted(for_ever()).await;
+        }
     });
     say("run returned");
 }
