@@ -125,7 +125,7 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.io(direction, |fd| f(fd.get_ref())).await
     }
 
-    /// [`io`](Self::io), for code that polls. One task a direction.
+    /// [`io`](Self::io), for code that polls.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::error::{ReactorClosed, ReactorRests, RegisterError};
 use crate::fine_timer::FineTimer;
 use crate::readiness::{Direction, Readiness};
 use crate::registered::Registered;
-use crate::slots::{FINE_TIMER, Slots, UNPARK};
+use crate::slots::{Slots, UNPARK};
 use crate::unparker::Unparker;
 use crate::waiters::WaiterId;
 
@@ -239,13 +239,9 @@ impl Core {
         let mut woken = self.woken.borrow_mut();
         let mut seen = 0;
         for event in &selector.events {
-            match event.token() {
-                UNPARK | FINE_TIMER => {}
-                token => {
-                    let readiness = Readiness::of_event(event);
-                    seen += usize::from(slots.note(token, readiness, &mut woken));
-                }
-            }
+            // The unparker's and the fine timer's are no source's.
+            let readiness = Readiness::of_event(event);
+            seen += usize::from(slots.note(event.token(), readiness, &mut woken));
         }
         // They are taken from the end.
         woken.reverse();

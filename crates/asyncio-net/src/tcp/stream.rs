@@ -262,7 +262,7 @@ impl TcpStream {
         self.io.writable()
     }
 
-    /// [`readable`](Self::readable), for code that polls. One task at a time.
+    /// [`readable`](Self::readable), for code that polls.
     ///
     /// # Errors
     ///
@@ -271,7 +271,7 @@ impl TcpStream {
         self.io.poll_read_ready(cx)
     }
 
-    /// [`writable`](Self::writable), for code that polls. One task at a time.
+    /// [`writable`](Self::writable), for code that polls.
     ///
     /// # Errors
     ///
