@@ -32,6 +32,7 @@
 //!   wait is an error; it never hangs.
 //! - Every operation is tried before it is waited for, and one that has to wait makes no system
 //!   call for that.
+//! - A socket that could go on for ever without waiting lets others run after 64 operations.
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: what was not returned is still in the socket, for whoever takes it over.
 //!

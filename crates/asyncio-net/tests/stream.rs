@@ -233,6 +233,26 @@ fn any_number_of_tasks_may_wait_for_one_stream() {
     });
 }
 
+/// What a peer that sends faster than it is read would do to everything else.
+#[test]
+fn a_stream_that_always_has_more_does_not_keep_the_thread() {
+    run(async {
+        let (one, other) = pair().await;
+        one.write_all(&[7; 10_000]).await.unwrap();
+        let reader = spawn(async move {
+            for _ in 0..10_000 {
+                other.read_exact(&mut [0]).await.unwrap();
+            }
+        });
+        let mut turns = 0;
+        while !reader.is_finished() {
+            yield_now().await;
+            turns += 1;
+        }
+        assert!(turns >= 10_000 / 64, "{turns} turns");
+    });
+}
+
 #[test]
 fn borrowed_halves_work_at_the_same_time() {
     run(async {

@@ -43,6 +43,9 @@ pub(crate) struct Core {
     /// Taken from their slots and not woken yet, the next one last. Empty between turns, unless a
     /// waker panicked.
     woken: RefCell<Vec<Waker>>,
+    /// The next turn moves them to `woken` first of all. Apart, so that a waker that comes back at once
+    /// does not keep a turn from ending.
+    soon: RefCell<Vec<Waker>>,
     unparker: Unparker,
     /// Whether a wait will end: somebody turns it, and it is not closed.
     is_turned: Cell<bool>,
@@ -78,6 +81,7 @@ impl Reactor {
                 registry,
                 slots: RefCell::default(),
                 woken: RefCell::default(),
+                soon: RefCell::default(),
                 unparker,
                 is_turned: Cell::new(true),
                 is_closed: Cell::new(false),
@@ -120,6 +124,9 @@ impl Reactor {
     /// and is a millisecond elsewhere. So waiting for a deadline is a long wait and then an exact
     /// short one.
     ///
+    /// A source that could go on for ever without waiting stands back after 64 operations: its task is
+    /// woken by the next turn, which does not wait then. So whoever is busy takes a turn now and then.
+    ///
     /// Within one source the reader is woken before the writer. Wakers may do anything, also call
     /// this again. If one panics, the rest are woken by the next turn.
     ///
@@ -128,8 +135,9 @@ impl Reactor {
     /// [`ReactorClosed`] after [`close`](Self::close); otherwise what the system says, which is
     /// then a broken reactor.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
-        // Left over from a turn that a waker cut short by panicking, or that is still under way and
-        // in which a waker has called this.
+        self.core.take_soon();
+        // Who was to be woken soon; or what is left over from a turn that a waker cut short by panicking, or that is
+        // still under way and in which a waker has called this.
         let timeout = if self.core.wake() {
             Some(Duration::ZERO)
         } else {
@@ -248,6 +256,11 @@ impl Core {
         Ok(seen)
     }
 
+    fn take_soon(&self) {
+        let mut soon = self.soon.borrow_mut();
+        self.woken.borrow_mut().extend(soon.drain(..).rev());
+    }
+
     /// Wakes who is in `woken`. False if nobody is.
     fn wake(&self) -> bool {
         let mut woke = false;
@@ -272,8 +285,8 @@ impl Core {
     }
 
     /// Has them woken by the next turn, which does not wait then.
-    pub(crate) fn wake_soon(&self, wakers: Vec<Waker>) {
-        self.woken.borrow_mut().extend(wakers);
+    pub(crate) fn wake_soon(&self, wakers: impl IntoIterator<Item = Waker>) {
+        self.soon.borrow_mut().extend(wakers);
     }
 
     #[inline]
@@ -308,10 +321,10 @@ impl Core {
         self.is_closed.set(true);
         self.is_turned.set(false);
         let waited = self.slots.borrow_mut().close();
-        let woken = self.woken.take();
+        let (woken, soon) = (self.woken.take(), self.soon.take());
         // Only now: a waker's drop may come back here.
         drop(waited);
-        drop(woken);
+        drop((woken, soon));
     }
 }
 

@@ -1,7 +1,8 @@
 //! A source that is registered: operations on it that wait until they can go on.
 //!
 //! All of them work the same way: if the source counts as ready, try; if it answers `WouldBlock`,
-//! it does not count as ready any more; wait until an event says otherwise.
+//! it does not count as ready any more; wait until an event says otherwise. One that could go on for
+//! ever without waiting stands back for a turn of the reactor now and then.
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -382,6 +383,7 @@ impl<S: Source> Registered<S> {
     ) -> Poll<io::Result<R>> {
         loop {
             ready!(self.poll_ready_as(who, cx, direction))?;
+            ready!(self.registration().poll_another(cx, direction))?;
             match f(self.get_ref()) {
                 Ok(result) => return Poll::Ready(Ok(result)),
                 Err(error) => self.refused(direction, error)?,

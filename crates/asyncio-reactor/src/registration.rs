@@ -13,6 +13,10 @@ use crate::readiness::Direction;
 use crate::slots::{Block, Slot};
 use crate::waiters::WaiterId;
 
+/// So many operations of one source may follow each other without a wait. The next one waits for a turn of
+/// the reactor, or a peer that sends faster than it is read would keep the thread for itself.
+const MOST_IN_A_ROW: u8 = 64;
+
 /// A look at the slot that a source has. Whoever owns it gives it back with
 /// [`leave`](Self::leave), once the source is deregistered.
 #[derive(Clone, Copy)]
@@ -66,6 +70,7 @@ impl<'a> Registration<'a> {
         direction: Direction,
         who: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
+        self.in_a_row.set(0);
         let waits = *who != WaiterId::NOT_WAITING;
         if waits && self.waiters.contains(*who, cx.waker()) {
             return match self.reason_to_give_up(direction) {
@@ -90,6 +95,37 @@ impl<'a> Registration<'a> {
             .waiters
             .insert(*who, waker, |too_many| core.wake_soon(too_many));
         drop(replaced);
+        Poll::Pending
+    }
+
+    /// Counts an operation that does not have to wait. If it would be one too many, it waits for the next
+    /// turn, so that everything else goes before it.
+    #[inline]
+    pub(crate) fn poll_another(
+        self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        let in_a_row = self.in_a_row.get();
+        if in_a_row >= MOST_IN_A_ROW {
+            return self.stand_back(cx, direction);
+        }
+        self.in_a_row.set(in_a_row + 1);
+        Poll::Ready(Ok(()))
+    }
+
+    #[cold]
+    fn stand_back(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+        self.in_a_row.set(0);
+        if !self.core().is_turned() {
+            return Poll::Ready(Ok(())); // there may be no next turn
+        }
+        // To clone is foreign code, see above.
+        let waker = cx.waker().clone();
+        if let Some(error) = self.reason_to_give_up(direction) {
+            return Poll::Ready(Err(error));
+        }
+        self.core().wake_soon([waker]);
         Poll::Pending
     }
 

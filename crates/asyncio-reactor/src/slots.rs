@@ -43,6 +43,8 @@ pub(crate) struct Slot {
     pub(crate) readiness: Cell<Readiness>,
     /// What the source was registered for.
     pub(crate) covered: Cell<Readiness>,
+    /// How many operations in a row did not have to wait.
+    pub(crate) in_a_row: Cell<u8>,
 }
 
 impl Slot {
@@ -52,6 +54,7 @@ impl Slot {
             generation: Cell::new(0),
             readiness: Cell::new(Readiness::NEVER),
             covered: Cell::new(Readiness::NEVER),
+            in_a_row: Cell::new(0),
         }
     }
 
@@ -138,6 +141,7 @@ impl Slots {
         let slot = block.slot(place);
         slot.generation.set(self.new_generation());
         slot.readiness.set(Readiness::NEW);
+        slot.in_a_row.set(0);
         slot.covered.set(Readiness::within(interest));
         self.len += 1;
         Ok((block, place))

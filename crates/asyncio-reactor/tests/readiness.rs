@@ -280,6 +280,48 @@ fn two_pollers_do_not_starve_each_other() {
 }
 
 #[test]
+fn a_source_that_always_has_more_lets_others_run_now_and_then() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    theirs.write_all(&[7; 1000]).unwrap();
+    let (woken, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let mut in_a_row = 0;
+    while read(&ours, &mut cx, &mut [0]).is_ready() {
+        in_a_row += 1;
+    }
+    assert_eq!(in_a_row, 64);
+    // It is woken after others, by a turn that does not wait for an event.
+    assert_eq!(woken.get(), 0);
+    reactor.turn(LONG).unwrap();
+    assert_eq!(woken.get(), 1);
+    let mut rest = 1000 - in_a_row;
+    while rest > 0 {
+        match read(&ours, &mut cx, &mut [0]) {
+            Poll::Ready(moved) => rest -= moved.unwrap(),
+            Poll::Pending => assert_eq!(reactor.turn(LONG).unwrap(), 0),
+        }
+    }
+}
+
+#[test]
+fn a_reactor_that_closes_lets_go_of_who_stands_back() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, mut theirs) = tcp_pair(&reactor);
+    theirs.write_all(&[7; 100]).unwrap();
+    let (woken, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    while read(&ours, &mut cx, &mut [0]).is_ready() {}
+    assert_eq!(Arc::strong_count(&woken), 3);
+    reactor.close();
+    assert_eq!((woken.get(), Arc::strong_count(&woken)), (0, 2));
+    assert!(matches!(
+        read(&ours, &mut cx, &mut [0]),
+        Poll::Ready(Err(_))
+    ));
+}
+
+#[test]
 fn however_many_pollers_there_are_none_is_forgotten() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);

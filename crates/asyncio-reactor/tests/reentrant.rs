@@ -168,6 +168,23 @@ fn a_reactor_closed_while_the_waker_is_cloned_is_an_error_not_a_hang() {
 }
 
 #[test]
+fn a_reactor_closed_while_who_stands_back_is_cloned_is_an_error_not_a_hang() {
+    let reactor = Reactor::new().unwrap();
+    let (mut sender, always_ready) = source(&reactor);
+    sender.write_all(&[7; 100]).unwrap();
+    let waker = on_clone({
+        let reactor = reactor.clone();
+        move || reactor.close()
+    });
+    let mut cx = Context::from_waker(&waker);
+    let mut read = || always_ready.poll_read_with(&mut cx, 1, |mut pipe| pipe.read(&mut [0]));
+    for _ in 0..64 {
+        assert!(matches!(read(), std::task::Poll::Ready(Ok(1))));
+    }
+    assert!(matches!(read(), std::task::Poll::Ready(Err(_))));
+}
+
+#[test]
 fn a_waker_may_use_the_reactor_when_it_is_dropped() {
     let reactor = Reactor::new().unwrap();
     let hook = || {
