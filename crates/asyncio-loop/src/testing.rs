@@ -53,7 +53,11 @@ where
     run(*last)
 }
 
-/// What a test may return: `()`, or a `Result` of it, as with plain tests.
+/// What a test may return: `()`, a `Result`, or an `ExitCode`, as with plain tests.
+#[diagnostic::on_unimplemented(
+    message = "a test returns `()`, a `Result` or an `ExitCode`, not `{Self}`",
+    label = "this test returns `{Self}`"
+)]
 pub trait TestOutcome {
     /// Whether the test failed without a panic.
     fn is_failure(&self) -> bool;

@@ -58,6 +58,7 @@ impl sealed::Outcome for () {
 }
 
 /// For a task that goes round for ever: `async { loop { … } }`.
+#[diagnostic::do_not_recommend]
 impl sealed::Outcome for Never {
     fn failure(&self) -> Option<String> {
         None
