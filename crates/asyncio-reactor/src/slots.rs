@@ -26,6 +26,7 @@ const GENERATION_MASK: usize = usize::MAX >> PLACE_BITS;
 
 /// The highest block is left out, so that these two are no source's.
 pub(crate) const UNPARK: Token = Token(usize::MAX);
+#[cfg(any(test, target_os = "linux", target_os = "android"))]
 pub(crate) const FINE_TIMER: Token = Token(usize::MAX - (1 << PLACE_BITS));
 const BLOCKS: usize = PLACE_MASK / IN_A_BLOCK;
 
