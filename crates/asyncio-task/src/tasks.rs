@@ -509,7 +509,7 @@ impl Tasks {
     }
 
     /// The end of a child, whose future is gone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn conclude_child(
         &self,
         cell: &CellRef,

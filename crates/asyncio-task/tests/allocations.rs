@@ -4,9 +4,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{Task, Tasks, spawn};
+use asyncio_task::{Children, SpawnOptions, Task, Tasks, spawn};
 
 struct Counting;
 
@@ -97,6 +97,37 @@ fn to_wake_to_yield_and_to_end_allocates_nothing() {
         }));
         assert_eq!(allocations(|| settle(&tasks)), 0);
         assert_eq!(allocations(|| all.clear()), 0);
+    });
+}
+
+#[test]
+fn a_child_is_one_allocation_and_nothing_more_to_run_and_to_end() {
+    let tasks = warmed_up();
+    tasks.enter(&(), || {
+        let data = [7_u8; 300];
+        let children = Children::new();
+        let cx = Context::from_waker(Waker::noop());
+        let spawn_all = || {
+            for _ in 0..500 {
+                let child = async move {
+                    yield_now().await;
+                    data[0]
+                };
+                children.spawn(SpawnOptions::new(), child).leave();
+            }
+        };
+        spawn_all(); // room for so many
+        while !children.is_empty() {
+            children.poll_woken(&cx);
+        }
+        let spawned = allocations(spawn_all);
+        assert_eq!(spawned, if cfg!(debug_assertions) { 500 } else { 0 });
+        let run = allocations(|| {
+            while !children.is_empty() {
+                children.poll_woken(&cx);
+            }
+        });
+        assert_eq!(run, 0);
     });
 }
 
