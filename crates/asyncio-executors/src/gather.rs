@@ -37,7 +37,8 @@ use crate::task_group::{TaskGroup, task_group};
 ///
 /// # Cancellation
 ///
-/// The request goes to all of them, and on when all have ended. Outputs that were there are lost.
+/// The request goes to all of them, and on when all have ended. Outputs that were there are lost. Cancelling one
+/// of them, as a task, does the same to all.
 ///
 /// # Panics
 ///
