@@ -212,8 +212,7 @@ mod task_tests {
                 noted.note("not reached");
             });
             sleep(ms(1)).await;
-            end.send("a result").unwrap();
-            yield_now().await; // the child has returned
+            end.send("a result").unwrap(); // a gather is over in the step in which its last child returns
             assert!(task.cancel());
             assert!(task.await.unwrap_err().is_cancelled());
         });
