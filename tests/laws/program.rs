@@ -206,15 +206,10 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
             }
             Node::Shield(work) => {
                 let place = Place::new(Kind::Shield, Some(&place));
-                // What never begins is not cut: the shield itself may be what a request takes.
-                let (work, inside, seen) = (start(*work, &place), place.clone(), watch.clone());
-                let watched = async move {
-                    let mut whole = Whole::new("what a shield was around", &inside, &seen);
-                    let result = work.await;
-                    whole.ended = true;
-                    result
-                };
-                return shield(watched).await;
+                let mut whole = Whole::new("what a shield was around", &place, &watch);
+                let result = shield(start(*work, &place)).await;
+                whole.ended = true;
+                return result;
             }
             Node::Catch(work, cleanup, then) => match catch_cancel(start(*work, &place)).await {
                 Ok(result) => return result,

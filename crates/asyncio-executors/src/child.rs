@@ -164,7 +164,10 @@ impl<U> Future for Child<'_, U> {
         let outcome = task.try_take();
         let outcome = outcome.expect("a child was awaited again after it gave its outcome");
         let cancelled = matches!(outcome, Err(JoinError::Cancelled(..)));
-        let heard = this.listener.conclude(this.passed_on && !cancelled);
+        let heard = match this.passed_on || cancelled {
+            true => this.listener.conclude(!cancelled),
+            false => this.listener.release(),
+        };
         if heard && cancelled {
             this.passing = true;
             return Poll::Pending;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use asyncio_task::{JoinError, Listener, Outcome, Task};
 use pin_project_lite::pin_project;
 
-/// Runs `future` to its end, whatever is asked meanwhile: a request to cancel waits until it is done, and
-/// then takes the next await. So does a second one.
+/// Runs `future` to its end, whatever is asked meanwhile or has been asked before: a request to cancel waits
+/// until it is done, and then takes the next await that is not shielded. So does a second one.
 ///
 /// ```
 /// # use std::{cell::Cell, time::Duration};
@@ -33,12 +33,12 @@ use pin_project_lite::pin_project;
 ///
 /// It is held up, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
 ///
-/// A request that was sent on before, and takes the next await, takes this one if it is that: then the future
-/// does not begin, and nothing is cut in the middle.
+/// What is opened after the shield hears of the request: a [`try_finally`](crate::try_finally) that follows
+/// releases what was acquired under the shield. Code that does nothing but shielded awaits, in a loop, cannot
+/// be cancelled.
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         listener: Listener::new(),
-        begun: false,
         future,
     }
 }
@@ -49,8 +49,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<F> {
         listener: Listener,
-        begun: bool,
-        #[pin]
+            #[pin]
         future: F,
     }
 }
@@ -60,16 +59,11 @@ impl<F: Future> Future for Shield<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        // A request that has been held up takes the next await, which is this one: it does not begin.
-        if !*this.begun && this.listener.comes_too_late() {
-            return Poll::Pending;
-        }
-        *this.begun = true;
         // The code around is held from here on, if there is anything to hear.
         this.listener.heard();
         let poll = this.listener.isolate(|| this.future.poll(cx));
         match poll {
-            Poll::Ready(_) => drop(this.listener.conclude(false)),
+            Poll::Ready(_) => drop(this.listener.release()),
             Poll::Pending => this.listener.wait(cx),
         }
         poll
@@ -105,6 +99,6 @@ pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, J
         listener.conclude(false); // The code around unwinds.
         return std::future::pending().await;
     };
-    listener.conclude(false);
+    listener.release();
     outcome
 }

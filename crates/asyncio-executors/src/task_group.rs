@@ -610,7 +610,7 @@ impl<T, E> Group<'_, T, E> {
         self.shared.ending.set(true);
         let payload = self.shared.panic.take();
         if let Some(payload) = payload {
-            self.listener.conclude(false);
+            self.listener.release();
             resume_unwind(payload);
         }
         let mut errors = self.shared.errors.take();
@@ -621,16 +621,19 @@ impl<T, E> Group<'_, T, E> {
             }
             result => result,
         };
+        if let Some(errors) = ErrorGroup::new(errors) {
+            self.listener.release();
+            return Poll::Ready(Err(errors));
+        }
         let heard = self.listener.conclude(false);
-        match (ErrorGroup::new(errors), result) {
-            (Some(errors), _) => Poll::Ready(Err(errors)),
-            (None, _) if heard => Poll::Pending,
-            (None, None | Some(BodyEnd::Without)) if self.unwinds => {
+        match result {
+            _ if heard => Poll::Pending,
+            None | Some(BodyEnd::Without) if self.unwinds => {
                 unwind_here();
                 Poll::Pending
             }
-            (None, Some(BodyEnd::Returned(value))) => Poll::Ready(Ok(value)),
-            (None, _) => {
+            Some(BodyEnd::Returned(value)) => Poll::Ready(Ok(value)),
+            _ => {
                 unreachable!("a body without a value was cancelled, by an error or from outside")
             }
         }

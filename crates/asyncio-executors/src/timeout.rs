@@ -20,7 +20,9 @@ pub struct TimedOut;
 /// Runs `future`, which has `limit` from this call.
 ///
 /// When its time is over it is cancelled *and waited for*: its cleanups have run when this returns. If it
-/// comes to a value all the same, that is what this returns. A limit of zero allows it one poll.
+/// comes to a value all the same, that is what this returns. A limit of zero allows it one poll; if that gives
+/// no value, the tasks that are ready have their turn before this returns, so that a loop of such limits neither
+/// keeps others from running nor the task from being cancelled.
 ///
 /// ```
 /// # use std::{future::pending, time::Duration};

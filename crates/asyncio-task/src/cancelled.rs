@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::current;
-use crate::scope_tree::{Request, ScopeKey};
+use crate::scope_tree::{Fate, Request, ScopeKey};
 
 /// A request to cancel, as it reaches code that asked to hear of it.
 ///
@@ -56,7 +56,9 @@ impl Cancelled {
                 .holder
                 .filter(|&holder| tasks.scopes.borrow().contains(holder));
             match (holder, tasks.running_step()) {
-                (Some(_), _) => tasks.let_go(holder, self.request, false, self.message.take()),
+                (Some(_), _) => {
+                    tasks.let_go(holder, self.request, Fate::Resumed, self.message.take())
+                }
                 // What it held has ended: what this is awaited in unwinds instead.
                 (None, Some(task)) => {
                     let here = tasks.innermost_scope(task);
@@ -75,14 +77,14 @@ impl Cancelled {
     /// code, the request ends when all of them are swallowed.
     #[doc(alias = "uncancel")]
     pub fn swallow(mut self) {
-        self.let_go(true);
+        self.let_go(Fate::Swallowed);
     }
 
-    fn let_go(&mut self, swallowed: bool) {
+    fn let_go(&mut self, fate: Fate) {
         if !std::mem::replace(&mut self.gone, true) {
             current::tasks(|tasks| {
                 if let Some(tasks) = tasks {
-                    tasks.let_go(self.holder, self.request, swallowed, self.message.take());
+                    tasks.let_go(self.holder, self.request, fate, self.message.take());
                 }
             });
         }
@@ -104,7 +106,7 @@ pub fn unwind_here() {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        self.let_go(false);
+        self.let_go(Fate::Resumed);
     }
 }
 

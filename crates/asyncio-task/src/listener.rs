@@ -9,7 +9,7 @@ use std::task::Context;
 use crate::cell_ref::CellRef;
 use crate::current;
 use crate::scope::Frame;
-use crate::scope_tree::{Place, ScopeKey};
+use crate::scope_tree::{Fate, Place, ScopeKey};
 use crate::scopes;
 use crate::tasks;
 
@@ -17,7 +17,7 @@ use crate::tasks;
 ///
 /// This is a building block for futures that end what they stand for in order: call [`heard`](Self::heard)
 /// first in each poll, [`wait`](Self::wait) before returning `Pending`, and
-/// [`conclude`](Self::conclude) when all has ended.
+/// [`conclude`](Self::conclude) or [`release`](Self::release) when all has ended.
 #[derive(Debug, Default)]
 pub struct Listener {
     key: Option<ScopeKey>,
@@ -53,8 +53,11 @@ impl Listener {
             };
             let around = tasks.innermost_scope(task);
             let mut tree = tasks.scopes.borrow_mut();
-            tree.adopt(key, around);
-            tree.listen(key)
+            let moved = tree.adopt(key, around);
+            let heard = tree.listen(key);
+            drop(tree);
+            tasks.carry_out(moved);
+            heard
         })
     }
 
@@ -64,13 +67,6 @@ impl Listener {
     pub fn message(&self) -> Option<Arc<str>> {
         let key = self.key?;
         current::tasks(|tasks| tasks?.scopes.borrow().message_heard(key))
-    }
-
-    /// Whether the code around unwinds already, and has only not waited since: what begins now would be
-    /// dropped half done. Returning `Pending` without having begun is what it comes to.
-    #[must_use]
-    pub fn comes_too_late(&self) -> bool {
-        current::running(|step| step.is_some_and(|(tasks, task)| tasks.is_unwinding(task)))
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead.
@@ -102,17 +98,33 @@ impl Listener {
                     let around = tasks.innermost_scope(task);
                     *self
                         .key
-                        .insert(tasks.scopes.borrow_mut().insert(Some(around)))
+                        .insert(tasks.scopes.borrow_mut().insert_opaque(around))
                 }
             };
             tasks.note_waker(key, task, cx.waker());
         });
     }
 
-    /// What was waited for is over. If a request was heard, it goes on to the code around, which unwinds when
-    /// it next waits; or, `swallowed`, it ends here. `true` if one was.
+    /// What was waited for is over, by the request if one was heard: the code around unwinds when it next waits,
+    /// whatever that is. Or, `swallowed`, the request ends here. `true` if one was heard.
     #[inline]
     pub fn conclude(&mut self, swallowed: bool) -> bool {
+        self.end(if swallowed {
+            Fate::Swallowed
+        } else {
+            Fate::Resumed
+        })
+    }
+
+    /// What was waited for is over, and has nothing to do with the request, if one was heard. That goes on to
+    /// what the code around awaits next: to a `catch_cancel` there, or it unwinds. `true` if one was.
+    #[inline]
+    pub fn release(&mut self) -> bool {
+        self.end(Fate::HeldUp)
+    }
+
+    #[inline]
+    fn end(&mut self, fate: Fate) -> bool {
         let Some(key) = self.key.take() else {
             return false;
         };
@@ -120,7 +132,7 @@ impl Listener {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();
             let heard = tree.is_holding(key);
-            let let_go = tree.conclude(key, swallowed);
+            let let_go = tree.conclude(key, fate);
             drop(tree);
             tasks.close_scope(key);
             tasks.carry_out(let_go);

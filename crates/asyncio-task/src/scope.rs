@@ -24,6 +24,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Scope<F> {
         key: Option<ScopeKey>,
+        stage: Stage,
         #[pin]
         future: Option<F>,
     }
@@ -36,6 +37,14 @@ pin_project! {
             }
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    New,
+    Polled,
+    /// It was cancelled itself, and says so at its next poll.
+    Ended,
 }
 
 /// How a [`Scope`] ended that did not come to a value. What it wrapped has been dropped.
@@ -59,6 +68,7 @@ impl<F: Future> Scope<F> {
     pub fn new(future: F) -> Self {
         Self {
             key: None,
+            stage: Stage::New,
             future: Some(future),
         }
     }
@@ -116,12 +126,18 @@ impl<F: Future> Scope<F> {
     ) -> Poll<Result<F::Output, Unwound>> {
         let mut this = self.project();
         let mut next = Next::Poll(Vec::new());
+        let stage = std::mem::replace(this.stage, Stage::Polled);
+        if stage == Stage::Ended {
+            return Poll::Ready(Err(Unwound::Itself));
+        }
         if let Some(key) = *this.key {
             let mut tree = tasks.scopes.borrow_mut();
             if tree.contains(key) {
                 let around = Tasks::innermost_in(&mut tree, task);
-                tree.adopt(key, around);
+                let moved = tree.adopt(key, around);
                 next = tree.before_poll(key);
+                drop(tree);
+                tasks.carry_out(moved);
             } else {
                 *this.key = None; // It comes from another loop, and starts anew here.
             }
@@ -129,7 +145,7 @@ impl<F: Future> Scope<F> {
         loop {
             match next {
                 Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
-                Next::Wait => {
+                Next::Wait | Next::Answered => {
                     if let Some(key) = *this.key {
                         tasks.note_waker(key, task, cx.waker());
                     }
@@ -138,6 +154,13 @@ impl<F: Future> Scope<F> {
                 Next::End => {
                     let unwound = end(tasks, this.key);
                     this.future.set(None);
+                    if stage == Stage::New && matches!(unwound, Unwound::Itself) {
+                        // It has waited for nothing yet. In a loop, the task would neither let others run nor
+                        // hear of requests.
+                        *this.stage = Stage::Ended;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     return Poll::Ready(Err(unwound));
                 }
             }

@@ -10,9 +10,11 @@
 //!              and the target is polled again, as long as that reaches anybody
 //!  3 act       a scope that was told ends what it wraps, and reports to the code that opened it
 //!  4 hold      the report is a token, which holds the scope around: it does not unwind meanwhile
-//!  5 let go    the last token goes. If all were swallowed, the request is answered, and that is all.
-//!              Otherwise the holder unwinds: 2 again, for what opened inside while it was held; and when
-//!              nobody is left to be told, it is itself innermost, and does 3
+//!  5 let go    the last token goes ([`Fate`]). If all were swallowed, the request is answered, once everybody
+//!              who was told and is still polled has been heard. If one was resumed, the holder unwinds: 2
+//!              again, for what opened inside while it was held; and when nobody is left to be told, it is
+//!              itself innermost, and does 3. Otherwise, if a shield has only held the request up, that goes on
+//!              from the holder, as if it came now: 2, for whatever has opened inside by then
 //!  6 end       the target itself has come to 3: that is its outcome, unless a request to a scope around
 //!              it is open too, which goes on in its place
 //! ```
@@ -24,7 +26,9 @@
 //! next poll if the request is still open then. Meanwhile they do not count.
 //!
 //! An *opaque* scope is a leaf that stays when it acts: it holds the scope around it like a token, for as
-//! long as it needs to end what it stands for (a task that is awaited, a group).
+//! long as it needs to end what it stands for (a task that is awaited, a group, what is shielded). Code gets no
+//! token from it that it could drop over and over, so it is told even if it opens in a scope that unwinds, and
+//! what it stands for is never cut in the middle.
 //!
 //! Nothing foreign runs here: wakers go out to whoever has borrowed the tree, to be woken afterwards.
 
@@ -88,8 +92,7 @@ struct Frame {
     task: NonNull<Header>,
     /// `None` until it, or a scope inside of it, has to wait.
     node: Option<ScopeKey>,
-    /// Requests from outside do not enter.
-    isolated: bool,
+    opaque: bool,
 }
 
 #[derive(Default)]
@@ -104,8 +107,8 @@ struct Node {
     wakes: Wakes,
     born: u64,
     polling: bool,
-    /// It is opaque, and what is inside of it is a tree of its own, which requests from outside do not enter.
-    isolated: bool,
+    /// Requests from outside do not enter. It is told of them, and acts in its own time.
+    opaque: bool,
     message: Option<Arc<str>>,
     /// What few have: `None` until somebody asks anything of it.
     asked: Option<Box<Asked>>,
@@ -131,7 +134,15 @@ struct Asked {
     superseded: Request,
     /// A token that was not swallowed has gone. With `held` at 0: it unwinds.
     resumed: Request,
+    /// What is born later is not asked of that any more.
     resumed_at: u64,
+    /// An opaque scope inside has held a request up that is its business no more, while others still hold
+    /// this one.
+    kept: Request,
+    /// The same, once nobody does: the request goes on from here.
+    carried: Request,
+    /// Requests up to this one are answered if nobody who was told has yet to be heard.
+    swallowed: Request,
     /// For an opaque scope that acted: it holds the one around it.
     holding: Request,
 }
@@ -147,8 +158,25 @@ static NOTHING: Asked = Asked {
     superseded: 0,
     resumed: 0,
     resumed_at: 0,
+    kept: 0,
+    carried: 0,
+    swallowed: 0,
     holding: 0,
 };
+
+impl Asked {
+    /// The last request from here that has not been answered.
+    fn unanswered(&self) -> Request {
+        self.request.max(self.carried).max(self.resumed)
+    }
+
+    /// The same, unless all who were heard so far have swallowed it.
+    fn open(&self) -> Request {
+        let asked = self.request.max(self.carried);
+        let asked = if asked > self.swallowed { asked } else { 0 };
+        asked.max(self.resumed)
+    }
+}
 
 /// A node reads like one with all fields; the rare ones come to be when they are written.
 impl Deref for Node {
@@ -188,10 +216,23 @@ pub(crate) enum ToWake {
 pub(crate) enum Next {
     /// Nothing is asked of it, or what is goes on elsewhere.
     Wait,
+    /// The same, and nothing is asked of it any more.
+    Answered,
     /// Poll what it wraps, after waking these, which have been told.
     Poll(Vec<Waker>),
     /// End what it wraps.
     End,
+}
+
+/// What becomes of a request whose token goes, or which an opaque scope has held up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// It ends.
+    Swallowed,
+    /// The code around unwinds.
+    Resumed,
+    /// Nobody has heard of it: it goes on to what opens next, and to the code around.
+    HeldUp,
 }
 
 /// How a scope ended that was cancelled.
@@ -207,10 +248,12 @@ pub(crate) struct Verdict {
 #[derive(Default)]
 pub(crate) struct LetGo {
     pub(crate) wake: Option<ToWake>,
-    /// The task whose request has been answered.
-    pub(crate) answered: Option<NonNull<Header>>,
+    /// The task whose request has been swallowed, and its root.
+    pub(crate) answered: Option<(NonNull<Header>, ScopeKey)>,
     /// The task that unwinds as a whole.
     pub(crate) unwinds: Option<NonNull<Header>>,
+    /// The task that a request has come back to.
+    pub(crate) asked_again: Option<NonNull<Header>>,
 }
 
 thread_local! {
@@ -277,6 +320,13 @@ impl ScopeTree {
         key
     }
 
+    /// A scope that stands for something which ends in its own time.
+    pub(crate) fn insert_opaque(&mut self, parent: ScopeKey) -> ScopeKey {
+        let key = self.insert(Some(parent));
+        self.nodes[key.index as usize].opaque = true;
+        key
+    }
+
     fn link(&mut self, key: ScopeKey, parent: Option<ScopeKey>) {
         let Some(parent) = parent else { return };
         let Some(around) = self.get_mut(parent) else {
@@ -313,13 +363,12 @@ impl ScopeTree {
             let child = self.key_of(child);
             self.unlink(child);
         }
-        self.release_parent(key); // The request is still where it was.
         self.unlink(key);
         self.free.push(key.index);
         let node = &mut self.nodes[key.index as usize];
         node.generation = None;
         node.polling = false;
-        node.isolated = false;
+        node.opaque = false;
         node.message = None;
         node.asked = None;
         Some(std::mem::take(&mut node.wakes))
@@ -333,45 +382,36 @@ impl ScopeTree {
     }
 
     /// A scope's poll begins, inside of `around` if it has been here before.
-    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, isolated: bool) {
-        self.frames.push(Frame {
-            task,
-            node,
-            isolated,
-        });
+    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, opaque: bool) {
+        self.frames.push(Frame { task, node, opaque });
         if let Some(node) = node.and_then(|node| self.get_mut(node)) {
             node.polling = true;
             // It may have got its node while nothing had opened inside of it.
-            node.isolated |= isolated;
+            node.opaque |= opaque;
         }
     }
 
     /// A scope is where it is polled: it moves there if it was elsewhere.
-    pub(crate) fn adopt(&mut self, key: ScopeKey, around: ScopeKey) {
-        if self
-            .get(key)
-            .is_some_and(|node| node.parent != Some(around))
-        {
-            self.release_parent(key);
-            self.unlink(key);
-            self.link(key, Some(around));
-            let holding = self.get(key).map_or(0, |node| node.holding);
-            if holding > 0 {
-                self.hold(Some(around), holding);
-            }
+    #[must_use]
+    pub(crate) fn adopt(&mut self, key: ScopeKey, around: ScopeKey) -> LetGo {
+        let Some(node) = self.get(key).filter(|node| node.parent != Some(around)) else {
+            return LetGo::default();
+        };
+        let (holding, told, before) = (node.holding, node.told, node.parent);
+        self.unlink(key);
+        self.link(key, Some(around));
+        // It was put aside when it was told, so it is not one of those who have yet to be heard: what others
+        // have swallowed since is over for it.
+        if told > 0 && !self.upwards(around).any(|node| node.open() >= told) {
+            self.nodes[key.index as usize].told = 0;
         }
-    }
-
-    /// An opaque scope that acted goes elsewhere, or ends: it holds what was around it no more.
-    fn release_parent(&mut self, key: ScopeKey) {
-        let Some(node) = self.get(key) else { return };
-        let (holding, parent) = (node.holding, node.parent);
-        if holding > 0
-            && let Some(around) = parent.and_then(|parent| self.get_mut(parent))
-            && around.held_against == holding
-        {
-            around.held = around.held.saturating_sub(1);
+        if holding == 0 {
+            return LetGo::default();
         }
+        if self.is_unanswered(around, holding) {
+            self.hold(Some(around), holding);
+        }
+        self.let_go(before, holding, Fate::HeldUp)
     }
 
     /// A scope's poll ends. Gives its key if it has got one.
@@ -409,7 +449,7 @@ impl ScopeTree {
                     let node = self.insert(Some(around));
                     let opened = &mut self.nodes[node.index as usize];
                     opened.polling = true;
-                    opened.isolated = self.frames[n].isolated;
+                    opened.opaque = self.frames[n].opaque;
                     self.frames[n].node = Some(node);
                     node
                 }
@@ -518,29 +558,22 @@ impl ScopeTree {
             if node.held > 0 {
                 held_against = held_against.max(node.held_against);
             }
-            node.request.max(node.resumed) > held_against
+            node.open() > held_against
         })
     }
 
     /// Whether a request that a scope was told of has not been answered since. Tokens do not matter here: it
     /// was told before they were made.
     fn is_unanswered(&self, key: ScopeKey, told: Request) -> bool {
-        self.upwards(key)
-            .any(|node| node.request.max(node.resumed) >= told)
+        self.upwards(key).any(|node| node.unanswered() >= told)
     }
 
     /// Whether a request concerns a scope around this one, and comes in from there.
     fn is_open_around(&self, key: ScopeKey) -> bool {
         self.get(key)
             .and_then(|node| node.parent)
-            .filter(|&parent| !self.is_isolated(parent))
+            .filter(|&parent| !self.is_opaque(parent))
             .is_some_and(|parent| self.is_open(parent))
-    }
-
-    /// Whether a scope, or one around it, unwinds: what opens inside now is not asked any more.
-    pub(crate) fn is_unwinding(&self, key: ScopeKey) -> bool {
-        self.upwards(key)
-            .any(|node| node.resumed > 0 && node.held == 0)
     }
 
     /// A scope and those around it, as far as requests come in from there.
@@ -548,13 +581,13 @@ impl ScopeTree {
         let mut next = Some(key);
         std::iter::from_fn(move || {
             let node = self.get(next?)?;
-            next = node.parent.filter(|&parent| !self.is_isolated(parent));
+            next = node.parent.filter(|&parent| !self.is_opaque(parent));
             Some(node)
         })
     }
 
-    fn is_isolated(&self, key: ScopeKey) -> bool {
-        self.get(key).is_some_and(|node| node.isolated)
+    fn is_opaque(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.opaque)
     }
 
     // ---- 2 tell ----
@@ -575,7 +608,7 @@ impl ScopeTree {
         let Some(node) = self.get_mut(key) else {
             return Next::Poll(Vec::new());
         };
-        if std::mem::take(&mut node.last_chance) {
+        if std::mem::take(&mut node.last_chance) || node.open() == 0 {
             return Next::Poll(Vec::new());
         }
         match self.after_poll(key, self.acts) {
@@ -597,20 +630,21 @@ impl ScopeTree {
         if node.asked.is_none() {
             return Next::Wait;
         }
-        let request = node.request.max(node.resumed);
+        let request = node.unanswered();
         let held = node.held > 0 && node.held_against >= request;
         if request == 0 || held || node.last_chance {
             return Next::Wait;
         }
-        // What opened after the last token went is not asked: it would never end if it opened for ever.
-        let born_by = if node.resumed == request {
-            node.resumed_at
-        } else {
-            u64::MAX
-        };
+        let swallowed = node.open() == 0;
         let mut round = Round {
             request,
-            born_by,
+            // What opened after the last token went is not asked: it would never end if it opened for ever.
+            born_by: if node.resumed == request {
+                node.resumed_at
+            } else {
+                u64::MAX
+            },
+            telling: !swallowed,
             news: false,
             unreached: false,
             busy: false,
@@ -622,6 +656,10 @@ impl ScopeTree {
         if round.news || (round.unreached && self.acts != acts) {
             round.wake.reverse(); // those that opened first come first
             return Next::Poll(round.wake);
+        }
+        if swallowed {
+            self.settle(key);
+            return Next::Answered;
         }
         if round.busy { Next::Wait } else { Next::End }
     }
@@ -640,11 +678,14 @@ impl ScopeTree {
                     round.busy = true; // a cleanup is under way in there
                 } else if node.resumed >= round.request {
                     // It unwinds, and has been woken for it.
-                } else if node.first_child.is_some() && !node.isolated {
+                } else if node.first_child.is_some() && !node.opaque {
                     to_do.push(child_key);
                 } else if node.told > 0 {
                     round.unreached = true;
-                } else if node.told_last < round.request && node.born <= round.born_by {
+                } else if round.telling
+                    && node.told_last < round.request
+                    && (node.opaque || node.born <= round.born_by)
+                {
                     node.told = round.request;
                     node.told_last = round.request;
                     round.news = true;
@@ -666,8 +707,8 @@ impl ScopeTree {
         let around = self.is_open_around(key);
         let node = self.get(key)?;
         let (parent, own) = (node.parent, node.request > 0 && !around);
-        let inner = node.request.max(node.resumed).max(node.told_last);
-        let highest = |node: &Node| node.request.max(node.resumed);
+        let inner = node.told_last;
+        let highest = |node: &Node| node.unanswered();
         let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
         let message = self.message(key);
         let rest = self.remove(key);
@@ -707,20 +748,15 @@ impl ScopeTree {
         true
     }
 
-    /// For an opaque scope: what it stands for has ended. `swallowed`: not because of the request.
-    pub(crate) fn conclude(&mut self, key: ScopeKey, swallowed: bool) -> LetGo {
-        let Some(node) = self.get_mut(key) else {
-            return LetGo::default();
-        };
-        if node.holding == 0 {
-            return LetGo::default();
-        }
-        let holding = std::mem::take(&mut node.holding);
-        let parent = node.parent;
-        if holding == 0 {
-            LetGo::default()
-        } else {
-            self.let_go(parent, holding, swallowed)
+    /// For an opaque scope: what it stands for has ended, or is gone.
+    pub(crate) fn conclude(&mut self, key: ScopeKey, fate: Fate) -> LetGo {
+        match self.get_mut(key) {
+            Some(node) if node.holding > 0 => {
+                let holding = std::mem::take(&mut node.holding);
+                let parent = node.parent;
+                self.let_go(parent, holding, fate)
+            }
+            _ => LetGo::default(),
         }
     }
 
@@ -728,6 +764,11 @@ impl ScopeTree {
     pub(crate) fn requests(&self, root: ScopeKey) -> usize {
         self.get(root)
             .map_or(0, |node| usize::from(node.request > 0) + node.earlier.len())
+    }
+
+    /// Whether a request to this scope itself is open.
+    pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.request > 0)
     }
 
     /// What was said by whoever cancelled this scope or one around it, in requests that no token between
@@ -738,7 +779,7 @@ impl ScopeTree {
             if node.held > 0 {
                 held_against = held_against.max(node.held_against);
             }
-            let open = node.request.max(node.resumed) > held_against;
+            let open = node.unanswered() > held_against;
             node.message.clone().filter(|_| open)
         })
     }
@@ -747,7 +788,7 @@ impl ScopeTree {
     pub(crate) fn message_heard(&self, key: ScopeKey) -> Option<Arc<str>> {
         let heard = self.get(key)?.holding;
         self.upwards(key).find_map(|node| {
-            let of_this = node.request.max(node.resumed) >= heard;
+            let of_this = node.unanswered() >= heard;
             node.message.clone().filter(|_| of_this)
         })
     }
@@ -783,6 +824,10 @@ impl ScopeTree {
         if node.held_against == request {
             node.held += 1;
         }
+        if node.resumed == request {
+            // It is decided anew when this one lets go.
+            node.resumed_at = u64::MAX;
+        }
     }
 
     // ---- 5 let go ----
@@ -791,54 +836,58 @@ impl ScopeTree {
         &mut self,
         holder: Option<ScopeKey>,
         request: Request,
-        swallowed: bool,
+        fate: Fate,
     ) -> LetGo {
-        let Some((key, node)) = holder.and_then(|key| Some((key, self.get(key)?))) else {
+        let births = self.births;
+        let Some((key, node)) = holder.and_then(|key| Some((key, self.get_mut(key)?))) else {
             return LetGo::default();
         };
         if node.held == 0 || node.held_against != request {
-            return match swallowed {
-                true => LetGo {
-                    answered: self.answer_late(key, request),
-                    ..LetGo::default()
-                },
-                false => self.let_go_late(key, request),
-            };
+            return self.let_go_late(key, request, fate);
         }
-        let births = self.births;
-        let Some(node) = self.get_mut(key) else {
-            return LetGo::default();
-        };
         node.held -= 1;
-        if !swallowed {
-            node.resumed = node.resumed.max(request);
+        match fate {
+            Fate::Swallowed => {}
+            Fate::Resumed => node.resume(request, u64::MAX),
+            Fate::HeldUp => node.kept = node.kept.max(request),
         }
         if node.held > 0 {
             return LetGo::default();
         }
-        if node.resumed < request {
-            return LetGo {
-                answered: self.answer(key, request),
-                ..LetGo::default()
-            };
+        let kept = std::mem::take(&mut node.kept);
+        if node.resumed >= request {
+            if fate != Fate::HeldUp {
+                node.resumed_at = births;
+            }
+            self.unwind(key)
+        } else if kept >= request {
+            self.carry(key, request)
+        } else {
+            self.answer(key, request)
         }
-        node.resumed_at = births;
-        self.unwind(key)
     }
 
-    /// A token was resumed that had ceased to hold, as a later request has come since.
-    fn let_go_late(&mut self, key: ScopeKey, request: Request) -> LetGo {
+    /// A request is let go that had ceased to hold, as a later one has come since.
+    fn let_go_late(&mut self, key: ScopeKey, request: Request, fate: Fate) -> LetGo {
         let Some(node) = self.get_mut(key) else {
             return LetGo::default();
         };
-        if node.held > 0 {
+        match fate {
+            Fate::Swallowed => self.answer_late(key, request),
             // Those who hold against the later one are waited for. Even if they swallow that, this was not.
-            node.resumed = node.resumed.max(node.held_against);
-            LetGo::default()
-        } else if node.resumed >= request {
-            LetGo::default() // it unwinds already
-        } else {
-            self.resume(key, request) // the later one was swallowed
+            Fate::Resumed if node.held > 0 => {
+                let later = node.held_against;
+                node.resume(later, u64::MAX);
+                LetGo::default()
+            }
+            Fate::HeldUp if node.held > 0 => {
+                node.kept = node.kept.max(node.held_against);
+                LetGo::default()
+            }
+            _ if node.resumed >= request => LetGo::default(), // it unwinds already
+            Fate::Resumed => self.resume(key, request),       // the later one was swallowed
+            // It was not polled when the later one came, or it comes from elsewhere.
+            Fate::HeldUp => LetGo::default(),
         }
     }
 
@@ -873,19 +922,48 @@ impl ScopeTree {
     }
 
     /// A token was swallowed that had ceased to hold.
-    fn answer_late(&mut self, key: ScopeKey, request: Request) -> Option<NonNull<Header>> {
-        let node = self.get_mut(key)?;
+    fn answer_late(&mut self, key: ScopeKey, request: Request) -> LetGo {
+        let Some(node) = self.get_mut(key) else {
+            return LetGo::default();
+        };
         if node.superseded == 0 || node.superseded > request {
-            return None;
+            return LetGo::default();
         }
         node.superseded = 0;
         self.answer(key, request)
     }
 
+    /// A request that was held up goes on from here: to what is inside, and if that is nothing, to the scope
+    /// itself. Unlike one that was resumed it can still be answered.
+    fn carry(&mut self, key: ScopeKey, request: Request) -> LetGo {
+        let Some(node) = self.get_mut(key) else {
+            return LetGo::default();
+        };
+        if node.swallowed >= request {
+            node.swallowed = 0; // Not by this one.
+        }
+        if let Wakes::Root(task) = node.wakes {
+            node.request = node.request.max(request);
+            return LetGo {
+                asked_again: Some(task),
+                ..LetGo::default()
+            };
+        }
+        node.carried = node.carried.max(request);
+        if node.polling {
+            return LetGo::default(); // it sees to it at the end of its poll
+        }
+        LetGo {
+            wake: self.waker_of(key),
+            ..LetGo::default()
+        }
+    }
+
     /// All tokens were swallowed: requests up to this one are answered, here and around, but for those that
-    /// an earlier token is about.
-    fn answer(&mut self, key: ScopeKey, request: Request) -> Option<NonNull<Header>> {
-        let mut answered = None;
+    /// an earlier token is about. While their target is polled that is left to the end of the poll, as others
+    /// who were told may not have been heard yet.
+    fn answer(&mut self, key: ScopeKey, request: Request) -> LetGo {
+        let mut let_go = LetGo::default();
         let mut spared = 0;
         let mut next = Some(key);
         while let Some(key) = next {
@@ -895,22 +973,73 @@ impl ScopeTree {
                 spared = spared.max(held_against).max(node.superseded);
                 node.earlier.retain(|&n| n <= spared || n > request);
             }
-            if spared < node.request && node.request <= request {
-                node.request = 0;
-                node.last_chance = false;
-                node.message = None;
-                if let Wakes::Root(task) = node.wakes {
-                    answered = Some(task);
+            let asked = node.request.max(node.carried);
+            if spared < asked && asked <= request {
+                node.swallowed = node.swallowed.max(request);
+                let polling = match node.wakes {
+                    Wakes::Root(task) => {
+                        let_go.answered = Some((task, key));
+                        true // or not: that is looked at outside
+                    }
+                    _ => node.polling,
+                };
+                if !polling || !self.has_unheard(key) {
+                    self.settle(key);
                 }
             }
-            // A token that holds an isolated scope comes from inside of it, where requests from around never
+            let Some(node) = self.get(key) else { break };
+            // A token that holds an opaque scope comes from inside of it, where requests from around never
             // were.
-            let enclosed = node.isolated;
+            let enclosed = node.opaque;
             next = node
                 .parent
-                .filter(|&parent| !enclosed && !self.is_isolated(parent));
+                .filter(|&parent| !enclosed && !self.is_opaque(parent));
         }
-        answered
+        let_go
+    }
+
+    /// Whether anybody inside was told and has not acted.
+    fn has_unheard(&self, key: ScopeKey) -> bool {
+        let mut to_do = vec![key];
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let node = &self.nodes[child as usize];
+                next = node.next;
+                if node.told > 0 {
+                    return true;
+                }
+                if node.first_child.is_some() && !node.opaque {
+                    to_do.push(self.key_of(child));
+                }
+            }
+        }
+        false
+    }
+
+    /// Nobody who was told is left to be heard: what was swallowed is over.
+    pub(crate) fn settle(&mut self, key: ScopeKey) {
+        let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) else {
+            return;
+        };
+        let swallowed = node.swallowed;
+        if node.request <= swallowed {
+            node.request = 0;
+            node.last_chance = false;
+            node.message = None;
+        }
+        if node.carried <= swallowed {
+            node.carried = 0;
+        }
+    }
+}
+
+impl Asked {
+    fn resume(&mut self, request: Request, at: u64) {
+        if self.resumed < request {
+            self.resumed = request;
+            self.resumed_at = at;
+        }
     }
 }
 
@@ -918,6 +1047,8 @@ impl ScopeTree {
 struct Round {
     request: Request,
     born_by: u64,
+    /// Whether anybody is to be told, or only those counted who were.
+    telling: bool,
     /// Whether anybody was told in this round.
     news: bool,
     /// Whether anybody was told before and has not acted.

@@ -15,7 +15,7 @@ use std::task::Waker;
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
 use crate::current;
-use crate::scope_tree::{LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
+use crate::scope_tree::{Fate, LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::{Outcome, Pause};
 use crate::tasks::{self, Tasks};
 use crate::waker;
@@ -48,17 +48,6 @@ impl Tasks {
         tree.innermost(task, root)
     }
 
-    /// Whether the code here and now, in the step of that task, unwinds and has only not waited since.
-    pub(crate) fn is_unwinding(&self, task: NonNull<Header>) -> bool {
-        // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
-        if unsafe { task.as_ref() }.root.get() == Place::NONE {
-            return false;
-        }
-        let mut tree = self.scopes.borrow_mut();
-        let here = Self::innermost_in(&mut tree, task);
-        tree.is_unwinding(here)
-    }
-
     /// Notes the waker that a scope is polled with.
     #[inline]
     pub(crate) fn note_waker(&self, key: ScopeKey, task: NonNull<Header>, waker: &Waker) {
@@ -74,8 +63,13 @@ impl Tasks {
 
     /// A scope is over.
     pub(crate) fn close_scope(&self, key: ScopeKey) {
-        let rest = self.scopes.borrow_mut().remove(key);
+        let mut tree = self.scopes.borrow_mut();
+        // If it held up a request, that is still where it came from.
+        let let_go = tree.conclude(key, Fate::HeldUp);
+        let rest = tree.remove(key);
+        drop(tree);
         drop(rest);
+        self.carry_out(let_go);
     }
 
     /// A task is over, and its root with it.
@@ -120,12 +114,12 @@ impl Tasks {
         &self,
         holder: Option<ScopeKey>,
         request: Request,
-        swallowed: bool,
+        fate: Fate,
         message: Option<Arc<str>>,
     ) {
         let mut tree = self.scopes.borrow_mut();
-        let let_go = tree.let_go(holder, request, swallowed);
-        if let (Some(holder), Some(message), false) = (holder, message, swallowed) {
+        let let_go = tree.let_go(holder, request, fate);
+        if let (Some(holder), Some(message), true) = (holder, message, fate != Fate::Swallowed) {
             tree.remind(holder, message);
         }
         drop(tree);
@@ -133,9 +127,25 @@ impl Tasks {
     }
 
     pub(crate) fn carry_out(&self, let_go: LetGo) {
-        if let Some(task) = let_go.answered {
+        if let Some((task, root)) = let_go.answered {
             // SAFETY: S1.
-            unsafe { task.as_ref() }.state.answer();
+            let state = &unsafe { task.as_ref() }.state;
+            let mut tree = self.scopes.borrow_mut();
+            // If it runs, those who have yet to be heard may be before the end of this poll.
+            if !state.is_running() {
+                tree.settle(root);
+            }
+            if !tree.has_request(root) {
+                state.answer();
+            }
+        }
+        if let Some(task) = let_go.asked_again {
+            // SAFETY: S1.
+            let cell = unsafe { CellRef::borrow(&task) };
+            cell.state.ask_again();
+            if !cell.state.is_running() {
+                self.wake(cell);
+            }
         }
         if let Some(task) = let_go.unwinds {
             // SAFETY: S1.
@@ -184,7 +194,10 @@ impl Tasks {
             match next {
                 Next::Poll(told) => self.wake_told(cell, told),
                 Next::End => return end(),
-                Next::Wait => {
+                Next::Wait | Next::Answered => {
+                    if let Next::Answered = next {
+                        cell.state.answer();
+                    }
                     if cell.state.park() == Pause::Again {
                         self.enqueue(cell);
                     }

@@ -289,6 +289,11 @@ impl State {
         self.0.set(self.0.get() & !(CANCEL | LAST_CHANCE));
     }
 
+    /// A request that was held up inside has come back to the task.
+    pub(crate) fn ask_again(&self) {
+        self.0.set(self.0.get() | CANCEL);
+    }
+
     /// A scope inside has passed a request on to the task.
     pub(crate) fn unwind(&self) {
         self.0.set(self.0.get() | UNWINDS);

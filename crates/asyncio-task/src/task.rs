@@ -272,7 +272,10 @@ impl<T> Task<T> {
     /// otherwise the outcome answers the request.
     fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {
         let cancelled = matches!(finished, Finished::Cancelled);
-        let heard = self.with_listener(|listener| listener.conclude(answered && !cancelled));
+        let heard = self.with_listener(|listener| match answered || cancelled {
+            true => listener.conclude(!cancelled),
+            false => listener.release(),
+        });
         if heard && cancelled {
             self.cell().awaiter_unwinds.set(true);
             return Poll::Pending;
