@@ -537,8 +537,13 @@ impl Header {
     }
 
     /// What was said by whoever cancelled the task, which has ended of it.
+    #[inline]
     pub(crate) fn cancel_message(&self) -> Option<Arc<str>> {
-        self.aside()?.cancel_message()
+        // Most often there is nothing aside.
+        let aside = self.aside.take()?;
+        let message = aside.cancel_message();
+        self.aside.set(Some(aside));
+        message
     }
 
     pub(crate) fn leave_payload(&self, payload: Payload) {

@@ -193,7 +193,10 @@ impl Tasks {
         loop {
             match next {
                 Next::Poll(told) => self.wake_told(cell, told),
-                Next::End => return end(),
+                Next::End => {
+                    self.keep_message(cell);
+                    return end();
+                }
                 Next::Wait | Next::Answered => {
                     if let Next::Answered = next {
                         cell.state.answer();
@@ -214,7 +217,6 @@ impl Tasks {
     }
 
     /// Keeps what was said by whoever cancelled a task that ends of it, for whoever awaits it.
-    #[cold]
     pub(crate) fn keep_message(&self, cell: &CellRef) {
         let tree = self.scopes.borrow();
         let root = tree.at(cell.root.get());
@@ -250,14 +252,12 @@ fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, more: u32, header: &He
     }
 }
 
-/// Notes that a task was cancelled, beyond what its state says: at its root, or aside. `again`: a request to
+/// Notes that a task was cancelled, beyond what its state says: at its root; or aside, if there is more to note
+/// than the state does. `again`: a request to
 /// it was open.
 pub(crate) fn note_request(cell: &CellRef, again: bool, message: Option<Arc<str>>) {
     if cell.root.get() == Place::NONE {
-        if again || message.is_some() {
-            cell.aside_or_new().note_request(again, message);
-        }
-        return;
+        return cell.aside_or_new().note_request(again, message);
     }
     tasks::of(cell, |tasks| {
         let Some(tasks) = tasks else {

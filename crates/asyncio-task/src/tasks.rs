@@ -575,9 +575,6 @@ impl Tasks {
     /// Whether a place in its queue is left.
     #[inline]
     fn finish(&self, cell: &CellRef, outcome: Outcome) -> bool {
-        if outcome == Outcome::Cancelled && cell.root.get() != Place::NONE {
-            self.keep_message(cell);
-        }
         cell.state.finish(outcome)
     }
 
@@ -918,7 +915,9 @@ pub(crate) fn cancel(cell: &CellRef, message: Option<Arc<str>>) -> bool {
     if request == CancelRequest::Done {
         return false;
     }
-    scopes::note_request(cell, again, message);
+    if scoped || again || message.is_some() {
+        scopes::note_request(cell, again, message);
+    }
     match request {
         CancelRequest::Done | CancelRequest::Noted => {}
         CancelRequest::Wake => of(cell, |tasks| match tasks {

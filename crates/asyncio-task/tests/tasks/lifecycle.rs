@@ -12,7 +12,7 @@ use asyncio_task::{
 };
 use futures::FutureExt;
 
-use crate::support::{Bell, Gate, entered, my_waker, settle, words, yield_now};
+use crate::support::{Bell, Gate, Trace, entered, my_waker, settle, words, yield_now};
 
 #[test]
 fn tasks_take_turns_first_in_first_out() {
@@ -273,6 +273,32 @@ fn states_are_told_as_they_are() {
             .now_or_never()
             .unwrap();
     });
+}
+
+#[test]
+fn an_eager_task_begins_in_the_spawn_if_its_tasks_are_entered_and_when_they_run_otherwise() {
+    let tasks = Tasks::new(|| ());
+    let trace = Trace::default();
+    let say = |words: &'static str| {
+        let trace = trace.clone();
+        async move { trace.say(words) }
+    };
+    let eager = || SpawnOptions::new().eager_start();
+    tasks.enter(&(), || {
+        let task = tasks.spawn_with(eager(), say("at once"));
+        assert!(task.is_finished());
+        assert_eq!(trace.heard(), ["at once"]);
+        assert_eq!((tasks.len(), tasks.ready()), (0, 0));
+    });
+    // Nobody runs these tasks, or others run here: the future would find no loop, or the wrong one.
+    let outside = tasks.spawn_with(eager(), say("outside"));
+    let others = Tasks::new(|| ());
+    let elsewhere = others.enter(&(), || tasks.spawn_with(eager(), say("elsewhere")));
+    assert!(!outside.is_finished() && !elsewhere.is_finished());
+    assert!(trace.heard().is_empty());
+    tasks.enter(&(), || settle(&tasks));
+    assert_eq!(trace.heard(), ["outside", "elsewhere"]);
+    assert!(outside.is_finished() && elsewhere.is_finished());
 }
 
 #[test]

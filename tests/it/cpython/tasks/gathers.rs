@@ -198,8 +198,8 @@ mod task_tests {
     use asyncio::{gather, on_cancel, sleep, spawn, yield_now};
     use asyncio_tests::{for_ever, ms, run_virtual};
 
-    /// When all children are done, a request to whoever awaits the gather comes too late for it: the result
-    /// stands, and the request takes the next await.
+    /// When the last child has what it waits for, a request to whoever awaits the gather comes too late for it:
+    /// the result stands, and the request takes the next await.
     #[test]
     fn cancel_gather_1() {
         let seen = run_virtual(async |trace| {
