@@ -53,10 +53,12 @@ impl Listener {
             };
             let around = tasks.innermost_scope(task);
             let mut tree = tasks.scopes.borrow_mut();
-            let moved = tree.adopt(key, around);
+            let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
             let heard = tree.listen(key);
             drop(tree);
-            tasks.carry_out(moved);
+            if let Some(moved) = moved {
+                tasks.carry_out(moved);
+            }
             heard
         })
     }
@@ -131,12 +133,16 @@ impl Listener {
         current::tasks(|tasks| {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();
-            let heard = tree.is_holding(key);
+            if !tree.is_holding(key) {
+                drop(tree);
+                tasks.close_scope(key);
+                return false;
+            }
             let let_go = tree.conclude(key, fate);
             drop(tree);
             tasks.close_scope(key);
             tasks.carry_out(let_go);
-            heard
+            true
         })
     }
 }

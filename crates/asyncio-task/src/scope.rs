@@ -134,10 +134,12 @@ impl<F: Future> Scope<F> {
             let mut tree = tasks.scopes.borrow_mut();
             if tree.contains(key) {
                 let around = Tasks::innermost_in(&mut tree, task);
-                let moved = tree.adopt(key, around);
+                let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
                 next = tree.before_poll(key);
                 drop(tree);
-                tasks.carry_out(moved);
+                if let Some(moved) = moved {
+                    tasks.carry_out(moved);
+                }
             } else {
                 *this.key = None; // It comes from another loop, and starts anew here.
             }

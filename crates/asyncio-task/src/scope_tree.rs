@@ -391,7 +391,15 @@ impl ScopeTree {
         }
     }
 
+    /// Whether a scope is where it was polled last, as nearly always.
+    #[inline]
+    pub(crate) fn is_inside(&self, key: ScopeKey, around: ScopeKey) -> bool {
+        self.get(key)
+            .is_some_and(|node| node.parent == Some(around))
+    }
+
     /// A scope is where it is polled: it moves there if it was elsewhere.
+    #[cold]
     #[must_use]
     pub(crate) fn adopt(&mut self, key: ScopeKey, around: ScopeKey) -> LetGo {
         let Some(node) = self.get(key).filter(|node| node.parent != Some(around)) else {

@@ -65,11 +65,14 @@ impl Tasks {
     pub(crate) fn close_scope(&self, key: ScopeKey) {
         let mut tree = self.scopes.borrow_mut();
         // If it held up a request, that is still where it came from.
-        let let_go = tree.conclude(key, Fate::HeldUp);
+        let held_up = tree.is_holding(key);
+        let let_go = held_up.then(|| tree.conclude(key, Fate::HeldUp));
         let rest = tree.remove(key);
         drop(tree);
         drop(rest);
-        self.carry_out(let_go);
+        if let Some(let_go) = let_go {
+            self.carry_out(let_go);
+        }
     }
 
     /// A task is over, and its root with it.
