@@ -67,21 +67,23 @@ impl Runtime for Compio {
 }
 
 /// Sends back what it receives until the connection ends.
-async fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) {
+fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Future<Output = ()> {
     let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
     let mut answered = false;
-    loop {
-        buffer.clear();
-        let BufResult(received, filled) = stream.read(buffer).await;
-        let Ok(1..) = received else { return };
-        let BufResult(sent, again) = stream.write_all(filled).await;
-        if sent.is_err() {
-            return;
-        }
-        buffer = again;
-        if !answered {
-            answered = true;
-            progress.first_answer();
+    async move {
+        loop {
+            buffer.clear();
+            let BufResult(received, filled) = stream.read(buffer).await;
+            let Ok(1..) = received else { return };
+            let BufResult(sent, again) = stream.write_all(filled).await;
+            if sent.is_err() {
+                return;
+            }
+            buffer = again;
+            if !answered {
+                answered = true;
+                progress.first_answer();
+            }
         }
     }
 }

@@ -92,20 +92,22 @@ impl<D: Driver> Runtime for Monoio<D> {
 }
 
 /// Sends back what it receives until the connection ends.
-async fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) {
+fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Future<Output = ()> {
     let mut buffer: Vec<u8> = vec![0; buffer];
     let mut answered = false;
-    loop {
-        let (received, filled) = stream.read(buffer).await;
-        let Ok(1..) = received else { return };
-        let (sent, again) = stream.write_all(filled).await;
-        if sent.is_err() {
-            return;
-        }
-        buffer = again;
-        if !answered {
-            answered = true;
-            progress.first_answer();
+    async move {
+        loop {
+            let (received, filled) = stream.read(buffer).await;
+            let Ok(1..) = received else { return };
+            let (sent, again) = stream.write_all(filled).await;
+            if sent.is_err() {
+                return;
+            }
+            buffer = again;
+            if !answered {
+                answered = true;
+                progress.first_answer();
+            }
         }
     }
 }

@@ -196,16 +196,18 @@ impl<K: Kind> Runtime for Tokio<K> {
 }
 
 /// Sends back what it receives until the connection ends.
-async fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) {
+fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Future<Output = ()> {
     let mut buffer = vec![0; buffer];
     let mut answered = false;
-    while let Ok(received @ 1..) = stream.read(&mut buffer).await {
-        if stream.write_all(&buffer[..received]).await.is_err() {
-            return;
-        }
-        if !answered {
-            answered = true;
-            progress.first_answer();
+    async move {
+        while let Ok(received @ 1..) = stream.read(&mut buffer).await {
+            if stream.write_all(&buffer[..received]).await.is_err() {
+                return;
+            }
+            if !answered {
+                answered = true;
+                progress.first_answer();
+            }
         }
     }
 }
