@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::Deadline;
-use asyncio_task::{Scope, ScopeHandle, Unwound};
+use asyncio_task::{Scope, ScopeHandle, Unwound, is_in_task};
 use pin_project_lite::pin_project;
 
 /// The time was over before the work was done.
@@ -45,7 +45,7 @@ pub struct TimedOut;
 /// Without a running loop, and when polled outside of any task.
 #[track_caller]
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
-    Timeout::new(Deadline::after(limit), future)
+    Timeout::after(limit, future)
 }
 
 /// [`timeout`], until a time of the loop.
@@ -65,11 +65,10 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
 /// As [`timeout`].
 #[track_caller]
 pub fn wait_for<F: Future>(future: F, limit: impl Into<Option<Duration>>) -> Timeout<F> {
-    let deadline = match limit.into() {
-        Some(limit) => Deadline::after(limit),
-        None => Deadline::at(None),
-    };
-    Timeout::new(deadline, future)
+    match limit.into() {
+        Some(limit) => Timeout::after(limit, future),
+        None => Timeout::new(Deadline::at(None), future),
+    }
 }
 
 pin_project! {
@@ -86,7 +85,11 @@ pin_project! {
 
 #[derive(Debug, PartialEq)]
 enum State {
+    /// Its scope is opened and its timer armed before the first poll, so that it is in front of any timer with
+    /// the same deadline that is armed in there.
     New,
+    /// The same, but if the deadline allows, after the first poll, and only if there is something to wait for.
+    Late,
     Open,
     /// The request was for the code around, which unwinds.
     Passing,
@@ -101,12 +104,23 @@ impl<F: Future> Timeout<F> {
         }
     }
 
+    #[track_caller]
+    fn after(limit: Duration, future: F) -> Self {
+        Self {
+            state: State::Late,
+            ..Self::new(Deadline::after(limit), future)
+        }
+    }
+
     /// When its time is over; `None`: never.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.deadline.when()
     }
 }
+
+/// A time limit belongs to a task.
+const OUTSIDE: &str = "a time limit is polled by a task: spawn what contains it, or run it as main";
 
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, TimedOut>;
@@ -116,7 +130,10 @@ impl<F: Future> Future for Timeout<F> {
         match this.state {
             State::Open => {}
             State::Passing => return Poll::Pending,
-            State::New => {
+            State::Late if this.deadline.may_be_armed_late() => {
+                assert!(is_in_task(), "{OUTSIDE}");
+            }
+            State::New | State::Late => {
                 let scope = open(this.scope.as_mut());
                 if !this.deadline.arm(&scope) {
                     scope.expire_after_one_poll();
@@ -124,7 +141,17 @@ impl<F: Future> Future for Timeout<F> {
                 *this.state = State::Open;
             }
         }
-        match std::task::ready!(this.scope.poll(cx)) {
+        let Poll::Ready(outcome) = this.scope.as_mut().poll(cx) else {
+            if *this.state == State::Late {
+                *this.state = State::Open;
+                let scope = open(this.scope);
+                if !this.deadline.arm(&scope) {
+                    scope.expire();
+                }
+            }
+            return Poll::Pending;
+        };
+        match outcome {
             Ok(value) => {
                 this.deadline.disarm();
                 Poll::Ready(Ok(value))
@@ -142,9 +169,7 @@ impl<F: Future> Future for Timeout<F> {
 
 /// Opens the scope of a time limit.
 pub(crate) fn open<F: Future>(scope: Pin<&mut Scope<F>>) -> ScopeHandle {
-    scope
-        .open()
-        .expect("a time limit is polled by a task: spawn what contains it, or run it as main")
+    scope.open().expect(OUTSIDE)
 }
 
 /// Runs what `work` makes, under a time limit that `work` can move: it is given the means.

@@ -72,6 +72,15 @@ impl Deadline {
         true
     }
 
+    /// Whether [`arm`](Self::arm) may wait until there is something to wait for, given that this was made by
+    /// [`after`](Self::after): it is not past, and on a real clock nothing that is begun later has the same
+    /// deadline, so none would come before it that should come after it.
+    #[must_use]
+    #[inline]
+    pub fn may_be_armed_late(&self) -> bool {
+        !self.timers.clock.is_virtual() && self.at > self.timers.turn_time()
+    }
+
     /// Stops the timer.
     pub fn disarm(&mut self) {
         if let Some(timer) = self.timer.take() {

@@ -57,6 +57,22 @@ pub(crate) fn running<R>(f: impl FnOnce(Option<(&Tasks, NonNull<Header>)>) -> R)
     tasks(|tasks| f(tasks.and_then(|tasks| Some((tasks, tasks.running_step()?)))))
 }
 
+/// Whether code here and now runs in the step of a task.
+///
+/// ```
+/// use asyncio_task::{Tasks, is_in_task};
+/// assert!(!is_in_task());
+/// let tasks = Tasks::new(|| ());
+/// let mut task = tasks.spawn(async { is_in_task() });
+/// tasks.enter(&(), || tasks.run_one());
+/// assert!(task.try_take().unwrap().unwrap());
+/// ```
+#[must_use]
+#[inline]
+pub fn is_in_task() -> bool {
+    running(|step| step.is_some())
+}
+
 /// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
 /// loop built on [`Tasks`] finds itself again without a thread-local of its own.
 ///

@@ -11,7 +11,8 @@ use crate::current;
 use crate::scope::Frame;
 use crate::scope_tree::{Fate, Place, ScopeKey};
 use crate::scopes;
-use crate::tasks;
+use crate::tasks::{self, Tasks};
+use crate::waker;
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
 ///
@@ -51,8 +52,11 @@ impl Listener {
             let Some((tasks, task)) = step else {
                 return false;
             };
-            let around = tasks.innermost_scope(task);
             let mut tree = tasks.scopes.borrow_mut();
+            let around = Tasks::innermost_in(&mut tree, task);
+            if tree.is_calm(key, around) {
+                return false;
+            }
             let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
             let heard = tree.listen(key);
             drop(tree);
@@ -78,8 +82,9 @@ impl Listener {
             let Some((tasks, task)) = step else {
                 return poll();
             };
-            let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
-            let frame = Frame::enter(tasks, task, known, true);
+            let tree = tasks.scopes.borrow_mut();
+            let known = self.key.filter(|&key| tree.contains(key));
+            let frame = Frame::enter(tree, tasks, task, known, true);
             let result = poll();
             self.key = frame.leave().2;
             result
@@ -93,16 +98,18 @@ impl Listener {
             let Some((tasks, task)) = step else {
                 return;
             };
-            let known = self.key.filter(|&key| tasks.scopes.borrow().contains(key));
-            let key = match known {
+            let mut tree = tasks.scopes.borrow_mut();
+            let key = match self.key.filter(|&key| tree.contains(key)) {
                 Some(key) => key,
                 None => {
-                    let around = tasks.innermost_scope(task);
-                    *self
-                        .key
-                        .insert(tasks.scopes.borrow_mut().insert_opaque(around))
+                    let around = Tasks::innermost_in(&mut tree, task);
+                    *self.key.insert(tree.insert_opaque(around))
                 }
             };
+            if waker::cell_of(cx.waker()) == Some(task) && tree.pauses_calmly(key) {
+                return;
+            }
+            drop(tree);
             tasks.note_waker(key, task, cx.waker());
         });
     }
@@ -134,8 +141,9 @@ impl Listener {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();
             if !tree.is_holding(key) {
+                let rest = tree.remove(key);
                 drop(tree);
-                tasks.close_scope(key);
+                drop(rest);
                 return false;
             }
             let let_go = tree.conclude(key, fate);

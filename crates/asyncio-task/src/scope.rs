@@ -15,6 +15,7 @@ use crate::cell::Header;
 use crate::current;
 use crate::scope_tree::{Next, ScopeKey, ScopeTree};
 use crate::tasks::Tasks;
+use crate::waker;
 
 pin_project! {
     /// A future as a scope of its own: it can be cancelled apart from the code around, and that code hears of
@@ -79,11 +80,14 @@ impl<F: Future> Scope<F> {
         let key = self.project().key;
         current::tasks(|tasks| {
             let tasks = tasks?;
-            let around = tasks.innermost_scope(tasks.running_step()?);
+            let task = tasks.running_step()?;
             let mut tree = tasks.scopes.borrow_mut();
             let opened = match *key {
                 Some(key) if tree.contains(key) => key,
-                _ => tree.insert(Some(around)),
+                _ => {
+                    let around = Tasks::innermost_in(&mut tree, task);
+                    tree.insert(Some(around))
+                }
             };
             *key = Some(opened);
             Some(ScopeHandle {
@@ -119,17 +123,72 @@ fn polled<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
 impl<F: Future> Scope<F> {
     #[inline]
     fn poll_in(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         tasks: &Tasks,
         task: NonNull<Header>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Unwound>> {
-        let mut this = self.project();
-        let mut next = Next::Poll(Vec::new());
+        let this = self.as_mut().project();
         let stage = std::mem::replace(this.stage, Stage::Polled);
-        if stage == Stage::Ended {
+        let mut tree = tasks.scopes.borrow_mut();
+        if let Some(key) = *this.key {
+            let around = Tasks::innermost_in(&mut tree, task);
+            if !tree.is_calm(key, around) {
+                drop(tree);
+                return self.poll_after_news(tasks, task, cx, stage);
+            }
+        } else if stage == Stage::Ended {
             return Poll::Ready(Err(Unwound::Itself));
         }
+        match self.as_mut().poll_once(tree, tasks, task, cx) {
+            Ok(poll) => poll,
+            Err(next) => self.see_to(next, tasks, task, cx, stage),
+        }
+    }
+
+    /// Polls what it wraps, once, and says what is to be seen to when that waits, if anything is.
+    #[inline]
+    fn poll_once(
+        self: Pin<&mut Self>,
+        tree: RefMut<'_, ScopeTree>,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<Result<F::Output, Unwound>>, Next> {
+        let mut this = self.project();
+        let frame = Frame::enter(tree, tasks, task, *this.key, false);
+        let poll = polled(this.future.as_mut()).poll(cx);
+        let (mut tree, acts, key) = frame.leave();
+        *this.key = key;
+        if let Poll::Ready(output) = poll {
+            let rest = this.key.take().and_then(|key| tree.remove(key));
+            drop(tree);
+            drop(rest);
+            this.future.set(None);
+            return Ok(Poll::Ready(Ok(output)));
+        }
+        let key = key.unwrap_or_else(|| {
+            let around = Tasks::innermost_in(&mut tree, task);
+            tree.insert(Some(around))
+        });
+        *this.key = Some(key);
+        if waker::cell_of(cx.waker()) == Some(task) && tree.pauses_calmly(key) {
+            return Ok(Poll::Pending);
+        }
+        Err(tree.after_poll(key, acts))
+    }
+
+    /// Polls it where something has been asked of it, or where it has not been polled before.
+    #[cold]
+    fn poll_after_news(
+        mut self: Pin<&mut Self>,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &mut Context<'_>,
+        stage: Stage,
+    ) -> Poll<Result<F::Output, Unwound>> {
+        let this = self.as_mut().project();
+        let mut next = Next::Poll(Vec::new());
         if let Some(key) = *this.key {
             let mut tree = tasks.scopes.borrow_mut();
             if tree.contains(key) {
@@ -144,16 +203,30 @@ impl<F: Future> Scope<F> {
                 *this.key = None; // It comes from another loop, and starts anew here.
             }
         }
+        self.see_to(next, tasks, task, cx, stage)
+    }
+
+    /// Does what comes next, until it waits or is over.
+    #[cold]
+    fn see_to(
+        mut self: Pin<&mut Self>,
+        mut next: Next,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &mut Context<'_>,
+        stage: Stage,
+    ) -> Poll<Result<F::Output, Unwound>> {
         loop {
             match next {
                 Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
                 Next::Wait | Next::Answered => {
-                    if let Some(key) = *this.key {
+                    if let Some(key) = self.key {
                         tasks.note_waker(key, task, cx.waker());
                     }
                     return Poll::Pending;
                 }
                 Next::End => {
+                    let mut this = self.as_mut().project();
                     let unwound = end(tasks, this.key);
                     this.future.set(None);
                     if stage == Stage::New && matches!(unwound, Unwound::Itself) {
@@ -166,23 +239,11 @@ impl<F: Future> Scope<F> {
                     return Poll::Ready(Err(unwound));
                 }
             }
-            let frame = Frame::enter(tasks, task, *this.key, false);
-            let poll = polled(this.future.as_mut()).poll(cx);
-            let (mut tree, acts, key) = frame.leave();
-            *this.key = key;
-            if let Poll::Ready(output) = poll {
-                let rest = this.key.take().and_then(|key| tree.remove(key));
-                drop(tree);
-                drop(rest);
-                this.future.set(None);
-                return Poll::Ready(Ok(output));
+            let tree = tasks.scopes.borrow_mut();
+            match self.as_mut().poll_once(tree, tasks, task, cx) {
+                Ok(poll) => return poll,
+                Err(then) => next = then,
             }
-            let key = key.unwrap_or_else(|| {
-                let around = Tasks::innermost_in(&mut tree, task);
-                tree.insert(Some(around))
-            });
-            *this.key = Some(key);
-            next = tree.after_poll(key, acts);
         }
     }
 }
@@ -217,12 +278,12 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn enter(
+        mut tree: RefMut<'_, ScopeTree>,
         tasks: &'a Tasks,
         task: NonNull<Header>,
         key: Option<ScopeKey>,
         isolated: bool,
     ) -> Self {
-        let mut tree = tasks.scopes.borrow_mut();
         tree.enter(task, key, isolated);
         Self {
             tasks,

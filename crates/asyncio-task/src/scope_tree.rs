@@ -398,6 +398,27 @@ impl ScopeTree {
             .is_some_and(|node| node.parent == Some(around))
     }
 
+    /// Whether nothing is to be seen to before a scope is polled, as nearly always: it is where it was polled
+    /// last, and nothing was ever asked of it.
+    #[inline]
+    pub(crate) fn is_calm(&self, key: ScopeKey, around: ScopeKey) -> bool {
+        self.get(key)
+            .is_some_and(|node| node.parent == Some(around) && node.asked.is_none())
+    }
+
+    /// A scope waits, and was polled with its task's own waker. `true` if that is all there is to see to.
+    #[inline]
+    pub(crate) fn pauses_calmly(&mut self, key: ScopeKey) -> bool {
+        let Some(node) = self.get_mut(key) else {
+            return false;
+        };
+        if node.asked.is_some() || matches!(node.wakes, Wakes::Waker(_) | Wakes::Root(_)) {
+            return false;
+        }
+        node.wakes = Wakes::Task;
+        true
+    }
+
     /// A scope is where it is polled: it moves there if it was elsewhere.
     #[cold]
     #[must_use]
