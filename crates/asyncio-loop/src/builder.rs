@@ -42,6 +42,10 @@ impl Builder {
     /// Virtual time: when nothing can run, the clock jumps to the next deadline instead of waiting. While
     /// something outside is pending (a registered socket, [`OutsideWork`](crate::OutsideWork)), it passes
     /// as real time does.
+    ///
+    /// Tasks that wait for each other and for nothing else wait for ever, as on real time: a thread that the
+    /// loop does not know of might wake them yet. When for a second of real time nothing could run, no timer
+    /// was set and nothing outside was pending, the exception handler is told, once.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.virtual_time = on;
         self

@@ -60,6 +60,8 @@ pub(crate) struct Core {
     /// How many steps of the batch at hand have not run.
     pub(crate) batch: Cell<usize>,
     pub(crate) stopping: Cell<bool>,
+    /// Whether it has been said that virtual time stands still.
+    pub(crate) standstill_reported: Cell<bool>,
     /// Whether steps run one by one under somebody's eyes: a seed orders them, or debug mode is on.
     pub(crate) observed: Cell<bool>,
     pub(crate) order: Option<Order>,
@@ -100,6 +102,7 @@ impl EventLoop {
             looks: Cell::new(0),
             batch: Cell::new(0),
             stopping: Cell::new(false),
+            standstill_reported: Cell::new(false),
             observed: Cell::new(false),
             order: builder.order_seed.map(Order::new),
             debug: Debug {

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::event_loop::Core;
+use crate::virtual_time::STANDSTILL;
 
 /// While tasks keep each other busy, the operating system is looked at this often at most, in
 /// nanoseconds: a look costs a system call, some 300 ns.
@@ -64,9 +65,13 @@ impl Core {
             return self.look();
         }
         let passing = self.is_time_passing().then(Instant::now);
-        self.turn_reactor(patience);
+        let still = self.begin_standstill(patience);
+        self.turn_reactor(still.map(|_| STANDSTILL).or(patience));
         self.tasks.unpark();
         self.take_mail();
+        if let Some(since) = still {
+            self.end_standstill(since);
+        }
         if let Some(since) = passing {
             self.let_time_pass(since.elapsed());
         }

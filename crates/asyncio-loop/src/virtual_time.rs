@@ -5,14 +5,23 @@
 //! something is, the loop waits for it, and virtual time passes as real time does: slower than one
 //! might like, but never so that a timeout fires before an answer that was on its way. While tasks run,
 //! virtual time stands still.
+//!
+//! Where no deadline is set either, that is a standstill: only a thread that the loop does not know of can
+//! wake anybody, and most often there is none, and the tasks wait for each other. The loop reports it once,
+//! and waits.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use asyncio_task::{Cause, Unhandled};
 
 use crate::clock::nanos;
 use crate::event_loop::Core;
 use crate::loop_handle::LoopHandle;
+
+/// How long a standstill lasts before it is reported, in real time.
+pub(crate) const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// Something under way outside of the loop, on another thread or in another process, that will come
 /// back to it. While one exists, virtual time does not jump. Without virtual time it does nothing.
@@ -79,6 +88,27 @@ impl Core {
         let clock = &self.timers.clock;
         let now = clock.now().saturating_add(nanos(waited));
         clock.advance_to(now.min(self.timers.next_deadline().unwrap_or(u64::MAX)));
+    }
+
+    /// If this is a standstill that nobody has been told of: when it begins.
+    pub(crate) fn begin_standstill(&self, patience: Option<Duration>) -> Option<Instant> {
+        let stands_still = patience.is_none()
+            && self.timers.clock.is_virtual()
+            && !self.is_anything_outside()
+            && !self.standstill_reported.get();
+        stands_still.then(Instant::now)
+    }
+
+    /// Reports the standstill that began then, unless something has ended it.
+    pub(crate) fn end_standstill(&self, since: Instant) {
+        if since.elapsed() < STANDSTILL || self.tasks.ready() > 0 || self.is_anything_outside() {
+            return;
+        }
+        self.standstill_reported.set(true);
+        let message = "virtual time stands still: no task can run, no timer is set, and nothing outside is \
+            pending; what another thread is to wake holds `LoopHandle::outside_work()` meanwhile";
+        let report = Unhandled::new(message, None, Cause::Message);
+        self.tasks.report(&report);
     }
 
     fn is_anything_outside(&self) -> bool {

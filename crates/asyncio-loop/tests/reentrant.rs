@@ -2,6 +2,10 @@
 //! of the loop is borrowed meanwhile.
 
 #![allow(
+    unsafe_code,
+    reason = "a waker that notices being cloned cannot be made without"
+)]
+#![allow(
     clippy::async_yields_async,
     reason = "what outlives its run has to get out of it"
 )]
@@ -10,7 +14,7 @@ mod support;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
 
 use asyncio_loop::{EventLoop, Sleep, all_tasks, call_later, call_soon, sleep, spawn, yield_now};
 use support::{Trace, note_reports, run_virtual, secs, virtual_loop};
@@ -68,6 +72,28 @@ fn a_waker_may_use_the_loop_when_its_timer_wakes_it() {
 #[test]
 fn a_waker_may_use_the_loop_when_its_timer_is_taken_back() {
     run_virtual(async |_| drop(asleep()));
+}
+
+#[test]
+fn a_waker_may_use_the_loop_when_it_is_cloned() {
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, ignore, ignore, ignore);
+    fn clone(_: *const ()) -> RawWaker {
+        meddle();
+        RawWaker::new(std::ptr::null(), &VTABLE)
+    }
+    fn ignore(_: *const ()) {}
+    run_virtual(async |_| {
+        // SAFETY: none of the functions looks at the pointer, and all may run on any thread.
+        let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) };
+        let mut cx = Context::from_waker(&waker);
+        let mut asleep = Box::pin(sleep(secs(1)));
+        assert!(asleep.as_mut().poll(&mut cx).is_pending());
+        let mut in_the_place_of_another = Box::pin(sleep(secs(1)));
+        assert!(futures::poll!(&mut in_the_place_of_another).is_pending());
+        assert!(in_the_place_of_another.as_mut().poll(&mut cx).is_pending());
+        sleep(secs(10)).await;
+        assert!(asleep.is_elapsed() && in_the_place_of_another.is_elapsed());
+    });
 }
 
 #[test]

@@ -251,6 +251,61 @@ fn a_runner_keeps_its_time_between_runs() {
 }
 
 #[test]
+fn a_standstill_is_reported_once_and_not_while_work_is_under_way_outside() {
+    use futures::StreamExt;
+    use std::sync::mpsc;
+
+    /// Answers after more than the second for which a standstill is let pass.
+    async fn slow_thread<T: Send + 'static>(held_meanwhile: T) {
+        let (send, sent) = futures::channel::oneshot::channel();
+        thread::spawn(move || {
+            thread::sleep(ms(1300));
+            send.send(()).unwrap();
+            drop(held_meanwhile);
+        });
+        sent.await.unwrap();
+    }
+
+    let trace = Trace::default();
+    let mut event_loop = virtual_loop();
+    // Without the report main waits for ever: then a thread stops the loop, and the run is an error.
+    let (ended, has_ended) = mpsc::channel::<()>();
+    let handle = event_loop.handle();
+    let watchdog = thread::spawn(move || {
+        if has_ended.recv_timeout(secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            handle.stop();
+        }
+    });
+    let (wake, mut woken) = futures::channel::mpsc::unbounded();
+    let noted = trace.clone();
+    event_loop.set_exception_handler(move |unhandled| {
+        noted.note(unhandled.message().split(':').next().unwrap());
+        wake.unbounded_send(()).unwrap();
+    });
+    event_loop
+        .run_until_complete(async {
+            slow_thread(running_loop().outside_work()).await;
+            trace.note("an answer");
+            woken.next().await.unwrap();
+            trace.note("woken by the report");
+            slow_thread(()).await;
+            trace.note("a late answer");
+        })
+        .unwrap();
+    assert_eq!(
+        trace.take(),
+        [
+            "an answer",
+            "virtual time stands still",
+            "woken by the report",
+            "a late answer"
+        ]
+    );
+    drop(ended);
+    watchdog.join().unwrap();
+}
+
+#[test]
 fn far_deadlines_are_met_in_their_order() {
     let trace = run_virtual(async |trace| {
         const YEAR: u64 = 365 * 24 * 3600;

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -649,4 +650,29 @@ fn a_loop_of_scopes_that_are_ready_can_be_cancelled() {
         });
         assert!(end.await.unwrap_err().is_cancelled());
     });
+}
+
+#[test]
+fn a_scope_whose_poll_unwinds_is_left() {
+    let (_, trace) = run(async |trace: Trace| {
+        let t = trace.clone();
+        let end = cancelled_at(&[2], async move {
+            // Nested, so that a scope that was not left would be taken for the one around the next.
+            let mut broken = Box::pin(catch(catch(async { panic!("in a scope") })));
+            let caught = poll_fn(|cx| {
+                let poll = AssertUnwindSafe(|| broken.as_mut().poll(cx));
+                Poll::Ready(catch_unwind(poll).is_err())
+            });
+            assert!(caught.await);
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                t.borrow_mut().push("hears");
+                cancelled.resume().await
+            }
+            t.borrow_mut().push("never");
+        })
+        .await;
+        assert!(end.unwrap_err().is_cancelled());
+        trace.borrow_mut().push("ended");
+    });
+    assert_eq!(trace, ["hears", "ended"]);
 }

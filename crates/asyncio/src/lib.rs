@@ -1,7 +1,8 @@
 //! Python's asyncio for Rust: one event loop per thread, tasks that need neither `Send` nor locks,
 //! virtual time for tests.
 //!
-//! ```
+#![cfg_attr(feature = "macros", doc = "```")]
+#![cfg_attr(not(feature = "macros"), doc = "```ignore")]
 //! use std::time::Duration;
 //!
 //! async fn greet(after: Duration, what: &str) {
@@ -69,18 +70,20 @@ pub mod __private {
     pub use asyncio_loop::testing::{Orders, run_test};
 }
 
-#[cfg(doctest)]
+// The pages' programs use everything, so they are tests where everything is there.
+
+#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
 #[doc = include_str!("../../../docs/cancellation.md")]
 struct PageOnCancellation;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;

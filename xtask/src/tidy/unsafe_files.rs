@@ -24,12 +24,17 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
     complaints
 }
 
-/// The files with `allow(unsafe_code)`.
+/// The files with `allow(unsafe_code)`, alone or among other lints, on a line or over several.
 pub(crate) fn allowing(repository: &Repository) -> Vec<String> {
-    let is_permission =
-        |line: &str| line.contains("allow(unsafe_code") || line.contains("expect(unsafe_code");
-    let files = repository.rust_files.iter();
-    let files = files.filter(|file| !file.lines_where(is_permission).is_empty());
+    let is_permission = |(at, _): (usize, &str), code: &str| {
+        let opened = code[..at].rfind('(').map(|open| &code[..open]);
+        opened.is_some_and(|before| before.ends_with("allow") || before.ends_with("expect"))
+    };
+    let allows = |file: &&RustFile| {
+        let mut named = file.code.match_indices("unsafe_code");
+        named.any(|name| is_permission(name, &file.code))
+    };
+    let files = repository.rust_files.iter().filter(allows);
     files.map(|file| file.path.clone()).collect()
 }
 
@@ -121,6 +126,19 @@ fn f() {
                 "docs/architecture.md: lists a.rs, which allows no `unsafe`",
             ]
         );
+    }
+
+    #[test]
+    fn a_permission_may_stand_on_several_lines_and_beside_others() {
+        let files = [
+            (
+                "a.rs",
+                "#![allow(\n    unsafe_code,\n    reason = \"why\"\n)]\n",
+            ),
+            ("b.rs", "#[expect(dead_code, unsafe_code)]\nfn f() {}\n"),
+            ("c.rs", "#![forbid(unsafe_code)]\n// allow(unsafe_code)\n"),
+        ];
+        assert_eq!(allowing(&Repository::of(&files)), ["a.rs", "b.rs"]);
     }
 
     #[test]

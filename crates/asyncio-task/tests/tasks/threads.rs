@@ -505,3 +505,18 @@ fn a_loop_may_be_made_and_run_by_a_thread_local_that_is_destroyed() {
     });
     assert!(ran.load(Ordering::Relaxed));
 }
+
+#[test]
+fn a_waker_cloned_elsewhere_would_wake_the_same_task() {
+    entered(|tasks, _| {
+        let mut task = tasks.spawn(async {
+            let here = my_waker().await;
+            let sent = here.clone();
+            let there = thread::spawn(move || sent.clone()).join().unwrap();
+            // Who keeps one need not clone it again.
+            assert!(here.will_wake(&there) && there.will_wake(&here.clone()));
+        });
+        settle(tasks);
+        assert!(task.is_finished() && !task.has_failed());
+    });
+}
