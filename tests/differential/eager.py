@@ -1,8 +1,8 @@
-"""Tasks that take their first step at once."""
+"""Tasks that take their first step at once, which CPython has from 3.12 on."""
 
 import asyncio
 
-from recorder import outcome, worker
+from recorder import needs, outcome, worker
 
 
 def _eagerly(coroutine, name=None):
@@ -10,6 +10,7 @@ def _eagerly(coroutine, name=None):
     return asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
 
 
+@needs(3, 12)
 async def one_that_need_not_wait_is_done_at_once(note):
     async def ready():
         note("runs")
@@ -20,6 +21,7 @@ async def one_that_need_not_wait_is_done_at_once(note):
     await outcome(note, "task", task)
 
 
+@needs(3, 12)
 async def one_that_waits_goes_on_after_what_is_ready(note):
     async def two_steps(name):
         note(f"{name}, first step")
@@ -33,6 +35,7 @@ async def one_that_waits_goes_on_after_what_is_ready(note):
         await task
 
 
+@needs(3, 12)
 async def each_is_the_current_task_in_turn(note):
     def current():
         return asyncio.current_task().get_name()
@@ -46,6 +49,7 @@ async def each_is_the_current_task_in_turn(note):
     await _eagerly(nest(3), name="level 3")
 
 
+@needs(3, 12)
 async def one_that_fails_at_once(note):
     async def fails():
         raise ValueError("at once")
@@ -55,6 +59,7 @@ async def one_that_fails_at_once(note):
     await outcome(note, "task", task)
 
 
+@needs(3, 12)
 async def one_that_cancels_itself_at_once(note):
     async def cancels():
         asyncio.current_task().cancel()
@@ -65,6 +70,7 @@ async def one_that_cancels_itself_at_once(note):
     await outcome(note, "task", task)
 
 
+@needs(3, 12)
 async def one_that_cancels_its_spawner(note):
     async def spawner():
         me = asyncio.current_task()
@@ -79,6 +85,7 @@ async def one_that_cancels_its_spawner(note):
     await outcome(note, "spawner", asyncio.create_task(spawner()))
 
 
+@needs(3, 12)
 async def a_limit_around_the_spawn_is_not_around_the_task(note):
     async def limited():
         async with asyncio.timeout(1):
@@ -90,6 +97,7 @@ async def a_limit_around_the_spawn_is_not_around_the_task(note):
     await outcome(note, "background", tasks[0])
 
 
+@needs(3, 12)
 async def a_request_to_the_spawner_is_not_one_to_the_task(note):
     async def spawner():
         tasks.append(_eagerly(worker(note, "background", 3, 1)))
@@ -103,6 +111,7 @@ async def a_request_to_the_spawner_is_not_one_to_the_task(note):
     await outcome(note, "background", tasks[0])
 
 
+@needs(3, 12)
 async def children_of_a_group_start_at_once(note):
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
 
@@ -116,6 +125,7 @@ async def children_of_a_group_start_at_once(note):
     await outcome(note, "group", group())
 
 
+@needs(3, 12)
 async def a_child_of_a_group_fails_at_once(note):
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
 

@@ -3,8 +3,12 @@
     python3 recorder.py DIRECTORY
 
 writes DIRECTORY/<file>/<program>.cpython for each program, one event a line, each with the second at which
-it happened, and DIRECTORY/VERSION. Time is virtual: the loop has no selector, and its clock jumps to the
-next timer when nothing can run. So a recording takes no time and comes out the same each time.
+it happened. Time is virtual: the loop has no selector, and its clock jumps to the next timer when nothing
+can run. So a recording takes no time and comes out the same each time.
+
+The behaviour that is followed is that of CPython 3.13. Programs that an older one runs in another way, or
+not at all, say so where they are (`needs`), and an older one leaves their recordings as they are, and tells
+which. DIRECTORY/VERSION is the CPython that last recorded all of them.
 """
 
 import asyncio
@@ -15,8 +19,21 @@ import sys
 
 sys.dont_write_bytecode = True
 
+#: From here on there are groups and `timeout`.
+OLDEST = (3, 11)
+
 #: In the order of the files in main.rs.
 FILES = ["cancellation", "timeouts", "groups", "shields", "several", "requests", "eager"]
+
+
+def needs(*version):
+    """Marks a program that CPython runs as recorded only from this version on."""
+
+    def mark(program):
+        program.needs = version
+        return program
+
+    return mark
 
 
 class NoSelector:
@@ -133,26 +150,52 @@ def record(program):
     return note.lines
 
 
+def programs(file):
+    """Name and function of each program in a file."""
+    module = importlib.import_module(file)
+    for name, program in vars(module).items():
+        if getattr(program, "__module__", None) == file and not name.startswith("_"):
+            yield name, program
+
+
 def main(directory):
     directory = pathlib.Path(directory)
     # The programs import this file by its name.
     sys.modules["recorder"] = sys.modules[__name__]
-    count = 0
+    count, left = 0, []
     for file in FILES:
-        module = importlib.import_module(file)
         (directory / file).mkdir(parents=True, exist_ok=True)
-        for old in (directory / file).glob("*.cpython"):
-            old.unlink()
-        for name, program in vars(module).items():
-            if getattr(program, "__module__", None) == file and not name.startswith("_"):
-                lines = record(program)
-                (directory / file / f"{name}.cpython").write_text("\n".join(lines) + "\n")
+        gone = set((directory / file).glob("*.cpython"))
+        for name, program in programs(file):
+            trace = directory / file / f"{name}.cpython"
+            gone.discard(trace)
+            needed = getattr(program, "needs", OLDEST)
+            if sys.version_info >= needed:
+                trace.write_text("\n".join(record(program)) + "\n")
                 count += 1
-    (directory / "VERSION").write_text(sys.version.split()[0] + "\n")
-    print(f"{count} programs recorded with CPython {sys.version.split()[0]}")
+            else:
+                left.append(f"{file}/{name} needs {shown_version(needed)}")
+        for trace in gone:
+            trace.unlink()
+    version = sys.version.split()[0]
+    print(f"{count} programs recorded with CPython {version}")
+    if left:
+        print(f"{len(left)} programs left as they were recorded with {recorded_with(directory)}:")
+        print(*left, sep="\n")
+    else:
+        (directory / "VERSION").write_text(version + "\n")
+
+
+def recorded_with(directory):
+    version = directory / "VERSION"
+    return f"CPython {version.read_text().strip()}" if version.exists() else "nothing yet"
+
+
+def shown_version(version):
+    return ".".join(map(str, version))
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 13):
-        sys.exit("the programs are about CPython 3.13, or later")
+    if sys.version_info < OLDEST:
+        sys.exit(f"the programs need CPython {shown_version(OLDEST)} or later")
     main(*sys.argv[1:])

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from recorder import failing, outcome, worker
+from recorder import failing, needs, outcome, worker
 
 
 async def _limited(note, name, limit, awaitable):
@@ -106,6 +106,7 @@ async def an_error_in_the_cleanup_beats_the_limit(note):
     await outcome(note, "limited", asyncio.wait_for(careless(), 1))
 
 
+@needs(3, 12)  # the `wait_for` before was not a `timeout`, and had the value
 async def wait_for_something_done_at_the_very_limit(note):
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
