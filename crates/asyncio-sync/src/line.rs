@@ -248,7 +248,7 @@ impl<S: Copy> Line<S> {
 
     /// Where the future at `place` stands. From outside it joins, asking for `share`.
     ///
-    /// For `fresh`, see [`wait`](Self::wait).
+    /// For `fresh`, see [`wait`](Self::wait), for `outdated` [`go`](Self::go).
     ///
     /// # Panics
     ///
@@ -259,13 +259,14 @@ impl<S: Copy> Line<S> {
         place: &mut Place,
         waker: &Waker,
         fresh: &mut Option<Waker>,
+        outdated: &mut Option<Waker>,
         share: S,
     ) -> Look<S> {
         if let Place::InLine(key) = *place
             && self.entries[key.0].stage != Stage::Waiting
         {
             *place = Place::Left;
-            return Look::Chosen(self.go(key, fresh));
+            return Look::Chosen(self.go(key, outdated));
         }
         if self.wait(place, waker, fresh, share) {
             Look::Waits
@@ -316,13 +317,14 @@ impl<S: Copy> Line<S> {
     }
 
     /// Removes the entry of a future that was chosen and goes ahead with what it was given. If a
-    /// waker is no longer needed, `outdated` has it.
+    /// waker is no longer needed, `outdated` has it, which has none before.
     #[inline]
     pub(crate) fn go(&mut self, key: Key, outdated: &mut Option<Waker>) -> S {
         let Departed { share, waker, .. } = self.leave(key);
         if waker.is_some() {
             let kept = std::mem::replace(&mut self.kept, waker);
             if kept.is_some() {
+                debug_assert!(outdated.is_none(), "a waker would be dropped in here");
                 *outdated = kept;
             }
         }

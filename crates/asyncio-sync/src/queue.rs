@@ -360,7 +360,7 @@ impl<D: Discipline> Future for Join<'_, D> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { queue, place } = &mut *self;
-        let mut fresh = None;
+        let (mut fresh, mut outdated) = (None, None);
         loop {
             if *place == Place::Outside && queue.unfinished_tasks() == 0 {
                 *place = Place::Left;
@@ -368,7 +368,7 @@ impl<D: Discipline> Future for Join<'_, D> {
             }
             let looked = {
                 let joiners = &mut queue.change().joiners;
-                joiners.look(place, cx.waker(), &mut fresh, ())
+                joiners.look(place, cx.waker(), &mut fresh, &mut outdated, ())
             };
             match looked {
                 Look::Chosen(()) => return Poll::Ready(()),

@@ -70,9 +70,10 @@ impl<S: Copy> WaitQueue<S> {
         share: S,
         may_pass: impl Fn() -> bool,
     ) -> Poll<Option<S>> {
-        let mut fresh = None;
+        let (mut fresh, mut outdated) = (None, None);
         loop {
-            match self.with(|line| line.look(place, cx.waker(), &mut fresh, share)) {
+            let waker = cx.waker();
+            match self.with(|line| line.look(place, waker, &mut fresh, &mut outdated, share)) {
                 Look::Chosen(share) => return Poll::Ready(Some(share)),
                 Look::Waits => return Poll::Pending,
                 Look::NeedsWaker => fresh = Some(cx.waker().clone()),

@@ -79,7 +79,7 @@ pub(crate) trait Access {
         item: &mut Option<ItemOf<Self>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PutError<ItemOf<Self>>>> {
-        let mut fresh = None;
+        let (mut fresh, mut outdated) = (None, None);
         loop {
             let mut state = self.change();
             match state.may_put(*place) {
@@ -88,7 +88,7 @@ pub(crate) trait Access {
                     let (mut state, position) =
                         self.find(state, |items| items.position_for(carried));
                     let item = item.take().expect(CARRIED);
-                    let getter = state.put(place, item, position, &mut fresh);
+                    let getter = state.put(place, item, position, &mut outdated);
                     drop(state);
                     self.wake_getter(getter);
                     return Poll::Ready(Ok(()));
@@ -116,13 +116,13 @@ pub(crate) trait Access {
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ItemOf<Self>, QueueShutDown>> {
-        let mut fresh = None;
+        let (mut fresh, mut outdated) = (None, None);
         loop {
             let mut state = self.change();
             match state.may_get(*place) {
                 Admission::Granted => {
                     let (mut state, position) = self.find(state, Discipline::position_of_next);
-                    let (item, putter) = state.get(place, position, &mut fresh);
+                    let (item, putter) = state.get(place, position, &mut outdated);
                     drop(state);
                     self.wake_putter(putter);
                     return Poll::Ready(Ok(item));

@@ -46,6 +46,17 @@ impl Hooks {
         hooks.waker()
     }
 
+    /// When it is cloned, and when that clone is dropped; the one that is given is leaked.
+    pub(crate) fn on_clone_and_its_drop(
+        on_clone: impl FnOnce() + 'static,
+        on_drop: impl FnOnce() + 'static,
+    ) -> std::mem::ManuallyDrop<Waker> {
+        let hooks = Self::default();
+        hooks.clone.replace(Some(Box::new(on_clone)));
+        hooks.drop.replace(Some(Box::new(on_drop)));
+        std::mem::ManuallyDrop::new(hooks.waker())
+    }
+
     fn waker(self) -> Waker {
         // SAFETY: the functions of the table treat the pointer as an `Rc<Hooks>` of their own. That
         // the waker is not sent to another thread is up to the tests, which have one each.

@@ -397,3 +397,70 @@ fn what_happens_while_a_kept_waker_is_dropped_finds_nothing_borrowed() {
     assert_eq!(poll(&mut second, &other), Poll::Ready(Ok(2)));
     assert_eq!(queue.get_nowait(), Ok(3));
 }
+
+/// A task other than before polls, and is chosen while its waker is cloned: so the clone is not needed,
+/// nor is the one that was kept before. Both are dropped where nothing is borrowed.
+#[test]
+fn what_happens_while_a_fresh_waker_is_dropped_finds_nothing_borrowed() {
+    fn check<T: 'static>(
+        wait: impl Fn() -> Boxed<T>,
+        bring: impl Fn() + Clone + 'static,
+        look: impl FnOnce() + 'static,
+    ) {
+        // One is kept from before.
+        let (_flag, before) = Flag::new();
+        let mut first = wait();
+        assert!(poll(&mut first, &before).is_pending());
+        bring();
+        assert!(poll(&mut first, &before).is_ready());
+
+        let (_flag, other) = Flag::new();
+        let mut second = wait();
+        assert!(poll(&mut second, &other).is_pending());
+        let looked = Rc::new(Cell::new(false));
+        let note = Rc::clone(&looked);
+        let waker = Hooks::on_clone_and_its_drop(bring, move || {
+            look();
+            note.set(true);
+        });
+        assert!(poll(&mut second, &waker).is_ready());
+        assert!(looked.get());
+    }
+
+    let event: &Event = Box::leak(Box::default());
+    check(
+        || boxed(event.wait()),
+        || {
+            event.set();
+            event.clear();
+        },
+        || assert_eq!(event.waiters(), 0),
+    );
+
+    let semaphore: &Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+    check(
+        || boxed(async { semaphore.acquire().await.forget() }),
+        || semaphore.add_permits(1),
+        || assert_eq!(semaphore.waiters(), 0),
+    );
+
+    let queue: &Queue<u32> = Box::leak(Box::new(Queue::new(1)));
+    check(
+        || boxed(queue.get()),
+        || queue.put_nowait(1).unwrap(),
+        || assert_eq!(queue.getters(), 0),
+    );
+    queue.put_nowait(0).unwrap();
+    check(
+        || boxed(queue.put(1)),
+        || assert!(queue.get_nowait().is_ok()),
+        || assert_eq!(queue.putters(), 0),
+    );
+
+    let barrier: &Barrier = Box::leak(Box::new(Barrier::new(2)));
+    check(
+        || boxed(barrier.wait()),
+        || assert!(poll(&mut boxed(barrier.wait()), Waker::noop()).is_ready()),
+        || assert_eq!(barrier.n_waiting(), 0),
+    );
+}
