@@ -93,7 +93,7 @@ enum Exit {
 ///
 /// If it was aborted, it takes a reset before anybody can wait again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the barrier is broken")]
+#[error("the barrier was aborted, or reset while this task waited")]
 #[doc(alias = "BrokenBarrierError")]
 pub struct BrokenBarrier;
 

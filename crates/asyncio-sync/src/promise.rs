@@ -185,6 +185,18 @@ impl<T, E> PromiseCell<T, E> {
         )
     }
 
+    /// How many wait to be woken.
+    fn waiters(&self) -> usize {
+        let listener = self.listener.take();
+        let waiters = match &listener {
+            Listener::Nobody => 0,
+            Listener::One(_) => 1,
+            Listener::Several(sharing) => sharing.upgrade().map_or(0, |all| all.waiters()),
+        };
+        self.listener.set(listener);
+        waiters
+    }
+
     /// The state in a word, for `Debug`.
     fn state(&self) -> &'static str {
         match *self.outcome.borrow() {
@@ -280,6 +292,7 @@ impl<T, E> fmt::Debug for Promise<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Promise")
             .field("state", &self.cell.state())
+            .field("waiters", &self.cell.waiters())
             .field("created", &format_args!("{}", self.cell.created))
             .finish()
     }
@@ -374,6 +387,8 @@ impl<T, E> Future<T, E> {
     ///
     /// If it has given the outcome already.
     pub fn shared(self) -> SharedFuture<T, E> {
+        let given = matches!(*self.handle.cell.outcome.borrow(), Outcome::Taken { .. });
+        assert!(!given, "{POLLED_AGAIN}");
         SharedFuture::new(self.handle)
     }
 }
@@ -411,6 +426,7 @@ impl<T, E> fmt::Debug for Future<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Future")
             .field("state", &self.handle.cell.state())
+            .field("waiters", &self.handle.cell.waiters())
             .field("created", &format_args!("{}", self.handle.cell.created))
             .finish()
     }

@@ -213,7 +213,7 @@ pub enum PutTimeoutError<T> {
     #[error("the queue was full for too long")]
     TimedOut(T),
     /// The queue was shut down and takes nothing any more.
-    #[error("the queue is shut down")]
+    #[error("the queue is shut down and takes no more")]
     QueueShutDown(T),
 }
 
@@ -224,7 +224,7 @@ pub enum GetTimeoutError {
     #[error("the queue was empty for too long")]
     TimedOut,
     /// The queue was shut down, and there is nothing left in it to take.
-    #[error("the queue is shut down")]
+    #[error("the queue is shut down, and nothing is left in it")]
     QueueShutDown,
 }
 

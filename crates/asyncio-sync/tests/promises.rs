@@ -4,6 +4,7 @@
 mod shared;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 
 use asyncio_sync::{
@@ -124,6 +125,76 @@ fn many_wait() {
     assert!(answer.try_result().unwrap().is_err());
 }
 
+/// Both sides tell in what state it is, and how many wait.
+#[test]
+fn the_texts_of_both_sides() {
+    fn text(of: impl std::fmt::Debug) -> String {
+        let text = format!("{of:?}");
+        let end = text.find(", created").or_else(|| text.find(", .."));
+        text[..end.expect("there is more in it")].to_owned()
+    }
+    let of = TestLoop::new();
+    let (promise, answer) = promise_or::<u32, ()>();
+    assert_eq!(text(&promise), "Promise { state: \"pending\", waiters: 0");
+    assert_eq!(text(&answer), "Future { state: \"pending\", waiters: 0");
+    let task = of.spawn(answer);
+    of.tick();
+    assert_eq!(text(&promise), "Promise { state: \"pending\", waiters: 1");
+    task.cancel();
+    assert_eq!(text(&promise), "Promise { state: \"cancelled\", waiters: 0");
+
+    let (promise, answer) = promise_or::<u32, ()>();
+    let answer = answer.shared();
+    assert_eq!(text(&promise), "Promise { state: \"pending\", waiters: 0");
+    let tasks = [(); 2].map(|()| of.spawn(answer.clone()));
+    of.tick();
+    assert_eq!(text(&promise), "Promise { state: \"pending\", waiters: 2");
+    tasks[0].cancel();
+    assert_eq!(
+        text(&answer),
+        "SharedFuture { state: \"pending\", waiters: 1"
+    );
+    promise.set_result(1).unwrap();
+    // The promise has woken who waited; that one has not run yet.
+    assert_eq!(text(&promise), "Promise { state: \"result\", waiters: 0");
+    assert_eq!(
+        text(&answer),
+        "SharedFuture { state: \"result\", waiters: 1"
+    );
+    of.tick();
+    assert_eq!(
+        text(&answer),
+        "SharedFuture { state: \"result\", waiters: 0"
+    );
+    drop((tasks, answer));
+    assert_eq!(text(&promise), "Promise { state: \"taken\", waiters: 0");
+}
+
+/// A future that has given its outcome away has nothing to share.
+#[test]
+#[should_panic = "after it had completed"]
+fn sharing_what_was_given_away() {
+    let (promise, mut answer) = promise_or::<u32, ()>();
+    promise.set_result(1).unwrap();
+    assert_eq!(answer.try_result(), Some(Ok(1)));
+    let _shared = answer.shared();
+}
+
+/// One task waits, gives up its future to several others, and these are woken, not the one before.
+#[test]
+fn shared_after_it_was_awaited() {
+    let of = TestLoop::new();
+    let (promise, mut answer) = promise_or::<u32, ()>();
+    assert!(futures::FutureExt::now_or_never(&mut answer).is_none());
+    let answer = answer.shared();
+    let tasks = [(); 2].map(|()| of.spawn(answer.clone()));
+    of.tick();
+    promise.set_result(1).unwrap();
+    of.tick();
+    assert_eq!(tasks.map(|task| task.result()), [Ok(1), Ok(1)]);
+    assert_eq!(answer.try_result(), Some(Ok(1)));
+}
+
 thread_local! {
     static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -234,6 +305,34 @@ fn a_value_that_could_not_be_made_is_made_by_the_next() {
     of.run();
     assert_eq!(second.result(), Err("no"));
     assert_eq!(third.result(), Ok(3));
+}
+
+/// The one who makes it panics, and the next who waits makes it.
+#[test]
+fn a_value_is_made_though_the_first_to_make_it_panics() {
+    let cell = Rc::new(OnceCell::new());
+    let make = |outcome: Option<u32>| {
+        let cell = Rc::clone(&cell);
+        Box::pin(async move {
+            let make = async || {
+                yield_now().await;
+                outcome.expect("it panics")
+            };
+            *cell.get_or_init(make).await
+        })
+    };
+    let (mut first, mut second) = (make(None), make(Some(2)));
+    let mut poll = |task: usize| {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        [&mut first, &mut second][task].as_mut().poll(&mut cx)
+    };
+    assert!(poll(0).is_pending() && poll(1).is_pending());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(0)));
+    assert!(panicked.is_err());
+    assert_eq!(cell.get(), None);
+    assert!(poll(1).is_pending(), "it makes its own");
+    assert_eq!(poll(1), std::task::Poll::Ready(2));
+    assert_eq!(cell.waiters(), 0);
 }
 
 /// A value is set while a task makes another one: all have the one that was set.

@@ -27,7 +27,7 @@ pub enum SetError<T> {
     #[error("the promise is set already")]
     AlreadySet(T),
     /// It was cancelled, or nobody is left who could wait for it.
-    #[error("the promise was cancelled")]
+    #[error("the promise was cancelled: nobody wants the answer")]
     Cancelled(T),
 }
 

@@ -57,6 +57,22 @@ impl<T, E> Sharing<T, E> {
         self.waiters.wake_first(usize::MAX, |_| ());
     }
 
+    /// How many wait, those included that were woken and have not run yet.
+    pub(super) fn waiters(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// The state in a word, for `Debug`. To the promise, what somebody has looked at is taken.
+    fn state(&self) -> &'static str {
+        match self.outcome.get() {
+            None => self.handle.cell.state(),
+            Some(Ok(_)) => "result",
+            Some(Err(PromiseError::Failed(_))) => "error",
+            Some(Err(PromiseError::Cancelled)) => "cancelled",
+            Some(Err(PromiseError::Broken)) => "broken",
+        }
+    }
+
     fn outcome(&self) -> Option<&Result<T, PromiseError<Rc<E>>>> {
         if self.outcome.get().is_none() {
             let outcome = self.handle.cell.take()?;
@@ -113,7 +129,7 @@ impl<T, E> SharedFuture<T, E> {
 
     /// How many tasks wait, those included that were woken and have not run yet.
     pub fn waiters(&self) -> usize {
-        self.sharing.waiters.len()
+        self.sharing.waiters()
     }
 }
 
@@ -152,7 +168,7 @@ impl<T, E> Drop for SharedFuture<T, E> {
 impl<T, E> fmt::Debug for SharedFuture<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedFuture")
-            .field("state", &self.sharing.handle.cell.state())
+            .field("state", &self.sharing.state())
             .field("waiters", &self.waiters())
             .finish_non_exhaustive()
     }

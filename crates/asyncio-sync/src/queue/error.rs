@@ -8,22 +8,22 @@ use thiserror::Error;
 
 /// The queue was shut down, and there is nothing left in it to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is shut down")]
+#[error("the queue is shut down, and nothing is left in it")]
 pub struct QueueShutDown;
 
 /// The queue was shut down before the item was in it; here it is again.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is shut down")]
+#[error("the queue is shut down and takes no more")]
 pub struct PutError<T>(pub T);
 
 /// Why an item could not be put at once; here it is again.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PutNowaitError<T> {
     /// There is no room, or what there is has been promised to those who wait for it. `put` waits.
-    #[error("the queue is full")]
+    #[error("the queue is full: `put` waits for room")]
     QueueFull(T),
     /// The queue was shut down and takes nothing any more.
-    #[error("the queue is shut down")]
+    #[error("the queue is shut down and takes no more")]
     QueueShutDown(T),
 }
 
@@ -40,10 +40,10 @@ impl<T> PutNowaitError<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GetNowaitError {
     /// There is no item, or those there are have been promised to tasks that wait. `get` waits.
-    #[error("the queue is empty")]
+    #[error("the queue is empty: `get` waits for an item")]
     QueueEmpty,
     /// The queue was shut down, and there is nothing left in it to take.
-    #[error("the queue is shut down")]
+    #[error("the queue is shut down, and nothing is left in it")]
     QueueShutDown,
 }
 

@@ -8,7 +8,8 @@
 //! - Therefore: while a getter waits, every item is promised; while a putter waits, every slot is
 //!   taken or promised.
 //! - Shutting down breaks the promises that can no longer be kept: to putters all, to getters those
-//!   whose items are thrown away.
+//!   whose items are thrown away. Getters who wait for more than is left are refused; if one of those
+//!   who were promised an item leaves without it, a refused one that has not run yet finds it there.
 //!
 //! No cell and no lock is here, and no waker is cloned, woken or dropped: what is to be woken is
 //! handed out. The same state serves one thread behind a `RefCell` and several behind a `Mutex`.
@@ -109,6 +110,7 @@ impl<D: Discipline> QueueState<D> {
             Place::InLine(key) => match self.getters.given(key) {
                 // The promise is broken if there is none left.
                 Some(Answer::Promised) if self.promised_items > 0 => Admission::Granted,
+                Some(Answer::Refused) if self.available() > 0 => Admission::Granted,
                 Some(_) => Admission::Refused,
                 None => self.unless_shut_down(Admission::Wait),
             },
@@ -127,8 +129,9 @@ impl<D: Discipline> QueueState<D> {
         position: D::Position,
         outdated: &mut Option<Waker>,
     ) -> (D::Item, Option<Call>) {
-        if let Place::InLine(key) = *place {
-            self.getters.go(key, outdated);
+        if let Place::InLine(key) = *place
+            && self.getters.go(key, outdated) == Answer::Promised
+        {
             self.promised_items -= 1;
         }
         *place = Place::Left;
