@@ -25,6 +25,10 @@ fn rows() -> Vec<Row<'static>> {
 }
 
 impl Row<'_> {
+    fn class(&self) -> Option<&str> {
+        self.name.split_once('.').map(|(class, _)| class)
+    }
+
     /// The name without its class.
     fn test(&self) -> &str {
         self.name
@@ -42,6 +46,30 @@ impl Row<'_> {
             head.is_some_and(|head| heads.iter().any(|ours| head.contains(ours)))
         })
     }
+}
+
+/// The source of the file where a row's test is. The tests of locks and queues are with these, where each
+/// class has a file of its own.
+fn source_for(row: &Row<'_>) -> String {
+    let of_part = repository().join("crates/asyncio-sync/tests/cpython");
+    match row.class() {
+        Some(class) if of_part.join(row.file).is_dir() => {
+            source_of(&of_part.join(row.file).join(in_snake_case(class)))
+        }
+        _ => source_of(&repository().join("tests/it/cpython").join(row.file)),
+    }
+}
+
+/// As a class is called where it is a module: `LockTests` is `lock_tests`.
+fn in_snake_case(class: &str) -> String {
+    let mut name = String::new();
+    for letter in class.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
 }
 
 /// The source of a module, and of what is in its directory.
@@ -65,7 +93,7 @@ fn page(name: &str) -> String {
 fn every_row_has_its_test_or_its_reason() {
     let map = page("asyncio-map.md");
     for row in rows() {
-        let source = source_of(&repository().join("tests/it/cpython").join(row.file));
+        let source = source_for(&row);
         let (tested, explained) = match row.fate {
             "kept" => (true, false),
             "changed" => (true, true),

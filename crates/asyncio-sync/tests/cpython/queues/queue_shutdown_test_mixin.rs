@@ -9,19 +9,16 @@ use asyncio_sync::{
 
 use crate::shared::{Task, TestLoop};
 
-fn new<D: Discipline<Item = u32>>(maxsize: usize) -> (TestLoop, Rc<BaseQueue<D>>) {
+fn new<D: Kind>(maxsize: usize) -> (TestLoop, Rc<BaseQueue<D>>) {
     (TestLoop::new(), Rc::new(BaseQueue::new(maxsize)))
 }
 
-fn getter<D: Discipline<Item = u32> + 'static>(
-    of: &TestLoop,
-    queue: &Rc<BaseQueue<D>>,
-) -> Task<Result<u32, QueueShutDown>> {
+fn getter<D: Kind>(of: &TestLoop, queue: &Rc<BaseQueue<D>>) -> Task<Result<u32, QueueShutDown>> {
     let queue = Rc::clone(queue);
     of.spawn(async move { queue.get().await })
 }
 
-fn putter<D: Discipline<Item = u32> + 'static>(
+fn putter<D: Kind>(
     of: &TestLoop,
     queue: &Rc<BaseQueue<D>>,
     item: u32,
@@ -30,20 +27,14 @@ fn putter<D: Discipline<Item = u32> + 'static>(
     of.spawn(async move { queue.put(item).await })
 }
 
-fn joiner<D: Discipline<Item = u32> + 'static>(
-    of: &TestLoop,
-    queue: &Rc<BaseQueue<D>>,
-) -> Task<()> {
+fn joiner<D: Kind>(of: &TestLoop, queue: &Rc<BaseQueue<D>>) -> Task<()> {
     let queue = Rc::clone(queue);
     of.spawn(async move { queue.join().await })
 }
 
 /// Nothing can be put, and nothing is left to take.
 #[track_caller]
-fn assert_all_refused<D: Discipline<Item = u32> + 'static>(
-    of: &TestLoop,
-    queue: &Rc<BaseQueue<D>>,
-) {
+fn assert_all_refused<D: Kind>(of: &TestLoop, queue: &Rc<BaseQueue<D>>) {
     let (get, put) = (getter(of, queue), putter(of, queue, 9));
     of.tick();
     assert_eq!(get.result(), Err(QueueShutDown));
@@ -52,34 +43,37 @@ fn assert_all_refused<D: Discipline<Item = u32> + 'static>(
     assert_eq!(queue.put_nowait(9), Err(PutNowaitError::QueueShutDown(9)));
 }
 
-/// Runs a test with each kind of queue.
-macro_rules! for_each_kind {
-    ($(#[doc = $words:literal])* fn $name:ident<D>() $body:block) => {
-        $(#[doc = $words])*
-        #[test]
-        fn $name() {
-            fn check<D: Discipline<Item = u32> + 'static>() $body
-            check::<Fifo<u32>>();
-            check::<Lifo<u32>>();
-            check::<Smallest<u32>>();
-        }
+/// Runs a check with each kind of queue.
+macro_rules! each_kind {
+    ($check:ident) => {
+        $check::<Fifo<u32>>();
+        $check::<Lifo<u32>>();
+        $check::<Smallest<u32>>();
     };
 }
 
-for_each_kind! {
-    /// The text shows that it was shut down.
-    fn format<D>() {
+/// A discipline of a queue of numbers.
+trait Kind: Discipline<Item = u32> + 'static {}
+
+impl<D: Discipline<Item = u32> + 'static> Kind for D {}
+
+/// The text shows that it was shut down.
+#[test]
+fn format() {
+    fn check<D: Kind>() {
         let (_, queue) = new::<D>(0);
         queue.shutdown(false);
         assert!(queue.is_shutdown());
         assert!(format!("{queue:?}").contains("shut_down: true"));
     }
+    each_kind!(check);
 }
 
-for_each_kind! {
-    /// An empty queue is shut down: who waits to get is refused within a turn, and so is all that
-    /// comes later; `join` returns.
-    fn shutdown_empty<D>() {
+/// An empty queue is shut down: who waits to get is refused within a turn, and so is all that
+/// comes later; `join` returns.
+#[test]
+fn shutdown_empty() {
+    fn check<D: Kind>() {
         let (of, queue) = new::<D>(0);
         let waiting = getter(&of, &queue);
         of.tick();
@@ -92,12 +86,14 @@ for_each_kind! {
         assert!(join.done());
         assert_all_refused(&of, &queue);
     }
+    each_kind!(check);
 }
 
-for_each_kind! {
-    /// A queue with one item is shut down: who waits to put is refused, the item can still be taken,
-    /// and `join` waits until it is marked done; then all is refused, and one mark more is an error.
-    fn shutdown_nonempty<D>() {
+/// A queue with one item is shut down: who waits to put is refused, the item can still be taken,
+/// and `join` waits until it is marked done; then all is refused, and one mark more is an error.
+#[test]
+fn shutdown_nonempty() {
+    fn check<D: Kind>() {
         let (of, queue) = new::<D>(1);
         queue.put_nowait(1).unwrap();
         let (put, join) = (putter(&of, &queue, 2), joiner(&of, &queue));
@@ -121,11 +117,13 @@ for_each_kind! {
         assert_eq!(queue.task_done(), Err(TooManyDone));
         assert_all_refused(&of, &queue);
     }
+    each_kind!(check);
 }
 
-for_each_kind! {
-    /// Shut down immediately, the items are gone and count as done, so `join` returns; all is refused.
-    fn shutdown_immediate<D>() {
+/// Shut down immediately, the items are gone and count as done, so `join` returns; all is refused.
+#[test]
+fn shutdown_immediate() {
+    fn check<D: Kind>() {
         let (of, queue) = new::<D>(2);
         queue.put_nowait(1).unwrap();
         queue.put_nowait(2).unwrap();
@@ -141,12 +139,14 @@ for_each_kind! {
         assert_all_refused(&of, &queue);
         assert_eq!(queue.task_done(), Err(TooManyDone));
     }
+    each_kind!(check);
 }
 
-for_each_kind! {
-    /// Shut down immediately while one item was taken and is not done: `join` waits for that one;
-    /// only those in the queue count as done.
-    fn shutdown_immediate_with_unfinished<D>() {
+/// Shut down immediately while one item was taken and is not done: `join` waits for that one;
+/// only those in the queue count as done.
+#[test]
+fn shutdown_immediate_with_unfinished() {
+    fn check<D: Kind>() {
         let (of, queue) = new::<D>(2);
         queue.put_nowait(1).unwrap();
         queue.put_nowait(2).unwrap();
@@ -164,4 +164,5 @@ for_each_kind! {
         assert!(join.done());
         assert_eq!(queue.task_done(), Err(TooManyDone));
     }
+    each_kind!(check);
 }
