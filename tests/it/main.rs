@@ -12,5 +12,6 @@ mod examples;
 #[cfg(unix)]
 mod process;
 mod requests;
+mod synchronising;
 mod thread_bound;
 mod unretrieved;
