@@ -28,8 +28,9 @@ use crate::task_group::refused;
 ///
 /// # Errors
 ///
-/// [`JoinError::Failed`]: its error, or its panic, went to the group. [`JoinError::Cancelled`]: it was
-/// cancelled, or the group took no more children. [`JoinError::AwaitsItself`].
+/// [`JoinError::Failed`]: its error, or its panic, went to the group. Body and siblings do not come to see that, as
+/// the failure cancels them: they are cut where they await it, unless they clean up already.
+/// [`JoinError::Cancelled`]: it was cancelled, or the group took no more children. [`JoinError::AwaitsItself`].
 ///
 /// # Cancellation
 ///
@@ -47,6 +48,8 @@ pub struct Child<'env, U> {
     listener: Listener,
     /// The last request was passed on to it.
     passed_on: bool,
+    /// It has failed, and the request that this made has had its turn.
+    gave_way: bool,
     /// Whoever awaited it unwinds: the await never returns.
     passing: bool,
     env: PhantomData<&'env ()>,
@@ -58,6 +61,7 @@ impl<U> Child<'_, U> {
             task: Some(task),
             listener: Listener::new(),
             passed_on: false,
+            gave_way: false,
             passing: false,
             env: PhantomData,
         }
@@ -68,6 +72,7 @@ impl<U> Child<'_, U> {
             task: None,
             listener: Listener::new(),
             passed_on: false,
+            gave_way: false,
             passing: false,
             env: PhantomData,
         }
@@ -133,6 +138,14 @@ fn result<U>(
     }
 }
 
+/// Whether its error, or its panic, went to the group.
+fn has_failed<U>(task: &mut Task<Option<U>>) -> bool {
+    match task.peek() {
+        Some(value) => value.is_none(),
+        None => task.as_ref().info().state == TaskState::Panicked,
+    }
+}
+
 /// Passes a request on to a child. Whether a value that it comes to is the answer to that.
 fn pass_on<U>(task: &Task<Option<U>>, message: Option<Arc<str>>) -> bool {
     // If it has been asked already, a value answers to whoever asked.
@@ -161,14 +174,23 @@ impl<U> Future for Child<'_, U> {
             this.listener.wait(cx);
             return Poll::Pending;
         }
+        if !this.gave_way && has_failed(task) {
+            // Who was woken before the failure is not cancelled by it before the next await that waits: this
+            // one, or else what failed would be told of twice, by the group and by who has awaited it.
+            this.gave_way = true;
+            this.listener.wait(cx);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let outcome = task.try_take();
         let outcome = outcome.expect("a child was awaited again after it gave its outcome");
         let cancelled = matches!(outcome, Err(JoinError::Cancelled(..)));
-        let heard = match this.passed_on || cancelled {
-            true => this.listener.conclude(!cancelled),
+        let unwinds = cancelled || (this.gave_way && !this.passed_on);
+        let heard = match this.passed_on || unwinds {
+            true => this.listener.conclude(!unwinds),
             false => this.listener.release(),
         };
-        if heard && cancelled {
+        if heard && unwinds {
             this.passing = true;
             return Poll::Pending;
         }

@@ -124,6 +124,125 @@ fn a_value_of_an_awaited_child_does_not_keep_the_body_of_a_failing_group() {
     assert_eq!(seen, ["a value all the same"]);
 }
 
+/// What the body here fails with when a child that it awaits gave no value.
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error.to_string())
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Failure {
+    Own(&'static str),
+    Join(String),
+}
+
+#[test]
+fn who_awaits_a_child_that_fails_is_cancelled_and_adds_no_error() {
+    type Group<'env> = TaskGroup<'env, Failure>;
+    async fn child(n: u32) -> Result<u32, Failure> {
+        sleep(ms(1)).await;
+        match n {
+            13 => Err(Failure::Own("thirteen")),
+            n => Ok(n),
+        }
+    }
+    async fn panics() -> Result<u32, Failure> {
+        sleep(ms(1)).await;
+        panic!("a bug")
+    }
+    run(async |_| {
+        // The first one has woken the body, in the step in which the second one fails.
+        let outcome = task_group(async |tg: Group| {
+            let (a, b) = (tg.spawn(child(1)), tg.spawn(child(13)));
+            Ok(a.await? + b.await?)
+        });
+        assert_eq!(
+            outcome.await.unwrap_err().errors(),
+            [Failure::Own("thirteen")]
+        );
+
+        // So it is with one who fails before its spawn returns.
+        let outcome = task_group(async |tg: Group| {
+            let fails = async { Err::<(), _>(Failure::Own("at once")) };
+            let child = tg.spawn_with(SpawnOptions::new().eager_start(), fails);
+            assert!(child.is_finished());
+            child.await?;
+            Ok(())
+        });
+        assert_eq!(
+            outcome.await.unwrap_err().errors(),
+            [Failure::Own("at once")]
+        );
+
+        // And with a sibling.
+        let outcome = task_group(async |tg: Group| {
+            let (a, b) = (tg.spawn(child(1)), tg.spawn(child(13)));
+            tg.spawn(async { Ok(a.await? + b.await?) });
+            Ok(())
+        });
+        assert_eq!(
+            outcome.await.unwrap_err().errors(),
+            [Failure::Own("thirteen")]
+        );
+
+        // When all is cancelled, and one fails in its cleanup.
+        let outcome = spawn(async {
+            let group = task_group(async |tg: Group| {
+                let child = tg.spawn(async {
+                    catch_cancel(pending::<()>())
+                        .await
+                        .map_err(|_| Failure::Own("in a cleanup"))
+                });
+                child.await?;
+                Ok(())
+            });
+            group.await.unwrap_err().into_first()
+        });
+        sleep(ms(1)).await;
+        outcome.cancel();
+        assert_eq!(outcome.await.unwrap(), Failure::Own("in a cleanup"));
+
+        // A panic goes on as what it is.
+        let outcome = spawn(async {
+            task_group(async |tg: Group| {
+                let (a, b) = (tg.spawn(child(1)), tg.spawn(panics()));
+                Ok(a.await? + b.await?)
+            })
+            .await
+        });
+        assert!(outcome.await.unwrap_err().is_panic());
+    });
+}
+
+#[test]
+fn a_child_that_failed_says_so_in_a_cleanup_and_after_the_group() {
+    run(async |_| {
+        let kept = RefCell::new(None);
+        let outcome = task_group(async |tg: Group| {
+            let fails = tg.spawn(async { Err::<(), _>("boom") });
+            if let Err(request) = catch_cancel(pending::<()>()).await {
+                let error = fails.await.unwrap_err();
+                assert!(matches!(error, JoinError::Failed(_)), "{error}");
+                kept.replace(Some(tg.spawn(async { Ok(()) })));
+                request.resume().await
+            }
+            Ok(())
+        });
+        assert_eq!(outcome.await.unwrap_err().errors(), ["boom"]);
+        assert!(kept.take().unwrap().await.unwrap_err().is_cancelled());
+
+        let kept = RefCell::new(None);
+        let outcome = task_group(async |tg: Group| {
+            kept.replace(Some(tg.spawn(async { Err::<(), _>("boom") })));
+            Ok(())
+        });
+        assert_eq!(outcome.await.unwrap_err().errors(), ["boom"]);
+        let error = kept.take().unwrap().await.unwrap_err();
+        assert!(matches!(error, JoinError::Failed(_)), "{error}");
+    });
+}
+
 #[test]
 fn awaiting_a_child_under_a_time_limit_cancels_it() {
     let seen = run(async |trace| {
@@ -344,8 +463,8 @@ fn a_child_that_panics_in_its_eager_first_step_is_a_panic_of_the_group() {
                 yield_now().await;
                 yield_now().await;
                 let eager = SpawnOptions::new().eager_start();
-                let child: Child<'_, ()> = tg.spawn_with(eager, async { panic!("at once") });
-                let error = child.await.unwrap_err();
+                let mut child: Child<'_, ()> = tg.spawn_with(eager, async { panic!("at once") });
+                let error = child.try_take().unwrap().unwrap_err();
                 assert!(matches!(error, JoinError::Failed(_)), "the group has it");
                 Ok(())
             })
