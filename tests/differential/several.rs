@@ -39,8 +39,10 @@ pub(crate) async fn one_failure_among_several(note: Note) {
     let a = try_worker(note.clone(), "a", 3, 1);
     let b = failing(note.clone(), "b", 1);
     let c = try_worker(note.clone(), "c", 4, 1);
-    let all: [futures::future::LocalBoxFuture<'_, _>; 3] = [Box::pin(a), Box::pin(b), Box::pin(c)];
-    let gathered = async { Ok::<_, BoxError>(try_gather(all).await?.concat()) };
+    let gathered = async {
+        let (a, b, c) = try_gather((a, b, c)).await?;
+        Ok::<_, BoxError>([a, b, c].concat())
+    };
     outcome(&note, "gather", gathered).await;
     sleep(secs(5)).await;
 }

@@ -89,6 +89,18 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 
 /// Runs `future` and then `cleanup`, also if the future is cancelled: Python's `try: … finally:`.
 ///
+/// ```
+/// # use std::{cell::Cell, future::pending, time::Duration};
+/// # use asyncio_executors::{timeout, try_finally};
+/// # asyncio_loop::run(async {
+/// let closed = Cell::new(0);
+/// let close = || async { closed.set(closed.get() + 1) };
+/// assert_eq!(try_finally(async { "used" }, close()).await, "used");
+/// assert!(timeout(Duration::from_millis(1), try_finally(pending::<()>(), close())).await.is_err());
+/// assert_eq!(closed.get(), 2);
+/// # });
+/// ```
+///
 /// If the future panics, `cleanup` is dropped without being run, as nothing can be awaited while unwinding.
 ///
 /// # Cancellation

@@ -48,23 +48,43 @@ pub async fn gather<G: Gather>(futures: G) -> G::Outputs {
 }
 
 /// [`gather`], over any iterator of futures.
+///
+/// ```
+/// # use asyncio_executors::gather_iter;
+/// # asyncio_loop::run(async {
+/// let words = ["one", "three"];
+/// assert_eq!(gather_iter(words.iter().map(async |word| word.len())).await, [3, 5]);
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// As with [`gather`].
+///
+/// # Panics
+///
+/// As [`gather`].
 pub async fn gather_iter<I>(futures: I) -> Vec<<I::Item as Future>::Output>
 where
     I: IntoIterator<Item: Future>,
 {
     let futures = futures.into_iter().map(|future| NeverFails { future });
-    never_fails(try_gather(futures).await)
+    never_fails(try_gather_iter(futures).await)
 }
 
 /// Runs several futures concurrently until all have returned, or one has failed: the others are cancelled then
 /// and awaited, and its error is what comes back.
 ///
+/// Takes a tuple of up to twelve futures, which may return values of different types, an array, or a `Vec`; any
+/// other iterator goes through [`try_gather_iter`].
+///
 /// ```
-/// # use std::{future::pending, time::Duration};
 /// # use asyncio_executors::try_gather;
 /// # asyncio_loop::run(async {
 /// let fetch = async |n: u32| if n == 2 { Err("no such page") } else { Ok(n) };
-/// assert_eq!(try_gather([fetch(1), fetch(3)]).await, Ok(vec![1, 3]));
+/// let title = async { Ok("a title") };
+/// assert_eq!(try_gather((fetch(1), title)).await, Ok((1, "a title")));
+/// assert_eq!(try_gather([fetch(1), fetch(3)]).await, Ok([1, 3]));
 /// assert_eq!(try_gather([fetch(1), fetch(2)]).await, Err("no such page"));
 /// # });
 /// ```
@@ -80,7 +100,33 @@ where
 /// # Panics
 ///
 /// As [`gather`].
-pub async fn try_gather<I, T, E>(futures: I) -> Result<Vec<T>, E>
+pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Outputs, G::Error> {
+    futures.try_gather().await
+}
+
+/// [`try_gather`], over any iterator of futures.
+///
+/// ```
+/// # use asyncio_executors::try_gather_iter;
+/// # asyncio_loop::run(async {
+/// let parse = async |text: &str| text.parse::<u32>();
+/// assert_eq!(try_gather_iter("1 2 3".split(' ').map(parse)).await, Ok(vec![1, 2, 3]));
+/// assert!(try_gather_iter("1 two 3".split(' ').map(parse)).await.is_err());
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// As [`try_gather`].
+///
+/// # Cancellation
+///
+/// As with [`gather`].
+///
+/// # Panics
+///
+/// As [`gather`].
+pub async fn try_gather_iter<I, T, E>(futures: I) -> Result<Vec<T>, E>
 where
     I: IntoIterator<Item: Future<Output = Result<T, E>>>,
 {
@@ -192,6 +238,10 @@ async fn cancelled_with_a_part<T>() -> T {
 }
 
 /// Several futures that [`gather`] can run: tuples, arrays, vectors.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple, array or `Vec` of futures",
+    note = "any other iterator of futures goes through `gather_iter`"
+)]
 pub trait Gather: sealed::Sealed {
     /// Their outputs, in order.
     type Outputs;
@@ -201,11 +251,29 @@ pub trait Gather: sealed::Sealed {
     fn gather(self) -> impl Future<Output = Self::Outputs>;
 }
 
+/// Several futures that [`try_gather`] can run: tuples, arrays, vectors, of futures that give a `Result` with one
+/// type of error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple, array or `Vec` of futures that give a `Result` with one type of error",
+    note = "any other iterator of such futures goes through `try_gather_iter`"
+)]
+pub trait TryGather: sealed::Sealed {
+    /// Their values, in order.
+    type Outputs;
+    /// What any of them may fail with.
+    type Error;
+
+    /// Runs them.
+    #[doc(hidden)]
+    fn try_gather(self) -> impl Future<Output = Result<Self::Outputs, Self::Error>>;
+}
+
 mod sealed {
     pub trait Sealed {}
 }
 
 impl<F: Future> sealed::Sealed for Vec<F> {}
+
 impl<F: Future> Gather for Vec<F> {
     type Outputs = Vec<F::Output>;
 
@@ -214,17 +282,41 @@ impl<F: Future> Gather for Vec<F> {
     }
 }
 
+impl<T, E, F: Future<Output = Result<T, E>>> TryGather for Vec<F> {
+    type Outputs = Vec<T>;
+    type Error = E;
+
+    fn try_gather(self) -> impl Future<Output = Result<Vec<T>, E>> {
+        try_gather_iter(self)
+    }
+}
+
 impl<F: Future, const N: usize> sealed::Sealed for [F; N] {}
+
 impl<F: Future, const N: usize> Gather for [F; N] {
     type Outputs = [F::Output; N];
 
     async fn gather(self) -> Self::Outputs {
-        let outputs: Result<[F::Output; N], _> = gather_iter(self).await.try_into();
-        outputs.unwrap_or_else(|_| unreachable!("as many outputs as futures"))
+        as_many(gather_iter(self).await)
     }
 }
 
+impl<T, E, F: Future<Output = Result<T, E>>, const N: usize> TryGather for [F; N] {
+    type Outputs = [T; N];
+    type Error = E;
+
+    async fn try_gather(self) -> Result<[T; N], E> {
+        Ok(as_many(try_gather_iter(self).await?))
+    }
+}
+
+fn as_many<T, const N: usize>(outputs: Vec<T>) -> [T; N] {
+    let outputs: Result<[T; N], _> = outputs.try_into();
+    outputs.unwrap_or_else(|_| unreachable!("as many outputs as futures"))
+}
+
 impl sealed::Sealed for () {}
+
 impl Gather for () {
     type Outputs = ();
 
@@ -232,26 +324,39 @@ impl Gather for () {
 }
 
 macro_rules! gather_tuple {
-    ($($future:ident $slot:ident)+) => {
+    ($($future:ident $value:ident $slot:ident)+) => {
         impl<$($future: Future),+> sealed::Sealed for ($($future,)+) {}
+
         impl<$($future: Future),+> Gather for ($($future,)+) {
             type Outputs = ($($future::Output,)+);
 
-            #[allow(non_snake_case)] // a future and its type have one name here
             async fn gather(self) -> Self::Outputs {
+                let ($($slot,)+) = self;
+                never_fails(($(NeverFails { future: $slot },)+).try_gather().await)
+            }
+        }
+
+        impl<Error, $($value, $future),+> TryGather for ($($future,)+)
+        where
+            $($future: Future<Output = Result<$value, Error>>,)+
+        {
+            type Outputs = ($($value,)+);
+            type Error = Error;
+
+            #[allow(non_snake_case)] // a future and its type have one name here
+            async fn try_gather(self) -> Result<Self::Outputs, Error> {
                 let ($($future,)+) = self;
                 $(let $slot = Cell::new(None);)+
-                let gathered = task_group(async |tg: TaskGroup<'_, Infallible>| {
+                let gathered = task_group(async |tg: TaskGroup<'_, Error>| {
                     $({
                         let slot = &$slot;
-                        let future = NeverFails { future: $future };
-                        spawn(&tg, future, move |value| slot.set(Some(value)));
+                        spawn(&tg, $future, move |value| slot.set(Some(value)));
                     })+
                     Ok(())
                 });
-                never_fails(gathered.await.map_err(crate::ErrorGroup::into_first));
+                gathered.await.map_err(crate::ErrorGroup::into_first)?;
                 match ($($slot.into_inner(),)+) {
-                    ($(Some($slot),)+) => ($($slot,)+),
+                    ($(Some($slot),)+) => Ok(($($slot,)+)),
                     _ => cancelled_with_a_part().await,
                 }
             }
@@ -259,15 +364,15 @@ macro_rules! gather_tuple {
     };
 }
 
-gather_tuple!(A a);
-gather_tuple!(A a B b);
-gather_tuple!(A a B b C c);
-gather_tuple!(A a B b C c D d);
-gather_tuple!(A a B b C c D d E e);
-gather_tuple!(A a B b C c D d E e F f);
-gather_tuple!(A a B b C c D d E e F f G g);
-gather_tuple!(A a B b C c D d E e F f G g H h);
-gather_tuple!(A a B b C c D d E e F f G g H h I i);
-gather_tuple!(A a B b C c D d E e F f G g H h I i J j);
-gather_tuple!(A a B b C c D d E e F f G g H h I i J j K k);
-gather_tuple!(A a B b C c D d E e F f G g H h I i J j K k L l);
+gather_tuple!(A VA a);
+gather_tuple!(A VA a B VB b);
+gather_tuple!(A VA a B VB b C VC c);
+gather_tuple!(A VA a B VB b C VC c D VD d);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i J VJ j);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i J VJ j K VK k);
+gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i J VJ j K VK k L VL l);

@@ -4,12 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use crate::error_group::ErrorGroup;
 use crate::signal::Signal;
 use crate::task_group::{TaskGroup, task_group};
 use crate::timeout::timeout;
 
 /// Runs several futures concurrently and gives the output of the first to return. The others are cancelled
 /// and awaited.
+///
+/// Takes a tuple of up to twelve futures, an array, or a `Vec`; any other iterator goes through [`race_iter`].
 ///
 /// ```
 /// # use std::time::Duration;
@@ -21,6 +24,10 @@ use crate::timeout::timeout;
 ///     name
 /// };
 /// assert_eq!(race([mirror("far", 50), mirror("near", 1)]).await, "near");
+///
+/// // A tuple takes futures of different types that return the same.
+/// let cached = async { "from the cache" };
+/// assert_eq!(race((mirror("far", 50), cached)).await, "from the cache");
 /// # });
 /// ```
 ///
@@ -32,30 +39,71 @@ use crate::timeout::timeout;
 ///
 /// If there are none, or if one of them panics, also while it is ended: when the others have ended. When
 /// polled outside of any task.
-pub async fn race<I>(futures: I) -> <I::Item as Future>::Output
+pub async fn race<R: Race>(futures: R) -> R::Output {
+    futures.race().await
+}
+
+/// [`race`], over any iterator of futures.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::race_iter;
+/// # use asyncio_loop::sleep;
+/// # asyncio_loop::run(async {
+/// let mirrors = [("far", 50), ("near", 1)];
+/// let answer = race_iter(mirrors.iter().map(async |(name, ms)| {
+///     sleep(Duration::from_millis(*ms)).await;
+///     *name
+/// }));
+/// assert_eq!(answer.await, "near");
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// As with [`race`].
+///
+/// # Panics
+///
+/// As [`race`].
+pub async fn race_iter<I>(futures: I) -> <I::Item as Future>::Output
 where
     I: IntoIterator<Item: Future>,
 {
     let winner = RefCell::new(None);
     let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
         for future in futures {
-            let (group, winner) = (tg.clone(), &winner);
-            tg.spawn(async move {
-                let output = future.await;
-                // Two may return in one step of the group: the first has won.
-                if winner.borrow().is_none() {
-                    winner.replace(Some(output));
-                    group.cancel();
-                }
-                Ok(())
-            });
+            enter(&tg, &winner, future);
         }
         assert!(!tg.is_empty(), "a race has somebody to run it");
         Ok(())
     });
-    if let Err(errors) = raced.await {
-        match errors.into_first() {}
-    }
+    never_fails(raced.await);
+    first(winner).await
+}
+
+/// Starts one of those who run a race.
+fn enter<'env, F>(
+    tg: &TaskGroup<'env, Infallible>,
+    winner: &'env RefCell<Option<F::Output>>,
+    future: F,
+) where
+    F: Future + 'env,
+{
+    let group = tg.clone();
+    tg.spawn(async move {
+        let output = future.await;
+        // Two may return in one step of the group: the first has won.
+        if winner.borrow().is_none() {
+            winner.replace(Some(output));
+            group.cancel();
+        }
+        Ok(())
+    });
+}
+
+/// What the first to return returned.
+async fn first<T>(winner: RefCell<Option<T>>) -> T {
     match winner.into_inner() {
         Some(output) => output,
         None => {
@@ -65,6 +113,84 @@ where
         }
     }
 }
+
+fn never_fails(raced: Result<(), ErrorGroup<Infallible>>) {
+    let raced = raced.map_err(ErrorGroup::into_first);
+    raced.unwrap_or_else(|never| match never {});
+}
+
+/// Several futures that can run a [`race`]: tuples, arrays, vectors, of futures that return the same.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple, array or `Vec` of futures with one type of output",
+    note = "any other iterator of futures goes through `race_iter`"
+)]
+pub trait Race: sealed::Sealed {
+    /// What each of them returns.
+    type Output;
+
+    /// Runs them.
+    #[doc(hidden)]
+    fn race(self) -> impl Future<Output = Self::Output>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl<F: Future> sealed::Sealed for Vec<F> {}
+
+impl<F: Future> Race for Vec<F> {
+    type Output = F::Output;
+
+    fn race(self) -> impl Future<Output = F::Output> {
+        race_iter(self)
+    }
+}
+
+impl<F: Future, const N: usize> sealed::Sealed for [F; N] {}
+
+impl<F: Future, const N: usize> Race for [F; N] {
+    type Output = F::Output;
+
+    fn race(self) -> impl Future<Output = F::Output> {
+        race_iter(self)
+    }
+}
+
+macro_rules! race_tuple {
+    ($($future:ident)+) => {
+        impl<Output, $($future: Future<Output = Output>),+> sealed::Sealed for ($($future,)+) {}
+
+        impl<Output, $($future: Future<Output = Output>),+> Race for ($($future,)+) {
+            type Output = Output;
+
+            #[allow(non_snake_case)] // a future and its type have one name here
+            async fn race(self) -> Output {
+                let ($($future,)+) = self;
+                let winner = RefCell::new(None);
+                let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
+                    $(enter(&tg, &winner, $future);)+
+                    Ok(())
+                });
+                never_fails(raced.await);
+                first(winner).await
+            }
+        }
+    };
+}
+
+race_tuple!(A);
+race_tuple!(A B);
+race_tuple!(A B C);
+race_tuple!(A B C D);
+race_tuple!(A B C D E);
+race_tuple!(A B C D E F);
+race_tuple!(A B C D E F G);
+race_tuple!(A B C D E F G H);
+race_tuple!(A B C D E F G H I);
+race_tuple!(A B C D E F G H I J);
+race_tuple!(A B C D E F G H I J K);
+race_tuple!(A B C D E F G H I J K L);
 
 /// What became of one that took part in a [`staggered_race`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,9 +286,7 @@ where
         }
         Ok(())
     });
-    if let Err(errors) = raced.await {
-        match errors.into_first() {}
-    }
+    never_fails(raced.await);
     StaggeredRace {
         winner: winner.into_inner(),
         contenders: states.into_inner(),

@@ -49,7 +49,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<F> {
         listener: Listener,
-            #[pin]
+        #[pin]
         future: F,
     }
 }
@@ -72,12 +72,37 @@ impl<F: Future> Future for Shield<F> {
 
 /// Awaits a task whose work is to go on if whoever awaits it is cancelled: Python's `shield`.
 ///
-/// A request to cancel cuts the wait, and the task is [detached](Task::detach): if it then fails, the
-/// exception handler hears of it.
+/// ```
+/// # use std::{cell::Cell, rc::Rc, time::Duration};
+/// # use asyncio_executors::{shield_task, timeout};
+/// # use asyncio_loop::{sleep, spawn};
+/// # asyncio_loop::run(async {
+/// let written = Rc::new(Cell::new(false));
+/// let write = {
+///     let written = written.clone();
+///     async move {
+///         sleep(Duration::from_millis(3)).await;
+///         written.set(true);
+///     }
+/// };
+/// assert!(timeout(Duration::from_millis(1), shield_task(spawn(write))).await.is_err());
+/// assert!(!written.get()); // it goes on
+/// sleep(Duration::from_millis(5)).await;
+/// assert!(written.get());
+/// # });
+/// ```
+///
+/// What the task returns has to tell whether it failed, since there may be nobody to look: `()` or a `Result`. One
+/// that returns another value is spawned so that it returns `Ok::<_, Infallible>(value)`.
 ///
 /// # Errors
 ///
 /// [`JoinError`], as when awaiting the task itself.
+///
+/// # Cancellation
+///
+/// The wait is cut at once, and the task is [detached](Task::detach): its value is lost, and if it fails, the
+/// exception handler hears of it.
 #[doc(alias = "asyncio.shield")]
 pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, JoinError> {
     // The listener is told in place of the task, which is polled where requests do not enter.

@@ -97,8 +97,48 @@ where
 
 /// To spawn children with, in [`task_group`]. A clone is another handle of the same group.
 ///
-/// `E` is the error that a child may fail with. Say `|tg: TaskGroup|` for any error, `|tg: TaskGroup<'_,
-/// MyError>|` for one type.
+/// `E` is the error that body and children may fail with. Say `|tg: TaskGroup|` for any error, `|tg: TaskGroup<'_,
+/// MyError>|` for one type. If that one is `From<JoinError>`, `child.await?` works in the body. For errors that go
+/// to other threads, or on into a type that asks for it, say `TaskGroup<'_, Box<dyn Error + Send + Sync>>`.
+///
+/// ```
+/// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
+/// # use asyncio_loop::JoinError;
+/// #[derive(Debug)]
+/// enum MyError {
+///     NoPage(u32),
+///     Join(JoinError),
+/// }
+///
+/// impl From<JoinError> for MyError {
+///     fn from(error: JoinError) -> Self {
+///         Self::Join(error)
+///     }
+/// }
+///
+/// async fn fetch(page: u32) -> Result<u32, MyError> {
+///     if page > 2 { Err(MyError::NoPage(page)) } else { Ok(page * 100) }
+/// }
+///
+/// async fn fetch_all(pages: &[u32]) -> Result<u32, ErrorGroup<MyError>> {
+///     task_group(async |tg: TaskGroup<'_, MyError>| {
+///         let fetches: Vec<_> = pages.iter().map(|&page| tg.spawn(fetch(page))).collect();
+///         let mut length = 0;
+///         for fetch in fetches {
+///             length += fetch.await?;
+///         }
+///         Ok(length)
+///     })
+///     .await
+/// }
+///
+/// # asyncio_loop::run(async {
+/// assert_eq!(fetch_all(&[1, 2]).await.unwrap(), 300);
+/// // The body is cancelled where it awaits the child that fails: its own error is not among them.
+/// let errors = fetch_all(&[1, 7]).await.unwrap_err();
+/// assert!(matches!(errors.errors(), [MyError::NoPage(7)]));
+/// # });
+/// ```
 pub struct TaskGroup<'env, E = BoxError> {
     shared: Rc<Shared<'env, E>>,
 }
@@ -174,7 +214,21 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         self.spawn_with(SpawnOptions::new(), future)
     }
 
-    /// Starts a child with a name, or in a given context.
+    /// Starts a child with a name, in a given context, or [at once](SpawnOptions::eager_start).
+    ///
+    /// ```
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # use asyncio_loop::SpawnOptions;
+    /// # asyncio_loop::run(async {
+    /// task_group(async |tg: TaskGroup| {
+    ///     let cached = tg.spawn_with(SpawnOptions::new().name("cache").eager_start(), async { Ok(5) });
+    ///     assert_eq!(cached.name().unwrap(), "cache");
+    ///     assert!(cached.is_finished()); // it had nothing to wait for
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
     #[track_caller]
     #[inline]
     pub fn spawn_with<U, F>(&self, options: SpawnOptions, future: F) -> Child<'env, U>
@@ -192,6 +246,19 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 
     /// Starts a child, or gives the future back.
+    ///
+    /// ```
+    /// # use asyncio_executors::{BoxError, GroupClosed, TaskGroup, task_group};
+    /// # asyncio_loop::run(async {
+    /// task_group(async |tg: TaskGroup| {
+    ///     tg.cancel();
+    ///     let Err(GroupClosed(work)) = tg.try_spawn(async { Ok(5) }) else { unreachable!() };
+    ///     assert_eq!(work.await?, 5);
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     ///
@@ -316,8 +383,6 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         reason = "the child runs in the group; its handle is what is wanted"
     )]
     #[track_caller]
-    // The child is what is waited for here: it is awaited on its own, or not at all.
-    #[allow(clippy::async_yields_async)]
     pub fn spawn_when_free<U, F>(
         &self,
         future: F,
@@ -389,6 +454,21 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 
     /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value.
+    ///
+    /// ```
+    /// # use std::{future::pending, time::Duration};
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # use asyncio_loop::sleep;
+    /// # asyncio_loop::run(async {
+    /// let served = task_group(async |tg: TaskGroup| {
+    ///     tg.spawn(pending::<Result<(), _>>());
+    ///     sleep(Duration::from_millis(1)).await;
+    ///     tg.cancel();
+    ///     Ok("served for a while")
+    /// });
+    /// assert_eq!(served.await?, "served for a while");
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
     pub fn cancel(&self) {
         self.shared.end_children();
     }

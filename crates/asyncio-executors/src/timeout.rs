@@ -36,6 +36,10 @@ pub struct TimedOut;
 /// If a request to cancel the code around is open at the same time, that goes on: of nested timeouts that are
 /// due together, the outermost reports.
 ///
+/// # Errors
+///
+/// [`TimedOut`]: the time was over, and the work has ended without a value.
+///
 /// # Cancellation
 ///
 /// The request goes to the future, and on to the code around after its cleanups.
@@ -48,7 +52,27 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::after(limit, future)
 }
 
-/// [`timeout`], until a time of the loop.
+/// [`timeout`], until a [time of the loop](asyncio_loop::time). One that is past allows one poll.
+///
+/// ```
+/// # use std::{future::pending, time::Duration};
+/// # use asyncio_executors::{TimedOut, timeout_at};
+/// # use asyncio_loop::{sleep, time};
+/// # asyncio_loop::run(async {
+/// // One limit for all of several steps.
+/// let deadline = time() + Duration::from_millis(5);
+/// assert_eq!(timeout_at(deadline, sleep(Duration::from_millis(1))).await, Ok(()));
+/// assert_eq!(timeout_at(deadline, pending::<()>()).await, Err(TimedOut));
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// The time was over.
+///
+/// # Cancellation
+///
+/// As with [`timeout`].
 ///
 /// # Panics
 ///
@@ -59,6 +83,28 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
 }
 
 /// [`timeout`], with the arguments in asyncio's order, and no limit for `None`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::{TimedOut, on_cancel, wait_for};
+/// # use asyncio_loop::{sleep, spawn};
+/// # asyncio_loop::run(async {
+/// // A task is cancelled as well, and its cleanup is over when this returns.
+/// let cleanup = async { println!("cleaned up") };
+/// let task = spawn(on_cancel(sleep(Duration::from_secs(3600)), cleanup));
+/// assert_eq!(wait_for(task, Duration::from_millis(1)).await.err(), Some(TimedOut));
+///
+/// assert_eq!(wait_for(async { 5 }, None).await, Ok(5));
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// The time was over.
+///
+/// # Cancellation
+///
+/// As with [`timeout`].
 ///
 /// # Panics
 ///
@@ -193,6 +239,10 @@ pub(crate) fn open<F: Future>(scope: Pin<&mut Scope<F>>) -> ScopeHandle {
 ///
 /// The time was over.
 ///
+/// # Cancellation
+///
+/// As with [`timeout`]. Afterwards [`expired`](TimeoutHandle::expired) tells whether the limit was over as well.
+///
 /// # Panics
 ///
 /// Without a running loop, and when polled outside of any task.
@@ -321,12 +371,31 @@ impl fmt::Debug for TimeoutHandle {
     }
 }
 
-/// Runs `future` for `limit` at most, and gives `None` if that was not enough. It has been cancelled and
-/// waited for then, as with [`timeout`].
+/// Runs `future`, which has `limit` from this call, and gives `None` if that was not enough. It has been
+/// cancelled and waited for then, as with [`timeout`].
+///
+/// ```
+/// # use std::{future::pending, time::Duration};
+/// # use asyncio_executors::move_on_after;
+/// # asyncio_loop::run(async {
+/// let limit = Duration::from_millis(1);
+/// assert_eq!(move_on_after(limit, async { "in time" }).await, Some("in time"));
+/// assert_eq!(move_on_after(limit, pending::<()>()).await, None);
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// As with [`timeout`].
 ///
 /// # Panics
 ///
 /// As [`timeout`].
-pub async fn move_on_after<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    timeout(limit, future).await.ok()
+#[track_caller]
+pub fn move_on_after<F: Future>(
+    limit: Duration,
+    future: F,
+) -> impl Future<Output = Option<F::Output>> {
+    let limited = timeout(limit, future);
+    async move { limited.await.ok() }
 }

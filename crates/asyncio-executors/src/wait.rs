@@ -14,16 +14,33 @@ use futures_core::Stream;
 use crate::timeout::timeout;
 
 /// How long [`wait`] waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReturnWhen {
+#[derive(Debug)]
+pub enum ReturnWhen<T> {
     /// Until one has ended.
     FirstCompleted,
-    /// Until one has failed, with an `Err` or a panic, or all have ended. One that was cancelled has not failed.
-    #[doc(alias = "FIRST_EXCEPTION")]
-    FirstError,
+    /// Until one has ended of which this is true, or all have ended: the first good answer, say.
+    First(fn(&mut Task<T>) -> bool),
     /// Until all have ended.
     AllCompleted,
 }
+
+impl<T: Outcome> ReturnWhen<T> {
+    /// Until one has failed, with an `Err` or a panic, or all have ended. One that was cancelled has not failed.
+    #[doc(alias = "FIRST_EXCEPTION")]
+    #[allow(
+        non_upper_case_globals,
+        reason = "written like the others, of which it is a special case"
+    )]
+    pub const FirstError: Self = Self::First(Task::has_failed);
+}
+
+impl<T> Clone for ReturnWhen<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ReturnWhen<T> {}
 
 /// Waits until some of `tasks` have ended, takes those out and gives them, in their order. The others stay and
 /// go on: this cancels nothing.
@@ -34,14 +51,14 @@ pub enum ReturnWhen {
 /// # use asyncio_loop::{sleep, spawn};
 /// # asyncio_loop::run(async {
 /// let mut tasks: Vec<_> = [20, 1]
-///     .map(|ms| spawn(async move { sleep(Duration::from_millis(ms)).await; Ok::<_, ()>(ms) }))
+///     .map(|ms| spawn(async move { sleep(Duration::from_millis(ms)).await; ms }))
 ///     .into();
 /// let done = wait(&mut tasks, ReturnWhen::FirstCompleted).await;
 /// assert_eq!((done.len(), tasks.len()), (1, 1));
 /// for task in done {
-///     assert_eq!(task.await.unwrap(), Ok(1));
+///     assert_eq!(task.await.unwrap(), 1);
 /// }
-/// # tasks.pop().unwrap().await.unwrap().unwrap();
+/// # tasks.pop().unwrap().await.unwrap();
 /// # });
 /// ```
 ///
@@ -52,19 +69,35 @@ pub enum ReturnWhen {
 /// # Panics
 ///
 /// If there are no tasks.
-pub async fn wait<T: Outcome>(tasks: &mut Vec<Task<T>>, until: ReturnWhen) -> Vec<Task<T>> {
+pub async fn wait<T>(tasks: &mut Vec<Task<T>>, until: ReturnWhen<T>) -> Vec<Task<T>> {
     until_enough(tasks, until).await;
     take_finished(tasks)
 }
 
 /// [`wait`], for so long at most. What has ended by then comes back, which may be nothing.
 ///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::{ReturnWhen, wait_with_timeout};
+/// # use asyncio_loop::{sleep, spawn};
+/// # asyncio_loop::run(async {
+/// let mut tasks = vec![spawn(sleep(Duration::from_secs(3600)))];
+/// let limit = Duration::from_millis(1);
+/// let done = wait_with_timeout(&mut tasks, ReturnWhen::AllCompleted, limit).await;
+/// assert_eq!((done.len(), tasks.len()), (0, 1)); // it sleeps on
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// As with [`wait`].
+///
 /// # Panics
 ///
 /// As [`wait`].
-pub async fn wait_with_timeout<T: Outcome>(
+pub async fn wait_with_timeout<T>(
     tasks: &mut Vec<Task<T>>,
-    until: ReturnWhen,
+    until: ReturnWhen<T>,
     limit: Duration,
 ) -> Vec<Task<T>> {
     // Out of time or not, what counts is who has ended when this goes on.
@@ -76,11 +109,11 @@ fn take_finished<T>(tasks: &mut Vec<Task<T>>) -> Vec<Task<T>> {
     tasks.extract_if(.., |task| task.is_finished()).collect()
 }
 
-async fn until_enough<T: Outcome>(tasks: &mut [Task<T>], until: ReturnWhen) {
+async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
     assert!(!tasks.is_empty(), "there is nothing to wait for");
     let enough = |task: &mut Task<T>| match until {
         ReturnWhen::FirstCompleted => true,
-        ReturnWhen::FirstError => task.has_failed(),
+        ReturnWhen::First(is_it) => is_it(task),
         ReturnWhen::AllCompleted => false,
     };
     // Each is watched by a child, so that each end costs one look at one task.

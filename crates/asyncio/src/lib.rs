@@ -25,10 +25,11 @@
 
 pub use asyncio_executors::{
     AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, Child, Contender, ErrorGroup,
-    Gather, GroupClosed, NeverReady, Ready, RescheduleError, ReturnWhen, Shield, StaggeredRace,
-    TaskGroup, TimedOut, Timeout, TimeoutHandle, as_completed, cancel_scope, catch_cancel, gather,
-    gather_iter, move_on_after, on_cancel, race, shield, shield_task, staggered_race, task_group,
-    timeout, timeout_at, timeout_scope, try_finally, try_gather, wait, wait_for, wait_with_timeout,
+    Gather, GroupClosed, NeverReady, Race, Ready, RescheduleError, ReturnWhen, Shield,
+    StaggeredRace, TaskGroup, TimedOut, Timeout, TimeoutHandle, TryGather, as_completed,
+    cancel_scope, catch_cancel, gather, gather_iter, move_on_after, on_cancel, race, race_iter,
+    shield, shield_task, staggered_race, task_group, timeout, timeout_at, timeout_scope,
+    try_finally, try_gather, try_gather_iter, wait, wait_for, wait_with_timeout,
 };
 pub use asyncio_loop::{
     Builder, Cause, Context, ContextToken, ContextVar, EventLoop, Handle, Interval, JoinError,

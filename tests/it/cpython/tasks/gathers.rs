@@ -37,10 +37,7 @@ pub(super) mod gather_tests_base {
             assert_eq!(outcomes, [Ok(3), Ok(1)]);
             let outcomes = gather([3, 1].map(|n| spawn(try_after(n)))).await;
             assert_eq!(outcomes.map(Result::unwrap), [Ok(3), Ok(1)]);
-            assert_eq!(
-                try_gather([try_after(3), try_after(1)]).await,
-                Ok(vec![3, 1])
-            );
+            assert_eq!(try_gather([try_after(3), try_after(1)]).await, Ok([3, 1]));
         });
     }
 
@@ -54,12 +51,8 @@ pub(super) mod gather_tests_base {
                 let _note = trace.on_drop("the slow one ends");
                 try_after(100).await
             };
-            let work: [std::pin::Pin<Box<dyn Future<Output = _> + '_>>; 3] = [
-                Box::pin(try_after(1)),
-                Box::pin(try_after(13)),
-                Box::pin(slow),
-            ];
-            assert_eq!(try_gather(work).await, Err("thirteen"));
+            let outcome = try_gather((try_after(1), try_after(13), slow)).await;
+            assert_eq!(outcome, Err("thirteen"));
             assert_eq!(asyncio::time() - start, ms(13));
             trace.note("after the gather");
         });
@@ -178,14 +171,9 @@ mod coroutine_gather_tests {
                 let _ = asyncio::catch_cancel(for_ever())
                     .await
                     .map_err(|c| c.swallow());
-                Err("as well")
+                Err::<(), _>("as well")
             };
-            let outcome =
-                try_gather::<[std::pin::Pin<Box<dyn Future<Output = _> + '_>>; 3], _, _>([
-                    Box::pin(fails(1)),
-                    Box::pin(fails(1)),
-                    Box::pin(in_its_cleanup),
-                ]);
+            let outcome = try_gather((fails(1), fails(1), in_its_cleanup));
             assert_eq!(outcome.await, Err("failed"));
             sleep(secs(1)).await;
         });

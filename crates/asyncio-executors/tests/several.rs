@@ -1,0 +1,184 @@
+//! Several at once: what may be gathered, raced and waited for, and that the others have ended by then.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_executors::{
+    ReturnWhen, gather, move_on_after, on_cancel, race, race_iter, timeout, try_gather,
+    try_gather_iter, wait,
+};
+use asyncio_loop::{EventLoop, Task, sleep, spawn, time};
+
+type Trace = Rc<RefCell<Vec<String>>>;
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn run(main: impl AsyncFnOnce(Trace)) -> Vec<String> {
+    let builder = EventLoop::builder().virtual_time(true);
+    let mut event_loop = builder.build_loop().expect("a selector");
+    let trace = Trace::default();
+    event_loop
+        .run_until_complete(main(trace.clone()))
+        .expect("it returns");
+    drop(event_loop);
+    trace.take()
+}
+
+/// Waits for ever; cancelled, it takes two seconds to clean up.
+async fn for_ever(trace: &Trace, name: &str) {
+    on_cancel(pending::<()>(), async {
+        sleep(secs(2)).await;
+        trace.borrow_mut().push(format!("{name} is clean"));
+    })
+    .await;
+}
+
+#[test]
+fn a_tuple_of_different_values_until_one_fails() {
+    let seen = run(async |trace| {
+        let number = async { Ok::<u32, &str>(1) };
+        let text = async {
+            sleep(secs(1)).await;
+            Ok("one".to_owned())
+        };
+        assert_eq!(try_gather((number, text)).await, Ok((1, "one".to_owned())));
+
+        let start = time();
+        let waits = async {
+            for_ever(&trace, "the other").await;
+            Ok::<u32, &str>(1)
+        };
+        let fails = async {
+            sleep(secs(1)).await;
+            Err::<String, _>("no page")
+        };
+        assert_eq!(try_gather((waits, fails)).await, Err("no page"));
+        assert_eq!(time() - start, secs(3), "the cleanup was waited for");
+    });
+    assert_eq!(seen, ["the other is clean"]);
+}
+
+#[test]
+fn twelve_of_a_tuple_and_any_number_of_an_array_or_an_iterator() {
+    run(async |_| {
+        let n = async |n: u64| {
+            sleep(secs(20 - n)).await;
+            n
+        };
+        let ok = async |n_: u64| Ok::<_, ()>(n(n_).await);
+        let all = (
+            n(0),
+            n(1),
+            n(2),
+            n(3),
+            n(4),
+            n(5),
+            n(6),
+            n(7),
+            n(8),
+            n(9),
+            n(10),
+            n(11),
+        );
+        assert_eq!(gather(all).await, (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11));
+        let all = (
+            ok(0),
+            ok(1),
+            ok(2),
+            ok(3),
+            ok(4),
+            ok(5),
+            ok(6),
+            ok(7),
+            ok(8),
+            ok(9),
+            ok(10),
+            ok(11),
+        );
+        assert_eq!(
+            try_gather(all).await,
+            Ok((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
+        );
+        assert_eq!(try_gather([3, 1, 2].map(ok)).await, Ok([3, 1, 2]));
+        let vec: Vec<_> = (0..9).map(ok).collect();
+        assert_eq!(try_gather(vec).await, Ok((0..9).collect()));
+        assert_eq!(try_gather_iter((0..9).map(ok)).await, Ok((0..9).collect()));
+    });
+}
+
+#[test]
+fn a_race_of_futures_of_different_types() {
+    let seen = run(async |trace| {
+        let start = time();
+        let slow = async {
+            for_ever(&trace, "the slow one").await;
+            "slow"
+        };
+        let fast = async {
+            sleep(secs(1)).await;
+            "fast"
+        };
+        assert_eq!(race((slow, fast)).await, "fast");
+        assert_eq!(time() - start, secs(3), "the loser was waited for");
+        // Of two that return in one step the first one wins.
+        assert_eq!(race((async { 1 }, async { 2 }, async { 3 })).await, 1);
+        let after = async |n: u64| {
+            sleep(secs(n)).await;
+            n
+        };
+        assert_eq!(race([3, 1, 2].map(after)).await, 1);
+        assert_eq!(race(vec![after(3), after(2)]).await, 2);
+        assert_eq!(race_iter((2..9).rev().map(after)).await, 2);
+    });
+    assert_eq!(seen, ["the slow one is clean"]);
+}
+
+#[test]
+fn tasks_of_any_value_are_waited_for_until_one_is_good_enough() {
+    /// A value that tells nothing of having failed.
+    struct Offer {
+        price: u64,
+    }
+    run(async |_| {
+        let start = time();
+        let offer = |after| {
+            spawn(async move {
+                sleep(secs(after)).await;
+                Offer { price: 10 - after }
+            })
+        };
+        let mut offers: Vec<Task<Offer>> = [4, 1, 2, 3].map(offer).into();
+        let first = wait(&mut offers, ReturnWhen::FirstCompleted).await;
+        assert_eq!((first.len(), time() - start), (1, secs(1)));
+
+        let cheap = |task: &mut Task<Offer>| task.peek().is_some_and(|offer| offer.price <= 7);
+        let until_cheap = wait(&mut offers, ReturnWhen::First(cheap)).await;
+        assert_eq!((until_cheap.len(), time() - start), (2, secs(3)));
+
+        // Nobody is: all have ended.
+        let dear = |task: &mut Task<Offer>| task.peek().is_some_and(|offer| offer.price > 100);
+        let rest = wait(&mut offers, ReturnWhen::First(dear)).await;
+        assert_eq!((rest.len(), offers.len(), time() - start), (1, 0, secs(4)));
+        for task in rest {
+            assert_eq!(task.await.unwrap().price, 6);
+        }
+    });
+}
+
+#[test]
+fn a_limit_counts_from_the_call() {
+    run(async |_| {
+        let start = time();
+        let limited = timeout(secs(2), pending::<()>());
+        let moves_on = move_on_after(secs(2), pending::<()>());
+        sleep(secs(1)).await;
+        assert!(limited.await.is_err());
+        assert_eq!(time() - start, secs(2));
+        assert_eq!(moves_on.await, None);
+        assert_eq!(time() - start, secs(2));
+    });
+}
