@@ -11,6 +11,17 @@ pub(crate) fn child(scene: &str) -> Command {
     command
 }
 
+/// With all features too: one that sends reports elsewhere does so where there is somebody to take them.
+#[test]
+fn a_report_is_a_line_on_standard_error() {
+    let ended = child("reports").output().expect("the child starts");
+    let lines = String::from_utf8(ended.stderr).expect("reports are text");
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("asyncio: ") && lines[0].contains("burnt"));
+    assert!(lines[1].contains("no flour"));
+}
+
 #[test]
 fn a_report_that_nobody_can_read_does_not_end_the_loop() {
     // `eprintln!` panics when standard error is gone, and took the loop with it once.

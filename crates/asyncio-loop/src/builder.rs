@@ -45,7 +45,7 @@ impl Builder {
     ///
     /// Tasks that wait for each other and for nothing else wait for ever, as on real time: a thread that the
     /// loop does not know of might wake them yet. When for a second of real time nothing could run, no timer
-    /// was set and nothing outside was pending, the exception handler is told, once.
+    /// was set and nothing outside was pending, the exception handler is told, once a run.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.virtual_time = on;
         self

@@ -60,7 +60,7 @@ pub(crate) struct Core {
     /// How many steps of the batch at hand have not run.
     pub(crate) batch: Cell<usize>,
     pub(crate) stopping: Cell<bool>,
-    /// Whether it has been said that virtual time stands still.
+    /// Whether it has been said, in this run, that virtual time stands still.
     pub(crate) standstill_reported: Cell<bool>,
     /// Whether steps run one by one under somebody's eyes: a seed orders them, or debug mode is on.
     pub(crate) observed: Cell<bool>,
@@ -271,7 +271,7 @@ impl EventLoop {
     }
 
     /// Sets who is told of panics and errors that nobody awaits, and of slow steps in debug mode.
-    /// Without one, they go to standard error, or become `tracing` events with that feature.
+    /// Without one, [`default_exception_handler`](crate::default_exception_handler) has them.
     ///
     /// # Panics
     ///
@@ -340,6 +340,7 @@ impl Core {
         let _routed = crate::unretrieved::Routed::to_this_loop();
         self.reactor.resume();
         let _rest = Rest(&self.reactor);
+        self.standstill_reported.set(false);
         self.tasks.enter(self, f)
     }
 

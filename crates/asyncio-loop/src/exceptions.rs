@@ -1,6 +1,7 @@
 //! Where it goes when something goes wrong and nobody is there to be told.
 
 use std::any::Any;
+use std::io::Write;
 
 use asyncio_task::{Cause, PanicPayload, Tasks, Unhandled};
 
@@ -34,17 +35,25 @@ pub fn call_exception_handler(unhandled: &Unhandled) {
     }
 }
 
-/// What a loop does with reports unless it is told otherwise: a line on standard error, or a `tracing`
-/// event with that feature.
+/// What a loop does with reports unless it is told otherwise: a line on standard error, or with the feature
+/// `tracing`, and where somebody subscribes to events, an event.
 pub fn default_exception_handler(unhandled: &Unhandled) {
     #[cfg(feature = "tracing")]
-    tracing::error!(target: "asyncio", "{unhandled}");
-    #[cfg(not(feature = "tracing"))]
-    {
-        use std::io::Write;
-        // A program whose standard error nobody reads any more goes on without.
-        let _ = writeln!(std::io::stderr(), "asyncio: {unhandled}");
+    if is_traced() {
+        return tracing::error!(target: "asyncio", "{unhandled}");
     }
+    // A program whose standard error nobody reads any more goes on without.
+    let _ = writeln!(std::io::stderr(), "asyncio: {unhandled}");
+}
+
+/// Whether somebody subscribes to events on this thread. A crate somewhere in the program may have turned the
+/// feature on, and without a subscriber an event is told to nobody.
+#[cfg(feature = "tracing")]
+fn is_traced() -> bool {
+    use tracing::dispatcher::get_default;
+    use tracing::subscriber::NoSubscriber;
+
+    get_default(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
 pub(crate) fn set_default(tasks: &Tasks) {

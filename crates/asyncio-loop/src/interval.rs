@@ -39,7 +39,7 @@ pub fn interval(period: Duration) -> Interval {
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(
         !period.is_zero(),
-        "the period of an interval is longer than nothing"
+        "an interval without a length would tick for ever at once: give it a period above zero"
     );
     Interval {
         next: start,

@@ -7,8 +7,8 @@
 //! virtual time stands still.
 //!
 //! Where no deadline is set either, that is a standstill: only a thread that the loop does not know of can
-//! wake anybody, and most often there is none, and the tasks wait for each other. The loop reports it once,
-//! and waits.
+//! wake anybody, and most often there is none, and the tasks wait for each other. The loop reports it once
+//! a run, and waits.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -90,7 +90,7 @@ impl Core {
         clock.advance_to(now.min(self.timers.next_deadline().unwrap_or(u64::MAX)));
     }
 
-    /// If this is a standstill that nobody has been told of: when it begins.
+    /// If this is the beginning of a standstill, and nobody has been told of one in this run: now.
     pub(crate) fn begin_standstill(&self, patience: Option<Duration>) -> Option<Instant> {
         let stands_still = patience.is_none()
             && self.timers.clock.is_virtual()

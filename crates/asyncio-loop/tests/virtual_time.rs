@@ -251,7 +251,7 @@ fn a_runner_keeps_its_time_between_runs() {
 }
 
 #[test]
-fn a_standstill_is_reported_once_and_not_while_work_is_under_way_outside() {
+fn a_standstill_is_reported_once_a_run_and_not_while_work_is_under_way_outside() {
     use futures::StreamExt;
     use std::sync::mpsc;
 
@@ -292,13 +292,21 @@ fn a_standstill_is_reported_once_and_not_while_work_is_under_way_outside() {
             trace.note("a late answer");
         })
         .unwrap();
+    event_loop
+        .run_until_complete(async {
+            woken.next().await.unwrap();
+            trace.note("woken by the report of another run");
+        })
+        .unwrap();
     assert_eq!(
         trace.take(),
         [
             "an answer",
             "virtual time stands still",
             "woken by the report",
-            "a late answer"
+            "a late answer",
+            "virtual time stands still",
+            "woken by the report of another run"
         ]
     );
     drop(ended);

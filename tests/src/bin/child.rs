@@ -6,6 +6,7 @@
 use std::io::Read;
 use std::time::Duration;
 
+use asyncio::sync::promise_or;
 use asyncio::{
     Runner, TaskGroup, TaskState, call_soon, catch_cancel, current_task, on_cancel, run,
     running_loop, shield, sleep, spawn, task_group, yield_now,
@@ -62,7 +63,11 @@ fn main() {
             say("went on");
         }
         "debug" => run(async { say(&format!("debug: {}", running_loop().debug())) }),
-        "reports to nobody" => reports_to_nobody(),
+        "reports" => reports(),
+        "reports to nobody" => {
+            reports();
+            say("went on");
+        }
         "stays busy" => asyncio::run_with(Runner::builder().ctrl_c(false), busy()),
         "makes no system call" => makes_no_system_call(),
         other => panic!("there is no scene {other:?}"),
@@ -257,15 +262,17 @@ fn press() {
         .expect("a process may signal itself");
 }
 
-/// Standard error leads nowhere, and a report goes there.
-fn reports_to_nobody() {
+/// One report by a loop, and one without.
+fn reports() {
     std::panic::set_hook(Box::new(|_| ()));
     run(async {
-        call_soon(|| panic!("nobody will hear of it"));
+        call_soon(|| panic!("burnt"));
         yield_now().await;
         yield_now().await;
     });
-    say("went on");
+    let (promise, answer) = promise_or::<(), &str>();
+    promise.set_error("no flour").expect("there is an answer");
+    drop(answer);
 }
 
 /// Tasks keep each other busy.
