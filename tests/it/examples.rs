@@ -274,11 +274,24 @@ fn the_echo_server_echoes_counts_and_ends_by_ctrl_c() {
 
 #[test]
 fn the_echo_server_knows_a_port_when_it_sees_one() {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_example-echo_server"));
-    let refused = server.arg("seven").output().unwrap();
-    assert!(!refused.status.success());
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.starts_with("usage: echo_server [PORT]"), "{told}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().port().to_string();
+    let cases = [
+        ("seven", "usage: echo_server [PORT]"),
+        ("65536", "usage: echo_server [PORT]"),
+        (
+            &taken,
+            &format!("echo_server: cannot listen on port {taken}: "),
+        ),
+    ];
+    for (port, expected) in cases {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_example-echo_server"));
+        let refused = server.arg(port).output().unwrap();
+        assert!(!refused.status.success());
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.starts_with(expected), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 }
 
 #[test]

@@ -85,3 +85,8 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), item.into()).into()
 }
+
+/// The programs of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

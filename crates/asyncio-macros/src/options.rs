@@ -102,7 +102,9 @@ struct Setting {
 impl Parse for Setting {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         // `crate` is a keyword, so not an `Ident` to the usual parser.
-        let key = input.call(Ident::parse_any)?;
+        let Ok(key) = input.call(Ident::parse_any) else {
+            return Err(input.error("options are written `key = value`, such as `debug = true`"));
+        };
         if !input.peek(Token![=]) {
             let problem = format!("an option has a value: `{key} = …`");
             return Err(Error::new(key.span(), problem));
@@ -306,5 +308,7 @@ mod tests {
             mistakes(quote!(debug)),
             ["an option has a value: `debug = …`"]
         );
+        let written = "options are written `key = value`, such as `debug = true`";
+        assert_eq!(mistakes(quote!("real")), [written]);
     }
 }

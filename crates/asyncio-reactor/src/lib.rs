@@ -66,3 +66,8 @@ pub use readiness::{Direction, Readiness};
 pub use registered::Registered;
 pub use unparker::Unparker;
 pub use waiting::{Io, Reading, Ready, Side, Transfer, Waiting, Writing};
+
+/// The program of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

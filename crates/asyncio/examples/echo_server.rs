@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use asyncio::net::{TcpListener, TcpStream};
-use asyncio::spawn;
+use asyncio::{BoxError, spawn};
 
 /// What the server has done so far. One thread, so plain cells do.
 #[derive(Default)]
@@ -26,6 +26,17 @@ impl Drop for SaysWhatItDid {
         let (connections, bytes) = (self.0.connections.get(), self.0.bytes.get());
         println!("served {connections} connections, {bytes} bytes");
     }
+}
+
+/// Listens on a port of this machine and serves whoever comes.
+async fn listen(port: u16) -> Result<(), BoxError> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = listener.map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+    println!("listening on {}", listener.local_addr()?);
+    let totals = Rc::new(Totals::default());
+    let _says = SaysWhatItDid(totals.clone());
+    serve(listener, totals).await?;
+    Ok(())
 }
 
 async fn serve(listener: TcpListener, totals: Rc<Totals>) -> io::Result<()> {
@@ -60,24 +71,20 @@ async fn echo(stream: &TcpStream, totals: &Totals) -> io::Result<u64> {
 }
 
 fn main() -> ExitCode {
-    let port = match std::env::args().nth(1).map(|port| port.parse::<u16>()) {
-        None => 0,
-        Some(Ok(port)) => port,
-        Some(Err(error)) => {
-            eprintln!("usage: echo_server [PORT]: {error}");
-            return ExitCode::FAILURE;
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let port = match arguments.as_slice() {
+        [] => Some(0),
+        [port] => port.parse::<u16>().ok(),
+        _ => None,
+    };
+    let Some(port) = port else {
+        let arguments = arguments.join(" ");
+        eprintln!("usage: echo_server [PORT], with a port from 0 to 65535, not {arguments:?}");
+        return ExitCode::FAILURE;
     };
     // Ctrl-C cancels this main task: it is dropped where it waits. Then the connections end, and the
     // process by SIGINT, so that a shell knows.
-    let served = asyncio::run(async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        println!("listening on {}", listener.local_addr()?);
-        let totals = Rc::new(Totals::default());
-        let _says = SaysWhatItDid(totals.clone());
-        serve(listener, totals).await
-    });
-    match served {
+    match asyncio::run(listen(port)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("echo_server: {error}");

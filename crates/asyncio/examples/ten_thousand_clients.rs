@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use asyncio::{BoxError, TaskGroup, task_group, timeout};
 /// Longer than any machine needs: a lost client is an error, not a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const USAGE: &str = "usage: ten_thousand_clients [CLIENTS], with a number from 1";
+
 /// How many connect at the same time. More than a listener's queue holds would be told to try again, a
 /// second later.
 const CONNECTING: usize = 100;
@@ -23,10 +26,15 @@ fn main() -> Result<(), BoxError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [] => asyncio::run(server(10_000)),
-        [clients] => asyncio::run(server(clients.parse()?)),
-        [clients, address] => asyncio::run(visit(address.parse()?, clients.parse()?)),
-        _ => Err("usage: ten_thousand_clients [CLIENTS]".into()),
+        [clients] => asyncio::run(server(number(clients)?)),
+        [clients, address] => asyncio::run(visit(address.parse()?, number(clients)?)),
+        _ => Err(USAGE.into()),
     }
+}
+
+fn number(clients: &str) -> Result<u64, BoxError> {
+    let clients: NonZeroU64 = clients.parse().map_err(|_| USAGE)?;
+    Ok(clients.get())
 }
 
 async fn server(clients: u64) -> Result<(), BoxError> {
