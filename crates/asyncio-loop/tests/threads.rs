@@ -3,14 +3,17 @@
 mod support;
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use asyncio_loop::{
-    EventLoop, all_tasks, current_task, run, running_loop, sleep, spawn, yield_now,
+    EventLoop, ThreadFuture, ThreadHandle, all_tasks, current_task, run, running_loop, sleep,
+    spawn, yield_now,
 };
-use support::{for_ever, ms, panic_of, poll_once, run_virtual};
+use support::{for_ever, ms, panic_of, poll_once, run_virtual, secs};
 
 /// Runs `main` on a loop, and `other` on another thread with the loop's handle; waits for both.
 fn with_thread<T: Send + 'static>(
@@ -317,4 +320,70 @@ fn the_thread_that_sends_may_die_at_once() {
         let future = future.join().unwrap().unwrap();
         assert_eq!(spawn(future).await.unwrap().unwrap(), 1);
     });
+}
+
+/// Does `f` on a thread of its own, so that a lock that is taken twice fails a test instead of hanging it.
+fn without_locking_up<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(f()));
+    told.recv_timeout(secs(60)).expect("it came back")
+}
+
+#[test]
+fn a_waker_may_look_at_the_outcome_that_wakes_it() {
+    struct Looks {
+        at: Mutex<Option<ThreadFuture<i32>>>,
+        seen: mpsc::Sender<bool>,
+    }
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let at = self.at.lock().unwrap();
+            let is_finished = at.as_ref().is_some_and(ThreadFuture::is_finished);
+            self.seen.send(is_finished).unwrap();
+        }
+    }
+
+    let seen = without_locking_up(|| {
+        with_thread(|event_loop| {
+            let (open, opened) = futures::channel::oneshot::channel();
+            let coroutine = || async { opened.await.unwrap() };
+            let mut answer = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
+            let (tell, seen) = mpsc::channel();
+            let looks = Arc::new(Looks {
+                at: Mutex::new(None),
+                seen: tell,
+            });
+            let waker = Waker::from(looks.clone());
+            let mut cx = Context::from_waker(&waker);
+            assert!(Pin::new(&mut answer).poll(&mut cx).is_pending());
+            *looks.at.lock().unwrap() = Some(answer);
+            open.send(1).unwrap();
+            seen.recv_timeout(secs(60)).expect("it was woken")
+        })
+    });
+    assert!(seen);
+}
+
+#[test]
+fn what_a_callback_owns_may_call_it_off_again() {
+    struct CallsOff(Arc<OnceLock<ThreadHandle>>, mpsc::Sender<bool>);
+    impl Drop for CallsOff {
+        fn drop(&mut self) {
+            let again = self.0.get().unwrap().cancel();
+            self.1.send(again).unwrap();
+        }
+    }
+
+    let again = without_locking_up(|| {
+        run(async {
+            let (tell, told) = mpsc::channel();
+            let handle = Arc::new(OnceLock::new());
+            let owns = CallsOff(handle.clone(), tell);
+            let sent = running_loop().call_soon_threadsafe(move || drop(owns));
+            assert!(handle.set(sent.unwrap()).is_ok());
+            assert!(handle.get().unwrap().cancel());
+            told.recv().unwrap()
+        })
+    });
+    assert!(!again, "it had been called off");
 }
