@@ -7,6 +7,7 @@ mod commands;
 mod front_page;
 mod heads;
 mod leftovers;
+mod links;
 mod name_map;
 mod repository;
 mod rust_file;
@@ -36,6 +37,7 @@ const CHECKS: &[Check] = &[
     unsafe_files::check,
     front_page::check,
     name_map::check,
+    links::check,
     commands::check,
 ];
 

@@ -39,6 +39,12 @@ use crate::timers::Timers;
 /// assert_eq!(sum, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Other processes
+///
+/// A program that is started while the loop exists (`std::process::Command`) gets none of its descriptors. A
+/// process that is made by a bare `fork` shares them, and with them what the system tells about sockets: it
+/// must not use the loop, nor drop it, before `exec` or `_exit`.
 pub struct EventLoop {
     /// `None` once closed. Closing lets go of everything, so what is sent to the loop later comes back.
     core: Option<Box<Core>>,

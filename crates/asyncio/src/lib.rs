@@ -1,8 +1,7 @@
 //! Python's asyncio for Rust: one event loop per thread, tasks that need neither `Send` nor locks,
 //! virtual time for tests.
 //!
-#![cfg_attr(feature = "macros", doc = "```")]
-#![cfg_attr(not(feature = "macros"), doc = "```ignore")]
+//! ```
 //! use std::time::Duration;
 //!
 //! async fn greet(after: Duration, what: &str) {
@@ -10,6 +9,8 @@
 //!     println!("{what}");
 //! }
 //!
+//! # #[cfg(not(feature = "macros"))] fn main() {}
+//! # #[cfg(feature = "macros")]
 //! #[asyncio::main]
 //! async fn main() {
 //!     let hello = asyncio::spawn(greet(Duration::from_millis(10), "hello"));

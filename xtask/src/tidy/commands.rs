@@ -1,4 +1,4 @@
-//! The commands in the README and in `docs/testing.md` exist, and CI runs the two that matter.
+//! The commands in the pages exist, and CI runs the two that matter.
 //!
 //! Commands are the lines of fenced blocks in a shell language that begin with `cargo` or with a
 //! path in the repository; a `$` before them and a comment behind them are no part of them.
@@ -7,16 +7,19 @@ use super::repository::Repository;
 use crate::{COMMANDS, ci};
 
 const README: &str = "README.md";
+/// Pages that are there for their commands.
 const PAGES: &[&str] = &[README, "docs/testing.md"];
 const CI: &str = ".ci/run";
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
     let mut complaints = Vec::new();
     for path in PAGES {
-        let Some(page) = repository.pages.get(*path) else {
+        if !repository.pages.contains_key(*path) {
             complaints.push(format!("{path}: is missing"));
-            continue;
-        };
+        }
+    }
+    let pages = repository.pages.iter();
+    for (path, page) in pages.filter(|(path, _)| path.ends_with(".md")) {
         for (number, command) in commands(page) {
             if let Some(problem) = problem(repository, &command) {
                 complaints.push(format!("{path}:{number}: `{command}`: {problem}"));

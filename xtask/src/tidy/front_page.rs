@@ -1,6 +1,9 @@
-//! Every crate has a README of its own and a front page with an example that runs.
+//! Every crate has a README of its own and a front page, each with an example that runs.
 
 use super::repository::Repository;
+
+/// What makes a README one of the doc tests.
+const README_IS_TESTED: &str = "#[doc = include_str!(\"../README.md\")]";
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
     let crates = repository.crates();
@@ -19,13 +22,17 @@ fn check_crate(repository: &Repository, directory: &str) -> Vec<String> {
         Some(text) if !text.starts_with(&format!("# {name}\n")) => {
             complaints.push(format!("{readme}: its title is not `# {name}`"));
         }
+        Some(text) if !has_example(text) => {
+            complaints.push(format!("{readme}: has no example"));
+        }
         Some(_) => {}
     }
     let lib = format!("{directory}/src/lib.rs");
-    let front_page = repository
-        .rust_file(&lib)
-        .map(|file| front_page(&file.text));
-    if !front_page.is_some_and(|page| has_example(&page)) {
+    let text = repository.rust_file(&lib).map_or("", |file| &file.text);
+    if !text.contains(README_IS_TESTED) {
+        complaints.push(format!("{lib}: the examples of its README are not run"));
+    }
+    if !has_example(&front_page(text)) {
         complaints.push(format!("{lib}: its front page has no example that runs"));
     }
     complaints
@@ -56,10 +63,12 @@ mod tests {
     #[test]
     fn a_crate_with_both_is_fine() {
         let lib = "//! Tasks.\n//!\n//! ```\n//! assert!(true);\n//! ```\n\nmod a;\n";
+        let lib = format!("{lib}{README_IS_TESTED}\nstruct Readme;\n");
+        let readme = "# asyncio-task\n```rust\nf();\n```\n";
         let repository = Repository::of(&[
             ("crates/asyncio-task/Cargo.toml", ""),
-            ("crates/asyncio-task/README.md", "# asyncio-task\n"),
-            ("crates/asyncio-task/src/lib.rs", lib),
+            ("crates/asyncio-task/README.md", readme),
+            ("crates/asyncio-task/src/lib.rs", &lib),
         ]);
         assert_eq!(check(&repository), [""; 0]);
     }
@@ -74,9 +83,20 @@ mod tests {
             check(&repository),
             [
                 "crates/asyncio-task/README.md: is missing",
+                "crates/asyncio-task/src/lib.rs: the examples of its README are not run",
                 "crates/asyncio-task/src/lib.rs: its front page has no example that runs",
             ]
         );
+    }
+
+    #[test]
+    fn a_readme_of_words_is_told() {
+        let repository = Repository::of(&[
+            ("crates/asyncio-task/Cargo.toml", ""),
+            ("crates/asyncio-task/README.md", "# asyncio-task\nWords.\n"),
+        ]);
+        let told = "crates/asyncio-task/README.md: has no example".to_owned();
+        assert!(check(&repository).contains(&told));
     }
 
     #[test]
