@@ -137,21 +137,7 @@ impl Listener {
         let Some(key) = self.key.take() else {
             return false;
         };
-        current::tasks(|tasks| {
-            let Some(tasks) = tasks else { return false };
-            let mut tree = tasks.scopes.borrow_mut();
-            if !tree.is_holding(key) {
-                let rest = tree.remove(key);
-                drop(tree);
-                drop(rest);
-                return false;
-            }
-            let let_go = tree.conclude(key, fate);
-            drop(tree);
-            tasks.close_scope(key);
-            tasks.carry_out(let_go);
-            true
-        })
+        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.conclude_scope(key, fate)))
     }
 }
 

@@ -61,18 +61,25 @@ impl Tasks {
         }
     }
 
-    /// A scope is over.
+    /// A scope is over. If it held up a request, that is still where it came from.
     pub(crate) fn close_scope(&self, key: ScopeKey) {
+        self.conclude_scope(key, Fate::HeldUp);
+    }
+
+    /// A scope is over, and that is what becomes of a request that it held up. Whether it did.
+    #[inline]
+    pub(crate) fn conclude_scope(&self, key: ScopeKey, fate: Fate) -> bool {
         let mut tree = self.scopes.borrow_mut();
-        // If it held up a request, that is still where it came from.
-        let held_up = tree.is_holding(key);
-        let let_go = held_up.then(|| tree.conclude(key, Fate::HeldUp));
+        let let_go = tree.is_holding(key).then(|| tree.conclude(key, fate));
         let rest = tree.remove(key);
         drop(tree);
-        drop(rest);
+        let held = let_go.is_some();
         if let Some(let_go) = let_go {
             self.carry_out(let_go);
         }
+        // A waker of others: its destructor may end the tasks that were let go.
+        drop(rest);
+        held
     }
 
     /// A task is over, and its root with it.
@@ -129,6 +136,7 @@ impl Tasks {
         self.carry_out(let_go);
     }
 
+    /// Sees to what came of letting go, before anything foreign runs (S1).
     pub(crate) fn carry_out(&self, let_go: LetGo) {
         if let Some((task, root)) = let_go.answered {
             // SAFETY: S1.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{JoinError, Schedule, Step, Task, Tasks};
+use asyncio_task::{JoinError, Schedule, Scope, Step, Task, Tasks};
 use futures::FutureExt;
 
 use crate::odd_waker::odd_waker;
@@ -433,5 +433,44 @@ fn a_joiner_that_panics_when_it_is_woken_is_reported_and_the_loop_goes_on() {
         assert_eq!(reports.len(), 1, "{reports:?}");
         assert!(reports[0].starts_with("report: the waker of whoever awaits a task panicked"));
         assert_eq!(task.now_or_never().unwrap().unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_waker_that_goes_with_a_scope_may_end_the_task_that_the_scope_let_go() {
+    entered(|tasks, trace| {
+        let closes = Rc::new(Cell::new(false));
+        let (armed, nested) = (closes.clone(), Rc::downgrade(tasks));
+        let waker = odd_waker(move |event| {
+            if event == "drop" && armed.take() {
+                nested.upgrade().unwrap().close();
+            }
+        });
+        // It is asked to end, and takes its time.
+        let awaited = tasks.spawn(async {
+            let cancelled = Scope::new(pending::<()>()).await;
+            pending::<()>().await;
+            drop(cancelled);
+        });
+        let awaited: Slot<Task<()>> = Rc::new(RefCell::new(Some(awaited)));
+        let inside = awaited.clone();
+        let dropped = trace.on_drop("the task has gone");
+        let awaits = tasks.spawn(async move {
+            let _dropped = dropped;
+            poll_fn(|_| {
+                let mut task = inside.borrow_mut();
+                let task = pin!(task.as_mut().unwrap());
+                task.poll(&mut Context::from_waker(&waker)).map(drop)
+            })
+            .await;
+        });
+        settle(tasks);
+        awaits.cancel();
+        awaits.detach();
+        settle(tasks);
+        assert!(trace.heard().is_empty(), "it waits for the other");
+        closes.set(true);
+        drop(awaited.take());
+        assert_eq!(trace.heard(), ["the task has gone"]);
     });
 }
