@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{JoinError, Listener, Outcome, Task};
+use asyncio_task::{JoinError, Listener, Outcome, Scope, Task, Unwound, unwind_here};
 use pin_project_lite::pin_project;
 
 /// Runs `future` to its end, whatever is asked meanwhile or has been asked before: a request to cancel waits
@@ -33,13 +33,18 @@ use pin_project_lite::pin_project;
 ///
 /// It is held up, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
 ///
+/// What begins inside is not kept there: if the future is one that unwinds, because all of a
+/// [`race`](crate::race) were cancelled, or because it [resumes](crate::Cancelled::resume) a request from outside,
+/// the code around unwinds with it.
+///
 /// What is opened after the shield hears of the request: a [`try_finally`](crate::try_finally) that follows
 /// releases what was acquired under the shield. Code that does nothing but shielded awaits, in a loop, cannot
 /// be cancelled.
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         listener: Listener::new(),
-        future,
+        passing: false,
+        scope: Scope::new(future),
     }
 }
 
@@ -49,8 +54,11 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<F> {
         listener: Listener,
+        // It is over, and the code around unwinds.
+        passing: bool,
+        // What is inside may unwind of its own accord: here it ends.
         #[pin]
-        future: F,
+        scope: Scope<F>,
     }
 }
 
@@ -59,14 +67,31 @@ impl<F: Future> Future for Shield<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        if *this.passing {
+            return Poll::Pending;
+        }
         // The code around is held from here on, if there is anything to hear.
         this.listener.heard();
-        let poll = this.listener.isolate(|| this.future.poll(cx));
-        match poll {
-            Poll::Ready(_) => drop(this.listener.release()),
-            Poll::Pending => this.listener.wait(cx),
+        match this.listener.shelter(|| this.scope.poll(cx)) {
+            Poll::Ready(Ok(output)) => {
+                this.listener.release();
+                Poll::Ready(output)
+            }
+            Poll::Ready(Err(unwound)) => {
+                *this.passing = true;
+                if let Unwound::Around(cancelled) = unwound {
+                    cancelled.swallow(); // it was for what is inside
+                }
+                if !this.listener.conclude(false) {
+                    unwind_here();
+                }
+                Poll::Pending
+            }
+            Poll::Pending => {
+                this.listener.wait(cx);
+                Poll::Pending
+            }
         }
-        poll
     }
 }
 

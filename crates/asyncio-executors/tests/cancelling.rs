@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use asyncio_executors::{
     BoxError, CancelScope, TaskGroup, TimedOut, cancel_scope, catch_cancel, gather, on_cancel,
-    shield, task_group, timeout, timeout_scope, try_finally,
+    race, shield, task_group, timeout, timeout_scope, try_finally,
 };
-use asyncio_loop::{EventLoop, current_task, sleep, spawn, time, yield_now};
+use asyncio_loop::{EventLoop, JoinError, all_tasks, current_task, sleep, spawn, time, yield_now};
 
 type Trace = Rc<RefCell<Vec<&'static str>>>;
 
@@ -724,4 +724,145 @@ fn every_scope_that_ends_itself_at_once_lets_others_run() {
             assert!(task.await.unwrap_err().is_cancelled());
         });
     }
+}
+
+// ---- what unwinds inside of a shield ----
+
+/// Runs `work`, whose children are all cancelled by name after a millisecond, and tells when it has ended.
+async fn children_cancelled<T: 'static>(
+    work: impl Future<Output = T> + 'static,
+) -> (Result<T, JoinError>, Duration) {
+    let start = time();
+    let mut task = spawn(work);
+    sleep(ms(1)).await;
+    for child in all_tasks().iter().filter(|task| task.is_child()) {
+        assert!(child.cancel());
+    }
+    let ended = timeout(ms(1000), poll_fn(|cx| task.poll_finished(cx))).await;
+    ended.expect("it does not hang");
+    (task.await, time() - start)
+}
+
+#[test]
+fn what_unwinds_of_its_own_accord_is_not_kept_by_a_shield() {
+    run(async |_| {
+        let contenders = || [pending::<()>(), pending()];
+        let is_cancelled = |end: (Result<(), JoinError>, Duration)| {
+            assert!(end.0.unwrap_err().is_cancelled());
+            end.1
+        };
+        let raced = children_cancelled(shield(race(contenders()))).await;
+        assert_eq!(is_cancelled(raced), ms(1));
+        let gathered = async move {
+            shield(gather(contenders())).await;
+        };
+        assert_eq!(is_cancelled(children_cancelled(gathered).await), ms(1));
+        // A branch beside it cleans up first. Its time runs from the beginning.
+        let both = shield(async move {
+            futures::join!(race(contenders()), on_cancel(pending::<()>(), sleep(ms(5))));
+        });
+        assert_eq!(is_cancelled(children_cancelled(both).await), ms(5));
+        // A group in between ends in order.
+        let group = shield(async move {
+            let group = task_group(async |tg: TaskGroup<'_>| {
+                tg.spawn(shield(async {
+                    sleep(ms(5)).await;
+                    Ok(())
+                }));
+                race(contenders()).await;
+                Ok(())
+            });
+            group.await.unwrap();
+        });
+        assert_eq!(is_cancelled(children_cancelled(group).await), ms(5));
+    });
+}
+
+#[test]
+fn code_around_a_shield_hears_of_what_unwinds_inside() {
+    run(async |_| {
+        let work = async {
+            let raced = catch_cancel(shield(race([pending::<()>(), pending()]))).await;
+            raced.expect_err("nobody won").swallow();
+            sleep(ms(5)).await;
+            "went on"
+        };
+        let (end, at) = children_cancelled(work).await;
+        assert_eq!((end.unwrap(), at), ("went on", ms(6)));
+    });
+}
+
+#[test]
+fn a_request_that_is_resumed_inside_of_a_shield_goes_on_from_there() {
+    let trace = run(async |trace| {
+        let t = trace.clone();
+        let limited = timeout(ms(1), async move {
+            if let Err(cancelled) = catch_cancel(pending::<()>()).await {
+                let t = t.clone();
+                shield(async move {
+                    sleep(ms(5)).await;
+                    t.borrow_mut().push("cleaned up");
+                    cancelled.resume().await
+                })
+                .await;
+                unreachable!("it has been resumed");
+            }
+        });
+        let start = time();
+        assert_eq!(limited.await, Err(TimedOut));
+        assert_eq!(time() - start, ms(6));
+    });
+    assert_eq!(trace, ["cleaned up"]);
+    // The same by a child of a group.
+    run(async |_| {
+        let limited = timeout(ms(1), async {
+            if let Err(cancelled) = catch_cancel(pending::<()>()).await {
+                let group = task_group(async |tg: TaskGroup<'_>| {
+                    tg.spawn::<(), _>(shield(async {
+                        sleep(ms(5)).await;
+                        cancelled.resume().await
+                    }));
+                    Ok::<(), BoxError>(())
+                });
+                group.await.unwrap();
+                pending().await
+            }
+        });
+        let start = time();
+        assert_eq!(limited.await, Err(TimedOut));
+        assert_eq!(time() - start, ms(6));
+    });
+}
+
+#[test]
+fn a_loop_of_shields_that_never_wait_lets_others_run_while_it_is_cancelled() {
+    run(async |_| {
+        for limited in [false, true] {
+            let shields = Rc::new(Cell::new(0));
+            let count = shields.clone();
+            let work = async move {
+                while count.get() < 10_000 {
+                    shield(yield_now()).await;
+                    count.set(count.get() + 1);
+                }
+            };
+            let task = spawn(async move {
+                match limited {
+                    true => drop(timeout_scope(Some(time()), async |_| work.await).await),
+                    false => work.await,
+                }
+            });
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            task.cancel();
+            let before = shields.get();
+            for _ in 0..5 {
+                yield_now().await;
+            }
+            assert!(before < shields.get() && shields.get() < 5000);
+            drop(task.await);
+            assert_eq!(shields.get(), 10_000, "each runs to its end");
+        }
+    });
 }

@@ -46,7 +46,8 @@ impl Cancelled {
         self.message.as_deref()
     }
 
-    /// Sends the request on to the code around, which unwinds with this. Never returns.
+    /// Sends the request on to the code around, which unwinds with this. Never returns. Inside of a shield that
+    /// stands in between, the shield's future unwinds as well.
     #[doc(alias = "raise")]
     pub async fn resume(mut self) -> ! {
         self.gone = true;
@@ -55,17 +56,25 @@ impl Cancelled {
             let holder = self
                 .holder
                 .filter(|&holder| tasks.scopes.borrow().contains(holder));
-            match (holder, tasks.running_step()) {
-                (Some(_), _) => {
-                    tasks.let_go(holder, self.request, Fate::Resumed, self.message.take())
+            let Some(task) = tasks.running_step() else {
+                return tasks.let_go(holder, self.request, Fate::Resumed, self.message.take());
+            };
+            let here = tasks.innermost_scope(task);
+            if let Some(holder) = holder {
+                let shut_off = tasks.scopes.borrow().is_shut_off(here, holder);
+                tasks.let_go(
+                    Some(holder),
+                    self.request,
+                    Fate::Resumed,
+                    self.message.take(),
+                );
+                if shut_off {
+                    unwind_here(); // or nothing would end this
                 }
+            } else {
                 // What it held has ended: what this is awaited in unwinds instead.
-                (None, Some(task)) => {
-                    let here = tasks.innermost_scope(task);
-                    let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
-                    tasks.carry_out(let_go);
-                }
-                (None, None) => {}
+                let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
+                tasks.carry_out(let_go);
             }
         });
         loop {

@@ -9,7 +9,7 @@ use std::task::Context;
 use crate::cell_ref::CellRef;
 use crate::current;
 use crate::scope::Frame;
-use crate::scope_tree::{Fate, Place, ScopeKey};
+use crate::scope_tree::{Door, Fate, Place, ScopeKey};
 use crate::scopes;
 use crate::tasks::{self, Tasks};
 use crate::waker;
@@ -75,16 +75,30 @@ impl Listener {
         current::tasks(|tasks| tasks?.scopes.borrow().message_heard(key))
     }
 
-    /// Polls something inside that requests from outside do not enter: they are heard here instead.
+    /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed
+    /// on by whoever has the listener.
     #[inline]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        self.poll_behind(Door::Opaque, poll)
+    }
+
+    /// [`isolate`](Self::isolate), where nobody passes them on: what is inside comes to its own end. There, code
+    /// that [resumes](crate::Cancelled::resume) a request from outside unwinds at once, as nothing else would end
+    /// it; have a [`Scope`](crate::Scope) inside to see that.
+    #[inline]
+    pub fn shelter<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        self.poll_behind(Door::Shut, poll)
+    }
+
+    #[inline]
+    fn poll_behind<R>(&mut self, door: Door, poll: impl FnOnce() -> R) -> R {
         current::running(|step| {
             let Some((tasks, task)) = step else {
                 return poll();
             };
             let tree = tasks.scopes.borrow_mut();
             let known = self.key.filter(|&key| tree.contains(key));
-            let frame = Frame::enter(tree, tasks, task, known, true);
+            let frame = Frame::enter(tree, tasks, task, known, door);
             let result = poll();
             self.key = frame.leave().2;
             result

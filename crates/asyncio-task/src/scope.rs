@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
-use crate::scope_tree::{Next, ScopeKey, ScopeTree};
+use crate::scope_tree::{Door, Next, ScopeKey, ScopeTree};
 use crate::tasks::Tasks;
 use crate::waker;
 
@@ -140,13 +140,14 @@ impl<F: Future> Scope<F> {
         } else if stage == Stage::Ended {
             return Poll::Ready(Err(Unwound::Itself));
         }
-        match self.as_mut().poll_once(tree, tasks, task, cx) {
+        match self.as_mut().poll_once(tree, tasks, task, cx, 0) {
             Ok(poll) => poll,
             Err(next) => self.see_to(next, tasks, task, cx, stage),
         }
     }
 
-    /// Polls what it wraps, once, and says what is to be seen to when that waits, if anything is.
+    /// Polls what it wraps, once, and says what is to be seen to when that waits, if anything is. `round`: how
+    /// many there were before.
     #[inline]
     fn poll_once(
         self: Pin<&mut Self>,
@@ -154,9 +155,10 @@ impl<F: Future> Scope<F> {
         tasks: &Tasks,
         task: NonNull<Header>,
         cx: &mut Context<'_>,
+        round: u32,
     ) -> Result<Poll<Result<F::Output, Unwound>>, Next> {
         let mut this = self.project();
-        let frame = Frame::enter(tree, tasks, task, *this.key, false);
+        let frame = Frame::enter(tree, tasks, task, *this.key, Door::Open);
         let poll = polled(this.future.as_mut()).poll(cx);
         let (mut tree, acts, key) = frame.leave();
         *this.key = key;
@@ -175,7 +177,7 @@ impl<F: Future> Scope<F> {
         if waker::cell_of(cx.waker()) == Some(task) && tree.pauses_calmly(key) {
             return Ok(Poll::Pending);
         }
-        Err(tree.after_poll(key, acts))
+        Err(tree.after_round(key, acts, round))
     }
 
     /// Polls it where something has been asked of it, or where it has not been polled before.
@@ -216,12 +218,16 @@ impl<F: Future> Scope<F> {
         cx: &mut Context<'_>,
         stage: Stage,
     ) -> Poll<Result<F::Output, Unwound>> {
+        let mut rounds = 0;
         loop {
             match next {
                 Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
-                Next::Wait | Next::Answered => {
+                Next::Wait | Next::Answered | Next::PutOff => {
                     if let Some(key) = self.key {
                         tasks.note_waker(key, task, cx.waker());
+                    }
+                    if let Next::PutOff = next {
+                        cx.waker().wake_by_ref();
                     }
                     return Poll::Pending;
                 }
@@ -240,7 +246,8 @@ impl<F: Future> Scope<F> {
                 }
             }
             let tree = tasks.scopes.borrow_mut();
-            match self.as_mut().poll_once(tree, tasks, task, cx) {
+            rounds += 1;
+            match self.as_mut().poll_once(tree, tasks, task, cx, rounds) {
                 Ok(poll) => return poll,
                 Err(then) => next = then,
             }
@@ -282,9 +289,9 @@ impl<'a> Frame<'a> {
         tasks: &'a Tasks,
         task: NonNull<Header>,
         key: Option<ScopeKey>,
-        isolated: bool,
+        door: Door,
     ) -> Self {
-        tree.enter(task, key, isolated);
+        tree.enter(task, key, door);
         Self {
             tasks,
             acts: tree.acts(),

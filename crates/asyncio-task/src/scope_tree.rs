@@ -92,7 +92,17 @@ struct Frame {
     task: NonNull<Header>,
     /// `None` until it, or a scope inside of it, has to wait.
     node: Option<ScopeKey>,
-    opaque: bool,
+    door: Door,
+}
+
+/// What becomes of requests from outside at a scope.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Door {
+    Open,
+    /// It is opaque: it hears of them, and tells what is inside.
+    Opaque,
+    /// It is opaque, and what is inside never hears of them.
+    Shut,
 }
 
 #[derive(Default)]
@@ -109,6 +119,8 @@ struct Node {
     polling: bool,
     /// Requests from outside do not enter. It is told of them, and acts in its own time.
     opaque: bool,
+    /// Opaque, and nothing inside is told of them either.
+    shut: bool,
     message: Option<Arc<str>>,
     /// What few have: `None` until somebody asks anything of it.
     asked: Option<Box<Asked>>,
@@ -121,7 +133,7 @@ struct Asked {
     request: Request,
     /// For a root: those before it that are open as well. Kept to be counted.
     earlier: Vec<Request>,
-    /// It came when the task was woken already: one poll more.
+    /// It came when the task was woken already, or was put off: one poll more.
     last_chance: bool,
     /// Told, and has not acted.
     told: Request,
@@ -178,6 +190,14 @@ impl Asked {
     }
 }
 
+impl Node {
+    #[inline]
+    fn close_door(&mut self, door: Door) {
+        self.opaque |= door != Door::Open;
+        self.shut |= door == Door::Shut;
+    }
+}
+
 /// A node reads like one with all fields; the rare ones come to be when they are written.
 impl Deref for Node {
     type Target = Asked;
@@ -220,9 +240,15 @@ pub(crate) enum Next {
     Answered,
     /// Poll what it wraps, after waking these, which have been told.
     Poll(Vec<Waker>),
+    /// Let others go first, and be polled again then before anything is decided.
+    PutOff,
     /// End what it wraps.
     End,
 }
+
+/// How often a scope is polled at a stretch on behalf of a request. Only code that opens one shield after the
+/// other and waits for nothing needs more.
+const MOST_ROUNDS: u32 = 16;
 
 /// What becomes of a request whose token goes, or which an opaque scope has held up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -369,6 +395,7 @@ impl ScopeTree {
         node.generation = None;
         node.polling = false;
         node.opaque = false;
+        node.shut = false;
         node.message = None;
         node.asked = None;
         Some(std::mem::take(&mut node.wakes))
@@ -382,12 +409,12 @@ impl ScopeTree {
     }
 
     /// A scope's poll begins, inside of `around` if it has been here before.
-    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, opaque: bool) {
-        self.frames.push(Frame { task, node, opaque });
+    pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, door: Door) {
+        self.frames.push(Frame { task, node, door });
         if let Some(node) = node.and_then(|node| self.get_mut(node)) {
             node.polling = true;
             // It may have got its node while nothing had opened inside of it.
-            node.opaque |= opaque;
+            node.close_door(door);
         }
     }
 
@@ -478,7 +505,7 @@ impl ScopeTree {
                     let node = self.insert(Some(around));
                     let opened = &mut self.nodes[node.index as usize];
                     opened.polling = true;
-                    opened.opaque = self.frames[n].opaque;
+                    opened.close_door(self.frames[n].door);
                     self.frames[n].node = Some(node);
                     node
                 }
@@ -646,9 +673,28 @@ impl ScopeTree {
         }
     }
 
+    /// A scope that was put off has been polled.
+    pub(crate) fn take_up(&mut self, key: ScopeKey) {
+        if let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) {
+            node.last_chance = false;
+        }
+    }
+
     /// How many scopes have acted so far; for [`after_poll`](Self::after_poll).
     pub(crate) fn acts(&self) -> u64 {
         self.acts
+    }
+
+    /// [`after_poll`](Self::after_poll), when it was polled so many times at a stretch. Nobody is told if that
+    /// was often enough: who was told and is not polled would be taken to be put aside.
+    pub(crate) fn after_round(&mut self, key: ScopeKey, acts: u64, rounds: u32) -> Next {
+        if rounds >= MOST_ROUNDS
+            && let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some())
+        {
+            node.last_chance = true;
+            return Next::PutOff;
+        }
+        self.after_poll(key, acts)
     }
 
     /// What a scope does when its poll has returned `Pending`; `acts` is from before the poll.
@@ -798,6 +844,19 @@ impl ScopeTree {
     /// Whether a request to this scope itself is open.
     pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
         self.get(key).is_some_and(|node| node.request > 0)
+    }
+
+    /// Whether what unwinds `holder`, perhaps in another task, does not reach `here`: a scope between them, or
+    /// around `here` if `holder` is not, keeps requests out.
+    pub(crate) fn is_shut_off(&self, here: ScopeKey, holder: ScopeKey) -> bool {
+        let mut next = Some(here).filter(|&here| here != holder);
+        while let Some(node) = next.and_then(|key| self.get(key)) {
+            if node.shut {
+                return true;
+            }
+            next = node.parent.filter(|&parent| parent != holder);
+        }
+        false
     }
 
     /// What was said by whoever cancelled this scope or one around it, in requests that no token between

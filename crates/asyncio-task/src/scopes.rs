@@ -194,6 +194,9 @@ impl Tasks {
             return end();
         };
         pass_on_requests(&mut tree, root, 0, cell); // those made while these tasks did not run
+        if polled {
+            tree.take_up(root);
+        }
         let acts = tree.acts();
         let mut next = if polled {
             tree.after_poll(root, acts)
@@ -201,6 +204,7 @@ impl Tasks {
             tree.before_poll(root)
         };
         drop(tree);
+        let mut rounds = 0;
         loop {
             match next {
                 Next::Poll(told) => self.wake_told(cell, told),
@@ -208,19 +212,27 @@ impl Tasks {
                     self.keep_message(cell);
                     return end();
                 }
-                Next::Wait | Next::Answered => {
+                Next::Wait | Next::Answered | Next::PutOff => {
                     if let Next::Answered = next {
                         cell.state.answer();
                     }
                     if cell.state.park() == Pause::Again {
                         self.enqueue(cell);
                     }
+                    if let Next::PutOff = next {
+                        self.wake(cell);
+                    }
                     return None;
                 }
             }
             let acts = self.scopes.borrow().acts();
             match self.running(cell, || cell.poll()) {
-                Progress::Pending => next = self.scopes.borrow_mut().after_poll(root, acts),
+                // It was doomed meanwhile: it closed its loop, say.
+                Progress::Pending if cell.state.ends_at_once() => return end(),
+                Progress::Pending => {
+                    rounds += 1;
+                    next = self.scopes.borrow_mut().after_round(root, acts, rounds);
+                }
                 Progress::Ready => return Some(Outcome::Value),
                 Progress::Panicked => return Some(Outcome::Panicked),
             }

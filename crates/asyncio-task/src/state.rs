@@ -259,7 +259,7 @@ impl State {
             return CancelRequest::Done;
         }
         let mut t = s | CANCEL;
-        let first = s & CANCEL == 0 || scoped;
+        let first = s & CANCEL == 0 || scoped && s & DOOMED == 0;
         if first && s & STARTED != 0 && (woken || s & SCHEDULED != 0) {
             t |= LAST_CHANCE;
         }
@@ -286,7 +286,10 @@ impl State {
 
     /// The request has been answered.
     pub(crate) fn answer(&self) {
-        self.0.set(self.0.get() & !(CANCEL | LAST_CHANCE));
+        let s = self.0.get();
+        if s & DOOMED == 0 {
+            self.0.set(s & !(CANCEL | LAST_CHANCE));
+        }
     }
 
     /// A request that was held up inside has come back to the task.

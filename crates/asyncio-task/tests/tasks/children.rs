@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{Children, Scope, SpawnOptions, Tasks, all_tasks};
+use asyncio_task::{Children, Scope, SpawnOptions, Tasks, Unwound, all_tasks};
 
 use crate::support::{OnDrop, entered, settle, words, yield_now};
 
@@ -298,4 +298,33 @@ fn wakers_of_a_body_may_be_kept_after_all_is_over() {
         settle(tasks);
         std::thread::spawn(move || drop(waker)).join().unwrap();
     });
+}
+
+#[test]
+fn a_child_that_ends_all_from_its_cleanup_ends_after_its_step_as_well() {
+    for swallows in [false, true] {
+        entered(|tasks, trace| {
+            let children = Rc::new(Children::new());
+            let (own, all, say) = (
+                trace.on_drop("itself dropped"),
+                children.clone(),
+                trace.clone(),
+            );
+            let child = children.spawn(SpawnOptions::new(), async move {
+                let _own = own;
+                let cancelled = Scope::new(pending::<()>()).await;
+                all.end();
+                say.say("ended");
+                if let (true, Err(Unwound::Around(cancelled))) = (swallows, cancelled) {
+                    cancelled.swallow();
+                }
+                pending::<()>().await;
+            });
+            poll(&children);
+            child.cancel();
+            poll(&children);
+            assert_eq!(trace.heard(), ["ended", "itself dropped"]);
+            assert!(child.is_finished() && children.is_empty() && tasks.is_empty());
+        });
+    }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{JoinError, Schedule, Scope, Step, Task, Tasks};
+use asyncio_task::{JoinError, Schedule, Scope, Step, Task, Tasks, Unwound, current_task};
 use futures::FutureExt;
 
 use crate::odd_waker::odd_waker;
@@ -473,4 +473,34 @@ fn a_waker_that_goes_with_a_scope_may_end_the_task_that_the_scope_let_go() {
         drop(awaited.take());
         assert_eq!(trace.heard(), ["the task has gone"]);
     });
+}
+
+#[test]
+fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_swallows_a_request_or_gets_one() {
+    for swallows in [false, true] {
+        entered(|tasks, trace| {
+            let nested = Rc::downgrade(tasks);
+            let dropped = trace.on_drop("dropped");
+            let task = tasks.spawn(async move {
+                let _dropped = dropped;
+                let cancelled = Scope::new(pending::<()>()).await;
+                yield_now().await;
+                nested.upgrade().unwrap().close();
+                my_waker().await.wake();
+                match cancelled {
+                    Err(Unwound::Around(cancelled)) if swallows => cancelled.swallow(),
+                    _ => assert!(current_task().unwrap().cancel()),
+                }
+                pending::<()>().await;
+            });
+            assert!(tasks.run_one());
+            task.cancel();
+            assert!(tasks.run_one());
+            assert!(trace.heard().is_empty(), "it is at its cleanup");
+            assert!(tasks.run_one());
+            assert_eq!(trace.heard(), ["dropped"]);
+            assert!(task.is_finished());
+            settle(tasks);
+        });
+    }
 }
