@@ -23,7 +23,7 @@ use repository::Repository;
 pub(crate) const COMMAND: Command = Command {
     name: "tidy",
     arguments: "",
-    about: "Checks layers, file heads, unsafe files, the name map, the README's commands.",
+    about: "Checks layers, file heads, unsafe files, the name map, the pages' links and commands.",
     run,
 };
 

@@ -55,6 +55,29 @@ fn a_callback_may_call_itself_off() {
     });
 }
 
+/// A circle of handle, callback and what the callback owns: each way for a callback to end breaks it.
+#[test]
+fn a_callback_that_owns_its_own_handle_is_freed() {
+    let own = |trace: &Trace, what| {
+        let guard = trace.on_drop(what);
+        let own = Rc::new(Cell::new(None::<asyncio_loop::TimerHandle>));
+        let handle = call_later(secs(1), {
+            let own = own.clone();
+            move || drop((own.take(), guard))
+        });
+        own.set(Some(handle.clone()));
+        handle
+    };
+    let trace = run_virtual(async |trace| {
+        own(trace, "called");
+        sleep(secs(2)).await;
+        own(trace, "called off").cancel();
+        trace.note("main ends");
+        own(trace, "closed over");
+    });
+    assert_eq!(trace, ["called", "called off", "main ends", "closed over"]);
+}
+
 #[test]
 fn the_debug_text_names_the_line_that_made_it() {
     run_virtual(async |_| {

@@ -1,7 +1,7 @@
 //! What the wheel's operations cost on this machine, in nanoseconds; medians of several rounds.
 //!
 //! ```text
-//! taskset -c 1 cargo run --release -p asyncio-timer --example measure
+//! taskset -c 1 cargo run --release -p asyncio-timer --example measure_wheel
 //! ```
 
 use std::cmp::Reverse;
