@@ -22,6 +22,23 @@ fn a_report_is_a_line_on_standard_error() {
     assert!(lines[1].contains("no flour"));
 }
 
+/// The seed of a run that failed is printed, and with it alone the same happens again.
+#[test]
+fn a_test_that_fails_under_some_order_says_under_which() {
+    let run = |command: &mut Command| {
+        let ended = command.output().expect("the child starts");
+        assert!(!ended.status.success());
+        let told = String::from_utf8(ended.stderr).expect("it is text");
+        let left = |line: &&str| line.trim_start().starts_with("left: ");
+        let order = told.lines().find(left).expect("what it was").to_owned();
+        let (_, seed) = told.rsplit_once("this failed under `order = [").unwrap();
+        (seed.split(']').next().unwrap().to_owned(), order)
+    };
+    let first = run(&mut child("fails under some order"));
+    let again = run(child("fails under some order").arg(&first.0));
+    assert_eq!(first, again);
+}
+
 #[test]
 fn a_report_that_nobody_can_read_does_not_end_the_loop() {
     // `eprintln!` panics when standard error is gone, and took the loop with it once.

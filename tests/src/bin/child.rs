@@ -3,9 +3,12 @@
 //! The first argument names the scene. Each prints a line when it has come somewhere, and the test
 //! reads those.
 
+use std::cell::RefCell;
 use std::io::Read;
+use std::rc::Rc;
 use std::time::Duration;
 
+use asyncio::__private::{Orders, run_test};
 use asyncio::sync::promise_or;
 use asyncio::{
     Runner, TaskGroup, TaskState, call_soon, catch_cancel, current_task, on_cancel, run,
@@ -64,6 +67,7 @@ fn main() {
         }
         "debug" => run(async { say(&format!("debug: {}", running_loop().debug())) }),
         "reports" => reports(),
+        "fails under some order" => fails_under_some_order(std::env::args().nth(2)),
         "reports to nobody" => {
             reports();
             say("went on");
@@ -260,6 +264,27 @@ fn press() {
     #[cfg(unix)]
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)
         .expect("a process may signal itself");
+}
+
+/// What `#[asyncio::test(order = 100)]` makes of a test that relies on the order of its tasks; or, given a
+/// seed, with that one.
+fn fails_under_some_order(seed: Option<String>) {
+    let orders = match seed {
+        None => Orders::Random(100),
+        Some(seed) => Orders::Seeds(vec![seed.parse().expect("a seed")].leak()),
+    };
+    let builder = || Runner::builder().virtual_time(true);
+    run_test(builder, orders, async || {
+        let order = Rc::new(RefCell::new(String::new()));
+        let tasks = ["flour", "water", "yeast", "salt"].map(|what| {
+            let order = order.clone();
+            spawn(async move { order.borrow_mut().push_str(what) })
+        });
+        for task in tasks {
+            task.await.expect("it returns");
+        }
+        assert_eq!(*order.borrow(), "flourwateryeastsalt");
+    });
 }
 
 /// One report by a loop, and one without.
