@@ -8,7 +8,8 @@
 //!   normal path, unless something is asked at all; what a shield is around always does, unless it is dropped;
 //! - no request is lost: what was asked to end has no value later than that, unless somebody swallowed the
 //!   request or a shield held it up;
-//! - nobody is cancelled whom nobody asked;
+//! - nobody is cancelled whom nobody asked, and nobody hears a message that was said to somebody else; whoever
+//!   ends by requests that all came with a message has one of those;
 //! - a result that came before the request is had;
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
@@ -101,6 +102,7 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
     let mut cancels = program.cancels.clone();
     cancels.sort_unstable();
     let mut asked = None;
+    let mut only_the_root = true;
     for (second, n) in cancels {
         let due = start + Duration::from_secs(second);
         if due > time() {
@@ -111,8 +113,11 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
             let (task, of) = &tasks[n % tasks.len()];
             (task.clone(), of.clone())
         };
-        of.ask();
-        if task.cancel() && n % watch.tasks.borrow().len() == 0 {
+        let message = watch.message();
+        of.ask_with(&message);
+        let is_root = task.id() == root.id();
+        only_the_root &= is_root;
+        if task.cancel_with(message) && is_root {
             asked = asked.or(Some(time()));
         }
     }
@@ -134,6 +139,15 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
         Err(error) if error.is_cancelled() => {
             if asked.is_none() {
                 watch.broke("the root was cancelled, and nobody had asked");
+            }
+            match error.message() {
+                Some(message) if !place.was_told(message) => {
+                    watch.broke(format!(
+                        "the root ended by {error}, which was said to others"
+                    ));
+                }
+                None if only_the_root => watch.broke("the root ended by nobody's message"),
+                _ => {}
             }
         }
         Err(error) => watch.broke(format!("the root ended by {error}")),

@@ -16,6 +16,8 @@ pub(crate) struct Watch {
     pub(crate) tasks: RefCell<Vec<(TaskRef, Rc<Place>)>>,
     /// How often a leaf was polled.
     polls: Cell<u32>,
+    /// How many messages there were.
+    messages: Cell<u32>,
 }
 
 /// More than any of the programs needs by far.
@@ -24,6 +26,12 @@ const MOST_POLLS: u32 = 200_000;
 impl Watch {
     pub(crate) fn broke(&self, law: impl Into<String>) {
         self.broken.borrow_mut().push(law.into());
+    }
+
+    /// What to say with a request: something that nobody has said before.
+    pub(crate) fn message(&self) -> String {
+        self.messages.set(self.messages.get() + 1);
+        format!("message {}", self.messages.get())
     }
 
     pub(crate) fn polled(&self) {
@@ -51,6 +59,8 @@ pub(crate) struct Place {
     around: Option<Rc<Place>>,
     /// How often it was asked to end, by anything but its deadline.
     asked: Cell<u32>,
+    /// What was said with that.
+    said: RefCell<Vec<String>>,
     last_asked: Cell<Option<Instant>>,
     deadline: Option<Instant>,
     /// A request may have ended inside: it was swallowed, or a task that was waited for had a value.
@@ -80,6 +90,7 @@ impl Place {
             kind,
             around: around.cloned(),
             asked: Cell::new(0),
+            said: RefCell::default(),
             last_asked: Cell::new(None),
             deadline,
             answered: Cell::new(false),
@@ -91,6 +102,22 @@ impl Place {
     pub(crate) fn ask(&self) {
         self.asked.set(self.asked.get() + 1);
         self.last_asked.set(Some(time()));
+    }
+
+    /// It is being asked to end, and told this.
+    pub(crate) fn ask_with(&self, message: &str) {
+        self.ask();
+        self.said.borrow_mut().push(message.to_owned());
+    }
+
+    /// Whether it was told this itself.
+    pub(crate) fn was_told(&self, message: &str) -> bool {
+        self.said.borrow().iter().any(|said| said == message)
+    }
+
+    /// Whether what was heard here was said to this place, or to one whose end reaches here.
+    pub(crate) fn may_hear(self: &Rc<Self>, message: Option<&str>) -> bool {
+        message.is_none_or(|message| self.reaching().any(|place| place.was_told(message)))
     }
 
     fn upwards(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use asyncio::{
-    CancelScope, TaskGroup, TimerHandle, call_at, call_later, cancel_scope, catch_cancel, gather,
-    race, shield, sleep, spawn, task_group, time, timeout, yield_now,
+    CancelScope, Cancelled, SpawnOptions, TaskGroup, TimerHandle, call_at, call_later,
+    cancel_scope, catch_cancel, gather, race, shield, sleep, spawn_with, task_group, time, timeout,
+    yield_now,
 };
 use futures::StreamExt;
 use futures::future::{Either, LocalBoxFuture, join_all, select};
@@ -43,6 +44,8 @@ pub(crate) enum Node {
     Race(Vec<Node>),
     /// A task, awaited.
     Task(Box<Node>),
+    /// The same, or a child of a group, which takes its first step before the spawn returns.
+    Eager(Box<Node>),
 }
 
 /// What becomes of a request after the cleanup.
@@ -103,7 +106,8 @@ fn nodes() -> impl Strategy<Value = Node> {
             3 => (one.clone(), some()).prop_map(|(body, children)| Node::Group(body, children)),
             1 => some().prop_map(Node::Gather),
             1 => some().prop_map(Node::Race),
-            2 => one.prop_map(Node::Task),
+            2 => one.clone().prop_map(Node::Task),
+            2 => one.prop_map(Node::Eager),
         ]
     })
 }
@@ -186,9 +190,10 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 let due = time() + secs(after);
                 let asked = place.clone();
                 let result = cancel_scope(async |scope: CancelScope| {
+                    let message = watch.message();
                     let timer = call_later(secs(after), move || {
-                        asked.ask();
-                        scope.cancel();
+                        asked.ask_with(&message);
+                        scope.cancel_with(message);
                     });
                     let _timer = OnDrop(|| timer.cancel());
                     start(*work, &place).await
@@ -217,6 +222,7 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     if !place.was_asked() {
                         watch.broke("a cancellation that nobody asked for");
                     }
+                    heard(&cancelled, &place, &watch);
                     let mut whole = Whole::new("a cleanup after a cancellation", &place, &watch);
                     let result = start(*cleanup, &place).await;
                     whole.ended = true;
@@ -244,6 +250,7 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                         return result.and(cleaned);
                     }
                     Err(cancelled) => {
+                        heard(&cancelled, &place, &watch);
                         let mut whole =
                             Whole::new("a cleanup after a cancellation", &place, &watch);
                         let _ = start(*cleanup, &place).await;
@@ -258,10 +265,11 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 let family = Family::new("a group", &watch);
                 let result = task_group(async |tg: TaskGroup<'_, Failed>| {
                     for node in children {
+                        let (options, node) = start_of(node);
                         let child = Place::new(Kind::Task, Some(&place));
                         let (work, group, member) =
                             (start(node, &child), place.clone(), family.member());
-                        let task = tg.spawn(async move {
+                        let task = tg.spawn_with(options, async move {
                             let _member = member;
                             let result = work.await;
                             if result.is_err() {
@@ -324,9 +332,13 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 family.is_gone();
                 return result;
             }
-            Node::Task(work) => {
+            task @ (Node::Task(_) | Node::Eager(_)) => {
+                let (options, work) = match task {
+                    Node::Task(work) => (SpawnOptions::new(), *work),
+                    eager => start_of(eager),
+                };
                 let inside = Place::new(Kind::Task, Some(&place));
-                let task = spawn(start(*work, &inside));
+                let task = spawn_with(options, start(work, &inside));
                 watch.tasks.borrow_mut().push((task.as_ref(), inside));
                 match task.await {
                     Ok(result) => {
@@ -342,6 +354,20 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
         }
         Ok(())
     })
+}
+
+/// How a child starts, and what it runs.
+fn start_of(child: Node) -> (SpawnOptions, Node) {
+    match child {
+        Node::Eager(work) => (SpawnOptions::new().eager_start(), *work),
+        work => (SpawnOptions::new(), work),
+    }
+}
+
+fn heard(cancelled: &Cancelled, place: &Rc<Place>, watch: &Watch) {
+    if !place.may_hear(cancelled.message()) {
+        watch.broke(format!("{cancelled:?}: that was said to somebody else"));
+    }
 }
 
 /// Runs to its end, or somebody has asked otherwise.
