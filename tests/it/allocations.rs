@@ -1,4 +1,5 @@
-//! What is warm allocates nothing: yields, re-armed sleeps, wakes, waits for I/O.
+//! What is warm allocates nothing: yields, re-armed sleeps, wakes, waits for I/O. A child of a group is one
+//! allocation, and a group that goes on for ever does not grow.
 //!
 //! A test binary of its own, since it counts what its whole process allocates, thread by thread.
 #![allow(unsafe_code)]
@@ -7,7 +8,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use asyncio::{Interval, interval, run_with, running_loop, sleep, spawn, time, yield_now};
+use asyncio::{
+    BoxError, Interval, Ready, TaskGroup, gather_iter, interval, run_with, running_loop, sleep,
+    spawn, task_group, time, yield_now,
+};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -15,34 +19,43 @@ struct Counting;
 thread_local! {
     /// How often this thread has asked for memory.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// How many bytes it has and has not given back.
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-fn count() {
+/// Some more memory is asked for, which may take the place of what was there.
+fn count(bytes: usize, instead_of: usize) {
     ALLOCATIONS.with(|n| n.set(n.get() + 1));
+    hold(bytes.cast_signed() - instead_of.cast_signed());
+}
+
+fn hold(bytes: isize) {
+    HELD.with(|n| n.set(n.get() + bytes));
 }
 
 // SAFETY: everything is the system allocator's doing. Counting touches a thread-local that needs no
 // memory and has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller's promises are those of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size, layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(old, layout, size) }
     }
 
     unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        hold(-layout.size().cast_signed());
         // SAFETY: as above.
         unsafe { System.dealloc(old, layout) }
     }
@@ -261,5 +274,96 @@ fn waits_for_io() {
         });
         assert_eq!(counted.await, 0);
         drop(echo);
+    });
+}
+
+/// What a group costs for each of its children: with 1,000, and with 2,000 of them.
+async fn per_child(group: impl AsyncFn(usize)) -> u64 {
+    let cost = async |children| {
+        let before = ALLOCATIONS.get();
+        group(children).await;
+        ALLOCATIONS.get() - before
+    };
+    cost(2_000).await; // room in the queues
+    let (once, twice) = (cost(1_000).await, cost(2_000).await);
+    // Lists double a few times more.
+    (twice - once + 500) / 1_000
+}
+
+#[test]
+fn a_child_is_one_allocation() {
+    // Release builds keep the memory of some that have ended for those that come.
+    let one = if cfg!(debug_assertions) { 1..=1 } else { 0..=1 };
+    on_both_clocks(async || {
+        let group = async |children| {
+            let sum = Cell::new(0);
+            let outcome = task_group(async |tg: TaskGroup<'_>| {
+                for n in 0..children {
+                    let sum = &sum;
+                    tg.spawn(async move {
+                        yield_now().await;
+                        sum.set(sum.get() + n);
+                        Ok(())
+                    });
+                }
+                Ok(())
+            });
+            outcome.await.unwrap();
+            assert_eq!(sum.get(), children * (children - 1) / 2);
+        };
+        assert!(one.contains(&per_child(group).await));
+        let gathered = async |children| {
+            let all = gather_iter((0..children).map(async |n| {
+                yield_now().await;
+                n
+            }));
+            assert_eq!(all.await.len(), children);
+        };
+        assert!(one.contains(&per_child(gathered).await));
+    });
+}
+
+/// A server starts a child for each that comes, in every way there is, and forgets it when it has ended.
+#[test]
+fn a_group_that_goes_on_for_ever_does_not_grow() {
+    let virtual_time = asyncio::Runner::builder().virtual_time(true);
+    run_with(virtual_time, async {
+        let served = Cell::new(0);
+        let serve = async || {
+            sleep(Duration::from_millis(3)).await;
+            served.set(served.get() + 1);
+            Ok::<(), BoxError>(())
+        };
+        task_group(async |tg: TaskGroup<'_>| {
+            tg.limit(8);
+            let mut after = Vec::new();
+            for _round in 0..3 {
+                for n in 0..2_000 {
+                    tg.spawn(serve());
+                    drop(tg.spawn_when_free(serve()).await);
+                    let serve = &serve;
+                    let started = tg.start(async move |ready: Ready<u32>| {
+                        ready.set(n);
+                        serve().await
+                    });
+                    let (said, child) = started.await?;
+                    assert_eq!(said, n);
+                    match n % 3 {
+                        0 => drop(child.cancel()),
+                        1 => child.await?,
+                        _ => {}
+                    }
+                    assert!(tg.len() <= 16, "{tg:?}");
+                }
+                sleep(Duration::from_secs(1)).await;
+                assert!(tg.is_empty());
+                after.push(HELD.get());
+            }
+            assert_eq!(after[1], after[2], "the first round is for what is kept");
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert!(served.get() > 3 * 2_000 * 2);
     });
 }
