@@ -92,6 +92,9 @@ fn page(name: &str) -> String {
 #[test]
 fn every_row_has_its_test_or_its_reason() {
     let map = page("asyncio-map.md");
+    let (_, map) = map
+        .split_once("## Rows of CPython's tests that change")
+        .expect("the map has its table");
     for row in rows() {
         let source = source_for(&row);
         let (tested, explained) = match row.fate {
@@ -107,10 +110,11 @@ fn every_row_has_its_test_or_its_reason() {
             row.file,
             row.name
         );
-        if explained {
-            let named = format!("{}`", row.test());
-            assert!(map.contains(&named), "{} is not in the map", row.name);
-        }
+        // Where it is one of several of a class, the others go without the class.
+        let name = if explained { row.test() } else { row.name };
+        let named = ["`", "."].map(|before| format!("{before}{name}`"));
+        let named = named.iter().any(|name| map.contains(name));
+        assert_eq!(named, explained, "{} is in the map's table", row.name);
     }
 }
 
