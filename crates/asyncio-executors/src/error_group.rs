@@ -58,13 +58,14 @@ impl<E> ErrorGroup<E> {
             .expect("a group has at least one error")
     }
 
-    /// Those that `belongs` says yes to, and the others.
+    /// Those that `belongs` says yes to, and the others. A group inside is one of them, as a whole; see
+    /// [`split_leaves`](ErrorGroup::split_leaves).
     pub fn split(self, mut belongs: impl FnMut(&E) -> bool) -> (Option<Self>, Option<Self>) {
         let (yes, no) = self.errors.into_iter().partition(|error| belongs(error));
         (Self::new(yes), Self::new(no))
     }
 
-    /// Those that `belongs` says yes to.
+    /// Those that `belongs` says yes to, of this group itself.
     pub fn subgroup(self, belongs: impl FnMut(&E) -> bool) -> Option<Self> {
         self.split(belongs).0
     }
@@ -74,6 +75,72 @@ impl<E> ErrorGroup<E> {
         ErrorGroup {
             errors: self.errors.into_iter().map(change).collect(),
         }
+    }
+}
+
+/// Through the groups inside.
+impl ErrorGroup {
+    /// The errors that are no groups, those of groups inside as well, in order.
+    ///
+    /// ```
+    /// # use asyncio_executors::{BoxError, ErrorGroup, TimedOut};
+    /// # let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into(), TimedOut.into()]).unwrap();
+    /// # let group = ErrorGroup::<BoxError>::new(vec!["no route".into(), inner.into()]).unwrap();
+    /// assert_eq!(group.leaves().count(), 3);
+    /// assert!(group.leaves().any(|error| error.is::<TimedOut>()));
+    /// ```
+    pub fn leaves(&self) -> impl Iterator<Item = &BoxError> {
+        let mut unseen = vec![self.errors.iter()];
+        std::iter::from_fn(move || {
+            loop {
+                match unseen.last_mut()?.next() {
+                    None => drop(unseen.pop()),
+                    Some(error) => match error.downcast_ref::<ErrorGroup>() {
+                        Some(inside) => unseen.push(inside.errors.iter()),
+                        None => return Some(error),
+                    },
+                }
+            }
+        })
+    }
+
+    /// The errors that `belongs` says yes to, and the others, each in the groups that they were in. So one can
+    /// see to some, as Python's `except*` does, and pass on the rest.
+    ///
+    /// ```
+    /// # use asyncio_executors::{BoxError, ErrorGroup, TimedOut};
+    /// # let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into(), TimedOut.into()]).unwrap();
+    /// # let group = ErrorGroup::<BoxError>::new(vec!["no route".into(), inner.into()]).unwrap();
+    /// let (late, rest) = group.split_leaves(|error| error.is::<TimedOut>());
+    /// assert_eq!(late.unwrap().to_string(), "1 task failed
+    /// └─ 1 task failed
+    ///    └─ timed out");
+    /// assert_eq!(rest.unwrap().to_string(), "2 tasks failed
+    /// ├─ no route
+    /// └─ 1 task failed
+    ///    └─ disk full");
+    /// ```
+    pub fn split_leaves(
+        self,
+        mut belongs: impl FnMut(&BoxError) -> bool,
+    ) -> (Option<Self>, Option<Self>) {
+        self.sorted(&mut belongs)
+    }
+
+    fn sorted(self, belongs: &mut dyn FnMut(&BoxError) -> bool) -> (Option<Self>, Option<Self>) {
+        let (mut yes, mut no) = (Vec::new(), Vec::new());
+        for error in self.errors {
+            match error.downcast::<ErrorGroup>() {
+                Ok(inside) => {
+                    let (some, others) = inside.sorted(belongs);
+                    yes.extend(some.map(BoxError::from));
+                    no.extend(others.map(BoxError::from));
+                }
+                Err(error) if belongs(&error) => yes.push(error),
+                Err(error) => no.push(error),
+            }
+        }
+        (Self::new(yes), Self::new(no))
     }
 }
 

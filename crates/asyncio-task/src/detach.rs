@@ -26,8 +26,8 @@ use crate::unhandled::{Cause, Unhandled};
 /// `()`, `!`, and `Result`s whose error is `Debug`. For anything else there is
 /// [`discard`](crate::Task::discard).
 #[diagnostic::on_unimplemented(
-    message = "a detached task returns `()` or a `Result`, not `{Self}`",
-    note = "await the task, let it return `()`, or `discard()` it: then only panics are reported"
+    message = "a task that is left to itself returns `()` or a `Result`, not `{Self}`",
+    note = "let it return one of these, await it, or `discard()` it: then only panics are reported"
 )]
 pub trait Outcome: sealed::Outcome {}
 
