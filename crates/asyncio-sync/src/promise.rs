@@ -7,10 +7,9 @@ mod error;
 mod shared;
 mod unretrieved;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::error::Error;
 use std::fmt;
-use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -86,8 +85,11 @@ pub fn promise<T>() -> (Promise<T>, Future<T>) {
 #[track_caller]
 pub fn promise_or<T, E>() -> (Promise<T, E>, Future<T, E>) {
     let cell = Rc::new(PromiseCell {
-        outcome: RefCell::new(Outcome::Pending),
-        listener: Cell::new(Listener::Nobody),
+        state: Cell::new(State::Pending),
+        result: Cell::new(None),
+        failure: Cell::new(None),
+        waker: Cell::new(None),
+        sharing: OnceCell::new(),
         created: Location::caller(),
     });
     let promise = Promise {
@@ -97,56 +99,64 @@ pub fn promise_or<T, E>() -> (Promise<T, E>, Future<T, E>) {
     (promise, Future { handle })
 }
 
+/// What is between the two sides.
 struct PromiseCell<T, E> {
-    outcome: RefCell<Outcome<T, E>>,
-    listener: Cell<Listener<T, E>>,
+    state: Cell<State>,
+    /// Here in the state [`Result`](State::Result).
+    result: Cell<Option<T>>,
+    /// Here in the state [`Error`](State::Error).
+    failure: Cell<Option<Failure<E>>>,
+    /// Of the one task that waits, while the state is [`Pending`](State::Pending).
+    waker: Cell<Option<Waker>>,
+    /// Where those wait who share the future. A task that has waited before they did no longer does.
+    sharing: OnceCell<Weak<Sharing<T, E>>>,
     created: &'static Location<'static>,
 }
 
-enum Outcome<T, E> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
     Pending,
-    Result(T),
-    /// With the way to report it, should nobody look.
-    Error(E, fn(&E, &'static Location<'static>)),
+    Result,
+    Error,
     Cancelled,
     /// The promise was dropped.
     Broken,
-    /// It has been taken, or nobody is left to take it.
-    Taken {
-        cancelled: bool,
-    },
+    /// The outcome has been taken, or was dropped with whoever could have.
+    Taken,
+    /// The same, and nobody is left who wants an answer.
+    TakenCancelled,
 }
 
-/// Who is to be woken.
-#[derive(Default)]
-enum Listener<T, E> {
-    #[default]
-    Nobody,
-    One(Waker),
-    Several(Weak<Sharing<T, E>>),
+struct Failure<E> {
+    error: E,
+    /// The way to report it, should nobody look.
+    report: fn(&E, &'static Location<'static>),
 }
 
 impl<T, E> PromiseCell<T, E> {
-    /// Sets the outcome and wakes who waits, or gives it back if there is one already.
     #[inline]
-    fn settle(&self, outcome: Outcome<T, E>) -> Result<(), Outcome<T, E>> {
-        {
-            let mut now = self.outcome.borrow_mut();
-            if !matches!(*now, Outcome::Pending) {
-                return Err(outcome);
-            }
-            *now = outcome;
+    fn done(&self) -> bool {
+        self.state.get() != State::Pending
+    }
+
+    /// Leaves the state `Pending`, with the outcome in its place, and wakes who waits.
+    #[inline]
+    fn settle(&self, state: State) {
+        self.state.set(state);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        } else if let Some(sharing) = self.sharing.get().and_then(Weak::upgrade) {
+            sharing.wake_all();
         }
-        match self.listener.take() {
-            Listener::Nobody => {}
-            Listener::One(waker) => waker.wake(),
-            Listener::Several(sharing) => {
-                if let Some(sharing) = sharing.upgrade() {
-                    sharing.wake_all();
-                }
-            }
+    }
+
+    /// Cancels, unless there is an outcome.
+    fn cancel(&self) -> bool {
+        let pending = !self.done();
+        if pending {
+            self.settle(State::Cancelled);
         }
-        Ok(())
+        pending
     }
 
     /// Takes the outcome, if there is one.
@@ -156,59 +166,51 @@ impl<T, E> PromiseCell<T, E> {
     /// If it was taken already.
     #[inline]
     fn take(&self) -> Option<Result<T, PromiseError<E>>> {
-        let outcome = {
-            let mut now = self.outcome.borrow_mut();
-            let cancelled = match *now {
-                Outcome::Pending => return None,
-                Outcome::Cancelled => true,
-                _ => false,
-            };
-            mem::replace(&mut *now, Outcome::Taken { cancelled })
+        let outcome = match self.state.get() {
+            State::Pending => return None,
+            State::Result => Ok(self.result.take().expect(HERE)),
+            State::Error => Err(PromiseError::Failed(self.failure.take().expect(HERE).error)),
+            State::Cancelled => Err(PromiseError::Cancelled),
+            State::Broken => Err(PromiseError::Broken),
+            State::Taken | State::TakenCancelled => panic!("{POLLED_AGAIN}"),
         };
-        match outcome {
-            Outcome::Result(value) => Some(Ok(value)),
-            Outcome::Error(error, _) => Some(Err(PromiseError::Failed(error))),
-            Outcome::Cancelled => Some(Err(PromiseError::Cancelled)),
-            Outcome::Broken => Some(Err(PromiseError::Broken)),
-            Outcome::Pending | Outcome::Taken { .. } => panic!("{POLLED_AGAIN}"),
-        }
-    }
-
-    fn done(&self) -> bool {
-        !matches!(*self.outcome.borrow(), Outcome::Pending)
+        self.state.set(match outcome {
+            Err(PromiseError::Cancelled) => State::TakenCancelled,
+            _ => State::Taken,
+        });
+        Some(outcome)
     }
 
     fn cancelled(&self) -> bool {
-        matches!(
-            *self.outcome.borrow(),
-            Outcome::Cancelled | Outcome::Taken { cancelled: true }
-        )
+        matches!(self.state.get(), State::Cancelled | State::TakenCancelled)
     }
 
     /// How many wait to be woken.
     fn waiters(&self) -> usize {
-        let listener = self.listener.take();
-        let waiters = match &listener {
-            Listener::Nobody => 0,
-            Listener::One(_) => 1,
-            Listener::Several(sharing) => sharing.upgrade().map_or(0, |all| all.waiters()),
-        };
-        self.listener.set(listener);
-        waiters
+        if self.done() {
+            return 0;
+        }
+        let waker = self.waker.take();
+        let one = usize::from(waker.is_some());
+        self.waker.set(waker);
+        let sharing = self.sharing.get().and_then(Weak::upgrade);
+        sharing.map_or(one, |all| all.waiters())
     }
 
     /// The state in a word, for `Debug`.
     fn state(&self) -> &'static str {
-        match *self.outcome.borrow() {
-            Outcome::Pending => "pending",
-            Outcome::Result(_) => "result",
-            Outcome::Error(..) => "error",
-            Outcome::Broken => "broken",
-            Outcome::Cancelled | Outcome::Taken { cancelled: true } => "cancelled",
-            Outcome::Taken { cancelled: false } => "taken",
+        match self.state.get() {
+            State::Pending => "pending",
+            State::Result => "result",
+            State::Error => "error",
+            State::Broken => "broken",
+            State::Cancelled | State::TakenCancelled => "cancelled",
+            State::Taken => "taken",
         }
     }
 }
+
+const HERE: &str = "what the state says is there";
 
 /// The side of a [`promise`] that gives the answer.
 ///
@@ -226,10 +228,12 @@ impl<T, E> Promise<T, E> {
     ///
     /// If there is an outcome already, or nobody is left to hear of it; `result` is in the error.
     pub fn set_result(&self, result: T) -> Result<(), SetError<T>> {
-        match self.cell.settle(Outcome::Result(result)) {
-            Err(Outcome::Result(result)) => Err(self.refuse(result)),
-            _ => Ok(()),
+        if self.cell.done() {
+            return Err(self.refuse(result));
         }
+        self.cell.result.set(Some(result));
+        self.cell.settle(State::Result);
+        Ok(())
     }
 
     /// Lets the promise fail: who waits for it gets `error`.
@@ -245,18 +249,21 @@ impl<T, E> Promise<T, E> {
     where
         E: fmt::Debug,
     {
-        let outcome = Outcome::Error(error.into(), |error, created| {
-            unretrieved::report(error, created);
-        });
-        match self.cell.settle(outcome) {
-            Err(Outcome::Error(error, _)) => Err(self.refuse(error)),
-            _ => Ok(()),
+        let error = error.into();
+        if self.cell.done() {
+            return Err(self.refuse(error));
         }
+        self.cell.failure.set(Some(Failure {
+            error,
+            report: |error, created| unretrieved::report(error, created),
+        }));
+        self.cell.settle(State::Error);
+        Ok(())
     }
 
     /// Cancels the promise: who waits for it is told so. False if there is an outcome already.
     pub fn cancel(&self) -> bool {
-        self.cell.settle(Outcome::Cancelled).is_ok()
+        self.cell.cancel()
     }
 
     /// Whether there is an outcome.
@@ -283,8 +290,9 @@ impl<T, E> Promise<T, E> {
 impl<T, E> Drop for Promise<T, E> {
     #[inline]
     fn drop(&mut self) {
-        // Unless there is an outcome.
-        let _ = self.cell.settle(Outcome::Broken);
+        if !self.cell.done() {
+            self.cell.settle(State::Broken);
+        }
     }
 }
 
@@ -323,31 +331,38 @@ struct Handle<T, E> {
 
 impl<T, E> Handle<T, E> {
     fn cancel(&self) -> bool {
-        let cancelled = self.cell.settle(Outcome::Cancelled).is_ok();
-        if let Outcome::Error(_, report) = &mut *self.cell.outcome.borrow_mut() {
+        if let Some(mut failure) = self.cell.failure.take() {
             // Whoever waits has said that the outcome is not wanted, as in asyncio.
-            *report = |_, _| {};
+            failure.report = |_, _| {};
+            self.cell.failure.set(Some(failure));
         }
-        cancelled
+        self.cell.cancel()
     }
 }
 
 impl<T, E> Drop for Handle<T, E> {
     #[inline]
     fn drop(&mut self) {
-        let (outcome, listener) = {
-            let mut now = self.cell.outcome.borrow_mut();
-            let cancelled = matches!(
-                *now,
-                Outcome::Pending | Outcome::Cancelled | Outcome::Taken { cancelled: true }
-            );
-            let outcome = mem::replace(&mut *now, Outcome::Taken { cancelled });
-            (outcome, self.cell.listener.take())
-        };
-        if let Outcome::Error(error, report) = &outcome {
-            report(error, self.cell.created);
+        if self.cell.state.get() != State::Taken {
+            self.give_up();
         }
-        drop((outcome, listener));
+    }
+}
+
+impl<T, E> Handle<T, E> {
+    /// Nobody is left to take the outcome.
+    fn give_up(&self) {
+        let cell = &self.cell;
+        cell.state.set(match cell.state.get() {
+            State::Pending | State::Cancelled | State::TakenCancelled => State::TakenCancelled,
+            State::Result | State::Error | State::Broken | State::Taken => State::Taken,
+        });
+        // All of these may be dropped by code that is not ours.
+        let (waker, result, failure) = (cell.waker.take(), cell.result.take(), cell.failure.take());
+        if let Some(Failure { error, report }) = &failure {
+            report(error, cell.created);
+        }
+        drop((result, failure, waker));
     }
 }
 
@@ -387,7 +402,8 @@ impl<T, E> Future<T, E> {
     ///
     /// If it has given the outcome already.
     pub fn shared(self) -> SharedFuture<T, E> {
-        let given = matches!(*self.handle.cell.outcome.borrow(), Outcome::Taken { .. });
+        let state = self.handle.cell.state.get();
+        let given = matches!(state, State::Taken | State::TakenCancelled);
         assert!(!given, "{POLLED_AGAIN}");
         SharedFuture::new(self.handle)
     }
@@ -399,26 +415,21 @@ impl<T, E> std::future::Future for Future<T, E> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let cell = &self.handle.cell;
-        if let Some(outcome) = cell.take() {
-            return Poll::Ready(outcome);
-        }
-        let outdated = match cell.listener.take() {
-            Listener::One(waker) if waker.will_wake(cx.waker()) => {
-                cell.listener.set(Listener::One(waker));
+        if !cell.done() {
+            let kept = cell.waker.take();
+            if kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+                cell.waker.set(kept);
                 return Poll::Pending;
             }
-            outdated => outdated,
-        };
-        cell.listener.set(Listener::One(cx.waker().clone()));
-        drop(outdated);
-        // Cloning and dropping wakers is foreign code: look again.
-        match cell.take() {
-            Some(outcome) => {
-                drop(cell.listener.take());
-                Poll::Ready(outcome)
+            cell.waker.set(Some(cx.waker().clone()));
+            drop(kept);
+            // Cloning and dropping wakers is foreign code: look again.
+            if !cell.done() {
+                return Poll::Pending;
             }
-            None => Poll::Pending,
+            drop(cell.waker.take());
         }
+        cell.take().map_or(Poll::Pending, Poll::Ready)
     }
 }
 

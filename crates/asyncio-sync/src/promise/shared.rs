@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::line::Place;
-use crate::promise::{BoxError, Handle, Listener, PromiseError};
+use crate::promise::{BoxError, Handle, PromiseError};
 use crate::wait_queue::WaitQueue;
 
 /// A future of a promise for many tasks: from [`Future::shared`](crate::Future::shared).
@@ -94,10 +94,11 @@ impl<T, E> SharedFuture<T, E> {
             outcome: OnceCell::new(),
             waiters: WaitQueue::new(),
         });
+        let cell = &sharing.handle.cell;
+        let first = cell.sharing.set(Rc::downgrade(&sharing));
+        first.expect("a future is given away to be shared");
         // If somebody has awaited the future before, its task no longer does.
-        let listener = Listener::Several(Rc::downgrade(&sharing));
-        let outdated = sharing.handle.cell.listener.replace(listener);
-        drop(outdated);
+        drop(cell.waker.take());
         let place = Place::Outside;
         Self { sharing, place }
     }
