@@ -51,6 +51,7 @@ impl Event {
     }
 
     /// The event has happened: releases everybody who waits. Does nothing if it had.
+    #[inline]
     pub fn set(&self) {
         if !self.set.replace(true) {
             self.waiters.wake_first(usize::MAX, |_| ());
@@ -58,6 +59,7 @@ impl Event {
     }
 
     /// From now on, the event has not happened. Who was released already stays so.
+    #[inline]
     pub fn clear(&self) {
         self.set.set(false);
     }
@@ -70,9 +72,9 @@ impl Event {
 
     /// Waits until the event happens. Does not yield if it has.
     #[inline]
-    pub async fn wait(&self) {
+    pub fn wait(&self) -> impl Future<Output = ()> {
         let place = Place::Outside;
-        Wait { event: self, place }.await;
+        Wait { event: self, place }
     }
 
     /// How many tasks wait, those included that were released and have not run yet.
@@ -116,7 +118,7 @@ impl Drop for Wait<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Place::InLine(key) = self.place {
-            let _departed = self.event.waiters.leave(key);
+            drop(self.event.waiters.leave(key));
         }
     }
 }

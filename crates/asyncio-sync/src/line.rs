@@ -89,10 +89,11 @@ pub(crate) struct Line<S> {
     called: Chain,
     /// How many stand in `waiting`.
     count: usize,
-    /// How many entries are somebody's.
-    len: usize,
     /// That of the last who went ahead, should the same task come again.
     kept: Option<Waker>,
+    /// How many entries are somebody's. Not beside `count`: both grow when somebody joins, so the two
+    /// would be loaded as one, and wait for the store of the one that changed last.
+    len: usize,
 }
 
 /// The ends of a list of entries.
@@ -132,8 +133,8 @@ impl<S: Copy> Line<S> {
             waiting: EMPTY,
             called: EMPTY,
             count: 0,
-            len: 0,
             kept: None,
+            len: 0,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -65,9 +66,9 @@ impl<T> Lock<T> {
     /// Does not yield if it is free. Asking again while holding the guard waits forever.
     #[doc(alias = "acquire")]
     #[inline]
-    pub async fn lock(&self) -> LockGuard<'_, T> {
-        self.permits.acquire(1).await;
-        LockGuard::of(self)
+    pub fn lock(&self) -> impl Future<Output = LockGuard<'_, T>> {
+        let permit = self.permits.acquire(1);
+        permit.and_then(|| LockGuard::of(self))
     }
 
     /// The lock, if it is free and nobody waits for it.

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::line::Place;
+use crate::line::{Key, Place};
 use crate::wait_queue::WaitQueue;
 
 pub(crate) struct Permits {
@@ -84,6 +84,7 @@ impl Permits {
     }
 
     /// Hands free permits to those who wait, as far as they go.
+    #[inline(never)]
     fn serve(&self) {
         self.waiters.wake_each(|line| {
             let free = self.free.get();
@@ -136,13 +137,48 @@ impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Place::InLine(key) = self.place {
-            let departed = self.permits.waiters.leave(key);
-            if departed.chosen {
-                self.permits.release(self.count);
-            } else {
-                // It may have stood before others who ask for less.
-                self.permits.serve();
-            }
+            self.give_up(key);
         }
+    }
+}
+
+impl<'a> Acquire<'a> {
+    /// Leaves the line; what had been given goes to the next.
+    #[inline(never)]
+    fn give_up(&self, key: Key) {
+        let departed = self.permits.waiters.leave(key);
+        if departed.chosen {
+            self.permits.release(self.count);
+        } else {
+            // It may have stood before others who ask for less.
+            self.permits.serve();
+        }
+    }
+
+    /// Waits, and makes of the permits what they stand for.
+    #[inline]
+    pub(crate) fn and_then<G>(self, make: impl Fn() -> G) -> impl Future<Output = G> {
+        let acquire = self;
+        Acquired { acquire, make }
+    }
+}
+
+/// [`Acquire::and_then`]. A future by hand: where nobody has to wait, what an `async fn` prepares for a
+/// wait is more than all the rest of the work.
+struct Acquired<'a, F> {
+    acquire: Acquire<'a>,
+    make: F,
+}
+
+/// The closure is never pinned, only called.
+impl<F> Unpin for Acquired<'_, F> {}
+
+impl<G, F: Fn() -> G> Future for Acquired<'_, F> {
+    type Output = G;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G> {
+        let Self { acquire, make } = &mut *self;
+        Pin::new(acquire).poll(cx).map(|()| make())
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
 
 use crate::permits::Permits;
@@ -58,9 +59,9 @@ impl<T> RwLock<T> {
 
     /// Waits until this task may read. Does not yield if nobody writes or waits.
     #[inline]
-    pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.permits.acquire(1).await;
-        RwLockReadGuard::of(self)
+    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+        let permit = self.permits.acquire(1);
+        permit.and_then(|| RwLockReadGuard::of(self))
     }
 
     /// The right to read, if nobody writes or waits.
@@ -72,9 +73,9 @@ impl<T> RwLock<T> {
 
     /// Waits until this task may write. Does not yield if nobody reads, writes or waits.
     #[inline]
-    pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.permits.acquire(ALL).await;
-        RwLockWriteGuard::of(self)
+    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+        let permits = self.permits.acquire(ALL);
+        permits.and_then(|| RwLockWriteGuard::of(self))
     }
 
     /// The right to write, if nobody reads, writes or waits.

@@ -1,6 +1,7 @@
 //! The semaphore: so many at a time, in the order in which they asked.
 
 use std::fmt;
+use std::future::Future;
 use std::rc::Rc;
 
 use crate::permits::Permits;
@@ -53,20 +54,20 @@ impl Semaphore {
 
     /// Waits for a permit. Does not yield if one is free and nobody waits.
     #[inline]
-    pub async fn acquire(&self) -> SemaphorePermit<'_> {
-        self.acquire_many(1).await
+    pub fn acquire(&self) -> impl Future<Output = SemaphorePermit<'_>> {
+        self.acquire_many(1)
     }
 
     /// Waits for `count` permits, which come together.
     ///
     /// If there are never that many, it waits forever, and everybody behind it does.
     #[inline]
-    pub async fn acquire_many(&self, count: usize) -> SemaphorePermit<'_> {
-        self.permits.acquire(count).await;
-        SemaphorePermit {
+    pub fn acquire_many(&self, count: usize) -> impl Future<Output = SemaphorePermit<'_>> {
+        let permits = self.permits.acquire(count);
+        permits.and_then(move || SemaphorePermit {
             semaphore: self,
             count,
-        }
+        })
     }
 
     /// A permit, if one is free and nobody waits.

@@ -63,6 +63,8 @@ impl<S: Copy> WaitQueue<S> {
         self.poll_in_line(place, cx, share, may_pass)
     }
 
+    // Apart, so that passing by is short wherever it is inlined.
+    #[inline(never)]
     fn poll_in_line(
         &self,
         place: &mut Place,
@@ -88,21 +90,28 @@ impl<S: Copy> WaitQueue<S> {
 
     /// Removes a future that gives up. If it had been chosen, somebody else should be; only then
     /// drop what is left of it, for its waker is foreign code.
+    #[inline(never)]
     pub(crate) fn leave(&self, key: Key) -> Departed<S> {
         self.with(|line| line.leave(key))
     }
 
     /// Chooses the first `count` of those who wait, gives each what `share` says, and wakes them in
     /// order.
+    #[inline]
     pub(crate) fn wake_first(&self, count: usize, share: impl Fn(usize) -> S) {
         if self.waiting() > 0 {
-            // All of them first, for the wakers may do anything to the line.
-            self.with(|line| {
-                let mut indices = 0..count.min(line.waiting());
-                indices.all(|index| line.call_first_with(share(index)))
-            });
-            self.wake_each(Line::next_called);
+            self.call_and_wake(count, share);
         }
+    }
+
+    #[inline(never)]
+    fn call_and_wake(&self, count: usize, share: impl Fn(usize) -> S) {
+        // All of them first, for the wakers may do anything to the line.
+        self.with(|line| {
+            let mut indices = 0..count.min(line.waiting());
+            indices.all(|index| line.call_first_with(share(index)))
+        });
+        self.wake_each(Line::next_called);
     }
 
     /// Wakes those whom `next` chooses, one by one, until it chooses nobody.

@@ -79,16 +79,22 @@ pub(crate) trait Access {
         item: &mut Option<ItemOf<Self>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PutError<ItemOf<Self>>>> {
-        let (mut fresh, mut outdated) = (None, None);
+        let mut fresh = None;
         loop {
             let mut state = self.change();
             match state.may_put(*place) {
+                // It was cloned in vain. To drop it is foreign code, too.
+                Admission::Granted if fresh.is_some() => {
+                    drop(state);
+                    drop(fresh.take());
+                    continue;
+                }
                 Admission::Granted => {
                     let carried = item.as_ref().expect(CARRIED);
                     let (mut state, position) =
                         self.find(state, |items| items.position_for(carried));
                     let item = item.take().expect(CARRIED);
-                    let getter = state.put(place, item, position, &mut outdated);
+                    let getter = state.put(place, item, position, &mut fresh);
                     drop(state);
                     self.wake_getter(getter);
                     return Poll::Ready(Ok(()));
@@ -116,13 +122,19 @@ pub(crate) trait Access {
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ItemOf<Self>, QueueShutDown>> {
-        let (mut fresh, mut outdated) = (None, None);
+        let mut fresh = None;
         loop {
             let mut state = self.change();
             match state.may_get(*place) {
+                // It was cloned in vain. To drop it is foreign code, too.
+                Admission::Granted if fresh.is_some() => {
+                    drop(state);
+                    drop(fresh.take());
+                    continue;
+                }
                 Admission::Granted => {
                     let (mut state, position) = self.find(state, Discipline::position_of_next);
-                    let (item, putter) = state.get(place, position, &mut outdated);
+                    let (item, putter) = state.get(place, position, &mut fresh);
                     drop(state);
                     self.wake_putter(putter);
                     return Poll::Ready(Ok(item));

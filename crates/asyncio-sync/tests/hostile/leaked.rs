@@ -94,7 +94,17 @@ fn polled_after_completion() {
     let mut future = boxed(future);
     assert!(poll(&mut future, Waker::noop()).is_ready());
 
-    let again: [&mut dyn FnMut(); 3] = [
+    let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
+    let mut locks = boxed(lock.lock());
+    assert!(poll(&mut locks, Waker::noop()).is_ready());
+    let event: &Event = Box::leak(Box::default());
+    event.set();
+    let mut waits = boxed(event.wait());
+    assert!(poll(&mut waits, Waker::noop()).is_ready());
+
+    let again: [&mut dyn FnMut(); 5] = [
+        &mut || assert!(poll(&mut locks, Waker::noop()).is_pending()),
+        &mut || assert!(poll(&mut waits, Waker::noop()).is_pending()),
         &mut || assert!(poll(&mut put, Waker::noop()).is_pending()),
         &mut || assert!(poll(&mut get, Waker::noop()).is_pending()),
         &mut || assert!(poll(&mut future, Waker::noop()).is_pending()),
@@ -104,4 +114,5 @@ fn polled_after_completion() {
         assert!(message.contains("after it had completed"), "{message}");
     }
     assert_eq!((queue.qsize(), queue.unfinished_tasks()), (0, 1));
+    assert!(!lock.locked());
 }
