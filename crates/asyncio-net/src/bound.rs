@@ -7,8 +7,17 @@ use std::io;
 
 use asyncio_reactor::{Interest, Registered, Source};
 
-/// For sockets that transfer both ways.
+/// For what transfers both ways.
 pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// For TCP streams. A read of theirs stops before a byte that the other side has marked as urgent, which the
+/// reactor has to know, or it takes the stream for empty.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) const STREAM: Interest = BOTH.add(Interest::PRIORITY);
+
+/// For TCP streams. Elsewhere mio does not tell of urgent bytes.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) const STREAM: Interest = BOTH;
 
 /// Registers the source with the loop that runs here. It comes back if that fails.
 pub(crate) fn bind_here<S: Source>(

@@ -54,6 +54,40 @@ fn more_than_the_system_holds_gets_through_in_both_directions_at_once() {
     });
 }
 
+/// A read stops before a byte that is marked as urgent, so it comes back short, and there is more. Those behind
+/// it waited once until the next message, however late that was.
+#[cfg(target_os = "linux")]
+#[test]
+fn bytes_behind_an_urgent_one_are_not_forgotten() {
+    use rustix::net::{SendFlags, send};
+
+    run(async {
+        let (one, mut other) = pair().await;
+        let mut one = one.into_std().unwrap();
+        let mut buf = [0; 16];
+        for _ in 0..3 {
+            let reader = spawn(async move {
+                let n = other.read(&mut buf).await.unwrap();
+                assert_eq!(&buf[..n], b"usual");
+                other
+            });
+            yield_now().await;
+            one.write_all(b"usual").unwrap();
+            other = reader.await.unwrap();
+
+            one.write_all(b"before").unwrap();
+            send(&one, b"!", SendFlags::OOB).unwrap();
+            one.write_all(b"behind").unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"behind") {
+                let n = other.read(&mut buf).await.unwrap();
+                got.extend_from_slice(&buf[..n]);
+            }
+            assert_eq!(got, b"beforebehind");
+        }
+    });
+}
+
 #[test]
 fn an_empty_buffer_never_waits() {
     run(async {

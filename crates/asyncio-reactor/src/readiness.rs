@@ -4,7 +4,8 @@
 //! comes next is the end. The difference matters after a short read: it clears `ready`, because
 //! the system has nothing more at the moment and will tell of what comes. An end that arrived
 //! together with the data is never told again, so its bits stay until the source itself answers
-//! `WouldBlock`.
+//! `WouldBlock`. So does *urgent*, a bit for reading only: a read stops before a byte that the other
+//! side has marked so, and comes back short though there is more behind it.
 
 use std::fmt;
 
@@ -36,8 +37,9 @@ impl Readiness {
     const WRITABLE: u8 = 1 << 3;
     const WRITE_CLOSED: u8 = 1 << 4;
     const WRITE_ERROR: u8 = 1 << 5;
+    const URGENT: u8 = 1 << 6;
 
-    const READ: u8 = Self::READABLE | Self::READ_CLOSED | Self::READ_ERROR;
+    const READ: u8 = Self::READABLE | Self::READ_CLOSED | Self::READ_ERROR | Self::URGENT;
     const WRITE: u8 = Self::WRITABLE | Self::WRITE_CLOSED | Self::WRITE_ERROR;
 
     /// What a new source is taken for, so that it is tried before it is waited for.
@@ -51,6 +53,7 @@ impl Readiness {
         Readiness(
             bit(Self::READABLE, event.is_readable())
                 | bit(Self::READ_CLOSED, event.is_read_closed())
+                | bit(Self::URGENT, event.is_priority())
                 | bit(Self::WRITABLE, event.is_writable())
                 | bit(Self::WRITE_CLOSED, event.is_write_closed())
                 | bit(Self::READ_ERROR | Self::WRITE_ERROR, event.is_error()),
@@ -94,8 +97,8 @@ impl Readiness {
         })
     }
 
-    /// The source moved less than it was asked to: nothing more at the moment, but an end that is
-    /// known of stays.
+    /// The source moved less than it was asked to: nothing more at the moment, but an end or an urgent
+    /// byte that is known of stays.
     #[inline]
     pub(crate) fn without_more(self, direction: Direction) -> Self {
         Readiness(match direction {
@@ -112,6 +115,12 @@ impl Readiness {
     /// There may be room to write.
     pub fn is_writable(self) -> bool {
         self.0 & Self::WRITABLE != 0
+    }
+
+    /// There is, or was, a byte that the other side has marked as urgent. It is told of where the source was
+    /// registered with `Interest::PRIORITY`, which only Linux has.
+    pub fn is_urgent(self) -> bool {
+        self.0 & Self::URGENT != 0
     }
 
     /// The other side will send nothing more; what it sent before may still be there to read.
@@ -138,6 +147,7 @@ impl fmt::Debug for Readiness {
             (self.is_read_closed(), "read closed"),
             (self.is_write_closed(), "write closed"),
             (self.is_error(), "error"),
+            (self.is_urgent(), "urgent"),
         ];
         f.debug_set()
             .entries(

@@ -241,7 +241,8 @@ impl<S: Source> Registered<S> {
     /// means that there is nothing more at the moment, so the next read waits for an event first,
     /// which saves a system call. Only for streams without any boundaries, TCP sockets and pipes;
     /// a terminal, a datagram socket, a peek or a Unix socket that carries descriptors comes back
-    /// short with more to read, and would then hang.
+    /// short with more to read, and would then hang. A TCP socket does so before an urgent byte, so on
+    /// Linux it is registered with `Interest::PRIORITY`, too.
     ///
     /// # Errors
     ///
@@ -426,7 +427,8 @@ impl<S: Source> Registered<S> {
     /// system until `turn` takes it, which is later than this line: one thread does both. What was
     /// known *before* the short read is another matter: if the end of the stream (FIN, RST) came in
     /// the same edge as the data, no edge will tell it again. So those bits stay, the next read is
-    /// tried at once, and gets the end.
+    /// tried at once, and gets the end. And it may have come back short before an urgent byte, of which
+    /// an edge has told, too.
     #[inline]
     fn learn_from(&self, direction: Direction, moved: usize, wanted: usize) {
         // Zero is the end of the stream.

@@ -8,7 +8,7 @@ use socket2::Socket;
 
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
-use crate::bound::{BOTH, bind_here};
+use crate::bound::{STREAM, bind_here};
 
 /// Tries one address after the other. The sockets of failed and cancelled tries are closed.
 pub(super) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
@@ -49,7 +49,7 @@ pub(super) async fn connect(socket: Socket, address: SocketAddr) -> io::Result<T
     }
     // Only now: a socket that was never connected counts as hung up, and would tell so.
     let stream = mio::net::TcpStream::from_std(socket.into());
-    let bound = bind_here(stream, BOTH).map_err(|(_, error)| error)?;
+    let bound = bind_here(stream, STREAM).map_err(|(_, error)| error)?;
     bound.io(Direction::Write, outcome).await?;
     Ok(TcpStream::from_bound(bound))
 }

@@ -14,7 +14,7 @@ use super::socket;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::transfer::{Read, ReadExact, Write, WriteAll};
 use crate::address::{ToSocketAddrs, resolve};
-use crate::bound::{BOTH, bind_here};
+use crate::bound::{STREAM, bind_here};
 
 /// A TCP connection.
 ///
@@ -88,7 +88,7 @@ impl TcpStream {
         if !cfg!(target_os = "linux") {
             let _ = stream.set_nodelay(true);
         }
-        let io = bind_here(stream, BOTH).map_err(|(_, error)| error)?;
+        let io = bind_here(stream, STREAM).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
@@ -100,7 +100,7 @@ impl TcpStream {
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        let io = bind_here(stream, BOTH).map_err(|(_, error)| error)?;
+        let io = bind_here(stream, STREAM).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
