@@ -8,6 +8,7 @@
 //!   normal path, unless something is asked at all; what a shield is around always does, unless it is dropped;
 //! - no request is lost: what was asked to end has no value later than that, unless somebody swallowed the
 //!   request or a shield held it up;
+//! - no more children of a group run at once than may;
 //! - nobody is cancelled whom nobody asked, and nobody hears a message that was said to somebody else; whoever
 //!   ends by requests that all came with a message has one of those;
 //! - a result that came before the request is had;

@@ -38,8 +38,8 @@ pub(crate) enum Node {
     Catch(Box<Node>, Box<Node>, Then),
     /// Work, and a cleanup both ways.
     Finally(Box<Node>, Box<Node>),
-    /// A body and children.
-    Group(Box<Node>, Vec<Node>),
+    /// A body and children, of whom so many run at once.
+    Group(Box<Node>, usize, Vec<Node>),
     Gather(Vec<Node>),
     Race(Vec<Node>),
     /// A task, awaited.
@@ -103,7 +103,8 @@ fn nodes() -> impl Strategy<Value = Node> {
             1 => one.clone().prop_map(Node::Shield),
             5 => (one.clone(), one.clone(), then).prop_map(|(a, b, then)| Node::Catch(a, b, then)),
             2 => (one.clone(), one.clone()).prop_map(|(a, b)| Node::Finally(a, b)),
-            3 => (one.clone(), some()).prop_map(|(body, children)| Node::Group(body, children)),
+            3 => (one.clone(), 1..5_usize, some())
+                .prop_map(|(body, limit, children)| Node::Group(body, limit, children)),
             1 => some().prop_map(Node::Gather),
             1 => some().prop_map(Node::Race),
             2 => one.clone().prop_map(Node::Task),
@@ -260,17 +261,25 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     }
                 }
             }
-            Node::Group(body, children) => {
+            Node::Group(body, limit, children) => {
                 let place = Place::new(Kind::Group, Some(&place));
                 let family = Family::new("a group", &watch);
+                let running = Rc::new(Cell::new(0));
                 let result = task_group(async |tg: TaskGroup<'_, Failed>| {
+                    tg.limit(limit);
                     for node in children {
                         let (options, node) = start_of(node);
                         let child = Place::new(Kind::Task, Some(&place));
                         let (work, group, member) =
                             (start(node, &child), place.clone(), family.member());
+                        let (running, watched) = (running.clone(), watch.clone());
                         let task = tg.spawn_with(options, async move {
                             let _member = member;
+                            running.set(running.get() + 1);
+                            let _running = OnDrop(|| running.set(running.get() - 1));
+                            if running.get() > limit {
+                                watched.broke("more children run at once than may");
+                            }
                             let result = work.await;
                             if result.is_err() {
                                 group.ask();

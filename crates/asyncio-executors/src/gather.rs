@@ -76,7 +76,9 @@ where
 /// and awaited, and its error is what comes back.
 ///
 /// Takes a tuple of up to twelve futures, which may return values of different types, an array, or a `Vec`; any
-/// other iterator goes through [`try_gather_iter`].
+/// other iterator goes through [`try_gather_iter`]. What counts is what each of them gives when it is awaited: of
+/// tasks that is a [`JoinError`](asyncio_loop::JoinError), and an `Err` that a task returned is a value. So give it
+/// the futures, not tasks that were spawned from them.
 ///
 /// ```
 /// # use asyncio_executors::try_gather;

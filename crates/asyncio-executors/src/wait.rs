@@ -43,7 +43,8 @@ impl<T> Clone for ReturnWhen<T> {
 impl<T> Copy for ReturnWhen<T> {}
 
 /// Waits until some of `tasks` have ended, takes those out and gives them, in their order. The others stay and
-/// go on: this cancels nothing.
+/// go on: this cancels nothing. Each call looks at each task; to take many of them one by one, there is
+/// [`as_completed`].
 ///
 /// ```
 /// # use std::time::Duration;
