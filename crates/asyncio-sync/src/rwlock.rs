@@ -20,6 +20,9 @@ const ALL: usize = usize::MAX;
 /// A reader that asks again while it holds a guard can therefore wait for itself, if a writer came
 /// in between.
 ///
+/// Its guards borrow it. An [`OwnedLockGuard`](crate::OwnedLockGuard) carries the value of its lock, which
+/// several readers cannot do.
+///
 /// ```
 /// use asyncio_sync::RwLock;
 /// # async fn answer(_: &str) {}

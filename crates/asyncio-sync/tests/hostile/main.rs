@@ -1,7 +1,8 @@
 //! Code that is not ours, at its worst: wakers that come back when they are cloned, woken or dropped,
-//! or panic; items that come back or panic when they are compared or dropped; futures that are
-//! leaked, or polled too often.
+//! or panic; items that come back or panic when they are compared or dropped; predicates and hooks that
+//! do; futures that are leaked, or polled too often.
 
+mod callbacks;
 mod hooked_waker;
 mod items;
 mod leaked;
