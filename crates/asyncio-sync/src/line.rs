@@ -19,8 +19,8 @@
 //! Entries are reused: once as many have waited at a time as ever will, waiting allocates nothing.
 //!
 //! A waker that was woken may be [kept](Line::keep), until its future goes ahead; the line has that
-//! of the last who did. If the same task waits again, as it usually does, no waker is cloned: on our
-//! loop as on others that would be two atomic operations, more than all the rest of a wait. What is
+//! of the last who did. If the same task waits again, as it usually does, no waker is cloned: on
+//! most loops that would be two atomic operations, more than all the rest of a wait. What is
 //! kept is nothing to rely on, and compared with the task's own before it is used.
 
 use std::task::Waker;

@@ -1,17 +1,17 @@
 //! The task cell: one allocation for what the runtime knows of a task and for its future, which its
 //! value replaces when it is done. Who may refer to a cell, and from where, is in `cell_ref.rs`.
 //!
-//! - **C1** A cell lives until its last counted reference is dropped, on whatever thread. That drop
+//! - **C1** A cell lives until its last reference is dropped, on whatever thread (`refs.rs` counts). That drop
 //!   frees memory and nothing else: by then future, schedule, value, joiner, context and payload are
 //!   gone. All that may be left is the task's name, which any thread may drop.
 //! - **C2** The stage holds the future until it has returned or is dropped, while the state says running,
 //!   so that nobody else comes near; the state says done afterwards. From then on the stage holds the
 //!   value until it is taken, if the outcome is a value, and the state says taken before it is. What
 //!   schedules the task goes when its future does, or, if it is being cloned at that moment, right after.
-//! - **C3** Other threads reach the count, the `posted` flag, the owner and the vtable, by pointers to
+//! - **C3** Other threads reach the foreign count, the `posted` flag, the owner and the vtable, by pointers to
 //!   just these fields. The rest is touched on the owner's thread only; the thread that drops the last
 //!   reference may touch it too, after everybody else.
-//! - **C4** The owner, or for a child its family, holds one reference from birth to the end of the task, and during its last step. So
+//! - **C4** The owner, or for a child its family, holds an anchor from birth to the end of the task, and during its last step. So
 //!   a place in the ready queue needs none of its own, and neither does a poll. If a task ends while its
 //!   place in the ready queue is left, that place gets a reference.
 //! - **C5** A pointer to a header is a pointer to the whole `TaskCell<F, S>` that its vtable was made
@@ -32,21 +32,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::aside::{Aside, Requests};
-use crate::cell_ref::{CellRef, JoinRef};
+use crate::cell_ref::{Anchor, CellRef, JoinRef};
 use crate::current;
 use crate::discard::{discard, discard_payload};
 use crate::family::Family;
 use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
 use crate::pool::{self, Pool};
+use crate::refs::{self, ForeignCount, HomeCount};
 use crate::schedule::{Schedule, Step};
 use crate::scope_tree::Place;
 use crate::state::State;
-use crate::sync::{AtomicBool, AtomicU32};
+use crate::sync::AtomicBool;
 
 /// What the runtime knows of a task whose type it has forgotten.
 pub(crate) struct Header {
-    pub(crate) refs: AtomicU32,
+    /// Who refers to it, from home and from elsewhere (`refs.rs`).
+    pub(crate) home: HomeCount,
+    pub(crate) foreign: ForeignCount,
     pub(crate) state: State,
     /// A letter that wakes this task is in the mailbox.
     pub(crate) posted: AtomicBool,
@@ -55,7 +58,7 @@ pub(crate) struct Header {
     pub(crate) vtable: &'static VTable,
     /// With `generation`, the owner. Apart, so that they pack.
     pub(crate) mailbox: &'static Mailbox,
-    pub(crate) generation: u32,
+    pub(crate) generation: u16,
     /// Where the registry keeps it, or its family.
     pub(crate) place: StdCell<u32>,
     /// Who waits for the outcome.
@@ -129,7 +132,7 @@ pub(crate) struct Birth {
 /// The owner's own ready queue; [`VTable::schedule`] is `None` for it.
 pub(crate) struct Home;
 
-/// Makes a cell. The reference and the [`JoinRef`] are the owner's (C4) and the handle's.
+/// Makes a cell. The anchors are the owner's (C4) and, in the [`JoinRef`], the handle's.
 ///
 /// # Safety
 ///
@@ -140,7 +143,7 @@ pub(crate) unsafe fn new_at_home<F: Future>(
     pool: &Pool,
     birth: Birth,
     future: F,
-) -> (CellRef, JoinRef<F::Output>) {
+) -> (Anchor, JoinRef<F::Output>) {
     // SAFETY: handed on to the caller.
     unsafe {
         new(
@@ -159,7 +162,7 @@ pub(crate) fn new_elsewhere<F, S>(
     birth: Birth,
     future: F,
     schedule: S,
-) -> (CellRef, JoinRef<F::Output>)
+) -> (Anchor, JoinRef<F::Output>)
 where
     F: Future + 'static,
     F::Output: 'static,
@@ -188,7 +191,7 @@ pub(crate) unsafe fn new_borrowing<F: Future>(
     birth: Birth,
     future: F,
     family: Rc<Family>,
-) -> (CellRef, JoinRef<F::Output>) {
+) -> (Anchor, JoinRef<F::Output>) {
     // SAFETY: handed on to the caller.
     unsafe {
         new(
@@ -202,7 +205,7 @@ pub(crate) unsafe fn new_borrowing<F: Future>(
 }
 
 /// Makes a cell that is only woken, beside the children of a family: nobody polls it.
-pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> CellRef {
+pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> Anchor {
     // SAFETY: everything is `'static`.
     let (cell, join) = unsafe {
         new(
@@ -224,13 +227,15 @@ unsafe fn new<F: Future, S>(
     future: F,
     schedule: S,
     vtable: &'static VTable,
-) -> (CellRef, JoinRef<F::Output>) {
+) -> (Anchor, JoinRef<F::Output>) {
     let block = pool
         .take(Layout::new::<TaskCell<F, S>>())
         .cast::<TaskCell<F, S>>();
+    let (home, foreign) = refs::anchored();
     let cell = TaskCell {
         header: Header {
-            refs: AtomicU32::new(2),
+            home,
+            foreign,
             state: State::new(birth.callback),
             posted: AtomicBool::new(false),
             awaiter_unwinds: StdCell::new(false),
@@ -255,11 +260,11 @@ unsafe fn new<F: Future, S>(
     unsafe { block.write(cell) };
     // The pointer is that of the whole cell (C5).
     let h = block.cast::<Header>();
-    // SAFETY: the count is 2, one for each. The output is that of the cell's future.
+    // SAFETY: it has two anchors, one for each. The output is that of the cell's future.
     unsafe {
         (
-            CellRef::from_raw(h),
-            JoinRef::from_cell(CellRef::from_raw(h)),
+            Anchor::from_raw(h),
+            JoinRef::from_anchor(Anchor::from_raw(h)),
         )
     }
 }

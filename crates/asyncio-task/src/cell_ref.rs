@@ -1,25 +1,25 @@
 //! Who refers to a task's cell: its owner's thread, the handle that takes the outcome, other threads.
 //!
 //! Each reference counts. The kinds differ in what they can reach: a [`CellRef`] everything but the value,
-//! on the owner's thread; a [`JoinRef`] the value as well; a [`ForeignRef`] only the way home. C1 to C5
-//! are in `cell.rs`.
+//! on the owner's thread; a [`JoinRef`] the value as well; a [`ForeignRef`] only the way home. An [`Anchor`] is
+//! a reference that stays at home for certain: the owner has one, and each `JoinRef`. C1 to C5 are in
+//! `cell.rs`, N1 to N5 in `refs.rs`.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::task::Context;
 
 use crate::cell::{Header, Payload, Progress};
 use crate::mailbox::{Letter, Owner};
+use crate::refs::{ForeignCount, HomeCount};
 use crate::state::Outcome;
 use crate::sync::{Ordering, fence};
 use crate::waker;
-
-/// More references than anybody can want: beyond it the count could wrap, so the process ends.
-const MAX_REFS: u32 = u32::MAX / 2;
 
 /// A counted reference to a cell, on its owner's thread.
 #[repr(transparent)]
@@ -136,9 +136,9 @@ impl CellRef {
 
     /// Has the task ended through its owner's mailbox, for when the owner does not run here and now.
     pub(crate) fn post_end(&self) {
-        retain(self.0);
+        let letter = Letter::End(ForeignRef(self.clone().into_raw()));
         // Refused: the owner is gone, and has ended the task.
-        drop(self.owner().post(Letter::End(ForeignRef(self.0))));
+        drop(self.owner().post(letter));
     }
 
     /// Whether a wake-up is in the mailbox, or about to be.
@@ -147,7 +147,7 @@ impl CellRef {
     }
 }
 
-impl std::ops::Deref for CellRef {
+impl Deref for CellRef {
     type Target = Header;
 
     #[inline]
@@ -161,7 +161,9 @@ impl std::ops::Deref for CellRef {
 impl Clone for CellRef {
     #[inline]
     fn clone(&self) -> Self {
-        retain(self.0);
+        let (home, foreign) = counts(self.0);
+        // SAFETY: this is a reference (C1), on the owner's thread (N1).
+        unsafe { (*home).retain(&*foreign) };
         Self(self.0)
     }
 }
@@ -169,7 +171,11 @@ impl Clone for CellRef {
 impl Drop for CellRef {
     #[inline]
     fn drop(&mut self) {
-        release(self.0);
+        let (home, foreign) = counts(self.0);
+        // SAFETY: this is a reference (C1), on the owner's thread (N1), and given up here.
+        if unsafe { (*home).release(&*foreign) } {
+            free(self.0);
+        }
     }
 }
 
@@ -186,35 +192,61 @@ impl fmt::Debug for CellRef {
     }
 }
 
-/// Takes another reference for whoever has one. On any thread.
+/// The two counts of a cell, by pointers to just these: the rest is not for every thread (C3).
 #[inline]
-fn retain(h: NonNull<Header>) {
-    // SAFETY: whoever has `h` has a reference (C1); the count is for every thread (C3).
-    let refs = unsafe { &(*h.as_ptr()).refs };
-    // Relaxed, as for `Arc`: a new reference is made from one that exists.
-    if refs.fetch_add(1, Ordering::Relaxed) > MAX_REFS {
-        std::process::abort();
-    }
-}
-
-/// Gives a reference up. On any thread.
-#[inline]
-fn release(h: NonNull<Header>) {
-    // SAFETY: whoever has `h` has a reference (C1), and gives it up here; the count is for every thread (C3).
-    if unsafe { &(*h.as_ptr()).refs }.fetch_sub(1, Ordering::Release) == 1 {
-        free(h);
+fn counts(h: NonNull<Header>) -> (*const HomeCount, *const ForeignCount) {
+    // SAFETY: whoever has `h` has a reference, so it is alive (C1). Nothing is read here.
+    unsafe {
+        (
+            &raw const (*h.as_ptr()).home,
+            &raw const (*h.as_ptr()).foreign,
+        )
     }
 }
 
 #[inline(never)]
 fn free(h: NonNull<Header>) {
-    // What other threads did with their references happened before this.
+    // What others did with their references happened before this (N5).
     fence(Ordering::Acquire);
     #[cfg(all(test, loom))]
     // SAFETY: alive until `dealloc`, and this thread's alone.
     crate::loom_tests::will_be_freed(unsafe { h.as_ref() });
     // SAFETY: that was the last reference (C1), and the vtable fits (C5).
     unsafe { ((*h.as_ptr()).vtable.dealloc)(h) }
+}
+
+/// A reference that never leaves the owner's thread, of which a cell has two at its birth: while it has one,
+/// how many others there are does not matter (N2). It is counted apart.
+pub(crate) struct Anchor(NonNull<Header>);
+
+impl Anchor {
+    /// # Safety
+    ///
+    /// `h` carries an anchor, which passes to the result, and this is the owner's thread.
+    pub(crate) unsafe fn from_raw(h: NonNull<Header>) -> Self {
+        Self(h)
+    }
+}
+
+impl Deref for Anchor {
+    type Target = CellRef;
+
+    #[inline]
+    fn deref(&self) -> &CellRef {
+        // SAFETY: the anchor keeps it alive for as long, on the owner's thread.
+        unsafe { CellRef::borrow(&self.0) }
+    }
+}
+
+impl Drop for Anchor {
+    #[inline]
+    fn drop(&mut self) {
+        let (home, foreign) = counts(self.0);
+        // SAFETY: this keeps the cell alive (C1), on the owner's thread (N1), and is given up here.
+        if unsafe { (*home).let_go(&*foreign) } {
+            free(self.0);
+        }
+    }
 }
 
 /// A counted reference to a cell, for any thread: all it can do is go home.
@@ -266,11 +298,14 @@ impl ForeignRef {
         if posted.swap(true, Ordering::Release) {
             return;
         }
-        retain(h);
         // SAFETY: the caller's promise.
         let owner = unsafe { Self::owner_of(h) };
+        // SAFETY: the caller's promise; only looked at, to be cloned.
+        let letter = ManuallyDrop::new(unsafe { Self::from_raw(h) })
+            .deref()
+            .clone();
         // Refused: the owner is gone, and the future with it. Dropped outside the mailbox's lock.
-        drop(owner.post(Letter::Wake(Self(h))));
+        drop(owner.post(Letter::Wake(letter)));
     }
 
     /// At home again, with a letter that wakes the task: from here on a foreign wake-up posts a new one.
@@ -299,7 +334,9 @@ impl ForeignRef {
 impl Clone for ForeignRef {
     #[inline]
     fn clone(&self) -> Self {
-        retain(self.0);
+        let (_, foreign) = counts(self.0);
+        // SAFETY: this is a reference (C1); the count is for every thread (C3).
+        unsafe { (*foreign).retain() };
         Self(self.0)
     }
 }
@@ -307,13 +344,17 @@ impl Clone for ForeignRef {
 impl Drop for ForeignRef {
     #[inline]
     fn drop(&mut self) {
-        release(self.0);
+        let (_, foreign) = counts(self.0);
+        // SAFETY: this is a reference (C1), and given up here; the count is for every thread (C3).
+        if unsafe { (*foreign).release() } {
+            free(self.0);
+        }
     }
 }
 
 /// The reference of the one who takes the outcome, with its type.
 pub(crate) struct JoinRef<T> {
-    cell: CellRef,
+    anchor: Anchor,
     output: PhantomData<T>,
 }
 
@@ -327,43 +368,43 @@ pub(crate) enum Finished<T> {
 impl<T> JoinRef<T> {
     #[inline]
     pub(crate) fn cell(&self) -> &CellRef {
-        &self.cell
+        &self.anchor
     }
 
     /// Takes the outcome, once.
     #[inline]
     pub(crate) fn take(&self) -> Option<Finished<T>> {
-        Some(match self.cell.state.take()? {
+        Some(match self.cell().state.take()? {
             Outcome::Value => {
                 let mut value = MaybeUninit::<T>::uninit();
                 // SAFETY: C2: done, a value, not taken before. `T` is the future's output: a `JoinRef`
                 // is made with its cell, and nothing changes its type.
                 Finished::Value(unsafe {
-                    (self.cell.vtable.read_value)(self.cell.0, value.as_mut_ptr().cast());
+                    (self.cell().vtable.read_value)(self.cell().0, value.as_mut_ptr().cast());
                     value.assume_init()
                 })
             }
             Outcome::Cancelled => Finished::Cancelled,
-            Outcome::Panicked => Finished::Panicked(self.cell.take_payload()),
+            Outcome::Panicked => Finished::Panicked(self.cell().take_payload()),
         })
     }
 
     /// The value, if the task has ended with one and nobody has taken it.
     pub(crate) fn peek(&self) -> Option<&T> {
-        if !self.cell.state.has_value() {
+        if !self.cell().state.has_value() {
             return None;
         }
         // SAFETY: C2: done, a value, not taken; and taking it needs this handle mutably, or by value. `T` is
         // the future's output.
-        Some(unsafe { &*(self.cell.vtable.value)(self.cell.0).cast::<T>() })
+        Some(unsafe { &*(self.cell().vtable.value)(self.cell().0).cast::<T>() })
     }
 
     /// # Safety
     ///
     /// `T` is the output of the cell's future, and there is no other `JoinRef` of this cell.
-    pub(crate) unsafe fn from_cell(cell: CellRef) -> Self {
+    pub(crate) unsafe fn from_anchor(anchor: Anchor) -> Self {
         Self {
-            cell,
+            anchor,
             output: PhantomData,
         }
     }

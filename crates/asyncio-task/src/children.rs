@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
-use crate::cell_ref::CellRef;
+use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
 use crate::family::Family;
 use crate::spawn_options::{SpawnOptions, Start};
@@ -44,7 +44,7 @@ use crate::waker;
 pub struct Children<'env> {
     family: Rc<Family>,
     /// What the body's waker wakes.
-    body: OnceCell<CellRef>,
+    body: OnceCell<Anchor>,
     /// A round is under way, so this is not ended before that is over.
     in_round: Cell<bool>,
     /// Invariant: nobody may take this for children that borrow for a shorter or a longer time.
@@ -215,7 +215,7 @@ impl<'env> Children<'env> {
                 self.body.set(body).ok()
             });
         }
-        self.body.get()
+        self.body.get().map(|body| &**body)
     }
 
     /// Runs a step of each child of a round. `panicked` is told of each that ends with a panic, before anybody

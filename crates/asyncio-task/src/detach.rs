@@ -3,7 +3,7 @@
 //! The supervisor sits where a joiner's waker would: it is woken when the task has ended.
 //!
 //! - **D1** The waker made here lives in the joiner slot of its own cell and nowhere else, and owns what
-//!   was the handle's reference and right to the outcome. It is woken or dropped once, on the owner's thread,
+//!   was the handle's anchor and right to the outcome. It is woken or dropped once, on the owner's thread,
 //!   and never cloned; whoever did clone it would get a waker that does nothing.
 #![allow(unsafe_code)]
 
@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::cell::Header;
-use crate::cell_ref::{CellRef, JoinRef};
+use crate::cell_ref::{Anchor, JoinRef};
 
 use crate::task::Task;
 use crate::tasks;
@@ -118,7 +118,7 @@ fn detach<T: 'static, R: Review<T>>(mut task: Task<T>) {
     if task.is_finished() {
         return conclude::<T, R>(task);
     }
-    // The handle's reference and its right to the outcome pass to the supervisor.
+    // The handle's anchor and its right to the outcome pass to the supervisor.
     let cell = ManuallyDrop::new(task).cell().as_raw();
     let raw = RawWaker::new(
         cell.as_ptr().cast::<()>().cast_const(),
@@ -126,7 +126,7 @@ fn detach<T: 'static, R: Review<T>>(mut task: Task<T>) {
     );
     // SAFETY: the functions of the vtable keep the contract of a waker (D1).
     let supervisor = unsafe { Waker::from_raw(raw) };
-    // SAFETY: the supervisor's reference keeps the cell alive.
+    // SAFETY: the supervisor's anchor keeps the cell alive.
     drop(unsafe { cell.as_ref() }.joiner.replace(Some(supervisor)));
 }
 
@@ -140,10 +140,10 @@ pub(crate) fn leave<T>(task: Task<T>) {
         cell.joiner.set(joiner);
         return drop(task);
     }
-    // There is nothing but its reference.
+    // There is nothing but its anchor.
     let cell = ManuallyDrop::new(task).cell().as_raw();
     // SAFETY: it was the handle's, which is not dropped any more.
-    drop(unsafe { CellRef::from_raw(cell) });
+    drop(unsafe { Anchor::from_raw(cell) });
 }
 
 /// Takes the outcome of a task that has ended and reports what went wrong. Does not unwind.
@@ -177,12 +177,12 @@ impl<T: 'static, R: Review<T>> Supervisor<T, R> {
 
     /// # Safety
     ///
-    /// `ptr` is that of a supervisor, and its reference passes to the result.
+    /// `ptr` is that of a supervisor, and its anchor passes to the result.
     unsafe fn task(ptr: *const ()) -> Task<T> {
-        // SAFETY: D1: the pointer is that of a `JoinRef<T>`'s cell, with its reference, and that one was
+        // SAFETY: D1: the pointer is that of a `JoinRef<T>`'s cell, with its anchor, and that one was
         // given up. This is the owner's thread.
         Task::new(unsafe {
-            JoinRef::from_cell(CellRef::from_raw(NonNull::new_unchecked(
+            JoinRef::from_anchor(Anchor::from_raw(NonNull::new_unchecked(
                 ptr.cast_mut().cast::<Header>(),
             )))
         })

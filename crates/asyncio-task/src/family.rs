@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
 use crate::cell::Header;
-use crate::cell_ref::CellRef;
+use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
 use crate::mailbox::Owner;
 use crate::ready::ReadyQueue;
@@ -24,7 +24,7 @@ use crate::tasks::Tasks;
 /// See the head of this file.
 pub(crate) struct Family {
     pub(crate) ready: ReadyQueue,
-    pub(crate) members: Registry<CellRef>,
+    pub(crate) members: Registry<Anchor>,
     /// Whose tasks they are, once there are any.
     owner: OnceCell<Owner>,
     /// Where the loop has it on its list.
@@ -123,7 +123,7 @@ impl Family {
 
     /// Takes in a new child, which is to take its first step.
     #[inline]
-    pub(crate) fn enter(&self, cell: CellRef) {
+    pub(crate) fn enter(&self, cell: Anchor) {
         let raw = cell.as_raw();
         cell.state.wake();
         self.take_in(cell);
@@ -134,7 +134,7 @@ impl Family {
 
     /// Takes in a new child.
     #[inline]
-    pub(crate) fn take_in(&self, cell: CellRef) {
+    pub(crate) fn take_in(&self, cell: Anchor) {
         self.members.enter(|place| {
             cell.place.set(place);
             cell
@@ -143,13 +143,13 @@ impl Family {
 
     /// Takes a child that has ended from the members.
     #[inline]
-    pub(crate) fn leave(&self, cell: &CellRef) -> Option<CellRef> {
+    pub(crate) fn leave(&self, cell: &CellRef) -> Option<Anchor> {
         self.members.leave(cell.place.replace(NOWHERE))
     }
 
     /// The children that have not ended, oldest first.
     pub(crate) fn cells(&self) -> Vec<CellRef> {
-        let mut cells = self.members.collect(|cell| Some(cell.clone()));
+        let mut cells = self.members.collect(|cell| Some(CellRef::clone(cell)));
         cells.sort_by_key(|cell| cell.id);
         cells
     }

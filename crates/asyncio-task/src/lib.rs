@@ -1,5 +1,5 @@
-//! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and no
-//! atomic state on the local path.
+//! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and nothing
+//! atomic on the local path.
 //!
 //! [`Tasks`] is the executor's half that every event loop needs and that has nothing to do with events:
 //! it makes tasks, queues those that are woken, runs their steps, and ends them. Where the events come
@@ -21,7 +21,7 @@
 //!
 //! What holds:
 //! - a task is polled, and its future and value are dropped, on its own thread only;
-//! - waking on that thread is plain memory; from elsewhere it takes a mailbox, and a system call only
+//! - waking on that thread, cloning a waker and dropping it are plain memory; from elsewhere it takes a mailbox, and a system call only
 //!   if the thread is parked;
 //! - wakers and handles may outlive everything, on any thread; the last waker frees memory and nothing
 //!   else;
@@ -45,6 +45,7 @@ mod loom_tests;
 mod mailbox;
 mod pool;
 mod ready;
+mod refs;
 mod registry;
 mod remote;
 mod schedule;

@@ -16,7 +16,8 @@
 //!   costs one system call, and the owner never signals itself.
 //! - **M4** Mailboxes are never freed. They are leased, and a lease has a generation that is never used
 //!   again: what was posted under an old generation is refused, so wakers and handles may outlive
-//!   everything they pointed at. A process has as many mailboxes as it ever had loops at one time.
+//!   everything they pointed at. A process has as many mailboxes as it ever had loops at one time,
+//!   and one more for each 2¹⁶ loops that had the same.
 //!
 //! A task refers to its mailbox, never to its loop.
 
@@ -64,12 +65,12 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     /// How many cells were freed that refer to it.
     #[cfg(all(test, loom))]
-    pub(crate) freed: std::sync::atomic::AtomicUsize,
+    pub(crate) freed: loom::sync::atomic::AtomicUsize,
 }
 
 struct Inner {
     /// The generation of the present lease, or of the coming one if `unpark` is `None`.
-    generation: u32,
+    generation: u16,
     letters: Vec<Letter>,
     unpark: Option<Unpark>,
 }
@@ -88,7 +89,7 @@ impl Mailbox {
                 unpark: None,
             }),
             #[cfg(all(test, loom))]
-            freed: std::sync::atomic::AtomicUsize::new(0),
+            freed: loom::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -114,7 +115,7 @@ impl Mailbox {
 #[derive(Clone, Copy)]
 pub(crate) struct Owner {
     pub(crate) mailbox: &'static Mailbox,
-    pub(crate) generation: u32,
+    pub(crate) generation: u16,
 }
 
 impl PartialEq for Owner {
@@ -233,7 +234,7 @@ impl Lease {
     fn end(&self) -> (Vec<Letter>, Option<Unpark>) {
         let (letters, unpark, reusable) = self.owner.mailbox.inner(|inner| {
             let next = inner.generation.checked_add(1);
-            inner.generation = next.unwrap_or(u32::MAX);
+            inner.generation = next.unwrap_or(u16::MAX);
             (
                 std::mem::take(&mut inner.letters),
                 inner.unpark.take(),
@@ -242,7 +243,7 @@ impl Lease {
         });
         #[cfg(not(loom))]
         if reusable {
-            // After 2³² leases a mailbox retires, so that no generation comes twice.
+            // After 2¹⁶ leases a mailbox retires, so that no generation comes twice.
             FREE.lock()
                 .unwrap_or_else(|e| e.into_inner())
                 .push(self.owner.mailbox);

@@ -29,7 +29,7 @@ use std::task::Waker;
 
 use crate::aside::Aside;
 use crate::cell::{self, Birth, Header, Payload, Progress};
-use crate::cell_ref::{CellRef, Finished, ForeignRef, JoinRef};
+use crate::cell_ref::{Anchor, CellRef, Finished, ForeignRef, JoinRef};
 use crate::children::OnPanic;
 use crate::context::Context;
 use crate::current;
@@ -70,7 +70,7 @@ use crate::waker;
 pub struct Tasks {
     lease: Lease,
     ready: ReadyQueue,
-    registry: Registry<CellRef>,
+    registry: Registry<Anchor>,
     /// Those whose children are tasks of these.
     families: Registry<Weak<Family>>,
     /// The task whose step is under way.
@@ -223,7 +223,7 @@ impl Tasks {
     #[cold]
     fn begin_child_now(
         &self,
-        owned: CellRef,
+        owned: Anchor,
         cell: &CellRef,
         family: &Family,
         panicked: &mut OnPanic<'_>,
@@ -237,7 +237,7 @@ impl Tasks {
     }
 
     /// Makes what is woken in place of a part of `task` that is polled beside the children of a family.
-    pub(crate) fn spawn_beside(&self, task: NonNull<Header>, family: &Rc<Family>) -> CellRef {
+    pub(crate) fn spawn_beside(&self, task: NonNull<Header>, family: &Rc<Family>) -> Anchor {
         let birth = Birth {
             owner: self.owner(),
             // SAFETY: R2.
@@ -367,7 +367,7 @@ impl Tasks {
     }
 
     /// Has a new task take its first step. Whoever calls this has a handle of the task.
-    fn begin(&self, cell: CellRef, start: Start) {
+    fn begin(&self, cell: Anchor, start: Start) {
         let raw = cell.as_raw();
         self.registry.enter(|place| {
             cell.place.set(place);
@@ -579,7 +579,7 @@ impl Tasks {
     }
 
     #[inline]
-    fn complete_with(&self, cell: &CellRef, queued: bool, owned: Option<CellRef>) {
+    fn complete_with(&self, cell: &CellRef, queued: bool, owned: Option<Anchor>) {
         // First everything here, so that it is seen to when code of others comes in below.
         let joiner = cell.joiner.take();
         self.close_scopes(cell);
@@ -683,9 +683,9 @@ impl Tasks {
     /// All tasks that have not ended, oldest first, without callbacks.
     #[must_use]
     pub fn all(&self) -> Vec<TaskRef> {
-        let mut all = self.registry.collect(|cell| Some(cell.clone()));
+        let mut all = self.registry.collect(|cell| Some(CellRef::clone(cell)));
         for family in self.families.collect(Weak::upgrade) {
-            all.append(&mut family.members.collect(|cell| Some(cell.clone())));
+            all.append(&mut family.members.collect(|cell| Some(CellRef::clone(cell))));
         }
         all.sort_by_key(|cell| cell.id);
         let all = all.into_iter().map(TaskRef::new);
@@ -825,7 +825,7 @@ impl Tasks {
             return current::enter(self, &(), || self.close());
         }
         self.closed.set(true);
-        let mut cells = self.registry.collect(|cell| Some(cell.clone()));
+        let mut cells = self.registry.collect(|cell| Some(CellRef::clone(cell)));
         cells.sort_by_key(|cell| cell.id);
         for cell in cells {
             self.end(&cell);

@@ -2,8 +2,8 @@
 //!
 //! A vtable cannot know where it is called, so each call compares the owner of the task with the tasks
 //! that run on this thread: one thread-local read. On the owner's thread waking is plain state and a
-//! push on the ready queue. Anywhere else, and on the owner's thread while its loop does not run, the
-//! task goes home through the mailbox.
+//! push on the ready queue, and a clone or a drop is a plain count (`refs.rs`). Anywhere else, and on the
+//! owner's thread while its loop does not run, the task goes home through the mailbox, and counts are atomic.
 //!
 //! - **W1** Every waker owns one counted reference to its cell, except the one made by [`borrowed`],
 //!   which borrows one and is never dropped.
@@ -18,6 +18,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use crate::cell::Header;
 use crate::cell_ref::{CellRef, ForeignRef};
 use crate::current;
+use crate::tasks::Tasks;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
@@ -58,41 +59,78 @@ pub(crate) fn cell_of(waker: &Waker) -> Option<NonNull<Header>> {
 
 /// # Safety
 ///
-/// For all five: `ptr` is the pointer of a live waker made in this file.
+/// For this and the four below: `ptr` is the pointer of a live waker made in this file.
 unsafe fn header(ptr: *const ()) -> NonNull<Header> {
     // SAFETY: it came from a `NonNull` (W1).
     unsafe { NonNull::new_unchecked(ptr.cast_mut().cast::<Header>()) }
 }
 
+/// Calls `f` with the tasks that the cell is one of, if they run here and now: then this is the owner's thread.
+///
+/// # Safety
+///
+/// `h` must be alive.
+#[inline(always)]
+unsafe fn at_home<R>(h: NonNull<Header>, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    // SAFETY: the caller's promise.
+    let owner = unsafe { ForeignRef::owner_of(h) };
+    // Tasks never leave their thread, and no two ever have the same owner (M4 in `mailbox.rs`).
+    current::tasks(|tasks| f(tasks.filter(|tasks| tasks.owner() == owner)))
+}
+
 unsafe fn clone(ptr: *const ()) -> RawWaker {
-    // SAFETY: the waker's reference keeps the cell alive, and stays the waker's (W1).
-    let this = ManuallyDrop::new(unsafe { ForeignRef::from_raw(header(ptr)) });
-    // The clone gets a reference of its own (W1).
-    let clone = this.deref().clone().into_raw();
+    // SAFETY: the caller's promise.
+    let h = unsafe { header(ptr) };
+    // The clone gets a reference of its own (W1), which it is given where it is made.
+    // SAFETY: the waker's reference keeps the cell alive (W1), and stays the waker's.
+    let clone = unsafe {
+        at_home(h, |tasks| match tasks {
+            Some(_) => CellRef::borrow(&h).clone().into_raw(),
+            None => ManuallyDrop::new(ForeignRef::from_raw(h))
+                .deref()
+                .clone()
+                .into_raw(),
+        })
+    };
     RawWaker::new(clone.as_ptr().cast::<()>().cast_const(), &VTABLE)
 }
 
 unsafe fn wake(ptr: *const ()) {
-    // SAFETY: the waker's reference passes on (W1), and is given up also if a schedule of others unwinds.
-    let _this = unsafe { ForeignRef::from_raw(header(ptr)) };
-    // SAFETY: it is alive.
-    unsafe { wake_by_ref(ptr) };
+    // SAFETY: the caller's promise.
+    let h = unsafe { header(ptr) };
+    // SAFETY: the waker's reference passes on (W1), and is given up also if a schedule of others unwinds. It
+    // keeps the cell alive until then.
+    unsafe {
+        at_home(h, |tasks| match tasks {
+            Some(tasks) => tasks.wake(&CellRef::from_raw(h)),
+            None => {
+                let _this = ForeignRef::from_raw(h);
+                ForeignRef::post(h);
+            }
+        });
+    }
 }
 
 unsafe fn wake_by_ref(ptr: *const ()) {
     // SAFETY: the caller's promise.
     let h = unsafe { header(ptr) };
     // SAFETY: the waker's reference keeps the cell alive (W1).
-    let owner = unsafe { ForeignRef::owner_of(h) };
-    current::tasks(|tasks| match tasks {
-        // SAFETY: alive (W1), and tasks that are current run on this thread, which is the owner's.
-        Some(tasks) if tasks.owner() == owner => tasks.wake(unsafe { CellRef::borrow(&h) }),
-        // SAFETY: alive (W1).
-        _ => unsafe { ForeignRef::post(h) },
-    });
+    unsafe {
+        at_home(h, |tasks| match tasks {
+            Some(tasks) => tasks.wake(CellRef::borrow(&h)),
+            None => ForeignRef::post(h),
+        });
+    }
 }
 
 unsafe fn drop_waker(ptr: *const ()) {
+    // SAFETY: the caller's promise.
+    let h = unsafe { header(ptr) };
     // SAFETY: the waker's reference ends here (W1). Any thread may do that (W2).
-    drop(unsafe { ForeignRef::from_raw(header(ptr)) });
+    unsafe {
+        at_home(h, |tasks| match tasks {
+            Some(_) => drop(CellRef::from_raw(h)),
+            None => drop(ForeignRef::from_raw(h)),
+        });
+    }
 }

@@ -9,6 +9,7 @@ mod looking;
 mod odd_waker;
 mod panics;
 mod reentrancy;
+mod references;
 mod reports;
 mod schedule;
 mod support;
