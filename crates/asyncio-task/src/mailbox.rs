@@ -263,3 +263,27 @@ impl Drop for Lease {
         discard(|| drop(unpark));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::LazyLock;
+
+    /// Who counts as being at home is told by the owner (`waker.rs`), so no two loops may have the same one.
+    #[test]
+    fn a_mailbox_retires_before_a_generation_comes_twice() {
+        static MAILBOX: LazyLock<Mailbox> = LazyLock::new(Mailbox::new);
+        let mailbox: &'static Mailbox = &MAILBOX;
+        let take_from_free = || {
+            let mut free = FREE.lock().unwrap();
+            let place = free.iter().position(|free| std::ptr::eq(*free, mailbox));
+            place.map(|place| free.swap_remove(place)).is_some()
+        };
+        for n in 0..=u16::MAX {
+            let lease = Lease::of(mailbox, Arc::new(|| ()));
+            assert_eq!(lease.owner().generation, n);
+            drop(lease);
+            assert_eq!(take_from_free(), n < u16::MAX, "after lease {n}");
+        }
+    }
+}

@@ -1,12 +1,11 @@
 //! When the memory of a task goes: with its last reference, wherever they were made and are given up.
 
-use std::collections::HashSet;
 use std::future::{pending, poll_fn};
-use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use asyncio_task::{Remote, SpawnOptions, Task, TaskRef, Tasks};
+use asyncio_task::{Children, SpawnOptions, Task, TaskRef, Tasks};
 
 use crate::support::{entered, settle};
 
@@ -258,15 +257,51 @@ fn a_waker_that_is_lent_to_another_thread_can_be_cloned_there() {
     }
 }
 
-/// A count at home is safe because no two loops ever have the same owner, and mailboxes are leased again.
 #[test]
-fn no_loop_has_the_address_of_an_earlier_one_however_many_there_are() {
-    /// So that tools which look for leaks find the mailbox that retires meanwhile.
-    static REMOTES: Mutex<Vec<Remote>> = Mutex::new(Vec::new());
-    let mut seen = HashSet::new();
-    for _ in 0..70_000 {
-        let remote = Tasks::new(|| ()).remote();
-        assert!(seen.insert(format!("{remote:?}")));
-        REMOTES.lock().unwrap().push(remote);
+fn a_task_is_freed_at_its_end_however_its_handle_went() {
+    type Way = (&'static str, fn(&Tasks, Task<()>));
+    let ways: [Way; 6] = [
+        ("dropped", |_, task| drop(task)),
+        ("detached", |_, task| task.detach()),
+        ("discarded", |_, task| task.discard()),
+        ("left", |_, task| task.leave()),
+        ("taken", |tasks, mut task| {
+            tasks.close();
+            assert!(task.try_take().is_some());
+        }),
+        ("awaited", |tasks, task| {
+            tasks
+                .spawn(async { assert!(task.await.is_err()) })
+                .discard();
+            settle(tasks);
+        }),
+    ];
+    for (name, part_with) in ways {
+        entered(|tasks, _| {
+            let (named, task) = Named::task(tasks);
+            settle(tasks);
+            part_with(tasks, task);
+            tasks.close();
+            assert!(!named.is_there(), "a task whose handle was {name}");
+        });
+        entered(|tasks, _| {
+            let name_of_it: Arc<str> = "a child".into();
+            let named = Named {
+                name: name_of_it.clone(),
+            };
+            let children = Children::new();
+            let child = children.spawn(SpawnOptions::new().name(name_of_it), pending());
+            children.poll_woken(&Context::from_waker(Waker::noop()));
+            assert!(named.is_there());
+            if name == "taken" || name == "awaited" {
+                drop(children);
+                part_with(tasks, child);
+            } else {
+                part_with(tasks, child);
+                drop(children);
+            }
+            tasks.close();
+            assert!(!named.is_there(), "a child whose handle was {name}");
+        });
     }
 }
