@@ -273,6 +273,23 @@ fn the_echo_server_echoes_counts_and_ends_by_ctrl_c() {
 }
 
 #[test]
+fn the_echo_server_goes_on_when_nobody_reads_what_it_says() {
+    let mut server = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_example-echo_server")));
+    let listening = server.line();
+    let address = listening.strip_prefix("listening on ").unwrap();
+    server.stop_reading();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(address).unwrap();
+        let mut echoed = [0; 5];
+        client.write_all(b"hello").unwrap();
+        client.read_exact(&mut echoed).unwrap();
+        assert_eq!(&echoed, b"hello");
+    }
+    server.interrupt();
+    assert_eq!(server.wait().signal(), Some(2));
+}
+
+#[test]
 fn the_echo_server_knows_a_port_when_it_sees_one() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().port().to_string();

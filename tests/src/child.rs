@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    output: BufReader<std::process::ChildStdout>,
+    /// What it prints, unless nobody reads that any more.
+    output: Option<BufReader<std::process::ChildStdout>>,
 }
 
 /// How a child ended.
@@ -36,19 +37,21 @@ impl Child {
             .spawn()
             .expect("the child starts");
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
-        Self { process, output }
+        Self {
+            process,
+            output: Some(output),
+        }
     }
 
     /// Waits for the next line that it prints.
     ///
     /// # Panics
     ///
-    /// If that is no text.
+    /// If that is no text, or nobody reads it any more.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.output
-            .read_line(&mut line)
-            .expect("its output is text");
+        let output = self.output.as_mut().expect("it is read");
+        output.read_line(&mut line).expect("its output is text");
         line.trim_end().to_owned()
     }
 
@@ -59,6 +62,11 @@ impl Child {
     /// If it is another.
     pub fn expect(&mut self, expected: &str) {
         assert_eq!(self.line(), expected);
+    }
+
+    /// Goes away from what it prints: to print more is an error for it.
+    pub fn stop_reading(&mut self) {
+        self.output = None;
     }
 
     /// Presses Ctrl-C, as far as the child can tell.
@@ -85,9 +93,10 @@ impl Child {
             std::thread::sleep(Duration::from_millis(2));
         };
         let mut output = String::new();
-        self.output
-            .read_to_string(&mut output)
-            .expect("its output is text");
+        if let Some(rest) = &mut self.output {
+            rest.read_to_string(&mut output)
+                .expect("its output is text");
+        }
         Ended { output, status }
     }
 }

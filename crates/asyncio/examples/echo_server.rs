@@ -4,7 +4,8 @@
 //! port 0, the system chooses one. Ctrl-C ends it: connections are closed, and it says what it did.
 
 use std::cell::Cell;
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -18,13 +19,20 @@ struct Totals {
     bytes: Cell<u64>,
 }
 
+/// Prints a line. That nobody reads it any more does not end the server.
+fn say(what: impl Display) {
+    let _ = writeln!(io::stdout(), "{what}");
+}
+
 /// Says what was done, however the server ends.
 struct SaysWhatItDid(Rc<Totals>);
 
 impl Drop for SaysWhatItDid {
     fn drop(&mut self) {
         let (connections, bytes) = (self.0.connections.get(), self.0.bytes.get());
-        println!("served {connections} connections, {bytes} bytes");
+        say(format_args!(
+            "served {connections} connections, {bytes} bytes"
+        ));
     }
 }
 
@@ -32,7 +40,7 @@ impl Drop for SaysWhatItDid {
 async fn listen(port: u16) -> Result<(), BoxError> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = listener.map_err(|error| format!("cannot listen on port {port}: {error}"))?;
-    println!("listening on {}", listener.local_addr()?);
+    say(format_args!("listening on {}", listener.local_addr()?));
     let totals = Rc::new(Totals::default());
     let _says = SaysWhatItDid(totals.clone());
     serve(listener, totals).await?;
@@ -43,12 +51,12 @@ async fn serve(listener: TcpListener, totals: Rc<Totals>) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
         totals.connections.set(totals.connections.get() + 1);
-        println!("{peer} connected");
+        say(format_args!("{peer} connected"));
         let totals = totals.clone();
         spawn(async move {
             match echo(&stream, &totals).await {
-                Ok(bytes) => println!("{peer} left after {bytes} bytes"),
-                Err(error) => println!("{peer} was lost: {error}"),
+                Ok(bytes) => say(format_args!("{peer} left after {bytes} bytes")),
+                Err(error) => say(format_args!("{peer} was lost: {error}")),
             }
         })
         .detach();
