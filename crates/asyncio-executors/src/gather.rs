@@ -135,7 +135,8 @@ where
     let outputs = RefCell::new(Vec::new());
     let gathered = task_group(async |tg: TaskGroup<'_, E>| {
         let futures = futures.into_iter();
-        outputs.borrow_mut().reserve(futures.size_hint().0);
+        let at_least = futures.size_hint().0;
+        outputs.borrow_mut().reserve(at_least);
         for (n, future) in futures.enumerate() {
             outputs.borrow_mut().push(None);
             let outputs = &outputs;

@@ -332,13 +332,15 @@ impl TimeoutHandle {
         if self.0.finished.get() {
             return Err(RescheduleError::Finished);
         }
-        let mut deadline = self.0.deadline.borrow_mut();
-        deadline.set(when);
-        if let Some(scope) = &*self.0.scope.borrow()
-            && !deadline.arm(scope)
-        {
+        let scope = self.0.scope.borrow().clone();
+        let over = {
+            let mut deadline = self.0.deadline.borrow_mut();
+            deadline.set(when);
+            scope.filter(|scope| !deadline.arm(scope))
+        };
+        if let Some(scope) = over {
             self.0.expired.set(true);
-            scope.expire();
+            scope.expire(); // wakes, so nothing is borrowed here
         }
         Ok(())
     }

@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use asyncio_executors::{
-    BoxError, CancelScope, TaskGroup, TimedOut, cancel_scope, catch_cancel, gather, on_cancel,
-    race, shield, task_group, timeout, timeout_scope, try_finally,
+    BoxError, CancelScope, TaskGroup, TimedOut, TimeoutHandle, cancel_scope, catch_cancel, gather,
+    on_cancel, race, shield, task_group, timeout, timeout_scope, try_finally,
 };
 use asyncio_loop::{EventLoop, JoinError, all_tasks, current_task, sleep, spawn, time, yield_now};
 
@@ -864,5 +865,34 @@ fn a_loop_of_shields_that_never_wait_lets_others_run_while_it_is_cancelled() {
             drop(task.await);
             assert_eq!(shields.get(), 10_000, "each runs to its end");
         }
+    });
+}
+
+thread_local! {
+    static LIMIT: RefCell<Option<TimeoutHandle>> = const { RefCell::new(None) };
+}
+
+/// A waker that looks at a time limit.
+struct Looks;
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        LIMIT.with_borrow(|limit| assert!(limit.as_ref().unwrap().when().is_some()));
+    }
+}
+
+#[test]
+fn a_limit_that_is_moved_to_now_may_be_looked_at_by_who_is_woken_for_it() {
+    run(async |_| {
+        let mut limited = pin!(timeout_scope(None, async |limit: TimeoutHandle| {
+            LIMIT.set(Some(limit));
+            pending::<()>().await;
+        }));
+        let waker = Waker::from(Arc::new(Looks));
+        let poll = limited.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+        let limit = LIMIT.with_borrow(|limit| limit.clone().unwrap());
+        limit.reschedule(Some(time())).unwrap();
+        assert_eq!(limited.await, Err(TimedOut));
     });
 }
