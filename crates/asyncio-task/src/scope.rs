@@ -4,7 +4,6 @@ use std::cell::RefMut;
 use std::fmt;
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -61,7 +60,6 @@ pub enum Unwound {
 #[derive(Clone, Debug)]
 pub struct ScopeHandle {
     key: ScopeKey,
-    _local: std::marker::PhantomData<Rc<()>>,
 }
 
 impl<F: Future> Scope<F> {
@@ -90,10 +88,7 @@ impl<F: Future> Scope<F> {
                 }
             };
             *key = Some(opened);
-            Some(ScopeHandle {
-                key: opened,
-                _local: std::marker::PhantomData,
-            })
+            Some(ScopeHandle { key: opened })
         })
     }
 }

@@ -34,6 +34,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -45,11 +46,13 @@ use crate::cell::Header;
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
 
-/// Which scope. Never means another one after that is gone, in no tree of this thread.
+/// Which scope. Never means another one after that is gone, in no tree of this thread. On another thread it would,
+/// so neither it nor what has one goes there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScopeKey {
     index: u32,
     generation: NonZeroU32,
+    local: PhantomData<*const ()>,
 }
 
 /// Where a scope is in its tree, in half the room of a key. Good only as long as its scope is there, so for
@@ -303,6 +306,7 @@ impl ScopeTree {
         ScopeKey {
             index,
             generation: generation.expect("a linked node is in use"),
+            local: PhantomData,
         }
     }
 
@@ -313,6 +317,7 @@ impl ScopeTree {
         Some(ScopeKey {
             index: place.0,
             generation,
+            local: PhantomData,
         })
     }
 
@@ -341,7 +346,11 @@ impl ScopeTree {
         let node = &mut self.nodes[index as usize];
         node.generation = Some(generation);
         node.born = self.births;
-        let key = ScopeKey { index, generation };
+        let key = ScopeKey {
+            index,
+            generation,
+            local: PhantomData,
+        };
         self.link(key, parent);
         key
     }

@@ -8,7 +8,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use asyncio_task::{Cancelled, JoinError, Scope, Task, Tasks, Unwound, current_task, spawn};
+use asyncio_task::{
+    Cancelled, JoinError, Listener, Scope, ScopeHandle, Task, Tasks, Unwound, current_task, spawn,
+};
 
 type Trace = Rc<RefCell<Vec<&'static str>>>;
 
@@ -675,4 +677,20 @@ fn a_scope_whose_poll_unwinds_is_left() {
         trace.borrow_mut().push("ended");
     });
     assert_eq!(trace, ["hears", "ended"]);
+}
+
+/// What is not `Send` has one way to be this, and what is has two.
+trait StaysHere<Way> {
+    fn stays_here() {}
+}
+impl<T> StaysHere<()> for T {}
+impl<T: Send> StaysHere<u8> for T {}
+
+#[test]
+fn what_knows_a_scope_stays_on_its_thread() {
+    // Elsewhere the same key is another scope's. This is a test if it compiles.
+    <Cancelled as StaysHere<_>>::stays_here();
+    <ScopeHandle as StaysHere<_>>::stays_here();
+    <Listener as StaysHere<_>>::stays_here();
+    <Scope<std::future::Ready<()>> as StaysHere<_>>::stays_here();
 }
