@@ -453,7 +453,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         Ok((value, child.keep()))
     }
 
-    /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value.
+    /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value. To end
+    /// both there is [`cancel_scope`](crate::cancel_scope) around the group.
     ///
     /// ```
     /// # use std::{future::pending, time::Duration};

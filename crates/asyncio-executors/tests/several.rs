@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{
-    ReturnWhen, gather, move_on_after, on_cancel, race, race_iter, timeout, try_gather,
+    CancelScope, Contender, ReturnWhen, StaggeredRace, TaskGroup, cancel_scope, gather,
+    move_on_after, on_cancel, race, race_iter, staggered_race, task_group, timeout, try_gather,
     try_gather_iter, wait,
 };
 use asyncio_loop::{EventLoop, Task, sleep, spawn, time};
@@ -181,4 +182,72 @@ fn a_limit_counts_from_the_call() {
         assert_eq!(moves_on.await, None);
         assert_eq!(time() - start, secs(2));
     });
+}
+
+#[test]
+fn a_staggered_race_of_nobody_has_no_winner() {
+    run(async |_| {
+        let nobody = std::iter::empty::<fn() -> std::future::Ready<Result<(), ()>>>();
+        let race: StaggeredRace<(), ()> = staggered_race(nobody, Some(secs(1))).await;
+        assert_eq!((race.winner, race.contenders.len()), (None, 0));
+    });
+}
+
+#[test]
+fn of_two_that_are_ready_in_one_step_one_wins_a_staggered_race() {
+    run(async |_| {
+        // The second one starts when the first one is due.
+        let contenders = [2, 1].map(|after| {
+            move || async move {
+                sleep(secs(after)).await;
+                Ok::<_, ()>(after)
+            }
+        });
+        let race = staggered_race(contenders, Some(secs(1))).await;
+        assert_eq!(race.winner, Some((2, 0)));
+        assert_eq!(race.contenders, [Contender::Won, Contender::Cancelled]);
+    });
+}
+
+#[test]
+fn a_staggered_race_that_is_cancelled_waits_for_all_that_run() {
+    let seen = run(async |trace| {
+        let start = time();
+        let contenders = ["a", "b", "c"].map(|name| {
+            let trace = &trace;
+            move || async move {
+                for_ever(trace, name).await;
+                Ok::<(), ()>(())
+            }
+        });
+        // Two of them have begun by then.
+        let limited = timeout(secs(3), staggered_race(contenders, Some(secs(2))));
+        assert!(limited.await.is_err());
+        assert_eq!(time() - start, secs(5), "with the cleanups");
+    });
+    assert_eq!(seen, ["a is clean", "b is clean"]);
+}
+
+#[test]
+fn a_scope_around_a_group_ends_body_and_children() {
+    let seen = run(async |trace| {
+        let all = cancel_scope(async |scope: CancelScope| {
+            task_group(async |tg: TaskGroup<'_>| {
+                tg.spawn(async {
+                    for_ever(&trace, "the child").await;
+                    Ok(())
+                });
+                tg.spawn(async {
+                    sleep(secs(1)).await;
+                    scope.cancel();
+                    Ok(())
+                });
+                for_ever(&trace, "the body").await;
+                Ok(())
+            })
+            .await
+        });
+        assert!(all.await.is_none());
+    });
+    assert_eq!(seen, ["the body is clean", "the child is clean"]);
 }
