@@ -60,7 +60,8 @@ impl Semaphore {
 
     /// Waits for `count` permits, which come together.
     ///
-    /// If there are never that many, it waits forever, and everybody behind it does.
+    /// If there are never that many, it waits forever, and everybody behind it does. Who asks for 0 does
+    /// not wait, whoever else does.
     #[inline]
     pub fn acquire_many(&self, count: usize) -> impl Future<Output = SemaphorePermit<'_>> {
         let permits = self.permits.acquire(count);

@@ -4,6 +4,9 @@
 //! state in a mutex, which is held for a few instructions at a time and never while foreign code
 //! runs. A thread that waits is a waiter as any other, whose waker unparks it: so tasks and threads
 //! stand in one line, nobody spins, and a wait that times out is one that is cancelled.
+//!
+//! No channel for threads is underneath: tasks would need a line of their own beside it, and nobody could
+//! say who of the two lines came first.
 
 use std::fmt;
 use std::future::Future;
