@@ -130,7 +130,7 @@ impl<D: Discipline> QueueState<D> {
         outdated: &mut Option<Waker>,
     ) -> (D::Item, Option<Call>) {
         if let Place::InLine(key) = *place
-            && self.getters.go(key, outdated) == Answer::Promised
+            && go(&mut self.getters, key, outdated) == Answer::Promised
         {
             self.promised_items -= 1;
         }
@@ -166,7 +166,7 @@ impl<D: Discipline> QueueState<D> {
         outdated: &mut Option<Waker>,
     ) -> Option<Call> {
         if let Place::InLine(key) = *place {
-            self.putters.go(key, outdated);
+            go(&mut self.putters, key, outdated);
             self.promised_slots -= 1;
         }
         *place = Place::Left;
@@ -259,4 +259,10 @@ impl<D: Discipline> QueueState<D> {
             admission
         }
     }
+}
+
+/// [`Line::go`]. Apart, so that who did not have to wait does not carry it along.
+#[inline(never)]
+fn go(line: &mut Line<Answer>, key: Key, outdated: &mut Option<Waker>) -> Answer {
+    line.go(key, outdated)
 }
