@@ -10,6 +10,9 @@ use crate::runtimes::{self, Description, FLOOR, OURS};
 use crate::workload::{Better, Workload};
 use crate::workloads;
 
+/// From which ratio on a difference is one: the rounds of one runtime differ by as much.
+const CLEARLY: f64 = 1.03;
+
 /// The page for `docs/`.
 pub(crate) fn page(results: &Results, rounds: u32) -> String {
     let mut page = String::new();
@@ -30,6 +33,8 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
 
     writeln!(page, "## Summary\n")?;
     write_summary(page, results)?;
+
+    write_ahead(page, results)?;
 
     writeln!(page, "\n## How it was measured\n")?;
     writeln!(
@@ -142,11 +147,37 @@ fn write_summary(page: &mut String, results: &Results) -> std::fmt::Result {
                     write!(page, " {shown} |")?;
                 }
             }
-            let (peer, floor) = (row.ratio(row.best_peer()), row.ratio(row.of(FLOOR)));
+            let (peer, floor) = (
+                row.ratio(row.best_peer().map(|(_, best)| best)),
+                row.ratio(row.of(FLOOR)),
+            );
             writeln!(page, " {peer} | {floor} |")?;
         }
     }
     writeln!(page, "\n↑: more is better. Everywhere else less is better.")
+}
+
+/// Where others are ahead, and why as far as it is known.
+fn write_ahead(page: &mut String, results: &Results) -> std::fmt::Result {
+    writeln!(page, "\n## Where others are ahead\n")?;
+    writeln!(page, "{}", include_str!("../remarks.md").trim_end())?;
+    writeln!(
+        page,
+        "\nEvery figure of the summary in which another was better by more than {:.0} % in this run:\n",
+        (CLEARLY - 1.0) * 100.0
+    )?;
+    for workload in workloads::ALL {
+        for column in workload.columns.iter().filter(|column| column.summary) {
+            let row = Row::new(results, workload, column);
+            let Some((ours, (who, theirs))) = row.of(OURS).zip(row.ahead_by(CLEARLY)) else {
+                continue;
+            };
+            let (ours, theirs) = (figure(ours.median()), figure(theirs.median()));
+            let (what, label) = (workload.what, column.label);
+            writeln!(page, "- {what}: {label}: {ours}, {who} {theirs}")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_counts(page: &mut String, results: &Results) -> std::fmt::Result {

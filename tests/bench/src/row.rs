@@ -1,7 +1,5 @@
 //! A line of the summary: what each family of runtimes reached in one figure.
 
-use std::borrow::Borrow;
-
 use crate::comparison::Results;
 use crate::runtimes::{self, FLOOR, OURS};
 use crate::series::Series;
@@ -32,7 +30,7 @@ impl Row {
                 .filter_map(|runtime| results.cell(workload, runtime.name))
                 .filter(|cell| !cell.unfair())
                 .filter_map(|cell| cell.series(column))
-                .reduce(|a, b| better(column, a, b)),
+                .reduce(|a, b| if is_as_good(column, &a, &b) { a } else { b }),
         };
         Self {
             column: *column,
@@ -48,15 +46,28 @@ impl Row {
             .as_ref()
     }
 
-    /// The best of the other runtimes.
-    pub(crate) fn best_peer(&self) -> Option<&Series> {
-        let peers = self
-            .families
-            .iter()
-            .filter(|f| f.name != OURS && f.name != FLOOR);
-        peers
-            .filter_map(|family| family.best.as_ref())
-            .reduce(|a, b| better(&self.column, a, b))
+    /// The best of the other runtimes, and its name.
+    pub(crate) fn best_peer(&self) -> Option<(&'static str, &Series)> {
+        let peers = self.families.iter();
+        let peers = peers.filter(|family| family.name != OURS && family.name != FLOOR);
+        let peers = peers.filter_map(|family| Some((family.name, family.best.as_ref()?)));
+        peers.reduce(|a, b| {
+            if is_as_good(&self.column, a.1, b.1) {
+                a
+            } else {
+                b
+            }
+        })
+    }
+
+    /// Who is better than ours by more than this factor, if anybody is.
+    pub(crate) fn ahead_by(&self, factor: f64) -> Option<(&'static str, &Series)> {
+        let ours = self.of(OURS)?.median();
+        let is_ahead = |theirs: f64| match self.column.better {
+            Better::Less => ours > theirs * factor,
+            Better::More => theirs > ours * factor,
+        };
+        self.best_peer().filter(|(_, best)| is_ahead(best.median()))
     }
 
     /// Whether nothing of it was measured.
@@ -76,12 +87,11 @@ pub(crate) fn shown_ratio(of: Option<&Series>, to: Option<&Series>) -> String {
     ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
-fn better<S: Borrow<Series>>(column: &Column, a: S, b: S) -> S {
-    let a_is_less = a.borrow().median() <= b.borrow().median();
-    if a_is_less == (column.better == Better::Less) {
-        a
-    } else {
-        b
+/// Whether `a` is at least as good as `b`.
+fn is_as_good(column: &Column, a: &Series, b: &Series) -> bool {
+    match column.better {
+        Better::Less => a.median() <= b.median(),
+        Better::More => a.median() >= b.median(),
     }
 }
 
@@ -144,8 +154,26 @@ mod tests {
         let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
         assert_eq!(row.of("tokio").unwrap().median(), 120.0);
         // The floor is nobody's peer.
-        assert_eq!(row.best_peer().unwrap().median(), 120.0);
+        assert_eq!(row.best_peer().unwrap().1.median(), 120.0);
         assert!(row.of("smol").is_none());
+    }
+
+    #[test]
+    fn who_is_better_by_more_than_a_hair_is_named() {
+        let ahead_of = |ours| {
+            let results = results(&[
+                ("ours", ours),
+                ("tokio-set", 120.0),
+                ("smol", 100.0),
+                ("floor", 20.0),
+            ]);
+            let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
+            row.ahead_by(1.03)
+                .map(|(who, theirs)| (who, theirs.median()))
+        };
+        assert_eq!(ahead_of(110.0), Some(("smol", 100.0)));
+        assert_eq!(ahead_of(102.0), None);
+        assert_eq!(ahead_of(50.0), None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) fn print_workload(
                 figure(series.median()),
                 format!("  ({} … {})", figure(series.least()), figure(series.most())),
                 ratio(row.of(OURS)),
-                ratio(row.best_peer()),
+                ratio(row.best_peer().map(|(_, best)| best)),
                 ratio(row.of(FLOOR)),
                 if cell.unfair() {
                     "  polls one task again and again"
