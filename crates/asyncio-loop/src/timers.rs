@@ -30,8 +30,8 @@ enum Due {
 /// before, and dropped and woken after.
 pub(crate) struct Timers {
     wheel: RefCell<TimerWheel<Due>>,
-    /// Kept for its capacity.
-    due: Cell<Vec<Due>>,
+    /// Empty but within `expire`; kept for its capacity.
+    due: RefCell<Vec<Due>>,
     closed: Cell<bool>,
     pub(crate) clock: Clock,
 }
@@ -40,7 +40,7 @@ impl Timers {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             wheel: RefCell::new(TimerWheel::new(0)),
-            due: Cell::default(),
+            due: RefCell::default(),
             closed: Cell::new(false),
             clock,
         }
@@ -98,19 +98,25 @@ impl Timers {
     /// keep the rest from being woken.
     #[inline]
     pub(crate) fn expire(&self, now: u64, on_panic: impl Fn(Box<dyn Any + Send>)) {
-        let mut due = self.due.take();
-        self.wheel.borrow_mut().expire(now, &mut due);
-        if !due.is_empty() {
-            let mut wakers = due.drain(..);
-            let mut wake_rest =
-                || catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Due::come)));
-            while let Err(payload) = wake_rest() {
-                on_panic(payload);
-            }
+        self.wheel
+            .borrow_mut()
+            .expire(now, &mut self.due.borrow_mut());
+        if !self.due.borrow().is_empty() {
+            self.come(self.due.take(), on_panic);
         }
+    }
+
+    fn come(&self, mut due: Vec<Due>, on_panic: impl Fn(Box<dyn Any + Send>)) {
+        let mut wakers = due.drain(..);
+        let mut wake_rest =
+            || catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Due::come)));
+        while let Err(payload) = wake_rest() {
+            on_panic(payload);
+        }
+        drop(wakers);
         const LARGE: usize = 1 << 12;
         if due.capacity() <= LARGE {
-            self.due.set(due);
+            self.due.replace(due);
         }
     }
 

@@ -258,7 +258,9 @@ impl Core {
 
     fn take_soon(&self) {
         let mut soon = self.soon.borrow_mut();
-        self.woken.borrow_mut().extend(soon.drain(..).rev());
+        if !soon.is_empty() {
+            self.woken.borrow_mut().extend(soon.drain(..).rev());
+        }
     }
 
     /// Wakes who is in `woken`. False if nobody is.

@@ -68,6 +68,7 @@ impl<T> Registry<T> {
     }
 
     /// Gives memory back when nothing is left of a burst.
+    #[inline]
     pub(crate) fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
         let inner = &mut *self.inner.borrow_mut();

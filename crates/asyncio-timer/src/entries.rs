@@ -69,6 +69,7 @@ impl<T> Entries<T> {
     }
 
     /// How many timers there are.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

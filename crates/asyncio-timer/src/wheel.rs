@@ -69,12 +69,14 @@ impl<T> TimerWheel<T> {
 
     /// How many timers have neither expired nor been cancelled.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there is no timer.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -156,7 +158,11 @@ impl<T> TimerWheel<T> {
     ///
     /// Takes as many steps as the wheel has levels, which is eight.
     #[must_use]
+    #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
         let first = self.entries.occupied_slots().next()?;
         Some(self.entries.earliest(first))
     }
@@ -206,9 +212,16 @@ impl<T> TimerWheel<T> {
     /// constant amount and its part in sorting those of its slot; in its whole life it is moved to
     /// a finer slot seven times at most, a timer of a second twice. When some of the slot that
     /// `now` lies in are due (it is 66 µs wide), the others in it are looked at too.
+    #[inline]
     pub fn expire(&mut self, now: u64, expired: &mut Vec<T>) {
         let before = self.now;
         self.now = before.max(now);
+        if !self.is_empty() {
+            self.expire_since(before, expired);
+        }
+    }
+
+    fn expire_since(&mut self, before: u64, expired: &mut Vec<T>) {
         let highest = slot::level_between(before, self.now);
         for level in 0..highest {
             self.expire_slots(level, self.entries.occupied(level), expired);
