@@ -3,8 +3,9 @@
 //! A ring of pointers. They are plain: the owner's reference keeps a queued task's cell alive. If the task
 //! ends while it is queued, its place here gets a reference (C4 in `cell.rs`).
 //!
-//! - **Q1** `slots` has a power of two of places, or none. Those from `head` on, `len` of them, counted
-//!   round the ring, are filled; the others are not.
+//! - **Q1** `slots` has a power of two of places, or none. Tasks are numbered as they come, from `head`
+//!   up to `tail` (both wrap round); the place of a number is the number modulo the places. There are at
+//!   most as many as places. Those places are filled; the others are not.
 //! - **Q2** `slots` is borrowed within the functions of this file only, one at a time, and no foreign
 //!   code runs meanwhile.
 #![allow(unsafe_code)]
@@ -20,7 +21,7 @@ use crate::cell::Header;
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
     head: Cell<usize>,
-    len: Cell<usize>,
+    tail: Cell<usize>,
     slots: UnsafeCell<Box<[MaybeUninit<NonNull<Header>>]>>,
 }
 
@@ -34,24 +35,24 @@ const AHEAD: usize = 3;
 impl ReadyQueue {
     #[inline]
     pub(crate) fn push(&self, task: NonNull<Header>) {
-        if self.len.get() == self.places() {
+        if self.len() == self.places() {
             self.grow();
         }
-        let place = self.place(self.len.get());
+        let tail = self.tail.get();
+        let place = self.place(tail);
         // SAFETY: Q2. Q1: `grow` has made room, so `place` is in the ring.
         unsafe {
             (&mut *self.slots.get())
                 .get_unchecked_mut(place)
                 .write(task)
         };
-        self.len.set(self.len.get() + 1);
+        self.tail.set(tail.wrapping_add(1));
     }
 
     #[inline]
     pub(crate) fn pop(&self) -> Option<NonNull<Header>> {
         let first = self.first()?;
-        self.head.set(self.place(1));
-        self.len.set(self.len.get() - 1);
+        self.head.set(self.head.get().wrapping_add(1));
         if let Some(soon) = self.get(AHEAD) {
             fetch(soon);
         }
@@ -65,10 +66,10 @@ impl ReadyQueue {
 
     #[inline]
     fn get(&self, n: usize) -> Option<NonNull<Header>> {
-        if n >= self.len.get() {
+        if n >= self.len() {
             return None;
         }
-        let place = self.place(n);
+        let place = self.place(self.head.get().wrapping_add(n));
         // SAFETY: Q2. Q1: the place is filled.
         Some(unsafe { (&*self.slots.get()).get_unchecked(place).assume_init() })
     }
@@ -80,24 +81,24 @@ impl ReadyQueue {
     /// If there is no such place.
     pub(crate) fn bring_forward(&self, n: usize) {
         assert!(
-            n < self.len.get(),
+            n < self.len(),
             "there is nothing at place {n} of the ready queue"
         );
-        let (first, other) = (self.place(0), self.place(n));
+        let head = self.head.get();
+        let (first, other) = (self.place(head), self.place(head.wrapping_add(n)));
         // SAFETY: Q2.
         unsafe { &mut *self.slots.get() }.swap(first, other);
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        self.tail.get().wrapping_sub(self.head.get())
     }
 
     /// Gives memory back after a burst.
     pub(crate) fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
-        if self.len.get() == 0 && self.places() > WORTH_IT {
-            self.head.set(0);
+        if self.len() == 0 && self.places() > WORTH_IT {
             // SAFETY: Q2. Nothing is filled (Q1).
             unsafe { *self.slots.get() = Box::default() };
         }
@@ -109,23 +110,27 @@ impl ReadyQueue {
         unsafe { &*self.slots.get() }.len()
     }
 
-    /// Where the `n`th task from the head is, or would be. Only if there are places.
+    /// Where the task of that number is, or would be. Only if there are places.
     #[inline]
-    fn place(&self, n: usize) -> usize {
-        (self.head.get() + n) & (self.places() - 1)
+    fn place(&self, number: usize) -> usize {
+        number & (self.places() - 1)
     }
 
     /// When it is full.
     #[cold]
     fn grow(&self) {
         let mut larger = Box::new_uninit_slice((self.places() * 2).max(FIRST));
-        // SAFETY: Q2.
-        let slots = unsafe { &*self.slots.get() };
-        // It is full (Q1): from `head` to the end, then from the beginning.
-        let (last, first) = slots.split_at(self.head.get());
-        larger[..first.len()].copy_from_slice(first);
-        larger[first.len()..slots.len()].copy_from_slice(last);
+        let len = self.len();
+        if len > 0 {
+            // SAFETY: Q2.
+            let slots = unsafe { &*self.slots.get() };
+            // It is full (Q1): from the place of `head` to the end, then from the beginning.
+            let (last, first) = slots.split_at(self.place(self.head.get()));
+            larger[..first.len()].copy_from_slice(first);
+            larger[first.len()..len].copy_from_slice(last);
+        }
         self.head.set(0);
+        self.tail.set(len);
         // SAFETY: Q2. The first `len` places are filled (Q1).
         unsafe { *self.slots.get() = larger };
     }
