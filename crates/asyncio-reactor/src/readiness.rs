@@ -50,11 +50,25 @@ impl Readiness {
     #[inline]
     pub(crate) fn of_event(event: &Event) -> Self {
         let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
+        let open =
+            bit(Self::READABLE, event.is_readable()) | bit(Self::WRITABLE, event.is_writable());
+        let is_rare = event.is_read_closed()
+            || event.is_write_closed()
+            || event.is_error()
+            || event.is_priority();
+        if is_rare {
+            return Readiness(open).and(Self::of_rare_event(event));
+        }
+        Readiness(open)
+    }
+
+    /// What few events tell of.
+    #[cold]
+    fn of_rare_event(event: &Event) -> Self {
+        let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         Readiness(
-            bit(Self::READABLE, event.is_readable())
-                | bit(Self::READ_CLOSED, event.is_read_closed())
+            bit(Self::READ_CLOSED, event.is_read_closed())
                 | bit(Self::URGENT, event.is_priority())
-                | bit(Self::WRITABLE, event.is_writable())
                 | bit(Self::WRITE_CLOSED, event.is_write_closed())
                 | bit(Self::READ_ERROR | Self::WRITE_ERROR, event.is_error()),
         )

@@ -360,7 +360,7 @@ impl<S: Source> Registered<S> {
         self.registration().forget(who);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_ready_as(
         &self,
         who: &mut WaiterId,
@@ -374,7 +374,7 @@ impl<S: Source> Registered<S> {
         registration.wait(cx, direction, who)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_io_as<R>(
         &self,
         who: &mut WaiterId,
@@ -382,18 +382,43 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
+        ready!(self.poll_ready_as(who, cx, direction))?;
+        ready!(self.registration().poll_another(cx, direction))?;
+        match f(self.get_ref()) {
+            Ok(result) => {
+                *who = WaiterId::NOT_WAITING;
+                Poll::Ready(Ok(result))
+            }
+            Err(error) => self.poll_io_again(error, who, cx, direction, f),
+        }
+    }
+
+    /// Goes on after an error, which may be no more than a reason to wait. Apart, for most often the first
+    /// try goes through.
+    #[inline(never)]
+    fn poll_io_again<R>(
+        &self,
+        mut error: io::Error,
+        who: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut f: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
         loop {
+            self.refused(direction, error)?;
             ready!(self.poll_ready_as(who, cx, direction))?;
             ready!(self.registration().poll_another(cx, direction))?;
             match f(self.get_ref()) {
-                Ok(result) => return Poll::Ready(Ok(result)),
-                Err(error) => self.refused(direction, error)?,
+                Ok(result) => {
+                    *who = WaiterId::NOT_WAITING;
+                    return Poll::Ready(Ok(result));
+                }
+                Err(again) => error = again,
             }
         }
     }
 
     /// What to make of an error of an operation: `Ok` if it is to be tried again, once it can go on.
-    #[inline(never)]
     fn refused(&self, direction: Direction, error: io::Error) -> io::Result<()> {
         match error.kind() {
             io::ErrorKind::WouldBlock => self.registration().clear(direction),
@@ -410,12 +435,35 @@ impl<S: Source> Registered<S> {
         cx: &mut Context<'_>,
         direction: Direction,
         wanted: usize,
-        f: impl FnMut(&S) -> io::Result<usize>,
+        mut f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
-        let moved = ready!(self.poll_io_as(who, cx, direction, f))?;
+        ready!(self.poll_ready_as(who, cx, direction))?;
+        ready!(self.registration().poll_another(cx, direction))?;
+        match f(self.get_ref()) {
+            Ok(moved) => {
+                self.learn_from(direction, moved, wanted);
+                *who = WaiterId::NOT_WAITING;
+                Poll::Ready(Ok(moved))
+            }
+            Err(error) => self.poll_transfer_again(error, who, cx, direction, wanted, f),
+        }
+    }
+
+    /// As [`poll_io_again`](Self::poll_io_again).
+    #[inline(never)]
+    fn poll_transfer_again(
+        &self,
+        error: io::Error,
+        who: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        wanted: usize,
+        f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let moved = ready!(self.poll_io_again(error, who, cx, direction, f))?;
         self.learn_from(direction, moved, wanted);
         Poll::Ready(Ok(moved))
     }

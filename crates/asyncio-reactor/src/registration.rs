@@ -10,12 +10,8 @@ use mio::Token;
 
 use crate::reactor::Core;
 use crate::readiness::Direction;
-use crate::slots::{Block, Slot};
+use crate::slots::{Block, MOST_IN_A_ROW, Slot};
 use crate::waiters::WaiterId;
-
-/// So many operations of one source may follow each other without a wait. The next one waits for a turn of
-/// the reactor, or a peer that sends faster than it is read would keep the thread for itself.
-const MOST_IN_A_ROW: u8 = 64;
 
 /// A look at the slot that a source has. Whoever owns it gives it back with
 /// [`leave`](Self::leave), once the source is deregistered.
@@ -63,32 +59,56 @@ impl<'a> Registration<'a> {
     /// What to do where there is no reason to try `direction`. The caller waits: as a poller, or under
     /// the name that `who` is given. Ready means that it does not wait any more: there is a reason
     /// now, or there will be none.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn wait(
         self,
         cx: &mut Context<'_>,
         direction: Direction,
         who: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        self.in_a_row.set(0);
-        let waits = *who != WaiterId::NOT_WAITING;
-        if waits && self.waiters.contains(*who, cx.waker()) {
-            return match self.reason_to_give_up(direction) {
-                None => Poll::Pending,
-                Some(error) => self.give_up(who, error),
-            };
+        self.left_in_a_row.set(MOST_IN_A_ROW);
+        // So it is once a request: somebody begins to read before there is anything. All else goes another way,
+        // so that each caller has little of this.
+        if *who == WaiterId::NOT_WAITING && direction == Direction::Read {
+            return self.join_the_line(cx, direction, who);
         }
+        self.wait_or_join(cx, direction, who)
+    }
+
+    #[inline(never)]
+    fn wait_or_join(
+        self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        who: &mut WaiterId,
+    ) -> Poll<io::Result<()>> {
+        if !self.waiters.contains(*who, cx.waker()) {
+            return self.join_the_line(cx, direction, who);
+        }
+        match self.reason_to_give_up(direction) {
+            None => Poll::Pending,
+            Some(error) => self.give_up(who, error),
+        }
+    }
+
+    #[inline(always)]
+    fn join_the_line(
+        self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        who: &mut WaiterId,
+    ) -> Poll<io::Result<()>> {
         // To clone is foreign code: it may take a turn, or close the reactor. So only then look at
         // what is the case.
         let waker = cx.waker().clone();
-        if self.allows(direction) {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(error) = self.reason_to_give_up(direction) {
-            return self.give_up(who, error);
-        }
         let core = self.core();
-        if !waits {
+        let will_end = core.is_turned() && self.covered.get().allows(direction);
+        if self.allows(direction) || !will_end {
+            let outcome = self.need_not_wait(direction, who);
+            drop(waker);
+            return outcome;
+        }
+        if *who == WaiterId::NOT_WAITING {
             *who = core.new_future(direction);
         }
         let replaced = self
@@ -96,6 +116,16 @@ impl<'a> Registration<'a> {
             .insert(*who, waker, |too_many| core.wake_soon(too_many));
         drop(replaced);
         Poll::Pending
+    }
+
+    /// There is a reason to try after all, or none to wait.
+    #[cold]
+    #[inline(never)]
+    fn need_not_wait(self, direction: Direction, who: &mut WaiterId) -> Poll<io::Result<()>> {
+        match self.reason_to_give_up(direction) {
+            Some(error) if !self.allows(direction) => self.give_up(who, error),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     /// Counts an operation that does not have to wait. If it would be one too many, it waits for the next
@@ -106,17 +136,18 @@ impl<'a> Registration<'a> {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        let in_a_row = self.in_a_row.get();
-        if in_a_row >= MOST_IN_A_ROW {
+        let (left, is_too_many) = self.left_in_a_row.get().overflowing_sub(1);
+        self.left_in_a_row.set(left);
+        if is_too_many {
             return self.stand_back(cx, direction);
         }
-        self.in_a_row.set(in_a_row + 1);
         Poll::Ready(Ok(()))
     }
 
     #[cold]
+    #[inline(never)]
     fn stand_back(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-        self.in_a_row.set(0);
+        self.left_in_a_row.set(MOST_IN_A_ROW);
         if !self.core().is_turned() {
             return Poll::Ready(Ok(())); // there may be no next turn
         }
@@ -140,7 +171,6 @@ impl<'a> Registration<'a> {
     }
 
     /// Why a wait would never end, if so.
-    #[inline]
     fn reason_to_give_up(self, direction: Direction) -> Option<io::Error> {
         if !self.core().is_turned() {
             return Some(self.core().why_not_turned());

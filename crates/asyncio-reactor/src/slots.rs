@@ -33,6 +33,10 @@ const BLOCKS: usize = PLACE_MASK / IN_A_BLOCK;
 /// How many slots a block has: a bit each in [`Block::taken`].
 const IN_A_BLOCK: usize = 64;
 
+/// So many operations of one source may follow each other without a wait. The next one waits for a turn of
+/// the reactor, or a peer that sends faster than it is read would keep the thread for itself.
+pub(crate) const MOST_IN_A_ROW: u8 = 64;
+
 /// What the reactor knows about a source.
 ///
 /// Always true: while `readiness` allows a direction, nobody waits in it. An event adds to the one
@@ -44,8 +48,8 @@ pub(crate) struct Slot {
     pub(crate) readiness: Cell<Readiness>,
     /// What the source was registered for.
     pub(crate) covered: Cell<Readiness>,
-    /// How many operations in a row did not have to wait.
-    pub(crate) in_a_row: Cell<u8>,
+    /// How many operations may follow each other before one waits.
+    pub(crate) left_in_a_row: Cell<u8>,
 }
 
 impl Slot {
@@ -55,7 +59,7 @@ impl Slot {
             generation: Cell::new(0),
             readiness: Cell::new(Readiness::NEVER),
             covered: Cell::new(Readiness::NEVER),
-            in_a_row: Cell::new(0),
+            left_in_a_row: Cell::new(0),
         }
     }
 
@@ -142,7 +146,7 @@ impl Slots {
         let slot = block.slot(place);
         slot.generation.set(self.new_generation());
         slot.readiness.set(Readiness::NEW);
-        slot.in_a_row.set(0);
+        slot.left_in_a_row.set(MOST_IN_A_ROW);
         slot.covered.set(Readiness::within(interest));
         self.len += 1;
         Ok((block, place))
@@ -250,7 +254,7 @@ mod tests {
     #[test]
     fn a_slot_is_small() {
         // Each idle connection has one.
-        assert!(size_of::<Slot>() <= 40, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 32, "{}", size_of::<Slot>());
     }
 
     #[test]

@@ -15,8 +15,8 @@
 //!   task which comes with a fresh one each time neither pile up nor keep it spinning, as they would
 //!   if only the oldest were woken.
 //!
-//! Always true: the line is in the order of arrival, and its first stands in `first`. Nothing here
-//! clones, wakes or drops a waker: what leaves is handed out.
+//! Always true: the line is in the order of arrival. Nothing here clones, wakes or drops a waker: what
+//! leaves is handed out.
 
 use std::cell::Cell;
 use std::fmt;
@@ -77,27 +77,44 @@ struct Waiter {
 /// Who waits, in both directions.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    first: Cell<Option<Waiter>>,
-    /// Boxed, because a slot should stay small and hardly any has it.
-    others: Cell<Option<Box<Others>>>,
+    line: Cell<Line>,
 }
 
-struct Others {
+enum Line {
+    One(Waiter),
+    /// Nobody, or a list, which is kept from the first time on that there were two. Boxed, because a slot
+    /// should stay small and hardly any has it.
+    Listed(Option<Box<List>>),
+}
+
+struct List {
     line: Vec<Waiter>,
     /// How many pollers are kept, for reading and for writing.
     pollers: [usize; 2],
 }
 
-impl Default for Others {
+impl Default for Line {
+    #[inline]
     fn default() -> Self {
-        Others {
-            line: Vec::new(),
-            pollers: [POLLERS; 2],
-        }
+        Line::Listed(None)
     }
 }
 
-impl Others {
+impl Line {
+    fn into_list(self) -> Box<List> {
+        let line = match self {
+            Line::Listed(Some(list)) => return list,
+            Line::Listed(None) => Vec::new(),
+            Line::One(waiter) => vec![waiter],
+        };
+        Box::new(List {
+            line,
+            pollers: [POLLERS; 2],
+        })
+    }
+}
+
+impl List {
     fn pollers(&mut self, direction: Direction) -> &mut usize {
         match direction {
             Direction::Read => &mut self.pollers[0],
@@ -108,20 +125,16 @@ impl Others {
 
 impl Waiters {
     /// Whether `id` waits, and with a waker that wakes what `waker` would.
-    #[inline]
     pub(crate) fn contains(&self, id: WaiterId, waker: &Waker) -> bool {
         let same = |waiter: &Waiter| waiter.id == id && waiter.waker.will_wake(waker);
-        let Some(first) = self.first.take() else {
-            return false;
+        let line = self.line.take();
+        let contains = match &line {
+            Line::One(waiter) => same(waiter),
+            Line::Listed(None) => false,
+            Line::Listed(Some(list)) => list.line.iter().any(same),
         };
-        let is_first = same(&first);
-        self.first.set(Some(first));
-        is_first || {
-            let others = self.others.take();
-            let among = others.as_ref().is_some_and(|o| o.line.iter().any(same));
-            self.others.set(others);
-            among
-        }
+        self.line.set(line);
+        contains
     }
 
     /// Lets `id` wait. Gives back the waker that it waited with so far. If that makes too many
@@ -133,40 +146,46 @@ impl Waiters {
         waker: Waker,
         woken: impl FnOnce(Vec<Waker>),
     ) -> Option<Waker> {
-        let waiter = Waiter { waker, id };
-        match self.first.take() {
-            None => {
-                self.first.set(Some(waiter));
-                None
-            }
-            Some(first) => {
-                self.first.set(Some(first));
-                self.insert_beside(waiter, woken)
-            }
+        let before = self.line.replace(Line::One(Waiter { waker, id }));
+        if let Line::Listed(None) = before {
+            return None;
         }
+        self.put_behind(before, woken)
     }
 
+    /// Lets the one that has just taken the place of `line` wait behind it.
     #[cold]
     #[inline(never)]
-    fn insert_beside(&self, waiter: Waiter, woken: impl FnOnce(Vec<Waker>)) -> Option<Waker> {
+    fn put_behind(&self, line: Line, woken: impl FnOnce(Vec<Waker>)) -> Option<Waker> {
+        let Line::One(waiter) = self.line.take() else {
+            unreachable!("it was just put there");
+        };
+        let id = waiter.id;
+        let line = match line {
+            // The same one comes with another waker.
+            Line::One(former) if former.id == id && !id.is_poller() => {
+                self.line.set(Line::One(waiter));
+                return Some(former.waker);
+            }
+            line => line,
+        };
         let mut replaced = None;
         let mut too_many = Vec::new();
-        self.with_line(|others| {
-            let id = waiter.id;
-            let same = |other: &Waiter| other.id == id;
-            if !id.is_poller() {
-                let at = others.line.iter().position(same);
-                replaced = at.map(|at| others.line.remove(at).waker);
-            } else if others.line.iter().filter(|other| same(other)).count()
-                >= *others.pollers(id.direction())
-            {
-                let limit = others.pollers(id.direction());
-                *limit = MOST_POLLERS.min(*limit * 2);
-                let pollers = others.line.extract_if(.., |other| same(other));
-                too_many = pollers.map(|other| other.waker).collect();
-            }
-            others.line.push(waiter);
-        });
+        let mut list = line.into_list();
+        let same = |other: &Waiter| other.id == id;
+        if !id.is_poller() {
+            let at = list.line.iter().position(same);
+            replaced = at.map(|at| list.line.remove(at).waker);
+        } else if list.line.iter().filter(|other| same(other)).count()
+            >= *list.pollers(id.direction())
+        {
+            let limit = list.pollers(id.direction());
+            *limit = MOST_POLLERS.min(*limit * 2);
+            let pollers = list.line.extract_if(.., |other| same(other));
+            too_many = pollers.map(|other| other.waker).collect();
+        }
+        list.line.push(waiter);
+        self.line.set(Line::Listed(Some(list)));
         if !too_many.is_empty() {
             woken(too_many);
         }
@@ -175,67 +194,46 @@ impl Waiters {
 
     /// Takes out the one that waits as `id`; the oldest, if there are several.
     pub(crate) fn remove(&self, id: WaiterId) -> Option<Waker> {
-        let first = self.first.take()?;
-        let others = self.others.take();
-        if others.is_none() && first.id == id {
-            return Some(first.waker);
+        match self.line.take() {
+            Line::One(waiter) if waiter.id == id => Some(waiter.waker),
+            Line::Listed(Some(mut list)) => {
+                let at = list.line.iter().position(|waiter| waiter.id == id);
+                let removed = at.map(|at| list.line.remove(at).waker);
+                self.line.set(Line::Listed(Some(list)));
+                removed
+            }
+            line => {
+                self.line.set(line);
+                None
+            }
         }
-        self.first.set(Some(first));
-        self.others.set(others);
-        self.with_line(|others| {
-            let at = others.line.iter().position(|waiter| waiter.id == id)?;
-            Some(others.line.remove(at).waker)
-        })
     }
 
     /// Moves all wakers of the directions that `seen` allows to `woken`: readers before writers, and
     /// each in the order in which they came.
     #[inline]
     pub(crate) fn take_all(&self, seen: Readiness, woken: &mut Vec<Waker>) {
-        let Some(first) = self.first.take() else {
-            return;
-        };
-        let others = self.others.take();
-        if others.is_none() {
-            if seen.allows(first.id.direction()) {
-                woken.push(first.waker);
-            } else {
-                self.first.set(Some(first));
-            }
-            return;
+        match self.line.take() {
+            Line::Listed(None) => {}
+            Line::One(waiter) if seen.allows(waiter.id.direction()) => woken.push(waiter.waker),
+            line => self.take_others(line, seen, woken),
         }
-        self.first.set(Some(first));
-        self.others.set(others);
-        self.take_several(seen, woken);
     }
 
     #[cold]
     #[inline(never)]
-    fn take_several(&self, seen: Readiness, woken: &mut Vec<Waker>) {
-        self.with_line(|others| {
+    fn take_others(&self, mut line: Line, seen: Readiness, woken: &mut Vec<Waker>) {
+        if let Line::Listed(Some(list)) = &mut line {
             for direction in [Direction::Read, Direction::Write] {
                 if seen.allows(direction) {
-                    *others.pollers(direction) = POLLERS;
+                    *list.pollers(direction) = POLLERS;
                     let leave = |waiter: &mut Waiter| waiter.id.direction() == direction;
-                    let leaving = others.line.extract_if(.., leave);
+                    let leaving = list.line.extract_if(.., leave);
                     woken.extend(leaving.map(|waiter| waiter.waker));
                 }
             }
-        });
-    }
-
-    /// Calls `f`, which runs no foreign code, with the whole line as a list.
-    fn with_line<R>(&self, f: impl FnOnce(&mut Others) -> R) -> R {
-        let mut others = self.others.take().unwrap_or_default();
-        if let Some(first) = self.first.take() {
-            others.line.insert(0, first);
         }
-        let result = f(&mut others);
-        if !others.line.is_empty() {
-            self.first.set(Some(others.line.remove(0)));
-        }
-        self.others.set(Some(others));
-        result
+        self.line.set(line);
     }
 }
 
@@ -319,6 +317,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_list_is_made_for_the_second_only() {
+        let [one, another]: [Waker; 2] = [Arc::new(Numbered).into(), Arc::new(Numbered).into()];
+        let is_listed = |waiters: &Waiters| {
+            let line = waiters.line.take();
+            let is_listed = matches!(line, Line::Listed(Some(_)));
+            waiters.line.set(line);
+            is_listed
+        };
+        let (first, second) = (
+            WaiterId::future(0, Direction::Read),
+            WaiterId::future(1, Direction::Write),
+        );
+        let waiters = Waiters::default();
+        assert!(waiters.insert(first, one.clone(), drop).is_none());
+        let replaced = waiters.insert(first, another.clone(), drop);
+        assert!(replaced.is_some_and(|waker| waker.will_wake(&one)));
+        assert!(!is_listed(&waiters));
+        assert!(waiters.insert(second, one, drop).is_none());
+        assert!(is_listed(&waiters));
+    }
+
     proptest! {
         #[test]
         fn the_line_is_a_list(steps in steps()) {
@@ -348,11 +368,10 @@ mod tests {
                         waiters.take_all(Readiness::for_tests(read, write), &mut woken);
                         let woken: Vec<_> = woken.iter().map(number).collect();
                         let mut expected = Vec::new();
-                        let anybody = !model.line.is_empty();
-                        if anybody && read {
+                        if read {
                             expected.extend(model.take_all(0));
                         }
-                        if anybody && write {
+                        if write {
                             expected.extend(model.take_all(1));
                         }
                         prop_assert_eq!(woken, expected);

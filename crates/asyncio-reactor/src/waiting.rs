@@ -63,6 +63,7 @@ mod sealed {
 /// Each is a task's (or a branch's) own. Dropping it ends the wait.
 pub struct Waiting<'a, S: Source, D: Side = Direction> {
     source: &'a Registered<S>,
+    /// Its name while it waits. One that has left the line does no harm: it is nobody else's.
     who: WaiterId,
     side: D,
 }
@@ -92,7 +93,10 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let direction = self.side.direction();
         let poll = self.source.poll_ready_as(&mut self.who, cx, direction);
-        self.note(poll)
+        if poll.is_ready() {
+            self.who = WaiterId::NOT_WAITING;
+        }
+        poll
     }
 
     /// As [`Registered::poll_io`], in its direction.
@@ -107,8 +111,7 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let direction = self.side.direction();
-        let poll = self.source.poll_io_as(&mut self.who, cx, direction, f);
-        self.note(poll)
+        self.source.poll_io_as(&mut self.who, cx, direction, f)
     }
 
     /// As [`Registered::poll_read_with`] or [`Registered::poll_write_with`], in its direction. Only
@@ -124,21 +127,8 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        if wanted == 0 {
-            return Poll::Ready(Ok(0));
-        }
         let (who, direction) = (&mut self.who, self.side.direction());
-        let poll = self.source.poll_transfer_as(who, cx, direction, wanted, f);
-        self.note(poll)
-    }
-
-    /// A source that was ready has let go of all who waited.
-    #[inline]
-    fn note<R>(&mut self, poll: Poll<R>) -> Poll<R> {
-        if poll.is_ready() {
-            self.who = WaiterId::NOT_WAITING;
-        }
-        poll
+        self.source.poll_transfer_as(who, cx, direction, wanted, f)
     }
 }
 
