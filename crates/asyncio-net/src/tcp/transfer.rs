@@ -76,13 +76,35 @@ impl Future for WriteAll<'_, '_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        while !this.left.is_empty() {
-            match ready!(poll_write(&mut this.waiting, cx, this.left))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => this.left = &this.left[n..],
-            }
+        if this.left.is_empty() {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        match poll_write(&mut this.waiting, cx, this.left) {
+            // There is room for all of it, nearly always.
+            Poll::Ready(Ok(n)) if n == this.left.len() => Poll::Ready(Ok(())),
+            written => this.go_on(cx, written),
+        }
+    }
+}
+
+impl WriteAll<'_, '_> {
+    /// After a write that did not take all.
+    #[inline(never)]
+    fn go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.left = &self.left[n..],
+            }
+            if self.left.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            written = poll_write(&mut self.waiting, cx, self.left);
+        }
     }
 }
 
