@@ -4,7 +4,7 @@
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use mio::Token;
 
@@ -111,11 +111,19 @@ impl<'a> Registration<'a> {
         if *who == WaiterId::NOT_WAITING {
             *who = core.new_future(direction);
         }
+        if let Err(waker) = self.waiters.insert_alone(*who, waker) {
+            self.wait_beside(*who, waker);
+        }
+        Poll::Pending
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_beside(self, who: WaiterId, waker: Waker) {
         let replaced = self
             .waiters
-            .insert(*who, waker, |too_many| core.wake_soon(too_many));
+            .insert(who, waker, |too_many| self.core().wake_soon(too_many));
         drop(replaced);
-        Poll::Pending
     }
 
     /// There is a reason to try after all, or none to wait.

@@ -137,31 +137,35 @@ impl Waiters {
         contains
     }
 
+    /// Lets `id` wait if nobody else does. Otherwise gives its waker back.
+    #[inline]
+    pub(crate) fn insert_alone(&self, id: WaiterId, waker: Waker) -> Result<(), Waker> {
+        match self.line.take() {
+            Line::Listed(None) => {
+                self.line.set(Line::One(Waiter { waker, id }));
+                Ok(())
+            }
+            line => {
+                self.line.set(line);
+                Err(waker)
+            }
+        }
+    }
+
     /// Lets `id` wait. Gives back the waker that it waited with so far. If that makes too many
     /// pollers, the others of them move to `woken`.
-    #[inline]
     pub(crate) fn insert(
         &self,
         id: WaiterId,
         waker: Waker,
         woken: impl FnOnce(Vec<Waker>),
     ) -> Option<Waker> {
-        let before = self.line.replace(Line::One(Waiter { waker, id }));
-        if let Line::Listed(None) = before {
-            return None;
-        }
-        self.put_behind(before, woken)
-    }
-
-    /// Lets the one that has just taken the place of `line` wait behind it.
-    #[cold]
-    #[inline(never)]
-    fn put_behind(&self, line: Line, woken: impl FnOnce(Vec<Waker>)) -> Option<Waker> {
-        let Line::One(waiter) = self.line.take() else {
-            unreachable!("it was just put there");
-        };
-        let id = waiter.id;
-        let line = match line {
+        let waiter = Waiter { waker, id };
+        let line = match self.line.take() {
+            Line::Listed(None) => {
+                self.line.set(Line::One(waiter));
+                return None;
+            }
             // The same one comes with another waker.
             Line::One(former) if former.id == id && !id.is_poller() => {
                 self.line.set(Line::One(waiter));
@@ -353,7 +357,10 @@ mod tests {
                 match step {
                     Step::Insert(id, waker) => {
                         let mut woken = Vec::new();
-                        let replaced = waiters.insert(id, wakers[waker].clone(), |w| woken = w);
+                        let replaced = match waiters.insert_alone(id, wakers[waker].clone()) {
+                            Ok(()) => None,
+                            Err(waker) => waiters.insert(id, waker, |w| woken = w),
+                        };
                         let woken = woken.iter().map(number).collect();
                         let replaced = replaced.as_ref().map(number);
                         prop_assert_eq!((replaced, woken), model.insert(id, waker));
