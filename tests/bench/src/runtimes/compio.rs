@@ -73,8 +73,9 @@ fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Fu
     async move {
         loop {
             buffer.clear();
-            let BufResult(received, filled) = stream.read(buffer).await;
-            let Ok(1..) = received else { return };
+            let BufResult(Ok(1..), filled) = stream.read(buffer).await else {
+                return;
+            };
             let BufResult(sent, again) = stream.write_all(filled).await;
             if sent.is_err() {
                 return;

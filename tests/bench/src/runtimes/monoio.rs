@@ -97,8 +97,9 @@ fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Fu
     let mut answered = false;
     async move {
         loop {
-            let (received, filled) = stream.read(buffer).await;
-            let Ok(1..) = received else { return };
+            let (Ok(1..), filled) = stream.read(buffer).await else {
+                return;
+            };
             let (sent, again) = stream.write_all(filled).await;
             if sent.is_err() {
                 return;

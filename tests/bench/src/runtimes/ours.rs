@@ -70,7 +70,10 @@ fn echo(stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Future
     let mut buffer = vec![0; buffer];
     let mut answered = false;
     async move {
-        while let Ok(received @ 1..) = stream.read(&mut buffer).await {
+        loop {
+            let Ok(received @ 1..) = stream.read(&mut buffer).await else {
+                return;
+            };
             if stream.write_all(&buffer[..received]).await.is_err() {
                 return;
             }

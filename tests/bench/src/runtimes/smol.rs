@@ -116,7 +116,10 @@ fn echo(
     let mut buffer = vec![0; buffer];
     let mut answered = false;
     async move {
-        while let Ok(received @ 1..) = stream.read(&mut buffer).await {
+        loop {
+            let Ok(received @ 1..) = stream.read(&mut buffer).await else {
+                return;
+            };
             if stream.write_all(&buffer[..received]).await.is_err() {
                 return;
             }

@@ -200,7 +200,10 @@ fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Fu
     let mut buffer = vec![0; buffer];
     let mut answered = false;
     async move {
-        while let Ok(received @ 1..) = stream.read(&mut buffer).await {
+        loop {
+            let Ok(received @ 1..) = stream.read(&mut buffer).await else {
+                return;
+            };
             if stream.write_all(&buffer[..received]).await.is_err() {
                 return;
             }
