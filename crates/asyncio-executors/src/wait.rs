@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -69,7 +70,7 @@ impl<T> Copy for ReturnWhen<T> {}
 ///
 /// # Panics
 ///
-/// If there are no tasks.
+/// If there are no tasks, or if the condition panics.
 pub async fn wait<T>(tasks: &mut Vec<Task<T>>, until: ReturnWhen<T>) -> Vec<Task<T>> {
     until_enough(tasks, until).await;
     take_finished(tasks)
@@ -131,8 +132,13 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
             })
             .leave();
     }
+    let panicked = Cell::new(None);
     poll_fn(|cx| {
-        watches.poll_woken(cx);
+        let round = watches.begin_round(cx);
+        watches.run_round(&round, |_, payload| panicked.set(Some(payload)));
+        if let Some(payload) = panicked.take() {
+            resume_unwind(payload); // the condition's
+        }
         if found.get() || watches.is_empty() {
             Poll::Ready(())
         } else {

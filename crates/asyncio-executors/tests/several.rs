@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use asyncio_executors::{
     try_gather_iter, wait,
 };
 use asyncio_loop::{EventLoop, Task, sleep, spawn, time};
+use futures::FutureExt;
 
 type Trace = Rc<RefCell<Vec<String>>>;
 
@@ -250,4 +252,20 @@ fn a_scope_around_a_group_ends_body_and_children() {
         assert!(all.await.is_none());
     });
     assert_eq!(seen, ["the body is clean", "the child is clean"]);
+}
+
+#[test]
+fn a_condition_that_panics_ends_the_wait_with_that_and_the_tasks_stay() {
+    run(async |_| {
+        let sleeper = |seconds| spawn(sleep(secs(seconds)));
+        let mut tasks: Vec<_> = [1, 2].map(sleeper).into();
+        let waits = wait(&mut tasks, ReturnWhen::First(|_| panic!("which?")));
+        let outcome = AssertUnwindSafe(waits).catch_unwind().await;
+        let payload = outcome.expect_err("it panics");
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"which?"));
+        assert!(tasks[0].is_finished() && !tasks[1].is_finished());
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
 }
