@@ -10,7 +10,7 @@
 //!   request or a shield held it up;
 //! - no more children of a group run at once than may;
 //! - nobody is cancelled whom nobody asked, and nobody hears a message that was said to somebody else; whoever
-//!   ends by requests that all came with a message has one of those;
+//!   ends by the only request that there was has its message;
 //! - a result that came before the request is had;
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
@@ -103,7 +103,7 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
     let mut cancels = program.cancels.clone();
     cancels.sort_unstable();
     let mut asked = None;
-    let mut only_the_root = true;
+    let only_request = cancels.len() == 1;
     for (second, n) in cancels {
         let due = start + Duration::from_secs(second);
         if due > time() {
@@ -117,7 +117,6 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
         let message = watch.message();
         of.ask_with(&message);
         let is_root = task.id() == root.id();
-        only_the_root &= is_root;
         if task.cancel_with(message) && is_root {
             asked = asked.or(Some(time()));
         }
@@ -147,7 +146,8 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
                         "the root ended by {error}, which was said to others"
                     ));
                 }
-                None if only_the_root => watch.broke("the root ended by nobody's message"),
+                // When a later one is swallowed, what an earlier one said may be forgotten.
+                None if only_request => watch.broke("the root ended by nobody's message"),
                 _ => {}
             }
         }

@@ -794,7 +794,8 @@ impl ScopeTree {
         let inner = node.told_last;
         let highest = |node: &Node| node.unanswered();
         let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
-        let message = self.message(key);
+        // What was said to this one alone ends with it.
+        let message = parent.and_then(|parent| self.message(parent));
         let rest = self.remove(key);
         Some((
             Verdict {
