@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use asyncio::{
-    CancelScope, Cancelled, EventLoop, JoinError, SpawnOptions, Task, TaskGroup, call_later,
-    cancel_scope, catch_cancel, current_task, on_cancel, shield, sleep, spawn, spawn_with,
-    task_group, timeout, yield_now,
+    Cancelled, EventLoop, JoinError, SpawnOptions, Task, TaskGroup, cancel_scope, catch_cancel,
+    current_task, on_cancel, shield, sleep, spawn, spawn_with, task_group, timeout, yield_now,
 };
 use asyncio_tests::{Trace, for_ever, ms, run_virtual, secs};
 
@@ -446,26 +445,5 @@ fn scopes_and_groups_of_a_task_are_not_counted() {
         .unwrap_err();
         count();
         assert_eq!(counts.take(), [0; 5]);
-    });
-}
-
-#[test]
-fn what_was_said_to_a_scope_is_not_heard_around_it_when_an_outer_request_wins() {
-    run_virtual(async |_| {
-        let task = spawn(async {
-            let scoped = cancel_scope(async |scope: CancelScope| {
-                call_later(secs(1), move || scope.cancel_with("to the scope"));
-                for_ever().await;
-            });
-            let Err(cancelled) = catch_cancel(scoped).await else {
-                unreachable!("the task is cancelled as well")
-            };
-            assert_eq!(cancelled.message(), None);
-            cancelled.resume().await
-        });
-        yield_now().await;
-        let outer = task.as_ref();
-        call_later(secs(1), move || assert!(outer.cancel()));
-        assert_eq!(task.await.unwrap_err().message(), None);
     });
 }

@@ -64,3 +64,12 @@ fn of_two_shields_the_second_runs_to_its_end_as_well() {
     let second = Shield(Box::new(Sleep(0)));
     check(Sequence(vec![first, second]), &[(1, 0)], None);
 }
+
+/// What was said to a scope came out of it, as the group around was ended in the same moment.
+#[test]
+fn a_message_to_a_scope_ends_with_it_when_an_outer_request_wins() {
+    let body = Finally(Box::new(Sequence(vec![Fail])), Box::new(Sleep(1)));
+    let scope = Scope(1, Box::new(Sleep(2)));
+    let child = Catch(Box::new(scope), Box::new(Sleep(0)), Then::Resume);
+    check(Group(Box::new(body), 3, vec![child]), &[], None);
+}
