@@ -290,6 +290,7 @@ impl ForeignRef {
     /// # Safety
     ///
     /// `h` must stay alive during the call.
+    #[inline(never)]
     pub(crate) unsafe fn post(h: NonNull<Header>) {
         // SAFETY: the caller's promise; the flag is for every thread (C3).
         let posted = unsafe { &(*h.as_ptr()).posted };

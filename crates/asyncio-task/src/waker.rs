@@ -24,9 +24,8 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, dr
 
 /// A waker that owns a reference.
 pub(crate) fn owned(cell: CellRef) -> Waker {
-    let raw = RawWaker::new(cell.into_raw().as_ptr().cast::<()>().cast_const(), &VTABLE);
     // SAFETY: the functions below keep the contract of a waker, and the reference is the waker's (W1).
-    unsafe { Waker::from_raw(raw) }
+    unsafe { Waker::from_raw(raw(cell.into_raw())) }
 }
 
 /// A waker for the time of a poll, without a reference of its own.
@@ -39,10 +38,9 @@ pub(crate) fn borrowed(cell: &CellRef) -> impl Deref<Target = Waker> + use<'_> {
             &self.0
         }
     }
-    let raw = RawWaker::new(cell.as_raw().as_ptr().cast::<()>().cast_const(), &VTABLE);
     // SAFETY: `cell` keeps its reference for as long as the result lives (W1).
     Borrowed(
-        ManuallyDrop::new(unsafe { Waker::from_raw(raw) }),
+        ManuallyDrop::new(unsafe { Waker::from_raw(raw(cell.as_raw())) }),
         std::marker::PhantomData,
     )
 }
@@ -83,16 +81,18 @@ unsafe fn clone(ptr: *const ()) -> RawWaker {
     let h = unsafe { header(ptr) };
     // The clone gets a reference of its own (W1), which it is given where it is made.
     // SAFETY: the waker's reference keeps the cell alive (W1), and stays the waker's.
-    let clone = unsafe {
+    unsafe {
         at_home(h, |tasks| match tasks {
-            Some(_) => CellRef::borrow(&h).clone().into_raw(),
-            None => ManuallyDrop::new(ForeignRef::from_raw(h))
-                .deref()
-                .clone()
-                .into_raw(),
+            Some(_) => raw(CellRef::borrow(&h).clone().into_raw()),
+            None => clone_elsewhere(h),
         })
-    };
-    RawWaker::new(clone.as_ptr().cast::<()>().cast_const(), &VTABLE)
+    }
+}
+
+/// Both halves of a waker of this cell.
+#[inline]
+fn raw(cell: NonNull<Header>) -> RawWaker {
+    RawWaker::new(cell.as_ptr().cast::<()>().cast_const(), &VTABLE)
 }
 
 unsafe fn wake(ptr: *const ()) {
@@ -103,10 +103,7 @@ unsafe fn wake(ptr: *const ()) {
     unsafe {
         at_home(h, |tasks| match tasks {
             Some(tasks) => tasks.wake(&CellRef::from_raw(h)),
-            None => {
-                let _this = ForeignRef::from_raw(h);
-                ForeignRef::post(h);
-            }
+            None => wake_elsewhere(h),
         });
     }
 }
@@ -132,5 +129,30 @@ unsafe fn drop_waker(ptr: *const ()) {
             Some(_) => drop(CellRef::from_raw(h)),
             None => drop(ForeignRef::from_raw(h)),
         });
+    }
+}
+
+// Apart, so that what happens at home needs no registers of theirs.
+
+/// # Safety
+///
+/// `h` is the cell of a live waker.
+#[inline(never)]
+unsafe fn clone_elsewhere(h: NonNull<Header>) -> RawWaker {
+    // SAFETY: the waker's reference keeps the cell alive (W1), and stays the waker's.
+    let this = ManuallyDrop::new(unsafe { ForeignRef::from_raw(h) });
+    raw(this.deref().clone().into_raw())
+}
+
+/// # Safety
+///
+/// `h` is the cell of a waker, whose reference passes on.
+#[inline(never)]
+unsafe fn wake_elsewhere(h: NonNull<Header>) {
+    // SAFETY: the caller's promise. The reference is given up also if posting unwinds, and keeps the cell
+    // alive until then.
+    unsafe {
+        let _this = ForeignRef::from_raw(h);
+        ForeignRef::post(h);
     }
 }
