@@ -46,7 +46,7 @@ pub struct TimedOut;
 ///
 /// # Panics
 ///
-/// Without a running loop, and when polled outside of any task.
+/// Without a running loop, and when polled outside of any task, or first by a task of another loop.
 #[track_caller]
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::after(limit, future)
@@ -168,6 +168,9 @@ impl<F: Future> Timeout<F> {
 /// A time limit belongs to a task.
 const OUTSIDE: &str = "a time limit is polled by a task: spawn what contains it, or run it as main";
 
+/// The loop whose time it was to be does not run here.
+const AWAY: &str = "a time limit was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
+
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, TimedOut>;
 
@@ -180,6 +183,7 @@ impl<F: Future> Future for Timeout<F> {
                 assert!(is_in_task(), "{OUTSIDE}");
             }
             State::New | State::Late => {
+                assert!(this.deadline.is_here(), "{AWAY}");
                 let scope = open(this.scope.as_mut());
                 if !this.deadline.arm(&scope) {
                     scope.expire_after_one_poll();
@@ -189,6 +193,7 @@ impl<F: Future> Future for Timeout<F> {
         }
         let Poll::Ready(outcome) = this.scope.as_mut().poll(cx) else {
             if *this.state == State::Late {
+                assert!(this.deadline.is_here(), "{AWAY}");
                 *this.state = State::Open;
                 let scope = open(this.scope);
                 if !this.deadline.arm(&scope) {

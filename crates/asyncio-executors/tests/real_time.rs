@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -146,4 +147,28 @@ fn outside_of_any_task_even_what_is_ready_is_refused() {
     let made = poll_fn(|_| Poll::Ready(timeout(LONG, ready(5))));
     let limited = runner.run(made).unwrap();
     let _ = pin!(limited).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+#[allow(
+    clippy::async_yields_async,
+    reason = "what outlives its run has to get out of it"
+)]
+#[test]
+fn a_limit_of_another_loop_is_a_panic_and_not_a_hang() {
+    let limits = [
+        || timeout(LONG, pending::<()>()),
+        || timeout_at(time() + LONG, pending::<()>()),
+    ];
+    for limit in limits {
+        let made_elsewhere = run(async { limit() });
+        let panic = catch_unwind(AssertUnwindSafe(|| run(made_elsewhere))).unwrap_err();
+        let message = panic.downcast_ref::<String>().expect("a text");
+        assert!(
+            message.contains("belongs to another event loop"),
+            "{message}"
+        );
+    }
+    // What never comes belongs to all of them.
+    let unlimited = run(async { wait_for(yield_now(), None) });
+    assert_eq!(run(unlimited), Ok(()));
 }

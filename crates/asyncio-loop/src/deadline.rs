@@ -81,6 +81,13 @@ impl Deadline {
         !self.timers.clock.is_virtual() && self.at > self.timers.turn_time()
     }
 
+    /// Whether it is never, or its loop is the one that runs here. On any other it would not come.
+    #[must_use]
+    #[inline]
+    pub fn is_here(&self) -> bool {
+        self.at == u64::MAX || self.timers.are_here()
+    }
+
     /// Stops the timer.
     pub fn disarm(&mut self) {
         if let Some(timer) = self.timer.take() {
