@@ -68,7 +68,7 @@ impl<T> Lock<T> {
     #[inline]
     pub fn lock(&self) -> impl Future<Output = LockGuard<'_, T>> {
         let permit = self.permits.acquire(1);
-        permit.and_then(|| LockGuard::of(self))
+        permit.and_then(|_| LockGuard::of(self))
     }
 
     /// The lock, if it is free and nobody waits for it.

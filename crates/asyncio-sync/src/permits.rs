@@ -155,9 +155,9 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Waits, and makes of the permits what they stand for.
+    /// Waits, and makes of so many permits what they stand for.
     #[inline]
-    pub(crate) fn and_then<G>(self, make: impl Fn() -> G) -> impl Future<Output = G> {
+    pub(crate) fn and_then<G>(self, make: impl Fn(usize) -> G) -> impl Future<Output = G> {
         let acquire = self;
         Acquired { acquire, make }
     }
@@ -173,12 +173,13 @@ struct Acquired<'a, F> {
 /// The closure is never pinned, only called.
 impl<F> Unpin for Acquired<'_, F> {}
 
-impl<G, F: Fn() -> G> Future for Acquired<'_, F> {
+impl<G, F: Fn(usize) -> G> Future for Acquired<'_, F> {
     type Output = G;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G> {
         let Self { acquire, make } = &mut *self;
-        Pin::new(acquire).poll(cx).map(|()| make())
+        let count = acquire.count;
+        Pin::new(acquire).poll(cx).map(|()| make(count))
     }
 }

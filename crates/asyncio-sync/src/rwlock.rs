@@ -64,7 +64,7 @@ impl<T> RwLock<T> {
     #[inline]
     pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
         let permit = self.permits.acquire(1);
-        permit.and_then(|| RwLockReadGuard::of(self))
+        permit.and_then(|_| RwLockReadGuard::of(self))
     }
 
     /// The right to read, if nobody writes or waits.
@@ -78,7 +78,7 @@ impl<T> RwLock<T> {
     #[inline]
     pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
         let permits = self.permits.acquire(ALL);
-        permits.and_then(|| RwLockWriteGuard::of(self))
+        permits.and_then(|_| RwLockWriteGuard::of(self))
     }
 
     /// The right to write, if nobody reads, writes or waits.

@@ -65,7 +65,7 @@ impl Semaphore {
     #[inline]
     pub fn acquire_many(&self, count: usize) -> impl Future<Output = SemaphorePermit<'_>> {
         let permits = self.permits.acquire(count);
-        permits.and_then(move || SemaphorePermit {
+        permits.and_then(move |count| SemaphorePermit {
             semaphore: self,
             count,
         })
