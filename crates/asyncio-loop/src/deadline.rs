@@ -28,6 +28,7 @@ impl Deadline {
     ///
     /// Without a running loop.
     #[must_use]
+    #[inline]
     #[track_caller]
     pub fn after(duration: Duration) -> Self {
         current::with(|core| {
@@ -50,6 +51,7 @@ impl Deadline {
         })
     }
 
+    #[inline]
     fn new(timers: &Rc<Timers>, at: u64) -> Self {
         Self {
             timers: timers.clone(),

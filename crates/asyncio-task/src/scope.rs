@@ -143,7 +143,7 @@ impl<F: Future> Scope<F> {
 
     /// Polls what it wraps, once, and says what is to be seen to when that waits, if anything is. `round`: how
     /// many there were before.
-    #[inline]
+    #[inline(always)]
     fn poll_once(
         self: Pin<&mut Self>,
         tree: RefMut<'_, ScopeTree>,
