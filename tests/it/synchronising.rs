@@ -128,6 +128,19 @@ impl Wanted for Condition<Lock<()>> {
     }
 }
 
+/// Runs a check on a loop, of all that can be wanted.
+macro_rules! of_each {
+    ($check:ident) => {
+        run_virtual(async |trace| {
+            $check::<ALock>(trace).await;
+            $check::<Rc<Semaphore>>(trace).await;
+            $check::<Queue<u32>>(trace).await;
+            $check::<Room>(trace).await;
+            $check::<Condition<Lock<()>>>(trace).await;
+        })
+    };
+}
+
 /// Two tasks that wait for it.
 async fn two_wait<W: Wanted>(trace: &Trace) -> (Rc<W>, Task<()>, Task<()>) {
     let wanted = Rc::new(W::new());
@@ -161,13 +174,7 @@ fn handed_over_and_then_cancelled_in_the_same_instant() {
         let turns = ["first has it", "second has it", "second is through"];
         assert_eq!(trace.take(), turns);
     }
-    run_virtual(async |trace| {
-        check::<ALock>(trace).await;
-        check::<Rc<Semaphore>>(trace).await;
-        check::<Queue<u32>>(trace).await;
-        check::<Room>(trace).await;
-        check::<Condition<Lock<()>>>(trace).await;
-    });
+    of_each!(check);
 }
 
 /// First cancelled, then handed over: it goes to the next in line, nothing is lost.
@@ -181,13 +188,7 @@ fn cancelled_and_then_handed_over_in_the_same_instant() {
         second.await.unwrap();
         assert_eq!(trace.take(), ["second has it", "second is through"]);
     }
-    run_virtual(async |trace| {
-        check::<ALock>(trace).await;
-        check::<Rc<Semaphore>>(trace).await;
-        check::<Queue<u32>>(trace).await;
-        check::<Room>(trace).await;
-        check::<Condition<Lock<()>>>(trace).await;
-    });
+    of_each!(check);
 }
 
 /// A wait whose time is up in the instant in which it is handed over: the deadline was seen first, so it
@@ -209,13 +210,7 @@ fn handed_over_when_the_time_is_up() {
         gather((first, second)).await;
         assert_eq!(trace.take(), ["too late", "second has it"]);
     }
-    run_virtual(async |trace| {
-        check::<ALock>(trace).await;
-        check::<Rc<Semaphore>>(trace).await;
-        check::<Queue<u32>>(trace).await;
-        check::<Room>(trace).await;
-        check::<Condition<Lock<()>>>(trace).await;
-    });
+    of_each!(check);
 }
 
 /// One of those at a barrier is cancelled in the instant in which the last one comes: the round is

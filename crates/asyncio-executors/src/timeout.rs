@@ -183,21 +183,18 @@ impl<F: Future> Future for Timeout<F> {
                 assert!(is_in_task(), "{OUTSIDE}");
             }
             State::New | State::Late => {
-                assert!(this.deadline.is_here(), "{AWAY}");
-                let scope = open(this.scope.as_mut());
-                if !this.deadline.arm(&scope) {
-                    scope.expire_after_one_poll();
+                if let Some(over) = begin(this.scope.as_mut(), this.deadline) {
+                    over.expire_after_one_poll();
                 }
                 *this.state = State::Open;
             }
         }
         let Poll::Ready(outcome) = this.scope.as_mut().poll(cx) else {
             if *this.state == State::Late {
-                assert!(this.deadline.is_here(), "{AWAY}");
+                let over = begin(this.scope, this.deadline);
                 *this.state = State::Open;
-                let scope = open(this.scope);
-                if !this.deadline.arm(&scope) {
-                    scope.expire();
+                if let Some(over) = over {
+                    over.expire();
                 }
             }
             return Poll::Pending;
@@ -216,6 +213,14 @@ impl<F: Future> Future for Timeout<F> {
             }
         }
     }
+}
+
+/// Opens the scope of a time limit and starts its timer. Gives the scope if its time is over.
+#[inline]
+fn begin<F: Future>(scope: Pin<&mut Scope<F>>, deadline: &mut Deadline) -> Option<ScopeHandle> {
+    assert!(deadline.is_here(), "{AWAY}");
+    let scope = open(scope);
+    (!deadline.arm(&scope)).then_some(scope)
 }
 
 /// Opens the scope of a time limit.

@@ -1,5 +1,7 @@
 //! Who hears of a request, and who is waited for: what shields, tokens and limits do to each other.
 
+mod support;
+
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -12,23 +14,11 @@ use asyncio_executors::{
     BoxError, CancelScope, TaskGroup, TimedOut, TimeoutHandle, cancel_scope, catch_cancel, gather,
     on_cancel, race, shield, task_group, timeout, timeout_scope, try_finally,
 };
-use asyncio_loop::{EventLoop, JoinError, all_tasks, current_task, sleep, spawn, time, yield_now};
-
-type Trace = Rc<RefCell<Vec<&'static str>>>;
+use asyncio_loop::{JoinError, all_tasks, current_task, sleep, spawn, time, yield_now};
+use support::{Trace, run};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
-}
-
-fn run(main: impl AsyncFnOnce(Trace)) -> Vec<&'static str> {
-    let builder = EventLoop::builder().virtual_time(true);
-    let mut event_loop = builder.build_loop().expect("a selector");
-    let trace = Trace::default();
-    event_loop
-        .run_until_complete(main(trace.clone()))
-        .expect("it returns");
-    drop(event_loop);
-    trace.take()
 }
 
 /// Runs `work` as a task that is cancelled after a millisecond, which it must not survive.
@@ -85,7 +75,7 @@ fn who_opens_after_a_shield_may_swallow_what_it_held_up() {
 
 #[test]
 fn after_a_shield_a_request_climbs_no_further_than_to_its_target() {
-    run(async |_| {
+    run(async |_: Trace| {
         let start = time();
         let work = async {
             shield(sleep(ms(5))).await;
@@ -272,7 +262,7 @@ fn a_shield_after_a_dropped_token_runs_to_its_end_and_delays_the_unwinding() {
 
 #[test]
 fn a_limit_inside_of_a_shield_that_begins_with_a_request_open_is_kept() {
-    run(async |_| {
+    run(async |_: Trace| {
         let task = spawn(async {
             current_task().unwrap().cancel();
             // Nothing has held the request up yet when the limit is looked at.
@@ -351,7 +341,7 @@ fn a_group_begun_after_a_dropped_token_is_ended_in_order() {
 
 #[test]
 fn a_loop_that_drops_tokens_between_groups_ends() {
-    run(async |_| {
+    run(async |_: Trace| {
         cancelled(async {
             loop {
                 let _ = catch_cancel(sleep(ms(1))).await;
@@ -488,7 +478,7 @@ fn one_that_nobody_polls_any_more_does_not_keep_a_swallowed_request_open() {
 
 #[test]
 fn a_token_swallowed_by_another_task_answers_at_once() {
-    run(async |_| {
+    run(async |_: Trace| {
         let slot = Rc::new(RefCell::new(None));
         let kept = slot.clone();
         let task = spawn(async move {
@@ -661,7 +651,7 @@ fn what_a_shield_held_up_outlasts_a_request_that_others_have_swallowed() {
 fn a_loop_of_limits_that_are_over_lets_others_run_and_can_be_cancelled() {
     let polls = Rc::new(Cell::new(0));
     let seen = polls.clone();
-    run(async |_| {
+    run(async |_: Trace| {
         let others = Rc::new(Cell::new(0));
         let ran = others.clone();
         let beside = spawn(async move {
@@ -712,7 +702,7 @@ fn every_scope_that_ends_itself_at_once_lets_others_run() {
         }) as Pin<Box<dyn Future<Output = ()>>>
     };
     for n in 0..3 {
-        run(async |_| {
+        run(async |_: Trace| {
             let task = spawn(async move {
                 loop {
                     over(n).await;
@@ -746,7 +736,7 @@ async fn children_cancelled<T: 'static>(
 
 #[test]
 fn what_unwinds_of_its_own_accord_is_not_kept_by_a_shield() {
-    run(async |_| {
+    run(async |_: Trace| {
         let contenders = || [pending::<()>(), pending()];
         let is_cancelled = |end: (Result<(), JoinError>, Duration)| {
             assert!(end.0.unwrap_err().is_cancelled());
@@ -781,7 +771,7 @@ fn what_unwinds_of_its_own_accord_is_not_kept_by_a_shield() {
 
 #[test]
 fn code_around_a_shield_hears_of_what_unwinds_inside() {
-    run(async |_| {
+    run(async |_: Trace| {
         let work = async {
             let raced = catch_cancel(shield(race([pending::<()>(), pending()]))).await;
             raced.expect_err("nobody won").swallow();
@@ -815,7 +805,7 @@ fn a_request_that_is_resumed_inside_of_a_shield_goes_on_from_there() {
     });
     assert_eq!(trace, ["cleaned up"]);
     // The same by a child of a group.
-    run(async |_| {
+    run(async |_: Trace| {
         let limited = timeout(ms(1), async {
             if let Err(cancelled) = catch_cancel(pending::<()>()).await {
                 let group = task_group(async |tg: TaskGroup<'_>| {
@@ -837,7 +827,7 @@ fn a_request_that_is_resumed_inside_of_a_shield_goes_on_from_there() {
 
 #[test]
 fn a_loop_of_shields_that_never_wait_lets_others_run_while_it_is_cancelled() {
-    run(async |_| {
+    run(async |_: Trace| {
         for limited in [false, true] {
             let shields = Rc::new(Cell::new(0));
             let count = shields.clone();
@@ -883,7 +873,7 @@ impl Wake for Looks {
 
 #[test]
 fn a_limit_that_is_moved_to_now_may_be_looked_at_by_who_is_woken_for_it() {
-    run(async |_| {
+    run(async |_: Trace| {
         let mut limited = pin!(timeout_scope(None, async |limit: TimeoutHandle| {
             LIMIT.set(Some(limit));
             pending::<()>().await;

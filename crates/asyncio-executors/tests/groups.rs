@@ -4,9 +4,10 @@
     reason = "`|tg: TaskGroup|`, as users write it"
 )]
 
+mod support;
+
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
-use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -14,24 +15,13 @@ use asyncio_executors::{
     Child, NeverReady, Ready, TaskGroup, catch_cancel, gather, on_cancel, race, shield, task_group,
     timeout,
 };
-use asyncio_loop::{EventLoop, JoinError, SpawnOptions, current_task, sleep, spawn, yield_now};
+use asyncio_loop::{JoinError, SpawnOptions, current_task, sleep, spawn, yield_now};
+use support::{Trace, run};
 
 type Group<'env> = TaskGroup<'env, &'static str>;
-type Trace = Rc<RefCell<Vec<&'static str>>>;
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
-}
-
-fn run(main: impl AsyncFnOnce(Trace)) -> Vec<&'static str> {
-    let builder = EventLoop::builder().virtual_time(true);
-    let mut event_loop = builder.build_loop().expect("a selector");
-    let trace = Trace::default();
-    event_loop
-        .run_until_complete(main(trace.clone()))
-        .expect("it returns");
-    drop(event_loop);
-    trace.take()
 }
 
 #[test]
@@ -151,7 +141,7 @@ fn who_awaits_a_child_that_fails_is_cancelled_and_adds_no_error() {
         sleep(ms(1)).await;
         panic!("a bug")
     }
-    run(async |_| {
+    run(async |_: Trace| {
         // The first one has woken the body, in the step in which the second one fails.
         let outcome = task_group(async |tg: Group| {
             let (a, b) = (tg.spawn(child(1)), tg.spawn(child(13)));
@@ -217,7 +207,7 @@ fn who_awaits_a_child_that_fails_is_cancelled_and_adds_no_error() {
 
 #[test]
 fn a_child_that_failed_says_so_in_a_cleanup_and_after_the_group() {
-    run(async |_| {
+    run(async |_: Trace| {
         let kept = RefCell::new(None);
         let outcome = task_group(async |tg: Group| {
             let fails = tg.spawn(async { Err::<(), _>("boom") });
@@ -320,7 +310,7 @@ fn a_second_request_interrupts_the_cleanups_but_not_the_wait_and_shields_hold() 
 
 #[test]
 fn errors_come_in_the_order_in_which_children_end_and_the_bodys_last() {
-    run(async |_| {
+    run(async |_: Trace| {
         let fails = |after: u64, error| async move {
             if let Err(request) = catch_cancel(pending::<()>()).await {
                 sleep(ms(after)).await;
@@ -370,7 +360,7 @@ fn a_limit_lets_so_many_run_in_order_and_one_that_is_cancelled_in_the_line_never
 
 #[test]
 fn spawn_when_free_waits_its_turn_and_gives_it_up_when_it_is_cancelled() {
-    run(async |_| {
+    run(async |_: Trace| {
         let started = Cell::new(0);
         task_group(async |tg: Group| {
             tg.limit(2);
@@ -396,7 +386,7 @@ fn spawn_when_free_waits_its_turn_and_gives_it_up_when_it_is_cancelled() {
 
 #[test]
 fn a_child_that_ends_before_it_is_ready_is_an_error_for_whoever_starts_it() {
-    run(async |_| {
+    run(async |_: Trace| {
         task_group(async |tg: Group| {
             let early = tg.start(async |_: Ready<u8>| Ok(())).await;
             assert_eq!(early.err(), Some(NeverReady));
@@ -503,7 +493,7 @@ fn whoever_cancels_one_of_those_gathered_cancels_the_others_and_whoever_gathers(
 fn a_turn_costs_polls_of_those_that_were_woken_however_many_children_there_are() {
     const CHILDREN: usize = 100_000;
     const WOKEN: usize = 3;
-    run(async |_| {
+    run(async |_: Trace| {
         let (polls, body_polls) = (Cell::new(0), Cell::new(0));
         let wakers = RefCell::new(Vec::new());
         let group = task_group(async |tg: Group| {

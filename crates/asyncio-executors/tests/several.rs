@@ -1,9 +1,9 @@
 //! Several at once: what may be gathered, raced and waited for, and that the others have ended by then.
 
-use std::cell::RefCell;
+mod support;
+
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
-use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{
@@ -11,24 +11,14 @@ use asyncio_executors::{
     move_on_after, on_cancel, race, race_iter, staggered_race, task_group, timeout, try_gather,
     try_gather_iter, wait,
 };
-use asyncio_loop::{EventLoop, Task, sleep, spawn, time};
+use asyncio_loop::{Task, sleep, spawn, time};
 use futures::FutureExt;
+use support::run;
 
-type Trace = Rc<RefCell<Vec<String>>>;
+type Trace = support::Trace<String>;
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
-}
-
-fn run(main: impl AsyncFnOnce(Trace)) -> Vec<String> {
-    let builder = EventLoop::builder().virtual_time(true);
-    let mut event_loop = builder.build_loop().expect("a selector");
-    let trace = Trace::default();
-    event_loop
-        .run_until_complete(main(trace.clone()))
-        .expect("it returns");
-    drop(event_loop);
-    trace.take()
 }
 
 /// Waits for ever; cancelled, it takes two seconds to clean up.
@@ -67,7 +57,7 @@ fn a_tuple_of_different_values_until_one_fails() {
 
 #[test]
 fn twelve_of_a_tuple_and_any_number_of_an_array_or_an_iterator() {
-    run(async |_| {
+    run(async |_: Trace| {
         let n = async |n: u64| {
             sleep(secs(20 - n)).await;
             n
@@ -146,7 +136,7 @@ fn tasks_of_any_value_are_waited_for_until_one_is_good_enough() {
     struct Offer {
         price: u64,
     }
-    run(async |_| {
+    run(async |_: Trace| {
         let start = time();
         let offer = |after| {
             spawn(async move {
@@ -174,7 +164,7 @@ fn tasks_of_any_value_are_waited_for_until_one_is_good_enough() {
 
 #[test]
 fn a_limit_counts_from_the_call() {
-    run(async |_| {
+    run(async |_: Trace| {
         let start = time();
         let limited = timeout(secs(2), pending::<()>());
         let moves_on = move_on_after(secs(2), pending::<()>());
@@ -188,7 +178,7 @@ fn a_limit_counts_from_the_call() {
 
 #[test]
 fn a_staggered_race_of_nobody_has_no_winner() {
-    run(async |_| {
+    run(async |_: Trace| {
         let nobody = std::iter::empty::<fn() -> std::future::Ready<Result<(), ()>>>();
         let race: StaggeredRace<(), ()> = staggered_race(nobody, Some(secs(1))).await;
         assert_eq!((race.winner, race.contenders.len()), (None, 0));
@@ -197,7 +187,7 @@ fn a_staggered_race_of_nobody_has_no_winner() {
 
 #[test]
 fn of_two_that_are_ready_in_one_step_one_wins_a_staggered_race() {
-    run(async |_| {
+    run(async |_: Trace| {
         // The second one starts when the first one is due.
         let contenders = [2, 1].map(|after| {
             move || async move {
@@ -256,7 +246,7 @@ fn a_scope_around_a_group_ends_body_and_children() {
 
 #[test]
 fn a_condition_that_panics_ends_the_wait_with_that_and_the_tasks_stay() {
-    run(async |_| {
+    run(async |_: Trace| {
         let sleeper = |seconds| spawn(sleep(secs(seconds)));
         let mut tasks: Vec<_> = [1, 2].map(sleeper).into();
         let waits = wait(&mut tasks, ReturnWhen::First(|_| panic!("which?")));
