@@ -69,7 +69,8 @@ where
     I: IntoIterator<Item: Future>,
 {
     let futures = futures.into_iter().map(|future| NeverFails { future });
-    never_fails(try_gather_iter(futures).await)
+    let Ok(outputs) = try_gather_iter(futures).await;
+    outputs
 }
 
 /// Runs several futures concurrently until all have returned, or one has failed: the others are cancelled then
@@ -229,13 +230,9 @@ impl<F: Future> Future for NeverFails<F> {
     }
 }
 
-fn never_fails<T>(result: Result<T, Infallible>) -> T {
-    result.unwrap_or_else(|never| match never {})
-}
-
-/// Somebody has cancelled just one of several, and so whoever gathers them.
+/// Somebody has cancelled a part of what is needed here, and so whoever waits for it.
 #[cold]
-async fn cancelled_with_a_part<T>() -> T {
+pub(crate) async fn cancelled_with_a_part<T>() -> T {
     unwind_here();
     pending().await
 }
@@ -335,7 +332,8 @@ macro_rules! gather_tuple {
 
             async fn gather(self) -> Self::Outputs {
                 let ($($slot,)+) = self;
-                never_fails(($(NeverFails { future: $slot },)+).try_gather().await)
+                let Ok(outputs) = ($(NeverFails { future: $slot },)+).try_gather().await;
+                outputs
             }
         }
 

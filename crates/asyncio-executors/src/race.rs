@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::error_group::ErrorGroup;
+use crate::gather::cancelled_with_a_part;
 use crate::signal::Signal;
 use crate::task_group::{TaskGroup, task_group};
 use crate::timeout::timeout;
@@ -78,7 +79,7 @@ where
         assert!(!tg.is_empty(), "a race has somebody to run it");
         Ok(())
     });
-    never_fails(raced.await);
+    let Ok(()) = raced.await.map_err(ErrorGroup::into_first);
     first(winner).await
 }
 
@@ -106,17 +107,8 @@ fn enter<'env, F>(
 async fn first<T>(winner: RefCell<Option<T>>) -> T {
     match winner.into_inner() {
         Some(output) => output,
-        None => {
-            // Each of them was cancelled by somebody, and so is whoever waits for one to win.
-            asyncio_task::unwind_here();
-            std::future::pending().await
-        }
+        None => cancelled_with_a_part().await, // each of them was
     }
-}
-
-fn never_fails(raced: Result<(), ErrorGroup<Infallible>>) {
-    let raced = raced.map_err(ErrorGroup::into_first);
-    raced.unwrap_or_else(|never| match never {});
 }
 
 /// Several futures that can run a [`race`]: tuples, arrays, vectors, of futures that return the same.
@@ -172,7 +164,7 @@ macro_rules! race_tuple {
                     $(enter(&tg, &winner, $future);)+
                     Ok(())
                 });
-                never_fails(raced.await);
+                let Ok(()) = raced.await.map_err(ErrorGroup::into_first);
                 first(winner).await
             }
         }
@@ -286,7 +278,7 @@ where
         }
         Ok(())
     });
-    never_fails(raced.await);
+    let Ok(()) = raced.await.map_err(ErrorGroup::into_first);
     StaggeredRace {
         winner: winner.into_inner(),
         contenders: states.into_inner(),
