@@ -1,8 +1,10 @@
 //! A number of permits, handed out strictly in order. Lock, RwLock and Semaphore are made of it:
 //! a lock is one permit, a reader is one of many, a writer takes them all.
 //!
-//! - Who waits is served before who comes: while somebody waits nobody else gets a permit, however
-//!   many are free. A first in line who asks for many is waited for by those who ask for few.
+//! - Nobody overtakes: while a task waits, no other gets a permit, however many are free. A first in
+//!   line that asks for many is waited for by those that ask for few.
+//! - A task that was given permits and has not run yet is still in line. Another one that comes meanwhile
+//!   joins the line too, even if it can be served there and then: it has its turn later.
 //! - Permits are handed over, not thrown in the air: whoever is chosen owns its permits from that
 //!   moment, before its task has run. Dropped before that, it gives them to the next.
 
@@ -40,16 +42,30 @@ impl Permits {
         self.waiters.len()
     }
 
-    /// Whether somebody who comes now for one permit has to wait.
+    /// Whether a task that comes now for one permit has to wait, if only for the turns of others.
     pub(crate) fn locked(&self) -> bool {
-        self.free.get() == 0 || self.waiters.waiting() > 0
+        self.free.get() == 0 || self.waiters.len() > 0
+    }
+
+    /// Takes permits that are free, unless a task waits. One that was given its own and has not run yet
+    /// does not count: nothing of it is taken.
+    #[inline]
+    pub(crate) fn try_acquire(&self, count: usize) -> bool {
+        let nobody_waits = self.waiters.len() == 0 || self.waiters.waiting() == 0;
+        self.take_if(count, nobody_waits)
+    }
+
+    /// Takes permits that are free, unless a task is in line.
+    #[inline]
+    fn pass(&self, count: usize) -> bool {
+        self.take_if(count, self.waiters.len() == 0)
     }
 
     #[inline]
-    pub(crate) fn try_acquire(&self, count: usize) -> bool {
+    fn take_if(&self, count: usize, allowed: bool) -> bool {
         let free = self.free.get();
         // Who asks for nothing waits for nothing.
-        let at_once = count == 0 || count <= free && self.waiters.waiting() == 0;
+        let at_once = count == 0 || count <= free && allowed;
         if at_once {
             self.free.set(free - count);
         }
@@ -70,7 +86,7 @@ impl Permits {
     #[inline]
     pub(crate) fn release(&self, count: usize) {
         self.free.set(self.free.get().saturating_add(count));
-        if self.waiters.waiting() > 0 {
+        if self.waiters.len() > 0 {
             self.serve();
         }
     }
@@ -125,11 +141,14 @@ impl Future for Acquire<'_> {
             count,
             place,
         } = &mut *self;
-        let passes = || permits.try_acquire(*count);
-        permits
-            .waiters
-            .poll(place, cx, *count, passes)
-            .map(|_share| ())
+        let joins = *place == Place::Outside;
+        let passes = || permits.pass(*count);
+        let polled = permits.waiters.poll(place, cx, *count, passes);
+        if polled.is_pending() && joins {
+            // What is free is its own from now on, to be used when those before it have had their turns.
+            permits.serve();
+        }
+        polled.map(|_share| ())
     }
 }
 

@@ -60,7 +60,7 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// Waits until this task may read. Does not yield if nobody writes or waits.
+    /// Waits until this task may read. Does not yield if nobody writes and [`waiters`](Self::waiters) are 0.
     #[inline]
     pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
         let permit = self.permits.acquire(1);

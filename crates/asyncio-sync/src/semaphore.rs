@@ -12,8 +12,9 @@ use crate::permits::Permits;
 /// back by dropping it, there is nothing to bound: asyncio's `BoundedSemaphore` is this, too.
 ///
 /// Strictly in order: a permit that comes free belongs to the first in line at that moment, before
-/// its task has run, and nobody overtakes it. A task that asks for many permits is not passed by
-/// tasks that ask for few.
+/// its task has run, and nobody overtakes it. A task that comes while one in line has a permit and has
+/// not run yet, such as one that has just given its own back, has its turn after that one. A task that
+/// asks for many permits is not passed by tasks that ask for few.
 ///
 /// ```
 /// use asyncio_sync::Semaphore;
@@ -52,7 +53,7 @@ impl Semaphore {
         }
     }
 
-    /// Waits for a permit. Does not yield if one is free and nobody waits.
+    /// Waits for a permit. Does not yield if one is free and [`waiters`](Self::waiters) are 0.
     #[inline]
     pub fn acquire(&self) -> impl Future<Output = SemaphorePermit<'_>> {
         self.acquire_many(1)
@@ -138,7 +139,8 @@ impl Semaphore {
         self.permits.free()
     }
 
-    /// Whether [`acquire`](Self::acquire) would have to wait now.
+    /// Whether [`acquire`](Self::acquire) would have to wait now, if only for the turn of a task that has
+    /// its permits and has not run yet.
     pub fn locked(&self) -> bool {
         self.permits.locked()
     }

@@ -11,28 +11,28 @@ use crate::line::{Call, Departed, Key, Line, Look, Place};
 
 /// The waiters of one primitive, which lives on one thread.
 pub(crate) struct WaitQueue<S = ()> {
-    /// A copy of `line.waiting()`, for those who only pass by.
-    waiting: Cell<usize>,
+    /// A copy of `line.len()`, for operations that need not wait.
+    len: Cell<usize>,
     line: RefCell<Line<S>>,
 }
 
 impl<S: Copy> WaitQueue<S> {
     pub(crate) const fn new() -> Self {
         Self {
-            waiting: Cell::new(0),
+            len: Cell::new(0),
             line: RefCell::new(Line::new()),
         }
     }
 
     /// How many wait and were not chosen.
-    #[inline]
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.get()
+        self.line.borrow().waiting()
     }
 
     /// How many wait, those included that were chosen and have not run yet.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.line.borrow().len()
+        self.len.get()
     }
 
     /// Does something to the line that touches no waker.
@@ -40,7 +40,7 @@ impl<S: Copy> WaitQueue<S> {
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Line<S>) -> R) -> R {
         let mut line = self.line.borrow_mut();
         let result = change(&mut line);
-        self.waiting.set(line.waiting());
+        self.len.set(line.len());
         result
     }
 
@@ -99,7 +99,7 @@ impl<S: Copy> WaitQueue<S> {
     /// order.
     #[inline]
     pub(crate) fn wake_first(&self, count: usize, share: impl Fn(usize) -> S) {
-        if self.waiting() > 0 {
+        if self.len() > 0 {
             self.call_and_wake(count, share);
         }
     }

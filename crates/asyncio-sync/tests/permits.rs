@@ -1,5 +1,8 @@
 //! Locks and semaphores at their edges: none, more than there are, more than can be counted.
 
+#[path = "shared/mod.rs"]
+mod shared;
+
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -51,6 +54,100 @@ fn more_permits_than_can_be_counted() {
     semaphore.add_permits(1);
     drop(all);
     assert_eq!(semaphore.available_permits(), usize::MAX);
+}
+
+/// A task that was given its permits and has not run yet is not overtaken by one that waits as well, be it
+/// that it has just released. (asyncio's `Semaphore.locked` counts such a task as well.)
+mod a_chosen_task_is_not_overtaken {
+    use super::*;
+    use crate::shared::{TestLoop, Trace};
+
+    #[test]
+    fn by_the_one_that_released() {
+        let (test_loop, trace) = (TestLoop::new(), Trace::new());
+        let semaphore = Rc::new(Semaphore::new(2));
+        let work = async |semaphore: Rc<Semaphore>, name: &str, trace: Trace, rounds: u32| {
+            for round in 1..=rounds {
+                let permit = semaphore.acquire().await;
+                trace.note(format_args!("{name} {round}"));
+                crate::shared::yield_now().await;
+                drop(permit);
+            }
+        };
+        for (name, rounds) in [("a", 1), ("b", 2), ("c", 1)] {
+            test_loop.spawn(work(semaphore.clone(), name, trace.clone(), rounds));
+        }
+        test_loop.run();
+        // `a` leaves its permit to `c`. `b` gives one back too, which is free when it asks again.
+        assert_eq!(trace.take(), ["a 1", "b 1", "c 1", "b 2"]);
+        assert_eq!((semaphore.available_permits(), semaphore.waiters()), (2, 0));
+    }
+
+    #[test]
+    fn by_a_stranger() {
+        let semaphore = Semaphore::new(0);
+        let mut first = Box::pin(semaphore.acquire());
+        assert!(first.as_mut().now_or_never().is_none());
+        semaphore.add_permits(2);
+        assert_eq!(semaphore.available_permits(), 1);
+        assert!(semaphore.locked());
+        drop(
+            semaphore
+                .try_acquire()
+                .expect("this one waits for no turn, and takes nothing of it"),
+        );
+        let mut second = Box::pin(semaphore.acquire());
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "the first one has not run"
+        );
+        assert_eq!(
+            semaphore.available_permits(),
+            0,
+            "yet it is promised its permit"
+        );
+
+        let held = second
+            .as_mut()
+            .now_or_never()
+            .expect("it has had its turn since");
+        let held = (held, first.as_mut().now_or_never().unwrap());
+        drop(held);
+        assert!(!semaphore.locked());
+    }
+
+    #[test]
+    fn and_passes_on_what_it_was_given() {
+        let semaphore = Semaphore::new(0);
+        let mut first = Box::pin(semaphore.acquire());
+        assert!(first.as_mut().now_or_never().is_none());
+        semaphore.add_permits(2);
+        let mut second = Box::pin(semaphore.acquire());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(second);
+        assert_eq!((semaphore.available_permits(), semaphore.waiters()), (1, 1));
+        drop(first);
+        assert_eq!((semaphore.available_permits(), semaphore.waiters()), (2, 0));
+        assert!(semaphore.try_acquire_many(2).is_some());
+    }
+
+    #[test]
+    fn by_a_reader() {
+        let lock = RwLock::new(0);
+        let write = lock.try_write().unwrap();
+        let mut first = Box::pin(lock.read());
+        assert!(first.as_mut().now_or_never().is_none());
+        drop(write);
+        assert_eq!((lock.readers(), lock.waiters()), (1, 1));
+        let mut second = Box::pin(lock.read());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert_eq!((lock.readers(), lock.waiters()), (2, 2));
+        let first = first.as_mut().now_or_never().unwrap();
+        let second = second.as_mut().now_or_never().unwrap();
+        assert!(lock.try_read().is_some());
+        drop((first, second));
+        assert_eq!((lock.readers(), lock.waiters()), (0, 0));
+    }
 }
 
 /// A limit is lowered while it is in use: free permits go at once, the others when they come back.

@@ -45,9 +45,11 @@ struct Model {
 impl Model {
     /// Whether who comes now has its permits at once.
     fn acquire(&mut self, id: u32, count: usize) -> bool {
-        let at_once = self.try_acquire(count);
+        let at_once = (count == 0 || self.given.is_empty()) && self.try_acquire(count);
         if !at_once {
             self.line.push_back((id, count));
+            // It may be given its permits at once, but has its turn after those who were before it.
+            self.release(0);
         }
         at_once
     }
