@@ -73,6 +73,14 @@ pub fn is_in_task() -> bool {
     running(|step| step.is_some())
 }
 
+/// The [number](Tasks::steps) of the step under way, or `None` outside of any task. Two polls of a future with
+/// the same number on one loop belong to the same step.
+#[must_use]
+#[inline]
+pub fn current_step() -> Option<u64> {
+    running(|step| step.map(|(tasks, _)| tasks.steps()))
+}
+
 /// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
 /// loop built on [`Tasks`] finds itself again without a thread-local of its own.
 ///

@@ -65,7 +65,7 @@ mod waker;
 pub use cancelled::{Cancelled, unwind_here};
 pub use children::{Children, Round};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
-pub use current::{is_in_task, with_companion};
+pub use current::{current_step, is_in_task, with_companion};
 pub use detach::Outcome;
 pub use id::{TaskId, TaskName};
 pub use join_error::{JoinError, PanicPayload};

@@ -75,6 +75,8 @@ pub struct Tasks {
     families: Registry<Weak<Family>>,
     /// The task whose step is under way.
     running: Cell<Option<NonNull<Header>>>,
+    /// How many steps have begun.
+    steps: Cell<u64>,
     ids: Cell<u64>,
     closed: Cell<bool>,
     context: Context,
@@ -99,6 +101,7 @@ impl Tasks {
             registry: Registry::default(),
             families: Registry::default(),
             running: Cell::new(None),
+            steps: Cell::new(0),
             ids: Cell::new(0),
             closed: Cell::new(false),
             context: Context::new(),
@@ -444,6 +447,7 @@ impl Tasks {
     /// Runs one step of a task. If it says that the task has ended, that is to be completed next.
     #[inline(always)]
     pub(crate) fn step(&self, cell: &CellRef) -> Stepped {
+        self.steps.set(self.steps.get() + 1);
         let ended = match cell.state.begin() {
             Begin::Nothing => return Stepped::Left,
             Begin::Later => None,
@@ -697,6 +701,15 @@ impl Tasks {
         let h = self.running.get()?;
         // SAFETY: R2.
         Some(TaskRef::new(unsafe { CellRef::borrow(&h) }.clone()))
+    }
+
+    /// The number of steps that have begun, those of children included.
+    ///
+    /// The number stays the same during a step, unless another step runs within it.
+    #[inline]
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
     }
 
     /// The step under way, as something to compare.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_task::{
-    JoinError, SpawnOptions, Task, TaskState, Tasks, spawn, try_spawn, try_spawn_with,
+    JoinError, SpawnOptions, Task, TaskState, Tasks, current_step, spawn, try_spawn, try_spawn_with,
 };
 use futures::FutureExt;
 
@@ -528,4 +528,21 @@ fn handles_outlive_their_loop() {
     assert!(!looked.cancel());
     looked.waker().wake();
     assert_eq!(looked.info().state, TaskState::Cancelled);
+}
+
+#[test]
+fn every_step_has_a_number_that_stays_the_same_while_it_runs() {
+    entered(|tasks, _| {
+        assert_eq!(current_step(), None);
+        let before = tasks.steps();
+        let mut task = tasks.spawn(async {
+            let first = [current_step(), current_step()];
+            yield_now().await;
+            (first, current_step())
+        });
+        settle(tasks);
+        let (first, second) = task.try_take().unwrap().unwrap();
+        assert_eq!(first, [Some(before + 1); 2]);
+        assert_eq!(second, Some(before + 2));
+    });
 }
