@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use asyncio_task::ScopeHandle;
 use asyncio_timer::TimerKey;
 
-use crate::clock::nanos;
+use crate::clock::NEVER;
 use crate::current;
 use crate::timers::Timers;
 
@@ -16,7 +16,7 @@ use crate::timers::Timers;
 /// Dropping it takes the timer back.
 pub struct Deadline {
     timers: Rc<Timers>,
-    /// Nanoseconds of loop time; `u64::MAX` is never.
+    /// In nanoseconds of loop time.
     at: u64,
     timer: Option<TimerKey>,
 }
@@ -32,7 +32,7 @@ impl Deadline {
     #[track_caller]
     pub fn after(duration: Duration) -> Self {
         current::with(|core| {
-            let at = core.timers.clock.now().saturating_add(nanos(duration));
+            let at = core.timers.clock.after(duration);
             Self::new(&core.timers, at)
         })
     }
@@ -46,7 +46,7 @@ impl Deadline {
     #[track_caller]
     pub fn at(when: Option<Instant>) -> Self {
         current::with(|core| {
-            let at = when.map_or(u64::MAX, |when| core.timers.clock.nanos_of(when));
+            let at = when.map_or(NEVER, |when| core.timers.clock.nanos_of(when));
             Self::new(&core.timers, at)
         })
     }
@@ -63,7 +63,7 @@ impl Deadline {
     /// Starts the timer for a scope. `false` if its time had come when this turn of the loop began.
     pub fn arm(&mut self, scope: &ScopeHandle) -> bool {
         self.disarm();
-        if self.at == u64::MAX {
+        if self.at == NEVER {
             return true;
         }
         // The time of the turn will do: a deadline that has passed since is due in the next.
@@ -87,7 +87,7 @@ impl Deadline {
     #[must_use]
     #[inline]
     pub fn is_here(&self) -> bool {
-        self.at == u64::MAX || self.timers.are_here()
+        self.at == NEVER || self.timers.are_here()
     }
 
     /// Stops the timer.
@@ -99,13 +99,13 @@ impl Deadline {
 
     /// Sets another time, for the next [`arm`](Self::arm).
     pub fn set(&mut self, when: Option<Instant>) {
-        self.at = when.map_or(u64::MAX, |when| self.timers.clock.nanos_of(when));
+        self.at = when.map_or(NEVER, |when| self.timers.clock.nanos_of(when));
     }
 
     /// When it is; `None`: never.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
-        (self.at != u64::MAX).then(|| self.timers.clock.instant_of(self.at))
+        (self.at != NEVER).then(|| self.timers.clock.instant_of(self.at))
     }
 
     /// Whether the timer was started and has run out.

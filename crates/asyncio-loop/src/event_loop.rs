@@ -229,7 +229,7 @@ impl EventLoop {
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
         let core = self.core();
-        core.call_at(core.timers.clock.after(delay), callback, Location::caller())
+        core.call_after(delay, callback, Location::caller())
     }
 
     /// Has `callback` called once, at `when`. See [`call_at`](crate::call_at).

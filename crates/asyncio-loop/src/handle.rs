@@ -37,7 +37,7 @@ pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
 #[track_caller]
 pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
     let location = Location::caller();
-    current::with(|core| core.call_at(core.timers.clock.after(delay), callback, location))
+    current::with(|core| core.call_after(delay, callback, location))
 }
 
 /// Has `callback` called once, at `when`, in the time of the loop that runs here.
@@ -92,6 +92,29 @@ impl Core {
         callback: impl FnOnce() + 'static,
         location: &'static Location<'static>,
     ) -> TimerHandle {
+        let deadline = self.timers.clock.nanos_of(when);
+        self.call_when(when, deadline, callback, location)
+    }
+
+    pub(crate) fn call_after(
+        &self,
+        delay: Duration,
+        callback: impl FnOnce() + 'static,
+        location: &'static Location<'static>,
+    ) -> TimerHandle {
+        let clock = &self.timers.clock;
+        let deadline = clock.after(delay);
+        self.call_when(clock.instant_of(deadline), deadline, callback, location)
+    }
+
+    /// `deadline` is `when` in loop time.
+    fn call_when(
+        &self,
+        when: Instant,
+        deadline: u64,
+        callback: impl FnOnce() + 'static,
+        location: &'static Location<'static>,
+    ) -> TimerHandle {
         let callback = Callback::new(callback);
         let timer = Rc::new(Cell::new(None));
         let later = CallAt {
@@ -103,7 +126,7 @@ impl Core {
         let step = task.as_ref();
         task.detach();
         // The timer starts now, not with a first step: so deadlines keep the order of the calls.
-        let mut sleep = Sleep::until(&self.timers, when);
+        let mut sleep = Sleep::at(&self.timers, deadline);
         sleep.arm(&step.waker());
         timer.set(Some(sleep));
         TimerHandle {

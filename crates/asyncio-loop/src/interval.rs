@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 
-use crate::clock::later;
 use crate::current;
 use crate::sleep::{Sleep, sleep_until};
 
@@ -92,14 +91,15 @@ impl Interval {
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.next;
-        let now = self.sleep.now();
+        let clock = self.sleep.clock();
+        let now = clock.instant();
         self.next = match self.missed {
-            MissedTicks::Burst => later(due, self.period),
-            MissedTicks::Delay => later(now.max(due), self.period),
+            MissedTicks::Burst => clock.later(due, self.period),
+            MissedTicks::Delay => clock.later(now.max(due), self.period),
             MissedTicks::Skip => {
                 let late = now.saturating_duration_since(due).as_nanos();
                 let since_last = Duration::from_nanos((late % self.period.as_nanos()) as u64);
-                later(now.max(due) - since_last, self.period)
+                clock.later(now.max(due) - since_last, self.period)
             }
         };
         self.sleep.reset(self.next);
@@ -108,7 +108,8 @@ impl Interval {
 
     /// Starts over: the next tick comes a period from now.
     pub fn reset(&mut self) {
-        self.next = later(self.sleep.now(), self.period);
+        let clock = self.sleep.clock();
+        self.next = clock.later(clock.instant(), self.period);
         self.sleep.reset(self.next);
     }
 

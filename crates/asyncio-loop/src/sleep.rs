@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use asyncio_task::NoRunningLoop;
 use asyncio_timer::TimerKey;
 
-use crate::clock::nanos;
+use crate::clock::Clock;
 use crate::current;
 use crate::timers::{AWAY, Timers};
 
 /// Waits for `duration`, counted from this call, on the loop that runs here. Never less.
+///
+/// `sleep(Duration::MAX)` never ends, on virtual time either. The same holds for any time more than 500 years
+/// away, here and wherever else the loop is given a time or a duration.
 ///
 /// `sleep(Duration::ZERO)` lets everything run that is ready now, as [`yield_now`](crate::yield_now)
 /// does. Longer sleeps end in order of their deadlines, and those with the same one in the order in
@@ -90,7 +93,7 @@ impl Sleep {
     fn new(timers: &Rc<Timers>, duration: Duration) -> Self {
         let deadline = match duration {
             Duration::ZERO => 0, // without a look at the clock
-            _ => timers.clock.now().saturating_add(nanos(duration)),
+            _ => timers.clock.after(duration),
         };
         Self {
             state: State::New,
@@ -100,7 +103,11 @@ impl Sleep {
     }
 
     pub(crate) fn until(timers: &Rc<Timers>, deadline: Instant) -> Self {
-        let deadline = timers.clock.nanos_of(deadline);
+        Self::at(timers, timers.clock.nanos_of(deadline))
+    }
+
+    /// Until a time of the loop.
+    pub(crate) fn at(timers: &Rc<Timers>, deadline: u64) -> Self {
         Self {
             state: State::New,
             deadline,
@@ -118,9 +125,9 @@ impl Sleep {
         }
     }
 
-    /// What time it is on its loop.
-    pub(crate) fn now(&self) -> Instant {
-        self.timers.clock.instant()
+    /// The clock of its loop.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.timers.clock
     }
 
     /// Whether the time has come and the loop has noticed.

@@ -12,7 +12,7 @@ use std::task::Waker;
 use asyncio_task::ScopeHandle;
 use asyncio_timer::{TimerKey, TimerWheel};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, NEVER, START};
 use crate::current;
 
 /// A loop that does not run here wakes nobody who waits here.
@@ -26,7 +26,8 @@ enum Due {
     Expire(ScopeHandle),
 }
 
-/// See the head of this file. The wheel is borrowed only while nothing foreign runs: wakers are cloned
+/// See the head of this file. A timer for [`NEVER`] is kept, to be found and to be moved, and does not come.
+/// The wheel is borrowed only while nothing foreign runs: wakers are cloned
 /// before, and dropped and woken after.
 pub(crate) struct Timers {
     wheel: RefCell<TimerWheel<Due>>,
@@ -39,7 +40,7 @@ pub(crate) struct Timers {
 impl Timers {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
-            wheel: RefCell::new(TimerWheel::new(0)),
+            wheel: RefCell::new(TimerWheel::new(START)),
             due: RefCell::default(),
             closed: Cell::new(false),
             clock,
@@ -98,6 +99,7 @@ impl Timers {
     /// keep the rest from being woken.
     #[inline]
     pub(crate) fn expire(&self, now: u64, on_panic: impl Fn(Box<dyn Any + Send>)) {
+        debug_assert_ne!(now, NEVER);
         self.wheel
             .borrow_mut()
             .expire(now, &mut self.due.borrow_mut());
@@ -129,7 +131,8 @@ impl Timers {
     /// When to look again: no deadline comes before.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.wheel.borrow().next_deadline()
+        let next = self.wheel.borrow().next_deadline();
+        next.filter(|&deadline| deadline != NEVER)
     }
 
     /// Whether at least `many` deadlines come by `time`.

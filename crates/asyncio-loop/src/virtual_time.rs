@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, Unhandled};
 
-use crate::clock::nanos;
+use crate::clock::NEVER;
 use crate::event_loop::Core;
 use crate::loop_handle::LoopHandle;
 
@@ -86,8 +86,8 @@ impl Core {
     /// Moves virtual time by what the loop has waited in real time, but not beyond the next deadline.
     pub(crate) fn let_time_pass(&self, waited: Duration) {
         let clock = &self.timers.clock;
-        let now = clock.now().saturating_add(nanos(waited));
-        clock.advance_to(now.min(self.timers.next_deadline().unwrap_or(u64::MAX)));
+        let latest = self.timers.next_deadline().unwrap_or(NEVER - 1);
+        clock.advance_to(clock.after(waited).min(latest));
     }
 
     /// If this is the beginning of a standstill, and nobody has been told of one in this run: now.
