@@ -218,7 +218,9 @@ impl<F: Future> Scope<F> {
             match next {
                 Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
                 Next::Wait | Next::Answered | Next::PutOff => {
-                    if let Some(key) = self.key {
+                    // Projected: a shared reference to all of this would cover the future, which is pinned
+                    // and may refer to itself.
+                    if let Some(key) = *self.as_mut().project().key {
                         tasks.note_waker(key, task, cx.waker());
                     }
                     if let Next::PutOff = next {
