@@ -21,7 +21,7 @@ pub(crate) struct Aside {
 #[derive(Default)]
 pub(crate) struct Requests {
     /// How many there are. The first one to a task without scopes is a flag of its state, and not counted.
-    pub(crate) further: u32,
+    pub(crate) further: usize,
     /// The last message that came with one; afterwards, that of the one which ended the task.
     pub(crate) message: Option<Arc<str>>,
 }
@@ -74,7 +74,7 @@ impl Aside {
 
     pub(crate) fn note_request(&self, counted: bool, message: Option<Arc<str>>) {
         let mut requests = self.requests.take();
-        requests.further += u32::from(counted);
+        requests.further = requests.further.saturating_add(usize::from(counted));
         requests.message = message.or(requests.message);
         self.requests.set(requests);
     }
@@ -83,7 +83,7 @@ impl Aside {
         self.requests.take()
     }
 
-    pub(crate) fn further_requests(&self) -> u32 {
+    pub(crate) fn further_requests(&self) -> usize {
         let requests = self.requests.take();
         let further = requests.further;
         self.requests.set(requests);

@@ -36,6 +36,7 @@ mod context;
 mod current;
 mod detach;
 mod discard;
+mod earlier_requests;
 mod family;
 mod id;
 mod join_error;

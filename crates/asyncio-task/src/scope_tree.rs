@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::cell::Header;
+use crate::earlier_requests::EarlierRequests;
 
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
@@ -134,8 +135,8 @@ struct Node {
 struct Asked {
     /// The last open request to this scope.
     request: Request,
-    /// For a root: those before it that are open as well. Kept to be counted.
-    earlier: Vec<Request>,
+    /// For a root: those before it that are open as well.
+    earlier: EarlierRequests,
     /// It came when the task was woken already, or was put off: one poll more.
     last_chance: bool,
     /// Told, and has not acted.
@@ -164,7 +165,7 @@ struct Asked {
 
 static NOTHING: Asked = Asked {
     request: 0,
-    earlier: Vec::new(),
+    earlier: EarlierRequests::NONE,
     last_chance: false,
     told: 0,
     told_last: 0,
@@ -190,6 +191,13 @@ impl Asked {
         let asked = self.request.max(self.carried);
         let asked = if asked > self.swallowed { asked } else { 0 };
         asked.max(self.resumed)
+    }
+
+    /// The numbers that tokens here have or may get: what tells earlier requests apart.
+    fn marks(&self) -> impl Iterator<Item = Request> {
+        let asked = [self.request, self.carried, self.resumed, self.told];
+        let held = [self.held_against, self.superseded, self.kept, self.holding];
+        asked.into_iter().chain(held)
     }
 }
 
@@ -599,11 +607,44 @@ impl ScopeTree {
         let node = self.get_mut(key)?;
         let before = std::mem::replace(&mut node.request, request);
         if before > 0 && matches!(node.wakes, Wakes::Root(_)) {
-            node.earlier.push(before);
+            node.earlier.push(before, 1);
+            if node.earlier.is_full() {
+                self.merge_earlier(key);
+            }
         }
+        let node = self.get_mut(key)?;
         node.last_chance |= woken && !node.polling;
         node.message = message.or(node.message.take());
         self.waker_of(key)
+    }
+
+    /// The last request to a root was made so many times more.
+    pub(crate) fn count_again(&mut self, root: ScopeKey, times: usize) {
+        if let Some(node) = self.get_mut(root).filter(|_| times > 0) {
+            let last = node.request;
+            node.earlier.push(last, times);
+        }
+    }
+
+    /// Forgets which of the earlier requests to a root came when, as far as no token makes a difference.
+    #[cold]
+    fn merge_earlier(&mut self, root: ScopeKey) {
+        let (mut to_do, mut marks, mut seen) = (vec![root], Vec::new(), 0);
+        while let Some(key) = to_do.pop() {
+            let Some(node) = self.get(key) else { continue };
+            seen += 1;
+            if let Some(asked) = &node.asked {
+                marks.extend(asked.marks());
+            }
+            let mut next = node.first_child;
+            while let Some(child) = next {
+                to_do.push(self.key_of(child));
+                next = self.nodes[child as usize].next;
+            }
+        }
+        if let Some(node) = self.get_mut(root) {
+            node.earlier.merge(marks, seen);
+        }
     }
 
     /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing.
@@ -847,8 +888,9 @@ impl ScopeTree {
 
     /// How many requests to a root are open.
     pub(crate) fn requests(&self, root: ScopeKey) -> usize {
-        self.get(root)
-            .map_or(0, |node| usize::from(node.request > 0) + node.earlier.len())
+        self.get(root).map_or(0, |node| {
+            usize::from(node.request > 0).saturating_add(node.earlier.count())
+        })
     }
 
     /// Whether a request to this scope itself is open.
@@ -1069,7 +1111,7 @@ impl ScopeTree {
             if node.asked.is_some() {
                 let held_against = if node.held > 0 { node.held_against } else { 0 };
                 spared = spared.max(held_against).max(node.superseded);
-                node.earlier.retain(|&n| n <= spared || n > request);
+                node.earlier.answer(spared, request);
             }
             let asked = node.request.max(node.carried);
             if spared < asked && asked <= request {

@@ -266,12 +266,13 @@ impl Tasks {
 }
 
 /// Tells the root of a task of requests that were noted aside, and of so many more.
-fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, more: u32, header: &Header) {
+fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, more: usize, header: &Header) {
     let noted = header.take_requests();
-    let mut message = noted.message;
-    for _ in 0..noted.further + more {
+    let count = noted.further.saturating_add(more);
+    if count > 0 {
         // Whoever cancelled it has woken it.
-        let _ = tree.request(root, false, message.take());
+        let _ = tree.request(root, false, noted.message);
+        tree.count_again(root, count - 1);
     }
 }
 

@@ -946,7 +946,7 @@ pub(crate) fn cancelling(cell: &CellRef) -> usize {
     if cell.state.is_done() {
         return 0;
     }
-    let further = cell.aside().map_or(0, |aside| aside.further_requests()) as usize;
+    let further = cell.aside().map_or(0, |aside| aside.further_requests());
     let first = usize::from(cell.state.is_cancelling());
     if cell.root.get() == Place::NONE {
         return first + further;

@@ -6,23 +6,26 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{Children, SpawnOptions, Task, Tasks, spawn};
+use asyncio_task::{Children, Listener, SpawnOptions, Task, Tasks, spawn};
 
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: the system's allocator, and a count beside it.
+// SAFETY: the system's allocator, and two counts beside it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
+        HELD.with(|held| held.set(held.get().wrapping_add(layout.size())));
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        HELD.with(|held| held.set(held.get().wrapping_sub(layout.size())));
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -36,6 +39,13 @@ fn allocations(f: impl FnOnce()) -> usize {
     let before = COUNT.with(Cell::get);
     f();
     COUNT.with(Cell::get) - before
+}
+
+/// How many bytes more than before this thread holds after `f`.
+fn growth(f: impl FnOnce()) -> usize {
+    let before = HELD.with(Cell::get);
+    f();
+    HELD.with(Cell::get).wrapping_sub(before)
 }
 
 fn settle(tasks: &Tasks) {
@@ -199,5 +209,55 @@ fn to_be_woken_from_elsewhere_allocates_nothing_on_either_side_once_warm() {
         burst();
         burst();
         assert_eq!(burst(), 0);
+    });
+}
+
+/// A task that hears of requests and never ends.
+fn stubborn() -> Task<()> {
+    let mut listener = Listener::new();
+    spawn(poll_fn(move |cx| {
+        listener.heard();
+        listener.wait(cx);
+        Poll::Pending
+    }))
+}
+
+#[test]
+fn requests_to_a_task_that_cannot_end_yet_are_counted_and_not_kept() {
+    const MANY: usize = 20_000;
+    const LITTLE: usize = 4_096;
+    let tasks = warmed_up();
+    let between: [fn(&Tasks); 2] = [|_| {}, settle];
+    for between in between {
+        tasks.enter(&(), || {
+            let (task, other) = (stubborn(), stubborn());
+            settle(&tasks);
+            let grown = growth(|| {
+                for _ in 0..MANY {
+                    task.cancel();
+                    other.cancel();
+                    between(&tasks);
+                }
+            });
+            assert!(grown < LITTLE, "{grown} bytes");
+            assert_eq!((task.cancelling(), other.cancelling()), (MANY, MANY));
+        });
+    }
+    let task = tasks.enter(&(), || {
+        let task = stubborn();
+        settle(&tasks);
+        task
+    });
+    // Noted aside, as these tasks do not run.
+    let grown = growth(|| {
+        for _ in 0..MANY {
+            task.cancel();
+        }
+    });
+    assert!(grown < LITTLE, "{grown} bytes");
+    tasks.enter(&(), || {
+        settle(&tasks);
+        assert_eq!(task.cancelling(), MANY);
+        drop(task);
     });
 }
