@@ -117,6 +117,112 @@ fn several_buffers_go_in_one_operation() {
     });
 }
 
+/// A call takes a limited number of parts. That it moved no more than those says nothing about the socket.
+mod many_parts {
+    use super::*;
+
+    /// As the first edge of a new socket is taken on any connection that has been in use.
+    async fn used_pair() -> (TcpStream, TcpStream) {
+        let (one, other) = pair().await;
+        for (from, to) in [(&one, &other), (&other, &one)] {
+            from.write_all(b"x").await.unwrap();
+            to.read_exact(&mut [0]).await.unwrap();
+        }
+        // A read that waits is ended by a turn of the reactor, which takes all edges there are.
+        (one, other)
+    }
+
+    /// Parts of a byte each, with an empty one before every third.
+    fn parts<P>(n: usize, of_size: impl Fn(usize) -> P) -> Vec<P> {
+        let sizes = (0..n).flat_map(|at| if at % 3 == 0 { vec![0, 1] } else { vec![1] });
+        sizes.map(of_size).collect()
+    }
+
+    const COUNTS: [usize; 6] = [1, 700, 1023, 1024, 1025, 5000];
+
+    #[test]
+    fn a_write_of_them_does_not_close_the_way_for_the_next() {
+        const BYTES: [u8; 1] = [7];
+        run(async {
+            for n in COUNTS {
+                let (one, other) = used_pair().await;
+                let parts = parts(n, |size| IoSlice::new(&BYTES[..size]));
+                let mut written = one.write_vectored(&parts).await.unwrap();
+                let mut now = pin!(one.write_vectored(&parts));
+                let Poll::Ready(more) = futures::poll!(&mut now) else {
+                    panic!("there is room after {n} parts");
+                };
+                written += more.unwrap();
+                written += one.try_write_vectored(&parts).unwrap();
+                let mut traits = &one;
+                let mut now = pin!(AsyncWriteExt::write_vectored(&mut traits, &parts));
+                let Poll::Ready(more) = futures::poll!(&mut now) else {
+                    panic!("there is room after {n} parts");
+                };
+                written += more.unwrap();
+                written += one.try_write(b"x").unwrap();
+                assert!(written > 4 * n.min(700));
+                other.read_exact(&mut vec![0; written]).await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_read_into_them_does_not_forget_the_rest() {
+        run(async {
+            for n in COUNTS {
+                let (one, other) = used_pair().await;
+                one.write_all(&vec![7; 4 * n + 1]).await.unwrap();
+                other.peek(&mut [0]).await.unwrap();
+                let mut bytes = [0; 1];
+                let mut memory = vec![0_u8; 2 * n];
+                let mut read = 0;
+                for way in 0..3 {
+                    let mut left = &mut memory[..];
+                    let mut parts = parts(n, |size| size)
+                        .into_iter()
+                        .map(|size| {
+                            let (part, rest) = std::mem::take(&mut left).split_at_mut(size);
+                            left = rest;
+                            IoSliceMut::new(part)
+                        })
+                        .collect::<Vec<_>>();
+                    read += match way {
+                        0 => other.read_vectored(&mut parts).await.unwrap(),
+                        1 => other.try_read_vectored(&mut parts).unwrap(),
+                        _ => {
+                            let mut traits = &other;
+                            let vectored = AsyncReadExt::read_vectored(&mut traits, &mut parts);
+                            vectored.await.unwrap()
+                        }
+                    };
+                }
+                let mut rest = 0;
+                while read + rest < 4 * n + 1 {
+                    rest += other.try_read(&mut bytes).expect("there is more");
+                }
+                let nothing = other.try_read(&mut bytes).unwrap_err();
+                assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+            }
+        });
+    }
+
+    #[test]
+    fn empty_ones_in_front_are_not_the_end() {
+        run(async {
+            let (one, other) = used_pair().await;
+            let mut parts: Vec<_> = (0..3000).map(|_| IoSlice::new(&[])).collect();
+            parts.push(IoSlice::new(b"hello"));
+            assert_eq!(one.write_vectored(&parts).await.unwrap(), 5);
+            let mut buf = [0; 8];
+            let mut parts: Vec<_> = (0..3000).map(|_| IoSliceMut::new(&mut [])).collect();
+            parts.push(IoSliceMut::new(&mut buf));
+            assert_eq!(other.read_vectored(&mut parts).await.unwrap(), 5);
+            assert_eq!(&buf[..5], b"hello");
+        });
+    }
+}
+
 #[test]
 fn peeking_leaves_the_bytes() {
     run(async {

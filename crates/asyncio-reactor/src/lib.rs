@@ -47,6 +47,7 @@ mod error;
 #[cfg(unix)]
 mod fd;
 mod fine_timer;
+mod one_call;
 mod reactor;
 mod readiness;
 mod registered;
@@ -61,6 +62,7 @@ pub use error::{ReactorClosed, ReactorRests, RegisterError};
 pub use fd::Fd;
 pub use mio::Interest;
 pub use mio::event::Source;
+pub use one_call::parts_of_one_call;
 pub use reactor::Reactor;
 pub use readiness::{Direction, Readiness};
 pub use registered::Registered;

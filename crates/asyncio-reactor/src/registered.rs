@@ -12,6 +12,7 @@ use mio::Interest;
 use mio::event::Source;
 
 use crate::error::RegisterError;
+use crate::one_call::is_short;
 use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
@@ -239,7 +240,9 @@ impl<S: Source> Registered<S> {
     ///
     /// It is [`poll_io`](Self::poll_io) that also learns from a short read: less than `wanted`
     /// means that there is nothing more at the moment, so the next read waits for an event first,
-    /// which saves a system call. Only for streams without any boundaries, TCP sockets and pipes;
+    /// which saves a system call. So `wanted` is what the call of `f` can move, and no more: a vectored
+    /// one takes so many parts only, see [`parts_of_one_call`](crate::parts_of_one_call). (That the
+    /// system moves two gigabytes at most in a call is allowed for.) Only for streams without any boundaries, TCP sockets and pipes;
     /// a terminal, a datagram socket, a peek or a Unix socket that carries descriptors comes back
     /// short with more to read, and would then hang. A TCP socket does so before an urgent byte, so on
     /// Linux it is registered with `Interest::PRIORITY`, too.
@@ -479,8 +482,7 @@ impl<S: Source> Registered<S> {
     /// an edge has told, too.
     #[inline]
     fn learn_from(&self, direction: Direction, moved: usize, wanted: usize) {
-        // Zero is the end of the stream.
-        if SHORT_MEANS_EMPTY && 0 < moved && moved < wanted {
+        if SHORT_MEANS_EMPTY && is_short(moved, wanted) {
             self.registration().clear_all_but_the_end(direction);
         }
     }

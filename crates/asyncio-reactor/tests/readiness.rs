@@ -187,6 +187,25 @@ fn fill(stream: &Stream, cx: &mut Context<'_>) -> usize {
     }
 }
 
+/// As if there were buffers of gigabytes.
+#[test]
+fn a_transfer_that_the_system_capped_says_nothing_about_the_source() {
+    let reactor = Reactor::new().unwrap();
+    let (ours, _theirs) = tcp_pair(&reactor);
+    let mut cx = Context::from_waker(Waker::noop());
+    let capped = |_: &mio::net::TcpStream| Ok(0x7fff_f000);
+    let wanted = usize::MAX;
+    for _ in 0..2 {
+        let moved = ours.poll_write_with(&mut cx, wanted, capped);
+        assert_eq!(ready(moved), 0x7fff_f000);
+        let moved = ours.try_transfer(Direction::Write, wanted, capped);
+        assert_eq!(moved.unwrap(), 0x7fff_f000);
+    }
+    let short = ours.poll_write_with(&mut cx, wanted, |_| Ok(1 << 20));
+    assert_eq!(ready(short), 1 << 20);
+    assert!(!ours.readiness().unwrap().is_writable());
+}
+
 #[test]
 fn a_short_write_waits_for_room_and_gets_it() {
     let reactor = Reactor::new().unwrap();

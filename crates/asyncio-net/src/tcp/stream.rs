@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_reactor::{Direction, Reading, Registered, Writing};
+use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
 use socket2::SockRef;
 
 use super::connect::connect_any;
@@ -146,7 +146,8 @@ impl TcpStream {
         &self,
         bufs: &mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (parts, wanted) = parts_of_one_call(bufs);
+        let bufs = &mut bufs[parts];
         self.io
             .read_with(wanted, |mut stream| stream.read_vectored(bufs))
     }
@@ -212,7 +213,8 @@ impl TcpStream {
     ///
     /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (parts, wanted) = parts_of_one_call(bufs);
+        let bufs = &bufs[parts];
         self.io
             .write_with(wanted, |mut stream| stream.write_vectored(bufs))
     }
@@ -297,7 +299,8 @@ impl TcpStream {
     ///
     /// `WouldBlock`, and what the system says.
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (parts, wanted) = parts_of_one_call(bufs);
+        let bufs = &mut bufs[parts];
         self.io.try_transfer(Direction::Read, wanted, |mut stream| {
             stream.read_vectored(bufs)
         })
@@ -320,7 +323,8 @@ impl TcpStream {
     ///
     /// `WouldBlock`, and what the system says.
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (parts, wanted) = parts_of_one_call(bufs);
+        let bufs = &bufs[parts];
         self.io
             .try_transfer(Direction::Write, wanted, |mut stream| {
                 stream.write_vectored(bufs)
@@ -482,7 +486,8 @@ impl TcpStream {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (parts, wanted) = parts_of_one_call(bufs);
+        let bufs = &mut bufs[parts];
         self.io
             .poll_read_with(cx, wanted, |mut stream| stream.read_vectored(bufs))
     }
@@ -497,7 +502,8 @@ impl TcpStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        let (parts, wanted) = parts_of_one_call(bufs);
+        let bufs = &bufs[parts];
         self.io
             .poll_write_with(cx, wanted, |mut stream| stream.write_vectored(bufs))
     }

@@ -1,0 +1,92 @@
+//! How much one system call moves at most.
+//!
+//! A transfer that comes back short says that the source has nothing more at the moment, unless the call
+//! itself was capped. So a transfer counts as short only against what its call could have moved:
+//!
+//! - a vectored call takes a limited number of parts, and ignores the rest;
+//! - every call moves a limited number of bytes, however large its buffer is.
+
+use std::ops::{Deref, Range};
+
+/// How many parts the system takes in one vectored call (`IOV_MAX`, `UIO_MAXIOV`), or the standard library
+/// for it. Elsewhere, the least that POSIX allows.
+const PARTS: usize = if cfg!(any(
+    target_vendor = "apple",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "linux",
+    target_os = "netbsd",
+    target_os = "openbsd",
+)) {
+    1024
+} else {
+    16
+};
+
+/// Less than the most that any system moves in one call: two gigabytes less a page on Linux, less a byte on
+/// macOS. A transfer of so much or more never counts as short, which costs one call more.
+const BYTES: usize = 1 << 30;
+
+/// The parts of a vectored operation that one call takes, and how many bytes it can move: the `wanted` of
+/// [`Registered::poll_read_with`](crate::Registered::poll_read_with) and its siblings.
+///
+/// Empty parts at the front are left out. A call with nothing but empty parts would move nothing, which is
+/// the end of the stream to a reader.
+///
+/// ```
+/// use asyncio_reactor::parts_of_one_call;
+/// use std::io::IoSlice;
+///
+/// let parts = [IoSlice::new(b""), IoSlice::new(b"hello"), IoSlice::new(b"world")];
+/// assert_eq!(parts_of_one_call(&parts), (1..3, 10));
+///
+/// let many = [IoSlice::new(b"x"); 5000];
+/// let (taken, wanted) = parts_of_one_call(&many);
+/// assert!(taken.len() == wanted && wanted < 5000);
+/// ```
+pub fn parts_of_one_call<P: Deref<Target = [u8]>>(parts: &[P]) -> (Range<usize>, usize) {
+    let start = parts.iter().take_while(|part| part.is_empty()).count();
+    let end = parts.len().min(start + PARTS);
+    let lengths = parts[start..end].iter().map(|part| part.len());
+    // Several parts may be the same memory, so that their sum is more than there is.
+    (start..end, lengths.fold(0, usize::saturating_add))
+}
+
+/// Whether a call that was to move `wanted` bytes moved less than it could have. Zero is the end of the
+/// stream.
+#[inline]
+pub(crate) fn is_short(moved: usize, wanted: usize) -> bool {
+    0 < moved && moved < wanted && moved < BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::IoSlice;
+
+    #[test]
+    fn a_call_takes_the_first_parts_that_are_not_empty() {
+        let bytes = [7; 3];
+        let empty = || IoSlice::new(&[]);
+        let part = || IoSlice::new(&bytes);
+        assert_eq!(parts_of_one_call::<IoSlice<'_>>(&[]), (0..0, 0));
+        assert_eq!(parts_of_one_call(&[empty(), empty()]), (2..2, 0));
+        assert_eq!(
+            parts_of_one_call(&[empty(), part(), empty(), part()]),
+            (1..4, 6)
+        );
+        let mut many: Vec<_> = (0..2 * PARTS).map(|_| empty()).collect();
+        many.extend((0..2 * PARTS).map(|_| part()));
+        assert_eq!(parts_of_one_call(&many), (2 * PARTS..3 * PARTS, 3 * PARTS));
+    }
+
+    #[test]
+    fn a_transfer_that_the_system_capped_is_not_short() {
+        assert!(!is_short(0, 1) && !is_short(1, 1) && is_short(1, 2));
+        for cap in [0x7fff_f000, 0x7fff_0000, i32::MAX as usize - 1] {
+            assert!(!is_short(cap, 3 << 30));
+            assert!(is_short(1, 3 << 30));
+        }
+    }
+}
