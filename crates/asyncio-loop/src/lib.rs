@@ -51,9 +51,9 @@ mod yield_now;
 
 pub use asyncio_task::{
     Cause, Context, ContextToken, ContextVar, JoinError, NoContext, NoRunningLoop, Outcome,
-    PanicPayload, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef, TaskState,
-    TrySpawnError, Unhandled, all_tasks, copy_context, current_task, spawn, try_spawn,
-    try_spawn_with,
+    PanicPayload, SharedContext, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef,
+    TaskState, TrySpawnError, Unhandled, all_tasks, copy_context, current_task, shared_context,
+    spawn, try_spawn, try_spawn_with,
 };
 pub use builder::Builder;
 pub use current::{reactor, running_loop, time, try_reactor, try_running_loop};

@@ -3,16 +3,20 @@
 //! A task runs in a copy of the context it was spawned in, so what it sets is seen by what it calls and
 //! spawns, and by nobody else. Copies share their values until one of them changes.
 //!
-//! Values stay on their thread and need not be `Send`.
+//! Values stay on their thread and need not be `Send`. Those of a [shared](ContextVar::shared) variable are
+//! `Send` and `Sync`, and follow the work that a task hands to another thread
+//! ([`SharedContext`](crate::SharedContext)).
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::current;
+use crate::shared_context::SharedContext;
 
 /// A variable whose value depends on the context it is read in.
 ///
@@ -32,7 +36,8 @@ pub struct ContextVar<T> {
     name: &'static str,
     /// Given out at the first use; 0 before.
     key: AtomicU64,
-    value: PhantomData<fn() -> T>,
+    /// Tells whether other threads may have the values.
+    wrap: fn(T) -> Value,
 }
 
 /// What a [`ContextVar::set`] replaced, for [`ContextVar::reset`].
@@ -40,7 +45,7 @@ pub struct ContextVar<T> {
 pub struct ContextToken<T> {
     context: Context,
     key: u64,
-    old: Option<Rc<dyn Any>>,
+    old: Option<Value>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -51,7 +56,28 @@ pub struct Context {
 }
 
 /// Few variables are set at a time: looking through them beats hashing.
-type Values = Rc<Vec<(u64, Rc<dyn Any>)>>;
+type Values = Rc<Vec<(u64, Value)>>;
+
+/// A value of a variable.
+#[derive(Clone)]
+enum Value {
+    /// Of its own thread only.
+    Local(Rc<dyn Any>),
+    /// Of any thread.
+    Shared(SharedValue),
+}
+
+/// A value that may cross threads.
+pub(crate) type SharedValue = Arc<dyn Any + Send + Sync>;
+
+impl Value {
+    fn as_any(&self) -> &dyn Any {
+        match self {
+            Self::Local(value) => &**value,
+            Self::Shared(value) => &**value,
+        }
+    }
+}
 
 /// A context variable was set where there is no context: outside of any loop and of [`Context::run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +91,35 @@ impl<T: 'static> ContextVar<T> {
         Self {
             name,
             key: AtomicU64::new(0),
-            value: PhantomData,
+            wrap: |value| Value::Local(Rc::new(value)),
+        }
+    }
+
+    /// A variable whose values follow the work that is handed to other threads, such as the jobs of a
+    /// thread pool. A job sees the value itself, not a clone of it. What a job sets stays with the job.
+    ///
+    /// The last reference to a value may be dropped on another thread.
+    ///
+    /// ```
+    /// use asyncio_task::{Context, ContextVar};
+    ///
+    /// static REQUEST: ContextVar<u64> = ContextVar::shared("request");
+    ///
+    /// let context = Context::new();
+    /// context.run(|| REQUEST.set(7));
+    /// let shared = context.to_shared();
+    /// let thread = std::thread::spawn(move || shared.run(|| REQUEST.get()));
+    /// assert_eq!(thread.join().unwrap(), Some(7));
+    /// ```
+    #[must_use]
+    pub const fn shared(name: &'static str) -> Self
+    where
+        T: Send + Sync,
+    {
+        Self {
+            name,
+            key: AtomicU64::new(0),
+            wrap: |value| Value::Shared(Arc::new(value)),
         }
     }
 
@@ -101,7 +155,8 @@ impl<T: 'static> ContextVar<T> {
     /// Calls `look` with the value here and now.
     pub fn with<R>(&self, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = current::context(false).and_then(|context| context.get(self.key()));
-        look(value.as_deref().and_then(<dyn Any>::downcast_ref))
+        let value = value.as_ref().map(Value::as_any);
+        look(value.and_then(<dyn Any>::downcast_ref))
     }
 
     /// Sets the value for the current task and what it calls and spawns from now on.
@@ -121,7 +176,7 @@ impl<T: 'static> ContextVar<T> {
     pub fn try_set(&self, value: T) -> Result<ContextToken<T>, NoContext> {
         let context = current::context(true).ok_or(NoContext)?;
         let key = self.key();
-        let old = context.put(key, Some(Rc::new(value)));
+        let old = context.put(key, Some((self.wrap)(value)));
         Ok(ContextToken {
             context,
             key,
@@ -188,7 +243,26 @@ impl Context {
         self.len() == 0
     }
 
-    fn get(&self, key: u64) -> Option<Rc<dyn Any>> {
+    /// The values that other threads may have: those of [shared](ContextVar::shared) variables.
+    pub fn to_shared(&self) -> SharedContext {
+        let values = self.values.borrow();
+        let shared = values.iter().filter_map(|(key, value)| match value {
+            Value::Local(_) => None,
+            Value::Shared(value) => Some((*key, value.clone())),
+        });
+        SharedContext::of(shared.collect())
+    }
+
+    /// A context with these values.
+    pub(crate) fn of_shared(values: Vec<(u64, SharedValue)>) -> Self {
+        let values = values.into_iter();
+        let values = values.map(|(key, value)| (key, Value::Shared(value)));
+        Self {
+            values: Rc::new(RefCell::new(Rc::new(values.collect()))),
+        }
+    }
+
+    fn get(&self, key: u64) -> Option<Value> {
         let values = self.values.borrow();
         values
             .iter()
@@ -197,7 +271,7 @@ impl Context {
     }
 
     /// Puts a value in, or takes it out, and gives back the old one.
-    fn put(&self, key: u64, value: Option<Rc<dyn Any>>) -> Option<Rc<dyn Any>> {
+    fn put(&self, key: u64, value: Option<Value>) -> Option<Value> {
         let mut shared = self.values.borrow_mut();
         // Shared values are copied first: only reference counts change, so no foreign code runs here.
         let values = Rc::make_mut(&mut shared);

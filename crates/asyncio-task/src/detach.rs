@@ -85,6 +85,13 @@ pub(crate) fn is_failure<T: Outcome>(value: &T) -> bool {
     value.is_failure()
 }
 
+/// What went wrong, in words, where a value says that something did. For crates that run other work than
+/// tasks without anybody awaiting it.
+#[doc(hidden)]
+pub fn failure_of<T: Outcome>(value: &T) -> Option<String> {
+    value.failure()
+}
+
 /// What a supervisor does with the outcome of its task.
 trait Review<T> {
     fn failure(value: &T) -> Option<String>;

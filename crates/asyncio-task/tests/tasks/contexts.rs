@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use asyncio_task::{
-    Context, ContextVar, NoContext, SpawnOptions, Tasks, copy_context, current_task, spawn,
+    Context, ContextVar, NoContext, SpawnOptions, Tasks, copy_context, current_task,
+    shared_context, spawn,
 };
 
 use crate::support::{Homebound, entered, settle, words, yield_now};
@@ -330,4 +331,62 @@ fn a_value_may_use_context_variables_when_it_is_dropped_or_cloned() {
             "its destructor set this"
         );
     });
+}
+
+mod shared {
+    use super::*;
+    use std::thread;
+
+    static REQUEST: ContextVar<String> = ContextVar::shared("request");
+
+    #[test]
+    fn shared_values_are_seen_on_another_thread_and_local_ones_are_not() {
+        let context = Context::new();
+        context.run(|| {
+            USER.set("ada");
+            REQUEST.set("seven".to_owned());
+            let shared = shared_context();
+            assert_eq!(shared.len(), 1);
+            let there = move || shared.run(|| (USER.get(), REQUEST.get()));
+            let seen = thread::spawn(there).join().unwrap();
+            assert_eq!(seen, (None, Some("seven".to_owned())));
+        });
+    }
+
+    #[test]
+    fn what_is_set_over_there_stays_there() {
+        let context = Context::new();
+        context.run(|| {
+            let token = REQUEST.set("one".to_owned());
+            let shared = shared_context();
+            let there = move || {
+                let inside = shared.clone().run(|| {
+                    USER.set("eve");
+                    REQUEST.set("two".to_owned());
+                    (USER.get(), REQUEST.get())
+                });
+                (inside, shared.run(|| (USER.get(), REQUEST.get())))
+            };
+            let (inside, after) = thread::spawn(there).join().unwrap();
+            assert_eq!(inside, (Some("eve"), Some("two".to_owned())));
+            assert_eq!(after, (None, Some("one".to_owned())));
+            assert_eq!(REQUEST.get().as_deref(), Some("one"));
+            REQUEST.reset(token);
+            assert!(shared_context().is_empty());
+        });
+        assert!(shared_context().is_empty(), "there is no context here");
+    }
+
+    #[test]
+    fn the_value_is_the_same_and_not_a_clone() {
+        static ONE: ContextVar<std::sync::Mutex<u32>> = ContextVar::shared("one");
+        let context = Context::new();
+        context.run(|| {
+            ONE.set(std::sync::Mutex::new(1));
+            let shared = shared_context();
+            let there = || shared.run(|| ONE.with(|one| *one.unwrap().lock().unwrap() += 1));
+            thread::scope(|scope| scope.spawn(there).join().unwrap());
+            assert_eq!(ONE.with(|one| *one.unwrap().lock().unwrap()), 2);
+        });
+    }
 }
