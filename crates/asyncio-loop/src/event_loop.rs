@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use asyncio_reactor::Reactor;
 use asyncio_task::{Context, JoinError, SpawnOptions, Task, TaskRef, Tasks, Unhandled};
 
+use crate::attachments::Attachments;
 use crate::builder::Builder;
 use crate::clock::Clock;
 use crate::current;
@@ -72,6 +73,7 @@ pub(crate) struct Core {
     pub(crate) observed: Cell<bool>,
     pub(crate) order: Option<Order>,
     pub(crate) debug: Debug,
+    pub(crate) attachments: Attachments,
 }
 
 impl EventLoop {
@@ -116,6 +118,7 @@ impl EventLoop {
             },
             tasks,
             reactor,
+            attachments: Attachments::default(),
         };
         core.refresh_observed();
         core.reactor.rest();
@@ -321,14 +324,21 @@ impl EventLoop {
 
     /// Closes the loop: cancels all tasks and runs until they have ended, again for what they spawned
     /// meanwhile, three times at most; drops and reports what then is left; drops callbacks and timers
-    /// without running them. Closing twice does nothing. Dropping the loop closes it.
+    /// without running them; then closes what is [attached](crate::Attachment), such as the default thread
+    /// pool, whose jobs it waits for. Closing twice does nothing. Dropping the loop closes it.
     ///
     /// A loop that is closed while another one runs on this thread cannot run: its tasks are dropped
     /// without being waited for, and reported.
     pub fn close(&mut self) {
-        let Some(core) = self.core.take() else { return };
+        let Some(mut core) = self.core.take() else {
+            return;
+        };
         let alone = current::try_with(|_| ()).is_err();
         core.enter(|| core.close(alone));
+        let attachments = std::mem::take(&mut core.attachments);
+        // First the loop: another thread that waits for it is then told that it is closed.
+        drop(core);
+        attachments.close(alone);
     }
 }
 

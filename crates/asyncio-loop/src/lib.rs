@@ -20,6 +20,7 @@
 //! - however busy the tasks are, I/O, timers and mail are looked at every so many steps;
 //! - time is the loop's: real, or virtual and exact.
 
+mod attachments;
 mod builder;
 mod clock;
 mod closing;
@@ -55,6 +56,7 @@ pub use asyncio_task::{
     TaskState, TrySpawnError, Unhandled, all_tasks, copy_context, current_task, shared_context,
     spawn, try_spawn, try_spawn_with,
 };
+pub use attachments::{Attachment, attached};
 pub use builder::Builder;
 pub use current::{reactor, running_loop, time, try_reactor, try_running_loop};
 pub use deadline::Deadline;

@@ -1,0 +1,101 @@
+//! Values that crates above this one keep with a loop, and that end after it, such as its default thread pool.
+//!
+//! The loop knows nothing of them but that they have to be closed. A loop has one value of each type.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use asyncio_task::{Cause, NoRunningLoop, PanicPayload, Unhandled};
+
+use crate::current;
+use crate::exceptions::call_exception_handler;
+
+/// A value that is kept with a loop and is closed after it.
+///
+/// ```
+/// use std::cell::Cell;
+/// use asyncio_loop::{Attachment, attached};
+///
+/// #[derive(Default)]
+/// struct Visits(Cell<u32>);
+///
+/// impl Attachment for Visits {
+///     fn close(&self, _may_block: bool) {
+///         println!("{} visits", self.0.get());
+///     }
+/// }
+///
+/// asyncio_loop::run(async {
+///     for _ in 0..2 {
+///         let visits = attached::<Visits>().unwrap();
+///         visits.0.set(visits.0.get() + 1);
+///     }
+///     assert_eq!(attached::<Visits>().unwrap().0.get(), 2);
+/// }); // prints "2 visits"
+/// ```
+pub trait Attachment: Any {
+    /// Called once when the loop has closed: its tasks have ended, its handles refuse, and no other thread
+    /// waits for it any more. `may_block` says whether this thread may now wait for other threads. It is
+    /// `false` where another loop runs on this thread.
+    fn close(&self, may_block: bool);
+}
+
+/// The attachments of one loop.
+#[derive(Default)]
+pub(crate) struct Attachments(RefCell<Vec<Rc<dyn Attachment>>>);
+
+/// The attachment of this type of the loop that runs here. It is made if there is none.
+///
+/// # Errors
+///
+/// Without a running loop.
+pub fn attached<A: Attachment + Default>() -> Result<Rc<A>, NoRunningLoop> {
+    current::try_with(|core| {
+        let attachments = &core.attachments;
+        attachments
+            .find()
+            .unwrap_or_else(|| attachments.put(A::default()))
+    })
+}
+
+impl Attachments {
+    fn find<A: Attachment>(&self) -> Option<Rc<A>> {
+        let all = self.0.borrow();
+        all.iter().find_map(|attachment| {
+            let attachment: Rc<dyn Any> = attachment.clone();
+            attachment.downcast().ok()
+        })
+    }
+
+    fn put<A: Attachment>(&self, attachment: A) -> Rc<A> {
+        // `Default` is foreign code and may have attached one itself: the first one stays.
+        if let Some(first) = self.find() {
+            return first;
+        }
+        let attachment = Rc::new(attachment);
+        self.0.borrow_mut().push(attachment.clone());
+        attachment
+    }
+
+    /// Closes all of them, in the order in which they came. A panic in one of them is reported and keeps no
+    /// other one from being closed.
+    pub(crate) fn close(self, may_block: bool) {
+        for attachment in self.0.into_inner() {
+            let close = || attachment.close(may_block);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(close)) {
+                let cause = Cause::Panic(PanicPayload::new(payload));
+                let message = "closing an attachment of an event loop panicked";
+                call_exception_handler(&Unhandled::new(message, None, cause));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Attachments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attachments({})", self.0.borrow().len())
+    }
+}
