@@ -14,4 +14,5 @@ mod process;
 mod requests;
 mod synchronising;
 mod thread_bound;
+mod threads;
 mod unretrieved;

@@ -66,6 +66,10 @@ pub(crate) struct Core {
     pub(crate) looks: Cell<u64>,
     /// How many steps of the batch at hand have not run.
     pub(crate) batch: Cell<usize>,
+    /// The run has just begun: all that was sent before is taken in with its first turn.
+    pub(crate) is_first_turn: Cell<bool>,
+    /// A task has stepped back: the turn ends with the steps at hand, and the outside is looked at.
+    pub(crate) turn_is_over: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
     /// Whether it has been said, in this run, that virtual time stands still.
     pub(crate) standstill_reported: Cell<bool>,
@@ -109,6 +113,8 @@ impl EventLoop {
             looked: Cell::new(0),
             looks: Cell::new(0),
             batch: Cell::new(0),
+            is_first_turn: Cell::new(true),
+            turn_is_over: Cell::new(false),
             stopping: Cell::new(false),
             standstill_reported: Cell::new(false),
             observed: Cell::new(false),
@@ -354,9 +360,12 @@ impl Core {
         }
         #[cfg(feature = "sync")]
         let _routed = crate::unretrieved::Routed::to_this_loop();
+        #[cfg(feature = "sync")]
+        let _hooked = crate::thread_hooks::Hooked::to_this_loop();
         self.reactor.resume();
         let _rest = Rest(&self.reactor);
         self.standstill_reported.set(false);
+        self.is_first_turn.set(true);
         self.tasks.enter(self, f)
     }
 

@@ -44,6 +44,8 @@ mod sleep;
 mod spawn_with;
 pub mod testing;
 mod thread_future;
+#[cfg(feature = "sync")]
+mod thread_hooks;
 mod timers;
 #[cfg(feature = "sync")]
 mod unretrieved;

@@ -29,6 +29,7 @@ impl Core {
         };
         self.timers
             .expire(now, |payload| self.waker_panicked(payload));
+        self.is_first_turn.set(false);
         self.run_ready(is_over);
     }
 
@@ -36,7 +37,17 @@ impl Core {
     #[inline]
     fn take_mail(&self) {
         if self.tasks.has_mail() {
+            self.take_some_mail();
+        }
+    }
+
+    /// As much as half of a turn's steps: a flood stays out of the ready queue, where all that is woken meanwhile
+    /// would have to stand behind it. What was sent before the run began is no flood, and comes at once.
+    fn take_some_mail(&self) {
+        if self.is_first_turn.get() {
             self.tasks.deliver();
+        } else {
+            self.tasks.deliver_some(self.budget.div_ceil(2));
         }
     }
 
@@ -113,7 +124,7 @@ impl Core {
     }
 
     /// Runs what is ready, batch by batch: what a batch makes ready is the next one. Ends when nothing
-    /// is, when the budget is spent, or after the batch in which the loop was stopped or all is over. A
+    /// is, when the budget is spent, when a task has stepped back, or after the batch in which the loop was stopped or all is over. A
     /// batch that the budget cut short goes on in the next turn.
     #[inline]
     fn run_ready(&self, is_over: impl Fn() -> bool) {
@@ -129,6 +140,9 @@ impl Core {
             self.batch.set(self.batch.get() - steps);
             self.run_steps(steps);
             left -= steps;
+            if self.turn_is_over.replace(false) {
+                return;
+            }
             if self.batch.get() == 0 && (self.stopping.get() || is_over()) {
                 return;
             }

@@ -99,6 +99,7 @@ mod lazy;
 mod once_cell;
 mod promise;
 
+mod thread_hooks;
 mod thread_queue;
 
 pub use barrier::{Barrier, BrokenBarrier};
@@ -117,6 +118,7 @@ pub use queue::{
 };
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use thread_hooks::{ThreadHooks, set_thread_hooks};
 pub use thread_queue::{
     GetTimeoutError, LoopSide, PutTimeoutError, ThreadQueue, ThreadSide, thread_queue,
 };

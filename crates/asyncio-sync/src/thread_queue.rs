@@ -12,6 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -24,6 +25,7 @@ use crate::queue::access::{Access, Get, Items, Put};
 use crate::queue::discipline::Fifo;
 use crate::queue::state::QueueState;
 use crate::queue::{GetNowaitError, PutError, PutNowaitError, QueueShutDown};
+use crate::thread_hooks::{self, ThreadWait};
 
 /// A queue between the tasks of an event loop and other threads, for at most `maxsize` items; 0 means
 /// any number.
@@ -66,7 +68,10 @@ pub fn thread_queue<T>(maxsize: usize) -> (LoopSide<T>, ThreadSide<T>) {
         let queue = ThreadQueue {
             state: Arc::clone(&state),
         };
-        Arc::new(Side { queue })
+        Arc::new(Side {
+            queue,
+            ready_in_a_row: AtomicU32::new(0),
+        })
     };
     (LoopSide(side()), ThreadSide(side()))
 }
@@ -169,6 +174,8 @@ impl<T> fmt::Debug for ThreadQueue<T> {
 /// One side. When its last handle is dropped, the queue shuts down.
 struct Side<T> {
     queue: ThreadQueue<T>,
+    /// How many operations of tasks have not had to wait, since one had to.
+    ready_in_a_row: AtomicU32,
 }
 
 impl<T> Drop for Side<T> {
@@ -178,6 +185,13 @@ impl<T> Drop for Side<T> {
 }
 
 /// The side of a [`thread_queue`] for tasks, of any executor.
+///
+/// On an event loop with virtual time, a task that waits here holds the clock: the thread at the other end is at
+/// work, and no time limit runs out because the clock jumped over that. So do not keep both sides on one thread
+/// there: [`Queue`](crate::Queue) is for that.
+///
+/// When the threads are faster than the tasks, nothing here ever has to wait. After 64 operations in a row that
+/// did not wait, the next one lets other tasks run first.
 pub struct LoopSide<T>(Arc<Side<T>>);
 
 impl<T> LoopSide<T> {
@@ -187,7 +201,7 @@ impl<T> LoopSide<T> {
     ///
     /// If the queue is shut down, before or meanwhile; the item is in the error.
     pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> {
-        Put::new(&self.0.queue, item)
+        OfTask::new(&self.0.ready_in_a_row, Put::new(&self.0.queue, item))
     }
 
     /// Takes the next item, once there is one.
@@ -196,12 +210,82 @@ impl<T> LoopSide<T> {
     ///
     /// If the queue is shut down and nothing is left, before or meanwhile.
     pub fn get(&self) -> impl Future<Output = Result<T, QueueShutDown>> {
-        Get::new(&self.0.queue)
+        OfTask::new(&self.0.ready_in_a_row, Get::new(&self.0.queue))
     }
 
     /// The items as they come, until the queue is shut down and nothing is left.
     pub fn items(&self) -> impl Stream<Item = T> {
-        Items::new(&self.0.queue)
+        OfTask::new(&self.0.ready_in_a_row, Items::new(&self.0.queue))
+    }
+}
+
+/// How many operations of tasks may do without a wait, one after the other, before one steps back.
+const READY_IN_A_ROW: u32 = 64;
+
+/// An operation of a task on its side of a [`thread_queue`]: what it waits for comes from threads.
+struct OfTask<'a, F> {
+    ready_in_a_row: &'a AtomicU32,
+    operation: F,
+    state: Wait,
+}
+
+enum Wait {
+    New,
+    /// It has let others run, and is in no line.
+    SteppedBack,
+    /// It is in line.
+    ForThreads(#[expect(dead_code, reason = "held, not read")] ThreadWait),
+}
+
+impl<'a, F> OfTask<'a, F> {
+    fn new(ready_in_a_row: &'a AtomicU32, operation: F) -> Self {
+        Self {
+            ready_in_a_row,
+            operation,
+            state: Wait::New,
+        }
+    }
+
+    fn poll_with<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut F, &mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        // Several loops may share a side, and some counts may get lost then.
+        let in_a_row = self.ready_in_a_row.load(Ordering::Relaxed);
+        if in_a_row >= READY_IN_A_ROW && matches!(self.state, Wait::New) {
+            self.state = Wait::SteppedBack;
+            self.ready_in_a_row.store(0, Ordering::Relaxed);
+            thread_hooks::step_back();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = poll(&mut self.operation, cx);
+        if polled.is_ready() {
+            self.ready_in_a_row
+                .store(in_a_row.saturating_add(1), Ordering::Relaxed);
+            self.state = Wait::New;
+        } else if !matches!(self.state, Wait::ForThreads(_)) {
+            self.ready_in_a_row.store(0, Ordering::Relaxed);
+            self.state = Wait::ForThreads(ThreadWait::begin());
+        }
+        polled
+    }
+}
+
+impl<F: Future + Unpin> Future for OfTask<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_with(cx, |operation, cx| Pin::new(operation).poll(cx))
+    }
+}
+
+impl<S: Stream + Unpin> Stream for OfTask<'_, S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.poll_with(cx, |operation, cx| Pin::new(operation).poll_next(cx))
     }
 }
 

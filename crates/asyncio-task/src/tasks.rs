@@ -20,6 +20,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
@@ -83,8 +84,8 @@ pub struct Tasks {
     on_unhandled: RefCell<Option<Handler>>,
     pool: Pool,
     pub(crate) scopes: RefCell<ScopeTree>,
-    /// Kept for its capacity.
-    letters: RefCell<Vec<Letter>>,
+    /// Taken from the mailbox and not delivered yet; kept for its capacity.
+    letters: RefCell<VecDeque<Letter>>,
 }
 
 type Handler = Rc<dyn Fn(&Unhandled)>;
@@ -108,7 +109,7 @@ impl Tasks {
             on_unhandled: RefCell::new(None),
             pool: Pool::default(),
             scopes: RefCell::default(),
-            letters: RefCell::new(Vec::new()),
+            letters: RefCell::default(),
         }
     }
 
@@ -736,31 +737,45 @@ impl Tasks {
         Remote::new(self.owner())
     }
 
-    /// Whether other threads have sent anything. One relaxed load.
+    /// Whether other threads have sent anything that was not delivered. One relaxed load.
     #[inline]
     #[must_use]
     pub fn has_mail(&self) -> bool {
-        self.lease.has_mail()
+        self.lease.has_mail() || !self.letters.borrow().is_empty()
     }
 
     /// Takes in what other threads have sent: tasks they woke are ready now, and so are their calls, in
     /// order of arrival.
     pub fn deliver(&self) {
-        let mut letters = self.letters.take();
-        self.lease.take(&mut letters);
-        for letter in letters.drain(..) {
+        if !self.letters.borrow().is_empty() {
+            self.deliver_some(usize::MAX);
+        }
+        self.deliver_some(usize::MAX);
+    }
+
+    /// [Delivers](Self::deliver) no more than `limit` letters. Those that are left come next, before later ones.
+    pub fn deliver_some(&self, limit: usize) {
+        if self.letters.borrow().is_empty() {
+            let mut letters = Vec::from(self.letters.take());
+            self.lease.take(&mut letters);
+            self.letters.replace(letters.into());
+        }
+        for _ in 0..limit {
+            let letter = self.letters.borrow_mut().pop_front();
             match letter {
+                None => break,
                 // SAFETY: `Tasks` never leaves its thread, which is the one the task belongs to: letters
                 // come only to the owner that they are addressed to.
-                Letter::Wake(task) => self.wake_guarded(&unsafe { task.arrive() }),
+                Some(Letter::Wake(task)) => self.wake_guarded(&unsafe { task.arrive() }),
                 // SAFETY: as above.
-                Letter::End(task) => self.end(&unsafe { task.into_local() }),
-                Letter::Call(call, location) => self.call_soon(call, location),
+                Some(Letter::End(task)) => self.end(&unsafe { task.into_local() }),
+                Some(Letter::Call(call, location)) => self.call_soon(call, location),
             }
         }
         const LARGE: usize = 1 << 12;
-        if letters.capacity() <= LARGE {
-            self.letters.replace(letters);
+        let letters = &mut *self.letters.borrow_mut();
+        if letters.is_empty() && letters.capacity() > LARGE {
+            *letters = VecDeque::new();
         }
     }
 
@@ -790,7 +805,7 @@ impl Tasks {
     pub fn park(&self) -> bool {
         self.ready.shrink();
         self.registry.shrink();
-        self.lease.park()
+        self.letters.borrow().is_empty() && self.lease.park()
     }
 
     /// Says that this thread waits no longer.
@@ -885,6 +900,10 @@ fn new_aside(options: SpawnOptions) -> Option<Rc<Aside>> {
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.close();
+        // One by one: these are closures of others.
+        for letter in self.letters.take() {
+            discard(|| drop(letter));
+        }
         let handler = self.on_unhandled.take();
         discard(|| drop(handler));
     }

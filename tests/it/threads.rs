@@ -1,0 +1,201 @@
+//! Threads and the loop: a queue between them holds virtual time, and a flood from there starves nobody.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use asyncio::sync::thread_queue;
+use asyncio::{call_later, run, sleep, spawn, time, timeout, yield_now};
+use asyncio_tests::run_virtual;
+use futures::StreamExt;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A thread that is at work for a while.
+fn at_work<R: Send + 'static>(then: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R> {
+    thread::spawn(|| {
+        thread::sleep(Duration::from_millis(30));
+        then()
+    })
+}
+
+/// An hour passes at once.
+async fn time_jumps() {
+    let start = time();
+    sleep(HOUR).await;
+    assert_eq!(time() - start, HOUR);
+}
+
+mod virtual_time {
+    use super::*;
+
+    #[test]
+    fn a_task_that_waits_for_an_item_holds_it() {
+        run_virtual(async |_| {
+            let (here, there) = thread_queue(1);
+            let worker = at_work(move || there.put("done").unwrap());
+            assert_eq!(timeout(LIMIT, here.get()).await, Ok(Ok("done")));
+            worker.join().unwrap();
+            time_jumps().await;
+        });
+    }
+
+    #[test]
+    fn so_does_one_that_waits_for_room() {
+        run_virtual(async |_| {
+            let (here, there) = thread_queue(1);
+            here.put_nowait(1).unwrap();
+            let worker = at_work(move || [there.get(), there.get()]);
+            assert_eq!(timeout(LIMIT, here.put(2)).await, Ok(Ok(())));
+            assert_eq!(worker.join().unwrap(), [Ok(1), Ok(2)]);
+            time_jumps().await;
+        });
+    }
+
+    #[test]
+    fn so_does_a_stream_of_items() {
+        run_virtual(async |_| {
+            let (here, there) = thread_queue(1);
+            let worker = at_work(move || (1..=3).for_each(|n| there.put(n).unwrap()));
+            let items = timeout(LIMIT, here.items().collect::<Vec<_>>());
+            assert_eq!(items.await, Ok(vec![1, 2, 3]));
+            worker.join().unwrap();
+            time_jumps().await;
+        });
+    }
+
+    #[test]
+    fn the_end_of_the_threads_ends_the_wait() {
+        run_virtual(async |_| {
+            let (here, there) = thread_queue::<()>(1);
+            let worker = at_work(move || drop(there));
+            assert!(timeout(LIMIT, here.get()).await.unwrap().is_err());
+            worker.join().unwrap();
+            time_jumps().await;
+        });
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_holds_nothing() {
+        run_virtual(async |_| {
+            let (here, there) = thread_queue::<()>(1);
+            let limit = Duration::from_millis(20);
+            let start = time();
+            assert!(timeout(limit, here.get()).await.is_err());
+            assert_eq!(time() - start, limit);
+            time_jumps().await;
+            let waiting = spawn(async move { here.get().await });
+            yield_now().await;
+            drop(waiting);
+            time_jumps().await;
+            drop(there);
+        });
+    }
+}
+
+mod a_flood {
+    use super::*;
+
+    const MANY: usize = 10_000;
+
+    /// What is seen beside a flood of which `taken` counts the parts: how many there were when a timer that was
+    /// due at once came, and how often another task had its turn.
+    async fn beside(taken: Rc<Cell<usize>>) -> (usize, usize) {
+        let seen = Rc::new(Cell::new(None));
+        let put = seen.clone();
+        call_later(Duration::from_nanos(1), {
+            let taken = taken.clone();
+            move || put.set(Some(taken.get()))
+        });
+        let mut turns = 0;
+        while taken.get() < MANY {
+            turns += 1;
+            yield_now().await;
+        }
+        (seen.get().expect("the timer came before the end"), turns)
+    }
+
+    #[test]
+    fn of_items_lets_timers_and_tasks_have_their_turn() {
+        run(async {
+            let (here, there) = thread_queue(0);
+            let taken = Rc::new(Cell::new(0));
+            (0..MANY).for_each(|n| there.put_nowait(n).unwrap());
+            let consumer = spawn({
+                let taken = taken.clone();
+                async move {
+                    while taken.get() < MANY {
+                        assert_eq!(here.get().await, Ok(taken.get()), "in order");
+                        taken.set(taken.get() + 1);
+                    }
+                }
+            });
+            let (before_the_timer, turns) = beside(taken).await;
+            assert!(before_the_timer <= 192, "{before_the_timer}");
+            assert!(turns >= MANY / 64, "{turns}");
+            consumer.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn of_room_does_too() {
+        run(async {
+            let (here, _there) = thread_queue(0);
+            let put = Rc::new(Cell::new(0));
+            let producer = spawn({
+                let put = put.clone();
+                async move {
+                    while put.get() < MANY {
+                        here.put(()).await.unwrap();
+                        put.set(put.get() + 1);
+                    }
+                }
+            });
+            let (before_the_timer, turns) = beside(put).await;
+            assert!(before_the_timer <= 192, "{before_the_timer}");
+            assert!(turns >= MANY / 64, "{turns}");
+            producer.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn of_callbacks_does_too_and_keeps_their_order() {
+        run(async {
+            thread_local!(static CALLED: Rc<Cell<usize>> = Rc::default());
+            let called = CALLED.with(Rc::clone);
+            let event_loop = asyncio::running_loop();
+            let flood = thread::spawn(move || {
+                for n in 0..MANY {
+                    let callback = move || {
+                        CALLED.with(|called| {
+                            assert_eq!(called.get(), n, "in order");
+                            called.set(n + 1);
+                        });
+                    };
+                    event_loop.call_soon_threadsafe(callback).unwrap();
+                }
+            });
+            flood.join().unwrap(); // all of them are in the mailbox
+            let (before_the_timer, turns) = beside(called).await;
+            assert!(before_the_timer <= 192, "{before_the_timer}");
+            assert!(turns >= MANY / 192, "{turns}");
+        });
+    }
+}
+
+#[test]
+fn callbacks_that_arrive_in_a_flood_are_dropped_on_the_loop_when_it_closes() {
+    let dropped = std::sync::Arc::new(());
+    let mut event_loop = asyncio::EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    for _ in 0..1000 {
+        let owned = dropped.clone();
+        let _ = handle.call_soon_threadsafe(move || drop(owned)).unwrap();
+    }
+    handle.stop();
+    event_loop.run_forever();
+    event_loop.close();
+    assert_eq!(std::sync::Arc::strong_count(&dropped), 1);
+}
