@@ -254,3 +254,254 @@ fn a_loop_closes_over_a_token_that_is_kept_for_ever() {
     assert_eq!(seen, ["keeps it, and returns"]);
     drop(kept.take());
 }
+
+/// One cause never interrupts the cleanup that it began: the drop of a handle, the end of main and the closing of
+/// the loop are one (rule 7).
+mod one_cause {
+    use super::*;
+    use asyncio::{BoxError, EventLoop, JoinError, Task, current_task, try_finally};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Cleans up for a second when it is cancelled.
+    fn cleaning(trace: &Trace, name: &'static str) -> Task<()> {
+        spawn(cleans_up(trace.clone(), name, 1))
+    }
+
+    fn cleaned(name: &str) -> [String; 2] {
+        [
+            format!("{name} cleans up"),
+            format!("{name} is clean after 1s"),
+        ]
+    }
+
+    #[test]
+    fn main_holds_the_handle() {
+        let seen = run_virtual(async |trace| {
+            let _held = cleaning(trace, "it");
+            yield_now().await;
+        });
+        assert_eq!(seen, cleaned("it"));
+    }
+
+    #[test]
+    fn main_holds_it_in_what_it_owns() {
+        struct Owner {
+            tasks: Option<Box<Task<()>>>,
+        }
+        let seen = run_virtual(async |trace| {
+            let tasks = Some(Box::new(cleaning(trace, "it")));
+            let owner = Owner { tasks };
+            yield_now().await;
+            assert!(owner.tasks.is_some_and(|task| !task.is_finished()));
+        });
+        assert_eq!(seen, cleaned("it"));
+    }
+
+    #[test]
+    fn a_cleanup_on_both_ways_is_one_too() {
+        let seen = run_virtual(async |trace| {
+            let noted = trace.clone();
+            let cleanup = async move {
+                sleep(secs(1)).await;
+                noted.note("clean");
+            };
+            let _held = spawn(try_finally(for_ever(), cleanup));
+            sleep(secs(1)).await;
+        });
+        assert_eq!(seen, ["clean"]);
+    }
+
+    #[test]
+    fn children_of_groups_inside_are_not_cut_either() {
+        let seen = run_virtual(async |trace| {
+            let noted = trace.clone();
+            let _held = spawn(async move {
+                let outer = task_group(async |tg: TaskGroup<'_>| {
+                    tg.spawn(async {
+                        task_group(async |tg: TaskGroup<'_>| {
+                            tg.spawn(async {
+                                cleans_up(noted.clone(), "inner", 1).await;
+                                Ok(())
+                            });
+                            Ok(())
+                        })
+                        .await?;
+                        Ok(())
+                    });
+                    cleans_up(noted.clone(), "body", 2).await;
+                    Ok(())
+                });
+                outer.await
+            });
+            yield_now().await;
+            yield_now().await;
+        });
+        assert_eq!(
+            seen,
+            [
+                "body cleans up",
+                "inner cleans up",
+                "inner is clean after 1s",
+                "body is clean after 2s"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_task_that_a_held_one_awaits_is_asked_once_by_both() {
+        let seen = run_virtual(async |trace| {
+            let awaited = cleaning(trace, "awaited");
+            let _held = spawn(awaited);
+            yield_now().await;
+            yield_now().await;
+        });
+        assert_eq!(seen, cleaned("awaited"));
+    }
+
+    /// It is polled once more, and only then comes to wait for the other: the request that it has passed on is the
+    /// one that the other cleans up for.
+    #[test]
+    fn letting_go_stays_what_it_is_when_it_is_passed_on_late() {
+        let seen = run_virtual(async |trace| {
+            let awaited = cleaning(trace, "awaited");
+            yield_now().await;
+            awaited.cancel();
+            yield_now().await; // it cleans up
+            let _held = spawn(async move {
+                yield_now().await; // woken, when it is let go
+                drop(awaited.await);
+            });
+            yield_now().await;
+        });
+        assert_eq!(seen, cleaned("awaited"));
+    }
+
+    #[test]
+    fn main_panics() {
+        let trace = Trace::default();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            asyncio::run_with(asyncio::Runner::builder().virtual_time(true), async {
+                let _held = cleaning(&trace, "it");
+                yield_now().await;
+                panic!("a bug");
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(trace.take(), cleaned("it"));
+    }
+
+    /// As by Ctrl-C.
+    #[test]
+    fn main_is_cancelled() {
+        let trace = Trace::default();
+        let builder = EventLoop::builder().virtual_time(true);
+        let mut event_loop = builder.build_loop().unwrap();
+        let ended = event_loop.run_until_complete(async {
+            let _held = cleaning(&trace, "held");
+            let awaited = cleaning(&trace, "awaited");
+            yield_now().await;
+            current_task().unwrap().cancel();
+            drop(awaited.await);
+        });
+        assert!(matches!(ended, Err(JoinError::Cancelled(..))));
+        drop(event_loop);
+        let mut seen = trace.take();
+        seen.sort();
+        let mut both = [cleaned("awaited"), cleaned("held")].concat();
+        both.sort();
+        assert_eq!(seen, both);
+    }
+
+    #[test]
+    fn a_cleanup_goes_on_in_the_next_run_and_when_the_loop_closes() {
+        let trace = Trace::default();
+        let mut runner = asyncio::Runner::builder()
+            .virtual_time(true)
+            .build()
+            .unwrap();
+        runner
+            .run(async {
+                let _held = spawn(cleans_up(trace.clone(), "it", 10));
+                yield_now().await;
+            })
+            .unwrap();
+        runner.run(async { sleep(secs(5)).await }).unwrap();
+        assert_eq!(trace.take(), ["it cleans up"]);
+        drop(runner);
+        assert_eq!(trace.take(), ["it is clean after 10s"]);
+    }
+
+    #[test]
+    fn what_main_has_cancelled_itself_is_not_asked_again() {
+        let seen = run_virtual(async |trace| {
+            let it = cleaning(trace, "it");
+            yield_now().await;
+            it.cancel();
+            yield_now().await; // it cleans up, and here its handle is dropped
+        });
+        assert_eq!(seen, cleaned("it"));
+    }
+
+    #[test]
+    fn a_detached_one_that_cleans_up_is_not_asked_again() {
+        let seen = run_virtual(async |trace| {
+            let it = cleaning(trace, "it");
+            yield_now().await;
+            it.cancel();
+            it.detach();
+            yield_now().await;
+        });
+        assert_eq!(seen, cleaned("it"));
+    }
+
+    #[test]
+    fn a_child_that_cleans_up_is_not_asked_again_when_its_group_is_let_go() {
+        let seen = run_virtual(async |trace| {
+            let noted = trace.clone();
+            let _held = spawn(async move {
+                let group = task_group(async |tg: TaskGroup<'_>| {
+                    tg.spawn(async {
+                        cleans_up(noted.clone(), "child", 2).await;
+                        Ok(())
+                    });
+                    yield_now().await;
+                    yield_now().await;
+                    Err::<(), BoxError>("it fails".into())
+                });
+                drop(group.await);
+            });
+            sleep(secs(1)).await; // the child cleans up
+        });
+        assert_eq!(seen, ["child cleans up", "child is clean after 2s"]);
+    }
+
+    #[test]
+    fn another_request_still_interrupts() {
+        let seen = run_virtual(async |trace| {
+            let it = cleaning(trace, "it");
+            let other = it.as_ref();
+            yield_now().await;
+            drop(it);
+            yield_now().await; // it cleans up
+            other.cancel();
+        });
+        assert_eq!(seen, ["it cleans up"]);
+    }
+
+    #[test]
+    fn one_that_has_swallowed_a_request_is_asked_again() {
+        let seen = run_virtual(async |trace| {
+            let noted = trace.clone();
+            let it = spawn(async move {
+                if let Err(cancelled) = catch_cancel(for_ever()).await {
+                    cancelled.swallow();
+                }
+                cleans_up(noted, "it", 1).await;
+            });
+            yield_now().await;
+            it.cancel();
+            yield_now().await;
+        });
+        assert_eq!(seen, cleaned("it"));
+    }
+}

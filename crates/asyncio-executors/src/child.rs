@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use asyncio_task::{JoinError, Listener, Task, TaskName, TaskRef, TaskState, current_task};
+use asyncio_task::{
+    HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, current_task,
+};
 
 use crate::task_group::refused;
 
@@ -90,6 +92,11 @@ impl<U> Child<'_, U> {
             .is_some_and(|task| task.cancel_with(message))
     }
 
+    /// Asks the child to end, unless a request to it is open. See [`Task::cancel_once`].
+    pub fn cancel_once(&self) -> bool {
+        self.task.as_ref().is_some_and(Task::cancel_once)
+    }
+
     /// How many requests to cancel it are open, that of its group included. See [`Task::cancelling`].
     #[must_use]
     pub fn cancelling(&self) -> usize {
@@ -147,10 +154,10 @@ fn has_failed<U>(task: &mut Task<Option<U>>) -> bool {
 }
 
 /// Passes a request on to a child. Whether a value that it comes to is the answer to that.
-fn pass_on<U>(task: &Task<Option<U>>, message: Option<Arc<str>>) -> bool {
+fn pass_on<U>(task: &Task<Option<U>>, request: &HeardRequest) -> bool {
     // If it has been asked already, a value answers to whoever asked.
     let asked = task.as_ref().info().state == TaskState::Cancelling;
-    !asked && message.map_or_else(|| task.cancel(), |message| task.cancel_with(message))
+    !asked && task.pass_on(request)
 }
 
 impl<U> Future for Child<'_, U> {
@@ -165,7 +172,7 @@ impl<U> Future for Child<'_, U> {
             return Poll::Pending;
         }
         if this.listener.heard() {
-            this.passed_on = pass_on(task, this.listener.message());
+            this.passed_on = pass_on(task, &this.listener.request());
         }
         if task.poll_finished(cx).is_pending() {
             if current_task().is_some_and(|current| current.id() == task.id()) {

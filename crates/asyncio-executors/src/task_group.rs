@@ -523,7 +523,7 @@ impl<'env, U> UntilReady<'env, U> {
 impl<U> Drop for UntilReady<'_, U> {
     fn drop(&mut self) {
         if let Some(child) = &self.0 {
-            child.cancel();
+            child.cancel_once();
         }
     }
 }
@@ -619,12 +619,12 @@ impl<T, E> Group<'_, T, E> {
             return Poll::Pending;
         }
         if self.listener.heard() {
-            // A second request goes to everybody once more.
-            let message = self.listener.message();
+            // A second request, if it has another origin, interrupts those who clean up.
+            let request = self.listener.request();
             self.shared.ending.set(true);
-            self.shared.children.cancel(message.as_ref());
+            self.shared.children.pass_on(&request);
             if let Some(body) = &self.body {
-                body.cancel_with(message);
+                body.pass_on(&request);
             }
             self.shared.body.take();
         }

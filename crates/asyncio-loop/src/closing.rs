@@ -36,7 +36,9 @@ impl Core {
     fn cancel_all(&self) {
         let tasks = self.own_tasks();
         for task in &tasks {
-            task.cancel();
+            // Not `cancel`: the end of main has let go of its handles, and a second request would cut the
+            // cleanups that this began.
+            task.cancel_once();
         }
         for task in tasks {
             while !task.is_finished() {

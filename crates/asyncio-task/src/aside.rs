@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::context::Context;
+use crate::origin::Origin;
 
 /// See the head of this file.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Aside {
 /// Requests to cancel a task that its scopes have not been told of: it has none, or their loop did not run.
 #[derive(Default)]
 pub(crate) struct Requests {
+    /// Where the first one came from, if it was passed on.
+    pub(crate) origin: Option<Origin>,
     /// How many there are. The first one to a task without scopes is a flag of its state, and not counted.
     pub(crate) further: usize,
     /// The last message that came with one; afterwards, that of the one which ended the task.
@@ -72,9 +75,18 @@ impl Aside {
         self.payload.take()
     }
 
-    pub(crate) fn note_request(&self, counted: bool, message: Option<Arc<str>>) {
+    /// `counted`: it is not the one that the task's state notes.
+    pub(crate) fn note_request(&self, counted: bool, origin: Origin, message: Option<Arc<str>>) {
         let mut requests = self.requests.take();
         requests.further = requests.further.saturating_add(usize::from(counted));
+        requests.message = message.or(requests.message);
+        requests.origin = Some(requests.origin.map_or(origin, |first| first.max(origin)));
+        self.requests.set(requests);
+    }
+
+    /// Keeps the message of the request that ended the task.
+    pub(crate) fn keep_message(&self, message: Option<Arc<str>>) {
+        let mut requests = self.requests.take();
         requests.message = message.or(requests.message);
         self.requests.set(requests);
     }

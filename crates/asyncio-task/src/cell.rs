@@ -38,6 +38,7 @@ use crate::discard::{discard, discard_payload};
 use crate::family::Family;
 use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
+use crate::marks::Marks;
 use crate::pool::{self, Pool};
 use crate::refs::{self, ForeignCount, HomeCount};
 use crate::schedule::{Schedule, Step};
@@ -53,8 +54,7 @@ pub(crate) struct Header {
     pub(crate) state: State,
     /// A letter that wakes this task is in the mailbox.
     pub(crate) posted: AtomicBool,
-    /// Whoever awaited it unwinds, for it was cancelled on their behalf: the await never returns.
-    pub(crate) awaiter_unwinds: StdCell<bool>,
+    pub(crate) marks: Marks,
     pub(crate) vtable: &'static VTable,
     /// With `generation`, the owner. Apart, so that they pack.
     pub(crate) mailbox: &'static Mailbox,
@@ -238,7 +238,7 @@ unsafe fn new<F: Future, S>(
             foreign,
             state: State::new(birth.callback),
             posted: AtomicBool::new(false),
-            awaiter_unwinds: StdCell::new(false),
+            marks: Marks::default(),
             vtable,
             mailbox: birth.owner.mailbox,
             generation: birth.owner.generation,

@@ -29,6 +29,7 @@ use std::task::Context;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
 use crate::family::Family;
+use crate::origin::{HeardRequest, Origin};
 use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::Begin;
 use crate::task::Task;
@@ -285,8 +286,22 @@ impl<'env> Children<'env> {
 
     /// Asks all to end, and perhaps says why. They do so in [`poll_woken`](Self::poll_woken).
     pub fn cancel(&self, message: Option<&Arc<str>>) {
+        let origin = self.family.at_home(|tasks| match tasks {
+            Some(tasks) => tasks.scopes.borrow_mut().new_origin(),
+            None => Origin::ANEW,
+        });
+        self.request(origin, message);
+    }
+
+    /// Passes on to all a request that a [`Listener`](crate::Listener) has heard. As it keeps its identity, those
+    /// that it has come to before are not asked again.
+    pub fn pass_on(&self, request: &HeardRequest) {
+        self.request(request.origin, request.message.as_ref());
+    }
+
+    fn request(&self, origin: Origin, message: Option<&Arc<str>>) {
         for cell in self.family.cells() {
-            tasks::cancel(&cell, message.cloned());
+            tasks::request(&cell, origin, message.cloned());
         }
     }
 

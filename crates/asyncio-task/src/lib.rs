@@ -44,6 +44,8 @@ mod listener;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod mailbox;
+mod marks;
+mod origin;
 mod pool;
 mod ready;
 mod refs;
@@ -72,6 +74,7 @@ pub use detach::{Outcome, failure_of};
 pub use id::{TaskId, TaskName};
 pub use join_error::{JoinError, PanicPayload};
 pub use listener::Listener;
+pub use origin::HeardRequest;
 pub use remote::{Closed, Remote};
 pub use schedule::{Schedule, Step};
 pub use scope::{Scope, ScopeHandle, Unwound};

@@ -3,11 +3,11 @@
 //! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
 //! unwind until the listener says that what it stands for has ended.
 
-use std::sync::Arc;
 use std::task::Context;
 
 use crate::cell_ref::CellRef;
 use crate::current;
+use crate::origin::{HeardRequest, Origin};
 use crate::scope::Frame;
 use crate::scope_tree::{Door, Fate, Place, ScopeKey};
 use crate::scopes;
@@ -67,12 +67,20 @@ impl Listener {
         })
     }
 
-    /// What was said by whoever made the request that was heard. To be asked right after
-    /// [`heard`](Self::heard) said `true`.
+    /// The request that was heard, to be passed on. To be asked right after [`heard`](Self::heard) said `true`.
     #[must_use]
-    pub fn message(&self) -> Option<Arc<str>> {
-        let key = self.key?;
-        current::tasks(|tasks| tasks?.scopes.borrow().message_heard(key))
+    pub fn request(&self) -> HeardRequest {
+        let heard = current::tasks(|tasks| {
+            let (key, tree) = (self.key?, tasks?.scopes.borrow());
+            Some(HeardRequest {
+                origin: tree.origin_heard(key),
+                message: tree.message_heard(key),
+            })
+        });
+        heard.unwrap_or(HeardRequest {
+            origin: Origin::ANEW,
+            message: None,
+        })
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed

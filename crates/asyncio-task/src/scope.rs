@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
+use crate::origin::{HeardRequest, Origin};
 use crate::scope_tree::{Door, Next, ScopeKey, ScopeTree};
 use crate::tasks::Tasks;
 use crate::waker;
@@ -321,7 +322,19 @@ impl ScopeHandle {
 
     /// Asks the scope to end, and perhaps says why.
     pub fn cancel_with(&self, message: Option<Arc<str>>) -> bool {
-        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, message)))
+        self.request(Origin::ANEW, message)
+    }
+
+    /// Passes on to the scope a request that a [`Listener`](crate::Listener) has heard. `false` as with
+    /// [`cancel`](Self::cancel).
+    pub fn pass_on(&self, request: &HeardRequest) -> bool {
+        self.request(request.origin, request.message.clone())
+    }
+
+    fn request(&self, origin: Origin, message: Option<Arc<str>>) -> bool {
+        current::tasks(|tasks| {
+            tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, origin, message))
+        })
     }
 
     /// For timers: the scope's time is over. Unlike [`cancel`](Self::cancel) this interrupts nothing if the

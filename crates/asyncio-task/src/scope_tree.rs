@@ -43,6 +43,7 @@ use std::task::Waker;
 
 use crate::cell::Header;
 use crate::earlier_requests::EarlierRequests;
+use crate::origin::Origin;
 
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
@@ -131,10 +132,11 @@ struct Node {
 }
 
 /// What has been asked of a scope, and where that has got to.
-#[derive(Default)]
 struct Asked {
     /// The last open request to this scope.
     request: Request,
+    /// Where that came from. Kept when it is answered.
+    origin: Origin,
     /// For a root: those before it that are open as well.
     earlier: EarlierRequests,
     /// It came when the task was woken already, or was put off: one poll more.
@@ -163,24 +165,27 @@ struct Asked {
     holding: Request,
 }
 
-static NOTHING: Asked = Asked {
-    request: 0,
-    earlier: EarlierRequests::NONE,
-    last_chance: false,
-    told: 0,
-    told_last: 0,
-    held: 0,
-    held_against: 0,
-    superseded: 0,
-    resumed: 0,
-    resumed_at: 0,
-    kept: 0,
-    carried: 0,
-    swallowed: 0,
-    holding: 0,
-};
+static NOTHING: Asked = Asked::NOTHING;
 
 impl Asked {
+    const NOTHING: Self = Self {
+        request: 0,
+        origin: Origin::LET_GO,
+        earlier: EarlierRequests::NONE,
+        last_chance: false,
+        told: 0,
+        told_last: 0,
+        held: 0,
+        held_against: 0,
+        superseded: 0,
+        resumed: 0,
+        resumed_at: 0,
+        kept: 0,
+        carried: 0,
+        swallowed: 0,
+        holding: 0,
+    };
+
     /// The last request from here that has not been answered.
     fn unanswered(&self) -> Request {
         self.request.max(self.carried).max(self.resumed)
@@ -221,7 +226,7 @@ impl Deref for Node {
 
 impl DerefMut for Node {
     fn deref_mut(&mut self) -> &mut Asked {
-        self.asked.get_or_insert_default()
+        self.asked.get_or_insert_with(|| Box::new(Asked::NOTHING))
     }
 }
 
@@ -596,15 +601,31 @@ impl ScopeTree {
         }
     }
 
+    /// The origin of a request that begins here and goes to several.
+    pub(crate) fn new_origin(&mut self) -> Origin {
+        Origin::of(self.next_request())
+    }
+
+    /// Whether a request of this origin asks anything of a scope that was not asked before.
+    pub(crate) fn is_news(&self, key: ScopeKey, origin: Origin) -> bool {
+        self.get(key)
+            .is_some_and(|node| node.request == 0 || node.origin < origin)
+    }
+
     /// Somebody cancels a scope. `woken`: its task was woken already.
     pub(crate) fn request(
         &mut self,
         key: ScopeKey,
         woken: bool,
+        origin: Origin,
         message: Option<Arc<str>>,
     ) -> Option<ToWake> {
+        if !self.is_news(key, origin) {
+            return None;
+        }
         let request = self.next_request();
         let node = self.get_mut(key)?;
+        node.origin = origin.settled(request);
         let before = std::mem::replace(&mut node.request, request);
         if before > 0 && matches!(node.wakes, Wakes::Root(_)) {
             node.earlier.push(before, 1);
@@ -653,7 +674,7 @@ impl ScopeTree {
         if node.held > 0 || self.is_open(key) {
             return None;
         }
-        self.request(key, woken, None)
+        self.request(key, woken, Origin::ANEW, None)
     }
 
     /// Whether a request concerns this scope: one to itself or to a scope around it, unless a token in
@@ -931,6 +952,13 @@ impl ScopeTree {
             let of_this = node.unanswered() >= heard;
             node.message.clone().filter(|_| of_this)
         })
+    }
+
+    /// The origin of the request that an opaque scope has heard.
+    pub(crate) fn origin_heard(&self, key: ScopeKey) -> Origin {
+        let heard = self.get(key).map_or(0, |node| node.holding);
+        let target = self.upwards(key).find(|node| node.request >= heard);
+        target.map_or(Origin::of(heard), |node| node.origin)
     }
 
     /// A request is sent on whose scope has forgotten what was said, as a later one was swallowed.

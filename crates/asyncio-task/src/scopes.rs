@@ -15,6 +15,8 @@ use std::task::Waker;
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
 use crate::current;
+use crate::marks::Mark;
+use crate::origin::Origin;
 use crate::scope_tree::{Fate, LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::{Outcome, Pause};
 use crate::tasks::{self, Tasks};
@@ -93,13 +95,18 @@ impl Tasks {
     }
 
     /// Somebody cancels a scope.
-    pub(crate) fn cancel_scope(&self, key: ScopeKey, message: Option<Arc<str>>) -> bool {
+    pub(crate) fn cancel_scope(
+        &self,
+        key: ScopeKey,
+        origin: Origin,
+        message: Option<Arc<str>>,
+    ) -> bool {
         let woken = self.is_woken(key);
         let mut tree = self.scopes.borrow_mut();
         if !tree.contains(key) {
             return false;
         }
-        let wake = tree.request(key, woken, message);
+        let wake = tree.request(key, woken, origin, message);
         drop(tree);
         self.wake_one(wake);
         true
@@ -246,7 +253,7 @@ impl Tasks {
         let message = root.and_then(|root| tree.message(root));
         drop(tree);
         if message.is_some() {
-            cell.aside_or_new().note_request(false, message);
+            cell.aside_or_new().keep_message(message);
         }
     }
 
@@ -270,27 +277,47 @@ fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, more: usize, header: &
     let noted = header.take_requests();
     let count = noted.further.saturating_add(more);
     if count > 0 {
+        let origin = noted.origin.unwrap_or(match header.marks.has(Mark::LetGo) {
+            true => Origin::LET_GO,
+            false => Origin::ANEW,
+        });
         // Whoever cancelled it has woken it.
-        let _ = tree.request(root, false, noted.message);
+        let _ = tree.request(root, false, origin, noted.message);
         tree.count_again(root, count - 1);
     }
 }
 
+/// Whether a request of this origin asks anything of a task that was not asked before.
+pub(crate) fn is_news(cell: &CellRef, origin: Origin) -> bool {
+    if !cell.state.is_cancelling() {
+        return true;
+    }
+    if origin == Origin::LET_GO {
+        return false;
+    }
+    tasks::of(cell, |tasks| {
+        let Some(tasks) = tasks else { return true };
+        let tree = tasks.scopes.borrow();
+        // Without a root, no scope in it has been told of anything: whatever comes is heard as one.
+        let root = tree.at(cell.root.get());
+        root.is_some_and(|root| tree.is_news(root, origin))
+    })
+}
+
 /// Notes that a task was cancelled, beyond what its state says: at its root; or aside, if there is more to note
-/// than the state does. `again`: a request to
-/// it was open.
-pub(crate) fn note_request(cell: &CellRef, again: bool, message: Option<Arc<str>>) {
+/// than the state does. `again`: a request to it was open.
+pub(crate) fn note_request(cell: &CellRef, again: bool, origin: Origin, message: Option<Arc<str>>) {
     if cell.root.get() == Place::NONE {
-        return cell.aside_or_new().note_request(again, message);
+        return cell.aside_or_new().note_request(again, origin, message);
     }
     tasks::of(cell, |tasks| {
         let Some(tasks) = tasks else {
-            return cell.aside_or_new().note_request(true, message);
+            return cell.aside_or_new().note_request(true, origin, message);
         };
         let mut tree = tasks.scopes.borrow_mut();
         if let Some(root) = tree.at(cell.root.get()) {
             // Whoever cancels wakes it.
-            let _ = tree.request(root, false, message);
+            let _ = tree.request(root, false, origin, message);
         }
     });
 }

@@ -306,6 +306,11 @@ impl State {
         self.has(CANCEL)
     }
 
+    /// Whether it is polled once more before it is cancelled.
+    pub(crate) fn has_last_chance(&self) -> bool {
+        self.has(LAST_CHANCE)
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.has(RUNNING)
     }

@@ -12,6 +12,8 @@ use crate::detach::{self, Outcome};
 use crate::id::{TaskId, TaskName};
 use crate::join_error::{JoinError, PanicPayload};
 use crate::listener::Listener;
+use crate::marks::Mark;
+use crate::origin::HeardRequest;
 use crate::scope_tree::Place;
 use crate::task_ref::TaskRef;
 use crate::tasks;
@@ -39,8 +41,8 @@ use crate::unhandled::Unhandled;
 ///
 /// # Cancellation
 ///
-/// Dropping a `Task` asks it to end, as [`cancel`](Task::cancel) does, and does not wait for it. Dropping
-/// a `&mut Task` that was being awaited does nothing to the task.
+/// Dropping a `Task` asks it to end, as [`cancel_once`](Task::cancel_once) does, and does not wait for it.
+/// Dropping a `&mut Task` that was being awaited does nothing to the task.
 ///
 /// # Panics
 ///
@@ -93,6 +95,29 @@ impl<T> Task<T> {
     /// ```
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
         tasks::cancel(self.cell(), Some(message.into()))
+    }
+
+    /// [Asks the task to end](Self::cancel), unless a request to it is open: so this never interrupts a cleanup
+    /// that such a request began. Dropping the handle does the same.
+    ///
+    /// ```
+    /// # let tasks = asyncio_task::Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// # let spawn = |f| tasks.spawn(f);
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.cancel();
+    /// task.cancel_once(); // asks for nothing
+    /// assert_eq!(task.cancelling(), 1);
+    /// # });
+    /// ```
+    pub fn cancel_once(&self) -> bool {
+        tasks::let_go(self.cell())
+    }
+
+    /// Passes on to the task a request that a [`Listener`] has heard. It keeps its identity: nothing is asked
+    /// if it has come to the task before, by another way. `false` if the task has ended.
+    pub fn pass_on(&self, request: &HeardRequest) -> bool {
+        tasks::request(self.cell(), request.origin, request.message.clone())
     }
 
     /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
@@ -277,7 +302,7 @@ impl<T> Task<T> {
             false => listener.release(),
         });
         if heard && cancelled {
-            self.cell().awaiter_unwinds.set(true);
+            self.cell().marks.set(Mark::AwaiterUnwinds);
             return Poll::Pending;
         }
         Poll::Ready(self.result(finished))
@@ -311,13 +336,13 @@ impl<T> Future for Task<T> {
 impl<T> Task<T> {
     #[inline(never)]
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.cell().awaiter_unwinds.get() {
+        if self.cell().marks.has(Mark::AwaiterUnwinds) {
             return Poll::Pending;
         }
         // A request goes to the task, with what it says. If that has ended, it goes on after this.
         let answered = !self.with_listener(Listener::heard) || {
-            let message = self.with_listener(|listener| listener.message());
-            tasks::cancel(self.cell(), message)
+            let request = self.with_listener(|listener| listener.request());
+            self.pass_on(&request)
         };
         if let Some(finished) = self.join.take() {
             return self.conclude(finished, answered);
@@ -371,7 +396,7 @@ impl<T> Task<T> {
             }
             cell.clear_aside();
         } else if !left {
-            tasks::cancel(cell, None);
+            tasks::let_go(cell);
         }
     }
 }

@@ -116,6 +116,12 @@ impl TaskRef {
         tasks::cancel(&self.cell, Some(message.into()))
     }
 
+    /// Asks the task to end, unless a request to it is open. See
+    /// [`Task::cancel_once`](crate::Task::cancel_once).
+    pub fn cancel_once(&self) -> bool {
+        tasks::let_go(&self.cell)
+    }
+
     /// How many requests to cancel it are open. See [`Task::cancelling`](crate::Task::cancelling).
     #[must_use]
     pub fn cancelling(&self) -> usize {

@@ -39,6 +39,8 @@ use crate::family::Family;
 use crate::id::TaskId;
 use crate::join_error::{JoinError, PanicPayload};
 use crate::mailbox::{Lease, Letter, Owner};
+use crate::marks::Mark;
+use crate::origin::Origin;
 use crate::pool::Pool;
 use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Registry};
@@ -941,14 +943,31 @@ pub(crate) fn is_elsewhere(cell: &CellRef) -> bool {
 
 /// Asks a task to end, and perhaps says why. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef, message: Option<Arc<str>>) -> bool {
+    request(cell, Origin::ANEW, message)
+}
+
+/// Asks a task to end that nobody needs any more, unless it has been asked already.
+pub(crate) fn let_go(cell: &CellRef) -> bool {
+    request(cell, Origin::LET_GO, None)
+}
+
+/// Asks a task to end, if a request of this origin is news there. `false` if it has ended.
+pub(crate) fn request(cell: &CellRef, origin: Origin, message: Option<Arc<str>>) -> bool {
+    if cell.state.is_done() {
+        return false;
+    }
+    if origin != Origin::ANEW && !scopes::is_news(cell, origin) {
+        return true;
+    }
     let scoped = cell.root.get() != Place::NONE;
     let again = cell.state.is_cancelling();
     let request = cell.state.cancel(cell.is_posted(), scoped);
-    if request == CancelRequest::Done {
-        return false;
+    if origin == Origin::LET_GO {
+        cell.marks.set(Mark::LetGo);
     }
-    if scoped || again || message.is_some() {
-        scopes::note_request(cell, again, message);
+    let travels = origin.is_passed_on() && cell.state.has_last_chance();
+    if scoped || again || travels || message.is_some() {
+        scopes::note_request(cell, again, origin, message);
     }
     match request {
         CancelRequest::Done | CancelRequest::Noted => {}

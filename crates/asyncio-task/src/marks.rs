@@ -1,0 +1,34 @@
+//! Rare facts about a task that its state word has no room for.
+
+use crate::sync::Cell;
+
+/// A set of [`Mark`]s. Touched on the owner's thread only.
+pub(crate) struct Marks(Cell<u8>);
+
+/// One fact about a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Mark {
+    /// The awaiting task unwinds, as this one was cancelled on its behalf: the await never returns.
+    AwaiterUnwinds = 1 << 0,
+    /// The request that the state notes came from letting go of the task.
+    LetGo = 1 << 1,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self(Cell::new(0))
+    }
+}
+
+impl Marks {
+    #[inline]
+    pub(crate) fn has(&self, mark: Mark) -> bool {
+        self.0.get() & mark as u8 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, mark: Mark) {
+        self.0.set(self.0.get() | mark as u8);
+    }
+}

@@ -1,0 +1,54 @@
+//! The origin of a request to cancel: what a request keeps when it is passed on.
+//!
+//! A request travels: from a task to the task that it awaits, from a group to its children, and by several
+//! ways at once. Each target numbers it anew, in its own order of delivery; the origin stays the same. Origins
+//! are ordered by age, and one rule follows from that: **a request asks something of its target only if its
+//! origin is newer than those of all requests that are open there.** So one cause never interrupts the
+//! cleanup that it began, and a request that comes back to a task is recognized.
+//!
+//! The oldest origin of all is [`Origin::LET_GO`]: a handle was dropped, the main task has ended, the loop closes.
+//! It asks a task to end that nobody has asked yet, and never interrupts a cleanup that a request to that task
+//! began.
+
+use std::sync::Arc;
+
+use crate::scope_tree::Request;
+
+/// The origin of a request: the number of the first request, or one of the two constants.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Origin(Request);
+
+impl Origin {
+    /// Nobody needs the task any more.
+    pub(crate) const LET_GO: Self = Self(0);
+    /// A request that begins at this target, newer than all others.
+    pub(crate) const ANEW: Self = Self(Request::MAX);
+
+    /// The origin of a request that began with this number.
+    pub(crate) fn of(request: Request) -> Self {
+        Self(request)
+    }
+
+    /// Whether a request of this origin began at another target.
+    pub(crate) fn is_passed_on(self) -> bool {
+        self != Self::ANEW && self != Self::LET_GO
+    }
+
+    /// The origin of a request that gets this number at its target.
+    pub(crate) fn settled(self, request: Request) -> Self {
+        if self == Self::ANEW {
+            Self(request)
+        } else {
+            self
+        }
+    }
+}
+
+/// A request to cancel as a [`Listener`](crate::Listener) has heard it, to be passed on to the tasks that it
+/// waits for.
+#[derive(Clone, Debug)]
+pub struct HeardRequest {
+    pub(crate) origin: Origin,
+    /// The message that came with it.
+    pub(crate) message: Option<Arc<str>>,
+}
