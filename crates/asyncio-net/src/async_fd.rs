@@ -140,7 +140,7 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     /// Tries an operation once. As long as the loop has not seen that it is worth it, it is not
-    /// tried, and the answer is `WouldBlock`.
+    /// tried, and the answer is `WouldBlock`. So it is after a thousand reads without an `await` that waits.
     ///
     /// # Errors
     ///

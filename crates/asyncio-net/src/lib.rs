@@ -32,7 +32,8 @@
 //!   wait is an error; it never hangs.
 //! - Every operation is tried before it is waited for, and one that has to wait makes no system
 //!   call for that.
-//! - A socket that could go on for ever without waiting lets others run after 64 operations.
+//! - A task whose sockets are always ready lets others run after 64 operations, whichever way it asks. Reads by
+//!   `try_` methods cannot wait: after a thousand of them the answer is `WouldBlock` until others had their turn.
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: what was not returned is still in the socket, for whoever takes it over.
 //!

@@ -1,5 +1,7 @@
 //! Listening, accepting, connecting.
 
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -144,6 +146,36 @@ fn several_tasks_accept_from_one_listener() {
         let mut connected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
         connected.sort();
         assert_eq!(accepted, connected);
+    });
+}
+
+/// Each connection wakes a few of them, however many there are.
+#[test]
+fn a_crowd_that_accepts_from_one_listener_costs_no_square() {
+    const MANY: usize = 300;
+    run(async {
+        let listener = Rc::new(listener().await);
+        let address = listener.local_addr().unwrap();
+        let polls = Rc::new(Cell::new(0));
+        let tasks: Vec<_> = (0..MANY)
+            .map(|_| {
+                let (listener, polls) = (listener.clone(), polls.clone());
+                spawn(async move {
+                    let mut accept = pin!(listener.accept());
+                    let counted = poll_fn(|cx| {
+                        polls.set(polls.get() + 1);
+                        accept.as_mut().poll(cx)
+                    });
+                    counted.await.unwrap();
+                })
+            })
+            .collect();
+        yield_now().await;
+        for task in tasks {
+            let _client = TcpStream::connect(address).await.unwrap();
+            task.await.unwrap();
+        }
+        assert!(polls.get() <= 20 * MANY, "{} polls", polls.get());
     });
 }
 

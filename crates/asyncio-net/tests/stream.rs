@@ -1,6 +1,6 @@
 //! Reading and writing a connection, as a whole and in halves.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
@@ -128,7 +128,6 @@ mod many_parts {
             from.write_all(b"x").await.unwrap();
             to.read_exact(&mut [0]).await.unwrap();
         }
-        // A read that waits is ended by a turn of the reactor, which takes all edges there are.
         (one, other)
     }
 
@@ -174,7 +173,7 @@ mod many_parts {
                 let (one, other) = used_pair().await;
                 one.write_all(&vec![7; 4 * n + 1]).await.unwrap();
                 other.peek(&mut [0]).await.unwrap();
-                let mut bytes = [0; 1];
+                let mut bytes = [0; 100];
                 let mut memory = vec![0_u8; 2 * n];
                 let mut read = 0;
                 for way in 0..3 {
@@ -391,6 +390,176 @@ fn a_stream_that_always_has_more_does_not_keep_the_thread() {
         }
         assert!(turns >= 10_000 / 64, "{turns} turns");
     });
+}
+
+/// The same, whichever way a task reads, writes, accepts or connects.
+mod never_waits {
+    use super::*;
+    use asyncio_net::TcpListener;
+
+    const BYTES: usize = 10_000;
+
+    /// Runs something that never has to wait, and counts the turns that another task has meanwhile.
+    async fn turns_beside(work: impl Future<Output = ()> + 'static) -> usize {
+        let work = spawn(work);
+        let mut turns = 0;
+        while !work.is_finished() {
+            yield_now().await;
+            turns += 1;
+        }
+        work.await.unwrap();
+        turns
+    }
+
+    /// Reads so many bytes from a stream that has them all.
+    fn reads<F: Future<Output = ()> + 'static>(read: impl FnOnce(TcpStream) -> F) {
+        run(async {
+            let (one, other) = pair().await;
+            one.write_all(&[7; BYTES]).await.unwrap();
+            let turns = turns_beside(read(other)).await;
+            assert!(turns >= BYTES / 64, "{turns} turns");
+        });
+    }
+
+    #[test]
+    fn readable_and_a_try() {
+        reads(async |stream| {
+            for _ in 0..BYTES {
+                stream.readable().await.unwrap();
+                assert_eq!(stream.try_read(&mut [0]).unwrap(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn readable_and_an_operation_of_ones_own() {
+        reads(async |stream| {
+            for _ in 0..BYTES {
+                stream.readable().await.unwrap();
+                let read = || (&*socket2::SockRef::from(&stream)).read(&mut [0]);
+                assert_eq!(stream.try_io(Direction::Read, read).unwrap(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn readable_alone_and_peeks() {
+        reads(async |stream| {
+            for _ in 0..BYTES / 2 {
+                stream.readable().await.unwrap();
+                assert_eq!(stream.peek(&mut [0]).await.unwrap(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn halves_and_traits() {
+        reads(async |stream| {
+            let (mut read, _write) = stream.into_split();
+            for _ in 0..BYTES {
+                assert_eq!(AsyncReadExt::read(&mut read, &mut [0]).await.unwrap(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn polls_by_hand() {
+        reads(async |stream| {
+            for _ in 0..BYTES {
+                poll_fn(|cx| stream.poll_read_ready(cx)).await.unwrap();
+                assert_eq!(stream.try_read(&mut [0]).unwrap(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn tries_until_nothing_is_left() {
+        run(async {
+            let (one, other) = pair().await;
+            one.write_all(&[7; BYTES]).await.unwrap();
+            let read = async move {
+                let mut left = BYTES;
+                while left > 0 {
+                    other.readable().await.unwrap();
+                    while other.try_read(&mut [0]).is_ok() {
+                        left -= 1;
+                    }
+                }
+            };
+            let turns = turns_beside(read).await;
+            assert!(turns >= BYTES / 2048, "{turns} turns");
+        });
+    }
+
+    #[test]
+    fn writes() {
+        run(async {
+            let (one, other) = pair().await;
+            let write = async move {
+                for _ in 0..BYTES / 2 {
+                    one.writable().await.unwrap();
+                    assert_eq!(one.try_write(b"x").unwrap(), 1);
+                }
+                one.write_all(&[7; BYTES / 2]).await.unwrap();
+            };
+            let turns = turns_beside(write).await;
+            assert!(turns >= BYTES / 2 / 64, "{turns} turns");
+            other.read_exact(&mut [0; BYTES]).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn many_streams_by_turns() {
+        run(async {
+            let mut pairs = Vec::new();
+            for _ in 0..100 {
+                let (one, other) = pair().await;
+                one.write_all(&[7; BYTES / 100]).await.unwrap();
+                pairs.push((one, other));
+            }
+            let read = async move {
+                for at in 0..BYTES {
+                    pairs[at % 100].1.read_exact(&mut [0]).await.unwrap();
+                }
+            };
+            let turns = turns_beside(read).await;
+            assert!(turns >= BYTES / 64 / 2, "{turns} turns");
+        });
+    }
+
+    #[test]
+    fn accepts_of_what_waits_in_the_queue() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let clients: Vec<_> = (0..500)
+                .map(|_| std::net::TcpStream::connect(address).unwrap())
+                .collect();
+            let accept = async move {
+                for _ in 0..500 {
+                    drop(listener.accept().await.unwrap());
+                }
+            };
+            let turns = turns_beside(accept).await;
+            assert!(turns >= 500 / 64, "{turns} turns");
+            drop(clients);
+        });
+    }
+
+    #[test]
+    fn connections_that_are_there_at_once() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let connect = async move {
+                for _ in 0..500 {
+                    drop(TcpStream::connect(address).await.unwrap());
+                }
+            };
+            let turns = turns_beside(connect).await;
+            assert!(turns >= 500 / 64, "{turns} turns");
+        });
+    }
 }
 
 #[test]

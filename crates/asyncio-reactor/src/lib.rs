@@ -43,6 +43,8 @@
 //!
 //! Not here: timers (a deadline comes in as the timeout of `turn`), sockets, tasks.
 
+mod budget;
+mod crowd;
 mod error;
 #[cfg(unix)]
 mod fd;

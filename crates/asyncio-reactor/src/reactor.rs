@@ -13,6 +13,8 @@ use std::{fmt, io};
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Registry};
 
+use crate::budget::Budget;
+use crate::crowd::Crowd;
 use crate::error::{ReactorClosed, ReactorRests, RegisterError};
 use crate::fine_timer::FineTimer;
 use crate::readiness::{Direction, Readiness};
@@ -46,6 +48,9 @@ pub(crate) struct Core {
     /// The next turn moves them to `woken` first of all. Apart, so that a waker that comes back at once
     /// does not keep a turn from ending.
     soon: RefCell<Vec<Waker>>,
+    /// The sources with waiters that their event did not wake yet.
+    crowds: RefCell<Vec<Crowd>>,
+    budget: Budget,
     unparker: Unparker,
     /// Whether a wait will end: somebody turns it, and it is not closed.
     is_turned: Cell<bool>,
@@ -82,6 +87,8 @@ impl Reactor {
                 slots: RefCell::default(),
                 woken: RefCell::default(),
                 soon: RefCell::default(),
+                crowds: RefCell::default(),
+                budget: Budget::default(),
                 unparker,
                 is_turned: Cell::new(true),
                 is_closed: Cell::new(false),
@@ -124,10 +131,13 @@ impl Reactor {
     /// and is a millisecond elsewhere. So waiting for a deadline is a long wait and then an exact
     /// short one.
     ///
-    /// A source that could go on for ever without waiting stands back after 64 operations: its task is
-    /// woken by the next turn, which does not wait then. So whoever is busy takes a turn now and then.
+    /// A task that could go on for ever without waiting stands back after 64 operations on whatever sources:
+    /// it is woken by the next turn, which does not wait then. So a caller that is busy takes a turn now and
+    /// then.
     ///
-    /// Within one source the reader is woken before the writer. Wakers may do anything, also call
+    /// Within one source the reader is woken before the writer. Where more than 16 futures wait for one
+    /// source, an event wakes the first of them; the next turns, which do not wait then, wake the rest,
+    /// unless the source has turned out not to be ready meanwhile. Wakers may do anything, also call
     /// this again. If one panics, the rest are woken by the next turn.
     ///
     /// # Errors
@@ -135,9 +145,11 @@ impl Reactor {
     /// [`ReactorClosed`] after [`close`](Self::close); otherwise what the system says, which is
     /// then a broken reactor.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        self.core.budget.begin_turn();
+        self.core.take_crowds();
         self.core.take_soon();
-        // Who was to be woken soon; or what is left over from a turn that a waker cut short by panicking, or that is
-        // still under way and in which a waker has called this.
+        // Those that are to be woken soon; or what is left over from a turn that a waker cut short by panicking, or
+        // that is still under way and in which a waker has called this.
         let timeout = if self.core.wake() {
             Some(Duration::ZERO)
         } else {
@@ -245,11 +257,12 @@ impl Core {
             Err(error) => return Err(error),
         }
         let mut woken = self.woken.borrow_mut();
+        let mut crowds = self.crowds.borrow_mut();
         let mut seen = 0;
         for event in &selector.events {
             // The unparker's and the fine timer's are no source's.
             let readiness = Readiness::of_event(event);
-            seen += usize::from(slots.note(event.token(), readiness, &mut woken));
+            seen += usize::from(slots.note(event.token(), readiness, &mut woken, &mut crowds));
         }
         // They are taken from the end.
         woken.reverse();
@@ -263,14 +276,33 @@ impl Core {
         }
     }
 
+    /// Moves more waiters of each crowd to `woken`, if its source is still ready.
+    fn take_crowds(&self) {
+        let mut crowds = self.crowds.borrow_mut();
+        if crowds.is_empty() {
+            return;
+        }
+        let slots = self.slots.borrow();
+        let mut woken = Vec::new();
+        crowds.retain_mut(|crowd| match slots.take_more(*crowd, &mut woken) {
+            Some(rest) => {
+                *crowd = rest;
+                true
+            }
+            None => false,
+        });
+        self.woken.borrow_mut().extend(woken.into_iter().rev());
+    }
+
     /// Wakes who is in `woken`. False if nobody is.
     fn wake(&self) -> bool {
-        let mut woke = false;
+        let mut woke = 0;
         while let Some(waker) = self.next_woken() {
             waker.wake();
-            woke = true;
+            woke += 1;
         }
-        woke
+        self.budget.expect(woke);
+        woke > 0
     }
 
     fn next_woken(&self) -> Option<Waker> {
@@ -286,9 +318,25 @@ impl Core {
         &self.slots
     }
 
+    #[inline]
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Has them woken by the next turn, which does not wait then.
-    pub(crate) fn wake_soon(&self, wakers: impl IntoIterator<Item = Waker>) {
+    pub(crate) fn wake_all_soon(&self, wakers: Vec<Waker>) {
         self.soon.borrow_mut().extend(wakers);
+    }
+
+    /// As [`wake_all_soon`](Self::wake_all_soon). Gives the waker back if it was the last one that came.
+    pub(crate) fn wake_soon(&self, waker: Waker) -> Option<Waker> {
+        let mut soon = self.soon.borrow_mut();
+        // A caller that does not wait, though it should, does not pile up its wakers.
+        if soon.last().is_some_and(|last| last.will_wake(&waker)) {
+            return Some(waker);
+        }
+        soon.push(waker);
+        None
     }
 
     #[inline]
@@ -323,6 +371,7 @@ impl Core {
         self.is_closed.set(true);
         self.is_turned.set(false);
         let waited = self.slots.borrow_mut().close();
+        self.crowds.take();
         let (woken, soon) = (self.woken.take(), self.soon.take());
         // Only now: a waker's drop may come back here.
         drop(waited);

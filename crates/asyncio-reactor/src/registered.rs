@@ -1,8 +1,9 @@
 //! A source that is registered: operations on it that wait until they can go on.
 //!
 //! All of them work the same way: if the source counts as ready, try; if it answers `WouldBlock`,
-//! it does not count as ready any more; wait until an event says otherwise. One that could go on for
-//! ever without waiting stands back for a turn of the reactor now and then.
+//! it does not count as ready any more; wait until an event says otherwise. A task that could go on for
+//! ever without waiting stands back for a turn of the reactor now and then: each time a source is found
+//! ready counts ([`budget`](crate::budget)).
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -46,9 +47,10 @@ const SHORT_MEANS_EMPTY: bool = cfg!(all(
 
 /// A source that is registered with a [`Reactor`], until it is dropped.
 ///
-/// Any number of tasks may wait for one source at once: all are woken, and each tries. That goes for the
-/// futures and for the `poll_*` methods. These cannot tell a task that comes with another waker from
-/// another task, so when many wakers pile up, all are woken, and those who still wait come again.
+/// Any number of tasks may wait for one source at once. All are woken, unless the first of them use up what
+/// has come, and each tries. That goes for the futures and for the `poll_*` methods. These cannot tell a task
+/// that comes with another waker from another task, so when many wakers pile up, all are woken, and those
+/// that still wait come again.
 ///
 /// When it is dropped, the source is first taken off the reactor, then its wakers are dropped,
 /// then the source itself.
@@ -174,6 +176,10 @@ impl<S: Source> Registered<S> {
     /// Tries an operation once, if the source counts as ready. If it does not, or if the operation
     /// answers `WouldBlock`, that is the error, and the source does not count as ready.
     ///
+    /// After a thousand reads and more without a turn of the reactor, the answer is `WouldBlock` though
+    /// there may be more to read, so that draining a source comes to an end. Waiting for the source is
+    /// over with the next turn then.
+    ///
     /// `f` does one non-blocking operation on the source. It must not turn the reactor.
     ///
     /// # Errors
@@ -185,7 +191,7 @@ impl<S: Source> Registered<S> {
         f: impl FnOnce(&S) -> io::Result<R>,
     ) -> io::Result<R> {
         let registration = self.registration();
-        if !registration.allows(direction) {
+        if !registration.allows(direction) || !registration.may_try(direction) {
             registration.core().check_open()?;
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -372,7 +378,10 @@ impl<S: Source> Registered<S> {
     ) -> Poll<io::Result<()>> {
         let registration = self.registration();
         if registration.allows(direction) {
-            return Poll::Ready(Ok(()));
+            if registration.is_crowded() {
+                registration.wait_no_longer(*who);
+            }
+            return registration.go_on(cx, direction);
         }
         registration.wait(cx, direction, who)
     }
@@ -386,7 +395,6 @@ impl<S: Source> Registered<S> {
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(self.poll_ready_as(who, cx, direction))?;
-        ready!(self.registration().poll_another(cx, direction))?;
         match f(self.get_ref()) {
             Ok(result) => {
                 *who = WaiterId::NOT_WAITING;
@@ -410,7 +418,6 @@ impl<S: Source> Registered<S> {
         loop {
             self.refused(direction, error)?;
             ready!(self.poll_ready_as(who, cx, direction))?;
-            ready!(self.registration().poll_another(cx, direction))?;
             match f(self.get_ref()) {
                 Ok(result) => {
                     *who = WaiterId::NOT_WAITING;
@@ -444,7 +451,6 @@ impl<S: Source> Registered<S> {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_ready_as(who, cx, direction))?;
-        ready!(self.registration().poll_another(cx, direction))?;
         match f(self.get_ref()) {
             Ok(moved) => {
                 self.learn_from(direction, moved, wanted);

@@ -10,7 +10,7 @@ use mio::Token;
 
 use crate::reactor::Core;
 use crate::readiness::Direction;
-use crate::slots::{Block, MOST_IN_A_ROW, Slot};
+use crate::slots::{Block, Slot};
 use crate::waiters::WaiterId;
 
 /// A look at the slot that a source has. Whoever owns it gives it back with
@@ -66,7 +66,6 @@ impl<'a> Registration<'a> {
         direction: Direction,
         who: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        self.left_in_a_row.set(MOST_IN_A_ROW);
         // So it is once a request: somebody begins to read before there is anything. All else goes another way,
         // so that each caller has little of this.
         if *who == WaiterId::NOT_WAITING && direction == Direction::Read {
@@ -112,17 +111,18 @@ impl<'a> Registration<'a> {
             *who = core.new_future(direction);
         }
         if let Err(waker) = self.waiters.insert_alone(*who, waker) {
-            self.wait_beside(*who, waker);
+            self.wait_beside(who, waker);
         }
         Poll::Pending
     }
 
     #[cold]
     #[inline(never)]
-    fn wait_beside(self, who: WaiterId, waker: Waker) {
-        let replaced = self
-            .waiters
-            .insert(who, waker, |too_many| self.core().wake_soon(too_many));
+    fn wait_beside(self, who: &mut WaiterId, waker: Waker) {
+        let fresh = || self.core().new_future(who.direction());
+        let (id, replaced, too_many) = self.waiters.insert(*who, waker, fresh);
+        *who = id;
+        self.core().wake_all_soon(too_many);
         drop(replaced);
     }
 
@@ -136,26 +136,37 @@ impl<'a> Registration<'a> {
         }
     }
 
+    /// There is a reason to try. The caller may still wait, as one of a crowd. It keeps its number, to get
+    /// its place back if it has to wait again.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wait_no_longer(self, who: WaiterId) {
+        // Pollers have no names; those who wait may be others.
+        if !who.is_poller() {
+            self.forget(who);
+        }
+    }
+
     /// Counts an operation that does not have to wait. If it would be one too many, it waits for the next
     /// turn, so that everything else goes before it.
     #[inline]
-    pub(crate) fn poll_another(
-        self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        let (left, is_too_many) = self.left_in_a_row.get().overflowing_sub(1);
-        self.left_in_a_row.set(left);
-        if is_too_many {
-            return self.stand_back(cx, direction);
+    pub(crate) fn go_on(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+        if self.core().budget().spend(cx.waker()) {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        self.stand_back(cx, direction)
+    }
+
+    /// Counts an operation that cannot wait. False if it has to be refused.
+    #[inline]
+    pub(crate) fn may_try(self, direction: Direction) -> bool {
+        // If the reactor is not turned, there may be no next turn.
+        self.core().budget().spend_without_waiting(direction) || !self.core().is_turned()
     }
 
     #[cold]
     #[inline(never)]
     fn stand_back(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
-        self.left_in_a_row.set(MOST_IN_A_ROW);
         if !self.core().is_turned() {
             return Poll::Ready(Ok(())); // there may be no next turn
         }
@@ -164,15 +175,15 @@ impl<'a> Registration<'a> {
         if let Some(error) = self.reason_to_give_up(direction) {
             return Poll::Ready(Err(error));
         }
-        self.core().wake_soon([waker]);
+        let known = self.core().wake_soon(waker);
+        drop(known);
         Poll::Pending
     }
 
     #[cold]
     fn give_up(self, who: &mut WaiterId, error: io::Error) -> Poll<io::Result<()>> {
-        // Pollers have no names; those who wait may be others.
+        self.wait_no_longer(*who);
         if !who.is_poller() {
-            self.forget(*who);
             *who = WaiterId::NOT_WAITING;
         }
         Poll::Ready(Err(error))

@@ -14,6 +14,7 @@ use std::task::Waker;
 
 use mio::{Interest, Token};
 
+use crate::crowd::{self, Crowd};
 use crate::error::ReactorClosed;
 use crate::reactor::Core;
 use crate::readiness::Readiness;
@@ -33,14 +34,11 @@ const BLOCKS: usize = PLACE_MASK / IN_A_BLOCK;
 /// How many slots a block has: a bit each in [`Block::taken`].
 const IN_A_BLOCK: usize = 64;
 
-/// So many operations of one source may follow each other without a wait. The next one waits for a turn of
-/// the reactor, or a peer that sends faster than it is read would keep the thread for itself.
-pub(crate) const MOST_IN_A_ROW: u8 = 64;
-
 /// What the reactor knows about a source.
 ///
-/// Always true: while `readiness` allows a direction, nobody waits in it. An event adds to the one
-/// and empties the other, and nobody begins to wait before having looked.
+/// Always true: while `readiness` allows a direction, nobody waits in it but the rest of a
+/// [crowd](crate::crowd). An event adds to the one and empties the other, and nobody begins to wait before
+/// having looked.
 pub(crate) struct Slot {
     pub(crate) waiters: Waiters,
     /// Of the source that is registered, or none that ever was.
@@ -48,8 +46,8 @@ pub(crate) struct Slot {
     pub(crate) readiness: Cell<Readiness>,
     /// What the source was registered for.
     pub(crate) covered: Cell<Readiness>,
-    /// How many operations may follow each other before one waits.
-    pub(crate) left_in_a_row: Cell<u8>,
+    /// Whether some may wait though it is ready: the rest of a crowd.
+    is_crowded: Cell<bool>,
 }
 
 impl Slot {
@@ -59,20 +57,33 @@ impl Slot {
             generation: Cell::new(0),
             readiness: Cell::new(Readiness::NEVER),
             covered: Cell::new(Readiness::NEVER),
-            left_in_a_row: Cell::new(0),
+            is_crowded: Cell::new(false),
         }
     }
 
-    /// Notes what the system told, and moves who waited for it to `woken`.
+    /// Notes what the system told, and moves the first waiters for it to `woken`. True if there are more.
     #[inline]
-    fn note(&self, seen: Readiness, woken: &mut Vec<Waker>) {
+    fn note(&self, seen: Readiness, woken: &mut Vec<Waker>) -> bool {
         self.readiness.set(self.readiness.get().and(seen));
-        self.waiters.take_all(seen, woken);
+        self.take(seen, crowd::FIRST, woken)
+    }
+
+    #[inline]
+    fn take(&self, seen: Readiness, most: usize, woken: &mut Vec<Waker>) -> bool {
+        let are_more = self.waiters.take(seen, most, woken);
+        self.is_crowded.set(are_more);
+        are_more
+    }
+
+    /// Whether some may wait though it is ready: the rest of a crowd.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.is_crowded.get()
     }
 
     /// Nobody waits any more; those who did are for the caller to drop.
     fn give_up_waiters(&self, waited: &mut Vec<Waker>) {
-        self.waiters.take_all(Readiness::NEW, waited);
+        self.waiters.take(Readiness::NEW, usize::MAX, waited);
     }
 }
 
@@ -146,7 +157,6 @@ impl Slots {
         let slot = block.slot(place);
         slot.generation.set(self.new_generation());
         slot.readiness.set(Readiness::NEW);
-        slot.left_in_a_row.set(MOST_IN_A_ROW);
         slot.covered.set(Readiness::within(interest));
         self.len += 1;
         Ok((block, place))
@@ -208,20 +218,39 @@ impl Slots {
         }
     }
 
-    /// Notes what the system told about a source, and moves who waited for it to `woken`. False if
-    /// the source is gone.
+    /// The slot of a source, unless the source is gone.
     #[inline]
-    pub(crate) fn note(&self, token: Token, seen: Readiness, woken: &mut Vec<Waker>) -> bool {
+    fn slot(&self, token: Token) -> Option<&Slot> {
         let place = token.0 & PLACE_MASK;
-        let Some(block) = self.blocks.get(place / IN_A_BLOCK) else {
+        let block = self.blocks.get(place / IN_A_BLOCK)?;
+        let slot = block.slot((place % IN_A_BLOCK) as u8);
+        (slot.generation.get() as usize == token.0 >> PLACE_BITS).then_some(slot)
+    }
+
+    /// Notes what the system told about a source, and moves the first waiters for it to `woken`. If there are
+    /// more, they go to `crowds`. False if the source is gone.
+    #[inline]
+    pub(crate) fn note(
+        &self,
+        token: Token,
+        seen: Readiness,
+        woken: &mut Vec<Waker>,
+        crowds: &mut Vec<Crowd>,
+    ) -> bool {
+        let Some(slot) = self.slot(token) else {
             return false;
         };
-        let slot = block.slot((place % IN_A_BLOCK) as u8);
-        if slot.generation.get() as usize != token.0 >> PLACE_BITS {
-            return false;
+        if slot.note(seen, woken) {
+            crowds.push(Crowd::new(token));
         }
-        slot.note(seen, woken);
         true
+    }
+
+    /// Moves more waiters of a source to `woken`, if it still counts as ready. Gives what is left of them.
+    pub(crate) fn take_more(&self, crowd: Crowd, woken: &mut Vec<Waker>) -> Option<Crowd> {
+        let slot = self.slot(crowd.token)?;
+        let are_more = slot.take(slot.readiness.get(), crowd.next, woken);
+        are_more.then(|| crowd.grown())
     }
 
     /// Refuses new sources from here on. Gives out everybody who waited.
@@ -282,7 +311,10 @@ mod tests {
     fn an_event_that_is_late_finds_nobody() {
         let reactor = Reactor::new().unwrap();
         let slots = reactor.core().slots();
-        let note = |token| slots.borrow().note(token, Readiness::NEW, &mut Vec::new());
+        let note = |token| {
+            let (woken, crowds) = (&mut Vec::new(), &mut Vec::new());
+            slots.borrow().note(token, Readiness::NEW, woken, crowds)
+        };
         let take = || {
             slots
                 .borrow_mut()

@@ -237,7 +237,7 @@ impl TcpStream {
     }
 
     /// Waits until a read is worth a try: there are bytes, the end, or an error. It stays so until
-    /// a `try_` method says `WouldBlock`.
+    /// a `try_` method says `WouldBlock`. Now and then it lets others run first.
     ///
     /// # Cancellation
     ///
@@ -251,7 +251,7 @@ impl TcpStream {
     }
 
     /// Waits until a write is worth a try: there is room, or an error. It stays so until a `try_`
-    /// method says `WouldBlock`.
+    /// method says `WouldBlock`. Now and then it lets others run first.
     ///
     /// # Cancellation
     ///
@@ -283,7 +283,8 @@ impl TcpStream {
     }
 
     /// Reads without waiting. As long as the loop has not seen that there is something, it does not
-    /// ask the system.
+    /// ask the system. After a thousand reads without an `await` that waits, the answer is `WouldBlock`, though
+    /// there may be more: [`readable`](Self::readable) lets others run then, and is ready again.
     ///
     /// # Errors
     ///

@@ -1,0 +1,246 @@
+//! Sources that many wait for: an event wakes the first of them, and the rest as long as it is of use.
+#![cfg(unix)]
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use asyncio_reactor::{Direction, Interest, Reactor, Registered};
+use mio::unix::pipe::{self, Receiver, Sender};
+use proptest::prelude::*;
+
+mod support;
+use support::{Count, LONG, NOW, counting};
+
+fn source(reactor: &Reactor) -> (Sender, Registered<Receiver>) {
+    let (sender, receiver) = pipe::new().unwrap();
+    let receiver = reactor.register(receiver, Interest::READABLE).unwrap();
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let read = |mut pipe: &Receiver| pipe.read(&mut [0]);
+    assert!(receiver.poll_read_with(&mut cx, 1, read).is_pending());
+    reactor.turn(NOW).unwrap();
+    (sender, receiver)
+}
+
+struct Task<'a, T> {
+    future: Option<Pin<Box<dyn Future<Output = T> + 'a>>>,
+    woken: Arc<Count>,
+    waker: std::task::Waker,
+    polled: usize,
+}
+
+impl<'a, T> Task<'a, T> {
+    fn new(future: impl Future<Output = T> + 'a) -> Self {
+        let (woken, waker) = counting();
+        Task {
+            future: Some(Box::pin(future)),
+            woken,
+            waker,
+            polled: usize::MAX,
+        }
+    }
+
+    /// Polls it if it was woken, or never polled.
+    fn run(&mut self) -> Option<T> {
+        if self.polled == self.woken.get() {
+            return None;
+        }
+        self.polled = self.woken.get();
+        self.poll()
+    }
+
+    fn poll(&mut self) -> Option<T> {
+        let future = self.future.as_mut()?;
+        match future.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+            Poll::Ready(value) => {
+                self.future = None;
+                Some(value)
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.future.is_none()
+    }
+}
+
+fn read_byte(source: &Registered<Receiver>) -> impl Future<Output = u8> + '_ {
+    let mut buf = [0];
+    async move {
+        let read = source.io(Direction::Read, |mut pipe| pipe.read(&mut buf));
+        assert_eq!(read.await.unwrap(), 1);
+        buf[0]
+    }
+}
+
+const MANY: usize = 2000;
+
+#[test]
+fn all_are_told_of_what_nobody_uses_up() {
+    let reactor = Reactor::new().unwrap();
+    let (mut sender, source) = source(&reactor);
+    let mut tasks: Vec<_> = (0..MANY).map(|_| Task::new(source.readable())).collect();
+    for task in &mut tasks {
+        assert!(task.run().is_none());
+    }
+    sender.write_all(b"x").unwrap();
+    let mut turns = 0;
+    while tasks.iter().any(|task| !task.is_over()) {
+        // None of these may wait, after the first.
+        reactor.turn(LONG).unwrap();
+        turns += 1;
+        assert!(
+            turns < 20,
+            "each turn wakes twice as many as the one before"
+        );
+        for task in &mut tasks {
+            if let Some(outcome) = task.run() {
+                outcome.unwrap();
+            }
+        }
+    }
+    assert!(tasks.iter().all(|task| task.woken.get() == 1));
+}
+
+#[test]
+fn few_are_woken_for_what_one_uses_up() {
+    let reactor = Reactor::new().unwrap();
+    let (mut sender, source) = source(&reactor);
+    let mut tasks: Vec<_> = (0..MANY).map(|_| Task::new(read_byte(&source))).collect();
+    for task in &mut tasks {
+        assert!(task.run().is_none());
+    }
+    let mut order = Vec::new();
+    for byte in 0..MANY {
+        sender.write_all(&[byte as u8]).unwrap();
+        reactor.turn(LONG).unwrap();
+        for (at, task) in tasks.iter_mut().enumerate() {
+            if let Some(read) = task.run() {
+                assert_eq!(read, byte as u8);
+                order.push(at);
+            }
+        }
+        // What would be left of a crowd is told nothing: the byte is gone.
+        reactor.turn(NOW).unwrap();
+    }
+    assert_eq!(order.len(), MANY);
+    let wakes: usize = tasks.iter().map(|task| task.woken.get()).sum();
+    assert!(wakes <= 17 * MANY, "{wakes} wakes for {MANY} bytes");
+}
+
+#[test]
+fn a_task_that_is_woken_and_never_polled_keeps_nobody_waiting() {
+    let reactor = Reactor::new().unwrap();
+    let (mut sender, source) = source(&reactor);
+    let mut tasks: Vec<_> = (0..200).map(|_| Task::new(read_byte(&source))).collect();
+    for task in &mut tasks {
+        assert!(task.run().is_none());
+    }
+    sender.write_all(b"x").unwrap();
+    for _ in 0..10 {
+        reactor.turn(LONG).unwrap();
+        // All but one have been put aside.
+        if tasks[199].run().is_some() {
+            return;
+        }
+    }
+    panic!("the last one was not woken");
+}
+
+#[test]
+fn one_of_a_crowd_that_is_polled_of_its_own_accord_leaves_nothing_behind() {
+    let reactor = Reactor::new().unwrap();
+    let (mut sender, source) = source(&reactor);
+    let mut tasks: Vec<_> = (0..100).map(|_| Task::new(source.readable())).collect();
+    for task in &mut tasks {
+        assert!(task.run().is_none());
+    }
+    sender.write_all(b"x").unwrap();
+    reactor.turn(LONG).unwrap();
+    let last = &mut tasks[99];
+    assert_eq!(last.woken.get(), 0);
+    assert!(last.poll().is_some());
+    assert_eq!(Arc::strong_count(&last.woken), 2);
+    while reactor.turn(NOW).unwrap() > 0 || tasks[98].woken.get() == 0 {}
+    assert_eq!(tasks[99].woken.get(), 0);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Spawn(bool),
+    Cancel(usize),
+    Send(u8),
+    /// A turn, after which tasks that were woken run, all but every nth.
+    Turn(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => any::<bool>().prop_map(Step::Spawn),
+        2 => (0..100usize).prop_map(Step::Cancel),
+        2 => (1..30u8).prop_map(Step::Send),
+        3 => (2..5usize).prop_map(Step::Turn),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whoever reads, looks on, is cancelled or put aside for a while: no byte is lost, none comes twice or
+    /// out of order, and nobody waits while there is something to read.
+    #[test]
+    fn nobody_waits_while_there_is_something(steps in steps()) {
+        let reactor = Reactor::new().unwrap();
+        let (mut sender, source) = source(&reactor);
+        let mut sent = VecDeque::new();
+        let mut next = 0_u8;
+        let mut tasks: Vec<Task<'_, Option<u8>>> = Vec::new();
+        let run = |tasks: &mut Vec<Task<'_, Option<u8>>>, sent: &mut VecDeque<u8>, but: usize| {
+            for (at, task) in tasks.iter_mut().enumerate() {
+                if at % but == but - 1 {
+                    continue;
+                }
+                if let Some(Some(byte)) = task.run() {
+                    assert_eq!(Some(byte), sent.pop_front());
+                }
+            }
+            tasks.retain(|task| !task.is_over());
+        };
+        for step in steps {
+            match step {
+                Step::Spawn(reads) => tasks.push(if reads {
+                    Task::new(async { Some(read_byte(&source).await) })
+                } else {
+                    Task::new(async {
+                        source.readable().await.unwrap();
+                        None
+                    })
+                }),
+                Step::Cancel(at) if at < tasks.len() => drop(tasks.remove(at)),
+                Step::Cancel(_) => {}
+                Step::Send(bytes) => {
+                    for _ in 0..bytes {
+                        sender.write_all(&[next]).unwrap();
+                        sent.push_back(next);
+                        next = next.wrapping_add(1);
+                    }
+                }
+                Step::Turn(but) => {
+                    reactor.turn(NOW).unwrap();
+                    run(&mut tasks, &mut sent, but);
+                }
+            }
+        }
+        // Until nothing happens any more.
+        for _ in 0..50 {
+            reactor.turn(NOW).unwrap();
+            run(&mut tasks, &mut sent, usize::MAX);
+        }
+        prop_assert!(tasks.is_empty() || sent.is_empty(), "{} wait for {} bytes", tasks.len(), sent.len());
+    }
+}
