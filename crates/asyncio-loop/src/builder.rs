@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::event_loop::EventLoop;
+use crate::limits::Limits;
 use crate::runner::Runner;
 
 /// How a loop is to be. Made by [`Runner::builder`] or [`EventLoop::builder`].
@@ -16,6 +17,8 @@ pub struct Builder {
     pub(crate) order_seed: Option<u64>,
     pub(crate) slow_step: Option<Duration>,
     pub(crate) ctrl_c: bool,
+    /// Those of a test.
+    pub(crate) limits: Option<Limits>,
 }
 
 impl Default for Builder {
@@ -27,6 +30,7 @@ impl Default for Builder {
             order_seed: None,
             slow_step: None,
             ctrl_c: true,
+            limits: None,
         }
     }
 }
@@ -41,7 +45,8 @@ impl Builder {
 
     /// Virtual time: when nothing can run, the clock jumps to the next deadline instead of waiting. While
     /// something outside is pending (a registered socket, [`OutsideWork`](crate::OutsideWork)), it passes
-    /// as real time does.
+    /// as real time does. If that is a socket and has lasted for a second of real time, the exception handler is
+    /// told, once a run.
     ///
     /// Tasks that wait for each other and for nothing else wait for ever, as on real time: a thread that the
     /// loop does not know of might wake them yet. When for a second of real time nothing could run, no timer
@@ -75,6 +80,12 @@ impl Builder {
     /// set.
     pub fn ctrl_c(mut self, on: bool) -> Self {
         self.ctrl_c = on;
+        self
+    }
+
+    /// Bounds on how long a run and closing may take.
+    pub(crate) fn limited(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, TaskRef, Unhandled};
 
@@ -14,6 +15,8 @@ impl Core {
     /// `wait`: whether the loop can run here.
     pub(crate) fn close(&self, wait: bool) {
         if wait {
+            // Closing says itself for whom it waits.
+            self.reported.standstill.set(true);
             for _ in 0..ROUNDS {
                 self.cancel_all();
             }
@@ -35,15 +38,20 @@ impl Core {
     /// Cancels all tasks and runs until they have ended.
     fn cancel_all(&self) {
         let tasks = self.own_tasks();
+        let mut patience = Patience::begin(self);
         for task in &tasks {
             // Not `cancel`: the end of main has let go of its handles, and a second request would cut the
             // cleanups that this began.
             task.cancel_once();
         }
-        for task in tasks {
+        for task in &tasks {
             while !task.is_finished() {
+                if self.is_out_of_limits() {
+                    return;
+                }
                 self.stopping.set(false);
                 self.run_once(|| false);
+                patience.tell(&tasks);
             }
         }
     }
@@ -60,5 +68,59 @@ impl Core {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_them)) {
             self.waker_panicked(payload);
         }
+    }
+}
+
+/// How long closing waits in silence, for the first time.
+const FIRST_REPORT: Duration = Duration::from_secs(1);
+
+/// Of how many tasks one report tells.
+const MOST: usize = 8;
+
+/// Says for whom closing waits: after a second of real time, and whenever that has doubled.
+struct Patience<'a> {
+    core: &'a Core,
+    since: Instant,
+    next_report: Duration,
+}
+
+impl<'a> Patience<'a> {
+    fn begin(core: &'a Core) -> Self {
+        let patience = Self {
+            core,
+            since: Instant::now(),
+            next_report: FIRST_REPORT,
+        };
+        patience.set_alarm();
+        patience
+    }
+
+    /// The loop comes back for the next report, however long it has nothing to do.
+    fn set_alarm(&self) {
+        let end = self.core.end_of_limits();
+        let report = self.since.checked_add(self.next_report);
+        self.core
+            .return_by([end, report].into_iter().flatten().min());
+    }
+
+    fn tell(&mut self, tasks: &[TaskRef]) {
+        let waited = self.since.elapsed();
+        if waited < self.next_report {
+            return;
+        }
+        self.next_report = waited.max(self.next_report).saturating_mul(2);
+        self.set_alarm();
+        let message = "the closing event loop has been waiting for a task to end";
+        let left = tasks.iter().filter(|task| !task.is_finished());
+        for task in left.take(MOST) {
+            let report = Unhandled::new(message, Some(task), Cause::Slow(waited));
+            self.core.tasks.report(&report);
+        }
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        self.core.return_by(self.core.end_of_limits());
     }
 }

@@ -19,9 +19,11 @@ use crate::current;
 use crate::debug::Debug;
 use crate::exceptions;
 use crate::handle::{Handle, TimerHandle};
+use crate::limits::Limited;
 use crate::loop_handle::{LoopHandle, Shared};
 use crate::order::Order;
 use crate::timers::Timers;
+use crate::virtual_time::Reported;
 
 /// One thread's event loop.
 ///
@@ -71,8 +73,12 @@ pub(crate) struct Core {
     /// A task has stepped back: the turn ends with the steps at hand, and the outside is looked at.
     pub(crate) turn_is_over: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
-    /// Whether it has been said, in this run, that virtual time stands still.
-    pub(crate) standstill_reported: Cell<bool>,
+    /// What has been said of virtual time in this run.
+    pub(crate) reported: Reported,
+    /// When a wait ends at the latest, in real time, because somebody wants to look at the clock.
+    pub(crate) return_by: Cell<Option<Instant>>,
+    /// Those of a test.
+    pub(crate) limited: Option<Limited>,
     /// Whether steps run one by one under somebody's eyes: a seed orders them, or debug mode is on.
     pub(crate) observed: Cell<bool>,
     pub(crate) order: Option<Order>,
@@ -116,7 +122,9 @@ impl EventLoop {
             is_first_turn: Cell::new(true),
             turn_is_over: Cell::new(false),
             stopping: Cell::new(false),
-            standstill_reported: Cell::new(false),
+            reported: Reported::default(),
+            return_by: Cell::new(None),
+            limited: builder.limits.map(Limited::new),
             observed: Cell::new(false),
             order: builder.order_seed.map(Order::new),
             debug: Debug {
@@ -152,7 +160,8 @@ impl EventLoop {
     /// If a loop runs on this thread already, or if this one is closed.
     #[track_caller]
     pub fn run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, JoinError> {
-        self.run_watched(SpawnOptions::new(), main, |_| ())
+        let options = SpawnOptions::new().location(Location::caller());
+        self.run_watched(options, main, |_| ())
     }
 
     /// Runs the loop until it is [stopped](LoopHandle::stop).
@@ -180,7 +189,6 @@ impl EventLoop {
         main: F,
         watch: impl Fn(&TaskRef),
     ) -> Result<F::Output, JoinError> {
-        let options = options.location(Location::caller());
         self.enter(|core| {
             core.tasks.run_until_complete(options, main, |main| {
                 watch(main);
@@ -189,7 +197,7 @@ impl EventLoop {
                     // What it scheduled last has its turn too, as in asyncio.
                     core.run_last_batch();
                 }
-                let stopped = core.has_stopped();
+                let stopped = core.has_stopped() || core.is_out_of_limits();
                 main.is_finished() || !stopped
             })
         })
@@ -336,15 +344,21 @@ impl EventLoop {
     /// A loop that is closed while another one runs on this thread cannot run: its tasks are dropped
     /// without being waited for, and reported.
     pub fn close(&mut self) {
-        let Some(mut core) = self.core.take() else {
-            return;
-        };
+        self.close_and_tell();
+    }
+
+    /// [Closes](Self::close) the loop. Says why, if it has limits and did not keep them.
+    pub(crate) fn close_and_tell(&mut self) -> Option<String> {
+        let mut core = self.core.take()?;
+        let failure = core.take_failure();
         let alone = current::try_with(|_| ()).is_err();
         core.enter(|| core.close(alone));
+        let failure = failure.or_else(|| core.take_failure());
         let attachments = std::mem::take(&mut core.attachments);
         // First the loop: another thread that waits for it is then told that it is closed.
         drop(core);
         attachments.close(alone);
+        failure
     }
 }
 
@@ -364,7 +378,8 @@ impl Core {
         let _hooked = crate::thread_hooks::Hooked::to_this_loop();
         self.reactor.resume();
         let _rest = Rest(&self.reactor);
-        self.standstill_reported.set(false);
+        self.reported.forget();
+        self.begin_limits();
         self.is_first_turn.set(true);
         self.tasks.enter(self, f)
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::event_loop::Core;
-use crate::virtual_time::STANDSTILL;
+use crate::virtual_time::REPORTED_AFTER;
 
 /// While tasks keep each other busy, the operating system is looked at this often at most, in
 /// nanoseconds: a look costs a system call, some 300 ns.
@@ -77,7 +77,7 @@ impl Core {
         }
         let passing = self.is_time_passing().then(Instant::now);
         let still = self.begin_standstill(patience);
-        self.turn_reactor(still.map(|_| STANDSTILL).or(patience));
+        self.turn_reactor(self.cut_short(patience, still.is_some()));
         self.tasks.unpark();
         self.take_mail();
         if let Some(since) = still {
@@ -89,6 +89,19 @@ impl Core {
         let now = self.timers.clock.now();
         self.looked.set(now);
         now
+    }
+
+    /// How much of its patience the loop uses up before it looks at real time again.
+    fn cut_short(&self, patience: Option<Duration>, stands_still: bool) -> Option<Duration> {
+        let by = self.return_by.get();
+        let left = by.map(|by| by.saturating_duration_since(Instant::now()));
+        let a_second = (stands_still || self.may_report_passing()).then_some(REPORTED_AFTER);
+        [patience, left, a_second].into_iter().flatten().min()
+    }
+
+    /// Has waits end by that time.
+    pub(crate) fn return_by(&self, time: Option<Instant>) {
+        self.return_by.set(time);
     }
 
     /// How long there is nothing to do: until the next deadline, or for ever.

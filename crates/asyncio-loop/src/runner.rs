@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::io;
+use std::panic::Location;
 
 use asyncio_task::{JoinError, SpawnOptions, TaskRef, TaskState};
 
 use crate::builder::Builder;
 use crate::ctrl_c::{self, CtrlC};
 use crate::event_loop::EventLoop;
+use crate::limits::Limits;
 use crate::loop_handle::LoopHandle;
 
 /// Runs `main` on a new event loop and gives what it returned, after everything else has ended.
@@ -55,6 +57,36 @@ pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
         Err(JoinError::Cancelled(..)) if interrupted => ctrl_c::end_process(),
         Err(JoinError::Panicked(_, payload)) => payload.resume(),
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// [`run_with`], for a test: within limits of real and virtual time.
+///
+/// # Panics
+///
+/// As [`run`], and if the run or the closing exceeds a limit: with what went wrong and a list of the tasks.
+pub(crate) fn run_limited<F: Future>(
+    builder: Builder,
+    limits: Limits,
+    location: &'static Location<'static>,
+    main: F,
+) -> F::Output {
+    let mut runner = match builder.limited(limits).build() {
+        Ok(runner) => runner,
+        Err(error) => panic!("no event loop could be made: {error}"),
+    };
+    let result = runner.run_from(location, main);
+    let failure = runner.event_loop.close_and_tell();
+    match (result, failure) {
+        (Err(JoinError::Panicked(_, payload)), failure) => {
+            if let Some(failure) = failure {
+                eprintln!("while the event loop closed after a panic, {failure}");
+            }
+            payload.resume()
+        }
+        (_, Some(failure)) => panic!("{failure}"),
+        (Ok(output), None) => output,
+        (Err(error), None) => panic!("{error}"),
     }
 }
 
@@ -114,8 +146,19 @@ impl Runner {
     /// If a loop runs on this thread already, or if this one is closed.
     #[track_caller]
     pub fn run<F: Future>(&mut self, main: F) -> Result<F::Output, JoinError> {
+        self.run_from(Location::caller(), main)
+    }
+
+    /// [`run`](Self::run), with the place that `main` is said to come from.
+    #[track_caller]
+    fn run_from<F: Future>(
+        &mut self,
+        location: &'static Location<'static>,
+        main: F,
+    ) -> Result<F::Output, JoinError> {
         self.interrupted.set(false);
-        let options = SpawnOptions::new().context(self.event_loop.base_context());
+        let context = self.event_loop.base_context();
+        let options = SpawnOptions::new().context(context).location(location);
         let listening = if self.ctrl_c {
             CtrlC::listen(self.event_loop.reactor())
         } else {

@@ -1,10 +1,11 @@
-//! What `#[asyncio::test]` runs: a test body, once or under several orders of the ready tasks.
+//! What `#[asyncio::test]` runs: a test body, once or under several orders of the ready tasks, within limits.
 
 use std::hash::{BuildHasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
 use crate::builder::Builder;
-use crate::runner::run_with;
+pub use crate::limits::Limits;
+use crate::runner::run_limited;
 
 /// In which orders a test is run.
 #[derive(Clone, Copy, Debug)]
@@ -21,23 +22,28 @@ pub enum Orders {
 ///
 /// # Panics
 ///
-/// If the body does, after saying under which seed.
+/// If the body does, after saying under which seed. If a run exceeds its limits, or stands still on virtual time:
+/// with a list of the tasks.
+#[track_caller]
 pub fn run_test<F: Future>(
     builder: impl Fn() -> Builder,
     orders: Orders,
+    limits: Limits,
     body: impl Fn() -> F,
 ) -> F::Output
 where
     F::Output: TestOutcome,
 {
+    let location = Location::caller();
     let seeds: Vec<u64> = match orders {
-        Orders::AsQueued => return run_with(builder(), body()),
+        Orders::AsQueued => return run_limited(builder(), limits, location, body()),
         Orders::Seeds(seeds) => seeds.to_vec(),
         Orders::Random(count) => (0..count).map(|n| RandomState::new().hash_one(n)).collect(),
     };
     let (last, others) = seeds.split_last().expect("a test has at least one order");
     let run = |seed: u64| {
-        let once = AssertUnwindSafe(|| run_with(builder().order_seed(seed), body()));
+        let once =
+            AssertUnwindSafe(|| run_limited(builder().order_seed(seed), limits, location, body()));
         let outcome = catch_unwind(once);
         if outcome.as_ref().map_or(true, TestOutcome::is_failure) {
             eprintln!("this failed under `order = [{seed}]`");
@@ -91,6 +97,7 @@ mod tests {
         run_test(
             || Builder::default().virtual_time(true),
             orders,
+            Limits::DEFAULT,
             async || {
                 let trace = std::rc::Rc::new(RefCell::new(String::new()));
                 let tasks: Vec<_> = ('a'..'g')
@@ -120,14 +127,19 @@ mod tests {
     #[test]
     fn the_first_failure_is_returned() {
         let runs = std::cell::Cell::new(0);
-        let outcome = run_test(Builder::default, Orders::Seeds(&[1, 2, 3]), async || {
-            runs.set(runs.get() + 1);
-            if runs.get() == 2 {
-                Err("the second")
-            } else {
-                Ok(())
-            }
-        });
+        let outcome = run_test(
+            Builder::default,
+            Orders::Seeds(&[1, 2, 3]),
+            Limits::DEFAULT,
+            async || {
+                runs.set(runs.get() + 1);
+                if runs.get() == 2 {
+                    Err("the second")
+                } else {
+                    Ok(())
+                }
+            },
+        );
         assert_eq!((outcome, runs.get()), (Err("the second"), 2));
     }
 }

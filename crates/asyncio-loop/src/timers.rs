@@ -140,6 +140,18 @@ impl Timers {
         self.wheel.borrow().due_by(time, many) >= many
     }
 
+    /// Who is to be woken, and when.
+    pub(crate) fn sleepers(&self) -> Vec<(u64, Waker)> {
+        let wheel = self.wheel.borrow();
+        let mut sleepers = Vec::new();
+        for (deadline, due) in wheel.iter() {
+            if let Due::Wake(waker) = due {
+                sleepers.push((deadline, waker.clone()));
+            }
+        }
+        sleepers
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.wheel.borrow().len()
     }

@@ -10,6 +10,7 @@
 //! wake anybody, and most often there is none, and the tasks wait for each other. The loop reports it once
 //! a run, and waits.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -20,8 +21,28 @@ use crate::clock::NEVER;
 use crate::event_loop::Core;
 use crate::loop_handle::LoopHandle;
 
-/// How long a standstill lasts before it is reported, in real time.
-pub(crate) const STANDSTILL: Duration = Duration::from_secs(1);
+/// How long a standstill lasts before it is reported, in real time, and how long virtual time passes as real time
+/// does.
+pub(crate) const REPORTED_AFTER: Duration = Duration::from_secs(1);
+
+/// What the exception handler has been told of virtual time in a run.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    /// That it stands still.
+    pub(crate) standstill: Cell<bool>,
+    /// That it passes as real time does.
+    passing: Cell<bool>,
+    /// How long it has passed so.
+    passed: Cell<Duration>,
+}
+
+impl Reported {
+    pub(crate) fn forget(&self) {
+        self.standstill.set(false);
+        self.passing.set(false);
+        self.passed.set(Duration::ZERO);
+    }
+}
 
 /// Something under way outside of the loop, on another thread or in another process, that will come
 /// back to it. While one exists, virtual time does not jump. Without virtual time it does nothing.
@@ -72,7 +93,7 @@ impl Core {
             return Duration::from_nanos(deadline.saturating_sub(clock.now()));
         }
         // What came in since the turn began is older than the deadline.
-        if !self.tasks.has_mail() {
+        if !self.tasks.has_mail() && !self.is_beyond_limits(deadline) {
             clock.advance_to(deadline);
         }
         Duration::ZERO
@@ -88,6 +109,30 @@ impl Core {
         let clock = &self.timers.clock;
         let latest = self.timers.next_deadline().unwrap_or(NEVER - 1);
         clock.advance_to(clock.after(waited).min(latest));
+        if self.may_report_passing() {
+            let passed = self.reported.passed.get() + waited;
+            self.reported.passed.set(passed);
+            if passed >= REPORTED_AFTER {
+                self.report_passing();
+            }
+        }
+    }
+
+    /// Whether a deadline waits for real time to pass because of a source, and nobody has been told.
+    pub(crate) fn may_report_passing(&self) -> bool {
+        self.timers.clock.is_virtual()
+            && !self.reported.passing.get()
+            && !self.reactor.is_empty()
+            && self.timers.next_deadline().is_some()
+    }
+
+    #[cold]
+    fn report_passing(&self) {
+        self.reported.passing.set(true);
+        let message = "virtual time passes as real time does while a socket or another source is registered; \
+            use the real clock, or no sockets";
+        self.tasks
+            .report(&Unhandled::new(message, None, Cause::Message));
     }
 
     /// If this is the beginning of a standstill, and nobody has been told of one in this run: now.
@@ -95,23 +140,32 @@ impl Core {
         let stands_still = patience.is_none()
             && self.timers.clock.is_virtual()
             && !self.is_anything_outside()
-            && !self.standstill_reported.get();
+            && (!self.reported.standstill.get() || self.limited.is_some());
         stands_still.then(Instant::now)
     }
 
     /// Reports the standstill that began then, unless something has ended it.
     pub(crate) fn end_standstill(&self, since: Instant) {
-        if since.elapsed() < STANDSTILL || self.tasks.ready() > 0 || self.is_anything_outside() {
+        if since.elapsed() < REPORTED_AFTER || self.tasks.ready() > 0 || self.is_anything_outside()
+        {
             return;
         }
-        self.standstill_reported.set(true);
+        if self.fail("no task can run, no timer is set, and nothing outside is pending") {
+            return;
+        }
+        self.reported.standstill.set(true);
         let message = "virtual time stands still: no task can run, no timer is set, and nothing outside is \
             pending; what another thread is to wake holds `LoopHandle::outside_work()` meanwhile";
         let report = Unhandled::new(message, None, Cause::Message);
         self.tasks.report(&report);
     }
 
+    /// How many pieces of [`OutsideWork`] are under way.
+    pub(crate) fn outside_work(&self) -> usize {
+        self.shared.outside.load(Ordering::Acquire)
+    }
+
     fn is_anything_outside(&self) -> bool {
-        self.shared.outside.load(Ordering::Acquire) > 0 || !self.reactor.is_empty()
+        self.outside_work() > 0 || !self.reactor.is_empty()
     }
 }

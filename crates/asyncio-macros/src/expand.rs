@@ -9,12 +9,20 @@ use quote::quote;
 use syn::Error;
 
 use crate::function::AsyncFn;
-use crate::options::{Clock, Options, Orders};
+use crate::options::{Clock, Limit, Options, Orders};
 
 const MAIN: &str = "#[asyncio::main]";
 const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug"];
 const TEST: &str = "#[asyncio::test]";
-const TEST_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug", "order"];
+const TEST_OPTIONS: &[&str] = &[
+    "budget",
+    "clock",
+    "crate",
+    "debug",
+    "order",
+    "timeout",
+    "virtual_timeout",
+];
 
 /// `#[asyncio::main(options)] item`.
 pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
@@ -45,9 +53,10 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
         Some(Orders::Random(count)) => quote!(Random(#count)),
         Some(Orders::Seeds(seeds)) => quote!(Seeds(&[#(#seeds),*])),
     };
+    let limits = limits(&options);
     let name = &function.signature.ident;
     let wrapped = function.wrap(&quote! {
-        #facade::__private::run_test(|| #builder, #facade::__private::Orders::#orders, #name)
+        #facade::__private::run_test(|| #builder, #facade::__private::Orders::#orders, #limits, #name)
     });
     // By its full path: `use asyncio::test` would make a plain `test` mean this attribute again.
     report(quote!(#[::core::prelude::v1::test] #wrapped), mistakes)
@@ -100,6 +109,26 @@ fn builder(options: &Options, default_clock: Clock) -> TokenStream {
     let budget = options.budget.map(Literal::u32_unsuffixed);
     let budget = budget.map(|steps| quote!(.task_budget(#steps)));
     quote!(#facade::Runner::builder() #clock #debug #budget)
+}
+
+/// The limits of a test: those that were asked for, and otherwise the loop's own.
+fn limits(options: &Options) -> TokenStream {
+    let facade = options.facade();
+    let of = |limit: &Limit| match limit {
+        Limit::Never => quote!(::core::option::Option::None),
+        Limit::For(limit) => {
+            let (seconds, nanos) = (limit.as_secs(), limit.subsec_nanos());
+            quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
+        }
+    };
+    let real = options
+        .timeout
+        .as_ref()
+        .map(of)
+        .map(|limit| quote!(.real(#limit)));
+    let virtual_time = options.virtual_timeout.as_ref().map(of);
+    let virtual_time = virtual_time.map(|limit| quote!(.virtual_time(#limit)));
+    quote!(#facade::__private::Limits::DEFAULT #real #virtual_time)
 }
 
 fn report(expansion: TokenStream, mistakes: syn::Result<()>) -> TokenStream {
@@ -205,6 +234,7 @@ mod tests {
                     ::asyncio::__private::run_test(
                         || ::asyncio::Runner::builder().virtual_time(true),
                         ::asyncio::__private::Orders::AsQueued,
+                        ::asyncio::__private::Limits::DEFAULT,
                         sleeps
                     )
                 }
@@ -230,10 +260,30 @@ mod tests {
                     ::asyncio::__private::run_test(
                         || ::asyncio::Runner::builder(),
                         ::asyncio::__private::Orders::AsQueued,
+                        ::asyncio::__private::Limits::DEFAULT,
                         echoes
                     )
                 }
             },
+        );
+    }
+
+    #[test]
+    fn a_test_has_the_limits_asked_for() {
+        let expansion = test(
+            quote!(timeout = "1500 ms", virtual_timeout = "never"),
+            quote!(
+                async fn t() {}
+            ),
+        );
+        let limits = quote! {
+            ::asyncio::__private::Limits::DEFAULT
+                .real(::core::option::Option::Some(::core::time::Duration::new(1u64, 500000000u32)))
+                .virtual_time(::core::option::Option::None)
+        };
+        assert!(
+            expansion.to_string().contains(&limits.to_string()),
+            "{expansion}"
         );
     }
 

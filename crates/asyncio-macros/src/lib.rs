@@ -50,8 +50,14 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes an `async fn` a test that runs on an event loop of its own, in virtual time.
 ///
 /// An hour of sleeping ends at once, and in the same order each time. The function may return
-/// what a plain test may, and keeps `#[should_panic]` and other attributes. A test whose tasks wait for
-/// nothing but each other does not end; after a second it says so on standard error.
+/// what a plain test may, and keeps `#[should_panic]` and other attributes.
+///
+/// A test fails if its virtual time stands still: for a second of real time no task could run, no timer was set and
+/// nothing outside of the loop was known to be pending. It fails as well if it takes longer than its limits, and if
+/// closing its loop does. The message lists the tasks, where each was spawned, and what each waits for, as far as that
+/// is known. A thread that the test waits for holds `LoopHandle::outside_work()`, unless the wait is for an item of a
+/// `thread_queue` or for a `ThreadFuture`, which hold it by themselves. While something outside is pending, virtual
+/// time passes as real time does.
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,6 +84,8 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `clock = "real"` | the system's clock, for sockets and threads | `"virtual"` |
 /// | `order = 10` | run the test so many times, each with its own random order of what is ready at once; the seed of a run that fails is printed | once, first in, first out |
 /// | `order = [7, 8]` | the same with these seeds, to run a failure again | |
+/// | `timeout = "5 min"` | how much real time the test may take: a number and one of `ms`, `s`, `min`, `h`, `days`, `years`, or `"never"` for no limit | `"60 s"` |
+/// | `virtual_timeout = "1 h"` | how much virtual time it may take | `"10 years"` |
 /// | `debug = true` | debug mode: slow steps and forgotten errors are reported | as the environment says |
 /// | `budget = 64` | how many steps a turn runs before it looks at the system again | the loop's default |
 /// | `crate = "path"` | where asyncio is found, if it was renamed or is re-exported | `"::asyncio"` |

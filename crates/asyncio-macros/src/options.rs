@@ -5,6 +5,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use std::time::Duration;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -16,6 +17,13 @@ use syn::{Error, Expr, ExprLit, Ident, Lit, Path, Token};
 pub(crate) enum Clock {
     Real,
     Virtual,
+}
+
+/// How long a test may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Limit {
+    For(Duration),
+    Never,
 }
 
 /// The orders a test runs ready steps in, one run each.
@@ -34,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) clock: Option<Clock>,
     pub(crate) debug: Option<bool>,
     pub(crate) orders: Option<Orders>,
+    pub(crate) timeout: Option<Limit>,
+    pub(crate) virtual_timeout: Option<Limit>,
     krate: Option<Path>,
 }
 
@@ -78,6 +88,8 @@ impl Options {
             "clock" => self.clock = Some(clock(value)?),
             "debug" => self.debug = Some(debug(value)?),
             "order" => self.orders = Some(orders(value)?),
+            "timeout" => self.timeout = Some(limit(name, value)?),
+            "virtual_timeout" => self.virtual_timeout = Some(limit(name, value)?),
             "crate" => self.krate = Some(krate(value)?),
             _ => unreachable!("an allowed option has an arm here: {name}"),
         }
@@ -178,6 +190,40 @@ fn orders(value: &Expr) -> syn::Result<Orders> {
     Ok(orders)
 }
 
+fn limit(name: &str, value: &Expr) -> syn::Result<Limit> {
+    let written = match literal(value) {
+        Some(Lit::Str(text)) => text.value(),
+        _ => String::new(),
+    };
+    read_limit(&written).ok_or_else(|| {
+        let problem = format!(
+            "`{name}` is a number and a unit, one of ms, s, min, h, days and years, \
+             such as `{name} = \"30 s\"`, or `\"never\"`"
+        );
+        Error::new(value.span(), problem)
+    })
+}
+
+/// Nothing for what is no length of time above zero.
+fn read_limit(written: &str) -> Option<Limit> {
+    if written == "never" {
+        return Some(Limit::Never);
+    }
+    let unit_at = written.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = written.split_at(unit_at);
+    let milliseconds: u64 = match unit.trim_start() {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "day" | "days" => 86_400_000,
+        "year" | "years" => 365 * 86_400_000,
+        _ => return None,
+    };
+    let limit = number.parse::<u64>().ok()?.checked_mul(milliseconds)?;
+    (limit > 0).then(|| Limit::For(Duration::from_millis(limit)))
+}
+
 fn krate(value: &Expr) -> syn::Result<Path> {
     let problem = "`crate` is the path to asyncio, such as `crate = \"my_crate::asyncio\"`";
     match literal(value) {
@@ -210,7 +256,15 @@ fn literal(value: &Expr) -> Option<&Lit> {
 mod tests {
     use super::*;
 
-    const ALL: &[&str] = &["budget", "clock", "crate", "debug", "order"];
+    const ALL: &[&str] = &[
+        "budget",
+        "clock",
+        "crate",
+        "debug",
+        "order",
+        "timeout",
+        "virtual_timeout",
+    ];
 
     fn read(written: TokenStream) -> Options {
         let (options, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
@@ -245,7 +299,11 @@ mod tests {
             crate = "crate::facade",
             debug = true,
             order = [1, 2],
+            timeout = "90 s",
+            virtual_timeout = "never",
         ));
+        assert_eq!(options.timeout, Some(Limit::For(Duration::from_secs(90))));
+        assert_eq!(options.virtual_timeout, Some(Limit::Never));
         assert_eq!(options.budget, Some(64));
         assert_eq!(options.clock, Some(Clock::Virtual));
         assert_eq!(options.debug, Some(true));
@@ -256,6 +314,23 @@ mod tests {
         );
         assert_eq!(read(quote!(clock = "real")).clock, Some(Clock::Real));
         assert_eq!(read(quote!(order = 10)).orders, Some(Orders::Random(10)));
+    }
+
+    #[test]
+    fn a_limit_has_a_unit() {
+        const SECOND: u64 = 1000;
+        for (written, milliseconds) in [
+            ("5 ms", 5),
+            ("5ms", 5),
+            ("30 s", 30 * SECOND),
+            ("2 min", 120 * SECOND),
+            ("2 h", 7200 * SECOND),
+            ("1 day", 86_400 * SECOND),
+            ("2 years", 730 * 86_400 * SECOND),
+        ] {
+            let limit = Limit::For(Duration::from_millis(milliseconds));
+            assert_eq!(read_limit(written), Some(limit), "{written}");
+        }
     }
 
     #[test]
@@ -308,6 +383,22 @@ mod tests {
             mistakes(quote!(debug)),
             ["an option has a value: `debug = …`"]
         );
+        for wrong in [
+            quote!(30),
+            quote!("30"),
+            quote!("s"),
+            quote!("0 s"),
+            quote!("1.5 s"),
+            quote!(""),
+        ] {
+            assert_eq!(
+                mistakes(quote!(timeout = #wrong)),
+                [
+                    "`timeout` is a number and a unit, one of ms, s, min, h, days and years, \
+                  such as `timeout = \"30 s\"`, or `\"never\"`"
+                ]
+            );
+        }
         let written = "options are written `key = value`, such as `debug = true`";
         assert_eq!(mistakes(quote!("real")), [written]);
     }

@@ -106,6 +106,17 @@ impl TaskRef {
         waker::owned(self.cell.clone())
     }
 
+    /// Whether `waiting` is what is woken when this has ended: a task that awaits this one has its waker there.
+    #[must_use]
+    pub fn is_awaited_by(&self, waiting: &Waker) -> bool {
+        let Some(joiner) = self.cell.joiner.take() else {
+            return false;
+        };
+        let is_awaited = joiner.will_wake(waiting);
+        self.cell.joiner.set(Some(joiner));
+        is_awaited
+    }
+
     /// Asks the task to end. See [`Task::cancel`](crate::Task::cancel).
     pub fn cancel(&self) -> bool {
         tasks::cancel(&self.cell, None)

@@ -207,6 +207,16 @@ impl<T> Entries<T> {
         levels.flat_map(|(level, bits)| slot::slots_of(level, bits))
     }
 
+    /// All timers, with their deadlines.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.entries
+            .iter()
+            .filter_map(|entry| match &entry.content {
+                Content::Timer { value, .. } => Some((entry.deadline, value)),
+                _ => None,
+            })
+    }
+
     pub(crate) fn deadline(&self, key: TimerKey) -> Option<u64> {
         self.get(key)?;
         Some(self.entries[key.index as usize].deadline)

@@ -149,6 +149,12 @@ impl<T> TimerWheel<T> {
         self.entries.deadline(key)
     }
 
+    /// The timers that have neither expired nor been cancelled, each with its deadline; in no order that means
+    /// anything. Looks at every timer.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.entries.iter()
+    }
+
     /// A time to call [`expire`](Self::expire) next, in nanoseconds: never later than the earliest
     /// deadline; `None` if there is no timer.
     ///
