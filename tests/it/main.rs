@@ -9,6 +9,7 @@ mod ctrl_c;
 mod eager;
 #[cfg(unix)]
 mod examples;
+mod nothing_lost;
 #[cfg(unix)]
 mod process;
 mod requests;

@@ -162,6 +162,12 @@ impl Place {
         now.asked > 0 || self.reaching().any(due)
     }
 
+    /// Whether nobody can take a value from here: a group around has been ended by one of its members.
+    pub(crate) fn is_unwanted(self: &Rc<Self>) -> bool {
+        let ended = |place: &Rc<Self>| place.kind == Kind::Group && place.asked.get() > 0;
+        self.reaching().any(ended)
+    }
+
     /// A request may end here. It does not for those around a group, nor for those who await a task.
     pub(crate) fn answer(self: &Rc<Self>) {
         for place in self.upwards() {

@@ -468,7 +468,8 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A result that comes later. If it was there before anybody asked for an end, it must not be lost.
+/// A result that comes later. If it was there before anybody asked for an end, it must not be lost, unless nobody can
+/// take it any more.
 struct Awaited {
     place: Rc<Place>,
     watch: Rc<Watch>,
@@ -538,6 +539,7 @@ impl Drop for Awaited {
         let was = self.state.replace(Arrival::Taken);
         if let Arrival::There { first: true, drops } = was
             && !dropping(&self.place).asked_since(drops)
+            && !self.place.is_unwanted()
         {
             self.watch
                 .broke("a result was lost that came before anybody asked for an end");

@@ -181,6 +181,12 @@ impl<U> Future for Child<'_, U> {
             this.listener.wait(cx);
             return Poll::Pending;
         }
+        if this.listener.is_dismissed() {
+            // Nobody can take the value of whoever awaits it. The outcome stays where it is.
+            this.listener.conclude(false);
+            this.passing = true;
+            return Poll::Pending;
+        }
         if !this.gave_way && has_failed(task) {
             // Who was woken before the failure is not cancelled by it before the next await that waits: this
             // one, or else what failed would be told of twice, by the group and by who has awaited it.

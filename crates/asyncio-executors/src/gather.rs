@@ -94,7 +94,8 @@ where
 ///
 /// # Errors
 ///
-/// The first error. Those that come while the others end are dropped; a [`task_group`] keeps all.
+/// The first error. Values that were there are lost. The others are not polled to a value or an error any more, unless
+/// they clean up; errors that come then are dropped. A [`task_group`] keeps all.
 ///
 /// # Cancellation
 ///

@@ -32,9 +32,16 @@ use crate::timeout::timeout;
 /// # });
 /// ```
 ///
+/// Nobody is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear of
+/// that, it cleans up first. So what was on its way to a loser goes to the next in line, and a loop of races over
+/// queues or sockets loses nothing. A loser loses only what it holds itself: what it took before, at an earlier await,
+/// the outputs of a [`gather`](crate::gather) inside of it, the value of a task whose handle it has.
+///
 /// # Cancellation
 ///
-/// The request goes to all of them, and on when all have ended.
+/// The request goes to all of them, and on when all have ended. If the first has returned, and others still clean up,
+/// these hear of the request as a second one; the value is returned, and the request takes the next await. A plain drop
+/// at that moment loses the value.
 ///
 /// # Panics
 ///
@@ -94,10 +101,10 @@ fn enter<'env, F>(
     let group = tg.clone();
     tg.spawn(async move {
         let output = future.await;
-        // Two may return in one step of the group: the first has won.
+        // One that could not be cut, in a shield say, comes too late.
         if winner.borrow().is_none() {
             winner.replace(Some(output));
-            group.cancel();
+            group.decide();
         }
         Ok(())
     });
@@ -225,9 +232,11 @@ pub struct StaggeredRace<T, E> {
 /// # });
 /// ```
 ///
+/// As in a [`race`], nobody is polled to a value after the first success.
+///
 /// # Cancellation
 ///
-/// The request goes to all that run, and on when they have ended.
+/// The request goes to all that run, and on when they have ended; if one has won by then, as with [`race`].
 ///
 /// # Panics
 ///
@@ -257,7 +266,7 @@ where
                         decided.set(true);
                         winner.replace(Some((value, n)));
                         states.borrow_mut()[n] = Contender::Won;
-                        group.cancel();
+                        group.decide();
                     }
                     Err(error) => states.borrow_mut()[n] = Contender::Failed(error),
                 }

@@ -1,9 +1,13 @@
 //! Task groups: children that borrow from the frame around them, and never outlive it.
 //!
 //! A step of a group: the body is polled if it was woken, then the children that were ready when the step
-//! began. When one of
-//! them fails, or a request to cancel comes, the group is *ending*: body and children are cancelled, and the
-//! group waits until all have ended, whatever comes.
+//! began. When one of them fails, or a request to cancel comes, the group is *ending*: body and children are
+//! cancelled, and the group waits until all have ended, whatever comes.
+//!
+//! The values of a group that is ending are lost, but for those of children that somebody awaits: no other child has a
+//! last poll, nor has the body, or a queue's item would be taken and dropped. Those that wait for nothing else are dropped in the step in which the group begins to end, so that a race
+//! that is itself a contender returns in the step in which it is decided. [`TaskGroup::cancel`] leaves the body, which
+//! may take values: there a child whose handle is held keeps its last poll.
 //!
 //! The children are `asyncio_task::Children`, which alone polls and drops their futures. The body runs in a
 //! scope of its own behind the group's listener: requests from outside reach the group, and the group tells
@@ -19,8 +23,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_task::{
-    Cause, Children, JoinError, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions, TaskRef,
-    Unhandled, Unwound, unwind_here,
+    Cause, Children, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions,
+    TaskRef, Unhandled, Unwound, unwind_here,
 };
 use pin_project_lite::pin_project;
 
@@ -63,7 +67,8 @@ type Payload = Box<dyn Any + Send>;
 ///
 /// [`ErrorGroup`]: a child or the body returned an `Err`. At the first one the others are cancelled and
 /// awaited; the errors come in the order in which they happened, the body's last. Children that were
-/// cancelled are no errors.
+/// cancelled are no errors. A child that waits is dropped where it waits even if it was woken before, unless somebody
+/// awaits it: nobody could take its value, which would be lost.
 ///
 /// # Cancellation
 ///
@@ -164,6 +169,10 @@ struct Shared<'env, E> {
     places: Places,
     /// No more children; those that are there have been cancelled.
     ending: Cell<bool>,
+    /// Nobody can take the values of those that are there.
+    unwanted: Cell<bool>,
+    /// The group has the value that it was for: a request from outside goes on after it has been returned.
+    decided: Cell<bool>,
     /// Nobody waits for the group any more.
     over: Cell<bool>,
     /// The body is to be cancelled as well, unless it has ended.
@@ -194,6 +203,13 @@ enum BodyEnd<T, E> {
 impl<E> TaskGroup<'_, E> {
     /// For those whose children need each other.
     pub(crate) fn end_children(&self) {
+        self.shared.end_children();
+    }
+
+    /// For a race: it is won, and nobody can take the values of the others. The body ends by itself, and its value is
+    /// returned whatever is asked meanwhile.
+    pub(crate) fn decide(&self) {
+        self.shared.decided.set(true);
         self.shared.end_children();
     }
 }
@@ -456,6 +472,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value. To end
     /// both there is [`cancel_scope`](crate::cancel_scope) around the group.
     ///
+    /// A child that was woken before is polled once more if its [`Child`] is held, as somebody can take its value. One
+    /// whose handle was dropped is not, so that nothing is lost with it: what was on its way, an item of a queue say,
+    /// goes to the next in line.
+    ///
     /// ```
     /// # use std::{future::pending, time::Duration};
     /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
@@ -471,7 +491,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
     pub fn cancel(&self) {
-        self.shared.end_children();
+        if !self.shared.ending.replace(true) {
+            self.shared.children.cancel(None, LastPoll::IfHeld);
+        }
     }
 
     /// How many children have not ended.
@@ -552,14 +574,22 @@ impl<E> Shared<'_, E> {
             panic: RefCell::default(),
             places: Places::new(),
             ending: Cell::new(false),
+            unwanted: Cell::new(false),
+            decided: Cell::new(false),
             over: Cell::new(false),
             body: RefCell::default(),
         }
     }
 
+    /// Cancels the children, whose values nobody can take.
     fn end_children(&self) {
-        if !self.ending.replace(true) {
-            self.children.cancel(None);
+        if self.unwanted.replace(true) {
+            return;
+        }
+        if self.ending.replace(true) {
+            self.children.refuse_last_polls();
+        } else {
+            self.children.cancel(None, LastPoll::IfAwaited);
         }
     }
 
@@ -568,7 +598,7 @@ impl<E> Shared<'_, E> {
         self.end_children();
         let body = self.body.take();
         if let Some(body) = body {
-            body.cancel();
+            body.cut();
         }
     }
 
@@ -609,7 +639,7 @@ fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
 impl<T, E> Group<'_, T, E> {
     fn poll<F>(
         &mut self,
-        body: Pin<&mut Scope<F>>,
+        mut body: Pin<&mut Scope<F>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, ErrorGroup<E>>>
     where
@@ -619,16 +649,41 @@ impl<T, E> Group<'_, T, E> {
             return Poll::Pending;
         }
         if self.listener.heard() {
-            // A second request, if it has another origin, interrupts those who clean up.
-            let request = self.listener.request();
-            self.shared.ending.set(true);
-            self.shared.children.pass_on(&request);
-            if let Some(body) = &self.body {
-                body.pass_on(&request);
-            }
-            self.shared.body.take();
+            self.pass_on();
         }
-        // What the body spawns waits for the next step.
+        let ended_before = self.shared.unwanted.get();
+        self.run_round(body.as_mut(), cx);
+        if !ended_before && self.shared.unwanted.get() {
+            self.run_round(body, cx); // those who wait for nothing else end here
+        }
+        if self.result.is_some() && self.shared.children.is_empty() {
+            return self.finish();
+        }
+        self.listener.wait(cx);
+        Poll::Pending
+    }
+
+    /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those who
+    /// were woken before it have been polled since, by the last poll of whatever was cancelled.
+    fn pass_on(&mut self) {
+        let request = self.listener.request();
+        self.shared.ending.set(true);
+        self.shared.unwanted.set(true);
+        self.shared.children.pass_on(&request);
+        if self.shared.decided.get() {
+            return; // the body returns what was decided
+        }
+        if let Some(body) = &self.body {
+            body.pass_on(&request);
+        }
+        self.shared.body.take();
+    }
+
+    /// Body and children, as far as they were woken. What the body spawns waits for the next round.
+    fn run_round<F>(&mut self, body: Pin<&mut Scope<F>>, cx: &mut Context<'_>)
+    where
+        F: Future<Output = Result<T, E>>,
+    {
         let round = self.shared.children.begin_round(cx);
         if self.result.is_none() {
             let shared = self.shared.clone();
@@ -637,11 +692,6 @@ impl<T, E> Group<'_, T, E> {
         }
         let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
         self.shared.children.run_round(&round, panicked);
-        if self.result.is_some() && self.shared.children.is_empty() {
-            return self.finish();
-        }
-        self.listener.wait(cx);
-        Poll::Pending
     }
 
     fn poll_body<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>)
@@ -705,6 +755,10 @@ impl<T, E> Group<'_, T, E> {
         if let Some(errors) = ErrorGroup::new(errors) {
             self.listener.release();
             return Poll::Ready(Err(errors));
+        }
+        let has_value = matches!(result, Some(BodyEnd::Returned(_)));
+        if self.shared.decided.get() && has_value && !self.listener.is_dismissed() {
+            self.listener.release();
         }
         let heard = self.listener.conclude(false);
         match result {

@@ -543,6 +543,14 @@ impl Header {
 
     /// What was said by whoever cancelled the task, which has ended of it.
     #[inline]
+    /// Whether somebody awaits the end of the task.
+    pub(crate) fn has_joiner(&self) -> bool {
+        let joiner = self.joiner.take();
+        let is_there = joiner.is_some();
+        self.joiner.set(joiner);
+        is_there
+    }
+
     pub(crate) fn cancel_message(&self) -> Option<Arc<str>> {
         // Most often there is nothing aside.
         let aside = self.aside.take()?;

@@ -31,7 +31,7 @@ use crate::current;
 use crate::family::Family;
 use crate::origin::{HeardRequest, Origin};
 use crate::spawn_options::{SpawnOptions, Start};
-use crate::state::Begin;
+use crate::state::{Begin, LastPoll};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
 use crate::tasks::{self, Stepped, Tasks};
@@ -285,23 +285,36 @@ impl<'env> Children<'env> {
     }
 
     /// Asks all to end, and perhaps says why. They do so in [`poll_woken`](Self::poll_woken).
-    pub fn cancel(&self, message: Option<&Arc<str>>) {
+    pub fn cancel(&self, message: Option<&Arc<str>>, last_poll: LastPoll) {
         let origin = self.family.at_home(|tasks| match tasks {
             Some(tasks) => tasks.scopes.borrow_mut().new_origin(),
             None => Origin::ANEW,
         });
-        self.request(origin, message);
+        self.request(origin, message, last_poll);
     }
 
     /// Passes on to all a request that a [`Listener`](crate::Listener) has heard. As it keeps its identity, those
-    /// that it has come to before are not asked again.
+    /// that it has come to before are not asked again. Those that nobody awaits have no last poll.
     pub fn pass_on(&self, request: &HeardRequest) {
-        self.request(request.origin, request.message.as_ref());
+        let last_poll = match request.dismissed {
+            true => LastPoll::Refused,
+            false => LastPoll::IfAwaited,
+        };
+        self.request(request.origin, request.message.as_ref(), last_poll);
     }
 
-    fn request(&self, origin: Origin, message: Option<&Arc<str>>) {
+    fn request(&self, origin: Origin, message: Option<&Arc<str>>, last_poll: LastPoll) {
         for cell in self.family.cells() {
-            tasks::request(&cell, origin, message.cloned());
+            tasks::request(&cell, origin, message.cloned(), last_poll);
+        }
+    }
+
+    /// Takes back the last poll of those that have been asked to end and that nobody awaits.
+    pub fn refuse_last_polls(&self) {
+        for cell in self.family.cells() {
+            if !cell.has_joiner() {
+                tasks::refuse_last_poll(&cell);
+            }
         }
     }
 

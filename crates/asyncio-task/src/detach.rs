@@ -141,7 +141,7 @@ fn detach<T: 'static, R: Review<T>>(mut task: Task<T>) {
 #[inline]
 pub(crate) fn leave<T>(task: Task<T>) {
     let cell = task.cell();
-    cell.state.abandon();
+    cell.state.leave();
     let joiner = cell.joiner.take();
     if joiner.is_some() || cell.state.is_done() || task.has_listener() {
         cell.joiner.set(joiner);

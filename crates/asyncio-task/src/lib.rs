@@ -81,7 +81,7 @@ pub use scope::{Scope, ScopeHandle, Unwound};
 pub use shared_context::{SharedContext, shared_context};
 pub use spawn::{NoRunningLoop, TrySpawnError, spawn, try_spawn, try_spawn_with};
 pub use spawn_options::SpawnOptions;
-pub use state::TaskState;
+pub use state::{LastPoll, TaskState};
 pub use task::Task;
 pub use task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
 pub use tasks::Tasks;

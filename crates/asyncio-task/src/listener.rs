@@ -75,12 +75,23 @@ impl Listener {
             Some(HeardRequest {
                 origin: tree.origin_heard(key),
                 message: tree.message_heard(key),
+                dismissed: tree.is_dismissed(key),
             })
         });
         heard.unwrap_or(HeardRequest {
             origin: Origin::ANEW,
             message: None,
+            dismissed: false,
         })
+    }
+
+    /// Whether the request that was heard ends code whose value nobody can take, such as a loser of a race. What is
+    /// waited for is then to end without a last poll, its value is not to be taken, and the code around unwinds.
+    #[must_use]
+    #[inline]
+    pub fn is_dismissed(&self) -> bool {
+        let Some(key) = self.key else { return false };
+        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().is_dismissed(key)))
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed

@@ -51,4 +51,6 @@ pub struct HeardRequest {
     pub(crate) origin: Origin,
     /// The message that came with it.
     pub(crate) message: Option<Arc<str>>,
+    /// It ends code whose value nobody can take, and leaves no last poll.
+    pub(crate) dismissed: bool,
 }

@@ -14,6 +14,7 @@ use crate::cell::Header;
 use crate::current;
 use crate::origin::{HeardRequest, Origin};
 use crate::scope_tree::{Door, Next, ScopeKey, ScopeTree};
+use crate::state::LastPoll;
 use crate::tasks::Tasks;
 use crate::waker;
 
@@ -322,18 +323,28 @@ impl ScopeHandle {
 
     /// Asks the scope to end, and perhaps says why.
     pub fn cancel_with(&self, message: Option<Arc<str>>) -> bool {
-        self.request(Origin::ANEW, message)
+        self.request(Origin::ANEW, message, LastPoll::Allowed)
     }
 
-    /// Passes on to the scope a request that a [`Listener`](crate::Listener) has heard. `false` as with
-    /// [`cancel`](Self::cancel).
+    /// Asks the scope to end where nobody can take its value any more, though it may take values of what it awaits: it
+    /// is not polled to one again, even if it was woken before.
+    pub fn cut(&self) -> bool {
+        self.request(Origin::ANEW, None, LastPoll::IfAwaited)
+    }
+
+    /// Passes on to the scope a request that a [`Listener`](crate::Listener) has heard, and leaves it no last poll.
+    /// `false` as with [`cancel`](Self::cancel).
     pub fn pass_on(&self, request: &HeardRequest) -> bool {
-        self.request(request.origin, request.message.clone())
+        let last_poll = match request.dismissed {
+            true => LastPoll::Refused,
+            false => LastPoll::IfAwaited,
+        };
+        self.request(request.origin, request.message.clone(), last_poll)
     }
 
-    fn request(&self, origin: Origin, message: Option<Arc<str>>) -> bool {
+    fn request(&self, origin: Origin, message: Option<Arc<str>>, last_poll: LastPoll) -> bool {
         current::tasks(|tasks| {
-            tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, origin, message))
+            tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, origin, message, last_poll))
         })
     }
 

@@ -141,6 +141,8 @@ struct Asked {
     earlier: EarlierRequests,
     /// It came when the task was woken already, or was put off: one poll more.
     last_chance: bool,
+    /// Nobody can take the value of this scope any more: no request to it leaves a last poll.
+    unwanted: bool,
     /// Told, and has not acted.
     told: Request,
     /// The last one it was told of.
@@ -173,6 +175,7 @@ impl Asked {
         origin: Origin::LET_GO,
         earlier: EarlierRequests::NONE,
         last_chance: false,
+        unwanted: false,
         told: 0,
         told_last: 0,
         held: 0,
@@ -634,7 +637,7 @@ impl ScopeTree {
             }
         }
         let node = self.get_mut(key)?;
-        node.last_chance |= woken && !node.polling;
+        node.last_chance |= woken && !node.polling && !node.unwanted;
         node.message = message.or(node.message.take());
         self.waker_of(key)
     }
@@ -666,6 +669,27 @@ impl ScopeTree {
         if let Some(node) = self.get_mut(root) {
             node.earlier.merge(marks, seen);
         }
+    }
+
+    /// Nobody can take the value of a scope any more, of which something has been asked.
+    pub(crate) fn refuse_last_poll(&mut self, key: ScopeKey) {
+        if let Some(node) = self.get_mut(key) {
+            node.unwanted = true;
+            node.last_chance = false;
+        }
+    }
+
+    /// Whether nobody can take the value of a scope any more.
+    pub(crate) fn is_unwanted(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.unwanted)
+    }
+
+    /// Whether the request that an opaque scope has heard leaves no last poll: it ends a scope, this or one around,
+    /// whose value nobody can take.
+    pub(crate) fn is_dismissed(&self, key: ScopeKey) -> bool {
+        let heard = self.get(key).map_or(0, |node| node.holding);
+        let ends = |node: &Node| node.unwanted && node.unanswered() >= heard;
+        heard > 0 && self.upwards(key).any(ends)
     }
 
     /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing.

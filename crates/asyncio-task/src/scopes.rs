@@ -18,7 +18,7 @@ use crate::current;
 use crate::marks::Mark;
 use crate::origin::Origin;
 use crate::scope_tree::{Fate, LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
-use crate::state::{Outcome, Pause};
+use crate::state::{LastPoll, Outcome, Pause};
 use crate::tasks::{self, Tasks};
 use crate::waker;
 
@@ -100,16 +100,28 @@ impl Tasks {
         key: ScopeKey,
         origin: Origin,
         message: Option<Arc<str>>,
+        last_poll: LastPoll,
     ) -> bool {
-        let woken = self.is_woken(key);
+        let woken = last_poll == LastPoll::Allowed && self.is_woken(key);
         let mut tree = self.scopes.borrow_mut();
         if !tree.contains(key) {
             return false;
         }
         let wake = tree.request(key, woken, origin, message);
+        if last_poll == LastPoll::Refused {
+            tree.refuse_last_poll(key);
+        }
         drop(tree);
         self.wake_one(wake);
         true
+    }
+
+    /// Nobody can take the value of a task any more, which has been asked to end.
+    pub(crate) fn refuse_last_poll(&self, cell: &CellRef) {
+        let mut tree = self.scopes.borrow_mut();
+        if let Some(root) = tree.at(cell.root.get()) {
+            tree.refuse_last_poll(root);
+        }
     }
 
     /// The deadline of a scope has come.
@@ -318,6 +330,9 @@ pub(crate) fn note_request(cell: &CellRef, again: bool, origin: Origin, message:
         if let Some(root) = tree.at(cell.root.get()) {
             // Whoever cancels wakes it.
             let _ = tree.request(root, false, origin, message);
+            if tree.is_unwanted(root) {
+                cell.state.refuse_last_poll();
+            }
         }
     });
 }

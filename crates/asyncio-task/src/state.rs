@@ -22,7 +22,7 @@
 //!
 //! A request to cancel ends the task at its next step, its future dropped unpolled, except that
 //! - a task that was woken before the request came is polled once more, and a value that this poll
-//!   returns wins (first come, first served);
+//!   returns wins (first come, first served), unless nobody can take a value ([`LastPoll`]);
 //! - a task that has not begun never begins;
 //! - a request made while the task runs takes effect when that poll returns `Pending`.
 
@@ -80,6 +80,20 @@ pub(crate) enum Pause {
     Again,
     /// Drop the future: a request came meanwhile.
     Cancel,
+}
+
+/// Whether a request to cancel leaves one more poll to a task that was woken before it, whose value then counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastPoll {
+    /// Somebody takes the value.
+    Allowed,
+    /// Allowed if the handle of the task is held, so that somebody may take the value.
+    IfHeld,
+    /// Allowed if somebody awaits the task at this moment.
+    IfAwaited,
+    /// Nobody can take a value: the task is dropped where it waits, and what was on its way to it goes to the next
+    /// in line.
+    Refused,
 }
 
 /// What came of a request to cancel.
@@ -271,6 +285,11 @@ impl State {
         }
     }
 
+    /// 8, for a request that leaves no last poll: takes back what an earlier one left as well.
+    pub(crate) fn refuse_last_poll(&self) {
+        self.0.set(self.0.get() & !LAST_CHANCE);
+    }
+
     /// 9: the task is to end, and cannot be seized because it runs: it ends if this poll returns `Pending`.
     pub(crate) fn doom(&self) {
         let s = self.0.get();
@@ -360,6 +379,12 @@ impl State {
     #[inline]
     pub(crate) fn abandon(&self) {
         self.0.set(self.0.get() & !AWAITED);
+    }
+
+    /// The same, for a handle that is given up: no poll is left to a task that has been asked to end.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        self.0.set(self.0.get() & !(AWAITED | LAST_CHANCE));
     }
 
     #[inline]
@@ -575,6 +600,21 @@ mod tests {
             state.wake();
             state.cancel(true, false);
             assert_eq!(state.pause(), Pause::Cancel);
+        }
+    }
+
+    #[test]
+    fn cancel_8_leaves_no_poll_where_nobody_can_take_a_value() {
+        let refused = parked();
+        refused.wake();
+        refused.cancel(false, false);
+        refused.refuse_last_poll();
+        let abandoned = parked();
+        abandoned.wake();
+        abandoned.cancel(false, false);
+        abandoned.leave();
+        for state in [refused, abandoned] {
+            assert_eq!(state.begin(), Begin::Cancel);
         }
     }
 

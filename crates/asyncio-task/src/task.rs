@@ -15,6 +15,7 @@ use crate::listener::Listener;
 use crate::marks::Mark;
 use crate::origin::HeardRequest;
 use crate::scope_tree::Place;
+use crate::state::LastPoll;
 use crate::task_ref::TaskRef;
 use crate::tasks;
 use crate::unhandled::Unhandled;
@@ -117,7 +118,16 @@ impl<T> Task<T> {
     /// Passes on to the task a request that a [`Listener`] has heard. It keeps its identity: nothing is asked
     /// if it has come to the task before, by another way. `false` if the task has ended.
     pub fn pass_on(&self, request: &HeardRequest) -> bool {
-        tasks::request(self.cell(), request.origin, request.message.clone())
+        let last_poll = match request.dismissed {
+            true => LastPoll::Refused,
+            false => LastPoll::Allowed,
+        };
+        tasks::request(
+            self.cell(),
+            request.origin,
+            request.message.clone(),
+            last_poll,
+        )
     }
 
     /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
@@ -293,6 +303,15 @@ impl<T> Task<T> {
         }
     }
 
+    /// The awaited task has ended, and nobody can take the value of whoever awaits it: that one unwinds, and the
+    /// outcome stays where it is, for others who may have the handle.
+    #[cold]
+    fn pass_by(&mut self) -> Poll<Result<T, JoinError>> {
+        self.with_listener(|listener| listener.conclude(false));
+        self.cell().marks.set(Mark::AwaiterUnwinds);
+        Poll::Pending
+    }
+
     /// The awaited task has ended. If it was cancelled because whoever awaits it was, that one unwinds;
     /// otherwise the outcome answers the request.
     fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {
@@ -340,10 +359,15 @@ impl<T> Task<T> {
             return Poll::Pending;
         }
         // A request goes to the task, with what it says. If that has ended, it goes on after this.
-        let answered = !self.with_listener(Listener::heard) || {
+        let (heard, dismissed) =
+            self.with_listener(|listener| (listener.heard(), listener.is_dismissed()));
+        let answered = !heard || {
             let request = self.with_listener(|listener| listener.request());
             self.pass_on(&request)
         };
+        if dismissed && self.is_finished() {
+            return self.pass_by();
+        }
         if let Some(finished) = self.join.take() {
             return self.conclude(finished, answered);
         }

@@ -49,7 +49,7 @@ use crate::schedule::Schedule;
 use crate::scope_tree::{Place, ScopeTree};
 use crate::scopes;
 use crate::spawn_options::{SpawnOptions, Start};
-use crate::state::{Begin, CancelRequest, Outcome, Pause};
+use crate::state::{Begin, CancelRequest, LastPoll, Outcome, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
 use crate::unhandled::{Cause, Unhandled, report_to_stderr};
@@ -943,20 +943,34 @@ pub(crate) fn is_elsewhere(cell: &CellRef) -> bool {
 
 /// Asks a task to end, and perhaps says why. `false` if it has.
 pub(crate) fn cancel(cell: &CellRef, message: Option<Arc<str>>) -> bool {
-    request(cell, Origin::ANEW, message)
+    request(cell, Origin::ANEW, message, LastPoll::Allowed)
 }
 
 /// Asks a task to end that nobody needs any more, unless it has been asked already.
 pub(crate) fn let_go(cell: &CellRef) -> bool {
-    request(cell, Origin::LET_GO, None)
+    request(cell, Origin::LET_GO, None, LastPoll::Allowed)
 }
 
 /// Asks a task to end, if a request of this origin is news there. `false` if it has ended.
-pub(crate) fn request(cell: &CellRef, origin: Origin, message: Option<Arc<str>>) -> bool {
+pub(crate) fn request(
+    cell: &CellRef,
+    origin: Origin,
+    message: Option<Arc<str>>,
+    last_poll: LastPoll,
+) -> bool {
     if cell.state.is_done() {
         return false;
     }
+    let refused = match last_poll {
+        LastPoll::Allowed => false,
+        LastPoll::IfHeld => !cell.state.is_awaited(),
+        LastPoll::IfAwaited => !cell.has_joiner(),
+        LastPoll::Refused => true,
+    };
     if origin != Origin::ANEW && !scopes::is_news(cell, origin) {
+        if refused {
+            refuse_last_poll(cell);
+        }
         return true;
     }
     let scoped = cell.root.get() != Place::NONE;
@@ -969,6 +983,9 @@ pub(crate) fn request(cell: &CellRef, origin: Origin, message: Option<Arc<str>>)
     if scoped || again || travels || message.is_some() {
         scopes::note_request(cell, again, origin, message);
     }
+    if refused {
+        refuse_last_poll(cell);
+    }
     match request {
         CancelRequest::Done | CancelRequest::Noted => {}
         CancelRequest::Wake => of(cell, |tasks| match tasks {
@@ -977,6 +994,18 @@ pub(crate) fn request(cell: &CellRef, origin: Origin, message: Option<Arc<str>>)
         }),
     }
     true
+}
+
+/// Nobody can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
+pub(crate) fn refuse_last_poll(cell: &CellRef) {
+    cell.state.refuse_last_poll();
+    if cell.root.get() != Place::NONE {
+        of(cell, |tasks| {
+            if let Some(tasks) = tasks {
+                tasks.refuse_last_poll(cell);
+            }
+        });
+    }
 }
 
 /// How many requests to cancel a task are open.
