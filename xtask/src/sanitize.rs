@@ -3,6 +3,9 @@
 //! Address sanitizer needs a nightly toolchain; without the standard library's source, `std`
 //! itself is not instrumented, its allocations and leaks are seen all the same. Valgrind needs no
 //! special build and sees `std` as well, but runs a test many times slower.
+//!
+//! Both see cells of tasks that are used again, as programs have them. Address sanitizer takes asyncio-task a
+//! second time with `--cfg asyncio_no_pool`: each cell then comes and goes, so that a use after its end is seen.
 
 use crate::command::{Command, no_more, take_flag};
 use crate::process::{Failure, Process, output_of};
@@ -55,20 +58,42 @@ fn address(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), F
             "address sanitizer needs a nightly toolchain: `rustup toolchain install nightly`";
         return Err(Failure::because(words));
     }
-    let target = workspace.target_directory.join("sanitize");
+    let run = |directory: &str, flags: &str, packages: Vec<String>, tally: &mut Tally| {
+        address_with(workspace, host, directory, flags, packages, tally)
+    };
+    let no_pool = "-Zsanitizer=address --cfg asyncio_no_pool";
+    let tasks = vec!["-p".to_owned(), "asyncio-task".to_owned()];
+    let pooled = run(
+        "sanitize",
+        "-Zsanitizer=address",
+        packages(workspace)?,
+        tally,
+    );
+    pooled.and(run("sanitize-no-pool", no_pool, tasks, tally))?;
+    tally.not_empty()
+}
+
+fn address_with(
+    workspace: &Workspace,
+    host: &str,
+    directory: &str,
+    flags: &str,
+    packages: Vec<String>,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let target = workspace.target_directory.join(directory);
     let tests = Process::cargo_of("nightly").words("test --tests --no-fail-fast");
     tests
         // The target is named, so that the flag is not for build scripts and macros as well.
         .args(["--target", host, "--target-dir", &target.to_string_lossy()])
-        .args(packages(workspace)?)
-        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .args(packages)
+        .env("RUSTFLAGS", flags)
         .env(
             "ASAN_OPTIONS",
             "detect_leaks=1:detect_stack_use_after_return=1",
         )
         .words(NOT_UNDER_TOOLS)
-        .run_tests(tally)?;
-    tally.not_empty()
+        .run_tests(tally)
 }
 
 fn valgrind(workspace: &Workspace, host: &str, tally: &mut Tally) -> Result<(), Failure> {
