@@ -292,8 +292,8 @@ async fn per_child(group: impl AsyncFn(usize)) -> u64 {
 
 #[test]
 fn a_child_is_one_allocation() {
-    // Release builds keep the memory of some that have ended for those that come.
-    let one = if cfg!(debug_assertions) { 1..=1 } else { 0..=1 };
+    // The memory of some that have ended is kept for those that come.
+    let one = 0..=1;
     on_both_clocks(async || {
         let group = async |children| {
             let sum = Cell::new(0);
@@ -366,4 +366,152 @@ fn a_group_that_goes_on_for_ever_does_not_grow() {
         .unwrap();
         assert!(served.get() > 3 * 2_000 * 2);
     });
+}
+
+/// What a burst took is given back when it is over, while its loop goes on: of each table that grew with it a
+/// bounded rest stays. Where the last of the burst stays alive, no table can be thrown away as a whole.
+mod bursts {
+    use super::*;
+    use std::future::pending;
+    use std::rc::Rc;
+
+    use asyncio::sync::{Event, Lock, Queue, Semaphore};
+    use asyncio::{Task, catch_cancel, timeout};
+
+    const MANY: usize = 50_000;
+    /// For all tables together, and what the loop keeps in any case.
+    const REST: isize = 2 << 20;
+
+    /// Lets the loop wait a few times.
+    async fn settle() {
+        for _ in 0..4 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn check<F: Future<Output = ()> + 'static>(kind: &str, start: impl Fn(usize) -> F + 'static) {
+        let kind = kind.to_owned();
+        run_with(asyncio::Runner::builder().virtual_time(true), async move {
+            settle().await;
+            let before = HELD.get();
+            let mut tasks: Vec<Task<()>> = (0..MANY).map(|n| spawn(start(n))).collect();
+            yield_now().await;
+            yield_now().await;
+            let height = HELD.get() - before;
+            assert!(height > 2 * REST, "{kind}: this is no burst: {height}");
+            let last = tasks.pop();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            settle().await;
+            let left = HELD.get() - before;
+            assert!(left < REST, "{kind}: {left} bytes of {height} are left");
+            drop(last);
+        });
+    }
+
+    /// Ends after some turns, except for the last one.
+    async fn some_turns(n: usize) {
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        if n == MANY - 1 {
+            pending::<()>().await;
+        }
+    }
+
+    #[test]
+    fn of_tasks() {
+        check("tasks", some_turns);
+    }
+
+    #[test]
+    fn of_sleeps() {
+        check("sleeps", |n| async move {
+            sleep(Duration::from_millis(1 + n as u64 % 7)).await;
+            some_turns(n).await;
+        });
+    }
+
+    #[test]
+    fn of_scopes() {
+        check("scopes", |n| async move {
+            let _ = catch_cancel(some_turns(n)).await;
+        });
+    }
+
+    #[test]
+    fn of_time_limits() {
+        // A timer that stays would keep the entries of the wheel before it.
+        check("time limits", |_| async move {
+            let _ = timeout(Duration::from_secs(100), some_turns(0)).await;
+        });
+    }
+
+    #[test]
+    fn of_waiters() {
+        let (event, lock, semaphore) = (Event::new(), Lock::new(()), Semaphore::new(1));
+        let shared = Rc::new((event, lock, semaphore));
+        check("waiters", move |n| {
+            let shared = Rc::clone(&shared);
+            async move {
+                let (event, lock, semaphore) = &*shared;
+                drop(lock.lock().await);
+                drop(semaphore.acquire().await);
+                if n == MANY - 2 {
+                    event.set();
+                }
+                if n < MANY - 1 {
+                    event.wait().await;
+                } else {
+                    pending::<()>().await;
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn of_items() {
+        run_with(asyncio::Runner::builder().virtual_time(true), async {
+            let queue = Queue::new(0);
+            let before = HELD.get();
+            for n in 0..MANY * 10 {
+                queue.put([n; 2]).await.unwrap();
+            }
+            assert!(HELD.get() - before > 2 * REST);
+            while queue.qsize() > 1 {
+                queue.get().await.unwrap();
+            }
+            assert!(HELD.get() - before < REST, "{} bytes", HELD.get() - before);
+        });
+    }
+
+    /// Also if the group that had it goes on.
+    #[test]
+    fn of_children() {
+        run_with(asyncio::Runner::builder().virtual_time(true), async {
+            let before = HELD.get();
+            let outcome = task_group(async |tg: TaskGroup<'_>| {
+                tg.spawn(async {
+                    sleep(Duration::from_secs(1)).await;
+                    Ok(())
+                });
+                for n in 0..MANY - 1 {
+                    tg.spawn(async move {
+                        some_turns(n).await;
+                        Ok(())
+                    });
+                }
+                assert!(HELD.get() - before > 2 * REST);
+                while tg.len() > 1 {
+                    yield_now().await;
+                }
+                settle().await;
+                let left = HELD.get() - before;
+                assert!(left < REST, "{left} bytes are left");
+                Ok::<_, BoxError>(())
+            });
+            outcome.await.unwrap();
+        });
+    }
 }

@@ -244,6 +244,9 @@ impl Reactor {
     }
 }
 
+/// Lists of wakers keep room for so many.
+const LARGE: usize = 1 << 12;
+
 impl Core {
     /// Asks the system, notes the readiness of each source it names, and moves who waited for it
     /// to `woken`, which is empty.
@@ -273,6 +276,7 @@ impl Core {
         let mut soon = self.soon.borrow_mut();
         if !soon.is_empty() {
             self.woken.borrow_mut().extend(soon.drain(..).rev());
+            soon.shrink_to(LARGE);
         }
     }
 
@@ -300,6 +304,9 @@ impl Core {
         while let Some(waker) = self.next_woken() {
             waker.wake();
             woke += 1;
+        }
+        if woke > 0 {
+            self.woken.borrow_mut().shrink_to(LARGE);
         }
         self.budget.expect(woke);
         woke > 0

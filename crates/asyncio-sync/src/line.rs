@@ -16,7 +16,8 @@
 //! - No waker is cloned, woken or dropped in here, so all of this may happen under a borrow or a
 //!   lock. Wakers that are no longer needed are handed out to the caller.
 //!
-//! Entries are reused: once as many have waited at a time as ever will, waiting allocates nothing.
+//! Entries are reused: once as many have waited at a time as ever will, waiting allocates nothing. When few
+//! are left of more than [`FEW`], the unused entries at the end give their memory back.
 //!
 //! A waker that was woken may be [kept](Line::keep), until its future goes ahead; the line has that
 //! of the last who did. If the same task waits again, as it usually does, no waker is cloned: on
@@ -24,6 +25,9 @@
 //! kept is nothing to rely on, and compared with the task's own before it is used.
 
 use std::task::Waker;
+
+/// So many entries are kept in any case.
+const FEW: usize = 1 << 12;
 
 /// No entry.
 const NOBODY: usize = usize::MAX;
@@ -91,6 +95,8 @@ pub(crate) struct Line<S> {
     count: usize,
     /// That of the last who went ahead, should the same task come again.
     kept: Option<Waker>,
+    /// With fewer waiters than this, it is time to give memory back.
+    ebb: usize,
     /// How many entries are somebody's. Not beside `count`: both grow when somebody joins, so the two
     /// would be loaded as one, and wait for the store of the one that changed last.
     len: usize,
@@ -134,6 +140,7 @@ impl<S: Copy> Line<S> {
             called: EMPTY,
             count: 0,
             kept: None,
+            ebb: 0,
             len: 0,
         }
     }
@@ -351,6 +358,9 @@ impl<S: Copy> Line<S> {
             Stage::Chosen => {}
             Stage::Unused => unreachable!("a future leaves once"),
         }
+        if self.len < self.ebb {
+            self.come_down();
+        }
         Departed {
             share,
             chosen: stage != Stage::Waiting,
@@ -387,7 +397,36 @@ impl<S: Copy> Line<S> {
     #[cold]
     fn one_more(&mut self, entry: Entry<S>) -> usize {
         self.entries.push(entry);
+        self.ebb = ebb(self.entries.len());
         self.entries.len() - 1
+    }
+
+    /// Gives the unused entries at the end back. Costs a step for each entry, after as many have left.
+    #[cold]
+    fn come_down(&mut self) {
+        let used = self
+            .entries
+            .iter()
+            .rposition(|entry| entry.stage != Stage::Unused);
+        self.entries.truncate(used.map_or(0, |last| last + 1));
+        self.entries.shrink_to((2 * self.entries.len()).max(FEW));
+        // Those at the front are used first, so that the end becomes unused.
+        self.unused = NOBODY;
+        for (key, entry) in self.entries.iter_mut().enumerate().rev() {
+            if entry.stage == Stage::Unused {
+                entry.behind = std::mem::replace(&mut self.unused, key);
+            }
+        }
+        // A waiter near the end may keep the rest: then it is tried again with half as many.
+        self.ebb = ebb(self.entries.len()).min(self.len.div_ceil(2));
+    }
+}
+
+/// With how many waiters left of so many entries memory is given back.
+fn ebb(entries: usize) -> usize {
+    match entries {
+        0..=FEW => 0,
+        many => many / 8,
     }
 }
 
@@ -431,5 +470,50 @@ impl Chain {
             Some(entry) => entry.before = before,
             None => self.last = before,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(line: &mut Line<usize>, share: usize) -> Key {
+        line.join(Waker::noop().clone(), share)
+    }
+
+    #[test]
+    fn a_burst_gives_its_memory_back_and_keeps_its_order() {
+        let mut line = Line::new();
+        let keys: Vec<Key> = (0..100_000).map(|n| join(&mut line, n)).collect();
+        let (leave, stay) = keys.split_at(99_990);
+        leave.iter().for_each(|&key| drop(line.leave(key)));
+        assert_eq!((line.len(), line.first()), (10, Some(99_990)));
+        // Those that come now stand behind, wherever their entries are.
+        let late: Vec<Key> = (0..10).map(|n| join(&mut line, n)).collect();
+        for share in (99_990..100_000).chain(0..10) {
+            assert_eq!(line.first(), Some(share));
+            drop(line.choose_first());
+        }
+        stay.iter()
+            .chain(&late)
+            .for_each(|&key| drop(line.leave(key)));
+        assert!(
+            line.entries.capacity() <= 4 * FEW,
+            "{}",
+            line.entries.capacity()
+        );
+        assert_eq!((line.len(), line.waiting(), line.first()), (0, 0, None));
+    }
+
+    #[test]
+    fn what_comes_and_goes_allocates_nothing() {
+        let mut line = Line::new();
+        let round = |line: &mut Line<usize>| {
+            let keys: Vec<Key> = (0..FEW).map(|n| join(line, n)).collect();
+            keys.iter().for_each(|&key| drop(line.leave(key)));
+            (line.entries.as_ptr(), line.entries.capacity())
+        };
+        let warm = round(&mut line);
+        assert_eq!(round(&mut line), warm);
     }
 }

@@ -17,6 +17,7 @@ use std::task::Context;
 use crate::cell::{Header, Payload, Progress};
 use crate::mailbox::{Letter, Owner};
 use crate::refs::{ForeignCount, HomeCount};
+use crate::registry::Placed;
 use crate::state::Outcome;
 use crate::sync::{Ordering, fence};
 use crate::waker;
@@ -246,6 +247,12 @@ impl Drop for Anchor {
         if unsafe { (*home).let_go(&*foreign) } {
             free(self.0);
         }
+    }
+}
+
+impl Placed for Anchor {
+    fn set_place(&self, place: u32) {
+        self.place.set(place);
     }
 }
 

@@ -11,6 +11,7 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::ptr::NonNull;
+use std::rc::Weak;
 use std::task::{Context, Waker};
 
 use crate::cell::Header;
@@ -18,7 +19,7 @@ use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
 use crate::mailbox::Owner;
 use crate::ready::ReadyQueue;
-use crate::registry::{NOWHERE, Registry};
+use crate::registry::{NOWHERE, Placed, Registry};
 use crate::tasks::Tasks;
 
 /// See the head of this file.
@@ -101,6 +102,7 @@ impl Family {
 
     /// Who runs them is about to: wake-ups from here on are for the next time.
     pub(crate) fn begin_round(&self, cx: &Context<'_>) {
+        self.ready.shrink();
         let old = self.waker.take();
         match old {
             Some(same) if same.will_wake(cx.waker()) => self.waker.set(Some(same)),
@@ -152,6 +154,14 @@ impl Family {
         let mut cells = self.members.collect(|cell| Some(CellRef::clone(cell)));
         cells.sort_by_key(|cell| cell.id);
         cells
+    }
+}
+
+impl Placed for Weak<Family> {
+    fn set_place(&self, place: u32) {
+        if let Some(family) = self.upgrade() {
+            family.place.set(place);
+        }
     }
 }
 

@@ -56,6 +56,7 @@ mod scope;
 mod scope_tree;
 mod scopes;
 mod shared_context;
+mod slab;
 mod spawn;
 mod spawn_options;
 mod state;

@@ -22,6 +22,8 @@ use crate::cell::Header;
 pub(crate) struct ReadyQueue {
     head: Cell<usize>,
     tail: Cell<usize>,
+    /// Where `tail` was when [`shrink`](Self::shrink) looked last.
+    seen: Cell<usize>,
     slots: UnsafeCell<Box<[MaybeUninit<NonNull<Header>>]>>,
 }
 
@@ -95,10 +97,16 @@ impl ReadyQueue {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
-    /// Gives memory back after a burst.
+    /// Gives memory back after a burst, to be called now and then when nothing is ready: if there are many
+    /// places, and few of them were used since the last call.
     pub(crate) fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
-        if self.len() == 0 && self.places() > WORTH_IT {
+        if self.len() > 0 {
+            return;
+        }
+        let tail = self.tail.get();
+        let used = tail.wrapping_sub(self.seen.replace(tail));
+        if self.places() > WORTH_IT && used < self.places() / 8 {
             // SAFETY: Q2. Nothing is filled (Q1).
             unsafe { *self.slots.get() = Box::default() };
         }
@@ -197,6 +205,15 @@ mod tests {
         queue.shrink();
         assert!(queue.places() >= 100_000, "not while it is used");
         while queue.pop().is_some() {}
+        queue.shrink();
+        assert!(queue.places() >= 100_000, "it was used just now");
+        // What comes in such numbers again and again allocates nothing.
+        (0..20_000).for_each(|n| queue.push(task(n)));
+        while queue.pop().is_some() {}
+        queue.shrink();
+        assert!(queue.places() >= 100_000);
+        queue.push(task(1));
+        queue.pop();
         queue.shrink();
         assert_eq!(queue.places(), 0);
         queue.push(task(1));

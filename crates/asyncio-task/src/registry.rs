@@ -1,6 +1,8 @@
 //! A registry: what has not ended, so that it can be listed and closed. Tasks, and families of children.
 //!
-//! Places in a vector, each entry knowing its own: O(1) to enter and to leave, 8 bytes an entry.
+//! Places in a vector, each entry knowing its own: O(1) to enter and to leave, 8 bytes an entry. When three
+//! quarters of the places are free, and more than [`FEW`], the entries move together and the rest of the memory
+//! goes back. That costs a step for each place, and comes after as many have left, so it is O(1) an entry too.
 
 use std::cell::RefCell;
 
@@ -16,10 +18,19 @@ struct Inner<T> {
     free: Vec<u32>,
 }
 
+/// What is in a registry, and knows its place there.
+pub(crate) trait Placed {
+    /// It has this place from now on. Runs no foreign code.
+    fn set_place(&self, place: u32);
+}
+
+/// So many free places are kept in any case.
+const FEW: usize = 1 << 12;
+
 /// The place of what is in no registry.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-impl<T> Registry<T> {
+impl<T: Placed> Registry<T> {
     /// Takes in an entry, which is made with the place that it gets.
     #[inline]
     pub(crate) fn enter(&self, entry: impl FnOnce(u32) -> T) {
@@ -38,6 +49,9 @@ impl<T> Registry<T> {
         let inner = &mut *self.inner.borrow_mut();
         let entry = inner.places.get_mut(place as usize)?.take()?;
         inner.free.push(place);
+        if inner.free.len() > FEW && inner.free.len() / 3 > inner.places.len() / 4 {
+            inner.move_together();
+        }
         Some(entry)
     }
 
@@ -66,15 +80,20 @@ impl<T> Registry<T> {
             }
         }
     }
+}
 
-    /// Gives memory back when nothing is left of a burst.
-    #[inline]
-    pub(crate) fn shrink(&self) {
-        const WORTH_IT: usize = 1 << 12;
-        let inner = &mut *self.inner.borrow_mut();
-        if inner.places.len() == inner.free.len() && inner.places.capacity() > WORTH_IT {
-            *inner = Inner::default();
+impl<T: Placed> Inner<T> {
+    /// Gives memory back after a burst. Keeps room for as many as there are.
+    #[cold]
+    fn move_together(&mut self) {
+        self.free = Vec::new();
+        // In place, and in order.
+        self.places.retain(Option::is_some);
+        for (n, entry) in self.places.iter().flatten().enumerate() {
+            entry.set_place(n as u32);
         }
+        let len = self.places.len();
+        self.places.shrink_to((2 * len).max(FEW));
     }
 }
 
@@ -92,5 +111,66 @@ impl<T> Default for Inner<T> {
             places: Vec::new(),
             free: Vec::new(),
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    impl Placed for Rc<Cell<u32>> {
+        fn set_place(&self, place: u32) {
+            self.set(place);
+        }
+    }
+
+    fn enter(registry: &Registry<Rc<Cell<u32>>>) -> Rc<Cell<u32>> {
+        let entry = Rc::new(Cell::new(NOWHERE));
+        registry.enter(|place| {
+            entry.set(place);
+            entry.clone()
+        });
+        entry
+    }
+
+    fn leaves(registry: &Registry<Rc<Cell<u32>>>, entry: &Rc<Cell<u32>>) {
+        let left = registry.leave(entry.replace(NOWHERE)).expect("it is here");
+        assert!(Rc::ptr_eq(&left, entry), "another one left in its place");
+    }
+
+    fn room(registry: &Registry<Rc<Cell<u32>>>) -> usize {
+        let inner = registry.inner.borrow();
+        inner.places.capacity() + inner.free.capacity()
+    }
+
+    #[test]
+    fn a_burst_gives_its_memory_back_though_its_last_entries_stay() {
+        let registry = Registry::default();
+        let first = enter(&registry);
+        let burst: Vec<_> = (0..300_000).map(|_| enter(&registry)).collect();
+        let (leave, stay) = burst.split_at(299_990);
+        leave.iter().for_each(|entry| leaves(&registry, entry));
+        assert!(room(&registry) <= 4 * FEW, "{}", room(&registry));
+        assert_eq!(registry.len(), 11);
+        // Those that moved find their places.
+        let late = enter(&registry);
+        stay.iter()
+            .chain([&first, &late])
+            .for_each(|entry| leaves(&registry, entry));
+        assert_eq!(registry.len(), 0);
+    }
+
+    #[test]
+    fn what_comes_and_goes_moves_nobody() {
+        let registry = Registry::default();
+        let stays = enter(&registry);
+        for _ in 0..3 {
+            let some: Vec<_> = (0..FEW).map(|_| enter(&registry)).collect();
+            some.iter().for_each(|entry| leaves(&registry, entry));
+            assert!(room(&registry) >= FEW);
+        }
+        assert_eq!(stays.get(), 0);
     }
 }

@@ -44,6 +44,7 @@ use std::task::Waker;
 use crate::cell::Header;
 use crate::earlier_requests::EarlierRequests;
 use crate::origin::Origin;
+use crate::slab::Slab;
 
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
@@ -80,8 +81,7 @@ impl fmt::Debug for ScopeKey {
 /// See the head of this file.
 #[derive(Default)]
 pub(crate) struct ScopeTree {
-    nodes: Vec<Node>,
-    free: Vec<u32>,
+    nodes: Slab<Node>,
     /// The scopes whose polls are under way, the innermost last.
     frames: Vec<Frame>,
     last_request: Request,
@@ -343,7 +343,7 @@ impl ScopeTree {
 
     /// How many scopes are here.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.nodes.len()
     }
 
     // ---- coming and going ----
@@ -354,10 +354,8 @@ impl ScopeTree {
             next.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
             generation
         });
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.nodes.push(Node::default());
-            u32::try_from(self.nodes.len() - 1).expect("a loop has fewer than 2^32 scopes open")
-        });
+        // The slab has fewer than 2³² places.
+        let index = self.nodes.insert() as u32;
         self.births += 1;
         let node = &mut self.nodes[index as usize];
         node.generation = Some(generation);
@@ -415,7 +413,6 @@ impl ScopeTree {
             self.unlink(child);
         }
         self.unlink(key);
-        self.free.push(key.index);
         let node = &mut self.nodes[key.index as usize];
         node.generation = None;
         node.polling = false;
@@ -423,7 +420,9 @@ impl ScopeTree {
         node.shut = false;
         node.message = None;
         node.asked = None;
-        Some(std::mem::take(&mut node.wakes))
+        let wakes = std::mem::take(&mut node.wakes);
+        self.nodes.remove(key.index as usize);
+        Some(wakes)
     }
 
     /// The root of a task.

@@ -806,7 +806,6 @@ impl Tasks {
     #[must_use]
     pub fn park(&self) -> bool {
         self.ready.shrink();
-        self.registry.shrink();
         self.letters.borrow().is_empty() && self.lease.park()
     }
 

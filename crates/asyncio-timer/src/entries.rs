@@ -12,6 +12,8 @@
 //! - An index is used again in its next generation. When its generations are used up, after
 //!   2³² − 1 timers, it is given up, so that no key ever comes back: this costs the memory of one
 //!   entry for every four thousand million timers.
+//! - When few timers are left of many, the vacant entries at the end of the vector go. A new entry there
+//!   begins with a generation that none of them had.
 //!
 //! Time is not here: which slot is the right one for a deadline is the wheel's business.
 
@@ -44,13 +46,28 @@ enum Content<T> {
     Closed,
 }
 
+/// With how many timers left of so many entries memory is given back.
+fn ebb(entries: usize) -> usize {
+    match entries - SLOTS {
+        0..=FEW => 0,
+        many => many / 8,
+    }
+}
+
 /// The timers of a wheel, by slot and by key.
 pub(crate) struct Entries<T> {
     entries: Vec<Entry<T>>,
     occupied: [u64; LEVELS],
     first_vacant: u32,
     len: usize,
+    /// With fewer timers than this, it is time to give memory back.
+    ebb: usize,
+    /// With what generation a new entry begins: above those of all entries that went.
+    first_generation: NonZeroU32,
 }
+
+/// So many entries are kept in any case.
+const FEW: usize = 1 << 12;
 
 impl<T> Entries<T> {
     pub(crate) fn new() -> Self {
@@ -65,6 +82,8 @@ impl<T> Entries<T> {
             occupied: [0; LEVELS],
             first_vacant: NONE,
             len: 0,
+            ebb: 0,
+            first_generation: NonZeroU32::MIN,
         }
     }
 
@@ -101,13 +120,14 @@ impl<T> Entries<T> {
 
     fn fill_new(&mut self, value: T) -> TimerKey {
         let index = u32::try_from(self.entries.len()).expect("too many timers for one wheel");
-        let generation = NonZeroU32::MIN;
+        let generation = self.first_generation;
         self.entries.push(Entry {
             deadline: 0,
             previous: index,
             next: index,
             content: Content::Timer { generation, value },
         });
+        self.ebb = ebb(self.entries.len());
         TimerKey { index, generation }
     }
 
@@ -161,10 +181,39 @@ impl<T> Entries<T> {
             None => Content::Closed,
         };
         self.len -= 1;
-        match std::mem::replace(&mut entry.content, left_behind) {
+        let before = std::mem::replace(&mut entry.content, left_behind);
+        if self.len < self.ebb {
+            self.come_down();
+        }
+        match before {
             Content::Timer { value, .. } => Some(value),
             Content::Vacant { .. } | Content::Closed => None,
         }
+    }
+
+    /// Gives the vacant entries at the end back. Costs a step for each entry, after as many timers have gone.
+    #[cold]
+    fn come_down(&mut self) {
+        // An entry that is used up soon stays: new ones would begin with its generation, and be used up too.
+        const LATE: u32 = u32::MAX / 2;
+        while let Some(Content::Vacant { generation }) =
+            self.entries.last().map(|last| &last.content)
+            && generation.get() < LATE
+        {
+            self.first_generation = self.first_generation.max(*generation);
+            self.entries.pop();
+        }
+        self.entries
+            .shrink_to((2 * self.entries.len()).max(SLOTS + FEW));
+        // Those at the front are used first, so that the end becomes vacant.
+        self.first_vacant = NONE;
+        for (index, entry) in self.entries.iter_mut().enumerate().rev() {
+            if let Content::Vacant { .. } = entry.content {
+                entry.next = std::mem::replace(&mut self.first_vacant, index as u32);
+            }
+        }
+        // A timer near the end may keep the rest: then it is tried again with half as many.
+        self.ebb = ebb(self.entries.len()).min(self.len.div_ceil(2));
     }
 
     /// Empties a slot. What was in its ring is in none until it is pushed or vacated, which may be
@@ -344,6 +393,49 @@ mod tests {
             assert_eq!(entries.get(key), None);
             assert_eq!(entries.remove(key), None);
         }
+    }
+
+    #[test]
+    fn a_burst_gives_its_memory_back_and_no_key_comes_back() {
+        let mut entries = Entries::new();
+        for round in 0..3 {
+            let keys: Vec<TimerKey> = (0..100_000).map(|_| entries.insert(0, 0, round)).collect();
+            keys.iter()
+                .for_each(|&key| assert_eq!(entries.remove(key), Some(round)));
+            assert!(entries.entries.capacity() <= SLOTS + 4 * FEW);
+            entries.check(|_| 0);
+            let late: Vec<TimerKey> = (0..100_000).map(|_| entries.insert(0, 0, round)).collect();
+            assert!(keys.iter().all(|&key| entries.get(key).is_none()));
+            late.iter()
+                .for_each(|&key| assert!(entries.remove(key).is_some()));
+        }
+    }
+
+    #[test]
+    fn a_timer_that_stays_at_the_end_keeps_the_rest_no_longer_than_itself() {
+        let mut entries = Entries::new();
+        let keys: Vec<TimerKey> = (0..100_000).map(|n| entries.insert(0, 0, n)).collect();
+        let (last, rest) = keys.split_last().unwrap();
+        rest.iter()
+            .for_each(|&key| assert!(entries.remove(key).is_some()));
+        assert_eq!(entries.get(*last), Some(&99_999));
+        entries.check(|_| 0);
+        assert_eq!(entries.remove(*last), Some(99_999));
+        assert!(entries.entries.capacity() <= SLOTS + 4 * FEW);
+        entries.check(|_| 0);
+    }
+
+    #[test]
+    fn what_comes_and_goes_allocates_nothing() {
+        let mut entries = Entries::new();
+        let round = |entries: &mut Entries<usize>| {
+            let keys: Vec<TimerKey> = (0..FEW).map(|n| entries.insert(0, 0, n)).collect();
+            keys.iter()
+                .for_each(|&key| assert!(entries.remove(key).is_some()));
+            (entries.entries.as_ptr(), entries.entries.capacity())
+        };
+        let warm = round(&mut entries);
+        assert_eq!(round(&mut entries), warm);
     }
 
     #[test]

@@ -288,6 +288,8 @@ impl<T> TimerWheel<T> {
                 .drain(..)
                 .filter_map(|due| entries.vacate(due.index)),
         );
+        const LARGE: usize = 1 << 12;
+        self.due.shrink_to(LARGE);
     }
 }
 

@@ -86,7 +86,11 @@ impl<T> Discipline for Fifo<T> {
 
     #[inline]
     fn remove(&mut self, (): ()) -> T {
-        self.0.pop_front().expect(THERE)
+        let item = self.0.pop_front().expect(THERE);
+        if let Some(room) = less_room(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(room);
+        }
+        item
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
@@ -131,7 +135,11 @@ impl<T> Discipline for Lifo<T> {
 
     #[inline]
     fn remove(&mut self, (): ()) -> T {
-        self.0.pop().expect(THERE)
+        let item = self.0.pop().expect(THERE);
+        if let Some(room) = less_room(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(room);
+        }
+        item
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
@@ -244,6 +252,9 @@ impl<T: Ord> Discipline for Smallest<T> {
 
     fn remove(&mut self, position: usize) -> T {
         let mut moving = self.heap.pop().expect(THERE);
+        if let Some(room) = less_room(self.heap.len(), self.heap.capacity()) {
+            self.heap.shrink_to(room);
+        }
         let mut at = position;
         // The last one takes its position, and each on the way up the place of its parent.
         while let Some(entry) = self.heap.get_mut(at) {
@@ -277,6 +288,13 @@ fn first_child(index: usize) -> usize {
     index * ARITY + 1
 }
 
+/// How much room is enough, if a burst has left much more.
+#[inline]
+fn less_room(len: usize, room: usize) -> Option<usize> {
+    const FEW: usize = 1 << 12;
+    (room > FEW && len < room / 8).then(|| FEW.max(2 * len))
+}
+
 mod sealed {
     use super::{Fifo, Lifo, Smallest};
 
@@ -288,3 +306,27 @@ mod sealed {
 }
 
 const THERE: &str = "an item is taken only if there is one";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill_and_empty<D: Discipline<Item = u32>>(room: impl Fn(&D) -> usize) {
+        let mut items = D::default();
+        for n in 0..100_000 {
+            items.insert(n, items.position_for(&n));
+        }
+        while items.count() > 0 {
+            let next = items.position_of_next();
+            items.remove(next);
+        }
+        assert!(room(&items) < 10_000, "{} keeps {}", D::NAME, room(&items));
+    }
+
+    #[test]
+    fn a_burst_of_items_gives_its_memory_back() {
+        fill_and_empty::<Fifo<u32>>(|items| items.0.capacity());
+        fill_and_empty::<Lifo<u32>>(|items| items.0.capacity());
+        fill_and_empty::<Smallest<u32>>(|items| items.heap.capacity());
+    }
+}
