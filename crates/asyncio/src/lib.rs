@@ -44,6 +44,11 @@ pub use asyncio_loop::{
 };
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
+#[cfg(feature = "pool")]
+pub use asyncio_pool::{
+    Executor, Job, JobError, Pending, PoolShare, ThreadPool, ThreadPoolBuilder, TryRunError,
+    default_executor, run_in_executor, set_default_executor, shutdown_default_executor, to_thread,
+};
 
 /// Sockets.
 #[cfg(feature = "net")]
@@ -74,18 +79,42 @@ pub mod __private {
 
 // The pages' programs use everything, so they are tests where everything is there.
 
-#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
+#[cfg(all(
+    doctest,
+    feature = "macros",
+    feature = "net",
+    feature = "pool",
+    feature = "sync"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
+#[cfg(all(
+    doctest,
+    feature = "macros",
+    feature = "net",
+    feature = "pool",
+    feature = "sync"
+))]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;
 
-#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
+#[cfg(all(
+    doctest,
+    feature = "macros",
+    feature = "net",
+    feature = "pool",
+    feature = "sync"
+))]
 #[doc = include_str!("../../../docs/cancellation.md")]
 struct PageOnCancellation;
 
-#[cfg(all(doctest, feature = "macros", feature = "net", feature = "sync"))]
+#[cfg(all(
+    doctest,
+    feature = "macros",
+    feature = "net",
+    feature = "pool",
+    feature = "sync"
+))]
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;

@@ -8,5 +8,6 @@ mod runners;
 mod staggered;
 mod taskgroups;
 mod tasks;
+mod threads;
 mod timeouts;
 mod waitfor;

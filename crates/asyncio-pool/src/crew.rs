@@ -1,0 +1,514 @@
+//! The crew: the threads of a pool, and the jobs on their way to them, under one lock.
+//!
+//! ```text
+//!  held         outside          queue           a worker
+//!  ───────► ─────────────► ─────────────► ──────────────────►
+//!    its share      there is          first       runs it
+//!    has a place    room for it       in line
+//! ```
+//!
+//! A job stands on one of these lists, under its number. Only jobs of a share are ever held, and only a pool with a
+//! limit leaves jobs outside. Who takes a job off its list owns what it had there: the worker runs it, a canceller
+//! gives its place in its share to the next.
+//!
+//! - **C1** Of the jobs in the queue, the one with the lowest number is begun first: in the order in which they came.
+//! - **C2** For each job in the queue a worker is *coming* (it is awake, and will look at the queue before it lies
+//!   down), or no thread is idle and no more may be started. [`State::muster`] makes it so after each change.
+//! - **C3** A worker that has finished a job counts as coming before anybody hears of the outcome. So who starts one
+//!   job after the other needs one thread, and calls nobody who comes by himself. What runs between is a waker, and
+//!   wakers must not block.
+//! - **C4** A worker leaves when the pool is shut down and the queue is empty. What is held or outside then has a job
+//!   of the same share, or all threads, in front of it, and so a worker that is yet to come.
+//! - **C5** Nothing foreign runs under the lock, and no job is dropped under it.
+//!
+//! No channel is underneath: a channel knows no line that a job can be taken out of again, and says nothing about
+//! who waits at its other end, by which threads are started, called and ended here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::cell::Aftermath;
+use crate::error::JobError;
+use crate::rest::{Rest, SPIN};
+use crate::settings::Settings;
+use crate::sync::{AtomicBool, JoinHandle, Mutex, MutexGuard, Ordering, thread};
+
+/// A job, as its pool sees it.
+pub(crate) trait Work: Send + Sync {
+    /// Runs it on this thread, unless it was cancelled. Who waits is told when the thread counts as free.
+    fn run(&self, settings: &Settings) -> Aftermath;
+
+    /// Says that there is room for it.
+    fn accept(&self, settings: &Settings);
+
+    /// Ends it without having run it.
+    fn refuse(&self, why: JobError, settings: &Settings);
+}
+
+/// A job on its way to a thread.
+pub(crate) struct Entry {
+    pub(crate) work: Arc<dyn Work>,
+    pub(crate) share: Option<ShareOf>,
+}
+
+/// Which share a job belongs to, and how many jobs of that run at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShareOf {
+    pub(crate) id: u64,
+    pub(crate) limit: usize,
+}
+
+/// Under which number a job is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    number: u64,
+    share: Option<ShareOf>,
+}
+
+/// What became of a job that was handed in.
+pub(crate) enum Entered {
+    /// It is on its way, and accepted or not yet.
+    Here { ticket: Ticket, accepted: bool },
+    /// There is no room.
+    Full,
+    /// The pool is shut down.
+    Closed,
+}
+
+/// See the head of this file.
+pub(crate) struct Crew {
+    pub(crate) settings: Settings,
+    state: Mutex<State>,
+    /// Whether a worker spins.
+    spinning: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    held: BTreeMap<(u64, u64), Entry>,
+    outside: BTreeMap<u64, Entry>,
+    queue: BTreeMap<u64, Entry>,
+    next_number: u64,
+    next_share: u64,
+    /// How many jobs of each share are outside, in the queue, or run. Those with none are not here.
+    places: HashMap<u64, usize>,
+    /// Those that lie down, the last one last: it is called first, so that the others may end.
+    idle: Vec<Arc<Rest>>,
+    /// Workers that will look at the queue without being called (C2).
+    coming: usize,
+    /// Those that have not left.
+    threads: usize,
+    /// Those that have not ended.
+    alive: usize,
+    started: u64,
+    closed: bool,
+    handles: Vec<JoinHandle<()>>,
+    /// Who waits for the end of the pool.
+    waiting: BTreeMap<u64, Waker>,
+}
+
+/// What a change leads to, done when the lock is free (C5).
+#[derive(Default)]
+struct Calls {
+    unpark: Option<Arc<Rest>>,
+    more: Vec<Arc<Rest>>,
+    accepted: Vec<Arc<dyn Work>>,
+    refused: Vec<(Arc<dyn Work>, JobError)>,
+    ended: BTreeMap<u64, Waker>,
+}
+
+/// What a worker does next.
+enum Next {
+    Run(Entry),
+    LieDown,
+    Leave,
+}
+
+impl Crew {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            state: Mutex::default(),
+            spinning: AtomicBool::new(false),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, &mut Calls) -> R) -> R {
+        let mut calls = Calls::default();
+        let mut state = self.lock();
+        let result = change(&mut state, &mut calls);
+        state.muster(self, &mut calls);
+        drop(state);
+        calls.make(&self.settings);
+        result
+    }
+
+    pub(crate) fn new_share(&self) -> u64 {
+        let mut state = self.lock();
+        state.next_share += 1;
+        state.next_share
+    }
+
+    /// Takes a job in. `wait`: even if there is no room for it yet.
+    pub(crate) fn enter(self: &Arc<Self>, entry: Entry, wait: bool) -> Entered {
+        self.change(|state, _| {
+            // The caller has the job, too, so what comes back here is not dropped (C5).
+            if state.closed {
+                return Entered::Closed;
+            }
+            let share = entry.share;
+            let has_place = share.is_none_or(|share| state.places_of(share.id) < share.limit);
+            let has_room = state.outside.is_empty() && state.has_room(&self.settings);
+            let limited = self.settings.queue_limit.is_some();
+            if !wait && limited && !(has_place && has_room) {
+                return Entered::Full;
+            }
+            let number = state.next_number;
+            state.next_number += 1;
+            if has_place {
+                state.take_place(share);
+                let line = match has_room {
+                    true => &mut state.queue,
+                    false => &mut state.outside,
+                };
+                line.insert(number, entry);
+            } else if let Some(share) = share {
+                state.held.insert((share.id, number), entry);
+            }
+            Entered::Here {
+                ticket: Ticket { number, share },
+                accepted: !limited || has_place && has_room,
+            }
+        })
+    }
+
+    /// Takes a job off its list, if it is on one.
+    pub(crate) fn forget(self: &Arc<Self>, ticket: Ticket) {
+        let Ticket { number, share } = ticket;
+        let gone = self.change(|state, _| {
+            let gone = state.queue.remove(&number);
+            let gone = gone.or_else(|| state.outside.remove(&number));
+            if gone.is_some() {
+                state.give_place(share);
+                return gone;
+            }
+            let share = share?;
+            state.held.remove(&(share.id, number))
+        });
+        drop(gone);
+    }
+
+    /// Refuses further jobs from now on. Threads end when there is nothing left for them. `cancel`: what has not
+    /// begun is cancelled.
+    pub(crate) fn shut_down(self: &Arc<Self>, cancel: bool) {
+        self.change(|state, calls| {
+            state.closed = true;
+            if cancel {
+                calls.refuse(state, || JobError::Cancelled);
+            }
+            state.coming += state.idle.len();
+            calls.call(state.idle.drain(..));
+            state.settle(calls);
+        });
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Whether the pool is shut down and all its threads have ended. Otherwise `waker` is woken when that is so.
+    pub(crate) fn poll_ended(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut state = self.lock();
+        if state.has_ended() {
+            return true;
+        }
+        let key = *key.get_or_insert_with(|| {
+            state.next_number += 1;
+            state.next_number
+        });
+        let old = state.waiting.insert(key, waker);
+        drop(state);
+        drop(old);
+        false
+    }
+
+    /// Ends a wait of [`poll_ended`](Self::poll_ended).
+    pub(crate) fn forget_waiting(&self, key: u64) {
+        let gone = self.lock().waiting.remove(&key);
+        drop(gone);
+    }
+
+    /// Waits for the last instructions of threads that have ended.
+    pub(crate) fn join_ended(&self) {
+        let mut state = self.lock();
+        if state.has_ended() {
+            let handles = std::mem::take(&mut state.handles);
+            drop(state);
+            for handle in handles {
+                // What a thread-local's destructor panics with was told by the panic hook.
+                let _ = handle.join();
+            }
+        }
+    }
+
+    /// Whether this thread is one of the pool's.
+    pub(crate) fn is_here(&self) -> bool {
+        let here = thread::current().id();
+        let state = self.lock();
+        state.handles.iter().any(|h| h.thread().id() == here)
+    }
+
+    /// Threads, idle threads, and jobs that have not begun.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let waiting = state.queue.len() + state.outside.len() + state.held.len();
+        (state.threads, state.idle.len(), waiting)
+    }
+}
+
+impl State {
+    fn places_of(&self, share: u64) -> usize {
+        self.places.get(&share).copied().unwrap_or(0)
+    }
+
+    fn take_place(&mut self, share: Option<ShareOf>) {
+        if let Some(share) = share {
+            *self.places.entry(share.id).or_default() += 1;
+        }
+    }
+
+    /// Gives a place in a share to the next job of that.
+    fn give_place(&mut self, share: Option<ShareOf>) {
+        let Some(share) = share else { return };
+        let mut held = self.held.range((share.id, 0)..=(share.id, u64::MAX));
+        let next = held.next().map(|(key, _)| *key);
+        if let Some(key) = next {
+            let entry = self.held.remove(&key).expect("it was found there");
+            self.outside.insert(key.1, entry);
+        } else if let Some(places) = self.places.get_mut(&share.id) {
+            *places -= 1;
+            if *places == 0 {
+                self.places.remove(&share.id);
+            }
+        }
+    }
+
+    /// Whether one more job may be in the queue. Those for which a thread is free do not wait there.
+    fn has_room(&self, settings: &Settings) -> bool {
+        let free = self.idle.len() + self.coming + (settings.max_threads - self.threads);
+        settings
+            .queue_limit
+            .is_none_or(|limit| self.queue.len() < limit.saturating_add(free))
+    }
+
+    /// C2: takes in whom there is room for, then calls or starts threads.
+    fn muster(&mut self, crew: &Arc<Crew>, calls: &mut Calls) {
+        loop {
+            while !self.outside.is_empty() && self.has_room(&crew.settings) {
+                let (number, entry) = self.outside.pop_first().expect("it is not empty");
+                if crew.settings.queue_limit.is_some() {
+                    calls.accepted.push(entry.work.clone());
+                }
+                self.queue.insert(number, entry);
+            }
+            if self.queue.len() <= self.coming {
+                return;
+            }
+            if let Some(idle) = self.idle.pop() {
+                self.coming += 1;
+                calls.call([idle]);
+            } else if self.threads < crew.settings.max_threads {
+                if let Err(error) = self.start_thread(crew) {
+                    // Those that there are do it all, if there are any.
+                    if self.threads == 0 {
+                        calls.refuse(self, || JobError::NoThread(copy(&error)));
+                    }
+                    return;
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn start_thread(&mut self, crew: &Arc<Crew>) -> io::Result<()> {
+        let worker = crew.clone();
+        let mut builder = thread::Builder::new();
+        builder = builder.name(format!("{}-{}", crew.settings.name, self.started));
+        if let Some(bytes) = crew.settings.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        let handle = builder.spawn(move || worker.work())?;
+        self.handles.push(handle);
+        self.started += 1;
+        self.threads += 1;
+        self.alive += 1;
+        self.coming += 1;
+        Ok(())
+    }
+
+    /// What a worker that was coming does.
+    fn next(&mut self, rest: &Arc<Rest>) -> Next {
+        self.coming -= 1;
+        if let Some((_, entry)) = self.queue.pop_first() {
+            return Next::Run(entry);
+        }
+        if self.closed {
+            self.threads -= 1;
+            return Next::Leave;
+        }
+        self.idle.push(rest.clone());
+        Next::LieDown
+    }
+
+    fn has_ended(&self) -> bool {
+        self.closed && self.alive == 0
+    }
+
+    /// Tells those who wait for the end, if this is it.
+    fn settle(&mut self, calls: &mut Calls) {
+        if self.has_ended() {
+            calls.ended.append(&mut self.waiting);
+        }
+    }
+}
+
+impl Calls {
+    fn call(&mut self, workers: impl IntoIterator<Item = Arc<Rest>>) {
+        for worker in workers {
+            if worker.call() {
+                match self.unpark {
+                    None => self.unpark = Some(worker),
+                    Some(_) => self.more.push(worker),
+                }
+            }
+        }
+    }
+
+    /// Ends everything that has not begun.
+    fn refuse(&mut self, state: &mut State, why: impl Fn() -> JobError) {
+        let all = std::mem::take(&mut state.queue).into_values();
+        let all = all.chain(std::mem::take(&mut state.outside).into_values());
+        for entry in all {
+            if let Some(share) = entry.share
+                && let Some(places) = state.places.get_mut(&share.id)
+            {
+                *places -= 1;
+            }
+            self.refused.push((entry.work, why()));
+        }
+        state.places.retain(|_, places| *places > 0);
+        for entry in std::mem::take(&mut state.held).into_values() {
+            self.refused.push((entry.work, why()));
+        }
+    }
+
+    fn make(self, settings: &Settings) {
+        if let Some(worker) = self.unpark {
+            worker.unpark();
+        }
+        for worker in self.more {
+            worker.unpark();
+        }
+        for work in self.accepted {
+            work.accept(settings);
+        }
+        for (work, why) in self.refused {
+            work.refuse(why, settings);
+        }
+        for waker in self.ended.into_values() {
+            settings.quietly(None, WAKER_PANICKED, || waker.wake());
+        }
+    }
+}
+
+pub(crate) const WAKER_PANICKED: &str = "a waker panicked in a thread pool";
+
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
+}
+
+/// A worker's life.
+impl Crew {
+    fn work(self: Arc<Self>) {
+        let settings = &self.settings;
+        settings.quietly(None, "a pool's `on_thread_start` panicked", || {
+            settings.on_start.call();
+        });
+        let rest = Arc::new(Rest::of_this_thread());
+        // Until it is known better: long.
+        let mut last_wait = SPIN;
+        while let Some(entry) = self.next(&rest, &mut last_wait) {
+            let aftermath = entry.work.run(settings);
+            self.finish(entry.share);
+            aftermath.announce(settings);
+        }
+        settings.quietly(None, "a pool's `on_thread_stop` panicked", || {
+            settings.on_stop.call();
+        });
+        self.change(|state, calls| {
+            state.alive -= 1;
+            if !state.closed {
+                let here = thread::current().id();
+                state.handles.retain(|handle| handle.thread().id() != here);
+            }
+            state.settle(calls);
+        });
+    }
+
+    /// Waits for a job. `None`: the worker has left.
+    fn next(self: &Arc<Self>, rest: &Arc<Rest>, last_wait: &mut Duration) -> Option<Entry> {
+        loop {
+            match self.change(|state, _| state.next(rest)) {
+                Next::Run(entry) => return Some(entry),
+                Next::Leave => return None,
+                Next::LieDown => {}
+            }
+            let since = Instant::now();
+            if self.settings.may_spin
+                && *last_wait < SPIN
+                && !self.spinning.swap(true, Ordering::Relaxed)
+            {
+                rest.spin();
+                self.spinning.store(false, Ordering::Relaxed);
+            }
+            if !rest.park(self.settings.keep_alive) && self.leave(rest) {
+                return None;
+            }
+            *last_wait = since.elapsed();
+            rest.rise();
+        }
+    }
+
+    /// Leaves after a long wait, unless it was called meanwhile.
+    fn leave(self: &Arc<Self>, rest: &Arc<Rest>) -> bool {
+        self.change(|state, _| {
+            let place = state.idle.iter().position(|idle| Arc::ptr_eq(idle, rest));
+            if let Some(place) = place {
+                state.idle.remove(place);
+                state.threads -= 1;
+            }
+            place.is_some()
+        })
+    }
+
+    /// C3.
+    fn finish(self: &Arc<Self>, share: Option<ShareOf>) {
+        self.change(|state, _| {
+            state.coming += 1;
+            state.give_place(share);
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! The default pool of a loop: made when it is first needed, and shut down when the loop is closed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_loop::{Attachment, Cause, Unhandled, attached, call_exception_handler};
+
+use crate::job::Job;
+use crate::thread_pool::{Pending, ThreadPool};
+
+/// How long closing a loop waits for the jobs of its default pool, as in asyncio.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The default pools that a loop has had, the present one last.
+#[derive(Default)]
+struct DefaultPools(RefCell<Vec<ThreadPool>>);
+
+impl DefaultPools {
+    /// That of the loop that runs here.
+    #[track_caller]
+    fn here() -> Rc<Self> {
+        attached().unwrap_or_else(|no_loop| panic!("{no_loop}"))
+    }
+
+    fn present(&self) -> ThreadPool {
+        let mut pools = self.0.borrow_mut();
+        if pools.is_empty() {
+            pools.push(ThreadPool::new());
+        }
+        pools[pools.len() - 1].clone()
+    }
+}
+
+impl Attachment for DefaultPools {
+    fn close(&self, may_block: bool) {
+        let pools = self.0.take();
+        for pool in &pools {
+            pool.shutdown(Pending::Run);
+        }
+        // A loop that runs in a job of its own default pool cannot wait for that.
+        let mut others = pools.iter().filter(|pool| !pool.is_here());
+        if may_block && !others.all(|pool| pool.wait_timeout(PATIENCE)) {
+            let message = "a default thread pool still has jobs that run 300 s after its event loop was closed";
+            call_exception_handler(&Unhandled::new(message, None, Cause::Message));
+        }
+    }
+}
+
+/// Has `job` called on a thread of the running loop's default pool.
+///
+/// The pool is made at the first call. Closing the loop waits for its jobs, for 300 s at most: also for those that
+/// nobody awaits any more.
+///
+/// ```
+/// use asyncio_pool::to_thread;
+///
+/// # asyncio_loop::run(async {
+/// let read = to_thread(|| std::fs::read_to_string("Cargo.toml"));
+/// // Other tasks run meanwhile.
+/// assert!(read.await??.contains("asyncio-pool"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Cancellation
+///
+/// As [`Job`] says: before it has begun, the job is cancelled; after that, it runs on.
+///
+/// # Panics
+///
+/// Without a running loop.
+#[track_caller]
+pub fn to_thread<F, T>(job: F) -> Job<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    DefaultPools::here().present().run(job)
+}
+
+/// The default pool of the running loop.
+///
+/// # Panics
+///
+/// Without a running loop.
+#[must_use]
+#[track_caller]
+pub fn default_executor() -> ThreadPool {
+    DefaultPools::here().present()
+}
+
+/// Sets the default pool of the running loop. The loop shuts it down when it is closed, and waits for its jobs, so this
+/// is no pool that several loops share: for that, there is [`run_in_executor`](crate::run_in_executor). One that it
+/// had before is shut down now, and waited for at the same time.
+///
+/// # Panics
+///
+/// Without a running loop.
+#[track_caller]
+#[doc(alias = "loop.set_default_executor")]
+pub fn set_default_executor(pool: ThreadPool) {
+    let pools = DefaultPools::here();
+    let before = pools.0.borrow().last().cloned();
+    if let Some(before) = before {
+        before.shutdown(Pending::Run);
+    }
+    pools.0.borrow_mut().push(pool);
+}
+
+/// Shuts down the default pool of the running loop, and waits until its jobs have ended. From then on
+/// [`to_thread`] gives [`JobError::Closed`](crate::JobError::Closed), until another pool is
+/// [set](set_default_executor).
+///
+/// # Cancellation
+///
+/// The wait ends. The pool is shut down all the same.
+///
+/// # Panics
+///
+/// Without a running loop.
+#[doc(alias = "loop.shutdown_default_executor")]
+pub async fn shutdown_default_executor() {
+    let pool = default_executor();
+    pool.shutdown(Pending::Run);
+    pool.wait_closed().await;
+}

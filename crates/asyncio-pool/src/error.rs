@@ -1,0 +1,56 @@
+//! Why a job gave no value.
+
+use std::fmt;
+use std::io;
+
+use asyncio_loop::PanicPayload;
+
+/// Why awaiting a job gave no value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The job panicked; the payload can be resumed.
+    #[error("the job panicked: {0}")]
+    Panicked(PanicPayload),
+    /// The job was cancelled before it began, by its handle or by its pool's
+    /// [shutdown](crate::ThreadPool::shutdown).
+    #[error("the job was cancelled before it began")]
+    Cancelled,
+    /// The pool was shut down before the job came.
+    #[error("the thread pool is shut down")]
+    Closed,
+    /// The pool has no thread, and the operating system gave none.
+    #[error("no thread could be started: {0}")]
+    NoThread(#[source] io::Error),
+}
+
+/// Why [`ThreadPool::try_run`](crate::ThreadPool::try_run) did not take a job. It is given back.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRunError<F> {
+    /// No thread is free, and as many jobs wait for one as may.
+    #[error("the queue of the thread pool is full")]
+    Full(F),
+    /// The pool was shut down.
+    #[error("the thread pool is shut down")]
+    Closed(F),
+}
+
+impl<F> TryRunError<F> {
+    /// The job.
+    #[must_use]
+    pub fn into_inner(self) -> F {
+        match self {
+            Self::Full(job) | Self::Closed(job) => job,
+        }
+    }
+}
+
+impl<F> fmt::Debug for TryRunError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Closed(_) => "Closed(..)",
+        })
+    }
+}

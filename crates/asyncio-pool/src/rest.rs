@@ -1,0 +1,105 @@
+//! How a worker waits for its next job: awake for a moment if that has paid before, then parked.
+//!
+//! ```text
+//!  worker                                  who has a job for it
+//!  AWAKE (spins) ──► PARKED                CALLED, under the lock of the crew; unparks it
+//!       └───────────────┴──► CALLED        only if it was PARKED
+//! ```
+//!
+//! - **R1** A worker is called once for each time it lies down, by whoever takes it off the list of idle workers.
+//! - **R2** A call that finds it AWAKE makes no system call: the worker sees the word before it parks. A call that
+//!   finds it PARKED makes one.
+//! - **R3** A worker spins for [`SPIN`] at most, only if its last wait was shorter than that, only if there is a
+//!   second core, and only one worker of a pool does. So an idle pool burns nothing.
+
+use std::time::{Duration, Instant};
+
+use crate::sync::{AtomicU8, Ordering, Thread, thread};
+
+/// How long a worker stays awake at most. A job that comes back to the loop and leads to the next one takes
+/// between 5 µs and 40 µs, most of it the loop's own waking.
+pub(crate) const SPIN: Duration = Duration::from_micros(50);
+
+const AWAKE: u8 = 0;
+const PARKED: u8 = 1;
+const CALLED: u8 = 2;
+
+/// A worker as seen by who has a job for it.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    word: AtomicU8,
+    thread: Thread,
+}
+
+impl Rest {
+    /// That of this thread.
+    pub(crate) fn of_this_thread() -> Self {
+        Self {
+            word: AtomicU8::new(AWAKE),
+            thread: thread::current(),
+        }
+    }
+
+    /// Calls the worker. `true`: it has to be [unparked](Self::unpark) as well.
+    #[must_use]
+    pub(crate) fn call(&self) -> bool {
+        self.word.swap(CALLED, Ordering::AcqRel) == PARKED
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.thread.unpark();
+    }
+
+    /// Takes note of a call.
+    pub(crate) fn rise(&self) {
+        self.word.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// Spins until it is called, for a moment at most.
+    pub(crate) fn spin(&self) {
+        let since = Instant::now();
+        while since.elapsed() < SPIN {
+            for _ in 0..16 {
+                if self.word.load(Ordering::Acquire) == CALLED {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// Parks until it is called. `false` if that did not happen in time.
+    pub(crate) fn park(&self, limit: Duration) -> bool {
+        let parked = self
+            .word
+            .compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire);
+        if parked.is_err() {
+            return true; // R2
+        }
+        let deadline = Instant::now().checked_add(limit);
+        while self.word.load(Ordering::Acquire) == PARKED {
+            match deadline {
+                None => thread::park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    park_for(left);
+                }
+            }
+        }
+        true
+    }
+}
+
+#[cfg(not(loom))]
+fn park_for(limit: Duration) {
+    thread::park_timeout(limit);
+}
+
+/// loom has no time: nobody leaves early.
+#[cfg(loom)]
+fn park_for(_limit: Duration) {
+    thread::park();
+}

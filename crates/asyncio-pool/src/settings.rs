@@ -1,0 +1,217 @@
+//! How a thread pool is to be, and whom it tells of what went wrong.
+
+use std::fmt;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use asyncio_loop::{
+    Cause, LoopHandle, PanicPayload, Unhandled, call_exception_handler, default_exception_handler,
+};
+
+use crate::thread_pool::ThreadPool;
+
+/// How long a thread waits for a job before it ends.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// More threads than this wait for the disk, not for the processor.
+const MOST_THREADS: usize = 32;
+
+/// A thread pool to be. Made by [`ThreadPool::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_pool::ThreadPool;
+///
+/// let pool = ThreadPool::builder()
+///     .max_threads(4)
+///     .name("disk")
+///     .keep_alive(Duration::from_secs(1))
+///     .build();
+/// # asyncio_loop::run(async {
+/// let name = pool.run(|| std::thread::current().name().map(str::to_owned)).await?;
+/// assert_eq!(name.as_deref(), Some("disk-0"));
+/// # Ok::<(), asyncio_pool::JobError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until a pool is built with it"]
+pub struct ThreadPoolBuilder {
+    max_threads: Option<usize>,
+    keep_alive: Option<Duration>,
+    name: Option<String>,
+    stack_size: Option<usize>,
+    queue_limit: Option<usize>,
+    on_start: Handler,
+    on_stop: Handler,
+    on_unhandled: Report,
+}
+
+/// What a pool goes by.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) max_threads: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) name: String,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) queue_limit: Option<usize>,
+    pub(crate) on_start: Handler,
+    pub(crate) on_stop: Handler,
+    pub(crate) on_unhandled: Report,
+    /// Whether there is a second core, so that a worker may spin.
+    pub(crate) may_spin: bool,
+}
+
+/// Something to call on each thread.
+#[derive(Clone, Default)]
+pub(crate) struct Handler(Option<Arc<dyn Fn() + Send + Sync>>);
+
+/// Who is told of what went wrong, if the pool has somebody of its own for that.
+#[derive(Clone, Default)]
+pub(crate) struct Report(Option<Arc<dyn ReportFn>>);
+
+trait ReportFn: Fn(&Unhandled) + Send + Sync {}
+
+impl<F: Fn(&Unhandled) + Send + Sync> ReportFn for F {}
+
+impl ThreadPoolBuilder {
+    /// The number of threads at most. They are started when jobs need them. The smaller of 32 and the number of
+    /// cores and 4 more unless set; at least 1.
+    #[doc(alias = "max_workers")]
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.max_threads = Some(threads.max(1));
+        self
+    }
+
+    /// How long a thread waits for a job before it ends; 10 s unless set.
+    pub fn keep_alive(mut self, duration: Duration) -> Self {
+        self.keep_alive = Some(duration);
+        self
+    }
+
+    /// What the threads are called, followed by a number; `asyncio` unless set.
+    #[doc(alias = "thread_name_prefix")]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        // The operating system takes no name with a zero byte in it.
+        self.name = Some(name.into().replace('\0', ""));
+        self
+    }
+
+    /// The size of a thread's stack, in bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// How many accepted jobs may wait for a thread. Those beyond that wait in line to be accepted:
+    /// [`run`](ThreadPool::run) waits, [`Job::accepted`](crate::Job::accepted) tells when it is over, and
+    /// [`try_run`](ThreadPool::try_run) refuses. Without a limit unless set. With a limit of 0 a job is accepted
+    /// when a thread is free.
+    pub fn queue_limit(mut self, jobs: usize) -> Self {
+        self.queue_limit = Some(jobs);
+        self
+    }
+
+    /// Has `handler` called on each thread before its first job. A panic in it is reported.
+    #[doc(alias = "initializer")]
+    pub fn on_thread_start(mut self, handler: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_start = Handler(Some(Arc::new(handler)));
+        self
+    }
+
+    /// Has `handler` called on each thread after its last job. A panic in it is reported.
+    pub fn on_thread_stop(mut self, handler: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_stop = Handler(Some(Arc::new(handler)));
+        self
+    }
+
+    /// Sets who is told of what goes wrong in jobs that nobody awaits, on the thread where it does. Without one,
+    /// the exception handler of the loop on which the job was started is told.
+    pub fn on_unhandled(mut self, handler: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
+        self.on_unhandled = Report(Some(Arc::new(handler)));
+        self
+    }
+
+    /// Makes the pool. No thread is started yet.
+    #[must_use]
+    pub fn build(self) -> ThreadPool {
+        // What the operating system does not tell counts as one core.
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let max_threads = self.max_threads.unwrap_or(MOST_THREADS.min(cores + 4));
+        ThreadPool::with(Settings {
+            max_threads,
+            keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE),
+            name: self.name.unwrap_or_else(|| "asyncio".to_owned()),
+            stack_size: self.stack_size,
+            queue_limit: self.queue_limit,
+            on_start: self.on_start,
+            on_stop: self.on_stop,
+            on_unhandled: self.on_unhandled,
+            may_spin: cores > 1,
+        })
+    }
+}
+
+impl Settings {
+    /// Calls foreign code of which nobody awaits anything. Its panic is reported as one of `home`.
+    pub(crate) fn quietly(
+        &self,
+        home: Option<&LoopHandle>,
+        message: &'static str,
+        call: impl FnOnce(),
+    ) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            self.report(home, message, cause);
+        }
+    }
+
+    /// Reports what nobody awaits: to the pool's own handler; without one, to that of the loop where the job was
+    /// started.
+    pub(crate) fn report(&self, home: Option<&LoopHandle>, message: &'static str, cause: Cause) {
+        if let Some(handler) = &self.on_unhandled.0 {
+            let report = Unhandled::new(message, None, cause);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&report))) {
+                default_exception_handler(&report);
+                let cause = Cause::Panic(PanicPayload::new(payload));
+                default_exception_handler(&Unhandled::new(
+                    "the handler of a thread pool panicked",
+                    None,
+                    cause,
+                ));
+            }
+            return;
+        }
+        let tell = move || call_exception_handler(&Unhandled::new(message, None, cause));
+        match home {
+            Some(home) if !home.is_here() => {
+                // The loop is gone: it is told here.
+                if let Err(closed) = home.call_soon_threadsafe(tell) {
+                    (closed.0)();
+                }
+            }
+            _ => tell(),
+        }
+    }
+}
+
+impl Handler {
+    pub(crate) fn call(&self) {
+        if let Some(handler) = &self.0 {
+            handler();
+        }
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "set" } else { "none" })
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "set" } else { "none" })
+    }
+}
