@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{on_cancel, shield};
-use asyncio_loop::testing::{Limits, Orders, run_test};
+use asyncio_loop::testing::{Limits, Orders, run_test_within};
 use asyncio_loop::{Builder, Cause, EventLoop, SpawnOptions, spawn_with, yield_now};
 use futures::channel::mpsc::unbounded;
 use futures::{FutureExt, StreamExt};
@@ -59,7 +59,7 @@ fn a_test_whose_closing_does_not_end_fails() {
     ] {
         let builder = || Builder::default().virtual_time(virtual_time);
         let run = || {
-            run_test(builder, Orders::AsQueued, limits, || async {
+            run_test_within(limits, builder, Orders::AsQueued, || async {
                 let stubborn = shield(pending::<()>()).boxed_local();
                 spawn_with(SpawnOptions::new().name("stubborn"), stubborn).detach();
                 yield_now().await;

@@ -18,6 +18,23 @@ pub enum Orders {
     Seeds(&'static [u64]),
 }
 
+/// [`run_test_within`], within the usual limits.
+///
+/// # Panics
+///
+/// As [`run_test_within`].
+#[track_caller]
+pub fn run_test<F: Future>(
+    builder: impl Fn() -> Builder,
+    orders: Orders,
+    body: impl Fn() -> F,
+) -> F::Output
+where
+    F::Output: TestOutcome,
+{
+    run_test_within(Limits::DEFAULT, builder, orders, body)
+}
+
 /// Runs a test body on a loop of its own, once for each order. The first failure is what it returns.
 ///
 /// # Panics
@@ -25,10 +42,10 @@ pub enum Orders {
 /// If the body does, after saying under which seed. If a run exceeds its limits, or stands still on virtual time:
 /// with a list of the tasks.
 #[track_caller]
-pub fn run_test<F: Future>(
+pub fn run_test_within<F: Future>(
+    limits: Limits,
     builder: impl Fn() -> Builder,
     orders: Orders,
-    limits: Limits,
     body: impl Fn() -> F,
 ) -> F::Output
 where
@@ -97,7 +114,6 @@ mod tests {
         run_test(
             || Builder::default().virtual_time(true),
             orders,
-            Limits::DEFAULT,
             async || {
                 let trace = std::rc::Rc::new(RefCell::new(String::new()));
                 let tasks: Vec<_> = ('a'..'g')
@@ -127,19 +143,14 @@ mod tests {
     #[test]
     fn the_first_failure_is_returned() {
         let runs = std::cell::Cell::new(0);
-        let outcome = run_test(
-            Builder::default,
-            Orders::Seeds(&[1, 2, 3]),
-            Limits::DEFAULT,
-            async || {
-                runs.set(runs.get() + 1);
-                if runs.get() == 2 {
-                    Err("the second")
-                } else {
-                    Ok(())
-                }
-            },
-        );
+        let outcome = run_test(Builder::default, Orders::Seeds(&[1, 2, 3]), async || {
+            runs.set(runs.get() + 1);
+            if runs.get() == 2 {
+                Err("the second")
+            } else {
+                Ok(())
+            }
+        });
         assert_eq!((outcome, runs.get()), (Err("the second"), 2));
     }
 }

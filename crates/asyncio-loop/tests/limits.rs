@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use asyncio_loop::testing::{Limits, Orders, run_test};
+use asyncio_loop::testing::{Limits, Orders, run_test_within};
 use asyncio_loop::{
     Builder, SpawnOptions, running_loop, sleep, spawn, spawn_with, time, yield_now,
 };
@@ -24,7 +24,7 @@ fn failure_of<F: Future<Output = ()>>(
     limits: Limits,
     test: impl Fn() -> F,
 ) -> String {
-    panic_of(|| run_test(|| builder.clone(), Orders::AsQueued, limits, test))
+    panic_of(|| run_test_within(limits, || builder.clone(), Orders::AsQueued, test))
 }
 
 /// The lines of a failure, without the places.
@@ -64,10 +64,10 @@ mod a_standstill {
     #[test]
     fn fails_under_a_seed_too() {
         let failure = panic_of(|| {
-            run_test(
+            run_test_within(
+                Limits::DEFAULT,
                 on_virtual_time,
                 Orders::Seeds(&[7]),
-                Limits::DEFAULT,
                 for_ever,
             );
         });
@@ -85,10 +85,10 @@ mod a_standstill {
 
     #[test]
     fn is_none_while_a_thread_is_known_to_be_at_work() {
-        run_test(
+        run_test_within(
+            Limits::DEFAULT,
             on_virtual_time,
             Orders::AsQueued,
-            Limits::DEFAULT,
             || async {
                 let (tell, told) = futures::channel::oneshot::channel();
                 let work = running_loop().outside_work();
@@ -176,15 +176,15 @@ mod a_limit {
     #[test]
     fn that_is_kept_is_none() {
         let limits = SHORT.virtual_time(Some(secs(60)));
-        run_test(on_virtual_time, Orders::AsQueued, limits, || {
+        run_test_within(limits, on_virtual_time, Orders::AsQueued, || {
             sleep_in(secs(60))
         });
         let limits = limits.virtual_time(None);
-        run_test(on_virtual_time, Orders::AsQueued, limits, || {
+        run_test_within(limits, on_virtual_time, Orders::AsQueued, || {
             sleep_in(secs(1 << 30))
         });
         let years = secs(9 * 365 * 24 * 3600);
-        run_test(on_virtual_time, Orders::AsQueued, Limits::DEFAULT, || {
+        run_test_within(Limits::DEFAULT, on_virtual_time, Orders::AsQueued, || {
             sleep_in(years)
         });
     }

@@ -53,10 +53,16 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
         Some(Orders::Random(count)) => quote!(Random(#count)),
         Some(Orders::Seeds(seeds)) => quote!(Seeds(&[#(#seeds),*])),
     };
-    let limits = limits(&options);
     let name = &function.signature.ident;
+    let run = match limits(&options) {
+        None => quote!(run_test),
+        Some(_) => quote!(run_test_within),
+    };
+    let limits = limits(&options).map(|limits| quote!(#limits,));
     let wrapped = function.wrap(&quote! {
-        #facade::__private::run_test(|| #builder, #facade::__private::Orders::#orders, #limits, #name)
+        #facade::__private::#run(
+            #limits || #builder, #facade::__private::Orders::#orders, #name
+        )
     });
     // By its full path: `use asyncio::test` would make a plain `test` mean this attribute again.
     report(quote!(#[::core::prelude::v1::test] #wrapped), mistakes)
@@ -111,24 +117,24 @@ fn builder(options: &Options, default_clock: Clock) -> TokenStream {
     quote!(#facade::Runner::builder() #clock #debug #budget)
 }
 
-/// The limits of a test: those that were asked for, and otherwise the loop's own.
-fn limits(options: &Options) -> TokenStream {
+/// The limits of a test, if any were asked for.
+fn limits(options: &Options) -> Option<TokenStream> {
     let facade = options.facade();
-    let of = |limit: &Limit| match limit {
+    let of = |limit: Limit| match limit {
         Limit::Never => quote!(::core::option::Option::None),
         Limit::For(limit) => {
             let (seconds, nanos) = (limit.as_secs(), limit.subsec_nanos());
             quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
         }
     };
-    let real = options
-        .timeout
-        .as_ref()
-        .map(of)
-        .map(|limit| quote!(.real(#limit)));
-    let virtual_time = options.virtual_timeout.as_ref().map(of);
+    let real = options.timeout.map(of);
+    let virtual_time = options.virtual_timeout.map(of);
+    if real.is_none() && virtual_time.is_none() {
+        return None;
+    }
+    let real = real.map(|limit| quote!(.real(#limit)));
     let virtual_time = virtual_time.map(|limit| quote!(.virtual_time(#limit)));
-    quote!(#facade::__private::Limits::DEFAULT #real #virtual_time)
+    Some(quote!(#facade::__private::Limits::DEFAULT #real #virtual_time))
 }
 
 fn report(expansion: TokenStream, mistakes: syn::Result<()>) -> TokenStream {
@@ -234,7 +240,6 @@ mod tests {
                     ::asyncio::__private::run_test(
                         || ::asyncio::Runner::builder().virtual_time(true),
                         ::asyncio::__private::Orders::AsQueued,
-                        ::asyncio::__private::Limits::DEFAULT,
                         sleeps
                     )
                 }
@@ -260,7 +265,6 @@ mod tests {
                     ::asyncio::__private::run_test(
                         || ::asyncio::Runner::builder(),
                         ::asyncio::__private::Orders::AsQueued,
-                        ::asyncio::__private::Limits::DEFAULT,
                         echoes
                     )
                 }

@@ -74,7 +74,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use asyncio_loop::run_with as run_main;
-    pub use asyncio_loop::testing::{Limits, Orders, run_test};
+    pub use asyncio_loop::testing::{Limits, Orders, run_test, run_test_within};
 }
 
 // The pages' programs use everything, so they are tests where everything is there.
