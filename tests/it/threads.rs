@@ -1,12 +1,13 @@
 //! Threads and the loop: a queue between them holds virtual time, and a flood from there starves nobody.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
 use asyncio::sync::thread_queue;
-use asyncio::{call_later, run, sleep, spawn, time, timeout, yield_now};
+use asyncio::{call_later, on_cancel, run, running_loop, sleep, spawn, time, timeout, yield_now};
 use asyncio_tests::run_virtual;
 use futures::StreamExt;
 
@@ -165,7 +166,7 @@ mod a_flood {
         run(async {
             thread_local!(static CALLED: Rc<Cell<usize>> = Rc::default());
             let called = CALLED.with(Rc::clone);
-            let event_loop = asyncio::running_loop();
+            let event_loop = running_loop();
             let flood = thread::spawn(move || {
                 for n in 0..MANY {
                     let callback = move || {
@@ -182,6 +183,33 @@ mod a_flood {
             assert!(before_the_timer <= 192, "{before_the_timer}");
             assert!(turns >= MANY / 192, "{turns}");
         });
+    }
+}
+
+/// One cause is one request: the cleanup that `cancel` began is not cut by the drop, nor that of the drop by closing.
+#[test]
+fn a_cleanup_over_there_is_not_cut_by_dropping_the_future() {
+    for cancelled_before in [false, true] {
+        let trace = run_virtual(async |_| {
+            thread_local!(static CLEAN: Cell<bool> = const { Cell::new(false) });
+            CLEAN.set(false);
+            let work = || {
+                on_cancel(pending::<()>(), async {
+                    sleep(HOUR).await;
+                    CLEAN.set(true);
+                })
+            };
+            let answer = running_loop().run_coroutine_threadsafe(work).unwrap();
+            sleep(HOUR).await; // it has begun
+            if cancelled_before {
+                answer.cancel();
+                sleep(HOUR / 2).await;
+            }
+            drop(answer);
+            sleep(2 * HOUR).await;
+            assert!(CLEAN.get());
+        });
+        assert_eq!(trace, [""; 0]);
     }
 }
 

@@ -36,7 +36,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Debug mode: slow steps are reported. Otherwise the environment decides: `ASYNCIO_DEBUG=1`.
+    /// Debug mode: the exception handler is told of slow steps, of tasks whose handle is dropped before they began, and
+    /// of errors that are dropped with their tasks. Otherwise the environment decides: `ASYNCIO_DEBUG=1`.
     #[doc(alias = "set_debug")]
     pub fn debug(mut self, on: bool) -> Self {
         self.debug = Some(on);

@@ -1,4 +1,5 @@
-//! Debug mode: steps that hold the loop up are reported with the task and where it was spawned.
+//! Debug mode: steps that hold the loop up are reported with the task and where it was spawned, and so are tasks
+//! that were let go of before they began, and errors of tasks that nobody looked at.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, Unhandled};
 
+use crate::current;
 use crate::event_loop::Core;
 
 /// How long a step may take before debug mode reports it, unless it is told otherwise.
@@ -18,7 +20,7 @@ pub(crate) struct Debug {
 }
 
 impl Core {
-    fn is_debugging(&self) -> bool {
+    pub(crate) fn is_debugging(&self) -> bool {
         self.shared.debug.load(Ordering::Relaxed)
     }
 
@@ -26,6 +28,7 @@ impl Core {
     pub(crate) fn refresh_observed(&self) {
         self.observed
             .set(self.order.is_some() || self.is_debugging());
+        self.tasks.report_forgotten(self.is_debugging());
     }
 
     /// Runs a step and, in debug mode, takes its time.
@@ -49,6 +52,11 @@ impl Core {
                 .report(&Unhandled::new(message, task.as_ref(), cause));
         }
     }
+}
+
+/// Whether the loop that runs here is in debug mode.
+pub(crate) fn is_on_here() -> bool {
+    current::try_with(Core::is_debugging).unwrap_or(false)
 }
 
 /// Whether `ASYNCIO_DEBUG` asks for debug mode: set, and neither empty nor `0`.

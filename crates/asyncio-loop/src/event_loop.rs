@@ -311,7 +311,7 @@ impl EventLoop {
         self.handle.debug()
     }
 
-    /// Switches debug mode: steps that take long are reported.
+    /// Switches [debug mode](Builder::debug).
     pub fn set_debug(&self, on: bool) {
         if let Some(core) = &self.core {
             core.shared.debug.store(on, Ordering::Relaxed);

@@ -214,7 +214,7 @@ impl LoopHandle {
         self.shared.debug.load(Ordering::Relaxed)
     }
 
-    /// Switches debug mode, from the loop's next batch of steps on: steps that take long are reported.
+    /// Switches [debug mode](crate::Builder::debug), from the loop's next batch of steps on.
     pub fn set_debug(&self, on: bool) {
         self.shared.debug.store(on, Ordering::Relaxed);
         let refresh = || {

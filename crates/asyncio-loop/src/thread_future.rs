@@ -7,14 +7,22 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use asyncio_task::{
-    Cause, JoinError, PanicPayload, SpawnOptions, Task, TaskName, Unhandled, try_spawn_with,
+    Cause, JoinError, SpawnOptions, Task, TaskInfo, TaskName, Unhandled, is_err, try_spawn_with,
 };
 
 use crate::current;
+use crate::debug;
 use crate::event_loop::Core;
 use crate::exceptions::call_exception_handler;
 use crate::loop_handle::{LoopClosed, LoopHandle};
 use crate::virtual_time::OutsideWork;
+
+/// How a task is reported whose [`ThreadFuture`] was dropped, and with it the task's work.
+const LOST: &str =
+    "a task is cancelled because its `ThreadFuture` was dropped and nobody had waited for it";
+
+/// How the error of a task is reported whose [`ThreadFuture`] was dropped.
+const FAILED: &str = "a task failed and nobody looked at its error: wait for its `ThreadFuture`, or use `LoopHandle::spawn`";
 
 /// How the panic of a task is reported whose [`ThreadFuture`] was dropped.
 const UNREAD: &str = "a task panicked and nobody awaits it";
@@ -23,7 +31,11 @@ const UNREAD: &str = "a task panicked and nobody awaits it";
 /// over there.
 ///
 /// As with a [`Task`], dropping it cancels; [`LoopHandle::spawn`] is for work that runs on by itself. A
-/// panic that is then never asked for goes to the loop's exception handler.
+/// panic that is then never asked for goes to the loop's exception handler. In debug mode, so does an error, and a task
+/// that is cancelled because this was dropped, unless somebody had waited for it.
+///
+/// Awaited on another loop of the thread to which its own loop belongs, it gives
+/// [`JoinError::Elsewhere`](asyncio_task::JoinError::Elsewhere): its own cannot run meanwhile.
 ///
 /// # Panics
 ///
@@ -46,7 +58,12 @@ struct State<T> {
     outcome: Outcome<T>,
     /// Who awaits the outcome.
     waiting: Option<Waker>,
-    cancel: bool,
+    /// What has not been passed on to the task.
+    request: Option<Request>,
+    /// Somebody has waited for the outcome, or asked the task to end.
+    asked: bool,
+    /// What task the outcome is of.
+    task: Option<TaskInfo>,
     /// The [`ThreadFuture`] is gone: nobody will ask for the outcome.
     abandoned: bool,
     /// Who passes a request to cancel on to the task.
@@ -71,7 +88,9 @@ impl<T: Send + 'static> ThreadFuture<T> {
             state: Mutex::new(State {
                 outcome: Outcome::Pending,
                 waiting: None,
-                cancel: false,
+                request: None,
+                asked: false,
+                task: None,
                 abandoned: false,
                 watch: None,
             }),
@@ -79,12 +98,17 @@ impl<T: Send + 'static> ThreadFuture<T> {
         });
         let promise = Promise(shared.clone());
         event_loop.send(make, move |make| {
-            if promise.0.lock().cancel {
-                return;
-            }
             let options = SpawnOptions::new().location(location);
             // A panic in `make` is one of the task: it goes to whoever asked for it.
             let body = async move { make().await };
+            match promise.0.take_request() {
+                None => {}
+                // Which reports it, with its name and place.
+                Some(Request::Forget) if debug::is_on_here() => {
+                    return drop(try_spawn_with(options, body));
+                }
+                Some(_) => return,
+            }
             // Both run on this loop, which is here: it is the one that this was sent to.
             if let Ok(task) = try_spawn_with(options, body)
                 && let Ok(watch) = try_spawn_with(SpawnOptions::callback(), Watch { task, promise })
@@ -113,6 +137,7 @@ impl<T> ThreadFuture<T> {
     #[doc(alias = "result")]
     pub fn wait(self) -> Result<T, JoinError> {
         let mut state = self.shared.lock();
+        state.asked = true;
         loop {
             if let Some(outcome) = state.take() {
                 return outcome;
@@ -139,6 +164,7 @@ impl<T> ThreadFuture<T> {
     pub fn wait_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.shared.lock();
+        state.asked = true;
         loop {
             if let Some(outcome) = state.take() {
                 return Ok(outcome);
@@ -159,11 +185,17 @@ impl<T> ThreadFuture<T> {
 
     /// Asks the task to end. `false` if it has.
     pub fn cancel(&self) -> bool {
+        self.shared.lock().asked = true;
+        self.request(Request::Cancel)
+    }
+
+    fn request(&self, request: Request) -> bool {
         let mut state = self.shared.lock();
         if !matches!(state.outcome, Outcome::Pending) {
             return false;
         }
-        state.cancel = true;
+        // What was asked for expressly and not passed on yet says it for the drop as well.
+        state.request.get_or_insert(request);
         let watch = state.watch.take();
         drop(state);
         if let Some(watch) = watch {
@@ -177,6 +209,12 @@ impl<T> ThreadFuture<T> {
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
         !matches!(self.shared.lock().outcome, Outcome::Pending)
+    }
+
+    /// Whether its loop is one of this thread, on which another one runs now.
+    fn is_behind_another_loop(&self) -> bool {
+        let at_home = self.event_loop.is_at_home() && !self.event_loop.is_here();
+        at_home && current::try_with(|_| ()).is_ok()
     }
 
     fn must_be_elsewhere(&self) {
@@ -194,6 +232,7 @@ impl<T> Future for ThreadFuture<T> {
         // Cloned and dropped outside the lock: wakers are foreign code.
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
+        state.asked = true;
         if let Some(outcome) = state.take() {
             drop(state);
             self.outside = None;
@@ -203,6 +242,10 @@ impl<T> Future for ThreadFuture<T> {
             !matches!(state.outcome, Outcome::Taken),
             "awaited again after it gave its outcome"
         );
+        if self.is_behind_another_loop() {
+            let name = TaskName::from("behind this `ThreadFuture`");
+            return Poll::Ready(Err(JoinError::Elsewhere(name)));
+        }
         let old = state.waiting.replace(waker);
         drop(state);
         drop(old);
@@ -216,14 +259,27 @@ impl<T> Future for ThreadFuture<T> {
 
 impl<T> Drop for ThreadFuture<T> {
     fn drop(&mut self) {
-        self.cancel();
+        let asked = self.shared.lock().asked;
+        self.request(if asked {
+            Request::LetGo
+        } else {
+            Request::Forget
+        });
         let mut state = self.shared.lock();
         state.abandoned = true;
         let unread = state.take();
+        let task = state.task.take();
         drop(state);
-        if let Some(Err(JoinError::Panicked(_, payload))) = unread {
-            self.event_loop.drop_there(Unread(Some(payload)));
-        }
+        let report = match unread {
+            Some(Err(JoinError::Panicked(_, payload))) => {
+                Unhandled::about(UNREAD, task, Cause::Panic(payload))
+            }
+            Some(Ok(value)) if self.event_loop.debug() && is_err(&value) => {
+                Unhandled::about(FAILED, task, Cause::Message)
+            }
+            _ => return,
+        };
+        self.event_loop.drop_there(Unread(Some(report)));
     }
 }
 
@@ -241,8 +297,16 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    fn take_request(&self) -> Option<Request> {
+        self.lock().request.take()
+    }
+
     /// Sets the outcome, once. Gives it back if nobody will ask for it.
-    fn settle(&self, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
+    fn settle(
+        &self,
+        outcome: Result<T, JoinError>,
+        task: Option<TaskInfo>,
+    ) -> Option<Result<T, JoinError>> {
         let mut state = self.lock();
         if !matches!(state.outcome, Outcome::Pending) {
             return None;
@@ -252,6 +316,7 @@ impl<T> Shared<T> {
             return Some(outcome);
         }
         state.outcome = Outcome::Here(outcome);
+        state.task = task;
         let waiting = state.waiting.take();
         drop(state);
         self.ended.notify_all();
@@ -260,6 +325,17 @@ impl<T> Shared<T> {
         }
         None
     }
+}
+
+/// A request to end the task.
+#[derive(Clone, Copy)]
+enum Request {
+    /// [`ThreadFuture::cancel`].
+    Cancel,
+    /// The [`ThreadFuture`] was dropped.
+    LetGo,
+    /// It was dropped, and nobody had waited for it.
+    Forget,
 }
 
 impl<T> State<T> {
@@ -280,7 +356,7 @@ struct Promise<T>(Arc<Shared<T>>);
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
         let name = TaskName::from("that never began");
-        self.0.settle(Err(JoinError::Cancelled(name, None)));
+        self.0.settle(Err(JoinError::Cancelled(name, None)), None);
     }
 }
 
@@ -292,11 +368,32 @@ struct Watch<T> {
 
 impl<T> Watch<T> {
     fn settle(&self, outcome: Result<T, JoinError>) {
-        let unwanted = self.promise.0.settle(outcome);
-        if let Some(Err(JoinError::Panicked(_, payload))) = unwanted {
-            let report = Unhandled::new(UNREAD, Some(&self.task.as_ref()), Cause::Panic(payload));
+        let task = self.task.as_ref();
+        let unwanted = self.promise.0.settle(outcome, Some(task.info()));
+        let report = match unwanted {
+            Some(Err(JoinError::Panicked(_, payload))) => {
+                Unhandled::new(UNREAD, Some(&task), Cause::Panic(payload))
+            }
+            Some(Ok(value)) if debug::is_on_here() && is_err(&value) => {
+                Unhandled::new(FAILED, Some(&task), Cause::Message)
+            }
+            _ => return,
+        };
+        call_exception_handler(&report);
+    }
+
+    fn pass_on(&self, request: Request) {
+        if self.task.is_finished() {
+            return;
+        }
+        if matches!(request, Request::Forget) && debug::is_on_here() {
+            let report = Unhandled::new(LOST, Some(&self.task.as_ref()), Cause::Message);
             call_exception_handler(&report);
         }
+        match request {
+            Request::Cancel => self.task.cancel(),
+            Request::LetGo | Request::Forget => self.task.as_ref().cancel_once(),
+        };
     }
 }
 
@@ -304,14 +401,11 @@ impl<T> Future for Watch<T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let cancel = {
-            let waker = cx.waker().clone();
-            let mut state = self.promise.0.lock();
-            state.watch = Some(waker);
-            state.cancel
-        };
-        if cancel {
-            self.task.cancel();
+        let waker = cx.waker().clone();
+        let old = self.promise.0.lock().watch.replace(waker);
+        drop(old);
+        if let Some(request) = self.promise.0.take_request() {
+            self.pass_on(request);
         }
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.settle(outcome);
@@ -328,13 +422,13 @@ impl<T> Drop for Watch<T> {
     }
 }
 
-/// A panic that nobody asked for: reported where it is dropped, which is on the loop if that is there.
-struct Unread(Option<PanicPayload>);
+/// Something that nobody asked for: reported where it is dropped, which is on the loop if that is there.
+struct Unread(Option<Unhandled>);
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        if let Some(payload) = self.0.take() {
-            call_exception_handler(&Unhandled::new(UNREAD, None, Cause::Panic(payload)));
+        if let Some(report) = self.0.take() {
+            call_exception_handler(&report);
         }
     }
 }

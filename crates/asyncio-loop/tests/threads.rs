@@ -10,8 +10,8 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use asyncio_loop::{
-    EventLoop, ThreadFuture, ThreadHandle, all_tasks, current_task, run, running_loop, sleep,
-    spawn, yield_now,
+    EventLoop, JoinError, ThreadFuture, ThreadHandle, all_tasks, current_task, run, running_loop,
+    sleep, spawn, yield_now,
 };
 use support::{for_ever, ms, panic_of, poll_once, run_virtual, secs};
 
@@ -240,6 +240,32 @@ fn on_its_own_loop_it_is_awaited() {
         future.unwrap().await.unwrap()
     });
     assert_eq!(value, 3);
+}
+
+#[test]
+fn on_another_loop_of_its_thread_it_is_an_error_and_no_hang() {
+    let mut home = EventLoop::new().unwrap();
+    let mut other = EventLoop::new().unwrap();
+    let mut answer = home.handle().run_coroutine_threadsafe(|| async { 42 });
+    let answer = answer.as_mut().unwrap();
+    for _ in 0..2 {
+        let elsewhere = other.run_until_complete(async { (&mut *answer).await });
+        let error = elsewhere.unwrap().unwrap_err();
+        assert!(matches!(error, JoinError::Elsewhere(_)), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "task behind this `ThreadFuture` belongs to another event loop, which cannot run while this one does"
+        );
+    }
+    // It is not used up, and once the outcome is there, any loop may have it.
+    assert!(!answer.is_finished());
+    home.run_until_complete(async {
+        while !answer.is_finished() {
+            yield_now().await;
+        }
+    })
+    .unwrap();
+    assert_eq!(other.run_until_complete(answer).unwrap().unwrap(), 42);
 }
 
 #[test]

@@ -38,7 +38,7 @@ use proc_macro::TokenStream;
 ///
 /// | option | what it sets | if left out |
 /// |---|---|---|
-/// | `debug = true` | debug mode: slow steps and forgotten errors are reported | as the environment says |
+/// | `debug = true` | debug mode: slow steps, forgotten tasks and forgotten errors are reported | as the environment says |
 /// | `clock = "virtual"` | time that jumps to the next deadline when nothing can run | `"real"` |
 /// | `budget = 64` | how many steps a turn runs before it looks at the system again | the loop's default |
 /// | `crate = "path"` | where asyncio is found, if it was renamed or is re-exported | `"::asyncio"` |
@@ -86,7 +86,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `order = [7, 8]` | the same with these seeds, to run a failure again | |
 /// | `timeout = "5 min"` | how much real time the test may take: a number and one of `ms`, `s`, `min`, `h`, `days`, `years`, or `"never"` for no limit | `"60 s"` |
 /// | `virtual_timeout = "1 h"` | how much virtual time it may take | `"10 years"` |
-/// | `debug = true` | debug mode: slow steps and forgotten errors are reported | as the environment says |
+/// | `debug = true` | debug mode: slow steps, forgotten tasks and forgotten errors are reported | as the environment says |
 /// | `budget = 64` | how many steps a turn runs before it looks at the system again | the loop's default |
 /// | `crate = "path"` | where asyncio is found, if it was renamed or is re-exported | `"::asyncio"` |
 #[proc_macro_attribute]

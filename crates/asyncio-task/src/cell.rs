@@ -36,6 +36,7 @@ use crate::cell_ref::{Anchor, CellRef, JoinRef};
 use crate::current;
 use crate::discard::{discard, discard_payload};
 use crate::family::Family;
+use crate::forgotten;
 use crate::id::{TaskId, TaskName};
 use crate::mailbox::{Mailbox, Owner};
 use crate::marks::Marks;
@@ -84,6 +85,8 @@ pub(crate) struct VTable {
     pub(crate) read_value: unsafe fn(NonNull<Header>, *mut ()),
     /// Where the value is. When the state says done with a value that has not been taken.
     pub(crate) value: unsafe fn(NonNull<Header>) -> *const (),
+    /// Whether the value is the `Err` of a `Result`. When there is one, as for `value`.
+    pub(crate) is_err: unsafe fn(NonNull<Header>) -> bool,
     /// Drops the value; may unwind. Instead of `read_value`. `None` if there is nothing to do.
     pub(crate) drop_value: Option<unsafe fn(NonNull<Header>)>,
     /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends.
@@ -278,6 +281,7 @@ const fn vtable<F: Future, S>(
         drop_future: drop_future::<F, S>,
         read_value: read_value::<F, S>,
         value: value::<F, S>,
+        is_err: is_err::<F, S>,
         drop_value: if std::mem::needs_drop::<F::Output>() {
             Some(drop_value::<F, S>)
         } else {
@@ -412,6 +416,11 @@ unsafe fn read_value<F: Future, S>(h: NonNull<Header>, to: *mut ()) {
 unsafe fn value<F: Future, S>(h: NonNull<Header>) -> *const () {
     // SAFETY: the caller's promise.
     unsafe { ptr::from_ref::<F::Output>(&(*stage::<F, S>(h)).value).cast() }
+}
+
+unsafe fn is_err<F: Future, S>(h: NonNull<Header>) -> bool {
+    // SAFETY: the caller's promise; only looked at, and nothing foreign runs meanwhile.
+    forgotten::is_err::<F::Output>(unsafe { &(*stage::<F, S>(h)).value })
 }
 
 unsafe fn drop_value<F: Future, S>(h: NonNull<Header>) {

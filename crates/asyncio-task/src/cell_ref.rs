@@ -106,6 +106,12 @@ impl CellRef {
         self.is_at_home() || self.borrows()
     }
 
+    /// Whether it has ended with the `Err` of a `Result`, and nobody has taken that.
+    pub(crate) fn holds_err(&self) -> bool {
+        // SAFETY: C2: done, a value, and not taken.
+        self.state.has_value() && unsafe { (self.vtable.is_err)(self.0) }
+    }
+
     /// Takes the outcome and drops it, if nobody has taken it. Gives the payload of a panic.
     #[inline]
     pub(crate) fn take_unwanted(&self) -> Option<Payload> {

@@ -321,6 +321,11 @@ impl State {
         self.0.set(self.0.get() | UNWINDS);
     }
 
+    /// Whether it has not begun, though nobody has asked it to end.
+    pub(crate) fn waits_for_its_first_step(&self) -> bool {
+        self.0.get() & (STARTED | RUNNING | DONE | CANCEL) == 0
+    }
+
     pub(crate) fn is_cancelling(&self) -> bool {
         self.has(CANCEL)
     }

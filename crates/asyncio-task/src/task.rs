@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::context;
 use crate::detach::{self, Outcome};
+use crate::forgotten;
 use crate::id::{TaskId, TaskName};
 use crate::join_error::{JoinError, PanicPayload};
 use crate::listener::Listener;
@@ -411,6 +412,9 @@ impl<T> Task<T> {
         self.stop_listening();
         let cell = self.cell();
         let left = !cell.state.is_awaited();
+        if !left {
+            forgotten::report_lost(cell);
+        }
         cell.state.abandon();
         let _joiner = cell.joiner.take(); // Dropped last: it is of others, and may panic.
         if cell.state.is_done() {

@@ -84,6 +84,8 @@ pub struct Tasks {
     closed: Cell<bool>,
     context: Context,
     on_unhandled: RefCell<Option<Handler>>,
+    /// Whether what nobody asked for is reported.
+    reports_forgotten: Cell<bool>,
     pool: Pool,
     pub(crate) scopes: RefCell<ScopeTree>,
     /// Taken from the mailbox and not delivered yet; kept for its capacity.
@@ -109,6 +111,7 @@ impl Tasks {
             closed: Cell::new(false),
             context: Context::new(),
             on_unhandled: RefCell::new(None),
+            reports_forgotten: Cell::new(false),
             pool: Pool::default(),
             scopes: RefCell::default(),
             letters: RefCell::default(),
@@ -606,6 +609,9 @@ impl Tasks {
     /// Drops an outcome that nobody awaits; if it is a panic, reports it.
     #[inline]
     fn bury(&self, cell: &CellRef) {
+        if self.reports_forgotten.get() {
+            self.report_forgotten_error(cell);
+        }
         if let Some(payload) = cell.take_unwanted() {
             self.report_panic(cell, payload);
         }
@@ -819,6 +825,16 @@ impl Tasks {
     pub fn on_unhandled(&self, handler: impl Fn(&Unhandled) + 'static) {
         let old = self.on_unhandled.replace(Some(Rc::new(handler)));
         drop(old);
+    }
+
+    /// Has two more things reported, for debug mode: tasks whose handle is dropped before they began, and errors
+    /// that are dropped with their tasks.
+    pub fn report_forgotten(&self, on: bool) {
+        self.reports_forgotten.set(on);
+    }
+
+    pub(crate) fn reports_forgotten(&self) -> bool {
+        self.reports_forgotten.get()
     }
 
     /// Reports something that went wrong to the handler.

@@ -44,6 +44,16 @@ impl Unhandled {
         }
     }
 
+    /// A report that concerns a task of which this is known.
+    #[must_use]
+    pub fn about(message: &'static str, task: Option<TaskInfo>, cause: Cause) -> Self {
+        Self {
+            message,
+            task,
+            cause,
+        }
+    }
+
     pub(crate) fn panic(task: &TaskRef, payload: Box<dyn Any + Send>) -> Self {
         let message = if task.is_callback() {
             "a callback panicked"
