@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use asyncio_task::{
-    HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, current_task,
-};
+use asyncio_task::{HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState};
 
 use crate::task_group::refused;
 
@@ -32,7 +30,8 @@ use crate::task_group::refused;
 ///
 /// [`JoinError::Failed`]: its error, or its panic, went to the group. Body and siblings do not come to see that, as
 /// the failure cancels them: they are cut where they await it, unless they clean up already.
-/// [`JoinError::Cancelled`]: it was cancelled, or the group took no more children. [`JoinError::AwaitsItself`].
+/// [`JoinError::Cancelled`]: it was cancelled, or the group took no more children. [`JoinError::AwaitsItself`] and
+/// [`JoinError::Elsewhere`], as with a task.
 ///
 /// # Cancellation
 ///
@@ -175,8 +174,8 @@ impl<U> Future for Child<'_, U> {
             this.passed_on = pass_on(task, &this.listener.request());
         }
         if task.poll_finished(cx).is_pending() {
-            if current_task().is_some_and(|current| current.id() == task.id()) {
-                return Poll::Ready(Err(JoinError::AwaitsItself(task.name())));
+            if let Some(error) = task.unawaitable() {
+                return Poll::Ready(Err(error));
             }
             this.listener.wait(cx);
             return Poll::Pending;

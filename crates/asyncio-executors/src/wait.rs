@@ -47,6 +47,9 @@ impl<T> Copy for ReturnWhen<T> {}
 /// go on: this cancels nothing. Each call looks at each task; to take many of them one by one, there is
 /// [`as_completed`].
 ///
+/// A task that cannot end while this waits, as it is the one that waits or belongs to another loop, comes back with
+/// those that have ended: awaiting it gives [`JoinError`](asyncio_task::JoinError), which says why.
+///
 /// ```
 /// # use std::time::Duration;
 /// # use asyncio_executors::{ReturnWhen, wait};
@@ -108,7 +111,8 @@ pub async fn wait_with_timeout<T>(
 }
 
 fn take_finished<T>(tasks: &mut Vec<Task<T>>) -> Vec<Task<T>> {
-    tasks.extract_if(.., |task| task.is_finished()).collect()
+    let done = |task: &mut Task<T>| task.is_finished() || task.unawaitable().is_some();
+    tasks.extract_if(.., done).collect()
 }
 
 async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
@@ -122,6 +126,11 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
     let found = Cell::new(false);
     let watches = Children::new();
     for task in tasks {
+        if task.unawaitable().is_some() {
+            // It counts as one that has ended: awaiting it says why it cannot be waited for.
+            found.set(found.get() | enough(task));
+            continue;
+        }
         let (enough, found) = (&enough, &found);
         watches
             .spawn(SpawnOptions::callback(), async move {
@@ -148,7 +157,7 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
     .await;
 }
 
-/// The tasks in the order in which they end.
+/// The tasks in the order in which they end. First come those that cannot end while this waits, as with [`wait`].
 ///
 /// ```
 /// # use std::time::Duration;
@@ -232,7 +241,14 @@ impl<T> AsCompleted<T> {
                 ended: Rc::default(),
                 left: Rc::new(RefCell::new(waiting)),
             };
-            for n in 0..watches.left.borrow().len() {
+            let count = watches.left.borrow().len();
+            for n in 0..count {
+                let waits_for_ever = |task: &mut Task<T>| task.unawaitable().is_some();
+                let task = watches.left.borrow_mut()[n].take_if(waits_for_ever);
+                if let Some(task) = task {
+                    watches.ended.borrow_mut().push_back(task);
+                    continue;
+                }
                 let (ended, left) = (watches.ended.clone(), watches.left.clone());
                 let watch = async move {
                     poll_fn(|cx| {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::current;
+use crate::home;
 use crate::scope_tree::{Fate, Request, ScopeKey};
 
 /// A request to cancel, as it reaches code that asked to hear of it.
@@ -51,32 +52,22 @@ impl Cancelled {
     #[doc(alias = "raise")]
     pub async fn resume(mut self) -> ! {
         self.gone = true;
-        current::tasks(|tasks| {
-            let Some(tasks) = tasks else { return };
-            let holder = self
-                .holder
-                .filter(|&holder| tasks.scopes.borrow().contains(holder));
-            let Some(task) = tasks.running_step() else {
-                return tasks.let_go(holder, self.request, Fate::Resumed, self.message.take());
-            };
-            let here = tasks.innermost_scope(task);
-            if let Some(holder) = holder {
-                let shut_off = tasks.scopes.borrow().is_shut_off(here, holder);
-                tasks.let_go(
-                    Some(holder),
-                    self.request,
-                    Fate::Resumed,
-                    self.message.take(),
-                );
-                if shut_off {
-                    unwind_here(); // or nothing would end this
-                }
-            } else {
-                // What it held has ended: what this is awaited in unwinds instead.
-                let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
-                tasks.carry_out(let_go);
+        let here = current::running(|step| step.map(|(tasks, task)| tasks.innermost_scope(task)));
+        match here {
+            None => self.send(Fate::Resumed),
+            Some(here) if self.is_cut_off_from(here) => {
+                self.send(Fate::Resumed);
+                unwind_here(); // or nothing would end this
             }
-        });
+            Some(_) if self.is_holding() => self.send(Fate::Resumed),
+            // What it held has ended: what this is awaited in unwinds instead.
+            Some(here) => current::tasks(|tasks| {
+                if let Some(tasks) = tasks {
+                    let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
+                    tasks.scopes.carry_out(let_go);
+                }
+            }),
+        }
         loop {
             std::future::pending::<()>().await;
         }
@@ -91,12 +82,37 @@ impl Cancelled {
 
     fn let_go(&mut self, fate: Fate) {
         if !std::mem::replace(&mut self.gone, true) {
-            current::tasks(|tasks| {
-                if let Some(tasks) = tasks {
-                    tasks.let_go(self.holder, self.request, fate, self.message.take());
-                }
-            });
+            self.send(fate);
         }
+    }
+
+    /// Tells the scope that it holds, wherever that is.
+    fn send(&mut self, fate: Fate) {
+        let Some(holder) = self.holder else { return };
+        home::of_scope(holder, |home| {
+            if let Some(home) = home {
+                home.let_go(holder, self.request, fate, self.message.take());
+            }
+        });
+    }
+
+    /// Whether the scope that it holds has not ended.
+    fn is_holding(&self) -> bool {
+        self.holder
+            .is_some_and(|holder| home::of_scope(holder, |home| home.is_some()))
+    }
+
+    /// Whether what unwinds the scope that it holds does not reach `here`: a shield stands in between, or it is a
+    /// scope of another loop.
+    fn is_cut_off_from(&self, here: ScopeKey) -> bool {
+        self.holder.is_some_and(|holder| {
+            home::of_scope(holder, |home| {
+                home.is_some_and(|home| {
+                    let tree = home.borrow();
+                    !tree.contains(here) || tree.is_shut_off(here, holder)
+                })
+            })
+        })
     }
 }
 
@@ -108,7 +124,7 @@ pub fn unwind_here() {
         if let Some((tasks, task)) = step {
             let here = tasks.innermost_scope(task);
             let let_go = tasks.scopes.borrow_mut().unwind_anew(here);
-            tasks.carry_out(let_go);
+            tasks.scopes.carry_out(let_go);
         }
     });
 }

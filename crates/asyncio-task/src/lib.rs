@@ -39,6 +39,7 @@ mod discard;
 mod earlier_requests;
 mod family;
 mod forgotten;
+mod home;
 mod id;
 mod join_error;
 mod listener;

@@ -7,11 +7,12 @@ use std::task::Context;
 
 use crate::cell_ref::CellRef;
 use crate::current;
+use crate::home;
 use crate::origin::{HeardRequest, Origin};
 use crate::scope::Frame;
 use crate::scope_tree::{Door, Fate, Place, ScopeKey};
 use crate::scopes;
-use crate::tasks::{self, Tasks};
+use crate::tasks::Tasks;
 use crate::waker;
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
@@ -34,7 +35,7 @@ impl Listener {
     /// The listener of whoever awaits a task, as the task's cell keeps it.
     pub(crate) fn of(cell: &CellRef) -> Self {
         let place = cell.awaiting.replace(Place::NONE);
-        let key = tasks::of(cell, |tasks| tasks?.scopes.borrow().at(place));
+        let key = home::of_task(cell, |home| home?.borrow().at(place));
         Self { key }
     }
 
@@ -57,11 +58,18 @@ impl Listener {
             if tree.is_calm(key, around) {
                 return false;
             }
+            if !tree.contains(key) {
+                // It stood in a task of another loop, and begins anew here.
+                drop(tree);
+                self.key = None;
+                scopes::close(key);
+                return false;
+            }
             let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
             let heard = tree.listen(key);
             drop(tree);
             if let Some(moved) = moved {
-                tasks.carry_out(moved);
+                tasks.scopes.carry_out(moved);
             }
             heard
         })
@@ -70,12 +78,14 @@ impl Listener {
     /// The request that was heard, to be passed on. To be asked right after [`heard`](Self::heard) said `true`.
     #[must_use]
     pub fn request(&self) -> HeardRequest {
-        let heard = current::tasks(|tasks| {
-            let (key, tree) = (self.key?, tasks?.scopes.borrow());
-            Some(HeardRequest {
-                origin: tree.origin_heard(key),
-                message: tree.message_heard(key),
-                dismissed: tree.is_dismissed(key),
+        let heard = self.key.and_then(|key| {
+            home::of_scope(key, |home| {
+                let tree = home?.borrow();
+                Some(HeardRequest {
+                    origin: tree.origin_heard(key),
+                    message: tree.message_heard(key),
+                    dismissed: tree.is_dismissed(key),
+                })
             })
         });
         heard.unwrap_or(HeardRequest {
@@ -170,7 +180,9 @@ impl Listener {
         let Some(key) = self.key.take() else {
             return false;
         };
-        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.conclude_scope(key, fate)))
+        home::of_scope(key, |home| {
+            home.is_some_and(|home| home.conclude_scope(key, fate))
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
+use crate::home;
 use crate::origin::{HeardRequest, Origin};
 use crate::scope_tree::{Door, Next, ScopeKey, ScopeTree};
 use crate::state::LastPoll;
@@ -23,10 +24,17 @@ pin_project! {
     /// it when a request has ended the future.
     ///
     /// This is a building block. Outside of any task it only passes polls through.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled on another loop than it began on; [opened](Self::open), also outside of any: nothing could
+    /// end it there.
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Scope<F> {
         key: Option<ScopeKey>,
         stage: Stage,
+        // Somebody has a handle of it.
+        open: bool,
         #[pin]
         future: Option<F>,
     }
@@ -40,6 +48,9 @@ pin_project! {
         }
     }
 }
+
+const AWAY: &str = "a time limit or another cancel scope belongs to the event loop that it began on, which does not \
+                    run here: await it there, or make it where it is awaited";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
@@ -70,6 +81,7 @@ impl<F: Future> Scope<F> {
         Self {
             key: None,
             stage: Stage::New,
+            open: false,
             future: Some(future),
         }
     }
@@ -77,19 +89,22 @@ impl<F: Future> Scope<F> {
     /// Opens the scope where this is called, in a poll of the task it belongs to, and gives what can cancel
     /// it. `None` outside of any task.
     pub fn open(self: Pin<&mut Self>) -> Option<ScopeHandle> {
-        let key = self.project().key;
+        let this = self.project();
+        let (key, open) = (this.key, this.open);
         current::tasks(|tasks| {
             let tasks = tasks?;
             let task = tasks.running_step()?;
             let mut tree = tasks.scopes.borrow_mut();
             let opened = match *key {
                 Some(key) if tree.contains(key) => key,
-                _ => {
+                Some(_) => panic!("{AWAY}"),
+                None => {
                     let around = Tasks::innermost_in(&mut tree, task);
                     tree.insert(Some(around))
                 }
             };
             *key = Some(opened);
+            *open = true;
             Some(ScopeHandle { key: opened })
         })
     }
@@ -102,6 +117,7 @@ impl<F: Future> Future for Scope<F> {
         current::running(|step| match step {
             Some((tasks, task)) => self.poll_in(tasks, task, cx),
             None => {
+                assert!(!self.open, "{AWAY}");
                 let mut future = self.project().future;
                 let output = std::task::ready!(polled(future.as_mut()).poll(cx));
                 future.set(None);
@@ -196,10 +212,10 @@ impl<F: Future> Scope<F> {
                 next = tree.before_poll(key);
                 drop(tree);
                 if let Some(moved) = moved {
-                    tasks.carry_out(moved);
+                    tasks.scopes.carry_out(moved);
                 }
             } else {
-                *this.key = None; // It comes from another loop, and starts anew here.
+                panic!("{AWAY}");
             }
         }
         self.see_to(next, tasks, task, cx, stage)
@@ -316,7 +332,8 @@ impl Drop for Frame<'_> {
 }
 
 impl ScopeHandle {
-    /// Asks the scope to end. `false` if it has, or if its loop does not run here and now.
+    /// Asks the scope to end. `false` if it has. Made while its loop does not run, the request takes effect
+    /// when that runs again.
     pub fn cancel(&self) -> bool {
         self.cancel_with(None)
     }
@@ -343,26 +360,26 @@ impl ScopeHandle {
     }
 
     fn request(&self, origin: Origin, message: Option<Arc<str>>, last_poll: LastPoll) -> bool {
-        current::tasks(|tasks| {
-            tasks.is_some_and(|tasks| tasks.cancel_scope(self.key, origin, message, last_poll))
+        home::of_scope(self.key, |home| {
+            home.is_some_and(|home| home.cancel_scope(self.key, origin, message, last_poll))
         })
     }
 
     /// For timers: the scope's time is over. Unlike [`cancel`](Self::cancel) this interrupts nothing if the
     /// scope unwinds already.
     pub fn expire(&self) {
-        current::tasks(|tasks| {
-            if let Some(tasks) = tasks {
-                tasks.expire_scope(self.key, false);
-            }
-        });
+        self.expire_at(false);
     }
 
     /// For timers: the scope's time was over before it began. It is polled once.
     pub fn expire_after_one_poll(&self) {
-        current::tasks(|tasks| {
-            if let Some(tasks) = tasks {
-                tasks.expire_scope(self.key, true);
+        self.expire_at(true);
+    }
+
+    fn expire_at(&self, one_poll: bool) {
+        home::of_scope(self.key, |home| {
+            if let Some(home) = home {
+                home.expire_scope(self.key, one_poll);
             }
         });
     }
@@ -370,7 +387,7 @@ impl ScopeHandle {
     /// Whether the scope has not ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().contains(self.key)))
+        home::of_scope(self.key, |home| home.is_some())
     }
 }
 

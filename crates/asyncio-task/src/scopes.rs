@@ -2,7 +2,7 @@
 //! the tasks around it. The rules are those of `scope_tree.rs`.
 //!
 //! - **S1** A node that names a task is gone before the task's cell is: its root goes at the end of the task
-//!   ([`Tasks::close_scopes`]), and the scopes that its future holds go with the future. So a task named by a
+//!   ([`close_root`]), and the scopes that its future holds go with the future. So a task named by a
 //!   node of the tree is alive, and one of these tasks. A scope that outlives the task it was polled by, being
 //!   held by something else, is named by no root any more, and a wake-up for it finds a waker of its own.
 //! - **S2** The tree is never borrowed while anything foreign runs: futures, wakers, destructors.
@@ -14,12 +14,12 @@ use std::task::Waker;
 
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
-use crate::current;
+use crate::home;
 use crate::marks::Mark;
 use crate::origin::Origin;
-use crate::scope_tree::{Fate, LetGo, Next, Place, Request, ScopeKey, ScopeTree, ToWake};
-use crate::state::{LastPoll, Outcome, Pause};
-use crate::tasks::{self, Tasks};
+use crate::scope_tree::{Next, Place, ScopeKey, ScopeTree};
+use crate::state::{Outcome, Pause};
+use crate::tasks::Tasks;
 use crate::waker;
 
 impl Tasks {
@@ -43,7 +43,7 @@ impl Tasks {
             let root = tree.insert_root(task);
             header.root.set(Place::of(Some(root)));
             if header.state.is_cancelling() {
-                pass_on_requests(tree, root, 1, header);
+                pass_on_requests(tree, root, header);
             }
             root
         });
@@ -63,141 +63,6 @@ impl Tasks {
         }
     }
 
-    /// A scope is over. If it held up a request, that is still where it came from.
-    pub(crate) fn close_scope(&self, key: ScopeKey) {
-        self.conclude_scope(key, Fate::HeldUp);
-    }
-
-    /// A scope is over, and that is what becomes of a request that it held up. Whether it did.
-    #[inline]
-    pub(crate) fn conclude_scope(&self, key: ScopeKey, fate: Fate) -> bool {
-        let mut tree = self.scopes.borrow_mut();
-        let let_go = tree.is_holding(key).then(|| tree.conclude(key, fate));
-        let rest = tree.remove(key);
-        drop(tree);
-        let held = let_go.is_some();
-        if let Some(let_go) = let_go {
-            self.carry_out(let_go);
-        }
-        // A waker of others: its destructor may end the tasks that were let go.
-        drop(rest);
-        held
-    }
-
-    /// A task is over, and its root with it.
-    #[inline]
-    pub(crate) fn close_scopes(&self, cell: &CellRef) {
-        let root = cell.root.replace(Place::NONE);
-        if root != Place::NONE {
-            let root = self.scopes.borrow().at(root);
-            root.into_iter().for_each(|root| self.close_scope(root));
-        }
-    }
-
-    /// Somebody cancels a scope.
-    pub(crate) fn cancel_scope(
-        &self,
-        key: ScopeKey,
-        origin: Origin,
-        message: Option<Arc<str>>,
-        last_poll: LastPoll,
-    ) -> bool {
-        let woken = last_poll == LastPoll::Allowed && self.is_woken(key);
-        let mut tree = self.scopes.borrow_mut();
-        if !tree.contains(key) {
-            return false;
-        }
-        let wake = tree.request(key, woken, origin, message);
-        if last_poll == LastPoll::Refused {
-            tree.refuse_last_poll(key);
-        }
-        drop(tree);
-        self.wake_one(wake);
-        true
-    }
-
-    /// Nobody can take the value of a task any more, which has been asked to end.
-    pub(crate) fn refuse_last_poll(&self, cell: &CellRef) {
-        let mut tree = self.scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root.get()) {
-            tree.refuse_last_poll(root);
-        }
-    }
-
-    /// The deadline of a scope has come.
-    pub(crate) fn expire_scope(&self, key: ScopeKey, polled_once: bool) {
-        let woken = polled_once || self.is_woken(key);
-        let wake = self.scopes.borrow_mut().expire(key, woken);
-        self.wake_one(wake);
-    }
-
-    /// Whether the task of a scope has been woken and not run since.
-    fn is_woken(&self, key: ScopeKey) -> bool {
-        let task = self.scopes.borrow().task_of(key);
-        // SAFETY: S1.
-        task.is_some_and(|task| unsafe { task.as_ref() }.state.is_scheduled())
-    }
-
-    /// Lets a token go.
-    pub(crate) fn let_go(
-        &self,
-        holder: Option<ScopeKey>,
-        request: Request,
-        fate: Fate,
-        message: Option<Arc<str>>,
-    ) {
-        let mut tree = self.scopes.borrow_mut();
-        let let_go = tree.let_go(holder, request, fate);
-        if let (Some(holder), Some(message), true) = (holder, message, fate != Fate::Swallowed) {
-            tree.remind(holder, message);
-        }
-        drop(tree);
-        self.carry_out(let_go);
-    }
-
-    /// Sees to what came of letting go, before anything foreign runs (S1).
-    pub(crate) fn carry_out(&self, let_go: LetGo) {
-        if let Some((task, root)) = let_go.answered {
-            // SAFETY: S1.
-            let state = &unsafe { task.as_ref() }.state;
-            let mut tree = self.scopes.borrow_mut();
-            // If it runs, those who have yet to be heard may be before the end of this poll.
-            if !state.is_running() {
-                tree.settle(root);
-            }
-            if !tree.has_request(root) {
-                state.answer();
-            }
-        }
-        if let Some(task) = let_go.asked_again {
-            // SAFETY: S1.
-            let cell = unsafe { CellRef::borrow(&task) };
-            cell.state.ask_again();
-            if !cell.state.is_running() {
-                self.wake(cell);
-            }
-        }
-        if let Some(task) = let_go.unwinds {
-            // SAFETY: S1.
-            let cell = unsafe { CellRef::borrow(&task) };
-            cell.state.unwind();
-            // If it runs, it sees to it at the end of this poll.
-            if !cell.state.is_running() {
-                self.wake(cell);
-            }
-        }
-        self.wake_one(let_go.wake);
-    }
-
-    fn wake_one(&self, wake: Option<ToWake>) {
-        match wake {
-            // SAFETY: S1, and nothing foreign has run since.
-            Some(ToWake::Task(task)) => self.wake(unsafe { CellRef::borrow(&task) }),
-            Some(ToWake::Waker(waker)) => waker.wake(),
-            None => {}
-        }
-    }
-
     /// A step of a task that is being cancelled, whose state says running: it ends the task, unless a scope
     /// inside of it wants to hear of the request. `polled`: its poll has just returned `Pending`. `None`: the
     /// task goes on, and is parked.
@@ -212,7 +77,6 @@ impl Tasks {
             drop(tree);
             return end();
         };
-        pass_on_requests(&mut tree, root, 0, cell); // those made while these tasks did not run
         if polled {
             tree.take_up(root);
         }
@@ -269,13 +133,6 @@ impl Tasks {
         }
     }
 
-    /// How many requests to cancel a task are open; it has a root.
-    pub(crate) fn requests(&self, cell: &CellRef) -> usize {
-        let tree = self.scopes.borrow();
-        tree.at(cell.root.get())
-            .map_or(0, |root| tree.requests(root))
-    }
-
     /// Wakes scopes that were told, and does not unwind: the step has to be finished.
     fn wake_told(&self, cell: &CellRef, told: Vec<Waker>) {
         for waker in told {
@@ -284,19 +141,16 @@ impl Tasks {
     }
 }
 
-/// Tells the root of a task of requests that were noted aside, and of so many more.
-fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, more: usize, header: &Header) {
+/// Tells the new root of a task of the request that its state notes, and of those that were noted aside.
+fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, header: &Header) {
     let noted = header.take_requests();
-    let count = noted.further.saturating_add(more);
-    if count > 0 {
-        let origin = noted.origin.unwrap_or(match header.marks.has(Mark::LetGo) {
-            true => Origin::LET_GO,
-            false => Origin::ANEW,
-        });
-        // Whoever cancelled it has woken it.
-        let _ = tree.request(root, false, origin, noted.message);
-        tree.count_again(root, count - 1);
-    }
+    let origin = noted.origin.unwrap_or(match header.marks.has(Mark::LetGo) {
+        true => Origin::LET_GO,
+        false => Origin::ANEW,
+    });
+    // Whoever cancelled it has woken it.
+    let _ = tree.request(root, false, origin, noted.message);
+    tree.count_again(root, noted.further);
 }
 
 /// Whether a request of this origin asks anything of a task that was not asked before.
@@ -307,12 +161,13 @@ pub(crate) fn is_news(cell: &CellRef, origin: Origin) -> bool {
     if origin == Origin::LET_GO {
         return false;
     }
-    tasks::of(cell, |tasks| {
-        let Some(tasks) = tasks else { return true };
-        let tree = tasks.scopes.borrow();
+    home::of_task(cell, |home| {
         // Without a root, no scope in it has been told of anything: whatever comes is heard as one.
-        let root = tree.at(cell.root.get());
-        root.is_some_and(|root| tree.is_news(root, origin))
+        home.is_some_and(|home| {
+            let tree = home.borrow();
+            let root = tree.at(cell.root.get());
+            root.is_some_and(|root| tree.is_news(root, origin))
+        })
     })
 }
 
@@ -322,11 +177,9 @@ pub(crate) fn note_request(cell: &CellRef, again: bool, origin: Origin, message:
     if cell.root.get() == Place::NONE {
         return cell.aside_or_new().note_request(again, origin, message);
     }
-    tasks::of(cell, |tasks| {
-        let Some(tasks) = tasks else {
-            return cell.aside_or_new().note_request(true, origin, message);
-        };
-        let mut tree = tasks.scopes.borrow_mut();
+    home::of_task(cell, |home| {
+        let Some(home) = home else { return };
+        let mut tree = home.borrow_mut();
         if let Some(root) = tree.at(cell.root.get()) {
             // Whoever cancels wakes it.
             let _ = tree.request(root, false, origin, message);
@@ -337,12 +190,47 @@ pub(crate) fn note_request(cell: &CellRef, again: bool, origin: Origin, message:
     });
 }
 
-/// A scope is over, as whoever drops it finds, with or without tasks that run here.
+/// Nobody can take the value of a task any more, which has been asked to end.
+pub(crate) fn refuse_last_poll(cell: &CellRef) {
+    home::of_task(cell, |home| {
+        let Some(home) = home else { return };
+        let mut tree = home.borrow_mut();
+        if let Some(root) = tree.at(cell.root.get()) {
+            tree.refuse_last_poll(root);
+        }
+    });
+}
+
+/// How many requests to cancel a task are open, as its root knows.
+pub(crate) fn requests(cell: &CellRef) -> usize {
+    home::of_task(cell, |home| {
+        let Some(home) = home else { return 0 };
+        let tree = home.borrow();
+        tree.at(cell.root.get())
+            .map_or(0, |root| tree.requests(root))
+    })
+}
+
+/// A task is over, and its root with it.
+#[inline]
+pub(crate) fn close_root(cell: &CellRef) {
+    let root = cell.root.replace(Place::NONE);
+    if root != Place::NONE {
+        home::of_task(cell, |home| {
+            if let Some(home) = home {
+                let root = home.borrow().at(root);
+                root.into_iter().for_each(|root| home.close_scope(root));
+            }
+        });
+    }
+}
+
+/// A scope is over, as whoever drops it finds, wherever that is.
 #[inline(never)]
 pub(crate) fn close(key: ScopeKey) {
-    current::tasks(|tasks| {
-        if let Some(tasks) = tasks {
-            tasks.close_scope(key);
+    home::of_scope(key, |home| {
+        if let Some(home) = home {
+            home.close_scope(key);
         }
     });
 }

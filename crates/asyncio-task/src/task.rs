@@ -133,8 +133,6 @@ impl<T> Task<T> {
 
     /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
     /// the task ends. What cancels a scope inside of the task, a time limit say, is not counted.
-    ///
-    /// Asked for while the loop does not run, requests that are at a cleanup count as one.
     #[must_use]
     pub fn cancelling(&self) -> usize {
         tasks::cancelling(self.cell())
@@ -208,6 +206,22 @@ impl<T> Task<T> {
     #[must_use]
     pub fn as_ref(&self) -> TaskRef {
         TaskRef::new(self.cell().clone())
+    }
+
+    /// Why awaiting the task here and now would never end, if so: it is the one that runs, or it belongs to another
+    /// loop.
+    #[must_use]
+    pub fn unawaitable(&self) -> Option<JoinError> {
+        let cell = self.cell();
+        if cell.state.is_done() {
+            None
+        } else if tasks::is_running(cell) {
+            Some(JoinError::AwaitsItself(cell.name()))
+        } else if tasks::is_elsewhere(cell) {
+            Some(JoinError::Elsewhere(cell.name()))
+        } else {
+            None
+        }
     }
 
     /// Waits for the end of the task and leaves the outcome where it is, for those who poll.
@@ -377,11 +391,8 @@ impl<T> Task<T> {
             !cell.state.is_taken(),
             "a task was awaited again after it gave its outcome"
         );
-        if tasks::is_running(cell) {
-            return Poll::Ready(Err(JoinError::AwaitsItself(cell.name())));
-        }
-        if tasks::is_elsewhere(cell) {
-            return Poll::Ready(Err(JoinError::Elsewhere(cell.name())));
+        if let Some(error) = self.unawaitable() {
+            return Poll::Ready(Err(error));
         }
         self.wait_in(cx);
         if let Some(finished) = self.join.take() {

@@ -36,6 +36,7 @@ use crate::context::Context;
 use crate::current;
 use crate::discard::discard;
 use crate::family::Family;
+use crate::home::Home;
 use crate::id::TaskId;
 use crate::join_error::{JoinError, PanicPayload};
 use crate::mailbox::{Lease, Letter, Owner};
@@ -46,7 +47,7 @@ use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Registry};
 use crate::remote::Remote;
 use crate::schedule::Schedule;
-use crate::scope_tree::{Place, ScopeTree};
+use crate::scope_tree::Place;
 use crate::scopes;
 use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, CancelRequest, LastPoll, Outcome, Pause};
@@ -87,7 +88,7 @@ pub struct Tasks {
     /// Whether what nobody asked for is reported.
     reports_forgotten: Cell<bool>,
     pool: Pool,
-    pub(crate) scopes: RefCell<ScopeTree>,
+    pub(crate) scopes: Rc<Home>,
     /// Taken from the mailbox and not delivered yet; kept for its capacity.
     letters: RefCell<VecDeque<Letter>>,
 }
@@ -100,8 +101,10 @@ impl Tasks {
     /// while for nothing, by a thread that meant tasks which are gone.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
+        let lease = Lease::new(Arc::new(unpark));
         Self {
-            lease: Lease::new(Arc::new(unpark)),
+            scopes: Home::new(lease.owner()),
+            lease,
             ready: ReadyQueue::default(),
             registry: Registry::default(),
             families: Registry::default(),
@@ -113,7 +116,6 @@ impl Tasks {
             on_unhandled: RefCell::new(None),
             reports_forgotten: Cell::new(false),
             pool: Pool::default(),
-            scopes: RefCell::default(),
             letters: RefCell::default(),
         }
     }
@@ -486,11 +488,7 @@ impl Tasks {
     /// Ends a task out of turn, or, if it runs, after its poll.
     fn end(&self, cell: &CellRef) {
         if cell.borrows() {
-            // It is not ours to end (H1 in `children.rs`), only to forget when it has.
-            if cell.state.is_done() {
-                self.close_scopes(cell);
-            }
-            return;
+            return; // It is not ours to end (H1 in `children.rs`).
         }
         self.end_now(cell);
     }
@@ -556,9 +554,7 @@ impl Tasks {
         if let Some(joiner) = joiner {
             discard(|| joiner.wake());
         }
-        if cell.root.get() != Place::NONE {
-            cell.post_end(); // for its loop to close its scopes
-        }
+        scopes::close_root(cell);
         drop(owned);
     }
 
@@ -592,7 +588,7 @@ impl Tasks {
     fn complete_with(&self, cell: &CellRef, queued: bool, owned: Option<Anchor>) {
         // First everything here, so that it is seen to when code of others comes in below.
         let joiner = cell.joiner.take();
-        self.close_scopes(cell);
+        scopes::close_root(cell);
         if queued && cell.has_plain_places() {
             // R1: for the place that is left. Who finds it there may come before the owner's reference goes.
             cell.clone().into_raw();
@@ -933,7 +929,7 @@ impl fmt::Debug for Tasks {
             .field("ready", &self.ready())
             .field("families", &self.families.len())
             .field("running", &self.running_task())
-            .field("scopes", &self.scopes.borrow())
+            .field("scopes", &self.scopes)
             .field("closed", &self.closed.get())
             .finish_non_exhaustive()
     }
@@ -1015,11 +1011,7 @@ pub(crate) fn request(
 pub(crate) fn refuse_last_poll(cell: &CellRef) {
     cell.state.refuse_last_poll();
     if cell.root.get() != Place::NONE {
-        of(cell, |tasks| {
-            if let Some(tasks) = tasks {
-                tasks.refuse_last_poll(cell);
-            }
-        });
+        scopes::refuse_last_poll(cell);
     }
 }
 
@@ -1028,15 +1020,11 @@ pub(crate) fn cancelling(cell: &CellRef) -> usize {
     if cell.state.is_done() {
         return 0;
     }
-    let further = cell.aside().map_or(0, |aside| aside.further_requests());
-    let first = usize::from(cell.state.is_cancelling());
-    if cell.root.get() == Place::NONE {
-        return first + further;
+    if cell.root.get() != Place::NONE {
+        return scopes::requests(cell);
     }
-    of(cell, |tasks| match tasks {
-        Some(tasks) => tasks.requests(cell) + further,
-        None => first.max(further),
-    })
+    let further = cell.aside().map_or(0, |aside| aside.further_requests());
+    usize::from(cell.state.is_cancelling()) + further
 }
 
 /// Reports what went wrong in a task, to its loop if that is here, and drops what that carries. Does not

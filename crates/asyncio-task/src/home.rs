@@ -1,0 +1,249 @@
+//! The home of cancel scopes: the scope tree of one loop, which all code on its thread reaches, also while the
+//! loop does not run.
+//!
+//! A scope can be cancelled, and its future or token dropped, between two runs of its loop, or while another
+//! loop of the thread runs. The tree is changed there and then. Only the wake-up of a task takes the way
+//! through the mailbox, as nobody but its own loop has its queue.
+//!
+//! - **L1** The list of a thread points to homes that are alive: one leaves the list in its destructor, and
+//!   homes are neither `Send` nor `Sync`.
+//! - **L2** Nothing foreign runs while the list is walked. Whoever goes on with a home that was found there has
+//!   a reference of its own, as foreign code may drop the loop meanwhile.
+//! - **S1** and **S2**, of `scopes.rs`, hold here as well.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::cell_ref::CellRef;
+use crate::current;
+use crate::mailbox::Owner;
+use crate::origin::Origin;
+use crate::scope_tree::{Fate, LetGo, Request, ScopeKey, ScopeTree, ToWake};
+use crate::state::LastPoll;
+
+/// The cancel scopes of the tasks of one loop.
+pub(crate) struct Home {
+    tree: RefCell<ScopeTree>,
+    owner: Owner,
+    next: Cell<*const Home>,
+}
+
+thread_local! {
+    /// The homes of this thread.
+    static FIRST: Cell<*const Home> = const { Cell::new(ptr::null()) };
+}
+
+impl Home {
+    /// The home of the tasks of this owner, without any scopes.
+    pub(crate) fn new(owner: Owner) -> Rc<Self> {
+        let home = Rc::new(Self {
+            tree: RefCell::default(),
+            owner,
+            next: Cell::new(FIRST.get()),
+        });
+        FIRST.set(Rc::as_ptr(&home));
+        home
+    }
+
+    /// Somebody cancels a scope. `false` if it is over.
+    pub(crate) fn cancel_scope(
+        &self,
+        key: ScopeKey,
+        origin: Origin,
+        message: Option<Arc<str>>,
+        last_poll: LastPoll,
+    ) -> bool {
+        let woken = last_poll == LastPoll::Allowed && self.is_woken(key);
+        let mut tree = self.borrow_mut();
+        if !tree.contains(key) {
+            return false;
+        }
+        let wake = tree.request(key, woken, origin, message);
+        if last_poll == LastPoll::Refused {
+            tree.refuse_last_poll(key);
+        }
+        drop(tree);
+        self.wake_one(wake);
+        true
+    }
+
+    /// The deadline of a scope has come.
+    pub(crate) fn expire_scope(&self, key: ScopeKey, polled_once: bool) {
+        let woken = polled_once || self.is_woken(key);
+        let wake = self.borrow_mut().expire(key, woken);
+        self.wake_one(wake);
+    }
+
+    /// Whether the task of a scope has been woken and not run since.
+    fn is_woken(&self, key: ScopeKey) -> bool {
+        let task = self.borrow().task_of(key);
+        task.is_some_and(|task| {
+            // SAFETY: S1.
+            let cell = unsafe { CellRef::borrow(&task) };
+            cell.state.is_scheduled() || cell.is_posted()
+        })
+    }
+
+    /// A scope is over. If it held up a request, that is still where it came from.
+    pub(crate) fn close_scope(&self, key: ScopeKey) {
+        self.conclude_scope(key, Fate::HeldUp);
+    }
+
+    /// A scope is over, and that is what becomes of a request that it held up. Whether it did.
+    #[inline]
+    pub(crate) fn conclude_scope(&self, key: ScopeKey, fate: Fate) -> bool {
+        let mut tree = self.borrow_mut();
+        let let_go = tree.is_holding(key).then(|| tree.conclude(key, fate));
+        let rest = tree.remove(key);
+        drop(tree);
+        let held = let_go.is_some();
+        if let Some(let_go) = let_go {
+            self.carry_out(let_go);
+        }
+        // A waker of others: its destructor may end the tasks that were let go.
+        drop(rest);
+        held
+    }
+
+    /// Lets a token go that holds a scope.
+    pub(crate) fn let_go(
+        &self,
+        holder: ScopeKey,
+        request: Request,
+        fate: Fate,
+        message: Option<Arc<str>>,
+    ) {
+        let mut tree = self.borrow_mut();
+        let let_go = tree.let_go(Some(holder), request, fate);
+        if let (Some(message), true) = (message, fate != Fate::Swallowed) {
+            tree.remind(holder, message);
+        }
+        drop(tree);
+        self.carry_out(let_go);
+    }
+
+    /// Sees to what came of letting go, before anything foreign runs (S1).
+    pub(crate) fn carry_out(&self, let_go: LetGo) {
+        if let Some((task, root)) = let_go.answered {
+            // SAFETY: S1.
+            let state = &unsafe { task.as_ref() }.state;
+            let mut tree = self.borrow_mut();
+            // If it runs, those who have yet to be heard may be before the end of this poll.
+            if !state.is_running() {
+                tree.settle(root);
+            }
+            if !tree.has_request(root) {
+                state.answer();
+            }
+        }
+        if let Some(task) = let_go.asked_again {
+            // SAFETY: S1.
+            let cell = unsafe { CellRef::borrow(&task) };
+            cell.state.ask_again();
+            if !cell.state.is_running() {
+                self.wake(cell);
+            }
+        }
+        if let Some(task) = let_go.unwinds {
+            // SAFETY: S1.
+            let cell = unsafe { CellRef::borrow(&task) };
+            cell.state.unwind();
+            // If it runs, it sees to it at the end of this poll.
+            if !cell.state.is_running() {
+                self.wake(cell);
+            }
+        }
+        self.wake_one(let_go.wake);
+    }
+
+    fn wake_one(&self, wake: Option<ToWake>) {
+        match wake {
+            // SAFETY: S1, and nothing foreign has run since.
+            Some(ToWake::Task(task)) => self.wake(unsafe { CellRef::borrow(&task) }),
+            Some(ToWake::Waker(waker)) => waker.wake(),
+            None => {}
+        }
+    }
+
+    /// Wakes a task that lives here.
+    fn wake(&self, cell: &CellRef) {
+        current::tasks(
+            |tasks| match tasks.filter(|tasks| tasks.owner() == self.owner) {
+                Some(tasks) => tasks.wake(cell),
+                None => cell.post_home(),
+            },
+        );
+    }
+}
+
+impl Deref for Home {
+    type Target = RefCell<ScopeTree>;
+
+    #[inline]
+    fn deref(&self) -> &RefCell<ScopeTree> {
+        &self.tree
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let this = ptr::from_ref(self);
+        let mut link = FIRST.get();
+        if ptr::eq(link, this) {
+            return FIRST.set(self.next.get());
+        }
+        // SAFETY: L1, for all that is on the list; `self` itself is alive until this returns.
+        while let Some(home) = unsafe { link.as_ref() } {
+            link = home.next.get();
+            if ptr::eq(link, this) {
+                return home.next.set(self.next.get());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tree.borrow().fmt(f)
+    }
+}
+
+/// Calls `f` with the home of a scope, wherever its loop is; `None` if the scope is over, or its loop gone.
+#[inline]
+pub(crate) fn of_scope<R>(key: ScopeKey, f: impl FnOnce(Option<&Home>) -> R) -> R {
+    current::tasks(|tasks| match tasks {
+        Some(tasks) if tasks.scopes.borrow().contains(key) => f(Some(&tasks.scopes)),
+        _ => f(find(|home| home.borrow().contains(key)).as_deref()),
+    })
+}
+
+/// Calls `f` with the home of a task's scopes, wherever its loop is; `None` if that is gone.
+#[inline]
+pub(crate) fn of_task<R>(cell: &CellRef, f: impl FnOnce(Option<&Home>) -> R) -> R {
+    current::tasks(|tasks| match tasks {
+        Some(tasks) if cell.is_owned_by(tasks.owner()) => f(Some(&tasks.scopes)),
+        _ => f(find(|home| cell.is_owned_by(home.owner)).as_deref()),
+    })
+}
+
+#[cold]
+fn find(is_it: impl Fn(&Home) -> bool) -> Option<Rc<Home>> {
+    let mut link = FIRST.get();
+    // SAFETY: L1; the list does not change meanwhile (L2).
+    while let Some(home) = unsafe { link.as_ref() } {
+        if is_it(home) {
+            // SAFETY: `new` has made every home in an `Rc`, and this one is alive (L1).
+            return Some(unsafe {
+                Rc::increment_strong_count(link);
+                Rc::from_raw(link)
+            });
+        }
+        link = home.next.get();
+    }
+    None
+}
