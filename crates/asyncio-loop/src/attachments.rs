@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, NoRunningLoop, PanicPayload, Unhandled};
 
@@ -17,13 +18,14 @@ use crate::exceptions::call_exception_handler;
 ///
 /// ```
 /// use std::cell::Cell;
+/// use std::time::Duration;
 /// use asyncio_loop::{Attachment, attached};
 ///
 /// #[derive(Default)]
 /// struct Visits(Cell<u32>);
 ///
 /// impl Attachment for Visits {
-///     fn close(&self, _may_block: bool) {
+///     fn close(&self, _patience: Duration) {
 ///         println!("{} visits", self.0.get());
 ///     }
 /// }
@@ -38,10 +40,14 @@ use crate::exceptions::call_exception_handler;
 /// ```
 pub trait Attachment: Any {
     /// Called once when the loop has closed: its tasks have ended, its handles refuse, and no other thread
-    /// waits for it any more. `may_block` says whether this thread may now wait for other threads. It is
-    /// `false` where another loop runs on this thread.
-    fn close(&self, may_block: bool);
+    /// waits for it any more. `patience` says how long this thread may now wait for other threads: for five minutes, as
+    /// in asyncio, or for less, if the loop was closed [within](crate::EventLoop::close_within) a time. It is zero where
+    /// another loop runs on this thread.
+    fn close(&self, patience: Duration);
 }
+
+/// How long closing a loop waits for what is attached to it, as in asyncio.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The attachments of one loop.
 #[derive(Default)]
@@ -82,9 +88,14 @@ impl Attachments {
 
     /// Closes all of them, in the order in which they came. A panic in one of them is reported and keeps no
     /// other one from being closed.
-    pub(crate) fn close(self, may_block: bool) {
+    pub(crate) fn close(self, may_block: bool, end: Option<Instant>) {
         for attachment in self.0.into_inner() {
-            let close = || attachment.close(may_block);
+            let patience = match end {
+                _ if !may_block => Duration::ZERO,
+                None => PATIENCE,
+                Some(end) => end.saturating_duration_since(Instant::now()),
+            };
+            let close = || attachment.close(patience);
             if let Err(payload) = catch_unwind(AssertUnwindSafe(close)) {
                 let cause = Cause::Panic(PanicPayload::new(payload));
                 let message = "closing an attachment of an event loop panicked";

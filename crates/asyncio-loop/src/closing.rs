@@ -12,13 +12,13 @@ use crate::event_loop::Core;
 const ROUNDS: usize = 3;
 
 impl Core {
-    /// `wait`: whether the loop can run here.
-    pub(crate) fn close(&self, wait: bool) {
+    /// `wait`: whether the loop can run here. `end`: until when it may, for its tasks to end.
+    pub(crate) fn close(&self, wait: bool, end: Option<Instant>) {
         if wait {
             // Closing says itself for whom it waits.
             self.reported.standstill.set(true);
             for _ in 0..ROUNDS {
-                self.cancel_all();
+                self.cancel_all(end);
             }
         }
         for task in self.own_tasks() {
@@ -35,10 +35,10 @@ impl Core {
         self.tasks.close();
     }
 
-    /// Cancels all tasks and runs until they have ended.
-    fn cancel_all(&self) {
+    /// Cancels all tasks and runs until they have ended, or until `end`.
+    fn cancel_all(&self, end: Option<Instant>) {
         let tasks = self.own_tasks();
-        let mut patience = Patience::begin(self);
+        let mut patience = Patience::begin(self, end);
         for task in &tasks {
             // Not `cancel`: the end of main has let go of its handles, and a second request would cut the
             // cleanups that this began.
@@ -46,7 +46,7 @@ impl Core {
         }
         for task in &tasks {
             while !task.is_finished() {
-                if self.is_out_of_limits() {
+                if self.is_out_of_limits() || end.is_some_and(|end| Instant::now() >= end) {
                     return;
                 }
                 self.stopping.set(false);
@@ -80,14 +80,16 @@ const MOST: usize = 8;
 /// Says for whom closing waits: after a second of real time, and whenever that has doubled.
 struct Patience<'a> {
     core: &'a Core,
+    end: Option<Instant>,
     since: Instant,
     next_report: Duration,
 }
 
 impl<'a> Patience<'a> {
-    fn begin(core: &'a Core) -> Self {
+    fn begin(core: &'a Core, end: Option<Instant>) -> Self {
         let patience = Self {
             core,
+            end,
             since: Instant::now(),
             next_report: FIRST_REPORT,
         };
@@ -100,7 +102,7 @@ impl<'a> Patience<'a> {
         let end = self.core.end_of_limits();
         let report = self.since.checked_add(self.next_report);
         self.core
-            .return_by([end, report].into_iter().flatten().min());
+            .return_by([end, report, self.end].into_iter().flatten().min());
     }
 
     fn tell(&mut self, tasks: &[TaskRef]) {

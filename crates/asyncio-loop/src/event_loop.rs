@@ -347,17 +347,28 @@ impl EventLoop {
         self.close_and_tell();
     }
 
+    /// [Closes](Self::close) the loop within `grace`, in real time: tasks that have not ended by then are dropped and
+    /// reported, and so is it if what is [attached](crate::Attachment) has not. A task that blocks the thread is waited
+    /// for all the same.
+    pub fn close_within(&mut self, grace: Duration) {
+        self.close_by(Instant::now().checked_add(grace));
+    }
+
     /// [Closes](Self::close) the loop. Says why, if it has limits and did not keep them.
     pub(crate) fn close_and_tell(&mut self) -> Option<String> {
+        self.close_by(None)
+    }
+
+    fn close_by(&mut self, end: Option<Instant>) -> Option<String> {
         let mut core = self.core.take()?;
         let failure = core.take_failure();
         let alone = current::try_with(|_| ()).is_err();
-        core.enter(|| core.close(alone));
+        core.enter(|| core.close(alone, end));
         let failure = failure.or_else(|| core.take_failure());
         let attachments = std::mem::take(&mut core.attachments);
         // First the loop: another thread that waits for it is then told that it is closed.
         drop(core);
-        attachments.close(alone);
+        attachments.close(alone, end);
         failure
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use asyncio_loop::{
     Attachment, EventLoop, LoopHandle, attached, run, running_loop, spawn, yield_now,
@@ -28,9 +29,10 @@ impl Kept {
 }
 
 impl Attachment for Kept {
-    fn close(&self, may_block: bool) {
+    fn close(&self, patience: Duration) {
         let home = self.home.take().expect("closed once");
         let refused = home.call_soon_threadsafe(|| ()).is_err();
+        let may_block = !patience.is_zero();
         let note = format!("closed, may block: {may_block}, handles refuse: {refused}");
         self.trace.borrow().note(note);
     }
@@ -41,7 +43,7 @@ fn a_loop_has_one_of_each_type() {
     #[derive(Default)]
     struct Other(Cell<u32>);
     impl Attachment for Other {
-        fn close(&self, _: bool) {}
+        fn close(&self, _: Duration) {}
     }
     let count = || attached::<Other>().unwrap().0.clone();
     run(async {
@@ -119,7 +121,7 @@ fn a_panic_in_one_keeps_no_other_one_from_being_closed() {
     #[derive(Default)]
     struct Panics;
     impl Attachment for Panics {
-        fn close(&self, _: bool) {
+        fn close(&self, _: Duration) {
             panic!("this panic is part of the test");
         }
     }

@@ -2,15 +2,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asyncio_loop::{Attachment, Cause, Unhandled, attached, call_exception_handler};
 
 use crate::job::Job;
 use crate::thread_pool::{Pending, ThreadPool};
-
-/// How long closing a loop waits for the jobs of its default pool, as in asyncio.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The default pools that a loop has had, the present one last.
 #[derive(Default)]
@@ -33,15 +30,22 @@ impl DefaultPools {
 }
 
 impl Attachment for DefaultPools {
-    fn close(&self, may_block: bool) {
+    fn close(&self, patience: Duration) {
+        let end = Instant::now().checked_add(patience);
+        let left = || {
+            end.map_or(patience, |end| {
+                end.saturating_duration_since(Instant::now())
+            })
+        };
         let pools = self.0.take();
         for pool in &pools {
             pool.shutdown(Pending::Run);
         }
         // A loop that runs in a job of its own default pool cannot wait for that.
         let mut others = pools.iter().filter(|pool| !pool.is_here());
-        if may_block && !others.all(|pool| pool.wait_timeout(PATIENCE)) {
-            let message = "a default thread pool still has jobs that run 300 s after its event loop was closed";
+        if !patience.is_zero() && !others.all(|pool| pool.wait_timeout(left())) {
+            let message =
+                "a default thread pool has jobs that still run after its event loop was closed";
             call_exception_handler(&Unhandled::new(message, None, Cause::Message));
         }
     }
