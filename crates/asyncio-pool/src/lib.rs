@@ -27,6 +27,7 @@ mod default_pool;
 mod error;
 mod executor;
 mod job;
+mod loop_thread;
 mod rest;
 mod settings;
 mod sync;
@@ -38,6 +39,7 @@ pub use default_pool::{
 pub use error::{JobError, TryRunError};
 pub use executor::{Executor, run_in_executor};
 pub use job::Job;
+pub use loop_thread::{LoopThread, LoopThreadBuilder, StopError};
 pub use settings::ThreadPoolBuilder;
 pub use thread_pool::{Pending, PoolShare, ThreadPool};
 

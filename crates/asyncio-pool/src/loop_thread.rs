@@ -1,0 +1,324 @@
+//! An event loop on a thread of its own, for programs that are not asynchronous.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use asyncio_loop::{Builder, EventLoop, JoinError, LoopHandle, PanicPayload, TaskName};
+
+/// How long the tasks of a loop have to end unless something else is said.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How much longer than its tasks may take the thread is waited for: as long as it takes to drop what is left.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// An event loop that runs on a thread of its own.
+///
+/// For programs that are not asynchronous: their threads send it callbacks and coroutines by its
+/// [handle](Self::handle), or [run](Self::run) one there and wait for it.
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_loop::sleep;
+/// use asyncio_pool::LoopThread;
+///
+/// let background = LoopThread::start()?;
+/// // Runs over there, while this thread goes on.
+/// let answer = background.handle().run_coroutine_threadsafe(|| async {
+///     sleep(Duration::from_millis(5)).await;
+///     6 * 7
+/// })?;
+/// // Runs over there, while this thread waits.
+/// assert_eq!(background.run(|| async { "done" })?, "done");
+/// assert_eq!(answer.wait()?, 42);
+/// background.stop(Duration::from_secs(5))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Dropping it [stops](Self::stop) the loop as well, with the builder's [grace](LoopThreadBuilder::grace), and waits for
+/// that; what went wrong is told on standard error. On the loop's own thread dropping it does not wait.
+#[must_use = "dropping it stops the loop"]
+#[doc(alias = "BlockingPortal")]
+pub struct LoopThread {
+    handle: LoopHandle,
+    end: Arc<End>,
+    thread: Option<JoinHandle<()>>,
+    grace: Duration,
+}
+
+/// A [`LoopThread`] to be.
+#[must_use = "a builder does nothing until a loop is started with it"]
+pub struct LoopThreadBuilder {
+    name: String,
+    stack_size: Option<usize>,
+    grace: Duration,
+    event_loop: Builder,
+    on_start: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// Why a loop's thread has not ended in order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// A step of a task, a callback or a destructor blocks the thread. It is left to itself.
+    #[error("the event loop's thread is blocked and did not end within {0:?}")]
+    Blocked(Duration),
+    /// The thread panicked, outside of any task.
+    #[error("the event loop's thread panicked: {0}")]
+    Panicked(PanicPayload),
+}
+
+/// How the thread is to end, and whether it has.
+#[derive(Default)]
+struct End {
+    state: Mutex<EndState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct EndState {
+    /// Until when tasks may end. `None`: they were not asked to.
+    tasks_until: Option<Instant>,
+    has_ended: bool,
+}
+
+impl LoopThread {
+    /// Starts a loop with the usual settings.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no thread, or no selector.
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// To set it up before starting it.
+    pub fn builder() -> LoopThreadBuilder {
+        LoopThreadBuilder {
+            name: "asyncio-loop".to_owned(),
+            stack_size: None,
+            grace: GRACE,
+            event_loop: EventLoop::builder(),
+            on_start: None,
+        }
+    }
+
+    /// The handle of the loop, to send it callbacks and coroutines.
+    #[must_use]
+    pub fn handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
+    /// Has `make` called on the loop, runs the future that it makes there, and blocks until that has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]: the task was cancelled, also by the end of its loop, or it panicked; or the loop had ended before.
+    ///
+    /// # Panics
+    ///
+    /// On the loop's own thread, which would wait for itself. Await the future there.
+    #[track_caller]
+    pub fn run<M, F>(&self, make: M) -> Result<F::Output, JoinError>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        match self.handle.run_coroutine_threadsafe(make) {
+            Ok(task) => task.wait(),
+            Err(_closed) => Err(JoinError::Stopped(TaskName::from("that never began"))),
+        }
+    }
+
+    /// Whether the loop has ended, because somebody [stopped](LoopHandle::stop) it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.end.lock().has_ended
+    }
+
+    /// Ends the loop, and blocks until its thread has ended. Tasks are cancelled and have `grace` to clean up and end,
+    /// and so have jobs of the default thread pool. What is left is dropped, and reported to the loop's exception
+    /// handler. Coroutines that others wait for then end with [`JoinError::Cancelled`], and what is sent to the loop
+    /// comes back.
+    ///
+    /// # Errors
+    ///
+    /// The thread is blocked, and was left to itself a second after the end of `grace`; or it had panicked.
+    ///
+    /// # Panics
+    ///
+    /// On the loop's own thread, which would wait for itself. There, [`LoopHandle::stop`] stops it.
+    pub fn stop(mut self, grace: Duration) -> Result<(), StopError> {
+        assert!(
+            !self.is_here(),
+            "an event loop cannot wait for its own end: use `LoopHandle::stop`, or stop it on another thread"
+        );
+        self.end(grace)
+    }
+
+    fn is_here(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| thread.thread().id() == thread::current().id())
+    }
+
+    fn end(&mut self, grace: Duration) -> Result<(), StopError> {
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        self.ask(grace);
+        if !self.end.wait(grace.saturating_add(SLACK)) {
+            return Err(StopError::Blocked(grace));
+        }
+        let joined = thread.join();
+        joined.map_err(|payload| StopError::Panicked(PanicPayload::new(payload)))
+    }
+
+    fn ask(&self, grace: Duration) {
+        // A time beyond the clock's end counts as a long one.
+        let until = Instant::now()
+            .checked_add(grace)
+            .unwrap_or_else(|| Instant::now() + GRACE * 60 * 60 * 24);
+        self.end.lock().tasks_until = Some(until);
+        self.handle.stop();
+    }
+}
+
+impl Drop for LoopThread {
+    fn drop(&mut self) {
+        if self.thread.is_none() {
+            return;
+        }
+        if self.is_here() {
+            return self.ask(self.grace);
+        }
+        if let Err(error) = self.end(self.grace) {
+            // A program whose standard error nobody reads any more goes on without.
+            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("asyncio: {error}\n"));
+        }
+    }
+}
+
+impl LoopThreadBuilder {
+    /// What the thread is called; `asyncio-loop` unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        // The operating system takes no name with a zero byte in it.
+        self.name = name.into().replace('\0', "");
+        self
+    }
+
+    /// The size of the thread's stack, in bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// How long tasks have to end when the [`LoopThread`] is dropped, or its loop stopped by a handle; 10 s unless set.
+    pub fn grace(mut self, duration: Duration) -> Self {
+        self.grace = duration;
+        self
+    }
+
+    /// How the loop is to be.
+    pub fn event_loop(mut self, builder: Builder) -> Self {
+        self.event_loop = builder;
+        self
+    }
+
+    /// Has `first` called on the loop before anything else, to set its exception handler for instance.
+    pub fn on_start(mut self, first: impl FnOnce() + Send + 'static) -> Self {
+        self.on_start = Some(Box::new(first));
+        self
+    }
+
+    /// Starts the loop.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no thread, or no selector.
+    pub fn start(self) -> io::Result<LoopThread> {
+        let mut thread = thread::Builder::new().name(self.name);
+        if let Some(bytes) = self.stack_size {
+            thread = thread.stack_size(bytes);
+        }
+        let (grace, event_loop, on_start) = (self.grace, self.event_loop, self.on_start);
+        let end = Arc::new(End::default());
+        let ending = Ending(end.clone());
+        let (started, has_started) = mpsc::channel();
+        let thread = thread.spawn(move || {
+            let ending = ending;
+            let mut event_loop = match event_loop.build_loop() {
+                Ok(event_loop) => event_loop,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            if let Some(first) = on_start {
+                event_loop.call_soon(first);
+            }
+            // Whoever starts it waits for this.
+            let _ = started.send(Ok(event_loop.handle()));
+            event_loop.run_forever();
+            let until = ending.0.lock().tasks_until;
+            let left = until.map_or(grace, |end| end.saturating_duration_since(Instant::now()));
+            event_loop.close_within(left);
+        })?;
+        let handle = match has_started.recv() {
+            Ok(handle) => handle?,
+            // The thread panicked before it had a loop.
+            Err(gone) => return Err(io::Error::other(gone)),
+        };
+        Ok(LoopThread {
+            handle,
+            end,
+            thread: Some(thread),
+            grace,
+        })
+    }
+}
+
+impl End {
+    fn lock(&self) -> MutexGuard<'_, EndState> {
+        // Nothing that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Waits until the thread has ended, for `limit` at most.
+    fn wait(&self, limit: Duration) -> bool {
+        let state = self.lock();
+        let waited = self
+            .changed
+            .wait_timeout_while(state, limit, |state| !state.has_ended);
+        waited.unwrap_or_else(|e| e.into_inner()).0.has_ended
+    }
+}
+
+/// Says that the thread has ended, however it does.
+struct Ending(Arc<End>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.lock().has_ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl fmt::Debug for LoopThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopThread")
+            .field("handle", &self.handle)
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LoopThreadBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopThreadBuilder")
+            .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
+            .field("grace", &self.grace)
+            .field("event_loop", &self.event_loop)
+            .finish_non_exhaustive()
+    }
+}
