@@ -1,6 +1,6 @@
 //! Closing that waits says for whom; in a test it waits within limits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -73,5 +73,80 @@ fn a_test_whose_closing_does_not_end_fails() {
             failure.contains("was asked to end and waits for something"),
             "{failure}"
         );
+    }
+}
+
+mod a_circle {
+    use super::*;
+    use asyncio_executors::{BoxError, Child, TaskGroup, task_group};
+    use asyncio_loop::Task;
+
+    /// What a test on virtual time fails with.
+    fn failure_of<F: Future<Output = ()>>(test: impl Fn() -> F) -> String {
+        let builder = || Builder::default().virtual_time(true);
+        let run = || run_test_within(Limits::DEFAULT, builder, Orders::AsQueued, &test);
+        let payload = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+        *payload.downcast::<String>().unwrap()
+    }
+
+    #[test]
+    fn of_tasks_is_named() {
+        let failure = failure_of(|| async {
+            let slots: [Rc<Cell<Option<Task<()>>>>; 3] = Default::default();
+            for n in 0..3 {
+                let next = slots[(n + 1) % 3].clone();
+                let options = SpawnOptions::new().name(["a", "b", "c"][n]);
+                let task = spawn_with(options, async move {
+                    let next = next.take().unwrap();
+                    next.await.unwrap();
+                });
+                slots[n].set(Some(task));
+            }
+            pending::<()>().await;
+        });
+        let circle = "\na circle, in which each waits for the next: a → b → c → a\n";
+        assert!(failure.contains(circle), "{failure}");
+        assert!(failure.contains("\n  b (spawned at "), "{failure}");
+    }
+
+    #[test]
+    fn of_children_is_named() {
+        let failure = failure_of(|| async {
+            let group = task_group(async |tg: TaskGroup<'_>| {
+                let slots: [Rc<Cell<Option<Child<'_, ()>>>>; 2] = Default::default();
+                for n in 0..2 {
+                    let other = slots[1 - n].clone();
+                    let child = tg.spawn(async move {
+                        let other = other.take().unwrap();
+                        other.await.unwrap();
+                        Ok::<(), BoxError>(())
+                    });
+                    slots[n].set(Some(child));
+                }
+                Ok(())
+            });
+            group.await.unwrap();
+        });
+        assert!(failure.contains("  Task-1 (spawned at "), "{failure}");
+        assert!(failure.contains("waits for its 2 children"), "{failure}");
+        let circle = "each waits for the next: Task-2 → Task-3 → Task-2";
+        assert!(failure.contains(circle), "{failure}");
+    }
+
+    #[test]
+    fn is_not_seen_where_there_is_none() {
+        let failure = failure_of(|| async {
+            let shared = spawn_with(SpawnOptions::new(), pending::<()>());
+            task_group(async |tg: TaskGroup<'_>| {
+                tg.spawn(async {
+                    shared.await.unwrap();
+                    Ok::<(), BoxError>(())
+                });
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+        assert!(!failure.contains("circle"), "{failure}");
     }
 }

@@ -1,29 +1,35 @@
 //! A list of the tasks that have not ended, for people: name, place, and what each waits for.
 //!
 //! What is known is which tasks and timers would wake a task. What else it waits for, such as a lock, a queue or
-//! a socket, knows the task and not the task it.
+//! a socket, knows the task, but the task does not know it.
 
 use std::fmt::Write;
+use std::task::Waker;
 use std::time::Duration;
 
-use asyncio_task::{TaskRef, TaskState};
+use asyncio_task::{TaskInfo, TaskRef, TaskState};
 
 use crate::event_loop::Core;
 
 /// How many tasks are listed one by one.
 const MOST: usize = 50;
 
+/// Among how many tasks, the oldest, it is found out who awaits whom: each is compared with each.
+const MOST_COMPARED: usize = 1000;
+
 impl Core {
-    /// The tasks that have not ended, a line each, and what is pending outside of the loop.
+    /// The tasks that have not ended, a line each, circles of them, and what is pending outside of the loop.
     pub(crate) fn list_tasks(&self) -> String {
-        let tasks = self.tasks.all();
-        let sleepers = self.timers.sleepers();
+        let roster = Roster::of(self);
         let mut list = String::new();
-        for task in tasks.iter().take(MOST) {
-            let _ = writeln!(list, "  {}", self.describe(task, &tasks, &sleepers));
+        for n in 0..roster.tasks.len().min(MOST) {
+            let _ = writeln!(list, "  {}", roster.describe(n));
         }
-        if tasks.len() > MOST {
-            let _ = writeln!(list, "  and {} more tasks", tasks.len() - MOST);
+        if roster.total > MOST {
+            let _ = writeln!(list, "  and {} more tasks", roster.total - MOST);
+        }
+        if let Some(circle) = roster.circle() {
+            let _ = writeln!(list, "a circle, in which each waits for the next: {circle}");
         }
         let sources = self.reactor.len();
         let work = self.outside_work();
@@ -33,60 +39,129 @@ impl Core {
         );
         list
     }
+}
 
-    fn describe(
-        &self,
-        task: &TaskRef,
-        tasks: &[TaskRef],
-        sleepers: &[(u64, std::task::Waker)],
-    ) -> String {
-        let info = task.info();
+/// The oldest tasks at one moment.
+struct Roster {
+    tasks: Vec<Listed>,
+    /// How many tasks there are in all.
+    total: usize,
+}
+
+struct Listed {
+    task: TaskRef,
+    info: TaskInfo,
+    /// Which of the others it awaits.
+    awaits: Vec<usize>,
+    /// Which of the others are its children: a group waits for them.
+    children: Vec<usize>,
+    /// How long until the first of its timers.
+    timer: Option<Duration>,
+}
+
+impl Roster {
+    fn of(core: &Core) -> Self {
+        let now = core.timers.clock.now();
+        let sleepers = core.timers.sleepers();
+        let mut all = core.tasks.all();
+        let total = all.len();
+        all.truncate(MOST_COMPARED);
+        let infos: Vec<TaskInfo> = all.iter().map(TaskRef::info).collect();
+        let numbers = 0..all.len();
+        let listed = |(task, info): (&TaskRef, &TaskInfo)| {
+            let waker = task.waker();
+            let is_child = |&n: &usize| all[n].is_child() && infos[n].parent == Some(info.id);
+            Listed {
+                task: task.clone(),
+                info: info.clone(),
+                awaits: numbers
+                    .clone()
+                    .filter(|&n| all[n].is_awaited_by(&waker))
+                    .collect(),
+                children: numbers.clone().filter(is_child).collect(),
+                timer: first_timer(&sleepers, &waker, now),
+            }
+        };
+        Self {
+            tasks: all.iter().zip(&infos).map(listed).collect(),
+            total,
+        }
+    }
+
+    fn describe(&self, n: usize) -> String {
+        let Listed { task, info, .. } = &self.tasks[n];
         let mut line = format!("{} (spawned at {})", info.name, info.location);
-        let parent = tasks.iter().find(|other| Some(other.id()) == info.parent);
-        if let Some(parent) = parent.filter(|_| task.is_child()) {
-            let _ = write!(line, ", a child of {}", parent.name());
+        let mut others = self.tasks.iter();
+        if task.is_child()
+            && let Some(parent) = others.find(|other| Some(other.info.id) == info.parent)
+        {
+            let _ = write!(line, ", a child of {}", parent.info.name);
         }
-        match info.state {
-            TaskState::Ready => line.push_str(", is ready to run"),
-            TaskState::Running => line.push_str(", runs"),
-            TaskState::Cancelling => line.push_str(", was asked to end and"),
-            _ => {}
-        }
-        if matches!(info.state, TaskState::Ready | TaskState::Running) {
-            return line;
-        }
-        line.push_str(" waits for ");
-        line.push_str(&self.what_wakes(task, tasks, sleepers));
+        let state = match info.state {
+            TaskState::Ready => return line + ", is ready to run",
+            TaskState::Running => return line + ", runs",
+            TaskState::Cancelling => ", was asked to end and",
+            _ => "",
+        };
+        let _ = write!(line, "{state} waits for {}", self.what_wakes(n));
         line
     }
 
-    fn what_wakes(
-        &self,
-        task: &TaskRef,
-        tasks: &[TaskRef],
-        sleepers: &[(u64, std::task::Waker)],
-    ) -> String {
-        let waker = task.waker();
-        let awaited = tasks.iter().filter(|other| other.is_awaited_by(&waker));
-        let mut reasons: Vec<String> = awaited.map(|other| other.name().to_string()).collect();
-        let mine = sleepers
-            .iter()
-            .filter(|(_, sleeper)| sleeper.will_wake(&waker));
-        if let Some(&(deadline, _)) = mine.min_by_key(|(deadline, _)| *deadline) {
-            let left = deadline.saturating_sub(self.timers.clock.now());
-            reasons.push(format!("a timer in {:?}", Duration::from_nanos(left)));
+    fn what_wakes(&self, n: usize) -> String {
+        let task = &self.tasks[n];
+        let name = |&other: &usize| self.tasks[other].info.name.to_string();
+        let mut reasons: Vec<String> = task.awaits.iter().map(name).collect();
+        if let Some(left) = task.timer {
+            reasons.push(format!("a timer in {left:?}"));
         }
-        let children = tasks
-            .iter()
-            .filter(|other| other.is_child() && other.info().parent == Some(task.id()));
-        match children.count() {
+        match task.children.len() {
             0 => {}
             1 => reasons.push("its child".to_owned()),
-            n => reasons.push(format!("its {n} children")),
+            children => reasons.push(format!("its {children} children")),
         }
         if reasons.is_empty() {
             return "something that is neither a task nor a timer".to_owned();
         }
         reasons.join(", ")
     }
+
+    /// The names of tasks that wait for each other in a circle, if there is one.
+    fn circle(&self) -> Option<String> {
+        let mut seen = vec![false; self.tasks.len()];
+        for first in 0..self.tasks.len() {
+            // A path of tasks, and how many of the others each has led to.
+            let mut path = vec![(first, 0)];
+            while let Some((n, led_to)) = path.last_mut() {
+                let task = &self.tasks[*n];
+                let next = task.awaits.iter().chain(&task.children).nth(*led_to);
+                *led_to += 1;
+                match next {
+                    None => drop(path.pop()),
+                    Some(next) => {
+                        if let Some(from) = path.iter().position(|(n, _)| n == next) {
+                            return Some(self.names(&path[from..], *next));
+                        }
+                        if !std::mem::replace(&mut seen[*next], true) {
+                            path.push((*next, 0));
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn names(&self, path: &[(usize, usize)], last: usize) -> String {
+        let numbers = path.iter().map(|(n, _)| *n).chain([last]);
+        let names = numbers.map(|n| self.tasks[n].info.name.to_string());
+        names.collect::<Vec<_>>().join(" → ")
+    }
+}
+
+fn first_timer(sleepers: &[(u64, Waker)], waker: &Waker, now: u64) -> Option<Duration> {
+    let of_task = sleepers
+        .iter()
+        .filter(|(_, sleeper)| sleeper.will_wake(waker));
+    let first = of_task.map(|(deadline, _)| *deadline).min()?;
+    Some(Duration::from_nanos(first.saturating_sub(now)))
 }
