@@ -22,6 +22,7 @@ use crate::handle::{Handle, TimerHandle};
 use crate::limits::Limited;
 use crate::loop_handle::{LoopHandle, Shared};
 use crate::order::Order;
+use crate::spin::Spin;
 use crate::timers::Timers;
 use crate::virtual_time::Reported;
 
@@ -66,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) looked: Cell<u64>,
     /// How often it was looked at.
     pub(crate) looks: Cell<u64>,
+    /// Whether it looks for mail before it parks.
+    pub(crate) spin: Spin,
     /// How many steps of the batch at hand have not run.
     pub(crate) batch: Cell<usize>,
     /// The run has just begun: all that was sent before is taken in with its first turn.
@@ -118,6 +121,7 @@ impl EventLoop {
             budget: builder.task_budget,
             looked: Cell::new(0),
             looks: Cell::new(0),
+            spin: Spin::default(),
             batch: Cell::new(0),
             is_first_turn: Cell::new(true),
             turn_is_over: Cell::new(false),

@@ -44,6 +44,7 @@ mod run_once;
 mod runner;
 mod sleep;
 mod spawn_with;
+mod spin;
 pub mod testing;
 mod thread_future;
 #[cfg(feature = "sync")]

@@ -71,14 +71,17 @@ impl Core {
     fn wait(&self) -> u64 {
         let patience = self.patience();
         // Parked, the loop is woken by its reactor; with mail in its box it does not park.
-        if patience == Some(Duration::ZERO) || !self.tasks.park() {
+        if patience == Some(Duration::ZERO) || self.spin(patience) || !self.tasks.park() {
             self.take_mail();
             return self.look();
         }
+        let clock = &self.timers.clock;
+        let parked = self.spin.is_timing().then(|| clock.now());
         let passing = self.is_time_passing().then(Instant::now);
         let still = self.begin_standstill(patience);
         self.turn_reactor(self.cut_short(patience, still.is_some()));
         self.tasks.unpark();
+        let has_mail = self.tasks.has_mail();
         self.take_mail();
         if let Some(since) = still {
             self.end_standstill(since);
@@ -86,8 +89,10 @@ impl Core {
         if let Some(since) = passing {
             self.let_time_pass(since.elapsed());
         }
-        let now = self.timers.clock.now();
+        let now = clock.now();
         self.looked.set(now);
+        self.spin
+            .parked(parked.map(|parked| now - parked), has_mail);
         now
     }
 
@@ -102,6 +107,13 @@ impl Core {
     /// Has waits end by that time.
     pub(crate) fn return_by(&self, time: Option<Instant>) {
         self.return_by.set(time);
+    }
+
+    /// Looks for mail for a moment before parking, if mail is likely. True if there is some.
+    #[inline]
+    fn spin(&self, patience: Option<Duration>) -> bool {
+        // Virtual time would pass meanwhile, or not: nothing that a test should see.
+        !self.timers.clock.is_virtual() && self.spin.finds(patience, || self.tasks.has_mail())
     }
 
     /// How long there is nothing to do: until the next deadline, or for ever.
@@ -203,6 +215,45 @@ mod tests {
 
     fn looks() -> u64 {
         crate::current::with(|core: &Core| core.looks.get())
+    }
+
+    /// Whatever the machine makes of it: a look for nothing has followed four parks that mail ended at once, or
+    /// a look that found mail.
+    #[test]
+    fn a_thread_that_answers_at_once_is_looked_for_and_never_missed() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        const ROUNDS: u64 = 2_000;
+        let mut event_loop = EventLoop::new().unwrap();
+        let polls = AtomicU64::new(0);
+        let (sender, waker) = std::sync::mpsc::channel::<std::task::Waker>();
+        let polls = &polls;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let waker = waker.recv().unwrap();
+                for round in 1..=ROUNDS {
+                    waker.wake_by_ref();
+                    while polls.load(Ordering::Acquire) <= round {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            let woken = std::future::poll_fn(|cx| {
+                if polls.load(Ordering::Relaxed) == 0 {
+                    sender.send(cx.waker().clone()).unwrap();
+                }
+                match polls.fetch_add(1, Ordering::AcqRel) {
+                    ROUNDS => std::task::Poll::Ready(()),
+                    _ => std::task::Poll::Pending,
+                }
+            });
+            let (parks, (paid, wasted)) = event_loop
+                .run_until_complete(async {
+                    woken.await;
+                    crate::current::with(|core: &Core| (core.looks.get(), core.spin.counts()))
+                })
+                .unwrap();
+            assert!(wasted <= paid + parks / 4, "{paid}, {wasted}, {parks}");
+        });
     }
 
     #[test]
