@@ -121,6 +121,32 @@ async fn a_test_may_have_to_panic() {
     panic!("boom");
 }
 
+#[asyncio::test(timeout = "5 min", virtual_timeout = "never")]
+async fn a_test_may_take_as_long_as_it_says() {
+    let century = Duration::from_secs(100 * 365 * 24 * 3600);
+    asyncio::sleep(century).await;
+}
+
+#[asyncio::test(virtual_timeout = "1 h")]
+#[should_panic(expected = "the test is not over after 3600s of virtual time")]
+async fn a_test_that_takes_longer_fails() {
+    loop {
+        asyncio::sleep(Duration::from_secs(60)).await;
+    }
+}
+
+#[asyncio::test(clock = "real", timeout = "20 ms")]
+#[should_panic(expected = "the test is not over after 20ms")]
+async fn a_test_that_hangs_on_the_real_clock_fails() {
+    std::future::pending().await
+}
+
+#[asyncio::test]
+#[should_panic(expected = "waits for something that is neither a task nor a timer")]
+async fn a_test_that_stands_still_fails() {
+    std::future::pending().await
+}
+
 thread_local! {
     /// In which order the tasks of each run of `shuffled` ran.
     static RUNS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
