@@ -197,6 +197,10 @@ pub struct LoopSide<T>(Arc<Side<T>>);
 impl<T> LoopSide<T> {
     /// Puts an item, once there is room.
     ///
+    /// # Cancellation
+    ///
+    /// A wait that is dropped, such as the loser of a race, has put nothing. The item is dropped with it.
+    ///
     /// # Errors
     ///
     /// If the queue is shut down, before or meanwhile; the item is in the error.
@@ -205,6 +209,10 @@ impl<T> LoopSide<T> {
     }
 
     /// Takes the next item, once there is one.
+    ///
+    /// # Cancellation
+    ///
+    /// A wait that is dropped, such as the loser of a race, has taken nothing: its item goes to the next in line.
     ///
     /// # Errors
     ///

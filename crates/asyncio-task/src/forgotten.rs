@@ -49,7 +49,7 @@ impl Tasks {
     /// Reports an error that is about to be dropped with a task that has no handle.
     #[cold]
     pub(crate) fn report_forgotten_error(&self, cell: &CellRef) {
-        if cell.holds_err() && !cell.borrows() {
+        if !cell.borrows() && cell.holds_err() {
             let task = TaskRef::new(cell.clone());
             tasks::report(&task, Unhandled::new(FAILED, Some(&task), Cause::Message));
         }
