@@ -73,3 +73,14 @@ fn a_message_to_a_scope_ends_with_it_when_an_outer_request_wins() {
     let child = Catch(Box::new(scope), Box::new(Sleep(0)), Then::Resume);
     check(Group(Box::new(body), 3, vec![child]), &[], None);
 }
+
+/// The limit came due while a request was open, and was forgotten when that had been answered.
+#[test]
+fn a_limit_ends_its_work_when_the_request_before_it_was_answered() {
+    let swallows = Catch(Box::new(Sleep(5)), Box::new(Sleep(3)), Then::Swallow);
+    let limited = Timeout(2, Box::new(Sequence(vec![swallows, Sleep(5)])));
+    check(limited, &[(1, 0)], None);
+    let awaited = Task(Box::new(Shield(Box::new(Sleep(4)))));
+    let limited = Timeout(2, Box::new(Sequence(vec![awaited, Sleep(5)])));
+    check(limited, &[(1, 0)], None);
+}

@@ -8,6 +8,8 @@
 //!   normal path, unless something is asked at all; what a shield is around always does, unless it is dropped;
 //! - no request is lost: what was asked to end has no value later than that, unless somebody swallowed the
 //!   request or a shield held it up;
+//! - work does not outlive its time limit, unless something holds it up; a limit that came due while a request was
+//!   open ends the work when that has been answered;
 //! - no more children of a group run at once than may;
 //! - nobody is cancelled whom nobody asked, and nobody hears a message that was said to somebody else; whoever
 //!   ends by the only request that there was has its message;

@@ -63,6 +63,11 @@ pub(crate) struct Place {
     said: RefCell<Vec<String>>,
     last_asked: Cell<Option<Instant>>,
     deadline: Option<Instant>,
+    begun: Instant,
+    /// When a request to it was last answered.
+    last_answer: Cell<Option<Instant>>,
+    /// When its deadline is acted on, if a request that was open at the time has been answered since.
+    put_off_until: Cell<Option<Instant>>,
     /// A request may have ended inside: it was swallowed, or a task that was waited for had a value.
     answered: Cell<bool>,
     /// Until when a shield, a cleanup, or a group with errors inside held a request up.
@@ -93,6 +98,9 @@ impl Place {
             said: RefCell::default(),
             last_asked: Cell::new(None),
             deadline,
+            begun: time(),
+            last_answer: Cell::new(None),
+            put_off_until: Cell::new(None),
             answered: Cell::new(false),
             held_up_until: Cell::new(None),
         })
@@ -177,8 +185,31 @@ impl Place {
                 }
                 break;
             }
-            place.answered.set(true);
+            let now = time();
+            match place.deadline {
+                // What was answered was somebody else's request.
+                Some(deadline) if now < deadline => {}
+                Some(deadline) if place.is_put_off(deadline) => place.put_off_until.set(Some(now)),
+                _ => place.answered.set(true),
+            }
+            place.last_answer.set(Some(now));
         }
+    }
+
+    /// Whether the deadline came while a request was open that began around here, after this did.
+    fn is_put_off(self: &Rc<Self>, deadline: Instant) -> bool {
+        let since = self.last_answer.get().unwrap_or(self.begun);
+        let since = since.max(self.begun);
+        let open = |place: &Rc<Self>| {
+            let asked = place.last_asked.get();
+            asked.is_some_and(|asked| since < asked && asked < deadline)
+        };
+        self.put_off_until.get().is_none() && self.reaching().skip(1).any(open)
+    }
+
+    /// When the deadline of this place is acted on.
+    pub(crate) fn acts_at(&self, deadline: Instant) -> Instant {
+        self.put_off_until.get().unwrap_or(deadline)
     }
 
     pub(crate) fn held_up_until_now(self: &Rc<Self>) {

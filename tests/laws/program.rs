@@ -177,7 +177,7 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 let deadline = time() + secs(limit);
                 let place = Place::with_deadline(Kind::Scope, Some(&place), Some(deadline));
                 if let Ok(result) = timeout(secs(limit), start(*work, &place)).await {
-                    if !place.may_end_at(time(), deadline) {
+                    if !place.may_end_at(time(), place.acts_at(deadline)) {
                         watch.broke("work outlived its time limit, and nobody held it up");
                     }
                     return result;

@@ -18,6 +18,7 @@ use std::ops::Deref;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::cell_ref::CellRef;
 use crate::current;
@@ -25,6 +26,7 @@ use crate::mailbox::Owner;
 use crate::origin::Origin;
 use crate::scope_tree::{Fate, LetGo, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::LastPoll;
+use crate::waker;
 
 /// The cancel scopes of the tasks of one loop.
 pub(crate) struct Home {
@@ -128,19 +130,20 @@ impl Home {
     }
 
     /// Sees to what came of letting go, before anything foreign runs (S1).
-    pub(crate) fn carry_out(&self, let_go: LetGo) {
+    pub(crate) fn carry_out(&self, mut let_go: LetGo) {
         if let Some((task, root)) = let_go.answered {
             // SAFETY: S1.
             let state = &unsafe { task.as_ref() }.state;
             let mut tree = self.borrow_mut();
             // If it runs, those who have yet to be heard may be before the end of this poll.
             if !state.is_running() {
-                tree.settle(root);
+                let_go.overdue.extend(tree.settle(root));
             }
             if !tree.has_request(root) {
                 state.answer();
             }
         }
+        let overdue = self.wakers(let_go.overdue);
         if let Some(task) = let_go.asked_again {
             // SAFETY: S1.
             let cell = unsafe { CellRef::borrow(&task) };
@@ -159,6 +162,17 @@ impl Home {
             }
         }
         self.wake_one(let_go.wake);
+        overdue.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakers for scopes that are asked to end. They stay good while foreign code runs, as a [`ToWake`] does not.
+    pub(crate) fn wakers(&self, all: Vec<ToWake>) -> Vec<Waker> {
+        let waker = |wake| match wake {
+            // SAFETY: S1, and nothing foreign has run since.
+            ToWake::Task(task) => waker::owned(unsafe { CellRef::borrow(&task) }.clone()),
+            ToWake::Waker(waker) => waker,
+        };
+        all.into_iter().map(waker).collect()
     }
 
     fn wake_one(&self, wake: Option<ToWake>) {

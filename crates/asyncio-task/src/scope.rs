@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
@@ -234,16 +234,22 @@ impl<F: Future> Scope<F> {
         let mut rounds = 0;
         loop {
             match next {
-                Next::Poll(told) => told.into_iter().for_each(std::task::Waker::wake),
-                Next::Wait | Next::Answered | Next::PutOff => {
+                Next::Poll(told) => told.into_iter().for_each(Waker::wake),
+                Next::Wait | Next::Answered(_) | Next::PutOff => {
+                    let put_off = matches!(next, Next::PutOff);
+                    let overdue = match next {
+                        Next::Answered(overdue) => tasks.scopes.wakers(overdue),
+                        _ => Vec::new(),
+                    };
                     // Projected: a shared reference to all of this would cover the future, which is pinned
                     // and may refer to itself.
                     if let Some(key) = *self.as_mut().project().key {
                         tasks.note_waker(key, task, cx.waker());
                     }
-                    if let Next::PutOff = next {
+                    if put_off {
                         cx.waker().wake_by_ref();
                     }
+                    overdue.into_iter().for_each(Waker::wake);
                     return Poll::Pending;
                 }
                 Next::End => {

@@ -32,6 +32,8 @@
 //!
 //! Nothing foreign runs here: wakers go out to whoever has borrowed the tree, to be woken afterwards.
 
+mod overdue;
+
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -165,9 +167,13 @@ struct Asked {
     swallowed: Request,
     /// For an opaque scope that acted: it holds the one around it.
     holding: Request,
+    /// Its deadline has come, and that is what stands in the way (see `overdue.rs`).
+    due: Option<ScopeKey>,
+    /// Those inside whose deadlines came while this one stood in the way.
+    waiting: Vec<ScopeKey>,
 }
 
-static NOTHING: Asked = Asked::NOTHING;
+const NOTHING: &Asked = &Asked::NOTHING;
 
 impl Asked {
     const NOTHING: Self = Self {
@@ -187,6 +193,8 @@ impl Asked {
         carried: 0,
         swallowed: 0,
         holding: 0,
+        due: None,
+        waiting: Vec::new(),
     };
 
     /// The last request from here that has not been answered.
@@ -223,7 +231,7 @@ impl Deref for Node {
 
     #[inline]
     fn deref(&self) -> &Asked {
-        self.asked.as_deref().unwrap_or(&NOTHING)
+        self.asked.as_deref().unwrap_or(NOTHING)
     }
 }
 
@@ -255,8 +263,8 @@ pub(crate) enum ToWake {
 pub(crate) enum Next {
     /// Nothing is asked of it, or what is goes on elsewhere.
     Wait,
-    /// The same, and nothing is asked of it any more.
-    Answered,
+    /// The same, and nothing is asked of it any more. These are to be woken.
+    Answered(Vec<ToWake>),
     /// Poll what it wraps, after waking these, which have been told.
     Poll(Vec<Waker>),
     /// Let others go first, and be polled again then before anything is decided.
@@ -293,6 +301,8 @@ pub(crate) struct Verdict {
 #[derive(Default)]
 pub(crate) struct LetGo {
     pub(crate) wake: Option<ToWake>,
+    /// Scopes whose deadlines came earlier and are acted on now.
+    pub(crate) overdue: Vec<ToWake>,
     /// The task whose request has been swallowed, and its root.
     pub(crate) answered: Option<(NonNull<Header>, ScopeKey)>,
     /// The task that unwinds as a whole.
@@ -478,6 +488,7 @@ impl ScopeTree {
             return LetGo::default();
         };
         let (holding, told, before) = (node.holding, node.told, node.parent);
+        let was_due = node.due.is_some();
         self.unlink(key);
         self.link(key, Some(around));
         // It was put aside when it was told, so it is not one of those who have yet to be heard: what others
@@ -485,13 +496,17 @@ impl ScopeTree {
         if told > 0 && !self.upwards(around).any(|node| node.open() >= told) {
             self.nodes[key.index as usize].told = 0;
         }
-        if holding == 0 {
-            return LetGo::default();
+        // What stood in its way may not be here.
+        let overdue = was_due.then(|| self.expire(key, false)).flatten();
+        let mut let_go = LetGo::default();
+        if holding > 0 {
+            if self.is_unanswered(around, holding) {
+                self.hold(Some(around), holding);
+            }
+            let_go = self.let_go(before, holding, Fate::HeldUp);
         }
-        if self.is_unanswered(around, holding) {
-            self.hold(Some(around), holding);
-        }
-        self.let_go(before, holding, Fate::HeldUp)
+        let_go.overdue.extend(overdue);
+        let_go
     }
 
     /// A scope's poll ends. Gives its key if it has got one.
@@ -691,15 +706,6 @@ impl ScopeTree {
         heard > 0 && self.upwards(key).any(ends)
     }
 
-    /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing.
-    pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<ToWake> {
-        let node = self.get(key)?;
-        if node.held > 0 || self.is_open(key) {
-            return None;
-        }
-        self.request(key, woken, Origin::ANEW, None)
-    }
-
     /// Whether a request concerns this scope: one to itself or to a scope around it, unless a token in
     /// between holds against it.
     pub(crate) fn is_open(&self, key: ScopeKey) -> bool {
@@ -827,8 +833,7 @@ impl ScopeTree {
             return Next::Poll(round.wake);
         }
         if swallowed {
-            self.settle(key);
-            return Next::Answered;
+            return Next::Answered(self.settle(key));
         }
         if round.busy { Next::Wait } else { Next::End }
     }
@@ -1155,6 +1160,7 @@ impl ScopeTree {
     /// who were told may not have been heard yet.
     fn answer(&mut self, key: ScopeKey, request: Request) -> LetGo {
         let mut let_go = LetGo::default();
+        let mut due = Vec::new();
         let mut spared = 0;
         let mut next = Some(key);
         while let Some(key) = next {
@@ -1163,6 +1169,9 @@ impl ScopeTree {
                 let held_against = if node.held > 0 { node.held_against } else { 0 };
                 spared = spared.max(held_against).max(node.superseded);
                 node.earlier.answer(spared, request);
+                if node.due.is_some() {
+                    due.push(key);
+                }
             }
             let asked = node.request.max(node.carried);
             if spared < asked && asked <= request {
@@ -1175,7 +1184,7 @@ impl ScopeTree {
                     _ => node.polling,
                 };
                 if !polling || !self.has_unheard(key) {
-                    self.settle(key);
+                    let_go.overdue.extend(self.settle(key));
                 }
             }
             let Some(node) = self.get(key) else { break };
@@ -1186,6 +1195,9 @@ impl ScopeTree {
                 .parent
                 .filter(|&parent| !enclosed && !self.is_opaque(parent));
         }
+        let_go
+            .overdue
+            .extend(self.look_again(due.into_iter().rev()));
         let_go
     }
 
@@ -1208,10 +1220,12 @@ impl ScopeTree {
         false
     }
 
-    /// Nobody who was told is left to be heard: what was swallowed is over.
-    pub(crate) fn settle(&mut self, key: ScopeKey) {
+    /// Nobody who was told is left to be heard: what was swallowed is over. Gives those whose deadlines are
+    /// acted on now.
+    #[must_use]
+    pub(crate) fn settle(&mut self, key: ScopeKey) -> Vec<ToWake> {
         let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) else {
-            return;
+            return Vec::new();
         };
         let swallowed = node.swallowed;
         if node.request <= swallowed {
@@ -1222,6 +1236,7 @@ impl ScopeTree {
         if node.carried <= swallowed {
             node.carried = 0;
         }
+        self.look_at_waiting(key)
     }
 }
 

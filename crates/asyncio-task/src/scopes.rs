@@ -95,16 +95,20 @@ impl Tasks {
                     self.keep_message(cell);
                     return end();
                 }
-                Next::Wait | Next::Answered | Next::PutOff => {
-                    if let Next::Answered = next {
-                        cell.state.answer();
-                    }
-                    if cell.state.park() == Pause::Again {
-                        self.enqueue(cell);
-                    }
-                    if let Next::PutOff = next {
-                        self.wake(cell);
-                    }
+                Next::Answered(overdue) => {
+                    cell.state.answer();
+                    let overdue = self.scopes.wakers(overdue);
+                    self.park_asked(cell);
+                    self.wake_told(cell, overdue);
+                    return None;
+                }
+                Next::Wait => {
+                    self.park_asked(cell);
+                    return None;
+                }
+                Next::PutOff => {
+                    self.park_asked(cell);
+                    self.wake(cell);
                     return None;
                 }
             }
@@ -119,6 +123,13 @@ impl Tasks {
                 Progress::Ready => return Some(Outcome::Value),
                 Progress::Panicked => return Some(Outcome::Panicked),
             }
+        }
+    }
+
+    /// A task that is being cancelled goes on.
+    fn park_asked(&self, cell: &CellRef) {
+        if cell.state.park() == Pause::Again {
+            self.enqueue(cell);
         }
     }
 

@@ -1,0 +1,248 @@
+//! Time limits that come due while a request to cancel is open: they are acted on as soon as that is answered.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_executors::{
+    TaskGroup, TimedOut, TimeoutHandle, catch_cancel, move_on_after, shield, task_group, timeout,
+    timeout_scope,
+};
+use asyncio_loop::{sleep, spawn, time};
+use asyncio_task::Cancelled;
+use futures::future::{Either, LocalBoxFuture, join, join_all};
+use futures::stream::{FuturesUnordered, StreamExt};
+use support::{Trace, run};
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Waits for a request, cleans up for so many seconds, and swallows it.
+async fn swallow_after(n: u64) {
+    if let Err(cancelled) = catch_cancel(pending::<()>()).await {
+        sleep(secs(n)).await;
+        cancelled.swallow();
+    }
+}
+
+/// More work than any limit allows.
+async fn long() {
+    sleep(secs(1000)).await;
+}
+
+/// Runs `work` as a task that is cancelled after a second. Its outcome, and how many seconds it took.
+async fn cancelled_at_1<T: 'static>(work: impl Future<Output = T> + 'static) -> (T, u64) {
+    let start = time();
+    let task = spawn(work);
+    sleep(secs(1)).await;
+    assert!(task.cancel());
+    let outcome = task.await.expect("the request was answered");
+    (outcome, (time() - start).as_secs())
+}
+
+#[test]
+fn the_value_of_an_awaited_task_answers_the_request_and_the_limit_ends_the_rest() {
+    run(async |_: Trace| {
+        let work = timeout(secs(2), async {
+            let shielded = spawn(async { shield(sleep(secs(3))).await });
+            shielded.await.unwrap();
+            long().await;
+        });
+        assert_eq!(cancelled_at_1(work).await, (Err(TimedOut), 3));
+    });
+}
+
+#[test]
+fn a_swallowed_token_answers_the_request_and_the_limit_ends_the_rest() {
+    run(async |_: Trace| {
+        let work = timeout(secs(2), async {
+            swallow_after(3).await;
+            long().await;
+        });
+        assert_eq!(cancelled_at_1(work).await, (Err(TimedOut), 4));
+        let work = move_on_after(secs(2), async {
+            shield(sleep(secs(5))).await;
+            swallow_after(0).await;
+            long().await;
+        });
+        assert_eq!(cancelled_at_1(work).await, (None, 5));
+    });
+}
+
+#[test]
+fn a_limit_that_says_it_has_expired_ends_its_work() {
+    run(async |_: Trace| {
+        let until = time() + secs(2);
+        let work = timeout_scope(Some(until), async move |limit: TimeoutHandle| {
+            swallow_after(3).await;
+            assert!(limit.expired());
+            assert!(limit.reschedule(Some(time() + secs(1))).is_err());
+            long().await;
+        });
+        assert_eq!(cancelled_at_1(work).await, (Err(TimedOut), 4));
+    });
+}
+
+#[test]
+fn of_several_limits_the_outermost_reports() {
+    run(async |trace: Trace| {
+        let work = async move {
+            let inner = timeout(secs(3), async {
+                swallow_after(4).await;
+                long().await;
+            });
+            let outer = timeout(secs(2), async {
+                drop(timeout(secs(2), inner).await);
+                trace.borrow_mut().push("never");
+            });
+            outer.await
+        };
+        assert_eq!(cancelled_at_1(work).await, (Err(TimedOut), 5));
+    });
+}
+
+#[test]
+fn of_several_limits_whose_requests_are_swallowed_each_has_its_turn() {
+    run(async |_: Trace| {
+        let work = timeout(
+            secs(3),
+            timeout(secs(2), async {
+                swallow_after(4).await; // the task's
+                swallow_after(1).await; // the outer limit's
+                long().await;
+            }),
+        );
+        assert_eq!(cancelled_at_1(work).await, (Ok(Err(TimedOut)), 6));
+    });
+}
+
+#[test]
+fn a_limit_in_a_branch_that_has_swallowed_does_not_wait_for_the_others() {
+    for unordered in [false, true] {
+        run(async move |_: Trace| {
+            let ended = Rc::new(Cell::new(0));
+            let (start, end) = (time(), ended.clone());
+            let limited = async move {
+                let limited = timeout(secs(2), async {
+                    swallow_after(0).await;
+                    long().await;
+                });
+                assert_eq!(limited.await, Err(TimedOut));
+                end.set((time() - start).as_secs());
+            };
+            let work = async move {
+                if !unordered {
+                    join(swallow_after(4), limited).await;
+                    return;
+                }
+                let mut both = FuturesUnordered::new();
+                both.push(Either::Right(limited));
+                both.push(Either::Left(swallow_after(4)));
+                while both.next().await.is_some() {}
+            };
+            assert_eq!(cancelled_at_1(work).await.1, 5);
+            assert_eq!(ended.get(), 2, "{unordered}");
+        });
+    }
+}
+
+#[test]
+fn a_token_that_is_swallowed_by_another_task_answers_the_request() {
+    run(async |_: Trace| {
+        let kept: Rc<RefCell<Option<Cancelled>>> = Rc::default();
+        let there = kept.clone();
+        let swallower = spawn(async move {
+            sleep(secs(4)).await;
+            there.take().expect("it was kept").swallow();
+        });
+        let work = timeout(secs(2), async move {
+            let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
+            kept.replace(Some(cancelled));
+            long().await;
+        });
+        assert_eq!(cancelled_at_1(work).await, (Err(TimedOut), 4));
+        swallower.await.unwrap();
+    });
+}
+
+#[test]
+fn a_limit_in_a_cleanup_does_not_wait_for_the_request_that_began_it() {
+    run(async |_: Trace| {
+        let work = timeout(secs(2), async {
+            let start = time();
+            let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
+            // At 4, while the limit around is due since 2.
+            assert_eq!(timeout(secs(3), long()).await, Err(TimedOut));
+            assert_eq!(time() - start, secs(4));
+            cancelled.swallow();
+            long().await;
+        });
+        assert_eq!(cancelled_at_1(work).await, (Err(TimedOut), 4));
+    });
+}
+
+#[test]
+fn a_limit_in_a_child_of_a_group_is_acted_on() {
+    run(async |_: Trace| {
+        let start = time();
+        let group = task_group(async |tg: TaskGroup| {
+            let child = tg.spawn(async {
+                let limited = timeout(secs(2), async {
+                    swallow_after(3).await;
+                    long().await;
+                });
+                Ok(limited.await)
+            });
+            sleep(secs(1)).await;
+            child.cancel();
+            Ok(child.await?)
+        });
+        assert_eq!(group.await.unwrap(), Err(TimedOut));
+        assert_eq!(time() - start, secs(4));
+    });
+}
+
+#[test]
+fn many_limits_cost_a_few_polls_each() {
+    const MANY: usize = 2_000;
+    run(async |_: Trace| {
+        for nested in [false, true] {
+            let polls = Rc::new(Cell::new(0));
+            let counted = polls.clone();
+            let mut long_counted = Box::pin(long());
+            let leaf = std::future::poll_fn(move |cx| {
+                counted.set(counted.get() + 1);
+                long_counted.as_mut().poll(cx)
+            });
+            let work = async move {
+                let answers = swallow_after(3);
+                if nested {
+                    let mut all: LocalBoxFuture<'_, ()> = Box::pin(async {
+                        answers.await;
+                        leaf.await;
+                    });
+                    for n in 0..200 {
+                        // Inner and outer ones first by turns.
+                        let limit = Duration::from_millis(1_500 + n * 7 % 400);
+                        all = Box::pin(async move { drop(timeout(limit, all).await) });
+                    }
+                    all.await;
+                } else {
+                    let limited = |_| {
+                        timeout(secs(2), async {
+                            swallow_after(0).await;
+                            long().await;
+                        })
+                    };
+                    join(answers, join_all((0..MANY).map(limited))).await;
+                }
+            };
+            assert_eq!(cancelled_at_1(work).await.1, 4);
+            assert!(polls.get() < 10, "{} polls", polls.get());
+        }
+    });
+}

@@ -1,0 +1,101 @@
+//! Deadlines that come while they cannot be acted on.
+//!
+//! A deadline interrupts nothing while its scope unwinds. If the request that makes it unwind is answered, the
+//! work goes on, and its time is over all the same: the deadline is acted on then. Until then the scope is
+//! *due*, and waits at its *obstacle*, the innermost of these:
+//! - itself, while a token holds it: looked at again when the last token goes ([`ScopeTree::answer`]);
+//! - a scope with an open request, itself included: looked at again when that is [settled](ScopeTree::settle);
+//! - a scope around it that is due as well, and nothing holds it: that one is asked in its place, as of several
+//!   limits the outermost reports. It goes on from there as from any scope with an open request.
+//!
+//! So each look costs the way to the next obstacle, and of many limits one inside the other only the outermost
+//! one's goes far.
+
+use crate::origin::Origin;
+
+use super::{ScopeKey, ScopeTree, ToWake};
+
+impl ScopeTree {
+    /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing, and is noted.
+    pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<ToWake> {
+        let Some(obstacle) = self.obstacle(key) else {
+            if let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) {
+                node.due = None;
+            }
+            return self.request(key, woken, Origin::ANEW, None);
+        };
+        let before = self.get_mut(key)?.due.replace(obstacle);
+        if obstacle != key && before != Some(obstacle) {
+            self.wait_at(obstacle, key);
+        }
+        None
+    }
+
+    /// What keeps the deadline of a scope from being acted on.
+    fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
+        let mut held_against = 0;
+        let mut next = Some(key);
+        while let Some(here) = next {
+            let node = self.get(here)?;
+            if node.held > 0 {
+                if here == key {
+                    return Some(key);
+                }
+                held_against = held_against.max(node.held_against);
+            }
+            // What a cleanup opens has limits of its own.
+            let is_due = here != key && node.due.is_some() && held_against == 0;
+            if is_due || node.open() > held_against {
+                return Some(here);
+            }
+            next = node.parent.filter(|&parent| !self.is_opaque(parent));
+        }
+        None
+    }
+
+    fn wait_at(&mut self, obstacle: ScopeKey, key: ScopeKey) {
+        let Some(node) = self.get_mut(obstacle) else {
+            return;
+        };
+        let mut waiting = std::mem::take(&mut node.waiting);
+        if waiting.len() == waiting.capacity() {
+            // Before it grows: those that have ended, or wait elsewhere by now, are of no use.
+            waiting.retain(|&key| self.waits_at(key, obstacle));
+        }
+        waiting.push(key);
+        if let Some(node) = self.get_mut(obstacle) {
+            node.waiting = waiting;
+        }
+    }
+
+    fn waits_at(&self, key: ScopeKey, obstacle: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.due == Some(obstacle))
+    }
+
+    /// The request to a scope has been settled: looks at those that it stood in the way of.
+    pub(super) fn look_at_waiting(&mut self, obstacle: ScopeKey) -> Vec<ToWake> {
+        let Some(node) = self.get_mut(obstacle).filter(|node| node.asked.is_some()) else {
+            return Vec::new();
+        };
+        let waiting = std::mem::take(&mut node.waiting);
+        let mut wake = self.look_again([obstacle]);
+        for key in waiting {
+            if let Some(node) = self.get_mut(key).filter(|node| node.due == Some(obstacle)) {
+                node.due = Some(key); // It is on no list now.
+                wake.extend(self.expire(key, false));
+            }
+        }
+        wake
+    }
+
+    /// Looks at scopes that may be due, the outermost first: what stood in their way may be gone.
+    pub(super) fn look_again(&mut self, due: impl IntoIterator<Item = ScopeKey>) -> Vec<ToWake> {
+        let mut wake = Vec::new();
+        for key in due {
+            if self.get(key).is_some_and(|node| node.due.is_some()) {
+                wake.extend(self.expire(key, false));
+            }
+        }
+        wake
+    }
+}
