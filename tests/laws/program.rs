@@ -99,6 +99,7 @@ fn nodes() -> impl Strategy<Value = Node> {
             1 => some().prop_map(Node::Unordered),
             1 => (one.clone(), one.clone()).prop_map(|(a, b)| Node::Select(a, b)),
             2 => (0..6_u64, one.clone()).prop_map(|(limit, work)| Node::Timeout(limit, work)),
+            2 => (1..5_u64, one.clone(), one.clone(), any::<bool>()).prop_map(answers_and_goes_on),
             1 => (0..6_u64, one.clone()).prop_map(|(after, work)| Node::Scope(after, work)),
             1 => one.clone().prop_map(Node::Shield),
             5 => (one.clone(), one.clone(), then).prop_map(|(a, b, then)| Node::Catch(a, b, then)),
@@ -111,6 +112,18 @@ fn nodes() -> impl Strategy<Value = Node> {
             2 => one.prop_map(Node::Eager),
         ]
     })
+}
+
+/// A limit around work that answers a request and goes on: few programs would have one by chance.
+fn answers_and_goes_on((limit, work, cleanup, awaits): (u64, Box<Node>, Box<Node>, bool)) -> Node {
+    let answers = match awaits {
+        true => Node::Task(Box::new(Node::Shield(work))),
+        false => Node::Catch(work, cleanup, Then::Swallow),
+    };
+    Node::Timeout(
+        limit,
+        Box::new(Node::Sequence(vec![answers, Node::Sleep(5)])),
+    )
 }
 
 /// A node came to an error, which ends the group around it.

@@ -14,7 +14,9 @@ use asyncio_executors::{
     BoxError, CancelScope, TaskGroup, TimedOut, TimeoutHandle, cancel_scope, catch_cancel, gather,
     on_cancel, race, shield, task_group, timeout, timeout_scope, try_finally,
 };
-use asyncio_loop::{JoinError, all_tasks, current_task, sleep, spawn, time, yield_now};
+use asyncio_loop::{
+    JoinError, SpawnOptions, all_tasks, current_task, sleep, spawn, time, yield_now,
+};
 use support::{Trace, run};
 
 fn ms(n: u64) -> Duration {
@@ -884,5 +886,114 @@ fn a_limit_that_is_moved_to_now_may_be_looked_at_by_who_is_woken_for_it() {
         let limit = LIMIT.with_borrow(|limit| limit.clone().unwrap());
         limit.reschedule(Some(time())).unwrap();
         assert_eq!(limited.await, Err(TimedOut));
+    });
+}
+
+// ---- loops that are cancelled in each round ----
+
+/// Something that waits, and swallows the request which ends it.
+async fn swallows() {
+    if let Err(cancelled) = catch_cancel(pending::<()>()).await {
+        cancelled.swallow();
+    }
+}
+
+/// Each of these opens a scope that is cancelled at once, and lives on.
+async fn cancelled_and_swallowed(how: usize) {
+    match how {
+        0 => {
+            let work = cancel_scope(async |scope: CancelScope| {
+                scope.cancel();
+                swallows().await;
+            });
+            assert!(work.await.is_some());
+        }
+        1 => timeout(Duration::ZERO, swallows()).await.unwrap(),
+        2 => {
+            let limit = timeout_scope(None, async |limit: TimeoutHandle| {
+                limit.reschedule(Some(time())).unwrap();
+                swallows().await;
+            });
+            limit.await.unwrap();
+        }
+        3 => {
+            current_task().unwrap().cancel();
+            swallows().await;
+        }
+        4 => {
+            // Polled once, so that it is no new scope any more when it ends.
+            let handle = RefCell::new(None);
+            let mut work = pin!(cancel_scope(async |scope: CancelScope| {
+                handle.replace(Some(scope));
+                pending::<()>().await;
+            }));
+            assert!(futures::poll!(work.as_mut()).is_pending());
+            handle.take().unwrap().cancel();
+            assert!(work.await.is_none());
+        }
+        5 => {
+            let group = task_group(async |tg: TaskGroup<'_>| {
+                tg.spawn_with(SpawnOptions::new().eager_start(), async {
+                    swallows().await;
+                    Ok(())
+                });
+                tg.cancel();
+                Ok(())
+            });
+            group.await.unwrap();
+        }
+        6 => shield(timeout(Duration::ZERO, swallows())).await.unwrap(),
+        7 => {
+            let swallows = || timeout(Duration::ZERO, swallows());
+            futures::future::join(swallows(), swallows())
+                .await
+                .0
+                .unwrap();
+        }
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn a_loop_of_scopes_that_are_cancelled_at_once_lets_others_run() {
+    for how in 0..8 {
+        run(async move |_: Trace| {
+            let (rounds, done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+            let (counted, ends) = (rounds.clone(), done.clone());
+            let task = spawn(async move {
+                while !ends.get() {
+                    cancelled_and_swallowed(how).await;
+                    counted.set(counted.get() + 1);
+                    assert!(counted.get() < 10_000, "{how}: nobody else has a turn");
+                }
+            });
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            done.set(true);
+            task.await.unwrap();
+            assert!(rounds.get() < 100 * 40, "{how}: {} rounds", rounds.get());
+        });
+    }
+}
+
+#[test]
+fn many_scopes_that_end_in_one_step_are_not_put_off() {
+    run(async |_: Trace| {
+        let polls = Rc::new(Cell::new(0));
+        let counted = polls.clone();
+        let limited = move |_| {
+            let counted = counted.clone();
+            let mut work = Box::pin(async {
+                timeout(ms(1), pending::<()>()).await.unwrap_err();
+                timeout(Duration::ZERO, swallows()).await.unwrap();
+            });
+            poll_fn(move |cx| {
+                counted.set(counted.get() + 1);
+                work.as_mut().poll(cx)
+            })
+        };
+        futures::future::join_all((0..1_000).map(limited)).await;
+        assert!(polls.get() <= 4_000, "{} polls", polls.get());
     });
 }

@@ -96,7 +96,7 @@ fn of_several_limits_the_outermost_reports() {
                 long().await;
             });
             let outer = timeout(secs(2), async {
-                drop(timeout(secs(2), inner).await);
+                let _ = timeout(secs(2), inner).await;
                 trace.borrow_mut().push("never");
             });
             outer.await
@@ -189,7 +189,7 @@ fn a_limit_in_a_cleanup_does_not_wait_for_the_request_that_began_it() {
 fn a_limit_in_a_child_of_a_group_is_acted_on() {
     run(async |_: Trace| {
         let start = time();
-        let group = task_group(async |tg: TaskGroup| {
+        let group = task_group(async |tg: TaskGroup<'_>| {
             let child = tg.spawn(async {
                 let limited = timeout(secs(2), async {
                     swallow_after(3).await;
@@ -228,7 +228,9 @@ fn many_limits_cost_a_few_polls_each() {
                     for n in 0..200 {
                         // Inner and outer ones first by turns.
                         let limit = Duration::from_millis(1_500 + n * 7 % 400);
-                        all = Box::pin(async move { drop(timeout(limit, all).await) });
+                        all = Box::pin(async move {
+                            let _ = timeout(limit, all).await;
+                        });
                     }
                     all.await;
                 } else {

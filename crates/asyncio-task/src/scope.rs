@@ -190,7 +190,7 @@ impl<F: Future> Scope<F> {
         if waker::cell_of(cx.waker()) == Some(task) && tree.pauses_calmly(key) {
             return Ok(Poll::Pending);
         }
-        Err(tree.after_round(key, acts, round))
+        Err(tree.after_round(key, acts, tasks.steps(), round))
     }
 
     /// Polls it where something has been asked of it, or where it has not been polled before.
@@ -209,7 +209,7 @@ impl<F: Future> Scope<F> {
             if tree.contains(key) {
                 let around = Tasks::innermost_in(&mut tree, task);
                 let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
-                next = tree.before_poll(key);
+                next = tree.before_poll(key, tasks.steps());
                 drop(tree);
                 if let Some(moved) = moved {
                     tasks.scopes.carry_out(moved);

@@ -32,6 +32,7 @@
 //!
 //! Nothing foreign runs here: wakers go out to whoever has borrowed the tree, to be woken afterwards.
 
+mod allowance;
 mod overdue;
 
 use std::cell::Cell;
@@ -47,6 +48,7 @@ use crate::cell::Header;
 use crate::earlier_requests::EarlierRequests;
 use crate::origin::Origin;
 use crate::slab::Slab;
+use allowance::Allowance;
 
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
@@ -91,6 +93,7 @@ pub(crate) struct ScopeTree {
     births: u64,
     /// Counts scopes that acted.
     acts: u64,
+    allowance: Allowance,
 }
 
 /// A scope that is being polled.
@@ -749,7 +752,7 @@ impl ScopeTree {
     // ---- 2 tell ----
 
     /// What a scope does at the beginning of its poll.
-    pub(crate) fn before_poll(&mut self, key: ScopeKey) -> Next {
+    pub(crate) fn before_poll(&mut self, key: ScopeKey, step: u64) -> Next {
         let Some(node) = self.get_mut(key) else {
             return Next::Poll(Vec::new());
         };
@@ -767,7 +770,7 @@ impl ScopeTree {
         if std::mem::take(&mut node.last_chance) || node.open() == 0 {
             return Next::Poll(Vec::new());
         }
-        match self.after_poll(key, self.acts) {
+        match self.after_poll(key, self.acts, step) {
             Next::Wait => Next::Poll(Vec::new()),
             next => next,
         }
@@ -787,18 +790,19 @@ impl ScopeTree {
 
     /// [`after_poll`](Self::after_poll), when it was polled so many times at a stretch. Nobody is told if that
     /// was often enough: who was told and is not polled would be taken to be put aside.
-    pub(crate) fn after_round(&mut self, key: ScopeKey, acts: u64, rounds: u32) -> Next {
+    pub(crate) fn after_round(&mut self, key: ScopeKey, acts: u64, step: u64, rounds: u32) -> Next {
         if rounds >= MOST_ROUNDS
             && let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some())
         {
             node.last_chance = true;
             return Next::PutOff;
         }
-        self.after_poll(key, acts)
+        self.after_poll(key, acts, step)
     }
 
-    /// What a scope does when its poll has returned `Pending`; `acts` is from before the poll.
-    pub(crate) fn after_poll(&mut self, key: ScopeKey, acts: u64) -> Next {
+    /// What a scope does when its poll has returned `Pending`; `acts` is from before the poll, and `step` is the
+    /// number of the step under way.
+    pub(crate) fn after_poll(&mut self, key: ScopeKey, acts: u64, step: u64) -> Next {
         let Some(node) = self.get(key) else {
             return Next::Wait;
         };
@@ -810,7 +814,14 @@ impl ScopeTree {
         if request == 0 || held || node.last_chance {
             return Next::Wait;
         }
-        let swallowed = node.open() == 0;
+        let (swallowed, born) = (node.open() == 0, node.born);
+        if !self.allowance.allows(step, born, self.births) {
+            self.nodes[key.index as usize].last_chance = true;
+            return Next::PutOff;
+        }
+        let Some(node) = self.get(key) else {
+            return Next::Wait;
+        };
         let mut round = Round {
             request,
             // What opened after the last token went is not asked: it would never end if it opened for ever.

@@ -82,9 +82,9 @@ impl Tasks {
         }
         let acts = tree.acts();
         let mut next = if polled {
-            tree.after_poll(root, acts)
+            tree.after_poll(root, acts, self.steps())
         } else {
-            tree.before_poll(root)
+            tree.before_poll(root, self.steps())
         };
         drop(tree);
         let mut rounds = 0;
@@ -118,7 +118,8 @@ impl Tasks {
                 Progress::Pending if cell.state.ends_at_once() => return end(),
                 Progress::Pending => {
                     rounds += 1;
-                    next = self.scopes.borrow_mut().after_round(root, acts, rounds);
+                    let mut tree = self.scopes.borrow_mut();
+                    next = tree.after_round(root, acts, self.steps(), rounds);
                 }
                 Progress::Ready => return Some(Outcome::Value),
                 Progress::Panicked => return Some(Outcome::Panicked),
