@@ -14,9 +14,9 @@
 //! - **C1** Of the jobs in the queue, the one with the lowest number is begun first: in the order in which they came.
 //! - **C2** For each job in the queue a worker is *coming* (it is awake, and will look at the queue before it lies
 //!   down), or no thread is idle and no more may be started. [`State::muster`] makes it so after each change.
-//! - **C3** A worker that has finished a job counts as coming before anybody hears of the outcome. So who starts one
-//!   job after the other needs one thread, and calls nobody who comes by himself. What runs between is a waker, and
-//!   wakers must not block.
+//! - **C3** A worker that has finished a job takes the next one, or counts as coming, before anybody hears of the
+//!   outcome. So code that starts one job after the other needs one thread, and does not call a worker that comes by
+//!   itself. What runs between is a waker, and wakers must not block.
 //! - **C4** A worker leaves when the pool is shut down and the queue is empty. What is held or outside then has a job
 //!   of the same share, or all threads, in front of it, and so a worker that is yet to come.
 //! - **C5** Nothing foreign runs under the lock, and no job is dropped under it.
@@ -310,16 +310,21 @@ impl State {
             .is_none_or(|limit| self.queue.len() < limit.saturating_add(free))
     }
 
-    /// C2: takes in whom there is room for, then calls or starts threads.
+    /// Takes the jobs in that there is room for.
+    fn admit(&mut self, settings: &Settings, calls: &mut Calls) {
+        while !self.outside.is_empty() && self.has_room(settings) {
+            let (number, entry) = self.outside.pop_first().expect("it is not empty");
+            if settings.queue_limit.is_some() {
+                calls.accepted.push(entry.work.clone());
+            }
+            self.queue.insert(number, entry);
+        }
+    }
+
+    /// C2: takes jobs in, then calls or starts threads for them.
     fn muster(&mut self, crew: &Arc<Crew>, calls: &mut Calls) {
         loop {
-            while !self.outside.is_empty() && self.has_room(&crew.settings) {
-                let (number, entry) = self.outside.pop_first().expect("it is not empty");
-                if crew.settings.queue_limit.is_some() {
-                    calls.accepted.push(entry.work.clone());
-                }
-                self.queue.insert(number, entry);
-            }
+            self.admit(&crew.settings, calls);
             if self.queue.len() <= self.coming {
                 return;
             }
@@ -450,10 +455,15 @@ impl Crew {
         let rest = Arc::new(Rest::of_this_thread());
         // Until it is known better: long.
         let mut last_wait = SPIN;
-        while let Some(entry) = self.next(&rest, &mut last_wait) {
-            let aftermath = entry.work.run(settings);
-            self.finish(entry.share);
+        let mut job = self.next(&rest, &mut last_wait);
+        while let Some(Entry { work, share }) = job {
+            let aftermath = work.run(settings);
+            job = self.finish(share);
             aftermath.announce(settings);
+            drop(work);
+            if job.is_none() {
+                job = self.next(&rest, &mut last_wait);
+            }
         }
         settings.quietly(None, "a pool's `on_thread_stop` panicked", || {
             settings.on_stop.call();
@@ -504,11 +514,16 @@ impl Crew {
         })
     }
 
-    /// C3.
-    fn finish(self: &Arc<Self>, share: Option<ShareOf>) {
-        self.change(|state, _| {
+    /// C3: a job is over. Takes the next one, if there is one.
+    fn finish(self: &Arc<Self>, share: Option<ShareOf>) -> Option<Entry> {
+        self.change(|state, calls| {
             state.coming += 1;
             state.give_place(share);
-        });
+            // The next job of the share may have come before those in the queue.
+            state.admit(&self.settings, calls);
+            let (_, next) = state.queue.pop_first()?;
+            state.coming -= 1;
+            Some(next)
+        })
     }
 }
