@@ -311,6 +311,69 @@ fn the_echo_server_knows_a_port_when_it_sees_one() {
     }
 }
 
+/// What `request` is answered, without its head: a code and a text.
+fn asked(address: &str, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "{request} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, text) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let code = head.split(' ').nth(1).expect("a code").parse().unwrap();
+    (code, text.to_owned())
+}
+
+#[test]
+fn background_tasks_are_started_asked_and_cancelled_and_end_with_the_server() {
+    let mut server = Child::start(&mut Command::new(env!(
+        "CARGO_BIN_EXE_example-background_tasks"
+    )));
+    let listening = server.line();
+    let address = listening.strip_prefix("listening on ").unwrap();
+    let status = |number: u32| asked(address, &format!("GET /status/{number}")).1;
+    let until = |number: u32, expected: &str| {
+        while !status(number).starts_with(expected) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+
+    assert_eq!(
+        asked(address, "POST /start?steps=2"),
+        (202, "1\n".to_owned())
+    );
+    assert_eq!(
+        asked(address, "POST /start?steps=1000000"),
+        (202, "2\n".to_owned())
+    );
+    assert_eq!(
+        asked(address, "POST /start?steps=1000000"),
+        (202, "3\n".to_owned())
+    );
+    until(1, "done, 2 of 2 steps");
+    until(2, "running, 1");
+    let told = asked(address, "POST /cancel/2");
+    assert_eq!(told, (200, "it was told to stop\n".to_owned()));
+    until(2, "cancelled");
+    let line = server.line();
+    assert!(line.starts_with("task 2 stops after "), "{line}");
+    assert_eq!(asked(address, "POST /cancel/2").1, "it has ended\n");
+    assert_eq!(asked(address, "POST /start?steps=many").0, 400);
+    assert_eq!(asked(address, "GET /status/7").0, 404);
+    assert_eq!(asked(address, "GET /status/x").0, 404);
+    assert_eq!(asked(address, "PUT *").0, 404);
+    let (code, list) = asked(address, "GET /");
+    assert_eq!((code, list.lines().count()), (200, 3));
+    assert!(list.contains("3: running"), "{list}");
+
+    // With a task under way: it puts away what it has.
+    server.interrupt();
+    server.expect("ending");
+    let line = server.line();
+    assert!(line.starts_with("task 3 stops after "), "{line}");
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.output.contains("3: cancelled"), "{ended:?}");
+}
+
 #[test]
 fn ten_thousand_clients_with_fewer() {
     let mut server = Command::new(env!("CARGO_BIN_EXE_example-ten_thousand_clients"));
