@@ -25,6 +25,8 @@ use crate::waiters::WaiterId;
 
 /// How many events one system call brings at most. The rest come with the next turn.
 const EVENTS_A_TURN: usize = 1024;
+/// The lists of wakers keep room for so many, 16 bytes each, after a turn that woke more.
+const MOST_KEPT: usize = EVENTS_A_TURN;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Waits for the sources of one thread, and wakes the tasks that wait for them.
@@ -109,6 +111,13 @@ impl Reactor {
     #[cfg(test)]
     pub(crate) fn core(&self) -> &Rc<Core> {
         &self.core
+    }
+
+    /// How many wakers its lists have room for.
+    #[cfg(test)]
+    pub(crate) fn room_for_wakers(&self) -> usize {
+        let core = &self.core;
+        core.woken.borrow().capacity() + core.soon.borrow().capacity()
     }
 
     #[inline]
@@ -309,6 +318,11 @@ impl Core {
             self.woken.borrow_mut().shrink_to(LARGE);
         }
         self.budget.expect(woke);
+        if woke > MOST_KEPT {
+            for list in [&self.woken, &self.soon] {
+                list.borrow_mut().shrink_to(MOST_KEPT);
+            }
+        }
         woke > 0
     }
 
@@ -432,5 +446,35 @@ impl fmt::Debug for Reactor {
             .field("sources", &self.len())
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::task::{Context, Wake};
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_burst_of_wakers_gives_its_memory_back() {
+        const MANY: usize = 100_000;
+        let reactor = Reactor::new().unwrap();
+        let (_sender, receiver) = mio::unix::pipe::new().unwrap();
+        let source = reactor.register(receiver, Interest::READABLE).unwrap();
+        // Each waker has its share of the turn, until there are too many; the others stand back.
+        let wakers: Vec<Waker> = (0..MANY).map(|_| Arc::new(Nobody).into()).collect();
+        let poll = |waker| source.poll_read_ready(&mut Context::from_waker(waker));
+        let stood_back = wakers.iter().filter(|waker| poll(waker).is_pending());
+        assert!(stood_back.count() > MANY / 2);
+        assert!(reactor.room_for_wakers() > MANY / 2);
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+        assert!(reactor.room_for_wakers() <= 2 * MOST_KEPT);
     }
 }
