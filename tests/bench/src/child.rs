@@ -81,6 +81,7 @@ impl Run {
             server: address,
             process: server.child.id(),
             connections: traffic.connections,
+            idle: traffic.idle,
             bytes: traffic.bytes,
             until,
         };

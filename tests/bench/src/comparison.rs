@@ -13,7 +13,7 @@ use crate::options::{Counts, Selection};
 use crate::runtimes::{self, Description};
 use crate::series::Series;
 use crate::terminal;
-use crate::workload::{Column, Workload};
+use crate::workload::{Column, Requests, Workload};
 use crate::workloads;
 
 /// What all runs gave.
@@ -111,10 +111,10 @@ fn measure(selection: &Selection, cells: &mut [Cell]) {
                     .collect(),
                 traffic: cell.workload.traffic.map(|traffic| {
                     let millis = if selection.quick { 250 } else { 800 };
-                    let until = if traffic.goes_on {
-                        Until::Millis(millis)
-                    } else {
-                        Until::HungUp
+                    let until = match traffic.requests {
+                        Requests::Once => Until::HungUp,
+                        Requests::Answered => Until::Millis(millis),
+                        Requests::Paced(per_second) => Until::Paced { millis, per_second },
                     };
                     (traffic, until)
                 }),

@@ -1,9 +1,15 @@
-//! The load generator for the echo workloads: an epoll loop that keeps one request in flight on
-//! each of its connections and notes how long each takes.
+//! The load generator for the echo workloads: an epoll loop with one request in flight on each of its
+//! connections, which notes how long each takes.
+//!
+//! Where the next request follows the answer, generator and server are both at their limits, and a request
+//! spends most of its time waiting for the slower of the two, which may be the generator. How late a server is
+//! shows where requests are *paced*: each has its time, on which it counts even if the connection was still
+//! waiting for an answer then. There the generator never sleeps.
 //!
 //! It is bounded in every direction: so many connections, so long or so many requests, and never
 //! longer than [`PATIENCE`] without an answer.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -21,6 +27,8 @@ pub(crate) struct Load {
     /// The server's process, to see what it spends.
     pub(crate) process: u32,
     pub(crate) connections: usize,
+    /// How many more are used once and left open.
+    pub(crate) idle: usize,
     pub(crate) bytes: usize,
     pub(crate) until: Until,
 }
@@ -30,6 +38,8 @@ pub(crate) struct Load {
 pub(crate) enum Until {
     /// After so many milliseconds of measuring, and some before that to warm up.
     Millis(u64),
+    /// The same, with so many requests a second on all connections together.
+    Paced { millis: u64, per_second: u64 },
     /// After so many requests.
     Requests(u64),
     /// Each connection is used once; then the server hangs up.
@@ -47,17 +57,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn run(load: Load) -> io::Result<Figures> {
     let mut clients = Clients::connect(load)?;
     match load.until {
-        Until::Millis(millis) => {
-            let measured = Duration::from_millis(millis);
-            clients.request_for(measured / 5)?;
-            clients.took.clear();
-            let server = processor_time_of(load.process)?;
-            let started = Instant::now();
-            clients.request_for(measured)?;
-            let elapsed = started.elapsed().as_secs_f64();
-            let server = processor_time_of(load.process)? - server;
-            Ok(clients.figures(elapsed, server))
-        }
+        Until::Millis(millis) => clients.measured(load, millis, Clients::request_for),
+        Until::Paced { millis, per_second } => clients.measured(load, millis, |clients, time| {
+            clients.request_at(Duration::from_secs(1) / per_second as u32, time)
+        }),
         Until::Requests(requests) => {
             clients.request_while(|clients| (clients.took.len() as u64) < requests)?;
             Ok(Figures::default().with("operations", clients.took.len() as f64))
@@ -72,6 +75,8 @@ pub(crate) fn run(load: Load) -> io::Result<Figures> {
 struct Clients {
     epoll: rustix::fd::OwnedFd,
     clients: Vec<Client>,
+    /// Open, and used no more.
+    _idle: Vec<TcpStream>,
     request: Vec<u8>,
     /// How long each request took, in nanoseconds.
     took: Vec<u32>,
@@ -81,7 +86,10 @@ struct Clients {
 #[derive(Debug)]
 struct Client {
     socket: TcpStream,
+    /// When the request began, or was to begin.
     started: Instant,
+    /// When the next ones were to begin.
+    due: VecDeque<Instant>,
     /// How much of the request is sent.
     sent: usize,
     /// How much of the answer has come.
@@ -94,16 +102,13 @@ impl Clients {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let request: Vec<u8> = (0..load.bytes).map(|byte| byte as u8).collect();
         let mut clients = Vec::with_capacity(load.connections);
+        let mut idle = Vec::with_capacity(load.idle);
         for number in 0..load.connections {
-            let mut socket = TcpStream::connect(load.server)?;
-            socket.set_nodelay(true)?;
-            socket.set_read_timeout(Some(PATIENCE))?;
-            socket.write_all(&request)?;
-            let mut answer = vec![0; request.len()];
-            socket.read_exact(&mut answer)?;
-            if answer != request {
-                return Err(io::Error::other("the server sent back something else"));
+            // The others lie among the idle ones.
+            while idle.len() < load.idle * (number + 1) / load.connections {
+                idle.push(used_once(load.server, &request)?);
             }
+            let socket = used_once(load.server, &request)?;
             socket.set_nonblocking(true)?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(
@@ -115,17 +120,83 @@ impl Clients {
             clients.push(Client {
                 socket,
                 started: Instant::now(),
-                sent: 0,
-                received: 0,
+                due: VecDeque::new(),
+                sent: request.len(),
+                received: usize::MAX,
             });
         }
         Ok(Self {
             epoll,
             clients,
+            _idle: idle,
             request,
             took: Vec::with_capacity(1 << 20),
             events: Vec::with_capacity(1_024),
         })
+    }
+
+    /// Sends requests in the way of `requests`, for a while to warm up, and then for so long.
+    fn measured(
+        &mut self,
+        load: Load,
+        millis: u64,
+        requests: impl Fn(&mut Self, Duration) -> io::Result<()>,
+    ) -> io::Result<Figures> {
+        let measured = Duration::from_millis(millis);
+        requests(self, measured / 5)?;
+        self.took.clear();
+        let server = processor_time_of(load.process)?;
+        let started = Instant::now();
+        requests(self, measured)?;
+        let elapsed = started.elapsed().as_secs_f64();
+        let server = processor_time_of(load.process)? - server;
+        Ok(self.figures(elapsed, server))
+    }
+
+    /// Sends a request every `gap`, on one connection after the other, and then waits for the answers that are
+    /// due. One that finds its connection in use follows the answer there, and counts from its own time.
+    fn request_at(&mut self, gap: Duration, time: Duration) -> io::Result<()> {
+        let mut buffer = vec![0; self.request.len().max(64 * 1024)];
+        let (started, mut heard) = (Instant::now(), Instant::now());
+        let mut due = (0..)
+            .map(|number: usize| (number, started + gap * number as u32))
+            .take_while(|(_, due)| *due < started + time)
+            .peekable();
+        let mut in_flight = 0;
+        while due.peek().is_some() || in_flight > 0 {
+            let now = Instant::now();
+            while let Some((number, due)) = due.next_if(|(_, due)| *due <= now) {
+                let number = number % self.clients.len();
+                let client = &mut self.clients[number];
+                in_flight += 1;
+                if client.idle() {
+                    client.begin_at(due, &self.request)?;
+                } else {
+                    client.due.push_back(due);
+                }
+            }
+            if self.look(Some(&Timespec::default()))? {
+                heard = now;
+            } else if now - heard > PATIENCE {
+                return Err(io::Error::other("the server does not answer"));
+            }
+            for event in &self.events {
+                let client = &mut self.clients[event.data.u64() as usize];
+                if client.sent < self.request.len() {
+                    client.send(&self.request)?;
+                }
+                if client.idle() || !client.receive(&mut buffer, self.request.len())? {
+                    continue;
+                }
+                self.took.push(client.started.elapsed().as_nanos() as u32);
+                in_flight -= 1;
+                match client.due.pop_front() {
+                    Some(due) => client.begin_at(due, &self.request)?,
+                    None => client.end(),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn request_for(&mut self, time: Duration) -> io::Result<()> {
@@ -167,13 +238,18 @@ impl Clients {
 
     fn wait(&mut self) -> io::Result<()> {
         let patience = Timespec::try_from(PATIENCE).expect("some seconds fit");
-        self.events.clear();
-        let events = &mut self.events;
-        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), Some(&patience)))?;
-        if events.is_empty() {
+        if !self.look(Some(&patience))? {
             return Err(io::Error::other("the server does not answer"));
         }
         Ok(())
+    }
+
+    /// Waits for events, but no longer than `patience`. False if there are none.
+    fn look(&mut self, patience: Option<&Timespec>) -> io::Result<bool> {
+        self.events.clear();
+        let events = &mut self.events;
+        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), patience))?;
+        Ok(!events.is_empty())
     }
 
     /// Waits until the server is gone.
@@ -196,6 +272,20 @@ impl Clients {
     }
 }
 
+/// Connects, and sends and receives once.
+fn used_once(server: SocketAddr, request: &[u8]) -> io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(server)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.write_all(request)?;
+    let mut answer = vec![0; request.len()];
+    socket.read_exact(&mut answer)?;
+    if answer != request {
+        return Err(io::Error::other("the server sent back something else"));
+    }
+    Ok(socket)
+}
+
 impl Client {
     /// Whether nothing is in flight.
     fn idle(&self) -> bool {
@@ -207,7 +297,12 @@ impl Client {
     }
 
     fn begin(&mut self, request: &[u8]) -> io::Result<()> {
-        self.started = Instant::now();
+        self.begin_at(Instant::now(), request)
+    }
+
+    /// Begins a request, which counts from `started` on.
+    fn begin_at(&mut self, started: Instant, request: &[u8]) -> io::Result<()> {
+        self.started = started;
         self.sent = 0;
         self.received = 0;
         self.send(request)

@@ -171,11 +171,19 @@ fn parse_load(mut words: impl Iterator<Item = String>) -> Result<Command, String
         .map_err(|_| format!("{server} is no address"))?;
     let process = number(&next("the server's process")?)?;
     let connections = number(&next("a number of connections")?)?;
+    let idle = number(&next("a number of idle connections")?)?;
     let bytes = number(&next("a size")?)?;
     let until = next("an end")?;
     let until = match until.split_once('=') {
         Some(("millis", millis)) => Until::Millis(number(millis)?),
         Some(("requests", requests)) => Until::Requests(number(requests)?),
+        Some(("paced", paced)) => {
+            let (millis, per_second) = paced.split_once(',').ok_or("a pace has two numbers")?;
+            Until::Paced {
+                millis: number(millis)?,
+                per_second: number(per_second)?,
+            }
+        }
         None if until == "hung-up" => Until::HungUp,
         _ => return Err(format!("{until} is no end")),
     };
@@ -183,6 +191,7 @@ fn parse_load(mut words: impl Iterator<Item = String>) -> Result<Command, String
         server,
         process,
         connections,
+        idle,
         bytes,
         until,
     }))
@@ -195,10 +204,12 @@ pub(crate) fn load_words(load: Load) -> Vec<String> {
         load.server.to_string(),
         load.process.to_string(),
         load.connections.to_string(),
+        load.idle.to_string(),
         load.bytes.to_string(),
         match load.until {
             Until::Millis(millis) => format!("millis={millis}"),
             Until::Requests(requests) => format!("requests={requests}"),
+            Until::Paced { millis, per_second } => format!("paced={millis},{per_second}"),
             Until::HungUp => "hung-up".to_owned(),
         },
     ]
@@ -250,14 +261,21 @@ mod tests {
 
     #[test]
     fn a_load_survives_its_command_line() {
-        let load = Load {
-            server: "127.0.0.1:4711".parse().unwrap(),
-            process: 7,
-            connections: 100,
-            bytes: 64,
-            until: Until::Requests(5),
+        let paced = Until::Paced {
+            millis: 10,
+            per_second: 1_000,
         };
-        assert_eq!(Command::parse(load_words(load)), Ok(Command::Load(load)));
+        for until in [Until::Requests(5), Until::Millis(7), Until::HungUp, paced] {
+            let load = Load {
+                server: "127.0.0.1:4711".parse().unwrap(),
+                process: 7,
+                connections: 100,
+                idle: 10,
+                bytes: 64,
+                until,
+            };
+            assert_eq!(Command::parse(load_words(load)), Ok(Command::Load(load)));
+        }
     }
 
     #[test]

@@ -54,7 +54,9 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
         page,
         "- \"CPU ns\" is processor time of the whole process, helper threads included, per \
          operation. For the echo rows a load generator in its own process on the other core keeps \
-         one request in flight on each connection."
+         one request in flight on each connection. Most of such a request's time is waiting for \
+         whichever of the two is slower, so p50 and p99 there follow from the rate. Where requests \
+         are paced, each counts from the time at which it was to be sent."
     )?;
     writeln!(
         page,

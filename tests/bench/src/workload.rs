@@ -19,10 +19,22 @@ pub(crate) struct Workload {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traffic {
     pub(crate) connections: usize,
+    /// How many more connections are used once and left open.
+    pub(crate) idle: usize,
     /// The size of a request.
     pub(crate) bytes: usize,
-    /// Whether requests go on; otherwise each connection is used once and left open.
-    pub(crate) goes_on: bool,
+    pub(crate) requests: Requests,
+}
+
+/// When a connection sends its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Requests {
+    /// Once.
+    Once,
+    /// Each as soon as the one before it is answered.
+    Answered,
+    /// Each at its time, so many a second on all connections together.
+    Paced(u64),
 }
 
 /// One figure of a workload.

@@ -21,7 +21,7 @@ use super::memory::resident;
 use crate::effort::Effort;
 use crate::figures::Figures;
 use crate::runtime::Runtime;
-use crate::workload::{Column, Countable, Traffic, Workload};
+use crate::workload::{Column, Countable, Requests, Traffic, Workload};
 
 /// Requests of so many bytes on so many connections.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
             Column::more("per_second", "requests/s"),
             Column::less("server", "server CPU ns a request"),
             Column::less("p50", "µs p50").aside(),
-            Column::less("p99", "µs p99").aside(),
+            Column::less("p99", "µs p99"),
         ],
         countable: match CONNECTIONS {
             1 => Countable::Requests(1_000, 5_000),
@@ -63,8 +63,9 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
         },
         traffic: Some(Traffic {
             connections: CONNECTIONS,
+            idle: 0,
             bytes: BYTES,
-            goes_on: true,
+            requests: Requests::Answered,
         }),
     };
 
@@ -72,6 +73,51 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
         let listener = announced_listener();
         R::block_on(async move {
             R::serve(listener, BUFFER, Rc::new(Progress::new(CONNECTIONS, || ()))).await;
+            Some(Figures::default())
+        })
+    }
+}
+
+/// Requests at given times, about a quarter of what a server can do, beside connections that do nothing.
+#[derive(Debug)]
+pub(crate) struct Paced<const IDLE: usize>;
+
+impl<const IDLE: usize> Paced<IDLE> {
+    const CONNECTIONS: usize = 100;
+}
+
+impl<const IDLE: usize> Work for Paced<IDLE> {
+    const WORKLOAD: Workload = Workload {
+        name: match IDLE {
+            0 => "echo-paced",
+            10_000 => "echo-paced-idle",
+            _ => panic!("give this number a name"),
+        },
+        what: match IDLE {
+            0 => "echo, 100 connections, 64 B, 50,000 a second",
+            10_000 => "echo, 100 connections, 64 B, 50,000 a second, beside 10,000 idle ones",
+            _ => panic!("give this number a name"),
+        },
+        columns: &[
+            Column::less("p99", "µs p99"),
+            Column::less("p50", "µs p50"),
+            Column::less("server", "server CPU ns a request").aside(),
+        ],
+        countable: Countable::No,
+        traffic: Some(Traffic {
+            connections: Self::CONNECTIONS,
+            idle: IDLE,
+            bytes: 64,
+            requests: Requests::Paced(50_000),
+        }),
+    };
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        allow_many_files();
+        let listener = announced_listener();
+        R::block_on(async move {
+            let progress = Progress::new(Self::CONNECTIONS + IDLE, || ());
+            R::serve(listener, 1_024, Rc::new(progress)).await;
             Some(Figures::default())
         })
     }
@@ -93,8 +139,9 @@ impl Work for Idle {
         countable: Countable::No,
         traffic: Some(Traffic {
             connections: Self::CONNECTIONS,
+            idle: 0,
             bytes: 64,
-            goes_on: false,
+            requests: Requests::Once,
         }),
     };
 

@@ -220,3 +220,40 @@ impl Work for RoundTrip {
         })
     }
 }
+
+/// One task is woken again as soon as it has run, so the loop is about to go to sleep, or just has.
+#[derive(Debug)]
+pub(crate) struct Lockstep;
+
+impl Work for Lockstep {
+    const WORKLOAD: Workload = Workload {
+        name: "foreign-lockstep",
+        what: "a wake by another thread as soon as the task has run",
+        columns: &[Column::less("round_trip", "µs until the task has run")],
+        countable: Countable::No,
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::CAN.foreign_wakes.then(|| {
+            from_another_thread::<R>(1, false, move |targets, wakers| {
+                let polls = || targets[0].polls.load(Ordering::Acquire);
+                let mut round_trip = Vec::new();
+                let started = Instant::now();
+                while started.elapsed() < effort.measured() {
+                    let before = Instant::now();
+                    for _ in 0..BURST {
+                        let polls_before = polls();
+                        wakers[0].wake_by_ref();
+                        while polls() == polls_before {
+                            std::hint::spin_loop();
+                        }
+                    }
+                    let took = before.elapsed().as_nanos() as f64 / 1e3;
+                    round_trip.push(took / f64::from(BURST));
+                }
+                Figures::default().with("round_trip", median(&round_trip))
+            })
+        })
+    }
+}

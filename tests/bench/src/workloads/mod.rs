@@ -87,12 +87,15 @@ workloads![
     foreign::BurstOne,
     foreign::BurstMany,
     foreign::RoundTrip,
+    foreign::Lockstep,
     echo::Echo<1, 64>,
     echo::Echo<100, 64>,
     echo::Echo<1_000, 64>,
     echo::Echo<1, 16_384>,
     echo::Echo<100, 16_384>,
     echo::Echo<1_000, 16_384>,
+    echo::Paced<0>,
+    echo::Paced<10_000>,
     echo::Idle;
     of libraries:
     groups::GroupJoin,
