@@ -1,10 +1,16 @@
 //! Hearing of a cancellation, and cleaning up after it.
 
-use std::pin::Pin;
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use asyncio_task::{Cancelled, Scope, Unwound};
+use asyncio_loop::call_exception_handler;
+use asyncio_task::{Cancelled, Cause, PanicPayload, Scope, Unhandled, Unwound, current_task};
 use pin_project_lite::pin_project;
+
+type Payload = Box<dyn Any + Send>;
 
 /// Runs `future`, and hears of it if a request to cancel ends it.
 ///
@@ -87,7 +93,7 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
     }
 }
 
-/// Runs `future` and then `cleanup`, also if the future is cancelled: Python's `try: … finally:`.
+/// Runs `future` and then `cleanup`, also if the future is cancelled or panics: Python's `try: … finally:`.
 ///
 /// ```
 /// # use std::{cell::Cell, future::pending, time::Duration};
@@ -101,21 +107,73 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 /// # });
 /// ```
 ///
-/// If the future panics, `cleanup` is dropped without being run, as nothing can be awaited while unwinding.
+/// If the future panics, it is dropped, the cleanup runs, and the panic goes on. A panic of the cleanup as well is
+/// reported to the exception handler, and the first one goes on.
 ///
 /// # Cancellation
 ///
 /// A cleanup that a cancellation began is interrupted by a second request, one that began without by a
-/// first; [`shield`](crate::shield) it if that must not be.
+/// first; [`shield`](crate::shield) it if that must not be. After a panic, a cleanup that is interrupted is dropped where
+/// it waits, and the panic goes on. A plain drop of it then is told to the exception handler, as the panic is lost.
 pub async fn try_finally<F: Future>(future: F, cleanup: impl Future) -> F::Output {
-    match catch_cancel(future).await {
-        Ok(value) => {
+    let mut work = pin!(Some(catch_cancel(future)));
+    let outcome = poll_fn(|cx| {
+        let work = work.as_mut().as_pin_mut().expect("it has not returned");
+        caught(|| work.poll(cx))
+    })
+    .await;
+    match outcome {
+        Ok(Ok(value)) => {
             cleanup.await;
             value
         }
-        Err(cancelled) => {
+        Ok(Err(cancelled)) => {
             cleanup.await;
             cancelled.resume().await
         }
+        Err(payload) => {
+            let panic = HeldPanic(Some(payload));
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| work.set(None))) {
+                report("the destructor of work that panicked panicked", second);
+            }
+            let mut cleanup = pin!(catch_cancel(cleanup));
+            match poll_fn(|cx| caught(|| cleanup.as_mut().poll(cx))).await {
+                // A token that is dropped sends its request on.
+                Ok(interrupted) => drop(interrupted.err()),
+                Err(second) => report("a cleanup after a panic panicked", second),
+            }
+            panic.resume()
+        }
     }
+}
+
+/// Polls something whose panic is an outcome.
+fn caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Payload>> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err(payload)),
+    }
+}
+
+/// A panic that goes on when the cleanup after it is over.
+struct HeldPanic(Option<Payload>);
+
+impl HeldPanic {
+    fn resume(mut self) -> ! {
+        resume_unwind(self.0.take().expect("it is resumed once"))
+    }
+}
+
+impl Drop for HeldPanic {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take() {
+            report("code that cleaned up after a panic was dropped", payload);
+        }
+    }
+}
+
+fn report(message: &'static str, payload: Payload) {
+    let task = current_task();
+    let cause = Cause::Panic(PanicPayload::new(payload));
+    call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
 }
