@@ -198,7 +198,7 @@ pub enum Contender<E> {
     Won,
     /// It failed, of its own accord or while it was ended.
     Failed(E),
-    /// It was still running when another won.
+    /// It was cancelled: another won while it was running, or somebody ended it by its task.
     Cancelled,
 }
 
@@ -211,10 +211,10 @@ pub struct StaggeredRace<T, E> {
     pub contenders: Vec<Contender<E>>,
 }
 
-/// Starts one after the other, each when the one before has failed or `delay` has passed since it was started,
+/// Starts one after the other, each when the one before has ended without success or `delay` has passed since it was started,
 /// until one succeeds; the others are cancelled then and awaited.
 ///
-/// Without a delay the next starts only when the one before has failed. This is how a connection is made to a
+/// Without a delay the next starts only when the one before has failed or was cancelled. This is how a connection is made to a
 /// host of several addresses ("happy eyeballs", RFC 8305).
 ///
 /// ```
@@ -257,9 +257,15 @@ where
     let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
         for (n, start) in contenders.into_iter().enumerate() {
             states.borrow_mut().push(Contender::Cancelled);
-            let (group, winner, states, decided, next) =
-                (tg.clone(), &winner, &states, &decided, &next);
+            let (group, winner, states) = (tg.clone(), &winner, &states);
+            let turn = Turn {
+                n,
+                states,
+                decided: &decided,
+                next: &next,
+            };
             tg.spawn(async move {
+                let decided = turn.decided;
                 match start().await {
                     Ok(_) if decided.get() => {}
                     Ok(value) => {
@@ -270,11 +276,7 @@ where
                     }
                     Err(error) => states.borrow_mut()[n] = Contender::Failed(error),
                 }
-                // One that fails after the next was started anyway hurries nobody.
-                let is_last = n + 1 == states.borrow().len();
-                if is_last || decided.get() {
-                    next.set();
-                }
+                drop(turn);
                 Ok(())
             });
             match delay {
@@ -291,5 +293,23 @@ where
     StaggeredRace {
         winner: winner.into_inner(),
         contenders: states.into_inner(),
+    }
+}
+
+/// What the next contender waits for: the end of this one, however it comes.
+struct Turn<'a, E> {
+    n: usize,
+    states: &'a RefCell<Vec<Contender<E>>>,
+    decided: &'a Cell<bool>,
+    next: &'a Signal,
+}
+
+impl<E> Drop for Turn<'_, E> {
+    fn drop(&mut self) {
+        // One that ends after the next was started anyway hurries nobody.
+        let is_last = self.n + 1 == self.states.borrow().len();
+        if is_last || self.decided.get() {
+            self.next.set();
+        }
     }
 }

@@ -202,6 +202,46 @@ fn of_two_that_are_ready_in_one_step_one_wins_a_staggered_race() {
 }
 
 #[test]
+fn one_that_ends_by_being_cancelled_lets_the_next_contender_start() {
+    type Contends = std::pin::Pin<Box<dyn Future<Output = Result<u32, ()>>>>;
+    run(async |_: Trace| {
+        let cancels_itself = || {
+            asyncio_loop::current_task().unwrap().cancel();
+            for_ever_silent()
+        };
+        fn for_ever_silent() -> Contends {
+            Box::pin(pending())
+        }
+        let first: Box<dyn FnOnce() -> Contends> = Box::new(cancels_itself);
+        let second: Box<dyn FnOnce() -> Contends> = Box::new(|| Box::pin(async { Ok(2) }));
+        let race = staggered_race([first, second], None).await;
+        assert_eq!(race.winner, Some((2, 1)));
+        assert_eq!(race.contenders, [Contender::Cancelled, Contender::Won]);
+
+        let main = asyncio_loop::current_task().unwrap().id();
+        // By somebody else, before it has begun or while it waits, and it is the last.
+        for waits in [0, 1] {
+            let ends = move || {
+                spawn(async move {
+                    sleep(secs(waits)).await;
+                    let mine = asyncio_loop::current_task().unwrap().id();
+                    let is_contender =
+                        |task: &asyncio_loop::TaskRef| task.id() != mine && task.id() != main;
+                    let all = asyncio_loop::all_tasks().into_iter().filter(is_contender);
+                    all.for_each(|task| assert!(task.cancel()));
+                })
+                .discard();
+                Box::pin(pending()) as Contends
+            };
+            let race = staggered_race([ends], None);
+            let race = timeout(secs(5), race).await.expect("it ends");
+            assert_eq!(race.winner, None);
+            assert_eq!(race.contenders, [Contender::Cancelled]);
+        }
+    });
+}
+
+#[test]
 fn a_staggered_race_that_is_cancelled_waits_for_all_that_run() {
     let seen = run(async |trace| {
         let start = time();
