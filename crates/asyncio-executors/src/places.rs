@@ -1,7 +1,10 @@
 //! How many children of a group may run at a time, and who is next.
 //!
 //! First come, first served: nobody takes a place while somebody waits for one. A place that was given to
-//! somebody who has gone since passes to the next.
+//! somebody who has gone since passes to the next. A child comes when it is spawned, not when it takes its first step:
+//! one that has not begun is *expected*, and counts as if it had a place, so that nobody who comes later overtakes it.
+//!
+//! Whatever was decided before a waker was cloned is decided again afterwards, as that is foreign code.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,12 +15,18 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Places {
     limit: Cell<usize>,
     taken: Cell<usize>,
+    /// How many children have been spawned and have not taken their first step.
+    expected: Cell<usize>,
+    /// The number of the next who comes.
+    next: Cell<u64>,
+    /// In the order in which they came.
     line: RefCell<VecDeque<Rc<Waiter>>>,
     /// How many in the line have gone.
     gone: Cell<usize>,
 }
 
 struct Waiter {
+    number: u64,
     state: Cell<State>,
     waker: RefCell<Option<Waker>>,
 }
@@ -36,6 +45,8 @@ pub(crate) enum Place {
     /// Not asked for yet.
     #[default]
     None,
+    /// For a child that has not taken its first step.
+    Expected(u64),
     Waiting(Waiting),
     Taken,
 }
@@ -48,6 +59,8 @@ impl Places {
         Self {
             limit: Cell::new(usize::MAX),
             taken: Cell::new(0),
+            expected: Cell::new(0),
+            next: Cell::new(0),
             line: RefCell::default(),
             gone: Cell::new(0),
         }
@@ -59,43 +72,94 @@ impl Places {
         self.grant();
     }
 
+    /// A child has come, and takes its first step later.
+    #[inline]
+    pub(crate) fn expect(&self, place: &mut Place) {
+        if let Place::None = place {
+            *place = Place::Expected(self.number());
+            self.expected.set(self.expected.get() + 1);
+        }
+    }
+
+    #[inline]
+    fn number(&self) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        number
+    }
+
     /// Waits for a place.
     #[inline]
     pub(crate) fn poll_enter(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
-        match place {
-            Place::Taken => Poll::Ready(()),
-            Place::None if self.is_free() => {
-                self.taken.set(self.taken.get() + 1);
-                *place = Place::Taken;
-                Poll::Ready(())
-            }
-            _ => self.poll_line(place, cx),
+        if matches!(place, Place::Taken) || self.take_at_once(place) {
+            return Poll::Ready(());
         }
+        self.poll_line(place, cx)
+    }
+
+    /// Takes a place if one is free, and nobody who came earlier waits for one or is expected.
+    #[inline]
+    fn take_at_once(&self, place: &mut Place) -> bool {
+        let (number, expected) = match place {
+            Place::Expected(number) => (*number, self.expected.get() - 1),
+            Place::None => (u64::MAX, self.expected.get()),
+            Place::Waiting(_) | Place::Taken => return false,
+        };
+        // A child that takes its first step before an earlier one does not wait for that.
+        let before = if number == u64::MAX { expected } else { 0 };
+        let is_free = self.taken.get().saturating_add(before) < self.limit.get();
+        let overtakes = (self.line.borrow().front()).is_some_and(|first| first.number < number);
+        if !is_free || overtakes {
+            return false;
+        }
+        self.expected.set(expected);
+        self.taken.set(self.taken.get() + 1);
+        *place = Place::Taken;
+        true
     }
 
     #[cold]
     fn poll_line(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        if self.take_at_once(place) {
+            return Poll::Ready(());
+        }
         match place {
             Place::Taken => return Poll::Ready(()),
-            Place::None => {
-                let waiter = Rc::new(Waiter {
-                    state: Cell::new(State::Waiting),
-                    waker: RefCell::new(Some(cx.waker().clone())),
-                });
-                self.line.borrow_mut().push_back(waiter.clone());
-                *place = Place::Waiting(Waiting(waiter));
-            }
-            Place::Waiting(Waiting(waiter)) if waiter.state.get() == State::Granted => {
-                *place = Place::Taken;
-                return Poll::Ready(());
+            Place::None => self.join(place, self.number(), waker),
+            Place::Expected(number) => {
+                let number = *number;
+                self.join(place, number, waker);
+                self.expected.set(self.expected.get() - 1);
             }
             Place::Waiting(Waiting(waiter)) => {
-                let waker = cx.waker().clone();
                 let old = waiter.waker.replace(Some(waker));
                 drop(old);
             }
         }
-        Poll::Pending
+        self.grant();
+        match place {
+            Place::Waiting(Waiting(waiter)) if waiter.state.get() == State::Granted => {
+                let unused = waiter.waker.take();
+                *place = Place::Taken;
+                drop(unused);
+                Poll::Ready(())
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Joins the line, behind all who came earlier.
+    fn join(&self, place: &mut Place, number: u64, waker: Waker) {
+        let waiter = Rc::new(Waiter {
+            number,
+            state: Cell::new(State::Waiting),
+            waker: RefCell::new(Some(waker)),
+        });
+        let mut line = self.line.borrow_mut();
+        let behind = line.partition_point(|other| other.number < number);
+        line.insert(behind, waiter.clone());
+        *place = Place::Waiting(Waiting(waiter));
     }
 
     /// Gives a place back, or leaves the line.
@@ -115,25 +179,24 @@ impl Places {
     fn leave_line(&self, place: &mut Place) {
         match std::mem::take(place) {
             Place::None => return,
-            Place::Taken => {}
+            Place::Expected(_) => self.expected.set(self.expected.get() - 1),
+            Place::Taken => self.taken.set(self.taken.get() - 1),
             Place::Waiting(Waiting(waiter)) => {
                 if waiter.state.replace(State::Gone) == State::Waiting {
-                    drop(waiter.waker.take());
-                    return self.forget_gone();
+                    let waker = waiter.waker.take();
+                    self.forget_gone();
+                    drop(waker);
+                } else {
+                    self.taken.set(self.taken.get() - 1);
                 }
             }
         }
-        self.taken.set(self.taken.get() - 1);
         self.grant();
     }
 
-    fn is_free(&self) -> bool {
-        self.taken.get() < self.limit.get() && self.line.borrow().len() == self.gone.get()
-    }
-
-    /// Gives what is free to those who wait.
+    /// Gives what is free to those who wait, and leaves as many places as children are expected.
     fn grant(&self) {
-        while self.taken.get() < self.limit.get() {
+        while self.taken.get().saturating_add(self.expected.get()) < self.limit.get() {
             let Some(next) = self.line.borrow_mut().pop_front() else {
                 return;
             };
@@ -157,6 +220,14 @@ impl Places {
         if self.gone.get() * 2 > line.len() {
             line.retain(|waiter| waiter.state.get() != State::Gone);
             self.gone.set(0);
+        }
+        // The first in the line is there.
+        while line
+            .front()
+            .is_some_and(|first| first.state.get() == State::Gone)
+        {
+            line.pop_front();
+            self.gone.set(self.gone.get() - 1);
         }
     }
 }
@@ -213,6 +284,54 @@ mod tests {
         let mut place = Place::None;
         places.leave(&mut first);
         assert!(enter(&places, &mut place));
+    }
+
+    #[test]
+    fn who_comes_later_does_not_overtake_a_child_that_has_not_begun() {
+        let places = Places::new();
+        places.set_limit(2);
+        let (mut child, mut second, mut later) = Default::default();
+        places.expect(&mut child);
+        places.expect(&mut second);
+        assert!(!enter(&places, &mut later), "both places are theirs");
+        assert!(
+            enter(&places, &mut second),
+            "whoever of the two begins first"
+        );
+        places.leave(&mut second);
+        assert!(
+            enter(&places, &mut later),
+            "one is left, and one is the first child's"
+        );
+        assert!(enter(&places, &mut child));
+    }
+
+    #[test]
+    fn a_child_that_never_begins_leaves_its_place() {
+        let places = Places::new();
+        places.set_limit(1);
+        let (mut child, mut later) = Default::default();
+        places.expect(&mut child);
+        assert!(!enter(&places, &mut later));
+        places.leave(&mut child);
+        assert!(enter(&places, &mut later));
+    }
+
+    #[test]
+    fn children_of_before_the_limit_stand_in_the_line_in_their_order() {
+        let places = Places::new();
+        let mut all: [Place; 4] = Default::default();
+        all.iter_mut().for_each(|place| places.expect(place));
+        places.set_limit(1);
+        let [a, b, c, d] = &mut all;
+        assert!(enter(&places, a));
+        assert!(!enter(&places, d) && !enter(&places, b) && !enter(&places, c));
+        places.leave(a);
+        assert!(!enter(&places, d) && !enter(&places, c) && enter(&places, b));
+        places.leave(b);
+        assert!(!enter(&places, d) && enter(&places, c));
+        places.leave(c);
+        assert!(enter(&places, d));
     }
 
     #[test]

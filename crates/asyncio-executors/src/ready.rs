@@ -29,33 +29,55 @@ pub(crate) struct Said<V> {
     slot: Rc<RefCell<Slot<V>>>,
 }
 
-pub(crate) fn ready<V>() -> (Ready<V>, Said<V>) {
+/// Held by the child: when this is dropped the child has ended, and nothing comes any more, wherever its [`Ready`] is.
+pub(crate) struct Ended<V> {
+    slot: Rc<RefCell<Slot<V>>>,
+}
+
+pub(crate) fn ready<V>() -> (Ready<V>, Ended<V>, Said<V>) {
     let slot = Rc::new(RefCell::new(Slot {
         value: None,
         closed: false,
         waker: None,
     }));
-    (Ready { slot: slot.clone() }, Said { slot })
+    let ended = Ended { slot: slot.clone() };
+    (Ready { slot: slot.clone() }, ended, Said { slot })
 }
 
 impl<V> Ready<V> {
-    /// Says that the child is ready, with what those who start it want to know. They go on in their next step.
+    /// Says that the child is ready, with what those who start it want to know. They go on in their next step. After the
+    /// child has ended this comes too late, and drops the value.
     #[doc(alias = "task_status.started")]
     pub fn set(self, value: V) {
-        // What was there before is nothing, so no destructor runs.
-        self.slot.borrow_mut().value = Some(value);
+        let mut slot = self.slot.borrow_mut();
+        if slot.closed {
+            drop(slot);
+            return drop(value);
+        }
+        slot.value = Some(value); // there was none, so no destructor runs
     }
 }
 
 impl<V> Drop for Ready<V> {
     fn drop(&mut self) {
-        let mut slot = self.slot.borrow_mut();
-        slot.closed = true;
-        let waker = slot.waker.take();
-        drop(slot);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        close(&self.slot);
+    }
+}
+
+impl<V> Drop for Ended<V> {
+    fn drop(&mut self) {
+        close(&self.slot);
+    }
+}
+
+/// Nothing comes any more.
+fn close<V>(slot: &RefCell<Slot<V>>) {
+    let mut slot = slot.borrow_mut();
+    slot.closed = true;
+    let waker = slot.waker.take();
+    drop(slot);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

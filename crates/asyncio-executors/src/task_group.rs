@@ -319,6 +319,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
             self.shared.places.leave(&mut place);
             return Err(GroupClosed(future));
         }
+        self.shared.places.expect(&mut place);
         let options = options.or_location(Location::caller());
         let member = Member {
             future,
@@ -372,7 +373,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 
     /// Waits until the [`limit`](Self::limit) allows one more child, and starts it. So whoever makes the
-    /// children goes no faster than they run.
+    /// children goes no faster than they run. Children that were spawned before come first and are counted, also those
+    /// that have not taken their first step.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -452,7 +454,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Errors
     ///
     /// [`NeverReady`]: the child ended, or dropped what it should have called, or the group took no more
-    /// children. If the child failed, the group has its error, as always.
+    /// children. If the child failed, the group has its error, and ends whoever waits here: so that is told of once.
     ///
     /// # Cancellation
     ///
@@ -463,10 +465,21 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: AsyncFnOnce(Ready<V>) -> Result<U, E> + 'env,
     {
-        let (ready, said) = ready();
-        let child = UntilReady(Some(self.spawn(async move { child(ready).await })));
-        let value = said.await.ok_or(NeverReady)?;
-        Ok((value, child.keep()))
+        let (ready, ended, said) = ready();
+        let child = UntilReady(Some(self.spawn(async move {
+            let _ended = ended;
+            child(ready).await
+        })));
+        match said.await {
+            Some(value) => Ok((value, child.keep())),
+            None => {
+                if child.has_ended() {
+                    // If it has failed, the group has its error and ends whoever waits here, who adds none.
+                    let _ = child.keep().await;
+                }
+                Err(NeverReady)
+            }
+        }
     }
 
     /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value. To end
@@ -537,6 +550,10 @@ impl<E> Drop for Stand<'_, E> {
 struct UntilReady<'env, U>(Option<Child<'env, U>>);
 
 impl<'env, U> UntilReady<'env, U> {
+    fn has_ended(&self) -> bool {
+        self.0.as_ref().is_some_and(Child::is_finished)
+    }
+
     fn keep(mut self) -> Child<'env, U> {
         self.0.take().expect("it is kept once")
     }

@@ -154,7 +154,10 @@ fn a_group_waits_for_the_cleanup_of_a_child_that_panicked() {
                     try_finally(breaks(&noted), clean(&noted)).await;
                     Ok(())
                 });
-                tg.spawn(async { Ok(clean(&noted).await) });
+                tg.spawn(async {
+                    clean(&noted).await;
+                    Ok(())
+                });
                 Ok(())
             });
             group.await.unwrap();

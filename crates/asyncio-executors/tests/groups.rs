@@ -6,6 +6,10 @@
 
 mod support;
 
+#[allow(dead_code, reason = "the other tests need more of it")]
+#[path = "../../asyncio-sync/tests/hostile/hooked_waker.rs"]
+mod hooked_waker;
+
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};
@@ -397,6 +401,114 @@ fn a_child_that_ends_before_it_is_ready_is_an_error_for_whoever_starts_it() {
             };
             let refused = tg.start(says).await;
             assert_eq!(refused.err(), Some(NeverReady));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_start_ends_with_its_child_wherever_its_ready_is_kept() {
+    run(async |_: Trace| {
+        let kept: RefCell<Option<Ready<u32>>> = RefCell::new(None);
+        let started = task_group(async |tg: Group| {
+            let ends = tg.start(async |ready: Ready<u32>| {
+                kept.replace(Some(ready));
+                Ok(())
+            });
+            assert_eq!(ends.await.unwrap_err(), NeverReady);
+            kept.take().unwrap().set(1); // too late, and nobody minds
+
+            let cancelled = tg.start(async |ready: Ready<u32>| {
+                kept.replace(Some(ready));
+                current_task().unwrap().cancel();
+                pending::<Result<(), _>>().await
+            });
+            assert_eq!(cancelled.await.unwrap_err(), NeverReady);
+
+            // Said by somebody else, before the child ended.
+            let said = tg.start(async |ready: Ready<u32>| {
+                kept.replace(Some(ready));
+                yield_now().await;
+                kept.take().unwrap().set(7);
+                Ok(())
+            });
+            Ok(said.await.unwrap().0)
+        });
+        assert_eq!(timeout(ms(5), started).await.unwrap().unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_start_whose_child_fails_is_told_of_once() {
+    run(async |_: Trace| {
+        for kept in [false, true] {
+            let elsewhere = RefCell::new(None);
+            let outcome = task_group(async |tg: TaskGroup| {
+                let child = async |ready: Ready<()>| {
+                    let mut ready = Some(ready);
+                    if kept {
+                        elsewhere.replace(ready.take());
+                    }
+                    sleep(ms(1)).await;
+                    Err::<(), asyncio_executors::BoxError>("no port".into())
+                };
+                tg.start(child).await?;
+                Ok(())
+            });
+            let errors = outcome.await.unwrap_err();
+            assert_eq!(errors.to_string(), "1 task failed\n└─ no port");
+        }
+    });
+}
+
+#[test]
+fn a_child_that_is_spawned_when_free_comes_after_those_that_were_spawned_before() {
+    let seen = run(async |trace| {
+        let running = Cell::new(0);
+        task_group(async |tg: Group| {
+            tg.limit(2);
+            let child = async |name| {
+                trace.borrow_mut().push(name);
+                running.set(running.get() + 1);
+                assert!(running.get() <= 2, "{name} is one too many");
+                sleep(ms(1)).await;
+                running.set(running.get() - 1);
+                Ok(())
+            };
+            for name in ["a", "b", "c"] {
+                tg.spawn(child(name));
+            }
+            tg.spawn_when_free(child("d")).await;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+    assert_eq!(seen, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_place_that_is_given_back_while_a_waker_is_cloned_is_had() {
+    run(async |_: Trace| {
+        task_group(async |tg: Group| {
+            tg.limit(1);
+            tg.spawn(async {
+                sleep(ms(1)).await;
+                Ok(())
+            });
+            let mut granted = Box::pin(tg.spawn_when_free(async { Ok(1) }));
+            let mut noop = std::task::Context::from_waker(Waker::noop());
+            assert!(granted.as_mut().poll(&mut noop).is_pending());
+            sleep(ms(2)).await;
+            let mut waits = Box::pin(tg.spawn_when_free(async { Ok(2) }));
+            let waker = hooked_waker::Hooks::on_clone(move || drop(granted));
+            let mut cx = std::task::Context::from_waker(&waker);
+            let Poll::Ready(child) = waits.as_mut().poll(&mut cx) else {
+                panic!("a place is free, and it waits for one");
+            };
+            assert_eq!(child.await.unwrap(), 2);
             Ok(())
         })
         .await
