@@ -1,7 +1,7 @@
 //! What went wrong and nobody asked for: panics and errors that no one awaits.
 
 use std::any::Any;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::discard::discard;
@@ -10,7 +10,8 @@ use crate::task_ref::{TaskInfo, TaskRef};
 
 /// Something that went wrong where nobody is left to be told, handed to the exception handler.
 ///
-/// `Display` gives it in one line: what happened, to which task, and where that was spawned.
+/// `Display` gives it in one line: what happened, to which task, and where that was spawned. Newlines and other control
+/// characters, of the message of a panic say, are escaped.
 #[derive(Debug)]
 #[doc(alias = "call_exception_handler")]
 pub struct Unhandled {
@@ -88,17 +89,35 @@ impl Unhandled {
 
 impl fmt::Display for Unhandled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message)?;
+        let mut line = OneLine(f);
+        line.write_str(self.message)?;
         match &self.cause {
-            Cause::Panic(payload) => write!(f, ": {payload}")?,
-            Cause::Error(error) => write!(f, ": {error}")?,
-            Cause::Slow(took) => write!(f, " for {took:.3?}")?,
+            Cause::Panic(payload) => write!(line, ": {payload}")?,
+            Cause::Error(error) => write!(line, ": {error}")?,
+            Cause::Slow(took) => write!(line, " for {took:.3?}")?,
             Cause::Message => {}
         }
         match &self.task {
-            Some(task) => write!(f, " ({}, spawned at {})", task.name, task.location),
+            Some(task) => write!(line, " ({}, spawned at {})", task.name, task.location),
             None => Ok(()),
         }
+    }
+}
+
+/// Escapes what would begin another line, or steer a terminal.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, mut rest: &str) -> fmt::Result {
+        while let Some(at) = rest.find(char::is_control) {
+            self.0.write_str(&rest[..at])?;
+            let mut chars = rest[at..].chars();
+            if let Some(control) = chars.next() {
+                write!(self.0, "{}", control.escape_default())?;
+            }
+            rest = chars.as_str();
+        }
+        self.0.write_str(rest)
     }
 }
 
@@ -106,4 +125,21 @@ impl fmt::Display for Unhandled {
 pub(crate) fn report_to_stderr(unhandled: &Unhandled) {
     // Printing panics if standard error is gone, and then there is nobody left to tell.
     discard(|| eprintln!("asyncio: {unhandled}"));
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_line_whatever_went_wrong() {
+        let panic = PanicPayload::new(Box::new("left: 1\r\nright: \u{1b}[31m2".to_owned()));
+        let report = Unhandled::new("a task panicked", None, Cause::Panic(panic));
+        let line = "a task panicked: left: 1\\r\\nright: \\u{1b}[31m2";
+        assert_eq!(report.to_string(), line);
+        let error = Cause::Error("2 tasks failed\n├─ a\n└─ b".to_owned());
+        let report = Unhandled::new("a detached task failed", None, error);
+        let line = "a detached task failed: 2 tasks failed\\n├─ a\\n└─ b";
+        assert_eq!(report.to_string(), line);
+    }
 }
