@@ -3,12 +3,15 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::error_tree::write_group;
+
 /// Any error that a task may fail with, unless its group is told another type.
 pub type BoxError = Box<dyn Error + 'static>;
 
 /// What went wrong in a group of tasks: at least one error, in the order in which the tasks failed.
 ///
-/// `Display` shows them all, as a tree if there are groups among them.
+/// `Display` shows them all, as a tree if there are groups among them; below a hundred levels it is indented no further.
+/// `Debug` shows the same tree, with each error as its own `Debug` shows it.
 ///
 /// ```
 /// # use asyncio_executors::{BoxError, ErrorGroup};
@@ -19,7 +22,6 @@ pub type BoxError = Box<dyn Error + 'static>;
 /// └─ 1 task failed
 ///    └─ disk full");
 /// ```
-#[derive(Debug)]
 #[doc(alias = "ExceptionGroup")]
 #[doc(alias = "BaseExceptionGroup")]
 pub struct ErrorGroup<E = BoxError> {
@@ -164,25 +166,16 @@ impl<'a, E> IntoIterator for &'a ErrorGroup<E> {
 
 impl<E: fmt::Display> fmt::Display for ErrorGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.errors.len() {
-            1 => f.write_str("1 task failed")?,
-            n => write!(f, "{n} tasks failed")?,
-        }
-        for (n, error) in self.errors.iter().enumerate() {
-            let last = n + 1 == self.errors.len();
-            let text = error.to_string();
-            let mut lines = text.lines();
-            write!(
-                f,
-                "\n{} {}",
-                if last { "└─" } else { "├─" },
-                lines.next().unwrap_or_default()
-            )?;
-            for line in lines {
-                write!(f, "\n{}  {line}", if last { " " } else { "│" })?;
-            }
-        }
-        Ok(())
+        let error = |n: usize, out: &mut dyn fmt::Write| write!(out, "{:-}", self.errors[n]);
+        write_group(f, self.errors.len(), error)
+    }
+}
+
+/// The same tree, as it is what Rust prints of an error that `main` returns.
+impl<E: fmt::Debug> fmt::Debug for ErrorGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = |n: usize, out: &mut dyn fmt::Write| write!(out, "{:-?}", self.errors[n]);
+        write_group(f, self.errors.len(), error)
     }
 }
 

@@ -31,6 +31,7 @@ mod cancel_scope;
 mod catch_cancel;
 mod child;
 mod error_group;
+mod error_tree;
 mod gather;
 mod places;
 mod race;
