@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod busy;
+mod circles;
 mod closing;
 mod cpython;
 #[cfg(unix)]

@@ -30,8 +30,8 @@ use crate::task_group::refused;
 ///
 /// [`JoinError::Failed`]: its error, or its panic, went to the group. Body and siblings do not come to see that, as
 /// the failure cancels them: they are cut where they await it, unless they clean up already.
-/// [`JoinError::Cancelled`]: it was cancelled, or the group took no more children. [`JoinError::AwaitsItself`] and
-/// [`JoinError::Elsewhere`], as with a task.
+/// [`JoinError::Cancelled`]: it was cancelled, or the group took no more children. [`JoinError::AwaitsItself`],
+/// [`JoinError::InCircle`] and [`JoinError::Elsewhere`], as with a task.
 ///
 /// # Cancellation
 ///
@@ -45,8 +45,6 @@ use crate::task_group::refused;
 pub struct Child<'env, U> {
     /// `None`: the group took no more children.
     task: Option<Task<Option<U>>>,
-    /// Where whoever awaits it is reached by requests to cancel.
-    listener: Listener,
     /// The last request was passed on to it.
     passed_on: bool,
     /// It has failed, and the request that this made has had its turn.
@@ -60,7 +58,6 @@ impl<U> Child<'_, U> {
     pub(crate) fn new(task: Task<Option<U>>) -> Self {
         Self {
             task: Some(task),
-            listener: Listener::new(),
             passed_on: false,
             gave_way: false,
             passing: false,
@@ -71,7 +68,6 @@ impl<U> Child<'_, U> {
     pub(crate) fn refused() -> Self {
         Self {
             task: None,
-            listener: Listener::new(),
             passed_on: false,
             gave_way: false,
             passing: false,
@@ -170,19 +166,28 @@ impl<U> Future for Child<'_, U> {
         if this.passing {
             return Poll::Pending;
         }
-        if this.listener.heard() {
-            this.passed_on = pass_on(task, &this.listener.request());
+        let heard = task.with_listener(Listener::heard);
+        if (heard || task.closes_circle())
+            && !task.is_finished()
+            && let Some(error) = task.circle()
+        {
+            task.with_listener(Listener::release);
+            return Poll::Ready(Err(error));
+        }
+        if heard {
+            let request = task.with_listener(|listener| listener.request());
+            this.passed_on = pass_on(task, &request);
         }
         if task.poll_finished(cx).is_pending() {
             if let Some(error) = task.unawaitable() {
                 return Poll::Ready(Err(error));
             }
-            this.listener.wait(cx);
+            task.with_listener(|listener| listener.wait(cx));
             return Poll::Pending;
         }
-        if this.listener.is_dismissed() {
+        if task.with_listener(|listener| listener.is_dismissed()) {
             // Nobody can take the value of whoever awaits it. The outcome stays where it is.
-            this.listener.conclude(false);
+            task.with_listener(|listener| listener.conclude(false));
             this.passing = true;
             return Poll::Pending;
         }
@@ -190,7 +195,7 @@ impl<U> Future for Child<'_, U> {
             // Who was woken before the failure is not cancelled by it before the next await that waits: this
             // one, or else what failed would be told of twice, by the group and by who has awaited it.
             this.gave_way = true;
-            this.listener.wait(cx);
+            task.with_listener(|listener| listener.wait(cx));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -199,8 +204,8 @@ impl<U> Future for Child<'_, U> {
         let cancelled = matches!(outcome, Err(JoinError::Cancelled(..)));
         let unwinds = cancelled || (this.gave_way && !this.passed_on);
         let heard = match this.passed_on || unwinds {
-            true => this.listener.conclude(!unwinds),
-            false => this.listener.release(),
+            true => task.with_listener(|listener| listener.conclude(!unwinds)),
+            false => task.with_listener(Listener::release),
         };
         if heard && unwinds {
             this.passing = true;

@@ -71,7 +71,9 @@ impl<F: Future> Future for Shield<F> {
             return Poll::Pending;
         }
         // The code around is held from here on, if there is anything to hear.
-        this.listener.heard();
+        if this.listener.heard() {
+            this.listener.break_circle();
+        }
         match this.listener.shelter(|| this.scope.poll(cx)) {
             Poll::Ready(Ok(output)) => {
                 this.listener.release();

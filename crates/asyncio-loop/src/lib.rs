@@ -56,10 +56,10 @@ mod virtual_time;
 mod yield_now;
 
 pub use asyncio_task::{
-    Cause, Context, ContextToken, ContextVar, JoinError, NoContext, NoRunningLoop, Outcome,
+    Cause, Circle, Context, ContextToken, ContextVar, JoinError, NoContext, NoRunningLoop, Outcome,
     PanicPayload, SharedContext, SpawnOptions, Task, TaskId, TaskInfo, TaskName, TaskRef,
-    TaskState, TrySpawnError, Unhandled, all_tasks, copy_context, current_task, shared_context,
-    spawn, try_spawn, try_spawn_with,
+    TaskState, TrySpawnError, Unhandled, all_tasks, circles, copy_context, current_task,
+    shared_context, spawn, try_spawn, try_spawn_with,
 };
 pub use attachments::{Attachment, attached};
 pub use builder::Builder;

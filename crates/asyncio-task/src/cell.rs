@@ -46,6 +46,7 @@ use crate::schedule::{Schedule, Step};
 use crate::scope_tree::Place;
 use crate::state::State;
 use crate::sync::AtomicBool;
+use crate::waker;
 
 /// What the runtime knows of a task whose type it has forgotten.
 pub(crate) struct Header {
@@ -517,6 +518,14 @@ impl Header {
         let has = aside.as_ref().is_some_and(|aside| aside.has_context());
         self.aside.set(aside);
         has
+    }
+
+    /// The task that is woken when this one ends, if it is known.
+    pub(crate) fn joiner_id(&self) -> Option<TaskId> {
+        let joiner = self.joiner.take()?;
+        let id = waker::task_of(&joiner);
+        self.joiner.set(Some(joiner));
+        id
     }
 
     /// What is kept aside, if anything is.

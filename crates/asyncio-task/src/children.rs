@@ -27,8 +27,10 @@ use std::sync::Arc;
 use std::task::Context;
 
 use crate::cell_ref::{Anchor, CellRef};
+use crate::circle;
 use crate::current;
 use crate::family::Family;
+use crate::marks::Mark;
 use crate::origin::{HeardRequest, Origin};
 use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, LastPoll};
@@ -300,7 +302,14 @@ impl<'env> Children<'env> {
             true => LastPoll::Refused,
             false => LastPoll::IfAwaited,
         };
+        self.family.heard_by.set(request.heard_by);
+        // One that has passed it on before may be where it came from.
+        let has_passed_on = |cell: &CellRef| cell.marks.has(Mark::PassedOn);
+        let comes_back = self.family.cells().iter().any(has_passed_on);
         self.request(request.origin, request.message.as_ref(), last_poll);
+        if comes_back {
+            circle::break_here();
+        }
     }
 
     fn request(&self, origin: Origin, message: Option<&Arc<str>>, last_poll: LastPoll) {

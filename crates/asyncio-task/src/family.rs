@@ -17,10 +17,13 @@ use std::task::{Context, Waker};
 use crate::cell::Header;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
+use crate::id::TaskId;
 use crate::mailbox::Owner;
 use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Placed, Registry};
+use crate::scope_tree::ScopeKey;
 use crate::tasks::Tasks;
+use crate::waker;
 
 /// See the head of this file.
 pub(crate) struct Family {
@@ -30,6 +33,8 @@ pub(crate) struct Family {
     owner: OnceCell<Owner>,
     /// Where the loop has it on its list.
     pub(crate) place: Cell<u32>,
+    /// The scope of their group that has heard a request and passed it on.
+    pub(crate) heard_by: Cell<Option<ScopeKey>>,
     /// Who runs them.
     waker: Cell<Option<Waker>>,
     /// Whether that one need not be woken: it has been since it ran them last, or is gone.
@@ -45,6 +50,7 @@ impl Family {
             members: Registry::default(),
             owner: OnceCell::new(),
             place: Cell::new(NOWHERE),
+            heard_by: Cell::new(None),
             waker: Cell::new(None),
             woken: Cell::new(false),
             over: Cell::new(false),
@@ -141,6 +147,20 @@ impl Family {
             cell.place.set(place);
             cell
         });
+    }
+
+    /// Whether a child is one of its members.
+    pub(crate) fn has(&self, cell: &CellRef) -> bool {
+        self.members
+            .with(cell.place.get(), |member| **member == *cell)
+    }
+
+    /// The task that runs them, if it is known.
+    pub(crate) fn runner(&self) -> Option<TaskId> {
+        let waker = self.waker.take()?;
+        let runner = waker::task_of(&waker);
+        self.waker.set(Some(waker));
+        runner
     }
 
     /// Takes a child that has ended from the members.

@@ -175,6 +175,26 @@ impl Home {
         all.into_iter().map(waker).collect()
     }
 
+    /// The task that awaits a task by its handle; `bound`: only if it cannot go on without it.
+    pub(crate) fn awaiting_task(&self, cell: &CellRef, bound: bool) -> Option<CellRef> {
+        let tree = self.borrow();
+        let key = tree.at(cell.awaiting.get())?;
+        if bound && !tree.is_bound(key) {
+            return None;
+        }
+        let task = tree.task_of(key)?;
+        // SAFETY: S1.
+        Some(unsafe { CellRef::borrow(&task) }.clone())
+    }
+
+    /// The task that an opaque scope holds.
+    pub(crate) fn holding_task(&self, key: ScopeKey) -> Option<CellRef> {
+        let tree = self.borrow();
+        let task = tree.is_bound(key).then(|| tree.task_of(key)).flatten()?;
+        // SAFETY: S1.
+        Some(unsafe { CellRef::borrow(&task) }.clone())
+    }
+
     fn wake_one(&self, wake: Option<ToWake>) {
         match wake {
             // SAFETY: S1, and nothing foreign has run since.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use crate::circle::Circle;
 use crate::id::TaskName;
 
 /// Why awaiting a task gave no value.
@@ -33,6 +34,9 @@ pub enum JoinError {
     /// The task awaited itself, which would never end.
     #[error("task {0} awaits itself")]
     AwaitsItself(TaskName),
+    /// The await would never end: the tasks await each other, and a request to cancel has gone round.
+    #[error("task {0} is in a circle of tasks that await each other: {1}")]
+    InCircle(TaskName, Circle),
     /// The task belongs to another event loop than the one that it was awaited on, which cannot run
     /// meanwhile.
     #[error("task {0} belongs to another event loop, which cannot run while this one does")]
@@ -63,6 +67,7 @@ impl JoinError {
             | Self::Panicked(name, _)
             | Self::Failed(name)
             | Self::AwaitsItself(name)
+            | Self::InCircle(name, _)
             | Self::Elsewhere(name)
             | Self::Stopped(name) => name,
         }

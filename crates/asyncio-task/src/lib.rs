@@ -32,6 +32,7 @@ mod cancelled;
 mod cell;
 mod cell_ref;
 mod children;
+mod circle;
 mod context;
 mod current;
 mod detach;
@@ -71,6 +72,7 @@ mod waker;
 
 pub use cancelled::{Cancelled, unwind_here};
 pub use children::{Children, Round};
+pub use circle::{Circle, circles};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
 pub use current::{current_step, is_in_task, with_companion};
 pub use detach::{Outcome, failure_of};

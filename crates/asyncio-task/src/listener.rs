@@ -6,6 +6,7 @@
 use std::task::Context;
 
 use crate::cell_ref::CellRef;
+use crate::circle;
 use crate::current;
 use crate::home;
 use crate::origin::{HeardRequest, Origin};
@@ -68,6 +69,9 @@ impl Listener {
             let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
             let heard = tree.listen(key);
             drop(tree);
+            if heard {
+                tasks.note_passed_on();
+            }
             if let Some(moved) = moved {
                 tasks.scopes.carry_out(moved);
             }
@@ -82,6 +86,7 @@ impl Listener {
             home::of_scope(key, |home| {
                 let tree = home?.borrow();
                 Some(HeardRequest {
+                    heard_by: Some(key),
                     origin: tree.origin_heard(key),
                     message: tree.message_heard(key),
                     dismissed: tree.is_dismissed(key),
@@ -89,6 +94,7 @@ impl Listener {
             })
         });
         heard.unwrap_or(HeardRequest {
+            heard_by: None,
             origin: Origin::ANEW,
             message: None,
             dismissed: false,
@@ -102,6 +108,12 @@ impl Listener {
     pub fn is_dismissed(&self) -> bool {
         let Some(key) = self.key else { return false };
         current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().is_dismissed(key)))
+    }
+
+    /// For those who have heard a request and do not pass it on: if the task waits for itself, as it is in a circle of
+    /// tasks that await each other, one of these awaits ends with an error.
+    pub fn break_circle(&self) {
+        circle::break_here();
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed

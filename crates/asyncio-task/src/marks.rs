@@ -13,6 +13,10 @@ pub(crate) enum Mark {
     AwaiterUnwinds = 1 << 0,
     /// The request that the state notes came from letting go of the task.
     LetGo = 1 << 1,
+    /// A request to it was passed on to what it waits for.
+    PassedOn = 1 << 2,
+    /// The await of this task closes a circle, and is to end.
+    InCircle = 1 << 3,
 }
 
 impl Default for Marks {
@@ -30,5 +34,12 @@ impl Marks {
     #[inline]
     pub(crate) fn set(&self, mark: Mark) {
         self.0.set(self.0.get() | mark as u8);
+    }
+
+    /// Takes a mark away. Whether it was there.
+    pub(crate) fn take(&self, mark: Mark) -> bool {
+        let had = self.has(mark);
+        self.0.set(self.0.get() & !(mark as u8));
+        had
     }
 }

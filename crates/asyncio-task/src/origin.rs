@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use crate::scope_tree::Request;
+use crate::scope_tree::{Request, ScopeKey};
 
 /// The origin of a request: the number of the first request, or one of the two constants.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +48,8 @@ impl Origin {
 /// waits for.
 #[derive(Clone, Debug)]
 pub struct HeardRequest {
+    /// The scope that has heard it.
+    pub(crate) heard_by: Option<ScopeKey>,
     pub(crate) origin: Origin,
     /// The message that came with it.
     pub(crate) message: Option<Arc<str>>,

@@ -55,6 +55,13 @@ impl<T: Placed> Registry<T> {
         Some(entry)
     }
 
+    /// Whether there is an entry at a place of which this is true.
+    pub(crate) fn with(&self, place: u32, is_it: impl FnOnce(&T) -> bool) -> bool {
+        let inner = self.inner.borrow();
+        let entry = inner.places.get(place as usize).and_then(Option::as_ref);
+        entry.is_some_and(is_it)
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let inner = self.inner.borrow();

@@ -1009,6 +1009,19 @@ impl ScopeTree {
         }
     }
 
+    /// Whether the task around an opaque scope cannot go on before what that stands for has ended: it holds up a
+    /// request, or stands behind a shield.
+    pub(crate) fn is_bound(&self, key: ScopeKey) -> bool {
+        let mut next = Some(key).filter(|&key| !self.is_holding(key));
+        while let Some(node) = next.and_then(|key| self.get(key)) {
+            if node.shut {
+                return true;
+            }
+            next = node.parent;
+        }
+        self.is_holding(key)
+    }
+
     /// Whether an opaque scope holds the scope around it.
     pub(crate) fn is_holding(&self, key: ScopeKey) -> bool {
         self.get(key).is_some_and(|node| node.holding > 0)

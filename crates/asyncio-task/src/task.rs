@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::cell_ref::{CellRef, Finished, JoinRef};
+use crate::circle;
 use crate::context;
 use crate::detach::{self, Outcome};
 use crate::forgotten;
@@ -224,6 +225,23 @@ impl<T> Task<T> {
         }
     }
 
+    /// Why the await of the task in the task that runs now would never end, if a request has come to it, and this one
+    /// waits for that: the two are in a circle. For those who poll, when they have heard a request.
+    #[must_use]
+    pub fn circle(&self) -> Option<JoinError> {
+        let cell = self.cell();
+        let found = cell.marks.take(Mark::InCircle) || cell.marks.has(Mark::PassedOn);
+        let circle = found.then(|| circle::closed_by_awaiting(cell)).flatten()?;
+        Some(JoinError::InCircle(cell.name(), circle))
+    }
+
+    /// Whether the await of the task has been found to close a circle: ask for [`circle`](Self::circle).
+    #[must_use]
+    #[inline]
+    pub fn closes_circle(&self) -> bool {
+        self.cell().marks.has(Mark::InCircle)
+    }
+
     /// Waits for the end of the task and leaves the outcome where it is, for those who poll.
     ///
     /// # Cancellation
@@ -299,8 +317,8 @@ impl<T> Task<T> {
         self.cell().awaiting.get() != Place::NONE
     }
 
-    /// Where whoever awaits it is reached by requests to cancel.
-    fn with_listener<R>(&self, f: impl FnOnce(&mut Listener) -> R) -> R {
+    /// Calls `f` with the listener of whoever awaits the task, for those who poll: a building block.
+    pub fn with_listener<R>(&self, f: impl FnOnce(&mut Listener) -> R) -> R {
         let mut listener = if self.has_listener() {
             Listener::of(self.cell())
         } else {
@@ -376,6 +394,13 @@ impl<T> Task<T> {
         // A request goes to the task, with what it says. If that has ended, it goes on after this.
         let (heard, dismissed) =
             self.with_listener(|listener| (listener.heard(), listener.is_dismissed()));
+        if (heard || self.closes_circle())
+            && !self.is_finished()
+            && let Some(error) = self.circle()
+        {
+            self.with_listener(|listener| listener.release());
+            return Poll::Ready(Err(error));
+        }
         let answered = !heard || {
             let request = self.with_listener(|listener| listener.request());
             self.pass_on(&request)

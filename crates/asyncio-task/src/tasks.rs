@@ -722,6 +722,23 @@ impl Tasks {
         self.running.get()
     }
 
+    /// A request to the task whose step is under way has come to what it waits for.
+    #[cold]
+    pub(crate) fn note_passed_on(&self) {
+        if let Some(task) = self.running_task() {
+            task.cell().marks.set(Mark::PassedOn);
+        }
+    }
+
+    /// The family of a child that has not ended.
+    pub(crate) fn family_of(&self, cell: &CellRef) -> Option<Rc<Family>> {
+        if !cell.borrows() {
+            return None;
+        }
+        let mut families = self.families.collect(Weak::upgrade).into_iter();
+        families.find(|family| family.has(cell))
+    }
+
     pub(crate) fn context(&self, make: bool) -> Option<Context> {
         let Some(running) = self.running_task() else {
             return Some(self.context.clone());

@@ -18,6 +18,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use crate::cell::Header;
 use crate::cell_ref::{CellRef, ForeignRef};
 use crate::current;
+use crate::id::TaskId;
 use crate::tasks::Tasks;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
@@ -53,6 +54,23 @@ pub(crate) fn cell_of(waker: &Waker) -> Option<NonNull<Header>> {
         return None;
     }
     NonNull::new(waker.data().cast_mut().cast::<Header>())
+}
+
+/// The task that a waker wakes, if that is one of the loop that runs here: for a callback that runs in a task, the
+/// task that made it.
+pub(crate) fn task_of(waker: &Waker) -> Option<TaskId> {
+    let h = cell_of(waker)?;
+    current::tasks(|tasks| {
+        let owner = tasks?.owner();
+        // SAFETY: the waker keeps the cell alive (W1).
+        if unsafe { ForeignRef::owner_of(h) } != owner {
+            return None;
+        }
+        // SAFETY: the waker keeps it alive, and this is its owner's thread.
+        let cell = unsafe { CellRef::borrow(&h) };
+        let made_by = cell.parent.filter(|_| cell.state.is_callback());
+        Some(made_by.unwrap_or(cell.id))
+    })
 }
 
 /// # Safety

@@ -33,14 +33,14 @@ pub use asyncio_executors::{
     try_finally, try_gather, try_gather_iter, wait, wait_for, wait_with_timeout,
 };
 pub use asyncio_loop::{
-    Builder, Cause, Context, ContextToken, ContextVar, EventLoop, Handle, Interval, JoinError,
-    LoopClosed, LoopHandle, MissedTicks, NoContext, NoRunningLoop, Outcome, OutsideWork,
+    Builder, Cause, Circle, Context, ContextToken, ContextVar, EventLoop, Handle, Interval,
+    JoinError, LoopClosed, LoopHandle, MissedTicks, NoContext, NoRunningLoop, Outcome, OutsideWork,
     PanicPayload, Runner, SharedContext, Sleep, SpawnOptions, Task, TaskId, TaskInfo, TaskName,
     TaskRef, TaskState, ThreadFuture, ThreadHandle, TimerHandle, TrySpawnError, Unhandled,
-    YieldNow, all_tasks, call_at, call_exception_handler, call_later, call_soon, copy_context,
-    current_task, default_exception_handler, interval, interval_at, run, run_with, running_loop,
-    set_exception_handler, shared_context, sleep, sleep_until, spawn, spawn_with, time,
-    try_running_loop, try_sleep, try_spawn, try_spawn_with, yield_now,
+    YieldNow, all_tasks, call_at, call_exception_handler, call_later, call_soon, circles,
+    copy_context, current_task, default_exception_handler, interval, interval_at, run, run_with,
+    running_loop, set_exception_handler, shared_context, sleep, sleep_until, spawn, spawn_with,
+    time, try_running_loop, try_sleep, try_spawn, try_spawn_with, yield_now,
 };
 #[cfg(feature = "macros")]
 pub use asyncio_macros::{main, test};
