@@ -4,14 +4,15 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{
-    TaskGroup, TimedOut, TimeoutHandle, catch_cancel, move_on_after, shield, task_group, timeout,
-    timeout_scope,
+    TaskGroup, TimedOut, TimeoutHandle, catch_cancel, gather, move_on_after, on_cancel, shield,
+    task_group, timeout, timeout_at, timeout_scope,
 };
-use asyncio_loop::{sleep, spawn, time};
+use asyncio_loop::{sleep, spawn, time, yield_now};
 use asyncio_task::Cancelled;
 use futures::future::{Either, LocalBoxFuture, join, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -247,4 +248,56 @@ fn many_limits_cost_a_few_polls_each() {
             assert!(polls.get() < 10, "{} polls", polls.get());
         }
     });
+}
+
+#[test]
+fn of_two_limits_of_one_instant_the_inner_cleanup_runs_whichever_was_armed_first() {
+    for (inner_first, how) in [true, false]
+        .into_iter()
+        .flat_map(|first| (0..4).map(move |how| (first, how)))
+    {
+        let trace = run(async move |trace: Trace| {
+            let until = time() + secs(1);
+            let limited = async move {
+                let cleanup = async move {
+                    sleep(secs(1)).await;
+                    trace.borrow_mut().push("clean");
+                };
+                let _ = timeout_at(until, on_cancel(pending::<()>(), cleanup)).await;
+            };
+            let outer = async move {
+                let work = async {
+                    match how {
+                        0 => drop(spawn(limited).await),
+                        1 => drop(spawn(async move { spawn(limited).await }).await),
+                        2 => drop(gather((limited, pending::<()>())).await),
+                        _ => {
+                            let group = task_group(async |tg: TaskGroup<'_>| {
+                                tg.spawn(async move {
+                                    limited.await;
+                                    Ok(())
+                                });
+                                pending::<()>().await;
+                                Ok(())
+                            });
+                            drop(group.await);
+                        }
+                    }
+                };
+                if inner_first {
+                    let mut work = pin!(work);
+                    for _ in 0..4 {
+                        assert!(futures::poll!(work.as_mut()).is_pending());
+                        yield_now().await;
+                    }
+                    assert!(timeout_at(until, work).await.is_err());
+                } else {
+                    assert!(timeout_at(until, work).await.is_err());
+                }
+            };
+            outer.await;
+            assert_eq!(time(), until + secs(1), "{inner_first}, {how}");
+        });
+        assert_eq!(trace, ["clean"], "{inner_first}, {how}");
+    }
 }

@@ -1,8 +1,9 @@
 //! The origin of a request to cancel: what a request keeps when it is passed on.
 //!
 //! A request travels: from a task to the task that it awaits, from a group to its children, and by several
-//! ways at once. Each target numbers it anew, in its own order of delivery; the origin stays the same. Origins
-//! are ordered by age, and one rule follows from that: **a request asks something of its target only if its
+//! ways at once. The origin stays the same. So does the number, unless the target has had a later request
+//! itself: then it is numbered anew, in the target's own order of delivery. So a request that has travelled for
+//! a while does not interrupt a cleanup which began by a later one, or by one of the same moment. Origins are ordered by age, and one rule follows from that: **a request asks something of its target only if its
 //! origin is newer than those of all requests that are open there.** So one cause never interrupts the
 //! cleanup that it began, and a request that comes back to a task is recognized.
 //!
@@ -32,6 +33,11 @@ impl Origin {
     /// Whether a request of this origin began at another target.
     pub(crate) fn is_passed_on(self) -> bool {
         self != Self::ANEW && self != Self::LET_GO
+    }
+
+    /// The number of the request that it began with, if that was at another target.
+    pub(crate) fn number(self) -> Option<Request> {
+        self.is_passed_on().then_some(self.0)
     }
 
     /// The origin of a request that gets this number at its target.

@@ -89,6 +89,8 @@ pub(crate) struct ScopeTree {
     /// The scopes whose polls are under way, the innermost last.
     frames: Vec<Frame>,
     last_request: Request,
+    /// The request that deadlines make together which come while nobody is told of anything; 0: none yet.
+    of_this_moment: Request,
     /// Counts what opens, so that before and after can be told apart.
     births: u64,
     /// Counts scopes that acted.
@@ -643,7 +645,7 @@ impl ScopeTree {
         if !self.is_news(key, origin) {
             return None;
         }
-        let request = self.next_request();
+        let request = self.number_of(key, origin)?;
         let node = self.get_mut(key)?;
         node.origin = origin.settled(request);
         let before = std::mem::replace(&mut node.request, request);
@@ -657,6 +659,17 @@ impl ScopeTree {
         node.last_chance |= woken && !node.polling && !node.unwanted;
         node.message = message.or(node.message.take());
         self.waker_of(key)
+    }
+
+    /// The number of a new request to a scope: that which it began with, if it was passed on, unless the scope has
+    /// had a later one.
+    fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
+        let node = self.get(key)?;
+        let last = node.unanswered().max(node.swallowed);
+        match origin.number().filter(|&number| number > last) {
+            Some(number) => Some(number),
+            None => Some(self.next_request()),
+        }
     }
 
     /// The last request to a root was made so many times more.
@@ -770,7 +783,8 @@ impl ScopeTree {
         if std::mem::take(&mut node.last_chance) || node.open() == 0 {
             return Next::Poll(Vec::new());
         }
-        match self.after_poll(key, self.acts, step) {
+        // Those inside who were told on behalf of a scope around have not been polled since.
+        match self.after_poll(key, self.acts.wrapping_sub(1), step) {
             Next::Wait => Next::Poll(Vec::new()),
             next => next,
         }
@@ -815,6 +829,7 @@ impl ScopeTree {
             return Next::Wait;
         }
         let (swallowed, born) = (node.open() == 0, node.born);
+        self.of_this_moment = 0;
         if !self.allowance.allows(step, born, self.births) {
             self.nodes[key.index as usize].last_chance = true;
             return Next::PutOff;

@@ -22,7 +22,11 @@ impl ScopeTree {
             if let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) {
                 node.due = None;
             }
-            return self.request(key, woken, Origin::ANEW, None);
+            if self.of_this_moment == 0 {
+                self.of_this_moment = self.next_request();
+            }
+            // One request for all that come at one moment: which of them was armed first makes no difference.
+            return self.request(key, woken, Origin::of(self.of_this_moment), None);
         };
         let before = self.get_mut(key)?.due.replace(obstacle);
         if obstacle != key && before != Some(obstacle) {
