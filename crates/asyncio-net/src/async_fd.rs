@@ -82,7 +82,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    /// Loses nothing, also when it loses a race: `f` succeeds only in the poll that returns its value.
     ///
     /// # Errors
     ///

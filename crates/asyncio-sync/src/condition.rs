@@ -48,7 +48,7 @@ use crate::wait_queue::WaitQueue;
 ///
 /// # Cancellation
 ///
-/// A wait that is dropped has let go of the lock and does not take it again: its caller holds no
+/// A wait that is dropped, as the loser of a race is, has let go of the lock and does not take it again: its caller holds no
 /// guard, and the types say so. (asyncio's takes the lock once more, however long that takes.) A
 /// notification that had already reached it goes to the next who waits, in the same instant.
 pub struct Condition<L> {

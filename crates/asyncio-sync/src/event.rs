@@ -35,7 +35,7 @@ use crate::wait_queue::WaitQueue;
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time and takes nothing away from the others.
+/// A wait can be dropped at any time, as the loser of a race is, and takes nothing away from the others.
 pub struct Event {
     set: Cell<bool>,
     waiters: WaitQueue,

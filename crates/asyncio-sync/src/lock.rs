@@ -43,7 +43,7 @@ use crate::permits::Permits;
 ///
 /// # Cancellation
 ///
-/// A wait for the lock can be dropped at any time; a lock that had already been handed to it goes
+/// A wait for the lock can be dropped at any time, as the loser of a race is, and holds nothing then; a lock that had already been handed to it goes
 /// to the next in line in the same instant. If a future that waits is leaked with
 /// [`mem::forget`](std::mem::forget), the lock is handed to it in its turn and stays locked.
 pub struct Lock<T> {

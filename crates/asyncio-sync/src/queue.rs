@@ -130,8 +130,8 @@ pub type LifoQueue<T> = BaseQueue<Lifo<T>>;
 ///
 /// # Cancellation
 ///
-/// A [`put`](Self::put) that is dropped has not put its item, and drops it. A [`get`](Self::get) that is
-/// dropped has taken nothing: the item it had been promised keeps its place, and goes to the next who
+/// A [`put`](Self::put) that is dropped, such as the loser of a race, has not put its item, and drops it. A
+/// [`get`](Self::get) that is dropped has taken nothing, so that a loop of races over queues sees every item: the item it had been promised keeps its place, and goes to the next who
 /// waits, in the same instant. A future that was promised something and is not polled keeps it from
 /// the others, and one that is leaked with [`mem::forget`](std::mem::forget) does so forever.
 pub struct BaseQueue<D> {
@@ -167,6 +167,10 @@ impl<D: Discipline> BaseQueue<D> {
     }
 
     /// Takes the next item, once there is one. Does not yield if there is.
+    ///
+    /// # Cancellation
+    ///
+    /// A loser of a race has taken nothing: its item goes to the next in line.
     ///
     /// # Errors
     ///

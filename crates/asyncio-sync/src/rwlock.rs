@@ -43,7 +43,7 @@ const ALL: usize = usize::MAX;
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time; what had already been handed to it goes to the next in line
+/// A wait can be dropped at any time, as the loser of a race is, and holds nothing then; what had already been handed to it goes to the next in line
 /// in the same instant. If a future that waits is leaked with [`mem::forget`](std::mem::forget),
 /// the lock is handed to it in its turn and stays locked.
 pub struct RwLock<T> {

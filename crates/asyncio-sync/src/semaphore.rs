@@ -36,7 +36,7 @@ use crate::permits::Permits;
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time; permits that it had already been given go to the next in
+/// A wait can be dropped at any time, as the loser of a race is, and holds nothing then; permits that it had already been given go to the next in
 /// line in the same instant. If a future that waits is leaked with
 /// [`mem::forget`](std::mem::forget), those behind it wait until its turn has come, and its permits
 /// are gone.

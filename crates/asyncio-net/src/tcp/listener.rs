@@ -112,7 +112,7 @@ impl TcpListener {
     ///
     /// # Cancellation
     ///
-    /// Loses no connection.
+    /// Loses no connection, also when it loses a race.
     ///
     /// # Errors
     ///

@@ -120,7 +120,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Has written nothing.
+    /// Has written nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Has written nothing.
+    /// Has written nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -241,7 +241,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing.
+    /// Loses nothing, also when it loses a race.
     ///
     /// # Errors
     ///
