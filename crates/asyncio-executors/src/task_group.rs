@@ -175,6 +175,8 @@ struct Shared<'env, E> {
     decided: Cell<bool>,
     /// Nobody waits for the group any more.
     over: Cell<bool>,
+    /// The group and all its children have ended.
+    finished: Cell<bool>,
     /// The body is to be cancelled as well, unless it has ended.
     body: RefCell<Option<ScopeHandle>>,
 }
@@ -218,7 +220,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child. It takes its first step when the group is next polled.
     ///
     /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
-    /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back.
+    /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. A spawn into
+    /// a group that has finished is a bug, and is told to the exception handler.
     #[track_caller]
     #[doc(alias = "create_task")]
     #[inline]
@@ -252,10 +255,12 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
+        let refusal = Refusal::of(&self.shared, &options);
         match self.try_spawn_with(options, future) {
             Ok(child) => child,
             Err(GroupClosed(future)) => {
                 drop(future);
+                refusal.report();
                 Child::refused()
             }
         }
@@ -417,10 +422,12 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         async move {
             poll_fn(|cx| stand.poll(cx)).await;
             let place = std::mem::take(&mut stand.place);
+            let refusal = Refusal::of(&stand.group.shared, &options);
             match stand.group.spawn_at(options, place, future) {
                 Ok(child) => child,
                 Err(GroupClosed(future)) => {
                     drop(future);
+                    refusal.report();
                     Child::refused()
                 }
             }
@@ -528,6 +535,40 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 }
 
+/// A spawn that nobody takes, into a group that has finished.
+struct Refusal(Option<String>);
+
+impl Refusal {
+    #[inline]
+    #[track_caller]
+    fn of<E>(shared: &Shared<'_, E>, options: &SpawnOptions) -> Self {
+        Self(match shared.finished.get() {
+            true => Some(describe(options, Location::caller())),
+            false => None,
+        })
+    }
+
+    #[inline]
+    fn report(self) {
+        if let Some(child) = self.0 {
+            let message = "a child was spawned into a task group that has finished";
+            asyncio_loop::call_exception_handler(&Unhandled::new(
+                message,
+                None,
+                Cause::Error(child),
+            ));
+        }
+    }
+}
+
+/// The name and the place of a child that was never spawned.
+#[cold]
+fn describe(options: &SpawnOptions, caller: &'static Location<'static>) -> String {
+    let name = options.given_name().unwrap_or("without a name");
+    let location = options.given_location().unwrap_or(caller);
+    format!("{name}, spawned at {location}")
+}
+
 /// A stand in the line for a place, by somebody who is no child yet.
 struct Stand<'env, E> {
     place: Place,
@@ -594,6 +635,7 @@ impl<E> Shared<'_, E> {
             unwanted: Cell::new(false),
             decided: Cell::new(false),
             over: Cell::new(false),
+            finished: Cell::new(false),
             body: RefCell::default(),
         }
     }
@@ -799,6 +841,7 @@ impl<T, E> Drop for Group<'_, T, E> {
         self.shared.over.set(true);
         let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
         self.shared.children.end_with(panicked);
+        self.shared.finished.set(true);
     }
 }
 

@@ -639,3 +639,37 @@ fn a_turn_costs_polls_of_those_that_were_woken_however_many_children_there_are()
         assert_eq!(group.await.unwrap_err().errors(), ["enough"]);
     });
 }
+
+#[test]
+fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
+    let seen = run(async |trace: Trace<String>| {
+        let reports = trace.clone();
+        asyncio_loop::set_exception_handler(move |unhandled| {
+            reports.borrow_mut().push(unhandled.to_string());
+        });
+        let kept = RefCell::new(None);
+        let group = task_group(async |tg: Group| {
+            tg.cancel();
+            drop(tg.spawn(async { Ok(()) })); // it is ending, which nobody need know
+            kept.replace(Some(tg));
+            Ok(())
+        });
+        group.await.unwrap();
+        let tg = kept.take().unwrap();
+        let named = SpawnOptions::new().name("late");
+        assert!(tg.spawn_with(named, async { Ok(()) }).is_finished());
+        assert!(tg.spawn(async { Ok(()) }).is_finished());
+        assert!(tg.spawn_when_free(async { Ok(()) }).await.is_finished());
+        assert!(tg.try_spawn(async { Ok(()) }).is_err(), "who asks is told");
+    });
+    assert_eq!(seen.len(), 3);
+    let message = "a child was spawned into a task group that has finished";
+    assert!(
+        seen[0].starts_with(&format!("{message}: late, spawned at ")),
+        "{}",
+        seen[0]
+    );
+    for report in seen {
+        assert!(report.contains("groups.rs:"), "{report}");
+    }
+}

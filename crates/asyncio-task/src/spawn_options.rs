@@ -38,6 +38,18 @@ pub(crate) enum Start {
 }
 
 impl SpawnOptions {
+    /// The name that the task is given. A building block.
+    #[must_use]
+    pub fn given_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The place that the task is given. A building block.
+    #[must_use]
+    pub fn given_location(&self) -> Option<&'static Location<'static>> {
+        self.location
+    }
+
     /// A task called after its number, in a copy of the context it is spawned in.
     pub fn new() -> Self {
         Self::default()
