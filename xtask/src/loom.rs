@@ -17,7 +17,7 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 /// The tests written for loom: in these packages, those with `loom` in their path.
-const TESTS: &str = "--package asyncio-task --lib -- loom";
+const TESTS: &str = "--package asyncio-task --package asyncio-pool --lib -- loom";
 
 /// How many unforced switches of threads the short form tries.
 const SHORT: &str = "2";

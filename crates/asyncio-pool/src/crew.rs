@@ -131,7 +131,7 @@ impl Crew {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             spinning: AtomicBool::new(false),
         })
     }
@@ -256,6 +256,18 @@ impl Crew {
             for handle in handles {
                 // What a thread-local's destructor panics with was told by the panic hook.
                 let _ = handle.join();
+            }
+        }
+    }
+
+    /// Waits for all threads that there have been.
+    #[cfg(all(test, loom))]
+    pub(crate) fn join_all(&self) {
+        loop {
+            let handle = self.lock().handles.pop();
+            match handle {
+                Some(handle) => handle.join().unwrap(),
+                None => return,
             }
         }
     }

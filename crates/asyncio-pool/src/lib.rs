@@ -27,6 +27,8 @@ mod default_pool;
 mod error;
 mod executor;
 mod job;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod loop_thread;
 mod rest;
 mod settings;
