@@ -18,6 +18,7 @@ use crate::cell::Header;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
 use crate::id::TaskId;
+use crate::discard::discard;
 use crate::mailbox::Owner;
 use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Placed, Registry};
@@ -90,19 +91,33 @@ impl Family {
         !self.woken.replace(true)
     }
 
-    /// Wakes who runs the children.
+    /// Wakes who runs the children. If the waker panics it is kept all the same, and the next wake-up of a child
+    /// wakes it again: otherwise the children would never run any more.
     pub(crate) fn wake(&self) {
-        // Out of the cell while foreign code runs.
+        /// The waker, out of its cell while foreign code runs, and back there afterwards.
+        struct Out<'a>(&'a Family, Option<Waker>);
+        impl Drop for Out<'_> {
+            fn drop(&mut self) {
+                let Self(family, waker) = self;
+                if std::thread::panicking() {
+                    family.woken.set(false);
+                }
+                let needless = if family.over.get() {
+                    waker.take()
+                } else {
+                    // One that came meanwhile is newer.
+                    let newer = family.waker.replace(waker.take());
+                    newer.and_then(|newer| family.waker.replace(Some(newer)))
+                };
+                discard(|| drop(needless));
+            }
+        }
         let Some(waker) = self.waker.take() else {
             return;
         };
-        waker.wake_by_ref();
-        if self.over.get() {
-            return drop(waker);
-        }
-        if let Some(newer) = self.waker.replace(Some(waker)) {
-            let older = self.waker.replace(Some(newer));
-            drop(older);
+        let out = Out(self, Some(waker));
+        if let Some(waker) = &out.1 {
+            waker.wake_by_ref();
         }
     }
 

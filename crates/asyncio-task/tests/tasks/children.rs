@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use asyncio_task::{Children, Scope, SpawnOptions, Tasks, Unwound, all_tasks};
 
+use crate::odd_waker::odd_waker;
 use crate::support::{OnDrop, entered, settle, words, yield_now};
 
 fn poll(children: &Children<'_>) {
@@ -327,4 +328,38 @@ fn a_child_that_ends_all_from_its_cleanup_ends_after_its_step_as_well() {
             assert!(child.is_finished() && children.is_empty() && tasks.is_empty());
         });
     }
+}
+
+/// The waker of what runs the children is foreign code. If it panics once, it is woken again by the next child.
+#[test]
+fn a_waker_that_panics_once_does_not_silence_its_children() {
+    entered(|_, _| {
+        let polls = Cell::new(0);
+        let children = Children::new();
+        let handles: [_; 2] = std::array::from_fn(|_| {
+            let polls = &polls;
+            let never = poll_fn(move |_| -> Poll<()> {
+                polls.set(polls.get() + 1);
+                Poll::Pending
+            });
+            children.spawn(SpawnOptions::new(), never)
+        });
+        let woken = Rc::new(Cell::new(0));
+        let count = woken.clone();
+        let waker = odd_waker(move |event| {
+            if event == "wake" {
+                count.set(count.get() + 1);
+                assert!(count.get() != 1, "this panic is part of the test");
+            }
+        });
+        let cx = Context::from_waker(&waker);
+        children.poll_woken(&cx);
+        let [first, second] = &handles;
+        let [first, second] = [first, second].map(|child| child.as_ref().waker());
+        assert!(catch_unwind(AssertUnwindSafe(|| first.wake_by_ref())).is_err());
+        second.wake_by_ref();
+        assert_eq!(woken.get(), 2, "the second child wakes it again");
+        children.poll_woken(&cx);
+        assert_eq!(polls.get(), 4);
+    });
 }
