@@ -83,6 +83,8 @@ pub struct Tasks {
     steps: Cell<u64>,
     ids: Cell<u64>,
     closed: Cell<bool>,
+    /// How many tasks that came after that are being ended, one within the other.
+    refusing: Cell<u32>,
     context: Context,
     on_unhandled: RefCell<Option<Handler>>,
     /// Whether what nobody asked for is reported.
@@ -92,6 +94,12 @@ pub struct Tasks {
     /// Taken from the mailbox and not delivered yet; kept for its capacity.
     letters: RefCell<VecDeque<Letter>>,
 }
+
+/// So many tasks that come after closing are ended one within the other.
+const DEEPEST: u32 = 16;
+
+/// So many tasks that come while all are ended are ended too.
+const MOST_REFUSED: u64 = 1 << 20;
 
 type Handler = Rc<dyn Fn(&Unhandled)>;
 
@@ -112,6 +120,7 @@ impl Tasks {
             steps: Cell::new(0),
             ids: Cell::new(0),
             closed: Cell::new(false),
+            refusing: Cell::new(0),
             context: Context::new(),
             on_unhandled: RefCell::new(None),
             reports_forgotten: Cell::new(false),
@@ -166,7 +175,8 @@ impl Tasks {
 
     /// Starts a task with a name, a context, and so on.
     ///
-    /// After [`close`](Self::close) the future is dropped at once, and the task is a cancelled one.
+    /// After [`close`](Self::close) the future is dropped at once, and the task is a cancelled one. (In a
+    /// destructor of such a future, of one in such a destructor, and so on, that comes a little later.)
     #[track_caller]
     pub fn spawn_with<F>(&self, options: SpawnOptions, future: F) -> Task<F::Output>
     where
@@ -387,13 +397,71 @@ impl Tasks {
         // SAFETY: the registry has its reference (R1), and if the task ends here, its handle has one.
         let cell = unsafe { CellRef::borrow(&raw) };
         if self.closed.get() {
-            return self.end(cell);
+            return self.refuse(cell);
         }
         match start {
             Start::Soon => self.wake(cell),
             Start::Now if self.is_entered() => self.step_now(cell),
             Start::Now => self.wake(cell),
             Start::Dormant => {}
+        }
+    }
+
+    /// Ends a task that came after [`close`](Self::close). Its destructors may spawn more, and so on: what is
+    /// deeper than a few of these within each other stays in the registry until the outermost has ended.
+    #[cold]
+    fn refuse(&self, cell: &CellRef) {
+        let depth = self.refusing.get();
+        if depth < DEEPEST {
+            self.refusing.set(depth + 1);
+            self.end(cell);
+            self.refusing.set(depth);
+        }
+        if depth == 0 {
+            self.end_all();
+        }
+    }
+
+    /// Ends all tasks, oldest first, and what they spawn while they end. A chain of destructors that spawn has
+    /// an end: the futures that are left after [`MOST_REFUSED`] are leaked, and one report tells of them.
+    fn end_all(&self) {
+        let before = self.refusing.replace(self.refusing.get().max(1));
+        let last = self.ids.get() + MOST_REFUSED;
+        loop {
+            let mut cells = self.registry.collect(|cell| Some(CellRef::clone(cell)));
+            cells.sort_by_key(|cell| cell.id);
+            // One that runs ends when its step is over.
+            cells.retain(|cell| {
+                if cell.state.is_running() {
+                    cell.state.doom();
+                }
+                !cell.state.is_running()
+            });
+            if cells.is_empty() {
+                break;
+            }
+            if self.ids.get() >= last {
+                self.leak_all(&cells);
+                break;
+            }
+            for cell in &cells {
+                self.end(cell);
+            }
+        }
+        self.refusing.set(before);
+    }
+
+    #[cold]
+    fn leak_all(&self, cells: &[CellRef]) {
+        let first = TaskRef::new(cells[0].clone());
+        let cause = Cause::Error(format!("{} futures are leaked", cells.len()));
+        let message = "destructors of tasks spawn tasks without end while their event loop closes";
+        self.report_and_drop(&first, Unhandled::new(message, Some(&first), cause));
+        for cell in cells {
+            if cell.state.seize() {
+                // As if the future were gone: nobody polls or drops it from here on.
+                self.complete(cell, Outcome::Cancelled);
+            }
         }
     }
 
@@ -883,11 +951,7 @@ impl Tasks {
             return current::enter(self, &(), || self.close());
         }
         self.closed.set(true);
-        let mut cells = self.registry.collect(|cell| Some(CellRef::clone(cell)));
-        cells.sort_by_key(|cell| cell.id);
-        for cell in cells {
-            self.end(&cell);
-        }
+        self.end_all();
         // What is left of ended tasks in the queue.
         for _ in 0..self.ready.len() {
             self.run_one();

@@ -267,3 +267,83 @@ fn a_loop_that_is_leaked_is_a_leak_and_nothing_worse() {
     assert!(!task.is_finished());
     drop(task);
 }
+
+/// Destructors that spawn while their loop closes: one after the other, not one within the other, or the stack
+/// would overflow.
+mod a_destructor_that_spawns_its_like {
+    use super::*;
+
+    /// Spawns a future that owns another one of these, so many times.
+    struct Again {
+        left: Rc<Cell<u64>>,
+        tasks: std::rc::Weak<Tasks>,
+    }
+
+    impl Drop for Again {
+        fn drop(&mut self) {
+            let left = self.left.get();
+            if left == 0 {
+                return;
+            }
+            self.left.set(left - 1);
+            let next = Again {
+                left: self.left.clone(),
+                tasks: self.tasks.clone(),
+            };
+            let future = async move {
+                let _next = next;
+                pending::<()>().await;
+            };
+            if let Some(tasks) = self.tasks.upgrade() {
+                tasks.spawn(future).discard();
+            }
+        }
+    }
+
+    fn start(left: u64) -> (Rc<Tasks>, Rc<Cell<u64>>) {
+        let tasks = Rc::new(Tasks::new(|| ()));
+        let left = Rc::new(Cell::new(left));
+        let first = Again {
+            left: left.clone(),
+            tasks: Rc::downgrade(&tasks),
+        };
+        tasks
+            .spawn(async move {
+                let _first = first;
+                pending::<()>().await;
+            })
+            .discard();
+        (tasks, left)
+    }
+
+    #[test]
+    fn does_not_overflow_the_stack() {
+        let (tasks, left) = start(200_000);
+        tasks.close();
+        assert_eq!((left.get(), tasks.len()), (0, 0));
+        // The same when it comes after closing.
+        left.set(200_000);
+        drop(Again {
+            left: left.clone(),
+            tasks: Rc::downgrade(&tasks),
+        });
+        assert_eq!((left.get(), tasks.len()), (0, 0));
+    }
+
+    #[test]
+    fn does_not_keep_a_loop_from_closing() {
+        let (tasks, left) = start(u64::MAX);
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let tell = told.clone();
+        tasks.on_unhandled(move |unhandled| tell.borrow_mut().push(unhandled.to_string()));
+        tasks.close();
+        assert_eq!(tasks.len(), 0);
+        assert!(u64::MAX - left.get() > 1_000_000);
+        assert!(
+            told.borrow()[0].contains("spawn tasks without end"),
+            "{told:?}"
+        );
+        tasks.close();
+        assert_eq!(told.borrow().len(), 1);
+    }
+}
