@@ -13,6 +13,7 @@ mod examples;
 mod nothing_lost;
 #[cfg(unix)]
 mod process;
+mod ready_awaits;
 mod requests;
 mod synchronising;
 mod thread_bound;

@@ -390,6 +390,8 @@ impl Core {
         #[cfg(feature = "sync")]
         let _routed = crate::unretrieved::Routed::to_this_loop();
         #[cfg(feature = "sync")]
+        let _counted = crate::ready_awaits::Counted::by_step();
+        #[cfg(feature = "sync")]
         let _hooked = crate::thread_hooks::Hooked::to_this_loop();
         self.reactor.resume();
         let _rest = Rest(&self.reactor);

@@ -39,6 +39,8 @@ mod interval;
 mod limits;
 mod loop_handle;
 mod order;
+#[cfg(feature = "sync")]
+mod ready_awaits;
 mod roster;
 mod run_once;
 mod runner;

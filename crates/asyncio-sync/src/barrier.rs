@@ -30,6 +30,7 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
+use crate::budget;
 use crate::line::{Line, Place};
 use crate::wait_queue::WaitQueue;
 
@@ -253,6 +254,11 @@ impl Future for Wait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { barrier, place } = &mut *self;
+        if *place == Place::Outside && !budget::draw() {
+            // It has not arrived yet, so it has no place to lose.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         barrier.begin();
         let passes = || barrier.broken() || barrier.complete();
         let polled = barrier.waiters.poll(place, cx, Exit::Outside, passes);

@@ -110,7 +110,14 @@ impl Future for Wait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { event, place } = &mut *self;
         let waiters = &event.waiters;
-        waiters.poll(place, cx, (), || event.is_set()).map(|_| ())
+        let serve = || {
+            if event.is_set() {
+                waiters.wake_first(usize::MAX, |_| ());
+            }
+        };
+        waiters
+            .poll_within_budget(place, cx, (), || event.is_set(), serve)
+            .map(|_| ())
     }
 }
 

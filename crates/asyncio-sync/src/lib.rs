@@ -42,6 +42,8 @@
 //!   executor is a [`Waker`](std::task::Waker). [`thread_queue()`] alone is for several threads.
 //! - **Nothing happens between two awaits.** A call that need not wait does not yield, and waking a
 //!   task runs nothing of it. So what is seen (`locked()`, `qsize()`, …) is so until the next `await`.
+//!   (On an event loop that [numbers its steps](set_step_hook), the next call steps back once after 128
+//!   in one step that did not wait: a loop of them lets others run, and a time limit ends it.)
 //! - **First come, first served.** Nobody overtakes one who waits, not even a `try_` or `_nowait`.
 //! - **Nothing is lost.** What was handed to a task that is cancelled before it has run, be it a
 //!   lock, a permit, an item or a notification, goes to the next in line in the same instant.
@@ -81,6 +83,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod budget;
 mod line;
 mod permits;
 mod wait_queue;
@@ -101,6 +104,8 @@ mod promise;
 
 mod thread_hooks;
 mod thread_queue;
+
+pub use budget::set_step_hook;
 
 pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::{Condition, OverLock};

@@ -4,6 +4,7 @@ use std::cell;
 use std::convert::Infallible;
 use std::fmt;
 
+use crate::budget::{self, StepBack};
 use crate::permits::Permits;
 
 /// Keeps a value that is made once, when the first task asks for it; the others wait meanwhile.
@@ -108,6 +109,9 @@ impl<T> OnceCell<T> {
         make: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<&T, E> {
         if let Some(value) = self.value.get() {
+            if !budget::draw() {
+                StepBack::default().await;
+            }
             return Ok(value);
         }
         self.turn.acquire(1).await;

@@ -141,13 +141,17 @@ impl Future for Acquire<'_> {
             count,
             place,
         } = &mut *self;
-        let joins = *place == Place::Outside;
-        let passes = || permits.pass(*count);
-        let polled = permits.waiters.poll(place, cx, *count, passes);
-        if polled.is_pending() && joins {
-            // What is free is its own from now on, to be used when those before it have had their turns.
-            permits.serve();
+        if *count == 0 && *place == Place::Outside {
+            // It waits for nothing, not even when the budget is spent: the line may stand still.
+            *place = Place::Left;
+            return Poll::Ready(());
         }
+        let passes = || permits.pass(*count);
+        // What is free is its own from now on, to be used when those before it have had their turns.
+        let serve = || permits.serve();
+        let polled = permits
+            .waiters
+            .poll_within_budget(place, cx, *count, passes, serve);
         polled.map(|_share| ())
     }
 }

@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use crate::budget;
 use crate::line::POLLED_AGAIN;
 use shared::Sharing;
 
@@ -428,6 +429,10 @@ impl<T, E> std::future::Future for Future<T, E> {
                 return Poll::Pending;
             }
             drop(cell.waker.take());
+        }
+        if !budget::draw() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         cell.take().map_or(Poll::Pending, Poll::Ready)
     }

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::budget;
 use crate::line::{Look, Place};
 use access::{Access, Get, Items, Put};
 use state::QueueState;
@@ -300,6 +301,7 @@ impl<D: Discipline> BaseQueue<D> {
 impl<D: Discipline> Access for BaseQueue<D> {
     type Discipline = D;
     const KEEPS_WAKERS: bool = true;
+    const DRAWS: bool = true;
 
     type Guard<'a>
         = RefMut<'a, QueueState<D>>
@@ -365,8 +367,9 @@ impl<D: Discipline> Future for Join<'_, D> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { queue, place } = &mut *self;
         let (mut fresh, mut outdated) = (None, None);
+        let steps_back = *place == Place::Outside && !budget::draw();
         loop {
-            if *place == Place::Outside && queue.unfinished_tasks() == 0 {
+            if *place == Place::Outside && !steps_back && queue.unfinished_tasks() == 0 {
                 *place = Place::Left;
                 return Poll::Ready(());
             }
@@ -376,7 +379,13 @@ impl<D: Discipline> Future for Join<'_, D> {
             };
             match looked {
                 Look::Chosen(()) => return Poll::Ready(()),
-                Look::Waits => return Poll::Pending,
+                Look::Waits => {
+                    if steps_back {
+                        queue.change().serve_joiners();
+                        queue.wake_joiners();
+                    }
+                    return Poll::Pending;
+                }
                 // Foreign code, after which all may be different.
                 Look::NeedsWaker => fresh = Some(cx.waker().clone()),
             }

@@ -137,6 +137,8 @@ impl<T> ThreadQueue<T> {
 impl<T> Access for ThreadQueue<T> {
     type Discipline = Fifo<T>;
     const KEEPS_WAKERS: bool = false;
+    // Those of tasks are counted for their side.
+    const DRAWS: bool = false;
 
     type Guard<'a>
         = MutexGuard<'a, QueueState<Fifo<T>>>

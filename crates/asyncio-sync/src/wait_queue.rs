@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
 
+use crate::budget;
 use crate::line::{Call, Departed, Key, Line, Look, Place};
 
 /// The waiters of one primitive, which lives on one thread.
@@ -60,7 +61,31 @@ impl<S: Copy> WaitQueue<S> {
             *place = Place::Left;
             return Poll::Ready(None);
         }
-        self.poll_in_line(place, cx, share, may_pass)
+        self.poll_in_line(place, cx, share, Some(may_pass), || ())
+    }
+
+    /// [`poll`](Self::poll), drawing on the [budget](crate::budget). When that is spent, nobody passes: the future
+    /// steps back into the line. `serve` is called when it has joined that: it chooses those who need not wait,
+    /// the future itself perhaps.
+    #[inline]
+    pub(crate) fn poll_within_budget(
+        &self,
+        place: &mut Place,
+        cx: &mut Context<'_>,
+        share: S,
+        may_pass: impl Fn() -> bool,
+        serve: impl Fn(),
+    ) -> Poll<Option<S>> {
+        if *place == Place::Outside {
+            if !budget::draw() {
+                return self.poll_in_line(place, cx, share, None::<fn() -> bool>, serve);
+            }
+            if may_pass() {
+                *place = Place::Left;
+                return Poll::Ready(None);
+            }
+        }
+        self.poll_in_line(place, cx, share, Some(may_pass), serve)
     }
 
     // Apart, so that passing by is short wherever it is inlined.
@@ -70,18 +95,28 @@ impl<S: Copy> WaitQueue<S> {
         place: &mut Place,
         cx: &mut Context<'_>,
         share: S,
-        may_pass: impl Fn() -> bool,
+        may_pass: Option<impl Fn() -> bool>,
+        serve: impl Fn(),
     ) -> Poll<Option<S>> {
+        let joins = *place == Place::Outside;
         let (mut fresh, mut outdated) = (None, None);
         loop {
             let waker = cx.waker();
             match self.with(|line| line.look(place, waker, &mut fresh, &mut outdated, share)) {
                 Look::Chosen(share) => return Poll::Ready(Some(share)),
-                Look::Waits => return Poll::Pending,
+                Look::Waits => {
+                    if joins {
+                        serve();
+                    }
+                    return Poll::Pending;
+                }
                 Look::NeedsWaker => fresh = Some(cx.waker().clone()),
             }
             // Cloning a waker is foreign code, after which there may be nothing to wait for.
-            if *place == Place::Outside && may_pass() {
+            if *place == Place::Outside
+                && let Some(may_pass) = &may_pass
+                && may_pass()
+            {
                 *place = Place::Left;
                 return Poll::Ready(None);
             }

@@ -140,7 +140,14 @@ impl<T: Clone, E> Future for SharedFuture<T, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sharing, place } = &mut *self;
         let settled = || sharing.outcome().is_some();
-        let waiting = sharing.waiters.poll(place, cx, (), settled);
+        let serve = || {
+            if settled() {
+                sharing.wake_all();
+            }
+        };
+        let waiting = sharing
+            .waiters
+            .poll_within_budget(place, cx, (), settled, serve);
         match sharing.outcome() {
             Some(outcome) if waiting.is_ready() => Poll::Ready(outcome.clone()),
             _ => Poll::Pending,

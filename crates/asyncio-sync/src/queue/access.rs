@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::budget;
 use crate::line::{Call, Line, Place};
 use crate::queue::discipline::Discipline;
 use crate::queue::error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown};
@@ -31,6 +32,15 @@ pub(crate) trait Access {
     type Guard<'a>: DerefMut<Target = QueueState<Self::Discipline>>
     where
         Self: 'a;
+
+    /// Whether operations draw on the budget of this thread.
+    const DRAWS: bool;
+
+    /// Whether a future at that place has to step back.
+    #[inline]
+    fn steps_back(&self, place: Place) -> bool {
+        Self::DRAWS && place == Place::Outside && !budget::draw()
+    }
 
     /// The state, to be changed by code that is ours alone.
     fn change(&self) -> Self::Guard<'_>;
@@ -72,6 +82,34 @@ pub(crate) trait Access {
         Ok(item)
     }
 
+    /// Steps back before it puts an item, with its place in line; not if the queue is shut down.
+    #[cold]
+    fn step_back_to_put(&self, place: &mut Place, cx: &mut Context<'_>) -> bool {
+        let mut fresh = Some(cx.waker().clone());
+        let mut state = self.change();
+        if state.may_put(*place) == Admission::Refused {
+            return false;
+        }
+        let putter = state.put_in_line(place, cx.waker(), &mut fresh);
+        drop(state);
+        self.wake_putter(putter);
+        true
+    }
+
+    /// Steps back before it takes an item, with its place in line; not if nothing comes any more.
+    #[cold]
+    fn step_back_to_get(&self, place: &mut Place, cx: &mut Context<'_>) -> bool {
+        let mut fresh = Some(cx.waker().clone());
+        let mut state = self.change();
+        if state.may_get(*place) == Admission::Refused {
+            return false;
+        }
+        let getter = state.get_in_line(place, cx.waker(), &mut fresh);
+        drop(state);
+        self.wake_getter(getter);
+        true
+    }
+
     /// `item` is `Some` until this is ready.
     fn poll_put(
         &self,
@@ -79,6 +117,9 @@ pub(crate) trait Access {
         item: &mut Option<ItemOf<Self>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PutError<ItemOf<Self>>>> {
+        if self.steps_back(*place) && self.step_back_to_put(place, cx) {
+            return Poll::Pending;
+        }
         let mut fresh = None;
         loop {
             let mut state = self.change();
@@ -122,6 +163,9 @@ pub(crate) trait Access {
         place: &mut Place,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ItemOf<Self>, QueueShutDown>> {
+        if self.steps_back(*place) && self.step_back_to_get(place, cx) {
+            return Poll::Pending;
+        }
         let mut fresh = None;
         loop {
             let mut state = self.change();

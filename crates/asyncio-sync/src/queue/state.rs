@@ -139,6 +139,36 @@ impl<D: Discipline> QueueState<D> {
         (item, self.promise_slot())
     }
 
+    /// A getter joins the line though it might have an item at once. It is promised that: what is called is it.
+    ///
+    /// For `fresh`, see [`Line::wait`].
+    pub(crate) fn get_in_line(
+        &mut self,
+        place: &mut Place,
+        waker: &Waker,
+        fresh: &mut Option<Waker>,
+    ) -> Option<Call> {
+        self.getters.wait(place, waker, fresh, Answer::Promised);
+        self.promise_item()
+    }
+
+    /// The same for a putter, and a slot.
+    pub(crate) fn put_in_line(
+        &mut self,
+        place: &mut Place,
+        waker: &Waker,
+        fresh: &mut Option<Waker>,
+    ) -> Option<Call> {
+        self.putters.wait(place, waker, fresh, Answer::Promised);
+        self.promise_slot()
+    }
+
+    /// A waiter for the end of all items has joined though there may be none. Call those of
+    /// [`joiners`](Self::joiners) who were called then.
+    pub(crate) fn serve_joiners(&mut self) {
+        self.release_joiners_if_finished();
+    }
+
     #[inline]
     pub(crate) fn may_put(&self, place: Place) -> Admission {
         match place {
