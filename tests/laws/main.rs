@@ -22,6 +22,7 @@
 
 mod allocator;
 mod broken;
+mod goods;
 mod place;
 mod program;
 
