@@ -5,10 +5,11 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::pending;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::unwind_here;
+use asyncio_task::{SpawnOptions, unwind_here};
 use pin_project_lite::pin_project;
 
 use crate::task_group::{TaskGroup, task_group};
@@ -43,8 +44,9 @@ use crate::task_group::{TaskGroup, task_group};
 /// # Panics
 ///
 /// If one of them does, when the others have ended. When polled outside of any task.
-pub async fn gather<G: Gather>(futures: G) -> G::Outputs {
-    futures.gather().await
+#[track_caller]
+pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Outputs> {
+    futures.gather(Location::caller())
 }
 
 /// [`gather`], over any iterator of futures.
@@ -64,12 +66,20 @@ pub async fn gather<G: Gather>(futures: G) -> G::Outputs {
 /// # Panics
 ///
 /// As [`gather`].
-pub async fn gather_iter<I>(futures: I) -> Vec<<I::Item as Future>::Output>
+#[track_caller]
+pub fn gather_iter<I>(futures: I) -> impl Future<Output = Vec<<I::Item as Future>::Output>>
+where
+    I: IntoIterator<Item: Future>,
+{
+    gather_all(futures, Location::caller())
+}
+
+async fn gather_all<I>(futures: I, place: Place) -> Vec<<I::Item as Future>::Output>
 where
     I: IntoIterator<Item: Future>,
 {
     let futures = futures.into_iter().map(|future| NeverFails { future });
-    let Ok(outputs) = try_gather_iter(futures).await;
+    let Ok(outputs) = try_gather_all(futures, place).await;
     outputs
 }
 
@@ -104,8 +114,9 @@ where
 /// # Panics
 ///
 /// As [`gather`].
-pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Outputs, G::Error> {
-    futures.try_gather().await
+#[track_caller]
+pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Outputs, G::Error>> {
+    futures.try_gather(Location::caller())
 }
 
 /// [`try_gather`], over any iterator of futures.
@@ -130,7 +141,15 @@ pub async fn try_gather<G: TryGather>(futures: G) -> Result<G::Outputs, G::Error
 /// # Panics
 ///
 /// As [`gather`].
-pub async fn try_gather_iter<I, T, E>(futures: I) -> Result<Vec<T>, E>
+#[track_caller]
+pub fn try_gather_iter<I, T, E>(futures: I) -> impl Future<Output = Result<Vec<T>, E>>
+where
+    I: IntoIterator<Item: Future<Output = Result<T, E>>>,
+{
+    try_gather_all(futures, Location::caller())
+}
+
+async fn try_gather_all<I, T, E>(futures: I, place: Place) -> Result<Vec<T>, E>
 where
     I: IntoIterator<Item: Future<Output = Result<T, E>>>,
 {
@@ -142,7 +161,7 @@ where
         for (n, future) in futures.enumerate() {
             outputs.borrow_mut().push(None);
             let outputs = &outputs;
-            spawn(&tg, future, move |value| {
+            spawn(&tg, place, future, move |value| {
                 outputs.borrow_mut()[n] = Some(value);
             });
         }
@@ -156,9 +175,12 @@ where
     }
 }
 
+/// Where a gather was called: debug mode names what it runs by that.
+type Place = &'static Location<'static>;
+
 /// Starts one of several.
 #[inline]
-fn spawn<'env, T, E: 'env, F, S>(tg: &TaskGroup<'env, E>, future: F, store: S)
+fn spawn<'env, T, E: 'env, F, S>(tg: &TaskGroup<'env, E>, place: Place, future: F, store: S)
 where
     F: Future<Output = Result<T, E>> + 'env,
     S: FnOnce(T) + 'env,
@@ -170,7 +192,7 @@ where
             group: tg.clone(),
         },
     };
-    drop(tg.spawn(part));
+    drop(tg.spawn_with(SpawnOptions::new().location(place), part));
 }
 
 pin_project! {
@@ -249,7 +271,7 @@ pub trait Gather: sealed::Sealed {
 
     /// Runs them.
     #[doc(hidden)]
-    fn gather(self) -> impl Future<Output = Self::Outputs>;
+    fn gather(self, place: Place) -> impl Future<Output = Self::Outputs>;
 }
 
 /// Several futures that [`try_gather`] can run: tuples, arrays, vectors, of futures that give a `Result` with one
@@ -266,7 +288,7 @@ pub trait TryGather: sealed::Sealed {
 
     /// Runs them.
     #[doc(hidden)]
-    fn try_gather(self) -> impl Future<Output = Result<Self::Outputs, Self::Error>>;
+    fn try_gather(self, place: Place) -> impl Future<Output = Result<Self::Outputs, Self::Error>>;
 }
 
 mod sealed {
@@ -278,8 +300,8 @@ impl<F: Future> sealed::Sealed for Vec<F> {}
 impl<F: Future> Gather for Vec<F> {
     type Outputs = Vec<F::Output>;
 
-    fn gather(self) -> impl Future<Output = Self::Outputs> {
-        gather_iter(self)
+    fn gather(self, place: Place) -> impl Future<Output = Self::Outputs> {
+        gather_all(self, place)
     }
 }
 
@@ -287,8 +309,8 @@ impl<T, E, F: Future<Output = Result<T, E>>> TryGather for Vec<F> {
     type Outputs = Vec<T>;
     type Error = E;
 
-    fn try_gather(self) -> impl Future<Output = Result<Vec<T>, E>> {
-        try_gather_iter(self)
+    fn try_gather(self, place: Place) -> impl Future<Output = Result<Vec<T>, E>> {
+        try_gather_all(self, place)
     }
 }
 
@@ -297,8 +319,8 @@ impl<F: Future, const N: usize> sealed::Sealed for [F; N] {}
 impl<F: Future, const N: usize> Gather for [F; N] {
     type Outputs = [F::Output; N];
 
-    async fn gather(self) -> Self::Outputs {
-        as_many(gather_iter(self).await)
+    async fn gather(self, place: Place) -> Self::Outputs {
+        as_many(gather_all(self, place).await)
     }
 }
 
@@ -306,8 +328,8 @@ impl<T, E, F: Future<Output = Result<T, E>>, const N: usize> TryGather for [F; N
     type Outputs = [T; N];
     type Error = E;
 
-    async fn try_gather(self) -> Result<[T; N], E> {
-        Ok(as_many(try_gather_iter(self).await?))
+    async fn try_gather(self, place: Place) -> Result<[T; N], E> {
+        Ok(as_many(try_gather_all(self, place).await?))
     }
 }
 
@@ -321,7 +343,7 @@ impl sealed::Sealed for () {}
 impl Gather for () {
     type Outputs = ();
 
-    async fn gather(self) {}
+    async fn gather(self, _: Place) {}
 }
 
 macro_rules! gather_tuple {
@@ -331,9 +353,9 @@ macro_rules! gather_tuple {
         impl<$($future: Future),+> Gather for ($($future,)+) {
             type Outputs = ($($future::Output,)+);
 
-            async fn gather(self) -> Self::Outputs {
+            async fn gather(self, place: Place) -> Self::Outputs {
                 let ($($slot,)+) = self;
-                let Ok(outputs) = ($(NeverFails { future: $slot },)+).try_gather().await;
+                let Ok(outputs) = ($(NeverFails { future: $slot },)+).try_gather(place).await;
                 outputs
             }
         }
@@ -346,13 +368,13 @@ macro_rules! gather_tuple {
             type Error = Error;
 
             #[allow(non_snake_case)] // a future and its type have one name here
-            async fn try_gather(self) -> Result<Self::Outputs, Error> {
+            async fn try_gather(self, place: Place) -> Result<Self::Outputs, Error> {
                 let ($($future,)+) = self;
                 $(let $slot = Cell::new(None);)+
                 let gathered = task_group(async |tg: TaskGroup<'_, Error>| {
                     $({
                         let slot = &$slot;
-                        spawn(&tg, $future, move |value| slot.set(Some(value)));
+                        spawn(&tg, place, $future, move |value| slot.set(Some(value)));
                     })+
                     Ok(())
                 });

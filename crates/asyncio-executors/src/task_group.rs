@@ -1,8 +1,8 @@
 //! Task groups: children that borrow from the frame around them, and never outlive it.
 //!
-//! A step of a group: the body is polled if it was woken, then the children that were ready when the step
-//! began. When one of them fails, or a request to cancel comes, the group is *ending*: body and children are
-//! cancelled, and the group waits until all have ended, whatever comes.
+//! A step of a group: body and children that were woken before it are polled, in that order, as far as the
+//! budget of the loop's turn lasts. When one of them fails, or a request to cancel comes, the group is *ending*:
+//! body and children are cancelled, and the group waits until all have ended, whatever comes.
 //!
 //! The values of a group that is ending are lost, but for those of children that somebody awaits: no other child has a
 //! last poll, nor has the body, or a queue's item would be taken and dropped. Those that wait for nothing else are dropped in the step in which the group begins to end, so that a race
@@ -652,13 +652,14 @@ impl<E> Shared<'_, E> {
         }
     }
 
-    /// Cancels everybody.
+    /// Cancels everybody: the body first, so that it hears of this before a child that it awaits can have
+    /// answered.
     fn end(&self) {
-        self.end_children();
         let body = self.body.take();
         if let Some(body) = body {
             body.cut();
         }
+        self.end_children();
     }
 
     fn failed(&self, error: E) {
@@ -728,32 +729,28 @@ impl<T, E> Group<'_, T, E> {
         let request = self.listener.request();
         self.shared.ending.set(true);
         self.shared.unwanted.set(true);
+        // Once all is decided, the body returns that.
+        if !self.shared.decided.get() {
+            if let Some(body) = &self.body {
+                body.pass_on(&request);
+            }
+            self.shared.body.take();
+        }
         self.shared.children.pass_on(&request);
-        if self.shared.decided.get() {
-            return; // the body returns what was decided
-        }
-        if let Some(body) = &self.body {
-            body.pass_on(&request);
-        }
-        self.shared.body.take();
     }
 
     /// Body and children, as far as they were woken. What the body spawns waits for the next round.
-    fn run_round<F>(&mut self, body: Pin<&mut Scope<F>>, cx: &mut Context<'_>)
+    fn run_round<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>)
     where
         F: Future<Output = Result<T, E>>,
     {
-        let round = self.shared.children.begin_round(cx);
-        if self.result.is_none() {
-            let shared = self.shared.clone();
-            let children = &shared.children;
-            children.poll_body(&round, cx, |cx| self.poll_body(body, cx));
-        }
-        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
-        self.shared.children.run_round(&round, panicked);
+        let shared = self.shared.clone();
+        let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
+        let poll_body = |cx: &mut Context<'_>| self.poll_body(body.as_mut(), cx);
+        shared.children.poll_beside(cx, poll_body, panicked);
     }
 
-    fn poll_body<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>)
+    fn poll_body<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>) -> Poll<()>
     where
         F: Future<Output = Result<T, E>>,
     {
@@ -770,7 +767,7 @@ impl<T, E> Group<'_, T, E> {
             catch_unwind(AssertUnwindSafe(|| body.poll(cx)))
         });
         let end = match poll {
-            Ok(Poll::Pending) => return,
+            Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(Ok(value)))) => BodyEnd::Returned(value),
             Ok(Poll::Ready(Ok(Err(error)))) => {
                 self.shared.end_children();
@@ -794,6 +791,7 @@ impl<T, E> Group<'_, T, E> {
         self.shared.body.take();
         self.body = None;
         self.result = Some(end);
+        Poll::Ready(())
     }
 
     fn finish(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {

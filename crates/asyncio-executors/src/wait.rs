@@ -124,7 +124,7 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
     };
     // Each is watched by a child, so that each end costs one look at one task.
     let found = Cell::new(false);
-    let watches = Children::new();
+    let watches = Children::in_order();
     for task in tasks {
         if task.unawaitable().is_some() {
             // It counts as one that has ended: awaiting it says why it cannot be waited for.
@@ -143,8 +143,7 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
     }
     let panicked = Cell::new(None);
     poll_fn(|cx| {
-        let round = watches.begin_round(cx);
-        watches.run_round(&round, |_, payload| panicked.set(Some(payload)));
+        watches.poll_woken_with(cx, |_, payload| panicked.set(Some(payload)));
         if let Some(payload) = panicked.take() {
             resume_unwind(payload); // the condition's
         }
@@ -237,7 +236,7 @@ impl<T> AsCompleted<T> {
         let waiting = std::mem::take(&mut self.waiting);
         self.watches.get_or_insert_with(|| {
             let watches = Watches {
-                children: Children::new(),
+                children: Children::in_order(),
                 ended: Rc::default(),
                 left: Rc::new(RefCell::new(waiting)),
             };

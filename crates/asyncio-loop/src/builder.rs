@@ -57,20 +57,23 @@ impl Builder {
         self
     }
 
-    /// How many steps run between two looks at mail, timers and I/O; 128 unless set, at least 1.
+    /// How many steps run between two looks at mail, timers and I/O; 128 unless set, at least 1. Steps of the
+    /// children of groups count, and so does what is gathered.
     pub fn task_budget(mut self, steps: usize) -> Self {
         self.task_budget = steps.max(1);
         self
     }
 
     /// Runs each batch of ready tasks in an order that depends on this seed, instead of first in, first
-    /// out. For tests: code that relies on an order fails under some seed, and again under the same one.
+    /// out; also the body and the children of a group. For tests: code that relies on an order fails under some
+    /// seed, and again under the same one.
     pub fn order_seed(mut self, seed: u64) -> Self {
         self.order_seed = Some(seed);
         self
     }
 
-    /// How long a step may take before debug mode reports it; 100 ms unless set.
+    /// How long a step may take before debug mode reports it; 100 ms unless set. The time of children is theirs,
+    /// not that of the task around them.
     #[doc(alias = "slow_callback_duration")]
     pub fn slow_step(mut self, duration: Duration) -> Self {
         self.slow_step = Some(duration);

@@ -3,9 +3,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use asyncio_task::{Cause, Unhandled};
+use std::time::Duration;
 
 use crate::current;
 use crate::event_loop::Core;
@@ -24,33 +22,11 @@ impl Core {
         self.shared.debug.load(Ordering::Relaxed)
     }
 
-    /// Takes note of whether steps are to run under somebody's eyes.
-    pub(crate) fn refresh_observed(&self) {
-        self.observed
-            .set(self.order.is_some() || self.is_debugging());
+    /// Has steps timed and losses reported from now on, or not, as debug mode says.
+    pub(crate) fn refresh_debug(&self) {
+        let limit = self.is_debugging().then(|| self.debug.slow_step.get());
+        self.tasks.set_slow_step(limit);
         self.tasks.report_forgotten(self.is_debugging());
-    }
-
-    /// Runs a step and, in debug mode, takes its time.
-    pub(crate) fn debug_step(&self) {
-        if !self.is_debugging() {
-            self.tasks.run_one();
-            return;
-        }
-        let task = self.tasks.next_ready();
-        let start = Instant::now();
-        self.tasks.run_one();
-        let took = start.elapsed();
-        if took >= self.debug.slow_step.get() {
-            let message = if task.as_ref().is_some_and(|task| task.is_callback()) {
-                "a callback held up the event loop"
-            } else {
-                "a step of a task held up the event loop"
-            };
-            let cause = Cause::Slow(took);
-            self.tasks
-                .report(&Unhandled::new(message, task.as_ref(), cause));
-        }
     }
 }
 

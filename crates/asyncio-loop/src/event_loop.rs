@@ -21,7 +21,6 @@ use crate::exceptions;
 use crate::handle::{Handle, TimerHandle};
 use crate::limits::Limited;
 use crate::loop_handle::{LoopHandle, Shared};
-use crate::order::Order;
 use crate::spin::Spin;
 use crate::timers::Timers;
 use crate::virtual_time::Reported;
@@ -69,8 +68,6 @@ pub(crate) struct Core {
     pub(crate) looks: Cell<u64>,
     /// Whether it looks for mail before it parks.
     pub(crate) spin: Spin,
-    /// How many steps of the batch at hand have not run.
-    pub(crate) batch: Cell<usize>,
     /// The run has just begun: all that was sent before is taken in with its first turn.
     pub(crate) is_first_turn: Cell<bool>,
     /// A task has stepped back: the turn ends with the steps at hand, and the outside is looked at.
@@ -82,9 +79,6 @@ pub(crate) struct Core {
     pub(crate) return_by: Cell<Option<Instant>>,
     /// Those of a test.
     pub(crate) limited: Option<Limited>,
-    /// Whether steps run one by one under somebody's eyes: a seed orders them, or debug mode is on.
-    pub(crate) observed: Cell<bool>,
-    pub(crate) order: Option<Order>,
     pub(crate) debug: Debug,
     pub(crate) attachments: Attachments,
 }
@@ -122,15 +116,12 @@ impl EventLoop {
             looked: Cell::new(0),
             looks: Cell::new(0),
             spin: Spin::default(),
-            batch: Cell::new(0),
             is_first_turn: Cell::new(true),
             turn_is_over: Cell::new(false),
             stopping: Cell::new(false),
             reported: Reported::default(),
             return_by: Cell::new(None),
             limited: builder.limits.map(Limited::new),
-            observed: Cell::new(false),
-            order: builder.order_seed.map(Order::new),
             debug: Debug {
                 slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
             },
@@ -138,7 +129,10 @@ impl EventLoop {
             reactor,
             attachments: Attachments::default(),
         };
-        core.refresh_observed();
+        if let Some(seed) = builder.order_seed {
+            core.tasks.order_by(seed);
+        }
+        core.refresh_debug();
         core.reactor.rest();
         Ok(Self {
             handle: core.handle(),
@@ -199,7 +193,7 @@ impl EventLoop {
                 core.run_once(|| main.is_finished());
                 if main.is_finished() {
                     // What it scheduled last has its turn too, as in asyncio.
-                    core.run_last_batch();
+                    core.tasks.run_last_batch();
                 }
                 let stopped = core.has_stopped() || core.is_out_of_limits();
                 main.is_finished() || !stopped
@@ -319,7 +313,7 @@ impl EventLoop {
     pub fn set_debug(&self, on: bool) {
         if let Some(core) = &self.core {
             core.shared.debug.store(on, Ordering::Relaxed);
-            core.refresh_observed();
+            core.refresh_debug();
         }
     }
 
@@ -331,7 +325,9 @@ impl EventLoop {
     #[track_caller]
     #[doc(alias = "slow_callback_duration")]
     pub fn set_slow_step(&self, duration: Duration) {
-        self.core().debug.slow_step.set(duration);
+        let core = self.core();
+        core.debug.slow_step.set(duration);
+        core.refresh_debug();
     }
 
     /// Whether the loop is closed.

@@ -38,7 +38,6 @@ mod handle;
 mod interval;
 mod limits;
 mod loop_handle;
-mod order;
 #[cfg(feature = "sync")]
 mod ready_awaits;
 mod roster;

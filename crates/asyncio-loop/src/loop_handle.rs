@@ -219,7 +219,7 @@ impl LoopHandle {
         self.shared.debug.store(on, Ordering::Relaxed);
         let refresh = || {
             // Without a loop here, this one is being dropped.
-            let _ = current::try_with(crate::event_loop::Core::refresh_observed);
+            let _ = current::try_with(crate::event_loop::Core::refresh_debug);
         };
         if self.remote.is_here() {
             refresh();

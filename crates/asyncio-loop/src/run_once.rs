@@ -30,7 +30,11 @@ impl Core {
         self.timers
             .expire(now, |payload| self.waker_panicked(payload));
         self.is_first_turn.set(false);
-        self.run_ready(is_over);
+        // After the batch in which the loop was stopped, all is over or a task stepped back, the turn ends.
+        self.tasks.run_turn(self.budget, || {
+            self.stopping.get() || self.turn_is_over.get() || is_over()
+        });
+        self.turn_is_over.set(false);
     }
 
     /// Takes in what other threads have sent.
@@ -148,62 +152,9 @@ impl Core {
         }
     }
 
-    /// Runs what is ready, batch by batch: what a batch makes ready is the next one. Ends when nothing
-    /// is, when the budget is spent, when a task has stepped back, or after the batch in which the loop was stopped or all is over. A
-    /// batch that the budget cut short goes on in the next turn.
-    #[inline]
-    fn run_ready(&self, is_over: impl Fn() -> bool) {
-        let mut left = self.budget;
-        loop {
-            if self.batch.get() == 0 {
-                self.batch.set(self.tasks.ready());
-            }
-            let steps = self.batch.get().min(left);
-            if steps == 0 {
-                return;
-            }
-            self.batch.set(self.batch.get() - steps);
-            self.run_steps(steps);
-            left -= steps;
-            if self.turn_is_over.replace(false) {
-                return;
-            }
-            if self.batch.get() == 0 && (self.stopping.get() || is_over()) {
-                return;
-            }
-        }
-    }
-
-    /// Runs what is ready now, and nothing that this makes ready.
-    pub(crate) fn run_last_batch(&self) {
-        self.batch.set(0);
-        self.run_steps(self.tasks.ready());
-    }
-
     /// Whether the loop was stopped, and the batch in which it was is done.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.batch.get() == 0 && self.stopping.replace(false)
-    }
-
-    #[inline]
-    fn run_steps(&self, steps: usize) {
-        if self.observed.get() {
-            return self.run_observed(steps);
-        }
-        for _ in 0..steps {
-            self.tasks.run_one();
-        }
-    }
-
-    /// Steps in an order of the seed's choosing, each of them timed, as tests and debug mode ask for it.
-    #[cold]
-    fn run_observed(&self, steps: usize) {
-        for left in (1..=steps).rev() {
-            if let Some(order) = &self.order {
-                self.tasks.bring_forward(order.below(left));
-            }
-            self.debug_step();
-        }
+        self.tasks.is_between_batches() && self.stopping.replace(false)
     }
 }
 

@@ -208,7 +208,7 @@ pub(crate) unsafe fn new_borrowing<F: Future>(
     }
 }
 
-/// Makes a cell that is only woken, beside the children of a family: nobody polls it.
+/// Makes a cell that stands for a body in the queue of a family: its own future is never polled.
 pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> Anchor {
     // SAFETY: everything is `'static`.
     let (cell, join) = unsafe {
@@ -217,7 +217,7 @@ pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> Ancho
             birth,
             pending::<()>(),
             family,
-            const { &vtable::<Pending<()>, Rc<Family>>(Some(schedule_beside), true) },
+            const { &vtable::<Pending<()>, Rc<Family>>(Some(schedule_child::<Pending<()>>), true) },
         )
     };
     join.cell().state.abandon();
@@ -463,18 +463,6 @@ unsafe fn schedule_child<F: Future>(h: NonNull<Header>) {
         family.push(h).then(|| Rc::clone(family))
     };
     // With a reference of its own: whoever is woken may end the task.
-    if let Some(family) = family {
-        family.wake();
-    }
-}
-
-/// For what has no place in the queue: that it was woken is in its state.
-unsafe fn schedule_beside(h: NonNull<Header>) {
-    let family = {
-        // SAFETY: as in `schedule_child`.
-        let family = unsafe { &*schedule::<Pending<()>, Rc<Family>>(h) };
-        family.note_woken().then(|| Rc::clone(family))
-    };
     if let Some(family) = family {
         family.wake();
     }

@@ -1,11 +1,10 @@
 //! Tasks that borrow: children which live no longer than what they borrow, without a runtime's promise to
 //! wait for them.
 //!
-//! - **H1** The future of a child is polled by [`Children::run_round`], its first time perhaps by
-//!   [`Children::spawn`], and dropped by those or by [`Children::end`], and by nothing else. All are called with
+//! - **H1** The future of a child is polled by `Children::run`, its first time perhaps by [`Children::spawn`], and dropped by those or by [`Children::end`], and by nothing else. All are called with
 //!   the `Children<'env>` in hand, so while `'env` lasts. In particular the loop, its lists and wakers only see a child's header and set flags:
 //!   [`Tasks::close`] passes over tasks that borrow, and their places in the family's queue are used by
-//!   `run_round` alone.
+//!   `run` alone.
 //! - **H2** Dropping `Children` ends them all: none is being polled at that moment, for whoever polls them has
 //!   borrowed the `Children`. If it is never dropped but leaked, so are they: nobody polls or drops their
 //!   futures any more, and what they borrow may end.
@@ -24,7 +23,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use crate::cell_ref::{Anchor, CellRef};
 use crate::circle;
@@ -32,11 +31,12 @@ use crate::current;
 use crate::family::Family;
 use crate::marks::Mark;
 use crate::origin::{HeardRequest, Origin};
+use crate::round::{Begins, Member, Round};
 use crate::spawn_options::{SpawnOptions, Start};
-use crate::state::{Begin, LastPoll};
+use crate::state::{Begin, LastPoll, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
-use crate::tasks::{self, Stepped, Tasks};
+use crate::tasks::{self, Tasks};
 use crate::waker;
 
 /// Tasks that may borrow, run by whoever has this. A building block of task groups.
@@ -52,13 +52,6 @@ pub struct Children<'env> {
     in_round: Cell<bool>,
     /// Invariant: nobody may take this for children that borrow for a shorter or a longer time.
     env: PhantomData<Cell<&'env ()>>,
-}
-
-/// Who has their turn.
-#[derive(Debug)]
-pub struct Round {
-    children: usize,
-    body: bool,
 }
 
 /// What is told of a child's panic. Without one, the panic is the child's outcome.
@@ -77,6 +70,15 @@ impl<'env> Children<'env> {
             in_round: Cell::new(false),
             env: PhantomData,
         }
+    }
+
+    /// No children yet, for parts of the task around that are no tasks for the eyes of users. They run in the
+    /// order in which they are woken, also if a [seed](Tasks::order_by) orders all others.
+    #[must_use]
+    pub fn in_order() -> Self {
+        let children = Self::new();
+        children.family.in_order.set(true);
+        children
     }
 
     /// Starts a child, on the loop that runs here. It takes its first step in the coming
@@ -150,120 +152,175 @@ impl<'env> Children<'env> {
         assert!(self.family.settle(tasks.owner()), "{MOVED}");
     }
 
-    /// Runs a step of each child that was woken before this call. Those that are woken meanwhile have their
-    /// turn in the next one, and the waker of `cx` is woken for it.
+    /// Runs a step of each child that was woken before this call, in the order in which they were woken. Those
+    /// that are woken meanwhile have their turn in the next call, and the waker of `cx` is woken for it; also
+    /// for those that are left when the budget of the loop's turn is spent.
     ///
     /// # Panics
     ///
     /// On another loop than they were spawned on, while there are any.
-    pub fn poll_woken(&self, cx: &Context<'_>) {
-        let round = self.begin_round(cx);
-        self.run(&round, None);
+    pub fn poll_woken(&self, cx: &mut Context<'_>) {
+        self.run(cx, None::<fn(&mut Context<'_>) -> Poll<()>>, None);
     }
 
-    /// For those who run something else before the children, a body: who has their turn is decided here, and
-    /// [`poll_body`](Self::poll_body) and [`run_round`](Self::run_round) run them. Those that are woken from
-    /// now on wait for the next round, and the waker of `cx` is woken for it.
+    /// [`poll_woken`](Self::poll_woken), telling `panicked` of each child that ends with a panic, before anybody
+    /// else is.
+    ///
+    /// # Panics
+    ///
+    /// As [`poll_woken`](Self::poll_woken).
+    pub fn poll_woken_with(
+        &self,
+        cx: &mut Context<'_>,
+        mut panicked: impl FnMut(&TaskRef, Box<dyn Any + Send>),
+    ) {
+        let none = None::<fn(&mut Context<'_>) -> Poll<()>>;
+        self.run(cx, none, Some(&mut panicked));
+    }
+
+    /// [`poll_woken_with`](Self::poll_woken_with), with a body: a part of the task that calls this, which is
+    /// polled like a child when it was woken, and in the first call. It has a waker of its own, and is not
+    /// listed.
+    ///
+    /// Once the body has returned `Ready`, it is not polled again. Outside of any task it is polled each time.
     ///
     /// # Panics
     ///
     /// On another loop than the one this began on, unless all is over.
-    #[must_use]
-    pub fn begin_round(&self, cx: &Context<'_>) -> Round {
-        let elsewhere = self.family.is_settled() && self.family.at_home(|tasks| tasks.is_none());
-        if elsewhere {
-            assert!(self.is_empty() && self.body.get().is_none(), "{MOVED}");
-        }
-        self.in_round.set(true);
-        self.family.begin_round(cx);
-        Round {
-            children: self.family.ready.len(),
-            body: self.body.get().is_none_or(|body| body.state.is_scheduled()),
-        }
-    }
-
-    /// Polls the body, if it was woken before the round, with a waker of its own. The first time in any case.
-    ///
-    /// It is a part of the task that calls this, and not listed.
-    pub fn poll_body<R>(
+    pub fn poll_beside(
         &self,
-        round: &Round,
         cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> Option<R> {
-        /// When its poll is over, also by a panic.
-        struct Parked<'a>(&'a CellRef);
-        impl Drop for Parked<'_> {
-            fn drop(&mut self) {
-                self.0.state.pause();
-            }
-        }
-        if !round.body {
-            return None;
-        }
-        let Some(body) = self.body() else {
-            return Some(poll(cx)); // no loop, so there is nothing to tell apart
-        };
-        let _parked = (body.state.begin() == Begin::Poll).then_some(Parked(body));
-        let waker = waker::borrowed(body);
-        Some(poll(&mut Context::from_waker(&waker)))
+        body: impl FnMut(&mut Context<'_>) -> Poll<()>,
+        mut panicked: impl FnMut(&TaskRef, Box<dyn Any + Send>),
+    ) {
+        self.run(cx, Some(body), Some(&mut panicked));
     }
 
+    /// The cell that stands for the body. `None` outside of any task.
     fn body(&self) -> Option<&CellRef> {
         if self.body.get().is_none() {
             current::running(|step| {
                 let (tasks, task) = step?;
                 self.settle(tasks);
                 let body = tasks.spawn_beside(task, &self.family);
+                body.state.wake();
+                self.family.ready.push(body.as_raw());
                 self.body.set(body).ok()
             });
         }
         self.body.get().map(|body| &**body)
     }
 
-    /// Runs a step of each child of a round. `panicked` is told of each that ends with a panic, before anybody
-    /// else is.
-    pub fn run_round(
+    fn run(
         &self,
-        round: &Round,
-        mut panicked: impl FnMut(&TaskRef, Box<dyn Any + Send>),
+        cx: &mut Context<'_>,
+        mut poll_body: Option<impl FnMut(&mut Context<'_>) -> Poll<()>>,
+        mut panicked: OnPanic<'_>,
     ) {
-        self.run(round, Some(&mut panicked));
-    }
-
-    fn run(&self, round: &Round, mut panicked: OnPanic<'_>) {
         /// Also by a panic.
-        struct Over<'a>(&'a Cell<bool>);
+        struct Over<'a>(&'a Cell<bool>, bool);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
-                self.0.set(false);
+                self.0.set(self.1);
             }
         }
-        let _over = Over(&self.in_round);
         let family = &*self.family;
-        if round.children == 0 {
-            return;
+        let elsewhere = family.is_settled() && family.at_home(|tasks| tasks.is_none());
+        if elsewhere {
+            assert!(self.is_empty() && self.body.get().is_none(), "{MOVED}");
+            self.clear_queue();
         }
+        let within = self.in_round.replace(true);
+        let _over = Over(&self.in_round, within);
+        family.begin_round(cx);
+        let mut begins = if within {
+            Begins::Within
+        } else {
+            Begins::Later
+        };
+        let body = match &mut poll_body {
+            None => None,
+            Some(poll_body) => {
+                if self.body.get().is_none() {
+                    begins = Begins::First;
+                }
+                let body = self.body();
+                if body.is_none() {
+                    let _ = poll_body(cx);
+                }
+                body
+            }
+        };
         family.at_home(|tasks| {
-            let Some(tasks) = tasks else {
-                assert!(self.is_empty(), "{MOVED}");
-                return self.clear_queue();
-            };
-            for _ in 0..round.children {
-                // Somebody else may have had the place, in a round within this one.
-                let Some(h) = family.ready.pop() else { break };
-                // SAFETY: H5, until its step is over: only that takes it from the members.
+            let Some(tasks) = tasks else { return };
+            let mut round = Round::begin(tasks, family, body, begins);
+            loop {
+                let goes_on = round.has_run();
+                let Some(member) = round.next() else { break };
+                let (h, resumed) = match member {
+                    Member::Next(h) => (h, None),
+                    Member::Resumed(cut) => (cut.cell.as_raw(), Some(cut)),
+                };
+                // SAFETY: H5 until its step is over, for only that ends it; or `resumed` keeps it alive.
                 let cell = unsafe { CellRef::borrow(&h) };
-                match tasks.step(cell) {
-                    Stepped::GoesOn => {}
-                    Stepped::Ended(outcome) => {
-                        tasks.conclude_child(cell, outcome, family, &mut panicked);
+                let begin = match &resumed {
+                    None => cell.state.begin(),
+                    Some(cut) => tasks.turn.begin_resumed(cut),
+                };
+                let left = if let (Some(body), Some(poll_body)) = (body, &mut poll_body)
+                    && body.as_raw() == h
+                {
+                    if goes_on {
+                        tasks.count_step(); // otherwise it is within the step of its owner
                     }
+                    Self::step_body(body, begin, family, poll_body)
+                } else {
+                    tasks.run_step(cell, begin, |outcome| {
+                        tasks.conclude_child(cell, outcome, family, &mut panicked);
+                    })
+                };
+                if left && resumed.is_none() {
                     // SAFETY: H5: it ended before, and the place has a reference.
-                    Stepped::Left => drop(unsafe { CellRef::from_raw(h) }),
+                    drop(unsafe { CellRef::from_raw(h) });
                 }
             }
         });
+        family.wake_for_ready();
+    }
+
+    /// A step of the body. Whether it ended before, and only its place in the queue was left.
+    fn step_body(
+        body: &CellRef,
+        begin: Begin,
+        family: &Family,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
+    ) -> bool {
+        /// When its poll is over, also by a panic.
+        struct Parked<'a>(&'a CellRef, &'a Family);
+        impl Drop for Parked<'_> {
+            fn drop(&mut self) {
+                if !self.0.state.is_done() && self.0.state.pause() == Pause::Again {
+                    self.1.ready.push(self.0.as_raw());
+                }
+            }
+        }
+        if begin != Begin::Poll {
+            return begin == Begin::Nothing;
+        }
+        let _parked = Parked(body, family);
+        let waker = waker::borrowed(body);
+        if poll(&mut Context::from_waker(&waker)).is_ready() {
+            Self::end_body(body);
+        }
+        false
+    }
+
+    /// Nothing wakes the body any more.
+    fn end_body(body: &CellRef) {
+        let outcome = body.drop_future();
+        if body.state.finish(outcome) {
+            body.clone().into_raw(); // H5: for the place that is left
+        }
     }
 
     /// How many have not ended.
@@ -354,13 +411,12 @@ impl<'env> Children<'env> {
                 Tasks::end_child(&cell, &self.family, &mut panicked);
             }
         }
-        self.clear_queue();
         if let Some(body) = self.body.get()
             && body.state.seize()
         {
-            let outcome = body.drop_future();
-            body.state.finish(outcome);
+            Self::end_body(body);
         }
+        self.clear_queue();
         self.family.close();
     }
 

@@ -4,9 +4,10 @@
 //! The loop has families on its list, not their children, and each child knows its family; neither owns a
 //! child. A family belongs to the loop that its first child was spawned on.
 //!
-//! - **H5** A cell in the queue is alive: while its task has not ended, by the reference among the members;
-//!   afterwards by one of the place itself, as in the loop's own queue. Only what ends a child takes it from
-//!   the members.
+//! - **H5** A cell in the queue is alive: while its task has not ended, by the reference among the members,
+//!   or that of the `Children` to their body; afterwards by one of the place itself, as in the loop's own queue.
+//!   Only what ends a child takes it from the members. `Children` that are dropped end their body and empty the
+//!   queue.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Placed, Registry};
 use crate::scope_tree::ScopeKey;
 use crate::tasks::Tasks;
+use crate::turn::Cut;
 use crate::waker;
 
 /// See the head of this file.
@@ -42,6 +44,15 @@ pub(crate) struct Family {
     woken: Cell<bool>,
     /// Nobody runs them any more.
     over: Cell<bool>,
+    /// They run first in, first out, also if a seed orders all others.
+    pub(crate) in_order: Cell<bool>,
+    /// How many of a batch that was cut short have not run.
+    pub(crate) batch: Cell<usize>,
+    /// The member whose own round was cut short, if `has_cut`.
+    pub(crate) cut: Cell<Option<Cut>>,
+    pub(crate) has_cut: Cell<bool>,
+    /// Whether anything ran in the last round.
+    pub(crate) ran: Cell<bool>,
 }
 
 impl Family {
@@ -55,6 +66,11 @@ impl Family {
             waker: Cell::new(None),
             woken: Cell::new(false),
             over: Cell::new(false),
+            in_order: Cell::new(false),
+            batch: Cell::new(0),
+            cut: Cell::new(None),
+            has_cut: Cell::new(false),
+            ran: Cell::new(false),
         }
     }
 
@@ -86,9 +102,12 @@ impl Family {
         !self.woken.replace(true)
     }
 
-    /// Something else than a child was woken. Whether [`wake`](Self::wake) has to follow.
-    pub(crate) fn note_woken(&self) -> bool {
-        !self.woken.replace(true)
+    /// Wakes who runs the children, if any of them are ready and that has not been done.
+    #[inline]
+    pub(crate) fn wake_for_ready(&self) {
+        if self.ready.len() > 0 && !self.woken.replace(true) {
+            self.wake();
+        }
     }
 
     /// Wakes who runs the children. If the waker panics it is kept all the same, and the next wake-up of a child
@@ -140,6 +159,9 @@ impl Family {
     /// Nobody runs them any more.
     pub(crate) fn close(&self) {
         self.over.set(true);
+        self.batch.set(0);
+        self.has_cut.set(false);
+        self.cut.set(None);
         let waker = self.waker.take();
         drop(waker);
     }

@@ -2,7 +2,7 @@
 
 use crate::cell_ref::CellRef;
 use crate::task_ref::TaskRef;
-use crate::tasks::{self, Stepped, Tasks};
+use crate::tasks::{self, Tasks};
 
 /// How a woken task gets into the queue of whoever runs it. Called on the task's own thread only.
 ///
@@ -83,9 +83,7 @@ impl Step {
         let Some(cell) = self.cell.take() else { return };
         tasks::of(&cell, |tasks| match tasks {
             Some(tasks) => {
-                if let Stepped::Ended(outcome) = tasks.step(&cell) {
-                    tasks.complete(&cell, outcome);
-                }
+                tasks.run_whole_step(&cell);
             }
             None if cell.state.is_done() => {}
             None => {

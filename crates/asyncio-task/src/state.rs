@@ -167,6 +167,17 @@ impl State {
         self.begin_otherwise(s)
     }
 
+    /// 2, out of turn: the task keeps the place that it has in its queue.
+    pub(crate) fn begin_out_of_turn(&self) -> Begin {
+        let s = self.0.get();
+        if s & RUNNING != 0 {
+            return Begin::Later; // that place is its turn
+        }
+        let begin = self.begin();
+        self.0.set(self.0.get() | s & SCHEDULED);
+        begin
+    }
+
     #[cold]
     fn begin_otherwise(&self, s: u16) -> Begin {
         if s & RUNNING != 0 {

@@ -19,7 +19,7 @@
 #![allow(unsafe_code)]
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -41,6 +41,7 @@ use crate::id::TaskId;
 use crate::join_error::{JoinError, PanicPayload};
 use crate::mailbox::{Lease, Letter, Owner};
 use crate::marks::Mark;
+use crate::order::Order;
 use crate::origin::Origin;
 use crate::pool::Pool;
 use crate::ready::ReadyQueue;
@@ -53,6 +54,8 @@ use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, CancelRequest, LastPoll, Outcome, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
+use crate::timing::Timing;
+use crate::turn::Turn;
 use crate::unhandled::{Cause, Unhandled, report_to_stderr};
 use crate::waker;
 
@@ -81,6 +84,9 @@ pub struct Tasks {
     running: Cell<Option<NonNull<Header>>>,
     /// How many steps have begun.
     steps: Cell<u64>,
+    pub(crate) turn: Turn,
+    pub(crate) timing: Timing,
+    order: OnceCell<Order>,
     ids: Cell<u64>,
     closed: Cell<bool>,
     /// How many tasks that came after that are being ended, one within the other.
@@ -118,6 +124,9 @@ impl Tasks {
             families: Registry::default(),
             running: Cell::new(None),
             steps: Cell::new(0),
+            turn: Turn::new(),
+            timing: Timing::default(),
+            order: OnceCell::new(),
             ids: Cell::new(0),
             closed: Cell::new(false),
             refusing: Cell::new(0),
@@ -250,10 +259,10 @@ impl Tasks {
         panicked: &mut OnPanic<'_>,
     ) {
         family.take_in(owned);
-        if cell.state.wake()
-            && let Stepped::Ended(outcome) = self.step(cell)
-        {
-            self.conclude_child(cell, outcome, family, panicked);
+        if cell.state.wake() {
+            self.run_step(cell, cell.state.begin(), |outcome| {
+                self.conclude_child(cell, outcome, family, panicked);
+            });
         }
     }
 
@@ -468,10 +477,8 @@ impl Tasks {
     /// Runs the first step of a task, within the step of whoever spawned it.
     #[cold]
     fn step_now(&self, cell: &CellRef) {
-        if cell.state.wake()
-            && let Stepped::Ended(outcome) = self.step(cell)
-        {
-            self.complete(cell, outcome);
+        if cell.state.wake() {
+            self.run_whole_step(cell);
         }
     }
 
@@ -511,21 +518,46 @@ impl Tasks {
         };
         // SAFETY: R1 until the step begins, R2 during it.
         let cell = unsafe { CellRef::borrow(&h) };
-        match self.step(cell) {
-            Stepped::GoesOn => {}
-            Stepped::Ended(outcome) => self.complete(cell, outcome),
+        if self.run_whole_step(cell) {
             // SAFETY: R1: the task ended while it was queued, so its place has a reference.
-            Stepped::Left => drop(unsafe { CellRef::from_raw(h) }),
+            drop(unsafe { CellRef::from_raw(h) });
         }
         true
     }
 
-    /// Runs one step of a task. If it says that the task has ended, that is to be completed next.
+    /// Runs one step of a task that is no child. Whether the task ended before, and only its place in the queue
+    /// was left.
     #[inline(always)]
-    pub(crate) fn step(&self, cell: &CellRef) -> Stepped {
+    pub(crate) fn run_whole_step(&self, cell: &CellRef) -> bool {
+        let begin = cell.state.begin();
+        self.run_step(cell, begin, |outcome| self.complete(cell, outcome))
+    }
+
+    /// Runs one step of a task: the one place that every step goes through. `conclude` is called if the task ends
+    /// with it. Whether the task ended before, and only its place in the queue was left.
+    #[inline(always)]
+    pub(crate) fn run_step(
+        &self,
+        cell: &CellRef,
+        begin: Begin,
+        conclude: impl FnOnce(Outcome),
+    ) -> bool {
+        self.count_step();
+        if self.timing.is_on() {
+            return self.timed(cell, || self.step(cell, begin, conclude));
+        }
+        self.step(cell, begin, conclude)
+    }
+
+    #[inline]
+    pub(crate) fn count_step(&self) {
         self.steps.set(self.steps.get() + 1);
-        let ended = match cell.state.begin() {
-            Begin::Nothing => return Stepped::Left,
+    }
+
+    #[inline(always)]
+    fn step(&self, cell: &CellRef, begin: Begin, conclude: impl FnOnce(Outcome)) -> bool {
+        let ended = match begin {
+            Begin::Nothing => return true,
             Begin::Later => None,
             Begin::Cancel => self.cancel_step(cell, false),
             Begin::Poll => match self.running(cell, || cell.poll()) {
@@ -541,7 +573,10 @@ impl Tasks {
                 Progress::Panicked => Some(Outcome::Panicked),
             },
         };
-        ended.map_or(Stepped::GoesOn, Stepped::Ended)
+        if let Some(outcome) = ended {
+            conclude(outcome);
+        }
+        false
     }
 
     /// Notes whose step it is while `f` runs, which does not unwind.
@@ -733,13 +768,19 @@ impl Tasks {
         Some(TaskRef::new(unsafe { CellRef::borrow(&h) }.clone()))
     }
 
-    /// Lets the task at `place` of the ready queue change places with the first. For tests that look for
-    /// code which relies on an order.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such place.
-    pub fn bring_forward(&self, place: usize) {
+    /// Has batches of ready tasks run in an order that depends on this seed, from now on. For tests that look for
+    /// code which relies on an order. It can be set once.
+    pub fn order_by(&self, seed: u64) {
+        let _ = self.order.set(Order::new(seed));
+    }
+
+    #[inline]
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.order.get()
+    }
+
+    /// Lets the task at `place` of the ready queue change places with the first.
+    pub(crate) fn bring_forward(&self, place: usize) {
         self.ready.bring_forward(place);
     }
 
@@ -951,21 +992,13 @@ impl Tasks {
             return current::enter(self, &(), || self.close());
         }
         self.closed.set(true);
+        drop(self.turn.take_cut());
         self.end_all();
         // What is left of ended tasks in the queue.
         for _ in 0..self.ready.len() {
             self.run_one();
         }
     }
-}
-
-/// What came of a step.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stepped {
-    GoesOn,
-    Ended(Outcome),
-    /// There was none: the task ended before, and only its place in the queue was left.
-    Left,
 }
 
 /// Tells whoever wants to know of a child's panic, and does not unwind.

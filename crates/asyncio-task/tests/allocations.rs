@@ -120,7 +120,7 @@ fn a_child_is_one_allocation_and_nothing_more_to_run_and_to_end() {
     tasks.enter(&(), || {
         let data = [7_u8; 300];
         let children = Children::new();
-        let cx = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         let spawn_all = || {
             for _ in 0..500 {
                 let child = async move {
@@ -132,13 +132,13 @@ fn a_child_is_one_allocation_and_nothing_more_to_run_and_to_end() {
         };
         spawn_all(); // room for so many
         while !children.is_empty() {
-            children.poll_woken(&cx);
+            children.poll_woken(&mut cx);
         }
         let spawned = allocations(spawn_all);
         assert_eq!(spawned, unless_pooled(500));
         let run = allocations(|| {
             while !children.is_empty() {
-                children.poll_woken(&cx);
+                children.poll_woken(&mut cx);
             }
         });
         assert_eq!(run, 0);

@@ -555,9 +555,9 @@ mod task_group_tests {
             let noted = trace.clone();
             let parent = spawn(async move {
                 let outcome = task_group(async |outer: Group| {
-                    outer.spawn(fails_after(10, "outer"));
                     let outcome = task_group(async |inner: Group| {
                         inner.spawn(fails_after(10, "inner"));
+                        outer.spawn(fails_after(10, "outer"));
                         for_ever().await;
                         Ok(())
                     })

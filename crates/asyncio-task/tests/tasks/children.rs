@@ -12,7 +12,7 @@ use crate::odd_waker::odd_waker;
 use crate::support::{OnDrop, entered, settle, words, yield_now};
 
 fn poll(children: &Children<'_>) {
-    children.poll_woken(&Context::from_waker(Waker::noop()));
+    children.poll_woken(&mut Context::from_waker(Waker::noop()));
 }
 
 #[test]
@@ -243,8 +243,8 @@ fn a_body_is_polled_when_it_was_woken_and_not_when_a_child_was() {
             let mut child = None;
             poll_fn(move |cx| {
                 say.say("step");
-                let round = all.begin_round(cx);
-                let body = all.poll_body(&round, cx, |cx| {
+                let mut end = Poll::Pending;
+                let body = |cx: &mut Context<'_>| {
                     say.say("body");
                     let say = say.clone();
                     let child = child.get_or_insert_with(|| {
@@ -253,10 +253,11 @@ fn a_body_is_polled_when_it_was_woken_and_not_when_a_child_was() {
                             yield_now().await;
                         })
                     });
-                    child.poll_finished(cx)
-                });
-                all.run_round(&round, |_, _| unreachable!("nobody panics"));
-                body.unwrap_or(Poll::Pending)
+                    end = child.poll_finished(cx);
+                    end
+                };
+                all.poll_beside(cx, body, |_, _| unreachable!("nobody panics"));
+                end
             })
             .await;
         });
@@ -276,16 +277,18 @@ fn wakers_of_a_body_may_be_kept_after_all_is_over() {
         let task = tasks.spawn(async move {
             let children = Children::new();
             poll_fn(|cx| {
-                let round = children.begin_round(cx);
-                let body = children.poll_body(&round, cx, |cx| {
+                let mut end = Poll::Pending;
+                let body = |cx: &mut Context<'_>| {
                     if keep.replace(Some(cx.waker().clone())).is_some() {
-                        return Poll::Ready(());
+                        end = Poll::Ready(());
+                        return end;
                     }
                     let waker = cx.waker().clone();
                     std::thread::spawn(move || waker.wake()).join().unwrap();
                     Poll::Pending
-                });
-                body.unwrap_or(Poll::Pending)
+                };
+                children.poll_beside(cx, body, |_, _| unreachable!("nobody panics"));
+                end
             })
             .await;
         });
@@ -352,14 +355,14 @@ fn a_waker_that_panics_once_does_not_silence_its_children() {
                 assert!(count.get() != 1, "this panic is part of the test");
             }
         });
-        let cx = Context::from_waker(&waker);
-        children.poll_woken(&cx);
+        let mut cx = Context::from_waker(&waker);
+        children.poll_woken(&mut cx);
         let [first, second] = &handles;
         let [first, second] = [first, second].map(|child| child.as_ref().waker());
         assert!(catch_unwind(AssertUnwindSafe(|| first.wake_by_ref())).is_err());
         second.wake_by_ref();
         assert_eq!(woken.get(), 2, "the second child wakes it again");
-        children.poll_woken(&cx);
+        children.poll_woken(&mut cx);
         assert_eq!(polls.get(), 4);
     });
 }

@@ -291,7 +291,7 @@ fn a_task_is_freed_at_its_end_however_its_handle_went() {
             };
             let children = Children::new();
             let child = children.spawn(SpawnOptions::new().name(name_of_it), pending());
-            children.poll_woken(&Context::from_waker(Waker::noop()));
+            children.poll_woken(&mut Context::from_waker(Waker::noop()));
             assert!(named.is_there());
             if name == "taken" || name == "awaited" {
                 drop(children);

@@ -1,0 +1,195 @@
+//! Turns, batches and rounds: how many steps run before the loop looks outside again, and in which order.
+//!
+//! - A *batch* is what was ready in one queue at one moment. What it makes ready is the next batch.
+//! - A *turn* of the loop runs batches until nothing is ready or its budget of steps is spent. Every step counts:
+//!   of tasks, of children, of bodies, of tasks that own children.
+//! - A *round* is a batch of a [`Family`](crate::family::Family), run within a step of the task that owns it, its *owner*.
+//!
+//! When the budget is spent, a batch is *cut short*. The batch of the loop goes on in the next turn. For a round
+//! that is cut short, the owner is woken and so goes to the end of its queue. Children that were ready before
+//! others would then come after them. Therefore the owner is also *resumed*: it has one step more, out of turn,
+//! before anything else of its queue. If the owner is a child itself, so has its own owner, up to the loop. In that
+//! step only what was cut short goes on, and no batch begins. The wake-up alone is enough for progress. The step
+//! out of turn only keeps the order.
+//!
+//! A task may poll several families in one step, as branches of a `join!`. The first of them could take the whole
+//! budget each time. So a family that had steps passes once if another one got none.
+
+use std::cell::Cell;
+
+use crate::cell_ref::CellRef;
+use crate::state::Begin;
+use crate::tasks::Tasks;
+
+/// The turn under way.
+pub(crate) struct Turn {
+    /// The number of the last step that the budget allows.
+    last_step: Cell<u64>,
+    /// A round has begun although the budget was spent. One in a turn may, so that owners make progress.
+    pub(crate) overdrawn: Cell<bool>,
+    /// How many steps of the loop's batch have not run.
+    batch: Cell<usize>,
+    /// What happened to the rounds of the step under way.
+    pub(crate) marks: Cell<Marks>,
+    /// The task that was running when a round was cut short last.
+    cut: Cell<Option<CellRef>>,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Marks {
+    /// A round was cut short.
+    pub(crate) cut: bool,
+    /// A round got no step at all.
+    pub(crate) passed_over: bool,
+    /// This is a step out of turn.
+    pub(crate) resumed: bool,
+    /// In the step before it, a round got no step at all.
+    pub(crate) others_first: bool,
+}
+
+/// A task whose round was cut short.
+pub(crate) struct Cut {
+    pub(crate) cell: CellRef,
+    /// Whether another round of the same step got no step at all.
+    others_first: bool,
+}
+
+impl Cut {
+    /// Another cell that stands for the task.
+    pub(crate) fn with_cell(self, cell: CellRef) -> Self {
+        Self { cell, ..self }
+    }
+}
+
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self {
+            last_step: Cell::new(u64::MAX),
+            overdrawn: Cell::new(false),
+            batch: Cell::new(0),
+            marks: Cell::default(),
+            cut: Cell::new(None),
+        }
+    }
+
+    /// Notes that a round of `owner` was cut short.
+    #[cold]
+    pub(crate) fn note_cut(&self, owner: Option<CellRef>) {
+        self.cut.set(owner);
+    }
+
+    /// The task whose round was cut short in the step that has just ended.
+    #[cold]
+    pub(crate) fn take_cut(&self) -> Option<Cut> {
+        let others_first = self.marks.take().passed_over;
+        let cell = self.cut.take()?;
+        Some(Cut { cell, others_first })
+    }
+
+    /// Ends a step out of turn. Whether a round was cut short in it as well.
+    pub(crate) fn end_resumed(&self) -> bool {
+        let marks = self.marks.get();
+        self.marks.set(Marks {
+            resumed: false,
+            others_first: false,
+            ..marks
+        });
+        marks.cut
+    }
+
+    /// Begins the step out of turn of a task whose round was cut short.
+    #[cold]
+    pub(crate) fn begin_resumed(&self, cut: &Cut) -> Begin {
+        self.marks.set(Marks {
+            resumed: true,
+            others_first: cut.others_first,
+            ..Marks::default()
+        });
+        cut.cell.state.begin_out_of_turn()
+    }
+}
+
+impl Tasks {
+    #[inline]
+    pub(crate) fn has_budget(&self) -> bool {
+        self.steps() < self.turn.last_step.get()
+    }
+
+    /// Runs what is ready, batch by batch, until nothing is, until `budget` steps have run, or until `is_over`
+    /// says so after a batch. A batch that the budget cuts short goes on in the next turn.
+    ///
+    /// To be called while these tasks are [entered](Self::enter).
+    #[inline]
+    pub fn run_turn(&self, budget: usize, is_over: impl Fn() -> bool) {
+        /// Outside of turns there is no budget.
+        struct Over<'a>(&'a Turn);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.last_step.set(u64::MAX);
+            }
+        }
+        let turn = &self.turn;
+        let _over = Over(turn);
+        let last_step = self.steps().saturating_add(budget as u64);
+        turn.last_step.set(last_step);
+        turn.overdrawn.set(false);
+        if turn.marks.get().cut {
+            self.resume();
+        }
+        let order = self.order();
+        loop {
+            if turn.batch.get() == 0 {
+                turn.batch.set(self.ready());
+            }
+            let mut left = turn.batch.get();
+            if left == 0 {
+                return;
+            }
+            while left > 0 && self.has_budget() {
+                if let Some(order) = order {
+                    self.bring_forward(order.below(left));
+                }
+                left -= 1;
+                self.run_one();
+            }
+            turn.batch.set(left);
+            if left > 0 || turn.marks.get().cut || is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Runs what is ready now, and nothing that this makes ready, whatever the budget.
+    pub fn run_last_batch(&self) {
+        self.turn.batch.set(0);
+        self.run_turn(usize::MAX, || true);
+    }
+
+    /// Whether no batch is cut short.
+    #[must_use]
+    pub fn is_between_batches(&self) -> bool {
+        self.turn.batch.get() == 0 && !self.turn.marks.get().cut
+    }
+
+    /// Gives the task whose round the last turn cut short one step more, before all others.
+    #[cold]
+    fn resume(&self) {
+        // It was cut short again with budget left, if one of its families let others go first.
+        while self.has_budget()
+            && let Some(cut) = self.turn.take_cut()
+        {
+            let state = &cut.cell.state;
+            // Not one that has run since, nor a child, whose owner would resume it.
+            if !state.is_scheduled() || state.is_done() || !cut.cell.is_at_home() {
+                return;
+            }
+            let begin = self.turn.begin_resumed(&cut);
+            self.run_step(&cut.cell, begin, |outcome| {
+                self.complete(&cut.cell, outcome);
+            });
+            if !self.turn.end_resumed() {
+                return;
+            }
+        }
+    }
+}
