@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use asyncio::sync::thread_queue;
+use asyncio::sync::{ThreadEvent, thread_promise, thread_queue};
 use asyncio::{call_later, on_cancel, run, running_loop, sleep, spawn, time, timeout, yield_now};
 use asyncio_tests::run_virtual;
 use futures::StreamExt;
@@ -38,6 +38,37 @@ mod virtual_time {
             let (here, there) = thread_queue(1);
             let worker = at_work(move || there.put("done").unwrap());
             assert_eq!(timeout(LIMIT, here.get()).await, Ok(Ok("done")));
+            worker.join().unwrap();
+            time_jumps().await;
+        });
+    }
+
+    #[test]
+    fn so_does_one_that_waits_for_an_event() {
+        run_virtual(async |_| {
+            let event = ThreadEvent::new();
+            let there = event.clone();
+            let worker = at_work(move || there.set());
+            assert_eq!(timeout(LIMIT, event.wait()).await, Ok(()));
+            worker.join().unwrap();
+            time_jumps().await;
+            event.clear();
+            // Nothing is held by a wait that was given up.
+            assert!(
+                timeout(Duration::from_millis(1), event.wait())
+                    .await
+                    .is_err()
+            );
+            time_jumps().await;
+        });
+    }
+
+    #[test]
+    fn so_does_one_that_waits_for_an_answer() {
+        run_virtual(async |_| {
+            let (promise, answer) = thread_promise();
+            let worker = at_work(move || promise.set_result(7).unwrap());
+            assert_eq!(timeout(LIMIT, answer).await, Ok(Ok(7)));
             worker.join().unwrap();
             time_jumps().await;
         });

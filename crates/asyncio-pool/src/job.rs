@@ -233,10 +233,8 @@ impl<T> Job<T> {
 
     /// Tells the loop that awaits, if it is not the one where the job was started.
     fn stay_away(&mut self) {
-        if self.away.is_none()
-            && let Ok(here) = try_running_loop()
-            && self.home.as_ref().is_none_or(|home| !home.is_same(&here))
-        {
+        let is_known = self.away.is_some() || self.home.as_ref().is_some_and(LoopHandle::is_here);
+        if !is_known && let Ok(here) = try_running_loop() {
             self.away = Some(here.outside_work());
         }
     }

@@ -35,11 +35,12 @@
 //! | [`promise()`] | `loop.create_future()` | a result that somebody will set |
 //! | [`OnceCell`], [`Lazy`] | | a value that is made when first needed |
 //! | [`thread_queue()`] | | items between tasks and threads |
+//! | [`ThreadEvent`], [`thread_promise()`] | `threading.Event` | an event, a value, set by any thread |
 //!
 //! # What holds for all of them
 //!
 //! - **One thread.** They are `!Send`, and have neither atomics nor system calls. All they ask of an
-//!   executor is a [`Waker`](std::task::Waker). [`thread_queue()`] alone is for several threads.
+//!   executor is a [`Waker`](std::task::Waker). Those named after threads are for several.
 //! - **Nothing happens between two awaits.** A call that need not wait does not yield, and waking a
 //!   task runs nothing of it. So what is seen (`locked()`, `qsize()`, …) is so until the next `await`.
 //!   (On an event loop that [numbers its steps](set_step_hook), the next call steps back once after 128
@@ -102,7 +103,10 @@ mod lazy;
 mod once_cell;
 mod promise;
 
+mod block_on;
+mod thread_event;
 mod thread_hooks;
+mod thread_promise;
 mod thread_queue;
 
 pub use budget::set_step_hook;
@@ -123,7 +127,9 @@ pub use queue::{
 };
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use thread_event::ThreadEvent;
 pub use thread_hooks::{ThreadHooks, set_thread_hooks};
+pub use thread_promise::{ThreadAnswer, ThreadPromise, thread_promise};
 pub use thread_queue::{
     GetTimeoutError, LoopSide, PutTimeoutError, ThreadQueue, ThreadSide, thread_queue,
 };

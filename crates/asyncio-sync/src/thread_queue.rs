@@ -14,13 +14,13 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use thiserror::Error;
 
+use crate::block_on::block_on;
 use crate::queue::access::{Access, Get, Items, Put};
 use crate::queue::discipline::Fifo;
 use crate::queue::state::QueueState;
@@ -399,43 +399,6 @@ impl<T> ThreadSide<T> {
             Some(Err(QueueShutDown)) => Err(GetTimeoutError::QueueShutDown),
             None => Err(GetTimeoutError::TimedOut),
         }
-    }
-}
-
-/// Blocks this thread until `future` is ready. `None` if it is not by the deadline.
-fn block_on<F: Future + Unpin>(future: &mut F, deadline: Option<Instant>) -> Option<F::Output> {
-    // It has to be asked with a waker, which costs an allocation. One that does nothing finds out
-    // whether there is anything to wait for.
-    let mut poll = |waker: &Waker| Pin::new(&mut *future).poll(&mut Context::from_waker(waker));
-    if let Poll::Ready(output) = poll(Waker::noop()) {
-        return Some(output);
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        if let Poll::Ready(output) = poll(&waker) {
-            return Some(output);
-        }
-        match deadline {
-            // Either may return for no reason: the loop asks again.
-            None => thread::park(),
-            Some(deadline) => match deadline.saturating_duration_since(Instant::now()) {
-                Duration::ZERO => return None,
-                left => thread::park_timeout(left),
-            },
-        }
-    }
-}
-
-/// Wakes a thread that waits in [`block_on`].
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
     }
 }
 
