@@ -32,6 +32,7 @@ mod catch_cancel;
 mod child;
 mod error_group;
 mod error_tree;
+mod forgotten;
 mod gather;
 mod places;
 mod race;

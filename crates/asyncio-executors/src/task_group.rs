@@ -30,10 +30,18 @@ use pin_project_lite::pin_project;
 
 use crate::child::Child;
 use crate::error_group::{BoxError, ErrorGroup};
+use crate::forgotten::{Failure, Refusal};
 use crate::places::{Place, Places};
 use crate::ready::{NeverReady, Ready, ready};
 
 type Payload = Box<dyn Any + Send>;
+
+/// The report of an error in a group that panics.
+const LOST_BY_PANIC: &str = "an error in a task group is lost, as the group panics";
+
+/// The report of an error in a group that is dropped before it returns.
+const LOST_BY_DROP: &str =
+    "an error in a task group is lost, as the group is dropped before it returns";
 
 /// Runs `body`, which is given a [`TaskGroup`] to spawn children with, and waits for it and all of them.
 ///
@@ -164,8 +172,9 @@ pub struct GroupClosed<F>(pub F);
 /// What the group, its handles and its children share.
 struct Shared<'env, E> {
     children: Children<'env>,
-    errors: RefCell<Vec<E>>,
-    panic: RefCell<Option<Payload>>,
+    errors: RefCell<Vec<Failure<E>>>,
+    /// The first panic, and the task that panicked.
+    panic: RefCell<Option<(Payload, Option<TaskRef>)>>,
     places: Places,
     /// No more children; those that are there have been cancelled.
     ending: Cell<bool>,
@@ -195,7 +204,7 @@ struct Group<'env, T, E> {
 
 enum BodyEnd<T, E> {
     Returned(T),
-    Failed(E),
+    Failed(Failure<E>),
     /// It panicked or was cancelled.
     Without,
     /// The group itself is over, and the code around unwinds.
@@ -220,8 +229,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child. It takes its first step when the group is next polled.
     ///
     /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
-    /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. A spawn into
-    /// a group that has finished is a bug, and is told to the exception handler.
+    /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. Debug mode
+    /// reports this to the exception handler. A spawn into a group that has finished is a bug and is always reported.
     #[track_caller]
     #[doc(alias = "create_task")]
     #[inline]
@@ -255,14 +264,26 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        let refusal = Refusal::of(&self.shared, &options);
+        let refusal = self.refusal(&options);
         match self.try_spawn_with(options, future) {
             Ok(child) => child,
             Err(GroupClosed(future)) => {
                 drop(future);
-                refusal.report();
+                if let Some(refusal) = refusal {
+                    refusal.report();
+                }
                 Child::refused()
             }
+        }
+    }
+
+    /// The report of a spawn that the group is about to refuse.
+    #[track_caller]
+    #[inline]
+    fn refusal(&self, options: &SpawnOptions) -> Option<Refusal> {
+        match self.shared.ending.get() {
+            true => Refusal::of(self.shared.finished.get(), options, Location::caller()),
+            false => None,
         }
     }
 
@@ -422,12 +443,14 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         async move {
             poll_fn(|cx| stand.poll(cx)).await;
             let place = std::mem::take(&mut stand.place);
-            let refusal = Refusal::of(&stand.group.shared, &options);
+            let refusal = stand.group.refusal(&options);
             match stand.group.spawn_at(options, place, future) {
                 Ok(child) => child,
                 Err(GroupClosed(future)) => {
                     drop(future);
-                    refusal.report();
+                    if let Some(refusal) = refusal {
+                        refusal.report();
+                    }
                     Child::refused()
                 }
             }
@@ -466,17 +489,35 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Cancellation
     ///
     /// A child that is not ready yet is cancelled, and the group waits for it.
-    pub async fn start<V, U, F>(&self, child: F) -> Result<(V, Child<'env, U>), NeverReady>
+    #[track_caller]
+    pub fn start<V, U, F>(
+        &self,
+        child: F,
+    ) -> impl Future<Output = Result<(V, Child<'env, U>), NeverReady>>
+    where
+        V: 'env,
+        U: 'env,
+        F: AsyncFnOnce(Ready<V>) -> Result<U, E> + 'env,
+    {
+        self.start_with(SpawnOptions::new().location(Location::caller()), child)
+    }
+
+    async fn start_with<V, U, F>(
+        &self,
+        options: SpawnOptions,
+        child: F,
+    ) -> Result<(V, Child<'env, U>), NeverReady>
     where
         V: 'env,
         U: 'env,
         F: AsyncFnOnce(Ready<V>) -> Result<U, E> + 'env,
     {
         let (ready, ended, said) = ready();
-        let child = UntilReady(Some(self.spawn(async move {
+        let work = async move {
             let _ended = ended;
             child(ready).await
-        })));
+        };
+        let child = UntilReady(Some(self.spawn_with(options, work)));
         match said.await {
             Some(value) => Ok((value, child.keep())),
             None => {
@@ -533,40 +574,6 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     pub fn is_ending(&self) -> bool {
         self.shared.ending.get()
     }
-}
-
-/// A spawn that nobody takes, into a group that has finished.
-struct Refusal(Option<String>);
-
-impl Refusal {
-    #[inline]
-    #[track_caller]
-    fn of<E>(shared: &Shared<'_, E>, options: &SpawnOptions) -> Self {
-        Self(match shared.finished.get() {
-            true => Some(describe(options, Location::caller())),
-            false => None,
-        })
-    }
-
-    #[inline]
-    fn report(self) {
-        if let Some(child) = self.0 {
-            let message = "a child was spawned into a task group that has finished";
-            asyncio_loop::call_exception_handler(&Unhandled::new(
-                message,
-                None,
-                Cause::Error(child),
-            ));
-        }
-    }
-}
-
-/// The name and the place of a child that was never spawned.
-#[cold]
-fn describe(options: &SpawnOptions, caller: &'static Location<'static>) -> String {
-    let name = options.given_name().unwrap_or("without a name");
-    let location = options.given_location().unwrap_or(caller);
-    format!("{name}, spawned at {location}")
 }
 
 /// A stand in the line for a place, by somebody who is no child yet.
@@ -663,7 +670,8 @@ impl<E> Shared<'_, E> {
     }
 
     fn failed(&self, error: E) {
-        self.errors.borrow_mut().push(error);
+        let failure = Failure::here(error);
+        self.errors.borrow_mut().push(failure);
         self.end();
     }
 
@@ -677,7 +685,7 @@ impl<E> Shared<'_, E> {
             let mut first = self.panic.borrow_mut();
             match *first {
                 None => {
-                    *first = Some(payload);
+                    *first = Some((payload, child.cloned()));
                     None
                 }
                 Some(_) => Some(payload),
@@ -771,7 +779,7 @@ impl<T, E> Group<'_, T, E> {
             Ok(Poll::Ready(Ok(Ok(value)))) => BodyEnd::Returned(value),
             Ok(Poll::Ready(Ok(Err(error)))) => {
                 self.shared.end_children();
-                BodyEnd::Failed(error)
+                BodyEnd::Failed(Failure::here(error))
             }
             Ok(Poll::Ready(Err(Unwound::Itself))) => BodyEnd::Without,
             // Nothing comes in from around, where the listener stands: the body itself wants to unwind.
@@ -796,20 +804,15 @@ impl<T, E> Group<'_, T, E> {
 
     fn finish(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
         self.shared.ending.set(true);
-        let payload = self.shared.panic.take();
-        if let Some(payload) = payload {
+        let (failures, result) = self.take_ends();
+        let panic = self.shared.panic.take();
+        if let Some((payload, _)) = panic {
             self.listener.release();
+            Failure::lose(failures, LOST_BY_PANIC);
             resume_unwind(payload);
         }
-        let mut errors = self.shared.errors.take();
-        let result = match self.result.replace(BodyEnd::Passing) {
-            Some(BodyEnd::Failed(error)) => {
-                errors.push(error); // the body's comes last
-                None
-            }
-            result => result,
-        };
-        if let Some(errors) = ErrorGroup::new(errors) {
+        let errors = failures.into_iter().map(|failure| failure.error);
+        if let Some(errors) = ErrorGroup::new(errors.collect()) {
             self.listener.release();
             return Poll::Ready(Err(errors));
         }
@@ -832,6 +835,20 @@ impl<T, E> Group<'_, T, E> {
     }
 }
 
+impl<T, E> Group<'_, T, E> {
+    /// All errors, that of the body last, and what else the body came to.
+    fn take_ends(&mut self) -> (Vec<Failure<E>>, Option<BodyEnd<T, E>>) {
+        let mut failures = self.shared.errors.take();
+        match self.result.replace(BodyEnd::Passing) {
+            Some(BodyEnd::Failed(failure)) => {
+                failures.push(failure);
+                (failures, None)
+            }
+            result => (failures, result),
+        }
+    }
+}
+
 impl<T, E> Drop for Group<'_, T, E> {
     fn drop(&mut self) {
         // The handles may keep `shared`; the children end here.
@@ -840,6 +857,15 @@ impl<T, E> Drop for Group<'_, T, E> {
         let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
         self.shared.children.end_with(panicked);
         self.shared.finished.set(true);
+        let panic = self.shared.panic.take();
+        if let Some((payload, child)) = panic {
+            let message = "a task group is dropped before its panic can go on";
+            report(message, child.as_ref(), payload);
+        }
+        let (failures, _value) = self.take_ends();
+        if !failures.is_empty() {
+            Failure::lose(failures, LOST_BY_DROP);
+        }
     }
 }
 

@@ -36,8 +36,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Debug mode: the exception handler is told of slow steps, of tasks whose handle is dropped before they began, and
-    /// of errors that are dropped with their tasks. Otherwise the environment decides: `ASYNCIO_DEBUG=1`.
+    /// Debug mode: the exception handler is told of slow steps and of losses. Losses are tasks whose handle is dropped
+    /// before they began, children that an ending task group refuses, and errors that nobody takes. Otherwise the
+    /// environment decides: `ASYNCIO_DEBUG=1`.
     #[doc(alias = "set_debug")]
     pub fn debug(mut self, on: bool) -> Self {
         self.debug = Some(on);
