@@ -95,7 +95,8 @@ struct State {
     next_share: u64,
     /// How many jobs of each share are outside, in the queue, or run. Those with none are not here.
     places: HashMap<u64, usize>,
-    /// Those that lie down, the last one last: it is called first, so that the others may end.
+    /// Those that lie down. The last one is called first, so that the others may end: the one that lay down last, or
+    /// the one that spins, which is called without a system call.
     idle: Vec<Arc<Rest>>,
     /// Workers that will look at the queue without being called (C2).
     coming: usize,
@@ -374,7 +375,7 @@ impl State {
     }
 
     /// What a worker that was coming does.
-    fn next(&mut self, rest: &Arc<Rest>) -> Next {
+    fn next(&mut self, rest: &Arc<Rest>, another_spins: bool) -> Next {
         self.coming -= 1;
         if let Some((_, entry)) = self.queue.pop_first() {
             return Next::Run(entry);
@@ -383,7 +384,8 @@ impl State {
             self.threads -= 1;
             return Next::Leave;
         }
-        self.idle.push(rest.clone());
+        let place = self.idle.len().saturating_sub(usize::from(another_spins));
+        self.idle.insert(place, rest.clone());
         Next::LieDown
     }
 
@@ -493,16 +495,16 @@ impl Crew {
     /// Waits for a job. `None`: the worker has left.
     fn next(self: &Arc<Self>, rest: &Arc<Rest>, last_wait: &mut Duration) -> Option<Entry> {
         loop {
-            match self.change(|state, _| state.next(rest)) {
+            let may_spin = self.settings.may_spin && *last_wait < SPIN;
+            // Only for speed: whoever is called first, each job in the queue has a worker (C2).
+            let another_spins = self.spinning.load(Ordering::Relaxed);
+            match self.change(|state, _| state.next(rest, another_spins)) {
                 Next::Run(entry) => return Some(entry),
                 Next::Leave => return None,
                 Next::LieDown => {}
             }
             let since = Instant::now();
-            if self.settings.may_spin
-                && *last_wait < SPIN
-                && !self.spinning.swap(true, Ordering::Relaxed)
-            {
+            if may_spin && !another_spins && !self.spinning.swap(true, Ordering::Relaxed) {
                 rest.spin();
                 self.spinning.store(false, Ordering::Relaxed);
             }
