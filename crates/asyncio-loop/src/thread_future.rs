@@ -107,6 +107,13 @@ impl<T: Send + 'static> ThreadFuture<T> {
                 Some(Request::Forget) if debug::is_on_here() => {
                     return drop(try_spawn_with(options, body));
                 }
+                Some(Request::Cancel(message)) => {
+                    let name = TaskName::from("that never began");
+                    promise
+                        .0
+                        .settle(Err(JoinError::Cancelled(name, message)), None);
+                    return;
+                }
                 Some(_) => return,
             }
             // Both run on this loop, which is here: it is the one that this was sent to.
@@ -142,6 +149,7 @@ impl<T> ThreadFuture<T> {
             if let Some(outcome) = state.take() {
                 return outcome;
             }
+            state.must_be_untaken();
             self.must_be_elsewhere();
             state = self
                 .shared
@@ -169,6 +177,7 @@ impl<T> ThreadFuture<T> {
             if let Some(outcome) = state.take() {
                 return Ok(outcome);
             }
+            state.must_be_untaken();
             self.must_be_elsewhere();
             let left = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
@@ -185,8 +194,26 @@ impl<T> ThreadFuture<T> {
 
     /// Asks the task to end. `false` if it has.
     pub fn cancel(&self) -> bool {
+        self.ask(None)
+    }
+
+    /// Asks the task to end, and says why: [`JoinError::message`](asyncio_task::JoinError::message) has it. `false` if it
+    /// has ended.
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
+        self.ask(Some(message.into()))
+    }
+
+    fn ask(&self, message: Option<Arc<str>>) -> bool {
         self.shared.lock().asked = true;
-        self.request(Request::Cancel)
+        self.request(Request::Cancel(message))
+    }
+
+    /// The outcome, if it is there. It is given once.
+    #[must_use]
+    pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
+        let mut state = self.shared.lock();
+        state.asked = true;
+        state.take()
     }
 
     fn request(&self, request: Request) -> bool {
@@ -194,10 +221,18 @@ impl<T> ThreadFuture<T> {
         if !matches!(state.outcome, Outcome::Pending) {
             return false;
         }
-        // What was asked for expressly and not passed on yet says it for the drop as well.
-        state.request.get_or_insert(request);
+        // What was asked for expressly and not passed on yet says it for the drop as well. Of several messages the last
+        // one counts.
+        let before = match request {
+            Request::Cancel(Some(_)) => state.request.replace(request),
+            request => {
+                state.request.get_or_insert(request);
+                None
+            }
+        };
         let watch = state.watch.take();
         drop(state);
+        drop(before);
         if let Some(watch) = watch {
             watch.wake();
         }
@@ -238,10 +273,7 @@ impl<T> Future for ThreadFuture<T> {
             self.outside = None;
             return Poll::Ready(outcome);
         }
-        assert!(
-            !matches!(state.outcome, Outcome::Taken),
-            "awaited again after it gave its outcome"
-        );
+        state.must_be_untaken();
         if self.is_behind_another_loop() {
             let name = TaskName::from("behind this `ThreadFuture`");
             return Poll::Ready(Err(JoinError::Elsewhere(name)));
@@ -328,10 +360,9 @@ impl<T> Shared<T> {
 }
 
 /// A request to end the task.
-#[derive(Clone, Copy)]
 enum Request {
-    /// [`ThreadFuture::cancel`].
-    Cancel,
+    /// [`ThreadFuture::cancel`], with a message from `cancel_with`.
+    Cancel(Option<Arc<str>>),
     /// The [`ThreadFuture`] was dropped.
     LetGo,
     /// It was dropped, and nobody had waited for it.
@@ -339,6 +370,13 @@ enum Request {
 }
 
 impl<T> State<T> {
+    fn must_be_untaken(&self) {
+        assert!(
+            !matches!(self.outcome, Outcome::Taken),
+            "awaited again after it gave its outcome"
+        );
+    }
+
     fn take(&mut self) -> Option<Result<T, JoinError>> {
         match std::mem::replace(&mut self.outcome, Outcome::Taken) {
             Outcome::Here(outcome) => Some(outcome),
@@ -391,7 +429,8 @@ impl<T> Watch<T> {
             call_exception_handler(&report);
         }
         match request {
-            Request::Cancel => self.task.cancel(),
+            Request::Cancel(None) => self.task.cancel(),
+            Request::Cancel(Some(message)) => self.task.cancel_with(message),
             Request::LetGo | Request::Forget => self.task.as_ref().cancel_once(),
         };
     }

@@ -171,6 +171,62 @@ fn a_wait_that_is_long_enough_gives_the_outcome() {
 }
 
 #[test]
+fn a_request_from_another_thread_may_say_why() {
+    with_thread(|event_loop| {
+        let (tell, told) = mpsc::channel();
+        let coroutine = move || async move {
+            tell.send(()).unwrap();
+            for_ever().await;
+        };
+        let future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
+        told.recv().unwrap();
+        assert!(future.cancel_with("the shop closes"));
+        let error = future.wait().unwrap_err();
+        assert_eq!(error.message(), Some("the shop closes"));
+    });
+}
+
+#[test]
+fn so_may_one_that_comes_before_the_coroutine() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let future = event_loop.handle().run_coroutine_threadsafe(for_ever);
+    let future = future.unwrap();
+    assert!(future.cancel());
+    assert!(future.cancel_with("the shop closes"));
+    assert!(future.cancel());
+    let main = async {
+        yield_now().await;
+        yield_now().await;
+    };
+    event_loop.run_until_complete(main).unwrap();
+    let error = future.wait().unwrap_err();
+    assert_eq!(error.message(), Some("the shop closes"));
+}
+
+#[test]
+fn an_outcome_may_be_taken_when_it_is_there_and_only_once() {
+    with_thread(|event_loop| {
+        let (open, gate) = mpsc::channel::<()>();
+        let coroutine = move || async move {
+            gate.recv().unwrap();
+            7
+        };
+        let mut future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
+        assert!(future.try_take().is_none());
+        open.send(()).unwrap();
+        while !future.is_finished() {
+            std::thread::yield_now();
+        }
+        assert_eq!(future.try_take().unwrap().unwrap(), 7);
+        assert!(future.try_take().is_none());
+        let again = std::panic::AssertUnwindSafe(|| future.wait());
+        let payload = std::panic::catch_unwind(again).unwrap_err();
+        let message = support::message_of(payload);
+        assert_eq!(message, "awaited again after it gave its outcome");
+    });
+}
+
+#[test]
 fn dropping_the_future_cancels_the_task() {
     let (tell, told) = mpsc::channel::<()>();
     with_thread(move |event_loop| {
