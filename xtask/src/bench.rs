@@ -1,18 +1,10 @@
-//! `cargo xtask bench`: the same work on ours and on other runtimes, side by side.
+//! `cargo xtask bench`: the same work on asyncio and on other runtimes, side by side.
 //!
 //! What is measured, and every argument, belong to the package `asyncio-bench`.
 
-use crate::command::Command;
-use crate::process::{Failure, Process};
+use xshell::{Shell, cmd};
 
-pub(crate) const COMMAND: Command = Command {
-    name: "bench",
-    arguments: "[--quick] [--filter X] …",
-    about: "Compares ours with other runtimes.",
-    run,
-};
-
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    let bench = Process::cargo().words("run --profile bench --package asyncio-bench --");
-    bench.args(arguments).run()
+pub(crate) fn run(shell: &Shell, arguments: &[&str]) -> anyhow::Result<()> {
+    let bench = ["--profile", "bench", "--package", "asyncio-bench"];
+    Ok(cmd!(shell, "cargo run {bench...} -- {arguments...}").run()?)
 }

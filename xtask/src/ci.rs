@@ -1,76 +1,117 @@
 //! `cargo xtask ci`: all that CI does, in one command that runs anywhere.
 //!
-//! The quick steps come first. What takes longer than a few minutes is a command of its own.
+//! The quick steps come first. Checks that take longer than a few minutes are commands of their own.
 
-use crate::command::{Command, no_more};
-use crate::process::{Failure, Process};
-use crate::steps::Steps;
-use crate::workspace::Workspace;
-use crate::{elsewhere, loom, test, tidy};
+use std::time::Instant;
 
-pub(crate) const COMMAND: Command = Command {
-    name: "ci",
-    arguments: "",
-    about: "Runs all that CI runs; stops at the first failure.",
-    run,
-};
+use anyhow::Context;
+use xshell::{Shell, cmd};
 
-/// The command that tests the project, as the README gives it.
-pub(crate) const TEST: &str = "cargo xtask test";
+use crate::tally::Tally;
+use crate::{elsewhere, loom, test, tidy, tools};
 
 /// The command that shows the project, as the README gives it.
 pub(crate) const TOUR: &str = "cargo run --release --example tour";
 
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    no_more(arguments)?;
-    let mut steps = Steps::default();
-    every_step(&mut steps).and(steps.conclude())
+type Step = fn(&Shell, &mut Tally) -> anyhow::Result<()>;
+
+const STEPS: &[(&str, Step)] = &[
+    ("tools", |sh, _| tools::install_all(sh)),
+    ("format", |sh, _| format(sh)),
+    ("tidy", |sh, _| tidy::check(sh)),
+    ("pages", |sh, _| pages(sh)),
+    ("dependencies", |sh, _| dependencies(sh)),
+    ("clippy", |sh, _| clippy(sh)),
+    ("test", test::all),
+    ("each alone", |sh, _| each_crate_alone(sh)),
+    ("elsewhere", |sh, _| elsewhere::check(sh)),
+    ("doc", |sh, _| doc(sh)),
+    ("loom", loom::short),
+    ("tour", |sh, _| tour(sh)),
+];
+
+/// Runs every step up to the first that fails, and ends with a table of them and a line of counts.
+pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+    let mut tally = Tally::default();
+    let mut table = String::new();
+    let begun = Instant::now();
+    let mut result = Ok(());
+    for (name, step) in STEPS {
+        println!("\n== {name}");
+        let start = Instant::now();
+        result = step(shell, &mut tally).with_context(|| format!("{name} failed"));
+        let seconds = start.elapsed().as_secs_f64();
+        let mark = if result.is_err() { "  FAILED" } else { "" };
+        table += &format!("{name:<16}{seconds:>8.1} s{mark}\n");
+        if result.is_err() {
+            // The last line never says "0 failed" of a run that did.
+            tally.failed = tally.failed.max(1);
+            break;
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("\n{table}{:<16}{seconds:>8.1} s\n{tally}", "total");
+    result
 }
 
-fn every_step(steps: &mut Steps) -> Result<(), Failure> {
-    steps.run("fmt", |_| cargo("fmt --all --check"))?;
-    steps.run("tidy", |_| tidy::check())?;
-    steps.run("clippy", |_| {
-        // With the benchmarks: so they compile.
-        cargo("clippy --workspace --all-targets --all-features -- -D warnings")
-    })?;
-    steps.run("test", |tally| test::all(&[], tally))?;
-    steps.run("each alone", |_| each_crate_alone())?;
-    steps.run("elsewhere", |_| elsewhere::check())?;
-    steps.run("doc", |_| {
-        let docs = Process::cargo().words("doc --no-deps --all-features");
-        docs.env("RUSTDOCFLAGS", "-D warnings").run()
-    })?;
-    steps.run("loom", loom::short)?;
-    steps.run("tour", |_| {
-        let tour = TOUR
-            .strip_prefix("cargo")
-            .expect("the tour is a cargo command");
-        Process::cargo().words(tour).words("-- --short").run()
-    })
+fn format(shell: &Shell) -> anyhow::Result<()> {
+    cmd!(shell, "cargo fmt --all --check").run()?;
+    Ok(cmd!(shell, "taplo fmt --config .config/taplo.toml --check").run()?)
 }
 
-fn cargo(words: &str) -> Result<(), Failure> {
-    Process::cargo().words(words).run()
+/// Spelling, and links between pages: the file is there, and so is the heading.
+fn pages(shell: &Shell) -> anyhow::Result<()> {
+    cmd!(shell, "typos").run()?;
+    let options = ["--offline", "--include-fragments", "--no-progress"];
+    Ok(cmd!(shell, "lychee {options...} README.md docs crates").run()?)
+}
+
+/// Licences and sources of what is used, and nothing that is declared and not used. The advisory database
+/// cannot be fetched from everywhere: `cargo deny check advisories` is for machines that can.
+fn dependencies(shell: &Shell) -> anyhow::Result<()> {
+    cmd!(
+        shell,
+        "cargo deny --offline --config .config/deny.toml check bans licenses sources"
+    )
+    .run()?;
+    Ok(cmd!(shell, "cargo shear").run()?)
+}
+
+fn clippy(shell: &Shell) -> anyhow::Result<()> {
+    // With the benchmarks: so they compile.
+    let what = ["--workspace", "--all-targets", "--all-features"];
+    Ok(cmd!(shell, "cargo clippy {what...} -- -D warnings").run()?)
 }
 
 /// Every crate builds without what its neighbours in the workspace turn on for it, also with none of its
 /// features and with each of them alone. Examples are part of that: those that need a feature say so.
-fn each_crate_alone() -> Result<(), Failure> {
-    for package in Workspace::load()?.packages {
-        if !package.directory.starts_with("crates/") {
-            continue;
-        }
-        let check = format!("check --quiet --package {} --lib --examples", package.name);
-        cargo(&check)?;
-        if !package.features.is_empty() {
-            cargo(&format!("{check} --no-default-features"))?;
-        }
-        for feature in package.features {
-            cargo(&format!(
-                "{check} --no-default-features --features {feature}"
-            ))?;
-        }
-    }
-    Ok(())
+fn each_crate_alone(shell: &Shell) -> anyhow::Result<()> {
+    let packages = [
+        "--workspace",
+        "--exclude",
+        "asyncio-bench",
+        "--exclude",
+        "asyncio-tests",
+    ];
+    let each = ["--each-feature", "--no-dev-deps", "--exclude-all-features"];
+    cmd!(shell, "cargo hack check --quiet {packages...} {each...}").run()?;
+    Ok(cmd!(
+        shell,
+        "cargo hack check --quiet --package asyncio --each-feature --examples"
+    )
+    .run()?)
+}
+
+fn doc(shell: &Shell) -> anyhow::Result<()> {
+    let _flags = shell.push_env("RUSTDOCFLAGS", "-D warnings");
+    Ok(cmd!(shell, "cargo doc --no-deps --all-features").run()?)
+}
+
+fn tour(shell: &Shell) -> anyhow::Result<()> {
+    let words = TOUR.split(' ');
+    Ok(shell
+        .cmd("cargo")
+        .args(words.skip(1))
+        .args(["--", "--short"])
+        .run()?)
 }

@@ -1,9 +1,9 @@
-//! Other systems than the one at hand: what is written for them is checked here, and runs nowhere.
+//! Other systems: what is written for them is checked here, and runs nowhere.
 //!
-//! Clippy needs no linker of theirs, only their standard library. So that nobody has to fetch those to
-//! work on the project, a system without one is passed over and named; `.ci/run` installs them all.
+//! Clippy needs no linker of theirs, only their standard library. A system whose standard library is not
+//! installed is named and passed over; `.ci/run` installs them all.
 
-use crate::process::{Failure, Process, output_of};
+use xshell::{Shell, cmd};
 
 /// A system of each kind: kqueue twice, and Windows.
 pub(crate) const TARGETS: &[&str] = &[
@@ -12,16 +12,24 @@ pub(crate) const TARGETS: &[&str] = &[
     "x86_64-pc-windows-msvc",
 ];
 
-/// Everything but the benchmarks, whose peers run on Linux alone.
-const CLIPPY: &str =
-    "clippy --workspace --exclude asyncio-bench --all-targets --all-features --target";
-
-pub(crate) fn check() -> Result<(), Failure> {
-    let installed = output_of("rustup", "target list --installed").unwrap_or_default();
+pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
+    let list = cmd!(shell, "rustup target list --installed").quiet();
+    let installed = list.ignore_stderr().read().unwrap_or_default();
+    // Everything but the benchmarks, whose peers run on Linux alone.
+    let what = [
+        "--workspace",
+        "--exclude",
+        "asyncio-bench",
+        "--all-targets",
+        "--all-features",
+    ];
     for target in TARGETS {
         if installed.lines().any(|line| line == *target) {
-            let clippy = Process::cargo().words(CLIPPY).words(target);
-            clippy.words("-- -D warnings").run()?;
+            cmd!(
+                shell,
+                "cargo clippy {what...} --target {target} -- -D warnings"
+            )
+            .run()?;
         } else {
             println!("not checked, for want of `rustup target add {target}`");
         }

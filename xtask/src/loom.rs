@@ -1,56 +1,52 @@
 //! `cargo xtask loom`: the places where threads meet, in every interleaving.
 //!
-//! The short form cuts a run short after a few switches between threads that nothing forced, which
-//! is where nearly all mistakes show; the full form tries everything and may take very long.
+//! The short form bounds the number of switches between threads that nothing forced, which is where nearly all
+//! mistakes show. The full form tries everything and may take very long.
 
-use crate::command::{Command, no_more, take_flag};
-use crate::process::{Failure, Process};
-use crate::steps::Steps;
+use xshell::{Shell, cmd};
+
 use crate::tally::Tally;
-use crate::workspace::Workspace;
+use crate::workspace;
 
-pub(crate) const COMMAND: Command = Command {
-    name: "loom",
-    arguments: "[--full]",
-    about: "Tries the interleavings of threads.",
-    run,
-};
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    Short,
+    Full,
+}
 
 /// The tests written for loom: in these packages, those with `loom` in their path.
-const TESTS: &str = "--package asyncio-task --package asyncio-pool --lib -- loom";
+const PACKAGES: &[&str] = &["--package", "asyncio-task", "--package", "asyncio-pool"];
 
 /// How many unforced switches of threads the short form tries.
 const SHORT: &str = "2";
 
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    let (full, others) = take_flag(arguments, "--full");
-    no_more(&others)?;
-    let mut steps = Steps::default();
-    let result = match full {
-        false => steps.run("loom", short),
-        true => steps.run("loom, full", self::full),
-    };
-    result.and(steps.conclude())
+pub(crate) fn run(shell: &Shell, form: Form) -> anyhow::Result<()> {
+    let mut tally = Tally::default();
+    let result = tests(shell, form, &mut tally);
+    println!("\n{tally}");
+    result
 }
 
 /// The short form, for CI.
-pub(crate) fn short(tally: &mut Tally) -> Result<(), Failure> {
-    tests()?
-        .env("LOOM_MAX_PREEMPTIONS", SHORT)
-        .run_tests(tally)?;
-    tally.not_empty()
+pub(crate) fn short(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
+    tests(shell, Form::Short, tally)
 }
 
-fn full(tally: &mut Tally) -> Result<(), Failure> {
-    tests()?.run_tests(tally)?;
-    tally.not_empty()
-}
-
-fn tests() -> Result<Process, Failure> {
+fn tests(shell: &Shell, form: Form, tally: &mut Tally) -> anyhow::Result<()> {
+    let _flags = shell.push_env("RUSTFLAGS", "--cfg loom");
+    let _short = (form == Form::Short).then(|| shell.push_env("LOOM_MAX_PREEMPTIONS", SHORT));
     // A directory of its own: the flag changes every crate.
-    let target = Workspace::load()?.target_directory.join("loom");
-    let target = target.to_string_lossy();
-    let tests = Process::cargo().words("test --release --target-dir");
-    let tests = tests.args([target]).words(TESTS);
-    Ok(tests.env("RUSTFLAGS", "--cfg loom"))
+    let target = workspace::metadata()?.target_directory.join("loom");
+    // Clippy sees code under `cfg(loom)` here only: no `unsafe` of it is without its proof.
+    let proofs = "-Dclippy::undocumented_unsafe_blocks";
+    let clippy = ["--quiet", "--lib", "--profile", "test"];
+    cmd!(
+        shell,
+        "cargo clippy {clippy...} --target-dir {target} {PACKAGES...} -- {proofs}"
+    )
+    .run()?;
+    tally.count(cmd!(
+        shell,
+        "cargo test --release --target-dir {target} {PACKAGES...} --lib -- loom"
+    ))
 }

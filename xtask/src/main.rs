@@ -1,38 +1,94 @@
 //! The project's checks, as `cargo xtask COMMAND`.
 //!
-//! `ci` is all that CI does; every other command is a part of it or a heavier check of its own.
-//! A command is a file that ends in a `COMMAND`, and a line in [`COMMANDS`].
+//! `ci` is all that CI does. Every other command is a part of it, or a heavier check of its own. Well-kept
+//! tools do what they can do ([`tools`]); the checks written here are those that only this project has.
 
 mod bench;
 mod ci;
-mod command;
+mod circles;
 mod elsewhere;
 mod layers;
 mod loom;
-mod process;
 mod sanitize;
-mod steps;
 mod tally;
 mod test;
 mod tidy;
+mod tools;
 mod traces;
 mod workspace;
 
 use std::process::ExitCode;
 
-use command::Command;
+use anyhow::bail;
 
-/// Every command, in the order of the help text.
-const COMMANDS: &[Command] = &[
-    test::COMMAND,
-    ci::COMMAND,
-    tidy::COMMAND,
-    loom::COMMAND,
-    sanitize::COMMAND,
-    bench::COMMAND,
-    traces::COMMAND,
-];
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND [ARGUMENTS]
+
+  test [ARGUMENTS]                  Runs every test; ends with a line of counts.
+  ci                                Runs all that CI runs; stops at the first failure.
+  tidy                              Checks layers, circles, file heads, unsafe files and the name map.
+  setup                             Installs the tools that ci uses, pinned, under target/tools.
+  loom [--full]                     Tries the interleavings of threads.
+  sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.
+  bench [--quick] [--filter X] …    Compares asyncio with other runtimes.
+  traces                            Records what CPython does in the differential tests again.
+";
 
 fn main() -> ExitCode {
-    command::dispatch(COMMANDS, std::env::args().skip(1))
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> anyhow::Result<()> {
+    let shell = workspace::shell()?;
+    match words {
+        ["test", arguments @ ..] => test::run(&shell, arguments),
+        ["ci"] => ci::run(&shell),
+        ["tidy"] => tidy::run(&shell),
+        ["setup"] => tools::install_all(&shell),
+        ["loom"] => loom::run(&shell, loom::Form::Short),
+        ["loom", "--full"] => loom::run(&shell, loom::Form::Full),
+        ["sanitize"] => sanitize::run(&shell, &[sanitize::Tool::Address, sanitize::Tool::Valgrind]),
+        ["sanitize", "--address"] => sanitize::run(&shell, &[sanitize::Tool::Address]),
+        ["sanitize", "--valgrind"] => sanitize::run(&shell, &[sanitize::Tool::Valgrind]),
+        ["bench", arguments @ ..] => bench::run(&shell, arguments),
+        ["traces"] => traces::run(&shell),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            bail!("there is no command `{}`", words.join(" "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_command_fails() {
+        assert!(run(&["dance"]).is_err());
+        assert!(run(&["ci", "--fast"]).is_err());
+        assert!(run(&[]).is_err());
+        assert!(run(&["help"]).is_ok());
+    }
+
+    #[test]
+    fn the_pages_name_the_commands_that_ci_runs() {
+        let readme = include_str!("../../README.md");
+        for command in ["cargo xtask test", ci::TOUR] {
+            assert!(readme.contains(command), "README.md: no `{command}`");
+        }
+        assert!(include_str!("../../.ci/run").contains("cargo xtask ci"));
+    }
 }

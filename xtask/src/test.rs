@@ -1,30 +1,37 @@
 //! `cargo xtask test`: every test of the project.
 //!
-//! That is: unit tests, the tests of the facade, what must not compile, doc tests, the tests of
-//! these checks, and that examples build. Heavier forms of some run with `ASYNCIO_HEAVY=1` set.
+//! That is: unit tests, the tests of the facade, what must not compile, doc tests, the tests of these checks,
+//! and that examples build. Tests run under nextest where it is installed (`cargo xtask setup`), each in a
+//! process of its own with a time limit; otherwise under `cargo test`. Heavier forms of some run with
+//! `ASYNCIO_HEAVY=1` set.
 
-use crate::command::Command;
-use crate::process::{Failure, Process};
-use crate::steps::Steps;
+use xshell::{Shell, cmd};
+
 use crate::tally::Tally;
+use crate::tools;
 
-pub(crate) const COMMAND: Command = Command {
-    name: "test",
-    arguments: "[ARGUMENTS OF cargo test]",
-    about: "Runs every test; ends with a line of counts.",
-    run,
-};
-
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    let mut steps = Steps::default();
-    steps
-        .run("test", |tally| all(arguments, tally))
-        .and(steps.conclude())
+pub(crate) fn run(shell: &Shell, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut tally = Tally::default();
+    let result = if arguments.is_empty() {
+        all(shell, &mut tally)
+    } else {
+        tally.count(cmd!(
+            shell,
+            "cargo test --all-features --no-fail-fast {arguments...}"
+        ))
+    };
+    println!("\n{tally}");
+    result
 }
 
-/// All tests, or those that `arguments` choose.
-pub(crate) fn all(arguments: &[String], tally: &mut Tally) -> Result<(), Failure> {
-    // The default members are all packages but the benchmarks.
-    let tests = Process::cargo().words("test --all-features --no-fail-fast");
-    tests.args(arguments).run_tests(tally)
+/// All tests. The default members are all packages but the benchmarks.
+pub(crate) fn all(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
+    const OPTIONS: [&str; 2] = ["--all-features", "--no-fail-fast"];
+    if !tools::has_nextest(shell) {
+        return tally.count(cmd!(shell, "cargo test {OPTIONS...}"));
+    }
+    let tests = tally.count(cmd!(shell, "cargo nextest run {OPTIONS...}"));
+    // Nextest runs no doc tests. It builds no examples either: tests that run them build those.
+    let doc_tests = tally.count(cmd!(shell, "cargo test --doc {OPTIONS...}"));
+    tests.and(doc_tests)
 }

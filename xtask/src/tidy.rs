@@ -1,73 +1,51 @@
-//! `cargo xtask tidy`: the rules of the project that no compiler checks.
+//! `cargo xtask tidy`: the rules of the project that no compiler and no tool checks.
 //!
-//! A rule is a file and a line in [`CHECKS`]; it looks at [`Repository`] and says what is wrong
-//! and where. A rule worth having is a check here, not a habit.
+//! A rule is a file and a line in [`CHECKS`]. It looks at the [`Repository`] and says what is wrong and where.
 
-mod commands;
 mod front_page;
 mod heads;
-mod leftovers;
-mod links;
 mod name_map;
 mod repository;
-mod rust_file;
-mod top_level;
 mod unsafe_files;
 
-use crate::command::{Command, no_more};
-use crate::layers;
-use crate::process::Failure;
-use crate::workspace::{self, Workspace};
-use repository::Repository;
+use anyhow::bail;
+use xshell::Shell;
 
-pub(crate) const COMMAND: Command = Command {
-    name: "tidy",
-    arguments: "",
-    about: "Checks layers, file heads, unsafe files, the name map, the pages' links and commands.",
-    run,
-};
+use crate::{circles, layers, workspace};
+pub(crate) use repository::Repository;
 
 type Check = fn(&Repository) -> Vec<String>;
 
 /// Every rule but that of the layers, which asks cargo.
 const CHECKS: &[Check] = &[
-    top_level::check,
     heads::check,
-    leftovers::check,
     unsafe_files::check,
     front_page::check,
     name_map::check,
-    links::check,
-    commands::check,
+    circles::check,
 ];
 
-fn run(arguments: &[String]) -> Result<(), Failure> {
-    no_more(arguments)?;
-    check()?;
+pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
+    check(shell)?;
     println!("tidy");
     Ok(())
 }
 
 /// Runs every check and prints all that is wrong.
-pub(crate) fn check() -> Result<(), Failure> {
-    let repository = load()?;
-    let mut complaints = layers::complaints(&Workspace::load()?);
+pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
+    let repository = Repository::load(shell)?;
+    let mut complaints = layers::complaints(&layers::arrows(&workspace::metadata()?));
     complaints.extend(CHECKS.iter().flat_map(|check| check(&repository)));
     for complaint in &complaints {
         println!("{complaint}");
     }
     match complaints.len() {
         0 => Ok(()),
-        count => Err(Failure::because(format!("{count} untidy"))),
+        count => bail!("{count} untidy"),
     }
 }
 
 /// The files that may use `unsafe`, as paths from the root.
-pub(crate) fn unsafe_files() -> Result<Vec<String>, Failure> {
-    Ok(unsafe_files::allowing(&load()?))
-}
-
-fn load() -> Result<Repository, Failure> {
-    Repository::load(workspace::root())
-        .map_err(|error| Failure::because(format!("reading the repository: {error}")))
+pub(crate) fn unsafe_files(shell: &Shell) -> anyhow::Result<Vec<String>> {
+    Ok(unsafe_files::allowing(&Repository::load(shell)?))
 }

@@ -8,7 +8,6 @@ const README_IS_TESTED: &str = "#[doc = include_str!(\"../README.md\")]";
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
     let crates = repository.crates();
     crates
-        .iter()
         .flat_map(|directory| check_crate(repository, directory))
         .collect()
 }
@@ -17,7 +16,7 @@ fn check_crate(repository: &Repository, directory: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let name = directory.rsplit('/').next().unwrap_or(directory);
     let readme = format!("{directory}/README.md");
-    match repository.pages.get(&readme) {
+    match repository.text(&readme) {
         None => complaints.push(format!("{readme}: is missing")),
         Some(text) if !text.starts_with(&format!("# {name}\n")) => {
             complaints.push(format!("{readme}: its title is not `# {name}`"));
@@ -28,7 +27,7 @@ fn check_crate(repository: &Repository, directory: &str) -> Vec<String> {
         Some(_) => {}
     }
     let lib = format!("{directory}/src/lib.rs");
-    let text = repository.rust_file(&lib).map_or("", |file| &file.text);
+    let text = repository.text(&lib).unwrap_or("");
     if !text.contains(README_IS_TESTED) {
         complaints.push(format!("{lib}: the examples of its README are not run"));
     }

@@ -3,12 +3,10 @@
 use super::repository::Repository;
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
-    let headless = repository
-        .rust_files
-        .iter()
-        .filter(|file| !has_head(&file.text));
-    let complaint = |path: &String| format!("{path}:1: opens without `//!`");
-    headless.map(|file| complaint(&file.path)).collect()
+    let headless = repository.rust_files().filter(|(_, text)| !has_head(text));
+    headless
+        .map(|(path, _)| format!("{path}:1: opens without `//!`"))
+        .collect()
 }
 
 fn has_head(text: &str) -> bool {

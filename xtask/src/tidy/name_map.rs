@@ -8,18 +8,17 @@ use super::repository::Repository;
 const MAP: &str = "docs/asyncio-map.md";
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
-    let Some(map) = repository.pages.get(MAP) else {
+    let Some(map) = repository.text(MAP) else {
         return vec![format!("{MAP}: is missing")];
     };
     let names = names(map);
     let mut complaints = Vec::new();
-    for file in &repository.rust_files {
-        if !file.path.starts_with("crates/") {
+    for (path, text) in repository.rust_files() {
+        if !path.starts_with("crates/") {
             continue;
         }
-        for (number, alias) in aliases(&file.text) {
+        for (number, alias) in aliases(text) {
             if !names.contains(&alias) {
-                let path = &file.path;
                 complaints.push(format!("{path}:{number}: `{alias}` has no row in {MAP}"));
             }
         }

