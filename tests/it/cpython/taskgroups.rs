@@ -503,7 +503,7 @@ mod task_group_tests {
         );
     }
 
-    /// Adding to a group that has ended is an error, and what was to be added is dropped.
+    /// Adding to a group that has ended is an error: what was to be added is dropped, and that is reported.
     #[test]
     fn coro_closed_when_tg_closed() {
         run_virtual(async |trace| {
@@ -521,7 +521,9 @@ mod task_group_tests {
                 trace.note("it ran");
                 Ok(())
             });
-            assert_eq!(trace.take(), ["dropped"]);
+            let told = trace.take();
+            assert_eq!((told.len(), &*told[0]), (2, "dropped"));
+            assert!(told[1].starts_with("a child was spawned into a task group that has finished"));
             assert!(refused.await.unwrap_err().is_cancelled());
         });
     }
