@@ -22,7 +22,7 @@ use crate::cell::Header;
 pub(crate) struct ReadyQueue {
     head: Cell<usize>,
     tail: Cell<usize>,
-    /// Where `tail` was when [`shrink`](Self::shrink) looked last.
+    /// Where `head` was when [`shrink`](Self::shrink) looked last.
     seen: Cell<usize>,
     slots: UnsafeCell<Box<[MaybeUninit<NonNull<Header>>]>>,
 }
@@ -97,18 +97,18 @@ impl ReadyQueue {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
-    /// Gives memory back after a burst, to be called now and then when nothing is ready: if there are many
+    /// Gives memory back after a burst. To be called now and then, also while tasks are queued: if there are many
     /// places, and few of them were used since the last call.
     pub(crate) fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
-        if self.len() > 0 {
-            return;
-        }
-        let tail = self.tail.get();
-        let used = tail.wrapping_sub(self.seen.replace(tail));
+        let seen = self.seen.replace(self.head.get());
+        // Those that were queued then, and those that have come since.
+        let used = self.tail.get().wrapping_sub(seen);
         if self.places() > WORTH_IT && used < self.places() / 8 {
-            // SAFETY: Q2. Nothing is filled (Q1).
-            unsafe { *self.slots.get() = Box::default() };
+            self.move_to(match self.len() {
+                0 => 0,
+                len => len.next_power_of_two(),
+            });
         }
     }
 
@@ -124,23 +124,32 @@ impl ReadyQueue {
         number & (self.places() - 1)
     }
 
-    /// When it is full.
+    /// Doubles the places, when all are filled.
     #[cold]
     fn grow(&self) {
-        let mut larger = Box::new_uninit_slice((self.places() * 2).max(FIRST));
+        self.move_to((self.places() * 2).max(FIRST));
+    }
+
+    /// Moves the queued tasks to a ring of so many places: a power of two, or none, and as many as tasks at least.
+    #[cold]
+    fn move_to(&self, places: usize) {
+        let mut ring = Box::new_uninit_slice(places);
         let len = self.len();
         if len > 0 {
             // SAFETY: Q2.
             let slots = unsafe { &*self.slots.get() };
-            // It is full (Q1): from the place of `head` to the end, then from the beginning.
-            let (last, first) = slots.split_at(self.place(self.head.get()));
-            larger[..first.len()].copy_from_slice(first);
-            larger[first.len()..len].copy_from_slice(last);
+            // Q1: from the place of `head` on, and from the beginning if they go on across the seam.
+            let head = self.place(self.head.get());
+            let first = &slots[head..slots.len().min(head + len)];
+            let rest = &slots[..len - first.len()];
+            ring[..first.len()].copy_from_slice(first);
+            ring[first.len()..len].copy_from_slice(rest);
         }
+        self.seen.set(self.seen.get().wrapping_sub(self.head.get()));
         self.head.set(0);
         self.tail.set(len);
-        // SAFETY: Q2. The first `len` places are filled (Q1).
-        unsafe { *self.slots.get() = larger };
+        // SAFETY: Q2. The first `len` places are filled, and the copies above fail if there are fewer (Q1).
+        unsafe { *self.slots.get() = ring };
     }
 }
 
@@ -218,6 +227,35 @@ mod tests {
         assert_eq!(queue.places(), 0);
         queue.push(task(1));
         assert_eq!(queue.pop(), Some(task(1)));
+    }
+
+    #[test]
+    fn it_gives_memory_back_though_some_are_always_queued() {
+        // As those of a group whose body is always ready: wherever the few are, also across the seam.
+        for at in [0, 1, 100_000, (1 << 17) - 2] {
+            let queue = ReadyQueue::default();
+            (0..100_000).for_each(|n| queue.push(task(n)));
+            let mut next = 100_000;
+            let mut pass = |queue: &ReadyQueue| {
+                queue.push(task(next));
+                next += 1;
+                queue.pop().unwrap()
+            };
+            for _ in 0..at {
+                pass(&queue);
+            }
+            while queue.len() > 5 {
+                queue.pop();
+            }
+            queue.shrink();
+            queue.shrink();
+            assert!(queue.places() <= 8, "{}", queue.places());
+            let mut queued: Vec<_> = (0..100).map(|_| pass(&queue)).collect();
+            queued.extend(std::iter::from_fn(|| queue.pop()));
+            let first = 100_000 + at - 5;
+            let expected: Vec<_> = (first..first + 105).map(task).collect();
+            assert_eq!(queued, expected);
+        }
     }
 
     #[test]
