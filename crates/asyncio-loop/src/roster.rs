@@ -7,14 +7,14 @@ use std::fmt::Write;
 use std::task::Waker;
 use std::time::Duration;
 
-use asyncio_task::{TaskInfo, TaskRef, TaskState};
+use asyncio_task::{TaskInfo, TaskRef, TaskState, circles};
 
 use crate::event_loop::Core;
 
 /// How many tasks are listed one by one.
 const MOST: usize = 50;
 
-/// Among how many tasks, the oldest, it is found out who awaits whom: each is compared with each.
+/// How many tasks, the oldest ones, are compared with each other to find out what each awaits.
 const MOST_COMPARED: usize = 1000;
 
 impl Core {
@@ -28,7 +28,10 @@ impl Core {
         if roster.total > MOST {
             let _ = writeln!(list, "  and {} more tasks", roster.total - MOST);
         }
-        if let Some(circle) = roster.circle() {
+        for circle in circles() {
+            let names = circle.tasks().iter().chain(circle.tasks().first());
+            let names: Vec<_> = names.map(|(name, _)| name.to_string()).collect();
+            let circle = names.join(" → ");
             let _ = writeln!(list, "a circle, in which each waits for the next: {circle}");
         }
         let sources = self.reactor.len();
@@ -123,38 +126,6 @@ impl Roster {
             return "something that is neither a task nor a timer".to_owned();
         }
         reasons.join(", ")
-    }
-
-    /// The names of tasks that wait for each other in a circle, if there is one.
-    fn circle(&self) -> Option<String> {
-        let mut seen = vec![false; self.tasks.len()];
-        for first in 0..self.tasks.len() {
-            // A path of tasks, and how many of the others each has led to.
-            let mut path = vec![(first, 0)];
-            while let Some((n, led_to)) = path.last_mut() {
-                let task = &self.tasks[*n];
-                let next = task.awaits.iter().chain(&task.children).nth(*led_to);
-                *led_to += 1;
-                match next {
-                    None => drop(path.pop()),
-                    Some(next) => {
-                        if let Some(from) = path.iter().position(|(n, _)| n == next) {
-                            return Some(self.names(&path[from..], *next));
-                        }
-                        if !std::mem::replace(&mut seen[*next], true) {
-                            path.push((*next, 0));
-                        }
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    fn names(&self, path: &[(usize, usize)], last: usize) -> String {
-        let numbers = path.iter().map(|(n, _)| *n).chain([last]);
-        let names = numbers.map(|n| self.tasks[n].info.name.to_string());
-        names.collect::<Vec<_>>().join(" → ")
     }
 }
 

@@ -173,7 +173,8 @@ pub fn circles() -> Vec<Circle> {
             if let Some(&from) = on_path.get(&next.id()) {
                 // From what is awaited to its awaiters: the other way round it reads as people say it.
                 let cells = path[from..].iter().rev();
-                let cells: Vec<_> = cells.map(|(task, _)| task.cell().clone()).collect();
+                let mut cells: Vec<_> = cells.map(|(task, _)| task.cell().clone()).collect();
+                cells.rotate_right(1); // the task at which the search came in is the first
                 circles.push(Circle::new(&cells));
             } else if done.insert(next.id()) {
                 on_path.insert(next.id(), path.len());
