@@ -10,19 +10,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use asyncio_executors::{
-    TaskGroup, catch_cancel, gather, gather_iter, race, race_iter, task_group, try_gather_iter,
-    wait_for,
+    CancelScope, TaskGroup, cancel_scope, catch_cancel, gather, gather_iter, race, race_iter,
+    staggered_race, task_group, timeout, try_gather_iter, wait_for,
 };
 use asyncio_loop::{
-    Builder, EventLoop, SpawnOptions, call_soon, running_loop, spawn, spawn_with, yield_now,
+    Builder, EventLoop, SpawnOptions, call_soon, running_loop, sleep, spawn, spawn_with, yield_now,
 };
-use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 type Trace = Rc<RefCell<Vec<String>>>;
 
@@ -335,6 +335,109 @@ mod budget {
             assert_eq!(seen.last().unwrap(), "the end");
         }
     }
+
+    /// Waits until the time is up, and counts who has seen that.
+    #[derive(Clone, Default)]
+    struct Gate {
+        open: Rc<Cell<bool>>,
+        waiting: Rc<RefCell<Vec<Waker>>>,
+        passed: Rc<Cell<usize>>,
+    }
+
+    impl Gate {
+        fn open(&self) {
+            self.open.set(true);
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+
+        async fn pass(&self) {
+            poll_fn(|cx| {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                match self.open.get() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+            self.passed.set(self.passed.get() + 1);
+        }
+
+        /// Ten that pass, the last five in a group of their own.
+        async fn pass_ten(&self) {
+            let five = || gather_iter((0..5).map(|_| self.pass()));
+            gather((five(), five())).await;
+        }
+    }
+
+    /// Rule 5, whatever the budget: who was woken before the request came is polled once more.
+    #[test]
+    fn a_last_poll_reaches_all_who_were_woken_although_it_is_cut_short() {
+        let second = Duration::from_secs(1);
+        for steps in 1..30 {
+            traced(budget(steps), async |_| {
+                let gate = Gate::default();
+                let own = gate.clone();
+                let task = spawn(async move { own.pass_ten().await });
+                sleep(second).await;
+                gate.open();
+                task.cancel();
+                let ended = task.await;
+                assert_eq!(gate.passed.get(), 10, "of a task, budget {steps}");
+                assert!(ended.is_ok(), "a value counts");
+
+                let gate = Gate::default();
+                let opens = gate.clone();
+                let scoped = cancel_scope(async |scope: CancelScope| {
+                    spawn(async move {
+                        sleep(second).await;
+                        opens.open();
+                        scope.cancel();
+                    })
+                    .detach();
+                    gate.pass_ten().await;
+                });
+                let ended = scoped.await;
+                assert_eq!(gate.passed.get(), 10, "of a scope, budget {steps}");
+                assert!(ended.is_some(), "a value counts");
+            });
+        }
+    }
+
+    /// Groups that are always cut short put a request off no further than to the end of their batches.
+    #[test]
+    fn busy_groups_do_not_keep_a_request_away() {
+        for steps in 1..15 {
+            let (polls, over) = (Cell::new(0), Cell::new(false));
+            traced(budget(steps), async |_| {
+                let both = async {
+                    let many = || gather_iter((0..10).map(|_| busy(&polls, &over)));
+                    futures::join!(many(), catch_cancel(many()).map(drop));
+                };
+                let caller = async {
+                    for _ in 0..10 {
+                        yield_now().await;
+                    }
+                    polls.set(0);
+                };
+                race((both.map(drop), caller)).await;
+            });
+            assert!(polls.get() < 100, "{} polls after the end", polls.get());
+            traced(budget(steps), async |_| {
+                let many = || gather_iter((0..10).map(|_| busy(&polls, &over)));
+                let mut limited = 0;
+                let both = async {
+                    let short = timeout(Duration::ZERO, many());
+                    futures::join!(many(), async {
+                        assert!(short.await.is_err());
+                        limited = polls.replace(0);
+                        over.set(true);
+                    });
+                };
+                both.await;
+                assert!(limited < 200, "{limited} polls until the limit acted");
+            });
+        }
+    }
 }
 
 mod order {
@@ -527,6 +630,32 @@ mod debug_mode {
         assert_eq!(told.len(), 1, "{told:?}");
         let place = format!("spawned at {}:{}:", file!(), line.get());
         assert!(told[0].contains(&place), "{told:?}");
+    }
+
+    #[test]
+    fn what_is_raced_is_named_by_the_place_of_the_call() {
+        let slow = || async {
+            yield_now().await;
+            hold_up(LIMIT);
+        };
+        let lines = RefCell::new(Vec::new());
+        let told = reports(async || {
+            let note = |line: u32| lines.borrow_mut().push(line + 1);
+            note(line!());
+            race((slow(), pending())).await;
+            note(line!());
+            race([slow()]).await;
+            note(line!());
+            race_iter([slow()]).await;
+            note(line!());
+            let starts = staggered_race([|| slow().map(Ok::<(), ()>)], None);
+            assert!(starts.await.winner.is_some());
+        });
+        assert_eq!(told.len(), 4, "{told:?}");
+        for (told, line) in told.iter().zip(lines.take()) {
+            let place = format!("spawned at {}:{line}:", file!());
+            assert!(told.contains(&place), "{told}, not {place}");
+        }
     }
 
     async fn pending_once() {

@@ -205,6 +205,9 @@ impl Drop for Round<'_> {
             ..self.before
         };
         turn.marks.set(marks);
+        if is_cut {
+            self.tasks.put_off_requests();
+        }
         if marks.cut {
             let owner = self.tasks.running_task();
             turn.note_cut(owner.map(|owner| owner.cell().clone()));

@@ -714,6 +714,24 @@ impl ScopeTree {
         self.get(key).is_some_and(|node| node.unwanted)
     }
 
+    /// What runs in this scope goes on in the next step: requests to the scopes around are put off until then. `false` if
+    /// nobody can take a value any more.
+    pub(crate) fn put_off(&mut self, key: ScopeKey) -> bool {
+        let is_over = |node: &Node| node.unwanted && node.unanswered() > 0;
+        if self.upwards(key).any(is_over) {
+            return false;
+        }
+        let mut next = Some(key);
+        while let Some(key) = next.filter(|&key| !self.is_opaque(key)) {
+            let Some(node) = self.get_mut(key) else { break };
+            next = node.parent;
+            if node.asked.is_some() && node.unanswered() > 0 {
+                node.last_chance = true;
+            }
+        }
+        true
+    }
+
     /// Whether the request that an opaque scope has heard leaves no last poll: it ends a scope, this or one around,
     /// whose value nobody can take.
     pub(crate) fn is_dismissed(&self, key: ScopeKey) -> bool {

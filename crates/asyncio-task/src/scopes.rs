@@ -127,6 +127,22 @@ impl Tasks {
         }
     }
 
+    /// The budget of the turn has cut a round short in the step under way. Its members were woken before: a request to
+    /// the task, or to a scope around the round, that would take effect after this poll waits until they have run.
+    #[cold]
+    pub(crate) fn put_off_requests(&self) {
+        let Some(running) = self.running_step() else {
+            return;
+        };
+        // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
+        let cell = unsafe { CellRef::borrow(&running) };
+        let mut tree = self.scopes.borrow_mut();
+        let innermost = Self::innermost_in(&mut tree, running);
+        if tree.put_off(innermost) {
+            cell.state.put_off();
+        }
+    }
+
     /// A task that is being cancelled goes on.
     fn park_asked(&self, cell: &CellRef) {
         if cell.state.park() == Pause::Again {

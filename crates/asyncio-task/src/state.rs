@@ -301,6 +301,15 @@ impl State {
         self.0.set(self.0.get() & !LAST_CHANCE);
     }
 
+    /// 8, for a request that has come before this poll is over, which is to take effect after the next.
+    #[cold]
+    pub(crate) fn put_off(&self) {
+        let s = self.0.get();
+        if s & (CANCEL | RUNNING | UNWINDS | DOOMED | DONE) == CANCEL | RUNNING {
+            self.0.set(s | LAST_CHANCE);
+        }
+    }
+
     /// 9: the task is to end, and cannot be seized because it runs: it ends if this poll returns `Pending`.
     pub(crate) fn doom(&self) {
         let s = self.0.get();
