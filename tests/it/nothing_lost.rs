@@ -1,16 +1,16 @@
 //! Rule 5 where nobody wants a value: what was on its way to those who lose, or whose group ends, goes to the next in
 //! line.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 
 use asyncio::sync::Queue;
 use asyncio::{
-    BoxError, CancelScope, Child, TaskGroup, cancel_scope, catch_cancel, gather, move_on_after,
-    on_cancel, race, race_iter, sleep, spawn, staggered_race, task_group, timeout, try_finally,
-    try_gather, yield_now,
+    BoxError, CancelScope, Child, EventLoop, Task, TaskGroup, cancel_scope, catch_cancel, gather,
+    move_on_after, on_cancel, race, race_iter, shield, sleep, spawn, staggered_race, task_group,
+    timeout, try_finally, try_gather, yield_now,
 };
 use asyncio_tests::{run_virtual, secs};
 use futures::StreamExt;
@@ -206,6 +206,75 @@ mod races {
             sleep(secs(1)).await;
             task.cancel();
             assert!(task.await.unwrap_err().is_cancelled());
+        });
+    }
+
+    /// First come, first served: the item woke the task before the request came to whoever races for it.
+    #[test]
+    fn a_request_from_outside_leaves_the_poll_of_a_task_that_a_contender_awaits() {
+        async fn in_a_race(task: Task<u32>) -> u32 {
+            race((async { task.await.unwrap() }, pending())).await
+        }
+        async fn in_a_staggered_race(task: Task<u32>) -> u32 {
+            let mut task = Some(task);
+            let contenders = (0..3).map(|_| {
+                let task = task.take();
+                move || async move {
+                    match task {
+                        Some(task) => task.await.map_err(|_| ()),
+                        None => pending().await,
+                    }
+                }
+            });
+            let raced = staggered_race(contenders, Some(secs(3))).await;
+            raced.winner.expect("the first has won").0
+        }
+        fn check(race: impl AsyncFn(Task<u32>) -> u32 + Copy + 'static, order: Option<u64>) {
+            let mut builder = EventLoop::builder().virtual_time(true);
+            if let Some(seed) = order {
+                builder = builder.order_seed(seed);
+            }
+            let mut event_loop = builder.build_loop().unwrap();
+            let main = event_loop.run_until_complete(async move {
+                let queue = Rc::new(Queue::new(0));
+                let (taken, seen) = (queue.clone(), Rc::new(Cell::new(0)));
+                let see = seen.clone();
+                let racing = spawn(async move {
+                    see.set(race(spawn(async move { taken.get().await.unwrap() })).await);
+                    sleep(secs(1)).await;
+                    unreachable!("the request was lost");
+                });
+                sleep(secs(1)).await;
+                queue.put_nowait(7).unwrap();
+                racing.cancel();
+                assert!(racing.await.unwrap_err().is_cancelled());
+                assert_eq!(seen.get(), 7);
+                assert_eq!(queue.qsize(), 0);
+            });
+            main.unwrap();
+        }
+        for order in std::iter::once(None).chain((0..20).map(Some)) {
+            check(in_a_race, order);
+            check(in_a_staggered_race, order);
+        }
+    }
+
+    #[test]
+    fn a_staggered_race_that_has_been_asked_to_end_starts_nobody_and_keeps_a_late_winner() {
+        run_virtual(async |trace| {
+            let racing = async {
+                let contenders = (0..3).map(|n| {
+                    let trace = trace.clone();
+                    move || async move {
+                        trace.note(format!("{n} starts"));
+                        shield(sleep(secs(5))).await;
+                        Ok::<_, ()>(n)
+                    }
+                });
+                staggered_race(contenders, Some(secs(2))).await.winner
+            };
+            let won = timeout(secs(3), racing).await;
+            trace.note(format!("{won:?}"));
         });
     }
 

@@ -84,3 +84,13 @@ fn a_limit_ends_its_work_when_the_request_before_it_was_answered() {
     let limited = Timeout(2, Box::new(Sequence(vec![awaited, Sleep(5)])));
     check(limited, &[(1, 0)], None);
 }
+
+/// The task had its result before the request came to the race around its await, and was not polled any more.
+#[test]
+fn a_race_that_is_asked_to_end_takes_the_result_that_came_before() {
+    let race = Race(vec![Task(Box::new(Result(4)))]);
+    check(race, &[(4, 2)], Some(7_419_014_312_567_371_968));
+    // Of what is gathered nobody can take the value then.
+    let gather = Gather(vec![Task(Box::new(Result(3))), Sleep(4)]);
+    check(gather, &[(3, 2)], Some(11_562_883_378_160_241_777));
+}

@@ -13,7 +13,8 @@
 //! - no more children of a group run at once than may;
 //! - nobody is cancelled whom nobody asked, and nobody hears a message that was said to somebody else; whoever
 //!   ends by the only request that there was has its message;
-//! - a result that came before the request is had, unless a group around has been ended by one of its members;
+//! - a result that came before the request is had, unless a group around has been ended by one of its members, or a
+//!   member of a group that ends awaits the task that has the result;
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
 //!

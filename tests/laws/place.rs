@@ -44,6 +44,8 @@ impl Watch {
 pub(crate) enum Kind {
     /// A task, with or without a group around it.
     Task,
+    /// One of several whose value is nobody's without the others': a child of a group, a part of a gathering.
+    Member,
     /// Whatever has a deadline or can be cancelled by its handle.
     Scope,
     /// A group, a gathering or a race: what happens to one member may end the others.
@@ -156,7 +158,7 @@ impl Place {
         let mut late = |place: &Rc<Self>| {
             // What is asked of another task arrives by that one's steps, so a little later.
             let asked = place.last_asked.get().filter(|_| elsewhere);
-            elsewhere |= matches!(place.kind, Kind::Task | Kind::Group);
+            elsewhere |= matches!(place.kind, Kind::Task | Kind::Member | Kind::Group);
             let due = place.deadline.filter(|&deadline| deadline <= now.when);
             asked.max(due).is_some_and(|when| when >= moment.when)
         };
@@ -170,17 +172,27 @@ impl Place {
         now.asked > 0 || self.reaching().any(due)
     }
 
-    /// Whether nobody can take a value from here: a group around has been ended by one of its members.
+    /// Whether nobody can take a value from here: a group around has been ended by one of its members. Or it has been
+    /// asked to end from outside, and this is in a task that a member awaits: the member has had its last poll.
     pub(crate) fn is_unwanted(self: &Rc<Self>) -> bool {
-        let ended = |place: &Rc<Self>| place.kind == Kind::Group && place.asked.get() > 0;
-        self.reaching().any(ended)
+        let mut awaited = false;
+        self.reaching().any(|place| {
+            let around = || place.around.as_ref().is_some_and(Self::was_asked);
+            let unwanted = match place.kind {
+                Kind::Group => place.asked.get() > 0,
+                Kind::Member => awaited && around(),
+                _ => false,
+            };
+            awaited |= matches!(place.kind, Kind::Task | Kind::Member);
+            unwanted
+        })
     }
 
     /// A request may end here. It does not for those around a group, nor for those who await a task.
     pub(crate) fn answer(self: &Rc<Self>) {
         for place in self.upwards() {
-            if matches!(place.kind, Kind::Task | Kind::Group) {
-                if place.kind == Kind::Task {
+            if matches!(place.kind, Kind::Task | Kind::Member | Kind::Group) {
+                if place.kind != Kind::Group {
                     place.answered.set(true);
                 }
                 break;

@@ -282,7 +282,7 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     tg.limit(limit);
                     for node in children {
                         let (options, node) = start_of(node);
-                        let child = Place::new(Kind::Task, Some(&place));
+                        let child = Place::new(Kind::Member, Some(&place));
                         let (work, group, member) =
                             (start(node, &child), place.clone(), family.member());
                         let (running, watched) = (running.clone(), watch.clone());
@@ -323,7 +323,8 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 let all: Vec<_> = nodes
                     .into_iter()
                     .map(|node| {
-                        let (work, member) = (start(node, &place), family.member());
+                        let part = Place::new(Kind::Member, Some(&place));
+                        let (work, member) = (start(node, &part), family.member());
                         async move {
                             let _member = member;
                             work.await

@@ -175,8 +175,8 @@ where
     }
 }
 
-/// Where a gather was called: debug mode names what it runs by that.
-type Place = &'static Location<'static>;
+/// Where a gather or a race was called: debug mode names what it runs by that.
+pub(crate) type Place = &'static Location<'static>;
 
 /// Starts one of several.
 #[inline]

@@ -2,10 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::panic::Location;
 use std::time::Duration;
 
+use asyncio_task::SpawnOptions;
+
+use crate::catch_cancel::catch_cancel;
 use crate::error_group::ErrorGroup;
-use crate::gather::cancelled_with_a_part;
+use crate::gather::{Place, cancelled_with_a_part};
 use crate::signal::Signal;
 use crate::task_group::{TaskGroup, task_group};
 use crate::timeout::timeout;
@@ -39,7 +43,8 @@ use crate::timeout::timeout;
 ///
 /// # Cancellation
 ///
-/// The request goes to all of them, and on when all have ended. If the first has returned, and others still clean up,
+/// The request goes to all of them, and on when all have ended, unless one of them returns a value all the same: that
+/// is the value of the race then, and the request takes the next await. If one has returned, and others still clean up,
 /// these hear of the request as a second one; the value is returned, and the request takes the next await. A plain drop
 /// at that moment loses the value.
 ///
@@ -47,8 +52,9 @@ use crate::timeout::timeout;
 ///
 /// If there are none, or if one of them panics, also while it is ended: when the others have ended. When
 /// polled outside of any task.
-pub async fn race<R: Race>(futures: R) -> R::Output {
-    futures.race().await
+#[track_caller]
+pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
+    futures.race(Location::caller())
 }
 
 /// [`race`], over any iterator of futures.
@@ -74,14 +80,23 @@ pub async fn race<R: Race>(futures: R) -> R::Output {
 /// # Panics
 ///
 /// As [`race`].
-pub async fn race_iter<I>(futures: I) -> <I::Item as Future>::Output
+#[track_caller]
+pub fn race_iter<I>(futures: I) -> impl Future<Output = <I::Item as Future>::Output>
+where
+    I: IntoIterator<Item: Future>,
+{
+    race_all(futures, Location::caller())
+}
+
+async fn race_all<I>(futures: I, place: Place) -> <I::Item as Future>::Output
 where
     I: IntoIterator<Item: Future>,
 {
     let winner = RefCell::new(None);
     let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
+        tg.open_contest();
         for future in futures {
-            enter(&tg, &winner, future);
+            enter(&tg, place, &winner, future);
         }
         assert!(!tg.is_empty(), "a race has somebody to run it");
         Ok(())
@@ -93,13 +108,14 @@ where
 /// Starts one of those who run a race.
 fn enter<'env, F>(
     tg: &TaskGroup<'env, Infallible>,
+    place: Place,
     winner: &'env RefCell<Option<F::Output>>,
     future: F,
 ) where
     F: Future + 'env,
 {
     let group = tg.clone();
-    tg.spawn(async move {
+    let contender = async move {
         let output = future.await;
         // One that could not be cut, in a shield say, comes too late.
         if winner.borrow().is_none() {
@@ -107,7 +123,8 @@ fn enter<'env, F>(
             group.decide();
         }
         Ok(())
-    });
+    };
+    drop(tg.spawn_with(SpawnOptions::new().location(place), contender));
 }
 
 /// What the first to return returned.
@@ -129,7 +146,7 @@ pub trait Race: sealed::Sealed {
 
     /// Runs them.
     #[doc(hidden)]
-    fn race(self) -> impl Future<Output = Self::Output>;
+    fn race(self, place: Place) -> impl Future<Output = Self::Output>;
 }
 
 mod sealed {
@@ -141,8 +158,8 @@ impl<F: Future> sealed::Sealed for Vec<F> {}
 impl<F: Future> Race for Vec<F> {
     type Output = F::Output;
 
-    fn race(self) -> impl Future<Output = F::Output> {
-        race_iter(self)
+    fn race(self, place: Place) -> impl Future<Output = F::Output> {
+        race_all(self, place)
     }
 }
 
@@ -151,8 +168,8 @@ impl<F: Future, const N: usize> sealed::Sealed for [F; N] {}
 impl<F: Future, const N: usize> Race for [F; N] {
     type Output = F::Output;
 
-    fn race(self) -> impl Future<Output = F::Output> {
-        race_iter(self)
+    fn race(self, place: Place) -> impl Future<Output = F::Output> {
+        race_all(self, place)
     }
 }
 
@@ -164,11 +181,12 @@ macro_rules! race_tuple {
             type Output = Output;
 
             #[allow(non_snake_case)] // a future and its type have one name here
-            async fn race(self) -> Output {
+            async fn race(self, place: Place) -> Output {
                 let ($($future,)+) = self;
                 let winner = RefCell::new(None);
                 let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
-                    $(enter(&tg, &winner, $future);)+
+                    tg.open_contest();
+                    $(enter(&tg, place, &winner, $future);)+
                     Ok(())
                 });
                 let Ok(()) = raced.await.map_err(ErrorGroup::into_first);
@@ -236,14 +254,29 @@ pub struct StaggeredRace<T, E> {
 ///
 /// # Cancellation
 ///
-/// The request goes to all that run, and on when they have ended; if one has won by then, as with [`race`].
+/// The request goes to all that run, and on when they have ended; if one has won by then, as with [`race`]. Nobody else
+/// is started.
 ///
 /// # Panics
 ///
 /// If one of them does. When polled outside of any task.
-pub async fn staggered_race<I, M, F, T, E>(
+#[track_caller]
+pub fn staggered_race<I, M, F, T, E>(
     contenders: I,
     delay: Option<Duration>,
+) -> impl Future<Output = StaggeredRace<T, E>>
+where
+    I: IntoIterator<Item = M>,
+    M: FnOnce() -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    staggered(contenders, delay, Location::caller())
+}
+
+async fn staggered<I, M, F, T, E>(
+    contenders: I,
+    delay: Option<Duration>,
+    place: Place,
 ) -> StaggeredRace<T, E>
 where
     I: IntoIterator<Item = M>,
@@ -255,37 +288,29 @@ where
     let decided = Cell::new(false);
     let next = Signal::default();
     let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
-        for (n, start) in contenders.into_iter().enumerate() {
-            states.borrow_mut().push(Contender::Cancelled);
-            let (group, winner, states) = (tg.clone(), &winner, &states);
-            let turn = Turn {
-                n,
-                states,
-                decided: &decided,
-                next: &next,
-            };
-            tg.spawn(async move {
-                let decided = turn.decided;
-                match start().await {
-                    Ok(_) if decided.get() => {}
-                    Ok(value) => {
-                        decided.set(true);
-                        winner.replace(Some((value, n)));
-                        states.borrow_mut()[n] = Contender::Won;
-                        group.decide();
-                    }
-                    Err(error) => states.borrow_mut()[n] = Contender::Failed(error),
+        tg.open_contest();
+        let starting = async {
+            for (n, start) in contenders.into_iter().enumerate() {
+                states.borrow_mut().push(Contender::Cancelled);
+                let turn = Turn {
+                    n,
+                    states: &states,
+                    decided: &decided,
+                    next: &next,
+                };
+                enter_staggered(&tg, place, &winner, turn, start);
+                match delay {
+                    Some(delay) => drop(timeout(delay, next.wait()).await),
+                    None => next.wait().await,
                 }
-                drop(turn);
-                Ok(())
-            });
-            match delay {
-                Some(delay) => drop(timeout(delay, next.wait()).await),
-                None => next.wait().await,
+                if decided.get() {
+                    break;
+                }
             }
-            if decided.get() {
-                break;
-            }
+        };
+        if let Err(cancelled) = catch_cancel(starting).await {
+            // Nobody else is started. The group passes the request on, unless one of them wins all the same.
+            cancelled.swallow();
         }
         Ok(())
     });
@@ -294,6 +319,37 @@ where
         winner: winner.into_inner(),
         contenders: states.into_inner(),
     }
+}
+
+/// Starts one of those who run a staggered race.
+fn enter_staggered<'env, F, T, E>(
+    tg: &TaskGroup<'env, Infallible>,
+    place: Place,
+    winner: &'env RefCell<Option<(T, usize)>>,
+    turn: Turn<'env, E>,
+    start: impl FnOnce() -> F + 'env,
+) where
+    F: Future<Output = Result<T, E>>,
+{
+    let group = tg.clone();
+    let contender = async move {
+        let Turn {
+            n, states, decided, ..
+        } = turn;
+        match start().await {
+            Ok(_) if decided.get() => {}
+            Ok(value) => {
+                decided.set(true);
+                winner.replace(Some((value, n)));
+                states.borrow_mut()[n] = Contender::Won;
+                group.decide();
+            }
+            Err(error) => states.borrow_mut()[n] = Contender::Failed(error),
+        }
+        drop(turn);
+        Ok(())
+    };
+    drop(tg.spawn_with(SpawnOptions::new().location(place), contender));
 }
 
 /// What the next contender waits for: the end of this one, however it comes.

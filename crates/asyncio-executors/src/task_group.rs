@@ -180,14 +180,25 @@ struct Shared<'env, E> {
     ending: Cell<bool>,
     /// Nobody can take the values of those that are there.
     unwanted: Cell<bool>,
-    /// The group has the value that it was for: a request from outside goes on after it has been returned.
-    decided: Cell<bool>,
+    /// Whether one value of one child is what the group is for.
+    contest: Cell<Contest>,
     /// Nobody waits for the group any more.
     over: Cell<bool>,
     /// The group and all its children have ended.
     finished: Cell<bool>,
     /// The body is to be cancelled as well, unless it has ended.
     body: RefCell<Option<ScopeHandle>>,
+}
+
+/// A group whose value is that of one child: a race.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Contest {
+    /// It is no race.
+    None,
+    /// The first value that a child returns wins, also after a request from outside.
+    Open,
+    /// The group has its value: a request from outside goes on after the value has been returned.
+    Decided,
 }
 
 /// The group's own side.
@@ -217,10 +228,15 @@ impl<E> TaskGroup<'_, E> {
         self.shared.end_children();
     }
 
+    /// For a race: the first value counts, so a request from outside leaves the last poll to tasks that children await.
+    pub(crate) fn open_contest(&self) {
+        self.shared.contest.set(Contest::Open);
+    }
+
     /// For a race: it is won, and nobody can take the values of the others. The body ends by itself, and its value is
     /// returned whatever is asked meanwhile.
     pub(crate) fn decide(&self) {
-        self.shared.decided.set(true);
+        self.shared.contest.set(Contest::Decided);
         self.shared.end_children();
     }
 }
@@ -640,7 +656,7 @@ impl<E> Shared<'_, E> {
             places: Places::new(),
             ending: Cell::new(false),
             unwanted: Cell::new(false),
-            decided: Cell::new(false),
+            contest: Cell::new(Contest::None),
             over: Cell::new(false),
             finished: Cell::new(false),
             body: RefCell::default(),
@@ -735,16 +751,23 @@ impl<T, E> Group<'_, T, E> {
     /// were woken before it have been polled since, by the last poll of whatever was cancelled.
     fn pass_on(&mut self) {
         let request = self.listener.request();
+        let contest = self.shared.contest.get();
         self.shared.ending.set(true);
-        self.shared.unwanted.set(true);
         // Once all is decided, the body returns that.
-        if !self.shared.decided.get() {
+        if contest != Contest::Decided {
             if let Some(body) = &self.body {
                 body.pass_on(&request);
             }
             self.shared.body.take();
         }
-        self.shared.children.pass_on(&request);
+        let last_poll = match contest {
+            Contest::Open if !request.dismissed() => LastPoll::OfAwaited,
+            _ => {
+                self.shared.unwanted.set(true);
+                LastPoll::IfAwaited
+            }
+        };
+        self.shared.children.pass_on(&request, last_poll);
     }
 
     /// Body and children, as far as they were woken. What the body spawns waits for the next round.
@@ -817,7 +840,10 @@ impl<T, E> Group<'_, T, E> {
             return Poll::Ready(Err(errors));
         }
         let has_value = matches!(result, Some(BodyEnd::Returned(_)));
-        if self.shared.decided.get() && has_value && !self.listener.is_dismissed() {
+        if self.shared.contest.get() == Contest::Decided
+            && has_value
+            && !self.listener.is_dismissed()
+        {
             self.listener.release();
         }
         let heard = self.listener.conclude(false);

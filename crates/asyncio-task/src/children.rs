@@ -353,11 +353,12 @@ impl<'env> Children<'env> {
     }
 
     /// Passes on to all a request that a [`Listener`](crate::Listener) has heard. As it keeps its identity, those
-    /// that it has come to before are not asked again. Those that nobody awaits have no last poll.
-    pub fn pass_on(&self, request: &HeardRequest) {
+    /// that it has come to before are not asked again. `last_poll` holds unless the request
+    /// [dismisses](HeardRequest::dismissed): then there is none.
+    pub fn pass_on(&self, request: &HeardRequest, last_poll: LastPoll) {
         let last_poll = match request.dismissed {
             true => LastPoll::Refused,
-            false => LastPoll::IfAwaited,
+            false => last_poll,
         };
         self.family.heard_by.set(request.heard_by);
         // One that has passed it on before may be where it came from.

@@ -62,3 +62,11 @@ pub struct HeardRequest {
     /// It ends code whose value nobody can take, and leaves no last poll.
     pub(crate) dismissed: bool,
 }
+
+impl HeardRequest {
+    /// Whether it ends code whose value nobody can take: it leaves no last poll to anything.
+    #[must_use]
+    pub fn dismissed(&self) -> bool {
+        self.dismissed
+    }
+}

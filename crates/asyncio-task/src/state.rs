@@ -91,6 +91,8 @@ pub enum LastPoll {
     IfHeld,
     /// Allowed if somebody awaits the task at this moment.
     IfAwaited,
+    /// None for the task itself. What it awaits keeps its own, and the task takes a value from there.
+    OfAwaited,
     /// Nobody can take a value: the task is dropped where it waits, and what was on its way to it goes to the next
     /// in line.
     Refused,

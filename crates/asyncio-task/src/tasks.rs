@@ -1087,7 +1087,7 @@ pub(crate) fn request(
         return false;
     }
     let refused = match last_poll {
-        LastPoll::Allowed => false,
+        LastPoll::Allowed | LastPoll::OfAwaited => false,
         LastPoll::IfHeld => !cell.state.is_awaited(),
         LastPoll::IfAwaited => !cell.has_joiner(),
         LastPoll::Refused => true,
@@ -1110,6 +1110,8 @@ pub(crate) fn request(
     }
     if refused {
         refuse_last_poll(cell);
+    } else if last_poll == LastPoll::OfAwaited {
+        cell.state.refuse_last_poll();
     }
     match request {
         CancelRequest::Done | CancelRequest::Noted => {}
