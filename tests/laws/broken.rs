@@ -94,3 +94,11 @@ fn a_race_that_is_asked_to_end_takes_the_result_that_came_before() {
     let gather = Gather(vec![Task(Box::new(Result(3))), Sleep(4)]);
     check(gather, &[(3, 2)], Some(11_562_883_378_160_241_777));
 }
+
+/// One branch had sent the request on when the other answered it, and with that what was said was forgotten.
+#[test]
+fn what_was_said_stays_with_a_request_that_one_of_two_answers() {
+    let awaits = |n| Task(Box::new(Shield(Box::new(Sleep(n)))));
+    let limited = |limit, n| Timeout(limit, Box::new(Sequence(vec![awaits(n), Sleep(5)])));
+    check(Join(vec![limited(4, 0), limited(1, 4)]), &[(1, 0)], None);
+}

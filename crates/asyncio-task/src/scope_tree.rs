@@ -1286,9 +1286,12 @@ impl ScopeTree {
         };
         let swallowed = node.swallowed;
         if node.request <= swallowed {
+            // What was said with it is kept if another who heard of it has sent it on.
+            if node.resumed == 0 || node.resumed < node.request {
+                node.message = None;
+            }
             node.request = 0;
             node.last_chance = false;
-            node.message = None;
         }
         if node.carried <= swallowed {
             node.carried = 0;
