@@ -263,7 +263,7 @@ impl<'env> Children<'env> {
                 };
                 // SAFETY: H5 until its step is over, for only that ends it; or `resumed` keeps it alive.
                 let cell = unsafe { CellRef::borrow(&h) };
-                let begin = match &resumed {
+                let begin = || match &resumed {
                     None => cell.state.begin(),
                     Some(cut) => tasks.turn.begin_resumed(cut),
                 };
@@ -273,7 +273,7 @@ impl<'env> Children<'env> {
                     if goes_on {
                         tasks.count_step(); // otherwise it is within the step of its owner
                     }
-                    Self::step_body(body, begin, family, poll_body)
+                    Self::step_body(body, begin(), family, poll_body)
                 } else {
                     tasks.run_step(cell, begin, |outcome| {
                         tasks.conclude_child(cell, outcome, family, &mut panicked);

@@ -100,13 +100,19 @@ impl<'a> Round<'a> {
     /// Whose step it is. `None`: the round is over.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Member> {
+        let pops = match self.progress {
+            Progress::Going => self.tasks.has_budget(),
+            Progress::New => !self.family.has_cut.get(),
+            Progress::Resumed | Progress::Passes => false,
+        };
         match self.progress {
-            Progress::Going if self.tasks.has_budget() => self.pop(),
+            _ if pops => self.pop(),
             Progress::Going => None,
             _ => self.begin_or_resume(),
         }
     }
 
+    #[cold]
     fn begin_or_resume(&mut self) -> Option<Member> {
         match self.progress {
             Progress::Passes => return None,

@@ -260,7 +260,8 @@ impl Tasks {
     ) {
         family.take_in(owned);
         if cell.state.wake() {
-            self.run_step(cell, cell.state.begin(), |outcome| {
+            let begin = || cell.state.begin();
+            self.run_step(cell, begin, |outcome| {
                 self.conclude_child(cell, outcome, family, panicked);
             });
         }
@@ -529,17 +530,17 @@ impl Tasks {
     /// was left.
     #[inline(always)]
     pub(crate) fn run_whole_step(&self, cell: &CellRef) -> bool {
-        let begin = cell.state.begin();
+        let begin = || cell.state.begin();
         self.run_step(cell, begin, |outcome| self.complete(cell, outcome))
     }
 
-    /// Runs one step of a task: the one place that every step goes through. `conclude` is called if the task ends
-    /// with it. Whether the task ended before, and only its place in the queue was left.
+    /// Runs one step of a task: the one place that every step goes through. `begin` says what it is; `conclude` is
+    /// called if the task ends with it. Whether the task ended before, and only its place in the queue was left.
     #[inline(always)]
     pub(crate) fn run_step(
         &self,
         cell: &CellRef,
-        begin: Begin,
+        begin: impl FnOnce() -> Begin,
         conclude: impl FnOnce(Outcome),
     ) -> bool {
         self.count_step();
@@ -555,8 +556,13 @@ impl Tasks {
     }
 
     #[inline(always)]
-    fn step(&self, cell: &CellRef, begin: Begin, conclude: impl FnOnce(Outcome)) -> bool {
-        let ended = match begin {
+    fn step(
+        &self,
+        cell: &CellRef,
+        begin: impl FnOnce() -> Begin,
+        conclude: impl FnOnce(Outcome),
+    ) -> bool {
+        let ended = match begin() {
             Begin::Nothing => return true,
             Begin::Later => None,
             Begin::Cancel => self.cancel_step(cell, false),

@@ -186,7 +186,7 @@ impl Tasks {
             if !state.is_scheduled() || state.is_done() || !cut.cell.is_at_home() {
                 return;
             }
-            let begin = self.turn.begin_resumed(&cut);
+            let begin = || self.turn.begin_resumed(&cut);
             self.run_step(&cut.cell, begin, |outcome| {
                 self.complete(&cut.cell, outcome);
             });
