@@ -102,9 +102,13 @@ impl Core {
 
     /// How much of its patience the loop uses up before it looks at real time again.
     fn cut_short(&self, patience: Option<Duration>, stands_still: bool) -> Option<Duration> {
+        let reports = stands_still || self.may_report_passing();
         let by = self.return_by.get();
+        if by.is_none() && !reports {
+            return patience; // as nearly always
+        }
         let left = by.map(|by| by.saturating_duration_since(Instant::now()));
-        let a_second = (stands_still || self.may_report_passing()).then_some(REPORTED_AFTER);
+        let a_second = reports.then_some(REPORTED_AFTER);
         [patience, left, a_second].into_iter().flatten().min()
     }
 

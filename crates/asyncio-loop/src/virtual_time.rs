@@ -119,6 +119,7 @@ impl Core {
     }
 
     /// Whether a deadline waits for real time to pass because of a source, and nobody has been told.
+    #[inline]
     pub(crate) fn may_report_passing(&self) -> bool {
         self.timers.clock.is_virtual()
             && !self.reported.passing.get()

@@ -308,14 +308,17 @@ impl Core {
     }
 
     /// Wakes who is in `woken`. False if nobody is.
+    #[inline]
     fn wake(&self) -> bool {
+        !self.woken.borrow().is_empty() && self.wake_all()
+    }
+
+    #[inline(never)]
+    fn wake_all(&self) -> bool {
         let mut woke = 0;
         while let Some(waker) = self.next_woken() {
             waker.wake();
             woke += 1;
-        }
-        if woke > 0 {
-            self.woken.borrow_mut().shrink_to(LARGE);
         }
         self.budget.expect(woke);
         if woke > MOST_KEPT {
