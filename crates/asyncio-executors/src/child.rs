@@ -140,6 +140,8 @@ fn result<U>(
     }
 }
 
+const TAKEN: &str = "a child was awaited again after it gave its outcome";
+
 /// Whether its error, or its panic, went to the group.
 fn has_failed<U>(task: &mut Task<Option<U>>) -> bool {
     match task.peek() {
@@ -165,6 +167,11 @@ impl<U> Future for Child<'_, U> {
         };
         if this.passing {
             return Poll::Pending;
+        }
+        // Most often the child has come to a value, and nothing was asked of its awaiter meanwhile.
+        if task.is_finished() && (this.gave_way || !has_failed(task)) && task.conclude_unasked() {
+            let outcome = task.try_take().expect(TAKEN);
+            return Poll::Ready(result(task, outcome));
         }
         let heard = task.with_listener(Listener::heard);
         if (heard || task.closes_circle())
@@ -199,8 +206,7 @@ impl<U> Future for Child<'_, U> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let outcome = task.try_take();
-        let outcome = outcome.expect("a child was awaited again after it gave its outcome");
+        let outcome = task.try_take().expect(TAKEN);
         let cancelled = matches!(outcome, Err(JoinError::Cancelled(..)));
         let unwinds = cancelled || (this.gave_way && !this.passed_on);
         let heard = match this.passed_on || unwinds {

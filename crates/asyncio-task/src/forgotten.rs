@@ -57,7 +57,15 @@ impl Tasks {
 }
 
 /// Reports what is about to be lost with the handle of a task. Runs the code of others, and does not unwind.
+#[inline]
 pub(crate) fn report_lost(cell: &CellRef) {
+    // Nothing is lost with the handle of a task that is under way.
+    if cell.state.has_value() || cell.state.waits_for_its_first_step() {
+        report_if_forgotten(cell);
+    }
+}
+
+fn report_if_forgotten(cell: &CellRef) {
     let is_forgotten = tasks::of(cell, |tasks| {
         tasks.is_some_and(Tasks::reports_forgotten) && !cell.state.is_callback()
     });

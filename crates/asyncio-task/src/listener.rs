@@ -13,7 +13,7 @@ use crate::origin::{HeardRequest, Origin};
 use crate::scope::Frame;
 use crate::scope_tree::{Door, Fate, Place, ScopeKey};
 use crate::scopes;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 use crate::waker;
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
@@ -40,6 +40,28 @@ impl Listener {
         Self { key }
     }
 
+    /// Ends the listener that a task's cell keeps, if nothing was ever asked of its scope, as nearly always: one look
+    /// at the tree. `false` if there is more to see to. `true` also if there is none.
+    #[inline]
+    pub(crate) fn end_unasked(cell: &CellRef) -> bool {
+        let place = cell.awaiting.get();
+        if place == Place::NONE {
+            return true;
+        }
+        tasks::of(cell, |tasks| {
+            let Some(tasks) = tasks else { return false };
+            let mut tree = tasks.scopes.borrow_mut();
+            let Some(key) = tree.unasked_at(place) else {
+                return false;
+            };
+            cell.awaiting.set(Place::NONE);
+            let rest = tree.remove(key);
+            drop(tree);
+            drop(rest);
+            true
+        })
+    }
+
     /// Puts it back.
     pub(crate) fn keep(mut self, cell: &CellRef) {
         cell.awaiting.set(Place::of(self.key.take()));
@@ -49,7 +71,10 @@ impl Listener {
     /// request is heard as well.
     #[inline]
     pub fn heard(&mut self) -> bool {
-        let Some(key) = self.key else { return false };
+        self.key.is_some_and(|key| self.hears(key))
+    }
+
+    fn hears(&mut self, key: ScopeKey) -> bool {
         current::running(|step| {
             let Some((tasks, task)) = step else {
                 return false;
@@ -138,8 +163,7 @@ impl Listener {
                 return poll();
             };
             let tree = tasks.scopes.borrow_mut();
-            let known = self.key.filter(|&key| tree.contains(key));
-            let frame = Frame::enter(tree, tasks, task, known, door);
+            let frame = Frame::enter(tree, tasks, task, self.key, door);
             let result = poll();
             self.key = frame.leave().2;
             result

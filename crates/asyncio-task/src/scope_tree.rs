@@ -352,6 +352,18 @@ impl ScopeTree {
         })
     }
 
+    /// The scope at a place, if nothing was ever asked of it.
+    #[inline]
+    pub(crate) fn unasked_at(&self, place: Place) -> Option<ScopeKey> {
+        let node = self.nodes.get(place.0 as usize)?;
+        let generation = node.generation?;
+        node.asked.is_none().then_some(ScopeKey {
+            index: place.0,
+            generation,
+            local: PhantomData,
+        })
+    }
+
     pub(crate) fn contains(&self, key: ScopeKey) -> bool {
         self.get(key).is_some()
     }

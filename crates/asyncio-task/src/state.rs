@@ -344,6 +344,7 @@ impl State {
     }
 
     /// Whether it has not begun, though nobody has asked it to end.
+    #[inline]
     pub(crate) fn waits_for_its_first_step(&self) -> bool {
         self.0.get() & (STARTED | RUNNING | DONE | CANCEL) == 0
     }

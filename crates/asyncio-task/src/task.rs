@@ -215,14 +215,9 @@ impl<T> Task<T> {
     pub fn unawaitable(&self) -> Option<JoinError> {
         let cell = self.cell();
         if cell.state.is_done() {
-            None
-        } else if tasks::is_running(cell) {
-            Some(JoinError::AwaitsItself(cell.name()))
-        } else if tasks::is_elsewhere(cell) {
-            Some(JoinError::Elsewhere(cell.name()))
-        } else {
-            None
+            return None;
         }
+        tasks::unawaitable(cell)
     }
 
     /// Why the await of the task in the task that runs now would never end, if a request has come to it, and this one
@@ -329,6 +324,13 @@ impl<T> Task<T> {
         result
     }
 
+    /// Concludes the listener of whoever awaits the task, if nothing was ever asked of that one, as nearly always.
+    /// Otherwise nothing happens, and the result is `false`. For those who poll: a building block.
+    #[inline]
+    pub fn conclude_unasked(&self) -> bool {
+        Listener::end_unasked(self.cell())
+    }
+
     /// Nobody awaits it any more.
     pub(crate) fn stop_listening(&mut self) {
         if self.has_listener() {
@@ -375,8 +377,9 @@ impl<T> Future for Task<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Most often the task has ended, and nobody was ever told of anything while waiting.
-        if !self.has_listener()
+        // Most often the task has ended, and nothing was asked of its awaiter meanwhile.
+        if self.is_finished()
+            && self.conclude_unasked()
             && let Some(finished) = self.join.take()
         {
             return Poll::Ready(self.result(finished));

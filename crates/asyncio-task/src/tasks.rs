@@ -1060,16 +1060,16 @@ pub(crate) fn of<R>(cell: &CellRef, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
     current::tasks(|tasks| f(tasks.filter(|tasks| cell.is_owned_by(tasks.owner()))))
 }
 
-/// Whether the step under way is one of this task.
-pub(crate) fn is_running(cell: &CellRef) -> bool {
-    of(cell, |tasks| {
-        tasks.is_some_and(|tasks| tasks.running.get() == Some(cell.as_raw()))
+/// Why the await of a task that has not ended would never end, if it is the one that runs, or one of another loop.
+#[inline]
+pub(crate) fn unawaitable(cell: &CellRef) -> Option<JoinError> {
+    current::tasks(|tasks| match tasks {
+        Some(tasks) if !cell.is_owned_by(tasks.owner()) => Some(JoinError::Elsewhere(cell.name())),
+        Some(tasks) if tasks.running.get() == Some(cell.as_raw()) => {
+            Some(JoinError::AwaitsItself(cell.name()))
+        }
+        _ => None,
     })
-}
-
-/// Whether tasks run here and now that this one is none of.
-pub(crate) fn is_elsewhere(cell: &CellRef) -> bool {
-    current::tasks(|tasks| tasks.is_some_and(|tasks| !cell.is_owned_by(tasks.owner())))
 }
 
 /// Asks a task to end, and perhaps says why. `false` if it has.
