@@ -222,7 +222,23 @@ impl Asked {
     }
 }
 
+/// What is around a scope.
+struct Links {
+    parent: Option<ScopeKey>,
+    previous: Option<u32>,
+    next: Option<u32>,
+}
+
 impl Node {
+    #[inline]
+    fn take_links(&mut self) -> Links {
+        Links {
+            parent: self.parent.take(),
+            previous: self.previous.take(),
+            next: self.next.take(),
+        }
+    }
+
     #[inline]
     fn close_door(&mut self, door: Door) {
         self.opaque |= door != Door::Open;
@@ -384,16 +400,17 @@ impl ScopeTree {
         // The slab has fewer than 2³² places.
         let index = self.nodes.insert() as u32;
         self.births += 1;
+        let born = self.births;
+        let (parent, next) = self.put_first(index, parent);
         let node = &mut self.nodes[index as usize];
         node.generation = Some(generation);
-        node.born = self.births;
-        let key = ScopeKey {
+        node.born = born;
+        (node.parent, node.next) = (parent, next);
+        ScopeKey {
             index,
             generation,
             local: PhantomData,
-        };
-        self.link(key, parent);
-        key
+        }
     }
 
     /// A scope that stands for something which ends in its own time.
@@ -403,29 +420,44 @@ impl ScopeTree {
         key
     }
 
-    fn link(&mut self, key: ScopeKey, parent: Option<ScopeKey>) {
-        let Some(parent) = parent else { return };
-        let Some(around) = self.get_mut(parent) else {
-            return;
-        };
-        let next = around.first_child.replace(key.index);
+    fn link(&mut self, key: ScopeKey, parent: ScopeKey) {
+        let (parent, next) = self.put_first(key.index, Some(parent));
         let node = &mut self.nodes[key.index as usize];
-        node.parent = Some(parent);
-        node.next = next;
+        (node.parent, node.next) = (parent, next);
+    }
+
+    /// Makes a scope the first of those inside of `parent`. Gives what it has to note: the parent, if that is here,
+    /// and the next one.
+    #[inline]
+    fn put_first(
+        &mut self,
+        index: u32,
+        parent: Option<ScopeKey>,
+    ) -> (Option<ScopeKey>, Option<u32>) {
+        let Some(around) = parent.and_then(|parent| self.get_mut(parent)) else {
+            return (None, None);
+        };
+        let next = around.first_child.replace(index);
         if let Some(next) = next {
-            self.nodes[next as usize].previous = Some(key.index);
+            self.nodes[next as usize].previous = Some(index);
         }
+        (parent, next)
     }
 
     fn unlink(&mut self, key: ScopeKey) {
-        let node = &mut self.nodes[key.index as usize];
-        let (next, previous, parent) = (node.next.take(), node.previous.take(), node.parent.take());
-        if let Some(next) = next {
-            self.nodes[next as usize].previous = previous;
+        let links = self.nodes[key.index as usize].take_links();
+        self.close_gap(links);
+    }
+
+    /// Connects the neighbours of a scope that has left its place.
+    #[inline]
+    fn close_gap(&mut self, left: Links) {
+        if let Some(next) = left.next {
+            self.nodes[next as usize].previous = left.previous;
         }
-        match (previous, parent) {
-            (Some(previous), _) => self.nodes[previous as usize].next = next,
-            (None, Some(parent)) => self.nodes[parent.index as usize].first_child = next,
+        match (left.previous, left.parent) {
+            (Some(previous), _) => self.nodes[previous as usize].next = left.next,
+            (None, Some(parent)) => self.nodes[parent.index as usize].first_child = left.next,
             (None, None) => {}
         }
     }
@@ -434,22 +466,29 @@ impl ScopeTree {
     /// to be dropped when the tree is not borrowed any more.
     #[must_use]
     pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<impl Sized + use<>> {
-        self.get(key)?;
-        while let Some(child) = self.nodes[key.index as usize].first_child {
-            let child = self.key_of(child);
-            self.unlink(child);
+        let mut node = self.get_mut(key)?;
+        if node.first_child.is_some() {
+            self.let_children_go(key);
+            node = self.get_mut(key)?;
         }
-        self.unlink(key);
-        let node = &mut self.nodes[key.index as usize];
         node.generation = None;
         node.polling = false;
         node.opaque = false;
         node.shut = false;
         node.message = None;
         node.asked = None;
+        let links = node.take_links();
         let wakes = std::mem::take(&mut node.wakes);
+        self.close_gap(links);
         self.nodes.remove(key.index as usize);
         Some(wakes)
+    }
+
+    fn let_children_go(&mut self, key: ScopeKey) {
+        while let Some(child) = self.nodes[key.index as usize].first_child {
+            let child = self.key_of(child);
+            self.unlink(child);
+        }
     }
 
     /// The root of a task.
@@ -459,14 +498,17 @@ impl ScopeTree {
         root
     }
 
-    /// A scope's poll begins, inside of `around` if it has been here before.
+    /// A scope's poll begins. `node`: the one that it has, if that is here.
+    #[inline]
     pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, door: Door) {
-        self.frames.push(Frame { task, node, door });
-        if let Some(node) = node.and_then(|node| self.get_mut(node)) {
-            node.polling = true;
+        let known = node.and_then(|key| self.get_mut(key));
+        let node = node.filter(|_| known.is_some());
+        if let Some(known) = known {
+            known.polling = true;
             // It may have got its node while nothing had opened inside of it.
-            node.close_door(door);
+            known.close_door(door);
         }
+        self.frames.push(Frame { task, node, door });
     }
 
     /// Whether a scope is where it was polled last, as nearly always.
@@ -507,7 +549,7 @@ impl ScopeTree {
         let (holding, told, before) = (node.holding, node.told, node.parent);
         let was_due = node.due.is_some();
         self.unlink(key);
-        self.link(key, Some(around));
+        self.link(key, around);
         // It was put aside when it was told, so it is not one of those who have yet to be heard: what others
         // have swallowed since is over for it.
         if told > 0 && !self.upwards(around).any(|node| node.open() >= told) {
@@ -535,17 +577,25 @@ impl ScopeTree {
         key
     }
 
+    /// The scope that code here and now is in, if it has a node: then so have those around it.
+    #[inline]
+    pub(crate) fn known_innermost(&self, task: NonNull<Header>) -> Option<ScopeKey> {
+        let frame = self.frames.last().filter(|frame| frame.task == task)?;
+        frame.node
+    }
+
     /// The scope that code here and now is in. It gets a node, and so do those around it.
+    #[inline]
     pub(crate) fn innermost(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
-        if let Some(Frame {
-            task: last,
-            node: Some(node),
-            ..
-        }) = self.frames.last()
-            && *last == task
-        {
-            return *node;
+        match self.frames.last() {
+            Some(frame) if frame.task == task => self.furnish_frames(task, root),
+            _ => root,
         }
+    }
+
+    /// Gives nodes to the scopes of this task that are being polled. The innermost.
+    #[inline(never)]
+    fn furnish_frames(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
         // The scope of this task that is outermost among those without a node.
         let mine = |frame: &Frame| frame.task == task;
         let first = self

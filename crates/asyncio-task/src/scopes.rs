@@ -37,6 +37,9 @@ impl Tasks {
     /// The same, for those who have borrowed the tree.
     #[inline]
     pub(crate) fn innermost_in(tree: &mut ScopeTree, task: NonNull<Header>) -> ScopeKey {
+        if let Some(around) = tree.known_innermost(task) {
+            return around;
+        }
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
         let header = unsafe { task.as_ref() };
         let root = tree.at(header.root.get()).unwrap_or_else(|| {
