@@ -6,6 +6,7 @@ use std::future::{pending, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 
+use asyncio::net::{TcpListener, TcpStream};
 use asyncio::sync::Queue;
 use asyncio::{
     BoxError, CancelScope, Child, EventLoop, Task, TaskGroup, cancel_scope, catch_cancel, gather,
@@ -279,6 +280,23 @@ mod races {
     }
 
     #[test]
+    fn a_shielded_contender_wins_though_a_request_has_come() {
+        run_virtual(async |_| {
+            let slow = async || {
+                shield(sleep(secs(5))).await;
+                Ok::<_, ()>(7)
+            };
+            for delay in [None, Some(secs(1)), Some(secs(4))] {
+                let race = staggered_race([slow, slow], delay);
+                let race = timeout(secs(2), race).await.expect("one has won");
+                assert_eq!(race.winner, Some((7, 0)));
+            }
+            let both = race((async { slow().await.unwrap() }, pending()));
+            assert_eq!(timeout(secs(2), both).await, Ok(7));
+        });
+    }
+
+    #[test]
     fn the_task_of_a_loser_that_has_ended_keeps_its_value() {
         run_virtual(async |_| {
             let (mut left, mut right) = (spawn(ready(1)), spawn(ready(2)));
@@ -403,6 +421,115 @@ mod groups {
                 Ok(first.await?)
             });
             Some(group.await.unwrap())
+        });
+    }
+}
+
+mod sockets {
+    use super::*;
+    use std::io::Write;
+
+    /// Two streams, and the other ends of them, which write at once.
+    async fn streams() -> ([TcpStream; 2], [std::net::TcpStream; 2]) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            theirs.push(std::net::TcpStream::connect(address).unwrap());
+            ours.push(listener.accept().await.unwrap().0);
+        }
+        (ours.try_into().unwrap(), theirs.try_into().unwrap())
+    }
+
+    /// Reads a few bytes. Each stream says which of all the bytes it has come to.
+    async fn read_some(stream: &TcpStream, how: usize) -> Vec<u8> {
+        let read = async {
+            let mut bytes = vec![0; 7];
+            let n = stream.read(&mut bytes).await.unwrap();
+            bytes.truncate(n);
+            bytes
+        };
+        match how {
+            0 => read.await,
+            1 => timeout(secs(60), read).await.unwrap(),
+            2 => on_cancel(read, async {}).await,
+            3 => race((pending(), read)).await,
+            _ => {
+                stream.readable().await.unwrap();
+                let mut bytes = vec![0; 7];
+                let n = stream.try_read(&mut bytes).unwrap_or(0);
+                bytes.truncate(n);
+                bytes
+            }
+        }
+    }
+
+    #[test]
+    fn a_race_over_two_loses_no_byte() {
+        for how in 0..5 {
+            asyncio::run(async move {
+                let (ours, mut theirs) = streams().await;
+                let mut seen = [Vec::new(), Vec::new()];
+                let sent: Vec<u8> = (0..=255).collect();
+                for part in sent.chunks(32) {
+                    // Both are ready in one step.
+                    theirs
+                        .iter_mut()
+                        .for_each(|end| end.write_all(part).unwrap());
+                    let due = seen[0].len() + seen[1].len() + 2 * part.len();
+                    while seen[0].len() + seen[1].len() < due {
+                        let read = async |n: usize| (n, read_some(&ours[n], how).await);
+                        let (n, bytes) = race((read(0), read(1))).await;
+                        seen[n].extend(bytes);
+                    }
+                }
+                assert_eq!(seen, [sent.clone(), sent], "{how}");
+            });
+        }
+    }
+}
+
+mod handles {
+    use super::*;
+
+    /// A task has effects beside its value: what it was woken with goes to its code, which acts on it until it waits.
+    #[test]
+    fn a_task_whose_handle_is_dropped_after_it_was_woken_has_its_last_poll() {
+        run_virtual(async |_| {
+            let goods = Rc::new(Goods {
+                queues: [(); 3].map(|()| Queue::new(0)),
+                seen: RefCell::default(),
+            });
+            for detaches in [false, true] {
+                let taken = goods.clone();
+                let task = spawn(async move {
+                    taken.see(taken.get(0).await);
+                    pending::<()>().await;
+                });
+                sleep(secs(1)).await; // it waits
+                goods.queues[0].put_nowait(7).unwrap();
+                task.cancel();
+                match detaches {
+                    true => task.detach(),
+                    false => drop(task),
+                }
+                sleep(secs(1)).await;
+                assert_eq!(goods.seen.take(), [7]);
+            }
+        });
+    }
+
+    #[test]
+    fn one_that_was_not_woken_takes_nothing() {
+        run_virtual(async |_| {
+            let queue = Rc::new(Queue::new(0));
+            let taken = queue.clone();
+            let task = spawn(async move { taken.get().await });
+            sleep(secs(1)).await; // it waits
+            drop(task);
+            queue.put_nowait(7).unwrap();
+            sleep(secs(1)).await;
+            assert_eq!(queue.get_nowait().ok(), Some(7));
         });
     }
 }
