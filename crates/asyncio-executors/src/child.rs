@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use asyncio_task::{HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState};
+use asyncio_task::{
+    HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, is_unwinding,
+};
 
 use crate::task_group::refused;
 
@@ -49,7 +51,7 @@ pub struct Child<'env, U> {
     passed_on: bool,
     /// It has failed, and the request that this made has had its turn.
     gave_way: bool,
-    /// Whoever awaited it unwinds: the await never returns.
+    /// Whoever awaited it unwinds: the await does not return there, and the outcome is left.
     passing: bool,
     env: PhantomData<&'env ()>,
 }
@@ -150,6 +152,10 @@ fn has_failed<U>(task: &mut Task<Option<U>>) -> bool {
     }
 }
 
+fn was_cancelled<U>(task: &mut Task<Option<U>>) -> bool {
+    task.peek().is_none() && task.as_ref().info().state == TaskState::Cancelled
+}
+
 /// Passes a request on to a child. Whether a value that it comes to is the answer to that.
 fn pass_on<U>(task: &Task<Option<U>>, request: &HeardRequest) -> bool {
     // If it has been asked already, a value answers to whoever asked.
@@ -166,7 +172,10 @@ impl<U> Future for Child<'_, U> {
             return Poll::Ready(Err(refused()));
         };
         if this.passing {
-            return Poll::Pending;
+            if is_unwinding() {
+                return Poll::Pending;
+            }
+            this.passing = false; // It is awaited elsewhere now.
         }
         // Most often the child has come to a value, and nothing was asked of its awaiter meanwhile.
         if task.is_finished() && (this.gave_way || !has_failed(task)) && task.conclude_unasked() {
@@ -206,9 +215,7 @@ impl<U> Future for Child<'_, U> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let outcome = task.try_take().expect(TAKEN);
-        let cancelled = matches!(outcome, Err(JoinError::Cancelled(..)));
-        let unwinds = cancelled || (this.gave_way && !this.passed_on);
+        let unwinds = was_cancelled(task) || (this.gave_way && !this.passed_on);
         let heard = match this.passed_on || unwinds {
             true => task.with_listener(|listener| listener.conclude(!unwinds)),
             false => task.with_listener(Listener::release),
@@ -217,6 +224,7 @@ impl<U> Future for Child<'_, U> {
             this.passing = true;
             return Poll::Pending;
         }
+        let outcome = task.try_take().expect(TAKEN);
         Poll::Ready(result(task, outcome))
     }
 }

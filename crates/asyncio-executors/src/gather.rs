@@ -4,12 +4,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{SpawnOptions, unwind_here};
+use asyncio_task::{SpawnOptions, poll_again, unwind_here};
 use pin_project_lite::pin_project;
 
 use crate::task_group::{TaskGroup, task_group};
@@ -257,7 +257,8 @@ impl<F: Future> Future for NeverFails<F> {
 #[cold]
 pub(crate) async fn cancelled_with_a_part<T>() -> T {
     unwind_here();
-    pending().await
+    let again = "what had unwound with a part of it that was cancelled was awaited again";
+    poll_fn(|_| poll_again(again)).await
 }
 
 /// Several futures that [`gather`] can run: tuples, arrays, vectors.

@@ -1,9 +1,10 @@
 //! Work that a cancellation has to wait for.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{JoinError, Listener, Outcome, Scope, Task, Unwound, unwind_here};
+use asyncio_task::{JoinError, Listener, Outcome, Scope, Task, Unwound, poll_again, unwind_here};
 use pin_project_lite::pin_project;
 
 /// Runs `future` to its end, whatever is asked meanwhile or has been asked before: a request to cancel waits
@@ -40,6 +41,10 @@ use pin_project_lite::pin_project;
 /// What is opened after the shield hears of the request: a [`try_finally`](crate::try_finally) that follows
 /// releases what was acquired under the shield. Code that does nothing but shielded awaits, in a loop, cannot
 /// be cancelled.
+///
+/// # Panics
+///
+/// When awaited again in code that does not unwind, after what begins inside has made the code around unwind.
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         listener: Listener::new(),
@@ -68,7 +73,7 @@ impl<F: Future> Future for Shield<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         if *this.passing {
-            return Poll::Pending;
+            return poll_again("a shield was awaited again after what it shields had unwound");
         }
         // The code around is held from here on, if there is anything to hear.
         if this.listener.heard() {
@@ -130,11 +135,15 @@ impl<F: Future> Future for Shield<F> {
 ///
 /// The wait is cut at once, and the task is [detached](Task::detach): its value is lost, and if it fails, the
 /// exception handler hears of it.
+///
+/// # Panics
+///
+/// When awaited again in code that does not unwind, after a request has cut the wait.
 #[doc(alias = "asyncio.shield")]
 pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, JoinError> {
     // The listener is told in place of the task, which is polled where requests do not enter.
     let mut listener = Listener::new();
-    let outcome = std::future::poll_fn(|cx| {
+    let outcome = poll_fn(|cx| {
         let heard = listener.heard();
         match listener.isolate(|| Pin::new(&mut task).poll(cx)) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
@@ -149,7 +158,8 @@ pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, J
     let Some(outcome) = outcome else {
         task.detach();
         listener.conclude(false); // The code around unwinds.
-        return std::future::pending().await;
+        let again = "a shielded wait for a task was awaited again after a request had cut it";
+        return poll_fn(|_| poll_again(again)).await;
     };
     listener.release();
     outcome

@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 
 use asyncio_task::{
     Cause, Children, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions,
-    TaskRef, Unhandled, Unwound, unwind_here,
+    TaskRef, Unhandled, Unwound, poll_again, unwind_here,
 };
 use pin_project_lite::pin_project;
 
@@ -86,7 +86,8 @@ const LOST_BY_DROP: &str =
 /// # Panics
 ///
 /// If the body or a child panics, the others are cancelled and awaited, and the first panic goes on from here;
-/// later ones go to the exception handler. When polled outside of any task.
+/// later ones go to the exception handler. When polled outside of any task. When awaited again in code that does not
+/// unwind, after a request to the code around has ended it.
 #[doc(alias = "TaskGroup")]
 pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ErrorGroup<E>>
 where
@@ -730,7 +731,7 @@ impl<T, E> Group<'_, T, E> {
         F: Future<Output = Result<T, E>>,
     {
         if let Some(BodyEnd::Passing) = self.result {
-            return Poll::Pending;
+            return poll_again("a task group was awaited again after it had ended");
         }
         if self.listener.heard() {
             self.pass_on();

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::Deadline;
-use asyncio_task::{Scope, ScopeHandle, Unwound, is_in_task};
+use asyncio_task::{Scope, ScopeHandle, Unwound, is_in_task, poll_again};
 use pin_project_lite::pin_project;
 
 /// The time was over before the work was done.
@@ -46,7 +46,8 @@ pub struct TimedOut;
 ///
 /// # Panics
 ///
-/// Without a running loop, and when polled outside of any task, or first by a task of another loop.
+/// Without a running loop, and when polled outside of any task, or first by a task of another loop. When awaited again
+/// in code that does not unwind, after a request to the code around has ended the work.
 #[track_caller]
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::after(limit, future)
@@ -168,6 +169,10 @@ impl<F: Future> Timeout<F> {
 /// A time limit belongs to a task.
 const OUTSIDE: &str = "a time limit is polled by a task: spawn what contains it, or run it as main";
 
+/// A request has ended it, and it is awaited again, elsewhere.
+const AGAIN: &str =
+    "a time limit was awaited again after a request to cancel the code around had ended its work";
+
 /// The loop whose time it was to be does not run here.
 const AWAY: &str = "a time limit was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
 
@@ -178,7 +183,7 @@ impl<F: Future> Future for Timeout<F> {
         let mut this = self.project();
         match this.state {
             State::Open => {}
-            State::Passing => return Poll::Pending,
+            State::Passing => return poll_again(AGAIN),
             State::Late if this.deadline.may_be_armed_late() => {
                 assert!(is_in_task(), "{OUTSIDE}");
             }

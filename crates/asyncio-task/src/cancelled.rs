@@ -1,9 +1,12 @@
 //! The token of a cancellation: whoever has it decides what becomes of the request.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
-use crate::current;
+use crate::current::{self, is_in_task};
 use crate::home;
 use crate::scope_tree::{Fate, Request, ScopeKey};
 
@@ -25,6 +28,8 @@ pub struct Cancelled {
     /// Let go already.
     gone: bool,
 }
+
+const AGAIN: &str = "code that had sent a cancellation on was awaited again, where nothing unwinds";
 
 impl Cancelled {
     pub(crate) fn new(
@@ -48,29 +53,38 @@ impl Cancelled {
     }
 
     /// Sends the request on to the code around, which unwinds with this. Never returns. Inside of a shield that
-    /// stands in between, the shield's future unwinds as well.
+    /// stands in between, the shield's future unwinds as well, and in another task that one.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled again in code that does not unwind, as it was moved there: it would wait for ever.
     #[doc(alias = "raise")]
     pub async fn resume(mut self) -> ! {
         self.gone = true;
-        let here = current::running(|step| step.map(|(tasks, task)| tasks.innermost_scope(task)));
-        match here {
-            None => self.send(Fate::Resumed),
-            Some(here) if self.is_cut_off_from(here) => {
-                self.send(Fate::Resumed);
-                unwind_here(); // or nothing would end this
-            }
-            Some(_) if self.is_holding() => self.send(Fate::Resumed),
-            // What it held has ended: what this is awaited in unwinds instead.
-            Some(here) => current::tasks(|tasks| {
-                if let Some(tasks) = tasks {
-                    let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
-                    tasks.scopes.carry_out(let_go);
-                }
-            }),
-        }
-        loop {
+        let was_holding = self.is_holding();
+        self.send(Fate::Resumed);
+        if !is_in_task() {
             std::future::pending::<()>().await;
         }
+        if !is_unwinding() {
+            // It held something else, or what it held has ended: what this is awaited in unwinds as well.
+            match was_holding {
+                true => unwind_here(),
+                false => self.unwind_by_this(),
+            }
+        }
+        match poll_fn(|_| poll_again::<Infallible>(AGAIN)).await {}
+    }
+
+    /// Has the code around unwind by the request of this token.
+    fn unwind_by_this(&self) {
+        current::running(|step| {
+            if let Some((tasks, task)) = step {
+                let here = tasks.innermost_scope(task);
+                let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
+                tasks.scopes.carry_out(let_go);
+            }
+        });
     }
 
     /// Ends the request: the task goes on as if it had not been cancelled. If several tokens hold the same
@@ -101,19 +115,6 @@ impl Cancelled {
         self.holder
             .is_some_and(|holder| home::of_scope(holder, |home| home.is_some()))
     }
-
-    /// Whether what unwinds the scope that it holds does not reach `here`: a shield stands in between, or it is a
-    /// scope of another loop.
-    fn is_cut_off_from(&self, here: ScopeKey) -> bool {
-        self.holder.is_some_and(|holder| {
-            home::of_scope(holder, |home| {
-                home.is_some_and(|home| {
-                    let tree = home.borrow();
-                    !tree.contains(here) || tree.is_shut_off(here, holder)
-                })
-            })
-        })
-    }
 }
 
 /// Has the code that this is called from unwind when it next waits, as if a request to cancel had come.
@@ -127,6 +128,31 @@ pub fn unwind_here() {
             tasks.scopes.carry_out(let_go);
         }
     });
+}
+
+/// Whether the code that this is called from unwinds, so that a wait without an end ends there all the same. `false`
+/// outside of any task.
+///
+/// For futures that have made the code around unwind, and give nothing to it. They may be polled again before that
+/// code is dropped, as a branch of a `join!` is while another one cleans up. Polled anywhere else, they are over.
+#[must_use]
+pub fn is_unwinding() -> bool {
+    current::running(|step| {
+        step.is_some_and(|(tasks, task)| {
+            let here = tasks.innermost_scope(task);
+            tasks.scopes.borrow().is_unwinding(here)
+        })
+    })
+}
+
+/// What such a future gives when it is polled again and has no outcome that is left: `Pending` in code that unwinds.
+///
+/// # Panics
+///
+/// With `message`, in any other code: it would wait there for ever.
+pub fn poll_again<T>(message: &'static str) -> Poll<T> {
+    assert!(is_unwinding(), "{message}");
+    Poll::Pending
 }
 
 impl Drop for Cancelled {

@@ -9,7 +9,7 @@ pub(crate) struct Marks(Cell<u8>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Mark {
-    /// The awaiting task unwinds, as this one was cancelled on its behalf: the await never returns.
+    /// The awaiting task unwinds, as this one was cancelled on its behalf: the await does not return there.
     AwaiterUnwinds = 1 << 0,
     /// The request that the state notes came from letting go of the task.
     LetGo = 1 << 1,

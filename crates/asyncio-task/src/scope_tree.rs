@@ -34,6 +34,7 @@
 
 mod allowance;
 mod overdue;
+mod unwinding;
 
 use std::cell::Cell;
 use std::fmt;
@@ -1053,19 +1054,6 @@ impl ScopeTree {
         self.get(key).is_some_and(|node| node.request > 0)
     }
 
-    /// Whether what unwinds `holder`, perhaps in another task, does not reach `here`: a scope between them, or
-    /// around `here` if `holder` is not, keeps requests out.
-    pub(crate) fn is_shut_off(&self, here: ScopeKey, holder: ScopeKey) -> bool {
-        let mut next = Some(here).filter(|&here| here != holder);
-        while let Some(node) = next.and_then(|key| self.get(key)) {
-            if node.shut {
-                return true;
-            }
-            next = node.parent.filter(|&parent| parent != holder);
-        }
-        false
-    }
-
     /// What was said by whoever cancelled this scope or one around it, in requests that no token between
     /// holds against.
     pub(crate) fn message(&self, key: ScopeKey) -> Option<Arc<str>> {
@@ -1203,36 +1191,6 @@ impl ScopeTree {
             Fate::Resumed => self.resume(key, request),       // the later one was swallowed
             // It was not polled when the later one came, or it comes from elsewhere.
             Fate::HeldUp => LetGo::default(),
-        }
-    }
-
-    /// Makes a scope unwind although no token held it.
-    pub(crate) fn resume(&mut self, key: ScopeKey, request: Request) -> LetGo {
-        let births = self.births;
-        let Some(node) = self.get_mut(key) else {
-            return LetGo::default();
-        };
-        node.resumed = node.resumed.max(request);
-        node.resumed_at = births;
-        self.unwind(key)
-    }
-
-    /// The same, for a request that begins here.
-    pub(crate) fn unwind_anew(&mut self, key: ScopeKey) -> LetGo {
-        let request = self.next_request();
-        self.resume(key, request)
-    }
-
-    fn unwind(&mut self, key: ScopeKey) -> LetGo {
-        match self.get(key).map(|node| &node.wakes) {
-            Some(Wakes::Root(task)) => LetGo {
-                unwinds: Some(*task),
-                ..LetGo::default()
-            },
-            _ => LetGo {
-                wake: self.waker_of(key),
-                ..LetGo::default()
-            },
         }
     }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::cancelled::is_unwinding;
 use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::circle;
 use crate::context;
@@ -17,7 +18,7 @@ use crate::listener::Listener;
 use crate::marks::Mark;
 use crate::origin::HeardRequest;
 use crate::scope_tree::Place;
-use crate::state::LastPoll;
+use crate::state::{LastPoll, TaskState};
 use crate::task_ref::TaskRef;
 use crate::tasks;
 use crate::unhandled::Unhandled;
@@ -45,7 +46,8 @@ use crate::unhandled::Unhandled;
 /// # Cancellation
 ///
 /// Dropping a `Task` asks it to end, as [`cancel_once`](Task::cancel_once) does, and does not wait for it.
-/// Dropping a `&mut Task` that was being awaited does nothing to the task.
+/// Dropping a `&mut Task` that was being awaited does nothing to the task. Where it was awaited by code that a request
+/// has ended together with the task, awaiting it again gives [`JoinError::Cancelled`].
 ///
 /// # Panics
 ///
@@ -379,6 +381,7 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Most often the task has ended, and nothing was asked of its awaiter meanwhile.
         if self.is_finished()
+            && !self.cell().marks.has(Mark::AwaiterUnwinds)
             && self.conclude_unasked()
             && let Some(finished) = self.join.take()
         {
@@ -392,7 +395,16 @@ impl<T> Task<T> {
     #[inline(never)]
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if self.cell().marks.has(Mark::AwaiterUnwinds) {
-            return Poll::Pending;
+            if is_unwinding() {
+                return Poll::Pending;
+            }
+            // It is awaited elsewhere now.
+            self.cell().marks.take(Mark::AwaiterUnwinds);
+            let finished = self.join.take();
+            let was_cancelled = self.cell().state.shown() == TaskState::Cancelled;
+            if let Some(finished) = finished.or(was_cancelled.then_some(Finished::Cancelled)) {
+                return Poll::Ready(self.result(finished));
+            }
         }
         // A request goes to the task, with what it says. If that has ended, it goes on after this.
         let (heard, dismissed) =
