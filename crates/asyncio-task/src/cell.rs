@@ -142,7 +142,8 @@ pub(crate) struct Home;
 ///
 /// The future, what it borrows, and its output must outlive the time until the task is done and its
 /// outcome taken or abandoned. (They do if they are `'static`.)
-#[inline]
+// Always: a call of its own would copy the future once more.
+#[inline(always)]
 pub(crate) unsafe fn new_at_home<F: Future>(
     pool: &Pool,
     birth: Birth,

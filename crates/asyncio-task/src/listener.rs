@@ -41,13 +41,9 @@ impl Listener {
     }
 
     /// Ends the listener that a task's cell keeps, if nothing was ever asked of its scope, as nearly always: one look
-    /// at the tree. `false` if there is more to see to. `true` also if there is none.
-    #[inline]
+    /// at the tree. `false` if there is more to see to.
     pub(crate) fn end_unasked(cell: &CellRef) -> bool {
         let place = cell.awaiting.get();
-        if place == Place::NONE {
-            return true;
-        }
         tasks::of(cell, |tasks| {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();

@@ -330,7 +330,7 @@ impl<T> Task<T> {
     /// Otherwise nothing happens, and the result is `false`. For those who poll: a building block.
     #[inline]
     pub fn conclude_unasked(&self) -> bool {
-        Listener::end_unasked(self.cell())
+        !self.has_listener() || Listener::end_unasked(self.cell())
     }
 
     /// Nobody awaits it any more.
