@@ -102,3 +102,15 @@ fn what_was_said_stays_with_a_request_that_one_of_two_answers() {
     let limited = |limit, n| Timeout(limit, Box::new(Sequence(vec![awaits(n), Sleep(5)])));
     check(Join(vec![limited(4, 0), limited(1, 4)]), &[(1, 0)], None);
 }
+
+/// The law took a request for lost that an awaited task had held up, until a `select` dropped the await.
+#[test]
+fn a_request_may_be_with_a_task_whose_await_is_dropped() {
+    let awaits = Sequence(vec![Task(Box::new(Shield(Box::new(Sleep(4))))), Sleep(5)]);
+    let limited = Timeout(1, Box::new(awaits));
+    check(
+        Select(Box::new(Sleep(3)), Box::new(limited)),
+        &[(1, 0)],
+        None,
+    );
+}

@@ -363,7 +363,11 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 let inside = Place::new(Kind::Task, Some(&place));
                 let task = spawn_with(options, start(work, &inside));
                 watch.tasks.borrow_mut().push((task.as_ref(), inside));
-                match task.await {
+                // The request is with the task as long as the await lasts.
+                let dropped = OnDrop(|| place.held_up_until_now());
+                let result = task.await;
+                std::mem::forget(dropped);
+                match result {
                     Ok(result) => {
                         if place.was_asked() {
                             place.answer();

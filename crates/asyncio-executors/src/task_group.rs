@@ -78,6 +78,9 @@ const LOST_BY_DROP: &str =
 /// cancelled are no errors. A child that waits is dropped where it waits even if it was woken before, unless somebody
 /// awaits it: nobody could take its value, which would be lost.
 ///
+/// A group is polled within the step of its task, so groups within each other need stack. A level takes 1 to 2 KiB, and
+/// without optimization 4 to 7 KiB. The stack of the code in between is not counted in.
+///
 /// # Cancellation
 ///
 /// The request goes to the body and all children, and when they have ended it goes on. If some failed

@@ -12,6 +12,7 @@ mod hooked_waker;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -672,4 +673,24 @@ fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
     for report in seen {
         assert!(report.contains("groups.rs:"), "{report}");
     }
+}
+
+/// A thread of a test has 2 MiB, and debug builds need the most. What a level costs is in the page of `task_group`.
+#[test]
+fn three_hundred_groups_within_each_other_fit_into_the_stack_of_a_test() {
+    fn nest(depth: u32) -> Pin<Box<dyn Future<Output = u32>>> {
+        Box::pin(async move {
+            if depth == 0 {
+                return 0;
+            }
+            let group = task_group(async |tg: TaskGroup| {
+                let child = tg.spawn(async move { Ok(nest(depth - 1).await) });
+                Ok(child.await?)
+            });
+            1 + group.await.expect("nobody fails")
+        })
+    }
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let depth = thread.spawn(|| asyncio_loop::run(nest(300)));
+    assert_eq!(depth.unwrap().join().unwrap(), 300);
 }

@@ -684,3 +684,102 @@ fn a_group_without_children_that_is_moved_to_another_loop_says_so() {
     let outcome = elsewhere.run_until_complete(async { Catch(group).await.is_err() });
     assert!(outcome.unwrap());
 }
+
+/// Groups that the budget of the turn has cut short: their batch goes on in a step out of turn, which the task may not
+/// live to see.
+mod cut_short {
+    use super::*;
+
+    /// Runs `main` on a loop whose turns end after so many steps.
+    fn run_with_budget(steps: usize, main: impl Future<Output = ()>) {
+        let builder = EventLoop::builder().virtual_time(true).task_budget(steps);
+        let mut event_loop = builder.build_loop().expect("a selector");
+        event_loop.run_until_complete(main).expect("it returns");
+    }
+
+    async fn for_ever() -> Result<(), BoxError> {
+        loop {
+            yield_now().await;
+        }
+    }
+
+    /// Seven children that always have more to do, three of them in a group of their own.
+    async fn nested(dropped: &Cell<usize>) {
+        let group = task_group(async |tg: TaskGroup| {
+            for n in 0..4 {
+                tg.spawn(async move {
+                    let _counted = Counted(dropped);
+                    if n == 1 {
+                        let inner = task_group(async |tg: TaskGroup| {
+                            for _ in 0..3 {
+                                tg.spawn(async {
+                                    let _counted = Counted(dropped);
+                                    for_ever().await
+                                });
+                            }
+                            Ok(())
+                        });
+                        inner.await?;
+                    }
+                    for_ever().await
+                });
+            }
+            Ok(())
+        });
+        group.await.expect("nobody fails");
+    }
+
+    #[test]
+    fn it_may_be_dropped() {
+        for (steps, times) in (1..8).flat_map(|steps| (1..6).map(move |times| (steps, times))) {
+            let dropped = Cell::new(0);
+            run_with_budget(steps, async {
+                let mut group = Box::pin(nested(&dropped));
+                assert!(polls(group.as_mut(), times).await.is_none());
+                drop(group);
+                yield_now().await;
+            });
+            assert!(dropped.get() <= 7);
+        }
+    }
+
+    #[test]
+    fn it_may_be_leaked_and_its_loop_closed_over_it() {
+        for (steps, times) in (1..8).flat_map(|steps| (1..6).map(move |times| (steps, times))) {
+            let dropped = Cell::new(0);
+            run_with_budget(steps, async {
+                let mut group = Box::pin(nested(&dropped));
+                assert!(polls(group.as_mut(), times).await.is_none());
+                leak(group);
+                for _ in 0..5 {
+                    yield_now().await;
+                }
+            });
+            assert_eq!(dropped.get(), 0, "what is leaked is never touched again");
+        }
+    }
+
+    #[test]
+    fn its_task_may_be_closed_or_cancelled_with_its_loop() {
+        for (steps, times) in (1..8).flat_map(|steps| (1..6).map(move |times| (steps, times))) {
+            for close_within in [Duration::ZERO, Duration::from_secs(1)] {
+                let dropped = Rc::new(Cell::new(0));
+                let builder = EventLoop::builder().virtual_time(true).task_budget(steps);
+                let mut event_loop = builder.build_loop().expect("a selector");
+                event_loop.set_exception_handler(|_| ()); // hears of those that are dropped
+                let counter = dropped.clone();
+                event_loop
+                    .run_until_complete(async move {
+                        spawn(async move { nested(&counter).await }).discard();
+                        for _ in 0..times {
+                            yield_now().await;
+                        }
+                    })
+                    .expect("it returns");
+                event_loop.close_within(close_within);
+                drop(event_loop);
+                assert_eq!(Rc::strong_count(&dropped), 1, "all are dropped");
+            }
+        }
+    }
+}
