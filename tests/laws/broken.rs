@@ -114,3 +114,11 @@ fn a_request_may_be_with_a_task_whose_await_is_dropped() {
         None,
     );
 }
+
+/// The law took a request for lost that a race had put off: a contender answered it and won later.
+#[test]
+fn a_race_that_is_won_after_a_request_returns_its_value_first() {
+    let answers = Catch(Box::new(Sleep(2)), Box::new(Sleep(0)), Then::Swallow);
+    let limited = Timeout(2, Box::new(Sequence(vec![answers, Sleep(5)])));
+    check(Race(vec![limited]), &[(1, 0)], None);
+}

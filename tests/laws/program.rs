@@ -353,6 +353,8 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     .collect();
                 let result = race(all).await;
                 family.is_gone();
+                // A value comes out first; a request takes the next await after it.
+                place.held_up_until_now();
                 return result;
             }
             task @ (Node::Task(_) | Node::Eager(_)) => {
