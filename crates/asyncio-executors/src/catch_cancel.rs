@@ -34,6 +34,9 @@ type Payload = Box<dyn Any + Send>;
 /// # });
 /// ```
 ///
+/// After many awaits in one step of a task that were ready, it lets others run before it polls the future; a request
+/// that comes then is heard as well.
+///
 /// Outside of any task it only runs the future.
 ///
 /// # Cancellation

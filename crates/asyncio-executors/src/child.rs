@@ -178,9 +178,14 @@ impl<U> Future for Child<'_, U> {
             this.passing = false; // It is awaited elsewhere now.
         }
         // Most often the child has come to a value, and nothing was asked of its awaiter meanwhile.
-        if task.is_finished() && (this.gave_way || !has_failed(task)) && task.conclude_unasked() {
-            let outcome = task.try_take().expect(TAKEN);
-            return Poll::Ready(result(task, outcome));
+        if task.is_finished() && (this.gave_way || !has_failed(task)) {
+            if task.steps_back(cx) {
+                return Poll::Pending;
+            }
+            if task.conclude_unasked() {
+                let outcome = task.try_take().expect(TAKEN);
+                return Poll::Ready(result(task, outcome));
+            }
         }
         let heard = task.with_listener(Listener::heard);
         if (heard || task.closes_circle())

@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{SpawnOptions, poll_again, unwind_here};
+use asyncio_task::{SpawnOptions, StepBack, poll_again, unwind_here};
 use pin_project_lite::pin_project;
 
 use crate::task_group::{TaskGroup, task_group};
@@ -344,7 +344,9 @@ impl sealed::Sealed for () {}
 impl Gather for () {
     type Outputs = ();
 
-    async fn gather(self, _: Place) {}
+    async fn gather(self, _: Place) {
+        StepBack::new().await;
+    }
 }
 
 macro_rules! gather_tuple {

@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 
 use asyncio_task::{
     Cause, Children, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions,
-    TaskRef, Unhandled, Unwound, poll_again, unwind_here,
+    StepBack, TaskRef, Unhandled, Unwound, poll_again, unwind_here,
 };
 use pin_project_lite::pin_project;
 
@@ -458,6 +458,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         let options = SpawnOptions::new().location(Location::caller());
         let mut stand = Stand {
             place: Place::None,
+            step_back: StepBack::new(),
             group: self.clone(),
         };
         async move {
@@ -599,12 +600,15 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
 /// A stand in the line for a place, by somebody who is no child yet.
 struct Stand<'env, E> {
     place: Place,
+    step_back: StepBack,
     group: TaskGroup<'env, E>,
 }
 
 impl<E> Stand<'_, E> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.group.shared.places.poll_enter(&mut self.place, cx)
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let places = &self.group.shared.places;
+        std::task::ready!(places.poll_enter(&mut self.place, cx));
+        Pin::new(&mut self.step_back).poll(cx) // with its place
     }
 }
 

@@ -33,6 +33,9 @@ pub struct TimedOut;
 /// # });
 /// ```
 ///
+/// After many awaits in one step of a task that were ready, it lets others run before it polls the future. So a loop of
+/// limits around work that is ready can be ended, and `now_or_never()` is `None` now and then.
+///
 /// If a request to cancel the code around is open at the same time, that goes on: of nested timeouts that are
 /// due together, the outermost reports.
 ///
@@ -196,10 +199,12 @@ impl<F: Future> Future for Timeout<F> {
         }
         let Poll::Ready(outcome) = this.scope.as_mut().poll(cx) else {
             if *this.state == State::Late {
-                let over = begin(this.scope, this.deadline);
+                let over = begin(this.scope.as_mut(), this.deadline);
                 *this.state = State::Open;
-                if let Some(over) = over {
-                    over.expire();
+                match over {
+                    Some(over) if this.scope.has_begun() => over.expire(),
+                    Some(over) => over.expire_after_one_poll(),
+                    None => {}
                 }
             }
             return Poll::Pending;

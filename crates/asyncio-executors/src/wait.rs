@@ -6,10 +6,10 @@ use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use asyncio_task::{Children, Outcome, SpawnOptions, Task};
+use asyncio_task::{Children, Outcome, SpawnOptions, StepBack, Task};
 use futures_core::Stream;
 
 use crate::timeout::timeout;
@@ -122,6 +122,7 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
         ReturnWhen::First(is_it) => is_it(task),
         ReturnWhen::AllCompleted => false,
     };
+    StepBack::new().await;
     // Each is watched by a child, so that each end costs one look at one task.
     let found = Cell::new(false);
     let watches = Children::in_order();
@@ -184,6 +185,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
     AsCompleted {
         waiting: tasks.into_iter().map(Some).collect(),
         watches: None,
+        next: StepBack::new(),
     }
 }
 
@@ -194,6 +196,8 @@ pub struct AsCompleted<T: 'static> {
     /// Before the first poll.
     waiting: Vec<Option<Task<T>>>,
     watches: Option<Watches<T>>,
+    /// Of the task that comes next.
+    next: StepBack,
 }
 
 #[derive(Debug)]
@@ -278,16 +282,15 @@ impl<T> Stream for AsCompleted<T> {
     type Item = Task<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Task<T>>> {
+        ready!(Pin::new(&mut self.next).poll(cx));
         let watches = self.watch();
         watches.children.poll_woken(cx);
-        if let Some(task) = watches.ended.borrow_mut().pop_front() {
-            return Poll::Ready(Some(task));
+        let next = watches.ended.borrow_mut().pop_front();
+        if next.is_none() && !watches.children.is_empty() {
+            return Poll::Pending;
         }
-        if watches.children.is_empty() {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
-        }
+        self.next = StepBack::new();
+        Poll::Ready(next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

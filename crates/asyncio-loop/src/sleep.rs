@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use asyncio_task::NoRunningLoop;
+use asyncio_task::{NoRunningLoop, StepBack};
 use asyncio_timer::TimerKey;
 
 use crate::clock::Clock;
@@ -87,6 +87,8 @@ enum State {
     Armed(TimerKey),
     /// It ends with the next poll.
     Due,
+    /// It has ended.
+    Over,
 }
 
 impl Sleep {
@@ -136,7 +138,7 @@ impl Sleep {
         match self.state {
             State::New => false,
             State::Armed(key) => !self.timers.is_pending(key),
-            State::Due => true,
+            State::Due | State::Over => true,
         }
     }
 
@@ -177,8 +179,15 @@ impl Future for Sleep {
             State::Armed(_) | State::Due => {
                 let is_time = || self.timers.clock.now() >= self.deadline;
                 assert!(!self.timers.is_closed() || is_time(), "{AWAY}");
-                self.state = State::Due;
+                self.state = State::Over;
                 Poll::Ready(())
+            }
+            State::Over => {
+                let poll = Pin::new(&mut StepBack::new()).poll(cx);
+                if poll.is_pending() {
+                    self.state = State::Due;
+                }
+                poll
             }
         }
     }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use asyncio_task::{
-    Cause, JoinError, SpawnOptions, Task, TaskInfo, TaskName, Unhandled, is_err, try_spawn_with,
+    Cause, JoinError, SpawnOptions, StepBack, Task, TaskInfo, TaskName, Unhandled, is_err,
+    try_spawn_with,
 };
 
 use crate::current;
@@ -47,6 +48,7 @@ pub struct ThreadFuture<T> {
     event_loop: LoopHandle,
     /// Held while another loop awaits it, whose virtual time must not jump.
     outside: Option<OutsideWork>,
+    step_back: StepBack,
 }
 
 struct Shared<T> {
@@ -127,6 +129,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
             shared,
             event_loop: event_loop.clone(),
             outside: None,
+            step_back: StepBack::new(),
         })
     }
 }
@@ -264,6 +267,10 @@ impl<T> Future for ThreadFuture<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if Pin::new(&mut self.step_back).poll(cx).is_pending() {
+            self.shared.lock().asked = true;
+            return Poll::Pending;
+        }
         // Cloned and dropped outside the lock: wakers are foreign code.
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();

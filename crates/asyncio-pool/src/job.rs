@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use asyncio_loop::{LoopHandle, Outcome, OutsideWork, shared_context, try_running_loop};
-use asyncio_task::failure_of;
+use asyncio_task::{StepBack, failure_of};
 
 use crate::block_on::{block_on, block_on_for};
 use crate::cell::{Awaited, Cell, Orphan};
@@ -47,6 +47,7 @@ pub struct Job<T> {
     away: Option<OutsideWork>,
     /// Whether the cell has been left.
     left: bool,
+    step_back: StepBack,
 }
 
 impl<T: Send + 'static> Job<T> {
@@ -106,6 +107,7 @@ impl<T: Send + 'static> Job<T> {
             home,
             away: None,
             left: false,
+            step_back: StepBack::new(),
         }
     }
 }
@@ -244,6 +246,7 @@ impl<T> Future for Job<T> {
     type Output = Result<T, JobError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(Pin::new(&mut self.step_back).poll(cx));
         self.stay_away();
         let outcome = ready!(self.cell.poll(cx));
         self.away = None;

@@ -48,6 +48,9 @@ thread_local! {
 /// set_step_hook(before);
 /// ```
 pub fn set_step_hook(hook: Option<StepHook>) -> Option<StepHook> {
+    // What the loop does is to depend on nothing that ran on this thread before.
+    LEFT.set(FULL);
+    FILLED_IN.set(None);
     HOOK.replace(hook)
 }
 

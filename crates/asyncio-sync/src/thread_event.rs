@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::block_on::block_on;
+use crate::budget;
 use crate::thread_hooks::ThreadWait;
 
 /// Something that happens on any thread, and for which any number of tasks and threads can wait.
@@ -111,6 +112,7 @@ impl ThreadEvent {
             event: self,
             key: None,
             held: None,
+            stepped_back: false,
         }
     }
 }
@@ -131,12 +133,18 @@ struct Wait<'a> {
     /// Where it stands in line.
     key: Option<u64>,
     held: Option<ThreadWait>,
+    stepped_back: bool,
 }
 
 impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.key.is_none() && !self.stepped_back && !budget::draw() {
+            self.stepped_back = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // A waker's clone and drop are foreign code.
         let waker = cx.waker().clone();
         let mut shared = self.event.lock();

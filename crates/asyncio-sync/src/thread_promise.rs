@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::block_on::block_on;
+use crate::budget;
 use crate::promise::{PromiseError, SetError};
 use crate::thread_hooks::ThreadWait;
 
@@ -39,7 +40,12 @@ pub fn thread_promise<T>() -> (ThreadPromise<T>, ThreadAnswer<T>) {
     let promise = ThreadPromise {
         cell: Some(cell.clone()),
     };
-    (promise, ThreadAnswer { cell, held: None })
+    let answer = ThreadAnswer {
+        cell,
+        held: None,
+        stepped_back: false,
+    };
+    (promise, answer)
 }
 
 /// The side of a [`thread_promise`] that sets the value. If it is dropped without, the answer is
@@ -63,6 +69,7 @@ pub struct ThreadPromise<T> {
 pub struct ThreadAnswer<T> {
     cell: Cell<T>,
     held: Option<ThreadWait>,
+    stepped_back: bool,
 }
 
 type Cell<T> = Arc<Mutex<State<T>>>;
@@ -181,6 +188,11 @@ impl<T> Future for ThreadAnswer<T> {
     type Output = Result<T, PromiseError<Infallible>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.held.is_none() && !self.stepped_back && !budget::draw() {
+            self.stepped_back = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // A waker's clone and drop are foreign code.
         let new = cx.waker().clone();
         let mut state = lock(&self.cell);

@@ -73,12 +73,13 @@ pub fn is_in_task() -> bool {
     running(|step| step.is_some())
 }
 
-/// The [number](Tasks::steps) of the step under way, or `None` outside of any task. Two polls of a future with
-/// the same number on one loop belong to the same step.
+/// A number of the step under way, or `None` outside of any task. Two polls of a future with the same number on one
+/// loop belong to the same step. The first step of a task that [starts at once](crate::SpawnOptions::eager_start)
+/// belongs to that of whoever spawned it.
 #[must_use]
 #[inline]
 pub fn current_step() -> Option<u64> {
-    running(|step| step.map(|(tasks, _)| tasks.steps()))
+    running(|step| step.map(|(tasks, _)| tasks.steps() - tasks.eager_steps()))
 }
 
 /// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event

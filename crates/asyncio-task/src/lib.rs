@@ -28,6 +28,7 @@
 //! - a panic ends its task, not the thread, and somebody is told.
 
 mod aside;
+mod budget;
 mod cancelled;
 mod cell;
 mod cell_ref;
@@ -65,6 +66,7 @@ mod slab;
 mod spawn;
 mod spawn_options;
 mod state;
+mod step_back;
 mod sync;
 mod task;
 mod task_ref;
@@ -92,6 +94,7 @@ pub use shared_context::{SharedContext, shared_context};
 pub use spawn::{NoRunningLoop, TrySpawnError, spawn, try_spawn, try_spawn_with};
 pub use spawn_options::SpawnOptions;
 pub use state::{LastPoll, TaskState};
+pub use step_back::StepBack;
 pub use task::Task;
 pub use task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
 pub use tasks::Tasks;

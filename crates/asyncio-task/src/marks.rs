@@ -17,6 +17,8 @@ pub(crate) enum Mark {
     PassedOn = 1 << 2,
     /// The await of this task closes a circle, and is to end.
     InCircle = 1 << 3,
+    /// It has ended, and whoever awaits it has let others go first.
+    SteppedBack = 1 << 4,
 }
 
 impl Default for Marks {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
+use crate::budget;
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
@@ -55,6 +56,8 @@ const AWAY: &str = "a time limit or another cancel scope belongs to the event lo
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     New,
+    /// It has let others go first, and polled nothing.
+    SteppedBack,
     Polled,
     /// It was cancelled itself, and says so at its next poll.
     Ended,
@@ -108,6 +111,11 @@ impl<F: Future> Scope<F> {
             Some(ScopeHandle { key: opened })
         })
     }
+
+    /// Whether it has polled what it wraps. A poll may step back instead, after many awaits that were ready.
+    pub fn has_begun(self: Pin<&mut Self>) -> bool {
+        !matches!(self.project().stage, Stage::New | Stage::SteppedBack)
+    }
 }
 
 impl<F: Future> Future for Scope<F> {
@@ -134,7 +142,7 @@ fn polled<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
 }
 
 impl<F: Future> Scope<F> {
-    #[inline]
+    #[inline(always)]
     fn poll_in(
         mut self: Pin<&mut Self>,
         tasks: &Tasks,
@@ -143,6 +151,11 @@ impl<F: Future> Scope<F> {
     ) -> Poll<Result<F::Output, Unwound>> {
         let this = self.as_mut().project();
         let stage = std::mem::replace(this.stage, Stage::Polled);
+        if stage == Stage::New && !budget::draw(current::current_step) {
+            *this.stage = Stage::SteppedBack;
+            *this.key = Some(step_back(*this.key, tasks, task, cx));
+            return Poll::Pending;
+        }
         let mut tree = tasks.scopes.borrow_mut();
         if let Some(key) = *this.key {
             let around = Tasks::innermost_in(&mut tree, task);
@@ -274,6 +287,27 @@ impl<F: Future> Scope<F> {
             }
         }
     }
+}
+
+/// A scope lets others go first. It is in the tree, so that requests that come meanwhile are heard by the code that
+/// opened it. What has been asked of it already stays for the next poll.
+#[cold]
+#[inline(never)]
+fn step_back(
+    key: Option<ScopeKey>,
+    tasks: &Tasks,
+    task: NonNull<Header>,
+    cx: &Context<'_>,
+) -> ScopeKey {
+    let mut tree = tasks.scopes.borrow_mut();
+    let key = key.unwrap_or_else(|| {
+        let around = Tasks::innermost_in(&mut tree, task);
+        tree.insert(Some(around))
+    });
+    drop(tree);
+    tasks.note_waker(key, task, cx.waker());
+    cx.waker().wake_by_ref();
+    key
 }
 
 fn end(tasks: &Tasks, key: &mut Option<ScopeKey>) -> Unwound {

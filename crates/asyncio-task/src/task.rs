@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::budget;
 use crate::cancelled::is_unwinding;
 use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::circle;
 use crate::context;
+use crate::current::current_step;
 use crate::detach::{self, Outcome};
 use crate::forgotten;
 use crate::id::{TaskId, TaskName};
@@ -314,6 +316,24 @@ impl<T> Task<T> {
         self.cell().awaiting.get() != Place::NONE
     }
 
+    /// Whether whoever awaits the task, which has ended, is to return `Pending` once: it was ready at once, after many
+    /// other awaits that were. For those who poll; they are woken.
+    #[inline]
+    pub fn steps_back(&self, cx: &Context<'_>) -> bool {
+        !self.has_listener() && !budget::draw(current_step) && self.has_not_stepped_back(cx)
+    }
+
+    #[cold]
+    fn has_not_stepped_back(&self, cx: &Context<'_>) -> bool {
+        let marks = &self.cell().marks;
+        if marks.take(Mark::SteppedBack) {
+            return false;
+        }
+        marks.set(Mark::SteppedBack);
+        cx.waker().wake_by_ref();
+        true
+    }
+
     /// Calls `f` with the listener of whoever awaits the task, for those who poll: a building block.
     pub fn with_listener<R>(&self, f: impl FnOnce(&mut Listener) -> R) -> R {
         let mut listener = if self.has_listener() {
@@ -380,12 +400,16 @@ impl<T> Future for Task<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Most often the task has ended, and nothing was asked of its awaiter meanwhile.
-        if self.is_finished()
-            && !self.cell().marks.has(Mark::AwaiterUnwinds)
-            && self.conclude_unasked()
-            && let Some(finished) = self.join.take()
-        {
-            return Poll::Ready(self.result(finished));
+        if self.is_finished() {
+            if self.steps_back(cx) {
+                return Poll::Pending;
+            }
+            if !self.cell().marks.has(Mark::AwaiterUnwinds)
+                && self.conclude_unasked()
+                && let Some(finished) = self.join.take()
+            {
+                return Poll::Ready(self.result(finished));
+            }
         }
         self.poll_on(cx)
     }

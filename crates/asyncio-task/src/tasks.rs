@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::aside::Aside;
+use crate::budget;
 use crate::cell::{self, Birth, Header, Payload, Progress};
 use crate::cell_ref::{Anchor, CellRef, Finished, ForeignRef, JoinRef};
 use crate::children::OnPanic;
@@ -84,6 +85,8 @@ pub struct Tasks {
     running: Cell<Option<NonNull<Header>>>,
     /// How many steps have begun.
     steps: Cell<u64>,
+    /// How many of them began within the step of whoever spawned the task.
+    eager_steps: Cell<u64>,
     pub(crate) turn: Turn,
     pub(crate) timing: Timing,
     order: OnceCell<Order>,
@@ -124,6 +127,7 @@ impl Tasks {
             families: Registry::default(),
             running: Cell::new(None),
             steps: Cell::new(0),
+            eager_steps: Cell::new(0),
             turn: Turn::new(),
             timing: Timing::default(),
             order: OnceCell::new(),
@@ -141,6 +145,7 @@ impl Tasks {
     /// Makes these tasks the ones that run on this thread while `f` does: what it wakes goes straight to
     /// the ready queue. `companion` can be found by [`with_companion`](crate::with_companion).
     pub fn enter<R>(&self, companion: &dyn Any, f: impl FnOnce() -> R) -> R {
+        budget::reset();
         current::enter(self, companion, f)
     }
 
@@ -260,6 +265,7 @@ impl Tasks {
     ) {
         family.take_in(owned);
         if cell.state.wake() {
+            self.eager_steps.set(self.eager_steps.get() + 1);
             let begin = || cell.state.begin();
             self.run_step(cell, begin, |outcome| {
                 self.conclude_child(cell, outcome, family, panicked);
@@ -479,6 +485,7 @@ impl Tasks {
     #[cold]
     fn step_now(&self, cell: &CellRef) {
         if cell.state.wake() {
+            self.eager_steps.set(self.eager_steps.get() + 1);
             self.run_whole_step(cell);
         }
     }
@@ -548,6 +555,10 @@ impl Tasks {
             return self.timed(cell, || self.step(cell, begin, conclude));
         }
         self.step(cell, begin, conclude)
+    }
+
+    pub(crate) fn eager_steps(&self) -> u64 {
+        self.eager_steps.get()
     }
 
     #[inline]

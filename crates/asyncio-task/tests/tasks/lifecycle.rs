@@ -539,3 +539,23 @@ fn every_step_has_a_number_that_stays_the_same_while_it_runs() {
         assert_eq!(second, Some(before + 2));
     });
 }
+
+#[test]
+fn an_eager_first_step_has_the_number_of_the_step_it_begins_in() {
+    entered(|tasks, _| {
+        let mut task = tasks.spawn(async {
+            let eager = try_spawn_with(SpawnOptions::new().eager_start(), async {
+                let first = current_step();
+                yield_now().await;
+                (first, current_step())
+            });
+            let here = current_step();
+            let (first, second) = eager.unwrap().await.unwrap();
+            (here, first, second, current_step())
+        });
+        settle(tasks);
+        let (here, first, second, after) = task.try_take().unwrap().unwrap();
+        assert_eq!(first, here);
+        assert!(second > here && after > second);
+    });
+}

@@ -1,0 +1,62 @@
+//! The cooperative budget: how many awaits in a row may be ready before one steps back.
+//!
+//! A loop of awaits that are all ready never lets other tasks run, and no time limit around it can end it. So each
+//! await of this crate, and of those built on it, that may be ready at its first poll draws on a budget of the
+//! thread: a [`Scope`](crate::Scope), a [`Task`](crate::Task) that has ended, a [`StepBack`](crate::StepBack). When
+//! the budget is spent, the next one steps back: it wakes its task and returns `Pending`, once, before it does
+//! anything else. So nothing was taken that could be lost.
+//!
+//! The budget is for one step of a task. Nobody fills it for each step: only when it is spent is the
+//! [step under way](crate::current_step) looked at. If that is not the one in which the budget was filled last, it is
+//! filled and nothing else happens. So an await steps back after 121 to 256 ready ones of one step, and a task that
+//! does a few in each step never does. Outside of any task none does.
+//!
+//! What is shielded holds requests up, also while it steps back. If each time it was a shield that stepped back, a
+//! loop of shields and other awaits could never be ended. So the budget is not always filled to the same number.
+
+use std::cell::Cell;
+
+/// How many awaits a filled budget is good for, at most.
+const FULL: u32 = 128;
+
+/// So many numbers of awaits are taken in turns.
+const VARIETY: u32 = 8;
+
+thread_local! {
+    // Without destructors, so that they can be used until the very end of the thread.
+    static LEFT: Cell<u32> = const { Cell::new(FULL) };
+    /// The step in which it was filled last.
+    static FILLED_IN: Cell<Option<u64>> = const { Cell::new(None) };
+    /// How often it was filled.
+    static FILLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Begins anew, so that what a loop does depends on nothing that ran on this thread before.
+pub(crate) fn reset() {
+    LEFT.set(FULL);
+    FILLED_IN.set(None);
+    FILLS.set(0);
+}
+
+/// Draws on the budget. `false`: it is spent, and the await has to step back. `step`: which step is under way.
+#[inline(always)]
+pub(crate) fn draw(step: fn() -> Option<u64>) -> bool {
+    // What is left by one run of the model checker would change the next.
+    cfg!(loom)
+        || LEFT.with(|left| {
+            let n = left.get();
+            left.set(n.wrapping_sub(1));
+            n > 0 || fill(step)
+        })
+}
+
+/// Fills the budget. Whether it was filled in another step the last time.
+#[cold]
+#[inline(never)]
+fn fill(step: fn() -> Option<u64>) -> bool {
+    let fills = FILLS.get();
+    FILLS.set(fills.wrapping_add(1));
+    LEFT.set(FULL - fills % VARIETY);
+    let step = step();
+    FILLED_IN.replace(step) != step || step.is_none()
+}
