@@ -275,7 +275,8 @@ mod races {
                 staggered_race(contenders, Some(secs(2))).await.winner
             };
             let won = timeout(secs(3), racing).await;
-            trace.note(format!("{won:?}"));
+            assert_eq!(won, Ok(Some((0, 0))));
+            assert_eq!(trace.take(), ["0 starts", "1 starts"]);
         });
     }
 
