@@ -112,6 +112,9 @@ const MOST_REFUSED: u64 = 1 << 20;
 
 type Handler = Rc<dyn Fn(&Unhandled)>;
 
+/// A step that is timed if debug mode is on.
+const TIMED: bool = true;
+
 impl Tasks {
     /// No tasks yet. `unpark` is called from other threads, at most once for each time that
     /// [`park`](Self::park) said `true`, when there is something to [`deliver`](Self::deliver); once in a
@@ -521,12 +524,21 @@ impl Tasks {
     /// called from within a step of another task; a task whose step is under way is passed over.
     #[inline]
     pub fn run_one(&self) -> bool {
+        self.run_one_as::<TIMED>()
+    }
+
+    /// The same; whether the step may have to be timed was asked before.
+    #[inline(always)]
+    pub(crate) fn run_one_as<const MAY_BE_TIMED: bool>(&self) -> bool {
         let Some(h) = self.ready.pop() else {
             return false;
         };
         // SAFETY: R1 until the step begins, R2 during it.
         let cell = unsafe { CellRef::borrow(&h) };
-        if self.run_whole_step(cell) {
+        let begin = || cell.state.begin();
+        // Here, in the loop that most tasks run in, and nowhere else, the end of a task needs no call.
+        let conclude = |outcome| self.complete_inline(cell, outcome);
+        if self.run_step_as::<MAY_BE_TIMED>(cell, begin, conclude) {
             // SAFETY: R1: the task ended while it was queued, so its place has a reference.
             drop(unsafe { CellRef::from_raw(h) });
         }
@@ -550,8 +562,18 @@ impl Tasks {
         begin: impl FnOnce() -> Begin,
         conclude: impl FnOnce(Outcome),
     ) -> bool {
+        self.run_step_as::<TIMED>(cell, begin, conclude)
+    }
+
+    #[inline(always)]
+    fn run_step_as<const MAY_BE_TIMED: bool>(
+        &self,
+        cell: &CellRef,
+        begin: impl FnOnce() -> Begin,
+        conclude: impl FnOnce(Outcome),
+    ) -> bool {
         self.count_step();
-        if self.timing.is_on() {
+        if MAY_BE_TIMED && self.timing.is_on() {
             return self.timed(cell, || self.step(cell, begin, conclude));
         }
         self.step(cell, begin, conclude)
@@ -691,8 +713,14 @@ impl Tasks {
     }
 
     /// The end of a task that is no child, whose future is gone.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn complete(&self, cell: &CellRef, outcome: Outcome) {
+        self.complete_inline(cell, outcome);
+    }
+
+    /// [`complete`](Self::complete), for the one loop in which most tasks end.
+    #[inline(always)]
+    fn complete_inline(&self, cell: &CellRef, outcome: Outcome) {
         let queued = self.finish(cell, outcome);
         let owned = self.registry.leave(cell.place.replace(NOWHERE));
         self.complete_with(cell, queued, owned);
@@ -704,7 +732,7 @@ impl Tasks {
         cell.state.finish(outcome)
     }
 
-    #[inline]
+    #[inline(always)]
     fn complete_with(&self, cell: &CellRef, queued: bool, owned: Option<Anchor>) {
         // First everything here, so that it is seen to when code of others comes in below.
         let joiner = cell.joiner.take();

@@ -139,7 +139,6 @@ impl Tasks {
         if turn.marks.get().cut {
             self.resume();
         }
-        let order = self.order();
         loop {
             if turn.batch.get() == 0 {
                 turn.batch.set(self.ready());
@@ -148,18 +147,39 @@ impl Tasks {
             if left == 0 {
                 return;
             }
-            while left > 0 && self.has_budget() {
-                if let Some(order) = order {
-                    self.bring_forward(order.below(left));
+            if self.is_observed() {
+                left = self.run_observed(left);
+            } else {
+                while left > 0 && self.has_budget() {
+                    left -= 1;
+                    self.run_one_as::<false>();
                 }
-                left -= 1;
-                self.run_one();
             }
             turn.batch.set(left);
             if left > 0 || turn.marks.get().cut || is_over() {
                 return;
             }
         }
+    }
+
+    /// Whether a seed orders the steps, or debug mode times them. Asked once a batch: a step without either pays
+    /// for neither.
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.order().is_some() || self.timing.is_on()
+    }
+
+    /// Runs steps of a batch in the order of the seed, and times them. How many are left.
+    #[cold]
+    fn run_observed(&self, mut left: usize) -> usize {
+        while left > 0 && self.has_budget() {
+            if let Some(order) = self.order() {
+                self.bring_forward(order.below(left));
+            }
+            left -= 1;
+            self.run_one();
+        }
+        left
     }
 
     /// Runs what is ready now, and nothing that this makes ready, whatever the budget.
