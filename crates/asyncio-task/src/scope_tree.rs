@@ -34,6 +34,7 @@
 
 mod allowance;
 mod overdue;
+mod unheard;
 mod unwinding;
 
 use std::cell::Cell;
@@ -134,7 +135,8 @@ struct Node {
     opaque: bool,
     /// Opaque, and nothing inside is told of them either.
     shut: bool,
-    message: Option<Arc<str>>,
+    /// How many scopes inside were told and have not acted (see `unheard.rs`).
+    told_inside: u32,
     /// What few have: `None` until somebody asks anything of it.
     asked: Option<Box<Asked>>,
 }
@@ -145,6 +147,8 @@ struct Asked {
     request: Request,
     /// Where that came from. Kept when it is answered.
     origin: Origin,
+    /// What was said with it.
+    message: Option<Arc<str>>,
     /// For a root: those before it that are open as well.
     earlier: EarlierRequests,
     /// It came when the task was woken already, or was put off: one poll more.
@@ -185,6 +189,7 @@ impl Asked {
     const NOTHING: Self = Self {
         request: 0,
         origin: Origin::LET_GO,
+        message: None,
         earlier: EarlierRequests::NONE,
         last_chance: false,
         unwanted: false,
@@ -425,6 +430,7 @@ impl ScopeTree {
         let (parent, next) = self.put_first(key.index, Some(parent));
         let node = &mut self.nodes[key.index as usize];
         (node.parent, node.next) = (parent, next);
+        self.count_unheard(parent, self.unheard_share(key));
     }
 
     /// Makes a scope the first of those inside of `parent`. Gives what it has to note: the parent, if that is here,
@@ -446,7 +452,9 @@ impl ScopeTree {
     }
 
     fn unlink(&mut self, key: ScopeKey) {
+        let unheard = self.unheard_share(key);
         let links = self.nodes[key.index as usize].take_links();
+        self.discount_unheard(links.parent, unheard);
         self.close_gap(links);
     }
 
@@ -472,11 +480,14 @@ impl ScopeTree {
             self.let_children_go(key);
             node = self.get_mut(key)?;
         }
+        if node.told > 0 {
+            self.take_told(key);
+            node = self.get_mut(key)?;
+        }
         node.generation = None;
         node.polling = false;
         node.opaque = false;
         node.shut = false;
-        node.message = None;
         node.asked = None;
         let links = node.take_links();
         let wakes = std::mem::take(&mut node.wakes);
@@ -502,12 +513,15 @@ impl ScopeTree {
     /// A scope's poll begins. `node`: the one that it has, if that is here.
     #[inline]
     pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, door: Door) {
-        let known = node.and_then(|key| self.get_mut(key));
-        let node = node.filter(|_| known.is_some());
-        if let Some(known) = known {
+        let node = node.filter(|&key| self.contains(key));
+        if let Some(key) = node {
+            let known = &mut self.nodes[key.index as usize];
             known.polling = true;
+            if door != Door::Open && known.told_inside > 0 {
+                self.enclose_unheard(key);
+            }
             // It may have got its node while nothing had opened inside of it.
-            known.close_door(door);
+            self.nodes[key.index as usize].close_door(door);
         }
         self.frames.push(Frame { task, node, door });
     }
@@ -554,7 +568,7 @@ impl ScopeTree {
         // It was put aside when it was told, so it is not one of those who have yet to be heard: what others
         // have swallowed since is over for it.
         if told > 0 && !self.upwards(around).any(|node| node.open() >= told) {
-            self.nodes[key.index as usize].told = 0;
+            self.take_told(key);
         }
         // What stood in its way may not be here.
         let overdue = was_due.then(|| self.expire(key, false)).flatten();
@@ -847,13 +861,13 @@ impl ScopeTree {
 
     /// What a scope does at the beginning of its poll.
     pub(crate) fn before_poll(&mut self, key: ScopeKey, step: u64) -> Next {
-        let Some(node) = self.get_mut(key) else {
+        let Some(node) = self.get(key) else {
             return Next::Poll(Vec::new());
         };
         if node.asked.is_none() {
             return Next::Poll(Vec::new());
         }
-        let told = std::mem::take(&mut node.told);
+        let told = self.take_told(key);
         if told > 0 && self.is_unanswered(key, told) {
             self.acts += 1;
             return Next::End;
@@ -910,10 +924,21 @@ impl ScopeTree {
             return Next::Wait;
         }
         let (swallowed, born) = (node.open() == 0, node.born);
+        // A combinator may poll only some of its futures at a time: as long as that reaches anybody who was
+        // told, it is polled again.
+        let reaching = self.acts != acts;
         self.of_this_moment = 0;
         if !self.allowance.allows(step, born, self.births) {
             self.nodes[key.index as usize].last_chance = true;
             return Next::PutOff;
+        }
+        if swallowed {
+            // Nobody is told any more, so there is no need to look at all who are inside.
+            return if reaching && self.has_unheard(key) {
+                Next::Poll(Vec::new())
+            } else {
+                Next::Answered(self.settle(key))
+            };
         }
         let Some(node) = self.get(key) else {
             return Next::Wait;
@@ -926,21 +951,15 @@ impl ScopeTree {
             } else {
                 u64::MAX
             },
-            telling: !swallowed,
             news: false,
             unreached: false,
             busy: false,
             wake: Vec::new(),
         };
         self.tell_inside(key, &mut round);
-        // A combinator may poll only some of its futures at a time: as long as that reaches anybody who was
-        // told, it is polled again.
-        if round.news || (round.unreached && self.acts != acts) {
+        if round.news || (round.unreached && reaching) {
             round.wake.reverse(); // those that opened first come first
             return Next::Poll(round.wake);
-        }
-        if swallowed {
-            return Next::Answered(self.settle(key));
         }
         if round.busy { Next::Wait } else { Next::End }
     }
@@ -951,6 +970,7 @@ impl ScopeTree {
         let mut to_do = vec![key];
         while let Some(key) = to_do.pop() {
             let mut next = self.get(key).and_then(|node| node.first_child);
+            let mut told = 0;
             while let Some(child) = next {
                 let child_key = self.key_of(child);
                 let node = &mut self.nodes[child as usize];
@@ -963,13 +983,12 @@ impl ScopeTree {
                     to_do.push(child_key);
                 } else if node.told > 0 {
                     round.unreached = true;
-                } else if round.telling
-                    && node.told_last < round.request
+                } else if node.told_last < round.request
                     && (node.opaque || node.born <= round.born_by)
                 {
                     node.told = round.request;
                     node.told_last = round.request;
-                    round.news = true;
+                    told += 1;
                     // With the task's own waker it is polled without further ado.
                     if let Wakes::Waker(_) = node.wakes
                         && let Wakes::Waker(waker) = std::mem::take(&mut node.wakes)
@@ -978,6 +997,8 @@ impl ScopeTree {
                     }
                 }
             }
+            self.count_unheard(Some(key), told);
+            round.news |= told > 0;
         }
     }
 
@@ -1008,13 +1029,10 @@ impl ScopeTree {
     /// For an opaque scope, at each poll: whether a request has reached it since the last. It then holds
     /// the scope around it.
     pub(crate) fn listen(&mut self, key: ScopeKey) -> bool {
-        let Some(node) = self.get_mut(key) else {
-            return false;
-        };
-        if node.asked.is_none() {
+        if self.get(key).is_none_or(|node| node.asked.is_none()) {
             return false;
         }
-        let told = std::mem::take(&mut node.told);
+        let told = self.take_told(key);
         if told == 0 || !self.is_unanswered(key, told) {
             return false;
         }
@@ -1278,25 +1296,6 @@ impl ScopeTree {
         let_go
     }
 
-    /// Whether anybody inside was told and has not acted.
-    fn has_unheard(&self, key: ScopeKey) -> bool {
-        let mut to_do = vec![key];
-        while let Some(key) = to_do.pop() {
-            let mut next = self.get(key).and_then(|node| node.first_child);
-            while let Some(child) = next {
-                let node = &self.nodes[child as usize];
-                next = node.next;
-                if node.told > 0 {
-                    return true;
-                }
-                if node.first_child.is_some() && !node.opaque {
-                    to_do.push(self.key_of(child));
-                }
-            }
-        }
-        false
-    }
-
     /// Nobody who was told is left to be heard: what was swallowed is over. Gives those whose deadlines are
     /// acted on now.
     #[must_use]
@@ -1333,8 +1332,6 @@ impl Asked {
 struct Round {
     request: Request,
     born_by: u64,
-    /// Whether anybody is to be told, or only those counted who were.
-    telling: bool,
     /// Whether anybody was told in this round.
     news: bool,
     /// Whether anybody was told before and has not acted.

@@ -694,3 +694,84 @@ fn what_knows_a_scope_stays_on_its_thread() {
     <Listener as StaysHere<_>>::stays_here();
     <Scope<std::future::Ready<()>> as StaysHere<_>>::stays_here();
 }
+
+/// What many scopes cost that are told of one request.
+mod many_that_swallow {
+    use std::collections::VecDeque;
+    use std::time::{Duration, Instant};
+
+    use futures::future::{FutureExt, LocalBoxFuture};
+    use futures::stream::{FuturesUnordered, StreamExt};
+
+    use super::*;
+
+    /// Swallows a request, and waits for the next one.
+    fn branch(heard: Rc<Cell<usize>>) -> LocalBoxFuture<'static, ()> {
+        async move {
+            if let Err(cancelled) = catch(pending::<()>()).await {
+                heard.set(heard.get() + 1);
+                cancelled.swallow();
+            }
+            drop(catch(pending::<()>()).await);
+        }
+        .boxed_local()
+    }
+
+    /// How long it takes until all `n` branches have heard of a request.
+    fn time_to_hear<F: Future<Output = ()> + 'static>(
+        n: usize,
+        combine: impl Fn(Vec<LocalBoxFuture<'static, ()>>) -> F + Copy,
+    ) -> Duration {
+        let tasks = Tasks::new(|| ());
+        let heard = Rc::new(Cell::new(0));
+        let took = tasks.enter(&(), || {
+            let task = tasks.spawn(combine((0..n).map(|_| branch(heard.clone())).collect()));
+            while tasks.run_one() {}
+            let start = Instant::now();
+            task.cancel();
+            while tasks.run_one() {}
+            assert_eq!(heard.get(), n);
+            let took = start.elapsed();
+            assert!(!task.is_finished(), "all have swallowed it");
+            took
+        });
+        drop(tasks);
+        took
+    }
+
+    /// Ten times as many may take ten times as long, and not a hundred times.
+    fn assert_linear<F: Future<Output = ()> + 'static>(
+        combine: impl Fn(Vec<LocalBoxFuture<'static, ()>>) -> F + Copy,
+    ) {
+        let few = (0..3).map(|_| time_to_hear(1_000, combine)).min();
+        let many = (0..3).map(|_| time_to_hear(10_000, combine)).min();
+        let (few, many) = (few.unwrap(), many.unwrap());
+        assert!(many < 40 * few, "{many:?} after {few:?}");
+    }
+
+    #[test]
+    fn and_open_again_cost_as_much_each_however_many_they_are() {
+        assert_linear(async |branches| {
+            let mut all: FuturesUnordered<_> = branches.into_iter().collect();
+            while all.next().await.is_some() {}
+        });
+    }
+
+    #[test]
+    fn and_are_polled_one_at_a_time_cost_as_much_each() {
+        assert_linear(async |branches| {
+            let mut branches = VecDeque::from(branches);
+            let mut at_once = branches.len();
+            poll_fn(|cx| {
+                for _ in 0..std::mem::replace(&mut at_once, 1) {
+                    branches.rotate_left(1);
+                    if branches[0].as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Pending
+            })
+            .await;
+        });
+    }
+}
