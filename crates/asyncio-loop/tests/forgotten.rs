@@ -160,6 +160,19 @@ mod an_error {
         });
         assert_eq!(reports, [""; 0]);
     }
+
+    #[test]
+    fn that_was_looked_at_is_not_but_a_look_too_early_is_none() {
+        let reports = reports(async || {
+            let (mut peeked, mut asked, mut early) =
+                (spawn(fails()), spawn(fails()), spawn(fails()));
+            assert!(early.peek().is_none() && !early.has_failed());
+            turns(2).await;
+            assert!(peeked.peek().is_some() && asked.has_failed());
+            drop((peeked, asked, early));
+        });
+        assert_eq!(reports, [format!("Task-4: {FAILED}")]);
+    }
 }
 
 mod a_thread_future {

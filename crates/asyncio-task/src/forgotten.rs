@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::mem::discriminant;
 
 use crate::cell_ref::CellRef;
+use crate::marks::Mark;
 use crate::task_ref::TaskRef;
 use crate::tasks::{self, Tasks};
 use crate::unhandled::{Cause, Unhandled};
@@ -72,7 +73,7 @@ fn report_if_forgotten(cell: &CellRef) {
     if !is_forgotten {
         return;
     }
-    let message = if cell.holds_err() {
+    let message = if cell.holds_err() && !cell.marks.has(Mark::LookedAt) {
         FAILED
     } else if cell.state.waits_for_its_first_step() {
         NEVER_BEGAN

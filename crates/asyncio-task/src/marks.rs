@@ -19,6 +19,8 @@ pub(crate) enum Mark {
     InCircle = 1 << 3,
     /// It has ended, and whoever awaits it has let others go first.
     SteppedBack = 1 << 4,
+    /// The holder of the handle has looked at the value.
+    LookedAt = 1 << 5,
 }
 
 impl Default for Marks {

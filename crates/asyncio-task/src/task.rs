@@ -259,9 +259,13 @@ impl<T> Task<T> {
         }
     }
 
-    /// The value, if the task has ended with one and nobody has taken it.
+    /// The value, if the task has ended with one and nobody has taken it. An error that was looked at here, or by
+    /// [`has_failed`](Self::has_failed), is not reported when the task is dropped.
     #[must_use]
     pub fn peek(&mut self) -> Option<&T> {
+        if self.cell().state.has_value() {
+            self.cell().marks.set(Mark::LookedAt);
+        }
         self.join.peek()
     }
 
