@@ -114,7 +114,7 @@ impl Reactor {
     }
 
     /// How many wakers its lists have room for.
-    #[cfg(test)]
+    #[cfg(all(test, unix))]
     pub(crate) fn room_for_wakers(&self) -> usize {
         let core = &self.core;
         core.woken.borrow().capacity() + core.soon.borrow().capacity()
@@ -452,7 +452,7 @@ impl fmt::Debug for Reactor {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::sync::Arc;
@@ -465,7 +465,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn a_burst_of_wakers_gives_its_memory_back() {
         const MANY: usize = 100_000;
         let reactor = Reactor::new().unwrap();
