@@ -51,7 +51,7 @@ pub struct Child<'env, U> {
     passed_on: bool,
     /// It has failed, and the request that this made has had its turn.
     gave_way: bool,
-    /// Whoever awaited it unwinds: the await does not return there, and the outcome is left.
+    /// The awaiting code is being cancelled: the await does not return there, and the outcome stays.
     passing: bool,
     env: PhantomData<&'env ()>,
 }

@@ -54,7 +54,7 @@ fn write_marks(
 /// Turns marks and newlines into the lines of a tree.
 struct Tree<'a, 'b> {
     out: &'a mut Formatter<'b>,
-    /// What each line begins with.
+    /// The beginning of each line.
     indentation: String,
     /// How long the indentation was at each level around.
     levels: Vec<usize>,

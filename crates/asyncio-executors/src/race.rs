@@ -353,7 +353,7 @@ fn enter_staggered<'env, F, T, E>(
     drop(tg.spawn_with(SpawnOptions::new().location(place), contender));
 }
 
-/// What the next contender waits for: the end of this one, however it comes.
+/// Lets the next contender start when this one ends, however it ends.
 struct Turn<'a, E> {
     n: usize,
     states: &'a RefCell<Vec<Contender<E>>>,

@@ -1,5 +1,5 @@
-//! What is asked of scopes while their loop does not run, or while another loop of the thread does: it takes effect
-//! when their loop runs again. What cannot go on elsewhere says so.
+//! Requests to scopes while their loop does not run, or while another loop of the thread does, take effect when their
+//! loop runs again. A future that cannot go on elsewhere says so.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};

@@ -81,7 +81,7 @@ mod a_circle {
     use asyncio_executors::{BoxError, Child, TaskGroup, task_group};
     use asyncio_loop::Task;
 
-    /// What a test on virtual time fails with.
+    /// The message that a test on virtual time fails with.
     fn failure_of<F: Future<Output = ()>>(test: impl Fn() -> F) -> String {
         let builder = || Builder::default().virtual_time(true);
         let run = || run_test_within(Limits::DEFAULT, builder, Orders::AsQueued, &test);

@@ -548,7 +548,7 @@ mod debug_mode {
         }
     }
 
-    /// What debug mode says of the steps of `main`.
+    /// The reports of debug mode about the steps of `main`.
     fn reports(main: impl AsyncFnOnce()) -> Vec<String> {
         let builder = EventLoop::builder().debug(true).slow_step(LIMIT);
         let mut event_loop = builder.build_loop().expect("a selector");
@@ -667,7 +667,7 @@ mod debug_mode {
     }
 }
 
-/// What is at its worst while a group is cut short is in `soundness.rs`.
+/// The soundness of groups that are cut short is tested in `soundness.rs`.
 #[test]
 fn a_child_that_panics_while_its_group_is_cut_short_ends_the_group() {
     for steps in 1..10 {

@@ -73,7 +73,7 @@ pub(crate) struct Core {
     /// A task has stepped back: the turn ends with the steps at hand, and the outside is looked at.
     pub(crate) turn_is_over: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
-    /// What has been said of virtual time in this run.
+    /// The reports about virtual time in this run.
     pub(crate) reported: Reported,
     /// When a wait ends at the latest, in real time, because somebody wants to look at the clock.
     pub(crate) return_by: Cell<Option<Instant>>,
