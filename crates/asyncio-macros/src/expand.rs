@@ -14,7 +14,7 @@ use crate::options::{Clock, Limit, Options, Orders};
 const MAIN: &str = "#[asyncio::main]";
 const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug"];
 const TEST: &str = "#[asyncio::test]";
-const TEST_OPTIONS: &[&str] = &[
+pub(crate) const TEST_OPTIONS: &[&str] = &[
     "budget",
     "clock",
     "crate",

@@ -255,16 +255,7 @@ fn literal(value: &Expr) -> Option<&Lit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ALL: &[&str] = &[
-        "budget",
-        "clock",
-        "crate",
-        "debug",
-        "order",
-        "timeout",
-        "virtual_timeout",
-    ];
+    use crate::expand::TEST_OPTIONS as ALL;
 
     fn read(written: TokenStream) -> Options {
         let (options, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
