@@ -106,7 +106,39 @@ impl LoopHandle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        ThreadFuture::start(self, make)
+        ThreadFuture::start(self, None, make)
+    }
+
+    /// [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe), with a name for the task: reports, lists of tasks
+    /// and [`JoinError`](asyncio_task::JoinError) have it.
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, current_task};
+    ///
+    /// let mut event_loop = EventLoop::new()?;
+    /// let named = event_loop.handle().run_coroutine_threadsafe_named("backup", || async {
+    ///     current_task().map(|task| task.name().to_string())
+    /// })?;
+    /// assert_eq!(named.name(), Some("backup"));
+    /// assert_eq!(event_loop.run_until_complete(named)??.as_deref(), Some("backup"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The loop is closed; `make` comes back.
+    #[track_caller]
+    pub fn run_coroutine_threadsafe_named<M, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        make: M,
+    ) -> Result<ThreadFuture<F::Output>, LoopClosed<M>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        ThreadFuture::start(self, Some(name.into()), make)
     }
 
     /// Has `make` called on the loop, and runs the future it makes there, detached: what goes wrong in it

@@ -1,14 +1,16 @@
 //! The outcome of a task on a loop, for another thread: to block on, or to await on any executor.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use asyncio_task::{
-    Cause, JoinError, SpawnOptions, StepBack, Task, TaskInfo, TaskName, Unhandled, is_err,
-    try_spawn_with,
+    Cause, JoinError, PanicPayload, SpawnOptions, StepBack, Task, TaskInfo, TaskName, Unhandled,
+    is_err, try_spawn_with,
 };
 
 use crate::current;
@@ -45,6 +47,7 @@ const UNREAD: &str = "a task panicked and nobody awaits it";
 #[doc(alias = "concurrent.futures.Future")]
 pub struct ThreadFuture<T> {
     shared: Arc<Shared<T>>,
+    name: Option<Arc<str>>,
     event_loop: LoopHandle,
     /// Held while another loop awaits it, whose virtual time must not jump.
     outside: Option<OutsideWork>,
@@ -64,6 +67,8 @@ struct State<T> {
     request: Option<Request>,
     /// Somebody has waited for the outcome, or asked the task to end.
     asked: bool,
+    /// The callbacks that have not been called, in the order in which they were added.
+    callbacks: VecDeque<DoneCallback<T>>,
     /// What task the outcome is of.
     task: Option<TaskInfo>,
     /// The [`ThreadFuture`] is gone: nobody will ask for the outcome.
@@ -71,6 +76,8 @@ struct State<T> {
     /// Who passes a request to cancel on to the task.
     watch: Option<Waker>,
 }
+
+type DoneCallback<T> = Box<dyn FnOnce(&Result<T, JoinError>) + Send>;
 
 enum Outcome<T> {
     Pending,
@@ -80,7 +87,11 @@ enum Outcome<T> {
 
 impl<T: Send + 'static> ThreadFuture<T> {
     #[track_caller]
-    pub(crate) fn start<M, F>(event_loop: &LoopHandle, make: M) -> Result<Self, LoopClosed<M>>
+    pub(crate) fn start<M, F>(
+        event_loop: &LoopHandle,
+        name: Option<Arc<str>>,
+        make: M,
+    ) -> Result<Self, LoopClosed<M>>
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + 'static,
@@ -92,28 +103,32 @@ impl<T: Send + 'static> ThreadFuture<T> {
                 waiting: None,
                 request: None,
                 asked: false,
+                callbacks: VecDeque::new(),
                 task: None,
                 abandoned: false,
                 watch: None,
             }),
             ended: Condvar::new(),
         });
-        let promise = Promise(shared.clone());
+        let promise = Promise {
+            shared: shared.clone(),
+            name: name.clone(),
+        };
         event_loop.send(make, move |make| {
-            let options = SpawnOptions::new().location(location);
+            let mut options = SpawnOptions::new().location(location);
+            if let Some(name) = promise.name.clone() {
+                options = options.name(name);
+            }
             // A panic in `make` is one of the task: it goes to whoever asked for it.
             let body = async move { make().await };
-            match promise.0.take_request() {
+            match promise.shared.take_request() {
                 None => {}
                 // Which reports it, with its name and place.
                 Some(Request::Forget) if debug::is_on_here() => {
                     return drop(try_spawn_with(options, body));
                 }
                 Some(Request::Cancel(message)) => {
-                    let name = TaskName::from("that never began");
-                    promise
-                        .0
-                        .settle(Err(JoinError::Cancelled(name, message)), None);
+                    promise.settle_unbegun(message);
                     return;
                 }
                 Some(_) => return,
@@ -127,6 +142,7 @@ impl<T: Send + 'static> ThreadFuture<T> {
         })?;
         Ok(Self {
             shared,
+            name,
             event_loop: event_loop.clone(),
             outside: None,
             step_back: StepBack::new(),
@@ -242,6 +258,55 @@ impl<T> ThreadFuture<T> {
         true
     }
 
+    /// Has `callback` called with the outcome when the task ends: on the loop's thread, before anybody who waits has
+    /// the outcome. Callbacks are called in the order in which they were added, and hold the loop up meanwhile. A panic
+    /// in one goes to the exception handler. Dropping this cancels the task, and the callbacks learn of that.
+    ///
+    /// If the task has ended, `callback` is called here, before this returns.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use asyncio_loop::EventLoop;
+    ///
+    /// let mut event_loop = EventLoop::new()?;
+    /// let mut answer = event_loop.handle().run_coroutine_threadsafe(|| async { 6 * 7 })?;
+    /// let (tell, told) = mpsc::channel();
+    /// answer.add_done_callback(move |outcome| {
+    ///     let _ = tell.send(*outcome.as_ref().expect("it returns"));
+    /// });
+    /// assert_eq!(event_loop.run_until_complete(answer)??, 42);
+    /// assert_eq!(told.recv()?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the outcome has been taken.
+    #[doc(alias = "future.add_done_callback")]
+    pub fn add_done_callback(
+        &mut self,
+        callback: impl FnOnce(&Result<T, JoinError>) + Send + 'static,
+    ) {
+        let mut state = self.shared.lock();
+        state.asked = true;
+        let Some(outcome) = state.take() else {
+            state.must_be_untaken();
+            state.callbacks.push_back(Box::new(callback));
+            return;
+        };
+        drop(state);
+        call(Box::new(callback), &outcome);
+        // Nobody has looked meanwhile: that takes this future, which is borrowed here.
+        self.shared.lock().outcome = Outcome::Here(outcome);
+    }
+
+    /// The name that the task was given by
+    /// [`run_coroutine_threadsafe_named`](LoopHandle::run_coroutine_threadsafe_named).
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether the task has ended.
     #[must_use]
     #[doc(alias = "done")]
@@ -325,6 +390,7 @@ impl<T> Drop for ThreadFuture<T> {
 impl<T> fmt::Debug for ThreadFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThreadFuture")
+            .field("name", &self.name)
             .field("finished", &self.is_finished())
             .finish_non_exhaustive()
     }
@@ -340,7 +406,7 @@ impl<T> Shared<T> {
         self.lock().request.take()
     }
 
-    /// Sets the outcome, once. Gives it back if nobody will ask for it.
+    /// Calls the callbacks and sets the outcome, once. Gives it back if nobody will ask for it.
     fn settle(
         &self,
         outcome: Result<T, JoinError>,
@@ -349,6 +415,12 @@ impl<T> Shared<T> {
         let mut state = self.lock();
         if !matches!(state.outcome, Outcome::Pending) {
             return None;
+        }
+        // Until there is none left under the lock: others may be added meanwhile.
+        while let Some(callback) = state.callbacks.pop_front() {
+            drop(state);
+            call(callback, &outcome);
+            state = self.lock();
         }
         if state.abandoned {
             state.outcome = Outcome::Taken;
@@ -363,6 +435,15 @@ impl<T> Shared<T> {
             waiting.wake();
         }
         None
+    }
+}
+
+/// Calls a callback. A panic in it is reported.
+fn call<T>(callback: DoneCallback<T>, outcome: &Result<T, JoinError>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(outcome))) {
+        let cause = Cause::Panic(PanicPayload::new(payload));
+        let message = "a callback for the end of a `ThreadFuture`'s task panicked";
+        call_exception_handler(&Unhandled::new(message, None, cause));
     }
 }
 
@@ -396,12 +477,23 @@ impl<T> State<T> {
 }
 
 /// The duty to settle the outcome, on the loop's side. Dropped with the loop, it says cancelled.
-struct Promise<T>(Arc<Shared<T>>);
+struct Promise<T> {
+    shared: Arc<Shared<T>>,
+    name: Option<Arc<str>>,
+}
+
+impl<T> Promise<T> {
+    /// Says that the task was cancelled before it began, unless the outcome is set.
+    fn settle_unbegun(&self, message: Option<Arc<str>>) {
+        let name = TaskName::from(self.name.as_deref().unwrap_or("that never began"));
+        self.shared
+            .settle(Err(JoinError::Cancelled(name, message)), None);
+    }
+}
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        let name = TaskName::from("that never began");
-        self.0.settle(Err(JoinError::Cancelled(name, None)), None);
+        self.settle_unbegun(None);
     }
 }
 
@@ -414,7 +506,7 @@ struct Watch<T> {
 impl<T> Watch<T> {
     fn settle(&self, outcome: Result<T, JoinError>) {
         let task = self.task.as_ref();
-        let unwanted = self.promise.0.settle(outcome, Some(task.info()));
+        let unwanted = self.promise.shared.settle(outcome, Some(task.info()));
         let report = match unwanted {
             Some(Err(JoinError::Panicked(_, payload))) => {
                 Unhandled::new(UNREAD, Some(&task), Cause::Panic(payload))
@@ -448,9 +540,9 @@ impl<T> Future for Watch<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
-        let old = self.promise.0.lock().watch.replace(waker);
+        let old = self.promise.shared.lock().watch.replace(waker);
         drop(old);
-        if let Some(request) = self.promise.0.take_request() {
+        if let Some(request) = self.promise.shared.take_request() {
             self.pass_on(request);
         }
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));

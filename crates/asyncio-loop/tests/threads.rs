@@ -469,3 +469,209 @@ fn what_a_callback_owns_may_call_it_off_again() {
     });
     assert!(!again, "it had been called off");
 }
+
+mod done_callbacks {
+    use super::*;
+    use asyncio_loop::set_exception_handler;
+
+    type Notes = Arc<Mutex<Vec<String>>>;
+
+    /// A callback that notes the outcome.
+    fn noting(
+        notes: &Notes,
+        who: &'static str,
+    ) -> impl FnOnce(&Result<u32, JoinError>) + Send + 'static {
+        let notes = notes.clone();
+        move |outcome| {
+            let outcome = outcome.as_ref().map_err(ToString::to_string);
+            notes.lock().unwrap().push(format!("{who}: {outcome:?}"));
+        }
+    }
+
+    #[test]
+    fn they_are_called_in_order_before_the_waiter_has_the_outcome() {
+        let notes = Notes::default();
+        let (outcome, seen) = with_thread(move |event_loop| {
+            let (open, gate) = mpsc::channel::<()>();
+            let coroutine = move || async move {
+                gate.recv().unwrap();
+                7_u32
+            };
+            let mut future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
+            future.add_done_callback(noting(&notes, "one"));
+            future.add_done_callback(noting(&notes, "two"));
+            open.send(()).unwrap();
+            let outcome = future.wait().unwrap();
+            let seen = notes.lock().unwrap().clone();
+            (outcome, seen)
+        });
+        assert_eq!(outcome, 7);
+        assert_eq!(seen, ["one: Ok(7)", "two: Ok(7)"]);
+    }
+
+    #[test]
+    fn after_the_end_they_are_called_at_once_and_the_outcome_stays() {
+        let notes = Notes::default();
+        let mut event_loop = EventLoop::new().unwrap();
+        let mut future = event_loop
+            .handle()
+            .run_coroutine_threadsafe(|| async { 3_u32 })
+            .unwrap();
+        let watched = async {
+            while !future.is_finished() {
+                yield_now().await;
+            }
+        };
+        event_loop.run_until_complete(watched).unwrap();
+        future.add_done_callback(noting(&notes, "late"));
+        assert_eq!(*notes.lock().unwrap(), ["late: Ok(3)"]);
+        future.add_done_callback(noting(&notes, "later"));
+        assert_eq!(future.try_take().unwrap().unwrap(), 3);
+        assert_eq!(*notes.lock().unwrap(), ["late: Ok(3)", "later: Ok(3)"]);
+        let message = panic_of(|| future.add_done_callback(|_| ()));
+        assert_eq!(message, "awaited again after it gave its outcome");
+    }
+
+    #[test]
+    fn they_learn_of_every_other_end() {
+        let notes = Notes::default();
+        let mut event_loop = EventLoop::new().unwrap();
+        let handle = event_loop.handle();
+        let start = |who, coroutine: fn() -> Pin<Box<dyn Future<Output = u32>>>| {
+            let future = handle.run_coroutine_threadsafe_named(who, coroutine);
+            let mut future = future.unwrap();
+            future.add_done_callback(noting(&notes, who));
+            future
+        };
+        let endless = || -> Pin<Box<dyn Future<Output = u32>>> {
+            Box::pin(async {
+                for_ever().await;
+                0
+            })
+        };
+        let cancelled_before = start("before", endless);
+        assert!(cancelled_before.cancel_with("not today"));
+        let panics = start("panics", || Box::pin(async { panic!("no") }));
+        let dropped = start("dropped", endless);
+        let left = start("left", endless);
+        event_loop
+            .run_until_complete(async {
+                yield_now().await;
+                yield_now().await;
+                drop(dropped);
+                sleep(ms(1)).await;
+            })
+            .unwrap();
+        drop(event_loop);
+        let mut seen = notes.lock().unwrap().clone();
+        seen.sort();
+        assert_eq!(
+            seen,
+            [
+                "before: Err(\"task before was cancelled: not today\")",
+                "dropped: Err(\"task dropped was cancelled\")",
+                "left: Err(\"task left was cancelled\")",
+                "panics: Err(\"task panics panicked: no\")",
+            ]
+        );
+        assert!(left.wait().unwrap_err().is_cancelled());
+        assert!(panics.wait().unwrap_err().is_panic());
+    }
+
+    #[test]
+    fn a_panic_in_one_is_reported_and_keeps_no_other_from_being_called() {
+        let notes = Notes::default();
+        let reports = Notes::default();
+        let mut event_loop = EventLoop::new().unwrap();
+        let told = reports.clone();
+        event_loop.set_exception_handler(move |report| {
+            told.lock().unwrap().push(report.to_string());
+        });
+        let mut future = event_loop
+            .handle()
+            .run_coroutine_threadsafe(|| async { 3_u32 })
+            .unwrap();
+        future.add_done_callback(|_| panic!("oh no"));
+        future.add_done_callback(noting(&notes, "next"));
+        let outcome = event_loop.run_until_complete(future).unwrap();
+        assert_eq!(outcome.unwrap(), 3);
+        assert_eq!(*notes.lock().unwrap(), ["next: Ok(3)"]);
+        let reports = reports.lock().unwrap();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].contains("a callback for the end of a `ThreadFuture`'s task panicked"));
+        assert!(reports[0].contains("oh no"));
+    }
+
+    #[test]
+    fn one_that_meets_the_end_is_called_once() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        const TIMES: usize = 2_000;
+        let called = Arc::new(AtomicUsize::new(0));
+        let counted = called.clone();
+        with_thread(move |event_loop| {
+            for _ in 0..TIMES {
+                let mut future = event_loop.run_coroutine_threadsafe(|| async {}).unwrap();
+                let called = counted.clone();
+                future.add_done_callback(move |_| {
+                    called.fetch_add(1, Ordering::Relaxed);
+                });
+                future.wait().unwrap();
+            }
+        });
+        assert_eq!(called.load(Ordering::Relaxed), TIMES);
+    }
+
+    #[test]
+    fn one_may_send_to_its_loop_and_set_the_handler() {
+        let sum = with_thread(|event_loop| {
+            let (tell, told) = mpsc::channel();
+            let mut future = event_loop
+                .run_coroutine_threadsafe(|| async { 3_u32 })
+                .unwrap();
+            let there = event_loop.clone();
+            future.add_done_callback(move |_| {
+                // On the loop, with nothing borrowed.
+                set_exception_handler(|_| ());
+                let sent = there.call_soon_threadsafe(move || tell.send(4).unwrap());
+                sent.unwrap();
+            });
+            future.wait().unwrap() + told.recv().unwrap()
+        });
+        assert_eq!(sum, 7);
+    }
+}
+
+mod names {
+    use super::*;
+
+    #[test]
+    fn a_name_is_that_of_the_task_and_of_its_errors() {
+        with_thread(|event_loop| {
+            let named = event_loop.run_coroutine_threadsafe_named("backup", || async {
+                current_task().unwrap().name().to_string()
+            });
+            let named = named.unwrap();
+            assert_eq!(named.name(), Some("backup"));
+            assert!(format!("{named:?}").contains("backup"));
+            assert_eq!(named.wait().unwrap(), "backup");
+            let panics = event_loop
+                .run_coroutine_threadsafe_named("sync".to_owned(), || async { panic!("no") });
+            let error = panics.unwrap().wait().unwrap_err();
+            assert_eq!(error.to_string(), "task sync panicked: no");
+            let unnamed = event_loop.run_coroutine_threadsafe(|| async {}).unwrap();
+            assert_eq!(unnamed.name(), None);
+            unnamed.wait().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_task_that_never_began_has_it() {
+        let event_loop = EventLoop::new().unwrap();
+        let late = event_loop
+            .handle()
+            .run_coroutine_threadsafe_named("late", || async {});
+        drop(event_loop);
+        let error = late.unwrap().wait().unwrap_err();
+        assert_eq!(error.to_string(), "task late was cancelled");
+    }
+}
