@@ -14,7 +14,6 @@ use crate::tidy::Repository;
 /// The number of files in the largest circle of each crate that has one.
 const LARGEST: &[(&str, usize)] = &[
     ("asyncio-executors", 2),
-    ("asyncio-loop", 16),
     ("asyncio-net", 5),
     ("asyncio-pool", 5),
     ("asyncio-reactor", 6),

@@ -9,11 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use asyncio_task::{Cause, NoRunningLoop, PanicPayload, Unhandled};
-
-use crate::current;
-use crate::exceptions::call_exception_handler;
-
 /// A value that is kept with a loop and is closed after it.
 ///
 /// ```
@@ -53,22 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(crate) struct Attachments(RefCell<Vec<Rc<dyn Attachment>>>);
 
-/// The attachment of this type of the loop that runs here. It is made if there is none.
-///
-/// # Errors
-///
-/// Without a running loop.
-pub fn attached<A: Attachment + Default>() -> Result<Rc<A>, NoRunningLoop> {
-    current::try_with(|core| {
-        let attachments = &core.attachments;
-        attachments
-            .find()
-            .unwrap_or_else(|| attachments.put(A::default()))
-    })
-}
-
 impl Attachments {
-    fn find<A: Attachment>(&self) -> Option<Rc<A>> {
+    pub(crate) fn find<A: Attachment>(&self) -> Option<Rc<A>> {
         let all = self.0.borrow();
         all.iter().find_map(|attachment| {
             let attachment: Rc<dyn Any> = attachment.clone();
@@ -76,7 +57,7 @@ impl Attachments {
         })
     }
 
-    fn put<A: Attachment>(&self, attachment: A) -> Rc<A> {
+    pub(crate) fn put<A: Attachment>(&self, attachment: A) -> Rc<A> {
         // `Default` is foreign code and may have attached one itself: the first one stays.
         if let Some(first) = self.find() {
             return first;
@@ -86,9 +67,14 @@ impl Attachments {
         attachment
     }
 
-    /// Closes all of them, in the order in which they came. A panic in one of them is reported and keeps no
+    /// Closes all of them, in the order in which they came. A panic in one of them goes to `on_panic` and keeps no
     /// other one from being closed.
-    pub(crate) fn close(self, may_block: bool, end: Option<Instant>) {
+    pub(crate) fn close(
+        self,
+        may_block: bool,
+        end: Option<Instant>,
+        on_panic: impl Fn(Box<dyn Any + Send>),
+    ) {
         for attachment in self.0.into_inner() {
             let patience = match end {
                 _ if !may_block => Duration::ZERO,
@@ -97,9 +83,7 @@ impl Attachments {
             };
             let close = || attachment.close(patience);
             if let Err(payload) = catch_unwind(AssertUnwindSafe(close)) {
-                let cause = Cause::Panic(PanicPayload::new(payload));
-                let message = "closing an attachment of an event loop panicked";
-                call_exception_handler(&Unhandled::new(message, None, cause));
+                on_panic(payload);
             }
         }
     }

@@ -1,13 +1,11 @@
 //! How a loop is set up.
 
-use std::io;
 use std::time::Duration;
 
-use crate::event_loop::EventLoop;
 use crate::limits::Limits;
-use crate::runner::Runner;
 
-/// How a loop is to be. Made by [`Runner::builder`] or [`EventLoop::builder`].
+/// How a loop is to be. Made by [`Runner::builder`](crate::Runner::builder) or
+/// [`EventLoop::builder`](crate::EventLoop::builder).
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until something is built with it"]
 pub struct Builder {
@@ -81,7 +79,7 @@ impl Builder {
         self
     }
 
-    /// Whether Ctrl-C cancels the main task of a [`Runner`] on the program's main thread; `true` unless
+    /// Whether Ctrl-C cancels the main task of a [`Runner`](crate::Runner) on the program's main thread; `true` unless
     /// set.
     pub fn ctrl_c(mut self, on: bool) -> Self {
         self.ctrl_c = on;
@@ -92,23 +90,5 @@ impl Builder {
     pub(crate) fn limited(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
-    }
-
-    /// Makes the runner.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gave no selector.
-    pub fn build(self) -> io::Result<Runner> {
-        Runner::with(self)
-    }
-
-    /// Makes a bare loop.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gave no selector.
-    pub fn build_loop(self) -> io::Result<EventLoop> {
-        EventLoop::with(self)
     }
 }

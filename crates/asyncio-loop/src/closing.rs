@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, TaskRef, Unhandled};
 
-use crate::event_loop::Core;
+use crate::core::Core;
 
 /// How often tasks that closing ones have spawned are cancelled and waited for in their turn.
 const ROUNDS: usize = 3;

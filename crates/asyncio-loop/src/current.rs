@@ -1,12 +1,14 @@
 //! The loop that runs on this thread.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use asyncio_reactor::Reactor;
 use asyncio_task::{NoRunningLoop, with_companion};
 
-use crate::event_loop::Core;
-use crate::loop_handle::LoopHandle;
+use crate::attachments::Attachment;
+use crate::core::Core;
+use crate::timers::Timers;
 
 /// Calls `f` with the loop that runs on this thread.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Core) -> R) -> Result<R, NoRunningLoop> {
@@ -33,27 +35,6 @@ pub fn time() -> Instant {
     with(|core| core.timers.clock.instant())
 }
 
-/// A handle of the loop that runs here, for any thread.
-///
-/// # Panics
-///
-/// Without a running loop; [`try_running_loop`] does not.
-#[must_use]
-#[track_caller]
-#[doc(alias = "get_running_loop")]
-pub fn running_loop() -> LoopHandle {
-    with(Core::handle)
-}
-
-/// A handle of the loop that runs here.
-///
-/// # Errors
-///
-/// Without a running loop.
-pub fn try_running_loop() -> Result<LoopHandle, NoRunningLoop> {
-    try_with(Core::handle)
-}
-
 /// The reactor of the loop that runs here, for those who bring their own sources.
 ///
 /// # Panics
@@ -72,4 +53,23 @@ pub fn reactor() -> Reactor {
 /// Without a running loop.
 pub fn try_reactor() -> Result<Reactor, NoRunningLoop> {
     try_with(|core| core.reactor.clone())
+}
+
+/// The attachment of this type of the loop that runs here. It is made if there is none.
+///
+/// # Errors
+///
+/// Without a running loop.
+pub fn attached<A: Attachment + Default>() -> Result<Rc<A>, NoRunningLoop> {
+    try_with(|core| {
+        let attachments = &core.attachments;
+        attachments
+            .find()
+            .unwrap_or_else(|| attachments.put(A::default()))
+    })
+}
+
+/// Whether these are the timers of the loop that runs here.
+pub(crate) fn has_timers(timers: &Timers) -> bool {
+    try_with(|core| std::ptr::eq(&raw const *core.timers, timers)).unwrap_or(false)
 }

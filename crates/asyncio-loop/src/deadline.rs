@@ -87,7 +87,7 @@ impl Deadline {
     #[must_use]
     #[inline]
     pub fn is_here(&self) -> bool {
-        self.at == NEVER || self.timers.are_here()
+        self.at == NEVER || current::has_timers(&self.timers)
     }
 
     /// Stops the timer.

@@ -1,30 +1,24 @@
 //! Debug mode: steps that hold the loop up are reported with the task and where it was spawned, and so are tasks
 //! that were let go of before they began, and errors of tasks that nobody looked at.
 
-use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::core::Core;
 use crate::current;
-use crate::event_loop::Core;
 
 /// How long a step may take before debug mode reports it, unless it is told otherwise.
 pub(crate) const SLOW_STEP: Duration = Duration::from_millis(100);
 
-/// See the head of this file. Whether it is on is in `crate::loop_handle::Shared`, for all threads to see.
-#[derive(Debug)]
-pub(crate) struct Debug {
-    pub(crate) slow_step: Cell<Duration>,
-}
-
 impl Core {
+    /// Whether debug mode is on. That is shared with other threads.
     pub(crate) fn is_debugging(&self) -> bool {
         self.shared.debug.load(Ordering::Relaxed)
     }
 
     /// Has steps timed and losses reported from now on, or not, as debug mode says.
     pub(crate) fn refresh_debug(&self) {
-        let limit = self.is_debugging().then(|| self.debug.slow_step.get());
+        let limit = self.is_debugging().then(|| self.slow_step.get());
         self.tasks.set_slow_step(limit);
         self.tasks.report_forgotten(self.is_debugging());
     }

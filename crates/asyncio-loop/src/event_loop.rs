@@ -15,15 +15,15 @@ use asyncio_task::{Context, JoinError, SpawnOptions, Task, TaskRef, Tasks, Unhan
 use crate::attachments::Attachments;
 use crate::builder::Builder;
 use crate::clock::Clock;
+use crate::core::{Core, Reported};
 use crate::current;
-use crate::debug::Debug;
 use crate::exceptions;
 use crate::handle::{Handle, TimerHandle};
 use crate::limits::Limited;
-use crate::loop_handle::{LoopHandle, Shared};
+use crate::loop_handle::LoopHandle;
+use crate::shared::Shared;
 use crate::spin::Spin;
 use crate::timers::Timers;
-use crate::virtual_time::Reported;
 
 /// One thread's event loop.
 ///
@@ -52,35 +52,6 @@ pub struct EventLoop {
     /// `None` once closed. Closing lets go of everything, so what is sent to the loop later comes back.
     core: Option<Box<Core>>,
     handle: LoopHandle,
-}
-
-/// What a running loop is made of. Found again by `crate::current`.
-pub(crate) struct Core {
-    pub(crate) tasks: Tasks,
-    pub(crate) timers: Rc<Timers>,
-    pub(crate) reactor: Reactor,
-    pub(crate) shared: Arc<Shared>,
-    /// How many steps a turn may take.
-    pub(crate) budget: usize,
-    /// When the operating system was looked at last.
-    pub(crate) looked: Cell<u64>,
-    /// How often it was looked at.
-    pub(crate) looks: Cell<u64>,
-    /// Whether it looks for mail before it parks.
-    pub(crate) spin: Spin,
-    /// The run has just begun: all that was sent before is taken in with its first turn.
-    pub(crate) is_first_turn: Cell<bool>,
-    /// A task has stepped back: the turn ends with the steps at hand, and the outside is looked at.
-    pub(crate) turn_is_over: Cell<bool>,
-    pub(crate) stopping: Cell<bool>,
-    /// The reports about virtual time in this run.
-    pub(crate) reported: Reported,
-    /// When a wait ends at the latest, in real time, because somebody wants to look at the clock.
-    pub(crate) return_by: Cell<Option<Instant>>,
-    /// Those of a test.
-    pub(crate) limited: Option<Limited>,
-    pub(crate) debug: Debug,
-    pub(crate) attachments: Attachments,
 }
 
 impl EventLoop {
@@ -122,9 +93,7 @@ impl EventLoop {
             reported: Reported::default(),
             return_by: Cell::new(None),
             limited: builder.limits.map(Limited::new),
-            debug: Debug {
-                slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
-            },
+            slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
             tasks,
             reactor,
             attachments: Attachments::default(),
@@ -326,7 +295,7 @@ impl EventLoop {
     #[doc(alias = "slow_callback_duration")]
     pub fn set_slow_step(&self, duration: Duration) {
         let core = self.core();
-        core.debug.slow_step.set(duration);
+        core.slow_step.set(duration);
         core.refresh_debug();
     }
 
@@ -368,8 +337,19 @@ impl EventLoop {
         let attachments = std::mem::take(&mut core.attachments);
         // First the loop: another thread that waits for it is then told that it is closed.
         drop(core);
-        attachments.close(alone, end);
+        attachments.close(alone, end, exceptions::attachment_panicked);
         failure
+    }
+}
+
+impl Builder {
+    /// Makes a bare loop.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no selector.
+    pub fn build_loop(self) -> io::Result<EventLoop> {
+        EventLoop::with(self)
     }
 }
 
@@ -395,10 +375,6 @@ impl Core {
         self.begin_limits();
         self.is_first_turn.set(true);
         self.tasks.enter(self, f)
-    }
-
-    pub(crate) fn handle(&self) -> LoopHandle {
-        LoopHandle::new(self.tasks.remote(), self.shared.clone())
     }
 }
 

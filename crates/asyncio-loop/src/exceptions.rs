@@ -5,8 +5,8 @@ use std::io::Write;
 
 use asyncio_task::{Cause, PanicPayload, Tasks, Unhandled};
 
+use crate::core::Core;
 use crate::current;
-use crate::event_loop::Core;
 
 /// Sets who is told of panics and errors that nobody awaits, on the loop that runs here.
 ///
@@ -58,6 +58,13 @@ fn is_traced() -> bool {
 
 pub(crate) fn set_default(tasks: &Tasks) {
     tasks.on_unhandled(default_exception_handler);
+}
+
+/// Closing what is attached to a loop panicked. The loop is closed all the same.
+pub(crate) fn attachment_panicked(payload: Box<dyn Any + Send>) {
+    let cause = Cause::Panic(PanicPayload::new(payload));
+    let message = "closing an attachment of an event loop panicked";
+    call_exception_handler(&Unhandled::new(message, None, cause));
 }
 
 impl Core {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use asyncio_task::{Context, SpawnOptions, TaskRef};
 
+use crate::core::Core;
 use crate::current;
-use crate::event_loop::Core;
 use crate::sleep::Sleep;
 
 /// Has `callback` called once, after all that is ready now.

@@ -13,7 +13,8 @@
 //! });
 //! ```
 //!
-//! A turn of the loop is `run_once.rs`; read that first. What holds:
+//! A turn of the loop is `run_once.rs`; read that first. The modules below stand in groups, in reading order: none
+//! uses one of a later group. What holds:
 //! - one thread, one loop: between two awaits nothing else runs, and nothing here is `Send` but
 //!   [`LoopHandle`] and what comes from it;
 //! - first in, first out: what is woken first runs first, and waking never runs anything by itself;
@@ -21,40 +22,52 @@
 //! - time is the loop's: real, or virtual and exact.
 
 mod attachments;
-mod builder;
 mod clock;
+mod limits;
+mod shared;
+mod spin;
+mod timers;
+
+mod core;
+
+mod current;
+
 mod closing;
+mod debug;
+mod exceptions;
+mod keep_limits;
+mod roster;
+mod run_once;
+mod virtual_time;
+
+mod loop_handle;
+mod outside_work;
+mod thread_future;
+
+mod deadline;
+mod handle;
+mod interval;
+mod sleep;
+mod spawn_with;
+mod yield_now;
+
+#[cfg(feature = "sync")]
+mod ready_awaits;
+#[cfg(feature = "sync")]
+mod thread_hooks;
+#[cfg(feature = "sync")]
+mod unretrieved;
+
+mod builder;
+mod event_loop;
+
 #[cfg(unix)]
 mod ctrl_c;
 #[cfg(not(unix))]
 #[path = "no_ctrl_c.rs"]
 mod ctrl_c;
-mod current;
-mod deadline;
-mod debug;
-mod event_loop;
-mod exceptions;
-mod handle;
-mod interval;
-mod limits;
-mod loop_handle;
-#[cfg(feature = "sync")]
-mod ready_awaits;
-mod roster;
-mod run_once;
 mod runner;
-mod sleep;
-mod spawn_with;
-mod spin;
 pub mod testing;
-mod thread_future;
-#[cfg(feature = "sync")]
-mod thread_hooks;
-mod timers;
-#[cfg(feature = "sync")]
-mod unretrieved;
-mod virtual_time;
-mod yield_now;
 
 pub use asyncio_task::{
     Cause, Circle, Context, ContextToken, ContextVar, JoinError, NoContext, NoRunningLoop, Outcome,
@@ -62,20 +75,20 @@ pub use asyncio_task::{
     TaskState, TrySpawnError, Unhandled, all_tasks, circles, copy_context, current_task,
     shared_context, spawn, try_spawn, try_spawn_with,
 };
-pub use attachments::{Attachment, attached};
+pub use attachments::Attachment;
 pub use builder::Builder;
-pub use current::{reactor, running_loop, time, try_reactor, try_running_loop};
+pub use current::{attached, reactor, time, try_reactor};
 pub use deadline::Deadline;
 pub use event_loop::EventLoop;
 pub use exceptions::{call_exception_handler, default_exception_handler, set_exception_handler};
 pub use handle::{Handle, TimerHandle, call_at, call_later, call_soon};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
-pub use loop_handle::{LoopClosed, LoopHandle, ThreadHandle};
+pub use loop_handle::{LoopClosed, LoopHandle, ThreadHandle, running_loop, try_running_loop};
+pub use outside_work::OutsideWork;
 pub use runner::{Runner, run, run_with};
 pub use sleep::{Sleep, sleep, sleep_until, try_sleep};
 pub use spawn_with::spawn_with;
 pub use thread_future::ThreadFuture;
-pub use virtual_time::OutsideWork;
 pub use yield_now::{YieldNow, yield_now};
 
 /// The programs of the README are tests.

@@ -1,15 +1,14 @@
 //! A loop, as seen from other threads.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, ThreadId};
 
-use asyncio_task::{Remote, SpawnOptions};
+use asyncio_task::{NoRunningLoop, Remote, SpawnOptions};
 
+use crate::core::Core;
 use crate::current;
-use crate::thread_future::ThreadFuture;
-use crate::virtual_time::OutsideWork;
+use crate::shared::Shared;
 
 /// A handle of an event loop, for any thread. It may outlive its loop.
 ///
@@ -31,30 +30,6 @@ use crate::virtual_time::OutsideWork;
 pub struct LoopHandle {
     remote: Remote,
     shared: Arc<Shared>,
-}
-
-/// What a loop and its handles share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// How many pieces of [`OutsideWork`] are under way.
-    pub(crate) outside: AtomicUsize,
-    pub(crate) is_virtual: bool,
-    pub(crate) debug: AtomicBool,
-    pub(crate) closed: AtomicBool,
-    /// The loop's thread, which it never leaves.
-    home: ThreadId,
-}
-
-impl Shared {
-    pub(crate) fn new(debug: bool, is_virtual: bool) -> Self {
-        Self {
-            outside: AtomicUsize::new(0),
-            is_virtual,
-            debug: AtomicBool::new(debug),
-            closed: AtomicBool::new(false),
-            home: thread::current().id(),
-        }
-    }
 }
 
 /// The loop is closed, or gone. Gives back what it was to run.
@@ -88,57 +63,6 @@ impl LoopHandle {
     {
         let slot = self.send(callback, |callback| callback())?;
         Ok(ThreadHandle { slot })
-    }
-
-    /// Has `make` called on the loop, and runs the future it makes there as a task. The future need not
-    /// be `Send`, only what makes it and what it returns.
-    ///
-    /// # Errors
-    ///
-    /// The loop is closed; `make` comes back.
-    #[track_caller]
-    pub fn run_coroutine_threadsafe<M, F>(
-        &self,
-        make: M,
-    ) -> Result<ThreadFuture<F::Output>, LoopClosed<M>>
-    where
-        M: FnOnce() -> F + Send + 'static,
-        F: Future + 'static,
-        F::Output: Send + 'static,
-    {
-        ThreadFuture::start(self, None, make)
-    }
-
-    /// [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe), with a name for the task: reports, lists of tasks
-    /// and [`JoinError`](asyncio_task::JoinError) have it.
-    ///
-    /// ```
-    /// use asyncio_loop::{EventLoop, current_task};
-    ///
-    /// let mut event_loop = EventLoop::new()?;
-    /// let named = event_loop.handle().run_coroutine_threadsafe_named("backup", || async {
-    ///     current_task().map(|task| task.name().to_string())
-    /// })?;
-    /// assert_eq!(named.name(), Some("backup"));
-    /// assert_eq!(event_loop.run_until_complete(named)??.as_deref(), Some("backup"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The loop is closed; `make` comes back.
-    #[track_caller]
-    pub fn run_coroutine_threadsafe_named<M, F>(
-        &self,
-        name: impl Into<Arc<str>>,
-        make: M,
-    ) -> Result<ThreadFuture<F::Output>, LoopClosed<M>>
-    where
-        M: FnOnce() -> F + Send + 'static,
-        F: Future + 'static,
-        F::Output: Send + 'static,
-    {
-        ThreadFuture::start(self, Some(name.into()), make)
     }
 
     /// Has `make` called on the loop, and runs the future it makes there, detached: what goes wrong in it
@@ -230,7 +154,7 @@ impl LoopHandle {
 
     /// Whether this loop belongs to this thread, running or not.
     pub(crate) fn is_at_home(&self) -> bool {
-        self.shared.home == thread::current().id()
+        self.shared.home == std::thread::current().id()
     }
 
     /// Whether the loop is closed.
@@ -251,7 +175,7 @@ impl LoopHandle {
         self.shared.debug.store(on, Ordering::Relaxed);
         let refresh = || {
             // Without a loop here, this one is being dropped.
-            let _ = current::try_with(crate::event_loop::Core::refresh_debug);
+            let _ = current::try_with(Core::refresh_debug);
         };
         if self.remote.is_here() {
             refresh();
@@ -264,11 +188,32 @@ impl LoopHandle {
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
+}
 
-    /// Says that something outside of the loop is under way and will come back to it, as long as the
-    /// result lives: virtual time does not jump meanwhile.
-    pub fn outside_work(&self) -> OutsideWork {
-        OutsideWork::new(self)
+/// A handle of the loop that runs here, for any thread.
+///
+/// # Panics
+///
+/// Without a running loop; [`try_running_loop`] does not.
+#[must_use]
+#[track_caller]
+#[doc(alias = "get_running_loop")]
+pub fn running_loop() -> LoopHandle {
+    current::with(Core::handle)
+}
+
+/// A handle of the loop that runs here.
+///
+/// # Errors
+///
+/// Without a running loop.
+pub fn try_running_loop() -> Result<LoopHandle, NoRunningLoop> {
+    current::try_with(Core::handle)
+}
+
+impl Core {
+    pub(crate) fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.tasks.remote(), self.shared.clone())
     }
 }
 

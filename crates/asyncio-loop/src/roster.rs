@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use asyncio_task::{TaskInfo, TaskRef, TaskState, circles};
 
-use crate::event_loop::Core;
+use crate::core::Core;
 
 /// How many tasks are listed one by one.
 const MOST: usize = 50;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::event_loop::Core;
+use crate::core::Core;
 use crate::virtual_time::REPORTED_AFTER;
 
 /// While tasks keep each other busy, the operating system is looked at this often at most, in
@@ -165,7 +165,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use crate::EventLoop;
-    use crate::event_loop::Core;
+    use crate::core::Core;
     use crate::yield_now::yield_now;
 
     fn looks() -> u64 {

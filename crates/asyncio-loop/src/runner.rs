@@ -199,3 +199,14 @@ impl Runner {
         self.event_loop.close();
     }
 }
+
+impl Builder {
+    /// Makes the runner.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no selector.
+    pub fn build(self) -> io::Result<Runner> {
+        Runner::with(self)
+    }
+}

@@ -11,7 +11,10 @@ use asyncio_timer::TimerKey;
 
 use crate::clock::Clock;
 use crate::current;
-use crate::timers::{AWAY, Timers};
+use crate::timers::Timers;
+
+/// A loop that does not run here wakes nobody who waits here.
+const AWAY: &str = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
 
 /// Waits for `duration`, counted from this call, on the loop that runs here. Never less.
 ///
@@ -153,6 +156,18 @@ impl Sleep {
         self.state = State::New;
     }
 
+    /// Whether the deadline is still to come; if so, `waker` is the one to be woken.
+    #[inline]
+    fn is_armed(&self, key: TimerKey, waker: &Waker) -> bool {
+        let Some(is_same) = self.timers.wakes(key, waker) else {
+            return false;
+        };
+        is_same || {
+            assert!(current::has_timers(&self.timers), "{AWAY}");
+            self.timers.wake_instead(key, waker)
+        }
+    }
+
     /// Starts the timer without a poll.
     pub(crate) fn arm(&mut self, waker: &Waker) {
         self.state = State::Armed(self.timers.arm(self.deadline, waker));
@@ -171,11 +186,11 @@ impl Future for Sleep {
                 Poll::Pending
             }
             State::New => {
-                assert!(self.timers.are_here(), "{AWAY}");
+                assert!(current::has_timers(&self.timers), "{AWAY}");
                 self.arm(cx.waker());
                 Poll::Pending
             }
-            State::Armed(key) if self.timers.is_armed(key, cx.waker()) => Poll::Pending,
+            State::Armed(key) if self.is_armed(key, cx.waker()) => Poll::Pending,
             State::Armed(_) | State::Due => {
                 let is_time = || self.timers.clock.now() >= self.deadline;
                 assert!(!self.timers.is_closed() || is_time(), "{AWAY}");

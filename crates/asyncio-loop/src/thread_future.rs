@@ -13,12 +13,12 @@ use asyncio_task::{
     is_err, try_spawn_with,
 };
 
+use crate::core::Core;
 use crate::current;
 use crate::debug;
-use crate::event_loop::Core;
 use crate::exceptions::call_exception_handler;
 use crate::loop_handle::{LoopClosed, LoopHandle};
-use crate::virtual_time::OutsideWork;
+use crate::outside_work::OutsideWork;
 
 /// How a task is reported whose [`ThreadFuture`] was dropped, and with it the task's work.
 const LOST: &str =
@@ -85,9 +85,62 @@ enum Outcome<T> {
     Taken,
 }
 
+impl LoopHandle {
+    /// Has `make` called on the loop, and runs the future it makes there as a task. The future need not
+    /// be `Send`, only what makes it and what it returns.
+    ///
+    /// # Errors
+    ///
+    /// The loop is closed; `make` comes back.
+    #[track_caller]
+    pub fn run_coroutine_threadsafe<M, F>(
+        &self,
+        make: M,
+    ) -> Result<ThreadFuture<F::Output>, LoopClosed<M>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        ThreadFuture::start(self, None, make)
+    }
+
+    /// [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe), with a name for the task: reports, lists of tasks
+    /// and [`JoinError`](asyncio_task::JoinError) have it.
+    ///
+    /// ```
+    /// use asyncio_loop::{EventLoop, current_task};
+    ///
+    /// let mut event_loop = EventLoop::new()?;
+    /// let named = event_loop.handle().run_coroutine_threadsafe_named("backup", || async {
+    ///     current_task().map(|task| task.name().to_string())
+    /// })?;
+    /// assert_eq!(named.name(), Some("backup"));
+    /// assert_eq!(event_loop.run_until_complete(named)??.as_deref(), Some("backup"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The loop is closed; `make` comes back.
+    #[track_caller]
+    pub fn run_coroutine_threadsafe_named<M, F>(
+        &self,
+        name: impl Into<Arc<str>>,
+        make: M,
+    ) -> Result<ThreadFuture<F::Output>, LoopClosed<M>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        ThreadFuture::start(self, Some(name.into()), make)
+    }
+}
+
 impl<T: Send + 'static> ThreadFuture<T> {
     #[track_caller]
-    pub(crate) fn start<M, F>(
+    fn start<M, F>(
         event_loop: &LoopHandle,
         name: Option<Arc<str>>,
         make: M,

@@ -13,10 +13,6 @@ use asyncio_task::ScopeHandle;
 use asyncio_timer::{TimerKey, TimerWheel};
 
 use crate::clock::{Clock, NEVER, START};
-use crate::current;
-
-/// A loop that does not run here wakes nobody who waits here.
-pub(crate) const AWAY: &str = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
 
 /// What a deadline does when it has come.
 enum Due {
@@ -60,21 +56,22 @@ impl Timers {
         self.wheel.borrow_mut().insert(deadline, Due::Expire(scope))
     }
 
-    /// Whether the deadline is still to come; if so, `waker` is the one to be woken.
+    /// Whether `waker` is the one to be woken; `None`: the deadline has come.
     #[inline]
-    pub(crate) fn is_armed(&self, key: TimerKey, waker: &Waker) -> bool {
-        match self.wheel.borrow().get(key) {
-            None => return false,
-            Some(Due::Wake(old)) if old.will_wake(waker) => return true,
-            Some(_) => {}
-        }
-        assert!(self.are_here(), "{AWAY}");
+    pub(crate) fn wakes(&self, key: TimerKey, waker: &Waker) -> Option<bool> {
+        let wheel = self.wheel.borrow();
+        let due = wheel.get(key)?;
+        Some(matches!(due, Due::Wake(old) if old.will_wake(waker)))
+    }
+
+    /// Has `waker` woken in place of another one. `false`: cloning it took the timer away.
+    pub(crate) fn wake_instead(&self, key: TimerKey, waker: &Waker) -> bool {
         let new = waker.clone();
         let mut wheel = self.wheel.borrow_mut();
         // What is not kept is dropped when the wheel is let go of: its destructor may come back here.
         let dropped = match wheel.get_mut(key) {
             Some(due) => Ok(std::mem::replace(due, Due::Wake(new))),
-            None => Err(new), // cloning it took the timer away
+            None => Err(new),
         };
         drop(wheel);
         dropped.is_ok()
@@ -154,11 +151,6 @@ impl Timers {
 
     pub(crate) fn len(&self) -> usize {
         self.wheel.borrow().len()
-    }
-
-    /// Whether these are the timers of the loop that runs here.
-    pub(crate) fn are_here(&self) -> bool {
-        current::try_with(|core| std::ptr::eq(&*core.timers, self)).unwrap_or(false)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

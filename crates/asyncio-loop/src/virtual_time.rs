@@ -1,7 +1,7 @@
 //! Virtual time: a clock that jumps to the next deadline as soon as nothing else can happen.
 //!
 //! Nothing else can happen when no task is ready, nothing is in the mailbox, and nothing outside is
-//! pending: no source is registered with the reactor and no [`OutsideWork`] is under way. While
+//! pending: no source is registered with the reactor and no [`OutsideWork`](crate::OutsideWork) is under way. While
 //! something is, the loop waits for it, and virtual time passes as real time does: slower than one
 //! might like, but never so that a timeout fires before an answer that was on its way. While tasks run,
 //! virtual time stands still.
@@ -10,80 +10,17 @@
 //! wake anybody, and most often there is none, and the tasks wait for each other. The loop reports it once
 //! a run, and waits.
 
-use std::cell::Cell;
-use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use asyncio_task::{Cause, Unhandled};
 
 use crate::clock::NEVER;
-use crate::event_loop::Core;
-use crate::loop_handle::LoopHandle;
+use crate::core::Core;
 
 /// How long a standstill lasts before it is reported, in real time, and how long virtual time passes as real time
 /// does.
 pub(crate) const REPORTED_AFTER: Duration = Duration::from_secs(1);
-
-/// What the exception handler has been told of virtual time in a run.
-#[derive(Debug, Default)]
-pub(crate) struct Reported {
-    /// That it stands still.
-    pub(crate) standstill: Cell<bool>,
-    /// That it passes as real time does.
-    passing: Cell<bool>,
-    /// How long it has passed so.
-    passed: Cell<Duration>,
-}
-
-impl Reported {
-    pub(crate) fn forget(&self) {
-        self.standstill.set(false);
-        self.passing.set(false);
-        self.passed.set(Duration::ZERO);
-    }
-}
-
-/// Something under way outside of the loop, on another thread or in another process, that will come
-/// back to it. While one exists, virtual time does not jump. Without virtual time it does nothing.
-#[must_use = "virtual time is held for as long as this lives"]
-pub struct OutsideWork {
-    event_loop: LoopHandle,
-}
-
-impl OutsideWork {
-    pub(crate) fn new(event_loop: &LoopHandle) -> Self {
-        event_loop.shared().outside.fetch_add(1, Ordering::AcqRel);
-        Self {
-            event_loop: event_loop.clone(),
-        }
-    }
-}
-
-impl Clone for OutsideWork {
-    fn clone(&self) -> Self {
-        Self::new(&self.event_loop)
-    }
-}
-
-impl Drop for OutsideWork {
-    fn drop(&mut self) {
-        let shared = self.event_loop.shared();
-        let was_the_last = shared.outside.fetch_sub(1, Ordering::AcqRel) == 1;
-        if was_the_last && shared.is_virtual && !self.event_loop.is_here() {
-            // The loop may be waiting for a deadline in real time. It need not any more.
-            self.event_loop.nudge();
-        }
-    }
-}
-
-impl fmt::Debug for OutsideWork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutsideWork")
-            .field("event_loop", &self.event_loop)
-            .finish()
-    }
-}
 
 impl Core {
     /// How long to wait for `deadline`, the next one. Moves the clock there if nothing else can happen.
@@ -161,7 +98,7 @@ impl Core {
         self.tasks.report(&report);
     }
 
-    /// How many pieces of [`OutsideWork`] are under way.
+    /// How many pieces of [`OutsideWork`](crate::OutsideWork) are under way.
     pub(crate) fn outside_work(&self) -> usize {
         self.shared.outside.load(Ordering::Acquire)
     }

@@ -1,0 +1,55 @@
+//! Work outside of a loop that will come back to it. Virtual time does not jump meanwhile.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use crate::loop_handle::LoopHandle;
+
+/// Something under way outside of the loop, on another thread or in another process, that will come
+/// back to it. While one exists, virtual time does not jump. Without virtual time it does nothing.
+#[must_use = "virtual time is held for as long as this lives"]
+pub struct OutsideWork {
+    event_loop: LoopHandle,
+}
+
+impl OutsideWork {
+    pub(crate) fn new(event_loop: &LoopHandle) -> Self {
+        event_loop.shared().outside.fetch_add(1, Ordering::AcqRel);
+        Self {
+            event_loop: event_loop.clone(),
+        }
+    }
+}
+
+impl Clone for OutsideWork {
+    fn clone(&self) -> Self {
+        Self::new(&self.event_loop)
+    }
+}
+
+impl Drop for OutsideWork {
+    fn drop(&mut self) {
+        let shared = self.event_loop.shared();
+        let was_the_last = shared.outside.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_the_last && shared.is_virtual && !self.event_loop.is_here() {
+            // The loop may be waiting for a deadline in real time. It need not any more.
+            self.event_loop.nudge();
+        }
+    }
+}
+
+impl fmt::Debug for OutsideWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutsideWork")
+            .field("event_loop", &self.event_loop)
+            .finish()
+    }
+}
+
+impl LoopHandle {
+    /// Says that something outside of the loop is under way and will come back to it, as long as the
+    /// result lives: virtual time does not jump meanwhile.
+    pub fn outside_work(&self) -> OutsideWork {
+        OutsideWork::new(self)
+    }
+}
