@@ -625,8 +625,10 @@ mod done_callbacks {
     fn one_may_send_to_its_loop_and_set_the_handler() {
         let sum = with_thread(|event_loop| {
             let (tell, told) = mpsc::channel();
+            // It ends after it has its callback, which is called on the loop then.
+            let (let_end, may_end) = mpsc::channel();
             let mut future = event_loop
-                .run_coroutine_threadsafe(|| async { 3_u32 })
+                .run_coroutine_threadsafe(|| async move { may_end.recv().unwrap() })
                 .unwrap();
             let there = event_loop.clone();
             future.add_done_callback(move |_| {
@@ -635,6 +637,7 @@ mod done_callbacks {
                 let sent = there.call_soon_threadsafe(move || tell.send(4).unwrap());
                 sent.unwrap();
             });
+            let_end.send(3_u32).unwrap();
             future.wait().unwrap() + told.recv().unwrap()
         });
         assert_eq!(sum, 7);
