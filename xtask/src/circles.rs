@@ -14,9 +14,7 @@ use crate::tidy::Repository;
 /// The number of files in the largest circle of each crate that has one.
 const LARGEST: &[(&str, usize)] = &[
     ("asyncio-executors", 2),
-    ("asyncio-net", 5),
     ("asyncio-pool", 5),
-    ("asyncio-reactor", 6),
     ("asyncio-task", 34),
 ];
 

@@ -41,22 +41,30 @@
 //! - A source is deregistered before its slot is used again, and an event that belongs to an
 //!   earlier user of a slot is dropped.
 //!
+//! The modules below stand in groups, in reading order: none uses one of a later group.
+//!
 //! Not here: timers (a deadline comes in as the timeout of `turn`), sockets, tasks.
+
+mod error;
+mod readiness;
 
 mod budget;
 mod crowd;
-mod error;
-#[cfg(unix)]
-mod fd;
 mod fine_timer;
-mod one_call;
-mod reactor;
-mod readiness;
-mod registered;
-mod registration;
 mod slots;
 mod unparker;
 mod waiters;
+
+mod core;
+
+mod registration;
+
+mod one_call;
+mod registered;
+
+#[cfg(unix)]
+mod fd;
+mod reactor;
 mod waiting;
 
 pub use error::{ReactorClosed, ReactorRests, RegisterError};

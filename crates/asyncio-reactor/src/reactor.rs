@@ -1,33 +1,16 @@
 //! The reactor itself: it waits for the operating system, and wakes who waited for it.
-//!
-//! One path goes through it: an event → the slot its token names → readiness bits → the wakers of
-//! that direction → `woken`. That much happens without any foreign code, so the whole batch is
-//! noted before the first waker runs. Then the wakers run, one by one, with nothing borrowed.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::Duration;
 use std::{fmt, io};
 
+use mio::Interest;
 use mio::event::Source;
-use mio::{Events, Interest, Poll, Registry};
 
-use crate::budget::Budget;
-use crate::crowd::Crowd;
-use crate::error::{ReactorClosed, ReactorRests, RegisterError};
-use crate::fine_timer::FineTimer;
-use crate::readiness::{Direction, Readiness};
+use crate::core::Core;
+use crate::error::RegisterError;
 use crate::registered::Registered;
-use crate::slots::{Slots, UNPARK};
 use crate::unparker::Unparker;
-use crate::waiters::WaiterId;
-
-/// How many events one system call brings at most. The rest come with the next turn.
-const EVENTS_A_TURN: usize = 1024;
-/// The lists of wakers keep room for so many, 16 bytes each, after a turn that woke more.
-const MOST_KEPT: usize = EVENTS_A_TURN;
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Waits for the sources of one thread, and wakes the tasks that wait for them.
 ///
@@ -37,37 +20,6 @@ pub struct Reactor {
     core: Rc<Core>,
 }
 
-/// What the reactor and its sources share.
-pub(crate) struct Core {
-    /// Borrowed only inside of [`Core::look`], where nothing foreign runs.
-    selector: RefCell<Selector>,
-    /// Apart from the selector, so that registering (foreign code) borrows nothing.
-    registry: Registry,
-    slots: RefCell<Slots>,
-    /// Taken from their slots and not woken yet, the next one last. Empty between turns, unless a
-    /// waker panicked.
-    woken: RefCell<Vec<Waker>>,
-    /// The next turn moves them to `woken` first of all. Apart, so that a waker that comes back at once
-    /// does not keep a turn from ending.
-    soon: RefCell<Vec<Waker>>,
-    /// The sources with waiters that their event did not wake yet.
-    crowds: RefCell<Vec<Crowd>>,
-    budget: Budget,
-    unparker: Unparker,
-    /// Whether a wait will end: somebody turns it, and it is not closed.
-    is_turned: Cell<bool>,
-    is_closed: Cell<bool>,
-    futures_so_far: Cell<u64>,
-    /// How many `Reactor`s there are.
-    handles: Cell<usize>,
-}
-
-struct Selector {
-    poll: Poll,
-    events: Events,
-    fine_timer: FineTimer,
-}
-
 impl Reactor {
     /// A reactor without sources.
     ///
@@ -75,34 +27,13 @@ impl Reactor {
     ///
     /// Whatever the system says when there is no descriptor to be had.
     pub fn new() -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let registry = poll.registry().try_clone()?;
-        let unparker = Unparker::new(mio::Waker::new(&registry, UNPARK)?);
-        Ok(Reactor {
-            core: Rc::new(Core {
-                selector: RefCell::new(Selector {
-                    poll,
-                    events: Events::with_capacity(EVENTS_A_TURN),
-                    fine_timer: FineTimer::default(),
-                }),
-                registry,
-                slots: RefCell::default(),
-                woken: RefCell::default(),
-                soon: RefCell::default(),
-                crowds: RefCell::default(),
-                budget: Budget::default(),
-                unparker,
-                is_turned: Cell::new(true),
-                is_closed: Cell::new(false),
-                futures_so_far: Cell::new(0),
-                handles: Cell::new(1),
-            }),
-        })
+        let core = Rc::new(Core::new()?);
+        Ok(Reactor { core })
     }
 
     #[inline]
-    pub(crate) fn of(core: &Rc<Core>) -> Self {
-        core.handles.set(core.handles.get() + 1);
+    fn of(core: &Rc<Core>) -> Self {
+        core.add_handle();
         Reactor {
             core: Rc::clone(core),
         }
@@ -113,21 +44,14 @@ impl Reactor {
         &self.core
     }
 
-    /// How many wakers its lists have room for.
-    #[cfg(all(test, unix))]
-    pub(crate) fn room_for_wakers(&self) -> usize {
-        let core = &self.core;
-        core.woken.borrow().capacity() + core.soon.borrow().capacity()
-    }
-
     #[inline]
-    pub(crate) fn has_core(&self, core: &Rc<Core>) -> bool {
+    fn has_core(&self, core: &Rc<Core>) -> bool {
         Rc::ptr_eq(&self.core, core)
     }
 
     /// What ends a [`turn`](Self::turn) from another thread.
     pub fn unparker(&self) -> Unparker {
-        self.core.unparker.clone()
+        self.core.unparker().clone()
     }
 
     /// Waits until a source is ready, but no longer than `timeout`, and then wakes who waited.
@@ -154,19 +78,7 @@ impl Reactor {
     /// [`ReactorClosed`] after [`close`](Self::close); otherwise what the system says, which is
     /// then a broken reactor.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
-        self.core.budget.begin_turn();
-        self.core.take_crowds();
-        self.core.take_soon();
-        // Those that are to be woken soon; or what is left over from a turn that a waker cut short by panicking, or
-        // that is still under way and in which a waker has called this.
-        let timeout = if self.core.wake() {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
-        let seen = self.core.look(timeout)?;
-        self.core.wake();
-        Ok(seen)
+        self.core.turn(timeout)
     }
 
     /// Registers a source. It is deregistered when the [`Registered`] is dropped.
@@ -182,7 +94,7 @@ impl Reactor {
         source: S,
         interest: Interest,
     ) -> Result<Registered<S>, RegisterError<S>> {
-        let taken = self.core.slots.borrow_mut().insert(&self.core, interest);
+        let taken = self.core.slots().borrow_mut().insert(&self.core, interest);
         match taken {
             Ok((block, place)) => Registered::new(source, block, place, interest),
             Err(error) => Err(RegisterError::new(source, error)),
@@ -191,7 +103,7 @@ impl Reactor {
 
     /// How many sources are registered.
     pub fn len(&self) -> usize {
-        self.core.slots.borrow().len()
+        self.core.slots().borrow().len()
     }
 
     /// Whether no source is registered.
@@ -230,12 +142,12 @@ impl Reactor {
     /// # }
     /// ```
     pub fn rest(&self) {
-        self.core.is_turned.set(false);
+        self.core.set_turned(false);
     }
 
     /// Says that somebody turns it again. A new one is taken to be turned; a closed one never is.
     pub fn resume(&self) {
-        self.core.is_turned.set(!self.core.is_closed.get());
+        self.core.set_turned(true);
     }
 
     /// Drops the wakers of all that wait, without waking them, and refuses everything from here
@@ -249,180 +161,20 @@ impl Reactor {
 
     /// Whether it was [closed](Self::close).
     pub fn is_closed(&self) -> bool {
-        self.core.is_closed.get()
+        self.core.is_closed()
     }
 }
 
-/// Lists of wakers keep room for so many.
-const LARGE: usize = 1 << 12;
-
-impl Core {
-    /// Asks the system, notes the readiness of each source it names, and moves who waited for it
-    /// to `woken`, which is empty.
-    fn look(&self, timeout: Option<Duration>) -> io::Result<usize> {
-        self.check_open()?;
-        let slots = self.slots.borrow();
-        let selector = &mut *self.selector.borrow_mut();
-        match selector.wait(&self.registry, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
-            Err(error) => return Err(error),
-        }
-        let mut woken = self.woken.borrow_mut();
-        let mut crowds = self.crowds.borrow_mut();
-        let mut seen = 0;
-        for event in &selector.events {
-            // The unparker's and the fine timer's are no source's.
-            let readiness = Readiness::of_event(event);
-            seen += usize::from(slots.note(event.token(), readiness, &mut woken, &mut crowds));
-        }
-        // They are taken from the end.
-        woken.reverse();
-        Ok(seen)
+impl<S: Source> Registered<S> {
+    /// The reactor it is registered with.
+    pub fn reactor(&self) -> Reactor {
+        Reactor::of(self.registration().core())
     }
 
-    fn take_soon(&self) {
-        let mut soon = self.soon.borrow_mut();
-        if !soon.is_empty() {
-            self.woken.borrow_mut().extend(soon.drain(..).rev());
-            soon.shrink_to(LARGE);
-        }
+    /// Whether it is registered with this reactor.
+    pub fn belongs_to(&self, reactor: &Reactor) -> bool {
+        reactor.has_core(self.registration().core())
     }
-
-    /// Moves more waiters of each crowd to `woken`, if its source is still ready.
-    fn take_crowds(&self) {
-        let mut crowds = self.crowds.borrow_mut();
-        if crowds.is_empty() {
-            return;
-        }
-        let slots = self.slots.borrow();
-        let mut woken = Vec::new();
-        crowds.retain_mut(|crowd| match slots.take_more(*crowd, &mut woken) {
-            Some(rest) => {
-                *crowd = rest;
-                true
-            }
-            None => false,
-        });
-        self.woken.borrow_mut().extend(woken.into_iter().rev());
-    }
-
-    /// Wakes who is in `woken`. False if nobody is.
-    #[inline]
-    fn wake(&self) -> bool {
-        !self.woken.borrow().is_empty() && self.wake_all()
-    }
-
-    #[inline(never)]
-    fn wake_all(&self) -> bool {
-        let mut woke = 0;
-        while let Some(waker) = self.next_woken() {
-            waker.wake();
-            woke += 1;
-        }
-        self.budget.expect(woke);
-        if woke > MOST_KEPT {
-            for list in [&self.woken, &self.soon] {
-                list.borrow_mut().shrink_to(MOST_KEPT);
-            }
-        }
-        woke > 0
-    }
-
-    fn next_woken(&self) -> Option<Waker> {
-        self.woken.borrow_mut().pop()
-    }
-
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    #[inline]
-    pub(crate) fn slots(&self) -> &RefCell<Slots> {
-        &self.slots
-    }
-
-    #[inline]
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Has them woken by the next turn, which does not wait then.
-    pub(crate) fn wake_all_soon(&self, wakers: Vec<Waker>) {
-        self.soon.borrow_mut().extend(wakers);
-    }
-
-    /// As [`wake_all_soon`](Self::wake_all_soon). Gives the waker back if it was the last one that came.
-    pub(crate) fn wake_soon(&self, waker: Waker) -> Option<Waker> {
-        let mut soon = self.soon.borrow_mut();
-        // A caller that does not wait, though it should, does not pile up its wakers.
-        if soon.last().is_some_and(|last| last.will_wake(&waker)) {
-            return Some(waker);
-        }
-        soon.push(waker);
-        None
-    }
-
-    #[inline]
-    pub(crate) fn new_future(&self, direction: Direction) -> WaiterId {
-        let n = self.futures_so_far.get();
-        self.futures_so_far.set(n + 1);
-        WaiterId::future(n, direction)
-    }
-
-    /// Whether a wait will end.
-    #[inline]
-    pub(crate) fn is_turned(&self) -> bool {
-        self.is_turned.get()
-    }
-
-    #[cold]
-    pub(crate) fn why_not_turned(&self) -> io::Error {
-        match self.check_open() {
-            Ok(()) => ReactorRests.into(),
-            Err(closed) => closed.into(),
-        }
-    }
-
-    pub(crate) fn check_open(&self) -> Result<(), ReactorClosed> {
-        if self.is_closed.get() {
-            return Err(ReactorClosed);
-        }
-        Ok(())
-    }
-
-    fn close(&self) {
-        self.is_closed.set(true);
-        self.is_turned.set(false);
-        let waited = self.slots.borrow_mut().close();
-        self.crowds.take();
-        let (woken, soon) = (self.woken.take(), self.soon.take());
-        // Only now: a waker's drop may come back here.
-        drop(waited);
-        drop((woken, soon));
-    }
-}
-
-impl Selector {
-    /// Waits for events. Whole milliseconds are the selector's own, and rounded down, so that the
-    /// rest is left for a short wait; that one is the fine timer's.
-    fn wait(&mut self, registry: &Registry, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = match timeout {
-            None => None,
-            Some(Duration::ZERO) => Some(Duration::ZERO),
-            Some(time) if time < MILLISECOND => {
-                self.fine_timer.arm(registry, time);
-                Some(MILLISECOND)
-            }
-            Some(time) => Some(whole_milliseconds(time)),
-        };
-        self.poll.poll(&mut self.events, timeout)
-    }
-}
-
-fn whole_milliseconds(time: Duration) -> Duration {
-    let below = time.subsec_nanos() % 1_000_000;
-    time - Duration::from_nanos(below.into())
 }
 
 impl Clone for Reactor {
@@ -435,11 +187,7 @@ impl Clone for Reactor {
 impl Drop for Reactor {
     #[inline]
     fn drop(&mut self) {
-        let left = self.core.handles.get() - 1;
-        self.core.handles.set(left);
-        if left == 0 {
-            self.core.close();
-        }
+        self.core.remove_handle();
     }
 }
 
@@ -449,34 +197,5 @@ impl fmt::Debug for Reactor {
             .field("sources", &self.len())
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::task::{Context, Wake};
-
-    struct Nobody;
-
-    impl Wake for Nobody {
-        fn wake(self: Arc<Self>) {}
-    }
-
-    #[test]
-    fn a_burst_of_wakers_gives_its_memory_back() {
-        const MANY: usize = 100_000;
-        let reactor = Reactor::new().unwrap();
-        let (_sender, receiver) = mio::unix::pipe::new().unwrap();
-        let source = reactor.register(receiver, Interest::READABLE).unwrap();
-        // Each waker has its share of the turn, until there are too many; the others stand back.
-        let wakers: Vec<Waker> = (0..MANY).map(|_| Arc::new(Nobody).into()).collect();
-        let poll = |waker| source.poll_read_ready(&mut Context::from_waker(waker));
-        let stood_back = wakers.iter().filter(|waker| poll(waker).is_pending());
-        assert!(stood_back.count() > MANY / 2);
-        assert!(reactor.room_for_wakers() > MANY / 2);
-        reactor.turn(Some(Duration::ZERO)).unwrap();
-        assert!(reactor.room_for_wakers() <= 2 * MOST_KEPT);
     }
 }

@@ -12,14 +12,13 @@ use std::{fmt, io};
 use mio::Interest;
 use mio::event::Source;
 
+use crate::core::Core;
 use crate::error::RegisterError;
 use crate::one_call::is_short;
-use crate::reactor::Reactor;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
 use crate::slots::Block;
 use crate::waiters::WaiterId;
-use crate::waiting::{Io, Ready, Side, Transfer, Waiting};
 
 /// Whether a transfer that came back short means that the source has nothing more at the moment,
 /// and will tell of what comes.
@@ -45,7 +44,7 @@ const SHORT_MEANS_EMPTY: bool = cfg!(all(
     )
 ));
 
-/// A source that is registered with a [`Reactor`], until it is dropped.
+/// A source that is registered with a [`Reactor`](crate::Reactor), until it is dropped.
 ///
 /// Any number of tasks may wait for one source at once. All are woken, unless the first of them use up what
 /// has come, and each tries. That goes for the futures and for the `poll_*` methods. These cannot tell a task
@@ -59,13 +58,13 @@ pub struct Registered<S: Source> {
     source: Option<S>,
     /// Where its slot is: apart, for the two fit beside a descriptor.
     place: u8,
-    block: Rc<Block>,
+    block: Rc<Block<Core>>,
 }
 
 impl<S: Source> Registered<S> {
     pub(crate) fn new(
         source: S,
-        block: Rc<Block>,
+        block: Rc<Block<Core>>,
         place: u8,
         interest: Interest,
     ) -> Result<Self, RegisterError<S>> {
@@ -111,7 +110,7 @@ impl<S: Source> Registered<S> {
     }
 
     #[inline]
-    fn registration(&self) -> Registration<'_> {
+    pub(crate) fn registration(&self) -> Registration<'_> {
         Registration::new(&self.block, self.place)
     }
 
@@ -124,16 +123,6 @@ impl<S: Source> Registered<S> {
         let _ = registration.core().registry().deregister(&mut source);
         registration.leave();
         Some(source)
-    }
-
-    /// The reactor it is registered with.
-    pub fn reactor(&self) -> Reactor {
-        Reactor::of(self.block.core())
-    }
-
-    /// Whether it is registered with this reactor.
-    pub fn belongs_to(&self, reactor: &Reactor) -> bool {
-        reactor.has_core(self.block.core())
     }
 
     /// What the source was last seen to be ready for.
@@ -280,89 +269,6 @@ impl<S: Source> Registered<S> {
     ) -> Poll<io::Result<usize>> {
         let mut who = WaiterId::poller(Direction::Write);
         self.poll_transfer_as(&mut who, cx, Direction::Write, wanted, f)
-    }
-
-    /// Waits until reading is worth a try, as [`poll_read_ready`](Self::poll_read_ready).
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`poll_read_ready`](Self::poll_read_ready).
-    pub fn readable(&self) -> Ready<'_, S> {
-        Ready::new(self.waiting(Direction::Read))
-    }
-
-    /// Waits until writing is worth a try, as [`poll_write_ready`](Self::poll_write_ready).
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`poll_write_ready`](Self::poll_write_ready).
-    pub fn writable(&self) -> Ready<'_, S> {
-        Ready::new(self.waiting(Direction::Write))
-    }
-
-    /// [`poll_io`](Self::poll_io) as a future, for any number of tasks at once.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing: `f` succeeds only in the poll that returns its value.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`poll_io`](Self::poll_io).
-    #[inline]
-    pub fn io<R, F>(&self, direction: Direction, f: F) -> Io<'_, S, F>
-    where
-        F: FnMut(&S) -> io::Result<R>,
-    {
-        Io::new(self.waiting(direction), f)
-    }
-
-    /// [`poll_read_with`](Self::poll_read_with) as a future, for any number of tasks at once.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing: `f` succeeds only in the poll that returns its value.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`poll_read_with`](Self::poll_read_with).
-    #[inline]
-    pub fn read_with<F>(&self, wanted: usize, f: F) -> Transfer<'_, S, F>
-    where
-        F: FnMut(&S) -> io::Result<usize>,
-    {
-        Transfer::new(self.waiting(Direction::Read), wanted, f)
-    }
-
-    /// [`poll_write_with`](Self::poll_write_with) as a future, for any number of tasks at once.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing: `f` succeeds only in the poll that returns its value.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`poll_write_with`](Self::poll_write_with).
-    #[inline]
-    pub fn write_with<F>(&self, wanted: usize, f: F) -> Transfer<'_, S, F>
-    where
-        F: FnMut(&S) -> io::Result<usize>,
-    {
-        Transfer::new(self.waiting(Direction::Write), wanted, f)
-    }
-
-    /// A place in the line of those who wait for a direction, to make futures of.
-    #[inline]
-    pub fn waiting<D: Side>(&self, direction: D) -> Waiting<'_, S, D> {
-        Waiting::new(self, direction)
     }
 
     pub(crate) fn forget(&self, who: WaiterId) {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use mio::Token;
 
-use crate::reactor::Core;
+use crate::core::Core;
 use crate::readiness::Direction;
 use crate::slots::{Block, Slot};
 use crate::waiters::WaiterId;
@@ -17,13 +17,13 @@ use crate::waiters::WaiterId;
 /// [`leave`](Self::leave), once the source is deregistered.
 #[derive(Clone, Copy)]
 pub(crate) struct Registration<'a> {
-    block: &'a Rc<Block>,
+    block: &'a Rc<Block<Core>>,
     place: u8,
 }
 
 impl<'a> Registration<'a> {
     #[inline]
-    pub(crate) fn new(block: &'a Rc<Block>, place: u8) -> Self {
+    pub(crate) fn new(block: &'a Rc<Block<Core>>, place: u8) -> Self {
         Registration { block, place }
     }
 

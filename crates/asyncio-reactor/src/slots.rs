@@ -16,7 +16,6 @@ use mio::{Interest, Token};
 
 use crate::crowd::{self, Crowd};
 use crate::error::ReactorClosed;
-use crate::reactor::Core;
 use crate::readiness::Readiness;
 use crate::waiters::Waiters;
 
@@ -87,19 +86,19 @@ impl Slot {
     }
 }
 
-/// Some slots in a row.
-pub(crate) struct Block {
+/// Some slots in a row, of a reactor whose core is a `C`.
+pub(crate) struct Block<C> {
     /// A circle, which is broken when the reactor is closed, if not before.
-    core: Rc<Core>,
+    core: Rc<C>,
     number: u32,
     /// A bit for each slot that somebody has.
     taken: Cell<u64>,
     slots: [Slot; IN_A_BLOCK],
 }
 
-impl Block {
+impl<C> Block<C> {
     #[inline]
-    pub(crate) fn core(&self) -> &Rc<Core> {
+    pub(crate) fn core(&self) -> &Rc<C> {
         &self.core
     }
 
@@ -123,10 +122,10 @@ impl Block {
     }
 }
 
-#[derive(Default)]
-pub(crate) struct Slots {
+/// See the head of this file.
+pub(crate) struct Slots<C> {
     /// Empty once closed.
-    blocks: Vec<Rc<Block>>,
+    blocks: Vec<Rc<Block<C>>>,
     /// Numbers of the blocks that are not full, the next to be used last. Some may be gone.
     with_room: Vec<u32>,
     next_generation: u32,
@@ -134,7 +133,19 @@ pub(crate) struct Slots {
     is_closed: bool,
 }
 
-impl Slots {
+impl<C> Default for Slots<C> {
+    fn default() -> Self {
+        Slots {
+            blocks: Vec::new(),
+            with_room: Vec::new(),
+            next_generation: 0,
+            len: 0,
+            is_closed: false,
+        }
+    }
+}
+
+impl<C> Slots<C> {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -142,9 +153,9 @@ impl Slots {
     /// Takes a slot for a new source: its block, and its place there.
     pub(crate) fn insert(
         &mut self,
-        core: &Rc<Core>,
+        core: &Rc<C>,
         interest: Interest,
-    ) -> io::Result<(Rc<Block>, u8)> {
+    ) -> io::Result<(Rc<Block<C>>, u8)> {
         if self.is_closed {
             return Err(ReactorClosed.into());
         }
@@ -163,7 +174,7 @@ impl Slots {
     }
 
     /// The block whose number comes last in `with_room`.
-    fn block_with_room(&mut self, core: &Rc<Core>) -> io::Result<Rc<Block>> {
+    fn block_with_room(&mut self, core: &Rc<C>) -> io::Result<Rc<Block<C>>> {
         while let Some(&number) = self.with_room.last() {
             if let Some(block) = self.blocks.get(number as usize) {
                 return Ok(Rc::clone(block));
@@ -192,7 +203,7 @@ impl Slots {
     }
 
     /// Takes a slot back. Who waited is moved to `waited`.
-    pub(crate) fn remove(&mut self, block: &Block, place: u8, waited: &mut Vec<Waker>) {
+    pub(crate) fn remove(&mut self, block: &Block<C>, place: u8, waited: &mut Vec<Waker>) {
         let slot = block.slot(place);
         slot.give_up_waiters(waited);
         if self.is_closed {

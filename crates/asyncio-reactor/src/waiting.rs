@@ -57,6 +57,91 @@ mod sealed {
     impl Sealed for super::Direction {}
 }
 
+impl<S: Source> Registered<S> {
+    /// Waits until reading is worth a try, as [`poll_read_ready`](Self::poll_read_ready).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_read_ready`](Self::poll_read_ready).
+    pub fn readable(&self) -> Ready<'_, S> {
+        Ready::new(self.waiting(Direction::Read))
+    }
+
+    /// Waits until writing is worth a try, as [`poll_write_ready`](Self::poll_write_ready).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_write_ready`](Self::poll_write_ready).
+    pub fn writable(&self) -> Ready<'_, S> {
+        Ready::new(self.waiting(Direction::Write))
+    }
+
+    /// [`poll_io`](Self::poll_io) as a future, for any number of tasks at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_io`](Self::poll_io).
+    #[inline]
+    pub fn io<R, F>(&self, direction: Direction, f: F) -> Io<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<R>,
+    {
+        Io::new(self.waiting(direction), f)
+    }
+
+    /// [`poll_read_with`](Self::poll_read_with) as a future, for any number of tasks at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_read_with`](Self::poll_read_with).
+    #[inline]
+    pub fn read_with<F>(&self, wanted: usize, f: F) -> Transfer<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<usize>,
+    {
+        Transfer::new(self.waiting(Direction::Read), wanted, f)
+    }
+
+    /// [`poll_write_with`](Self::poll_write_with) as a future, for any number of tasks at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: `f` succeeds only in the poll that returns its value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll_write_with`](Self::poll_write_with).
+    #[inline]
+    pub fn write_with<F>(&self, wanted: usize, f: F) -> Transfer<'_, S, F>
+    where
+        F: FnMut(&S) -> io::Result<usize>,
+    {
+        Transfer::new(self.waiting(Direction::Write), wanted, f)
+    }
+
+    /// A place in the line of those who wait for a direction, to make futures of.
+    #[inline]
+    pub fn waiting<D: Side>(&self, direction: D) -> Waiting<'_, S, D> {
+        Waiting::new(self, direction)
+    }
+}
+
 /// One who waits for a direction of a source: what futures are made of, from
 /// [`Registered::waiting`].
 ///

@@ -8,10 +8,44 @@ use socket2::Socket;
 
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
+use crate::address::{ToSocketAddrs, resolve};
 use crate::bound::{STREAM, bind_here};
 
+impl TcpStream {
+    /// Connects to the first of the addresses that answers, with `TCP_NODELAY` set.
+    /// [`TcpSocket`] has more options.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the socket of the attempt.
+    ///
+    /// # Errors
+    ///
+    /// What the system says about the only address, such as `ConnectionRefused`; of several, all is
+    /// told under the kind of the first. `Unsupported` for a host name. And where no loop runs.
+    #[doc(alias = "open_connection")]
+    pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
+        connect_any(&resolve(&to).await?).await
+    }
+}
+
+impl TcpSocket {
+    /// Connects, to this address only.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the socket.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as `ConnectionRefused`, and where no loop runs.
+    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        connect(self.into_inner(), address).await
+    }
+}
+
 /// Tries one address after the other. The sockets of failed and cancelled tries are closed.
-pub(super) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failures = Vec::new();
     for address in addresses {
         let connected = async { TcpSocket::for_address(address)?.connect(*address).await };
@@ -41,7 +75,7 @@ fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     io::Error::new(kind, message)
 }
 
-pub(super) async fn connect(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
     match socket.connect(&address.into()) {
         Ok(()) => {}
         Err(error) if is_under_way(&error) => {}

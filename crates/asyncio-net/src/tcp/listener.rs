@@ -40,6 +40,20 @@ pub struct TcpListener {
     troubles: Troubles,
 }
 
+impl TcpSocket {
+    /// Listens. The system keeps up to `backlog` connections that nobody has accepted yet; it has a
+    /// limit of its own.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, and where no loop runs.
+    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
+        let socket = self.into_inner();
+        socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
+        TcpListener::from_nonblocking(socket.into())
+    }
+}
+
 impl TcpListener {
     /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` on Unix. Port 0
     /// lets the system choose one, see [`local_addr`](Self::local_addr). [`TcpSocket`] has more

@@ -7,13 +7,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::connect;
-use super::listener::TcpListener;
-use super::stream::TcpStream;
-
 /// A TCP socket to be set up and then [connected](Self::connect) or [listened on](Self::listen).
 ///
-/// [`TcpStream::connect`] and [`TcpListener::bind`] are this with the usual options.
+/// [`TcpStream::connect`](crate::TcpStream::connect) and [`TcpListener::bind`](crate::TcpListener::bind) are this with the usual options.
 ///
 /// ```
 /// use asyncio_net::TcpSocket;
@@ -66,7 +62,7 @@ impl TcpSocket {
     }
 
     /// `SO_REUSEADDR`: listen on an address whose earlier connections are not quite forgotten.
-    /// Listeners made by [`TcpListener::bind`] have it on Unix.
+    /// Listeners made by [`TcpListener::bind`](crate::TcpListener::bind) have it on Unix.
     ///
     /// # Errors
     ///
@@ -144,28 +140,9 @@ impl TcpSocket {
         Ok(address.as_socket().expect("a TCP socket has an IP address"))
     }
 
-    /// Listens. The system keeps up to `backlog` connections that nobody has accepted yet; it has a
-    /// limit of its own.
-    ///
-    /// # Errors
-    ///
-    /// What the system says, and where no loop runs.
-    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
-        self.inner.listen(backlog.try_into().unwrap_or(i32::MAX))?;
-        TcpListener::from_nonblocking(self.inner.into())
-    }
-
-    /// Connects, to this address only.
-    ///
-    /// # Cancellation
-    ///
-    /// Closes the socket.
-    ///
-    /// # Errors
-    ///
-    /// What the system says, such as `ConnectionRefused`, and where no loop runs.
-    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        connect::connect(self.inner, address).await
+    /// The socket, to become a connection or a listener.
+    pub(super) fn into_inner(self) -> Socket {
+        self.inner
     }
 }
 

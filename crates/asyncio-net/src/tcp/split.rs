@@ -63,7 +63,23 @@ impl Drop for Writer {
     }
 }
 
-pub(super) fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
+impl TcpStream {
+    /// A half to read from and a half to write to, for as long as this is borrowed.
+    ///
+    /// (Not `split`: where the extension traits of `futures` are in scope, that is theirs.)
+    #[doc(alias = "split")]
+    pub fn split_ref(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf::borrowed(self), WriteHalf::borrowed(self))
+    }
+
+    /// A half to read from and a half to write to, each for a task of its own. Dropping the half
+    /// to write to says that nothing more is sent.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        owned(self)
+    }
+}
+
+fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
     let stream = Rc::new(stream);
     let read = ReadHalf {
         stream: Reads::Shared(Rc::clone(&stream)),

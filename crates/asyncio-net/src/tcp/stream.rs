@@ -9,11 +9,8 @@ use std::time::Duration;
 use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
 use socket2::SockRef;
 
-use super::connect::connect_any;
 use super::socket;
-use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::transfer::{Read, ReadExact, Write, WriteAll};
-use crate::address::{ToSocketAddrs, resolve};
 use crate::bound::{STREAM, bind_here};
 
 /// A TCP connection.
@@ -62,22 +59,6 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to the first of the addresses that answers, with `TCP_NODELAY` set.
-    /// [`TcpSocket`](crate::TcpSocket) has more options.
-    ///
-    /// # Cancellation
-    ///
-    /// Closes the socket of the attempt.
-    ///
-    /// # Errors
-    ///
-    /// What the system says about the only address, such as `ConnectionRefused`; of several, all is
-    /// told under the kind of the first. `Unsupported` for a host name. And where no loop runs.
-    #[doc(alias = "open_connection")]
-    pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
-        connect_any(&resolve(&to).await?).await
-    }
-
     pub(super) fn from_bound(io: Registered<mio::net::TcpStream>) -> Self {
         TcpStream { io }
     }
@@ -354,20 +335,6 @@ impl TcpStream {
     /// What the system says, such as `NotConnected` after a reset.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.io.get_ref().shutdown(how)
-    }
-
-    /// A half to read from and a half to write to, for as long as this is borrowed.
-    ///
-    /// (Not `split`: where the extension traits of `futures` are in scope, that is theirs.)
-    #[doc(alias = "split")]
-    pub fn split_ref(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf::borrowed(self), WriteHalf::borrowed(self))
-    }
-
-    /// A half to read from and a half to write to, each for a task of its own. Dropping the half
-    /// to write to says that nothing more is sent.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        super::split::owned(self)
     }
 
     /// The address of this side.
