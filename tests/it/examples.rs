@@ -273,6 +273,39 @@ fn the_echo_server_echoes_counts_and_ends_by_ctrl_c() {
 }
 
 #[test]
+fn the_echo_server_on_all_cores_echoes_and_says_goodbye() {
+    let mut server = Child::start(
+        Command::new(env!("CARGO_BIN_EXE_example-echo_on_all_cores")).args(["0", "3"]),
+    );
+    let listening = server.line();
+    let listening = listening.strip_prefix("listening on ").unwrap();
+    let address = listening.strip_suffix(" with 3 loops").unwrap();
+    let mut clients: Vec<_> = (0..12)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let mut echoed = [0; 5];
+    for client in &mut clients {
+        client.write_all(b"hello").unwrap();
+        client.read_exact(&mut echoed).unwrap();
+        assert_eq!(&echoed, b"hello");
+    }
+    server.interrupt();
+    for mut client in clients {
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "goodbye\n");
+    }
+    server.expect("ending");
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    let served = ended.output.lines().map(|line| {
+        let words: Vec<_> = line.split(' ').collect();
+        words[3].parse::<u32>().unwrap()
+    });
+    assert_eq!(served.sum::<u32>(), 12);
+}
+
+#[test]
 fn the_echo_server_goes_on_when_nobody_reads_what_it_says() {
     let mut server = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_example-echo_server")));
     let listening = server.line();

@@ -10,6 +10,7 @@ mod ctrl_c;
 mod eager;
 #[cfg(unix)]
 mod examples;
+mod loop_pool;
 mod nothing_lost;
 #[cfg(unix)]
 mod process;

@@ -51,6 +51,7 @@ pub use address::ToSocketAddrs;
 pub use async_fd::AsyncFd;
 pub use asyncio_reactor::{Direction, Interest};
 pub use tcp::listener::TcpListener;
+pub use tcp::shared::shared_listeners;
 pub use tcp::socket::TcpSocket;
 pub use tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::stream::TcpStream;

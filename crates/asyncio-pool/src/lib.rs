@@ -29,7 +29,9 @@ mod executor;
 mod job;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod loop_pool;
 mod loop_thread;
+mod pin;
 mod rest;
 mod settings;
 mod sync;
@@ -41,6 +43,7 @@ pub use default_pool::{
 pub use error::{JobError, TryRunError};
 pub use executor::{Executor, run_in_executor};
 pub use job::Job;
+pub use loop_pool::{LoopPool, LoopPoolBuilder, Loops, StopErrors};
 pub use loop_thread::{LoopThread, LoopThreadBuilder, StopError};
 pub use settings::ThreadPoolBuilder;
 pub use thread_pool::{Pending, PoolShare, ThreadPool};

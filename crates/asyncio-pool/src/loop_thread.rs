@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use asyncio_loop::{Builder, EventLoop, JoinError, LoopHandle, PanicPayload, TaskName};
 
+use crate::pin::{self, Cpu};
+
 /// How long the tasks of a loop have to end unless something else is said.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// How much longer than its tasks may take the thread is waited for: as long as it takes to drop what is left.
 const SLACK: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ pub struct LoopThreadBuilder {
     grace: Duration,
     event_loop: Builder,
     on_start: Option<Box<dyn FnOnce() + Send>>,
+    cpu: Option<Cpu>,
 }
 
 /// Why a loop's thread has not ended in order.
@@ -102,6 +105,7 @@ impl LoopThread {
             grace: GRACE,
             event_loop: EventLoop::builder(),
             on_start: None,
+            cpu: None,
         }
     }
 
@@ -159,30 +163,40 @@ impl LoopThread {
         self.end(grace)
     }
 
-    fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         let thread = self.thread.as_ref();
         thread.is_some_and(|thread| thread.thread().id() == thread::current().id())
     }
 
     fn end(&mut self, grace: Duration) -> Result<(), StopError> {
-        let Some(thread) = self.thread.take() else {
-            return Ok(());
-        };
         self.ask(grace);
-        if !self.end.wait(grace.saturating_add(SLACK)) {
-            return Err(StopError::Blocked(grace));
-        }
-        let joined = thread.join();
-        joined.map_err(|payload| StopError::Panicked(PanicPayload::new(payload)))
+        self.join_within(grace)
     }
 
-    fn ask(&self, grace: Duration) {
+    /// Tells the loop to end; its tasks have `grace` for that.
+    pub(crate) fn ask(&self, grace: Duration) {
         // A time beyond the clock's end counts as a long one.
         let until = Instant::now()
             .checked_add(grace)
             .unwrap_or_else(|| Instant::now() + GRACE * 60 * 60 * 24);
         self.end.lock().tasks_until = Some(until);
         self.handle.stop();
+    }
+
+    /// Waits until the thread of a loop that was told to end has, for a second more than `grace`. On that thread it
+    /// does not wait.
+    pub(crate) fn join_within(&mut self, grace: Duration) -> Result<(), StopError> {
+        if self.is_here() {
+            self.thread = None;
+        }
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        if !self.end.wait(grace.saturating_add(SLACK)) {
+            return Err(StopError::Blocked(grace));
+        }
+        let joined = thread.join();
+        joined.map_err(|payload| StopError::Panicked(PanicPayload::new(payload)))
     }
 }
 
@@ -191,14 +205,15 @@ impl Drop for LoopThread {
         if self.thread.is_none() {
             return;
         }
-        if self.is_here() {
-            return self.ask(self.grace);
-        }
         if let Err(error) = self.end(self.grace) {
-            // A program whose standard error nobody reads any more goes on without.
-            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("asyncio: {error}\n"));
+            say(format_args!("{error}"));
         }
     }
+}
+
+/// Says what a destructor cannot return. A program whose standard error nobody reads any more goes on without.
+pub(crate) fn say(what: fmt::Arguments<'_>) {
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("asyncio: {what}\n"));
 }
 
 impl LoopThreadBuilder {
@@ -233,6 +248,12 @@ impl LoopThreadBuilder {
         self
     }
 
+    /// Keeps the thread on one processor.
+    pub(crate) fn pinned_to(mut self, cpu: Option<Cpu>) -> Self {
+        self.cpu = cpu;
+        self
+    }
+
     /// Starts the loop.
     ///
     /// # Errors
@@ -243,13 +264,15 @@ impl LoopThreadBuilder {
         if let Some(bytes) = self.stack_size {
             thread = thread.stack_size(bytes);
         }
-        let (grace, event_loop, on_start) = (self.grace, self.event_loop, self.on_start);
+        let (grace, event_loop, on_start, cpu) =
+            (self.grace, self.event_loop, self.on_start, self.cpu);
         let end = Arc::new(End::default());
         let ending = Ending(end.clone());
         let (started, has_started) = mpsc::channel();
         let thread = thread.spawn(move || {
             let ending = ending;
-            let mut event_loop = match event_loop.build_loop() {
+            let pinned = cpu.map_or(Ok(()), pin::pin_here);
+            let mut event_loop = match pinned.and_then(|()| event_loop.build_loop()) {
                 Ok(event_loop) => event_loop,
                 Err(error) => return drop(started.send(Err(error))),
             };

@@ -46,9 +46,9 @@ pub use asyncio_loop::{
 pub use asyncio_macros::{main, test};
 #[cfg(feature = "pool")]
 pub use asyncio_pool::{
-    Executor, Job, JobError, LoopThread, LoopThreadBuilder, Pending, PoolShare, StopError,
-    ThreadPool, ThreadPoolBuilder, TryRunError, default_executor, run_in_executor,
-    set_default_executor, shutdown_default_executor, to_thread,
+    Executor, Job, JobError, LoopPool, LoopPoolBuilder, LoopThread, LoopThreadBuilder, Loops,
+    Pending, PoolShare, StopError, StopErrors, ThreadPool, ThreadPoolBuilder, TryRunError,
+    default_executor, run_in_executor, set_default_executor, shutdown_default_executor, to_thread,
 };
 
 /// Sockets.

@@ -15,7 +15,7 @@ use crate::address::{ToSocketAddrs, resolve};
 use crate::bound::bind_here;
 
 /// How many connections wait to be accepted, unless told otherwise. The system has its own limit.
-const BACKLOG: u32 = 1024;
+pub(super) const BACKLOG: u32 = 1024;
 
 /// A TCP socket that accepts connections.
 ///
