@@ -31,12 +31,13 @@ use crate::current;
 use crate::family::Family;
 use crate::marks::Mark;
 use crate::origin::{HeardRequest, Origin};
-use crate::round::{Begins, Member, Round};
+use crate::round::{Begins, Round};
 use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, LastPoll, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
 use crate::tasks::{self, Tasks};
+use crate::turn::Cut;
 use crate::waker;
 
 /// Tasks that may borrow, run by whoever has this. A building block of task groups.
@@ -253,74 +254,15 @@ impl<'env> Children<'env> {
         };
         family.at_home(|tasks| {
             let Some(tasks) = tasks else { return };
-            let mut round = Round::begin(tasks, family, body, begins);
-            loop {
-                let goes_on = round.has_run();
-                let Some(member) = round.next() else { break };
-                let (h, resumed) = match member {
-                    Member::Next(h) => (h, None),
-                    Member::Resumed(cut) => (cut.cell.as_raw(), Some(cut)),
-                };
-                // SAFETY: H5 until its step is over, for only that ends it; or `resumed` keeps it alive.
-                let cell = unsafe { CellRef::borrow(&h) };
-                let begin = || match &resumed {
-                    None => cell.state.begin(),
-                    Some(cut) => tasks.turn.begin_resumed(cut),
-                };
-                let left = if let (Some(body), Some(poll_body)) = (body, &mut poll_body)
-                    && body.as_raw() == h
-                {
-                    if goes_on {
-                        tasks.count_step(); // otherwise it is within the step of its owner
-                    }
-                    Self::step_body(body, begin(), family, poll_body)
-                } else {
-                    tasks.run_step(cell, begin, |outcome| {
-                        tasks.conclude_child(cell, outcome, family, &mut panicked);
-                    })
-                };
-                if left && resumed.is_none() {
-                    // SAFETY: H5: it ended before, and the place has a reference.
-                    drop(unsafe { CellRef::from_raw(h) });
-                }
-            }
+            let mut run = Run {
+                tasks,
+                family,
+                body: body.zip(poll_body.as_mut()),
+                panicked: &mut panicked,
+            };
+            run.round(Round::begin(tasks, family, body, begins));
         });
         family.wake_for_ready();
-    }
-
-    /// A step of the body. Whether it ended before, and only its place in the queue was left.
-    fn step_body(
-        body: &CellRef,
-        begin: Begin,
-        family: &Family,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
-    ) -> bool {
-        /// When its poll is over, also by a panic.
-        struct Parked<'a>(&'a CellRef, &'a Family);
-        impl Drop for Parked<'_> {
-            fn drop(&mut self) {
-                if !self.0.state.is_done() && self.0.state.pause() == Pause::Again {
-                    self.1.ready.push(self.0.as_raw());
-                }
-            }
-        }
-        if begin != Begin::Poll {
-            return begin == Begin::Nothing;
-        }
-        let _parked = Parked(body, family);
-        let waker = waker::borrowed(body);
-        if poll(&mut Context::from_waker(&waker)).is_ready() {
-            Self::end_body(body);
-        }
-        false
-    }
-
-    /// Nothing wakes the body any more.
-    fn end_body(body: &CellRef) {
-        let outcome = body.drop_future();
-        if body.state.finish(outcome) {
-            body.clone().into_raw(); // H5: for the place that is left
-        }
     }
 
     /// How many have not ended.
@@ -415,7 +357,7 @@ impl<'env> Children<'env> {
         if let Some(body) = self.body.get()
             && body.state.seize()
         {
-            Self::end_body(body);
+            end_body(body);
         }
         self.clear_queue();
         self.family.close();
@@ -434,6 +376,116 @@ impl<'env> Children<'env> {
                 ready.push(h);
             }
         }
+    }
+}
+
+/// What [`Children::run`] runs.
+struct Run<'a, 'p, B> {
+    tasks: &'a Tasks,
+    family: &'a Family,
+    body: Option<(&'a CellRef, &'a mut B)>,
+    panicked: &'a mut OnPanic<'p>,
+}
+
+impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
+    #[inline]
+    fn round(&mut self, mut round: Round<'_>) {
+        while let Some(cut) = round.resume() {
+            self.resume(&cut, &mut round);
+        }
+        match self.tasks.is_observed() {
+            true => self.batch_observed(&mut round),
+            false => self.batch::<false>(&mut round),
+        }
+    }
+
+    #[cold]
+    fn batch_observed(&mut self, round: &mut Round<'_>) {
+        self.batch::<true>(round);
+    }
+
+    // Apart: with all of its callers around, its registers would not suffice for a step.
+    #[inline(never)]
+    fn batch<const OBSERVED: bool>(&mut self, round: &mut Round<'_>) {
+        let mut is_first = !round.has_run();
+        let mut next = round.first::<OBSERVED>();
+        while let Some(h) = next {
+            // SAFETY: H5 until its step is over, for only that ends it.
+            let cell = unsafe { CellRef::borrow(&h) };
+            if self.step::<OBSERVED>(cell, || cell.state.begin(), is_first) {
+                // SAFETY: H5: it ended before, and the place has a reference.
+                drop(unsafe { CellRef::from_raw(h) });
+            }
+            is_first = false;
+            next = round.next::<OBSERVED>();
+        }
+    }
+
+    /// Runs a step of a member that was cut short.
+    #[cold]
+    fn resume(&mut self, cut: &Cut, round: &mut Round<'_>) {
+        let is_first = !round.has_run();
+        round.note_step(&cut.cell);
+        let begin = || self.tasks.turn.begin_resumed(cut);
+        self.step::<true>(&cut.cell, begin, is_first);
+        round.end_resumed();
+    }
+
+    /// Runs a step of a member. Whether it ended before, and only its place in the queue was left.
+    #[inline(always)]
+    fn step<const OBSERVED: bool>(
+        &mut self,
+        cell: &CellRef,
+        begin: impl FnOnce() -> Begin,
+        is_first: bool,
+    ) -> bool {
+        match &mut self.body {
+            Some((body, poll)) if *body == cell => {
+                if !is_first {
+                    self.tasks.count_step(); // otherwise it is within the step of its owner
+                }
+                step_body(body, begin(), self.family, poll)
+            }
+            _ => self.tasks.run_step_as::<OBSERVED>(cell, begin, |outcome| {
+                let (family, panicked) = (self.family, &mut *self.panicked);
+                self.tasks.conclude_child(cell, outcome, family, panicked);
+            }),
+        }
+    }
+}
+
+/// A step of the body. Whether it ended before, and only its place in the queue was left.
+fn step_body(
+    body: &CellRef,
+    begin: Begin,
+    family: &Family,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
+) -> bool {
+    /// When its poll is over, also by a panic.
+    struct Parked<'a>(&'a CellRef, &'a Family);
+    impl Drop for Parked<'_> {
+        fn drop(&mut self) {
+            if !self.0.state.is_done() && self.0.state.pause() == Pause::Again {
+                self.1.ready.push(self.0.as_raw());
+            }
+        }
+    }
+    if begin != Begin::Poll {
+        return begin == Begin::Nothing;
+    }
+    let _parked = Parked(body, family);
+    let waker = waker::borrowed(body);
+    if poll(&mut Context::from_waker(&waker)).is_ready() {
+        end_body(body);
+    }
+    false
+}
+
+/// Nothing wakes the body any more.
+fn end_body(body: &CellRef) {
+    let outcome = body.drop_future();
+    if body.state.finish(outcome) {
+        body.clone().into_raw(); // H5: for the place that is left
     }
 }
 

@@ -9,7 +9,8 @@ use crate::order::Order;
 use crate::tasks::Tasks;
 use crate::turn::{Cut, Marks};
 
-/// See the head of this file. What it gives out is to have its step before the next is asked for.
+/// See the head of this file. What it gives out is to have its step before the next is asked for: first those that
+/// [`resume`](Self::resume) gives, then [`first`](Self::first), then what [`next`](Self::next) gives.
 pub(crate) struct Round<'a> {
     tasks: &'a Tasks,
     family: &'a Family,
@@ -17,25 +18,14 @@ pub(crate) struct Round<'a> {
     left: usize,
     /// What stands for the body, which is a part of the owner.
     body: Option<&'a CellRef>,
-    progress: Progress,
+    /// Nothing is to run.
+    passes: bool,
     /// The budget was spent before.
     overdraws: bool,
     /// Whose step was the last.
     last: Option<NonNull<Header>>,
     /// The marks of the owner's step, which are not those of its children's steps.
     before: Marks,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// Nothing has run yet.
-    New,
-    /// What had its step last was resumed.
-    Resumed,
-    /// What had its step last came from the queue.
-    Going,
-    /// Nothing is to run.
-    Passes,
 }
 
 /// What the round of a family is to others of it.
@@ -46,14 +36,6 @@ pub(crate) enum Begins {
     Later,
     /// Another one is under way.
     Within,
-}
-
-/// Whose step it is.
-pub(crate) enum Member {
-    /// The next in the queue.
-    Next(NonNull<Header>),
-    /// One that was cut short.
-    Resumed(Cut),
 }
 
 impl<'a> Round<'a> {
@@ -81,11 +63,8 @@ impl<'a> Round<'a> {
             family,
             left,
             body,
+            passes,
             overdraws,
-            progress: match passes {
-                true => Progress::Passes,
-                false => Progress::New,
-            },
             last: None,
             before,
         }
@@ -97,64 +76,80 @@ impl<'a> Round<'a> {
         self.last.is_some()
     }
 
-    /// Whose step it is. `None`: the round is over.
+    /// A member that was cut short, if one was.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Member> {
-        let pops = match self.progress {
-            Progress::Going => self.tasks.has_budget(),
-            Progress::New => !self.family.has_cut.get(),
-            Progress::Resumed | Progress::Passes => false,
-        };
-        match self.progress {
-            _ if pops => self.pop(),
-            Progress::Going => None,
-            _ => self.begin_or_resume(),
+    pub(crate) fn resume(&mut self) -> Option<Cut> {
+        match self.family.has_cut.get() {
+            true => self.resume_cut(),
+            false => None,
         }
     }
 
     #[cold]
-    fn begin_or_resume(&mut self) -> Option<Member> {
-        match self.progress {
-            Progress::Passes => return None,
-            Progress::Resumed => {
-                if self.tasks.turn.end_resumed() {
-                    self.keep_cut();
-                }
-                if !self.tasks.has_budget() {
-                    return None;
-                }
-            }
-            Progress::New | Progress::Going => {}
+    fn resume_cut(&mut self) -> Option<Cut> {
+        if !self.may_begin() {
+            return None;
         }
-        if self.family.has_cut.replace(false)
-            && let Some(cut) = self.family.cut.take()
-            // Not one that has run since.
-            && cut.cell.state.is_scheduled()
-            && !cut.cell.state.is_done()
-        {
-            self.progress = Progress::Resumed;
-            self.last = Some(cut.cell.as_raw());
-            return Some(Member::Resumed(cut));
+        self.family.has_cut.set(false);
+        let cut = self.family.cut.take()?;
+        // Not one that has run since.
+        if !cut.cell.state.is_scheduled() || cut.cell.state.is_done() {
+            return None;
         }
-        self.pop()
+        Some(cut)
     }
 
+    /// A member that is resumed begins its step.
+    pub(crate) fn note_step(&mut self, cell: &CellRef) {
+        self.last = Some(cell.as_raw());
+    }
+
+    /// The member that was resumed has had its step.
+    pub(crate) fn end_resumed(&mut self) {
+        if self.tasks.turn.end_resumed() {
+            self.keep_cut();
+        }
+    }
+
+    /// Whether anything may run: the first whatever the budget.
+    fn may_begin(&self) -> bool {
+        !self.passes && (!self.has_run() || self.tasks.has_budget())
+    }
+
+    /// The first of the batch, if it may run.
     #[inline]
-    fn pop(&mut self) -> Option<Member> {
+    pub(crate) fn first<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+        match self.may_begin() {
+            true => self.pop::<OBSERVED>(),
+            false => None,
+        }
+    }
+
+    /// The next of the batch. `None`: the round is over.
+    #[inline]
+    pub(crate) fn next<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+        match self.tasks.has_budget() {
+            true => self.pop::<OBSERVED>(),
+            false => None,
+        }
+    }
+
+    #[inline(always)]
+    fn pop<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
         if self.left == 0 {
             return None;
         }
         let ready = &self.family.ready;
-        if let Some(order) = self.tasks.order() {
+        if OBSERVED && let Some(order) = self.tasks.order() {
             self.choose(order);
         }
         self.left -= 1;
         // Another round within this one may have had the place.
         let h = ready.pop()?;
-        self.progress = Progress::Going;
         self.last = Some(h);
-        Some(Member::Next(h))
+        Some(h)
     }
+
     /// Brings one of the batch forward, as the seed says.
     #[cold]
     fn choose(&self, order: &Order) {

@@ -83,9 +83,7 @@ pub struct Tasks {
     families: Registry<Weak<Family>>,
     /// The task whose step is under way.
     running: Cell<Option<NonNull<Header>>>,
-    /// How many steps have begun.
-    steps: Cell<u64>,
-    /// How many of them began within the step of whoever spawned the task.
+    /// How many steps began within the step of whoever spawned the task.
     eager_steps: Cell<u64>,
     pub(crate) turn: Turn,
     pub(crate) timing: Timing,
@@ -129,7 +127,6 @@ impl Tasks {
             registry: Registry::default(),
             families: Registry::default(),
             running: Cell::new(None),
-            steps: Cell::new(0),
             eager_steps: Cell::new(0),
             turn: Turn::new(),
             timing: Timing::default(),
@@ -566,7 +563,7 @@ impl Tasks {
     }
 
     #[inline(always)]
-    fn run_step_as<const MAY_BE_TIMED: bool>(
+    pub(crate) fn run_step_as<const MAY_BE_TIMED: bool>(
         &self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
@@ -585,7 +582,7 @@ impl Tasks {
 
     #[inline]
     pub(crate) fn count_step(&self) {
-        self.steps.set(self.steps.get() + 1);
+        self.turn.count_step();
     }
 
     #[inline(always)]
@@ -868,7 +865,7 @@ impl Tasks {
     #[inline]
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.steps.get()
+        self.turn.steps()
     }
 
     /// The step under way, as something to compare.

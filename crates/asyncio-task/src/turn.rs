@@ -28,6 +28,8 @@ use crate::tasks::Tasks;
 pub(crate) struct Turn {
     /// The number of the last step that the budget allows.
     last_step: Cell<u64>,
+    /// How many steps the budget still allows, below zero if it is overdrawn. Each step counts it down.
+    left: Cell<i64>,
     /// A round has begun although the budget was spent. One in a turn may, so that owners make progress.
     pub(crate) overdrawn: Cell<bool>,
     /// How many steps of the loop's batch have not run.
@@ -50,6 +52,9 @@ pub(crate) struct Marks {
     pub(crate) others_first: bool,
 }
 
+/// The budget outside of turns.
+const UNLIMITED: i64 = i64::MAX;
+
 /// A task whose round was cut short.
 pub(crate) struct Cut {
     pub(crate) cell: CellRef,
@@ -67,12 +72,35 @@ impl Cut {
 impl Turn {
     pub(crate) fn new() -> Self {
         Self {
-            last_step: Cell::new(u64::MAX),
+            last_step: Cell::new(UNLIMITED as u64),
+            left: Cell::new(UNLIMITED),
             overdrawn: Cell::new(false),
             batch: Cell::new(0),
             marks: Cell::default(),
             cut: Cell::new(None),
         }
+    }
+
+    /// How many steps have begun.
+    #[inline]
+    pub(crate) fn steps(&self) -> u64 {
+        self.last_step.get().wrapping_sub(self.left.get() as u64)
+    }
+
+    #[inline]
+    pub(crate) fn count_step(&self) {
+        self.left.set(self.left.get() - 1);
+    }
+
+    #[inline]
+    fn has_budget(&self) -> bool {
+        self.left.get() > 0
+    }
+
+    /// The budget from the next step on.
+    fn set_budget(&self, steps: i64) {
+        self.last_step.set(self.steps().wrapping_add(steps as u64));
+        self.left.set(steps);
     }
 
     /// Notes that a round of `owner` was cut short.
@@ -115,26 +143,26 @@ impl Turn {
 impl Tasks {
     #[inline]
     pub(crate) fn has_budget(&self) -> bool {
-        self.steps() < self.turn.last_step.get()
+        self.turn.has_budget()
     }
 
     /// Runs what is ready, batch by batch, until nothing is, until `budget` steps have run, or until `is_over`
     /// says so after a batch. A batch that the budget cuts short goes on in the next turn.
     ///
     /// To be called while these tasks are [entered](Self::enter).
-    #[inline]
+    // Apart: with all of the loop around, its registers would not suffice for a step.
+    #[inline(never)]
     pub fn run_turn(&self, budget: usize, is_over: impl Fn() -> bool) {
         /// Outside of turns there is no budget.
         struct Over<'a>(&'a Turn);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
-                self.0.last_step.set(u64::MAX);
+                self.0.set_budget(UNLIMITED);
             }
         }
         let turn = &self.turn;
         let _over = Over(turn);
-        let last_step = self.steps().saturating_add(budget as u64);
-        turn.last_step.set(last_step);
+        turn.set_budget(i64::try_from(budget).unwrap_or(UNLIMITED));
         turn.overdrawn.set(false);
         if turn.marks.get().cut {
             self.resume();
@@ -165,7 +193,7 @@ impl Tasks {
     /// Whether a seed orders the steps, or debug mode times them. Asked once a batch: a step without either pays
     /// for neither.
     #[inline]
-    fn is_observed(&self) -> bool {
+    pub(crate) fn is_observed(&self) -> bool {
         self.order().is_some() || self.timing.is_on()
     }
 
