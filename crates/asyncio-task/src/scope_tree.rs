@@ -968,6 +968,7 @@ impl ScopeTree {
     fn tell_inside(&mut self, key: ScopeKey, round: &mut Round) {
         // Not recursive: scopes may be nested deeper than a stack is.
         let mut to_do = vec![key];
+        let mut propagating = Vec::new();
         while let Some(key) = to_do.pop() {
             let mut next = self.get(key).and_then(|node| node.first_child);
             let mut told = 0;
@@ -978,7 +979,9 @@ impl ScopeTree {
                 if node.held > 0 && node.held_against >= round.request {
                     round.busy = true; // a cleanup is under way in there
                 } else if node.resumed >= round.request {
-                    // It unwinds, and has been woken for it.
+                    // It propagates the request, has been woken for that, and tells what is inside itself.
+                    round.unreached = true;
+                    propagating.push(child_key);
                 } else if node.first_child.is_some() && !node.opaque {
                     to_do.push(child_key);
                 } else if node.told > 0 {
@@ -1000,6 +1003,26 @@ impl ScopeTree {
             self.count_unheard(Some(key), told);
             round.news |= told > 0;
         }
+        round.busy = round.busy || self.is_any_held(propagating, round.request);
+    }
+
+    /// Whether a token of this request holds anything inside of these scopes: a cleanup is under way there, and the
+    /// scopes around it come after it.
+    fn is_any_held(&self, mut to_do: Vec<ScopeKey>, request: Request) -> bool {
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let node = &self.nodes[child as usize];
+                if node.held > 0 && node.held_against >= request {
+                    return true;
+                }
+                if node.first_child.is_some() && !node.opaque {
+                    to_do.push(self.key_of(child));
+                }
+                next = node.next;
+            }
+        }
+        false
     }
 
     // ---- 3 act ----

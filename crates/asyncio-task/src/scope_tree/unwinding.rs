@@ -34,6 +34,8 @@ impl ScopeTree {
     }
 
     pub(super) fn unwind(&mut self, key: ScopeKey) -> LetGo {
+        // A scope around that is being polled polls it once more.
+        self.acts += 1;
         match self.get(key).map(|node| &node.wakes) {
             Some(Wakes::Root(task)) => LetGo {
                 unwinds: Some(*task),
