@@ -1,4 +1,4 @@
-//! An alarm clock: the wheel with a clock and a thread that sleeps, and nothing else.
+//! An alarm clock: a wheel, a clock and a thread that sleeps.
 //!
 //! ```text
 //! cargo run -p asyncio-timer --example alarm_clock
@@ -11,7 +11,7 @@ use asyncio_timer::TimerWheel;
 
 fn main() {
     let started = Instant::now();
-    // The scale of this wheel's times: nanoseconds since the program started.
+    // Times of this wheel are nanoseconds since the program started.
     let now = || started.elapsed().as_nanos() as u64;
     let in_ms = |ms: u64| now() + ms * 1_000_000;
 
@@ -26,7 +26,7 @@ fn main() {
     let is_still_brewing = alarms.rearm(tea, in_ms(300));
     assert!(
         is_still_brewing,
-        "nothing expires before the wheel is told the time"
+        "no timer expires before `expire` is called"
     );
 
     let mut rung = Vec::new();

@@ -1,4 +1,4 @@
-//! What the wheel's operations cost on this machine, in nanoseconds; medians of several rounds.
+//! Measures the cost of the wheel's operations in nanoseconds: medians of several rounds.
 //!
 //! ```text
 //! taskset -c 1 cargo run --release -p asyncio-timer --example measure_wheel
@@ -15,7 +15,7 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 const MILLION: usize = 1_000_000;
 
-/// What a runtime would keep: as large as a `Waker`.
+/// A value as large as a `Waker`, which a runtime would keep.
 type Value = [u64; 2];
 const VALUE: Value = [1, 2];
 
@@ -70,11 +70,11 @@ fn many_at_once() {
         let random = Random::new();
         let at_random = |_| random.below(SECOND);
 
-        for (ahead, turn) in [("evenly", MILLISECOND), ("evenly", 10_000)] {
+        for (ahead, interval) in [("evenly", MILLISECOND), ("evenly", 10_000)] {
             let mut wheel = TimerWheel::new(0);
-            let what = format!("insert and expire {count}, {ahead} over 1 s, every {turn} ns");
+            let what = format!("insert and expire {count}, {ahead} over 1 s, every {interval} ns");
             report(&what, count, || {
-                fill_and_expire(&mut wheel, count, evenly, turn)
+                fill_and_expire(&mut wheel, count, evenly, interval)
             });
         }
         report(
@@ -106,7 +106,7 @@ fn many_at_once() {
     }
 }
 
-/// Each timer is inserted again for a second later when it has expired.
+/// Measures timers that are inserted again, a second later, when they have expired.
 fn many_over_and_over() {
     for count in [1, 100, 10_000, 100_000, MILLION] {
         let random = Random::new();
@@ -119,7 +119,9 @@ fn many_over_and_over() {
         report(&what, MILLION, || {
             let mut done = 0;
             while done < MILLION {
-                let next = wheel.next_deadline().expect("all are inserted again");
+                let next = wheel
+                    .next_deadline()
+                    .expect("every expired timer is inserted again");
                 let now = next.max(wheel.now() + MILLISECOND);
                 wheel.expire(now, &mut expired);
                 done += expired.len();
@@ -163,7 +165,7 @@ fn nothing_to_do() {
     );
 }
 
-/// A wheel with so many timers, an hour to two hours ahead.
+/// A wheel with `count` timers, one to two hours ahead.
 fn with_timers(count: usize) -> TimerWheel<Value> {
     let mut wheel = TimerWheel::new(0);
     let random = Random::new();
@@ -173,12 +175,13 @@ fn with_timers(count: usize) -> TimerWheel<Value> {
     wheel
 }
 
-/// Fills a wheel for the coming second and tells it the time every `turn` until all have expired.
+/// Inserts timers for the coming second and calls `expire` every `interval` ns until all have
+/// expired.
 fn fill_and_expire(
     wheel: &mut TimerWheel<Value>,
     count: usize,
     ahead: impl Fn(usize) -> u64,
-    turn: u64,
+    interval: u64,
 ) {
     let start = wheel.now();
     for index in 0..count {
@@ -186,7 +189,7 @@ fn fill_and_expire(
     }
     let mut done = 0;
     let mut expired = Vec::new();
-    for now in (start..=start + SECOND).step_by(turn as usize) {
+    for now in (start..=start + SECOND).step_by(interval as usize) {
         wheel.expire(now, &mut expired);
         done += expired.len();
         expired.clear();
@@ -194,7 +197,7 @@ fn fill_and_expire(
     assert_eq!(done, count);
 }
 
-/// The same with what one would take otherwise, which cannot cancel.
+/// The same with a binary heap, which cannot cancel.
 fn fill_and_expire_heap(
     heap: &mut BinaryHeap<Reverse<(u64, usize, Value)>>,
     count: usize,
@@ -215,7 +218,7 @@ fn fill_and_expire_heap(
     assert_eq!(done, count);
 }
 
-/// Prints the median time that one of `operations` takes, over nine rounds after one to warm up.
+/// Prints the median time of one of `operations`, over nine rounds after a warm-up round.
 fn report(what: &str, operations: usize, mut round: impl FnMut()) {
     round();
     let mut times: Vec<f64> = (0..9)
@@ -232,7 +235,7 @@ fn report(what: &str, operations: usize, mut round: impl FnMut()) {
     );
 }
 
-/// A small generator of random numbers (xorshift), the same ones in each run.
+/// A small random number generator (xorshift) with a fixed seed.
 struct Random(std::cell::Cell<u64>);
 
 impl Random {

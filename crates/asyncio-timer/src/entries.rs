@@ -1,34 +1,34 @@
-//! All entries of a wheel: the timers, each in the ring of one slot, and room for more.
+//! The entries of a wheel: timers, each in the ring of one slot, and vacant entries.
 //!
-//! Everything is in one vector and linked by index, so a timer costs its deadline, two links, a
-//! generation and its value, side by side. The first [`SLOTS`] entries stand for the slots. A
-//! slot's timers form a ring that its own entry closes: a ring has no ends to treat specially, and
-//! taking a timer out needs neither a search nor its slot.
+//! All entries are in one vector and linked by index. A timer costs its deadline, two links, a
+//! generation and its value, side by side. The first [`SLOTS`] entries are the heads of the slots.
+//! The timers of a slot and the slot's head form a ring. A ring has no ends that need special
+//! cases, and unlinking a timer needs neither a search nor its slot.
 //!
-//! - A ring is in the order in which its timers were pushed.
-//! - The deadline in a slot's own entry is no later than any in its ring, and `u64::MAX` when that
-//!   is empty.
-//! - A slot's bit in `occupied` is set when there is a timer in its ring.
-//! - An index is used again in its next generation. When its generations are used up, after
-//!   2³² − 1 timers, it is given up, so that no key ever comes back: this costs the memory of one
-//!   entry for every four thousand million timers.
-//! - When few timers are left of many, the vacant entries at the end of the vector go. A new entry there
-//!   begins with a generation that none of them had.
+//! - The timers of a ring are in the order in which they were pushed.
+//! - The deadline of a slot's head is not later than any deadline in its ring. It is `u64::MAX` if
+//!   the ring is empty.
+//! - A slot's bit in `occupied` is set if and only if its ring has a timer.
+//! - A vacated index is used again with the next generation. After 2³² − 1 timers its generations
+//!   are used up and the index is retired, so a key never becomes valid again. This costs the
+//!   memory of one entry for each four thousand million timers.
+//! - When few of many timers are left, the vacant entries at the end of the vector are freed. A new
+//!   entry there begins with a generation that no freed entry had.
 //!
-//! Time is not here: which slot is the right one for a deadline is the wheel's business.
+//! This file does not know the time: the wheel computes the slot of a deadline.
 
 use std::num::NonZeroU32;
 
 use crate::key::TimerKey;
 use crate::slot::{self, LEVELS, SLOTS};
 
-/// Ends the list of vacant entries. The first entry is a slot's, so it is never vacant.
+/// The end of the list of vacant entries. Entry 0 is the head of a slot, so it is never vacant.
 const NONE: u32 = 0;
 
 struct Entry<T> {
     deadline: u64,
     previous: u32,
-    /// The next one in the ring, or in the list of vacant entries.
+    /// The next entry of the ring, or of the list of vacant entries.
     next: u32,
     content: Content<T>,
 }
@@ -38,18 +38,18 @@ enum Content<T> {
         generation: NonZeroU32,
         value: T,
     },
-    /// Waits for a timer, which will be of this generation.
+    /// No timer. The next timer here gets this generation.
     Vacant {
         generation: NonZeroU32,
     },
-    /// Takes no timer: it stands for a slot, or it has lived through all generations.
+    /// Never a timer: the head of a slot, or an index whose generations are used up.
     Closed,
 }
 
-/// With how many timers left of so many entries memory is given back.
-fn ebb(entries: usize) -> usize {
+/// The number of timers below which memory is freed, for a number of entries.
+fn shrink_below(entries: usize) -> usize {
     match entries - SLOTS {
-        0..=FEW => 0,
+        0..=MIN_ENTRIES => 0,
         many => many / 8,
     }
 }
@@ -60,34 +60,34 @@ pub(crate) struct Entries<T> {
     occupied: [u64; LEVELS],
     first_vacant: u32,
     len: usize,
-    /// With fewer timers than this, it is time to give memory back.
-    ebb: usize,
-    /// With what generation a new entry begins: above those of all entries that went.
+    /// Memory is freed when fewer timers than this are left.
+    shrink_below: usize,
+    /// The generation of a new entry: above the generations of all freed entries.
     first_generation: NonZeroU32,
 }
 
-/// So many entries are kept in any case.
-const FEW: usize = 1 << 12;
+/// The number of entries that are never freed.
+const MIN_ENTRIES: usize = 1 << 12;
 
 impl<T> Entries<T> {
     pub(crate) fn new() -> Self {
-        let slot = |itself| Entry {
+        let head = |index| Entry {
             deadline: u64::MAX,
-            previous: itself,
-            next: itself,
+            previous: index,
+            next: index,
             content: Content::Closed,
         };
         Self {
-            entries: (0..SLOTS as u32).map(slot).collect(),
+            entries: (0..SLOTS as u32).map(head).collect(),
             occupied: [0; LEVELS],
             first_vacant: NONE,
             len: 0,
-            ebb: 0,
+            shrink_below: 0,
             first_generation: NonZeroU32::MIN,
         }
     }
 
-    /// How many timers there are.
+    /// The number of timers.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -97,7 +97,7 @@ impl<T> Entries<T> {
     ///
     /// # Panics
     ///
-    /// If 32 bits do not suffice to count the entries.
+    /// If the index of a new entry does not fit into 32 bits.
     pub(crate) fn insert(&mut self, slot: usize, deadline: u64, value: T) -> TimerKey {
         let key = match self.first_vacant {
             NONE => self.fill_new(value),
@@ -111,7 +111,7 @@ impl<T> Entries<T> {
     fn fill_vacant(&mut self, index: u32, value: T) -> TimerKey {
         let entry = &mut self.entries[index as usize];
         let Content::Vacant { generation } = entry.content else {
-            unreachable!("the list of vacant entries leads to one that is not");
+            unreachable!("the list of vacant entries has an entry that is not vacant");
         };
         entry.content = Content::Timer { generation, value };
         self.first_vacant = entry.next;
@@ -119,7 +119,7 @@ impl<T> Entries<T> {
     }
 
     fn fill_new(&mut self, value: T) -> TimerKey {
-        let index = u32::try_from(self.entries.len()).expect("too many timers for one wheel");
+        let index = u32::try_from(self.entries.len()).expect("a wheel holds at most 2^32 timers");
         let generation = self.first_generation;
         self.entries.push(Entry {
             deadline: 0,
@@ -127,11 +127,11 @@ impl<T> Entries<T> {
             next: index,
             content: Content::Timer { generation, value },
         });
-        self.ebb = ebb(self.entries.len());
+        self.shrink_below = shrink_below(self.entries.len());
         TimerKey { index, generation }
     }
 
-    /// Takes a timer out, unless its key is stale.
+    /// Removes a timer and returns its value; `None` if its key is stale.
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<T> {
         self.get(key)?;
         self.unlink(key.index);
@@ -144,7 +144,7 @@ impl<T> Entries<T> {
         self.push(slot, index, deadline);
     }
 
-    /// Puts a timer that is in no ring at the end of a slot's.
+    /// Adds a timer that is in no ring at the end of a slot's ring.
     pub(crate) fn push(&mut self, slot: usize, index: u32, deadline: u64) {
         let head = &mut self.entries[slot];
         head.deadline = head.deadline.min(deadline);
@@ -161,19 +161,19 @@ impl<T> Entries<T> {
         let Entry { previous, next, .. } = self.entries[index as usize];
         self.entries[previous as usize].next = next;
         self.entries[next as usize].previous = previous;
-        // Both sides are the same only in a ring that is left empty, where they are the slot.
+        // The neighbours are equal only if the ring is now empty. Then both are the slot's head.
         if previous == next {
             self.clear(next as usize);
         }
     }
 
-    /// Gives the value back of a timer that is in no ring, and makes room for another.
+    /// Makes the entry of a timer that is in no ring vacant, and returns the timer's value.
     pub(crate) fn vacate(&mut self, index: u32) -> Option<T> {
         let entry = &mut self.entries[index as usize];
         let Content::Timer { generation, .. } = entry.content else {
             return None;
         };
-        let left_behind = match generation.checked_add(1) {
+        let successor = match generation.checked_add(1) {
             Some(generation) => {
                 entry.next = std::mem::replace(&mut self.first_vacant, index);
                 Content::Vacant { generation }
@@ -181,20 +181,23 @@ impl<T> Entries<T> {
             None => Content::Closed,
         };
         self.len -= 1;
-        let before = std::mem::replace(&mut entry.content, left_behind);
-        if self.len < self.ebb {
-            self.come_down();
+        let content = std::mem::replace(&mut entry.content, successor);
+        if self.len < self.shrink_below {
+            self.shrink();
         }
-        match before {
+        match content {
             Content::Timer { value, .. } => Some(value),
             Content::Vacant { .. } | Content::Closed => None,
         }
     }
 
-    /// Gives the vacant entries at the end back. Costs a step for each entry, after as many timers have gone.
+    /// Frees the vacant entries at the end of the vector.
+    ///
+    /// Costs one step for each entry, amortized over the timers that have left.
     #[cold]
-    fn come_down(&mut self) {
-        // An entry that is used up soon stays: new ones would begin with its generation, and be used up too.
+    fn shrink(&mut self) {
+        // An entry of a late generation stays. If it were freed, all new entries would begin with
+        // that generation and would soon be used up as well.
         const LATE: u32 = u32::MAX / 2;
         while let Some(Content::Vacant { generation }) =
             self.entries.last().map(|last| &last.content)
@@ -204,20 +207,23 @@ impl<T> Entries<T> {
             self.entries.pop();
         }
         self.entries
-            .shrink_to((2 * self.entries.len()).max(SLOTS + FEW));
-        // Those at the front are used first, so that the end becomes vacant.
+            .shrink_to((2 * self.entries.len()).max(SLOTS + MIN_ENTRIES));
+        // Entries at the front are used first, so that the entries at the end become vacant.
         self.first_vacant = NONE;
         for (index, entry) in self.entries.iter_mut().enumerate().rev() {
             if let Content::Vacant { .. } = entry.content {
                 entry.next = std::mem::replace(&mut self.first_vacant, index as u32);
             }
         }
-        // A timer near the end may keep the rest: then it is tried again with half as many.
-        self.ebb = ebb(self.entries.len()).min(self.len.div_ceil(2));
+        // A timer near the end may keep the entries before it. Try again when half the timers are
+        // left.
+        self.shrink_below = shrink_below(self.entries.len()).min(self.len.div_ceil(2));
     }
 
-    /// Empties a slot. What was in its ring is in none until it is pushed or vacated, which may be
-    /// done to each timer as soon as the walk has given it.
+    /// Empties a slot and returns a walk along its former ring.
+    ///
+    /// The timers are in no ring until the caller pushes or vacates them. The caller may do that to
+    /// a timer as soon as the walk has returned it.
     pub(crate) fn take_ring(&mut self, slot: usize) -> Walk {
         let walk = self.walk(slot);
         self.clear(slot);
@@ -245,12 +251,12 @@ impl<T> Entries<T> {
         self.entries[slot].deadline
     }
 
-    /// The slots of a level that have timers, as bits.
+    /// The bits of the slots of a level that have timers.
     pub(crate) fn occupied(&self, level: usize) -> u64 {
         self.occupied[level]
     }
 
-    /// All slots that have timers, in order of level and digit.
+    /// The slots that have timers, in order of level and digit.
     pub(crate) fn occupied_slots(&self) -> impl Iterator<Item = usize> {
         let levels = self.occupied.into_iter().enumerate();
         levels.flat_map(|(level, bits)| slot::slots_of(level, bits))
@@ -286,7 +292,7 @@ impl<T> Entries<T> {
     }
 }
 
-/// A walk along a ring, to which the entries are lent for each step.
+/// A position on a walk along a ring. It borrows the entries only during a step.
 pub(crate) struct Walk {
     next: u32,
     end: u32,
@@ -307,7 +313,7 @@ impl Walk {
 
 #[cfg(test)]
 impl<T> Entries<T> {
-    /// Panics unless all that the head of this file says is true, and `slot_of` names the slot of
+    /// Panics unless all invariants in the head of this file hold and `slot_of` returns the slot of
     /// every timer.
     pub(crate) fn check(&self, slot_of: impl Fn(u64) -> usize) {
         let mut linked = 0;
@@ -353,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_comes_back_in_its_next_generation() {
+    fn an_index_is_reused_with_the_next_generation() {
         let mut entries = Entries::new();
         let first = entries.insert(0, 0, "first");
         assert_eq!(entries.remove(first), Some("first"));
@@ -368,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_whose_generations_are_used_up_is_given_up() {
+    fn an_index_whose_generations_are_used_up_is_retired() {
         let mut entries = Entries::new();
         let index = entries.insert(0, 0, "first of all").index;
         let generation = NonZeroU32::MAX;
@@ -385,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_another_wheel_finds_no_slot_and_nothing_beyond_the_end() {
+    fn a_key_of_another_wheel_reaches_no_head_and_nothing_beyond_the_end() {
         let mut entries: Entries<&str> = Entries::new();
         for index in [0, SLOTS as u32 - 1, SLOTS as u32, u32::MAX] {
             let generation = NonZeroU32::MIN;
@@ -396,13 +402,13 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_gives_its_memory_back_and_no_key_comes_back() {
+    fn a_burst_frees_its_memory_and_its_keys_stay_stale() {
         let mut entries = Entries::new();
         for round in 0..3 {
             let keys: Vec<TimerKey> = (0..100_000).map(|_| entries.insert(0, 0, round)).collect();
             keys.iter()
                 .for_each(|&key| assert_eq!(entries.remove(key), Some(round)));
-            assert!(entries.entries.capacity() <= SLOTS + 4 * FEW);
+            assert!(entries.entries.capacity() <= SLOTS + 4 * MIN_ENTRIES);
             entries.check(|_| 0);
             let late: Vec<TimerKey> = (0..100_000).map(|_| entries.insert(0, 0, round)).collect();
             assert!(keys.iter().all(|&key| entries.get(key).is_none()));
@@ -412,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_stays_at_the_end_keeps_the_rest_no_longer_than_itself() {
+    fn memory_is_freed_when_the_timer_at_the_end_leaves() {
         let mut entries = Entries::new();
         let keys: Vec<TimerKey> = (0..100_000).map(|n| entries.insert(0, 0, n)).collect();
         let (last, rest) = keys.split_last().unwrap();
@@ -421,15 +427,15 @@ mod tests {
         assert_eq!(entries.get(*last), Some(&99_999));
         entries.check(|_| 0);
         assert_eq!(entries.remove(*last), Some(99_999));
-        assert!(entries.entries.capacity() <= SLOTS + 4 * FEW);
+        assert!(entries.entries.capacity() <= SLOTS + 4 * MIN_ENTRIES);
         entries.check(|_| 0);
     }
 
     #[test]
-    fn what_comes_and_goes_allocates_nothing() {
+    fn reused_entries_allocate_nothing() {
         let mut entries = Entries::new();
         let round = |entries: &mut Entries<usize>| {
-            let keys: Vec<TimerKey> = (0..FEW).map(|n| entries.insert(0, 0, n)).collect();
+            let keys: Vec<TimerKey> = (0..MIN_ENTRIES).map(|n| entries.insert(0, 0, n)).collect();
             keys.iter()
                 .for_each(|&key| assert!(entries.remove(key).is_some()));
             (entries.entries.as_ptr(), entries.entries.capacity())

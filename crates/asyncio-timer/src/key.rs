@@ -1,15 +1,16 @@
-//! The key of a timer: where its entry is, and which of the timers that have lived there it means.
+//! The key of a timer: the index of its entry, and the entry's generation.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// Names one timer of one [`TimerWheel`](crate::TimerWheel), from its insertion on.
+/// Identifies one timer of one [`TimerWheel`](crate::TimerWheel).
 ///
-/// Once the timer has expired or was cancelled, its key is stale, and stays stale for ever: the
-/// wheel answers it with `None` or `false`, never with a timer that was inserted later. A key means
-/// nothing to another wheel, which may well have a timer of its own under an equal key.
+/// When the timer has expired or was cancelled, its key becomes stale and stays stale forever. The
+/// wheel answers a stale key with `None` or `false`, never with a timer that was inserted later. A
+/// key is valid only for the wheel that returned it: another wheel may have a timer with an equal
+/// key.
 ///
-/// A key takes 8 bytes, and so does an `Option` of one.
+/// A key takes 8 bytes, and so does an `Option` of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerKey {
     pub(crate) index: u32,

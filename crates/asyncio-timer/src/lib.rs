@@ -1,18 +1,18 @@
-//! A hierarchical timer wheel: insert, cancel and re-arm in constant time, never early, told the
-//! time.
+//! A hierarchical timer wheel: insert, cancel and re-arm in constant time, never early.
 //!
-//! A [`TimerWheel`] keeps values until their deadlines. It is a data structure and nothing else: it
-//! reads no clock, starts no thread and knows no runtime, so it serves an event loop, a simulation
-//! or a cache alike, and a test can let a century pass in one call.
+//! A [`TimerWheel`] keeps values until their deadlines. It is a plain data structure: it reads no
+//! clock, starts no thread and depends on no runtime. So an event loop, a simulation and a cache
+//! can all use it, and a test can let a century pass in one call.
 //!
-//! Times are `u64` nanoseconds on a scale of the caller's choosing, which is enough for 584 years.
+//! Times are `u64` nanoseconds since an origin of the caller's choice, which is enough for 584
+//! years.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
 //!
 //! use asyncio_timer::TimerWheel;
 //!
-//! // The scale: nanoseconds since now.
+//! // Times are nanoseconds since this instant.
 //! let started = Instant::now();
 //! let now = || started.elapsed().as_nanos() as u64;
 //!
@@ -31,25 +31,26 @@
 //! assert_eq!(expired, ["in one", "in two milliseconds"]);
 //! ```
 //!
-//! What it guarantees:
+//! The wheel guarantees:
 //!
-//! - **Never early**, not by a nanosecond: each timer keeps its exact deadline, however coarse the
+//! - **Never early**, not by a nanosecond: each timer keeps its exact deadline, however wide the
 //!   slot it waits in.
-//! - **In order**: of deadline, and of insertion where deadlines are equal.
-//! - **Never lost**: one [`expire`](TimerWheel::expire) gives everything that is due by then,
-//!   whether a nanosecond has passed or five hundred years.
-//! - **A stale key is harmless**, for ever: it never reaches a timer inserted later.
-//! - **No code of the values runs**, no drop and no clone, while the wheel is at work, so its owner
-//!   may hold a borrow meanwhile.
+//! - **In order** of deadline, and of insertion where deadlines are equal.
+//! - **Never lost**: one call of [`expire`](TimerWheel::expire) returns every timer that is due by
+//!   then, whether a nanosecond has passed or five hundred years.
+//! - **Stale keys are harmless** forever: a stale key never reaches a timer inserted later.
+//! - **No code of the values runs** in a method of the wheel: no drop and no clone. So the caller
+//!   may hold a `RefCell` borrow of the wheel during a call.
 //!
 //! The structure is the hierarchy of timing wheels of Varghese and Lauck ("Hashed and Hierarchical
 //! Timing Wheels", SOSP 1987).
 #![forbid(unsafe_code)]
 
-mod entries;
 mod key;
-mod slot;
 mod wheel;
+
+mod entries;
+mod slot;
 
 pub use key::TimerKey;
 pub use wheel::TimerWheel;

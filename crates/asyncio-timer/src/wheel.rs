@@ -1,11 +1,11 @@
-//! The timer wheel: entries kept by deadline, taken out when their time has come.
+//! The timer wheel: timers in slots by deadline, and their expiry.
 //!
-//! - Every entry is in the slot that [`slot_of`](slot::slot_of) names for its deadline and the
-//!   present. Whenever the present moves, the slots it passed are emptied, and so is the one it
-//!   entered: what is due there expires, the rest moves to finer slots.
-//! - Entries with equal deadlines are therefore always in the same ring, in order of insertion.
+//! - Every timer is in the slot that [`slot_of`](slot::slot_of) returns for its deadline and the
+//!   current time. When the current time moves, the slots that it passed and the slot that it
+//!   entered are emptied. Timers that are due expire, and the others move to finer slots.
+//! - So timers with equal deadlines are always in the same ring, in order of insertion.
 //!
-//! No clock is here, and nothing that waits: whoever owns a wheel tells it the time.
+//! The wheel has no clock and never waits: its caller tells it the time.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::entries::Entries;
 use crate::key::TimerKey;
 use crate::slot;
 
-/// Values that come due, each at its own deadline.
+/// A set of timers: values, each with a deadline.
 ///
-/// Times are `u64` nanoseconds on a scale of the caller's choosing, say since the program started:
-/// the scale is long enough for 584 years. The wheel learns the present from [`new`](Self::new) and
-/// [`expire`](Self::expire) and reads no clock.
+/// Times are `u64` nanoseconds since an origin of the caller's choice, such as the start of the
+/// program. That is enough for 584 years. The wheel learns the current time from [`new`](Self::new)
+/// and [`expire`](Self::expire) and reads no clock.
 ///
 /// ```
 /// use asyncio_timer::TimerWheel;
@@ -38,26 +38,27 @@ use crate::slot;
 pub struct TimerWheel<T> {
     now: u64,
     entries: Entries<T>,
-    /// What is due in the slot at hand; empty between calls, kept for its memory.
+    /// The due timers of the slot that is being expired. Empty between calls, kept for its memory.
     due: Vec<Due>,
 }
 
-/// An entry that is due. In order of deadline, then of insertion.
+/// A timer that is due. Ordered by deadline, then by insertion.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     deadline: u64,
-    turn: u32,
+    sequence: u32,
     index: u32,
 }
 
-/// How many entries that are not due [`TimerWheel::due_by`] looks at before it gives up.
-const PATIENCE: usize = 32;
+/// The number of timers that are not due after which [`TimerWheel::due_by`] stops counting.
+const MAX_NOT_DUE: usize = 32;
 
 impl<T> TimerWheel<T> {
-    /// A wheel without timers, whose present is `now`, in nanoseconds.
+    /// Creates a wheel without timers whose current time is `now`, in nanoseconds.
     ///
-    /// It takes the memory of 512 timers from the start, and 40 bytes for each timer whose value has
-    /// 16 bytes. Memory is kept for later timers, and freed when the wheel is dropped.
+    /// A new wheel takes the memory of 512 timers. A timer whose value has 16 bytes takes 40 bytes.
+    /// The wheel keeps memory for some thousands of later timers. It frees the rest when few of
+    /// many timers are left.
     #[must_use]
     pub fn new(now: u64) -> Self {
         Self {
@@ -67,28 +68,30 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// How many timers have neither expired nor been cancelled.
+    /// The number of timers that have neither expired nor been cancelled.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no timer.
+    /// Whether the wheel has no timers.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The present, in nanoseconds: the latest time that this wheel has been told.
+    /// The current time, in nanoseconds: the latest time that the caller has told this wheel.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.now
     }
 
-    /// Adds a timer that comes due at `deadline`, in nanoseconds. One in the past is due at the
-    /// next [`expire`](Self::expire). Takes constant time.
+    /// Adds a timer that is due at `deadline`, in nanoseconds.
+    ///
+    /// A timer whose deadline has passed is due at the next [`expire`](Self::expire). Takes
+    /// constant time.
     ///
     /// # Panics
     ///
@@ -98,15 +101,17 @@ impl<T> TimerWheel<T> {
         self.entries.insert(slot, deadline, value)
     }
 
-    /// Takes a timer out and gives its value back; `None` if it has expired or was cancelled
-    /// before. Takes constant time.
+    /// Removes a timer and returns its value; `None` if it has expired or was cancelled.
+    ///
+    /// Takes constant time.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
         self.entries.remove(key)
     }
 
-    /// Gives a timer another deadline, in nanoseconds, as if it had been cancelled and inserted
-    /// anew under the same key. `false` if it has expired or was cancelled before. Takes constant
-    /// time.
+    /// Gives a timer a new deadline, in nanoseconds; `false` if it has expired or was cancelled.
+    ///
+    /// The effect is that of cancelling the timer and inserting it again under the same key. Takes
+    /// constant time.
     ///
     /// ```
     /// # let mut wheel = asyncio_timer::TimerWheel::new(0);
@@ -130,39 +135,42 @@ impl<T> TimerWheel<T> {
         true
     }
 
-    /// The value of a timer that has neither expired nor been cancelled.
+    /// The value of a timer; `None` if it has expired or was cancelled.
     #[must_use]
     pub fn get(&self, key: TimerKey) -> Option<&T> {
         self.entries.get(key)
     }
 
-    /// The value of a timer that has neither expired nor been cancelled, to change it.
+    /// The value of a timer, mutably; `None` if it has expired or was cancelled.
     #[must_use]
     pub fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
         self.entries.get_mut(key)
     }
 
-    /// When a timer comes due, in nanoseconds, exactly as given to [`insert`](Self::insert) or
-    /// [`rearm`](Self::rearm); `None` if it has expired or was cancelled.
+    /// The deadline of a timer, in nanoseconds; `None` if it has expired or was cancelled.
+    ///
+    /// It is exactly the deadline that was given to [`insert`](Self::insert) or
+    /// [`rearm`](Self::rearm).
     #[must_use]
     pub fn deadline(&self, key: TimerKey) -> Option<u64> {
         self.entries.deadline(key)
     }
 
-    /// The timers that have neither expired nor been cancelled, each with its deadline; in no order that means
-    /// anything. Looks at every timer.
+    /// The deadlines and values of the timers that have neither expired nor been cancelled.
+    ///
+    /// The order is unspecified. The iterator visits every entry of the wheel.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
         self.entries.iter()
     }
 
-    /// A time to call [`expire`](Self::expire) next, in nanoseconds: never later than the earliest
-    /// deadline; `None` if there is no timer.
+    /// The time at which to call [`expire`](Self::expire) next, in nanoseconds; `None` without
+    /// timers.
     ///
-    /// It is the earliest deadline itself, unless a timer with an earlier one was cancelled or
-    /// re-armed, in which case it may still be that one. To `expire` at this time then gives
-    /// nothing, and the next answer is a later one.
+    /// It is never later than the earliest deadline, and normally equal to it. It can be earlier if
+    /// a timer with an earlier deadline was cancelled or re-armed. `expire` at that time then
+    /// returns no timer, and the next answer is later.
     ///
-    /// Takes as many steps as the wheel has levels, which is eight.
+    /// Takes one step for each of the eight levels.
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
@@ -173,51 +181,53 @@ impl<T> TimerWheel<T> {
         Some(self.entries.earliest(first))
     }
 
-    /// How many values [`expire(now)`](Self::expire) would give, counted no further than `limit`.
+    /// The number of timers that [`expire(now)`](Self::expire) would expire, counted up to `limit`.
     ///
-    /// This is for a caller who wants to know whether it pays to wait a little longer and take
-    /// several at once, so it is quick rather than exact: it looks at no more than `limit` + 32
-    /// timers. The answer is never too high. It can be too low only if more than 32 timers of the
-    /// slot in which `now` lies are due after it. Near the present such a slot is 66 µs wide;
-    /// further ahead it is wider, and so it is where a wider slot is about to begin.
+    /// A caller can use it to decide whether to wait a little longer and take several timers at
+    /// once. So it is quick rather than exact: it visits at most `limit` + 32 timers. The answer is
+    /// never too high. It is too low only if at least 32 timers in the slot of `now` are due after
+    /// `now`.
+    ///
+    /// Near the current time that slot is 66 µs wide. Further ahead it is wider, and also just
+    /// before a wider slot begins.
     #[must_use]
     pub fn due_by(&self, now: u64, limit: usize) -> usize {
         let now = now.max(self.now);
-        let mut patience = PATIENCE;
+        let mut not_due_left = MAX_NOT_DUE;
         let mut due = 0;
-        // Only the slot of `now` can have both what is due and what is not, so the patience is
-        // spent on one slot.
+        // Only the slot of `now` can have both timers that are due and timers that are not. So the
+        // limit on timers that are not due applies to one slot.
         let slots = self.entries.occupied_slots();
         for slot in slots.take_while(|&slot| self.entries.earliest(slot) <= now) {
             let mut ring = self.entries.walk(slot);
             while let Some((_, deadline)) = ring.step(&self.entries) {
-                if due == limit || patience == 0 {
+                if due == limit || not_due_left == 0 {
                     return due;
                 }
                 if deadline <= now {
                     due += 1;
                 } else {
-                    patience -= 1;
+                    not_due_left -= 1;
                 }
             }
         }
         due
     }
 
-    /// Moves the present to `now`, in nanoseconds, and the values of all timers whose deadline is
-    /// not after it to the end of `expired`. Those come in order of deadline, and of insertion
-    /// where deadlines are equal; a re-arm counts as an insertion.
+    /// Moves the current time to `now`, in nanoseconds, and appends the values of due timers to
+    /// `expired`.
     ///
-    /// No timer expires early, not even by a nanosecond. A `now` before the present counts as the
-    /// present.
+    /// A timer is due if its deadline is not after `now`. The values are in order of deadline, and
+    /// in order of insertion where deadlines are equal. A re-arm counts as an insertion. A `now`
+    /// before the current time counts as the current time.
     ///
-    /// Values are moved and nothing else is done to them: none is dropped or cloned here, so no
-    /// code of `T` runs.
+    /// No timer expires early, not by a nanosecond. Values are only moved: none is dropped or
+    /// cloned, so no code of `T` runs.
     ///
-    /// What it costs does not depend on how much time has passed. Each timer that expires costs a
-    /// constant amount and its part in sorting those of its slot; in its whole life it is moved to
-    /// a finer slot seven times at most, a timer of a second twice. When some of the slot that
-    /// `now` lies in are due (it is 66 µs wide), the others in it are looked at too.
+    /// The cost does not depend on how much time has passed. Each expired timer costs a constant
+    /// amount, plus its share of sorting the due timers of its slot. In its life a timer moves to a
+    /// finer slot at most seven times; a timer of a second moves twice. If some timers in the slot
+    /// of `now` (66 µs wide) are due, the others in that slot are visited as well.
     #[inline]
     pub fn expire(&mut self, now: u64, expired: &mut Vec<T>) {
         let before = self.now;
@@ -241,38 +251,37 @@ impl<T> TimerWheel<T> {
         );
     }
 
-    /// Moves the values of all timers to the end of `values`, in the order in which they would
-    /// have expired. The present stays what it is.
+    /// Removes all timers and appends their values to `values`, in the order of expiry.
     ///
-    /// As with [`expire`](Self::expire), no value is dropped here and no code of `T` runs.
+    /// The current time does not change. As with [`expire`](Self::expire), no code of `T` runs.
     pub fn clear_into(&mut self, values: &mut Vec<T>) {
-        let present = std::mem::replace(&mut self.now, u64::MAX);
+        let now = std::mem::replace(&mut self.now, u64::MAX);
         for level in 0..slot::LEVELS {
             self.expire_slots(level, self.entries.occupied(level), values);
         }
-        self.now = present;
+        self.now = now;
     }
 
     fn expire_slots(&mut self, level: usize, bits: u64, expired: &mut Vec<T>) {
         for slot in slot::slots_of(level, bits) {
-            // A slot on the finest level may be entered and yet have nothing due; there is nowhere
-            // finer to move its entries to.
+            // The current time can enter a slot of the finest level before any timer there is due.
+            // There is no finer slot to move its timers to.
             if level > 0 || self.entries.earliest(slot) <= self.now {
                 self.expire_slot(slot, expired);
             }
         }
     }
 
-    /// Empties a slot that has been passed or entered: moves what is due to `expired`, and the
-    /// rest to where it belongs now.
+    /// Empties a slot that the current time has passed or entered: appends the values of due timers
+    /// to `expired`, and moves the other timers to their new slots.
     fn expire_slot(&mut self, slot: usize, expired: &mut Vec<T>) {
         let mut ring = self.entries.take_ring(slot);
         while let Some((index, deadline)) = ring.step(&self.entries) {
             if deadline <= self.now {
-                let turn = self.due.len() as u32;
+                let sequence = self.due.len() as u32;
                 self.due.push(Due {
                     deadline,
-                    turn,
+                    sequence,
                     index,
                 });
             } else {
@@ -326,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_in_the_past_is_due_at_once_and_before_what_came_due_meanwhile() {
+    fn a_deadline_in_the_past_is_due_at_once_and_expires_first() {
         let mut wheel = TimerWheel::new(10 * TICK);
         wheel.insert(10 * TICK + 1, "soon");
         wheel.insert(10 * TICK, "now");
@@ -339,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_the_slot_of_the_present_is_early_by_a_nanosecond() {
+    fn a_timer_in_the_slot_of_now_is_not_early_by_a_nanosecond() {
         let mut wheel = TimerWheel::new(TICK);
         wheel.insert(TICK + 100, "first");
         wheel.insert(TICK + 101, "second");
@@ -350,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_deadlines_keep_their_order_though_inserted_at_different_distances() {
+    fn equal_deadlines_inserted_at_different_times_keep_their_order() {
         let deadline = (1 << 50) + 12_345;
         let mut wheel = TimerWheel::new(0);
         let mut inserted = Vec::new();
@@ -364,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_re_armed_to_its_own_deadline_goes_behind_its_equals() {
+    fn a_timer_re_armed_to_its_own_deadline_goes_behind_equal_deadlines() {
         let mut wheel = TimerWheel::new(0);
         let first = wheel.insert(1_000, "first");
         wheel.insert(1_000, "second");
@@ -387,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cancelled_timer_leaves_of_its_deadline_is_passed_once() {
+    fn next_deadline_returns_a_cancelled_deadline_at_most_once() {
         for slot in [3, 64, 64 * 64] {
             let mut wheel = TimerWheel::new(0);
             let early = wheel.insert(slot * TICK, "early");
@@ -400,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_time_passes_in_one_step() {
+    fn one_expire_can_pass_all_of_time() {
         let mut wheel = TimerWheel::new(0);
         for shift in (0..64).rev() {
             wheel.insert(1 << shift, shift);
@@ -418,20 +427,24 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_just_after_the_time_asked_for_does_not_make_due_by_slow() {
+    fn due_by_stops_at_many_timers_that_are_not_due() {
         let mut wheel = TimerWheel::new(0);
-        for _ in 0..PATIENCE {
+        for _ in 0..MAX_NOT_DUE {
             wheel.insert(1_001, "after");
         }
         wheel.insert(1_000, "before");
-        assert_eq!(wheel.due_by(1_000, 4), 0, "it gave up, as documented");
+        assert_eq!(
+            wheel.due_by(1_000, 4),
+            0,
+            "it stops counting, as documented"
+        );
         assert_eq!(wheel.due_by(1_001, 4), 4);
         assert_eq!(wheel.due_by(1_001, 0), 0);
         assert_eq!(wheel.due_by(999, 4), 0);
     }
 
     #[test]
-    fn clearing_gives_all_in_order_and_leaves_the_present_and_no_key() {
+    fn clear_into_keeps_the_order_and_the_current_time_and_no_key() {
         let mut wheel = TimerWheel::new(7);
         let keys = [u64::MAX, 5, 1 << 40, 8].map(|deadline| wheel.insert(deadline, deadline));
         let mut values = Vec::new();
@@ -445,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_rings_and_vacancies_agree_after_every_operation() {
+    fn the_invariants_hold_after_every_operation() {
         let mut wheel = TimerWheel::new(0);
         let mut keys = vec![wheel.insert(0, 0)];
         let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
@@ -468,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_how_many_wait_and_until_when() {
+    fn debug_shows_the_number_of_timers_and_the_next_deadline() {
         struct NotDebug;
         let mut wheel = TimerWheel::new(5);
         wheel.insert(8, NotDebug);

@@ -1,17 +1,17 @@
-//! The laws of the wheel: whatever is done to it, it behaves like a sorted map that is slow and
-//! obvious.
+//! A property test: the wheel behaves like a sorted map, whatever the sequence of operations.
 //!
-//! The short form runs some thirty thousand operations; with `ASYNCIO_HEAVY=1` it is four million.
+//! The short form runs some thirty thousand operations, the form with `ASYNCIO_HEAVY=1` four
+//! million.
 
 use std::collections::{BTreeMap, HashMap};
 
 use asyncio_timer::{TimerKey, TimerWheel};
 use proptest::prelude::*;
 
-/// A value that tells which insertion it came from.
+/// The value of a timer: the number of its insertion.
 type Id = u32;
 
-/// What a wheel should do, over a map sorted by deadline and order of insertion.
+/// The model of a wheel: a map sorted by deadline and by order of insertion.
 struct Model {
     now: u64,
     order: u64,
@@ -30,15 +30,15 @@ impl Model {
     }
 
     fn insert(&mut self, deadline: u64, id: Id) {
-        let place = (deadline, self.order);
+        let position = (deadline, self.order);
         self.order += 1;
-        self.by_deadline.insert(place, id);
-        self.armed.insert(id, place);
+        self.by_deadline.insert(position, id);
+        self.armed.insert(id, position);
     }
 
     fn cancel(&mut self, id: Id) -> Option<Id> {
-        let place = self.armed.remove(&id)?;
-        self.by_deadline.remove(&place)
+        let position = self.armed.remove(&id)?;
+        self.by_deadline.remove(&position)
     }
 
     fn rearm(&mut self, id: Id, deadline: u64) -> bool {
@@ -77,18 +77,18 @@ impl Model {
     }
 }
 
-/// A time, chosen when it is needed, since most that are of interest are close to the present.
+/// A time, resolved when an operation runs: most interesting times are close to the current time.
 #[derive(Clone, Debug)]
 enum When {
     Present,
     Ago(u64),
     Ahead(u64),
-    /// So many nanoseconds from where the present's digits from a bit on count up by one.
+    /// `offset` nanoseconds from the next time at which the digits from `bit` on increase.
     NearBoundary {
         bit: u32,
         offset: i8,
     },
-    /// Again the deadline of a timer inserted before.
+    /// The deadline of a timer that was inserted before.
     SameAs(usize),
     At(u64),
 }
@@ -104,12 +104,12 @@ enum Op {
     ClearAll,
 }
 
-/// A span of time of any magnitude: as many short ones as long ones.
+/// A span of time of any magnitude, short spans as often as long spans.
 fn span() -> impl Strategy<Value = u64> {
     (0..64_u32, any::<u64>()).prop_map(|(zeros, bits)| bits >> zeros)
 }
 
-/// A span that a program would use: up to seconds.
+/// A span that a program would use, up to some seconds.
 fn short_span() -> impl Strategy<Value = u64> {
     (34..64_u32, any::<u64>()).prop_map(|(zeros, bits)| bits >> zeros)
 }
@@ -127,7 +127,7 @@ fn when() -> impl Strategy<Value = When> {
     ]
 }
 
-/// Like `when`, but seldom centuries, so that a run does not soon end at the end of time.
+/// Like `when`, but with few long spans, so that a run does not soon reach the last time.
 fn step() -> impl Strategy<Value = When> {
     prop_oneof![
         2 => Just(When::Present),
@@ -153,12 +153,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A wheel, the model it is compared with, and all keys there have ever been.
+/// A wheel, its model, and all keys that the wheel has returned, with their deadlines.
 struct Pair {
     wheel: TimerWheel<Id>,
     model: Model,
     keys: Vec<(TimerKey, u64)>,
-    /// Whether a cancellation or re-arm may have left an earlier deadline behind in the wheel.
+    /// A timer was cancelled or re-armed, so `next_deadline` may be too early.
     may_wake_early: bool,
 }
 
@@ -190,7 +190,7 @@ impl Pair {
         }
     }
 
-    /// One of the keys there have ever been, more often a recent one than an old one.
+    /// One of all returned keys, more often a recent key than an old key.
     fn choose(&self, which: usize) -> Option<(Id, TimerKey)> {
         let len = self.keys.len();
         let recent = if which.is_multiple_of(4) {
@@ -266,13 +266,13 @@ impl Pair {
         prop_assert_eq!(
             expired.remove(0),
             Id::MAX,
-            "what was there before stays in front"
+            "values that were in `expired` before stay in front"
         );
         prop_assert_eq!(expired, self.model.expire(now));
         Ok(())
     }
 
-    /// What must be true after every operation.
+    /// Checks what must hold after every operation.
     fn compare(&self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.wheel.len(), self.model.armed.len());
         prop_assert_eq!(self.wheel.is_empty(), self.model.armed.is_empty());
@@ -284,16 +284,16 @@ impl Pair {
         Ok(())
     }
 
-    /// What must be true of each key, stale or not.
+    /// Checks what must hold for each key, stale or not.
     fn compare_keys(&mut self) -> Result<(), TestCaseError> {
         for (index, &(key, _)) in self.keys.iter().enumerate() {
             let id = index as Id;
-            let place = self.model.armed.get(&id);
-            prop_assert_eq!(self.wheel.get(key).copied(), place.map(|_| id));
-            prop_assert_eq!(self.wheel.get_mut(key).copied(), place.map(|_| id));
+            let position = self.model.armed.get(&id);
+            prop_assert_eq!(self.wheel.get(key).copied(), position.map(|_| id));
+            prop_assert_eq!(self.wheel.get_mut(key).copied(), position.map(|_| id));
             prop_assert_eq!(
                 self.wheel.deadline(key),
-                place.map(|&(deadline, _)| deadline)
+                position.map(|&(deadline, _)| deadline)
             );
         }
         Ok(())
@@ -325,7 +325,7 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
 
-    /// 256 operations on average, of every kind.
+    /// Runs 256 operations on average, of every kind.
     #[test]
     fn a_wheel_does_what_the_model_does(start in start(), ops in prop::collection::vec(op(), 1..512)) {
         let mut pair = Pair::new(start);
