@@ -1,8 +1,8 @@
-//! What the attributes write in place of an `async fn`.
+//! The expansion of the attributes.
 //!
-//! As little as possible: the builder calls that were asked for and one call into the facade, so
-//! that what a program does is in the loop's code and not in an expansion. `run_main` and
-//! `run_test` live in the facade's `__private` module.
+//! The expansion is small: the builder calls for the given options, and one call into the facade.
+//! So the behaviour of a program is in the loop's code and not in an expansion. `run_main` and
+//! `run_test` are in the facade's `__private` module.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
@@ -24,7 +24,7 @@ pub(crate) const TEST_OPTIONS: &[&str] = &[
     "virtual_timeout",
 ];
 
-/// `#[asyncio::main(options)] item`.
+/// Expands `#[asyncio::main(options)] item`.
 pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     let function = match parse(&item, MAIN) {
         Ok(function) => function,
@@ -38,7 +38,7 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     report(wrapped, mistakes)
 }
 
-/// `#[asyncio::test(options)] item`.
+/// Expands `#[asyncio::test(options)] item`.
 pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     let function = match parse(&item, TEST) {
         Ok(function) => function,
@@ -64,11 +64,12 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
             #limits || #builder, #facade::__private::Orders::#orders, #name
         )
     });
-    // By its full path: `use asyncio::test` would make a plain `test` mean this attribute again.
+    // The full path, because after `use asyncio::test` a plain `test` would name this attribute
+    // again.
     report(quote!(#[::core::prelude::v1::test] #wrapped), mistakes)
 }
 
-/// The function in `item`, or what to expand to if there is none that a loop could run.
+/// The function in `item`, or the expansion with an error if a loop cannot run `item`.
 fn parse(item: &TokenStream, attribute: &str) -> Result<AsyncFn, TokenStream> {
     let function: AsyncFn = syn::parse2(item.clone()).map_err(|_| {
         let problem = format!("`{attribute}` goes on an `async fn` with a body");
@@ -81,10 +82,13 @@ fn parse(item: &TokenStream, attribute: &str) -> Result<AsyncFn, TokenStream> {
     }
 }
 
-/// Refuses what would make a test say less than it seems to.
+/// Refuses a test that would check less than it seems to.
 fn check_test(function: &AsyncFn, options: &Options) -> syn::Result<()> {
     if let Some(second) = function.attribute("test") {
-        let problem = format!("`{TEST}` makes this a test already; with two it would run twice");
+        let problem = format!(
+            "`{TEST}` already makes this function a test; remove the second test attribute, \
+             or the test runs twice"
+        );
         return Err(Error::new_spanned(second, problem));
     }
     let several = match &options.orders {
@@ -94,16 +98,17 @@ fn check_test(function: &AsyncFn, options: &Options) -> syn::Result<()> {
     };
     match function.attribute("should_panic") {
         Some(attribute) if several => {
-            let problem =
-                "a test that should panic ends with its first order, so it takes only one";
+            let problem = "a `#[should_panic]` test ends with its first order; give one order, \
+                           such as `order = [7]`";
             Err(Error::new_spanned(attribute, problem))
         }
         _ => Ok(()),
     }
 }
 
-/// The calls that build the runner: those that were asked for, and the clock if it is not real,
-/// which a runner has by itself.
+/// The calls that build the runner, one for each given option.
+///
+/// A runner has real time by default, so only a virtual clock needs a call.
 fn builder(options: &Options, default_clock: Clock) -> TokenStream {
     let facade = options.facade();
     let clock = match options.clock.unwrap_or(default_clock) {
@@ -111,13 +116,13 @@ fn builder(options: &Options, default_clock: Clock) -> TokenStream {
         Clock::Virtual => Some(quote!(.virtual_time(true))),
     };
     let debug = options.debug.map(|on| quote!(.debug(#on)));
-    // Without a suffix: what kind of integer it is, is the builder's choice.
+    // Without a suffix, so that the builder determines the integer type.
     let budget = options.budget.map(Literal::u32_unsuffixed);
     let budget = budget.map(|steps| quote!(.task_budget(#steps)));
     quote!(#facade::Runner::builder() #clock #debug #budget)
 }
 
-/// The limits of a test, if any were asked for.
+/// The limits of a test, or `None` if the options give no limit.
 fn limits(options: &Options) -> Option<TokenStream> {
     let facade = options.facade();
     let of = |limit: Limit| match limit {
@@ -152,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn main_runs_the_written_function() {
+    fn main_runs_the_function() {
         assert_same(
             main(
                 quote!(),
@@ -223,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_has_virtual_time_and_the_queue_s_order() {
+    fn a_test_has_virtual_time_and_runs_in_queue_order() {
         assert_same(
             test(
                 quote!(),
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_of_sockets_has_real_time() {
+    fn a_test_can_have_real_time() {
         assert_same(
             test(
                 quote!(clock = "real"),
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_has_the_limits_asked_for() {
+    fn a_test_has_the_given_limits() {
         let expansion = test(
             quote!(timeout = "1500 ms", virtual_timeout = "never"),
             quote!(
@@ -292,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_runs_in_the_orders_asked_for() {
+    fn a_test_runs_in_the_given_orders() {
         let random = test(
             quote!(order = 10),
             quote!(
@@ -314,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_mistake_in_the_options_is_the_only_error() {
-        // The function is still there, without `async`, so nothing else fails to compile.
+        // The expansion still has the function, without `async`, so nothing else fails to compile.
         assert_same(
             main(
                 quote!(debug = 1),
@@ -323,7 +328,7 @@ mod tests {
                 ),
             ),
             quote! {
-                ::core::compile_error! { "`debug` is `true` or `false`" }
+                ::core::compile_error! { "`debug` must be `true` or `false`" }
                 fn main() {
                     async fn main() {}
                     ::asyncio::__private::run_main(::asyncio::Runner::builder(), main())
@@ -333,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_no_option_of_main() {
+    fn main_has_no_option_order() {
         let expansion = main(
             quote!(order = 10),
             quote!(
@@ -345,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_function_is_left_as_it_is() {
+    fn an_item_that_is_no_function_is_kept() {
         assert_same(
             test(
                 quote!(),
@@ -370,11 +375,11 @@ mod tests {
             ),
         )
         .to_string();
-        assert!(expansion.contains("with two it would run twice"));
+        assert!(expansion.contains("remove the second test attribute"));
     }
 
     #[test]
-    fn a_test_that_should_panic_takes_one_order() {
+    fn a_should_panic_test_takes_one_order() {
         let item = quote!(
             #[should_panic(expected = "boom")]
             async fn t() {

@@ -1,14 +1,14 @@
-//! The `async fn` an attribute stands on.
+//! The `async fn` under an attribute.
 //!
-//! Its body stays a group of tokens that nothing here looks into, so half-written code still
-//! expands and an editor can complete inside it.
+//! The body stays an unparsed group of tokens. So half-written code still expands, and an editor
+//! can complete inside it.
 
 use proc_macro2::{Group, TokenStream};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Error, Safety, Signature, Visibility};
 
-/// An `async fn` as it was written.
+/// An `async fn` as the user wrote it.
 pub(crate) struct AsyncFn {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
@@ -28,7 +28,8 @@ impl Parse for AsyncFn {
 }
 
 impl AsyncFn {
-    /// Refuses what an event loop cannot call: it has no arguments to pass and no types to choose.
+    /// Refuses a function that an event loop cannot call, such as one with arguments or type
+    /// parameters.
     pub(crate) fn check(&self, attribute: &str) -> syn::Result<()> {
         let signature = &self.signature;
         if signature.asyncness.is_none() {
@@ -66,7 +67,7 @@ impl AsyncFn {
         }
     }
 
-    /// The attribute of this name, such as `#[should_panic]`, by its last path segment.
+    /// The attribute whose last path segment is `name`, such as `#[should_panic]`.
     pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         let is_named = |attribute: &&Attribute| {
             let last = attribute.path().segments.last();
@@ -75,11 +76,11 @@ impl AsyncFn {
         self.attributes.iter().find(is_named)
     }
 
-    /// The function that takes the place of the written one: the same from outside, not `async`,
-    /// and the written one inside it, for `call` to use by its name.
+    /// The function that replaces the user's function: it contains the user's function, and `call`.
     ///
-    /// The written signature is kept whole, not turned into an `async` block: so the body is
-    /// checked against the return type, and `Err(Box::new(error))` coerces as it does anywhere.
+    /// It has the user's name, visibility and return type, but is not `async`. The inner function
+    /// keeps the whole signature and is not turned into an `async` block. So its body is checked
+    /// against the return type, and `Err(Box::new(error))` coerces as usual.
     pub(crate) fn wrap(&self, call: &TokenStream) -> TokenStream {
         let AsyncFn {
             attributes,
@@ -97,8 +98,9 @@ impl AsyncFn {
         }
     }
 
-    /// What stands in for a function that `check` refused: something of that name, so that the
-    /// compiler reports our error and not also a missing `main`.
+    /// The replacement for a function that `check` refused.
+    ///
+    /// It has the same name, so that the compiler reports only our error, and no missing `main`.
     pub(crate) fn placeholder(&self) -> TokenStream {
         let AsyncFn {
             visibility,
@@ -140,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_not_looked_into() {
+    fn a_body_is_not_parsed() {
         let half_written = quote!(async fn main() { let x = foo. });
         assert!(syn::parse2::<AsyncFn>(half_written).is_ok());
     }
 
     #[test]
-    fn what_a_loop_cannot_call_is_refused() {
+    fn a_function_that_a_loop_cannot_call_is_refused() {
         assert_eq!(
             refusal(quote!(
                 fn main() {}
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_function_leaves_one_of_its_name() {
+    fn a_refused_function_is_replaced_by_one_with_its_name() {
         let function: AsyncFn = syn::parse2(quote!(
             async fn main(port: u16) {
                 port;

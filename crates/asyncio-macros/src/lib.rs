@@ -1,6 +1,6 @@
 //! The attributes of asyncio: [`main`](macro@main) and [`test`](macro@test).
 //!
-//! They turn an `async fn` into a plain function that runs it on an event loop:
+//! An attribute turns an `async fn` into a plain function that runs it on an event loop:
 //!
 //! ```
 //! use std::time::Duration;
@@ -11,19 +11,21 @@
 //! }
 //! ```
 //!
-//! Use them through the facade: what they write names it by its absolute path, `::asyncio`, and
-//! this crate uses no other of ours. What a loop does with the options is told there.
+//! Use the attributes through the facade: their expansion uses the absolute path `::asyncio`. This
+//! crate depends on no other crate of the project. The facade's `Builder` documents the options.
+
+mod options;
+
+mod function;
 
 mod expand;
-mod function;
-mod options;
 
 use proc_macro::TokenStream;
 
-/// Runs an `async fn` on an event loop of its own, as `asyncio.run` does in Python.
+/// Runs an `async fn` on a new event loop, as `asyncio.run` does in Python.
 ///
-/// The function may return anything a plain `main` may. It takes no arguments and need not be
-/// called `main`.
+/// The function may return any type that a plain `main` may return. It takes no arguments, and any
+/// name is allowed.
 ///
 /// ```
 /// #[asyncio::main(debug = true)]
@@ -36,28 +38,35 @@ use proc_macro::TokenStream;
 ///
 /// # Options
 ///
-/// | option | what it sets | if left out |
+/// | option | meaning | default |
 /// |---|---|---|
-/// | `debug = true` | debug mode: slow steps, forgotten tasks and forgotten errors are reported | as the environment says |
-/// | `clock = "virtual"` | time that jumps to the next deadline when nothing can run | `"real"` |
-/// | `budget = 64` | how many steps a turn runs before it looks at the system again | the loop's default |
-/// | `crate = "path"` | where asyncio is found, if it was renamed or is re-exported | `"::asyncio"` |
+/// | `debug = true` | debug mode: reports slow steps, tasks dropped before they began, and task errors that nobody read | on if `ASYNCIO_DEBUG` is set |
+/// | `clock = "virtual"` | virtual time, which jumps to the next deadline when no task can run | `"real"` |
+/// | `budget = 64` | the number of steps in a turn, after which the loop polls I/O and timers | the loop's default |
+/// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(options.into(), item.into()).into()
 }
 
-/// Makes an `async fn` a test that runs on an event loop of its own, in virtual time.
+/// Turns an `async fn` into a test that runs on a new event loop, in virtual time.
 ///
-/// An hour of sleeping ends at once, and in the same order each time. The function may return
-/// what a plain test may, and keeps `#[should_panic]` and other attributes.
+/// In virtual time an hour of sleep takes no real time, and tasks run in the same order in each
+/// run. The function may return any type that a plain test may return. It keeps `#[should_panic]`
+/// and other attributes.
 ///
-/// A test fails if its virtual time stands still: for a second of real time no task could run, no timer was set and
-/// nothing outside of the loop was known to be pending. It fails as well if it takes longer than its limits, and if
-/// closing its loop does. The message lists the tasks, where each was spawned, and what each waits for, as far as that
-/// is known. A thread that the test waits for holds `LoopHandle::outside_work()`, unless the wait is for an item of a
-/// `thread_queue` or for a `ThreadFuture`, which hold it by themselves. While something outside is pending, virtual
-/// time passes as real time does.
+/// A test fails in these cases:
+///
+/// - It runs longer than its limits, or closing its loop does.
+/// - Its virtual time stands still: for a second of real time no task could run, no timer was set,
+///   and the loop knew of no pending outside work.
+///
+/// The message lists the tasks, the place where each was spawned, and, where known, what each
+/// awaits.
+///
+/// Outside work is work of another thread that the test waits for. That thread must hold
+/// `LoopHandle::outside_work()`. A `thread_queue` and a `ThreadFuture` hold it by themselves. While
+/// outside work is pending, virtual time passes at the rate of real time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +76,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 ///     asyncio::sleep(Duration::from_secs(3600)).await;
 /// }
 ///
-/// // Ten times, each in another order of the tasks that are ready at once.
+/// // Runs ten times, each time in another order of the ready tasks.
 /// #[asyncio::test(order = 10)]
 /// async fn a_task_starts_in_any_order() {
 ///     let sum = asyncio::spawn(async { 1 + 2 });
@@ -79,22 +88,22 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Options
 ///
-/// | option | what it sets | if left out |
+/// | option | meaning | default |
 /// |---|---|---|
 /// | `clock = "real"` | the system's clock, for sockets and threads | `"virtual"` |
-/// | `order = 10` | run the test so many times, each with its own random order of what is ready at once; the seed of a run that fails is printed | once, first in, first out |
-/// | `order = [7, 8]` | the same with these seeds, to run a failure again | |
-/// | `timeout = "5 min"` | how much real time the test may take: a number and one of `ms`, `s`, `min`, `h`, `days`, `years`, or `"never"` for no limit | `"60 s"` |
-/// | `virtual_timeout = "1 h"` | how much virtual time it may take | `"10 years"` |
-/// | `debug = true` | debug mode: slow steps, forgotten tasks and forgotten errors are reported | as the environment says |
-/// | `budget = 64` | how many steps a turn runs before it looks at the system again | the loop's default |
-/// | `crate = "path"` | where asyncio is found, if it was renamed or is re-exported | `"::asyncio"` |
+/// | `order = 10` | runs the test ten times, each time with a random order of the ready tasks; a failing run prints its seed | one run, first in, first out |
+/// | `order = [7, 8]` | runs the test once with each seed, to repeat a failure | |
+/// | `timeout = "5 min"` | the limit on real time: a number and a unit (`ms`, `s`, `min`, `h`, `days`, `years`), or `"never"` | `"60 s"` |
+/// | `virtual_timeout = "1 h"` | the limit on virtual time | `"10 years"` |
+/// | `debug = true` | debug mode: reports slow steps, tasks dropped before they began, and task errors that nobody read | on if `ASYNCIO_DEBUG` is set |
+/// | `budget = 64` | the number of steps in a turn, after which the loop polls I/O and timers | the loop's default |
+/// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), item.into()).into()
 }
 
-/// The programs of the README are tests.
+/// Compiles the examples of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,7 +1,7 @@
 //! The options of an attribute: `key = value`, each at most once.
 //!
-//! A mistake is reported where it stands and the option keeps its default, so that several
-//! mistakes are all reported at once. What an option does is decided in the loop, not here.
+//! A mistake is reported at its place in the source, and the option keeps its default. So all
+//! mistakes are reported at once. The loop implements the options; this file only reads them.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -12,30 +12,30 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, Ident, Lit, Path, Token};
 
-/// Which clock the loop keeps.
+/// The clock of the loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Clock {
     Real,
     Virtual,
 }
 
-/// How long a test may take.
+/// The limit on the time of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Limit {
     For(Duration),
     Never,
 }
 
-/// The orders a test runs ready steps in, one run each.
+/// The orders of ready steps in which a test runs, one run for each order.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Orders {
-    /// How many seeds to draw.
+    /// A number of random seeds.
     Random(u64),
-    /// These seeds.
+    /// The given seeds.
     Seeds(Vec<u64>),
 }
 
-/// What was said in the parentheses of an attribute; `None` where nothing was said.
+/// The options in the parentheses of an attribute; `None` for an option that is not given.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) budget: Option<u32>,
@@ -48,9 +48,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the options of `attribute`, which knows those in `allowed`.
+    /// Reads the options of `attribute`, which accepts the options in `allowed`.
     ///
-    /// The options come back also when there are mistakes, with defaults in their place.
+    /// Returns the options also if there are mistakes: a wrong option has its default.
     pub(crate) fn parse(
         written: TokenStream,
         attribute: &str,
@@ -96,7 +96,7 @@ impl Options {
         Ok(())
     }
 
-    /// Where the facade is found.
+    /// The path to the facade.
     pub(crate) fn facade(&self) -> TokenStream {
         match &self.krate {
             Some(path) => quote!(#path),
@@ -113,12 +113,12 @@ struct Setting {
 
 impl Parse for Setting {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        // `crate` is a keyword, so not an `Ident` to the usual parser.
+        // `crate` is a keyword, which the usual parser does not accept as an `Ident`.
         let Ok(key) = input.call(Ident::parse_any) else {
-            return Err(input.error("options are written `key = value`, such as `debug = true`"));
+            return Err(input.error("write an option as `key = value`, such as `debug = true`"));
         };
         if !input.peek(Token![=]) {
-            let problem = format!("an option has a value: `{key} = …`");
+            let problem = format!("option `{key}` has no value; write `{key} = …`");
             return Err(Error::new(key.span(), problem));
         }
         input.parse::<Token![=]>()?;
@@ -145,7 +145,7 @@ impl Mistakes {
 }
 
 fn budget(value: &Expr) -> syn::Result<u32> {
-    let problem = "`budget` is a number of steps from 1, such as `budget = 64`";
+    let problem = "`budget` must be a number of steps, at least 1, such as `budget = 64`";
     let number = whole_number(value, problem)?;
     match u32::try_from(number) {
         Ok(steps) if steps > 0 => Ok(steps),
@@ -158,7 +158,7 @@ fn clock(value: &Expr) -> syn::Result<Clock> {
         Some(Lit::Str(name)) if name.value() == "real" => Ok(Clock::Real),
         Some(Lit::Str(name)) if name.value() == "virtual" => Ok(Clock::Virtual),
         _ => {
-            let problem = "`clock` is `\"real\"` or `\"virtual\"`";
+            let problem = "`clock` must be `\"real\"` or `\"virtual\"`";
             Err(Error::new(value.span(), problem))
         }
     }
@@ -167,13 +167,16 @@ fn clock(value: &Expr) -> syn::Result<Clock> {
 fn debug(value: &Expr) -> syn::Result<bool> {
     match literal(value) {
         Some(Lit::Bool(on)) => Ok(on.value),
-        _ => Err(Error::new(value.span(), "`debug` is `true` or `false`")),
+        _ => {
+            let problem = "`debug` must be `true` or `false`";
+            Err(Error::new(value.span(), problem))
+        }
     }
 }
 
 fn orders(value: &Expr) -> syn::Result<Orders> {
-    let problem = "`order` is a number of random orders, such as `order = 10`, \
-                   or the seeds to use, such as `order = [7]`";
+    let problem = "`order` must be a number of random orders, such as `order = 10`, \
+                   or a list of seeds, such as `order = [7]`";
     let orders = match value {
         Expr::Array(seeds) => {
             let seeds = seeds.elems.iter().map(|seed| whole_number(seed, problem));
@@ -182,10 +185,8 @@ fn orders(value: &Expr) -> syn::Result<Orders> {
         count => Orders::Random(whole_number(count, problem)?),
     };
     if orders == Orders::Random(0) || orders == Orders::Seeds(Vec::new()) {
-        return Err(Error::new(
-            value.span(),
-            "no order means that the test never runs",
-        ));
+        let problem = "`order` must give at least one order, or the test never runs";
+        return Err(Error::new(value.span(), problem));
     }
     Ok(orders)
 }
@@ -197,14 +198,14 @@ fn limit(name: &str, value: &Expr) -> syn::Result<Limit> {
     };
     read_limit(&written).ok_or_else(|| {
         let problem = format!(
-            "`{name}` is a number and a unit, one of ms, s, min, h, days and years, \
+            "`{name}` must be a number and a unit (ms, s, min, h, days or years), \
              such as `{name} = \"30 s\"`, or `\"never\"`"
         );
         Error::new(value.span(), problem)
     })
 }
 
-/// Nothing for what is no length of time above zero.
+/// Reads a limit; `None` unless it is `never` or a length of time above zero.
 fn read_limit(written: &str) -> Option<Limit> {
     if written == "never" {
         return Some(Limit::Never);
@@ -225,7 +226,7 @@ fn read_limit(written: &str) -> Option<Limit> {
 }
 
 fn krate(value: &Expr) -> syn::Result<Path> {
-    let problem = "`crate` is the path to asyncio, such as `crate = \"my_crate::asyncio\"`";
+    let problem = "`crate` must be the path to asyncio, such as `crate = \"my_crate::asyncio\"`";
     match literal(value) {
         Some(Lit::Str(path)) => path
             .parse_with(Path::parse_mod_style)
@@ -246,7 +247,7 @@ fn whole_number(value: &Expr, problem: &str) -> syn::Result<u64> {
 fn literal(value: &Expr) -> Option<&Lit> {
     match value {
         Expr::Lit(ExprLit { lit, .. }) => Some(lit),
-        // A value that came through a `macro_rules!` variable is wrapped in an invisible group.
+        // A value from a `macro_rules!` variable is wrapped in an invisible group.
         Expr::Group(group) => literal(&group.expr),
         _ => None,
     }
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_nothing_set() {
+    fn options_are_unset_by_default() {
         let options = read(quote!());
         assert_eq!(options.budget, None);
         assert_eq!(options.clock, None);
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_option_is_told_the_known_ones() {
+    fn an_unknown_option_is_answered_with_the_known_options() {
         let (_, mistakes) =
             Options::parse(quote!(flavor = 1), "#[asyncio::main]", &["clock", "debug"]);
         assert_eq!(
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_come_at_once_and_the_rest_is_kept() {
+    fn all_mistakes_are_reported_at_once_and_correct_options_are_kept() {
         let written = quote!(debug = 1, order = 0, clock = "real", clock = "real");
         let (options, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
         let mistakes = mistakes.expect_err("mistakes").into_iter();
@@ -344,8 +345,8 @@ mod tests {
                 .map(|mistake| mistake.to_string())
                 .collect::<Vec<_>>(),
             [
-                "`debug` is `true` or `false`",
-                "no order means that the test never runs",
+                "`debug` must be `true` or `false`",
+                "`order` must give at least one order, or the test never runs",
                 "`clock` is given twice",
             ]
         );
@@ -353,26 +354,26 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_kind_is_told_the_right_one() {
-        let budget = "`budget` is a number of steps from 1, such as `budget = 64`";
+    fn a_value_of_the_wrong_kind_is_answered_with_the_right_kind() {
+        let budget = "`budget` must be a number of steps, at least 1, such as `budget = 64`";
         assert_eq!(mistakes(quote!(budget = "64")), [budget]);
         assert_eq!(mistakes(quote!(budget = 0)), [budget]);
         assert_eq!(mistakes(quote!(budget = -1)), [budget]);
         assert_eq!(mistakes(quote!(budget = 5_000_000_000)), [budget]);
-        let clock = "`clock` is `\"real\"` or `\"virtual\"`";
+        let clock = "`clock` must be `\"real\"` or `\"virtual\"`";
         assert_eq!(mistakes(quote!(clock = "wall")), [clock]);
         assert_eq!(mistakes(quote!(clock = real)), [clock]);
         assert_eq!(
             mistakes(quote!(order = [])),
-            ["no order means that the test never runs"]
+            ["`order` must give at least one order, or the test never runs"]
         );
-        assert!(mistakes(quote!(order = "7"))[0].starts_with("`order` is a number"));
-        assert!(mistakes(quote!(order = [1, "2"]))[0].starts_with("`order` is a number"));
-        assert!(mistakes(quote!(crate = asyncio))[0].starts_with("`crate` is the path"));
-        assert!(mistakes(quote!(crate = "not a path"))[0].starts_with("`crate` is the path"));
+        assert!(mistakes(quote!(order = "7"))[0].starts_with("`order` must be a number"));
+        assert!(mistakes(quote!(order = [1, "2"]))[0].starts_with("`order` must be a number"));
+        assert!(mistakes(quote!(crate = asyncio))[0].starts_with("`crate` must be the path"));
+        assert!(mistakes(quote!(crate = "not a path"))[0].starts_with("`crate` must be the path"));
         assert_eq!(
             mistakes(quote!(debug)),
-            ["an option has a value: `debug = …`"]
+            ["option `debug` has no value; write `debug = …`"]
         );
         for wrong in [
             quote!(30),
@@ -385,12 +386,12 @@ mod tests {
             assert_eq!(
                 mistakes(quote!(timeout = #wrong)),
                 [
-                    "`timeout` is a number and a unit, one of ms, s, min, h, days and years, \
+                    "`timeout` must be a number and a unit (ms, s, min, h, days or years), \
                   such as `timeout = \"30 s\"`, or `\"never\"`"
                 ]
             );
         }
-        let written = "options are written `key = value`, such as `debug = true`";
+        let written = "write an option as `key = value`, such as `debug = true`";
         assert_eq!(mistakes(quote!("real")), [written]);
     }
 }

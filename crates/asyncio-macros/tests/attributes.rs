@@ -1,7 +1,7 @@
-//! The attributes as a user meets them, through the facade.
+//! The attributes through the facade, as a user uses them.
 //!
-//! What they write, token by token, is tested where it is written; mistakes and their messages
-//! are in the project's `tests/compile_fail`.
+//! The unit tests check the expansion token by token. The project's `tests/compile_fail` checks
+//! mistakes and their messages.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -52,7 +52,7 @@ fn a_return_type_may_be_opaque() {
 }
 
 #[test]
-fn main_runs_on_the_clock_it_asks_for() {
+fn main_runs_on_the_given_clock() {
     #[asyncio::main(clock = "virtual", debug = true, budget = 3)]
     async fn an_hour() -> Duration {
         let start = asyncio::time();
@@ -83,7 +83,7 @@ fn lints_allowed_outside_are_allowed_inside() {
 }
 
 #[test]
-fn asyncio_may_be_found_elsewhere() {
+fn the_path_to_asyncio_can_be_given() {
     mod elsewhere {
         pub(super) use ::asyncio::*;
     }
@@ -116,20 +116,20 @@ async fn a_test_may_return_a_result() -> Result<(), std::num::ParseIntError> {
 
 #[asyncio::test]
 #[should_panic(expected = "boom")]
-async fn a_test_may_have_to_panic() {
+async fn a_test_may_be_expected_to_panic() {
     asyncio::yield_now().await;
     panic!("boom");
 }
 
 #[asyncio::test(timeout = "5 min", virtual_timeout = "never")]
-async fn a_test_may_take_as_long_as_it_says() {
+async fn a_test_may_take_as_long_as_its_limit() {
     let century = Duration::from_secs(100 * 365 * 24 * 3600);
     asyncio::sleep(century).await;
 }
 
 #[asyncio::test(virtual_timeout = "1 h")]
 #[should_panic(expected = "the test is not over after 3600s of virtual time")]
-async fn a_test_that_takes_longer_fails() {
+async fn a_test_that_exceeds_its_virtual_limit_fails() {
     loop {
         asyncio::sleep(Duration::from_secs(60)).await;
     }
@@ -137,18 +137,18 @@ async fn a_test_that_takes_longer_fails() {
 
 #[asyncio::test(clock = "real", timeout = "20 ms")]
 #[should_panic(expected = "the test is not over after 20ms")]
-async fn a_test_that_hangs_on_the_real_clock_fails() {
+async fn a_test_that_exceeds_its_real_limit_fails() {
     std::future::pending().await
 }
 
 #[asyncio::test]
 #[should_panic(expected = "waits for something that is neither a task nor a timer")]
-async fn a_test_that_stands_still_fails() {
+async fn a_test_whose_virtual_time_stands_still_fails() {
     std::future::pending().await
 }
 
 thread_local! {
-    /// In which order the tasks of each run of `shuffled` ran.
+    /// The order in which the tasks ran, for each run of `shuffled`.
     static RUNS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -176,7 +176,7 @@ fn a_seed_is_an_order() {
     assert_ne!(runs[0], runs[1]);
 }
 
-/// With the attribute in scope under the name `test`, which plain tests have too.
+/// Imports the attribute as `test`, which is also the name of the plain test attribute.
 mod imported {
     use asyncio::test;
 
