@@ -158,10 +158,11 @@ impl Listener {
             let Some((tasks, task)) = step else {
                 return poll();
             };
-            let tree = tasks.scopes.borrow_mut();
-            let frame = Frame::enter(tree, tasks, task, self.key, door);
+            let frame = Frame::enter(tasks, task, self.key, door);
             let result = poll();
-            self.key = frame.leave().2;
+            let (mut tree, _, key) = frame.leave();
+            tree.pause(key);
+            self.key = key;
             result
         })
     }
@@ -181,7 +182,7 @@ impl Listener {
                     *self.key.insert(tree.insert_opaque(around))
                 }
             };
-            if waker::cell_of(cx.waker()) == Some(task) && tree.pauses_calmly(key) {
+            if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
                 return;
             }
             drop(tree);

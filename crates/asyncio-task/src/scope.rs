@@ -156,17 +156,15 @@ impl<F: Future> Scope<F> {
             *this.key = Some(step_back(*this.key, tasks, task, cx));
             return Poll::Pending;
         }
-        let mut tree = tasks.scopes.borrow_mut();
-        if let Some(key) = *this.key {
-            let around = Tasks::innermost_in(&mut tree, task);
-            if !tree.is_calm(key, around) {
-                drop(tree);
-                return self.poll_after_news(tasks, task, cx, stage);
-            }
-        } else if stage == Stage::Ended {
-            return Poll::Ready(Err(Unwound::Itself));
-        }
-        match self.as_mut().poll_once(tree, tasks, task, cx, 0) {
+        let frame = match *this.key {
+            Some(key) => match Frame::enter_calmly(tasks, task, key) {
+                Some(frame) => frame,
+                None => return self.poll_after_news(tasks, task, cx, stage),
+            },
+            None if stage == Stage::Ended => return Poll::Ready(Err(Unwound::Itself)),
+            None => Frame::enter(tasks, task, None, Door::Open),
+        };
+        match self.as_mut().poll_once(frame, tasks, task, cx, 0) {
             Ok(poll) => poll,
             Err(next) => self.see_to(next, tasks, task, cx, stage),
         }
@@ -177,14 +175,13 @@ impl<F: Future> Scope<F> {
     #[inline(always)]
     fn poll_once(
         self: Pin<&mut Self>,
-        tree: RefMut<'_, ScopeTree>,
+        frame: Frame<'_>,
         tasks: &Tasks,
         task: NonNull<Header>,
         cx: &mut Context<'_>,
         round: u32,
     ) -> Result<Poll<Result<F::Output, Unwound>>, Next> {
         let mut this = self.project();
-        let frame = Frame::enter(tree, tasks, task, *this.key, Door::Open);
         let poll = polled(this.future.as_mut()).poll(cx);
         let (mut tree, acts, key) = frame.leave();
         *this.key = key;
@@ -200,7 +197,7 @@ impl<F: Future> Scope<F> {
             tree.insert(Some(around))
         });
         *this.key = Some(key);
-        if waker::cell_of(cx.waker()) == Some(task) && tree.pauses_calmly(key) {
+        if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
             return Ok(Poll::Pending);
         }
         Err(tree.after_round(key, acts, tasks.steps(), round))
@@ -279,9 +276,10 @@ impl<F: Future> Scope<F> {
                     return Poll::Ready(Err(unwound));
                 }
             }
-            let tree = tasks.scopes.borrow_mut();
             rounds += 1;
-            match self.as_mut().poll_once(tree, tasks, task, cx, rounds) {
+            let key = *self.as_mut().project().key;
+            let frame = Frame::enter(tasks, task, key, Door::Open);
+            match self.as_mut().poll_once(frame, tasks, task, cx, rounds) {
                 Ok(poll) => return poll,
                 Err(then) => next = then,
             }
@@ -340,20 +338,29 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn enter(
-        mut tree: RefMut<'_, ScopeTree>,
         tasks: &'a Tasks,
         task: NonNull<Header>,
         key: Option<ScopeKey>,
         door: Door,
     ) -> Self {
+        let mut tree = tasks.scopes.borrow_mut();
         tree.enter(task, key, door);
-        Self {
-            tasks,
-            acts: tree.acts(),
-        }
+        let acts = tree.acts();
+        Self { tasks, acts }
     }
 
-    /// Gives the key, which it may have got meanwhile, and the tree to go on with.
+    /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
+    #[inline]
+    fn enter_calmly(tasks: &'a Tasks, task: NonNull<Header>, key: ScopeKey) -> Option<Self> {
+        let mut tree = tasks.scopes.borrow_mut();
+        let around = Tasks::innermost_in(&mut tree, task);
+        let acts = tree.acts();
+        let enters = tree.enter_calmly(task, key, around);
+        enters.then(|| Self { tasks, acts })
+    }
+
+    /// Gives the key, which it may have got meanwhile, and the tree, in which the scope is to be
+    /// [paused](ScopeTree::pause) or removed.
     #[inline]
     pub(crate) fn leave(self) -> (RefMut<'a, ScopeTree>, u64, Option<ScopeKey>) {
         let (tasks, acts) = (self.tasks, self.acts);
@@ -367,7 +374,9 @@ impl<'a> Frame<'a> {
 impl Drop for Frame<'_> {
     fn drop(&mut self) {
         // The poll unwound.
-        self.tasks.scopes.borrow_mut().leave();
+        let mut tree = self.tasks.scopes.borrow_mut();
+        let key = tree.leave();
+        tree.pause(key);
     }
 }
 

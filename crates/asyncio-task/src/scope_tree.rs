@@ -246,6 +246,11 @@ impl Node {
     }
 
     #[inline]
+    fn is_calm_in(&self, around: ScopeKey) -> bool {
+        self.parent == Some(around) && self.asked.is_none()
+    }
+
+    #[inline]
     fn close_door(&mut self, door: Door) {
         self.opaque |= door != Door::Open;
         self.shut |= door == Door::Shut;
@@ -480,20 +485,28 @@ impl ScopeTree {
             self.let_children_go(key);
             node = self.get_mut(key)?;
         }
-        if node.told > 0 {
-            self.take_told(key);
+        if node.asked.is_some() {
+            self.forget_asked(key);
             node = self.get_mut(key)?;
         }
         node.generation = None;
         node.polling = false;
         node.opaque = false;
         node.shut = false;
-        node.asked = None;
         let links = node.take_links();
         let wakes = std::mem::take(&mut node.wakes);
         self.close_gap(links);
         self.nodes.remove(key.index as usize);
         Some(wakes)
+    }
+
+    /// What was asked of a scope that is over.
+    #[cold]
+    fn forget_asked(&mut self, key: ScopeKey) {
+        self.take_told(key);
+        if let Some(node) = self.get_mut(key) {
+            node.asked = None;
+        }
     }
 
     fn let_children_go(&mut self, key: ScopeKey) {
@@ -513,17 +526,55 @@ impl ScopeTree {
     /// A scope's poll begins. `node`: the one that it has, if that is here.
     #[inline]
     pub(crate) fn enter(&mut self, task: NonNull<Header>, node: Option<ScopeKey>, door: Door) {
-        let node = node.filter(|&key| self.contains(key));
+        let mut known = node;
         if let Some(key) = node {
-            let known = &mut self.nodes[key.index as usize];
-            known.polling = true;
-            if door != Door::Open && known.told_inside > 0 {
-                self.enclose_unheard(key);
+            match self.get_mut(key) {
+                Some(node) => {
+                    node.polling = true;
+                    // It may have got its node while nothing had opened inside of it.
+                    if door != Door::Open {
+                        self.close_door(key, door);
+                    }
+                }
+                None => known = None,
             }
-            // It may have got its node while nothing had opened inside of it.
-            self.nodes[key.index as usize].close_door(door);
         }
-        self.frames.push(Frame { task, node, door });
+        self.frames.push(Frame {
+            task,
+            node: known,
+            door,
+        });
+    }
+
+    #[inline]
+    fn close_door(&mut self, key: ScopeKey, door: Door) {
+        if self.get(key).is_some_and(|node| node.told_inside > 0) {
+            self.enclose_unheard(key);
+        }
+        if let Some(node) = self.get_mut(key) {
+            node.close_door(door);
+        }
+    }
+
+    /// [`enter`](Self::enter), for a scope that has a node, if nothing is to be seen to before its poll, as nearly
+    /// always: it is where it was polled last, and nothing was ever asked of it. `false`: it is not entered.
+    #[inline]
+    pub(crate) fn enter_calmly(
+        &mut self,
+        task: NonNull<Header>,
+        key: ScopeKey,
+        around: ScopeKey,
+    ) -> bool {
+        match self.get_mut(key) {
+            Some(node) if node.is_calm_in(around) => node.polling = true,
+            _ => return false,
+        }
+        self.frames.push(Frame {
+            task,
+            node: Some(key),
+            door: Door::Open,
+        });
+        true
     }
 
     /// Whether a scope is where it was polled last, as nearly always.
@@ -533,21 +584,24 @@ impl ScopeTree {
             .is_some_and(|node| node.parent == Some(around))
     }
 
-    /// Whether nothing is to be seen to before a scope is polled, as nearly always: it is where it was polled
+    /// Whether nothing is to be seen to before an opaque scope is polled, as nearly always: it is where it was polled
     /// last, and nothing was ever asked of it.
     #[inline]
     pub(crate) fn is_calm(&self, key: ScopeKey, around: ScopeKey) -> bool {
-        self.get(key)
-            .is_some_and(|node| node.parent == Some(around) && node.asked.is_none())
+        self.get(key).is_some_and(|node| node.is_calm_in(around))
     }
 
-    /// A scope waits, and was polled with its task's own waker. `true` if that is all there is to see to.
+    /// A scope waits. `own_waker`: it was polled with that of its task. `true` if that is all there is to see to.
     #[inline]
-    pub(crate) fn pauses_calmly(&mut self, key: ScopeKey) -> bool {
+    pub(crate) fn pauses_calmly(&mut self, key: ScopeKey, own_waker: bool) -> bool {
         let Some(node) = self.get_mut(key) else {
             return false;
         };
-        if node.asked.is_some() || matches!(node.wakes, Wakes::Waker(_) | Wakes::Root(_)) {
+        node.polling = false;
+        if !own_waker
+            || node.asked.is_some()
+            || matches!(node.wakes, Wakes::Waker(_) | Wakes::Root(_))
+        {
             return false;
         }
         node.wakes = Wakes::Task;
@@ -583,34 +637,31 @@ impl ScopeTree {
         let_go
     }
 
-    /// A scope's poll ends. Gives its key if it has got one.
+    /// A scope's poll ends. Gives its key if it has got one. To be followed by [`pause`](Self::pause), by
+    /// [`pauses_calmly`](Self::pauses_calmly) or, for one that is over, by [`remove`](Self::remove).
+    #[inline]
     pub(crate) fn leave(&mut self) -> Option<ScopeKey> {
-        let key = self.frames.pop().and_then(|frame| frame.node);
+        self.frames.pop().and_then(|frame| frame.node)
+    }
+
+    /// A scope is not being polled any more.
+    pub(crate) fn pause(&mut self, key: Option<ScopeKey>) {
         if let Some(node) = key.and_then(|key| self.get_mut(key)) {
             node.polling = false;
         }
-        key
     }
 
-    /// The scope that code here and now is in, if it has a node: then so have those around it.
+    /// The scope that code here and now is in, if that is none of those that are polled but the task itself: `None`.
+    /// Otherwise it may have no node; if it has one, then so have those around it.
     #[inline]
-    pub(crate) fn known_innermost(&self, task: NonNull<Header>) -> Option<ScopeKey> {
+    pub(crate) fn innermost_polled(&self, task: NonNull<Header>) -> Option<Option<ScopeKey>> {
         let frame = self.frames.last().filter(|frame| frame.task == task)?;
-        frame.node
-    }
-
-    /// The scope that code here and now is in. It gets a node, and so do those around it.
-    #[inline]
-    pub(crate) fn innermost(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
-        match self.frames.last() {
-            Some(frame) if frame.task == task => self.furnish_frames(task, root),
-            _ => root,
-        }
+        Some(frame.node)
     }
 
     /// Gives nodes to the scopes of this task that are being polled. The innermost.
     #[inline(never)]
-    fn furnish_frames(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
+    pub(crate) fn furnish_frames(&mut self, task: NonNull<Header>, root: ScopeKey) -> ScopeKey {
         // The scope of this task that is outermost among those without a node.
         let mine = |frame: &Frame| frame.task == task;
         let first = self

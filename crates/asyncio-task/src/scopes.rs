@@ -37,7 +37,8 @@ impl Tasks {
     /// The same, for those who have borrowed the tree.
     #[inline]
     pub(crate) fn innermost_in(tree: &mut ScopeTree, task: NonNull<Header>) -> ScopeKey {
-        if let Some(around) = tree.known_innermost(task) {
+        let polled = tree.innermost_polled(task);
+        if let Some(Some(around)) = polled {
             return around;
         }
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
@@ -50,7 +51,10 @@ impl Tasks {
             }
             root
         });
-        tree.innermost(task, root)
+        match polled {
+            Some(_) => tree.furnish_frames(task, root),
+            None => root,
+        }
     }
 
     /// Notes the waker that a scope is polled with.

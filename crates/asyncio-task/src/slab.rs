@@ -25,8 +25,6 @@ pub(crate) struct Slab<T> {
     blocks: Vec<Block<T>>,
     first_with_room: u32,
     first_bare: u32,
-    /// How many entries there are.
-    len: usize,
     /// How many blocks have memory and no entries.
     empty: usize,
 }
@@ -61,7 +59,6 @@ impl<T: Default> Slab<T> {
         if block.taken == u64::MAX {
             self.unlink(number);
         }
-        self.len += 1;
         number as usize * IN_A_BLOCK + place
     }
 
@@ -75,7 +72,6 @@ impl<T: Default> Slab<T> {
         let was_full = block.taken == u64::MAX;
         block.taken &= !bit;
         let is_empty = block.taken == 0;
-        self.len -= 1;
         if was_full {
             self.link(number);
         }
@@ -130,9 +126,10 @@ impl<T: Default> Slab<T> {
 }
 
 impl<T> Slab<T> {
-    #[inline]
+    /// How many entries there are. Counted: it is asked for by people only.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        let taken = self.blocks.iter().map(|block| block.taken.count_ones());
+        taken.sum::<u32>() as usize
     }
 
     /// What is at a place, in use or vacant, if there is memory for it.
@@ -175,7 +172,6 @@ impl<T> Default for Slab<T> {
             blocks: Vec::new(),
             first_with_room: NONE,
             first_bare: NONE,
-            len: 0,
             empty: 0,
         }
     }
