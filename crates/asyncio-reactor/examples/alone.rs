@@ -1,5 +1,5 @@
-//! The reactor without our event loop: thirty lines of an executor, and an echo between two TCP
-//! sockets on it.
+//! The reactor without the event loop of `asyncio`: an executor of thirty lines, and an echo
+//! between two TCP sockets.
 //!
 //! `cargo run -p asyncio-reactor --example alone`
 
@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use asyncio_reactor::{Direction, Interest, Reactor, Registered, Unparker};
 use mio::net::{TcpListener, TcpStream};
 
-/// Runs a future, and waits for the sources it waits for.
+/// Runs a future to its end; turns the reactor while the future waits.
 fn block_on<F: Future>(reactor: &Reactor, future: F) -> io::Result<F::Output> {
     struct Flag {
         is_woken: AtomicBool,
@@ -24,8 +24,8 @@ fn block_on<F: Future>(reactor: &Reactor, future: F) -> io::Result<F::Output> {
     impl Wake for Flag {
         fn wake(self: Arc<Self>) {
             self.is_woken.store(true, Ordering::Release);
-            // For a wake from another thread. One of this thread would not need it, because the
-            // flag is looked at before the next wait; telling them apart is what a real loop does.
+            // Needed for a wake from another thread only: a wake from this thread sets the flag,
+            // which is read before the next wait. A real loop tells the two apart.
             self.unparker.unpark();
         }
     }
@@ -46,7 +46,7 @@ fn block_on<F: Future>(reactor: &Reactor, future: F) -> io::Result<F::Output> {
     }
 }
 
-/// Accepts one connection and sends back what it brings, until it is closed.
+/// Accepts one connection and sends back its bytes, until it is closed.
 async fn echo_once(reactor: &Reactor, listener: Registered<TcpListener>) -> io::Result<usize> {
     let (stream, _) = listener
         .io(Direction::Read, |listener| listener.accept())
@@ -64,11 +64,11 @@ async fn echo_once(reactor: &Reactor, listener: Registered<TcpListener>) -> io::
     }
 }
 
-/// Sends the lines one by one and returns what came back.
+/// Sends the lines one by one and returns the answers.
 async fn talk(reactor: &Reactor, to: SocketAddr, lines: &[&str]) -> io::Result<String> {
     let stream = TcpStream::connect(to)?;
     let stream = reactor.register(stream, Interest::READABLE | Interest::WRITABLE)?;
-    // Connected, or failed, once it can be written to.
+    // A connection attempt has succeeded or failed once the socket is writable.
     stream
         .io(Direction::Write, |stream| match stream.take_error()? {
             Some(error) => Err(error),
@@ -106,7 +106,7 @@ async fn write_all(stream: &Registered<TcpStream>, mut bytes: &[u8]) -> io::Resu
     Ok(())
 }
 
-/// Both futures at once, in one task.
+/// Polls both futures in one task until both are done.
 async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut a_done, mut b_done) = (None, None);

@@ -1,18 +1,19 @@
-//! The budget of a turn: how many operations may follow each other before the reactor is turned.
+//! The cooperative budget: how many operations may run between two turns of the reactor.
 //!
-//! A peer that sends faster than it is read leaves its reader nothing to wait for, and a task that never
-//! waits keeps the thread for itself. So every way to find a source ready draws on one budget, whichever
-//! sources there are: the futures, the `poll_*` and the `try_*` methods. When it is spent, what could go on
-//! waits for the next turn, behind everything else.
+//! A peer that sends faster than its data is read never lets the reader wait, and a task that never
+//! waits blocks the thread. So each operation on a ready source draws on one budget: through the
+//! futures, the `poll_*` and the `try_*` methods, on any source. Once the budget is spent, an
+//! operation waits for the next turn, behind everything else.
 //!
-//! - A waker has [`IN_A_ROW`] operations. Tasks are told apart by their wakers, so one that spends all
-//!   takes nothing from another.
-//! - A task may come with many wakers, one for each future that it polls. So only a limited number of
-//!   changes of the waker in a turn brings a new share: one for each waker that the turn has woken, and
-//!   [`CHANGES`] more.
-//! - An operation that cannot wait (`try_*`) counts, and the next one that can wait makes up for it. Only a
-//!   *read* is refused at last, after [`TRIES`] more: draining a source until `WouldBlock` would not end
-//!   otherwise. How much is written is up to the program itself.
+//! - A waker has [`OPS_PER_TURN`] operations. Tasks are told apart by their wakers, so a task that
+//!   spends its share takes nothing from another.
+//! - A task may use many wakers, one for each future that it polls. So only a limited number of
+//!   waker changes in a turn brings a new share: one per waker that the turn has woken, and
+//!   [`WAKER_CHANGES`] more.
+//! - An operation that cannot wait (`try_*`) counts too, and the next operation that can wait pays
+//!   for it. After [`EXTRA_TRIES`] more, a *read* is refused: otherwise draining a source until
+//!   `WouldBlock` might never end. A write is never refused, because the program itself decides how
+//!   much it writes.
 
 use std::cell::Cell;
 use std::ptr;
@@ -20,22 +21,22 @@ use std::task::Waker;
 
 use crate::readiness::Direction;
 
-/// How many operations of one waker may follow each other.
-const IN_A_ROW: i16 = 64;
-/// How many changes of the waker bring a new share beside those that were woken. A loop that is busy turns
-/// its reactor every few hundred operations, so only steps that do not end come to this.
-const CHANGES: usize = 256;
+/// How many consecutive operations of one waker are allowed.
+const OPS_PER_TURN: i16 = 64;
+/// How many waker changes bring a new share, besides the woken wakers. A busy loop turns its
+/// reactor every few hundred operations, so only steps that do not end reach this limit.
+const WAKER_CHANGES: usize = 256;
 /// How many reads that cannot wait are granted beyond the share.
-const TRIES: i16 = 1024;
+const EXTRA_TRIES: i16 = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// The one that came last, to be compared only.
+    /// The waker of the last operation, only for comparison.
     waker: Cell<*const ()>,
-    /// How many operations it may still have. Below zero, so many could not wait and were granted all the
-    /// same.
+    /// The operations left. Below zero, this many operations could not wait and were granted
+    /// nevertheless.
     left: Cell<i16>,
-    /// How many changes of the waker will still bring a new share.
+    /// How many waker changes still bring a new share.
     changes_left: Cell<usize>,
 }
 
@@ -43,8 +44,8 @@ impl Default for Budget {
     fn default() -> Self {
         Budget {
             waker: Cell::new(ptr::null()),
-            left: Cell::new(IN_A_ROW),
-            changes_left: Cell::new(CHANGES),
+            left: Cell::new(OPS_PER_TURN),
+            changes_left: Cell::new(WAKER_CHANGES),
         }
     }
 }
@@ -52,16 +53,16 @@ impl Default for Budget {
 impl Budget {
     /// Begins a turn of the reactor.
     pub(crate) fn begin_turn(&self) {
-        self.left.set(IN_A_ROW);
-        self.changes_left.set(CHANGES);
+        self.left.set(OPS_PER_TURN);
+        self.changes_left.set(WAKER_CHANGES);
     }
 
-    /// So many were woken, and will come.
-    pub(crate) fn expect(&self, wakers: usize) {
+    /// Allows one more waker change for each woken waker.
+    pub(crate) fn add_wakers(&self, wakers: usize) {
         self.changes_left.set(self.changes_left.get() + wakers);
     }
 
-    /// Counts an operation that can wait. False if it has to.
+    /// Counts an operation that can wait. False if it must wait.
     #[inline]
     pub(crate) fn spend(&self, waker: &Waker) -> bool {
         if waker.data() != self.waker.get() {
@@ -81,15 +82,15 @@ impl Budget {
         let changes_left = self.changes_left.get();
         if changes_left > 0 {
             self.changes_left.set(changes_left - 1);
-            self.left.set(IN_A_ROW);
+            self.left.set(OPS_PER_TURN);
         }
     }
 
     /// Counts an operation that cannot wait. False if it is refused.
     #[inline]
-    pub(crate) fn spend_without_waiting(&self, direction: Direction) -> bool {
+    pub(crate) fn spend_try(&self, direction: Direction) -> bool {
         let left = self.left.get();
-        if left > -TRIES {
+        if left > -EXTRA_TRIES {
             self.left.set(left - 1);
             return true;
         }

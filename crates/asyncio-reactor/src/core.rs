@@ -1,8 +1,9 @@
-//! What a reactor and its sources share: it asks the system, and wakes who waited.
+//! The state that a reactor shares with its sources: reads events, and wakes the waiting tasks.
 //!
-//! One path goes through it: an event → the slot its token names → readiness bits → the wakers of
-//! that direction → `woken`. That much happens without any foreign code, so the whole batch is
-//! noted before the first waker runs. Then the wakers run, one by one, with nothing borrowed.
+//! An event takes one path: its token names a slot, the slot's readiness bits are set, and the
+//! wakers of that direction move to `pending_wakes`. No foreign code runs on this path, so a whole
+//! batch is recorded before the first waker runs. Then the wakers run one by one, while nothing is
+//! borrowed.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -20,34 +21,34 @@ use crate::slots::{Slots, UNPARK};
 use crate::unparker::Unparker;
 use crate::waiters::WaiterId;
 
-/// How many events one system call brings at most. The rest come with the next turn.
-const EVENTS_A_TURN: usize = 1024;
-/// The lists of wakers keep room for so many, 16 bytes each, after a turn that woke more.
-const MOST_KEPT: usize = EVENTS_A_TURN;
+/// How many events one system call returns at most. The rest come with the next turn.
+const EVENTS_PER_TURN: usize = 1024;
+/// The capacity that the lists of wakers keep after a turn that woke more: 16 bytes per waker.
+const KEPT_WAKES: usize = EVENTS_PER_TURN;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What the reactor and its sources share.
-pub(crate) struct Core {
-    /// Borrowed only inside of [`Core::look`], where nothing foreign runs.
+/// The state that a reactor shares with its sources.
+pub(crate) struct ReactorCore {
+    /// Borrowed only in [`Self::poll_events`], where no foreign code runs.
     selector: RefCell<Selector>,
-    /// Apart from the selector, so that registering (foreign code) borrows nothing.
+    /// Separate from the selector, so that registering a source (foreign code) borrows nothing.
     registry: Registry,
-    slots: RefCell<Slots<Core>>,
-    /// Taken from their slots and not woken yet, the next one last. Empty between turns, unless a
-    /// waker panicked.
-    woken: RefCell<Vec<Waker>>,
-    /// The next turn moves them to `woken` first of all. Apart, so that a waker that comes back at once
-    /// does not keep a turn from ending.
-    soon: RefCell<Vec<Waker>>,
-    /// The sources with waiters that their event did not wake yet.
+    slots: RefCell<Slots<ReactorCore>>,
+    /// Wakers that were taken from their slots and not woken yet, the next one last. Empty between
+    /// turns, unless a waker panicked.
+    pending_wakes: RefCell<Vec<Waker>>,
+    /// Wakers that the next turn moves to `pending_wakes` first. Separate, because a turn would not
+    /// end if a task that polls again at once were woken in the same turn.
+    deferred_wakes: RefCell<Vec<Waker>>,
+    /// Sources whose event has not woken all waiters yet.
     crowds: RefCell<Vec<Crowd>>,
     budget: Budget,
     unparker: Unparker,
-    /// Whether a wait will end: somebody turns it, and it is not closed.
+    /// Whether a wait will end: the reactor is turned, and not closed.
     is_turned: Cell<bool>,
     is_closed: Cell<bool>,
-    futures_so_far: Cell<u64>,
-    /// How many `Reactor`s there are.
+    next_future: Cell<u64>,
+    /// The number of `Reactor` handles.
     handles: Cell<usize>,
 }
 
@@ -57,61 +58,61 @@ struct Selector {
     fine_timer: FineTimer,
 }
 
-/// Lists of wakers keep room for so many.
-const LARGE: usize = 1 << 12;
+/// The capacity that `deferred_wakes` keeps.
+const KEPT_DEFERRED_WAKES: usize = 1 << 12;
 
-impl Core {
-    /// One without sources.
+impl ReactorCore {
+    /// Creates a core without sources.
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let unparker = Unparker::new(mio::Waker::new(&registry, UNPARK)?);
-        Ok(Core {
+        Ok(ReactorCore {
             selector: RefCell::new(Selector {
                 poll,
-                events: Events::with_capacity(EVENTS_A_TURN),
+                events: Events::with_capacity(EVENTS_PER_TURN),
                 fine_timer: FineTimer::default(),
             }),
             registry,
             slots: RefCell::default(),
-            woken: RefCell::default(),
-            soon: RefCell::default(),
+            pending_wakes: RefCell::default(),
+            deferred_wakes: RefCell::default(),
             crowds: RefCell::default(),
             budget: Budget::default(),
             unparker,
             is_turned: Cell::new(true),
             is_closed: Cell::new(false),
-            futures_so_far: Cell::new(0),
+            next_future: Cell::new(0),
             handles: Cell::new(1),
         })
     }
 
-    /// One turn, see [`Reactor::turn`](crate::Reactor::turn).
+    /// Takes one turn, see [`Reactor::turn`](crate::Reactor::turn).
     pub(crate) fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.budget.begin_turn();
-        self.take_crowds();
-        self.take_soon();
-        // Those that are to be woken soon; or what is left over from a turn that a waker cut short by panicking, or
-        // that is still under way and in which a waker has called this.
-        let timeout = if self.wake() {
+        self.queue_crowds();
+        self.queue_deferred();
+        // Wakers are pending here if they were deferred, if a waker panicked in an earlier turn, or
+        // if a waker calls `turn` from within a turn.
+        let timeout = if self.wake_pending() {
             Some(Duration::ZERO)
         } else {
             timeout
         };
-        let seen = self.look(timeout)?;
-        self.wake();
+        let seen = self.poll_events(timeout)?;
+        self.wake_pending();
         Ok(seen)
     }
 
-    /// How many wakers its lists have room for.
+    /// The capacity of the lists of wakers.
     #[cfg(all(test, unix))]
     pub(crate) fn room_for_wakers(&self) -> usize {
-        self.woken.borrow().capacity() + self.soon.borrow().capacity()
+        self.pending_wakes.borrow().capacity() + self.deferred_wakes.borrow().capacity()
     }
 
-    /// Asks the system, notes the readiness of each source it names, and moves who waited for it
-    /// to `woken`, which is empty.
-    fn look(&self, timeout: Option<Duration>) -> io::Result<usize> {
+    /// Polls the system, records the readiness of each source with an event, and moves its waiters
+    /// to `pending_wakes`, which is empty.
+    fn poll_events(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.check_open()?;
         let slots = self.slots.borrow();
         let selector = &mut *self.selector.borrow_mut();
@@ -120,69 +121,73 @@ impl Core {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(error),
         }
-        let mut woken = self.woken.borrow_mut();
+        let mut to_wake = self.pending_wakes.borrow_mut();
         let mut crowds = self.crowds.borrow_mut();
         let mut seen = 0;
         for event in &selector.events {
-            // The unparker's and the fine timer's are no source's.
+            // The tokens of the unparker and the fine timer name no source.
             let readiness = Readiness::of_event(event);
-            seen += usize::from(slots.note(event.token(), readiness, &mut woken, &mut crowds));
+            seen += usize::from(slots.record(event.token(), readiness, &mut to_wake, &mut crowds));
         }
-        // They are taken from the end.
-        woken.reverse();
+        // Wakers are popped from the end.
+        to_wake.reverse();
         Ok(seen)
     }
 
-    fn take_soon(&self) {
-        let mut soon = self.soon.borrow_mut();
-        if !soon.is_empty() {
-            self.woken.borrow_mut().extend(soon.drain(..).rev());
-            soon.shrink_to(LARGE);
+    fn queue_deferred(&self) {
+        let mut deferred = self.deferred_wakes.borrow_mut();
+        if !deferred.is_empty() {
+            self.pending_wakes
+                .borrow_mut()
+                .extend(deferred.drain(..).rev());
+            deferred.shrink_to(KEPT_DEFERRED_WAKES);
         }
     }
 
-    /// Moves more waiters of each crowd to `woken`, if its source is still ready.
-    fn take_crowds(&self) {
+    /// Moves more waiters of each crowd to `pending_wakes`, if its source is still ready.
+    fn queue_crowds(&self) {
         let mut crowds = self.crowds.borrow_mut();
         if crowds.is_empty() {
             return;
         }
         let slots = self.slots.borrow();
-        let mut woken = Vec::new();
-        crowds.retain_mut(|crowd| match slots.take_more(*crowd, &mut woken) {
+        let mut to_wake = Vec::new();
+        crowds.retain_mut(|crowd| match slots.take_more(*crowd, &mut to_wake) {
             Some(rest) => {
                 *crowd = rest;
                 true
             }
             None => false,
         });
-        self.woken.borrow_mut().extend(woken.into_iter().rev());
+        self.pending_wakes
+            .borrow_mut()
+            .extend(to_wake.into_iter().rev());
     }
 
-    /// Wakes who is in `woken`. False if nobody is.
+    /// Wakes the wakers in `pending_wakes`. Returns false if there are none.
     #[inline]
-    fn wake(&self) -> bool {
-        !self.woken.borrow().is_empty() && self.wake_all()
+    fn wake_pending(&self) -> bool {
+        !self.pending_wakes.borrow().is_empty() && self.wake_all()
     }
 
     #[inline(never)]
     fn wake_all(&self) -> bool {
         let mut woke = 0;
-        while let Some(waker) = self.next_woken() {
+        while let Some(waker) = self.next_wake() {
             waker.wake();
             woke += 1;
         }
-        self.budget.expect(woke);
-        if woke > MOST_KEPT {
-            for list in [&self.woken, &self.soon] {
-                list.borrow_mut().shrink_to(MOST_KEPT);
+        self.budget.add_wakers(woke);
+        if woke > KEPT_WAKES {
+            for list in [&self.pending_wakes, &self.deferred_wakes] {
+                list.borrow_mut().shrink_to(KEPT_WAKES);
             }
         }
         woke > 0
     }
 
-    fn next_woken(&self) -> Option<Waker> {
-        self.woken.borrow_mut().pop()
+    fn next_wake(&self) -> Option<Waker> {
+        self.pending_wakes.borrow_mut().pop()
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -199,26 +204,26 @@ impl Core {
         &self.budget
     }
 
-    /// Has them woken by the next turn, which does not wait then.
-    pub(crate) fn wake_all_soon(&self, wakers: Vec<Waker>) {
-        self.soon.borrow_mut().extend(wakers);
+    /// Lets the next turn wake `wakers`. That turn does not wait.
+    pub(crate) fn defer_wakes(&self, wakers: Vec<Waker>) {
+        self.deferred_wakes.borrow_mut().extend(wakers);
     }
 
-    /// As [`wake_all_soon`](Self::wake_all_soon). Gives the waker back if it was the last one that came.
-    pub(crate) fn wake_soon(&self, waker: Waker) -> Option<Waker> {
-        let mut soon = self.soon.borrow_mut();
-        // A caller that does not wait, though it should, does not pile up its wakers.
-        if soon.last().is_some_and(|last| last.will_wake(&waker)) {
+    /// Lets the next turn wake `waker`. Returns the waker if it equals the last deferred one.
+    pub(crate) fn defer_wake(&self, waker: Waker) -> Option<Waker> {
+        let mut deferred = self.deferred_wakes.borrow_mut();
+        // Otherwise a caller that ignores `Pending` and polls on would pile up wakers.
+        if deferred.last().is_some_and(|last| last.will_wake(&waker)) {
             return Some(waker);
         }
-        soon.push(waker);
+        deferred.push(waker);
         None
     }
 
     #[inline]
     pub(crate) fn new_future(&self, direction: Direction) -> WaiterId {
-        let n = self.futures_so_far.get();
-        self.futures_so_far.set(n + 1);
+        let n = self.next_future.get();
+        self.next_future.set(n + 1);
         WaiterId::future(n, direction)
     }
 
@@ -226,13 +231,13 @@ impl Core {
         &self.unparker
     }
 
-    /// There is a `Reactor` more.
+    /// Counts one more `Reactor` handle.
     #[inline]
     pub(crate) fn add_handle(&self) {
         self.handles.set(self.handles.get() + 1);
     }
 
-    /// There is a `Reactor` less. The last one closes it.
+    /// Counts one `Reactor` handle less. The last one closes the reactor.
     #[inline]
     pub(crate) fn remove_handle(&self) {
         let left = self.handles.get() - 1;
@@ -242,7 +247,7 @@ impl Core {
         }
     }
 
-    /// Says whether somebody turns it. Once closed, nobody does.
+    /// Declares whether the reactor is turned. A closed reactor never is.
     pub(crate) fn set_turned(&self, turned: bool) {
         self.is_turned.set(turned && !self.is_closed.get());
     }
@@ -258,7 +263,7 @@ impl Core {
     }
 
     #[cold]
-    pub(crate) fn why_not_turned(&self) -> io::Error {
+    pub(crate) fn not_turned_error(&self) -> io::Error {
         match self.check_open() {
             Ok(()) => ReactorRests.into(),
             Err(closed) => closed.into(),
@@ -277,16 +282,16 @@ impl Core {
         self.is_turned.set(false);
         let waited = self.slots.borrow_mut().close();
         self.crowds.take();
-        let (woken, soon) = (self.woken.take(), self.soon.take());
-        // Only now: a waker's drop may come back here.
+        let (to_wake, deferred) = (self.pending_wakes.take(), self.deferred_wakes.take());
+        // Dropped last: the drop of a waker may call the reactor again.
         drop(waited);
-        drop((woken, soon));
+        drop((to_wake, deferred));
     }
 }
 
 impl Selector {
-    /// Waits for events. Whole milliseconds are the selector's own, and rounded down, so that the
-    /// rest is left for a short wait; that one is the fine timer's.
+    /// Waits for events. The selector waits whole milliseconds, rounded down, so that a short wait
+    /// is left. The fine timer ends that short wait.
     fn wait(&mut self, registry: &Registry, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = match timeout {
             None => None,
@@ -316,25 +321,26 @@ mod tests {
 
     use crate::Reactor;
 
-    struct Nobody;
+    struct IgnoresWakes;
 
-    impl Wake for Nobody {
+    impl Wake for IgnoresWakes {
         fn wake(self: Arc<Self>) {}
     }
 
     #[test]
-    fn a_burst_of_wakers_gives_its_memory_back() {
+    fn memory_of_a_burst_of_wakers_is_freed() {
         const MANY: usize = 100_000;
         let reactor = Reactor::new().unwrap();
         let (_sender, receiver) = mio::unix::pipe::new().unwrap();
         let source = reactor.register(receiver, Interest::READABLE).unwrap();
-        // Each waker has its share of the turn, until there are too many; the others stand back.
-        let wakers: Vec<Waker> = (0..MANY).map(|_| Arc::new(Nobody).into()).collect();
+        // The first wakers get a share of the budget each, until the changes of waker are used up;
+        // the others yield.
+        let wakers: Vec<Waker> = (0..MANY).map(|_| Arc::new(IgnoresWakes).into()).collect();
         let poll = |waker| source.poll_read_ready(&mut Context::from_waker(waker));
-        let stood_back = wakers.iter().filter(|waker| poll(waker).is_pending());
-        assert!(stood_back.count() > MANY / 2);
+        let yielded = wakers.iter().filter(|waker| poll(waker).is_pending());
+        assert!(yielded.count() > MANY / 2);
         assert!(reactor.core().room_for_wakers() > MANY / 2);
         reactor.turn(Some(Duration::ZERO)).unwrap();
-        assert!(reactor.core().room_for_wakers() <= 2 * MOST_KEPT);
+        assert!(reactor.core().room_for_wakers() <= 2 * KEPT_WAKES);
     }
 }

@@ -1,29 +1,29 @@
-//! Sources that many wait for.
+//! Sources with many waiters, without a thundering herd.
 //!
-//! An event wakes the first waiters of a source only, [`FIRST`] in each direction. Most often they use up what
-//! has come, and the rest need not know: were all woken for each connection that one of them accepts, `n`
-//! tasks that accept from one listener would cost the square of `n`.
+//! An event wakes only the first waiters of a source, [`FIRST`] in each direction. Usually they use
+//! up the readiness. If all were woken for each accepted connection, `n` tasks that accept from one
+//! listener would cost O(n²).
 //!
-//! But nobody can tell what those who were woken do: they may want something else, or not be polled for a
-//! long time. So the rest are not left waiting. As long as the source counts as ready, each turn wakes more
-//! of them, twice as many as the one before, and does not wait for the system meanwhile.
+//! A woken waiter may not use the source: it may do something else, or not be polled for a long
+//! time. So the rest cannot be left waiting. As long as the source counts as ready, each turn wakes
+//! twice as many waiters as the turn before. Meanwhile a turn does not wait for the system.
 
 use mio::Token;
 
-/// How many futures an event wakes at once in a direction. So few are told at the same time, as if there
-/// were no such thing.
+/// How many futures one event wakes in a direction. Up to this number all waiters are woken at
+/// once.
 pub(crate) const FIRST: usize = 16;
 
-/// A source with waiters that were not woken by its event.
+/// A source whose event has not woken all waiters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowd {
     pub(crate) token: Token,
-    /// How many are woken next.
+    /// How many waiters the next turn wakes.
     pub(crate) next: usize,
 }
 
 impl Crowd {
-    /// After the first batch.
+    /// The rest after the first batch.
     pub(crate) fn new(token: Token) -> Self {
         Crowd {
             token,
@@ -31,7 +31,7 @@ impl Crowd {
         }
     }
 
-    /// After one more batch.
+    /// The rest after one more batch.
     pub(crate) fn grown(self) -> Self {
         Crowd {
             next: self.next.saturating_mul(2),

@@ -1,11 +1,11 @@
-//! What can go wrong with a registration. Errors of the system stay [`io::Error`].
+//! Errors of a registration. Errors of the system stay [`io::Error`].
 
 use std::{error, fmt, io};
 
-/// The reactor was closed, so nothing will become ready any more.
+/// The reactor is closed, so no source becomes ready any more.
 ///
-/// It comes inside of an [`io::Error`] of kind [`Other`](io::ErrorKind::Other), from everything
-/// that would have to wait for a source of a closed reactor.
+/// It is the source of an [`io::Error`] of kind [`Other`](io::ErrorKind::Other). Every operation
+/// that would have to wait for a source of a closed reactor returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reactor (event loop) this source was registered with is closed")]
 #[non_exhaustive]
@@ -17,15 +17,15 @@ impl From<ReactorClosed> for io::Error {
     }
 }
 
-/// Nobody turns the reactor at the moment, because its event loop does not run here, so a wait might
-/// never end.
+/// The reactor is not turned at the moment, because its event loop does not run here, so a wait
+/// might never end.
 ///
-/// It comes inside of an [`io::Error`] of kind [`Other`](io::ErrorKind::Other), from everything
-/// that would have to wait while the reactor [rests](crate::Reactor::rest).
+/// It is the source of an [`io::Error`] of kind [`Other`](io::ErrorKind::Other). Every operation
+/// that would have to wait while the reactor [rests](crate::Reactor::rest) returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this source belongs to another event loop (reactor) than the one that runs here, if any does: \
-     make it on that loop, or take it over with into_std and from_std"
+    "this source belongs to another event loop (reactor), which does not run here now: \
+     create it on the loop that uses it, or move it with into_std and from_std"
 )]
 #[non_exhaustive]
 pub struct ReactorRests;
@@ -36,9 +36,9 @@ impl From<ReactorRests> for io::Error {
     }
 }
 
-/// A source could not be registered; it is given back.
+/// A source could not be registered; the error returns it.
 ///
-/// It turns into its [`io::Error`] with `?`, which drops the source.
+/// `?` converts it into its [`io::Error`] and drops the source.
 pub struct RegisterError<S> {
     source: S,
     error: io::Error,
@@ -49,12 +49,12 @@ impl<S> RegisterError<S> {
         RegisterError { source, error }
     }
 
-    /// Why it could not be registered.
+    /// The reason.
     pub fn error(&self) -> &io::Error {
         &self.error
     }
 
-    /// The source, untouched, and why it could not be registered.
+    /// The source, unchanged, and the reason.
     pub fn into_parts(self) -> (S, io::Error) {
         (self.source, self.error)
     }

@@ -7,33 +7,33 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// Makes a source of anything that has a descriptor which can be polled: a socket or pipe of
-/// another library, a device, an `inotify` or `timerfd`.
+/// A source made of any value with a pollable descriptor: a socket or pipe of another library, a
+/// device, an `inotify` or `timerfd`.
 ///
-/// The descriptor must be in non-blocking mode, which the caller sees to, and stay the same as
-/// long as it is registered. Regular files cannot be polled: registering one fails on Linux.
+/// The caller must put the descriptor into non-blocking mode, and must not change it while it is
+/// registered. Regular files cannot be polled: registering one fails on Linux.
 #[derive(Debug)]
 pub struct Fd<T: AsFd> {
     inner: T,
 }
 
 impl<T: AsFd> Fd<T> {
-    /// Wraps what has a descriptor.
+    /// Wraps a value that has a descriptor.
     pub fn new(inner: T) -> Self {
         Fd { inner }
     }
 
-    /// What was wrapped.
+    /// The wrapped value.
     pub fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// What was wrapped, to be changed but not exchanged.
+    /// The wrapped value, mutably. Its descriptor must stay the same.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// Gives back what was wrapped.
+    /// Returns the wrapped value.
     pub fn into_inner(self) -> T {
         self.inner
     }

@@ -1,10 +1,10 @@
-//! Waiting for less than a millisecond, which is the unit in which mio waits.
+//! Waits of less than a millisecond, which is mio's resolution.
 //!
-//! On Linux a timer descriptor sits among the sources, made and registered at the first such wait.
-//! It is never read: it is watched edge-triggered, and each time it expires after having been set
-//! is an edge of its own. If a wait ends before it expires, it is left to expire: that makes a
-//! later `turn` return early once, which costs less than setting it back. Elsewhere, and where no
-//! descriptor can be had, such a wait is a whole millisecond.
+//! On Linux a timer descriptor is one of the sources. It is created and registered at the first
+//! such wait. It is never read: it is watched edge-triggered, and each expiry after it was set is a
+//! new edge. If a wait ends before the timer expires, the timer is left set. A later `turn` then
+//! returns early once, which costs less than a system call to disarm the timer. Elsewhere, and if
+//! no descriptor is free, such a wait is a whole millisecond.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub(crate) struct FineTimer {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl FineTimer {
-    /// Lets the wait that follows end after `duration`, if it can. The caller limits that wait to
-    /// a millisecond in any case.
+    /// Ends the wait that follows after `duration`, if possible. The caller limits that wait to a
+    /// millisecond in any case.
     pub(crate) fn arm(&mut self, registry: &Registry, duration: Duration) {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
@@ -36,8 +36,8 @@ impl FineTimer {
                 tv_nsec: duration.subsec_nanos().into(),
             },
         };
-        // It fails for a time that is not one, or for a wrong descriptor. Neither can be, and the
-        // wait would end without it.
+        // Setting fails only for an invalid time or descriptor, and neither occurs. Without the
+        // timer the wait would end after a millisecond.
         let set = timerfd_settime(descriptor, TimerfdTimerFlags::empty(), &once);
         debug_assert!(set.is_ok(), "{set:?}");
     }
@@ -66,6 +66,6 @@ pub(crate) struct FineTimer {}
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl FineTimer {
-    /// Nothing finer than a millisecond here.
+    /// Does nothing: only whole milliseconds are possible here.
     pub(crate) fn arm(&mut self, _registry: &Registry, _duration: Duration) {}
 }

@@ -1,10 +1,10 @@
-//! A readiness reactor over [`mio`]: one thread registers its sources, waits for them with
-//! [`Reactor::turn`], and the tasks that wait for a source are woken through their
+//! A readiness reactor over [`mio`]. One thread registers its sources and waits for them with
+//! [`Reactor::turn`]. The reactor wakes the tasks that wait for a source through their
 //! [`Waker`](std::task::Waker)s.
 //!
-//! It knows no executor: whoever owns the thread calls [`turn`](Reactor::turn) when there is
-//! nothing else to do. Other threads end a wait with an [`Unparker`]. The event loop of `asyncio`
-//! is built on it; `examples/alone.rs` drives it with thirty lines of its own.
+//! It knows no executor: the code that drives the thread calls [`turn`](Reactor::turn) when no task
+//! can run. Other threads end a wait with an [`Unparker`]. The event loop of `asyncio` is built on
+//! it; `examples/alone.rs` drives it with an executor of thirty lines.
 //!
 //! ```
 //! use asyncio_reactor::{Direction, Interest, Reactor};
@@ -36,12 +36,12 @@
 //! - Everything but [`Unparker`] stays on one thread, without locks or atomics.
 //! - No borrow is held while foreign code runs: a waker may register, deregister and turn the
 //!   reactor when it is cloned, woken or dropped.
-//! - Events are edge-triggered, and taken from the system in `turn` only. A source that was just
-//!   registered counts as ready, so it is tried before anybody waits for it.
-//! - A source is deregistered before its slot is used again, and an event that belongs to an
-//!   earlier user of a slot is dropped.
+//! - Events are edge-triggered, and read from the system only in `turn`. A new source counts as
+//!   ready, so an operation is tried before its task waits.
+//! - A source is deregistered before its slot is reused. An event for an earlier user of a slot is
+//!   dropped.
 //!
-//! The modules below stand in groups, in reading order: none uses one of a later group.
+//! The modules are listed in groups, in reading order. A module uses none of a later group.
 //!
 //! Not here: timers (a deadline comes in as the timeout of `turn`), sockets, tasks.
 
@@ -79,7 +79,7 @@ pub use registered::Registered;
 pub use unparker::Unparker;
 pub use waiting::{Io, Reading, Ready, Side, Transfer, Waiting, Writing};
 
-/// The program of the README is a test.
+/// Compiles and runs the program of the README as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

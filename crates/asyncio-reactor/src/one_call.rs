@@ -1,16 +1,16 @@
 //! How much one system call moves at most.
 //!
-//! A transfer that comes back short says that the source has nothing more at the moment, unless the call
-//! itself was capped. So a transfer counts as short only against what its call could have moved:
+//! A short transfer means that the source is drained, unless the call itself was capped. So a
+//! transfer counts as short only against the most that its call could have moved:
 //!
 //! - a vectored call takes a limited number of parts, and ignores the rest;
 //! - every call moves a limited number of bytes, however large its buffer is.
 
 use std::ops::{Deref, Range};
 
-/// How many parts the system takes in one vectored call (`IOV_MAX`, `UIO_MAXIOV`), or the standard library
-/// for it. Elsewhere, the least that POSIX allows.
-const PARTS: usize = if cfg!(any(
+/// How many parts the system (`IOV_MAX`, `UIO_MAXIOV`) or the standard library takes in one
+/// vectored call. Elsewhere, the minimum that POSIX allows.
+const MAX_PARTS: usize = if cfg!(any(
     target_vendor = "apple",
     target_os = "android",
     target_os = "dragonfly",
@@ -24,15 +24,15 @@ const PARTS: usize = if cfg!(any(
     16
 };
 
-/// Less than the most that any system moves in one call: two gigabytes less a page on Linux, less a byte on
-/// macOS. A transfer of so much or more never counts as short, which costs one call more.
-const BYTES: usize = 1 << 30;
+/// Less than the maximum of one call on any system: two gigabytes less a page on Linux, less a byte
+/// on macOS. A transfer of this size or more never counts as short, which costs one more call.
+const MAX_BYTES: usize = 1 << 30;
 
-/// The parts of a vectored operation that one call takes, and how many bytes it can move: the `wanted` of
-/// [`Registered::poll_read_with`](crate::Registered::poll_read_with) and its siblings.
+/// The parts of a vectored operation that one call takes, and how many bytes it can move: the
+/// `wanted` of [`Registered::poll_read_with`](crate::Registered::poll_read_with) and its siblings.
 ///
-/// Empty parts at the front are left out. A call with nothing but empty parts would move nothing, which is
-/// the end of the stream to a reader.
+/// Empty parts at the front are left out. A call with only empty parts would move nothing, which a
+/// reader takes for the end of the stream.
 ///
 /// ```
 /// use asyncio_reactor::parts_of_one_call;
@@ -47,17 +47,17 @@ const BYTES: usize = 1 << 30;
 /// ```
 pub fn parts_of_one_call<P: Deref<Target = [u8]>>(parts: &[P]) -> (Range<usize>, usize) {
     let start = parts.iter().take_while(|part| part.is_empty()).count();
-    let end = parts.len().min(start + PARTS);
+    let end = parts.len().min(start + MAX_PARTS);
     let lengths = parts[start..end].iter().map(|part| part.len());
-    // Several parts may be the same memory, so that their sum is more than there is.
+    // Several parts may be the same memory, so their sum may exceed the address space.
     (start..end, lengths.fold(0, usize::saturating_add))
 }
 
-/// Whether a call that was to move `wanted` bytes moved less than it could have. Zero is the end of the
-/// stream.
+/// Whether a call moved less than it could have, of `wanted` bytes. Zero means the end of the
+/// stream, not a short transfer.
 #[inline]
 pub(crate) fn is_short(moved: usize, wanted: usize) -> bool {
-    0 < moved && moved < wanted && moved < BYTES
+    0 < moved && moved < wanted && moved < MAX_BYTES
 }
 
 #[cfg(test)]
@@ -76,9 +76,12 @@ mod tests {
             parts_of_one_call(&[empty(), part(), empty(), part()]),
             (1..4, 6)
         );
-        let mut many: Vec<_> = (0..2 * PARTS).map(|_| empty()).collect();
-        many.extend((0..2 * PARTS).map(|_| part()));
-        assert_eq!(parts_of_one_call(&many), (2 * PARTS..3 * PARTS, 3 * PARTS));
+        let mut many: Vec<_> = (0..2 * MAX_PARTS).map(|_| empty()).collect();
+        many.extend((0..2 * MAX_PARTS).map(|_| part()));
+        assert_eq!(
+            parts_of_one_call(&many),
+            (2 * MAX_PARTS..3 * MAX_PARTS, 3 * MAX_PARTS)
+        );
     }
 
     #[test]

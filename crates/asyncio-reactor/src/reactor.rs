@@ -1,4 +1,4 @@
-//! The reactor itself: it waits for the operating system, and wakes who waited for it.
+//! The public reactor: waits for the operating system, and wakes the tasks that wait for a source.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,32 +7,33 @@ use std::{fmt, io};
 use mio::Interest;
 use mio::event::Source;
 
-use crate::core::Core;
+use crate::core::ReactorCore;
 use crate::error::RegisterError;
 use crate::registered::Registered;
 use crate::unparker::Unparker;
 
 /// Waits for the sources of one thread, and wakes the tasks that wait for them.
 ///
-/// A clone is cheap and means the same reactor, which is [closed](Reactor::close) when the last
-/// of them is dropped. It belongs to the thread that made it; other threads have [`Unparker`].
+/// A clone is cheap and refers to the same reactor. Dropping the last clone
+/// [closes](Reactor::close) the reactor. It belongs to the thread that made it; other threads have
+/// [`Unparker`].
 pub struct Reactor {
-    core: Rc<Core>,
+    core: Rc<ReactorCore>,
 }
 
 impl Reactor {
-    /// A reactor without sources.
+    /// Creates a reactor without sources.
     ///
     /// # Errors
     ///
-    /// Whatever the system says when there is no descriptor to be had.
+    /// The system's error, for example when the process has no free descriptor.
     pub fn new() -> io::Result<Self> {
-        let core = Rc::new(Core::new()?);
+        let core = Rc::new(ReactorCore::new()?);
         Ok(Reactor { core })
     }
 
     #[inline]
-    fn of(core: &Rc<Core>) -> Self {
+    fn of(core: &Rc<ReactorCore>) -> Self {
         core.add_handle();
         Reactor {
             core: Rc::clone(core),
@@ -40,55 +41,54 @@ impl Reactor {
     }
 
     #[cfg(test)]
-    pub(crate) fn core(&self) -> &Rc<Core> {
+    pub(crate) fn core(&self) -> &Rc<ReactorCore> {
         &self.core
     }
 
     #[inline]
-    fn has_core(&self, core: &Rc<Core>) -> bool {
+    fn has_core(&self, core: &Rc<ReactorCore>) -> bool {
         Rc::ptr_eq(&self.core, core)
     }
 
-    /// What ends a [`turn`](Self::turn) from another thread.
+    /// Returns a handle that ends a [`turn`](Self::turn) from another thread.
     pub fn unparker(&self) -> Unparker {
         self.core.unparker().clone()
     }
 
-    /// Waits until a source is ready, but no longer than `timeout`, and then wakes who waited.
-    /// Returns how many events of sources there were.
+    /// Waits until a source is ready, at most for `timeout`, and then wakes its waiters. Returns
+    /// the number of events of sources.
     ///
-    /// `None` waits until something happens, zero only looks. It returns before the time is over
-    /// with any event, when it is [unparked](Unparker::unpark), and when a signal arrives; a
-    /// caller who has a deadline looks at the clock again and takes another turn. A timeout of a
-    /// millisecond or more is cut to whole milliseconds; a shorter one is kept exactly on Linux
-    /// and is a millisecond elsewhere. So waiting for a deadline is a long wait and then an exact
-    /// short one.
+    /// `None` waits without a limit; zero only polls. A turn returns before its timeout with any
+    /// event, when it is [unparked](Unparker::unpark), and when a signal arrives. A caller that has
+    /// a deadline reads the clock again and takes another turn. A timeout of a millisecond or more
+    /// is cut to whole milliseconds. A shorter timeout is exact on Linux, and a millisecond
+    /// elsewhere. So a caller waits for a deadline with a long wait and then an exact short one.
     ///
-    /// A task that could go on for ever without waiting stands back after 64 operations on whatever sources:
-    /// it is woken by the next turn, which does not wait then. So a caller that is busy takes a turn now and
-    /// then.
+    /// A task whose sources are always ready yields after 64 operations, whichever sources they
+    /// use. The next turn wakes it, and does not wait then. So a busy caller must take a turn now
+    /// and then.
     ///
-    /// Within one source the reader is woken before the writer. Where more than 16 futures wait for one
-    /// source, an event wakes the first of them; the next turns, which do not wait then, wake the rest,
-    /// unless the source has turned out not to be ready meanwhile. Wakers may do anything, also call
-    /// this again. If one panics, the rest are woken by the next turn.
+    /// Within one source the reader is woken before the writer. Where more than 16 futures wait for
+    /// one source, an event wakes the first of them. The next turns do not wait and wake the rest,
+    /// unless the source is no longer ready. Wakers may run any code, and may call this method
+    /// again. If a waker panics, the next turn wakes the others.
     ///
     /// # Errors
     ///
-    /// [`ReactorClosed`] after [`close`](Self::close); otherwise what the system says, which is
-    /// then a broken reactor.
+    /// [`ReactorClosed`] after [`close`](Self::close). Any other error comes from the system and
+    /// means that the reactor is broken.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.core.turn(timeout)
     }
 
     /// Registers a source. It is deregistered when the [`Registered`] is dropped.
     ///
-    /// The source must be in non-blocking mode. Without [`Interest::READABLE`] nobody can wait for
-    /// it to be readable, and likewise for writing.
+    /// The source must be in non-blocking mode. Without [`Interest::READABLE`] a wait to read is an
+    /// error, and likewise for writing.
     ///
     /// # Errors
     ///
-    /// The source comes back together with what the system said, or with [`ReactorClosed`].
+    /// The source comes back together with the system's error, or with [`ReactorClosed`].
     pub fn register<S: Source>(
         &self,
         source: S,
@@ -96,12 +96,12 @@ impl Reactor {
     ) -> Result<Registered<S>, RegisterError<S>> {
         let taken = self.core.slots().borrow_mut().insert(&self.core, interest);
         match taken {
-            Ok((block, place)) => Registered::new(source, block, place, interest),
+            Ok((block, index)) => Registered::new(source, block, index, interest),
             Err(error) => Err(RegisterError::new(source, error)),
         }
     }
 
-    /// How many sources are registered.
+    /// The number of registered sources.
     pub fn len(&self) -> usize {
         self.core.slots().borrow().len()
     }
@@ -111,17 +111,17 @@ impl Reactor {
         self.len() == 0
     }
 
-    /// Whether both are the same reactor.
+    /// Whether both are handles of the same reactor.
     pub fn same(&self, other: &Reactor) -> bool {
         self.has_core(&other.core)
     }
 
-    /// Says that nobody turns it for now. Until it is [turned again](Self::resume), what would have to
-    /// wait for a source is an error, [`ReactorRests`]; what need not wait goes on, and who waits
-    /// already keeps its place.
+    /// Declares that the reactor is not turned for now. Until [`resume`](Self::resume), an
+    /// operation that would have to wait for a source fails with [`ReactorRests`]. Operations that
+    /// need not wait succeed, and tasks that already wait keep their position.
     ///
-    /// An event loop says so while it does not run: whoever uses its sockets on another loop
-    /// meanwhile is told, instead of waiting for an event that nobody looks for.
+    /// An event loop calls this while it does not run. Otherwise a task on another loop that used a
+    /// socket of this one would wait for an event that no turn reads.
     ///
     /// ```
     /// # use asyncio_reactor::{Interest, Reactor};
@@ -145,33 +145,34 @@ impl Reactor {
         self.core.set_turned(false);
     }
 
-    /// Says that somebody turns it again. A new one is taken to be turned; a closed one never is.
+    /// Declares that the reactor is turned again. A new reactor counts as turned; a closed one
+    /// never does.
     pub fn resume(&self) {
         self.core.set_turned(true);
     }
 
-    /// Drops the wakers of all that wait, without waking them, and refuses everything from here
-    /// on with [`ReactorClosed`]. Closing twice does nothing.
+    /// Drops the wakers of all waiting tasks without waking them. Every later operation that needs
+    /// the reactor fails with [`ReactorClosed`]. Closing twice does nothing.
     ///
-    /// A task that owns a socket whose slot holds the task's waker is a cycle; this is what breaks
-    /// it when the tasks are not run any more.
+    /// A task that owns a socket whose slot holds the task's waker is a cycle. Closing breaks the
+    /// cycle when the tasks no longer run.
     pub fn close(&self) {
         self.core.close();
     }
 
-    /// Whether it was [closed](Self::close).
+    /// Whether the reactor was [closed](Self::close).
     pub fn is_closed(&self) -> bool {
         self.core.is_closed()
     }
 }
 
 impl<S: Source> Registered<S> {
-    /// The reactor it is registered with.
+    /// The reactor that the source is registered with.
     pub fn reactor(&self) -> Reactor {
         Reactor::of(self.registration().core())
     }
 
-    /// Whether it is registered with this reactor.
+    /// Whether the source is registered with this reactor.
     pub fn belongs_to(&self, reactor: &Reactor) -> bool {
         reactor.has_core(self.registration().core())
     }

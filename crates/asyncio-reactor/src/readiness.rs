@@ -1,18 +1,20 @@
-//! What a source was last seen to be ready for.
+//! The readiness of a source, as last recorded.
 //!
-//! Three bits a direction: *ready* says that it can go on, *closed* and *error* say that what
-//! comes next is the end. The difference matters after a short read: it clears `ready`, because
-//! the system has nothing more at the moment and will tell of what comes. An end that arrived
-//! together with the data is never told again, so its bits stay until the source itself answers
-//! `WouldBlock`. So does *urgent*, a bit for reading only: a read stops before a byte that the other
-//! side has marked so, and comes back short though there is more behind it.
+//! Each direction has three bits. *Ready* means that an operation can proceed. *Closed* and *error*
+//! mean that the stream has ended.
+//!
+//! A short read clears only *ready*, because the system has no more data and reports later data
+//! with a new event. An end that arrived together with the data is never reported again. So its
+//! bits stay set until the source returns `WouldBlock`. The same holds for *urgent*, a bit for
+//! reading only: a read stops before a byte that the peer has marked as urgent. It comes back short
+//! although there is more to read.
 
 use std::fmt;
 
 use mio::Interest;
 use mio::event::Event;
 
-/// One of the two directions in which a source can be waited for.
+/// A direction in which a source can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Reading, or accepting.
@@ -21,18 +23,17 @@ pub enum Direction {
     Write,
 }
 
-/// What a source was last seen to be ready for: a snapshot of
+/// A snapshot of a source's readiness, from
 /// [`Registered::readiness`](crate::Registered::readiness).
 ///
-/// It tells what the reactor believes. A source may turn out not to be ready after all, and then
-/// answers `WouldBlock`.
+/// It is what the reactor has recorded. An operation may still return `WouldBlock`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Readiness(u8);
 
 impl Readiness {
     const READABLE: u8 = 1;
     const READ_CLOSED: u8 = 1 << 1;
-    /// An error is told to both directions, and each forgets it on its own.
+    /// An error is recorded in both directions, and each direction clears it separately.
     const READ_ERROR: u8 = 1 << 2;
     const WRITABLE: u8 = 1 << 3;
     const WRITE_CLOSED: u8 = 1 << 4;
@@ -42,9 +43,9 @@ impl Readiness {
     const READ: u8 = Self::READABLE | Self::READ_CLOSED | Self::READ_ERROR | Self::URGENT;
     const WRITE: u8 = Self::WRITABLE | Self::WRITE_CLOSED | Self::WRITE_ERROR;
 
-    /// What a new source is taken for, so that it is tried before it is waited for.
+    /// The readiness of a new source, so that an operation is tried before its task waits.
     pub(crate) const NEW: Readiness = Readiness(Self::READABLE | Self::WRITABLE);
-    /// What remains when the reactor is closed.
+    /// The readiness of every source after the reactor is closed.
     pub(crate) const NEVER: Readiness = Readiness(0);
 
     #[inline]
@@ -52,7 +53,8 @@ impl Readiness {
         let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         let open =
             bit(Self::READABLE, event.is_readable()) | bit(Self::WRITABLE, event.is_writable());
-        // In this order the compiler sees that the first ones are most of what the others ask for.
+        // In this order the compiler merges the bit tests of the common checks with those of the
+        // rare ones.
         let is_rare = event.is_error()
             || event.is_priority()
             || event.is_read_closed()
@@ -63,7 +65,7 @@ impl Readiness {
         Readiness(open)
     }
 
-    /// What few events tell of.
+    /// Readiness of an event with a rare flag.
     #[cold]
     fn of_rare_event(event: &Event) -> Self {
         let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
@@ -80,7 +82,7 @@ impl Readiness {
         Readiness(self.0 | other.0)
     }
 
-    /// What a source can become ready for that is registered with this interest.
+    /// The readiness that a source with this interest can have.
     pub(crate) fn within(interest: Interest) -> Self {
         let bit = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
         let reads = interest.is_readable() || interest.is_priority();
@@ -93,7 +95,7 @@ impl Readiness {
         Readiness(bit(Self::READABLE, read) | bit(Self::WRITABLE, write))
     }
 
-    /// Whether there is a reason to try.
+    /// Whether an operation in `direction` is worth a try.
     #[inline]
     pub(crate) fn allows(self, direction: Direction) -> bool {
         let all = match direction {
@@ -103,7 +105,7 @@ impl Readiness {
         self.0 & all != 0
     }
 
-    /// The source answered `WouldBlock`: nothing in this direction, not even an end.
+    /// Readiness after `WouldBlock`: `direction` is cleared, including an end.
     #[inline]
     pub(crate) fn without(self, direction: Direction) -> Self {
         Readiness(match direction {
@@ -112,43 +114,43 @@ impl Readiness {
         })
     }
 
-    /// The source moved less than it was asked to: nothing more at the moment, but an end or an urgent
-    /// byte that is known of stays.
+    /// Readiness after a short transfer: `direction` is not ready, but a recorded end or urgent
+    /// byte stays.
     #[inline]
-    pub(crate) fn without_more(self, direction: Direction) -> Self {
+    pub(crate) fn without_ready(self, direction: Direction) -> Self {
         Readiness(match direction {
             Direction::Read => self.0 & !Self::READABLE,
             Direction::Write => self.0 & !Self::WRITABLE,
         })
     }
 
-    /// There may be something to read.
+    /// Whether there may be something to read.
     pub fn is_readable(self) -> bool {
         self.0 & Self::READABLE != 0
     }
 
-    /// There may be room to write.
+    /// Whether there may be room to write.
     pub fn is_writable(self) -> bool {
         self.0 & Self::WRITABLE != 0
     }
 
-    /// There is, or was, a byte that the other side has marked as urgent. It is told of where the source was
-    /// registered with `Interest::PRIORITY`, which only Linux has.
+    /// Whether the peer has sent an urgent byte, read or not. It is reported only for a source that
+    /// was registered with `Interest::PRIORITY`, which exists only on Linux.
     pub fn is_urgent(self) -> bool {
         self.0 & Self::URGENT != 0
     }
 
-    /// The other side will send nothing more; what it sent before may still be there to read.
+    /// Whether the peer has shut down its writing side. Data sent before may still be unread.
     pub fn is_read_closed(self) -> bool {
         self.0 & Self::READ_CLOSED != 0
     }
 
-    /// The other side takes nothing more, or this side was shut down.
+    /// Whether writing is closed: the peer reads no more, or this side was shut down.
     pub fn is_write_closed(self) -> bool {
         self.0 & Self::WRITE_CLOSED != 0
     }
 
-    /// The source has an error to tell; the next operation gets it.
+    /// Whether the source has a pending error; the next operation returns it.
     pub fn is_error(self) -> bool {
         self.0 & (Self::READ_ERROR | Self::WRITE_ERROR) != 0
     }

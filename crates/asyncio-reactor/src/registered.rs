@@ -1,9 +1,9 @@
-//! A source that is registered: operations on it that wait until they can go on.
+//! A registered source: operations that wait until they can proceed.
 //!
-//! All of them work the same way: if the source counts as ready, try; if it answers `WouldBlock`,
-//! it does not count as ready any more; wait until an event says otherwise. A task that could go on for
-//! ever without waiting stands back for a turn of the reactor now and then: each time a source is found
-//! ready counts ([`budget`](crate::budget)).
+//! All operations work the same way. If the source counts as ready, the operation is tried. If it
+//! returns `WouldBlock`, the source no longer counts as ready, and the operation waits for an
+//! event. Each operation on a ready source draws on a [`budget`](crate::budget). So a task whose
+//! sources are always ready yields to the reactor now and then.
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,19 +12,19 @@ use std::{fmt, io};
 use mio::Interest;
 use mio::event::Source;
 
-use crate::core::Core;
+use crate::core::ReactorCore;
 use crate::error::RegisterError;
 use crate::one_call::is_short;
 use crate::readiness::{Direction, Readiness};
 use crate::registration::Registration;
-use crate::slots::Block;
+use crate::slots::SlotBlock;
 use crate::waiters::WaiterId;
 
-/// Whether a transfer that came back short means that the source has nothing more at the moment,
-/// and will tell of what comes.
+/// Whether a short transfer means that the source is drained and that the next change causes an
+/// event.
 ///
-/// So it is with epoll and kqueue. Elsewhere mio arms a source again only when it has answered
-/// `WouldBlock`, so it must be asked until it does.
+/// True for epoll and kqueue. Elsewhere mio rearms a source only after it has returned
+/// `WouldBlock`, so the operation must be repeated until then.
 #[expect(unexpected_cfgs, reason = "mio's own switch")]
 const SHORT_MEANS_EMPTY: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll),
@@ -46,41 +46,41 @@ const SHORT_MEANS_EMPTY: bool = cfg!(all(
 
 /// A source that is registered with a [`Reactor`](crate::Reactor), until it is dropped.
 ///
-/// Any number of tasks may wait for one source at once. All are woken, unless the first of them use up what
-/// has come, and each tries. That goes for the futures and for the `poll_*` methods. These cannot tell a task
-/// that comes with another waker from another task, so when many wakers pile up, all are woken, and those
-/// that still wait come again.
+/// Any number of tasks may wait for one source at once, through the futures and through the
+/// `poll_*` methods. An event wakes all of them, unless the first ones use up the readiness. The
+/// `poll_*` methods cannot tell a new waker of the same task from another task. So when many wakers
+/// pile up, all are woken, and the tasks that still wait poll again.
 ///
-/// When it is dropped, the source is first taken off the reactor, then its wakers are dropped,
-/// then the source itself.
+/// Dropping it deregisters the source, then drops the waiting wakers, then the source.
 pub struct Registered<S: Source> {
-    /// There until [`into_inner`](Self::into_inner).
+    /// `Some` until [`into_inner`](Self::into_inner) or the drop.
     source: Option<S>,
-    /// Where its slot is: apart, for the two fit beside a descriptor.
-    place: u8,
-    block: Rc<Block<Core>>,
+    /// The index of the slot in its block. Separate from `block`, because a `u8` fits into the
+    /// padding beside a descriptor.
+    index: u8,
+    block: Rc<SlotBlock<ReactorCore>>,
 }
 
 impl<S: Source> Registered<S> {
     pub(crate) fn new(
         source: S,
-        block: Rc<Block<Core>>,
-        place: u8,
+        block: Rc<SlotBlock<ReactorCore>>,
+        index: u8,
         interest: Interest,
     ) -> Result<Self, RegisterError<S>> {
         let mut this = Registered {
             source: None,
-            place,
+            index,
             block,
         };
-        let registration = Registration::new(&this.block, place);
+        let registration = Registration::new(&this.block, index);
         let registry = registration.core().registry();
         let source = this.source.insert(source);
         let registered = registry.register(source, registration.token(), interest);
         match registered {
             Ok(()) => Ok(this),
             Err(error) => {
-                registration.leave();
+                registration.release_slot();
                 let source = this.source.take().expect("it was just put there");
                 Err(RegisterError::new(source, error))
             }
@@ -95,8 +95,8 @@ impl<S: Source> Registered<S> {
             .expect("the source is there until into_inner, which takes self")
     }
 
-    /// The source, to be changed, but not to be exchanged for another one: the reactor would go
-    /// on watching the first.
+    /// The source, mutably. It must not be replaced: the reactor would continue to watch the first
+    /// one.
     pub fn get_mut(&mut self) -> &mut S {
         self.source
             .as_mut()
@@ -111,21 +111,22 @@ impl<S: Source> Registered<S> {
 
     #[inline]
     pub(crate) fn registration(&self) -> Registration<'_> {
-        Registration::new(&self.block, self.place)
+        Registration::new(&self.block, self.index)
     }
 
-    /// Takes the source off the reactor, once.
+    /// Deregisters the source, once.
     fn release(&mut self) -> Option<S> {
         let mut source = self.source.take()?;
-        // It fails if the source was closed or exchanged behind our back. Then there is nothing to
-        // take off, and an event that still comes is dropped with its generation.
+        // Deregistering fails if the source was closed or replaced without the reactor's knowledge.
+        // Then the system has nothing to remove, and a late event is dropped because its generation
+        // is old.
         let registration = self.registration();
         let _ = registration.core().registry().deregister(&mut source);
-        registration.leave();
+        registration.release_slot();
         Some(source)
     }
 
-    /// What the source was last seen to be ready for.
+    /// The readiness that the reactor last recorded.
     ///
     /// # Errors
     ///
@@ -136,51 +137,52 @@ impl<S: Source> Registered<S> {
         Ok(registration.readiness.get())
     }
 
-    /// Ready as soon as reading is worth a try: there is something to read, the other side has
-    /// closed, or there is an error to hear of.
+    /// Becomes ready as soon as a read is worth a try: there is data, the peer has closed, or an
+    /// error is pending.
     ///
-    /// It stays ready until an operation answers `WouldBlock`, so use [`poll_io`](Self::poll_io)
-    /// or [`try_io`](Self::try_io) to read.
+    /// It stays ready until an operation returns `WouldBlock`, so read with
+    /// [`poll_io`](Self::poll_io) or [`try_io`](Self::try_io).
     ///
     /// # Errors
     ///
-    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
-    /// [`Interest::READABLE`].
+    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if the source was registered
+    /// without [`Interest::READABLE`].
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut who = WaiterId::poller(Direction::Read);
-        self.poll_ready_as(&mut who, cx, Direction::Read)
+        let mut waiter = WaiterId::poller(Direction::Read);
+        self.poll_ready_as(&mut waiter, cx, Direction::Read)
     }
 
-    /// As [`poll_read_ready`](Self::poll_read_ready), for writing.
+    /// Becomes ready as soon as a write is worth a try, like
+    /// [`poll_read_ready`](Self::poll_read_ready).
     ///
     /// # Errors
     ///
-    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if it was registered without
-    /// [`Interest::WRITABLE`].
+    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if the source was registered
+    /// without [`Interest::WRITABLE`].
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut who = WaiterId::poller(Direction::Write);
-        self.poll_ready_as(&mut who, cx, Direction::Write)
+        let mut waiter = WaiterId::poller(Direction::Write);
+        self.poll_ready_as(&mut waiter, cx, Direction::Write)
     }
 
-    /// Tries an operation once, if the source counts as ready. If it does not, or if the operation
-    /// answers `WouldBlock`, that is the error, and the source does not count as ready.
+    /// Tries an operation once, if the source counts as ready. Returns `WouldBlock` if it does not.
+    /// If the operation returns `WouldBlock`, the source no longer counts as ready.
     ///
-    /// After a thousand reads and more without a turn of the reactor, the answer is `WouldBlock` though
-    /// there may be more to read, so that draining a source comes to an end. Waiting for the source is
-    /// over with the next turn then.
+    /// More than a thousand reads without a turn of the reactor return `WouldBlock`, even if there
+    /// is more to read. Otherwise a loop that drains a source might never end. After the next turn
+    /// the source is ready again.
     ///
-    /// `f` does one non-blocking operation on the source. It must not turn the reactor.
+    /// `f` performs one non-blocking operation on the source. It must not turn the reactor.
     ///
     /// # Errors
     ///
-    /// What `f` returns, `WouldBlock`, and [`ReactorClosed`](crate::ReactorClosed).
+    /// The error of `f`, `WouldBlock`, and [`ReactorClosed`](crate::ReactorClosed).
     pub fn try_io<R>(
         &self,
         direction: Direction,
         f: impl FnOnce(&S) -> io::Result<R>,
     ) -> io::Result<R> {
         let registration = self.registration();
-        if !registration.allows(direction) || !registration.may_try(direction) {
+        if !registration.allows(direction) || !registration.try_budget(direction) {
             registration.core().check_open()?;
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -191,8 +193,8 @@ impl<S: Source> Registered<S> {
         result
     }
 
-    /// [`try_io`](Self::try_io) for a byte stream: `f` moves at most `wanted` bytes and returns how
-    /// many it moved. Coming back short counts as in [`poll_read_with`](Self::poll_read_with), with
+    /// Tries a transfer of a byte stream once: `f` moves at most `wanted` bytes and returns how
+    /// many it moved. A short transfer counts as in [`poll_read_with`](Self::poll_read_with), under
     /// the same condition.
     ///
     /// # Errors
@@ -208,125 +210,128 @@ impl<S: Source> Registered<S> {
             return Ok(0);
         }
         let moved = self.try_io(direction, f)?;
-        self.learn_from(direction, moved, wanted);
+        self.clear_if_short(direction, moved, wanted);
         Ok(moved)
     }
 
-    /// Tries an operation until it answers something else than `WouldBlock`, and waits in between.
-    /// `Interrupted` is tried again at once.
+    /// Repeats an operation until it returns something other than `WouldBlock`, and waits in
+    /// between. `Interrupted` is retried at once.
     ///
-    /// `f` does one non-blocking operation on the source. It must not turn the reactor.
+    /// `f` performs one non-blocking operation on the source. It must not turn the reactor.
     ///
     /// # Errors
     ///
-    /// What `f` returns, and those of [`poll_read_ready`](Self::poll_read_ready).
+    /// The error of `f`, and those of [`poll_read_ready`](Self::poll_read_ready).
     pub fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        let mut who = WaiterId::poller(direction);
-        self.poll_io_as(&mut who, cx, direction, f)
+        let mut waiter = WaiterId::poller(direction);
+        self.poll_io_as(&mut waiter, cx, direction, f)
     }
 
-    /// Reads from a byte stream: `f` reads at most `wanted` bytes and returns how many it got. Where
-    /// nothing is wanted, the answer is 0 at once.
+    /// Reads from a byte stream: `f` reads at most `wanted` bytes and returns how many it read. If
+    /// `wanted` is 0, the result is 0 at once.
     ///
-    /// It is [`poll_io`](Self::poll_io) that also learns from a short read: less than `wanted`
-    /// means that there is nothing more at the moment, so the next read waits for an event first,
-    /// which saves a system call. So `wanted` is what the call of `f` can move, and no more: a vectored
-    /// one takes so many parts only, see [`parts_of_one_call`](crate::parts_of_one_call). (That the
-    /// system moves two gigabytes at most in a call is allowed for.) Only for streams without any boundaries, TCP sockets and pipes;
-    /// a terminal, a datagram socket, a peek or a Unix socket that carries descriptors comes back
-    /// short with more to read, and would then hang. A TCP socket does so before an urgent byte, so on
-    /// Linux it is registered with `Interest::PRIORITY`, too.
+    /// Unlike [`poll_io`](Self::poll_io) it uses a short read: less than `wanted` means that the
+    /// stream is drained. So the next read waits for an event first, which saves a system call.
+    /// This has two conditions:
+    ///
+    /// - `wanted` is at most what one call of `f` can move. A vectored call takes a limited number
+    ///   of parts, see [`parts_of_one_call`](crate::parts_of_one_call). The system's limit of two
+    ///   gigabytes a call is accounted for.
+    /// - The stream has no boundaries, as a TCP socket or a pipe. A terminal, a datagram socket, a
+    ///   peek or a Unix socket that carries descriptors may come back short with more to read. The
+    ///   next read would then hang. A TCP socket comes back short before an urgent byte, so
+    ///   register it with `Interest::PRIORITY` as well on Linux.
     ///
     /// # Errors
     ///
-    /// What `f` returns, and those of [`poll_read_ready`](Self::poll_read_ready).
+    /// The error of `f`, and those of [`poll_read_ready`](Self::poll_read_ready).
     pub fn poll_read_with(
         &self,
         cx: &mut Context<'_>,
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let mut who = WaiterId::poller(Direction::Read);
-        self.poll_transfer_as(&mut who, cx, Direction::Read, wanted, f)
+        let mut waiter = WaiterId::poller(Direction::Read);
+        self.poll_transfer_as(&mut waiter, cx, Direction::Read, wanted, f)
     }
 
     /// Writes to a byte stream: `f` writes at most `wanted` bytes and returns how many it wrote.
-    /// As [`poll_read_with`](Self::poll_read_with), with the same condition.
+    /// The conditions are those of [`poll_read_with`](Self::poll_read_with).
     ///
     /// # Errors
     ///
-    /// What `f` returns, and those of [`poll_write_ready`](Self::poll_write_ready).
+    /// The error of `f`, and those of [`poll_write_ready`](Self::poll_write_ready).
     pub fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let mut who = WaiterId::poller(Direction::Write);
-        self.poll_transfer_as(&mut who, cx, Direction::Write, wanted, f)
+        let mut waiter = WaiterId::poller(Direction::Write);
+        self.poll_transfer_as(&mut waiter, cx, Direction::Write, wanted, f)
     }
 
-    pub(crate) fn forget(&self, who: WaiterId) {
-        self.registration().forget(who);
+    pub(crate) fn remove_waiter(&self, waiter: WaiterId) {
+        self.registration().remove_waiter(waiter);
     }
 
     #[inline(always)]
     pub(crate) fn poll_ready_as(
         &self,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
         let registration = self.registration();
         if registration.allows(direction) {
             if registration.is_crowded() {
-                registration.wait_no_longer(*who);
+                registration.dequeue(*waiter);
             }
-            return registration.go_on(cx, direction);
+            return registration.poll_budget(cx, direction);
         }
-        registration.wait(cx, direction, who)
+        registration.wait(cx, direction, waiter)
     }
 
     #[inline(always)]
     pub(crate) fn poll_io_as<R>(
         &self,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(self.poll_ready_as(who, cx, direction))?;
+        ready!(self.poll_ready_as(waiter, cx, direction))?;
         match f(self.get_ref()) {
             Ok(result) => {
-                *who = WaiterId::NOT_WAITING;
+                *waiter = WaiterId::NOT_WAITING;
                 Poll::Ready(Ok(result))
             }
-            Err(error) => self.poll_io_again(error, who, cx, direction, f),
+            Err(error) => self.poll_io_again(error, waiter, cx, direction, f),
         }
     }
 
-    /// Goes on after an error, which may be no more than a reason to wait. Apart, for most often the first
-    /// try goes through.
+    /// Continues after an error, which may only be a reason to wait. Out of line, because the first
+    /// try usually succeeds.
     #[inline(never)]
     fn poll_io_again<R>(
         &self,
         mut error: io::Error,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            self.refused(direction, error)?;
-            ready!(self.poll_ready_as(who, cx, direction))?;
+            self.clear_or_fail(direction, error)?;
+            ready!(self.poll_ready_as(waiter, cx, direction))?;
             match f(self.get_ref()) {
                 Ok(result) => {
-                    *who = WaiterId::NOT_WAITING;
+                    *waiter = WaiterId::NOT_WAITING;
                     return Poll::Ready(Ok(result));
                 }
                 Err(again) => error = again,
@@ -334,8 +339,9 @@ impl<S: Source> Registered<S> {
         }
     }
 
-    /// What to make of an error of an operation: `Ok` if it is to be tried again, once it can go on.
-    fn refused(&self, direction: Direction, error: io::Error) -> io::Result<()> {
+    /// Handles an error of an operation. Returns `Ok` if the operation is to be repeated, when the
+    /// source is ready.
+    fn clear_or_fail(&self, direction: Direction, error: io::Error) -> io::Result<()> {
         match error.kind() {
             io::ErrorKind::WouldBlock => self.registration().clear(direction),
             io::ErrorKind::Interrupted => {}
@@ -347,7 +353,7 @@ impl<S: Source> Registered<S> {
     #[inline]
     pub(crate) fn poll_transfer_as(
         &self,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
         wanted: usize,
@@ -356,46 +362,47 @@ impl<S: Source> Registered<S> {
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
-        ready!(self.poll_ready_as(who, cx, direction))?;
+        ready!(self.poll_ready_as(waiter, cx, direction))?;
         match f(self.get_ref()) {
             Ok(moved) => {
-                self.learn_from(direction, moved, wanted);
-                *who = WaiterId::NOT_WAITING;
+                self.clear_if_short(direction, moved, wanted);
+                *waiter = WaiterId::NOT_WAITING;
                 Poll::Ready(Ok(moved))
             }
-            Err(error) => self.poll_transfer_again(error, who, cx, direction, wanted, f),
+            Err(error) => self.poll_transfer_again(error, waiter, cx, direction, wanted, f),
         }
     }
 
-    /// As [`poll_io_again`](Self::poll_io_again).
+    /// Continues a transfer after an error, like [`poll_io_again`](Self::poll_io_again).
     #[inline(never)]
     fn poll_transfer_again(
         &self,
         error: io::Error,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let moved = ready!(self.poll_io_again(error, who, cx, direction, f))?;
-        self.learn_from(direction, moved, wanted);
+        let moved = ready!(self.poll_io_again(error, waiter, cx, direction, f))?;
+        self.clear_if_short(direction, moved, wanted);
         Poll::Ready(Ok(moved))
     }
 
-    /// Forgets the readiness that a short transfer has used up.
+    /// Clears the readiness that a short transfer has used up.
     ///
-    /// Nothing is missed by this. The system came back short because its queue was empty (or full)
-    /// at that moment. Whatever changes the queue later makes a new edge, and the edge waits in the
-    /// system until `turn` takes it, which is later than this line: one thread does both. What was
-    /// known *before* the short read is another matter: if the end of the stream (FIN, RST) came in
-    /// the same edge as the data, no edge will tell it again. So those bits stay, the next read is
-    /// tried at once, and gets the end. And it may have come back short before an urgent byte, of which
-    /// an edge has told, too.
+    /// No event is lost. The transfer was short because the system's queue was empty (or full) at
+    /// that moment. Any later change of the queue is a new edge. The edge stays in the system until
+    /// `turn` reads it, on this thread and so after this line.
+    ///
+    /// Readiness that was recorded *before* the short read may have no further edge: the end of the
+    /// stream (FIN, RST) can arrive in the same edge as the data. So those bits stay set, the next
+    /// read is tried at once, and sees the end. The same holds for an urgent byte, before which a
+    /// read comes back short.
     #[inline]
-    fn learn_from(&self, direction: Direction, moved: usize, wanted: usize) {
+    fn clear_if_short(&self, direction: Direction, moved: usize, wanted: usize) {
         if SHORT_MEANS_EMPTY && is_short(moved, wanted) {
-            self.registration().clear_all_but_the_end(direction);
+            self.registration().clear_keeping_end(direction);
         }
     }
 }

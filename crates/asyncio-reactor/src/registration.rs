@@ -1,5 +1,5 @@
-//! A source's place in the reactor: what it is ready for, and who waits for it. The source itself
-//! is not here, see [`Registered`](crate::Registered).
+//! A source's slot in the reactor: its readiness and its waiters. The source itself is in
+//! [`Registered`](crate::Registered).
 
 use std::io;
 use std::ops::Deref;
@@ -8,211 +8,215 @@ use std::task::{Context, Poll, Waker};
 
 use mio::Token;
 
-use crate::core::Core;
+use crate::core::ReactorCore;
 use crate::readiness::Direction;
-use crate::slots::{Block, Slot};
+use crate::slots::{Slot, SlotBlock};
 use crate::waiters::WaiterId;
 
-/// A look at the slot that a source has. Whoever owns it gives it back with
-/// [`leave`](Self::leave), once the source is deregistered.
+/// A view of a source's slot. The owner of the slot frees it with
+/// [`release_slot`](Self::release_slot), after it has deregistered the source.
 #[derive(Clone, Copy)]
 pub(crate) struct Registration<'a> {
-    block: &'a Rc<Block<Core>>,
-    place: u8,
+    block: &'a Rc<SlotBlock<ReactorCore>>,
+    index: u8,
 }
 
 impl<'a> Registration<'a> {
     #[inline]
-    pub(crate) fn new(block: &'a Rc<Block<Core>>, place: u8) -> Self {
-        Registration { block, place }
+    pub(crate) fn new(block: &'a Rc<SlotBlock<ReactorCore>>, index: u8) -> Self {
+        Registration { block, index }
     }
 
     #[inline]
-    pub(crate) fn core(self) -> &'a Rc<Core> {
+    pub(crate) fn core(self) -> &'a Rc<ReactorCore> {
         self.block.core()
     }
 
     pub(crate) fn token(self) -> Token {
-        self.block.token(self.place)
+        self.block.token(self.index)
     }
 
-    /// Whether there is a reason to try `direction`.
+    /// Whether an operation in `direction` is worth a try.
     #[inline]
     pub(crate) fn allows(self, direction: Direction) -> bool {
         self.readiness.get().allows(direction)
     }
 
-    /// After `WouldBlock`.
+    /// Clears the readiness of `direction`, after `WouldBlock`.
     #[inline]
     pub(crate) fn clear(self, direction: Direction) {
         let readiness = &self.readiness;
         readiness.set(readiness.get().without(direction));
     }
 
-    /// After a transfer that came back short.
+    /// Clears the readiness of `direction` but keeps an end of the stream, after a short transfer.
     #[inline]
-    pub(crate) fn clear_all_but_the_end(self, direction: Direction) {
+    pub(crate) fn clear_keeping_end(self, direction: Direction) {
         let readiness = &self.readiness;
-        readiness.set(readiness.get().without_more(direction));
+        readiness.set(readiness.get().without_ready(direction));
     }
 
-    /// What to do where there is no reason to try `direction`. The caller waits: as a poller, or under
-    /// the name that `who` is given. Ready means that it does not wait any more: there is a reason
-    /// now, or there will be none.
+    /// Lets the caller wait, because an operation in `direction` is not worth a try. The caller
+    /// waits as a poller, or under the id that is stored in `waiter`. `Ready` means that the caller
+    /// does not wait: the source has become ready, or no event will come.
     #[inline(always)]
     pub(crate) fn wait(
         self,
         cx: &mut Context<'_>,
         direction: Direction,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        // So it is once a request: somebody begins to read before there is anything. All else goes another way,
-        // so that each caller has little of this.
-        if *who == WaiterId::NOT_WAITING && direction == Direction::Read {
-            return self.join_the_line(cx, direction, who);
+        // Fast path, taken once per request: the first read finds nothing. The rest is out of line
+        // to keep callers small.
+        if *waiter == WaiterId::NOT_WAITING && direction == Direction::Read {
+            return self.enqueue(cx, direction, waiter);
         }
-        self.wait_or_join(cx, direction, who)
+        self.wait_or_enqueue(cx, direction, waiter)
     }
 
     #[inline(never)]
-    fn wait_or_join(
+    fn wait_or_enqueue(
         self,
         cx: &mut Context<'_>,
         direction: Direction,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        if !self.waiters.contains(*who, cx.waker()) {
-            return self.join_the_line(cx, direction, who);
+        if !self.waiters.contains(*waiter, cx.waker()) {
+            return self.enqueue(cx, direction, waiter);
         }
-        match self.reason_to_give_up(direction) {
+        match self.wait_error(direction) {
             None => Poll::Pending,
-            Some(error) => self.give_up(who, error),
+            Some(error) => self.fail_wait(waiter, error),
         }
     }
 
     #[inline(always)]
-    fn join_the_line(
+    fn enqueue(
         self,
         cx: &mut Context<'_>,
         direction: Direction,
-        who: &mut WaiterId,
+        waiter: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        // To clone is foreign code: it may take a turn, or close the reactor. So only then look at
-        // what is the case.
+        // Cloning a waker runs user code, which may turn or close the reactor. So readiness is
+        // checked after the clone.
         let waker = cx.waker().clone();
         let core = self.core();
-        let will_end = core.is_turned() && self.covered.get().allows(direction);
+        let will_end = core.is_turned() && self.interest.get().allows(direction);
         if self.allows(direction) || !will_end {
-            let outcome = self.need_not_wait(direction, who);
+            let outcome = self.ready_or_closed(direction, waiter);
             drop(waker);
             return outcome;
         }
-        if *who == WaiterId::NOT_WAITING {
-            *who = core.new_future(direction);
+        if *waiter == WaiterId::NOT_WAITING {
+            *waiter = core.new_future(direction);
         }
-        if let Err(waker) = self.waiters.insert_alone(*who, waker) {
-            self.wait_beside(who, waker);
+        if let Err(waker) = self.waiters.insert_if_empty(*waiter, waker) {
+            self.enqueue_beside(waiter, waker);
         }
         Poll::Pending
     }
 
     #[cold]
     #[inline(never)]
-    fn wait_beside(self, who: &mut WaiterId, waker: Waker) {
-        let fresh = || self.core().new_future(who.direction());
-        let (id, replaced, too_many) = self.waiters.insert(*who, waker, fresh);
-        *who = id;
-        self.core().wake_all_soon(too_many);
+    fn enqueue_beside(self, waiter: &mut WaiterId, waker: Waker) {
+        let fresh = || self.core().new_future(waiter.direction());
+        let (id, replaced, too_many) = self.waiters.insert(*waiter, waker, fresh);
+        *waiter = id;
+        self.core().defer_wakes(too_many);
         drop(replaced);
     }
 
-    /// There is a reason to try after all, or none to wait.
+    /// Returns `Ready`, because the source has become ready or because no event will come.
     #[cold]
     #[inline(never)]
-    fn need_not_wait(self, direction: Direction, who: &mut WaiterId) -> Poll<io::Result<()>> {
-        match self.reason_to_give_up(direction) {
-            Some(error) if !self.allows(direction) => self.give_up(who, error),
+    fn ready_or_closed(self, direction: Direction, waiter: &mut WaiterId) -> Poll<io::Result<()>> {
+        match self.wait_error(direction) {
+            Some(error) if !self.allows(direction) => self.fail_wait(waiter, error),
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    /// There is a reason to try. The caller may still wait, as one of a crowd. It keeps its number, to get
-    /// its place back if it has to wait again.
+    /// Removes the waiter because the source is ready. One of a crowd may still be queued then. Its
+    /// id stays valid, so the waiter gets its position back if it has to wait again.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wait_no_longer(self, who: WaiterId) {
-        // Pollers have no names; those who wait may be others.
-        if !who.is_poller() {
-            self.forget(who);
+    pub(crate) fn dequeue(self, waiter: WaiterId) {
+        // A poller has no id of its own, so the queued pollers may be other tasks.
+        if !waiter.is_poller() {
+            self.remove_waiter(waiter);
         }
     }
 
-    /// Counts an operation that does not have to wait. If it would be one too many, it waits for the next
-    /// turn, so that everything else goes before it.
+    /// Counts an operation that can wait. Once the budget is spent, the operation waits for the
+    /// next turn, so that everything else runs before it.
     #[inline]
-    pub(crate) fn go_on(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_budget(
+        self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
         if self.core().budget().spend(cx.waker()) {
             return Poll::Ready(Ok(()));
         }
-        self.stand_back(cx, direction)
+        self.yield_to_reactor(cx, direction)
     }
 
-    /// Counts an operation that cannot wait. False if it has to be refused.
+    /// Counts an operation that cannot wait. False if the operation must be refused.
     #[inline]
-    pub(crate) fn may_try(self, direction: Direction) -> bool {
-        // If the reactor is not turned, there may be no next turn.
-        self.core().budget().spend_without_waiting(direction) || !self.core().is_turned()
+    pub(crate) fn try_budget(self, direction: Direction) -> bool {
+        // A reactor that is not turned may have no next turn, so nothing is refused.
+        self.core().budget().spend_try(direction) || !self.core().is_turned()
     }
 
     #[cold]
     #[inline(never)]
-    fn stand_back(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
+    fn yield_to_reactor(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         if !self.core().is_turned() {
             return Poll::Ready(Ok(())); // there may be no next turn
         }
-        // To clone is foreign code, see above.
+        // Cloning runs user code, which may close the reactor.
         let waker = cx.waker().clone();
-        if let Some(error) = self.reason_to_give_up(direction) {
+        if let Some(error) = self.wait_error(direction) {
             return Poll::Ready(Err(error));
         }
-        let known = self.core().wake_soon(waker);
+        let known = self.core().defer_wake(waker);
         drop(known);
         Poll::Pending
     }
 
     #[cold]
-    fn give_up(self, who: &mut WaiterId, error: io::Error) -> Poll<io::Result<()>> {
-        self.wait_no_longer(*who);
-        if !who.is_poller() {
-            *who = WaiterId::NOT_WAITING;
+    fn fail_wait(self, waiter: &mut WaiterId, error: io::Error) -> Poll<io::Result<()>> {
+        self.dequeue(*waiter);
+        if !waiter.is_poller() {
+            *waiter = WaiterId::NOT_WAITING;
         }
         Poll::Ready(Err(error))
     }
 
-    /// Why a wait would never end, if so.
-    fn reason_to_give_up(self, direction: Direction) -> Option<io::Error> {
+    /// The error of a wait that would never end, if this is one.
+    fn wait_error(self, direction: Direction) -> Option<io::Error> {
         if !self.core().is_turned() {
-            return Some(self.core().why_not_turned());
+            return Some(self.core().not_turned_error());
         }
-        if !self.covered.get().allows(direction) {
-            return Some(never(direction));
+        if !self.interest.get().allows(direction) {
+            return Some(not_registered_for(direction));
         }
         None
     }
 
-    /// `who` does not wait any more.
-    pub(crate) fn forget(self, who: WaiterId) {
-        let waker = self.waiters.remove(who);
+    /// Removes `waiter` and drops its waker.
+    pub(crate) fn remove_waiter(self, waiter: WaiterId) {
+        let waker = self.waiters.remove(waiter);
         drop(waker);
     }
 
-    /// Gives the slot back and drops the wakers in it.
-    pub(crate) fn leave(self) {
+    /// Frees the slot and drops the wakers in it.
+    pub(crate) fn release_slot(self) {
         let mut waited = Vec::new();
         let slots = self.core().slots();
         slots
             .borrow_mut()
-            .remove(self.block, self.place, &mut waited);
+            .remove(self.block, self.index, &mut waited);
         drop(waited);
     }
 }
@@ -222,13 +226,13 @@ impl Deref for Registration<'_> {
 
     #[inline]
     fn deref(&self) -> &Slot {
-        self.block.slot(self.place)
+        self.block.slot(self.index)
     }
 }
 
-/// The error for a wait that no event would end.
+/// The error of a wait for a direction that the source was not registered for.
 #[cold]
-fn never(direction: Direction) -> io::Error {
+fn not_registered_for(direction: Direction) -> io::Error {
     let what = match direction {
         Direction::Read => "the source was not registered with Interest::READABLE",
         Direction::Write => "the source was not registered with Interest::WRITABLE",

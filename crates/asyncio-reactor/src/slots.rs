@@ -1,11 +1,11 @@
-//! The table of registered sources: a slot each.
+//! The table of registered sources: one slot per source.
 //!
-//! A slot's place in the table and its generation make the token that the system hands back with
-//! each event. Places are used again, generations are not (until the counter has gone round, some
-//! four thousand million registrations later), so an event for an earlier source finds nobody.
+//! The index of a slot and its generation form the token, which the system returns with each event.
+//! Indexes are reused. A generation is reused only when the counter wraps, after about 2³²
+//! registrations. So a late event of an earlier source matches no slot.
 //!
-//! Slots are small, and lie in blocks that do not move. A block is shared by the table and by those
-//! who have a slot in it, so each goes straight to its own: only an event comes through the table.
+//! Slots are small and lie in blocks that do not move. The table and the users of its slots share a
+//! block. So a source reaches its slot directly, and only an event goes through the table.
 
 use std::cell::Cell;
 use std::io;
@@ -19,33 +19,33 @@ use crate::error::ReactorClosed;
 use crate::readiness::Readiness;
 use crate::waiters::Waiters;
 
-/// How many bits of a token are the place; the rest is the generation.
-const PLACE_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
-const PLACE_MASK: usize = (1 << PLACE_BITS) - 1;
-const GENERATION_MASK: usize = usize::MAX >> PLACE_BITS;
+/// How many bits of a token are the index; the rest is the generation.
+const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+const GENERATION_MASK: usize = usize::MAX >> INDEX_BITS;
 
-/// The highest block is left out, so that these two are no source's.
+/// The highest block is never used, so these two tokens name no source.
 pub(crate) const UNPARK: Token = Token(usize::MAX);
 #[cfg(any(test, target_os = "linux", target_os = "android"))]
-pub(crate) const FINE_TIMER: Token = Token(usize::MAX - (1 << PLACE_BITS));
-const BLOCKS: usize = PLACE_MASK / IN_A_BLOCK;
+pub(crate) const FINE_TIMER: Token = Token(usize::MAX - (1 << INDEX_BITS));
+const MAX_BLOCKS: usize = INDEX_MASK / SLOTS_PER_BLOCK;
 
-/// How many slots a block has: a bit each in [`Block::taken`].
-const IN_A_BLOCK: usize = 64;
+/// The number of slots of a block: one bit each in [`SlotBlock::occupied`].
+const SLOTS_PER_BLOCK: usize = 64;
 
-/// What the reactor knows about a source.
+/// The reactor's state of one source.
 ///
-/// Always true: while `readiness` allows a direction, nobody waits in it but the rest of a
-/// [crowd](crate::crowd). An event adds to the one and empties the other, and nobody begins to wait before
-/// having looked.
+/// Invariant: while `readiness` allows a direction, only the rest of a [crowd](crate::crowd) waits
+/// in that direction. An event sets `readiness` and removes the waiters, and a task checks
+/// `readiness` before it waits.
 pub(crate) struct Slot {
     pub(crate) waiters: Waiters,
-    /// Of the source that is registered, or none that ever was.
+    /// The generation of the registered source. A free slot has a generation that no source has.
     generation: Cell<u32>,
     pub(crate) readiness: Cell<Readiness>,
-    /// What the source was registered for.
-    pub(crate) covered: Cell<Readiness>,
-    /// Whether some may wait though it is ready: the rest of a crowd.
+    /// The directions that the source was registered for.
+    pub(crate) interest: Cell<Readiness>,
+    /// Whether waiters may remain although the source is ready: the rest of a crowd.
     is_crowded: Cell<bool>,
 }
 
@@ -55,79 +55,81 @@ impl Slot {
             waiters: Waiters::default(),
             generation: Cell::new(0),
             readiness: Cell::new(Readiness::NEVER),
-            covered: Cell::new(Readiness::NEVER),
+            interest: Cell::new(Readiness::NEVER),
             is_crowded: Cell::new(false),
         }
     }
 
-    /// Notes what the system told, and moves the first waiters for it to `woken`. True if there are more.
+    /// Records an event's readiness, and moves the first waiters for it to `to_wake`. True if more
+    /// wait.
     #[inline]
-    fn note(&self, seen: Readiness, woken: &mut Vec<Waker>) -> bool {
+    fn record(&self, seen: Readiness, to_wake: &mut Vec<Waker>) -> bool {
         self.readiness.set(self.readiness.get().and(seen));
-        self.take(seen, crowd::FIRST, woken)
+        self.take(seen, crowd::FIRST, to_wake)
     }
 
     #[inline]
-    fn take(&self, seen: Readiness, most: usize, woken: &mut Vec<Waker>) -> bool {
-        let are_more = self.waiters.take(seen, most, woken);
-        self.is_crowded.set(are_more);
-        are_more
+    fn take(&self, seen: Readiness, most: usize, to_wake: &mut Vec<Waker>) -> bool {
+        let more_wait = self.waiters.take(seen, most, to_wake);
+        self.is_crowded.set(more_wait);
+        more_wait
     }
 
-    /// Whether some may wait though it is ready: the rest of a crowd.
+    /// Whether waiters may remain although the source is ready: the rest of a crowd.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.is_crowded.get()
     }
 
-    /// Nobody waits any more; those who did are for the caller to drop.
-    fn give_up_waiters(&self, waited: &mut Vec<Waker>) {
+    /// Removes all waiters. The caller drops their wakers.
+    fn take_waiters(&self, waited: &mut Vec<Waker>) {
         self.waiters.take(Readiness::NEW, usize::MAX, waited);
     }
 }
 
-/// Some slots in a row, of a reactor whose core is a `C`.
-pub(crate) struct Block<C> {
-    /// A circle, which is broken when the reactor is closed, if not before.
+/// A fixed number of adjacent slots, of a reactor whose core is a `C`.
+pub(crate) struct SlotBlock<C> {
+    /// A reference cycle. It ends when the reactor is closed, or earlier when the block is freed.
     core: Rc<C>,
     number: u32,
-    /// A bit for each slot that somebody has.
-    taken: Cell<u64>,
-    slots: [Slot; IN_A_BLOCK],
+    /// One bit per slot, set while a source has the slot.
+    occupied: Cell<u64>,
+    slots: [Slot; SLOTS_PER_BLOCK],
 }
 
-impl<C> Block<C> {
+impl<C> SlotBlock<C> {
     #[inline]
     pub(crate) fn core(&self) -> &Rc<C> {
         &self.core
     }
 
     #[inline]
-    pub(crate) fn slot(&self, place: u8) -> &Slot {
-        &self.slots[usize::from(place) % IN_A_BLOCK]
+    pub(crate) fn slot(&self, index: u8) -> &Slot {
+        &self.slots[usize::from(index) % SLOTS_PER_BLOCK]
     }
 
-    pub(crate) fn token(&self, place: u8) -> Token {
-        let generation = self.slot(place).generation.get() as usize;
-        let place = self.number as usize * IN_A_BLOCK + usize::from(place);
-        Token(generation << PLACE_BITS | place)
+    pub(crate) fn token(&self, index: u8) -> Token {
+        let generation = self.slot(index).generation.get() as usize;
+        let index = self.number as usize * SLOTS_PER_BLOCK + usize::from(index);
+        Token(generation << INDEX_BITS | index)
     }
 
     fn is_full(&self) -> bool {
-        self.taken.get() == u64::MAX
+        self.occupied.get() == u64::MAX
     }
 
     fn is_empty(&self) -> bool {
-        self.taken.get() == 0
+        self.occupied.get() == 0
     }
 }
 
-/// See the head of this file.
+/// The table of slots.
 pub(crate) struct Slots<C> {
     /// Empty once closed.
-    blocks: Vec<Rc<Block<C>>>,
-    /// Numbers of the blocks that are not full, the next to be used last. Some may be gone.
-    with_room: Vec<u32>,
+    blocks: Vec<Rc<SlotBlock<C>>>,
+    /// Numbers of the blocks with a free slot, the next one to use last. May contain numbers of
+    /// freed blocks.
+    with_free_slots: Vec<u32>,
     next_generation: u32,
     len: usize,
     is_closed: bool,
@@ -137,7 +139,7 @@ impl<C> Default for Slots<C> {
     fn default() -> Self {
         Slots {
             blocks: Vec::new(),
-            with_room: Vec::new(),
+            with_free_slots: Vec::new(),
             next_generation: 0,
             len: 0,
             is_closed: false,
@@ -150,49 +152,49 @@ impl<C> Slots<C> {
         self.len
     }
 
-    /// Takes a slot for a new source: its block, and its place there.
+    /// Takes a slot for a new source. Returns its block, and its index in the block.
     pub(crate) fn insert(
         &mut self,
         core: &Rc<C>,
         interest: Interest,
-    ) -> io::Result<(Rc<Block<C>>, u8)> {
+    ) -> io::Result<(Rc<SlotBlock<C>>, u8)> {
         if self.is_closed {
             return Err(ReactorClosed.into());
         }
-        let block = self.block_with_room(core)?;
-        let place = block.taken.get().trailing_ones() as u8;
-        block.taken.set(block.taken.get() | 1 << place);
+        let block = self.block_with_free_slot(core)?;
+        let index = block.occupied.get().trailing_ones() as u8;
+        block.occupied.set(block.occupied.get() | 1 << index);
         if block.is_full() {
-            self.with_room.pop();
+            self.with_free_slots.pop();
         }
-        let slot = block.slot(place);
+        let slot = block.slot(index);
         slot.generation.set(self.new_generation());
         slot.readiness.set(Readiness::NEW);
-        slot.covered.set(Readiness::within(interest));
+        slot.interest.set(Readiness::within(interest));
         self.len += 1;
-        Ok((block, place))
+        Ok((block, index))
     }
 
-    /// The block whose number comes last in `with_room`.
-    fn block_with_room(&mut self, core: &Rc<C>) -> io::Result<Rc<Block<C>>> {
-        while let Some(&number) = self.with_room.last() {
+    /// Returns the block whose number is last in `with_free_slots`.
+    fn block_with_free_slot(&mut self, core: &Rc<C>) -> io::Result<Rc<SlotBlock<C>>> {
+        while let Some(&number) = self.with_free_slots.last() {
             if let Some(block) = self.blocks.get(number as usize) {
                 return Ok(Rc::clone(block));
             }
-            self.with_room.pop();
+            self.with_free_slots.pop();
         }
-        if self.blocks.len() == BLOCKS {
+        if self.blocks.len() == MAX_BLOCKS {
             return Err(io::Error::other("too many sources in one reactor"));
         }
         let number = self.blocks.len() as u32;
-        let block = Rc::new(Block {
+        let block = Rc::new(SlotBlock {
             core: Rc::clone(core),
             number,
-            taken: Cell::new(0),
+            occupied: Cell::new(0),
             slots: std::array::from_fn(|_| Slot::new()),
         });
         self.blocks.push(Rc::clone(&block));
-        self.with_room.push(number);
+        self.with_free_slots.push(number);
         Ok(block)
     }
 
@@ -202,24 +204,25 @@ impl<C> Slots<C> {
         generation
     }
 
-    /// Takes a slot back. Who waited is moved to `waited`.
-    pub(crate) fn remove(&mut self, block: &Block<C>, place: u8, waited: &mut Vec<Waker>) {
-        let slot = block.slot(place);
-        slot.give_up_waiters(waited);
+    /// Frees a slot. The wakers of its waiters are moved to `waited`.
+    pub(crate) fn remove(&mut self, block: &SlotBlock<C>, index: u8, waited: &mut Vec<Waker>) {
+        let slot = block.slot(index);
+        slot.take_waiters(waited);
         if self.is_closed {
             return;
         }
-        // No source ever has this one, so an event that is late finds nobody.
+        // No source ever has this generation, so a late event matches no slot.
         slot.generation.set(self.new_generation());
         self.len -= 1;
         if block.is_full() {
-            self.with_room.push(block.number);
+            self.with_free_slots.push(block.number);
         }
-        block.taken.set(block.taken.get() & !(1 << place));
+        block.occupied.set(block.occupied.get() & !(1 << index));
         self.shrink();
     }
 
-    /// Gives memory back after a burst. One empty block is kept, so that it does not come and go.
+    /// Frees empty blocks after a burst. One empty block is kept, so that a block is not freed and
+    /// allocated again and again.
     fn shrink(&mut self) {
         while let [.., before, last] = &self.blocks[..]
             && before.is_empty()
@@ -229,51 +232,52 @@ impl<C> Slots<C> {
         }
     }
 
-    /// The slot of a source, unless the source is gone.
+    /// The slot of a source, or `None` if the source is gone.
     #[inline]
     fn slot(&self, token: Token) -> Option<&Slot> {
-        let place = token.0 & PLACE_MASK;
-        let block = self.blocks.get(place / IN_A_BLOCK)?;
-        let slot = block.slot((place % IN_A_BLOCK) as u8);
-        (slot.generation.get() as usize == token.0 >> PLACE_BITS).then_some(slot)
+        let index = token.0 & INDEX_MASK;
+        let block = self.blocks.get(index / SLOTS_PER_BLOCK)?;
+        let slot = block.slot((index % SLOTS_PER_BLOCK) as u8);
+        (slot.generation.get() as usize == token.0 >> INDEX_BITS).then_some(slot)
     }
 
-    /// Notes what the system told about a source, and moves the first waiters for it to `woken`. If there are
-    /// more, they go to `crowds`. False if the source is gone.
+    /// Records an event of a source, and moves the first waiters for it to `to_wake`. If more wait,
+    /// the source is added to `crowds`. False if the source is gone.
     #[inline]
-    pub(crate) fn note(
+    pub(crate) fn record(
         &self,
         token: Token,
         seen: Readiness,
-        woken: &mut Vec<Waker>,
+        to_wake: &mut Vec<Waker>,
         crowds: &mut Vec<Crowd>,
     ) -> bool {
         let Some(slot) = self.slot(token) else {
             return false;
         };
-        if slot.note(seen, woken) {
+        if slot.record(seen, to_wake) {
             crowds.push(Crowd::new(token));
         }
         true
     }
 
-    /// Moves more waiters of a source to `woken`, if it still counts as ready. Gives what is left of them.
-    pub(crate) fn take_more(&self, crowd: Crowd, woken: &mut Vec<Waker>) -> Option<Crowd> {
+    /// Moves more waiters of a source to `to_wake`, if it still counts as ready. Returns the rest
+    /// of the crowd.
+    pub(crate) fn take_more(&self, crowd: Crowd, to_wake: &mut Vec<Waker>) -> Option<Crowd> {
         let slot = self.slot(crowd.token)?;
-        let are_more = slot.take(slot.readiness.get(), crowd.next, woken);
-        are_more.then(|| crowd.grown())
+        let more_wait = slot.take(slot.readiness.get(), crowd.next, to_wake);
+        more_wait.then(|| crowd.grown())
     }
 
-    /// Refuses new sources from here on. Gives out everybody who waited.
+    /// Refuses new sources from now on. Returns the wakers of all waiters.
     pub(crate) fn close(&mut self) -> Vec<Waker> {
         self.is_closed = true;
         self.len = 0;
-        self.with_room = Vec::new();
+        self.with_free_slots = Vec::new();
         let mut waited = Vec::new();
         for block in std::mem::take(&mut self.blocks) {
             for slot in &block.slots {
                 slot.readiness.set(Readiness::NEVER);
-                slot.give_up_waiters(&mut waited);
+                slot.take_waiters(&mut waited);
             }
         }
         waited
@@ -298,18 +302,18 @@ mod tests {
     }
 
     #[test]
-    fn places_are_used_again_and_memory_is_given_back() {
+    fn indexes_are_reused_and_empty_blocks_freed() {
         let reactor = Reactor::new().unwrap();
         let blocks = || reactor.core().slots().borrow().blocks.len();
         let mut sources: Vec<_> = (0..200).map(|_| source(&reactor)).collect();
         assert_eq!((reactor.len(), blocks()), (200, 4));
-        // Holes everywhere are filled before there is a block more.
+        // Free slots are filled before a block is added.
         for at in (0..100).rev() {
             sources.remove(at * 2);
         }
         sources.extend((0..100).map(|_| source(&reactor)));
         assert_eq!((reactor.len(), blocks()), (200, 4));
-        // What is last is given back, but for one block.
+        // Empty blocks at the end are freed, except one.
         sources.truncate(1);
         assert_eq!((reactor.len(), blocks()), (1, 2));
         sources.clear();
@@ -319,32 +323,34 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_late_finds_nobody() {
+    fn a_late_event_matches_no_slot() {
         let reactor = Reactor::new().unwrap();
         let slots = reactor.core().slots();
-        let note = |token| {
-            let (woken, crowds) = (&mut Vec::new(), &mut Vec::new());
-            slots.borrow().note(token, Readiness::NEW, woken, crowds)
+        let record = |token| {
+            let (to_wake, crowds) = (&mut Vec::new(), &mut Vec::new());
+            slots
+                .borrow()
+                .record(token, Readiness::NEW, to_wake, crowds)
         };
         let take = || {
             slots
                 .borrow_mut()
                 .insert(reactor.core(), Interest::READABLE)
         };
-        let (block, place) = take().unwrap();
-        let token = block.token(place);
-        assert!(note(token));
-        slots.borrow_mut().remove(&block, place, &mut Vec::new());
-        assert!(!note(token), "nobody has the slot");
+        let (block, index) = take().unwrap();
+        let token = block.token(index);
+        assert!(record(token));
+        slots.borrow_mut().remove(&block, index, &mut Vec::new());
+        assert!(!record(token), "the slot is free");
         let (block, again) = take().unwrap();
-        assert_eq!(place, again);
-        assert!(!note(token), "another has it");
-        assert!(note(block.token(place)));
-        assert!(!note(UNPARK) && !note(FINE_TIMER));
+        assert_eq!(index, again);
+        assert!(!record(token), "another source has the slot");
+        assert!(record(block.token(index)));
+        assert!(!record(UNPARK) && !record(FINE_TIMER));
     }
 
     #[test]
-    fn all_is_freed_whoever_goes_last() {
+    fn everything_is_freed_in_either_order_of_drops() {
         for reactor_first in [true, false] {
             let reactor = Reactor::new().unwrap();
             let core = Rc::downgrade(reactor.core());

@@ -1,27 +1,29 @@
 //! The waiters of one source.
 //!
-//! Nearly always there is one, and it has its place right here; only a second one makes a list.
-//! There are two kinds:
+//! Usually there is one waiter, which is stored inline. A second one allocates the queues. There
+//! are two kinds of waiters:
 //!
-//! - a *future* ([`WaiterId::future`]) has a number of its own while it waits. It replaces its own
-//!   waker, takes it back when it is dropped, and any number of them wait beside each other.
-//! - a *poller* ([`WaiterId::poller`]) came through a `poll_*` method and has no number: whether a
-//!   different waker is the same task with a new waker or another task, nobody can tell. By the
-//!   contract of `Future::poll` the last waker counts; but several tasks may poll, and none of them is
-//!   to hang. So all are kept, up to a limit. When there would be more, those that are kept are all
-//!   woken: a task that still waits comes again. The limit is doubled each time, to a bound, and is small
-//!   again after an event. So tasks that poll one source settle after a few rounds (were they more
-//!   than the bound, they would keep each other busy, but none would hang), and the old wakers of a
-//!   task which comes with a fresh one each time neither pile up nor keep it spinning, as they would
-//!   if only the oldest were woken.
+//! - A *future* ([`WaiterId::future`]) has an id of its own while it waits. It replaces its own
+//!   waker, and removes it when it is dropped. Any number of futures can wait.
+//! - A *poller* ([`WaiterId::poller`]) called a `poll_*` method and has no id of its own. A
+//!   different waker may be a new waker of the same task, or another task. By the contract of
+//!   `Future::poll` only the last waker counts; but several tasks may poll, and none of them may
+//!   hang. So all wakers are kept, up to a limit. At the limit all kept wakers are woken, and a
+//!   task that still waits polls again. The limit then doubles, up to a maximum, and an event
+//!   resets it.
 //!
-//! A list has a queue for each direction. In a queue the futures stand in the order of their numbers,
-//! which is the order of arrival, so one is found by binary search. One that leaves early leaves a
-//! vacancy behind. Vacancies are removed once they are half of the queue, so a removal costs the search
-//! and, averaged over all of them, a constant. One that was woken for nothing comes again under its number,
-//! and gets its place back.
+//! The limit of pollers has three consequences. Tasks that poll one source settle after a few
+//! rounds. More tasks than the maximum would keep each other busy, but none would hang. The old
+//! wakers of a task that comes with a new waker each time neither pile up nor keep the task
+//! spinning, as they would if only the oldest were woken.
 //!
-//! Nothing here clones, wakes or drops a waker: all that leave are handed out.
+//! Each direction has its own queue. Futures are queued in the order of their ids, which is the
+//! order of arrival, so a future is found by binary search. A future that leaves early leaves a
+//! vacancy behind. Vacancies are removed once they are half of the queue, so a removal costs the
+//! search and amortised constant time. A future that was woken in vain waits again under its id,
+//! and gets its position back.
+//!
+//! Nothing here clones, wakes or drops a waker: all removed wakers are returned to the caller.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -30,23 +32,23 @@ use std::task::Waker;
 
 use crate::readiness::{Direction, Readiness};
 
-/// How many wakers without a number are kept in a direction, at first and at most.
-const POLLERS: usize = 4;
-const MOST_POLLERS: usize = 256;
+/// How many pollers are kept in a direction, at first and at most.
+const INITIAL_POLLERS: usize = 4;
+const MAX_POLLERS: usize = 256;
 
-/// A future that comes again gets its place back if it is no further from an end of the queue. Otherwise many
-/// that come in no order would cost their square.
-const NEAR: usize = 64;
+/// A future that waits again gets its position back if the position is at most this far from an end
+/// of the queue. Otherwise `n` futures that wait again in random order would cost O(n²).
+const MAX_REINSERT_DISTANCE: usize = 64;
 
-/// A queue that has room for more than this, and uses a quarter of it, gives memory back.
-const ROOM_KEPT: usize = 32;
+/// A queue with more capacity than this that uses less than a quarter of it is shrunk.
+const KEPT_CAPACITY: usize = 32;
 
-/// Which waiter it is, and for which direction it waits (the lowest bit).
+/// A waiter's id: its number, and the direction that it waits for in the lowest bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WaiterId(u64);
 
 impl WaiterId {
-    /// A future that does not wait.
+    /// The id of a future that does not wait.
     pub(crate) const NOT_WAITING: WaiterId = WaiterId(u64::MAX);
 
     #[inline]
@@ -54,7 +56,7 @@ impl WaiterId {
         WaiterId(Self::bit(direction))
     }
 
-    /// The `n`th wait, counted from zero.
+    /// The id of the `n`th wait, counted from zero.
     #[inline]
     pub(crate) fn future(n: u64, direction: Direction) -> Self {
         WaiterId(((n + 1) << 1) | Self::bit(direction))
@@ -90,50 +92,50 @@ struct Waiter {
 /// The waiters of a source, in both directions.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    line: Cell<Line>,
+    storage: Cell<Storage>,
 }
 
-enum Line {
-    One(Waiter),
-    /// None, or a list, which is kept from the first time on that there were two. Boxed, because a slot
-    /// should stay small and hardly any has it.
-    Listed(Option<Box<List>>),
+enum Storage {
+    Single(Waiter),
+    /// No waiter; or the queues, which are kept once there were two waiters. Boxed, because slots
+    /// must stay small and few of them have queues.
+    Queues(Option<Box<Queues>>),
 }
 
-impl Default for Line {
+impl Default for Storage {
     #[inline]
     fn default() -> Self {
-        Line::Listed(None)
+        Storage::Queues(None)
     }
 }
 
-impl Line {
-    fn into_list(self) -> Box<List> {
+impl Storage {
+    fn into_queues(self) -> Box<Queues> {
         let one = match self {
-            Line::Listed(Some(list)) => return list,
-            Line::Listed(None) => None,
-            Line::One(waiter) => Some(waiter),
+            Storage::Queues(Some(queues)) => return queues,
+            Storage::Queues(None) => None,
+            Storage::Single(waiter) => Some(waiter),
         };
-        let mut list = Box::<List>::default();
+        let mut queues = Box::<Queues>::default();
         if let Some(Waiter { waker, id }) = one {
-            let queue = list.queue(id.direction());
+            let queue = queues.queue(id.direction());
             if id.is_poller() {
                 queue.pollers.push(waker);
             } else {
                 queue.futures.push_back((id, Some(waker)));
             }
         }
-        list
+        queues
     }
 }
 
 #[derive(Default)]
-struct List {
+struct Queues {
     read: Queue,
     write: Queue,
 }
 
-impl List {
+impl Queues {
     fn queue(&mut self, direction: Direction) -> &mut Queue {
         match direction {
             Direction::Read => &mut self.read,
@@ -146,8 +148,8 @@ impl List {
 struct Queue {
     pollers: Vec<Waker>,
     /// How many pollers are kept at the moment.
-    most_pollers: usize,
-    /// By number. The first and the last are no vacancies.
+    poller_limit: usize,
+    /// Ordered by id. The first and the last are no vacancies.
     futures: VecDeque<(WaiterId, Option<Waker>)>,
     vacancies: usize,
 }
@@ -156,7 +158,7 @@ impl Default for Queue {
     fn default() -> Self {
         Queue {
             pollers: Vec::new(),
-            most_pollers: POLLERS,
+            poller_limit: INITIAL_POLLERS,
             futures: VecDeque::new(),
             vacancies: 0,
         }
@@ -173,25 +175,25 @@ impl Queue {
         other.is_some_and(|other| other.will_wake(waker))
     }
 
-    /// Where a future waits.
+    /// The position of a waiting future.
     fn position(&self, id: WaiterId) -> Option<usize> {
         let at = self.futures.binary_search_by_key(&id, |future| future.0);
         at.ok().filter(|at| self.futures[*at].1.is_some())
     }
 
-    /// Adds a poller. If there are too many, gives out the others.
+    /// Adds a poller. At the limit, returns the other pollers.
     fn push_poller(&mut self, waker: Waker) -> Vec<Waker> {
         let mut too_many = Vec::new();
-        if self.pollers.len() >= self.most_pollers {
-            self.most_pollers = MOST_POLLERS.min(self.most_pollers * 2);
+        if self.pollers.len() >= self.poller_limit {
+            self.poller_limit = MAX_POLLERS.min(self.poller_limit * 2);
             too_many = std::mem::take(&mut self.pollers);
         }
         self.pollers.push(waker);
         too_many
     }
 
-    /// Lets a future wait in the place of its number, or as the last one under a fresh number if that is too
-    /// far away. Gives its number and the waker that it waited with so far.
+    /// Queues a future at the position of its id, or last under a fresh id if that position is too
+    /// far from an end. Returns its id and the waker that it replaces.
     fn insert_future(
         &mut self,
         id: WaiterId,
@@ -204,7 +206,7 @@ impl Queue {
                 self.vacancies -= usize::from(replaced.is_none());
                 (id, replaced)
             }
-            Err(at) if at.min(self.futures.len() - at) <= NEAR => {
+            Err(at) if at.min(self.futures.len() - at) <= MAX_REINSERT_DISTANCE => {
                 self.futures.insert(at, (id, Some(waker)));
                 (id, None)
             }
@@ -220,32 +222,32 @@ impl Queue {
         let at = self.position(id)?;
         let waker = self.futures[at].1.take();
         self.vacancies += 1;
-        self.tidy();
+        self.compact();
         waker
     }
 
-    /// Moves all pollers and the first `most` futures to `woken`. True if there are more.
-    fn take(&mut self, most: usize, woken: &mut Vec<Waker>) -> bool {
-        self.most_pollers = POLLERS;
-        woken.append(&mut self.pollers);
+    /// Moves all pollers and the first `most` futures to `to_wake`. True if more wait.
+    fn take(&mut self, most: usize, to_wake: &mut Vec<Waker>) -> bool {
+        self.poller_limit = INITIAL_POLLERS;
+        to_wake.append(&mut self.pollers);
         let mut left = most;
         while left > 0
             && let Some((_, waker)) = self.futures.pop_front()
         {
             match waker {
                 Some(waker) => {
-                    woken.push(waker);
+                    to_wake.push(waker);
                     left -= 1;
                 }
                 None => self.vacancies -= 1,
             }
         }
-        self.tidy();
+        self.compact();
         !self.futures.is_empty()
     }
 
-    /// Removes vacancies and gives memory back, where that is worth it.
-    fn tidy(&mut self) {
+    /// Removes vacancies and shrinks the queue, if that is worth it.
+    fn compact(&mut self) {
         while self.futures.back().is_some_and(|last| last.1.is_none()) {
             self.futures.pop_back();
             self.vacancies -= 1;
@@ -258,96 +260,97 @@ impl Queue {
             self.futures.retain(|future| future.1.is_some());
             self.vacancies = 0;
         }
-        if self.futures.capacity() > ROOM_KEPT.max(4 * self.futures.len()) {
+        if self.futures.capacity() > KEPT_CAPACITY.max(4 * self.futures.len()) {
             self.futures.shrink_to(2 * self.futures.len());
         }
     }
 }
 
 impl Waiters {
-    /// Whether `id` waits, and with a waker that wakes what `waker` would.
+    /// Whether `id` waits with a waker that wakes the same task as `waker`.
     pub(crate) fn contains(&self, id: WaiterId, waker: &Waker) -> bool {
-        let mut line = self.line.take();
-        let contains = match &mut line {
-            Line::One(one) => one.id == id && one.waker.will_wake(waker),
-            Line::Listed(None) => false,
-            Line::Listed(Some(list)) => list.queue(id.direction()).contains(id, waker),
+        let mut storage = self.storage.take();
+        let contains = match &mut storage {
+            Storage::Single(one) => one.id == id && one.waker.will_wake(waker),
+            Storage::Queues(None) => false,
+            Storage::Queues(Some(queues)) => queues.queue(id.direction()).contains(id, waker),
         };
-        self.line.set(line);
+        self.storage.set(storage);
         contains
     }
 
-    /// Lets `id` wait if there is no other. Otherwise gives its waker back.
+    /// Lets `id` wait if no other waiter does. Otherwise returns the waker.
     #[inline]
-    pub(crate) fn insert_alone(&self, id: WaiterId, waker: Waker) -> Result<(), Waker> {
-        match self.line.take() {
-            Line::Listed(None) => {
-                self.line.set(Line::One(Waiter { waker, id }));
+    pub(crate) fn insert_if_empty(&self, id: WaiterId, waker: Waker) -> Result<(), Waker> {
+        match self.storage.take() {
+            Storage::Queues(None) => {
+                self.storage.set(Storage::Single(Waiter { waker, id }));
                 Ok(())
             }
-            line => {
-                self.line.set(line);
+            storage => {
+                self.storage.set(storage);
                 Err(waker)
             }
         }
     }
 
-    /// Lets `id` wait. A future may need a fresh number, one that is later than all others. Gives the number
-    /// under which it waits; what is to be dropped, the waker that it waited with so far; and what is to be
-    /// woken, pollers of which there would be too many.
+    /// Lets `id` wait. A future may need a fresh id, which must be greater than all others. Returns
+    /// the id under which it waits, the waker that it replaces (to drop), and the pollers above the
+    /// limit (to wake).
     pub(crate) fn insert(
         &self,
         id: WaiterId,
         waker: Waker,
         fresh: impl FnOnce() -> WaiterId,
     ) -> (WaiterId, Option<Waker>, Vec<Waker>) {
-        let former = match self.line.take() {
-            Line::Listed(None) => None,
-            // The same one comes with another waker.
-            Line::One(former) if former.id == id && !id.is_poller() => Some(former.waker),
-            line => {
-                let mut list = line.into_list();
-                let queue = list.queue(id.direction());
+        let former = match self.storage.take() {
+            Storage::Queues(None) => None,
+            // The same future with a new waker.
+            Storage::Single(former) if former.id == id && !id.is_poller() => Some(former.waker),
+            storage => {
+                let mut queues = storage.into_queues();
+                let queue = queues.queue(id.direction());
                 let inserted = if id.is_poller() {
                     (id, None, queue.push_poller(waker))
                 } else {
                     let (id, replaced) = queue.insert_future(id, waker, fresh);
                     (id, replaced, Vec::new())
                 };
-                self.line.set(Line::Listed(Some(list)));
+                self.storage.set(Storage::Queues(Some(queues)));
                 return inserted;
             }
         };
-        self.line.set(Line::One(Waiter { waker, id }));
+        self.storage.set(Storage::Single(Waiter { waker, id }));
         (id, former, Vec::new())
     }
 
-    /// Takes a future out.
+    /// Removes a future.
     pub(crate) fn remove(&self, id: WaiterId) -> Option<Waker> {
-        match self.line.take() {
-            Line::One(waiter) if waiter.id == id => Some(waiter.waker),
-            mut line => {
-                let removed = match &mut line {
-                    Line::Listed(Some(list)) => list.queue(id.direction()).remove_future(id),
+        match self.storage.take() {
+            Storage::Single(waiter) if waiter.id == id => Some(waiter.waker),
+            mut storage => {
+                let removed = match &mut storage {
+                    Storage::Queues(Some(queues)) => queues.queue(id.direction()).remove_future(id),
                     _ => None,
                 };
-                self.line.set(line);
+                self.storage.set(storage);
                 removed
             }
         }
     }
 
-    /// Moves the first waiters of the directions that `seen` allows to `woken`: readers before writers, in
-    /// each all pollers and up to `most` futures, in the order in which they came. True if there are more.
+    /// Moves the first waiters of the directions that `seen` allows to `to_wake`. Readers come
+    /// before writers; each direction gives all pollers and up to `most` futures, in the order of
+    /// arrival. True if more wait.
     #[inline]
-    pub(crate) fn take(&self, seen: Readiness, most: usize, woken: &mut Vec<Waker>) -> bool {
-        match self.line.take() {
-            Line::Listed(None) => false,
-            Line::One(waiter) if seen.allows(waiter.id.direction()) => {
-                woken.push(waiter.waker);
+    pub(crate) fn take(&self, seen: Readiness, most: usize, to_wake: &mut Vec<Waker>) -> bool {
+        match self.storage.take() {
+            Storage::Queues(None) => false,
+            Storage::Single(waiter) if seen.allows(waiter.id.direction()) => {
+                to_wake.push(waiter.waker);
                 false
             }
-            line => self.take_others(line, seen, most, woken),
+            storage => self.take_others(storage, seen, most, to_wake),
         }
     }
 
@@ -355,21 +358,21 @@ impl Waiters {
     #[inline(never)]
     fn take_others(
         &self,
-        mut line: Line,
+        mut storage: Storage,
         seen: Readiness,
         most: usize,
-        woken: &mut Vec<Waker>,
+        to_wake: &mut Vec<Waker>,
     ) -> bool {
-        let mut are_more = false;
-        if let Line::Listed(Some(list)) = &mut line {
+        let mut more_wait = false;
+        if let Storage::Queues(Some(queues)) = &mut storage {
             for direction in [Direction::Read, Direction::Write] {
                 if seen.allows(direction) {
-                    are_more |= list.queue(direction).take(most, woken);
+                    more_wait |= queues.queue(direction).take(most, to_wake);
                 }
             }
         }
-        self.line.set(line);
-        are_more
+        self.storage.set(storage);
+        more_wait
     }
 }
 
@@ -399,7 +402,7 @@ mod tests {
         Poller(Direction, usize),
         /// A future is dropped.
         Remove(usize),
-        /// What can go on, to read and to write, and how many futures are taken.
+        /// The ready directions (read, write), and how many futures are taken.
         Take(bool, bool, usize),
     }
 
@@ -415,17 +418,17 @@ mod tests {
         prop::collection::vec(step, 0..200)
     }
 
-    /// The same, as plain lists.
+    /// The same as plain lists.
     #[derive(Default)]
     struct Model {
-        /// Who waits, and with which waker.
+        /// The waiting ids, with the number of the waker.
         futures: Vec<(WaiterId, usize)>,
         pollers: Vec<(Direction, usize)>,
         limits: [usize; 2],
     }
 
     impl Model {
-        /// The waker that is replaced, if the future waits already.
+        /// Inserts a future. Returns the waker that it replaces.
         fn insert_future(&mut self, id: WaiterId, waker: usize) -> Option<usize> {
             let known = self.futures.iter_mut().find(|future| future.0 == id);
             if let Some(known) = known {
@@ -436,9 +439,9 @@ mod tests {
             None
         }
 
-        /// The wakers that are woken for want of room.
+        /// Inserts a poller. Returns the wakers above the limit.
         fn insert_poller(&mut self, direction: Direction, waker: usize) -> Vec<usize> {
-            let mut woken = Vec::new();
+            let mut to_wake = Vec::new();
             let limit = &mut self.limits[direction as usize];
             if self
                 .pollers
@@ -447,11 +450,11 @@ mod tests {
                 .count()
                 >= *limit
             {
-                *limit = MOST_POLLERS.min(*limit * 2);
-                woken = self.take_pollers(direction);
+                *limit = MAX_POLLERS.min(*limit * 2);
+                to_wake = self.take_pollers(direction);
             }
             self.pollers.push((direction, waker));
-            woken
+            to_wake
         }
 
         fn take_pollers(&mut self, direction: Direction) -> Vec<usize> {
@@ -464,19 +467,19 @@ mod tests {
             Some(self.futures.remove(at).1)
         }
 
-        /// The wakers that are taken, and whether there are more.
+        /// Returns the taken wakers, and whether more wait.
         fn take(&mut self, direction: Direction, most: usize) -> (Vec<usize>, bool) {
-            self.limits[direction as usize] = POLLERS;
+            self.limits[direction as usize] = INITIAL_POLLERS;
             let mut taken = self.take_pollers(direction);
             let futures = self
                 .futures
                 .extract_if(.., |future| future.0.direction() == direction);
             taken.extend(futures.take(most).map(|future| future.1));
-            let are_more = self
+            let more_wait = self
                 .futures
                 .iter()
                 .any(|future| future.0.direction() == direction);
-            (taken, are_more)
+            (taken, more_wait)
         }
     }
 
@@ -488,20 +491,20 @@ mod tests {
         panic!("its own number is the latest")
     }
 
-    fn list_of<R>(waiters: &Waiters, look: impl FnOnce(Option<&mut List>) -> R) -> R {
-        let mut line = waiters.line.take();
-        let seen = look(match &mut line {
-            Line::Listed(list) => list.as_deref_mut(),
-            Line::One(_) => None,
+    fn queues_of<R>(waiters: &Waiters, look: impl FnOnce(Option<&mut Queues>) -> R) -> R {
+        let mut storage = waiters.storage.take();
+        let seen = look(match &mut storage {
+            Storage::Queues(queues) => queues.as_deref_mut(),
+            Storage::Single(_) => None,
         });
-        waiters.line.set(line);
+        waiters.storage.set(storage);
         seen
     }
 
     #[test]
-    fn a_list_is_made_for_the_second_only() {
+    fn only_a_second_waiter_allocates_the_queues() {
         let [one, another] = [waker(), waker()];
-        let is_listed = |waiters: &Waiters| list_of(waiters, |list| list.is_some());
+        let has_queues = |waiters: &Waiters| queues_of(waiters, |queues| queues.is_some());
         let (first, second) = (
             WaiterId::future(0, Direction::Read),
             WaiterId::future(1, Direction::Write),
@@ -511,14 +514,14 @@ mod tests {
         assert!(replaced.is_none());
         let (_, replaced, _) = waiters.insert(first, another.clone(), no_fresh);
         assert!(replaced.is_some_and(|waker| waker.will_wake(&one)));
-        assert!(!is_listed(&waiters));
+        assert!(!has_queues(&waiters));
         let (_, replaced, _) = waiters.insert(second, one, no_fresh);
         assert!(replaced.is_none());
-        assert!(is_listed(&waiters));
+        assert!(has_queues(&waiters));
     }
 
     #[test]
-    fn one_that_was_woken_for_nothing_gets_its_place_back_unless_it_is_far_away() {
+    fn a_future_woken_in_vain_gets_its_position_back_unless_far_away() {
         let id = |n| WaiterId::future(n, Direction::Read);
         let waiters = Waiters::default();
         for n in 0..1000 {
@@ -531,29 +534,30 @@ mod tests {
         assert_eq!(waiters.insert(id(10), near.clone(), no_fresh).0, id(10));
         assert_eq!(waiters.insert(id(0), first.clone(), no_fresh).0, id(0));
         assert_eq!(waiters.insert(id(999), waker(), no_fresh).0, id(999));
-        // A vacancy is as good as a place.
+        // A vacancy counts as a position.
         assert_eq!(waiters.insert(id(990), waker(), no_fresh).0, id(990));
-        let mut woken = Vec::new();
-        assert!(waiters.take(Readiness::NEW, 800, &mut woken));
-        assert!(woken[0].will_wake(&first) && woken[10].will_wake(&near));
+        let mut to_wake = Vec::new();
+        assert!(waiters.take(Readiness::NEW, 800, &mut to_wake));
+        assert!(to_wake[0].will_wake(&first) && to_wake[10].will_wake(&near));
         for n in 0..800 {
             waiters.insert(id(2000 + n), waker(), no_fresh);
         }
         let fresh = || id(5000);
         assert_eq!(waiters.insert(id(1500), far.clone(), fresh).0, id(5000));
-        woken.clear();
-        assert!(!waiters.take(Readiness::NEW, usize::MAX, &mut woken));
-        assert_eq!(woken.len(), 199 + 800 + 1);
-        assert!(woken.last().unwrap().will_wake(&far));
+        to_wake.clear();
+        assert!(!waiters.take(Readiness::NEW, usize::MAX, &mut to_wake));
+        assert_eq!(to_wake.len(), 199 + 800 + 1);
+        assert!(to_wake.last().unwrap().will_wake(&far));
     }
 
-    /// Whether they are woken or leave, in whatever order.
+    /// In whatever order they are woken or removed.
     #[test]
     fn a_burst_gives_its_memory_back() {
         const MANY: u64 = 10_000;
         let id = |n| WaiterId::future(n, Direction::Read);
-        let room =
-            |waiters: &Waiters| list_of(waiters, |list| list.unwrap().read.futures.capacity());
+        let capacity = |waiters: &Waiters| {
+            queues_of(waiters, |queues| queues.unwrap().read.futures.capacity())
+        };
         let some = waker();
         let leave: [&dyn Fn(&Waiters); 4] = [
             &|waiters| (1..MANY).for_each(|n| drop(waiters.remove(id(n)))),
@@ -572,9 +576,13 @@ mod tests {
             for n in 0..MANY {
                 waiters.insert(id(n), some.clone(), no_fresh);
             }
-            assert!(room(&waiters) >= MANY as usize);
+            assert!(capacity(&waiters) >= MANY as usize);
             leave(&waiters);
-            assert!(room(&waiters) <= ROOM_KEPT, "{}", room(&waiters));
+            assert!(
+                capacity(&waiters) <= KEPT_CAPACITY,
+                "{}",
+                capacity(&waiters)
+            );
             let mut left = Vec::new();
             waiters.take(Readiness::NEW, usize::MAX, &mut left);
             assert_eq!(left.len(), 1);
@@ -583,15 +591,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_waiters_are_lists(steps in steps()) {
+        fn the_waiters_match_a_model_of_plain_lists(steps in steps()) {
             let wakers: Vec<Waker> = (0..8).map(|_| waker()).collect();
             let number = |waker: &Waker| {
                 let at = wakers.iter().position(|known| known.will_wake(waker));
                 at.expect("it is one of them")
             };
             let waiters = Waiters::default();
-            let mut model = Model { limits: [POLLERS; 2], ..Model::default() };
-            // As the futures know themselves. Those that are woken do not notice.
+            let mut model = Model { limits: [INITIAL_POLLERS; 2], ..Model::default() };
+            // The ids that the futures hold. A woken future does not notice that it was removed.
             let mut ids = [WaiterId::NOT_WAITING; 10];
             let so_far = Cell::new(0);
             for step in steps {
@@ -606,11 +614,11 @@ mod tests {
                             ids[future] = fresh();
                         }
                         let given = wakers[waker].clone();
-                        let replaced = match waiters.insert_alone(ids[future], given) {
+                        let replaced = match waiters.insert_if_empty(ids[future], given) {
                             Ok(()) => None,
                             Err(given) => {
-                                let (id, replaced, woken) = waiters.insert(ids[future], given, fresh);
-                                prop_assert!(woken.is_empty());
+                                let (id, replaced, to_wake) = waiters.insert(ids[future], given, fresh);
+                                prop_assert!(to_wake.is_empty());
                                 ids[future] = id;
                                 replaced
                             }
@@ -622,12 +630,12 @@ mod tests {
                     Step::Poller(side, waker) => {
                         let id = WaiterId::poller(side);
                         let given = wakers[waker].clone();
-                        let woken = match waiters.insert_alone(id, given) {
+                        let to_wake = match waiters.insert_if_empty(id, given) {
                             Ok(()) => Vec::new(),
                             Err(given) => waiters.insert(id, given, no_fresh).2,
                         };
-                        let woken: Vec<_> = woken.iter().map(number).collect();
-                        prop_assert_eq!(woken, model.insert_poller(side, waker));
+                        let to_wake: Vec<_> = to_wake.iter().map(number).collect();
+                        prop_assert_eq!(to_wake, model.insert_poller(side, waker));
                         prop_assert!(waiters.contains(id, &wakers[waker]));
                     }
                     Step::Remove(future) => {
@@ -637,14 +645,14 @@ mod tests {
                         ids[future] = WaiterId::NOT_WAITING;
                     }
                     Step::Take(read, write, most) => {
-                        // The one that waits alone is always taken.
+                        // A single inline waiter is always taken.
                         let is_alone = model.futures.len() + model.pollers.len() == 1
-                            && list_of(&waiters, |list| list.is_none());
+                            && queues_of(&waiters, |queues| queues.is_none());
                         let most = most.max(usize::from(is_alone));
-                        let mut woken = Vec::new();
+                        let mut to_wake = Vec::new();
                         let seen = Readiness::for_tests(read, write);
-                        let are_more = waiters.take(seen, most, &mut woken);
-                        let woken: Vec<_> = woken.iter().map(number).collect();
+                        let more_wait = waiters.take(seen, most, &mut to_wake);
+                        let to_wake: Vec<_> = to_wake.iter().map(number).collect();
                         let mut expected = (Vec::new(), false);
                         for (is_seen, side) in [(read, Direction::Read), (write, Direction::Write)] {
                             if is_seen {
@@ -653,7 +661,7 @@ mod tests {
                                 expected.1 |= more;
                             }
                         }
-                        prop_assert_eq!((woken, are_more), expected);
+                        prop_assert_eq!((to_wake, more_wait), expected);
                     }
                 }
             }

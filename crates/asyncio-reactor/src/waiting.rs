@@ -1,8 +1,8 @@
-//! Waiting for a source: a place in the line, and the futures made of it.
+//! Waiting for a source: a waiter's entry in the queue, and the futures made of it.
 //!
-//! Whoever has a [`Waiting`] has a name in the line while it waits, and takes its waker back when it
-//! is dropped. So any number of them wait for one source, and a cancelled one leaves nothing behind.
-//! All is written by hand, because this is the path of every byte.
+//! A [`Waiting`] has an id in the queue while it waits, and removes its waker when it is dropped.
+//! So any number of them can wait for one source, and a cancelled one leaves no waker behind. The
+//! futures are written by hand, because every transferred byte takes this path.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,15 +17,15 @@ use crate::waiters::WaiterId;
 
 /// A direction, known to the compiler ([`Reading`], [`Writing`]) or at run time ([`Direction`]).
 pub trait Side: Copy + sealed::Sealed {
-    /// Which it is.
+    /// The direction as a value.
     fn direction(self) -> Direction;
 }
 
-/// For [`Registered::waiting`]: waits to read.
+/// The read side, for [`Registered::waiting`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading;
 
-/// For [`Registered::waiting`]: waits to write.
+/// The write side, for [`Registered::waiting`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Writing;
 
@@ -58,7 +58,7 @@ mod sealed {
 }
 
 impl<S: Source> Registered<S> {
-    /// Waits until reading is worth a try, as [`poll_read_ready`](Self::poll_read_ready).
+    /// Waits until a read is worth a try, like [`poll_read_ready`](Self::poll_read_ready).
     ///
     /// # Cancellation
     ///
@@ -71,7 +71,7 @@ impl<S: Source> Registered<S> {
         Ready::new(self.waiting(Direction::Read))
     }
 
-    /// Waits until writing is worth a try, as [`poll_write_ready`](Self::poll_write_ready).
+    /// Waits until a write is worth a try, like [`poll_write_ready`](Self::poll_write_ready).
     ///
     /// # Cancellation
     ///
@@ -135,21 +135,21 @@ impl<S: Source> Registered<S> {
         Transfer::new(self.waiting(Direction::Write), wanted, f)
     }
 
-    /// A place in the line of those who wait for a direction, to make futures of.
+    /// Creates a waiter for a direction, for futures of your own.
     #[inline]
     pub fn waiting<D: Side>(&self, direction: D) -> Waiting<'_, S, D> {
         Waiting::new(self, direction)
     }
 }
 
-/// One who waits for a direction of a source: what futures are made of, from
-/// [`Registered::waiting`].
+/// A waiter for one direction of a source, from [`Registered::waiting`]: the building block of
+/// futures.
 ///
-/// Each is a task's (or a branch's) own. Dropping it ends the wait.
+/// Each task (or branch) needs its own. Dropping it ends the wait.
 pub struct Waiting<'a, S: Source, D: Side = Direction> {
     source: &'a Registered<S>,
-    /// Its name while it waits. One that has left the line does no harm: it is nobody else's.
-    who: WaiterId,
+    /// Its id while it waits. The id of a waiter that was woken is harmless: ids are not reused.
+    waiter: WaiterId,
     side: D,
 }
 
@@ -158,18 +158,19 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
     pub(crate) fn new(source: &'a Registered<S>, side: D) -> Self {
         Waiting {
             source,
-            who: WaiterId::NOT_WAITING,
+            waiter: WaiterId::NOT_WAITING,
             side,
         }
     }
 
-    /// What it waits for.
+    /// The source that it waits for.
     #[inline]
     pub fn source(&self) -> &'a Registered<S> {
         self.source
     }
 
-    /// As [`Registered::poll_read_ready`], in its direction.
+    /// Becomes ready when an operation in its direction is worth a try, like
+    /// [`Registered::poll_read_ready`].
     ///
     /// # Errors
     ///
@@ -177,14 +178,14 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
     #[inline]
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let direction = self.side.direction();
-        let poll = self.source.poll_ready_as(&mut self.who, cx, direction);
+        let poll = self.source.poll_ready_as(&mut self.waiter, cx, direction);
         if poll.is_ready() {
-            self.who = WaiterId::NOT_WAITING;
+            self.waiter = WaiterId::NOT_WAITING;
         }
         poll
     }
 
-    /// As [`Registered::poll_io`], in its direction.
+    /// Repeats an operation in its direction until it need not wait, like [`Registered::poll_io`].
     ///
     /// # Errors
     ///
@@ -196,11 +197,11 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
         f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         let direction = self.side.direction();
-        self.source.poll_io_as(&mut self.who, cx, direction, f)
+        self.source.poll_io_as(&mut self.waiter, cx, direction, f)
     }
 
-    /// As [`Registered::poll_read_with`] or [`Registered::poll_write_with`], in its direction. Only
-    /// for streams without any boundaries.
+    /// Transfers in its direction, like [`Registered::poll_read_with`] or
+    /// [`Registered::poll_write_with`]. Only for streams without boundaries.
     ///
     /// # Errors
     ///
@@ -212,22 +213,23 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
         wanted: usize,
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let (who, direction) = (&mut self.who, self.side.direction());
-        self.source.poll_transfer_as(who, cx, direction, wanted, f)
+        let (waiter, direction) = (&mut self.waiter, self.side.direction());
+        self.source
+            .poll_transfer_as(waiter, cx, direction, wanted, f)
     }
 }
 
 impl<S: Source, D: Side> Drop for Waiting<'_, S, D> {
     #[inline]
     fn drop(&mut self) {
-        if self.who != WaiterId::NOT_WAITING {
-            self.source.forget(self.who);
+        if self.waiter != WaiterId::NOT_WAITING {
+            self.source.remove_waiter(self.waiter);
         }
     }
 }
 
-/// Waits until a source is worth a try: the future of [`Registered::readable`] and
-/// [`Registered::writable`].
+/// The future of [`Registered::readable`] and [`Registered::writable`]: waits until an operation is
+/// worth a try.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Ready<'a, S: Source> {
     waiting: Waiting<'a, S>,
@@ -247,14 +249,14 @@ impl<S: Source> Future for Ready<'_, S> {
     }
 }
 
-/// Tries an operation until it need not wait: the future of [`Registered::io`].
+/// The future of [`Registered::io`]: repeats an operation until it need not wait.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Io<'a, S: Source, F> {
     waiting: Waiting<'a, S>,
     f: F,
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<S: Source, F> Unpin for Io<'_, S, F> {}
 
 impl<'a, S: Source, F> Io<'a, S, F> {
@@ -274,8 +276,8 @@ impl<S: Source, R, F: FnMut(&S) -> io::Result<R>> Future for Io<'_, S, F> {
     }
 }
 
-/// Reads from a byte stream or writes to it: the future of [`Registered::read_with`] and
-/// [`Registered::write_with`].
+/// The future of [`Registered::read_with`] and [`Registered::write_with`]: transfers bytes of a
+/// stream.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Transfer<'a, S: Source, F> {
     waiting: Waiting<'a, S>,
@@ -283,7 +285,7 @@ pub struct Transfer<'a, S: Source, F> {
     f: F,
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<S: Source, F> Unpin for Transfer<'_, S, F> {}
 
 impl<'a, S: Source, F> Transfer<'a, S, F> {
@@ -307,7 +309,7 @@ impl<S: Source, D: Side> fmt::Debug for Waiting<'_, S, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting")
             .field("direction", &self.side.direction())
-            .field("waits", &(self.who != WaiterId::NOT_WAITING))
+            .field("waits", &(self.waiter != WaiterId::NOT_WAITING))
             .finish_non_exhaustive()
     }
 }

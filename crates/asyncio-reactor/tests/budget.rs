@@ -1,4 +1,5 @@
-//! A task whose sources are always ready lets everything else run now and then, whichever way it asks.
+//! A task whose sources are always ready lets other code run now and then, whichever method it
+//! uses.
 #![cfg(unix)]
 
 use std::future::Future;
@@ -12,7 +13,7 @@ use asyncio_reactor::{Direction, Reactor};
 mod support;
 use support::{LONG, Stream, counting, tcp_pair};
 
-/// One ready result, or `Pending`.
+/// One operation: a ready result, or `Pending`.
 type Way = fn(&Stream, &mut Context<'_>) -> Poll<io::Result<()>>;
 
 fn read_byte(mut stream: &mio::net::TcpStream) -> io::Result<usize> {
@@ -34,7 +35,7 @@ fn poll<T>(
     pin!(future).poll(cx).map_ok(drop)
 }
 
-/// After a wait that is over, a try.
+/// Tries an operation after a wait that has ended.
 fn then<T>(
     waited: Poll<io::Result<()>>,
     try_it: impl FnOnce() -> io::Result<T>,
@@ -89,19 +90,19 @@ const WAYS: &[(&str, Way)] = &[
     }),
 ];
 
-/// How many ready results there are before the first `Pending`.
+/// Counts the ready results before the first `Pending`.
 fn in_a_row(mut next: impl FnMut() -> Poll<io::Result<()>>) -> usize {
     let mut in_a_row = 0;
     while let Poll::Ready(result) = next() {
         result.unwrap();
         in_a_row += 1;
-        assert!(in_a_row < 10_000, "it keeps the thread");
+        assert!(in_a_row < 10_000, "the operation never yields");
     }
     in_a_row
 }
 
 #[test]
-fn every_way_stands_back_and_goes_on_after_a_turn() {
+fn every_method_yields_and_continues_after_a_turn() {
     for (name, way) in WAYS {
         let reactor = Reactor::new().unwrap();
         let (ours, mut theirs) = tcp_pair(&reactor);
@@ -112,7 +113,7 @@ fn every_way_stands_back_and_goes_on_after_a_turn() {
             let ready = in_a_row(|| way(&ours, &mut cx));
             assert!((16..=64).contains(&ready), "{name}: {ready}");
             assert_eq!(woken.get(), turns - 1, "{name}");
-            // It does not wait for an event, though there would be none.
+            // The turn does not wait for an event, although none would come.
             reactor.turn(LONG).unwrap();
             assert_eq!(woken.get(), turns, "{name}");
         }
@@ -136,16 +137,17 @@ fn all_sources_of_a_task_share_its_budget() {
             way(&sources[next % 100].0, &mut cx)
         });
         assert!(ready <= 64, "{name}: {ready}");
-        // All others have to wait for the turn as well, or a loop over several would never end.
+        // The other sources must wait for the turn as well. Otherwise a loop over several sources
+        // would never end.
         for (ours, _) in &sources {
             assert!(way(ours, &mut cx).is_pending(), "{name}");
         }
     }
 }
 
-/// As a task that polls futures which have wakers of their own.
+/// A task may poll futures that have wakers of their own.
 #[test]
-fn many_wakers_do_not_make_it_endless() {
+fn many_wakers_do_not_extend_the_budget_forever() {
     for (name, way) in WAYS {
         let reactor = Reactor::new().unwrap();
         let (ours, mut theirs) = tcp_pair(&reactor);
@@ -175,7 +177,7 @@ fn one_task_does_not_spend_the_budget_of_another() {
 }
 
 #[test]
-fn a_read_until_nothing_is_left_ends_though_there_is_always_more() {
+fn draining_a_source_that_always_has_more_ends() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     let always = |_: &_| Ok(1);
@@ -188,7 +190,7 @@ fn a_read_until_nothing_is_left_ends_though_there_is_always_more() {
         let mut reads = 0;
         while ours.try_transfer(Direction::Read, 1, always).is_ok() {
             reads += 1;
-            assert!(reads < 10_000, "it keeps the thread");
+            assert!(reads < 10_000, "the reads never end");
         }
         assert!(reads > 1000, "few tries are all granted");
         assert!(ours.readiness().unwrap().is_readable());
@@ -198,9 +200,10 @@ fn a_read_until_nothing_is_left_ends_though_there_is_always_more() {
     }
 }
 
-/// The program says itself how much it writes, and `WouldBlock` tells it that there is no more room.
+/// The program decides how much it writes, and the system returns `WouldBlock` when its buffer is
+/// full.
 #[test]
-fn a_write_is_refused_by_the_system_only() {
+fn only_the_system_refuses_a_write() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
     for _ in 0..10_000 {
@@ -210,7 +213,7 @@ fn a_write_is_refused_by_the_system_only() {
 }
 
 #[test]
-fn where_no_turn_will_come_there_is_no_end() {
+fn nothing_is_refused_while_the_reactor_is_not_turned() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 10_000]).unwrap();
@@ -223,7 +226,7 @@ fn where_no_turn_will_come_there_is_no_end() {
 }
 
 #[test]
-fn a_caller_that_does_not_stand_back_piles_up_nothing() {
+fn a_caller_that_ignores_pending_piles_up_no_wakers() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 1000]).unwrap();

@@ -1,4 +1,4 @@
-//! What happens to sources and wakers when a source leaves, and when the reactor closes.
+//! Sources and wakers when a source is dropped, and when the reactor closes.
 #![cfg(unix)]
 
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ fn is_closed<T>(result: io::Result<T>) -> bool {
 }
 
 #[test]
-fn closing_drops_the_wakers_and_wakes_nobody() {
+fn closing_drops_the_wakers_and_wakes_none() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
     let (count, waker) = counting();
@@ -62,19 +62,19 @@ fn dropping_the_last_reactor_closes_it() {
     drop(clone);
     assert_eq!(Arc::strong_count(&count), 1);
     assert!(is_closed(ours.readiness()));
-    // A handle made from a source does not bring it back to life.
+    // A handle made from a source does not reopen the reactor.
     assert!(ours.reactor().is_closed());
 }
 
 #[test]
-fn everything_after_closing_is_a_clear_error() {
+fn every_operation_after_closing_is_a_clear_error() {
     let reactor = Reactor::new().unwrap();
     let (ours, theirs) = tcp_pair(&reactor);
     reactor.close();
     let mut cx = Context::from_waker(Waker::noop());
     let now = |poll: Poll<io::Result<()>>| match poll {
         Poll::Ready(result) => result,
-        Poll::Pending => panic!("it would wait for ever"),
+        Poll::Pending => panic!("the operation would wait forever"),
     };
     assert!(is_closed(now(ours.poll_read_ready(&mut cx))));
     assert!(is_closed(now(ours.poll_write_ready(&mut cx))));
@@ -95,7 +95,7 @@ fn everything_after_closing_is_a_clear_error() {
         ours.readiness().unwrap_err().to_string(),
         "the reactor (event loop) this source was registered with is closed"
     );
-    // It can be taken out, and go to another reactor.
+    // The source can be taken out and registered with another reactor.
     let ours = ours.into_inner();
     Reactor::new()
         .unwrap()
@@ -118,7 +118,7 @@ fn a_source_that_cannot_be_registered_comes_back() {
 }
 
 #[test]
-fn into_inner_gives_the_source_and_frees_its_place_once() {
+fn into_inner_returns_the_source_and_frees_its_slot_once() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, receiver) = pipe::new().unwrap();
     let receiver = reactor.register(receiver, Interest::READABLE).unwrap();
@@ -130,10 +130,10 @@ fn into_inner_gives_the_source_and_frees_its_place_once() {
     assert_eq!(reactor.turn(LONG).unwrap(), 1);
 }
 
-/// The descriptor is exchanged behind the reactor's back, so that the system goes on to watch one
-/// whose slot is another's by now.
+/// The descriptor is replaced without the reactor's knowledge. So the system continues to watch one
+/// whose slot belongs to another source by now.
 #[test]
-fn an_event_for_an_earlier_user_of_a_slot_reaches_nobody() {
+fn an_event_for_an_earlier_user_of_a_slot_is_dropped() {
     let reactor = Reactor::new().unwrap();
     let (mut old_sender, old) = pipe::new().unwrap();
     let (_unused_sender, unused) = pipe::new().unwrap();
@@ -160,14 +160,14 @@ fn an_event_for_an_earlier_user_of_a_slot_reaches_nobody() {
     drop(still_watched);
 }
 
-/// A source that tells what happens to it.
-struct Told {
+/// A source that records its calls.
+struct RecordsCalls {
     inner: pipe::Receiver,
     trace: Rc<RefCell<Vec<&'static str>>>,
     waker_alive: std::sync::Weak<support::Count>,
 }
 
-impl Source for Told {
+impl Source for RecordsCalls {
     fn register(
         &mut self,
         registry: &Registry,
@@ -194,9 +194,12 @@ impl Source for Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for RecordsCalls {
     fn drop(&mut self) {
-        assert!(self.waker_alive.upgrade().is_none(), "its waker goes first");
+        assert!(
+            self.waker_alive.upgrade().is_none(),
+            "the waker is dropped before its source"
+        );
         self.trace.borrow_mut().push("closed");
     }
 }
@@ -207,7 +210,7 @@ fn a_source_is_deregistered_before_it_is_closed() {
     let trace = Rc::default();
     let (count, waker) = counting();
     let (_sender, inner) = pipe::new().unwrap();
-    let told = Told {
+    let told = RecordsCalls {
         inner,
         trace: Rc::clone(&trace),
         waker_alive: Arc::downgrade(&count),

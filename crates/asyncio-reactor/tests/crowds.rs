@@ -1,4 +1,5 @@
-//! Sources that many wait for: an event wakes the first of them, and the rest as long as it is of use.
+//! Sources with many waiters: an event wakes the first ones, and the rest while the source stays
+//! ready.
 #![cfg(unix)]
 
 use std::collections::VecDeque;
@@ -43,7 +44,7 @@ impl<'a, T> Task<'a, T> {
         }
     }
 
-    /// Polls it if it was woken, or never polled.
+    /// Polls the future if it was woken, or never polled.
     fn run(&mut self) -> Option<T> {
         if self.polled == self.woken.get() {
             return None;
@@ -80,7 +81,7 @@ fn read_byte(source: &Registered<Receiver>) -> impl Future<Output = u8> + '_ {
 const MANY: usize = 2000;
 
 #[test]
-fn all_are_told_of_what_nobody_uses_up() {
+fn all_are_woken_while_the_source_stays_ready() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, source) = source(&reactor);
     let mut tasks: Vec<_> = (0..MANY).map(|_| Task::new(source.readable())).collect();
@@ -90,12 +91,12 @@ fn all_are_told_of_what_nobody_uses_up() {
     sender.write_all(b"x").unwrap();
     let mut turns = 0;
     while tasks.iter().any(|task| !task.is_over()) {
-        // None of these may wait, after the first.
+        // Only the first of these turns may wait.
         reactor.turn(LONG).unwrap();
         turns += 1;
         assert!(
             turns < 20,
-            "each turn wakes twice as many as the one before"
+            "each turn wakes twice as many as the turn before"
         );
         for task in &mut tasks {
             if let Some(outcome) = task.run() {
@@ -107,7 +108,7 @@ fn all_are_told_of_what_nobody_uses_up() {
 }
 
 #[test]
-fn few_are_woken_for_what_one_uses_up() {
+fn few_are_woken_for_a_byte_that_one_task_reads() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, source) = source(&reactor);
     let mut tasks: Vec<_> = (0..MANY).map(|_| Task::new(read_byte(&source))).collect();
@@ -124,7 +125,7 @@ fn few_are_woken_for_what_one_uses_up() {
                 order.push(at);
             }
         }
-        // What would be left of a crowd is told nothing: the byte is gone.
+        // The rest of the crowd is not woken: the byte has been read.
         reactor.turn(NOW).unwrap();
     }
     assert_eq!(order.len(), MANY);
@@ -133,7 +134,7 @@ fn few_are_woken_for_what_one_uses_up() {
 }
 
 #[test]
-fn a_task_that_is_woken_and_never_polled_keeps_nobody_waiting() {
+fn a_woken_task_that_is_never_polled_delays_no_other() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, source) = source(&reactor);
     let mut tasks: Vec<_> = (0..200).map(|_| Task::new(read_byte(&source))).collect();
@@ -143,16 +144,16 @@ fn a_task_that_is_woken_and_never_polled_keeps_nobody_waiting() {
     sender.write_all(b"x").unwrap();
     for _ in 0..10 {
         reactor.turn(LONG).unwrap();
-        // All but one have been put aside.
+        // All tasks but one are never polled again.
         if tasks[199].run().is_some() {
             return;
         }
     }
-    panic!("the last one was not woken");
+    panic!("the last task was not woken");
 }
 
 #[test]
-fn one_of_a_crowd_that_is_polled_of_its_own_accord_leaves_nothing_behind() {
+fn a_waiter_of_a_crowd_that_is_polled_early_leaves_no_waker() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, source) = source(&reactor);
     let mut tasks: Vec<_> = (0..100).map(|_| Task::new(source.readable())).collect();
@@ -174,7 +175,7 @@ enum Step {
     Spawn(bool),
     Cancel(usize),
     Send(u8),
-    /// A turn, after which tasks that were woken run, all but every nth.
+    /// A turn. Afterwards the woken tasks run, except every nth.
     Turn(usize),
 }
 
@@ -191,10 +192,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whoever reads, looks on, is cancelled or put aside for a while: no byte is lost, none comes twice or
-    /// out of order, and nobody waits while there is something to read.
+    /// Tasks read, only watch, are cancelled, or are not polled for a while. No byte is lost, comes
+    /// twice or out of order, and no task waits while there is something to read.
     #[test]
-    fn nobody_waits_while_there_is_something(steps in steps()) {
+    fn no_task_waits_while_there_is_data(steps in steps()) {
         let reactor = Reactor::new().unwrap();
         let (mut sender, source) = source(&reactor);
         let mut sent = VecDeque::new();
@@ -236,7 +237,7 @@ proptest! {
                 }
             }
         }
-        // Until nothing happens any more.
+        // Until no task makes progress.
         for _ in 0..50 {
             reactor.turn(NOW).unwrap();
             run(&mut tasks, &mut sent, usize::MAX);

@@ -1,5 +1,5 @@
-//! More sources than one system call brings events for. Alone in its binary, because it takes most
-//! of the descriptors that a process may have.
+//! More sources than one system call reports events for. In a binary of its own, because it needs
+//! most of the descriptors that a process may have.
 #![cfg(unix)]
 
 use std::io::Write;
@@ -19,7 +19,7 @@ fn more_events_than_one_call_brings_come_with_the_next_turn() {
     let reactor = Reactor::new().unwrap();
     let mut pairs: Vec<_> = (0..1500)
         .map_while(|_| {
-            // Where the limit is low, fewer have to do.
+            // A low limit of descriptors leaves fewer sources.
             let (sender, receiver) = mio::unix::pipe::new().ok()?;
             let receiver = reactor.register(receiver, Interest::READABLE).ok()?;
             Some((sender, receiver))

@@ -1,5 +1,5 @@
-//! Whatever is sent, in whatever pieces, and read with whatever buffers: a reader that waits only
-//! where it is told to wait gets every byte, and the end.
+//! A property test: a reader that waits only when it is told to wait reads every byte and the end,
+//! for any sizes of pieces and buffers.
 #![cfg(unix)]
 
 use std::collections::VecDeque;
@@ -14,9 +14,9 @@ use support::{LONG, NOW, Stream, tcp_pair};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// The peer sends so many bytes.
+    /// The peer sends this many bytes.
     Send(usize),
-    /// The reader reads with a buffer of this size, so many times at most.
+    /// The reader reads with a buffer of this size, at most this many times.
     Read(usize, usize),
     Look,
 }
@@ -48,7 +48,7 @@ fn read(stream: &Stream, size: usize, times: usize, expected: &mut VecDeque<u8>)
 }
 
 proptest! {
-    // A case that fails has waited long, so it is not made much smaller.
+    // A failing case has waited long, so it is shrunk only a little.
     #![proptest_config(ProptestConfig { max_shrink_iters: 4, ..ProptestConfig::with_cases(200) })]
 
     #[test]
@@ -82,7 +82,7 @@ proptest! {
         loop {
             match read(&ours, last_buffer, usize::MAX, &mut expected) {
                 Some(_) => break,
-                // It waits, so there is something to come.
+                // The reader waits, so an event must come.
                 None => prop_assert!(reactor.turn(LONG).unwrap() > 0),
             }
         }

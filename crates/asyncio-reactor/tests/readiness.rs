@@ -1,4 +1,4 @@
-//! What the reactor tells about real pipes and sockets, and how often the sources are asked.
+//! The readiness of real pipes and sockets, and how often their operations are tried.
 #![cfg(unix)]
 
 use std::cell::Cell;
@@ -22,7 +22,7 @@ fn read(stream: &Stream, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Resul
 fn ready(poll: Poll<io::Result<usize>>) -> usize {
     match poll {
         Poll::Ready(result) => result.unwrap(),
-        Poll::Pending => panic!("it should be ready"),
+        Poll::Pending => panic!("the source must be ready"),
     }
 }
 
@@ -50,7 +50,7 @@ fn a_task_that_waits_is_woken_once_by_an_event() {
     assert_eq!(reactor.turn(LONG).unwrap(), 1);
     assert_eq!(count.get(), 1);
     assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 5);
-    // Nobody waits: the next event sets a bit and wakes nobody.
+    // No task waits: the next event sets a bit and wakes nothing.
     theirs.write_all(b"again").unwrap();
     assert_eq!(reactor.turn(LONG).unwrap(), 1);
     assert_eq!(count.get(), 1);
@@ -78,7 +78,7 @@ fn a_short_read_saves_the_call_that_would_find_nothing() {
         assert!(read().is_pending());
         assert_eq!(calls.get(), 1, "the second read needs no call");
     }
-    // A read that filled its buffer does not know whether there is more.
+    // After a read that filled its buffer there may be more to read.
     calls.set(0);
     theirs.write_all(&[7; 16]).unwrap();
     reactor.turn(LONG).unwrap();
@@ -130,7 +130,7 @@ fn a_reset_is_told_to_both_directions() {
     assert!(read(&ours, &mut cx, &mut buf).is_pending());
     let full = fill(&ours, &mut cx);
     assert!(full > 0);
-    // Closing with unread data sends RST.
+    // Closing a socket with unread data sends RST.
     drop(theirs);
     while count.get() < 2 {
         reactor.turn(LONG).unwrap();
@@ -141,13 +141,14 @@ fn a_reset_is_told_to_both_directions() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let write = ours.poll_write_with(&mut cx, 1, |mut stream| stream.write(b"x"));
     assert!(matches!(write, Poll::Ready(Err(_))));
-    // The error is used up, and nothing spins: reading now says that it is over.
+    // The error is used up, and no task spins: the next read returns the end.
     assert_eq!(ready(read(&ours, &mut cx, &mut buf)), 0);
 }
 
-/// An error is told to the reader too, but another may take it away before the reader looks.
+/// An error is reported to the reader too, but other code may take it from the socket before the
+/// reader runs.
 #[test]
-fn an_error_that_somebody_else_took_is_not_waited_for_in_a_spin() {
+fn an_error_that_other_code_took_causes_no_spin() {
     let reactor = Reactor::new().unwrap();
     let nobody = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = nobody.local_addr().unwrap();
@@ -175,7 +176,7 @@ fn an_error_that_somebody_else_took_is_not_waited_for_in_a_spin() {
     assert!(!ours.readiness().unwrap().is_readable());
 }
 
-/// Writes until there is no more room. Returns how much it wrote.
+/// Writes until the buffer is full. Returns the number of written bytes.
 fn fill(stream: &Stream, cx: &mut Context<'_>) -> usize {
     let chunk = [0; 65536];
     let mut all = 0;
@@ -187,9 +188,9 @@ fn fill(stream: &Stream, cx: &mut Context<'_>) -> usize {
     }
 }
 
-/// As if there were buffers of gigabytes.
+/// The operation reports as many bytes as if its buffers had gigabytes.
 #[test]
-fn a_transfer_that_the_system_capped_says_nothing_about_the_source() {
+fn a_transfer_capped_by_the_system_does_not_count_as_short() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
     let mut cx = Context::from_waker(Waker::noop());
@@ -265,7 +266,7 @@ fn several_tasks_wait_for_one_source() {
     let (poller, poller_waker) = counting();
     let mut cx = Context::from_waker(&poller_waker);
     assert!(ours.poll_read_ready(&mut cx).is_pending());
-    // Two leave: one in the middle, and the first one.
+    // Two futures are dropped: one in the middle, and the first.
     drop(waits.remove(2));
     drop(waits.remove(0));
     theirs.write_all(b"x").unwrap();
@@ -299,7 +300,7 @@ fn two_pollers_do_not_starve_each_other() {
 }
 
 #[test]
-fn a_source_that_always_has_more_lets_others_run_now_and_then() {
+fn a_source_that_always_has_more_lets_others_run() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 1000]).unwrap();
@@ -310,7 +311,7 @@ fn a_source_that_always_has_more_lets_others_run_now_and_then() {
         in_a_row += 1;
     }
     assert_eq!(in_a_row, 64);
-    // It is woken after others, by a turn that does not wait for an event.
+    // Its task is woken after others, by a turn that does not wait for an event.
     assert_eq!(woken.get(), 0);
     reactor.turn(LONG).unwrap();
     assert_eq!(woken.get(), 1);
@@ -324,7 +325,7 @@ fn a_source_that_always_has_more_lets_others_run_now_and_then() {
 }
 
 #[test]
-fn a_reactor_that_closes_lets_go_of_who_stands_back() {
+fn closing_drops_the_wakers_of_tasks_that_yielded() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 100]).unwrap();
@@ -341,12 +342,12 @@ fn a_reactor_that_closes_lets_go_of_who_stands_back() {
 }
 
 #[test]
-fn however_many_pollers_there_are_none_is_forgotten() {
+fn no_poller_is_forgotten_however_many_there_are() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     let mut buf = [0; 8];
     let tasks: Vec<_> = (0..100).map(|_| counting()).collect();
-    // A task that is woken polls again, and still waits.
+    // A woken task polls again, and still waits.
     let mut polled = vec![usize::MAX; tasks.len()];
     let mut settle = || {
         for rounds in 0.. {
@@ -366,7 +367,10 @@ fn however_many_pollers_there_are_none_is_forgotten() {
         unreachable!()
     };
     let rounds = settle();
-    assert!(rounds < 10, "they kept each other busy for {rounds} rounds");
+    assert!(
+        rounds < 10,
+        "the pollers kept each other busy for {rounds} rounds"
+    );
     let before: Vec<_> = tasks.iter().map(|(count, _)| count.get()).collect();
     theirs.write_all(b"x").unwrap();
     reactor.turn(LONG).unwrap();
@@ -376,7 +380,7 @@ fn however_many_pollers_there_are_none_is_forgotten() {
 }
 
 #[test]
-fn a_task_with_a_fresh_waker_each_time_neither_spins_nor_piles_up() {
+fn a_task_with_a_new_waker_each_time_neither_spins_nor_piles_up() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
     let mut buf = [0; 8];
@@ -393,11 +397,14 @@ fn a_task_with_a_fresh_waker_each_time_neither_spins_nor_piles_up() {
     assert_eq!(woken, 0, "a poll woke its own task");
     let kept = polls.iter().filter(|count| Arc::strong_count(count) > 1);
     assert!(kept.count() <= 256);
-    assert!(Arc::strong_count(&polls[9_999]) > 1, "the last one counts");
+    assert!(
+        Arc::strong_count(&polls[9_999]) > 1,
+        "the last waker is kept"
+    );
 }
 
 #[test]
-fn while_it_rests_a_wait_is_an_error_and_who_waits_keeps_its_place() {
+fn a_resting_reactor_refuses_waits_and_keeps_its_waiters() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     let (waits, waker) = counting();
@@ -425,7 +432,7 @@ fn while_it_rests_a_wait_is_an_error_and_who_waits_keeps_its_place() {
     reactor.resume();
     theirs.write_all(b"x").unwrap();
     reactor.turn(LONG).unwrap();
-    // The poller, and not the future, which has ended.
+    // The poller is woken. The future is not, because it has ended.
     assert_eq!((waits.get(), tries.get()), (1, 0));
     reactor.close();
     reactor.resume();
@@ -488,7 +495,7 @@ fn a_cancelled_wait_leaves_no_waker_behind() {
 }
 
 #[test]
-fn waiting_for_what_was_not_asked_for_is_an_error_not_a_hang() {
+fn waiting_for_an_unregistered_direction_is_an_error() {
     let reactor = Reactor::new().unwrap();
     let (_sender, receiver) = pipe::new().unwrap();
     let receiver = reactor.register(receiver, Interest::READABLE).unwrap();
@@ -497,19 +504,21 @@ fn waiting_for_what_was_not_asked_for_is_an_error_not_a_hang() {
         Err(io::ErrorKind::WouldBlock.into())
     });
     let Poll::Ready(Err(error)) = none else {
-        panic!("it should fail");
+        panic!("the wait must fail");
     };
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 
 #[test]
-fn try_io_asks_only_a_source_that_may_be_ready() {
+fn try_io_tries_only_a_source_that_may_be_ready() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     let mut buf = [0; 8];
     let nothing = ours.try_io(Direction::Read, |mut stream| stream.read(&mut buf));
     assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::WouldBlock);
-    let asked: io::Result<()> = ours.try_io(Direction::Read, |_| panic!("it is known to be empty"));
+    let asked: io::Result<()> = ours.try_io(Direction::Read, |_| {
+        panic!("the source is known to be empty")
+    });
     assert_eq!(asked.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     theirs.write_all(b"x").unwrap();
     reactor.turn(LONG).unwrap();
@@ -518,7 +527,7 @@ fn try_io_asks_only_a_source_that_may_be_ready() {
 }
 
 #[test]
-fn a_short_try_is_not_followed_by_one_that_finds_nothing() {
+fn a_short_try_is_not_followed_by_a_futile_one() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(b"x").unwrap();
@@ -526,7 +535,9 @@ fn a_short_try_is_not_followed_by_one_that_finds_nothing() {
     let mut buf = [0; 8];
     let one = ours.try_transfer(Direction::Read, 8, |mut stream| stream.read(&mut buf));
     assert_eq!(one.unwrap(), 1);
-    let none = ours.try_transfer(Direction::Read, 8, |_| panic!("it is known to be empty"));
+    let none = ours.try_transfer(Direction::Read, 8, |_| {
+        panic!("the source is known to be empty")
+    });
     assert_eq!(none.unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
@@ -541,7 +552,7 @@ fn an_interrupted_call_is_made_again() {
 }
 
 #[test]
-fn nothing_to_see_is_no_event() {
+fn a_turn_without_events_returns_zero() {
     let reactor = Reactor::new().unwrap();
     let (_ours, _theirs) = tcp_pair(&reactor);
     assert_eq!(reactor.turn(NOW).unwrap(), 0);

@@ -1,4 +1,4 @@
-//! Wakers that come back to the reactor when they are cloned, woken or dropped.
+//! Wakers that call the reactor when they are cloned, woken or dropped.
 #![cfg(unix)]
 #![allow(
     unsafe_code,
@@ -24,7 +24,8 @@ type Hook = Box<dyn Fn()>;
 type Waiting = Registered<Receiver>;
 
 thread_local! {
-    /// What wakers do. They are `Send` and can own nothing of this thread, so they name it.
+    /// The hooks of the wakers. A waker is `Send` and cannot own data of this thread, so it holds a
+    /// key.
     static ON_WAKE: RefCell<HashMap<usize, Hook>> = RefCell::default();
     static ON_DROP: RefCell<HashMap<usize, Hook>> = RefCell::default();
     static ON_CLONE: RefCell<Option<Hook>> = RefCell::default();
@@ -32,7 +33,7 @@ thread_local! {
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// A waker that calls its hook when it is woken, and another when it is dropped.
+/// A waker that calls a hook when it is woken, and another when it is dropped.
 struct Hooked(usize);
 
 impl Wake for Hooked {
@@ -65,7 +66,7 @@ fn on_drop(hook: impl Fn() + 'static) -> Waker {
     Waker::from(Arc::new(Hooked(name)))
 }
 
-/// A waker that does nothing but call its hook when it is cloned.
+/// A waker that only calls its hook when it is cloned.
 fn on_clone(hook: impl Fn() + 'static) -> Waker {
     const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, ignore, ignore, ignore);
     fn clone(_: *const ()) -> RawWaker {
@@ -77,11 +78,11 @@ fn on_clone(hook: impl Fn() + 'static) -> Waker {
     }
     fn ignore(_: *const ()) {}
     ON_CLONE.set(Some(Box::new(hook)));
-    // SAFETY: none of the functions looks at the pointer, and all may run on any thread.
+    // SAFETY: none of the functions reads the pointer, and all may run on any thread.
     unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
 }
 
-/// Everything one can do with a reactor.
+/// Calls every method of a reactor.
 fn use_everything(reactor: &Reactor) {
     let (mut sender, source) = source(reactor);
     wait(&source, Waker::noop());
@@ -132,7 +133,7 @@ fn a_waker_may_use_the_reactor_when_it_is_cloned() {
         move || use_everything(&reactor)
     });
     wait(&waiting, &waker);
-    assert!(ON_CLONE.take().is_none(), "it was cloned");
+    assert!(ON_CLONE.take().is_none(), "the hook must have run");
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn an_event_taken_while_the_waker_is_cloned_is_not_lost() {
 }
 
 #[test]
-fn a_reactor_closed_while_the_waker_is_cloned_is_an_error_not_a_hang() {
+fn a_reactor_closed_while_a_waiting_task_clones_its_waker_is_an_error() {
     let reactor = Reactor::new().unwrap();
     let (_sender, waiting) = source(&reactor);
     let waker = on_clone({
@@ -168,7 +169,7 @@ fn a_reactor_closed_while_the_waker_is_cloned_is_an_error_not_a_hang() {
 }
 
 #[test]
-fn a_reactor_closed_while_who_stands_back_is_cloned_is_an_error_not_a_hang() {
+fn a_reactor_closed_while_a_yielding_task_clones_its_waker_is_an_error() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, always_ready) = source(&reactor);
     sender.write_all(&[7; 100]).unwrap();
@@ -191,7 +192,7 @@ fn a_waker_may_use_the_reactor_when_it_is_dropped() {
         let reactor = reactor.clone();
         on_drop(move || use_everything(&reactor))
     };
-    // Replaced by another one, after as many as are kept.
+    // Replaced, after as many wakers as are kept.
     let (mut sender, waiting) = source(&reactor);
     for _ in 0..10 {
         wait(&waiting, &hook());
@@ -203,7 +204,7 @@ fn a_waker_may_use_the_reactor_when_it_is_dropped() {
     let (_sender, waiting) = source(&reactor);
     wait(&waiting, &hook());
     drop(waiting);
-    // Taken back by a future.
+    // Removed by a future.
     let (_sender, waiting) = source(&reactor);
     wait(&waiting, Waker::noop());
     let mut readable = Box::pin(waiting.readable());
@@ -217,7 +218,7 @@ fn a_waker_may_use_the_reactor_when_it_is_dropped() {
     ON_DROP.with_borrow(|hooks| assert!(hooks.is_empty()));
 }
 
-/// task → socket → slot → waker → task: what only closing breaks.
+/// The cycle task → socket → slot → waker → task is broken only by closing.
 #[test]
 fn closing_breaks_the_cycle_of_a_task_and_its_socket() {
     thread_local! {
@@ -251,7 +252,7 @@ fn a_wake_may_drop_the_source_whose_event_comes_next() {
     let waker = on_wake({
         let (others, reactor) = (others.clone(), reactor.clone());
         move || {
-            // Its place goes to a new one, while its event is already taken.
+            // Its slot goes to a new source, while its event is already read.
             let gone = others.borrow_mut().pop();
             drop(gone);
             let (sender, new) = source(&reactor);
@@ -265,7 +266,7 @@ fn a_wake_may_drop_the_source_whose_event_comes_next() {
     sender.write_all(b"x").unwrap();
     other_sender.write_all(b"x").unwrap();
     assert_eq!(reactor.turn(LONG).unwrap(), 2);
-    // It was ready before it was dropped, so its task hears of it, once.
+    // The source was ready before it was dropped, so its task is woken, once.
     assert_eq!(count.get(), 1);
     assert!(!others.borrow()[0].readiness().unwrap().is_readable());
     assert_eq!(reactor.turn(NOW).unwrap(), 0);
@@ -297,14 +298,14 @@ fn when_a_waker_panics_the_next_turn_wakes_the_rest() {
     let (mut sender, first) = source(&reactor);
     let (mut other_sender, other) = source(&reactor);
     let (count, counting) = counting();
-    wait(&first, &on_wake(|| panic!("a waker's own trouble")));
+    wait(&first, &on_wake(|| panic!("the waker panics")));
     wait(&other, &counting);
     sender.write_all(b"x").unwrap();
     other_sender.write_all(b"x").unwrap();
     let turn = catch_unwind(AssertUnwindSafe(|| reactor.turn(LONG)));
     assert!(turn.is_err());
     assert_eq!(count.get(), 0);
-    // It does not wait, since there is somebody to wake.
+    // The turn does not wait, because wakers are pending.
     let begin = Instant::now();
     assert_eq!(reactor.turn(LONG).unwrap(), 0);
     assert_eq!(count.get(), 1);

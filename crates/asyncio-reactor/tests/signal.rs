@@ -1,5 +1,5 @@
 //! A signal ends a wait early, and is no error. Without the test harness, because the signal goes
-//! to the main thread, so the main thread has to be the one that waits.
+//! to the main thread, so the main thread must be the thread that waits.
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -19,7 +19,7 @@ fn main() {
     let sender = thread::spawn({
         let is_over = Arc::clone(&is_over);
         move || {
-            // Again and again, because one may arrive before the wait begins.
+            // Sent again and again, because a signal may arrive before the wait begins.
             while !is_over.load(Ordering::Relaxed) {
                 kill_process(getpid(), Signal::USR1).unwrap();
                 thread::sleep(Duration::from_millis(1));
@@ -29,7 +29,10 @@ fn main() {
     for _ in 0..5 {
         arrived.store(false, Ordering::Relaxed);
         assert_eq!(reactor.turn(Some(Duration::from_secs(60))).unwrap(), 0);
-        assert!(arrived.load(Ordering::Relaxed), "only a signal ends it");
+        assert!(
+            arrived.load(Ordering::Relaxed),
+            "only a signal may end the turn"
+        );
     }
     is_over.store(true, Ordering::Relaxed);
     sender.join().unwrap();

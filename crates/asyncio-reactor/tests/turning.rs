@@ -1,4 +1,4 @@
-//! How long a turn waits, and what ends it.
+//! How long a turn waits, and which events end it.
 #![cfg(unix)]
 
 use std::io::Write;
@@ -47,12 +47,12 @@ fn an_unparker_may_outlive_its_reactor() {
 }
 
 #[test]
-fn zero_only_looks() {
+fn zero_only_polls() {
     let reactor = Reactor::new().unwrap();
     let (_ours, mut theirs) = tcp_pair(&reactor);
     assert_eq!(reactor.turn(NOW).unwrap(), 0);
     theirs.write_all(b"x").unwrap();
-    // Loopback delivers inside of the write.
+    // The loopback device delivers within the write.
     assert_eq!(reactor.turn(NOW).unwrap(), 1);
 }
 
@@ -66,13 +66,14 @@ fn a_long_wait_is_cut_to_whole_milliseconds() {
     });
     let waits: Vec<_> = waits.collect();
     assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(1)));
-    // Rounded up, none of them would be back so soon. A busy machine may delay some, not all.
+    // If a wait were rounded up, no turn would return so soon. A busy machine may delay some waits,
+    // not all.
     let soon = |wait: &&Duration| **wait < Duration::from_micros(1_900);
     assert!(waits.iter().filter(soon).count() > 0, "{waits:?}");
 }
 
 #[test]
-fn time_without_end_is_no_error() {
+fn an_endless_timeout_is_no_error() {
     let reactor = Reactor::new().unwrap();
     reactor.unparker().unpark();
     reactor.turn(Some(Duration::MAX)).unwrap();
@@ -80,8 +81,8 @@ fn time_without_end_is_no_error() {
     reactor.turn(None).unwrap();
 }
 
-/// Each wait sets the one timer descriptor, which is never read. If setting it again made no new
-/// edge, the later waits would all be ended by the limit of a millisecond.
+/// Every wait sets the same timer descriptor, which is never read. If setting it again caused no
+/// new edge, the millisecond limit would end all later waits.
 #[cfg(target_os = "linux")]
 #[test]
 fn waits_below_a_millisecond_are_exact_again_and_again() {
@@ -95,13 +96,13 @@ fn waits_below_a_millisecond_are_exact_again_and_again() {
         })
         .collect();
     assert!(waits.iter().all(|wait| *wait >= wanted), "{waits:?}");
-    // A busy machine may delay some of them, but not nearly all.
+    // A busy machine may delay some waits, but not nearly all.
     let late = waits[25..].iter();
     let exact = late.filter(|wait| **wait < Duration::from_millis(1));
     assert!(exact.count() >= 5, "{waits:?}");
 }
 
-/// A short wait that ended early leaves its timer set. That may end a later turn early, once.
+/// A short wait that ended early leaves its timer set. The timer may end one later turn early.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_short_wait_that_ended_early_leaves_at_most_one_early_return() {

@@ -1,4 +1,4 @@
-//! What the tests of the reactor share.
+//! Shared by the tests of the reactor.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use asyncio_reactor::{Interest, Reactor, Registered};
 
-/// Long enough for anything that is going to happen.
+/// Longer than any expected event takes.
 pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(10));
 pub(crate) const NOW: Option<Duration> = Some(Duration::ZERO);
 
@@ -37,7 +37,7 @@ pub(crate) fn counting() -> (Arc<Count>, Waker) {
 
 pub(crate) type Stream = Registered<mio::net::TcpStream>;
 
-/// A connected pair: ours, registered, and the other side's, blocking.
+/// A connected pair: one stream is registered, the peer's is blocking.
 pub(crate) fn tcp_pair(reactor: &Reactor) -> (Stream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -46,7 +46,7 @@ pub(crate) fn tcp_pair(reactor: &Reactor) -> (Stream, std::net::TcpStream) {
     let ours = mio::net::TcpStream::from_std(ours);
     let both = Interest::READABLE | Interest::WRITABLE;
     let ours = reactor.register(ours, both).unwrap();
-    // The first edge: writable.
+    // The first event: the stream is writable.
     assert_eq!(reactor.turn(LONG).unwrap(), 1);
     (ours, theirs)
 }
