@@ -1,16 +1,16 @@
-//! What can be given as an address.
+//! Types that can be given as an address.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// Where to connect to, or where to listen: one or several addresses, which are tried in order.
+/// Where to connect to, or where to listen: one or more addresses, which are tried in order.
 ///
 /// - a [`SocketAddr`], or an IP address and a port: `(Ipv4Addr::LOCALHOST, 80)`;
 /// - several: `&[SocketAddr]`, `Vec<SocketAddr>`;
 /// - a string with an address and a port, `"127.0.0.1:80"`, `"[::1]:80"`, or the two as a pair,
 ///   `("::1", 80)`. `localhost` is `127.0.0.1` and then `::1`.
 ///
-/// Other host names are not looked up yet; they give an error of kind
+/// Other host names are not resolved yet: they are an error of kind
 /// [`Unsupported`](io::ErrorKind::Unsupported).
 pub trait ToSocketAddrs: sealed::Sealed {}
 
@@ -23,19 +23,19 @@ pub(crate) mod sealed {
     }
 }
 
-/// What an argument means, before any name is looked up.
+/// The meaning of an argument, before any name is resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Target {
     Addresses(Vec<SocketAddr>),
     Name { host: String, port: u16 },
 }
 
-/// The addresses behind `to`; never none.
+/// Returns the addresses of `to`, at least one.
 pub(crate) async fn resolve(to: &impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
     match to.target()? {
         Target::Addresses(addresses) if addresses.is_empty() => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "there is no address in the list",
+            "the list of addresses is empty",
         )),
         Target::Addresses(addresses) => Ok(addresses),
         Target::Name { host, port } if host.eq_ignore_ascii_case("localhost") => Ok(vec![
@@ -44,7 +44,7 @@ pub(crate) async fn resolve(to: &impl ToSocketAddrs) -> io::Result<Vec<SocketAdd
         ]),
         Target::Name { host, .. } => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("host names cannot be looked up yet, give an IP address instead of {host:?}"),
+            format!("host names cannot be resolved yet: use an IP address instead of {host:?}"),
         )),
     }
 }
@@ -107,12 +107,13 @@ impl sealed::Sealed for str {
             return Ok(Target::Addresses(vec![address]));
         }
         let invalid = || {
-            let message = format!("{self:?} is no address with a port, such as 127.0.0.1:80");
+            let message =
+                format!("{self:?} is not an address with a port; write for example 127.0.0.1:80");
             io::Error::new(io::ErrorKind::InvalidInput, message)
         };
         let (host, port) = self.rsplit_once(':').ok_or_else(invalid)?;
         let port = port.parse().map_err(|_| invalid())?;
-        // What is left with a colon or a bracket in it is a broken IPv6 address.
+        // A colon or a bracket in the host means a malformed IPv6 address.
         if host.is_empty() || host.contains([':', '[', ']']) {
             return Err(invalid());
         }
@@ -158,7 +159,7 @@ mod tests {
         let resolving = pin!(resolve(&to));
         match resolving.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result,
-            Poll::Pending => panic!("there is nothing to wait for"),
+            Poll::Pending => panic!("resolving must not wait"),
         }
     }
 
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_says_why() {
+    fn an_unusable_address_is_an_error() {
         let kind = |to: &str| resolved(to).unwrap_err().kind();
         assert_eq!(kind("example.org:80"), io::ErrorKind::Unsupported);
         for wrong in [

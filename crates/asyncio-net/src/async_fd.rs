@@ -8,18 +8,18 @@ use std::time::Duration;
 use asyncio_reactor::{Direction, Fd, Interest, Registered};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::bound::{BOTH, bind_here};
+use crate::register::{READ_WRITE, register_here};
 
 /// Waits for a descriptor that another library owns and uses: a database connection, `inotify`, a
 /// device.
 ///
-/// [`readable`](Self::readable) and [`writable`](Self::writable) tell how things are *now*, like
-/// asyncio's `add_reader`: as long as there is something to read, it is readable, whoever read the
-/// rest. That takes a system call each; [`io`](Self::io) spares it where this crate sees the
-/// operation itself. Any number of tasks may wait.
+/// [`readable`](Self::readable) and [`writable`](Self::writable) report the *current* state, like
+/// asyncio's `add_reader`. The descriptor is readable as long as there is something to read,
+/// whichever code reads it. That costs one system call per wait. [`io`](Self::io) saves the call,
+/// because it sees the result of the operation. Any number of tasks may wait.
 ///
-/// The descriptor should be in non-blocking mode, or an operation may block the whole loop. It is
-/// taken off the loop before it is dropped, and must stay the same meanwhile.
+/// The descriptor should be in non-blocking mode, otherwise an operation may block the whole loop.
+/// It is deregistered before it is dropped, and must stay the same while it is registered.
 ///
 /// ```
 /// use asyncio_net::{AsyncFd, Direction, Interest};
@@ -49,74 +49,80 @@ pub struct AsyncFd<T: AsFd> {
 }
 
 impl<T: AsFd> AsyncFd<T> {
-    /// Puts it on the loop that runs here, for both directions.
+    /// Registers it with the running loop, for both directions.
     ///
     /// # Errors
     ///
-    /// What the system says: regular files cannot be waited for. And where no loop runs.
+    /// The system's error: regular files cannot be waited for. An error as well if no loop runs on
+    /// this thread.
     pub fn new(inner: T) -> io::Result<Self> {
-        Self::with_interest(inner, BOTH)
+        Self::with_interest(inner, READ_WRITE)
     }
 
-    /// Puts it on the loop that runs here, for one direction.
+    /// Registers it with the running loop, for one direction.
     ///
     /// # Errors
     ///
-    /// What the system says: regular files cannot be waited for. And where no loop runs.
+    /// The system's error: regular files cannot be waited for. An error as well if no loop runs on
+    /// this thread.
     pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
-        let io = bind_here(Fd::new(inner), interest).map_err(|(_, error)| error)?;
+        let io = register_here(Fd::new(inner), interest).map_err(|(_, error)| error)?;
         Ok(AsyncFd { io })
     }
 
-    /// What it was made of.
+    /// The wrapped value.
     pub fn get_ref(&self) -> &T {
         self.io.get_ref().get_ref()
     }
 
-    /// Takes it off the loop.
+    /// Deregisters it and returns the wrapped value.
     pub fn into_inner(self) -> T {
         self.io.into_inner().into_inner()
     }
 
-    /// Waits until there is something to read, the other side has closed, or there is an error.
+    /// Waits until there is something to read, the peer has closed, or an error is pending.
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// That the loop is closed, or another one, or does not wait for this direction.
+    /// An error if its loop is closed or is not the running one, or if it was not registered to
+    /// read.
     pub async fn readable(&self) -> io::Result<()> {
         self.io
             .io(Direction::Read, |fd| is_ready(fd, PollFlags::IN))
             .await
     }
 
-    /// Waits until there is room to write, the other side has closed, or there is an error.
+    /// Waits until there is room to write, the peer has closed, or an error is pending.
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// That the loop is closed, or another one, or does not wait for this direction.
+    /// An error if its loop is closed or is not the running one, or if it was not registered to
+    /// write.
     pub async fn writable(&self) -> io::Result<()> {
         self.io
             .io(Direction::Write, |fd| is_ready(fd, PollFlags::OUT))
             .await
     }
 
-    /// Tries an operation until it answers something else than `WouldBlock`, and waits in between.
+    /// Repeats an operation until it returns something other than `WouldBlock`, and waits in
+    /// between.
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race: `f` succeeds only in the poll that returns its value.
+    /// Loses nothing, even if it loses a race: `f` succeeds only in the poll that returns its
+    /// value.
     ///
     /// # Errors
     ///
-    /// What `f` returns, and those of [`readable`](Self::readable).
+    /// The error of `f`, and those of [`readable`](Self::readable).
     pub async fn io<R>(
         &self,
         direction: Direction,
@@ -129,7 +135,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// What `f` returns, and those of [`readable`](Self::readable).
+    /// The error of `f`, and those of [`readable`](Self::readable).
     pub fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
@@ -139,12 +145,13 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.poll_io(cx, direction, |fd| f(fd.get_ref()))
     }
 
-    /// Tries an operation once. As long as the loop has not seen that it is worth it, it is not
-    /// tried, and the answer is `WouldBlock`. So it is after a thousand reads without an `await` that waits.
+    /// Tries an operation once. Returns `WouldBlock` without a try while the loop has recorded that
+    /// the descriptor is not ready. The same happens after a thousand reads without an `await` that
+    /// waits.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, and what `f` returns.
+    /// `WouldBlock`, and the error of `f`.
     pub fn try_io<R>(
         &self,
         direction: Direction,
@@ -154,10 +161,10 @@ impl<T: AsFd> AsyncFd<T> {
     }
 }
 
-/// Asks the system, without waiting. `WouldBlock` if it is not ready.
+/// Asks the system for the current state, without waiting. `WouldBlock` if it is not ready.
 fn is_ready(fd: &impl AsFd, flags: PollFlags) -> io::Result<()> {
     let now = Timespec::try_from(Duration::ZERO).expect("zero is a time");
-    // An end or an error counts as well; the system adds those on its own.
+    // An end or an error counts as well; the system always reports them.
     match poll(&mut [PollFd::new(fd, flags)], Some(&now))? {
         0 => Err(io::ErrorKind::WouldBlock.into()),
         _ => Ok(()),

@@ -28,14 +28,14 @@
 //!
 //! # What is always true
 //!
-//! - A socket belongs to the loop on which it was made. Used while that loop does not run, what has to
-//!   wait is an error; it never hangs.
-//! - Every operation is tried before it is waited for, and one that has to wait makes no system
-//!   call for that.
-//! - A task whose sockets are always ready lets others run after 64 operations, whichever way it asks. Reads by
-//!   `try_` methods cannot wait: after a thousand of them the answer is `WouldBlock` until others had their turn.
+//! - A socket belongs to the loop on which it was created. While that loop does not run, an
+//!   operation that has to wait is an error; it never hangs.
+//! - Every operation is tried before it waits. The wait itself makes no system call.
+//! - A task whose sockets are always ready yields to other tasks after 64 operations, whichever
+//!   methods it uses. The `try_` methods cannot wait: after a thousand reads they return
+//!   `WouldBlock` until other tasks have run.
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
-//! - No byte is read ahead: what was not returned is still in the socket, for whoever takes it over.
+//! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
 //!
 //! Not here yet: host names (addresses only, and `localhost`), UDP, Unix sockets, streams with
 //! buffers, TLS.
@@ -43,7 +43,7 @@
 mod address;
 #[cfg(unix)]
 mod async_fd;
-mod bound;
+mod register;
 mod tcp;
 
 pub use address::ToSocketAddrs;
@@ -56,7 +56,7 @@ pub use tcp::socket::TcpSocket;
 pub use tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::stream::TcpStream;
 
-/// The program of the README is a test.
+/// Compiles and runs the program of the README as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

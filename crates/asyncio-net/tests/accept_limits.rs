@@ -1,6 +1,6 @@
-//! A listener whose process has no descriptors left: it waits without spinning, keeps the
-//! connections in the queue, and goes on when there are descriptors again. Without the test
-//! harness, because the limit is the whole process's.
+//! A listener whose process has no free descriptors: it waits without spinning, keeps the
+//! connections in the queue, and continues when descriptors are free again. Without the test
+//! harness, because the limit holds for the whole process.
 
 #[cfg(unix)]
 fn main() {
@@ -27,7 +27,7 @@ fn main() {
             .map(|_| TcpStream::connect(address).unwrap())
             .collect();
 
-        // The lowest descriptor that is free becomes the first that is forbidden.
+        // The lowest free descriptor becomes the first forbidden one.
         let before = getrlimit(Resource::Nofile);
         let lowest = File::open("/dev/null").unwrap().as_raw_fd() as u64;
         let none_left = Rlimit {
@@ -37,10 +37,10 @@ fn main() {
         setrlimit(Resource::Nofile, none_left).unwrap();
         assert!(File::open("/dev/null").is_err());
 
-        let told = Rc::new(RefCell::new(Vec::new()));
+        let reports = Rc::new(RefCell::new(Vec::new()));
         asyncio_loop::set_exception_handler({
-            let told = told.clone();
-            move |unhandled| told.borrow_mut().push(unhandled.to_string())
+            let reports = reports.clone();
+            move |unhandled| reports.borrow_mut().push(unhandled.to_string())
         });
         let accepted = Rc::new(RefCell::new(Vec::new()));
         let server = asyncio_loop::spawn({
@@ -53,16 +53,19 @@ fn main() {
             }
         });
 
-        // The loop goes on meanwhile, and does next to nothing.
+        // The loop continues meanwhile, and is almost idle.
         let (begin, cpu_before) = (Instant::now(), cpu_time());
         asyncio_loop::sleep(Duration::from_millis(400)).await;
         let (wall, cpu) = (begin.elapsed(), cpu_time() - cpu_before);
         assert!(accepted.borrow().is_empty());
         assert!(!server.is_finished());
-        assert!(cpu < wall / 4, "{cpu:?} of {wall:?} were spent on waiting");
-        let told = told.take();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("Too many open files"), "{told:?}");
+        assert!(
+            cpu < wall / 4,
+            "{cpu:?} of {wall:?} were spent while waiting"
+        );
+        let reports = reports.take();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].contains("Too many open files"), "{reports:?}");
 
         setrlimit(Resource::Nofile, before).unwrap();
         server.await.unwrap();

@@ -19,10 +19,10 @@ fn pair() -> (UnixStream, UnixStream) {
     (one, other)
 }
 
-/// As asyncio's `add_reader`: what another library has left unread still counts, and what it has
-/// read to the end does not, though nobody told us either.
+/// As with asyncio's `add_reader`: bytes that another library has not read count, and bytes that it
+/// has read do not, without a notice to the loop.
 #[test]
-fn readable_tells_how_things_are_now() {
+fn readable_reports_the_current_state() {
     run(async {
         let (mut one, other) = pair();
         let other = AsyncFd::new(other).unwrap();
@@ -39,12 +39,12 @@ fn readable_tells_how_things_are_now() {
         drop(one);
         let mut rest = Vec::new();
         other.get_ref().read_to_end(&mut rest).unwrap();
-        other.readable().await.unwrap(); // the end is there to be read
+        other.readable().await.unwrap(); // the end of the stream counts
     });
 }
 
 #[test]
-fn writable_tells_how_things_are_now() {
+fn writable_reports_the_current_state() {
     run(async {
         let (one, mut other) = pair();
         let one = AsyncFd::new(one).unwrap();
@@ -63,7 +63,7 @@ fn writable_tells_how_things_are_now() {
 }
 
 #[test]
-fn an_operation_waits_until_it_can_go_on() {
+fn an_operation_waits_until_it_can_proceed() {
     run(async {
         let (mut one, other) = pair();
         let other = AsyncFd::with_interest(other, Interest::READABLE).unwrap();

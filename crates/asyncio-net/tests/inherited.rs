@@ -1,6 +1,6 @@
-//! Programs that this one starts get none of the loop's descriptors: a server whose child has its
-//! listener could not be started again while the child runs, and a peer would wait in vain for the end of
-//! a connection that the child has too.
+//! Child processes inherit none of the loop's descriptors. Otherwise a server whose child holds its
+//! listener could not restart while the child runs. A peer would wait in vain for the end of a
+//! connection that the child holds too.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use asyncio_net::{AsyncFd, TcpListener, TcpStream};
 
 const CLOSED_ON_EXEC: u32 = 0o2_000_000;
 
-/// Every descriptor of this process, and whether a program that it starts would have it.
+/// Every descriptor of this process, and whether a child process would inherit it.
 fn descriptors() -> BTreeMap<String, bool> {
     let entries = fs::read_dir("/proc/self/fdinfo").unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names: Vec<_> = names.collect();
-    // The directory is among them, and closed by now.
+    // The directory's own descriptor is listed, and closed by now.
     let known = names.into_iter().filter_map(|name| {
         let info = fs::read_to_string(format!("/proc/self/fdinfo/{name}")).ok()?;
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
@@ -37,12 +37,13 @@ fn nothing_of_a_loop_is_inherited() {
         let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
         one.set_nonblocking(true).unwrap();
         let one = AsyncFd::new(one).unwrap();
-        // Waits for less than a millisecond, which takes a descriptor of its own.
+        // A wait of less than a millisecond needs a descriptor of its own.
         asyncio_loop::sleep(Duration::from_micros(200)).await;
 
         let mut ours = descriptors();
         ours.retain(|name, _| !before.contains_key(name));
-        // Those five, and the loop's: its selector, by which it waits and registers, its unparker, its timer.
+        // Those five, and the loop's: two of its selector (to wait and to register), its unparker,
+        // its timer.
         assert!(ours.len() >= 9, "{ours:?}");
         ours.retain(|_, is_inherited| *is_inherited);
         assert!(ours.is_empty(), "{ours:?}");

@@ -1,4 +1,4 @@
-//! Listening, accepting, connecting.
+//! Listeners, accepting, connecting.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -14,8 +14,8 @@ use asyncio_net::{TcpListener, TcpSocket, TcpStream};
 mod support;
 use support::{listener, run};
 
-/// An address at which nobody listens.
-async fn nobody() -> SocketAddr {
+/// An address without a listener.
+async fn unused_address() -> SocketAddr {
     listener().await.local_addr().unwrap()
 }
 
@@ -46,9 +46,11 @@ fn small_writes_are_sent_at_once_on_both_sides() {
 }
 
 #[test]
-fn nobody_there_is_a_refusal() {
+fn an_address_without_a_listener_refuses() {
     run(async {
-        let error = TcpStream::connect(nobody().await).await.unwrap_err();
+        let error = TcpStream::connect(unused_address().await)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(error.raw_os_error().is_some(), "the system's own error");
     });
@@ -59,21 +61,21 @@ fn addresses_are_tried_in_turn() {
     run(async {
         let listener = listener().await;
         let there = listener.local_addr().unwrap();
-        let (first, second) = (nobody().await, nobody().await);
+        let (first, second) = (unused_address().await, unused_address().await);
         let stream = TcpStream::connect([first, second, there]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), there);
         let error = TcpStream::connect([first, second]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        let told = error.to_string();
+        let message = error.to_string();
         assert!(
-            told.contains(&first.to_string()) && told.contains(&second.to_string()),
-            "{told}"
+            message.contains(&first.to_string()) && message.contains(&second.to_string()),
+            "{message}"
         );
     });
 }
 
 #[test]
-fn localhost_is_here() {
+fn localhost_is_the_loopback_address() {
     run(async {
         let listener = TcpListener::bind("localhost:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -84,10 +86,10 @@ fn localhost_is_here() {
 }
 
 #[test]
-fn version_six_works_where_there_is_one() {
+fn ipv6_works_where_the_machine_has_it() {
     run(async {
         let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else {
-            return; // not on this machine
+            return; // this machine has no IPv6
         };
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
@@ -98,7 +100,7 @@ fn version_six_works_where_there_is_one() {
 #[test]
 fn a_cancelled_connect_closes_its_socket() {
     run(async {
-        // Nobody accepts and there is no room in the queue, so a connect waits.
+        // Connections are not accepted and the queue is full, so a connect waits.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let full = socket.listen(0).unwrap();
@@ -107,7 +109,7 @@ fn a_cancelled_connect_closes_its_socket() {
         let before = loop {
             let sources = asyncio_loop::reactor().len();
             let mut connecting = Box::pin(TcpStream::connect(address));
-            // Whether it is queued shows only in whether it ends soon.
+            // Only a connect that does not end soon is not queued.
             let soon = asyncio_loop::sleep(Duration::from_millis(50));
             match futures::future::select(connecting.as_mut(), soon).await {
                 futures::future::Either::Left((stream, _)) => waiting.push(stream.unwrap()),
@@ -116,7 +118,7 @@ fn a_cancelled_connect_closes_its_socket() {
                     break sources;
                 }
             }
-            assert!(waiting.len() < 100, "the queue should be full");
+            assert!(waiting.len() < 100, "the queue must be full");
         };
         assert_eq!(asyncio_loop::reactor().len(), before);
     });
@@ -149,9 +151,9 @@ fn several_tasks_accept_from_one_listener() {
     });
 }
 
-/// Each connection wakes a few of them, however many there are.
+/// Each connection wakes a few waiters, however many there are.
 #[test]
-fn a_crowd_that_accepts_from_one_listener_costs_no_square() {
+fn many_tasks_that_accept_from_one_listener_cost_no_square() {
     const MANY: usize = 300;
     run(async {
         let listener = Rc::new(listener().await);
@@ -180,7 +182,7 @@ fn a_crowd_that_accepts_from_one_listener_costs_no_square() {
 }
 
 #[test]
-fn all_that_wait_in_the_queue_are_accepted_after_one_event() {
+fn all_queued_connections_are_accepted_after_one_event() {
     run(async {
         let listener = listener().await;
         let address = listener.local_addr().unwrap();
@@ -195,7 +197,7 @@ fn all_that_wait_in_the_queue_are_accepted_after_one_event() {
 }
 
 #[test]
-fn a_peer_that_gives_up_before_it_is_accepted_does_not_end_the_server() {
+fn a_peer_that_disconnects_early_does_not_end_the_server() {
     run(async {
         let listener = listener().await;
         let address = listener.local_addr().unwrap();
@@ -205,7 +207,8 @@ fn a_peer_that_gives_up_before_it_is_accepted_does_not_end_the_server() {
             .unwrap();
         drop(quitter);
         let _client = std::net::TcpStream::connect(address).unwrap();
-        // Linux hands out the first one all the same, and it says so when it is read. Others skip it.
+        // Linux returns the first connection nevertheless, and its read fails. Other systems skip
+        // it.
         let (first, _) = listener.accept().await.unwrap();
         if cfg!(target_os = "linux") {
             let error = first.read(&mut [0; 1]).await.unwrap_err();
@@ -237,7 +240,7 @@ fn an_address_can_be_listened_on_again_at_once() {
         let address = listener.local_addr().unwrap();
         let client = TcpStream::connect(address).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        // The side that closes first keeps the address for a while.
+        // The side that closes first holds the address for a while.
         drop(server);
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
         drop((client, listener));
@@ -246,13 +249,13 @@ fn an_address_can_be_listened_on_again_at_once() {
 }
 
 #[test]
-fn an_address_in_use_is_told() {
+fn an_address_in_use_is_an_error() {
     run(async {
         let listener = listener().await;
         let address = listener.local_addr().unwrap();
         let error = TcpListener::bind(address).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        // Of several, the first that can be had.
+        // Of several addresses, the first available one.
         let free = (Ipv4Addr::LOCALHOST, 0).into();
         TcpListener::bind([address, free]).await.unwrap();
     });

@@ -1,4 +1,4 @@
-//! A socket and the loop it belongs to.
+//! Sockets and the loops that they belong to.
 
 use std::future::Future;
 use std::pin::pin;
@@ -19,18 +19,18 @@ fn without_a_loop_there_are_no_sockets() {
     fn now<F: Future>(future: F) -> F::Output {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => output,
-            Poll::Pending => panic!("it should not wait"),
+            Poll::Pending => panic!("the operation must not wait"),
         }
     }
-    let told = "no event loop runs on this thread";
+    let message = "no event loop runs on this thread";
     let error = now(TcpListener::bind("127.0.0.1:0")).unwrap_err();
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(message), "{error}");
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = plain.local_addr().unwrap();
     let error = now(TcpStream::connect(address)).unwrap_err();
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(message), "{error}");
     let error = TcpListener::from_std(plain).unwrap_err();
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(message), "{error}");
 }
 
 #[test]
@@ -39,21 +39,21 @@ fn a_socket_of_another_loop_is_an_error_where_it_would_wait() {
     let mut second = EventLoop::new().unwrap();
     let (one, other) = run_on(&mut first, pair());
     run_on(&mut second, async {
-        let told = "belongs to another event loop";
+        let message = "belongs to another event loop";
         let error = one.read(&mut [0; 8]).await.unwrap_err();
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
         let error = one.readable().await.unwrap_err();
-        assert!(error.to_string().contains(told), "{error}");
-        // What does not wait may work.
+        assert!(error.to_string().contains(message), "{error}");
+        // An operation that does not wait may succeed.
         other.write_all(b"x").await.unwrap();
-        // It can be taken over.
+        // The socket can be moved to this loop.
         let one = TcpStream::from_std(one.into_std().unwrap()).unwrap();
         assert_eq!(one.read(&mut [0; 8]).await.unwrap(), 1);
     });
 }
 
 #[test]
-fn a_socket_may_rest_between_two_runs_of_its_loop() {
+fn a_socket_survives_between_two_runs_of_its_loop() {
     let mut event_loop = EventLoop::new().unwrap();
     let (one, other) = run_on(&mut event_loop, pair());
     run_on(&mut event_loop, async {
@@ -63,7 +63,7 @@ fn a_socket_may_rest_between_two_runs_of_its_loop() {
 }
 
 #[test]
-fn a_socket_that_outlives_its_loop_is_an_error_and_can_be_taken_over() {
+fn a_socket_that_outlives_its_loop_is_an_error_and_can_be_moved() {
     let (one, other) = run(pair());
     run(async {
         let error = one.read(&mut [0; 8]).await.unwrap_err();
@@ -78,7 +78,7 @@ fn a_socket_that_outlives_its_loop_is_an_error_and_can_be_taken_over() {
 }
 
 #[test]
-fn a_task_parked_on_its_own_socket_is_gone_when_its_loop_is() {
+fn a_task_that_waits_for_its_own_socket_is_freed_with_its_loop() {
     let mut event_loop = EventLoop::new().unwrap();
     let client = run_on(&mut event_loop, async {
         let listener = support::listener().await;

@@ -1,4 +1,4 @@
-//! Reading and writing a connection, as a whole and in halves.
+//! Reading and writing a connection, whole and split.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -29,7 +29,7 @@ fn bytes_arrive_and_then_the_end() {
 }
 
 #[test]
-fn more_than_the_system_holds_gets_through_in_both_directions_at_once() {
+fn more_than_the_system_buffers_passes_in_both_directions_at_once() {
     const SIZE: usize = 8 << 20;
     run(async {
         let (one, other) = pair().await;
@@ -54,11 +54,11 @@ fn more_than_the_system_holds_gets_through_in_both_directions_at_once() {
     });
 }
 
-/// A read stops before a byte that is marked as urgent, so it comes back short, and there is more. Those behind
-/// it waited once until the next message, however late that was.
+/// A read stops before an urgent byte, so it comes back short although there is more. Once, the
+/// bytes behind it were not read until the next message arrived.
 #[cfg(target_os = "linux")]
 #[test]
-fn bytes_behind_an_urgent_one_are_not_forgotten() {
+fn bytes_behind_an_urgent_byte_are_read() {
     use rustix::net::{SendFlags, send};
 
     run(async {
@@ -117,11 +117,11 @@ fn several_buffers_go_in_one_operation() {
     });
 }
 
-/// A call takes a limited number of parts. That it moved no more than those says nothing about the socket.
+/// A call takes a limited number of parts. A transfer of only those parts is not short.
 mod many_parts {
     use super::*;
 
-    /// As the first edge of a new socket is taken on any connection that has been in use.
+    /// A connection whose first edge has been read, like any connection in use.
     async fn used_pair() -> (TcpStream, TcpStream) {
         let (one, other) = pair().await;
         for (from, to) in [(&one, &other), (&other, &one)] {
@@ -131,7 +131,7 @@ mod many_parts {
         (one, other)
     }
 
-    /// Parts of a byte each, with an empty one before every third.
+    /// Parts of one byte each, with an empty one before every third.
     fn parts<P>(n: usize, of_size: impl Fn(usize) -> P) -> Vec<P> {
         let sizes = (0..n).flat_map(|at| if at % 3 == 0 { vec![0, 1] } else { vec![1] });
         sizes.map(of_size).collect()
@@ -140,7 +140,7 @@ mod many_parts {
     const COUNTS: [usize; 6] = [1, 700, 1023, 1024, 1025, 5000];
 
     #[test]
-    fn a_write_of_them_does_not_close_the_way_for_the_next() {
+    fn a_capped_write_keeps_the_socket_writable() {
         const BYTES: [u8; 1] = [7];
         run(async {
             for n in COUNTS {
@@ -149,14 +149,14 @@ mod many_parts {
                 let mut written = one.write_vectored(&parts).await.unwrap();
                 let mut now = pin!(one.write_vectored(&parts));
                 let Poll::Ready(more) = futures::poll!(&mut now) else {
-                    panic!("there is room after {n} parts");
+                    panic!("the socket has room after {n} parts");
                 };
                 written += more.unwrap();
                 written += one.try_write_vectored(&parts).unwrap();
                 let mut traits = &one;
                 let mut now = pin!(AsyncWriteExt::write_vectored(&mut traits, &parts));
                 let Poll::Ready(more) = futures::poll!(&mut now) else {
-                    panic!("there is room after {n} parts");
+                    panic!("the socket has room after {n} parts");
                 };
                 written += more.unwrap();
                 written += one.try_write(b"x").unwrap();
@@ -167,7 +167,7 @@ mod many_parts {
     }
 
     #[test]
-    fn a_read_into_them_does_not_forget_the_rest() {
+    fn a_capped_read_keeps_the_socket_readable() {
         run(async {
             for n in COUNTS {
                 let (one, other) = used_pair().await;
@@ -207,7 +207,7 @@ mod many_parts {
     }
 
     #[test]
-    fn empty_ones_in_front_are_not_the_end() {
+    fn empty_parts_in_front_are_not_the_end() {
         run(async {
             let (one, other) = used_pair().await;
             let mut parts: Vec<_> = (0..3000).map(|_| IoSlice::new(&[])).collect();
@@ -236,7 +236,7 @@ fn peeking_leaves_the_bytes() {
 }
 
 #[test]
-fn a_connection_that_ends_too_early_is_told() {
+fn a_connection_that_ends_too_early_is_an_error() {
     run(async {
         let (one, other) = pair().await;
         one.write_all(b"hel").await.unwrap();
@@ -247,7 +247,7 @@ fn a_connection_that_ends_too_early_is_told() {
 }
 
 #[test]
-fn after_half_closing_the_other_direction_goes_on() {
+fn after_half_closing_the_other_direction_stays_open() {
     run(async {
         let (one, other) = pair().await;
         one.write_all(b"question").await.unwrap();
@@ -265,7 +265,7 @@ fn after_half_closing_the_other_direction_goes_on() {
 }
 
 #[test]
-fn a_reset_is_an_error_and_no_hang() {
+fn a_reset_is_an_error_not_a_hang() {
     run(async {
         let (one, other) = pair().await;
         other.set_linger(Some(Duration::ZERO)).unwrap();
@@ -277,7 +277,7 @@ fn a_reset_is_an_error_and_no_hang() {
         yield_now().await;
         drop(other);
         let one = reading.await.unwrap();
-        // The socket is gone, so there is nothing left to close.
+        // The connection is gone, so there is nothing left to close.
         assert!(one.shutdown(Shutdown::Write).is_err());
         let mut one = one;
         one.close().await.unwrap();
@@ -300,7 +300,7 @@ fn a_cancelled_read_loses_nothing() {
 }
 
 #[test]
-fn a_try_does_not_wait_and_says_so() {
+fn a_try_does_not_wait_and_returns_would_block() {
     run(async {
         let (one, other) = pair().await;
         let mut buf = [0; 8];
@@ -313,7 +313,7 @@ fn a_try_does_not_wait_and_says_so() {
         assert_eq!(other.try_read(&mut buf).unwrap(), 3);
         let error = other.try_read_vectored(&mut [IoSliceMut::new(&mut buf)]);
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        // Fill it, and wait for room.
+        // Fills the buffer, and waits for room.
         let chunk = vec![0; 1 << 16];
         let mut written = 0;
         while let Ok(n) = one.try_write_vectored(&[IoSlice::new(&chunk)]) {
@@ -330,7 +330,7 @@ fn a_try_does_not_wait_and_says_so() {
 }
 
 #[test]
-fn one_may_bring_an_operation_of_ones_own() {
+fn try_io_runs_an_operation_of_the_user() {
     run(async {
         let (one, other) = pair().await;
         one.write_all(b"hello").await.unwrap();
@@ -372,9 +372,9 @@ fn any_number_of_tasks_may_wait_for_one_stream() {
     });
 }
 
-/// What a peer that sends faster than it is read would do to everything else.
+/// A peer sends faster than its bytes are read.
 #[test]
-fn a_stream_that_always_has_more_does_not_keep_the_thread() {
+fn a_stream_that_always_has_more_lets_others_run() {
     run(async {
         let (one, other) = pair().await;
         one.write_all(&[7; 10_000]).await.unwrap();
@@ -392,14 +392,15 @@ fn a_stream_that_always_has_more_does_not_keep_the_thread() {
     });
 }
 
-/// The same, whichever way a task reads, writes, accepts or connects.
+/// The same with each way to read, write, accept or connect.
 mod never_waits {
     use super::*;
     use asyncio_net::TcpListener;
 
     const BYTES: usize = 10_000;
 
-    /// Runs something that never has to wait, and counts the turns that another task has meanwhile.
+    /// Runs operations that never have to wait. Returns the number of turns that another task had
+    /// meanwhile.
     async fn turns_beside(work: impl Future<Output = ()> + 'static) -> usize {
         let work = spawn(work);
         let mut turns = 0;
@@ -411,7 +412,7 @@ mod never_waits {
         turns
     }
 
-    /// Reads so many bytes from a stream that has them all.
+    /// Reads a number of bytes from a stream that has them all.
     fn reads<F: Future<Output = ()> + 'static>(read: impl FnOnce(TcpStream) -> F) {
         run(async {
             let (one, other) = pair().await;
@@ -432,7 +433,7 @@ mod never_waits {
     }
 
     #[test]
-    fn readable_and_an_operation_of_ones_own() {
+    fn readable_and_try_io() {
         reads(async |stream| {
             for _ in 0..BYTES {
                 stream.readable().await.unwrap();
@@ -473,7 +474,7 @@ mod never_waits {
     }
 
     #[test]
-    fn tries_until_nothing_is_left() {
+    fn tries_until_would_block() {
         run(async {
             let (one, other) = pair().await;
             one.write_all(&[7; BYTES]).await.unwrap();
@@ -528,7 +529,7 @@ mod never_waits {
     }
 
     #[test]
-    fn accepts_of_what_waits_in_the_queue() {
+    fn accepts_of_queued_connections() {
         run(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -547,7 +548,7 @@ mod never_waits {
     }
 
     #[test]
-    fn connections_that_are_there_at_once() {
+    fn connects_that_succeed_at_once() {
         run(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -579,7 +580,7 @@ fn borrowed_halves_work_at_the_same_time() {
             writes.write_all(b"hi"),
         );
         assert_eq!(got.unwrap(), 2);
-        // Borrowed halves need not be dropped to have done, and say nothing when they are.
+        // Borrowed halves need not be dropped explicitly, and their drop shuts nothing down.
         assert!(other.try_read(&mut [0; 1]).is_err());
     });
 }
@@ -591,7 +592,7 @@ fn owned_halves_go_to_tasks_of_their_own() {
         let (reads, writes) = one.into_split();
         let writer = spawn(async move {
             writes.write_all(b"hello").await.unwrap();
-            // Dropped here: nothing more is sent.
+            // The half is dropped here, which shuts the sending side down.
         });
         let reader = spawn(async move {
             let mut all = [0; 5];
@@ -623,7 +624,7 @@ fn a_forgotten_half_leaves_the_connection_open() {
 }
 
 #[test]
-fn halves_find_together_again() {
+fn two_halves_are_reunited() {
     run(async {
         let (one, other) = pair().await;
         let (reads, writes) = one.into_split();
@@ -631,11 +632,11 @@ fn halves_find_together_again() {
         let error = reads.reunite(their_writes).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "these are not the two halves of one stream"
+            "the two halves belong to different streams"
         );
         let one = error.0.reunite(writes).unwrap();
         let other = their_reads.reunite(error.1).unwrap();
-        // And nothing was shut down on the way.
+        // Reuniting has shut nothing down.
         one.write_all(b"x").await.unwrap();
         assert_eq!(other.read(&mut [0; 2]).await.unwrap(), 1);
         other.write_all(b"x").await.unwrap();
@@ -666,7 +667,7 @@ fn the_traits_of_futures_work() {
         one.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "ONE\nTWO\n");
         server.await.unwrap();
-        // By reference, as the standard library has it.
+        // By reference, as for the standard library's streams.
         let (one, other) = pair().await;
         let parts = [IoSlice::new(b"a"), IoSlice::new(b"b")];
         let written = AsyncWriteExt::write_vectored(&mut &one, &parts).await;
@@ -679,13 +680,13 @@ fn the_traits_of_futures_work() {
 }
 
 #[test]
-fn a_stream_comes_from_std_and_goes_back_without_losing_a_byte() {
+fn a_stream_to_std_and_back_loses_no_byte() {
     run(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let ours = TcpStream::from_std(listener.accept().unwrap().0).unwrap();
         theirs.write_all(b"0123456789").unwrap();
-        // Buffers that are filled exactly, and one that is not.
+        // Buffers that are filled exactly, and a larger one.
         let mut buf = [0; 4];
         assert_eq!(ours.read(&mut buf).await.unwrap(), 4);
         assert_eq!(ours.peek(&mut buf).await.unwrap(), 4);
@@ -693,7 +694,7 @@ fn a_stream_comes_from_std_and_goes_back_without_losing_a_byte() {
         let mut ours = ours.into_std().unwrap();
         assert_eq!(ours.read(&mut buf).unwrap(), 2);
         assert_eq!(&buf[..2], b"89");
-        // It blocks again.
+        // The stream is blocking again.
         let answer = std::thread::spawn(move || ours.read(&mut [0; 4]).unwrap());
         theirs.write_all(b"x").unwrap();
         assert_eq!(answer.join().unwrap(), 1);
@@ -726,8 +727,8 @@ fn options_are_kept() {
     });
 }
 
-/// The system counts seconds. Cut to none, half a second of linger would be a reset, and half a second of
-/// keepalive an error.
+/// The system counts seconds. If half a second were cut to zero, it would mean a reset for linger,
+/// and an error for keepalive.
 #[test]
 fn a_part_of_a_second_is_rounded_up() {
     run(async {
@@ -743,9 +744,9 @@ fn a_part_of_a_second_is_rounded_up() {
     });
 }
 
-/// Drives it by hand, to look at each poll.
+/// Polls by hand, to check each poll.
 #[test]
-fn polling_by_hand_waits_and_goes_on() {
+fn polling_by_hand_waits_and_proceeds() {
     run(async {
         let (one, other) = pair().await;
         let mut buf = [0; 8];

@@ -1,103 +1,103 @@
-//! What to do when a connection cannot be accepted.
+//! Back-off after a failed `accept`.
 //!
-//! Most such errors say nothing about the listener, and a server that took them for its end would
-//! end with the first client that changes its mind. Three cases:
+//! Most errors of `accept` do not concern the listener. A server that ended with them would end
+//! with the first client that disconnects early. There are three cases:
 //!
-//! - the *connection* is gone or unwanted: skip it;
-//! - *resources* are short: the connection stays in the queue, so trying again at once would spin.
-//!   Pause, for longer and longer while it does not get better, and say so to whoever looks after the
-//!   program;
-//! - the *listener* is broken: tell the caller.
+//! - The *connection* is gone or refused: skip it.
+//! - *Resources* are exhausted: the connection stays in the queue, so an immediate retry would
+//!   spin. Pause, each time longer, and report it to the exception handler.
+//! - The *listener* is broken: return the error.
 
 use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// So many bad connections in a row are skipped without a pause. An error that we take for a
-/// connection's and that never ends must not spin.
-const SKIPS: u32 = 16;
-/// A shortage is told to the loop's exception handler, no more often than this.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How many failed connections in a row are skipped without a pause. A permanent error that is
+/// mistaken for a connection's must not spin.
+const MAX_SKIPS: u32 = 16;
+/// The shortest time between two reports to the loop's exception handler.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) enum Next {
-    /// Try again at once.
-    Again,
-    /// Try again after this time; the reason.
-    After(Duration, io::Error),
+pub(super) enum AcceptNext {
+    /// Retry at once.
+    Retry,
+    /// Retry after this time; the error is the reason.
+    RetryAfter(Duration, io::Error),
 }
 
-/// How a listener fares.
+/// The state of the back-off of one listener.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
-    /// Since the last connection that was accepted.
+pub(super) struct AcceptBackoff {
+    /// The number of pauses since the last accepted connection.
     pauses: Cell<u32>,
-    /// Since the last pause.
+    /// The number of skipped connections since the last pause.
     skips: Cell<u32>,
-    /// When somebody was last told.
-    told: Cell<Option<Instant>>,
+    /// The time of the last report.
+    last_report: Cell<Option<Instant>>,
 }
 
-impl Troubles {
-    /// A connection was accepted.
-    pub(super) fn are_over(&self) {
+impl AcceptBackoff {
+    /// Resets the back-off, after an accepted connection.
+    pub(super) fn reset(&self) {
         self.pauses.set(0);
         self.skips.set(0);
     }
 
-    /// What to do about an error of `accept`.
+    /// Decides what follows an error of `accept`.
     ///
     /// # Errors
     ///
-    /// The same error, if it is the listener's own.
-    pub(super) fn meet(&self, error: io::Error) -> io::Result<Next> {
-        match Trouble::of(&error) {
-            Trouble::Connection if self.skips.get() < SKIPS => {
+    /// The same error, if it concerns the listener itself.
+    pub(super) fn on_error(&self, error: io::Error) -> io::Result<AcceptNext> {
+        match AcceptFault::of(&error) {
+            AcceptFault::Connection if self.skips.get() < MAX_SKIPS => {
                 self.skips.set(self.skips.get() + 1);
-                Ok(Next::Again)
+                Ok(AcceptNext::Retry)
             }
-            Trouble::Connection | Trouble::Resources => Ok(Next::After(self.pause(), error)),
-            Trouble::Listener => Err(error),
+            AcceptFault::Connection | AcceptFault::Resources => {
+                Ok(AcceptNext::RetryAfter(self.pause(), error))
+            }
+            AcceptFault::Listener => Err(error),
         }
     }
 
-    /// Whether a pause that begins now is to be told. If so, it counts as told.
-    pub(super) fn are_news(&self, now: Instant) -> bool {
-        let told = self.told.get();
-        let are_news = told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY);
-        if are_news {
-            self.told.set(Some(now));
+    /// Whether a pause that begins now is to be reported. If so, it counts as reported.
+    pub(super) fn should_report(&self, now: Instant) -> bool {
+        let last_report = self.last_report.get();
+        let should_report = last_report
+            .is_none_or(|last_report| now.duration_since(last_report) >= REPORT_INTERVAL);
+        if should_report {
+            self.last_report.set(Some(now));
         }
-        are_news
+        should_report
     }
 
     fn pause(&self) -> Duration {
         self.skips.set(0);
         let pauses = self.pauses.get();
         self.pauses.set(pauses.saturating_add(1));
-        FIRST_PAUSE
-            .saturating_mul(1 << pauses.min(16))
-            .min(LONGEST_PAUSE)
+        MIN_PAUSE.saturating_mul(1 << pauses.min(16)).min(MAX_PAUSE)
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Trouble {
+enum AcceptFault {
     Connection,
     Resources,
     Listener,
 }
 
-impl Trouble {
+impl AcceptFault {
     #[cfg(unix)]
     fn of(error: &io::Error) -> Self {
         use rustix::io::Errno;
         match Errno::from_io_error(error) {
-            // Gone again before it was accepted, or forbidden by a firewall. Linux also passes on
-            // what the network had to say about that connection: "treat them like EAGAIN by
-            // retrying", says accept(2).
+            // The connection is gone before it was accepted, or a firewall forbids it. Linux also
+            // returns network errors of that connection; accept(2) says to "treat them like EAGAIN
+            // by retrying".
             Some(
                 Errno::CONNABORTED
                 | Errno::CONNRESET
@@ -109,14 +109,14 @@ impl Trouble {
                 | Errno::HOSTDOWN
                 | Errno::HOSTUNREACH
                 | Errno::TIMEDOUT,
-            ) => Trouble::Connection,
+            ) => AcceptFault::Connection,
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            Some(Errno::NONET) => Trouble::Connection,
-            // No descriptor, no memory, or (ENOSPC) no more that may be watched.
+            Some(Errno::NONET) => AcceptFault::Connection,
+            // No descriptor, no memory, or (ENOSPC) the limit of watched descriptors is reached.
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => {
-                Trouble::Resources
+                AcceptFault::Resources
             }
-            _ => Trouble::Listener,
+            _ => AcceptFault::Listener,
         }
     }
 
@@ -126,10 +126,10 @@ impl Trouble {
         const WSAENOBUFS: i32 = 10055;
         match (error.kind(), error.raw_os_error()) {
             (io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset, _) => {
-                Trouble::Connection
+                AcceptFault::Connection
             }
-            (_, Some(WSAEMFILE | WSAENOBUFS)) => Trouble::Resources,
-            _ => Trouble::Listener,
+            (_, Some(WSAEMFILE | WSAENOBUFS)) => AcceptFault::Resources,
+            _ => AcceptFault::Listener,
         }
     }
 }
@@ -139,11 +139,11 @@ mod tests {
     use super::*;
     use rustix::io::Errno;
 
-    /// Milliseconds of the pause that `errno` leads to, if any.
-    fn pause_after(troubles: &Troubles, errno: Errno) -> Option<u128> {
-        match troubles.meet(errno.into()).unwrap() {
-            Next::Again => None,
-            Next::After(pause, reason) => {
+    /// The milliseconds of the pause that `errno` causes, if any.
+    fn pause_after(backoff: &AcceptBackoff, errno: Errno) -> Option<u128> {
+        match backoff.on_error(errno.into()).unwrap() {
+            AcceptNext::Retry => None,
+            AcceptNext::RetryAfter(pause, reason) => {
                 assert_eq!(Errno::from_io_error(&reason), Some(errno));
                 Some(pause.as_millis())
             }
@@ -152,54 +152,54 @@ mod tests {
 
     #[test]
     fn an_aborted_connection_is_skipped() {
-        let troubles = Troubles::default();
+        let backoff = AcceptBackoff::default();
         for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM] {
-            assert_eq!(pause_after(&troubles, errno), None);
+            assert_eq!(pause_after(&backoff, errno), None);
         }
     }
 
     #[test]
     fn many_aborted_connections_in_a_row_do_not_spin() {
-        let troubles = Troubles::default();
-        for _ in 0..SKIPS {
-            assert_eq!(pause_after(&troubles, Errno::CONNABORTED), None);
+        let backoff = AcceptBackoff::default();
+        for _ in 0..MAX_SKIPS {
+            assert_eq!(pause_after(&backoff, Errno::CONNABORTED), None);
         }
-        assert_eq!(pause_after(&troubles, Errno::CONNABORTED), Some(10));
-        assert_eq!(pause_after(&troubles, Errno::CONNABORTED), None);
+        assert_eq!(pause_after(&backoff, Errno::CONNABORTED), Some(10));
+        assert_eq!(pause_after(&backoff, Errno::CONNABORTED), None);
     }
 
     #[test]
-    fn a_shortage_is_waited_out_longer_and_longer() {
-        let troubles = Troubles::default();
+    fn pauses_grow_while_resources_are_exhausted() {
+        let backoff = AcceptBackoff::default();
         let pauses = |n| {
             let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
             let errors = shortages.into_iter().cycle().take(n);
-            let pauses = errors.map(|errno| pause_after(&troubles, errno).unwrap());
+            let pauses = errors.map(|errno| pause_after(&backoff, errno).unwrap());
             pauses.collect::<Vec<_>>()
         };
         assert_eq!(pauses(9), [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         assert_eq!(pauses(100)[99], 1000);
-        troubles.are_over();
+        backoff.reset();
         assert_eq!(pauses(2), [10, 20]);
     }
 
     #[test]
-    fn a_shortage_is_told_once_a_second() {
-        let troubles = Troubles::default();
+    fn exhausted_resources_are_reported_once_a_second() {
+        let backoff = AcceptBackoff::default();
         let begin = Instant::now();
-        let told = [0, 10, 999, 1000, 1500, 2500].map(|ms| {
-            troubles.are_over();
-            troubles.are_news(begin + Duration::from_millis(ms))
+        let reported = [0, 10, 999, 1000, 1500, 2500].map(|ms| {
+            backoff.reset();
+            backoff.should_report(begin + Duration::from_millis(ms))
         });
-        assert_eq!(told, [true, false, false, true, false, true]);
+        assert_eq!(reported, [true, false, false, true, false, true]);
     }
 
     #[test]
-    fn what_is_wrong_with_the_listener_is_told() {
-        let troubles = Troubles::default();
+    fn an_error_of_the_listener_is_returned() {
+        let backoff = AcceptBackoff::default();
         for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP] {
-            let told = troubles.meet(errno.into()).unwrap_err();
-            assert_eq!(Errno::from_io_error(&told), Some(errno));
+            let returned = backoff.on_error(errno.into()).unwrap_err();
+            assert_eq!(Errno::from_io_error(&returned), Some(errno));
         }
     }
 }

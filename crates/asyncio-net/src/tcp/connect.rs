@@ -1,4 +1,4 @@
-//! Connecting.
+//! Connection attempts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use socket2::Socket;
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
 use crate::address::{ToSocketAddrs, resolve};
-use crate::bound::{STREAM, bind_here};
+use crate::register::{STREAM_INTEREST, register_here};
 
 impl TcpStream {
-    /// Connects to the first of the addresses that answers, with `TCP_NODELAY` set.
-    /// [`TcpSocket`] has more options.
+    /// Connects to the first address that answers, with `TCP_NODELAY` set. [`TcpSocket`] has more
+    /// options.
     ///
     /// # Cancellation
     ///
@@ -21,8 +21,9 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// What the system says about the only address, such as `ConnectionRefused`; of several, all is
-    /// told under the kind of the first. `Unsupported` for a host name. And where no loop runs.
+    /// The system's error for a single address, such as `ConnectionRefused`. For several addresses,
+    /// one error lists all failures and has the kind of the first. `Unsupported` for a host name.
+    /// An error as well if no loop runs on this thread.
     #[doc(alias = "open_connection")]
     pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
         connect_any(&resolve(&to).await?).await
@@ -38,13 +39,14 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// What the system says, such as `ConnectionRefused`, and where no loop runs.
+    /// The system's error, such as `ConnectionRefused`, and an error if no loop runs on this
+    /// thread.
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
         connect(self.into_inner(), address).await
     }
 }
 
-/// Tries one address after the other. The sockets of failed and cancelled tries are closed.
+/// Tries one address after the other. The sockets of failed and cancelled attempts are closed.
 async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failures = Vec::new();
     for address in addresses {
@@ -54,11 +56,12 @@ async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
             Err(error) => failures.push((*address, error)),
         }
     }
-    Err(all_failed(failures))
+    Err(combined_error(failures))
 }
 
-/// A single failure as it is; several as one, with the kind of the first.
-fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
+/// Combines the failures: a single one is returned as it is, several as one error with the kind of
+/// the first.
+fn combined_error(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     if failures.len() == 1
         && let Some((_, error)) = failures.pop()
     {
@@ -78,21 +81,22 @@ fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
 async fn connect(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
     match socket.connect(&address.into()) {
         Ok(()) => {}
-        Err(error) if is_under_way(&error) => {}
+        Err(error) if is_in_progress(&error) => {}
         Err(error) => return Err(error),
     }
-    // Only now: a socket that was never connected counts as hung up, and would tell so.
+    // Registered only now: a socket that was never connected counts as hung up, which would be an
+    // event.
     let stream = mio::net::TcpStream::from_std(socket.into());
-    let bound = bind_here(stream, STREAM).map_err(|(_, error)| error)?;
-    bound.io(Direction::Write, outcome).await?;
-    Ok(TcpStream::from_bound(bound))
+    let registered = register_here(stream, STREAM_INTEREST).map_err(|(_, error)| error)?;
+    registered.io(Direction::Write, connection_result).await?;
+    Ok(TcpStream::from_registered(registered))
 }
 
-fn is_under_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
-        // Interrupted by a signal, it goes on as well.
+        // An attempt that was interrupted by a signal continues as well.
         matches!(
             Errno::from_io_error(error),
             Some(Errno::INPROGRESS | Errno::INTR)
@@ -104,17 +108,17 @@ fn is_under_way(error: &io::Error) -> bool {
     }
 }
 
-/// What has become of a connection attempt; `WouldBlock` as long as nobody knows.
+/// Returns the result of a connection attempt; `WouldBlock` while it is not known.
 ///
-/// That a socket is writable does not tell, it may have failed. Its error does, and whether it has a
-/// peer.
-fn outcome(stream: &mio::net::TcpStream) -> io::Result<()> {
+/// A writable socket may be connected or failed. Its pending error and the existence of a peer
+/// decide.
+fn connection_result(stream: &mio::net::TcpStream) -> io::Result<()> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }
     match stream.peer_addr() {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected || is_under_way(&error) => {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected || is_in_progress(&error) => {
             Err(io::ErrorKind::WouldBlock.into())
         }
         Err(error) => Err(error),
@@ -130,23 +134,23 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_is_told_as_it_is() {
+    fn one_failure_is_returned_unchanged() {
         let address = ([127, 0, 0, 1], 1).into();
         let error = io::Error::from_raw_os_error(1);
-        let told = all_failed(vec![(address, error)]);
-        assert_eq!(told.raw_os_error(), Some(1));
+        let combined = combined_error(vec![(address, error)]);
+        assert_eq!(combined.raw_os_error(), Some(1));
     }
 
     #[test]
-    fn several_failures_are_told_with_their_addresses() {
+    fn several_failures_are_listed_with_their_addresses() {
         let timeout = io::ErrorKind::TimedOut.into();
-        let told = all_failed(vec![
+        let combined = combined_error(vec![
             (([127, 0, 0, 1], 1).into(), refused()),
             (([127, 0, 0, 2], 2).into(), timeout),
         ]);
-        assert_eq!(told.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(combined.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(
-            told.to_string(),
+            combined.to_string(),
             "none of the addresses answered (127.0.0.1:1: connection refused; 127.0.0.2:2: timed out)"
         );
     }

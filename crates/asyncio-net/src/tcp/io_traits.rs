@@ -1,7 +1,7 @@
 //! The traits of `futures_io` for streams and their halves.
 //!
-//! Flushing does nothing: there is no buffer here. Closing ends the sending side, as
-//! [`shutdown`](std::net::Shutdown::Write) does, and dropping closes the rest.
+//! Flushing does nothing, because there is no buffer. Closing shuts the sending side down, like
+//! [`shutdown`](std::net::Shutdown::Write); dropping closes the rest.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
@@ -71,7 +71,7 @@ macro_rules! writes_to {
 
 reads_from!(TcpStream, |this| this);
 writes_to!(TcpStream, |this| this);
-// As the standard library has it. One task reads and one writes at a time.
+// As for the standard library's `&TcpStream`. One task may read while another writes.
 reads_from!(&TcpStream, |this| this);
 writes_to!(&TcpStream, |this| this);
 reads_from!(ReadHalf<'_>, |this| this.stream());

@@ -8,13 +8,13 @@ use asyncio_reactor::{Direction, Interest, Registered};
 
 use socket2::SockRef;
 
-use super::accept::{Next, Troubles};
+use super::accept::{AcceptBackoff, AcceptNext};
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
 use crate::address::{ToSocketAddrs, resolve};
-use crate::bound::bind_here;
+use crate::register::register_here;
 
-/// How many connections wait to be accepted, unless told otherwise. The system has its own limit.
+/// The default limit of connections that wait to be accepted. The system has its own limit.
 pub(super) const BACKLOG: u32 = 1024;
 
 /// A TCP socket that accepts connections.
@@ -37,16 +37,16 @@ pub(super) const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub struct TcpListener {
     io: Registered<mio::net::TcpListener>,
-    troubles: Troubles,
+    backoff: AcceptBackoff,
 }
 
 impl TcpSocket {
-    /// Listens. The system keeps up to `backlog` connections that nobody has accepted yet; it has a
+    /// Listens. The system queues up to `backlog` connections until they are accepted. It has a
     /// limit of its own.
     ///
     /// # Errors
     ///
-    /// What the system says, and where no loop runs.
+    /// The system's error, and an error if no loop runs on this thread.
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
         let socket = self.into_inner();
         socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
@@ -55,14 +55,13 @@ impl TcpSocket {
 }
 
 impl TcpListener {
-    /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` on Unix. Port 0
-    /// lets the system choose one, see [`local_addr`](Self::local_addr). [`TcpSocket`] has more
-    /// options.
+    /// Listens on the first address that is available, with `SO_REUSEADDR` on Unix. With port 0 the
+    /// system chooses a port, see [`local_addr`](Self::local_addr). [`TcpSocket`] has more options.
     ///
     /// # Errors
     ///
-    /// What the system says about the last address, such as `AddrInUse`; `Unsupported` for a host
-    /// name; and where no loop runs.
+    /// The system's error for the last address, such as `AddrInUse`; `Unsupported` for a host name;
+    /// and an error if no loop runs on this thread.
     pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
         let mut outcome = Err(io::ErrorKind::InvalidInput.into());
         for address in resolve(&to).await? {
@@ -76,7 +75,7 @@ impl TcpListener {
 
     fn bind_one(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::for_address(&address)?;
-        // On Windows the option means something else, and nothing good.
+        // On Windows SO_REUSEADDR lets another process take the port over.
         if cfg!(unix) {
             socket.set_reuse_address(true)?;
         }
@@ -84,12 +83,12 @@ impl TcpListener {
         socket.listen(BACKLOG)
     }
 
-    /// Takes over a listener of the standard library. It is put into non-blocking mode, and its
+    /// Registers a listener of the standard library. It is put into non-blocking mode, and its
     /// connections get `TCP_NODELAY`.
     ///
     /// # Errors
     ///
-    /// What the system says, and where no loop runs.
+    /// The system's error, and an error if no loop runs on this thread.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         SockRef::from(&listener).set_tcp_nodelay(true)?;
@@ -98,39 +97,41 @@ impl TcpListener {
 
     pub(super) fn from_nonblocking(listener: std::net::TcpListener) -> io::Result<Self> {
         let listener = mio::net::TcpListener::from_std(listener);
-        let io = bind_here(listener, Interest::READABLE).map_err(|(_, error)| error)?;
+        let io = register_here(listener, Interest::READABLE).map_err(|(_, error)| error)?;
         Ok(TcpListener {
             io,
-            troubles: Troubles::default(),
+            backoff: AcceptBackoff::default(),
         })
     }
 
-    /// Takes it off the loop. It is put into blocking mode, as the standard library has them.
+    /// Deregisters the listener and returns it in blocking mode, which is the standard library's
+    /// default.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         let listener = std::net::TcpListener::from(self.io.into_inner());
         listener.set_nonblocking(false)?;
         Ok(listener)
     }
 
-    /// Waits for the next connection, and gives it with the address of its peer. It has
-    /// `TCP_NODELAY` set (unless [`TcpSocket::set_nodelay`] was used on this one).
+    /// Waits for the next connection, and returns it with its peer's address. The connection has
+    /// `TCP_NODELAY` set (unless [`TcpSocket::set_nodelay`] was used on the listener's socket).
     ///
-    /// A connection that was given up by its peer before it was accepted is skipped. When there
-    /// are no descriptors left (`EMFILE`, `ENFILE`) or no memory, this pauses before it tries
-    /// again, from 10 ms up to 1 s, and tells the loop's exception handler, once a second; the
-    /// connections wait in the queue meanwhile. Several tasks may accept from one listener.
+    /// A connection that its peer has closed before it was accepted is skipped. Without free
+    /// descriptors (`EMFILE`, `ENFILE`) or memory, this method pauses and retries: after 10 ms at
+    /// first, and at most 1 s. Meanwhile the connections stay in the queue. It reports the pause to
+    /// the loop's exception handler, at most once a second. Several tasks may accept from one
+    /// listener.
     ///
     /// # Cancellation
     ///
-    /// Loses no connection, also when it loses a race.
+    /// Loses no connection, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// What is wrong with the listener itself. An accept loop can end with it.
+    /// An error of the listener itself. An accept loop can end with it.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let accepted = self
@@ -143,13 +144,13 @@ impl TcpListener {
             });
             match accepted {
                 Ok(connection) => {
-                    self.troubles.are_over();
+                    self.backoff.reset();
                     return Ok(connection);
                 }
-                Err(error) => match self.troubles.meet(error)? {
-                    Next::Again => {}
-                    Next::After(pause, reason) => {
-                        self.tell(&reason);
+                Err(error) => match self.backoff.on_error(error)? {
+                    AcceptNext::Retry => {}
+                    AcceptNext::RetryAfter(pause, reason) => {
+                        self.report(&reason);
                         asyncio_loop::sleep(pause).await;
                     }
                 },
@@ -157,31 +158,31 @@ impl TcpListener {
         }
     }
 
-    /// Tells the loop's exception handler of a pause, now and then.
-    fn tell(&self, reason: &io::Error) {
-        if self.troubles.are_news(asyncio_loop::time()) {
+    /// Reports a pause to the loop's exception handler, at most once a second.
+    fn report(&self, reason: &io::Error) {
+        if self.backoff.should_report(asyncio_loop::time()) {
             call_exception_handler(&Unhandled::new(
-                "no connection can be accepted at the moment, the listener tries again",
+                "a listener cannot accept connections at the moment; it retries",
                 None,
                 Cause::Error(reason.to_string()),
             ));
         }
     }
 
-    /// The address it listens on.
+    /// The address that it listens on.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().local_addr()
     }
 
-    /// How many routers the packets of its connections may pass (`IP_TTL`).
+    /// The time to live of its connections' packets, in hops (`IP_TTL`).
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn ttl(&self) -> io::Result<u32> {
         self.io.get_ref().ttl()
     }
@@ -190,7 +191,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.io.get_ref().set_ttl(ttl)
     }

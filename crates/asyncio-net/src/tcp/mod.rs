@@ -1,4 +1,4 @@
-//! TCP: listening, connecting, and the connection.
+//! TCP: listeners, connection attempts, and connections.
 
 mod accept;
 mod connect;

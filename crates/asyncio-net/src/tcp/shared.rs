@@ -1,4 +1,4 @@
-//! Listeners that share an address, one for each of several event loops.
+//! Listeners that share an address, for several event loops.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,12 +7,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::listener::BACKLOG;
 
-/// Makes `number` listeners on one address, for as many event loops. Each goes to its loop as it is, and is put on it by
-/// [`TcpListener::from_std`](crate::TcpListener::from_std). With port 0 the system chooses one port for all.
+/// Creates `number` listeners on one address, one per event loop. Send each to its loop, which
+/// registers it with [`TcpListener::from_std`](crate::TcpListener::from_std). With port 0 the
+/// system chooses one port for all.
 ///
-/// On Linux and FreeBSD each has a queue of its own, and the system spreads new connections over them
-/// (`SO_REUSEPORT`, `SO_REUSEPORT_LB`). Closing one resets the connections in its queue that nobody has accepted. On
-/// other Unix systems they are one queue, from which each loop takes what it can.
+/// On Linux and FreeBSD each listener has a queue of its own, and the system spreads new
+/// connections over them (`SO_REUSEPORT`, `SO_REUSEPORT_LB`). Closing a listener resets the
+/// connections in its queue that were not accepted. On other Unix systems the listeners share one
+/// queue, and each loop accepts what it can.
 ///
 /// ```
 /// use asyncio_net::{TcpListener, TcpStream, shared_listeners};
@@ -38,13 +40,13 @@ use super::listener::BACKLOG;
 ///
 /// # Errors
 ///
-/// What the system says, such as `AddrInUse`. `Unsupported` on Windows for more than one.
+/// The system's error, such as `AddrInUse`. `Unsupported` on Windows for more than one listener.
 pub fn shared_listeners(address: SocketAddr, number: usize) -> io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::with_capacity(number);
     for _ in 0..number {
         let listener = match listeners.first() {
             None => listen(address, number > 1)?,
-            Some(first) => beside(first)?,
+            Some(first) => listener_beside(first)?,
         };
         listeners.push(listener);
     }
@@ -57,7 +59,7 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // On Windows the option means something else, and nothing good.
+    // On Windows SO_REUSEADDR lets another process take the port over.
     if cfg!(unix) {
         socket.set_reuse_address(true)?;
     }
@@ -87,8 +89,8 @@ fn share(_socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// One more on the address of the first.
-fn beside(first: &TcpListener) -> io::Result<TcpListener> {
+/// Creates one more listener on the address of the first.
+fn listener_beside(first: &TcpListener) -> io::Result<TcpListener> {
     let has_queues = cfg!(any(
         target_os = "linux",
         target_os = "android",

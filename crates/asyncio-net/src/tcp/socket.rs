@@ -1,5 +1,4 @@
-//! A TCP socket that is neither connected nor listening yet, for those who want to set options
-//! first.
+//! A TCP socket before it connects or listens, on which options can be set.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,9 +6,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// A TCP socket to be set up and then [connected](Self::connect) or [listened on](Self::listen).
+/// A TCP socket to configure and then [connect](Self::connect) or [listen on](Self::listen).
 ///
-/// [`TcpStream::connect`](crate::TcpStream::connect) and [`TcpListener::bind`](crate::TcpListener::bind) are this with the usual options.
+/// [`TcpStream::connect`](crate::TcpStream::connect) and
+/// [`TcpListener::bind`](crate::TcpListener::bind) do the same with the usual options.
 ///
 /// ```
 /// use asyncio_net::TcpSocket;
@@ -32,20 +32,20 @@ pub struct TcpSocket {
 }
 
 impl TcpSocket {
-    /// A socket for IPv4.
+    /// Creates a socket for IPv4.
     ///
     /// # Errors
     ///
-    /// What the system says when there is no socket to be had.
+    /// The system's error, for example when the process has no free descriptor.
     pub fn new_v4() -> io::Result<Self> {
         Self::new(Domain::IPV4)
     }
 
-    /// A socket for IPv6.
+    /// Creates a socket for IPv6.
     ///
     /// # Errors
     ///
-    /// What the system says when there is no socket to be had.
+    /// The system's error, for example when the process has no free descriptor.
     pub fn new_v6() -> io::Result<Self> {
         Self::new(Domain::IPV6)
     }
@@ -61,86 +61,86 @@ impl TcpSocket {
         Ok(TcpSocket { inner })
     }
 
-    /// `SO_REUSEADDR`: listen on an address whose earlier connections are not quite forgotten.
-    /// Listeners made by [`TcpListener::bind`](crate::TcpListener::bind) have it on Unix.
+    /// Sets `SO_REUSEADDR`: the socket can listen on an address that earlier connections still hold
+    /// (`TIME_WAIT`). [`TcpListener::bind`](crate::TcpListener::bind) sets it on Unix.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_reuse_address(&self, on: bool) -> io::Result<()> {
         self.inner.set_reuse_address(on)
     }
 
-    /// `SO_REUSEPORT`: several listeners share an address, and the system spreads connections over
-    /// them.
+    /// Sets `SO_REUSEPORT`: several listeners share an address, and the system spreads connections
+    /// over them.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
     pub fn set_reuse_port(&self, on: bool) -> io::Result<()> {
         self.inner.set_reuse_port(on)
     }
 
-    /// `TCP_NODELAY`: send small writes at once. It is on unless it is turned off. On Linux,
-    /// listeners pass it on to their connections; elsewhere those always have it.
+    /// Sets `TCP_NODELAY`: small writes are sent at once. It is on by default. On Linux a listener
+    /// passes it on to its connections; on other systems they always have it.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.inner.set_tcp_nodelay(on)
     }
 
-    /// Asks whether the other side is still there after so long without a word, in whole seconds,
-    /// rounded up; `None` never asks.
+    /// Sets after how much silence the system probes the peer, in whole seconds, rounded up. `None`
+    /// turns the probes off.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_keepalive(&self, after: Option<Duration>) -> io::Result<()> {
         set_keepalive(&SockRef::from(&self.inner), after)
     }
 
-    /// How many bytes the system takes before a write has to wait. It may round.
+    /// Sets how many bytes the system buffers before a write has to wait. The system may round it.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
         self.inner.set_send_buffer_size(bytes)
     }
 
-    /// How many bytes the system keeps that nobody has read. It may round. Listeners pass it on to
-    /// their connections.
+    /// Sets how many unread bytes the system buffers. The system may round it. A listener passes it
+    /// on to its connections.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
         self.inner.set_recv_buffer_size(bytes)
     }
 
-    /// Gives it a local address. Port 0 lets the system choose.
+    /// Binds the socket to a local address. With port 0 the system chooses a port.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `AddrInUse`.
+    /// The system's error, such as `AddrInUse`.
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         self.inner.bind(&address.into())
     }
 
-    /// The address it is bound to.
+    /// The address that it is bound to.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.inner.local_addr()?;
         Ok(address.as_socket().expect("a TCP socket has an IP address"))
     }
 
-    /// The socket, to become a connection or a listener.
+    /// Returns the socket, which becomes a connection or a listener.
     pub(super) fn into_inner(self) -> Socket {
         self.inner
     }
@@ -157,12 +157,13 @@ pub(crate) fn set_keepalive(socket: &SockRef<'_>, after: Option<Duration>) -> io
 }
 
 pub(crate) fn set_linger(socket: &SockRef<'_>, linger: Option<Duration>) -> io::Result<()> {
-    // Where the number is smallest, it has 16 bits.
+    // The smallest representation of any system has 16 bits.
     const LONGEST: Duration = Duration::from_secs(u16::MAX as u64);
     socket.set_linger(linger.map(|linger| whole_seconds(linger).min(LONGEST)))
 }
 
-/// Rounded up. The system counts seconds; cut to none, a short linger would throw bytes away.
+/// Rounds up to seconds, the system's unit. A short linger that was cut to zero would discard
+/// bytes.
 fn whole_seconds(duration: Duration) -> Duration {
     let more = u64::from(duration.subsec_nanos() > 0);
     Duration::from_secs(duration.as_secs().saturating_add(more))

@@ -1,7 +1,7 @@
 //! The two halves of a connection.
 //!
-//! A half borrows its stream or shares it. That is told by one lifetime: a half that shares is
-//! `ReadHalf<'static>`, which is also called `OwnedReadHalf`.
+//! A half borrows its stream or shares it. The lifetime shows which: a half that shares its stream
+//! is `ReadHalf<'static>`, with the alias `OwnedReadHalf`.
 
 use std::error::Error;
 use std::fmt;
@@ -12,68 +12,68 @@ use std::rc::Rc;
 
 use super::stream::TcpStream;
 
-/// The half of a [`TcpStream`] that reads, from [`TcpStream::split_ref`] or, `'static`, from
+/// The read half of a [`TcpStream`], from [`TcpStream::split_ref`] or, `'static`, from
 /// [`TcpStream::into_split`].
 #[derive(Debug)]
 pub struct ReadHalf<'a> {
-    stream: Reads<'a>,
+    stream: ReadStream<'a>,
 }
 
-/// The half of a [`TcpStream`] that writes, from [`TcpStream::split_ref`] or, `'static`, from
+/// The write half of a [`TcpStream`], from [`TcpStream::split_ref`] or, `'static`, from
 /// [`TcpStream::into_split`].
 ///
-/// When an owned one is dropped, it says that nothing more is sent ([`Shutdown::Write`]), unless
-/// it was [forgotten](Self::forget). A borrowed one does nothing.
+/// Dropping an owned half shuts the sending side down ([`Shutdown::Write`]), unless it was
+/// [forgotten](Self::forget). Dropping a borrowed half does nothing.
 #[derive(Debug)]
 pub struct WriteHalf<'a> {
-    stream: Writes<'a>,
+    stream: WriteStream<'a>,
 }
 
-/// A half to read from that belongs to nobody else.
+/// A read half that owns its share of the stream.
 pub type OwnedReadHalf = ReadHalf<'static>;
-/// A half to write to that belongs to nobody else.
+/// A write half that owns its share of the stream.
 pub type OwnedWriteHalf = WriteHalf<'static>;
 
 #[derive(Debug)]
-enum Reads<'a> {
+enum ReadStream<'a> {
     Borrowed(&'a TcpStream),
     Shared(Rc<TcpStream>),
 }
 
 #[derive(Debug)]
-enum Writes<'a> {
+enum WriteStream<'a> {
     Borrowed(&'a TcpStream),
-    Shared(Writer),
+    Shared(ShutdownOnDrop),
 }
 
-/// Ends the sending side when it is dropped. It has no lifetime, so a borrowed half is free to
-/// outlive its last use.
+/// Shuts the sending side down when it is dropped. A type without a lifetime, so that a borrowed
+/// half has no drop glue and its borrow ends with its last use.
 #[derive(Debug)]
-struct Writer {
+struct ShutdownOnDrop {
     stream: Rc<TcpStream>,
     is_forgotten: bool,
 }
 
-impl Drop for Writer {
+impl Drop for ShutdownOnDrop {
     fn drop(&mut self) {
         if !self.is_forgotten {
-            // If it fails, the connection is gone, and the peer knows.
+            // If this fails, the connection is gone, and the peer knows.
             let _ = self.stream.close_write();
         }
     }
 }
 
 impl TcpStream {
-    /// A half to read from and a half to write to, for as long as this is borrowed.
+    /// Splits the stream into a read half and a write half that borrow it.
     ///
-    /// (Not `split`: where the extension traits of `futures` are in scope, that is theirs.)
+    /// (Not named `split`, because an extension trait of `futures` has a method of that name.)
     #[doc(alias = "split")]
     pub fn split_ref(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf::borrowed(self), WriteHalf::borrowed(self))
     }
 
-    /// A half to read from and a half to write to, each for a task of its own. Dropping the half
-    /// to write to says that nothing more is sent.
+    /// Splits the stream into a read half and a write half for separate tasks. Dropping the write
+    /// half shuts the sending side down.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         owned(self)
     }
@@ -82,10 +82,10 @@ impl TcpStream {
 fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
     let stream = Rc::new(stream);
     let read = ReadHalf {
-        stream: Reads::Shared(Rc::clone(&stream)),
+        stream: ReadStream::Shared(Rc::clone(&stream)),
     };
     let write = WriteHalf {
-        stream: Writes::Shared(Writer {
+        stream: WriteStream::Shared(ShutdownOnDrop {
             stream,
             is_forgotten: false,
         }),
@@ -96,32 +96,32 @@ fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
 impl<'a> ReadHalf<'a> {
     pub(super) fn borrowed(stream: &'a TcpStream) -> Self {
         ReadHalf {
-            stream: Reads::Borrowed(stream),
+            stream: ReadStream::Borrowed(stream),
         }
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
         match &self.stream {
-            Reads::Borrowed(stream) => stream,
-            Reads::Shared(stream) => stream,
+            ReadStream::Borrowed(stream) => stream,
+            ReadStream::Shared(stream) => stream,
         }
     }
 
-    /// See [`TcpStream::read`].
+    /// Reads, like [`TcpStream::read`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::read`].
+    /// Those of [`TcpStream::read`].
     #[inline]
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.stream().read(buf)
     }
 
-    /// See [`TcpStream::read_vectored`].
+    /// Reads into several buffers, like [`TcpStream::read_vectored`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::read_vectored`].
+    /// Those of [`TcpStream::read_vectored`].
     pub fn read_vectored(
         &self,
         bufs: &mut [IoSliceMut<'_>],
@@ -129,84 +129,84 @@ impl<'a> ReadHalf<'a> {
         self.stream().read_vectored(bufs)
     }
 
-    /// See [`TcpStream::read_exact`].
+    /// Fills a buffer, like [`TcpStream::read_exact`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::read_exact`].
+    /// Those of [`TcpStream::read_exact`].
     #[inline]
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         self.stream().read_exact(buf)
     }
 
-    /// See [`TcpStream::peek`].
+    /// Reads without removing the bytes, like [`TcpStream::peek`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::peek`].
+    /// Those of [`TcpStream::peek`].
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream().peek(buf).await
     }
 
-    /// See [`TcpStream::readable`].
+    /// Waits until a read is worth a try, like [`TcpStream::readable`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::readable`].
+    /// Those of [`TcpStream::readable`].
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         self.stream().readable()
     }
 
-    /// See [`TcpStream::try_read`].
+    /// Reads without waiting, like [`TcpStream::try_read`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::try_read`].
+    /// Those of [`TcpStream::try_read`].
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream().try_read(buf)
     }
 
-    /// See [`TcpStream::try_read_vectored`].
+    /// Reads into several buffers without waiting, like [`TcpStream::try_read_vectored`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::try_read_vectored`].
+    /// Those of [`TcpStream::try_read_vectored`].
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.stream().try_read_vectored(bufs)
     }
 
-    /// The address of this side.
+    /// The local address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream().local_addr()
     }
 
-    /// The address of the other side.
+    /// The peer's address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream().peer_addr()
     }
 }
 
 impl OwnedReadHalf {
-    /// Makes the stream out of its halves again.
+    /// Makes the stream out of its two halves again.
     ///
     /// # Errors
     ///
-    /// If they are not halves of the same stream; they come back.
+    /// Returns both halves if they are not halves of the same stream.
     pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
         match (self.stream, &write.stream) {
-            (Reads::Shared(stream), Writes::Shared(writer))
+            (ReadStream::Shared(stream), WriteStream::Shared(writer))
                 if Rc::ptr_eq(&stream, &writer.stream) =>
             {
                 write.forget();
-                Ok(Rc::into_inner(stream).expect("the two halves were all that shared it"))
+                Ok(Rc::into_inner(stream).expect("only the two halves share the stream"))
             }
             (stream, _) => Err(ReuniteError(ReadHalf { stream }, write)),
         }
@@ -216,116 +216,117 @@ impl OwnedReadHalf {
 impl<'a> WriteHalf<'a> {
     pub(super) fn borrowed(stream: &'a TcpStream) -> Self {
         WriteHalf {
-            stream: Writes::Borrowed(stream),
+            stream: WriteStream::Borrowed(stream),
         }
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
         match &self.stream {
-            Writes::Borrowed(stream) => stream,
-            Writes::Shared(writer) => &writer.stream,
+            WriteStream::Borrowed(stream) => stream,
+            WriteStream::Shared(writer) => &writer.stream,
         }
     }
 
-    /// Drops it without saying that nothing more is sent: the connection stays open in both
-    /// directions until the other half is dropped too.
+    /// Drops the half without shutting the sending side down. The connection stays open in both
+    /// directions until the other half is dropped as well.
     pub fn forget(mut self) {
-        if let Writes::Shared(writer) = &mut self.stream {
+        if let WriteStream::Shared(writer) = &mut self.stream {
             writer.is_forgotten = true;
         }
     }
 
-    /// See [`TcpStream::write`].
+    /// Writes, like [`TcpStream::write`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::write`].
+    /// Those of [`TcpStream::write`].
     #[inline]
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.stream().write(buf)
     }
 
-    /// See [`TcpStream::write_vectored`].
+    /// Writes from several buffers, like [`TcpStream::write_vectored`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::write_vectored`].
+    /// Those of [`TcpStream::write_vectored`].
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
         self.stream().write_vectored(bufs)
     }
 
-    /// See [`TcpStream::write_all`].
+    /// Writes a whole buffer, like [`TcpStream::write_all`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::write_all`].
+    /// Those of [`TcpStream::write_all`].
     #[inline]
     pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
         self.stream().write_all(buf)
     }
 
-    /// See [`TcpStream::writable`].
+    /// Waits until a write is worth a try, like [`TcpStream::writable`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::writable`].
+    /// Those of [`TcpStream::writable`].
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
         self.stream().writable()
     }
 
-    /// See [`TcpStream::try_write`].
+    /// Writes without waiting, like [`TcpStream::try_write`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::try_write`].
+    /// Those of [`TcpStream::try_write`].
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.stream().try_write(buf)
     }
 
-    /// See [`TcpStream::try_write_vectored`].
+    /// Writes from several buffers without waiting, like [`TcpStream::try_write_vectored`].
     ///
     /// # Errors
     ///
-    /// See [`TcpStream::try_write_vectored`].
+    /// Those of [`TcpStream::try_write_vectored`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream().try_write_vectored(bufs)
     }
 
-    /// Says that nothing more is sent: the peer reads the end, and may go on sending.
+    /// Shuts the sending side down: the peer reads the end of the stream, and may continue to send.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn shutdown(&self) -> io::Result<()> {
         self.stream().shutdown(Shutdown::Write)
     }
 
-    /// The address of this side.
+    /// The local address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream().local_addr()
     }
 
-    /// The address of the other side.
+    /// The peer's address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream().peer_addr()
     }
 }
 
-/// The two were not halves of the same stream. Both are in it.
+/// The error of [`OwnedReadHalf::reunite`] for halves of different streams. It contains both
+/// halves.
 #[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 
 impl fmt::Display for ReuniteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("these are not the two halves of one stream")
+        f.write_str("the two halves belong to different streams")
     }
 }
 

@@ -11,14 +11,14 @@ use socket2::SockRef;
 
 use super::socket;
 use super::transfer::{Read, ReadExact, Write, WriteAll};
-use crate::bound::{STREAM, bind_here};
+use crate::register::{STREAM_INTEREST, register_here};
 
 /// A TCP connection.
 ///
-/// Its methods take `&self`, so one task may read while another writes; [`split_ref`](Self::split_ref)
-/// and [`into_split`](Self::into_split) make halves to hand out. It implements
-/// [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite), so the
-/// extension traits and buffers of `futures` work with it.
+/// Its methods take `&self`, so one task may read while another writes.
+/// [`split_ref`](Self::split_ref) and [`into_split`](Self::into_split) split it into halves. It
+/// implements [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite), so
+/// the extension traits and buffers of `futures` work with it.
 ///
 /// ```
 /// use asyncio_net::{TcpListener, TcpStream};
@@ -47,65 +47,66 @@ use crate::bound::{STREAM, bind_here};
 ///
 /// # Buffers
 ///
-/// Nothing is read ahead, so `into_std` and [`AsFd`](std::os::fd::AsFd) never miss a byte. A read
-/// that fills its buffer cannot know whether there is more, so the one after it asks the system
-/// first; one that comes back short does not need to. Where messages have a known size, a buffer
-/// that is a byte larger saves that call.
+/// Nothing is read ahead, so `into_std` and [`AsFd`](std::os::fd::AsFd) never miss a byte. After a
+/// read that filled its buffer there may be more, so the next read asks the system first. After a
+/// short read it does not. Where messages have a known size, a buffer that is one byte larger saves
+/// that call.
 ///
-/// Dropping it closes the connection.
+/// Dropping the stream closes the connection.
 #[derive(Debug)]
 pub struct TcpStream {
     io: Registered<mio::net::TcpStream>,
 }
 
 impl TcpStream {
-    pub(super) fn from_bound(io: Registered<mio::net::TcpStream>) -> Self {
+    pub(super) fn from_registered(io: Registered<mio::net::TcpStream>) -> Self {
         TcpStream { io }
     }
 
     pub(super) fn from_accepted(stream: mio::net::TcpStream) -> io::Result<Self> {
-        // On Linux it comes from the listener, without a system call. It fails where the peer has
-        // reset the connection already; whoever reads will learn.
+        // On Linux an accepted socket inherits the option from its listener. Setting it fails if
+        // the peer has reset the connection; the next read returns that error.
         if !cfg!(target_os = "linux") {
             let _ = stream.set_nodelay(true);
         }
-        let io = bind_here(stream, STREAM).map_err(|(_, error)| error)?;
+        let io = register_here(stream, STREAM_INTEREST).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
-    /// Takes over a connection of the standard library. It is put into non-blocking mode.
+    /// Registers a connection of the standard library. It is put into non-blocking mode.
     ///
     /// # Errors
     ///
-    /// What the system says, and where no loop runs.
+    /// The system's error, and an error if no loop runs on this thread.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        let io = bind_here(stream, STREAM).map_err(|(_, error)| error)?;
+        let io = register_here(stream, STREAM_INTEREST).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
-    /// Takes it off the loop. It is put into blocking mode, as the standard library has them.
+    /// Deregisters the connection and returns it in blocking mode, which is the standard library's
+    /// default.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         let stream = std::net::TcpStream::from(self.io.into_inner());
         stream.set_nonblocking(false)?;
         Ok(stream)
     }
 
-    /// Reads what there is, up to the size of `buf`, and waits until there is something. Zero is
-    /// the end: the peer sends nothing more (or `buf` is empty).
+    /// Waits until there is something to read, and reads up to the size of `buf`. Zero means the
+    /// end: the peer sends nothing more (or `buf` is empty).
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `ConnectionReset`.
+    /// The system's error, such as `ConnectionReset`.
     #[inline]
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         Read {
@@ -118,11 +119,11 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `ConnectionReset`.
+    /// The system's error, such as `ConnectionReset`.
     pub fn read_vectored(
         &self,
         bufs: &mut [IoSliceMut<'_>],
@@ -137,12 +138,12 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Loses what was read so far.
+    /// Loses the bytes that were read so far.
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` if the connection ends before; what was read so far is in `buf`, and how
-    /// much is not told. What the system says.
+    /// `UnexpectedEof` if the connection ends first. The bytes read so far are in `buf`, but their
+    /// number is lost. Otherwise the system's error.
     #[inline]
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         ReadExact {
@@ -151,15 +152,15 @@ impl TcpStream {
         }
     }
 
-    /// Reads as [`read`](Self::read), and leaves the bytes for the next read.
+    /// Reads like [`read`](Self::read), but leaves the bytes for the next read.
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -167,15 +168,15 @@ impl TcpStream {
         self.io.io(Direction::Read, |stream| stream.peek(buf)).await
     }
 
-    /// Writes as much of `buf` as there is room for, and waits until there is some.
+    /// Waits until there is room, and writes as much of `buf` as fits.
     ///
     /// # Cancellation
     ///
-    /// Has written nothing, also when it loses a race.
+    /// Has written nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
+    /// The system's error, such as `BrokenPipe` or `ConnectionReset`.
     #[inline]
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         Write {
@@ -188,11 +189,11 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// Has written nothing, also when it loses a race.
+    /// Has written nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `BrokenPipe` or `ConnectionReset`.
+    /// The system's error, such as `BrokenPipe` or `ConnectionReset`.
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
         let (parts, wanted) = parts_of_one_call(bufs);
         let bufs = &bufs[parts];
@@ -200,15 +201,16 @@ impl TcpStream {
             .write_with(wanted, |mut stream| stream.write_vectored(bufs))
     }
 
-    /// Writes all of `buf`. Then it is the system's, not yet the peer's.
+    /// Writes all of `buf` to the system's buffer. The peer may not have received it yet.
     ///
     /// # Cancellation
     ///
-    /// Some part of it may be written, and how much is not told.
+    /// A part of `buf` may be written, and its size is lost.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `BrokenPipe` or `ConnectionReset`. Some part may be written.
+    /// The system's error, such as `BrokenPipe` or `ConnectionReset`. A part of `buf` may be
+    /// written.
     #[inline]
     pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
         WriteAll {
@@ -217,30 +219,30 @@ impl TcpStream {
         }
     }
 
-    /// Waits until a read is worth a try: there are bytes, the end, or an error. It stays so until
-    /// a `try_` method says `WouldBlock`. Now and then it lets others run first.
+    /// Waits until a read is worth a try: there are bytes, the end, or an error. It stays ready
+    /// until a `try_` method returns `WouldBlock`. Now and then it lets other tasks run first.
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// That the loop is closed, or another one.
+    /// An error if its loop is closed or is not the running one.
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         self.io.readable()
     }
 
-    /// Waits until a write is worth a try: there is room, or an error. It stays so until a `try_`
-    /// method says `WouldBlock`. Now and then it lets others run first.
+    /// Waits until a write is worth a try: there is room, or an error. It stays ready until a
+    /// `try_` method returns `WouldBlock`. Now and then it lets other tasks run first.
     ///
     /// # Cancellation
     ///
-    /// Loses nothing, also when it loses a race.
+    /// Loses nothing, even if it loses a race.
     ///
     /// # Errors
     ///
-    /// That the loop is closed, or another one.
+    /// An error if its loop is closed or is not the running one.
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
         self.io.writable()
     }
@@ -249,7 +251,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// That the loop is closed, or another one.
+    /// An error if its loop is closed or is not the running one.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_read_ready(cx)
     }
@@ -258,18 +260,20 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// That the loop is closed, or another one.
+    /// An error if its loop is closed or is not the running one.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_write_ready(cx)
     }
 
-    /// Reads without waiting. As long as the loop has not seen that there is something, it does not
-    /// ask the system. After a thousand reads without an `await` that waits, the answer is `WouldBlock`, though
-    /// there may be more: [`readable`](Self::readable) lets others run then, and is ready again.
+    /// Reads without waiting. Returns `WouldBlock` without a system call while the loop has
+    /// recorded that there is nothing to read.
+    ///
+    /// After a thousand reads without an `await` that waits, the result is `WouldBlock`, even if
+    /// there is more. [`readable`](Self::readable) then lets other tasks run, and is ready again.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, and what the system says.
+    /// `WouldBlock`, and the system's error.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io
             .try_transfer(Direction::Read, buf.len(), |mut stream| stream.read(buf))
@@ -279,7 +283,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, and what the system says.
+    /// `WouldBlock`, and the system's error.
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let (parts, wanted) = parts_of_one_call(bufs);
         let bufs = &mut bufs[parts];
@@ -288,12 +292,12 @@ impl TcpStream {
         })
     }
 
-    /// Writes without waiting. As long as the loop has not seen that there is room, it does not ask
-    /// the system.
+    /// Writes without waiting. Returns `WouldBlock` without a system call while the loop has
+    /// recorded that there is no room.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, and what the system says.
+    /// `WouldBlock`, and the system's error.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.io
             .try_transfer(Direction::Write, buf.len(), |mut stream| stream.write(buf))
@@ -303,7 +307,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, and what the system says.
+    /// `WouldBlock`, and the system's error.
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let (parts, wanted) = parts_of_one_call(bufs);
         let bufs = &bufs[parts];
@@ -313,12 +317,12 @@ impl TcpStream {
             })
     }
 
-    /// Tries an operation of your own on the socket, such as one of the `socket2` crate by way of
-    /// [`AsFd`](std::os::fd::AsFd). `WouldBlock` has the next one wait.
+    /// Tries an operation of your own on the socket, for example one of the `socket2` crate through
+    /// [`AsFd`](std::os::fd::AsFd). After `WouldBlock` the next operation waits.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`, and what `f` returns.
+    /// `WouldBlock`, and the error of `f`.
     pub fn try_io<R>(
         &self,
         direction: Direction,
@@ -327,48 +331,48 @@ impl TcpStream {
         self.io.try_io(direction, |_| f())
     }
 
-    /// Says that nothing more is sent ([`Shutdown::Write`]: the peer reads the end, and may go on
-    /// sending), that nothing more is read, or both.
+    /// Shuts down the sending side, the receiving side or both. After [`Shutdown::Write`] the peer
+    /// reads the end of the stream, and may continue to send.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `NotConnected` after a reset.
+    /// The system's error, such as `NotConnected` after a reset.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.io.get_ref().shutdown(how)
     }
 
-    /// The address of this side.
+    /// The local address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().local_addr()
     }
 
-    /// The address of the other side.
+    /// The peer's address.
     ///
     /// # Errors
     ///
-    /// What the system says, such as `NotConnected` after a reset.
+    /// The system's error, such as `NotConnected` after a reset.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().peer_addr()
     }
 
-    /// The error that the socket has to tell, if any, and takes it off.
+    /// Returns and clears the socket's pending error, if any.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.io.get_ref().take_error()
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`). They are, unless it is turned off.
+    /// Whether small writes are sent at once (`TCP_NODELAY`). On by default.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn nodelay(&self) -> io::Result<bool> {
         self.io.get_ref().nodelay()
     }
@@ -377,56 +381,56 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.io.get_ref().set_nodelay(on)
     }
 
-    /// Whether the system asks from time to time if a silent peer is still there (`SO_KEEPALIVE`).
+    /// Whether the system probes a silent peer from time to time (`SO_KEEPALIVE`).
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn keepalive(&self) -> io::Result<bool> {
         SockRef::from(self.io.get_ref()).keepalive()
     }
 
-    /// Asks whether the peer is still there after so long without a word, in whole seconds, rounded
-    /// up; `None` never asks. How often it asks before it gives up is the system's choice.
+    /// Sets after how much silence the system probes the peer, in whole seconds, rounded up. `None`
+    /// turns the probes off. The system decides how many probes may fail.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_keepalive(&self, after: Option<Duration>) -> io::Result<()> {
         socket::set_keepalive(&SockRef::from(self.io.get_ref()), after)
     }
 
-    /// How long closing waits for unsent bytes (`SO_LINGER`); `None` is the system's own way, which
+    /// How long closing waits for unsent bytes (`SO_LINGER`). `None` is the system's default, which
     /// sends them in the background.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         SockRef::from(self.io.get_ref()).linger()
     }
 
-    /// Sets [`linger`](Self::linger), in whole seconds, rounded up, 18 hours at most. Zero closes
-    /// with a reset and throws away what is unsent. Anything longer makes dropping the stream *block
+    /// Sets [`linger`](Self::linger), in whole seconds, rounded up, at most 18 hours. Zero closes
+    /// with a reset and discards unsent bytes. Any longer time lets the drop of the stream *block
     /// the whole loop* until the bytes are sent or the time is over.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         socket::set_linger(&SockRef::from(self.io.get_ref()), linger)
     }
 
-    /// How many routers its packets may pass (`IP_TTL`).
+    /// The time to live of its packets, in hops (`IP_TTL`).
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn ttl(&self) -> io::Result<u32> {
         self.io.get_ref().ttl()
     }
@@ -435,7 +439,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.io.get_ref().set_ttl(ttl)
     }
@@ -476,7 +480,7 @@ impl TcpStream {
             .poll_write_with(cx, wanted, |mut stream| stream.write_vectored(bufs))
     }
 
-    /// Ends the sending side. A connection that is gone has ended it already.
+    /// Shuts the sending side down. Succeeds if the connection is already gone.
     pub(super) fn close_write(&self) -> io::Result<()> {
         match self.shutdown(Shutdown::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),

@@ -1,7 +1,7 @@
-//! The futures of reading and writing a stream.
+//! The futures that read and write a stream.
 //!
-//! By hand, and no larger than they must be: each idle connection has one in its task, and each
-//! request goes through two.
+//! They are written by hand and kept small: the task of each idle connection holds one, and each
+//! request takes two.
 
 use std::future::Future;
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +19,7 @@ pub(super) struct Read<'s, 'b> {
 
 pub(super) struct ReadExact<'s, 'b> {
     pub(super) waiting: Waiting<'s, TcpStream, Reading>,
-    /// What is still to be filled.
+    /// The part of the buffer that is still to be filled.
     pub(super) left: &'b mut [u8],
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Write<'s, 'b> {
 
 pub(super) struct WriteAll<'s, 'b> {
     pub(super) waiting: Waiting<'s, TcpStream, Writing>,
-    /// What is still to be written.
+    /// The bytes that are still to be written.
     pub(super) left: &'b [u8],
 }
 
@@ -80,17 +80,17 @@ impl Future for WriteAll<'_, '_> {
             return Poll::Ready(Ok(()));
         }
         match poll_write(&mut this.waiting, cx, this.left) {
-            // There is room for all of it, nearly always.
+            // Usually the first write takes all bytes.
             Poll::Ready(Ok(n)) if n == this.left.len() => Poll::Ready(Ok(())),
-            written => this.go_on(cx, written),
+            written => this.write_rest(cx, written),
         }
     }
 }
 
 impl WriteAll<'_, '_> {
-    /// After a write that did not take all.
+    /// Continues after a write that did not take all bytes.
     #[inline(never)]
-    fn go_on(
+    fn write_rest(
         &mut self,
         cx: &mut Context<'_>,
         mut written: Poll<io::Result<usize>>,

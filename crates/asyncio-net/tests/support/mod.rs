@@ -1,4 +1,4 @@
-//! What the tests of the sockets share.
+//! Shared by the tests of the sockets.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use asyncio_net::{TcpListener, TcpStream};
 use futures::future::{Either, select};
 
-/// Runs it on a loop of its own, with an end to its patience.
+/// Runs `main` on a new loop, with a time limit.
 pub(crate) fn run<F: Future>(main: F) -> F::Output {
     asyncio_loop::run(async {
         let patience = asyncio_loop::sleep(Duration::from_secs(30));
