@@ -9,7 +9,7 @@ use asyncio::{
     Cancelled, CatchCancel, TaskGroup, catch_cancel, on_cancel, shield, sleep, spawn, task_group,
     time, timeout, yield_now,
 };
-use asyncio_tests::{Trace, for_ever, run_virtual, secs};
+use asyncio_tests::{Trace, forever, run_virtual, secs};
 
 /// Waits, cleans up for some seconds when it is cancelled, and notes when it began and when it was clean.
 async fn cleans_up(trace: Trace, name: &'static str, takes: u64) {
@@ -20,7 +20,7 @@ async fn cleans_up(trace: Trace, name: &'static str, takes: u64) {
         sleep(secs(takes)).await;
         trace.note(format!("{name} is clean after {:?}", time() - began));
     };
-    on_cancel(for_ever(), cleanup).await;
+    on_cancel(forever(), cleanup).await;
     trace.note(format!("never: {:?}", time() - start));
 }
 
@@ -70,7 +70,7 @@ fn groups_shields_and_time_limits_go_by_their_rules() {
         })
         .detach();
         let noted = trace.clone();
-        spawn(on_cancel(for_ever(), async move {
+        spawn(on_cancel(forever(), async move {
             let limited = timeout(secs(5), cleans_up(noted.clone(), "limited", 1)).await;
             noted.note(format!("in the cleanup: {limited:?}"));
         }))
@@ -99,7 +99,7 @@ fn what_begins_in_a_later_round_is_cancelled_there() {
     // A cleanup may take another task along; that one is asked in the round after.
     let seen = run_virtual(async |trace| {
         let noted = trace.clone();
-        spawn(on_cancel(for_ever(), async move {
+        spawn(on_cancel(forever(), async move {
             noted.note("spawns a helper");
             spawn(cleans_up(noted.clone(), "the helper", 1)).detach();
             sleep(secs(1)).await;
@@ -124,7 +124,7 @@ fn a_request_that_is_swallowed_has_the_task_run_to_its_own_end() {
     let seen = run_virtual(async |trace| {
         let noted = trace.clone();
         spawn(async move {
-            if let Err(cancelled) = catch_cancel(for_ever()).await {
+            if let Err(cancelled) = catch_cancel(forever()).await {
                 cancelled.swallow();
             }
             sleep(secs(60)).await;
@@ -143,7 +143,7 @@ fn park(trace: &Trace) -> Parked {
     let note = trace.on_drop("the parked work is dropped");
     let work: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
         let _note = note;
-        for_ever().await;
+        forever().await;
     });
     Box::pin(catch_cancel(work))
 }
@@ -163,7 +163,7 @@ fn a_parked_scope_is_not_waited_for_and_its_task_ends_without_it() {
         let task = spawn(async move {
             let mut parked = park(&noted);
             poll_once(&mut parked).await;
-            on_cancel(for_ever(), async { noted.note("the other cleans up") }).await;
+            on_cancel(forever(), async { noted.note("the other cleans up") }).await;
         });
         sleep(secs(1)).await;
         task.cancel();
@@ -188,7 +188,7 @@ fn a_parked_scope_hears_when_it_is_polled_again_if_the_request_is_still_open() {
             let task = spawn(async move {
                 let mut parked = park(&noted);
                 poll_once(&mut parked).await;
-                let Err(cancelled) = catch_cancel(for_ever()).await else {
+                let Err(cancelled) = catch_cancel(forever()).await else {
                     unreachable!("it never ends by itself")
                 };
                 let held: Option<Cancelled> = if swallow {
@@ -245,7 +245,7 @@ fn a_loop_closes_over_a_token_that_is_kept_for_ever() {
     let seen = run_virtual(async |trace| {
         let noted = trace.clone();
         spawn(async move {
-            *keep.borrow_mut() = catch_cancel(for_ever()).await.err();
+            *keep.borrow_mut() = catch_cancel(forever()).await.err();
             noted.note("keeps it, and returns");
         })
         .detach();
@@ -305,7 +305,7 @@ mod one_cause {
                 sleep(secs(1)).await;
                 noted.note("clean");
             };
-            let _held = spawn(try_finally(for_ever(), cleanup));
+            let _held = spawn(try_finally(forever(), cleanup));
             sleep(secs(1)).await;
         });
         assert_eq!(seen, ["clean"]);
@@ -493,7 +493,7 @@ mod one_cause {
         let seen = run_virtual(async |trace| {
             let noted = trace.clone();
             let it = spawn(async move {
-                if let Err(cancelled) = catch_cancel(for_ever()).await {
+                if let Err(cancelled) = catch_cancel(forever()).await {
                     cancelled.swallow();
                 }
                 cleans_up(noted, "it", 1).await;

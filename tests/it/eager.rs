@@ -17,7 +17,7 @@ use asyncio::{
     catch_cancel, copy_context, current_task, on_cancel, sleep, spawn, spawn_with, task_group,
     timeout, yield_now,
 };
-use asyncio_tests::{for_ever, run_virtual, secs};
+use asyncio_tests::{forever, run_virtual, secs};
 
 fn eager() -> SpawnOptions {
     SpawnOptions::new().eager_start()
@@ -100,7 +100,7 @@ fn scopes_of_the_spawner_are_not_around_the_first_step() {
                 }
                 "done"
             })));
-            on_cancel(for_ever(), async { noted.note("the limit is over") }).await;
+            on_cancel(forever(), async { noted.note("the limit is over") }).await;
         };
         assert!(timeout(secs(1), limited).await.is_err());
         let background = background.take().unwrap();
@@ -116,9 +116,9 @@ fn scopes_opened_in_the_first_step_are_those_of_the_new_task() {
         let noted = trace.clone();
         let spawner = spawn(async move {
             let n = noted.clone();
-            let work = on_cancel(for_ever(), async move { n.note("the new task cleans up") });
+            let work = on_cancel(forever(), async move { n.note("the new task cleans up") });
             let task = timeout(secs(60), async { eagerly(work) }).await.unwrap();
-            if let Err(cancelled) = catch_cancel(for_ever()).await {
+            if let Err(cancelled) = catch_cancel(forever()).await {
                 noted.note("the spawner cleans up");
                 cancelled.swallow();
             }
@@ -140,7 +140,7 @@ fn a_task_that_cancels_or_cancels_its_spawner_in_its_first_step() {
         let noted = trace.clone();
         let task = eagerly(async move {
             current_task().unwrap().cancel_with("me");
-            on_cancel(for_ever(), async move { noted.note("cleans up") }).await;
+            on_cancel(forever(), async move { noted.note("cleans up") }).await;
         });
         assert_eq!(task.await.unwrap_err().message(), Some("me"));
 
@@ -152,7 +152,7 @@ fn a_task_that_cancels_or_cancels_its_spawner_in_its_first_step() {
             })
             .await
             .unwrap();
-            for_ever().await;
+            forever().await;
         });
         assert_eq!(spawner.await.unwrap_err().message(), Some("by the child"));
     });
@@ -218,7 +218,7 @@ fn a_closed_loop_starts_nothing() {
             eagerly(async move {
                 began.set(began.get() + 1);
                 let _another = SpawnsAnother { spawned, began };
-                for_ever().await;
+                forever().await;
             })
             .detach();
         }
@@ -231,7 +231,7 @@ fn a_closed_loop_starts_nothing() {
     run_virtual(async move |_| {
         spawn(async move {
             let _first = first;
-            for_ever().await;
+            forever().await;
         })
         .detach();
         yield_now().await;
@@ -271,7 +271,7 @@ fn children_of_a_group_start_at_once_and_may_borrow_fail_and_wait_for_a_place() 
             stands.await?;
             let failed = tg.spawn_with(eager(), async { Err::<(), BoxError>("boom".into()) });
             assert!(failed.is_finished() && tg.is_ending());
-            for_ever().await;
+            forever().await;
             Ok(())
         })
         .await;
@@ -305,10 +305,10 @@ fn children_start_children_at_once_and_a_panic_in_a_first_step_goes_through_the_
                         }
                         Ok(())
                     });
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 });
-                for_ever().await;
+                forever().await;
                 Ok(())
             })
             .await

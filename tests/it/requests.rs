@@ -7,7 +7,7 @@ use asyncio::{
     Cancelled, EventLoop, JoinError, SpawnOptions, Task, TaskGroup, cancel_scope, catch_cancel,
     current_task, on_cancel, shield, sleep, spawn, spawn_with, task_group, timeout, yield_now,
 };
-use asyncio_tests::{Trace, for_ever, ms, run_virtual, secs};
+use asyncio_tests::{Trace, forever, ms, run_virtual, secs};
 
 /// What was said by whoever cancelled a task.
 async fn said(task: Task<()>) -> Option<String> {
@@ -20,7 +20,7 @@ fn note(trace: &Trace, who: &str, cancelled: &Cancelled) {
 
 /// Waits, notes what it is told, and sends it on.
 async fn listens(trace: Trace, who: &'static str) {
-    if let Err(cancelled) = catch_cancel(for_ever()).await {
+    if let Err(cancelled) = catch_cancel(forever()).await {
         note(&trace, who, &cancelled);
         cancelled.resume().await
     }
@@ -29,23 +29,23 @@ async fn listens(trace: Trace, who: &'static str) {
 #[test]
 fn a_message_reaches_whoever_awaits_the_task() {
     run_virtual(async |_| {
-        let waits = spawn(for_ever());
+        let waits = spawn(forever());
         yield_now().await;
         assert!(waits.cancel_with("because"));
         let error = waits.await.unwrap_err();
         assert_eq!(error.message(), Some("because"));
         assert_eq!(error.to_string(), "task Task-2 was cancelled: because");
 
-        let never_began = spawn(for_ever());
+        let never_began = spawn(forever());
         never_began.as_ref().cancel_with(String::from("no need"));
         assert_eq!(said(never_began).await.as_deref(), Some("no need"));
 
-        let without = spawn(for_ever());
+        let without = spawn(forever());
         without.cancel();
         assert_eq!(said(without).await, None);
 
         // What was kept aside for other reasons is not in the way.
-        let named = spawn_with(SpawnOptions::new().name("named"), for_ever());
+        let named = spawn_with(SpawnOptions::new().name("named"), forever());
         named.cancel_with("x");
         let text = named.await.unwrap_err().to_string();
         assert_eq!(text, "task named was cancelled: x");
@@ -90,9 +90,9 @@ fn of_requests_that_are_heard_as_one_the_last_message_counts() {
         };
         let seen = run_virtual(async |trace| {
             let listening = spawn(listens(trace.clone(), "inside"));
-            let deaf = spawn(for_ever());
+            let deaf = spawn(forever());
             yield_now().await;
-            let not_begun = spawn(for_ever());
+            let not_begun = spawn(forever());
             for task in [listening, deaf, not_begun] {
                 cancel(&task);
                 assert_eq!(said(task).await.as_deref(), Some("two"));
@@ -163,12 +163,12 @@ fn a_message_is_forgotten_with_its_request() {
         let noted = trace.clone();
         let task = spawn(async move {
             for _ in 0..2 {
-                if let Err(cancelled) = catch_cancel(for_ever()).await {
+                if let Err(cancelled) = catch_cancel(forever()).await {
                     note(&noted, "heard", &cancelled);
                     cancelled.swallow();
                 }
             }
-            for_ever().await;
+            forever().await;
         });
         sleep(secs(1)).await;
         task.cancel_with("first");
@@ -185,11 +185,11 @@ fn a_message_is_forgotten_with_its_request() {
 fn a_second_message_is_that_of_the_second_request() {
     /// Says what the first and the second request say, and sends one of them on.
     async fn two(trace: Trace, send_on_the_second: bool) {
-        let Err(first) = catch_cancel(for_ever()).await else {
+        let Err(first) = catch_cancel(forever()).await else {
             unreachable!("it never ends by itself")
         };
         note(&trace, "first", &first);
-        let Err(second) = catch_cancel(for_ever()).await else {
+        let Err(second) = catch_cancel(forever()).await else {
             unreachable!("it never ends by itself")
         };
         note(&trace, "second", &second);
@@ -220,7 +220,7 @@ fn a_time_limit_in_a_cleanup_does_not_say_what_the_request_said() {
             let limited = timeout(secs(1), listens(noted.clone(), "in the cleanup")).await;
             assert!(limited.is_err());
         };
-        let task = spawn(on_cancel(for_ever(), cleanup));
+        let task = spawn(on_cancel(forever(), cleanup));
         sleep(secs(1)).await;
         task.cancel_with("stop");
         assert_eq!(said(task).await.as_deref(), Some("stop"));
@@ -253,7 +253,7 @@ fn a_message_to_oneself_and_one_that_a_shield_held_up() {
         let noted = trace.clone();
         let task = spawn(async move {
             current_task().unwrap().cancel_with("me");
-            if let Err(cancelled) = catch_cancel(for_ever()).await {
+            if let Err(cancelled) = catch_cancel(forever()).await {
                 note(&noted, "myself", &cancelled);
                 cancelled.swallow();
             }
@@ -294,7 +294,7 @@ fn messages_and_counts_of_requests_made_while_the_loop_does_not_run() {
     assert_eq!(trace.take(), ["heard: two"]);
 
     // Two at a cleanup, which they interrupt.
-    let task = event_loop.spawn(on_cancel(for_ever(), listens(trace.clone(), "cleanup")));
+    let task = event_loop.spawn(on_cancel(forever(), listens(trace.clone(), "cleanup")));
     event_loop
         .run_until_complete(async { sleep(ms(1)).await })
         .unwrap();
@@ -314,14 +314,14 @@ fn cancelling_counts_what_is_neither_swallowed_nor_spent() {
         let task: Task<()> = spawn(async {
             let me = current_task().unwrap();
             assert_eq!(me.cancelling(), 0);
-            let Err(first) = catch_cancel(for_ever()).await else {
+            let Err(first) = catch_cancel(forever()).await else {
                 unreachable!("it never ends by itself")
             };
             assert_eq!(me.cancelling(), 1);
             // One token answers for all that are open when it comes.
             first.swallow();
             assert_eq!(me.cancelling(), 0);
-            let Err(two) = catch_cancel(for_ever()).await else {
+            let Err(two) = catch_cancel(forever()).await else {
                 unreachable!("it never ends by itself")
             };
             assert_eq!(me.cancelling(), 2);
@@ -331,7 +331,7 @@ fn cancelling_counts_what_is_neither_swallowed_nor_spent() {
             me.cancel();
             me.cancel();
             assert_eq!(me.cancelling(), 3);
-            for_ever().await;
+            forever().await;
         });
         sleep(secs(1)).await;
         assert_eq!(task.cancelling(), 0);
@@ -357,12 +357,12 @@ fn a_second_request_that_is_swallowed_leaves_the_first_open() {
             for first_goes_on in [false, true] {
                 let task: Task<usize> = spawn(async move {
                     let me = current_task().unwrap();
-                    let Err(first) = catch_cancel(for_ever()).await else {
+                    let Err(first) = catch_cancel(forever()).await else {
                         unreachable!("it never ends by itself")
                     };
                     assert_eq!(me.cancelling(), 1);
                     let hears_the_second = async {
-                        let Err(second) = catch_cancel(for_ever()).await else {
+                        let Err(second) = catch_cancel(forever()).await else {
                             unreachable!("it never ends by itself")
                         };
                         assert_eq!(me.cancelling(), 2);
@@ -400,11 +400,11 @@ fn a_time_limit_that_is_swallowed_in_a_cleanup_leaves_the_request_open() {
     run_virtual(async |_| {
         let task: Task<usize> = spawn(async {
             let me = current_task().unwrap();
-            let Err(request) = catch_cancel(for_ever()).await else {
+            let Err(request) = catch_cancel(forever()).await else {
                 unreachable!("it never ends by itself")
             };
             let swallows = async {
-                if let Err(limit) = catch_cancel(for_ever()).await {
+                if let Err(limit) = catch_cancel(forever()).await {
                     assert_eq!(me.cancelling(), 1, "a time limit is no request to the task");
                     limit.swallow();
                 }
@@ -430,15 +430,15 @@ fn scopes_and_groups_of_a_task_are_not_counted() {
         cancel_scope(async |scope| {
             scope.cancel();
             count();
-            on_cancel(for_ever(), async { count() }).await;
+            on_cancel(forever(), async { count() }).await;
         })
         .await;
-        timeout(secs(1), on_cancel(for_ever(), async { count() }))
+        timeout(secs(1), on_cancel(forever(), async { count() }))
             .await
             .unwrap_err();
         task_group(async |tg: TaskGroup<'_, &str>| {
             tg.spawn(async { Err::<(), _>("boom") });
-            on_cancel(for_ever(), async { count() }).await;
+            on_cancel(forever(), async { count() }).await;
             Ok(())
         })
         .await

@@ -15,7 +15,7 @@ use asyncio::sync::{
     QueueShutDown, Semaphore, thread_queue,
 };
 use asyncio::{Task, call_later, gather, spawn, timeout, yield_now};
-use asyncio_tests::{Trace, for_ever, ms, run_virtual};
+use asyncio_tests::{Trace, forever, ms, run_virtual};
 
 /// What two tasks want: a wait that gives what is kept for a while, and what brings it.
 trait Wanted: 'static {
@@ -301,7 +301,7 @@ fn threads_that_block_hear_of_a_loop_that_is_gone() {
             }
             spawn(async move {
                 let _sides = (on_loop, full);
-                for_ever().await;
+                forever().await;
             })
             .detach();
             yield_now().await;

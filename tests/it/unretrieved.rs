@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use asyncio::sync::{promise_or, set_unretrieved_hook};
 use asyncio::{spawn, yield_now};
-use asyncio_tests::{for_ever, run_virtual};
+use asyncio_tests::{forever, run_virtual};
 
 /// As asyncio's "Future exception was never retrieved", with the line that made the promise.
 #[test]
@@ -37,7 +37,7 @@ fn the_handler_is_told_while_the_loop_closes() {
         let (promise, answer) = promise_or::<(), &str>();
         spawn(async move {
             let _answer = answer;
-            for_ever().await;
+            forever().await;
         })
         .detach();
         yield_now().await;

@@ -33,6 +33,8 @@ const ROWS: &[&[&str]] = &[
     ],
     // Emits paths into the facade; uses no crate of ours.
     &["asyncio-macros"],
+    // What tests share.
+    &["asyncio-testkit"],
 ];
 
 /// Arrows that only tests and examples follow, and that may point upwards.

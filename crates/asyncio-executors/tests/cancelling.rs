@@ -39,10 +39,10 @@ fn what_is_acquired_under_a_shield_is_released_by_the_finally_that_follows() {
         let t = trace.clone();
         cancelled(async move {
             shield(sleep(ms(5))).await;
-            t.borrow_mut().push("acquired");
+            t.note("acquired");
             try_finally(pending::<()>(), async {
                 sleep(ms(5)).await;
-                t.borrow_mut().push("released");
+                t.note("released");
             })
             .await;
         })
@@ -61,9 +61,9 @@ fn who_opens_after_a_shield_may_swallow_what_it_held_up() {
                 Ok(()) => unreachable!(),
             }
             sleep(ms(5)).await;
-            trace.borrow_mut().push("goes on");
+            trace.note("goes on");
             sleep(ms(50)).await;
-            trace.borrow_mut().push("never");
+            trace.note("never");
         });
         sleep(ms(1)).await;
         task.cancel();
@@ -102,9 +102,9 @@ fn a_shield_that_is_dropped_leaves_the_request_to_what_comes_next() {
                 let (tick, work) = (pin!(sleep(ms(5))), pin!(shield(pending::<()>())));
                 futures::future::select(tick, work).await;
             }
-            t.borrow_mut().push("dropped");
-            on_cancel(sleep(ms(9)), async { t.borrow_mut().push("told") }).await;
-            t.borrow_mut().push("never");
+            t.note("dropped");
+            on_cancel(sleep(ms(9)), async { t.note("told") }).await;
+            t.note("never");
         })
         .await;
     });
@@ -123,11 +123,11 @@ fn a_shield_holds_up_whoever_swallows_beside_it() {
                     token.swallow();
                 }
                 sleep(ms(90)).await;
-                t.borrow_mut().push("never");
+                t.note("never");
             };
             let shielded = async {
                 shield(sleep(ms(9))).await;
-                on_cancel(pending::<()>(), async { t.borrow_mut().push("told") }).await;
+                on_cancel(pending::<()>(), async { t.note("told") }).await;
             };
             futures::join!(swallows, shielded);
         })
@@ -137,15 +137,15 @@ fn a_shield_holds_up_whoever_swallows_beside_it() {
             let swallows = async {
                 if let Err(token) = catch_cancel(pending::<()>()).await {
                     sleep(ms(9)).await;
-                    t.borrow_mut().push("swallows later");
+                    t.note("swallows later");
                     token.swallow();
                 }
                 sleep(ms(90)).await;
-                t.borrow_mut().push("never");
+                t.note("never");
             };
             let shielded = async {
                 shield(sleep(ms(2))).await;
-                on_cancel(pending::<()>(), async { t.borrow_mut().push("told") }).await;
+                on_cancel(pending::<()>(), async { t.note("told") }).await;
             };
             futures::join!(swallows, shielded);
         })
@@ -162,7 +162,7 @@ fn a_token_resumed_beside_a_shield_does_not_keep_what_follows_the_shield_from_he
             let resumes = on_cancel(pending::<()>(), async {});
             let shielded = async {
                 shield(sleep(ms(9))).await;
-                on_cancel(pending::<()>(), async { t.borrow_mut().push("told") }).await;
+                on_cancel(pending::<()>(), async { t.note("told") }).await;
             };
             futures::join!(resumes, shielded);
         })
@@ -184,7 +184,7 @@ fn what_a_task_that_had_ended_holds_up_is_heard_by_who_opens_next() {
             });
             let seven = shield(async { inner.await.unwrap() }).await;
             assert_eq!(seven, 7);
-            on_cancel(pending::<()>(), async { t.borrow_mut().push("told") }).await;
+            on_cancel(pending::<()>(), async { t.note("told") }).await;
         });
         sleep(ms(1)).await;
         send.send(()).unwrap();
@@ -212,8 +212,8 @@ fn after_a_group_with_errors_the_request_is_heard_by_who_opens_next() {
             })
             .await;
             assert!(failed.is_err());
-            t.borrow_mut().push("failed");
-            on_cancel(pending::<()>(), async { t.borrow_mut().push("told") }).await;
+            t.note("failed");
+            on_cancel(pending::<()>(), async { t.note("told") }).await;
         })
         .await;
     });
@@ -228,11 +228,11 @@ fn a_second_shield_runs_to_its_end_as_the_first_did() {
         let t = trace.clone();
         cancelled(async move {
             shield(sleep(ms(5))).await;
-            t.borrow_mut().push("opened");
+            t.note("opened");
             shield(sleep(ms(5))).await;
-            t.borrow_mut().push("closed");
+            t.note("closed");
             yield_now().await;
-            t.borrow_mut().push("never");
+            t.note("never");
         })
         .await;
     });
@@ -253,9 +253,9 @@ fn a_shield_after_a_dropped_token_runs_to_its_end_and_delays_the_unwinding() {
                 assert_eq!(timeout(ms(1), pending::<()>()).await, Err(TimedOut));
             })
             .await;
-            t.borrow_mut().push("closed");
+            t.note("closed");
             yield_now().await;
-            t.borrow_mut().push("never");
+            t.note("never");
         })
         .await;
     });
@@ -284,15 +284,15 @@ fn a_task_awaited_after_a_dropped_token_is_waited_for() {
             let task = spawn(async move {
                 on_cancel(pending::<()>(), async {
                     sleep(ms(5)).await;
-                    inside.borrow_mut().push("the task is clean");
+                    inside.note("the task is clean");
                 })
                 .await;
             });
             let _ = task.await;
-            t.borrow_mut().push("never");
+            t.note("never");
         })
         .await;
-        trace.borrow_mut().push("ended");
+        trace.note("ended");
     });
     // It had not begun when the request reached it.
     assert_eq!(trace, ["ended"]);
@@ -301,15 +301,15 @@ fn a_task_awaited_after_a_dropped_token_is_waited_for() {
         let (t, inside) = (trace.clone(), trace.clone());
         let task = spawn(on_cancel(pending::<()>(), async move {
             sleep(ms(5)).await;
-            inside.borrow_mut().push("the task is clean");
+            inside.note("the task is clean");
         }));
         cancelled(async move {
             drop(catch_cancel(pending::<()>()).await);
             let _ = task.await;
-            t.borrow_mut().push("never");
+            t.note("never");
         })
         .await;
-        trace.borrow_mut().push("ended");
+        trace.note("ended");
     });
     assert_eq!(trace, ["the task is clean", "ended"]);
 }
@@ -327,16 +327,16 @@ fn a_group_begun_after_a_dropped_token_is_ended_in_order() {
                 });
                 on_cancel(pending::<()>(), async {
                     sleep(ms(5)).await;
-                    t.borrow_mut().push("the body is clean");
+                    t.note("the body is clean");
                 })
                 .await;
                 Ok(())
             });
             let _ = group.await;
-            t.borrow_mut().push("never");
+            t.note("never");
         })
         .await;
-        trace.borrow_mut().push("ended");
+        trace.note("ended");
     });
     assert_eq!(trace, ["the body is clean", "ended"]);
 }
@@ -367,11 +367,11 @@ fn a_branch_that_swallows_at_once_does_not_answer_for_those_told_with_it() {
                         token.swallow();
                     }
                     sleep(ms(90)).await;
-                    t.borrow_mut().push("never");
+                    t.note("never");
                 };
                 let resumes = on_cancel(pending::<()>(), async {
                     sleep(ms(5)).await;
-                    t.borrow_mut().push("heard");
+                    t.note("heard");
                 });
                 if swallows_first {
                     futures::join!(swallows, resumes);
@@ -393,11 +393,11 @@ fn a_branch_that_swallows_at_once_does_not_answer_for_those_under_limits_of_thei
             let swallows = timeout(ms(50), async {
                 catch_cancel(pending::<()>()).await.unwrap_err().swallow();
                 sleep(ms(20)).await;
-                t.borrow_mut().push("never");
+                t.note("never");
             });
             let resumes = timeout(
                 ms(50),
-                on_cancel(pending::<()>(), async { t.borrow_mut().push("heard") }),
+                on_cancel(pending::<()>(), async { t.note("heard") }),
             );
             let _ = futures::join!(swallows, resumes);
         })
@@ -413,9 +413,9 @@ fn the_same_holds_for_a_request_to_a_scope_inside_of_the_task() {
             let swallows = async {
                 catch_cancel(pending::<()>()).await.unwrap_err().swallow();
                 sleep(ms(20)).await;
-                trace.borrow_mut().push("never");
+                trace.note("never");
             };
-            let resumes = on_cancel(pending::<()>(), async { trace.borrow_mut().push("heard") });
+            let resumes = on_cancel(pending::<()>(), async { trace.note("heard") });
             futures::join!(swallows, resumes);
         };
         assert_eq!(timeout(ms(1), work).await, Err(TimedOut));
@@ -441,9 +441,9 @@ fn when_all_branches_swallow_at_once_the_request_is_over() {
             };
             futures::join!(swallows(), swallows(), swallows());
             assert!(catch_cancel(sleep(ms(5))).await.is_ok());
-            t.borrow_mut().push("went on");
+            t.note("went on");
             if let Err(second) = catch_cancel(pending::<()>()).await {
-                t.borrow_mut().push("second");
+                t.note("second");
                 second.resume().await
             }
         });
@@ -465,11 +465,11 @@ fn one_that_nobody_polls_any_more_does_not_keep_a_swallowed_request_open() {
             assert!(futures::poll!(parked.as_mut()).is_pending());
             catch_cancel(pending::<()>()).await.unwrap_err().swallow();
             sleep(ms(5)).await;
-            t.borrow_mut().push("went on");
+            t.note("went on");
             // What was asked is over: it does not hear of it either.
             assert!(futures::poll!(parked).is_pending());
             sleep(ms(5)).await;
-            t.borrow_mut().push("to the end");
+            t.note("to the end");
         });
         sleep(ms(1)).await;
         task.cancel();
@@ -509,7 +509,7 @@ fn a_shield_dropped_before_it_heard_of_a_second_request_does_not_undo_who_holds_
                 // It is polled after this branch, so it has not heard yet.
                 beside.take();
                 sleep(ms(5)).await;
-                t.borrow_mut().push("is clean");
+                t.note("is clean");
                 drop((second, first));
             };
             futures::join!(cleans, from_slot(&slot));
@@ -552,11 +552,11 @@ fn what_a_shield_held_up_is_not_answered_by_those_who_swallow_a_second_request()
                 // It has heard of the first only.
                 beside.take();
                 sleep(ms(5)).await;
-                t.borrow_mut().push("swallows both");
+                t.note("swallows both");
                 second.swallow();
                 first.swallow();
                 sleep(ms(5)).await;
-                t.borrow_mut().push("never");
+                t.note("never");
             };
             futures::join!(swallows, from_slot(&slot));
         });
@@ -575,12 +575,12 @@ fn a_shield_that_another_task_drops_lets_go_of_whom_it_held() {
         let slot = in_slot(shield(pending::<()>()));
         let (t, beside) = (trace.clone(), slot.clone());
         let task = spawn(async move {
-            on_cancel(from_slot(&slot), async { t.borrow_mut().push("told") }).await;
+            on_cancel(from_slot(&slot), async { t.note("told") }).await;
         });
         sleep(ms(1)).await;
         task.cancel();
         sleep(ms(5)).await;
-        trace.borrow_mut().push("drops it");
+        trace.note("drops it");
         let shielded = beside.take();
         drop(shielded);
         assert!(task.await.is_err());
@@ -594,7 +594,7 @@ fn a_shield_that_another_task_goes_on_with_lets_go_of_whom_it_held() {
         let slot = in_slot(shield(sleep(ms(9))));
         let (t, beside) = (trace.clone(), slot.clone());
         let task = spawn(async move {
-            on_cancel(from_slot(&slot), async { t.borrow_mut().push("told") }).await;
+            on_cancel(from_slot(&slot), async { t.note("told") }).await;
         });
         sleep(ms(1)).await;
         task.cancel();
@@ -603,7 +603,7 @@ fn a_shield_that_another_task_goes_on_with_lets_go_of_whom_it_held() {
         shielded.await;
         // The request was none to the task that went on with it.
         sleep(ms(1)).await;
-        trace.borrow_mut().push("ended");
+        trace.note("ended");
         assert!(task.await.is_err());
     });
     assert_eq!(trace, ["told", "ended"]);
@@ -626,12 +626,12 @@ fn what_a_shield_held_up_outlasts_a_request_that_others_have_swallowed() {
                         token.swallow();
                     }
                     sleep(ms(50)).await;
-                    t.borrow_mut().push("never");
+                    t.note("never");
                 });
                 let shielded = async {
                     shield(sleep(ms(9))).await;
-                    t.borrow_mut().push("shielded");
-                    on_cancel(pending::<()>(), async { t.borrow_mut().push("told") }).await;
+                    t.note("shielded");
+                    on_cancel(pending::<()>(), async { t.note("told") }).await;
                 };
                 let _ = futures::join!(swallows, shielded);
             });
@@ -794,7 +794,7 @@ fn a_request_that_is_resumed_inside_of_a_shield_goes_on_from_there() {
                 let t = t.clone();
                 shield(async move {
                     sleep(ms(5)).await;
-                    t.borrow_mut().push("cleaned up");
+                    t.note("cleaned up");
                     cancelled.resume().await
                 })
                 .await;

@@ -22,7 +22,7 @@ async fn breaks(trace: &Trace) {
     struct Dropped<'a>(&'a Trace);
     impl Drop for Dropped<'_> {
         fn drop(&mut self) {
-            self.0.borrow_mut().push("the work is gone");
+            self.0.note("the work is gone");
         }
     }
     let _dropped = Dropped(trace);
@@ -32,7 +32,7 @@ async fn breaks(trace: &Trace) {
 
 async fn clean(trace: &Trace) {
     sleep(secs(2)).await;
-    trace.borrow_mut().push("clean");
+    trace.note("clean");
 }
 
 /// The reports of the loop's exception handler.

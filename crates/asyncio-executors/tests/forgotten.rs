@@ -34,7 +34,7 @@ fn reports_in(debug: bool, main: impl AsyncFnOnce() + 'static) -> Vec<String> {
             let text = unhandled.to_string();
             assert!(text.contains("forgotten.rs:"), "{text}");
             let text = text.split("spawned at").next().unwrap();
-            trace.borrow_mut().push(text.to_owned());
+            trace.note(text.to_owned());
         });
         main().await;
     })

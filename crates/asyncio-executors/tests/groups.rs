@@ -35,11 +35,11 @@ fn what_is_spawned_waits_for_the_next_tick_and_a_step_of_the_group_is_one() {
         let beside = trace.clone();
         let other = spawn(async move {
             for tick in ["tick 1", "tick 2", "tick 3"] {
-                beside.borrow_mut().push(tick);
+                beside.note(tick);
                 yield_now().await;
             }
         });
-        let note = |what| trace.borrow_mut().push(what);
+        let note = |what| trace.note(what);
         task_group(async |tg: Group| {
             note("body");
             let group = tg.clone();
@@ -77,13 +77,13 @@ fn one_failure_asks_each_child_once_also_one_that_the_body_awaits() {
                     for _ in 0..5 {
                         yield_now().await;
                     }
-                    trace.borrow_mut().push("cleaned up");
+                    trace.note("cleaned up");
                 };
                 on_cancel(pending::<()>(), cleanup).await;
                 Ok(())
             });
             let _: Result<(), _> = awaited.await;
-            trace.borrow_mut().push("the body goes on");
+            trace.note("the body goes on");
             Ok(())
         })
         .await;
@@ -108,9 +108,9 @@ fn a_value_of_an_awaited_child_does_not_keep_the_body_of_a_failing_group() {
                 Ok("a value all the same")
             });
             let value = awaited.await.unwrap();
-            trace.borrow_mut().push(value);
+            trace.note(value);
             sleep(ms(1)).await;
-            trace.borrow_mut().push("the body goes on");
+            trace.note("the body goes on");
             Ok(())
         })
         .await;
@@ -243,11 +243,11 @@ fn awaiting_a_child_under_a_time_limit_cancels_it() {
     let seen = run(async |trace| {
         task_group(async |tg: Group| {
             let child: Child<'_, ()> = tg.spawn(async {
-                on_cancel(pending::<()>(), async { trace.borrow_mut().push("told") }).await;
+                on_cancel(pending::<()>(), async { trace.note("told") }).await;
                 Ok(())
             });
             assert!(timeout(ms(1), child).await.is_err());
-            trace.borrow_mut().push("timed out");
+            trace.note("timed out");
             Ok(())
         })
         .await
@@ -261,14 +261,14 @@ fn cancel_spares_the_body_whose_value_is_the_groups() {
     let seen = run(async |trace| {
         let value = task_group(async |tg: Group| {
             tg.spawn(async {
-                on_cancel(pending::<()>(), async { trace.borrow_mut().push("told") }).await;
+                on_cancel(pending::<()>(), async { trace.note("told") }).await;
                 Ok(())
             });
             sleep(ms(1)).await;
             tg.cancel();
             assert!(tg.try_spawn(async { Ok(()) }).is_err());
             sleep(ms(1)).await;
-            trace.borrow_mut().push("the body goes on");
+            trace.note("the body goes on");
             Ok(5)
         });
         assert_eq!(value.await.unwrap(), 5);
@@ -281,7 +281,7 @@ fn a_second_request_interrupts_the_cleanups_but_not_the_wait_and_shields_hold() 
     let seen = run(async |trace| {
         let noted = trace.clone();
         let task = spawn(async move {
-            let note = |what| noted.borrow_mut().push(what);
+            let note = |what| noted.note(what);
             task_group(async |tg: Group| {
                 tg.spawn(async {
                     let cleanup = on_cancel(sleep(ms(50)), async { note("interrupted") });
@@ -340,7 +340,7 @@ fn errors_come_in_the_order_in_which_children_end_and_the_bodys_last() {
 #[test]
 fn a_limit_lets_so_many_run_in_order_and_one_that_is_cancelled_in_the_line_never_starts() {
     let seen = run(async |trace| {
-        let note = |what| trace.borrow_mut().push(what);
+        let note = |what| trace.note(what);
         task_group(async |tg: Group| {
             tg.limit(1);
             let mut children: Vec<_> = ["first", "second", "third"]
@@ -471,7 +471,7 @@ fn a_child_that_is_spawned_when_free_comes_after_those_that_were_spawned_before(
         task_group(async |tg: Group| {
             tg.limit(2);
             let child = async |name| {
-                trace.borrow_mut().push(name);
+                trace.note(name);
                 running.set(running.get() + 1);
                 assert!(running.get() <= 2, "{name} is one too many");
                 sleep(ms(1)).await;
@@ -522,7 +522,7 @@ fn a_start_that_is_cancelled_cancels_what_it_started() {
     let seen = run(async |trace| {
         task_group(async |tg: Group| {
             let start = tg.start(async |_ready: Ready<u8>| {
-                on_cancel(pending::<()>(), async { trace.borrow_mut().push("told") }).await;
+                on_cancel(pending::<()>(), async { trace.note("told") }).await;
                 Ok(())
             });
             assert!(timeout(ms(1), start).await.is_err());
@@ -540,7 +540,7 @@ fn losers_of_a_race_and_siblings_of_a_gather_are_waited_for() {
         let slow = async |after, name| {
             on_cancel(sleep(ms(after)), async {
                 sleep(ms(5)).await;
-                trace.borrow_mut().push("cleaned up");
+                trace.note("cleaned up");
             })
             .await;
             name
@@ -559,7 +559,7 @@ fn a_child_that_panics_in_its_eager_first_step_is_a_panic_of_the_group() {
         let task = spawn(async move {
             let outcome: Result<(), _> = task_group(async |tg: Group| {
                 tg.spawn(async {
-                    let told = async { noted.borrow_mut().push("told") };
+                    let told = async { noted.note("told") };
                     on_cancel(pending::<()>(), told).await;
                     Ok(())
                 });
@@ -578,7 +578,7 @@ fn a_child_that_panics_in_its_eager_first_step_is_a_panic_of_the_group() {
             unreachable!("it panicked")
         };
         assert_eq!(payload.message(), "at once");
-        trace.borrow_mut().push("the group panicked");
+        trace.note("the group panicked");
     });
     assert_eq!(seen, ["told", "the group panicked"]);
 }
@@ -593,11 +593,11 @@ fn whoever_cancels_one_of_those_gathered_cancels_the_others_and_whoever_gathers(
                 current_task().unwrap().cancel();
                 pending::<()>().await;
             };
-            let other = on_cancel(pending::<()>(), async { noted.borrow_mut().push("told") });
+            let other = on_cancel(pending::<()>(), async { noted.note("told") });
             gather((other, cut)).await;
         });
         assert!(task.await.unwrap_err().is_cancelled());
-        trace.borrow_mut().push("cancelled");
+        trace.note("cancelled");
     });
     assert_eq!(seen, ["told", "cancelled"]);
 }
@@ -646,7 +646,7 @@ fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
     let seen = run(async |trace: Trace<String>| {
         let reports = trace.clone();
         asyncio_loop::set_exception_handler(move |unhandled| {
-            reports.borrow_mut().push(unhandled.to_string());
+            reports.note(unhandled.to_string());
         });
         let kept = RefCell::new(None);
         let group = task_group(async |tg: Group| {

@@ -98,7 +98,7 @@ fn of_several_limits_the_outermost_reports() {
             });
             let outer = timeout(secs(2), async {
                 let _ = timeout(secs(2), inner).await;
-                trace.borrow_mut().push("never");
+                trace.note("never");
             });
             outer.await
         };
@@ -261,7 +261,7 @@ fn of_two_limits_of_one_instant_the_inner_cleanup_runs_whichever_was_armed_first
             let limited = async move {
                 let cleanup = async move {
                     sleep(secs(1)).await;
-                    trace.borrow_mut().push("clean");
+                    trace.note("clean");
                 };
                 let _ = timeout_at(until, on_cancel(pending::<()>(), cleanup)).await;
             };

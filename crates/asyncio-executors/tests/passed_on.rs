@@ -217,7 +217,7 @@ mod in_code_that_unwinds {
                     for _ in 0..4 {
                         sleep(secs(1)).await;
                     }
-                    trace.borrow_mut().push("cleaned up");
+                    trace.note("cleaned up");
                 };
                 let sibling = on_cancel(pending::<()>(), cleanup);
                 let outcome = cancelled_at_1(async move {
@@ -230,7 +230,7 @@ mod in_code_that_unwinds {
                 assert!(outcome.unwrap_err().is_cancelled());
                 assert_eq!(time() - start, secs(5));
             }
-            assert_eq!(trace.borrow().len(), 2);
+            assert_eq!(trace.take().len(), 2);
         });
     }
 
@@ -317,7 +317,7 @@ mod a_token {
                     let token: asyncio_task::Cancelled = receive.await.expect("it is sent");
                     token.resume().await
                 },
-                async move { trace.borrow_mut().push("cleaned up") },
+                async move { trace.note("cleaned up") },
             ));
             let holder = spawn(async move {
                 let heard = catch_cancel(pending::<()>()).await;

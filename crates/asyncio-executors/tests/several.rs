@@ -25,7 +25,7 @@ fn secs(n: u64) -> Duration {
 async fn for_ever(trace: &Trace, name: &str) {
     on_cancel(pending::<()>(), async {
         sleep(secs(2)).await;
-        trace.borrow_mut().push(format!("{name} is clean"));
+        trace.note(format!("{name} is clean"));
     })
     .await;
 }

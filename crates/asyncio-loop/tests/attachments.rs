@@ -9,7 +9,7 @@ use std::time::Duration;
 use asyncio_loop::{
     Attachment, EventLoop, LoopHandle, attached, run, running_loop, spawn, yield_now,
 };
-use support::{Trace, for_ever};
+use support::{Trace, forever};
 
 /// Notes how it is closed.
 #[derive(Default)]
@@ -66,7 +66,7 @@ fn they_are_closed_after_the_tasks_have_ended_and_the_handles_refuse() {
         Kept::here(&trace);
         let guard = trace.on_drop("the task ends");
         spawn(async move {
-            for_ever().await;
+            forever().await;
             drop(guard);
         })
         .detach();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use asyncio_loop::{
     EventLoop, Runner, call_later, call_soon, run, running_loop, sleep, spawn, yield_now,
 };
-use support::{Trace, for_ever, note_reports, secs, virtual_loop};
+use support::{Trace, forever, note_reports, secs, virtual_loop};
 
 #[test]
 fn tasks_that_are_left_are_cancelled_and_their_destructors_run() {
@@ -17,7 +17,7 @@ fn tasks_that_are_left_are_cancelled_and_their_destructors_run() {
         for name in ["first", "second"] {
             let guard = trace.on_drop(name);
             spawn(async move {
-                for_ever().await;
+                forever().await;
                 drop(guard);
             })
             .detach();
@@ -62,7 +62,7 @@ fn spawn_a_chain(trace: Trace, links: u32) {
     let link = SpawnsWhenDropped(trace, links);
     spawn(async move {
         let _link = link;
-        for_ever().await;
+        forever().await;
     })
     .detach();
 }
@@ -127,7 +127,7 @@ fn a_loop_that_is_closed_inside_another_drops_its_tasks_and_says_so() {
     inner
         .spawn(async move {
             let _guard = guard;
-            for_ever().await;
+            forever().await;
         })
         .detach();
     run(async {
@@ -147,7 +147,7 @@ fn main_goes_first_then_the_tasks_then_what_run_returned() {
         let task = trace.on_drop("task");
         spawn(async move {
             let _task = task;
-            for_ever().await;
+            forever().await;
         })
         .detach();
         let _main = trace.on_drop("main");
@@ -175,7 +175,7 @@ fn tasks_still_find_their_loop_while_it_closes() {
     run(async move {
         spawn(async move {
             let _looks = looks;
-            for_ever().await;
+            forever().await;
         })
         .detach();
         yield_now().await;
@@ -198,12 +198,12 @@ fn a_destructor_that_panics_while_the_loop_closes_is_reported_and_ends_nothing_e
     let result = runner.run(async move {
         spawn(async {
             let _panics = Panics;
-            for_ever().await;
+            forever().await;
         })
         .detach();
         spawn(async move {
             let _other = other;
-            for_ever().await;
+            forever().await;
         })
         .detach();
         yield_now().await;
@@ -238,7 +238,7 @@ fn a_loop_may_be_closed_by_a_destructor_of_the_thread() {
         event_loop
             .spawn(async move {
                 let _tells = tells;
-                for_ever().await;
+                forever().await;
             })
             .detach();
         KEPT.set(Some(event_loop));
@@ -258,7 +258,7 @@ fn tasks_that_hold_each_other_are_freed() {
             let all = both.clone();
             let task = spawn(async move {
                 let _guards = (guard, all);
-                for_ever().await;
+                forever().await;
             });
             both.borrow_mut().push(task);
         }

@@ -7,7 +7,7 @@ use asyncio_loop::{
     LoopHandle, SpawnOptions, Unhandled, running_loop, set_exception_handler, spawn, spawn_with,
     yield_now,
 };
-use support::{Trace, for_ever, poll_once};
+use support::{Trace, forever, poll_once};
 
 const NEVER_BEGAN: &str =
     "a task was let go of before it began, so it never runs: await it, or detach it";
@@ -55,7 +55,7 @@ mod a_task {
     fn that_was_dropped_before_it_began_is_reported() {
         let reports = reports(async || {
             let _ = spawn(async {});
-            drop(spawn_with(SpawnOptions::new().name("fetch"), for_ever()));
+            drop(spawn_with(SpawnOptions::new().name("fetch"), forever()));
             turns(2).await;
         });
         assert_eq!(
@@ -70,7 +70,7 @@ mod a_task {
     #[test]
     fn that_began_was_awaited_detached_or_cancelled_is_not() {
         let reports = reports(async || {
-            let begun = spawn(for_ever());
+            let begun = spawn(forever());
             yield_now().await;
             drop(begun);
             spawn(async {}).await.unwrap();
@@ -189,7 +189,7 @@ mod a_thread_future {
     #[test]
     fn that_was_dropped_before_its_task_began_is_reported() {
         let reports = reports(async || {
-            let _ = here().run_coroutine_threadsafe(for_ever).unwrap();
+            let _ = here().run_coroutine_threadsafe(forever).unwrap();
             turns(200).await;
         });
         assert_eq!(reports.len(), 1, "{reports:?}");
@@ -199,7 +199,7 @@ mod a_thread_future {
     #[test]
     fn that_was_dropped_while_its_task_was_at_work_is_reported() {
         let reports = reports(async || {
-            let answer = here().run_coroutine_threadsafe(for_ever).unwrap();
+            let answer = here().run_coroutine_threadsafe(forever).unwrap();
             turns(200).await;
             drop(answer);
             turns(200).await;
@@ -211,12 +211,12 @@ mod a_thread_future {
     #[test]
     fn that_was_polled_or_cancelled_is_not() {
         let reports = reports(async || {
-            let mut answer = here().run_coroutine_threadsafe(for_ever).unwrap();
+            let mut answer = here().run_coroutine_threadsafe(forever).unwrap();
             assert!(poll_once(std::pin::Pin::new(&mut answer)).is_pending());
             turns(200).await;
             drop(answer);
             for begins in [true, false] {
-                let answer = here().run_coroutine_threadsafe(for_ever).unwrap();
+                let answer = here().run_coroutine_threadsafe(forever).unwrap();
                 turns(if begins { 200 } else { 0 }).await;
                 answer.cancel();
                 drop(answer);

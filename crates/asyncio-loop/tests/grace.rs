@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use asyncio_loop::{EventLoop, sleep, spawn, yield_now};
-use support::{Trace, for_ever, ms, note_reports, secs};
+use support::{Trace, forever, ms, note_reports, secs};
 
 fn a_loop(trace: &Trace) -> EventLoop {
     let event_loop = EventLoop::new().unwrap();
@@ -22,7 +22,7 @@ fn tasks_that_end_in_time_are_waited_for() {
         .run_until_complete(async move {
             let guard = noted.on_drop("the task ends");
             spawn(async move {
-                for_ever().await;
+                forever().await;
                 drop(guard);
             })
             .detach();
@@ -55,7 +55,7 @@ fn a_task_that_does_not_end_is_dropped_and_reported() {
     event_loop
         .run_until_complete(async move {
             spawn(async move {
-                for_ever().await;
+                forever().await;
                 drop(stays);
             })
             .detach();

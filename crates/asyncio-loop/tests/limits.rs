@@ -10,7 +10,7 @@ use asyncio_loop::testing::{Limits, Orders, run_test_within};
 use asyncio_loop::{
     Builder, SpawnOptions, running_loop, sleep, spawn, spawn_with, time, yield_now,
 };
-use support::{Trace, for_ever, ms, panic_of, secs};
+use support::{Trace, forever, ms, panic_of, secs};
 
 const SHORT: Limits = Limits::DEFAULT.real(Some(ms(50)));
 
@@ -42,7 +42,7 @@ mod a_standstill {
     #[test]
     fn fails_and_says_what_each_task_waits_for() {
         let failure = failure_of(on_virtual_time(), Limits::DEFAULT, || async {
-            let reader = spawn_with(SpawnOptions::new().name("reader"), for_ever());
+            let reader = spawn_with(SpawnOptions::new().name("reader"), forever());
             let logger = async { reader.await.unwrap() };
             let logger = spawn_with(SpawnOptions::new().name("logger"), logger);
             logger.await.unwrap();
@@ -68,7 +68,7 @@ mod a_standstill {
                 Limits::DEFAULT,
                 on_virtual_time,
                 Orders::Seeds(&[7]),
-                for_ever,
+                forever,
             );
         });
         assert!(failure.starts_with("no task can run"), "{failure}");
@@ -200,7 +200,7 @@ mod a_limit {
                 async move {
                     let _task = spawn(async move {
                         let _dropped = dropped;
-                        for_ever().await;
+                        forever().await;
                     });
                     sleep(secs(3600)).await;
                 }

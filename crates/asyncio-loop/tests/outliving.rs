@@ -14,7 +14,7 @@ use asyncio_loop::{
     EventLoop, LoopHandle, Sleep, interval, run, running_loop, sleep, spawn, yield_now,
 };
 use support::{
-    Trace, for_ever, ms, note_reports, panic_of, panicking_waker, poll_once, secs, virtual_loop,
+    Trace, forever, ms, note_reports, panic_of, panicking_waker, poll_once, secs, virtual_loop,
 };
 
 fn a_handle_whose_loop_is_gone() -> LoopHandle {
@@ -60,7 +60,7 @@ fn wakers_outlive_the_loop_here_and_on_another_thread() {
             let _guard = guard;
             let waker = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
             tell.send(waker).unwrap();
-            for_ever().await;
+            forever().await;
         })
         .detach();
         told.await.unwrap()
@@ -82,7 +82,7 @@ fn wakers_outlive_the_loop_here_and_on_another_thread() {
 
 #[test]
 fn a_task_outlives_its_loop_and_says_it_was_cancelled() {
-    let task = run(async { spawn(for_ever()) });
+    let task = run(async { spawn(forever()) });
     assert!(task.is_finished());
     assert!(run(task).unwrap_err().is_cancelled());
 }

@@ -15,7 +15,7 @@ use asyncio_loop::{
     run, running_loop, sleep, sleep_until, spawn, time, try_reactor, try_running_loop, try_sleep,
     try_spawn, yield_now,
 };
-use support::{Trace, for_ever, message_of, ms, panic_of, run_virtual, secs, virtual_loop};
+use support::{Trace, forever, message_of, ms, panic_of, run_virtual, secs, virtual_loop};
 
 #[test]
 fn run_gives_what_main_returned() {
@@ -162,7 +162,7 @@ fn a_loop_that_is_stopped_under_main_says_so() {
     let mut event_loop = virtual_loop();
     let stopped = event_loop.run_until_complete(async {
         call_soon(|| running_loop().stop());
-        for_ever().await;
+        forever().await;
     });
     let error = stopped.unwrap_err();
     assert!(matches!(error, JoinError::Stopped(_)));
@@ -300,7 +300,7 @@ fn a_panic_in_main_goes_on_after_everything_has_ended_and_locals_live() {
             spawn({
                 let guard = trace.on_drop("the other task");
                 async move {
-                    for_ever().await;
+                    forever().await;
                     drop(guard);
                 }
             })
@@ -328,7 +328,7 @@ fn a_main_that_cancels_itself_is_an_error() {
     let error = runner
         .run(async {
             asyncio_loop::current_task().unwrap().cancel();
-            for_ever().await;
+            forever().await;
         })
         .unwrap_err();
     assert!(error.is_cancelled());
@@ -382,5 +382,5 @@ fn a_panic_payload_survives_the_run() {
             std::panic::resume_unwind(Box::new(String::from("a payload")));
         })
     });
-    assert_eq!(message_of(payload.unwrap_err()), "a payload");
+    assert_eq!(message_of(&*payload.unwrap_err()), "a payload");
 }

@@ -13,7 +13,7 @@ use asyncio_loop::{
     EventLoop, JoinError, ThreadFuture, ThreadHandle, all_tasks, current_task, run, running_loop,
     sleep, spawn, yield_now,
 };
-use support::{for_ever, ms, panic_of, poll_once, run_virtual, secs};
+use support::{forever, ms, panic_of, poll_once, run_virtual, secs};
 
 /// Runs `main` on a loop, and `other` on another thread with the loop's handle; waits for both.
 fn with_thread<T: Send + 'static>(
@@ -148,7 +148,7 @@ fn a_wait_that_takes_too_long_may_be_given_up_and_the_task_cancelled() {
     with_thread(|event_loop| {
         let slow = event_loop
             .run_coroutine_threadsafe(|| async {
-                for_ever().await;
+                forever().await;
                 1
             })
             .unwrap();
@@ -176,7 +176,7 @@ fn a_request_from_another_thread_may_say_why() {
         let (tell, told) = mpsc::channel();
         let coroutine = move || async move {
             tell.send(()).unwrap();
-            for_ever().await;
+            forever().await;
         };
         let future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
         told.recv().unwrap();
@@ -189,7 +189,7 @@ fn a_request_from_another_thread_may_say_why() {
 #[test]
 fn so_may_one_that_comes_before_the_coroutine() {
     let mut event_loop = EventLoop::new().unwrap();
-    let future = event_loop.handle().run_coroutine_threadsafe(for_ever);
+    let future = event_loop.handle().run_coroutine_threadsafe(forever);
     let future = future.unwrap();
     assert!(future.cancel());
     assert!(future.cancel_with("the shop closes"));
@@ -221,7 +221,7 @@ fn an_outcome_may_be_taken_when_it_is_there_and_only_once() {
         assert!(future.try_take().is_none());
         let again = std::panic::AssertUnwindSafe(|| future.wait());
         let payload = std::panic::catch_unwind(again).unwrap_err();
-        let message = support::message_of(payload);
+        let message = support::message_of(&*payload);
         assert_eq!(message, "awaited again after it gave its outcome");
     });
 }
@@ -233,7 +233,7 @@ fn dropping_the_future_cancels_the_task() {
         let future = event_loop
             .run_coroutine_threadsafe(|| async move {
                 let _tell = tell;
-                for_ever().await;
+                forever().await;
             })
             .unwrap();
         drop(future);
@@ -266,7 +266,7 @@ fn a_task_that_is_cancelled_on_its_loop_is_cancelled_for_the_thread() {
         let future = event_loop
             .run_coroutine_threadsafe(|| async {
                 current_task().unwrap().cancel();
-                for_ever().await;
+                forever().await;
             })
             .unwrap();
         assert!(future.wait().unwrap_err().is_cancelled());
@@ -545,7 +545,7 @@ mod done_callbacks {
         };
         let endless = || -> Pin<Box<dyn Future<Output = u32>>> {
             Box::pin(async {
-                for_ever().await;
+                forever().await;
                 0
             })
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use asyncio_loop::{ContextVar, run, spawn, yield_now};
 use asyncio_pool::{Job, JobError, ThreadPool, run_in_executor};
 use support::{
-    Gate, LONG, PanicOnDrop, Trace, eventually, occupy, panic_of, pool_of, run_reporting,
+    Gate, LONG, PanicsOnDrop, Trace, eventually, occupy, panic_of, pool_of, run_reporting,
 };
 
 mod outcome {
@@ -333,13 +333,13 @@ mod without_a_handle {
             .build();
         // The closure of a job that is cancelled, here.
         let (gate, first) = occupy(&pool);
-        let closure = PanicOnDrop;
+        let closure = PanicsOnDrop;
         drop(pool.run(move || drop(closure)));
         gate.open();
         first.wait().unwrap();
         // The value of one that nobody wants, there, and here.
-        pool.run(|| PanicOnDrop).discard();
-        let job = pool.run(|| PanicOnDrop);
+        pool.run(|| PanicsOnDrop).discard();
+        let job = pool.run(|| PanicsOnDrop);
         eventually("the job did not end", || job.is_finished());
         drop(job);
         // A payload: of no text, and with a destructor that panics.

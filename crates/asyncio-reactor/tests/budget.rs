@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use asyncio_reactor::{Direction, Reactor};
 
 mod support;
-use support::{LONG, Stream, counting, tcp_pair};
+use support::{CountingWaker, LONG, Stream, tcp_pair};
 
 /// One operation: a ready result, or `Pending`.
 type Way = fn(&Stream, &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -107,7 +107,7 @@ fn every_method_yields_and_continues_after_a_turn() {
         let reactor = Reactor::new().unwrap();
         let (ours, mut theirs) = tcp_pair(&reactor);
         theirs.write_all(&[7; 1000]).unwrap();
-        let (woken, waker) = counting();
+        let (woken, waker) = CountingWaker::new();
         let mut cx = Context::from_waker(&waker);
         for turns in 1..4 {
             let ready = in_a_row(|| way(&ours, &mut cx));
@@ -129,7 +129,7 @@ fn all_sources_of_a_task_share_its_budget() {
             theirs.write_all(&[7; 100]).unwrap();
         }
         reactor.turn(LONG).unwrap();
-        let (_, waker) = counting();
+        let (_, waker) = CountingWaker::new();
         let mut cx = Context::from_waker(&waker);
         let mut next = 0;
         let ready = in_a_row(|| {
@@ -152,8 +152,8 @@ fn many_wakers_do_not_extend_the_budget_forever() {
         let reactor = Reactor::new().unwrap();
         let (ours, mut theirs) = tcp_pair(&reactor);
         theirs.write_all(&[7; 10_000]).unwrap();
-        let (_, a) = counting();
-        let (_, b) = counting();
+        let (_, a) = CountingWaker::new();
+        let (_, b) = CountingWaker::new();
         let mut is_a = false;
         in_a_row(|| {
             is_a = !is_a;
@@ -169,7 +169,7 @@ fn one_task_does_not_spend_the_budget_of_another() {
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 1000]).unwrap();
     for _ in 0..10 {
-        let (_, waker) = counting();
+        let (_, waker) = CountingWaker::new();
         let mut cx = Context::from_waker(&waker);
         let ready = in_a_row(|| ours.poll_read_with(&mut cx, 1, read_byte).map_ok(drop));
         assert_eq!(ready, 64);
@@ -183,7 +183,7 @@ fn draining_a_source_that_always_has_more_ends() {
     let always = |_: &_| Ok(1);
     theirs.write_all(b"x").unwrap();
     reactor.turn(LONG).unwrap();
-    let (woken, waker) = counting();
+    let (woken, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     for turns in 1..4 {
         assert!(ours.poll_read_ready(&mut cx).is_ready());
@@ -230,7 +230,7 @@ fn a_caller_that_ignores_pending_piles_up_no_wakers() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 1000]).unwrap();
-    let (woken, waker) = counting();
+    let (woken, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     in_a_row(|| ours.poll_read_ready(&mut cx));
     for _ in 0..1000 {

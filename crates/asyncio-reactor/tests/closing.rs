@@ -14,7 +14,7 @@ use mio::unix::pipe;
 use mio::{Registry, Token};
 
 mod support;
-use support::{LONG, NOW, counting, tcp_pair};
+use support::{CountingWaker, LONG, NOW, tcp_pair};
 
 fn is_closed<T>(result: io::Result<T>) -> bool {
     match result {
@@ -29,7 +29,7 @@ fn is_closed<T>(result: io::Result<T>) -> bool {
 fn closing_drops_the_wakers_and_wakes_none() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 8];
     assert!(
@@ -48,7 +48,7 @@ fn closing_drops_the_wakers_and_wakes_none() {
 fn dropping_the_last_reactor_closes_it() {
     let reactor = Reactor::new().unwrap();
     let (ours, _theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     assert!(
         ours.poll_io(&mut cx, Direction::Read, |mut stream| stream
@@ -144,7 +144,7 @@ fn an_event_for_an_earlier_user_of_a_slot_is_dropped() {
 
     let (mut new_sender, new) = pipe::new().unwrap();
     let new = reactor.register(new, Interest::READABLE).unwrap();
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 8];
     let mut read = || new.poll_read_with(&mut cx, 8, |mut pipe| pipe.read(&mut buf));
@@ -164,7 +164,7 @@ fn an_event_for_an_earlier_user_of_a_slot_is_dropped() {
 struct RecordsCalls {
     inner: pipe::Receiver,
     trace: Rc<RefCell<Vec<&'static str>>>,
-    waker_alive: std::sync::Weak<support::Count>,
+    waker_alive: std::sync::Weak<support::CountingWaker>,
 }
 
 impl Source for RecordsCalls {
@@ -208,7 +208,7 @@ impl Drop for RecordsCalls {
 fn a_source_is_deregistered_before_it_is_closed() {
     let reactor = Reactor::new().unwrap();
     let trace = Rc::default();
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let (_sender, inner) = pipe::new().unwrap();
     let told = RecordsCalls {
         inner,

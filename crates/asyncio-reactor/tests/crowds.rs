@@ -14,7 +14,7 @@ use mio::unix::pipe::{self, Receiver, Sender};
 use proptest::prelude::*;
 
 mod support;
-use support::{Count, LONG, NOW, counting};
+use support::{CountingWaker, LONG, NOW};
 
 fn source(reactor: &Reactor) -> (Sender, Registered<Receiver>) {
     let (sender, receiver) = pipe::new().unwrap();
@@ -28,14 +28,14 @@ fn source(reactor: &Reactor) -> (Sender, Registered<Receiver>) {
 
 struct Task<'a, T> {
     future: Option<Pin<Box<dyn Future<Output = T> + 'a>>>,
-    woken: Arc<Count>,
+    woken: Arc<CountingWaker>,
     waker: std::task::Waker,
     polled: usize,
 }
 
 impl<'a, T> Task<'a, T> {
     fn new(future: impl Future<Output = T> + 'a) -> Self {
-        let (woken, waker) = counting();
+        let (woken, waker) = CountingWaker::new();
         Task {
             future: Some(Box::pin(future)),
             woken,

@@ -13,7 +13,7 @@ use asyncio_reactor::{Direction, Interest, Reactor, ReactorRests};
 use mio::unix::pipe;
 
 mod support;
-use support::{LONG, NOW, Stream, counting, tcp_pair};
+use support::{CountingWaker, LONG, NOW, Stream, tcp_pair};
 
 fn read(stream: &Stream, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
     stream.poll_read_with(cx, buf.len(), |mut stream| stream.read(buf))
@@ -41,7 +41,7 @@ fn a_new_source_is_tried_before_it_is_waited_for() {
 fn a_task_that_waits_is_woken_once_by_an_event() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 16];
     assert!(read(&ours, &mut cx, &mut buf).is_pending());
@@ -107,7 +107,7 @@ fn a_close_that_came_with_the_data_survives_the_short_read() {
 fn a_close_that_comes_after_the_short_read_wakes() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 16];
     theirs.write_all(b"bye").unwrap();
@@ -124,7 +124,7 @@ fn a_close_that_comes_after_the_short_read_wakes() {
 fn a_reset_is_told_to_both_directions() {
     let reactor = Reactor::new().unwrap();
     let (ours, theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 16];
     assert!(read(&ours, &mut cx, &mut buf).is_pending());
@@ -211,7 +211,7 @@ fn a_transfer_capped_by_the_system_does_not_count_as_short() {
 fn a_short_write_waits_for_room_and_gets_it() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let written = fill(&ours, &mut cx);
     assert!(!ours.readiness().unwrap().is_writable());
@@ -251,7 +251,7 @@ fn reader_and_writer_of_one_source_are_woken_in_this_order() {
 fn several_tasks_wait_for_one_source() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let tasks: Vec<_> = (0..5).map(|_| counting()).collect();
+    let tasks: Vec<_> = (0..5).map(|_| CountingWaker::new()).collect();
     let mut waits: Vec<_> = tasks
         .iter()
         .map(|_| Box::pin(ours.io(Direction::Read, peek)))
@@ -263,7 +263,7 @@ fn several_tasks_wait_for_one_source() {
                 .is_pending()
         );
     }
-    let (poller, poller_waker) = counting();
+    let (poller, poller_waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&poller_waker);
     assert!(ours.poll_read_ready(&mut cx).is_pending());
     // Two futures are dropped: one in the middle, and the first.
@@ -288,8 +288,8 @@ fn peek(stream: &mio::net::TcpStream) -> io::Result<usize> {
 fn two_pollers_do_not_starve_each_other() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (first, first_waker) = counting();
-    let (second, second_waker) = counting();
+    let (first, first_waker) = CountingWaker::new();
+    let (second, second_waker) = CountingWaker::new();
     let mut buf = [0; 8];
     assert!(read(&ours, &mut Context::from_waker(&first_waker), &mut buf).is_pending());
     assert!(read(&ours, &mut Context::from_waker(&second_waker), &mut buf).is_pending());
@@ -304,7 +304,7 @@ fn a_source_that_always_has_more_lets_others_run() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 1000]).unwrap();
-    let (woken, waker) = counting();
+    let (woken, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     let mut in_a_row = 0;
     while read(&ours, &mut cx, &mut [0]).is_ready() {
@@ -329,7 +329,7 @@ fn closing_drops_the_wakers_of_tasks_that_yielded() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     theirs.write_all(&[7; 100]).unwrap();
-    let (woken, waker) = counting();
+    let (woken, waker) = CountingWaker::new();
     let mut cx = Context::from_waker(&waker);
     while read(&ours, &mut cx, &mut [0]).is_ready() {}
     assert_eq!(Arc::strong_count(&woken), 3);
@@ -346,7 +346,7 @@ fn no_poller_is_forgotten_however_many_there_are() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
     let mut buf = [0; 8];
-    let tasks: Vec<_> = (0..100).map(|_| counting()).collect();
+    let tasks: Vec<_> = (0..100).map(|_| CountingWaker::new()).collect();
     // A woken task polls again, and still waits.
     let mut polled = vec![usize::MAX; tasks.len()];
     let mut settle = || {
@@ -387,7 +387,7 @@ fn a_task_with_a_new_waker_each_time_neither_spins_nor_piles_up() {
     let mut woken = 0;
     let polls: Vec<_> = (0..10_000)
         .map(|_| {
-            let (count, waker) = counting();
+            let (count, waker) = CountingWaker::new();
             assert!(read(&ours, &mut Context::from_waker(&waker), &mut buf).is_pending());
             reactor.turn(NOW).unwrap();
             woken += usize::from(count.get() > 0);
@@ -407,8 +407,8 @@ fn a_task_with_a_new_waker_each_time_neither_spins_nor_piles_up() {
 fn a_resting_reactor_refuses_waits_and_keeps_its_waiters() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (waits, waker) = counting();
-    let (tries, other_waker) = counting();
+    let (waits, waker) = CountingWaker::new();
+    let (tries, other_waker) = CountingWaker::new();
     let mut future = pin!(ours.readable());
     let mut buf = [0; 8];
     let mut cx = Context::from_waker(&waker);
@@ -447,8 +447,8 @@ fn a_resting_reactor_refuses_waits_and_keeps_its_waiters() {
 fn a_future_with_a_new_waker_replaces_its_own() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (first, first_waker) = counting();
-    let (second, second_waker) = counting();
+    let (first, first_waker) = CountingWaker::new();
+    let (second, second_waker) = CountingWaker::new();
     let mut buf = [0; 8];
     assert!(read(&ours, &mut Context::from_waker(Waker::noop()), &mut buf).is_pending());
     let mut wait = pin!(ours.readable());
@@ -476,7 +476,7 @@ fn a_future_with_a_new_waker_replaces_its_own() {
 fn a_cancelled_wait_leaves_no_waker_behind() {
     let reactor = Reactor::new().unwrap();
     let (ours, mut theirs) = tcp_pair(&reactor);
-    let (count, waker) = counting();
+    let (count, waker) = CountingWaker::new();
     {
         let mut buf = [0; 8];
         let mut reading = pin!(ours.read_with(8, |mut stream| stream.read(&mut buf)));

@@ -18,7 +18,7 @@ use asyncio_reactor::{Interest, Reactor, Registered};
 use mio::unix::pipe::{self, Receiver, Sender};
 
 mod support;
-use support::{LONG, NOW, counting};
+use support::{CountingWaker, LONG, NOW};
 
 type Hook = Box<dyn Fn()>;
 type Waiting = Registered<Receiver>;
@@ -246,7 +246,7 @@ fn a_wake_may_drop_the_source_whose_event_comes_next() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, first) = source(&reactor);
     let (mut other_sender, other) = source(&reactor);
-    let (count, counting) = counting();
+    let (count, counting) = CountingWaker::new();
     let others = std::rc::Rc::new(RefCell::new(vec![other]));
     wait(&others.borrow()[0], &counting);
     let waker = on_wake({
@@ -277,7 +277,7 @@ fn a_wake_may_close_the_reactor() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, first) = source(&reactor);
     let (mut other_sender, other) = source(&reactor);
-    let (count, counting) = counting();
+    let (count, counting) = CountingWaker::new();
     wait(&other, &counting);
     drop(counting);
     let waker = on_wake({
@@ -297,7 +297,7 @@ fn when_a_waker_panics_the_next_turn_wakes_the_rest() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, first) = source(&reactor);
     let (mut other_sender, other) = source(&reactor);
-    let (count, counting) = counting();
+    let (count, counting) = CountingWaker::new();
     wait(&first, &on_wake(|| panic!("the waker panics")));
     wait(&other, &counting);
     sender.write_all(b"x").unwrap();

@@ -3,7 +3,7 @@
 /// `asyncio.run`.
 mod run_tests {
     use asyncio::{Runner, run, run_with, running_loop, spawn, yield_now};
-    use asyncio_tests::{Trace, for_ever, panic_of};
+    use asyncio_tests::{Trace, forever, panic_of};
 
     /// `run` gives what the main coroutine returned.
     #[test]
@@ -59,7 +59,7 @@ mod run_tests {
             asyncio::set_exception_handler(move |unhandled| reports.note(unhandled.to_string()));
             spawn(async {
                 let _fails = Fails;
-                for_ever().await;
+                forever().await;
             })
             .detach();
             yield_now().await;

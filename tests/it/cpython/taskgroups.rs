@@ -13,7 +13,7 @@ mod task_group_tests {
         Child, Context, ContextVar, ErrorGroup, SpawnOptions, TaskGroup, catch_cancel,
         current_task, on_cancel, sleep, spawn, task_group, time, yield_now,
     };
-    use asyncio_tests::{for_ever, ms, panic_of, run_virtual, secs};
+    use asyncio_tests::{forever, ms, panic_of, run_virtual, secs};
 
     /// What the children here fail with.
     type Error = &'static str;
@@ -25,7 +25,7 @@ mod task_group_tests {
 
     /// Waits; when it is cancelled, cleans up for so long and fails.
     async fn fails_in_cleanup(after: u64, error: Error) -> Result<(), Error> {
-        let Err(_request) = catch_cancel(for_ever()).await else {
+        let Err(_request) = catch_cancel(forever()).await else {
             unreachable!("it never ends by itself")
         };
         sleep(ms(after)).await;
@@ -65,7 +65,7 @@ mod task_group_tests {
         run_virtual(async |_| {
             let (a, b) = task_group(async |tg: Group| {
                 let a: Child<'_, ()> = tg.spawn(async {
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 });
                 let b = tg.spawn(async {
@@ -146,11 +146,11 @@ mod task_group_tests {
                     for _ in 0..2 {
                         tg.spawn(async {
                             let _note = noted.on_drop("a child ends");
-                            for_ever().await;
+                            forever().await;
                             Ok(())
                         });
                     }
-                    on_cancel(for_ever(), async { noted.note("the body sees it") }).await;
+                    on_cancel(forever(), async { noted.note("the body sees it") }).await;
                     Ok(())
                 })
                 .await
@@ -174,7 +174,7 @@ mod task_group_tests {
                 let outcome = task_group(async |tg: Group| {
                     tg.spawn(fails_in_cleanup(2, "second"));
                     tg.spawn(fails_in_cleanup(1, "first"));
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 })
                 .await;
@@ -196,7 +196,7 @@ mod task_group_tests {
             let outcome = task_group(async |tg: Group| {
                 tg.spawn(async {
                     let _note = trace.on_drop("a child ends");
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 });
                 sleep(ms(1)).await;
@@ -215,14 +215,14 @@ mod task_group_tests {
             let parent = spawn(async {
                 task_group(async |outer: TaskGroup| {
                     outer.spawn(async {
-                        for_ever().await;
+                        forever().await;
                         Ok(())
                     });
                     task_group(async |inner: TaskGroup| {
                         for _ in 0..2 {
                             inner.spawn(async { Ok(fails_in_cleanup(1, "inner").await?) });
                         }
-                        for_ever().await;
+                        forever().await;
                         Ok(())
                     })
                     .await?;
@@ -250,7 +250,7 @@ mod task_group_tests {
             let outcome = task_group(async |outer: TaskGroup| {
                 outer.spawn(async {
                     let _note = trace.on_drop("the outer child ends");
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 });
                 task_group(async |inner: TaskGroup| {
@@ -276,7 +276,7 @@ mod task_group_tests {
             let parent = spawn(async move {
                 task_group(async |tg: Group| {
                     tg.spawn(fails_in_cleanup(10, "boom"));
-                    on_cancel(for_ever(), async {
+                    on_cancel(forever(), async {
                         noted.note("the body cleans up");
                         sleep(ms(50)).await;
                     })
@@ -301,7 +301,7 @@ mod task_group_tests {
                 let inner = spawn(async {
                     task_group(async |tg: Group| {
                         tg.spawn(fails_in_cleanup(10, "boom"));
-                        on_cancel(for_ever(), sleep(ms(50))).await;
+                        on_cancel(forever(), sleep(ms(50))).await;
                         Ok(())
                     })
                     .await
@@ -460,7 +460,7 @@ mod task_group_tests {
                     let cleanup = async {
                         trace.note(group.try_spawn(async { Ok(()) }).unwrap_err().to_string());
                     };
-                    on_cancel(for_ever(), cleanup).await;
+                    on_cancel(forever(), cleanup).await;
                     Ok(())
                 });
                 Ok(())
@@ -535,7 +535,7 @@ mod task_group_tests {
             let parent = spawn(async {
                 let outcome = task_group(async |tg: Group| {
                     tg.spawn(async { Err::<(), _>("boom") });
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 })
                 .await;
@@ -560,7 +560,7 @@ mod task_group_tests {
                     let outcome = task_group(async |inner: Group| {
                         inner.spawn(fails_after(10, "inner"));
                         outer.spawn(fails_after(10, "outer"));
-                        for_ever().await;
+                        forever().await;
                         Ok(())
                     })
                     .await;
@@ -595,7 +595,7 @@ mod task_group_tests {
                         own.cancel();
                         Err::<(), _>("boom")
                     });
-                    for_ever().await;
+                    forever().await;
                     Ok(())
                 })
                 .await;

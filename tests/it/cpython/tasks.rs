@@ -20,7 +20,7 @@ mod task_tests {
         ContextVar, EventLoop, SpawnOptions, all_tasks, current_task, running_loop, sleep, spawn,
         spawn_with, time, yield_now,
     };
-    use asyncio_tests::{for_ever, panic_of, run_virtual, secs};
+    use asyncio_tests::{forever, panic_of, run_virtual, secs};
 
     /// Awaiting something that belongs to another loop is an error in the task that awaits it.
     #[test]
@@ -92,7 +92,7 @@ mod task_tests {
                     assert!(shown.contains(what), "{shown} without {what}");
                 }
             };
-            let task = spawn_with(SpawnOptions::new().name("TestTask"), for_ever());
+            let task = spawn_with(SpawnOptions::new().name("TestTask"), forever());
             yield_now().await;
             shows(&task, &["TestTask", "Waiting"]);
             task.cancel();
@@ -152,7 +152,7 @@ mod task_tests {
     #[test]
     fn cancel_inner_future() {
         run_virtual(async |_| {
-            let inner = spawn(for_ever());
+            let inner = spawn(forever());
             let cancels = inner.as_ref();
             let outer = spawn(async {
                 inner.await?;
@@ -204,7 +204,7 @@ mod task_tests {
             let task = spawn(async move {
                 let future = async move {
                     let _waits = waits;
-                    for_ever().await;
+                    forever().await;
                 };
                 future.await;
             });
@@ -407,7 +407,7 @@ mod gather_tests_base {
 /// `run_coroutine_threadsafe`.
 mod run_coroutine_threadsafe_tests {
     use asyncio::{EventLoop, LoopHandle, all_tasks, current_task, sleep};
-    use asyncio_tests::{for_ever, ms};
+    use asyncio_tests::{forever, ms};
 
     /// Runs a loop until `submit` has ended on another thread.
     fn beside_a_loop<T: Send + 'static>(
@@ -455,7 +455,7 @@ mod run_coroutine_threadsafe_tests {
     #[test]
     fn run_coroutine_threadsafe_with_timeout() {
         let left = beside_a_loop(|event_loop| {
-            let future = event_loop.run_coroutine_threadsafe(for_ever).unwrap();
+            let future = event_loop.run_coroutine_threadsafe(forever).unwrap();
             let future = future.wait_timeout(ms(5)).unwrap_err();
             assert!(future.cancel());
             assert!(future.wait().unwrap_err().is_cancelled());
@@ -471,7 +471,7 @@ mod run_coroutine_threadsafe_tests {
         beside_a_loop(|event_loop| {
             let future = event_loop.run_coroutine_threadsafe(async || {
                 current_task().unwrap().cancel();
-                for_ever().await;
+                forever().await;
             });
             assert!(future.unwrap().wait().unwrap_err().is_cancelled());
         });

@@ -9,7 +9,7 @@ mod timeout_tests {
         EventLoop, RescheduleError, TimedOut, TimeoutHandle, catch_cancel, on_cancel, sleep, spawn,
         time, timeout, timeout_at, timeout_scope, wait_for, yield_now,
     };
-    use asyncio_tests::{for_ever, ms, panic_of, run_virtual, secs};
+    use asyncio_tests::{forever, ms, panic_of, run_virtual, secs};
 
     /// Runs `work` until `when`, and gives the handle as well.
     async fn limited<T>(
@@ -61,7 +61,7 @@ mod timeout_tests {
             let (outcome, outer_limit) = limited(when, async |_| {
                 let inner = timeout_scope(when, async |limit: TimeoutHandle| {
                     inner_limit.replace(Some(limit));
-                    for_ever().await;
+                    forever().await;
                 });
                 match catch_cancel(inner).await {
                     Ok(outcome) => trace.note(format!("the inner one says {outcome:?}")),
@@ -83,7 +83,7 @@ mod timeout_tests {
     #[test]
     fn waiter_cancelled() {
         run_virtual(async |trace| {
-            let work = on_cancel(for_ever(), async {
+            let work = on_cancel(forever(), async {
                 sleep(ms(5)).await;
                 trace.note("cleaned up");
             });
@@ -155,7 +155,7 @@ mod timeout_tests {
     fn outer_task_is_not_cancelled() {
         run_virtual(async |_| {
             let task = spawn(async {
-                assert_eq!(timeout(ms(1), for_ever()).await, Err(TimedOut));
+                assert_eq!(timeout(ms(1), forever()).await, Err(TimedOut));
                 sleep(ms(1)).await;
                 "done"
             });
@@ -172,7 +172,7 @@ mod timeout_tests {
             timeout(ms(1), async {
                 let inner = timeout(secs(100), async {
                     std::thread::sleep(ms(5));
-                    for_ever().await;
+                    forever().await;
                 });
                 inner.await.expect("it is the outer limit's time")
             })
@@ -197,7 +197,7 @@ mod timeout_tests {
     #[test]
     fn repr_expired() {
         run_virtual(async |_| {
-            let (_, limit) = limited(Some(time() + ms(1)), async |_| for_ever().await).await;
+            let (_, limit) = limited(Some(time() + ms(1)), async |_| forever().await).await;
             let text = format!("{limit:?}");
             assert!(text.contains("\"expired\""), "{text}");
         });
@@ -228,11 +228,11 @@ mod timeout_tests {
     fn timeout_after_cancellation() {
         run_virtual(async |_| {
             let task = spawn(async {
-                let Err(request) = catch_cancel(for_ever()).await else {
+                let Err(request) = catch_cancel(forever()).await else {
                     unreachable!("it never ends by itself")
                 };
                 request.swallow();
-                timeout(ms(1), for_ever()).await
+                timeout(ms(1), forever()).await
             });
             sleep(ms(1)).await;
             task.cancel();
@@ -253,7 +253,7 @@ mod timeout_tests {
     #[test]
     fn timeout_expired() {
         run_virtual(async |_| {
-            let (_, limit) = limited(Some(time() + ms(1)), async |_| for_ever().await).await;
+            let (_, limit) = limited(Some(time() + ms(1)), async |_| forever().await).await;
             assert_eq!(limit.reschedule(None), Err(RescheduleError::Expired));
         });
     }
@@ -267,7 +267,7 @@ mod timeout_tests {
                     assert_eq!(limit.reschedule(None), Err(RescheduleError::Expired));
                     trace.note(format!("{limit:?}").contains("\"expiring\"").to_string());
                 };
-                on_cancel(for_ever(), cleanup).await;
+                on_cancel(forever(), cleanup).await;
             })
             .await;
             assert_eq!(outcome, Err(TimedOut));
@@ -278,7 +278,7 @@ mod timeout_tests {
     /// Outside of any task a limit is an error.
     #[test]
     fn timeout_without_task() {
-        let refused = panic_of(|| timeout(ms(1), for_ever()));
+        let refused = panic_of(|| timeout(ms(1), forever()));
         assert!(
             refused.starts_with("no event loop runs on this thread"),
             "{refused}"

@@ -7,11 +7,11 @@ mod async_io_wait_for_test {
     use asyncio::{
         TimedOut, call_soon, catch_cancel, on_cancel, sleep, spawn, time, wait_for, yield_now,
     };
-    use asyncio_tests::{for_ever, ms, run_virtual, secs};
+    use asyncio_tests::{forever, ms, run_virtual, secs};
 
     /// Waits, and when it is cancelled goes on for 100 ms and returns.
     async fn suppresses() -> &'static str {
-        if let Err(request) = catch_cancel(for_ever()).await {
+        if let Err(request) = catch_cancel(forever()).await {
             request.swallow();
         }
         sleep(ms(100)).await;
@@ -80,7 +80,7 @@ mod async_io_wait_for_test {
             let noted = trace.clone();
             let task = spawn(async move {
                 let _note = noted.on_drop("cleaned up");
-                for_ever().await;
+                forever().await;
             });
             let running = task.as_ref();
             assert_eq!(wait_for(task, ms(100)).await.err(), Some(TimedOut));
@@ -104,7 +104,7 @@ mod async_io_wait_for_test {
     fn wait_for_cancellation_race_condition() {
         run_virtual(async |_| {
             let inner = async {
-                match catch_cancel(for_ever()).await {
+                match catch_cancel(forever()).await {
                     Ok(()) => "in time",
                     Err(request) => {
                         request.swallow();
@@ -122,7 +122,7 @@ mod async_io_wait_for_test {
         run_virtual(async |trace| {
             let noted = trace.clone();
             let start = time();
-            let task = spawn(on_cancel(for_ever(), async move {
+            let task = spawn(on_cancel(forever(), async move {
                 sleep(ms(100)).await;
                 noted.note("cleaned up");
             }));
@@ -137,7 +137,7 @@ mod async_io_wait_for_test {
     fn wait_for_waits_for_task_cancellation_w_timeout_0() {
         run_virtual(async |trace| {
             let noted = trace.clone();
-            let task = spawn(on_cancel(for_ever(), async move {
+            let task = spawn(on_cancel(forever(), async move {
                 sleep(ms(100)).await;
                 noted.note("cleaned up");
             }));
@@ -168,7 +168,7 @@ mod async_io_wait_for_test {
     #[test]
     fn cancel_blocking_wait_for() {
         run_virtual(async |trace| {
-            let inner = spawn(for_ever());
+            let inner = spawn(forever());
             let running = inner.as_ref();
             let waiter = spawn(wait_for(inner, None::<Duration>));
             sleep(ms(1)).await;

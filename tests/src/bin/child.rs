@@ -14,12 +14,12 @@ use asyncio::{
     Runner, TaskGroup, TaskState, call_soon, catch_cancel, current_task, on_cancel, run,
     running_loop, shield, sleep, spawn, task_group, yield_now,
 };
-use asyncio_tests::{for_ever, ms, secs};
+use asyncio_tests::{forever, ms, secs};
 
 fn main() {
     let scene = std::env::args().nth(1).unwrap_or_default();
     match scene.as_str() {
-        "main waits" => run(until_interrupted(for_ever())),
+        "main waits" => run(until_interrupted(forever())),
         "main spins" => run(until_interrupted(spin())),
         "others clean up" => others_clean_up(),
         "main waits in its cleanup" => run(main_cleans_up(ms(5))),
@@ -35,7 +35,7 @@ fn main() {
         "runner" => runner(),
         "cancelled before" => cancelled_before(),
         "not the main thread" => {
-            let thread = std::thread::spawn(|| run(until_interrupted(for_ever())));
+            let thread = std::thread::spawn(|| run(until_interrupted(forever())));
             thread.join().expect("it is interrupted before");
         }
         "before the run" => {
@@ -112,11 +112,11 @@ fn others_clean_up() {
     run(async {
         spawn(async {
             let _guard = CleansUp("the other cleaned up");
-            for_ever().await;
+            forever().await;
         })
         .detach();
         yield_now().await;
-        until_interrupted(for_ever()).await;
+        until_interrupted(forever()).await;
     });
     say("run returned");
 }
@@ -128,13 +128,13 @@ async fn main_cleans_up(takes: Duration) {
         sleep(takes).await;
         say("clean");
     };
-    on_cancel(for_ever(), cleanup).await;
+    on_cancel(forever(), cleanup).await;
 }
 
 fn main_swallows_it() {
     let value = run(async {
         say("ready");
-        if let Err(cancelled) = catch_cancel(for_ever()).await {
+        if let Err(cancelled) = catch_cancel(forever()).await {
             cancelled.swallow();
         }
         say("never mind");
@@ -154,13 +154,13 @@ async fn group() {
                 say(name);
             };
             tg.spawn(async {
-                on_cancel(for_ever(), cleanup).await;
+                on_cancel(forever(), cleanup).await;
                 Ok(())
             });
         }
         sleep(ms(1)).await;
         say("ready");
-        for_ever().await;
+        forever().await;
         Ok(())
     });
     let all = on_cancel(group, async { say("the group has ended") }).await;
@@ -190,10 +190,10 @@ fn others_wait_in_their_cleanup(takes: Duration, main_waits: bool) {
             sleep(takes).await;
             say("the other is clean");
         };
-        spawn(on_cancel(for_ever(), cleanup)).detach();
+        spawn(on_cancel(forever(), cleanup)).detach();
         yield_now().await;
         if main_waits {
-            until_interrupted(for_ever()).await;
+            until_interrupted(forever()).await;
         }
     });
     say("run returned");
@@ -210,7 +210,7 @@ fn cleaning_takes_long() {
     run(async {
         let _guard = TakesLong;
         say("ready");
-        for_ever().await;
+        forever().await;
     });
 }
 
@@ -228,7 +228,7 @@ fn main_keeps_its_value() {
 
 fn runner() {
     let mut runner = Runner::new().expect("a selector");
-    let error = runner.run(until_interrupted(for_ever())).unwrap_err();
+    let error = runner.run(until_interrupted(forever())).unwrap_err();
     say(&format!(
         "cancelled: {}, interrupted: {}",
         error.is_cancelled(),
@@ -249,7 +249,7 @@ fn cancelled_before() {
                 me.cancel();
                 press();
             });
-            until_interrupted(for_ever()).await;
+            until_interrupted(forever()).await;
         })
         .unwrap_err();
     say(&format!(

@@ -1,12 +1,8 @@
-//! What these tests share: a loop on virtual time, and a trace of what happened on it.
-
-use std::cell::RefCell;
-use std::rc::Rc;
+//! A loop on virtual time, and a trace of the events on it.
 
 use asyncio_loop::EventLoop;
 
-/// What happened, in words.
-pub(crate) type Trace<W = &'static str> = Rc<RefCell<Vec<W>>>;
+pub(crate) type Trace<W = &'static str> = asyncio_testkit::Log<W>;
 
 /// Runs `main` on virtual time, and gives the trace when the loop is gone.
 pub(crate) fn run<W>(main: impl AsyncFnOnce(Trace<W>)) -> Vec<W> {

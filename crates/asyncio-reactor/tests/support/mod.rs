@@ -1,39 +1,21 @@
 //! Shared by the tests of the reactor.
 
-#![allow(dead_code, reason = "each test binary uses its part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its part of it"
+)]
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use asyncio_reactor::{Interest, Reactor, Registered};
 
+pub(crate) use asyncio_testkit::CountingWaker;
+
 /// Longer than any expected event takes.
 pub(crate) const LONG: Option<Duration> = Some(Duration::from_secs(10));
 pub(crate) const NOW: Option<Duration> = Some(Duration::ZERO);
-
-/// A waker that counts how often it is woken.
-#[derive(Default)]
-pub(crate) struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Count {
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-pub(crate) fn counting() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
-    (Arc::clone(&count), Waker::from(count))
-}
 
 pub(crate) type Stream = Registered<mio::net::TcpStream>;
 

@@ -5,17 +5,18 @@
 //! begins. There is no time: what times out is cancelled. Cancelling drops the future, at once.
 
 // Each test binary uses its own part.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
+
+pub(crate) use asyncio_testkit::{Trace, yield_now};
 
 /// A loop, whose clones mean the same one.
 #[derive(Clone, Default)]
@@ -151,36 +152,5 @@ impl<T> Task<T> {
     pub(crate) fn result(&self) -> T {
         let output = self.output.borrow_mut().take();
         output.expect("the task has not returned")
-    }
-}
-
-/// Lets everybody who is ready run once: `asyncio.sleep(0)`.
-pub(crate) async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// What happened, in words and in order. Clones mean the same one.
-#[derive(Clone, Default)]
-pub(crate) struct Trace(Rc<RefCell<Vec<String>>>);
-
-impl Trace {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn note(&self, what: impl fmt::Display) {
-        self.0.borrow_mut().push(what.to_string());
-    }
-
-    pub(crate) fn take(&self) -> Vec<String> {
-        self.0.take()
     }
 }

@@ -22,7 +22,7 @@ fn a_task_that_waits_is_dropped_where_it_waits_without_a_poll() {
         let task = tasks.spawn(async move {
             let _dropped = dropped;
             poll_fn(|_| {
-                say.say("polled");
+                say.note("polled");
                 Poll::<()>::Pending
             })
             .await;
@@ -31,7 +31,7 @@ fn a_task_that_waits_is_dropped_where_it_waits_without_a_poll() {
         assert!(task.cancel());
         assert!(task.cancel(), "as long as it has not ended");
         settle(tasks);
-        assert_eq!(trace.heard(), ["polled", "dropped"]);
+        assert_eq!(trace.take(), ["polled", "dropped"]);
         assert!(!task.cancel());
         assert!(is_cancelled(task));
     });
@@ -75,16 +75,16 @@ fn the_last_chance_is_one_poll_and_no_more() {
         let (inner, say) = (gate.clone(), trace.clone());
         let task = tasks.spawn(async move {
             inner.pass().await;
-            say.say("first await goes on");
+            say.note("first await goes on");
             yield_now().await; // waits, and has woken itself: no second chance
-            say.say("never");
+            say.note("never");
         });
         settle(tasks);
         gate.open();
         task.cancel();
         task.cancel(); // a second request gives no second chance either
         settle(tasks);
-        assert_eq!(trace.heard(), ["first await goes on"]);
+        assert_eq!(trace.take(), ["first await goes on"]);
         assert!(is_cancelled(task));
     });
 }
@@ -116,12 +116,12 @@ fn a_task_cancelled_before_its_first_step_never_starts() {
         let (say, dropped) = (trace.clone(), trace.on_drop("dropped"));
         let task = tasks.spawn(async move {
             let _dropped = dropped;
-            say.say("started");
+            say.note("started");
         });
         task.as_ref().waker().wake();
         assert!(task.cancel());
         settle(tasks);
-        assert_eq!(trace.heard(), ["dropped"]);
+        assert_eq!(trace.take(), ["dropped"]);
         assert!(is_cancelled(task));
     });
 }
@@ -143,12 +143,12 @@ fn a_task_that_cancels_itself_ends_at_its_next_wait() {
         let say = trace.clone();
         let task = tasks.spawn(async move {
             assert!(current_task().unwrap().cancel());
-            say.say("goes on to its next await");
+            say.note("goes on to its next await");
             yield_now().await;
-            say.say("never");
+            say.note("never");
         });
         settle(tasks);
-        assert_eq!(trace.heard(), ["goes on to its next await"]);
+        assert_eq!(trace.take(), ["goes on to its next await"]);
         assert!(is_cancelled(task));
     });
 }
@@ -174,12 +174,12 @@ fn a_task_that_drops_its_own_handle_ends_after_this_step() {
         let task = tasks.spawn(async move {
             let _dropped = dropped;
             drop(mine.take());
-            say.say("still here");
+            say.note("still here");
             pending::<()>().await;
         });
         me.replace(Some(task));
         settle(tasks);
-        assert_eq!(trace.heard(), ["still here", "dropped"]);
+        assert_eq!(trace.take(), ["still here", "dropped"]);
         assert!(tasks.is_empty());
     });
 }
@@ -243,12 +243,12 @@ fn what_the_future_owns_goes_in_the_order_of_any_drop_and_before_the_joiner_hear
         tasks
             .spawn(async move {
                 assert!(task.await.unwrap_err().is_cancelled());
-                say.say("the joiner");
+                say.note("the joiner");
             })
             .detach();
         settle(tasks);
         assert_eq!(
-            trace.heard(),
+            trace.take(),
             ["declared second", "declared first", "the joiner"]
         );
     });

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use asyncio_task::{Children, Scope, SpawnOptions, Tasks, Unwound, all_tasks};
 
 use crate::odd_waker::odd_waker;
-use crate::support::{OnDrop, entered, settle, words, yield_now};
+use crate::support::{OnDrop, entered, message_of, settle, yield_now};
 
 fn poll(children: &Children<'_>) {
     children.poll_woken(&mut Context::from_waker(Waker::noop()));
@@ -102,7 +102,7 @@ fn a_child_that_ends_all_ends_the_others_at_once_and_itself_after_its_step() {
             let _own = own;
             yield_now().await;
             all.end();
-            say.say("ended");
+            say.note("ended");
             yield_now().await;
             unreachable!("it is over");
         });
@@ -112,10 +112,7 @@ fn a_child_that_ends_all_ends_the_others_at_once_and_itself_after_its_step() {
         });
         poll(&children);
         poll(&children);
-        assert_eq!(
-            trace.heard(),
-            ["sibling dropped", "ended", "itself dropped"]
-        );
+        assert_eq!(trace.take(), ["sibling dropped", "ended", "itself dropped"]);
         assert!(first.is_finished() && second.is_finished());
         assert!(children.is_empty() && tasks.is_empty());
     });
@@ -129,7 +126,7 @@ fn a_destructor_of_a_child_may_end_all_while_all_are_ended() {
             let (all, trace) = (children.clone(), trace.clone());
             let ends_all = OnDrop::new(move || {
                 all.end();
-                trace.say(words);
+                trace.note(words);
             });
             children
                 .spawn(SpawnOptions::new(), async move {
@@ -140,7 +137,7 @@ fn a_destructor_of_a_child_may_end_all_while_all_are_ended() {
         }
         poll(&children);
         children.end();
-        assert_eq!(trace.heard(), ["second dropped", "first dropped"]);
+        assert_eq!(trace.take(), ["second dropped", "first dropped"]);
         assert!(children.is_empty());
     });
 }
@@ -154,16 +151,16 @@ fn a_child_may_run_the_others_and_is_passed_over_itself() {
             poll_fn(|cx| {
                 cx.waker().wake_by_ref();
                 poll(&all);
-                say.say("polled");
+                say.note("polled");
                 Poll::Ready(())
             })
             .await;
             yield_now().await;
         });
         let say = trace.clone();
-        let second = children.spawn(SpawnOptions::new(), async move { say.say("second") });
+        let second = children.spawn(SpawnOptions::new(), async move { say.note("second") });
         poll(&children);
-        assert_eq!(trace.heard(), ["second", "polled"]);
+        assert_eq!(trace.take(), ["second", "polled"]);
         assert!(second.is_finished());
         poll(&children);
         assert!(first.is_finished() && children.is_empty() && tasks.is_empty());
@@ -207,9 +204,9 @@ fn children_belong_to_the_loop_they_began_on() {
             let refused = |f: &dyn Fn()| {
                 let payload = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
                 assert!(
-                    words(&*payload).contains("the event loop that it began on"),
+                    message_of(&*payload).contains("the event loop that it began on"),
                     "{}",
-                    words(&*payload)
+                    message_of(&*payload)
                 );
             };
             refused(&|| poll(&children));
@@ -242,14 +239,14 @@ fn a_body_is_polled_when_it_was_woken_and_not_when_a_child_was() {
         let task = tasks.spawn(async move {
             let mut child = None;
             poll_fn(move |cx| {
-                say.say("step");
+                say.note("step");
                 let mut end = Poll::Pending;
                 let body = |cx: &mut Context<'_>| {
-                    say.say("body");
+                    say.note("body");
                     let say = say.clone();
                     let child = child.get_or_insert_with(|| {
                         all.spawn(SpawnOptions::new(), async move {
-                            say.say("child");
+                            say.note("child");
                             yield_now().await;
                         })
                     });
@@ -264,7 +261,7 @@ fn a_body_is_polled_when_it_was_woken_and_not_when_a_child_was() {
         settle(tasks);
         assert!(task.is_finished());
         let expected = ["step", "body", "step", "child", "step", "step", "body"];
-        assert_eq!(trace.heard(), expected);
+        assert_eq!(trace.take(), expected);
         assert_eq!(tasks.len(), 0, "a body is nobody on the list");
     });
 }
@@ -318,7 +315,7 @@ fn a_child_that_ends_all_from_its_cleanup_ends_after_its_step_as_well() {
                 let _own = own;
                 let cancelled = Scope::new(pending::<()>()).await;
                 all.end();
-                say.say("ended");
+                say.note("ended");
                 if let (true, Err(Unwound::Around(cancelled))) = (swallows, cancelled) {
                     cancelled.swallow();
                 }
@@ -327,7 +324,7 @@ fn a_child_that_ends_all_from_its_cleanup_ends_after_its_step_as_well() {
             poll(&children);
             child.cancel();
             poll(&children);
-            assert_eq!(trace.heard(), ["ended", "itself dropped"]);
+            assert_eq!(trace.take(), ["ended", "itself dropped"]);
             assert!(child.is_finished() && children.is_empty() && tasks.is_empty());
         });
     }

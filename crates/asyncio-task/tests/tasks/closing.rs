@@ -24,7 +24,7 @@ fn closing_drops_the_futures_oldest_first_and_tells_who_awaits() {
             .collect();
         settle(tasks);
         tasks.close();
-        assert_eq!(trace.heard(), ["a", "b", "c"]);
+        assert_eq!(trace.take(), ["a", "b", "c"]);
         assert!(tasks.is_empty());
         for handle in &mut handles {
             assert!(matches!(
@@ -62,7 +62,7 @@ fn what_is_spawned_after_closing_ends_at_once() {
             let _dropped = dropped;
             panic!("it never runs");
         });
-        assert_eq!(trace.heard(), ["dropped unpolled"]);
+        assert_eq!(trace.take(), ["dropped unpolled"]);
         assert!(matches!(
             task.try_take(),
             Some(Err::<(), _>(JoinError::Cancelled(..)))
@@ -113,7 +113,7 @@ fn a_loop_closed_by_a_destructor_while_it_closes() {
             tasks
                 .spawn(async move {
                     let _closes = OnDrop::new(move || {
-                        say.say(name);
+                        say.note(name);
                         nested.upgrade().unwrap().close();
                     });
                     pending::<()>().await;
@@ -122,7 +122,7 @@ fn a_loop_closed_by_a_destructor_while_it_closes() {
         }
         settle(tasks);
         tasks.close();
-        assert_eq!(trace.heard(), ["a", "b", "c"]);
+        assert_eq!(trace.take(), ["a", "b", "c"]);
     });
 }
 
@@ -143,13 +143,13 @@ fn a_task_that_closes_its_loop_ends_the_others_now_and_itself_after_the_step() {
             .spawn(async move {
                 let _mine = mine;
                 nested.upgrade().unwrap().close();
-                say.say("closed");
+                say.note("closed");
                 yield_now().await;
-                say.say("never");
+                say.note("never");
             })
             .detach();
         settle(tasks);
-        assert_eq!(trace.heard(), ["the other's", "closed", "mine"]);
+        assert_eq!(trace.take(), ["the other's", "closed", "mine"]);
         assert!(waiting.is_finished());
     });
 }
@@ -247,11 +247,11 @@ fn a_loop_dropped_by_a_task_of_another_loop() {
             .spawn(async move {
                 inner.enter(&(), || settle(&inner));
                 drop(inner);
-                spawn(async move { say.say("the outer goes on") }).detach();
+                spawn(async move { say.note("the outer goes on") }).detach();
             })
             .detach();
         settle(tasks);
-        assert_eq!(trace.heard(), ["inner", "the outer goes on"]);
+        assert_eq!(trace.take(), ["inner", "the outer goes on"]);
     });
 }
 

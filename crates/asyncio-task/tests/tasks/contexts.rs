@@ -9,7 +9,7 @@ use asyncio_task::{
     shared_context, spawn,
 };
 
-use crate::support::{Homebound, entered, settle, words, yield_now};
+use crate::support::{DropsOnOwnThread, entered, message_of, settle, yield_now};
 
 static USER: ContextVar<&'static str> = ContextVar::new("user");
 static DEPTH: ContextVar<u32> = ContextVar::new("depth");
@@ -23,23 +23,23 @@ fn a_task_starts_with_a_copy_and_what_it_sets_stays_with_it() {
                 USER.set("ada");
                 let inner = say.clone();
                 let child = spawn(async move {
-                    inner.say(format!("child starts with {:?}", USER.get()));
+                    inner.note(format!("child starts with {:?}", USER.get()));
                     USER.set("eve");
                     yield_now().await;
-                    inner.say(format!("child has {:?}", USER.get()));
+                    inner.note(format!("child has {:?}", USER.get()));
                 });
                 USER.set("bob"); // after the spawn: the child has its copy
                 child.await.unwrap();
-                say.say(format!("parent has {:?}", USER.get()));
+                say.note(format!("parent has {:?}", USER.get()));
             })
             .detach();
         let say = trace.clone();
         tasks
-            .spawn(async move { say.say(format!("a stranger has {:?}", USER.get())) })
+            .spawn(async move { say.note(format!("a stranger has {:?}", USER.get())) })
             .detach();
         settle(tasks);
         assert_eq!(
-            trace.heard(),
+            trace.take(),
             [
                 "a stranger has None",
                 r#"child starts with Some("ada")"#,
@@ -235,7 +235,7 @@ fn reset_puts_back_what_a_set_replaced_where_that_was() {
     static OTHER: ContextVar<&'static str> = ContextVar::new("other");
     let token = context.run(|| USER.set("user"));
     let wrong = catch_unwind(AssertUnwindSafe(|| OTHER.reset(token)));
-    assert!(words(&*wrong.unwrap_err()).contains("another context variable"));
+    assert!(message_of(&*wrong.unwrap_err()).contains("another context variable"));
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn copies_share_until_one_of_them_changes() {
 fn a_variable_without_a_context_says_so() {
     assert_eq!(USER.try_set("nowhere").unwrap_err(), NoContext);
     let panic = catch_unwind(|| drop(USER.set("nowhere"))).unwrap_err();
-    assert!(words(&*panic).contains("in a task or within Context::run"));
+    assert!(message_of(&*panic).contains("in a task or within Context::run"));
     assert_eq!(USER.name(), "user");
     USER.with(|value| assert!(value.is_none()));
     assert!(copy_context().is_empty());
@@ -262,11 +262,11 @@ fn a_variable_without_a_context_says_so() {
 
 #[test]
 fn values_are_dropped_when_the_last_context_that_has_them_goes_on_their_thread() {
-    static VALUE: ContextVar<Rc<Homebound>> = ContextVar::new("value");
+    static VALUE: ContextVar<Rc<DropsOnOwnThread>> = ContextVar::new("value");
     let dropped = Rc::new(Cell::new(0));
     let mut wakers = Vec::new();
     entered(|tasks, _| {
-        let value = Rc::new(Homebound::new(&dropped));
+        let value = Rc::new(DropsOnOwnThread::new(&dropped));
         let parent = tasks.spawn(async move {
             VALUE.set(value);
             let child = spawn(yield_now());
@@ -286,10 +286,10 @@ fn values_are_dropped_when_the_last_context_that_has_them_goes_on_their_thread()
 
 #[test]
 fn a_context_goes_at_the_end_of_a_task_whose_handle_went_before() {
-    static VALUE: ContextVar<Rc<Homebound>> = ContextVar::new("value");
+    static VALUE: ContextVar<Rc<DropsOnOwnThread>> = ContextVar::new("value");
     let dropped = Rc::new(Cell::new(0));
     entered(|tasks, _| {
-        let value = Rc::new(Homebound::new(&dropped));
+        let value = Rc::new(DropsOnOwnThread::new(&dropped));
         let task = tasks.spawn(async move {
             VALUE.set(value);
             std::future::pending::<()>().await;

@@ -12,7 +12,9 @@ use asyncio_task::{
 };
 use futures::FutureExt;
 
-use crate::support::{Bell, Gate, Trace, entered, my_waker, settle, words, yield_now};
+use crate::support::{
+    CountingWaker, Gate, Trace, entered, message_of, my_waker, settle, yield_now,
+};
 
 #[test]
 fn tasks_take_turns_first_in_first_out() {
@@ -22,15 +24,15 @@ fn tasks_take_turns_first_in_first_out() {
             tasks
                 .spawn(async move {
                     for n in 1..=3 {
-                        trace.say(format!("{name}{n}"));
+                        trace.note(format!("{name}{n}"));
                         yield_now().await;
                     }
                 })
                 .detach();
         }
-        assert!(trace.heard().is_empty(), "nothing runs before its turn");
+        assert!(trace.take().is_empty(), "nothing runs before its turn");
         settle(tasks);
-        assert_eq!(trace.heard(), ["a1", "b1", "a2", "b2", "a3", "b3"]);
+        assert_eq!(trace.take(), ["a1", "b1", "a2", "b2", "a3", "b3"]);
     });
 }
 
@@ -40,13 +42,13 @@ fn what_is_spawned_by_a_step_comes_after_what_is_ready() {
         let (outer, inner, other) = (trace.clone(), trace.clone(), trace.clone());
         tasks
             .spawn(async move {
-                outer.say("parent");
-                spawn(async move { inner.say("child") }).detach();
+                outer.note("parent");
+                spawn(async move { inner.note("child") }).detach();
             })
             .detach();
-        tasks.spawn(async move { other.say("other") }).detach();
+        tasks.spawn(async move { other.note("other") }).detach();
         settle(tasks);
-        assert_eq!(trace.heard(), ["parent", "other", "child"]);
+        assert_eq!(trace.take(), ["parent", "other", "child"]);
     });
 }
 
@@ -77,7 +79,7 @@ fn awaiting_gives_the_value_before_and_after_the_task_has_ended() {
 fn the_last_waker_that_awaits_is_the_one_that_is_woken() {
     entered(|tasks, _| {
         let mut task = tasks.spawn(async {});
-        let bells = [(); 2].map(|()| Arc::new(Bell::default()));
+        let bells = [(); 2].map(|()| Arc::new(CountingWaker::default()));
         for bell in &bells {
             let waker = Waker::from(bell.clone());
             assert!(
@@ -90,7 +92,7 @@ fn the_last_waker_that_awaits_is_the_one_that_is_woken() {
             );
         }
         settle(tasks);
-        assert_eq!(bells.map(|bell| bell.rings()), [0, 1]);
+        assert_eq!(bells.map(|bell| bell.get()), [0, 1]);
     });
 }
 
@@ -102,7 +104,7 @@ fn a_task_awaited_after_it_gave_its_outcome_panics_with_words() {
         assert!((&mut task).now_or_never().unwrap().is_ok());
         let again = catch_unwind(AssertUnwindSafe(|| (&mut task).now_or_never()));
         let payload = again.unwrap_err();
-        assert!(words(&*payload).contains("awaited again after it gave its outcome"));
+        assert!(message_of(&*payload).contains("awaited again after it gave its outcome"));
     });
 }
 
@@ -114,12 +116,12 @@ fn a_task_that_awaits_itself_gets_an_error() {
         let trace_of_task = trace.clone();
         let task = tasks.spawn_with(SpawnOptions::new().name("narcissus"), async move {
             let mut me = mine.take().unwrap();
-            trace_of_task.say((&mut me).await.unwrap_err().to_string());
+            trace_of_task.note((&mut me).await.unwrap_err().to_string());
             me.discard();
         });
         me.set(Some(task));
         settle(tasks);
-        assert_eq!(trace.heard(), ["task narcissus awaits itself"]);
+        assert_eq!(trace.take(), ["task narcissus awaits itself"]);
     });
 }
 
@@ -134,11 +136,11 @@ fn a_dropped_handle_cancels_and_a_dropped_await_does_not() {
         settle(tasks);
         assert!((&mut task).now_or_never().is_none());
         settle(tasks);
-        assert!(trace.heard().is_empty());
+        assert!(trace.take().is_empty());
         drop(task);
-        assert!(trace.heard().is_empty(), "it does not wait for the end");
+        assert!(trace.take().is_empty(), "it does not wait for the end");
         settle(tasks);
-        assert_eq!(trace.heard(), ["dropped"]);
+        assert_eq!(trace.take(), ["dropped"]);
         assert!(tasks.is_empty());
     });
 }
@@ -149,9 +151,9 @@ fn a_handle_dropped_after_the_end_drops_the_value_then_and_there() {
         let value = trace.on_drop("value");
         let task = tasks.spawn(async move { value });
         settle(tasks);
-        assert!(trace.heard().is_empty());
+        assert!(trace.take().is_empty());
         drop(task);
-        assert_eq!(trace.heard(), ["value"]);
+        assert_eq!(trace.take(), ["value"]);
     });
 }
 
@@ -161,7 +163,7 @@ fn a_value_nobody_will_take_is_dropped_when_the_task_returns_it() {
         let value = trace.on_drop("value");
         tasks.spawn(async move { value }).discard();
         settle(tasks);
-        assert_eq!(trace.heard(), ["value"]);
+        assert_eq!(trace.take(), ["value"]);
     });
 }
 
@@ -172,9 +174,9 @@ fn a_detached_task_runs_on_and_so_does_one_detached_while_awaited() {
         let (inner, say) = (gate.clone(), trace.clone());
         let mut task = tasks.spawn(async move {
             inner.pass().await;
-            say.say("done");
+            say.note("done");
         });
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(CountingWaker::default());
         let waker = Waker::from(bell.clone());
         assert!(
             task.poll_unpin(&mut Context::from_waker(&waker))
@@ -183,8 +185,8 @@ fn a_detached_task_runs_on_and_so_does_one_detached_while_awaited() {
         task.detach();
         gate.open();
         settle(tasks);
-        assert_eq!(trace.heard(), ["done"]);
-        assert_eq!(bell.rings(), 0, "who detached it no longer waits");
+        assert_eq!(trace.take(), ["done"]);
+        assert_eq!(bell.get(), 0, "who detached it no longer waits");
     });
 }
 
@@ -195,7 +197,7 @@ fn a_task_detached_while_another_task_awaits_it_is_cancelled_no_more_with_that_o
         let (inner, say) = (gate.clone(), trace.clone());
         let task = tasks.spawn(async move {
             inner.pass().await;
-            say.say("done");
+            say.note("done");
         });
         let main = tasks.spawn(async move {
             let mut task = task;
@@ -213,7 +215,7 @@ fn a_task_detached_while_another_task_awaits_it_is_cancelled_no_more_with_that_o
         assert!(main.is_finished());
         gate.open();
         settle(tasks);
-        assert_eq!(trace.heard(), ["done"]);
+        assert_eq!(trace.take(), ["done"]);
     });
 }
 
@@ -224,19 +226,16 @@ fn the_future_goes_before_the_value_is_seen_and_before_the_joiner_runs() {
         let (in_future, in_joiner) = (trace.clone(), trace.clone());
         let task = tasks.spawn(async move {
             let _local = local;
-            in_future.say("returns");
+            in_future.note("returns");
         });
         tasks
             .spawn(async move {
                 task.await.unwrap();
-                in_joiner.say("joined");
+                in_joiner.note("joined");
             })
             .detach();
         settle(tasks);
-        assert_eq!(
-            trace.heard(),
-            ["returns", "a local of the future", "joined"]
-        );
+        assert_eq!(trace.take(), ["returns", "a local of the future", "joined"]);
     });
 }
 
@@ -281,13 +280,13 @@ fn an_eager_task_begins_in_the_spawn_if_its_tasks_are_entered_and_when_they_run_
     let trace = Trace::default();
     let say = |words: &'static str| {
         let trace = trace.clone();
-        async move { trace.say(words) }
+        async move { trace.note(words) }
     };
     let eager = || SpawnOptions::new().eager_start();
     tasks.enter(&(), || {
         let task = tasks.spawn_with(eager(), say("at once"));
         assert!(task.is_finished());
-        assert_eq!(trace.heard(), ["at once"]);
+        assert_eq!(trace.take(), ["at once"]);
         assert_eq!((tasks.len(), tasks.ready()), (0, 0));
     });
     // Nobody runs these tasks, or others run here: the future would find no loop, or the wrong one.
@@ -295,9 +294,9 @@ fn an_eager_task_begins_in_the_spawn_if_its_tasks_are_entered_and_when_they_run_
     let others = Tasks::new(|| ());
     let elsewhere = others.enter(&(), || tasks.spawn_with(eager(), say("elsewhere")));
     assert!(!outside.is_finished() && !elsewhere.is_finished());
-    assert!(trace.heard().is_empty());
+    assert!(trace.take().is_empty());
     tasks.enter(&(), || settle(&tasks));
-    assert_eq!(trace.heard(), ["outside", "elsewhere"]);
+    assert_eq!(trace.take(), ["outside", "elsewhere"]);
     assert!(outside.is_finished() && elsewhere.is_finished());
 }
 
@@ -305,14 +304,14 @@ fn an_eager_task_begins_in_the_spawn_if_its_tasks_are_entered_and_when_they_run_
 fn a_dormant_task_begins_when_it_is_woken() {
     entered(|tasks, trace| {
         let say = trace.clone();
-        let task = tasks.spawn_with(SpawnOptions::new().dormant(), async move { say.say("up") });
+        let task = tasks.spawn_with(SpawnOptions::new().dormant(), async move { say.note("up") });
         settle(tasks);
-        assert!(trace.heard().is_empty());
+        assert!(trace.take().is_empty());
         let waker = task.as_ref().waker();
         waker.wake_by_ref();
         waker.wake_by_ref();
         settle(tasks);
-        assert_eq!(trace.heard(), ["up"]);
+        assert_eq!(trace.take(), ["up"]);
         waker.wake(); // over: nothing to wake
         assert!(!tasks.run_one());
     });
@@ -414,7 +413,7 @@ fn a_main_task_is_gone_however_its_loop_ends() {
             match outcome {
                 Ok(Ok(())) => "returned".to_owned(),
                 Ok(Err(error)) => error.to_string(),
-                Err(payload) => format!("unwound: {}", words(&*payload)),
+                Err(payload) => format!("unwound: {}", message_of(&*payload)),
             }
         };
         assert_eq!(main("returns"), "returned");
@@ -427,7 +426,7 @@ fn a_main_task_is_gone_however_its_loop_ends() {
         assert_eq!(main("unwinds"), "unwound: in the turn");
         assert_eq!(main("is closed"), "task main was cancelled");
         assert_eq!(main("comes late"), "task main was cancelled");
-        assert!(trace.heard().is_empty());
+        assert!(trace.take().is_empty());
     });
 }
 
@@ -474,7 +473,9 @@ fn main_tasks_value_that_borrows_is_dropped_when_nobody_fetches_it() {
             let local = &local;
             let _ = tasks.run_until_complete(
                 SpawnOptions::new(),
-                async { crate::support::OnDrop::new(|| say.say(format!("value {}", local.get()))) },
+                async {
+                    crate::support::OnDrop::new(|| say.note(format!("value {}", local.get())))
+                },
                 |_| {
                     tasks.run_one();
                     panic!("the turn");
@@ -482,14 +483,14 @@ fn main_tasks_value_that_borrows_is_dropped_when_nobody_fetches_it() {
             );
         }));
         assert!(unwound.is_err());
-        assert_eq!(trace.heard(), ["value 1"]);
+        assert_eq!(trace.take(), ["value 1"]);
     });
 }
 
 #[test]
 fn spawning_without_a_loop_says_what_to_do_and_gives_the_future_back() {
     let error = catch_unwind(|| drop(spawn(async {}))).unwrap_err();
-    assert!(words(&*error).contains("no event loop runs on this thread"));
+    assert!(message_of(&*error).contains("no event loop runs on this thread"));
     let error = try_spawn(ready(3)).unwrap_err();
     assert!(error.to_string().contains("asyncio::run"));
     assert_eq!(error.into_inner().now_or_never(), Some(3));

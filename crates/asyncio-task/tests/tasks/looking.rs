@@ -88,7 +88,7 @@ fn a_callback_is_nobodys_parent_and_not_in_the_list() {
         tasks.run_one();
         assert_eq!(all_tasks().len(), 1);
         settle(tasks);
-        assert!(trace.heard().is_empty());
+        assert!(trace.take().is_empty());
     });
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use asyncio_task::{Cause, JoinError, SpawnOptions, Task, Tasks};
 use futures::FutureExt;
 
-use crate::support::{Bomb, Gate, OnDrop, entered, my_waker, settle, words};
+use crate::support::{Gate, OnDrop, PanicsOnDrop, entered, message_of, my_waker, settle};
 
 fn panicked<T>(outcome: Option<Result<T, JoinError>>) -> String {
     match outcome {
@@ -29,7 +29,7 @@ fn a_panic_in_a_poll_goes_to_who_awaits_with_its_payload() {
         });
         let other = tasks.spawn(async { "unharmed" });
         settle(tasks);
-        assert_eq!(trace.heard(), ["the future is dropped all the same"]);
+        assert_eq!(trace.take(), ["the future is dropped all the same"]);
         assert_eq!(other.now_or_never().unwrap().unwrap(), "unharmed");
         let Some(Err(JoinError::Panicked(name, payload))) = task.now_or_never() else {
             panic!("a panic is an error");
@@ -64,7 +64,7 @@ fn a_panic_in_the_destructor_of_a_future_that_returned_is_a_panic_of_the_task() 
         let task = tasks.spawn(Fails(Some(value)));
         settle(tasks);
         assert_eq!(panicked(task.now_or_never()), "Task-1: the second");
-        assert_eq!(trace.heard(), ["the value is not lost in the cell"]);
+        assert_eq!(trace.take(), ["the value is not lost in the cell"]);
     });
 }
 
@@ -90,7 +90,7 @@ fn a_panic_in_the_destructor_of_a_cancelled_future_is_a_panic_of_the_task() {
         task.cancel();
         settle(tasks);
         assert_eq!(panicked(task.now_or_never()), "Task-1: while cancelled");
-        assert_eq!(trace.heard(), ["what else it owned is dropped"]);
+        assert_eq!(trace.take(), ["what else it owned is dropped"]);
     });
 }
 
@@ -116,7 +116,7 @@ fn a_panic_in_the_destructor_of_a_value_nobody_takes_is_reported() {
         settle(tasks);
         let report = "report: a task panicked and nobody awaits it: a value";
         let all = [1, 2, 3].map(|n| format!("{report} (Task-{n})"));
-        assert_eq!(trace.heard(), all);
+        assert_eq!(trace.take(), all);
         assert!(tasks.is_empty());
     });
 }
@@ -144,14 +144,14 @@ fn a_panic_nobody_awaits_is_reported_once_whenever_the_handle_went() {
         assert!(awaited.now_or_never().unwrap().is_err());
         let report = "report: a task panicked and nobody awaits it: on purpose";
         let all = ["detached", "discarded", "dropped after", "dropped late"];
-        assert_eq!(trace.heard(), all.map(|name| format!("{report} ({name})")));
+        assert_eq!(trace.take(), all.map(|name| format!("{report} ({name})")));
     });
 }
 
 #[test]
 fn an_exception_handler_that_panics_harms_nobody() {
     let tasks = Tasks::new(|| ());
-    tasks.on_unhandled(|_| panic_any(Bomb));
+    tasks.on_unhandled(|_| panic_any(PanicsOnDrop));
     tasks.enter(&(), || {
         tasks.spawn(async { panic!("reported") }).detach();
         let task = tasks.spawn(async { panic!("reported as well") });
@@ -202,20 +202,20 @@ fn a_payload_that_panics_when_it_is_dropped_stops_nothing() {
     entered(|tasks, trace| {
         let gate = Gate::default();
         let inner = gate.clone();
-        tasks.spawn(async { panic_any(Bomb) }).detach();
+        tasks.spawn(async { panic_any(PanicsOnDrop) }).detach();
         tasks
             .spawn(async move {
                 let _second = OnDrop::new(|| ());
                 inner.pass().await;
-                panic_any(Bomb)
+                panic_any(PanicsOnDrop)
             })
             .discard();
-        let held = tasks.spawn(async { panic_any(Bomb) });
+        let held = tasks.spawn(async { panic_any(PanicsOnDrop) });
         settle(tasks);
         drop(held);
         gate.open();
         settle(tasks);
-        assert_eq!(trace.heard().len(), 3);
+        assert_eq!(trace.take().len(), 3);
         assert!(tasks.is_empty());
     });
 }
@@ -240,7 +240,7 @@ fn a_debug_that_panics_is_reported_and_so_is_a_destructor_after_an_error() {
         }
         settle(tasks);
         assert_eq!(
-            trace.heard(),
+            trace.take(),
             [
                 "report: a task panicked and nobody awaits it: its Debug (Task-1)",
                 "report: a detached task failed: Odd (Task-2)",
@@ -265,7 +265,7 @@ fn panics_of_many_tasks_at_close_end_all_of_them() {
                 let waker = my_waker().await;
                 let _fails = OnDrop::new(move || {
                     waker.wake();
-                    panic_any(Bomb);
+                    panic_any(PanicsOnDrop);
                 });
                 pending::<()>().await;
             })
@@ -296,6 +296,6 @@ fn a_loop_dropped_by_a_panic_ends_its_tasks() {
             panic!("the program");
         });
     }));
-    assert_eq!(words(&*unwound.unwrap_err()), "the program");
+    assert_eq!(message_of(&*unwound.unwrap_err()), "the program");
     assert_eq!(*ended.borrow(), 1);
 }

@@ -14,7 +14,10 @@ use futures::FutureExt;
 
 use crate::odd_waker::odd_waker;
 use crate::schedule::Queue;
-use crate::support::{Bell, Bomb, Gate, Homebound, OnDrop, entered, my_waker, settle, yield_now};
+use crate::support::{
+    CountingWaker, DropsOnOwnThread, Gate, OnDrop, PanicsOnDrop, entered, my_waker, settle,
+    yield_now,
+};
 
 type Slot<T> = Rc<RefCell<Option<T>>>;
 
@@ -60,12 +63,12 @@ fn a_payload_whose_destructor_panics_leaves_the_queued_place_of_its_task_sound()
         let task = tasks.spawn(async move {
             drop(mine.take());
             my_waker().await.wake();
-            panic_any(Bomb);
+            panic_any(PanicsOnDrop);
         });
         me.replace(Some(task));
         settle(tasks);
         assert_eq!(
-            trace.heard(),
+            trace.take(),
             ["report: a task panicked and nobody awaits it: a payload that is no text (Task-1)"]
         );
     });
@@ -73,14 +76,15 @@ fn a_payload_whose_destructor_panics_leaves_the_queued_place_of_its_task_sound()
 
 #[test]
 fn a_payload_whose_destructor_panics_does_not_keep_a_context_from_its_own_thread() {
-    static VALUE: asyncio_task::ContextVar<Rc<Homebound>> = asyncio_task::ContextVar::new("value");
+    static VALUE: asyncio_task::ContextVar<Rc<DropsOnOwnThread>> =
+        asyncio_task::ContextVar::new("value");
     let dropped = Rc::new(Cell::new(0));
     let mut waker = None;
     entered(|tasks, _| {
-        let value = Rc::new(Homebound::new(&dropped));
+        let value = Rc::new(DropsOnOwnThread::new(&dropped));
         let mut task = tasks.spawn(async move {
             VALUE.set(value);
-            panic_any(Bomb);
+            panic_any(PanicsOnDrop);
         });
         let taken = (&mut task).now_or_never();
         assert!(taken.is_none());
@@ -244,7 +248,7 @@ fn a_step_run_outside_of_its_loop_is_an_error_that_ends_its_task() {
         let elsewhere = Tasks::new(|| ());
         let outcome = elsewhere.enter(&(), || catch_unwind(AssertUnwindSafe(|| queue.run_one())));
         let payload = outcome.unwrap_err();
-        assert!(crate::support::words(&*payload).contains("outside of the loop"));
+        assert!(crate::support::message_of(&*payload).contains("outside of the loop"));
         tasks.deliver();
         settle(tasks);
         assert!(matches!(
@@ -263,16 +267,16 @@ fn a_loop_run_from_within_a_task_that_woke_itself_comes_to_rest() {
             my_waker().await.wake();
             let tasks = nested.upgrade().unwrap();
             let say_inner = say.clone();
-            tasks.spawn(async move { say_inner.say("inner") }).detach();
+            tasks.spawn(async move { say_inner.note("inner") }).detach();
             settle(&tasks); // finds its own task in the queue, running
-            say.say("outer, before");
+            say.note("outer, before");
             pending::<()>().now_or_never();
             yield_now().await;
-            say.say("outer, after");
+            say.note("outer, after");
         });
         settle(tasks);
         assert!(outer.is_finished());
-        assert_eq!(trace.heard(), ["inner", "outer, before", "outer, after"]);
+        assert_eq!(trace.take(), ["inner", "outer, before", "outer, after"]);
     });
 }
 
@@ -329,10 +333,10 @@ fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_woke_itself() {
         let mut task = tasks.spawn(async move {
             my_waker().await.wake();
             nested.upgrade().unwrap().close();
-            say.say("closed");
+            say.note("closed");
             pending::<()>().now_or_never();
             yield_now().await;
-            say.say("never");
+            say.note("never");
         });
         assert!(tasks.run_one());
         assert!(matches!(
@@ -340,7 +344,7 @@ fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_woke_itself() {
             Some(Err(JoinError::Cancelled(..)))
         ));
         settle(tasks);
-        assert_eq!(trace.heard(), ["closed"]);
+        assert_eq!(trace.take(), ["closed"]);
     });
 }
 
@@ -378,11 +382,11 @@ fn a_task_that_ends_while_an_old_joiners_waker_is_dropped_still_gives_its_outcom
                 .poll(&mut Context::from_waker(&first))
                 .is_pending()
         );
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(CountingWaker::default());
         let second = Waker::from(bell.clone());
         let polled = task.as_mut().poll(&mut Context::from_waker(&second));
         assert!(
-            polled.is_ready() || bell.rings() == 1,
+            polled.is_ready() || bell.get() == 1,
             "woken or told, not forgotten"
         );
     });
@@ -412,7 +416,7 @@ fn a_joiners_waker_whose_destructor_panics_does_not_keep_its_task_from_being_can
         first.set(true);
         let _ = catch_unwind(AssertUnwindSafe(|| drop(task)));
         settle(tasks);
-        assert_eq!(trace.heard(), ["the future is dropped"]);
+        assert_eq!(trace.take(), ["the future is dropped"]);
     });
 }
 
@@ -429,7 +433,7 @@ fn a_joiner_that_panics_when_it_is_woken_is_reported_and_the_loop_goes_on() {
         );
         settle(tasks);
         assert!(other.is_finished());
-        let reports = trace.heard();
+        let reports = trace.take();
         assert_eq!(reports.len(), 1, "{reports:?}");
         assert!(reports[0].starts_with("report: the waker of whoever awaits a task panicked"));
         assert_eq!(task.now_or_never().unwrap().unwrap(), 3);
@@ -468,10 +472,10 @@ fn a_waker_that_goes_with_a_scope_may_end_the_task_that_the_scope_let_go() {
         awaits.cancel();
         awaits.detach();
         settle(tasks);
-        assert!(trace.heard().is_empty(), "it waits for the other");
+        assert!(trace.take().is_empty(), "it waits for the other");
         closes.set(true);
         drop(awaited.take());
-        assert_eq!(trace.heard(), ["the task has gone"]);
+        assert_eq!(trace.take(), ["the task has gone"]);
     });
 }
 
@@ -496,9 +500,9 @@ fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_swallows_a_reques
             assert!(tasks.run_one());
             task.cancel();
             assert!(tasks.run_one());
-            assert!(trace.heard().is_empty(), "it is at its cleanup");
+            assert!(trace.take().is_empty(), "it is at its cleanup");
             assert!(tasks.run_one());
-            assert_eq!(trace.heard(), ["dropped"]);
+            assert_eq!(trace.take(), ["dropped"]);
             assert!(task.is_finished());
             settle(tasks);
         });

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use asyncio_task::{JoinError, Schedule, Step, Tasks, current_task};
 use futures::FutureExt;
 
-use crate::support::{Gate, entered, my_waker, settle, words, yield_now};
+use crate::support::{Gate, entered, message_of, my_waker, settle, yield_now};
 
 /// A queue whose steps run when the test says so, the last first.
 #[derive(Clone, Default)]
@@ -33,14 +33,14 @@ fn a_task_goes_to_its_own_queue_from_the_start_and_at_every_wake_up() {
         let queue = Queue::default();
         let say = trace.clone();
         let task = tasks.spawn_on(queue.clone(), async move {
-            say.say(format!("{}", current_task().unwrap().name()));
+            say.note(format!("{}", current_task().unwrap().name()));
             yield_now().await;
             "value"
         });
         assert_eq!(tasks.ready(), 0);
         assert_eq!(queue.0.borrow()[0].task(), task.as_ref());
         assert!(queue.run_one() && queue.run_one() && !queue.run_one());
-        assert_eq!(trace.heard(), ["Task-1"]);
+        assert_eq!(trace.take(), ["Task-1"]);
         assert_eq!(task.now_or_never().unwrap().unwrap(), "value");
     });
 }
@@ -56,7 +56,7 @@ fn a_dropped_step_cancels_its_task_then_and_there() {
         });
         let mut joiner = Box::pin(tasks.spawn(task));
         queue.0.borrow_mut().clear();
-        assert_eq!(trace.heard(), ["dropped"]);
+        assert_eq!(trace.take(), ["dropped"]);
         settle(tasks);
         let outcome = joiner.as_mut().now_or_never().unwrap().unwrap();
         assert!(outcome.unwrap_err().is_cancelled());
@@ -117,7 +117,7 @@ fn a_queue_dropped_with_its_steps_ends_their_tasks_though_they_hold_the_queue() 
         let steps = queue.0.take();
         drop(queue);
         drop(steps);
-        assert_eq!(trace.heard(), ["a", "b"]);
+        assert_eq!(trace.take(), ["a", "b"]);
         assert!(tasks.is_empty());
     });
 }
@@ -135,13 +135,13 @@ fn a_step_may_be_run_at_once_by_a_schedule_that_does_not_keep_the_rules() {
         let gate = Gate::default();
         let (inner, say) = (gate.clone(), trace.clone());
         let task = tasks.spawn_on(AtOnce, async move {
-            say.say("begun");
+            say.note("begun");
             inner.pass().await;
-            say.say("passed");
+            say.note("passed");
         });
-        assert_eq!(trace.heard(), ["begun"]);
+        assert_eq!(trace.take(), ["begun"]);
         gate.open();
-        assert_eq!(trace.heard(), ["passed"]);
+        assert_eq!(trace.take(), ["passed"]);
         assert!(task.is_finished());
     });
 }
@@ -171,7 +171,7 @@ fn a_schedule_that_panics_at_spawn_leaves_no_task_behind() {
                 })
                 .discard();
         }));
-        assert_eq!(words(&*spawned.unwrap_err()), "a broken schedule");
+        assert_eq!(message_of(&*spawned.unwrap_err()), "a broken schedule");
         assert!(tasks.is_empty());
         assert_eq!(Rc::strong_count(&gone), 1);
     });
@@ -198,7 +198,7 @@ fn a_schedule_that_panics_at_a_wake_up_from_elsewhere_loses_nobody_elses() {
         settle(tasks);
         assert!(woken.is_finished());
         assert_eq!(
-            trace.heard(),
+            trace.take(),
             ["report: what schedules a task panicked: a broken schedule (Task-1)"]
         );
         let outcome = fails.now_or_never().unwrap();
@@ -229,7 +229,7 @@ fn a_schedule_that_panics_when_a_joiner_is_woken_does_not_harm_the_task_that_end
         broken.set(true);
         settle(tasks);
         assert_eq!(first.try_take().unwrap().unwrap(), 1);
-        assert_eq!(trace.heard().len(), 1);
+        assert_eq!(trace.take().len(), 1);
         assert!(joiner.is_finished());
     });
 }

@@ -10,7 +10,7 @@ use std::thread;
 
 use asyncio_task::{Closed, SpawnOptions, Task, Tasks, current_task};
 
-use crate::support::{Homebound, OnDrop, entered, my_waker, settle};
+use crate::support::{DropsOnOwnThread, OnDrop, entered, my_waker, settle};
 
 /// Where a loop waits: what an event loop has its operating system for.
 #[derive(Default)]
@@ -180,7 +180,7 @@ fn a_waker_of_another_loop_on_this_thread_goes_by_mail() {
         let say = trace.clone();
         let task = tasks.spawn_with(
             SpawnOptions::new().dormant(),
-            async move { say.say("woken") },
+            async move { say.note("woken") },
         );
         let waker = task.as_ref().waker();
         let inner = Tasks::new(|| ());
@@ -191,7 +191,7 @@ fn a_waker_of_another_loop_on_this_thread_goes_by_mail() {
         assert!(!tasks.run_one());
         tasks.deliver();
         settle(tasks);
-        assert_eq!(trace.heard(), ["woken"]);
+        assert_eq!(trace.take(), ["woken"]);
     });
 }
 
@@ -201,8 +201,8 @@ fn nothing_of_a_task_is_dropped_elsewhere_however_its_wakers_go() {
     let mut wakers = Vec::new();
     entered(|tasks, _| {
         for end in ["returns", "is cancelled", "is cut", "panics"] {
-            let future_owns = Homebound::new(&dropped);
-            let value = Homebound::new(&dropped);
+            let future_owns = DropsOnOwnThread::new(&dropped);
+            let value = DropsOnOwnThread::new(&dropped);
             let task = tasks.spawn(async move {
                 let _owned = future_owns;
                 match end {
@@ -267,7 +267,7 @@ fn wakers_race_with_the_end_of_their_loop() {
         let tasks = Tasks::new(|| ());
         let tasks_of_it: Vec<_> = (0..4)
             .map(|_| {
-                let owned = Homebound::new(&dropped);
+                let owned = DropsOnOwnThread::new(&dropped);
                 tasks.spawn(async move {
                     let _owned = owned;
                     pending::<()>().await;
@@ -319,11 +319,11 @@ fn calls_from_elsewhere_are_made_in_order_after_what_is_ready() {
         .unwrap();
         let say = trace.clone();
         tasks
-            .spawn(async move { say.say("was ready before") })
+            .spawn(async move { say.note("was ready before") })
             .detach();
         tasks.deliver();
         assert!(tasks.run_one());
-        assert_eq!(trace.heard(), ["was ready before"]);
+        assert_eq!(trace.take(), ["was ready before"]);
         assert_eq!(
             (tasks.len(), tasks.all().len()),
             (3, 0),

@@ -63,7 +63,7 @@ pub(super) mod gather_tests_base {
 /// A gather of what others may cancel.
 mod future_gather_tests {
     use asyncio::{EventLoop, JoinError, gather, gather_iter, sleep, spawn, try_gather};
-    use asyncio_tests::{for_ever, ms, panic_of, run_virtual};
+    use asyncio_tests::{forever, ms, panic_of, run_virtual};
 
     /// Outside of a loop an empty gather is an error as well.
     #[test]
@@ -91,8 +91,8 @@ mod future_gather_tests {
     #[test]
     fn one_cancellation() {
         run_virtual(async |_| {
-            let cancelled = spawn(for_ever());
-            let other = spawn(for_ever());
+            let cancelled = spawn(forever());
+            let other = spawn(forever());
             let running = other.as_ref();
             let cancels = cancelled.as_ref();
             asyncio::call_later(ms(1), move || {
@@ -109,7 +109,7 @@ mod future_gather_tests {
     #[test]
     fn result_exception_one_cancellation() {
         run_virtual(async |_| {
-            let cancelled = spawn(for_ever());
+            let cancelled = spawn(forever());
             cancelled.cancel();
             let other = spawn(sleep(ms(10)));
             let [first, second] = gather([cancelled, other]).await;
@@ -122,7 +122,7 @@ mod future_gather_tests {
 /// A gather of coroutines.
 mod coroutine_gather_tests {
     use asyncio::{gather, running_loop, sleep, spawn, try_gather, yield_now};
-    use asyncio_tests::{for_ever, ms, run_virtual, secs};
+    use asyncio_tests::{forever, ms, run_virtual, secs};
 
     /// It uses the running loop.
     #[test]
@@ -144,7 +144,7 @@ mod coroutine_gather_tests {
                     let note = noted.on_drop("a child ends");
                     async move {
                         let _note = note;
-                        for_ever().await;
+                        forever().await;
                     }
                 }))
                 .await;
@@ -168,7 +168,7 @@ mod coroutine_gather_tests {
                 Err::<(), _>("failed")
             };
             let in_its_cleanup = async {
-                let _ = asyncio::catch_cancel(for_ever())
+                let _ = asyncio::catch_cancel(forever())
                     .await
                     .map_err(|c| c.swallow());
                 Err::<(), _>("as well")
@@ -184,7 +184,7 @@ mod coroutine_gather_tests {
 /// `TaskTests` about gathers.
 mod task_tests {
     use asyncio::{gather, on_cancel, sleep, spawn, yield_now};
-    use asyncio_tests::{for_ever, ms, run_virtual};
+    use asyncio_tests::{forever, ms, run_virtual};
 
     /// When the last child has what it waits for, a request to whoever awaits the gather comes too late for it:
     /// the result stands, and the request takes the next await.
@@ -214,7 +214,7 @@ mod task_tests {
             let noted = trace.clone();
             let task = spawn(async move {
                 let outcomes = gather([async {
-                    on_cancel(for_ever(), async { noted.note("the child cleans up") }).await;
+                    on_cancel(forever(), async { noted.note("the child cleans up") }).await;
                     Ok::<_, ()>(())
                 }]);
                 noted.note(format!("{:?}", outcomes.await));

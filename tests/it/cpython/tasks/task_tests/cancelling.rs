@@ -7,7 +7,7 @@ use asyncio::{
     JoinError, SpawnOptions, Task, call_later, cancel_scope, catch_cancel, current_task, sleep,
     spawn, spawn_with, yield_now,
 };
-use asyncio_tests::{for_ever, ms, run_virtual, secs};
+use asyncio_tests::{forever, ms, run_virtual, secs};
 
 /// The message is delivered with the cancellation.
 #[test]
@@ -15,7 +15,7 @@ fn task_cancel_message_getter() {
     let seen = run_virtual(async |trace| {
         let noted = trace.clone();
         let task = spawn(async move {
-            let Err(cancelled) = catch_cancel(for_ever()).await else {
+            let Err(cancelled) = catch_cancel(forever()).await else {
                 unreachable!("it never ends by itself")
             };
             noted.note(cancelled.message().unwrap_or("nothing"));
@@ -33,7 +33,7 @@ fn task_cancel_message_getter() {
 fn cancel_with_message_then_future_exception() {
     run_virtual(async |_| {
         let mut task: Task<()> = spawn(async {
-            spawn(for_ever()).await.unwrap();
+            spawn(forever()).await.unwrap();
         });
         yield_now().await;
         task.cancel_with("my message");
@@ -61,7 +61,7 @@ fn cancellation_exception_context() {
         }
     }
     run_virtual(async |_| {
-        let fetch = spawn(for_ever());
+        let fetch = spawn(forever());
         let cancels = fetch.as_ref();
         call_later(ms(1), move || {
             cancels.cancel_with("shutting down");
@@ -79,7 +79,7 @@ fn cancellation_exception_context() {
 #[test]
 fn get_stack() {
     run_virtual(async |_| {
-        let task = spawn_with(SpawnOptions::new().name("looked at"), for_ever());
+        let task = spawn_with(SpawnOptions::new().name("looked at"), forever());
         yield_now().await;
         let info = task.as_ref().info();
         assert!(info.location.file().ends_with("cancelling.rs"));
@@ -98,13 +98,13 @@ fn uncancel_basic() {
     run_virtual(async |_| {
         let task = spawn(async {
             let me = current_task().unwrap();
-            let Err(cancelled) = catch_cancel(for_ever()).await else {
+            let Err(cancelled) = catch_cancel(forever()).await else {
                 unreachable!("it never ends by itself")
             };
             assert_eq!(me.cancelling(), 1);
             cancelled.swallow();
             assert_eq!(me.cancelling(), 0);
-            for_ever().await;
+            forever().await;
         });
         yield_now().await;
         task.cancel();
@@ -183,7 +183,7 @@ fn uncancel_resets_must_cancel() {
 #[test]
 fn cancel_task_catching() {
     run_virtual(async |trace| {
-        let inner = spawn(for_ever());
+        let inner = spawn(forever());
         let awaited = inner.as_ref();
         let noted = trace.clone();
         let task = spawn(async move {
@@ -213,7 +213,7 @@ fn cancel_awaited_task() {
             let waits_for = noted.on_drop("what the other waits for is gone");
             let nested = spawn(async move {
                 let _waits_for = waits_for;
-                for_ever().await;
+                forever().await;
             });
             yield_now().await;
             current_task().unwrap().cancel();
@@ -222,7 +222,7 @@ fn cancel_awaited_task() {
             assert_eq!(reference.info().state, asyncio::TaskState::Cancelled);
             noted.note(format!("heard: {}", outcome.is_err()));
             drop(outcome);
-            for_ever().await;
+            forever().await;
         });
         assert!(task.await.unwrap_err().is_cancelled());
     });

@@ -1,7 +1,7 @@
 //! `shield`: asyncio's is `shield_task`, and `shield` is the one that is not cut.
 
 use asyncio::{running_loop, shield, shield_task, sleep, spawn, yield_now};
-use asyncio_tests::{for_ever, ms, panic_of, run_virtual};
+use asyncio_tests::{forever, ms, panic_of, run_virtual};
 
 /// A shield passes a result on.
 #[test]
@@ -35,7 +35,7 @@ fn shield_exception() {
 #[test]
 fn shield_cancel_inner() {
     run_virtual(async |_| {
-        let inner = spawn(for_ever());
+        let inner = spawn(forever());
         let cancels = inner.as_ref();
         let outer = spawn(shield_task(inner));
         yield_now().await;

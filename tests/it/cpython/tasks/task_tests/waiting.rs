@@ -6,7 +6,7 @@ use asyncio::{
     JoinError, ReturnWhen, Task, as_completed, sleep, spawn, time, timeout, wait,
     wait_with_timeout, yield_now,
 };
-use asyncio_tests::{for_ever, ms, panic_of, run_virtual};
+use asyncio_tests::{forever, ms, panic_of, run_virtual};
 use futures::StreamExt;
 
 type Outcome = Result<u64, &'static str>;
@@ -206,10 +206,10 @@ fn as_completed_with_unused_timeout() {
 /// Outside of a loop it is an error.
 #[test]
 fn as_completed_coroutine_without_loop() {
-    let refused = panic_of(|| spawn(for_ever()));
+    let refused = panic_of(|| spawn(forever()));
     assert!(refused.starts_with("no event loop runs on this thread"));
     let mut event_loop = asyncio::EventLoop::new().unwrap();
-    let task = event_loop.spawn(for_ever());
+    let task = event_loop.spawn(forever());
     let refused = panic_of(|| futures::executor::block_on(as_completed([task]).next()));
     assert!(refused.starts_with("no event loop runs on this thread"));
     event_loop.close();
