@@ -1,8 +1,8 @@
-//! A connection that is opened and closed with `await`s, and closed however the work in between ends: it
-//! returns, it fails, or it is cancelled.
+//! A connection that opens and closes with `await`s. It closes however the work in between ends: by returning, by failing,
+//! or by being cancelled.
 //!
-//! `try_finally` is Python's `try: … finally: await …`; with it "acquire, use, release" is a function of
-//! ten lines, and takes the place of `async with`.
+//! `try_finally` is Python's `try: … finally: await …`. With it, "acquire, use, release" is a function of ten lines, in
+//! place of `async with`.
 //!
 //! `cargo run --example acquire_use_release`
 
@@ -35,10 +35,10 @@ impl Connection {
     }
 }
 
-/// Opens a connection, has `work` use it, and closes it, whatever comes.
+/// Opens a connection, has `work` use it, and closes it, however `work` ends.
 async fn with_connection<T>(name: &'static str, work: impl AsyncFnOnce(&Connection) -> T) -> T {
     let connection = Connection::open(name).await;
-    // Shielded: a second request to cancel does not interrupt the closing.
+    // Shielded, so that a second request to cancel does not interrupt the closing.
     try_finally(work(&connection), shield(connection.close())).await
 }
 

@@ -1,17 +1,19 @@
-//! A web server that blocks, with background work on an event loop: a request starts a task there and is answered at
-//! once with the task's number; others ask how it is doing, or cancel it.
+//! A web server that blocks, with background work on an event loop.
+//!
+//! A request starts a task on the loop, and the answer is the task's number. Other requests ask for the task's progress, or
+//! cancel it.
 //!
 //! `cargo run --example background_tasks -- 8080`, then
 //!
 //! ```sh
 //! curl -X POST 'localhost:8080/start?steps=50'   # starts a task of fifty steps: "1"
-//! curl localhost:8080/status/1                   # how far it is
-//! curl -X POST localhost:8080/cancel/1           # tells it to stop
+//! curl localhost:8080/status/1                   # its progress
+//! curl -X POST localhost:8080/cancel/1           # asks it to stop
 //! curl localhost:8080/                           # all tasks
 //! ```
 //!
-//! Without a port, or with port 0, the system chooses one. Ctrl-C ends it: requests are no longer taken, and the tasks
-//! that are under way have two seconds to put away what they have.
+//! Without a port, or with port 0, the system chooses one. Ctrl-C ends the server: it takes no more requests, and running
+//! tasks have two seconds to clean up.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -25,18 +27,18 @@ use tiny_http::{Method, Request, Response, Server};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a step takes.
+/// The length of a step.
 const STEP: Duration = Duration::from_millis(20);
 
-/// How long tasks have to end when the server does.
+/// The time that tasks have to clean up when the server ends.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Prints a line. That nobody reads it any more does not end the server.
+/// Prints a line. A closed standard output does not end the server.
 fn say(what: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{what}");
 }
 
-/// What runs on the loop: one step after the other, and a tidy end if it is told to stop.
+/// The work of a task on the loop: its steps in order, and a cleanup if it is cancelled.
 async fn work(number: u32, steps: u32, done: Arc<AtomicU32>) -> u32 {
     let step_by_step = async {
         for step in 1..=steps {
@@ -66,7 +68,7 @@ enum State {
 }
 
 impl Background {
-    /// How it is doing, in words.
+    /// Its progress, in words.
     fn status(&mut self) -> String {
         self.task = match std::mem::replace(&mut self.task, State::Ended("lost")) {
             State::Running(task) => match task.wait_timeout(Duration::ZERO) {
@@ -86,7 +88,7 @@ impl Background {
     }
 }
 
-/// All tasks by number. The one lock of this program: held for a look or an insertion, never across a wait.
+/// All tasks by number. This program has one lock, held for a look or an insertion, never across a wait.
 struct Tasks {
     event_loop: LoopHandle,
     all: Mutex<BTreeMap<u32, Background>>,
@@ -104,7 +106,7 @@ impl Tasks {
         Ok(number)
     }
 
-    /// Looks at one of them.
+    /// Calls `look` with a task.
     fn with<R>(&self, number: &str, look: impl FnOnce(&mut Background) -> R) -> Option<R> {
         let mut all = self.all.lock().expect("nobody panics with it");
         all.get_mut(&number.parse().ok()?).map(look)
@@ -118,7 +120,7 @@ impl Tasks {
             .collect()
     }
 
-    /// What a request is answered: a code and a text.
+    /// The answer to a request: a code and a text.
     fn answer(&self, request: &Request) -> (u16, String) {
         let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
         let path = path.strip_prefix('/').unwrap_or(path);
@@ -178,10 +180,10 @@ fn main() -> Result<(), BoxError> {
     let unblocked = server.clone();
     on_ctrl_c(move || unblocked.unblock())?;
 
-    // Each request takes a moment, however long what it starts takes.
+    // Each request takes a moment, however long the task that it starts takes.
     for request in server.incoming_requests() {
         let (code, text) = tasks.answer(&request);
-        // A client that has gone needs no answer.
+        // A client that has closed its connection needs no answer.
         let _ = request.respond(Response::from_string(text).with_status_code(code));
     }
 

@@ -1,8 +1,8 @@
-//! Work that most often need not wait: a look into a cache, and a fetch only when that has nothing.
+//! Work that rarely has to wait: a look into a cache, and a fetch only if the page is not there.
 //!
-//! - A task spawned with `eager_start` takes its first step before the spawn returns. A page that is in the
-//!   cache is there at once, without a turn of the loop.
-//! - One that has to wait goes on as any other task does, together with the others.
+//! - A task spawned with `eager_start` takes its first step before the spawn returns. A page in the cache is there at once,
+//!   without a turn of the loop.
+//! - A task that has to wait goes on like any other task, together with the others.
 //!
 //! `cargo run --example eager_start`
 

@@ -1,9 +1,10 @@
-//! An echo server on all cores: an event loop for each, with a listener of its own on one address. The system spreads
-//! the connections, and each stays on its loop.
+//! An echo server on all cores: an event loop for each core, with a listener of its own on one address.
+//!
+//! The system spreads the connections, and each stays on its loop.
 //!
 //! `cargo run --release --example echo_on_all_cores -- 7007`, then `nc 127.0.0.1 7007`. Without a port, or with port 0,
-//! the system chooses one. A number after the port is the number of loops. Ctrl-C ends it: each connection gets the
-//! rest of what it has sent, within two seconds, and a goodbye.
+//! the system chooses one. A number after the port is the number of loops. At Ctrl-C each connection gets the rest of what
+//! it has sent, within two seconds, and a goodbye. Then the server ends.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -14,15 +15,15 @@ use std::time::Duration;
 use asyncio::net::{TcpListener, TcpStream, shared_listeners};
 use asyncio::{BoxError, LoopPool, on_cancel, spawn};
 
-/// How long connections have to end when the server does.
+/// The time that connections have to end when the server does.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Prints a line. That nobody reads it any more does not end the server.
+/// Prints a line. A closed standard output does not end the server.
 fn say(what: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{what}");
 }
 
-/// Says what one loop has done, however it ends.
+/// Prints the work of one loop when it is dropped, however the loop ends.
 struct SaysWhatItDid(usize, Rc<Cell<u64>>);
 
 impl Drop for SaysWhatItDid {
@@ -35,7 +36,7 @@ impl Drop for SaysWhatItDid {
     }
 }
 
-/// Serves the connections of one loop. What belongs to the loop is shared without locks.
+/// Serves the connections of one loop. Its tasks share values without locks.
 async fn serve(number: usize, listener: std::net::TcpListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let connections = Rc::new(Cell::new(0));
@@ -45,7 +46,7 @@ async fn serve(number: usize, listener: std::net::TcpListener) -> io::Result<()>
         connections.set(connections.get() + 1);
         spawn(async move {
             let goodbye = async {
-                // A peer that has gone needs none.
+                // A peer that has closed its connection needs no goodbye.
                 let _ = stream.write_all(b"goodbye\n").await;
             };
             on_cancel(echo(&stream), goodbye).await
@@ -66,7 +67,7 @@ async fn echo(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// From now on Ctrl-C does not end the process, but the wait that this gives.
+/// Has Ctrl-C end the returned wait, and no longer the process.
 #[cfg(unix)]
 fn ctrl_c() -> io::Result<impl FnOnce()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;
@@ -107,7 +108,7 @@ fn main() -> Result<(), BoxError> {
     wait_for_ctrl_c();
 
     say("ending");
-    // The servers are told first, so that no connection comes while the others end.
+    // The servers are cancelled first, so that no connection comes while the others end.
     drop(servers);
     pool.stop(GRACE)?;
     Ok(())

@@ -1,7 +1,7 @@
-//! An echo server: whatever comes in on a connection goes out again.
+//! An echo server: it sends each connection's bytes back.
 //!
-//! `cargo run --release --example echo_server -- 7007`, then `nc 127.0.0.1 7007`. Without a port, or with
-//! port 0, the system chooses one. Ctrl-C ends it: connections are closed, and it says what it did.
+//! `cargo run --release --example echo_server -- 7007`, then `nc 127.0.0.1 7007`. Without a port, or with port 0, the
+//! system chooses one. Ctrl-C closes the connections and ends the server, which prints what it has done.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -12,19 +12,19 @@ use std::rc::Rc;
 use asyncio::net::{TcpListener, TcpStream};
 use asyncio::{BoxError, spawn};
 
-/// What the server has done so far. One thread, so plain cells do.
+/// The work of the server so far, in plain cells, because there is one thread.
 #[derive(Default)]
 struct Totals {
     connections: Cell<u64>,
     bytes: Cell<u64>,
 }
 
-/// Prints a line. That nobody reads it any more does not end the server.
+/// Prints a line. A closed standard output does not end the server.
 fn say(what: impl Display) {
     let _ = writeln!(io::stdout(), "{what}");
 }
 
-/// Says what was done, however the server ends.
+/// Prints the work of the server when it is dropped, however the server ends.
 struct SaysWhatItDid(Rc<Totals>);
 
 impl Drop for SaysWhatItDid {
@@ -36,7 +36,7 @@ impl Drop for SaysWhatItDid {
     }
 }
 
-/// Listens on a port of this machine and serves whoever comes.
+/// Listens on a port of this machine and serves every client.
 async fn listen(port: u16) -> Result<(), BoxError> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = listener.map_err(|error| format!("cannot listen on port {port}: {error}"))?;
@@ -90,8 +90,8 @@ fn main() -> ExitCode {
         eprintln!("usage: echo_server [PORT], with a port from 0 to 65535, not {arguments:?}");
         return ExitCode::FAILURE;
     };
-    // Ctrl-C cancels this main task: it is dropped where it waits. Then the connections end, and the
-    // process by SIGINT, so that a shell knows.
+    // Ctrl-C cancels this main task, which is dropped where it waits. Then the connections end. The process ends
+    // by SIGINT, so that a shell sees the reason.
     match asyncio::run(listen(port)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,11 +1,10 @@
-//! Fire and forget, done right: a detached task is still looked after.
+//! Fire and forget: a detached task whose failure is reported.
 //!
-//! - `task.detach()` lets it run on; if it fails, the exception handler hears of it, with its name and
-//!   the line that spawned it.
-//! - Dropping the handle cancels the task, so nothing runs on by accident; and a handle that is never
-//!   used is a warning of the compiler: "a task that is dropped is cancelled: await it, or detach it".
-//! - `detach()` on a task that returns a number does not compile, since nobody would ever see it; say
-//!   `discard()` if that is meant.
+//! - `task.detach()` lets the task run on. If it fails, the exception handler gets a report with its name and the line that
+//!   spawned it.
+//! - Dropping the handle cancels the task, so no task runs on by accident. The compiler warns of a handle that is never
+//!   used: "a task that is dropped is cancelled: await it, or detach it".
+//! - `detach()` on a task that returns a number does not compile, since the number would be lost. `discard()` compiles.
 //!
 //! `cargo run --example fire_and_forget`
 
@@ -24,10 +23,10 @@ async fn send_mail(to: &str) -> Result<(), String> {
 
 #[asyncio::main]
 async fn main() {
-    // Without this, reports go to standard error.
+    // Without a handler, reports go to standard error.
     set_exception_handler(|unhandled| println!("supervisor: {unhandled}"));
 
-    // Right: they run on, and what goes wrong is heard of.
+    // Right: these tasks run on, and their failures are reported.
     let mail = |to| {
         spawn_with(
             SpawnOptions::new().name(format!("mail to {to}")),
@@ -38,7 +37,7 @@ async fn main() {
     mail("nobody").detach();
     spawn(async { panic!("a bug") }).discard();
 
-    // Wrong: it is cancelled as soon as it is dropped.
+    // Wrong: this task is cancelled as soon as its handle is dropped.
     let forgotten = spawn(async {
         sleep(Duration::from_millis(10)).await;
         println!("this is never printed");

@@ -17,7 +17,7 @@ async fn main() {
     let hello = spawn(greet(1, "hello"));
     let world = spawn(greet(2, "world"));
     println!("both are started");
-    // Awaiting one does not keep the other from running.
+    // Awaiting one task does not keep the other from running.
     hello.await.unwrap();
     world.await.unwrap();
     println!("that took {} seconds", (time() - start).as_secs());

@@ -1,7 +1,7 @@
-//! Three fetches, one of which fails: the first failure ends the others, or all outcomes are collected.
+//! Three fetches, one of which fails: the first failure ends the others, or the caller collects all outcomes.
 //!
-//! - `try_gather` gives the first error, when the others have been cancelled and have ended.
-//! - `gather` of futures that give a `Result` waits for all, and has every outcome, in order.
+//! - `try_gather` gives the first error, after the others have been cancelled and have ended.
+//! - `gather` of futures that give a `Result` waits for all, and gives every outcome, in order.
 //! - `task_group` ends the others too, and gives all errors.
 //!
 //! `cargo run --example one_of_three_fails`
@@ -11,7 +11,7 @@ use std::time::Duration;
 use asyncio::{BoxError, TaskGroup, gather, on_cancel, sleep, task_group, try_gather};
 
 async fn fetch(n: u32) -> Result<String, BoxError> {
-    // Whoever is cancelled says so.
+    // A cancelled fetch prints a line.
     on_cancel(sleep(Duration::from_secs(n.into())), async {
         println!("  fetch {n} is cancelled");
     })

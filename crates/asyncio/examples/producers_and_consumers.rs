@@ -1,5 +1,7 @@
-//! Three producers, two consumers and a buffer for four between them, with a clean end: the producers are
-//! done, the buffer is emptied, the consumers go home. Then a queue of jobs by priority, and a stack.
+//! Three producers and two consumers around a buffer for four, with a clean end. Then a queue of jobs by priority, and a
+//! stack.
+//!
+//! When the producers are done, the queue is shut down. The consumers empty it and end.
 //!
 //! `cargo run --example producers_and_consumers`
 
@@ -28,7 +30,7 @@ async fn producers_and_consumers() -> Result<(), BoxError> {
                 let (buffer, fullest) = (&buffer, &fullest);
                 producers.spawn(async move {
                     for n in 0..10 {
-                        // Waits while the buffer is full: nobody bakes faster than is eaten.
+                        // Waits while the buffer is full, so baking is no faster than eating.
                         buffer.put((producer, n)).await?;
                         fullest.set(fullest.get().max(buffer.qsize()));
                         sleep(Duration::from_millis(10)).await;
@@ -52,7 +54,7 @@ async fn producers_and_consumers() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Asyncio's own pattern: the workers never end, `join` tells when all is done, and then they are cancelled.
+/// Asyncio's pattern: the workers never end by themselves. `join` waits for the last job, then they are cancelled.
 async fn jobs_by_priority() -> Result<(), BoxError> {
     let jobs = std::rc::Rc::new(PriorityQueue::new(0));
     for job in [
@@ -65,7 +67,7 @@ async fn jobs_by_priority() -> Result<(), BoxError> {
     let worker = spawn({
         let jobs = jobs.clone();
         async move {
-            // Each item says `task_done` when it is dropped.
+            // Dropping an item calls `task_done`.
             while let Ok(job) = jobs.get_item().await {
                 sleep(Duration::from_secs(1)).await;
                 println!("{}: {}", job.0, job.1);

@@ -1,7 +1,9 @@
-//! A recipe is not a meal: an `async fn` that is called does nothing until somebody awaits it, and a task is
-//! cooking already. The same dish five times, one after the other and as five children of a group.
+//! A recipe is not a meal: a future does nothing until it is awaited, and a task is cooking already.
 //!
-//! Time is virtual here, so half a minute of cooking is over at once: `cargo run --example recipe_and_cooking`
+//! The same dish five times, one after the other and as five children of a group. Time is virtual here, so half a minute of
+//! cooking is over at once.
+//!
+//! `cargo run --example recipe_and_cooking`
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
-//! A write that must not be cut in the middle, whoever cancels its caller.
+//! A write that no cancellation of its caller cuts in the middle.
 //!
-//! - `shield(future)` finishes what is inside before the cancellation goes on: whoever cancelled waits.
-//! - `shield_task(task)` is asyncio's `shield`: the caller goes at once, and the task runs on without it.
+//! - `shield(future)` finishes the future before the cancellation goes on. The canceller waits for it.
+//! - `shield_task(task)` is asyncio's `shield`: the caller ends at once, and the task runs on without it.
 //!
 //! `cargo run --example shield_a_write`
 
@@ -47,7 +47,7 @@ async fn main() {
     let (ledger, start) = (Ledger::default(), time());
     let caller = async {
         shield(ledger.transfer(5)).await;
-        sleep(a_second).await; // the cancellation that has waited takes this one
+        sleep(a_second).await; // the deferred cancellation cuts this await
     };
     assert!(timeout(a_second, caller).await.is_err());
     println!("shield: {}, {}", cut(start), ledger.says());

@@ -1,5 +1,4 @@
-//! Start early, await later: two fetches run while other work goes on, and what became of them comes out
-//! where they are awaited, an error as well as a value.
+//! Start early, await later: two fetches run while other work goes on. Each await gives the outcome, a value or an error.
 //!
 //! `cargo run --example start_early`
 
@@ -31,7 +30,7 @@ async fn main() {
         sleep(Duration::from_millis(20)).await;
     }
 
-    // The first result says whether the task ended by itself, the second one is the task's own.
+    // The first result says whether the task ended by itself. The second one is the task's own.
     match home.await {
         Ok(Ok(text)) => println!("home: {text}"),
         other => println!("home: {other:?}"),

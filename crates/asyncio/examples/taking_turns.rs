@@ -1,5 +1,7 @@
-//! Four ways to take turns: a semaphore over a hundred downloads, an event as a starting gun, a condition
-//! around a shared list, a barrier between phases.
+//! Four ways to take turns: a semaphore, an event, a condition and a barrier.
+//!
+//! The semaphore limits a hundred downloads. The event is a starting gun, the condition guards a shared list, and the
+//! barrier separates phases.
 //!
 //! `cargo run --example taking_turns`
 
@@ -9,7 +11,7 @@ use std::time::Duration;
 use asyncio::sync::{Barrier, Condition, Event, Lock, Semaphore};
 use asyncio::{BoxError, TaskGroup, gather, gather_iter, sleep, task_group, time};
 
-/// Five at a time.
+/// Runs a hundred downloads, five at a time.
 async fn downloads() {
     let slots = Semaphore::new(5);
     let (running, most) = (Cell::new(0), Cell::new(0));
@@ -29,7 +31,7 @@ async fn downloads() {
     );
 }
 
-/// Nobody runs before the shot.
+/// Has all runners wait for one shot.
 async fn starting_gun() {
     let shot = Event::new();
     let start = time();
@@ -45,7 +47,7 @@ async fn starting_gun() {
     gather((runner("hare", 900), runner("tortoise", 100), starter)).await;
 }
 
-/// Waits until a list that others fill is long enough.
+/// Waits until a list that another task fills is long enough.
 async fn shared_list() {
     let list = Condition::new(Lock::new(Vec::new()));
     let reader = async {
@@ -64,7 +66,7 @@ async fn shared_list() {
     gather((reader, writer)).await;
 }
 
-/// Nobody begins a phase before all have ended the one before.
+/// Has each worker begin a phase when all workers have ended the one before.
 async fn phases() -> Result<(), BoxError> {
     let barrier = Barrier::new(3);
     let start = time();
@@ -74,7 +76,7 @@ async fn phases() -> Result<(), BoxError> {
             tg.spawn(async move {
                 for phase in 1..=2 {
                     sleep(Duration::from_secs(worker)).await;
-                    // One of them, any, gets the index 0.
+                    // One worker, any of them, gets the index 0.
                     if barrier.wait().await? == 0 {
                         println!("phase {phase} is over at {} s", (time() - start).as_secs());
                     }

@@ -1,7 +1,7 @@
-//! Ten thousand clients of one server on one thread, all connected at once, and what each costs in memory.
+//! Ten thousand clients of one server on one thread, all connected at once, and the memory that each of them takes.
 //!
-//! `cargo run --release --example ten_thousand_clients`, or with another number behind `--`. The clients
-//! are a second process, so that the memory is the server's alone; they share one thread as well.
+//! `cargo run --release --example ten_thousand_clients`, or with another number behind `--`. The clients are a second
+//! process, so that the memory is the server's alone. They share one thread as well.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -13,13 +13,13 @@ use asyncio::net::{TcpListener, TcpStream};
 use asyncio::sync::{Event, Semaphore};
 use asyncio::{BoxError, TaskGroup, task_group, timeout};
 
-/// Longer than any machine needs: a lost client is an error, not a hang.
+/// A limit that no machine needs, so that a lost client is an error and not a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "usage: ten_thousand_clients [CLIENTS], with a number from 1";
 
-/// How many connect at the same time. More than a listener's queue holds would be told to try again, a
-/// second later.
+/// The number of clients that connect at the same time. More would overflow the listener's queue, and retry a second
+/// later.
 const CONNECTING: usize = 100;
 
 fn main() -> Result<(), BoxError> {
@@ -56,7 +56,7 @@ async fn server(clients: u64) -> Result<(), BoxError> {
     }
 }
 
-/// Nobody is answered before everybody is there.
+/// Accepts all clients, and answers when all of them are connected.
 async fn welcome_all(listener: &TcpListener, clients: u64) -> Result<(), BoxError> {
     let start = Instant::now();
     let before = resident_memory();
@@ -65,7 +65,7 @@ async fn welcome_all(listener: &TcpListener, clients: u64) -> Result<(), BoxErro
     task_group(async |tg: TaskGroup<'_>| {
         for _ in 0..clients {
             let (stream, _) = listener.accept().await?;
-            // A child borrows the counter and the event: one thread, so neither lock nor Arc.
+            // A child borrows the counter and the event, without a lock or an `Arc`, because there is one thread.
             let (here, everybody_is_here) = (&here, &everybody_is_here);
             tg.spawn(async move {
                 let mut message = [0; 1024];
@@ -95,7 +95,7 @@ async fn welcome_all(listener: &TcpListener, clients: u64) -> Result<(), BoxErro
     Ok(())
 }
 
-/// The other process: so many clients, each with a message of its own, which must come back.
+/// The other process: clients that each send a message of their own and check that it comes back.
 async fn visit(server: SocketAddr, clients: u64) -> Result<(), BoxError> {
     allow_open_files(clients + 50)?;
     let connecting = Semaphore::new(CONNECTING);
@@ -143,7 +143,7 @@ fn allow_open_files(_wanted: u64) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Resident memory of this process, in bytes, where the system says.
+/// Resident memory of this process in bytes, if the system gives it.
 fn resident_memory() -> Option<u64> {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;

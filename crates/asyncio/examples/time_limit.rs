@@ -1,5 +1,5 @@
-//! A slow operation under a time limit. When the limit is over the operation is cancelled and waited for, so
-//! whatever it has to put away is put away when the answer "timed out" comes.
+//! A slow operation under a time limit. At the limit, the operation is cancelled and awaited. So its cleanups are over when
+//! the error "timed out" comes.
 //!
 //! `cargo run --example time_limit`
 
@@ -9,7 +9,7 @@ use asyncio::{TimeoutHandle, on_cancel, sleep, time, timeout, timeout_scope};
 
 async fn slow_query() -> u32 {
     on_cancel(sleep(Duration::from_secs(10)), async {
-        sleep(Duration::from_millis(50)).await; // tell the server not to bother
+        sleep(Duration::from_millis(50)).await; // tell the server to give up
         println!("the query is called off");
     })
     .await;
@@ -27,7 +27,7 @@ async fn main() {
         Err(error) => println!("{error}"),
     }
 
-    // A limit that moves: whoever shows signs of life gets another second.
+    // A limit that moves: each sign of life adds a second.
     let start = time();
     let download = timeout_scope(
         Some(start + Duration::from_secs(1)),

@@ -1,5 +1,6 @@
-//! A loop that works until it is cancelled, cleans up with `await`s, and passes the cancellation on, so that
-//! whoever cancelled it sees a cancelled task and not one that has returned.
+//! A loop that works until it is cancelled, cleans up with `await`s, and passes the cancellation on.
+//!
+//! So its canceller sees a cancelled task, and not a task that has returned.
 //!
 //! `cargo run --example until_cancelled`
 

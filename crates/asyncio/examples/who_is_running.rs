@@ -1,5 +1,6 @@
-//! Looking into the loop: all tasks with their names and states, the task that asks, and debug mode,
-//! which names the step that held everybody up.
+//! A look into the loop: all tasks with their names and states, the current task, and debug mode.
+//!
+//! Debug mode names the step that blocked the other tasks.
 //!
 //! `cargo run --example who_is_running`
 
@@ -17,7 +18,7 @@ where
     spawn_with(SpawnOptions::new().name(name), work)
 }
 
-/// Computes without ever awaiting, so nobody else can run meanwhile.
+/// Computes without an `await`, so no other task can run meanwhile.
 async fn compute() {
     std::thread::sleep(Duration::from_millis(150));
 }
@@ -48,6 +49,6 @@ async fn watch() {
 }
 
 fn main() {
-    // In debug mode a step of 100 ms or more is reported; `ASYNCIO_DEBUG=1` switches it on as well.
+    // Debug mode reports a step of 100 ms or more. `ASYNCIO_DEBUG=1` switches it on as well.
     asyncio::run_with(Runner::builder().debug(true), watch());
 }

@@ -20,9 +20,8 @@
 //! }
 //! ```
 //!
-//! Names are asyncio's; where Rust has another habit, searching for the Python name finds it
-//! (`create_task` is [`spawn`]). This crate has no code of its own: it gathers the crates it is made of,
-//! each of which can be used alone.
+//! The names are asyncio's. Where Rust has another habit, a search for the Python name finds ours: `create_task` is
+//! [`spawn`]. This crate has no code of its own. It re-exports crates that can each be used alone.
 
 pub use asyncio_executors::{
     AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, Child, Contender, ErrorGroup,
@@ -57,13 +56,13 @@ pub mod net {
     pub use asyncio_net::*;
 }
 
-/// Locks, queues, promises: what tasks share, and wait for each other with.
+/// Synchronisation between tasks: locks, events, queues, promises.
 #[cfg(feature = "sync")]
 pub mod sync {
     pub use asyncio_sync::*;
 }
 
-/// What a program needs most: `use asyncio::prelude::*`.
+/// The most used names, for `use asyncio::prelude::*`.
 pub mod prelude {
     pub use crate::{
         BoxError, Runner, Task, TaskGroup, gather, run, running_loop, sleep, spawn, task_group,
@@ -71,14 +70,14 @@ pub mod prelude {
     };
 }
 
-/// What the attributes expand to; not for anybody else.
+/// The functions that the attributes expand to. Not a part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use asyncio_loop::run_with as run_main;
     pub use asyncio_loop::testing::{Limits, Orders, run_test, run_test_within};
 }
 
-// The pages' programs use everything, so they are tests where everything is there.
+// The programs of the pages use every feature, so they are doc tests only if all features are on.
 
 #[cfg(all(
     doctest,

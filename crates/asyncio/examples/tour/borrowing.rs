@@ -13,7 +13,7 @@ pub(crate) const SCENE: Scene = Scene {
     play: |stage| Box::pin(play(stage)),
 };
 
-/// How many numbers each child fills.
+/// The number of array elements that each child fills.
 const PART: usize = 8;
 
 async fn play(stage: Stage) -> io::Result<Report> {

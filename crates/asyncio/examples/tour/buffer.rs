@@ -35,7 +35,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
                 chart.borrow_mut().push(bar(buffer.qsize()));
                 show(&chart.borrow(), buffer.qsize());
             }
-            #[allow(unreachable_code)] // what the group needs to know the type
+            #[allow(unreachable_code)] // tells the group its type
             Ok::<(), BoxError>(())
         });
         let consumers: Vec<_> = [4, 6]
@@ -55,7 +55,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
                 let buffer = &buffer;
                 bakery.spawn(async move {
                     for n in 0..each {
-                        // In bursts, and waiting where there is no room.
+                        // Puts items in bursts, and waits while there is no room.
                         if n % 10 == 0 {
                             sleep(Duration::from_millis(45 + 20 * producer)).await;
                         }
@@ -104,7 +104,7 @@ fn bar(length: usize) -> char {
     [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][length.min(ROOM)]
 }
 
-/// Draws over the last chart. Only for people: a file gets the results alone.
+/// Draws over the last chart, on a terminal only. A file gets the results alone.
 fn show(chart: &str, length: usize) {
     let mut out = io::stdout();
     if out.is_terminal() {

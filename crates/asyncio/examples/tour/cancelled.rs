@@ -1,4 +1,4 @@
-//! A task that waits for somebody who never answers, and is told to stop.
+//! A task that waits for an answer that never comes, and is cancelled.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +16,7 @@ pub(crate) const SCENE: Scene = Scene {
     play: |stage| Box::pin(play(stage)),
 };
 
-/// Notes that the task's frame is gone.
+/// Records the drop of the task's frame.
 struct Frame(Rc<Cell<bool>>);
 
 impl Drop for Frame {
@@ -35,7 +35,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
         let _frame = frame;
         let stream = TcpStream::connect(address).await?;
         let mut answer = [0; 1];
-        stream.read_exact(&mut answer).await // nobody will ever write
+        stream.read_exact(&mut answer).await // no bytes ever come
     });
     let (peer, _) = silent.accept().await?;
     sleep(Duration::from_millis(20)).await;

@@ -18,10 +18,10 @@ pub(crate) const SCENE: Scene = Scene {
     play: |stage| Box::pin(play(stage)),
 };
 
-/// What each message carries.
+/// The payload of each message.
 const MESSAGE: usize = 64;
 
-/// How many connections the server has, and had at most.
+/// The number of connections of the server, now and at most.
 #[derive(Default)]
 struct Open {
     now: Cell<u64>,
@@ -31,7 +31,7 @@ struct Open {
 async fn play(stage: Stage) -> io::Result<Report> {
     let wanted = stage.size(1_000_u64, 100);
     let rounds = stage.size(100_u64, 50);
-    // Two files a connection, and some for everything else.
+    // Two files for each connection, and some for everything else.
     let clients = wanted.min(open_files(2 * wanted + 64).saturating_sub(64) / 2);
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -108,7 +108,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
             ),
         );
     }
-    // A message there and back is two switches between threads, which is one round trip of ours.
+    // A message there and back is two switches between threads, the same as one round trip here.
     let switching = stage.threads.round_trip().mul_f64(messages as f64);
     Ok(report
         .in_threads(stage.threads.cost_of(2 * clients))
@@ -139,7 +139,7 @@ async fn echo(stream: TcpStream, open: Rc<Open>) -> io::Result<()> {
     }
 }
 
-/// Sends messages that only this client sends, and looks whether each comes back as it was.
+/// Sends messages that are unique to this client, and checks that each comes back unchanged.
 async fn talk(client: u64, stream: TcpStream, rounds: u64, progress: Progress) -> io::Result<()> {
     stream.set_nodelay(true)?;
     for round in 0..rounds {

@@ -1,4 +1,4 @@
-//! Another thread that wakes the loop: with questions it waits for, and with a burst of callbacks.
+//! Another thread that wakes the loop: with questions whose answers it awaits, and with a burst of callbacks.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +16,7 @@ pub(crate) const SCENE: Scene = Scene {
 };
 
 thread_local! {
-    /// The callbacks that arrived, counted on the loop's thread.
+    /// The number of callbacks that arrived, counted on the loop's thread.
     static ARRIVED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -30,7 +30,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
         let sent = send(&event_loop, burst);
         (answered, sent)
     });
-    // Meanwhile the loop sleeps, and is woken by the other thread.
+    // Meanwhile the loop sleeps until the other thread wakes it.
     while !asking.is_finished() || ARRIVED.get() < burst {
         sleep(Duration::from_millis(1)).await;
     }
@@ -64,7 +64,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
         )))
 }
 
-/// How long each question took, there and back.
+/// The round trip time of each question.
 fn ask(event_loop: &LoopHandle, questions: u64) -> io::Result<Vec<Duration>> {
     (0..questions)
         .map(|n| {
@@ -79,7 +79,7 @@ fn ask(event_loop: &LoopHandle, questions: u64) -> io::Result<Vec<Duration>> {
         .collect()
 }
 
-/// How long sending the burst took.
+/// The time that sending the burst took.
 fn send(event_loop: &LoopHandle, burst: u64) -> io::Result<Duration> {
     let start = Instant::now();
     for _ in 0..burst {

@@ -1,4 +1,4 @@
-//! What this machine says about itself: memory in use, processor time, limits. `None` where it does not.
+//! Measurements of this machine: memory in use, processor time, limits. `None` if the system does not give them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(crate) fn resident_memory() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Processor time that this process has used.
+/// The processor time of this process.
 #[cfg(unix)]
 pub(crate) fn processor_time() -> Option<Duration> {
     use rustix::time::{ClockId, clock_gettime};
@@ -24,8 +24,8 @@ pub(crate) fn processor_time() -> Option<Duration> {
     None
 }
 
-/// How many threads the system would let one process have, at the most: each needs an entry in three
-/// tables, and two mappings for its stack and the guard before it.
+/// The highest number of threads that the system allows one process. Each thread needs an entry in three tables, and two
+/// mappings: for its stack and for the guard page before it.
 pub(crate) fn most_threads() -> Option<u64> {
     let number =
         |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
@@ -35,7 +35,7 @@ pub(crate) fn most_threads() -> Option<u64> {
     tables.chain(mappings).min()
 }
 
-/// Raises the limit of open files so far that `wanted` can be had, if that is allowed. How many can.
+/// Raises the limit of open files to `wanted`, if that is allowed. Returns the limit.
 #[cfg(unix)]
 pub(crate) fn open_files(wanted: u64) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,8 +1,9 @@
 //! A tour of asyncio for Rust: real sockets, real time, no arguments, a few seconds.
 //!
-//! `cargo run --release --example tour`; with `-- --short` the same scenes are smaller and take a second or
-//! so. Each scene is a file; it says what happened, how long that took, and what it would have cost with a
-//! thread for each thing that waits, from what a thread costs on this machine, measured at the start.
+//! `cargo run --release --example tour`. With `-- --short` the same scenes are smaller and take a second or so.
+//!
+//! Each scene is a file. It reports what happened, how long that took, and what it would have cost with threads: one for
+//! each thing that waits. The cost of a thread on this machine is measured at the start.
 
 mod borrowing;
 mod buffer;
@@ -26,7 +27,7 @@ use scene::{Scene, Stage};
 use threads::ThreadCosts;
 use words::seconds;
 
-/// The scenes, in the order they are shown. A new one is a file and a line here.
+/// The scenes, in the order of the tour. A new scene is a file and a line here.
 const SCENES: &[Scene] = &[
     echo::SCENE,
     sleepers::SCENE,

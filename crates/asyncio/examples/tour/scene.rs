@@ -1,4 +1,4 @@
-//! What a scene is, what it plays on, and what it tells in the end.
+//! The scenes of the tour: their input, their progress and their report.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,10 +18,10 @@ pub(crate) struct Scene {
     pub(crate) play: fn(Stage) -> Playing,
 }
 
-/// A scene under way. An error says that something was not as promised.
+/// A running scene. It fails if something is not as promised.
 pub(crate) type Playing = Pin<Box<dyn Future<Output = io::Result<Report>>>>;
 
-/// What a scene plays on.
+/// The input of a scene.
 #[derive(Clone)]
 pub(crate) struct Stage {
     short: bool,
@@ -41,7 +41,7 @@ impl Stage {
         if self.short { short } else { full }
     }
 
-    /// Shows how far `progress` has come, until the result is dropped.
+    /// Shows `progress` until the result is dropped.
     pub(crate) fn show(&self, progress: &Progress) -> Task<()> {
         let progress = progress.clone();
         spawn(async move {
@@ -54,7 +54,7 @@ impl Stage {
     }
 }
 
-/// How far a scene has come.
+/// The progress of a scene.
 #[derive(Clone)]
 pub(crate) struct Progress {
     done: Rc<Cell<u64>>,
@@ -79,7 +79,7 @@ impl Progress {
         self.done.get()
     }
 
-    /// Draws the bar over the last one. Only for people: a file gets the results alone.
+    /// Draws the bar over the last one, on a terminal only. A file gets the results alone.
     fn print(&self) {
         let mut out = io::stdout();
         if !out.is_terminal() {
@@ -97,7 +97,7 @@ impl Progress {
     }
 }
 
-/// What a scene tells in the end.
+/// The report of a scene.
 pub(crate) struct Report {
     lines: Vec<(&'static str, String)>,
     pub(crate) took: Duration,
@@ -111,17 +111,17 @@ impl Report {
         }
     }
 
-    /// What happened.
+    /// Adds a line about what happened.
     pub(crate) fn happened(self, what: impl Into<String>) -> Self {
         self.line("what", what)
     }
 
-    /// How long it took.
+    /// Adds the time that the scene took.
     pub(crate) fn took(self, how_long: impl Into<String>) -> Self {
         self.line("took", how_long)
     }
 
-    /// What it would have cost with a thread for each thing that waits.
+    /// Adds the cost of the same work with a thread for each thing that waits.
     pub(crate) fn in_threads(self, cost: impl Into<String>) -> Self {
         self.line("in threads", cost)
     }
@@ -135,7 +135,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if io::stdout().is_terminal() {
-            f.write_str("\r\x1b[K")?; // over what is left of a progress bar
+            f.write_str("\r\x1b[K")?; // erases the rest of a progress bar
         }
         let mut last = "";
         for (label, text) in &self.lines {
@@ -147,7 +147,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// An error if a scene is not as it was promised.
+/// Fails with the words of `what` unless `kept`.
 pub(crate) fn promise(kept: bool, what: impl FnOnce() -> String) -> io::Result<()> {
     if kept {
         return Ok(());

@@ -1,4 +1,4 @@
-//! A transfer of two steps that must not be cut between them, and a caller who is cancelled just then.
+//! A transfer of two steps that must not be cut between them, and a caller that is cancelled just then.
 
 use std::cell::Cell;
 use std::io;
@@ -15,7 +15,7 @@ pub(crate) const SCENE: Scene = Scene {
     play: |stage| Box::pin(play(stage)),
 };
 
-/// What is taken from one account is to arrive at the other.
+/// Two accounts: the amount taken from the first must arrive at the second.
 #[derive(Default)]
 struct Ledger {
     taken: Cell<u32>,
@@ -55,7 +55,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
     timeline.draws("shielded", Pen::Works);
     let caller = async {
         shield(shielded.transfer(100, unit * 10)).await;
-        sleep(unit * 1_000).await; // what the caller would do next; the cancellation takes this
+        sleep(unit * 1_000).await; // the next await of the caller, which the cancellation cuts
     };
     let finished = timeout(unit * 6, caller).await;
     timeline.ends("shielded", shielded.says());

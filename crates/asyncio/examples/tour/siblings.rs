@@ -1,4 +1,4 @@
-//! One of several fails: its siblings are cancelled, clean up, and then the group returns.
+//! A failing child of a group: its siblings are cancelled and clean up, and then the group returns.
 
 use std::io;
 use std::time::Duration;

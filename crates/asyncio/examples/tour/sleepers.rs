@@ -1,4 +1,4 @@
-//! Very many tasks asleep at once, each woken at a time of its own.
+//! A great number of sleeping tasks, each with a deadline of its own.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -21,12 +21,12 @@ async fn play(stage: Stage) -> io::Result<Report> {
 
     let before = (resident_memory(), processor_time());
     let start = Instant::now();
-    // By then all of them are asleep.
+    // Until then, all of them fall asleep.
     let first = time() + over / 2;
     let sleepers: Vec<_> = (0..count)
         .map(|n| {
             let progress = progress.clone();
-            // In no order, but evenly spread.
+            // Deadlines in scattered order, but evenly spread.
             let part = (n * 7_919 % count) as f64 / count as f64;
             let deadline = first + over.mul_f64(part);
             spawn(async move {
@@ -36,7 +36,7 @@ async fn play(stage: Stage) -> io::Result<Report> {
             })
         })
         .collect();
-    yield_now().await; // each takes its first step, and sleeps
+    yield_now().await; // each sleeper takes its first step, and sleeps
     let asleep = start.elapsed();
     let memory = resident_memory();
     let shown = stage.show(&progress);

@@ -1,4 +1,4 @@
-//! What a thread costs on this machine, measured: to start, in memory, and to be woken.
+//! The cost of a thread on this machine, measured: to start it, its memory, and to wake it.
 
 use std::fmt;
 use std::sync::mpsc;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use crate::machine::{most_threads, resident_memory};
 use crate::words::{bytes, grouped, seconds};
 
-/// See the head of this file.
+/// The measured cost of a thread.
 pub(crate) struct ThreadCosts {
-    /// How many were started to find out.
+    /// The number of threads that were started to measure it.
     measured: u32,
-    /// To start one and to wait for its end.
+    /// The time to start a thread and to wait for its end.
     start: Duration,
-    /// Resident memory of one that waits and has done nothing yet, without what the kernel keeps for it.
+    /// Resident memory of a waiting thread that has done nothing yet, without the kernel's share.
     memory: Option<u64>,
-    /// There and back between two that wait for each other on channels.
+    /// A round trip between two threads that wait for each other on channels.
     round_trip: Duration,
-    /// How many a process could have here.
+    /// The highest number of threads in a process here.
     most: Option<u64>,
 }
 
@@ -35,7 +35,7 @@ impl ThreadCosts {
         }
     }
 
-    /// To start so many, and to wait for their end.
+    /// The time to start so many threads, and to wait for their end.
     pub(crate) fn to_start(&self, threads: u64) -> Duration {
         self.start.mul_f64(threads as f64)
     }
@@ -44,7 +44,7 @@ impl ThreadCosts {
         self.round_trip
     }
 
-    /// What so many threads would cost, in words.
+    /// The cost of so many threads, in words.
     pub(crate) fn cost_of(&self, threads: u64) -> String {
         let mut cost = format!(
             "{} threads: {} to start and end them",
@@ -64,7 +64,7 @@ impl ThreadCosts {
     }
 }
 
-/// Starts threads that wait, looks at the memory, and lets them end.
+/// Starts threads that wait, measures the memory, and ends them.
 fn measure_start(threads: u32) -> (Duration, Option<u64>) {
     let before = resident_memory();
     let all_wait = Arc::new(Barrier::new(threads as usize + 1));

@@ -1,4 +1,4 @@
-//! Work under a time limit: when the limit is over it is cancelled, cleans up, and then "timed out" comes.
+//! Work under a time limit: at the limit it is cancelled and cleans up, and then "timed out" comes.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -40,9 +40,9 @@ async fn play(stage: Stage) -> io::Result<Report> {
         "the caller went on before the query was called off".to_owned()
     })?;
 
-    // Very many limits, each with its own time, all of which run out.
+    // A great number of limits, each with its own deadline. All of them run out.
     let many = stage.size(20_000_u32, 5_000);
-    // By then all of them are under way.
+    // Until then, all of them begin.
     let soonest = stage.size(Duration::from_millis(300), Duration::from_millis(100));
     let cleaned_up = Cell::new(0);
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What several have done at what time, drawn in text: a row for each, time from left to right.
+//! A drawing of concurrent work in text: a row for each worker, time from left to right.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::scene::Report;
 use crate::words::seconds;
 
-/// How many columns the whole time takes.
+/// The number of columns for the whole time.
 const WIDTH: u32 = 40;
 
-/// What a row is drawn with.
+/// The characters of a row.
 #[derive(Clone, Copy)]
 pub(crate) enum Pen {
     Works,
@@ -27,7 +27,7 @@ impl Pen {
     }
 }
 
-/// Notes as it goes, and draws in the end.
+/// Records the states of the rows, and draws them in the end.
 pub(crate) struct Timeline {
     start: Instant,
     rows: RefCell<Vec<Row>>,
@@ -35,7 +35,7 @@ pub(crate) struct Timeline {
 
 struct Row {
     name: &'static str,
-    /// From when on it is drawn with what; `None`: it has ended.
+    /// The changes of the row: a time, and the state from then on. `None`: it has ended.
     strokes: Vec<(Duration, Option<Pen>)>,
     says: String,
 }
@@ -48,12 +48,12 @@ impl Timeline {
         }
     }
 
-    /// From now on `name` does this.
+    /// Records the state of `name` from now on.
     pub(crate) fn draws(&self, name: &'static str, pen: Pen) {
         self.note(name, Some(pen), String::new());
     }
 
-    /// `name` has ended, and this is how.
+    /// Records the end of `name`, and its reason.
     pub(crate) fn ends(&self, name: &'static str, says: impl Into<String>) {
         self.note(name, None, says.into());
     }

@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Numbers in readable form.
 
 use std::time::Duration;
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
@@ -15,7 +15,7 @@ pub(crate) fn grouped(n: u64) -> String {
     grouped
 }
 
-/// A duration to two or three digits, in the unit that suits it.
+/// Formats a duration with two or three digits, in a fitting unit.
 pub(crate) fn seconds(duration: Duration) -> String {
     let nanos = duration.as_nanos() as f64;
     let (value, unit) = match nanos {
@@ -31,7 +31,7 @@ pub(crate) fn seconds(duration: Duration) -> String {
     }
 }
 
-/// Bytes in the unit that suits them.
+/// Formats a number of bytes in a fitting unit.
 pub(crate) fn bytes(n: u64) -> String {
     match n as f64 {
         n if n < 1024.0 => format!("{n:.0} bytes"),
@@ -41,12 +41,12 @@ pub(crate) fn bytes(n: u64) -> String {
     }
 }
 
-/// How many a second.
+/// Formats a rate a second.
 pub(crate) fn rate(n: u64, took: Duration) -> String {
     grouped((n as f64 / took.as_secs_f64()) as u64)
 }
 
-/// The median and the 99th percentile; sorts.
+/// The median and the 99th percentile. Sorts the values.
 pub(crate) fn percentiles(durations: &mut [Duration]) -> (Duration, Duration) {
     durations.sort_unstable();
     let at = |share: usize| {
