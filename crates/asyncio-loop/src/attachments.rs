@@ -1,6 +1,6 @@
-//! Values that crates above this one keep with a loop, and that end after it, such as its default thread pool.
+//! Values that upper crates store in a loop and that end after it, such as its default thread pool.
 //!
-//! The loop knows nothing of them but that they have to be closed. A loop has one value of each type.
+//! The loop only knows that it must close them. A loop has one value of each type.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A value that is kept with a loop and is closed after it.
+/// A value that is stored in a loop and is closed after it.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -34,15 +34,16 @@ use std::time::{Duration, Instant};
 /// }); // prints "2 visits"
 /// ```
 pub trait Attachment: Any {
-    /// Called once when the loop has closed: its tasks have ended, its handles refuse, and no other thread
-    /// waits for it any more. `patience` says how long this thread may now wait for other threads: for five minutes, as
-    /// in asyncio, or for less, if the loop was closed [within](crate::EventLoop::close_within) a time. It is zero where
-    /// another loop runs on this thread.
-    fn close(&self, patience: Duration);
+    /// Closes the value. Called once when the loop has closed: its tasks have ended, its handles
+    /// return errors, and no other thread waits for it. `timeout` is how long this thread may wait
+    /// for other threads: five minutes, as in asyncio, or less after
+    /// [`close_within`](crate::EventLoop::close_within). It is zero if another loop runs on this
+    /// thread.
+    fn close(&self, timeout: Duration);
 }
 
-/// How long closing a loop waits for what is attached to it, as in asyncio.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long closing a loop waits for its attachments, as in asyncio.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The attachments of one loop.
 #[derive(Default)]
@@ -57,8 +58,8 @@ impl Attachments {
         })
     }
 
-    pub(crate) fn put<A: Attachment>(&self, attachment: A) -> Rc<A> {
-        // `Default` is foreign code and may have attached one itself: the first one stays.
+    pub(crate) fn insert<A: Attachment>(&self, attachment: A) -> Rc<A> {
+        // `Default` is foreign code and may have attached a value itself: the first value stays.
         if let Some(first) = self.find() {
             return first;
         }
@@ -67,8 +68,8 @@ impl Attachments {
         attachment
     }
 
-    /// Closes all of them, in the order in which they came. A panic in one of them goes to `on_panic` and keeps no
-    /// other one from being closed.
+    /// Closes all attachments, in the order in which they were added. A panic goes to `on_panic`,
+    /// and the others are closed nevertheless.
     pub(crate) fn close(
         self,
         may_block: bool,
@@ -76,12 +77,12 @@ impl Attachments {
         on_panic: impl Fn(Box<dyn Any + Send>),
     ) {
         for attachment in self.0.into_inner() {
-            let patience = match end {
+            let timeout = match end {
                 _ if !may_block => Duration::ZERO,
-                None => PATIENCE,
+                None => CLOSE_TIMEOUT,
                 Some(end) => end.saturating_duration_since(Instant::now()),
             };
-            let close = || attachment.close(patience);
+            let close = || attachment.close(timeout);
             if let Err(payload) = catch_unwind(AssertUnwindSafe(close)) {
                 on_panic(payload);
             }

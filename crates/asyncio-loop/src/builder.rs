@@ -1,10 +1,10 @@
-//! How a loop is set up.
+//! The settings of a loop.
 
 use std::time::Duration;
 
 use crate::limits::Limits;
 
-/// How a loop is to be. Made by [`Runner::builder`](crate::Runner::builder) or
+/// A builder for the settings of a loop, from [`Runner::builder`](crate::Runner::builder) or
 /// [`EventLoop::builder`](crate::EventLoop::builder).
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until something is built with it"]
@@ -15,7 +15,7 @@ pub struct Builder {
     pub(crate) order_seed: Option<u64>,
     pub(crate) slow_step: Option<Duration>,
     pub(crate) ctrl_c: bool,
-    /// Those of a test.
+    /// The limits of a test.
     pub(crate) limits: Option<Limits>,
 }
 
@@ -34,60 +34,63 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Debug mode: the exception handler is told of slow steps and of losses. Losses are tasks whose handle is dropped
-    /// before they began, children that an ending task group refuses, and errors that nobody takes. Otherwise the
-    /// environment decides: `ASYNCIO_DEBUG=1`.
+    /// Sets debug mode: the exception handler receives reports of slow steps and of lost work. Lost
+    /// work is a task whose handle is dropped before it began, a child that an ending task group
+    /// refuses, or an error that is never taken. The default comes from the environment:
+    /// `ASYNCIO_DEBUG=1`.
     #[doc(alias = "set_debug")]
     pub fn debug(mut self, on: bool) -> Self {
         self.debug = Some(on);
         self
     }
 
-    /// Virtual time: when nothing can run, the clock jumps to the next deadline instead of waiting. While
-    /// something outside is pending (a registered socket, [`OutsideWork`](crate::OutsideWork)), it passes
-    /// as real time does. If that is a socket and has lasted for a second of real time, the exception handler is
-    /// told, once a run.
+    /// Sets virtual time: when nothing can run, the clock jumps to the next deadline instead of
+    /// waiting. While something outside is pending (a registered socket,
+    /// [`OutsideWork`](crate::OutsideWork)), virtual time passes at the pace of real time. If that
+    /// lasts for a second of real time because of a socket, the exception handler receives a
+    /// report, once per run.
     ///
-    /// Tasks that wait for each other and for nothing else wait for ever, as on real time: a thread that the
-    /// loop does not know of might wake them yet. When for a second of real time nothing could run, no timer
-    /// was set and nothing outside was pending, the exception handler is told, once a run.
+    /// Tasks that only wait for each other wait forever, as on real time: a thread that the loop
+    /// does not know of might still wake them. If for a second of real time nothing could run, no
+    /// timer was set and nothing outside was pending, the exception handler receives a report, once
+    /// per run.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.virtual_time = on;
         self
     }
 
-    /// How many steps run between two looks at mail, timers and I/O; 128 unless set, at least 1. Steps of the
-    /// children of groups count, and so does what is gathered.
+    /// Sets how many steps run between two checks of the inbox, timers and I/O. The default is 128,
+    /// the minimum 1. Steps of a group's children and of gathered futures count.
     pub fn task_budget(mut self, steps: usize) -> Self {
         self.task_budget = steps.max(1);
         self
     }
 
-    /// Runs each batch of ready tasks in an order that depends on this seed, instead of first in, first
-    /// out; also the body and the children of a group. For tests: code that relies on an order fails under some
-    /// seed, and again under the same one.
+    /// Runs each batch of ready tasks in an order that depends on `seed`, instead of first in,
+    /// first out. This includes the body and the children of a group. For tests: code that relies
+    /// on an order fails under some seed, and fails again under the same seed.
     pub fn order_seed(mut self, seed: u64) -> Self {
         self.order_seed = Some(seed);
         self
     }
 
-    /// How long a step may take before debug mode reports it; 100 ms unless set. The time of children is theirs,
-    /// not that of the task around them.
+    /// Sets how long a step may take before debug mode reports it. The default is 100 ms. The time
+    /// of children counts for the children, not for the enclosing task.
     #[doc(alias = "slow_callback_duration")]
     pub fn slow_step(mut self, duration: Duration) -> Self {
         self.slow_step = Some(duration);
         self
     }
 
-    /// Whether Ctrl-C cancels the main task of a [`Runner`](crate::Runner) on the program's main thread; `true` unless
-    /// set.
+    /// Sets whether Ctrl-C cancels the main task of a [`Runner`](crate::Runner) on the program's
+    /// main thread. The default is `true`.
     pub fn ctrl_c(mut self, on: bool) -> Self {
         self.ctrl_c = on;
         self
     }
 
-    /// Bounds on how long a run and closing may take.
-    pub(crate) fn limited(mut self, limits: Limits) -> Self {
+    /// Sets the limits of a run and of closing.
+    pub(crate) fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
     }

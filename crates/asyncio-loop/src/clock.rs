@@ -1,18 +1,19 @@
-//! What time it is on a loop: the machine's monotonic clock, or a virtual one that tests move.
+//! The clock of a loop: the machine's monotonic clock, or a virtual clock that jumps.
 //!
-//! Loop time is a `std::time::Instant` for users and a number of nanoseconds for the wheel, which is [`START`]
-//! at the instant the loop was made. Times before that instant have numbers of their own, so deadlines in the
-//! past keep their order. The highest number is [`NEVER`]: a deadline that the scale cannot say does not come.
-//! A virtual clock starts at the instant the loop was made and stands still until the loop moves it.
+//! Loop time is a `std::time::Instant` for users, and a number of nanoseconds for the timer wheel.
+//! The number is [`START`] at the instant at which the loop was created. Instants before that have
+//! smaller numbers, so deadlines in the past keep their order. The highest number is [`NEVER`]: a
+//! deadline beyond the scale never expires. A virtual clock starts at the instant at which the loop
+//! was created, and only the loop moves it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The instant the loop was made, in nanoseconds of loop time: 36 years after the beginning of the scale and
-/// 548 years before its end.
+/// The creation of the loop, in nanoseconds of loop time: 36 years after the beginning of the scale
+/// and 548 years before its end.
 pub(crate) const START: u64 = 1 << 60;
 
-/// The deadline that does not come, on any clock.
+/// The deadline that never expires, on any clock.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -20,9 +21,9 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// The clock of one loop.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    /// When the loop was made.
+    /// The instant at which the loop was created.
     start: Instant,
-    /// Loop time, if it is virtual. Never [`NEVER`].
+    /// Virtual loop time, if time is virtual. Never [`NEVER`].
     virtual_now: Option<Cell<u64>>,
 }
 
@@ -45,7 +46,7 @@ impl Clock {
         self.virtual_now.is_some()
     }
 
-    /// The present.
+    /// The current loop time.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match &self.virtual_now {
@@ -58,7 +59,7 @@ impl Clock {
         self.instant_of(self.now())
     }
 
-    /// The time that comes `delay` from now.
+    /// The loop time `delay` from now.
     #[inline]
     pub(crate) fn after(&self, delay: Duration) -> u64 {
         self.now().saturating_add(nanos(delay))
@@ -69,12 +70,13 @@ impl Clock {
             Some(after) => self.start.checked_add(Duration::from_nanos(after)),
             None => self.start.checked_sub(Duration::from_nanos(START - nanos)),
         };
-        // Only where the system's instants have a shorter scale than loop time.
+        // Reached only where the system's instants have a shorter scale than loop time.
         let far = || self.start.checked_add(CENTURY);
         instant.or_else(far).unwrap_or(self.start)
     }
 
-    /// [`NEVER`] for an instant beyond the end of the scale. One before its beginning counts as the beginning.
+    /// The loop time of an instant: [`NEVER`] beyond the end of the scale, and the beginning of the
+    /// scale before it.
     pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
         match instant.checked_duration_since(self.start) {
             Some(after) => START.saturating_add(nanos(after)),
@@ -85,13 +87,14 @@ impl Clock {
         }
     }
 
-    /// The instant that comes `delay` after `instant`. One that an `Instant` cannot say is that of [`NEVER`].
+    /// The instant `delay` after `instant`. An instant that `Instant` cannot represent becomes that
+    /// of [`NEVER`].
     pub(crate) fn later(&self, instant: Instant, delay: Duration) -> Instant {
         let later = instant.checked_add(delay);
         later.unwrap_or_else(|| self.instant_of(NEVER))
     }
 
-    /// Moves virtual time on.
+    /// Moves virtual time forward.
     pub(crate) fn advance_to(&self, nanos: u64) {
         debug_assert_ne!(nanos, NEVER);
         if let Some(now) = &self.virtual_now {
@@ -100,7 +103,8 @@ impl Clock {
     }
 }
 
-/// More than a `u64` holds is as good as for ever: added to a time, it gives [`NEVER`].
+/// A duration in nanoseconds. A duration that does not fit gives [`NEVER`] when it is added to a
+/// time.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

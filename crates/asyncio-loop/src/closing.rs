@@ -1,4 +1,4 @@
-//! The end of a loop: its tasks are told to end and waited for, then everything goes.
+//! Closing a loop: cancels its tasks, waits for them, and drops the rest.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -8,16 +8,17 @@ use asyncio_task::{Cause, TaskRef, Unhandled};
 
 use crate::core::Core;
 
-/// How often tasks that closing ones have spawned are cancelled and waited for in their turn.
-const ROUNDS: usize = 3;
+/// How many times closing cancels the remaining tasks and waits for them. Ending tasks may spawn
+/// others.
+const CLOSE_PASSES: usize = 3;
 
 impl Core {
-    /// `wait`: whether the loop can run here. `end`: until when it may, for its tasks to end.
+    /// Closes the loop. `wait`: whether the loop can run here. `end`: how long its tasks may run.
     pub(crate) fn close(&self, wait: bool, end: Option<Instant>) {
         if wait {
-            // Closing says itself for whom it waits.
-            self.reported.standstill.set(true);
-            for _ in 0..ROUNDS {
+            // Closing has its own reports about the tasks that it waits for.
+            self.time_reports.standstill.set(true);
+            for _ in 0..CLOSE_PASSES {
                 self.cancel_all(end);
             }
         }
@@ -28,9 +29,9 @@ impl Core {
         }
         self.shared.closed.store(true, Ordering::Release);
         self.tasks.close();
-        self.let_go(|| self.timers.close());
-        self.let_go(|| self.reactor.close());
-        // Letters that came in meanwhile; what their calls would spawn is refused.
+        self.drop_wakers(|| self.timers.close());
+        self.drop_wakers(|| self.reactor.close());
+        // Messages that arrived meanwhile. Tasks that their callbacks spawn are refused.
         self.tasks.deliver();
         self.tasks.close();
     }
@@ -38,91 +39,92 @@ impl Core {
     /// Cancels all tasks and runs until they have ended, or until `end`.
     fn cancel_all(&self, end: Option<Instant>) {
         let tasks = self.own_tasks();
-        let mut patience = Patience::begin(self, end);
+        let mut reports = WaitReports::begin(self, end);
         for task in &tasks {
-            // Not `cancel`: the end of main has let go of its handles, and a second request would cut the
-            // cleanups that this began.
+            // Not `cancel`: main's handles were dropped when it ended, which already cancelled
+            // their tasks. A second request would interrupt the cleanups of those tasks.
             task.cancel_once();
         }
         for task in &tasks {
             while !task.is_finished() {
-                if self.is_out_of_limits() || end.is_some_and(|end| Instant::now() >= end) {
+                if self.has_exceeded_limits() || end.is_some_and(|end| Instant::now() >= end) {
                     return;
                 }
                 self.stopping.set(false);
                 self.run_once(|| false);
-                patience.tell(&tasks);
+                reports.report_overdue(&tasks);
             }
         }
     }
 
-    /// The tasks that are the loop's to end. Children end with their group, which tells them; those of a group
-    /// that was leaked never do.
+    /// The tasks that the loop must end. Children are excluded: their group cancels them. Children
+    /// of a leaked group never end.
     fn own_tasks(&self) -> Vec<TaskRef> {
         let all = self.tasks.all().into_iter();
         all.filter(|task| !task.is_child()).collect()
     }
 
-    /// Drops wakers of others. That one of them panics keeps nothing else from ending.
-    fn let_go(&self, drop_them: impl FnOnce()) {
+    /// Drops foreign wakers. A panic is reported, and closing continues.
+    fn drop_wakers(&self, drop_them: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_them)) {
             self.waker_panicked(payload);
         }
     }
 }
 
-/// How long closing waits in silence, for the first time.
+/// How long closing waits before its first report.
 const FIRST_REPORT: Duration = Duration::from_secs(1);
 
-/// Of how many tasks one report tells.
-const MOST: usize = 8;
+/// How many tasks one report names.
+const MAX_REPORTED: usize = 8;
 
-/// Says for whom closing waits: after a second of real time, and whenever that has doubled.
-struct Patience<'a> {
+/// Reports the tasks that closing waits for: after a second of real time, and each time that the
+/// wait has doubled.
+struct WaitReports<'a> {
     core: &'a Core,
     end: Option<Instant>,
     since: Instant,
     next_report: Duration,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> WaitReports<'a> {
     fn begin(core: &'a Core, end: Option<Instant>) -> Self {
-        let patience = Self {
+        let reports = Self {
             core,
             end,
             since: Instant::now(),
             next_report: FIRST_REPORT,
         };
-        patience.set_alarm();
-        patience
+        reports.schedule_report();
+        reports
     }
 
-    /// The loop comes back for the next report, however long it has nothing to do.
-    fn set_alarm(&self) {
-        let end = self.core.end_of_limits();
+    /// Ends the loop's wait in time for the next report.
+    fn schedule_report(&self) {
+        let end = self.core.limits_deadline();
         let report = self.since.checked_add(self.next_report);
         self.core
-            .return_by([end, report, self.end].into_iter().flatten().min());
+            .set_wait_deadline([end, report, self.end].into_iter().flatten().min());
     }
 
-    fn tell(&mut self, tasks: &[TaskRef]) {
+    fn report_overdue(&mut self, tasks: &[TaskRef]) {
         let waited = self.since.elapsed();
         if waited < self.next_report {
             return;
         }
         self.next_report = waited.max(self.next_report).saturating_mul(2);
-        self.set_alarm();
+        self.schedule_report();
         let message = "the closing event loop has been waiting for a task to end";
         let left = tasks.iter().filter(|task| !task.is_finished());
-        for task in left.take(MOST) {
+        for task in left.take(MAX_REPORTED) {
             let report = Unhandled::new(message, Some(task), Cause::Slow(waited));
             self.core.tasks.report(&report);
         }
     }
 }
 
-impl Drop for Patience<'_> {
+impl Drop for WaitReports<'_> {
     fn drop(&mut self) {
-        self.core.return_by(self.core.end_of_limits());
+        self.core.set_wait_deadline(self.core.limits_deadline());
     }
 }

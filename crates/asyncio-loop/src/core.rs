@@ -1,7 +1,7 @@
-//! What a running loop is made of.
+//! The state of a running loop.
 //!
-//! Its parts know nothing of it. What it does with them is in the files above: a turn in `run_once.rs`, virtual time
-//! in `virtual_time.rs`, its end in `closing.rs`.
+//! Its parts do not know it. The operations are in the files above: a turn in `run_once.rs`,
+//! virtual time in `virtual_time.rs`, closing in `closing.rs`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,12 +12,12 @@ use asyncio_reactor::Reactor;
 use asyncio_task::Tasks;
 
 use crate::attachments::Attachments;
-use crate::limits::Limited;
+use crate::limits::ActiveLimits;
 use crate::shared::Shared;
 use crate::spin::Spin;
 use crate::timers::Timers;
 
-/// What a running loop is made of. Found again by `crate::current`.
+/// The state of a running loop. `crate::current` finds it for the code that runs on the loop.
 pub(crate) struct Core {
     pub(crate) tasks: Tasks,
     pub(crate) timers: Rc<Timers>,
@@ -25,41 +25,42 @@ pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     /// How many steps a turn may take.
     pub(crate) budget: usize,
-    /// When the operating system was looked at last.
-    pub(crate) looked: Cell<u64>,
-    /// How often it was looked at.
-    pub(crate) looks: Cell<u64>,
-    /// Whether it looks for mail before it parks.
+    /// The loop time of the last poll of the operating system.
+    pub(crate) last_io_poll: Cell<u64>,
+    /// The number of polls of the operating system.
+    pub(crate) io_polls: Cell<u64>,
+    /// Decides whether the loop checks its inbox before it parks.
     pub(crate) spin: Spin,
-    /// The run has just begun: all that was sent before is taken in with its first turn.
+    /// Set until the first turn of a run has taken all messages that were sent before the run.
     pub(crate) is_first_turn: Cell<bool>,
-    /// A task has stepped back: the turn ends with the steps at hand, and the outside is looked at.
-    pub(crate) turn_is_over: Cell<bool>,
+    /// Set when a task yields to the loop: the turn ends with the current batch, and the loop polls
+    /// for events.
+    pub(crate) turn_ends: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
     /// The reports about virtual time in this run.
-    pub(crate) reported: Reported,
-    /// When a wait ends at the latest, in real time, because somebody wants to look at the clock.
-    pub(crate) return_by: Cell<Option<Instant>>,
-    /// Those of a test.
-    pub(crate) limited: Option<Limited>,
+    pub(crate) time_reports: TimeReports,
+    /// The real time at which a wait ends at the latest, because the clock must be read then.
+    pub(crate) wait_deadline: Cell<Option<Instant>>,
+    /// The limits of a test.
+    pub(crate) active_limits: Option<ActiveLimits>,
     /// How long a step may take before debug mode reports it.
     pub(crate) slow_step: Cell<Duration>,
     pub(crate) attachments: Attachments,
 }
 
-/// What the exception handler has been told of virtual time in a run.
+/// The reports about virtual time that the exception handler has received in a run.
 #[derive(Debug, Default)]
-pub(crate) struct Reported {
-    /// That it stands still.
+pub(crate) struct TimeReports {
+    /// A standstill was reported.
     pub(crate) standstill: Cell<bool>,
-    /// That it passes as real time does.
+    /// It was reported that virtual time passes at the pace of real time.
     pub(crate) passing: Cell<bool>,
-    /// How long it has passed so.
+    /// How long virtual time has passed at the pace of real time.
     pub(crate) passed: Cell<Duration>,
 }
 
-impl Reported {
-    pub(crate) fn forget(&self) {
+impl TimeReports {
+    pub(crate) fn reset(&self) {
         self.standstill.set(false);
         self.passing.set(false);
         self.passed.set(Duration::ZERO);

@@ -1,9 +1,9 @@
-//! Ctrl-C: the first one cancels the main task, the second one does what it does without us.
+//! Ctrl-C: the first one cancels the main task, the second one has its default effect.
 //!
-//! The handlers are set once for the process and stay; a flag says whether they are to do the default
-//! action, which they do whenever no runner wants to know. A runner that does is on the main thread, as
-//! in Python, and there is one at a time. As in Python again, a program that was told to ignore Ctrl-C
-//! (in the background of a shell without job control) or that handles it itself is left alone.
+//! The signal handlers are installed once per process and stay. A flag decides whether they take
+//! the default action, which they do unless a runner listens. A runner listens only on the main
+//! thread, as in Python, and only one at a time. As in Python, a program that ignores Ctrl-C (in
+//! the background of a shell without job control) or handles it itself is left alone.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -14,14 +14,14 @@ use asyncio_reactor::{Reactor, Registered};
 use signal_hook::consts::SIGINT;
 use signal_hook::{flag, low_level};
 
-/// Set up at the first use.
+/// The signal handlers, installed at the first use.
 struct Handlers {
-    /// Whether Ctrl-C is to do its default action. Set by the first Ctrl-C itself, for the second one.
+    /// Whether Ctrl-C takes its default action. The first Ctrl-C sets it, for the second one.
     default: Arc<AtomicBool>,
-    /// Whether there was a Ctrl-C.
+    /// Whether a Ctrl-C has arrived.
     seen: Arc<AtomicBool>,
-    /// Where it is heard by a loop that sleeps. `None` while a runner has it.
-    bell: Mutex<Option<UnixStream>>,
+    /// Wakes a parked loop on Ctrl-C (a self-pipe). `None` while a runner has it.
+    wakeup: Mutex<Option<UnixStream>>,
 }
 
 static HANDLERS: LazyLock<io::Result<Handlers>> = LazyLock::new(|| {
@@ -32,7 +32,7 @@ static HANDLERS: LazyLock<io::Result<Handlers>> = LazyLock::new(|| {
     let seen = Arc::new(AtomicBool::new(false));
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    // In this order: the second Ctrl-C finds what the first one set.
+    // This order is required: the second Ctrl-C must see the flag that the first one set.
     flag::register_conditional_default(SIGINT, default.clone())?;
     flag::register(SIGINT, default.clone())?;
     flag::register(SIGINT, seen.clone())?;
@@ -40,40 +40,42 @@ static HANDLERS: LazyLock<io::Result<Handlers>> = LazyLock::new(|| {
     Ok(Handlers {
         default,
         seen,
-        bell: Mutex::new(Some(ours)),
+        wakeup: Mutex::new(Some(ours)),
     })
 });
 
-/// Listens for Ctrl-C for as long as it lives.
+/// Listens for Ctrl-C while it lives.
 #[derive(Debug)]
 pub(crate) struct CtrlC {
-    bell: Option<Registered<mio::net::UnixStream>>,
+    wakeup: Option<Registered<mio::net::UnixStream>>,
 }
 
 impl CtrlC {
-    /// `None` if this is not the main thread, somebody listens already, or the handlers cannot be set,
-    /// and Ctrl-C ends the process as ever.
+    /// Returns `None` if this is not the main thread, another runner already listens, or the
+    /// handlers cannot be installed. Ctrl-C then ends the process as usual.
     pub(crate) fn listen(reactor: &Reactor) -> Option<Self> {
         if !is_main_thread() {
             return None;
         }
         let handlers = HANDLERS.as_ref().ok()?;
-        let bell = lock(&handlers.bell).take()?;
-        let bell = mio::net::UnixStream::from_std(bell);
-        let bell = match reactor.register(bell, mio::Interest::READABLE) {
-            Ok(bell) => bell,
+        let wakeup = lock(&handlers.wakeup).take()?;
+        let wakeup = mio::net::UnixStream::from_std(wakeup);
+        let wakeup = match reactor.register(wakeup, mio::Interest::READABLE) {
+            Ok(wakeup) => wakeup,
             Err(error) => {
-                let (bell, _) = error.into_parts();
-                *lock(&handlers.bell) = Some(bell.into());
+                let (wakeup, _) = error.into_parts();
+                *lock(&handlers.wakeup) = Some(wakeup.into());
                 return None;
             }
         };
         handlers.seen.store(false, Ordering::Relaxed);
         handlers.default.store(false, Ordering::Relaxed);
-        Some(Self { bell: Some(bell) })
+        Some(Self {
+            wakeup: Some(wakeup),
+        })
     }
 
-    /// Whether there was a Ctrl-C since the last call.
+    /// Whether a Ctrl-C has arrived since the last call.
     #[inline]
     pub(crate) fn was_pressed(&self) -> bool {
         let Ok(handlers) = &*HANDLERS else {
@@ -87,24 +89,25 @@ impl Drop for CtrlC {
     fn drop(&mut self) {
         let Ok(handlers) = &*HANDLERS else { return };
         handlers.default.store(true, Ordering::Relaxed);
-        // One that nobody has heard came, as it were, right after this.
+        // A Ctrl-C that has not been handled yet is treated as if it came after the drop.
         if self.was_pressed() {
             let _ = low_level::emulate_default_handler(SIGINT);
         }
-        if let Some(bell) = self.bell.take() {
-            *lock(&handlers.bell) = Some(silence(bell.into_inner()).into());
+        if let Some(wakeup) = self.wakeup.take() {
+            *lock(&handlers.wakeup) = Some(drain(wakeup.into_inner()).into());
         }
     }
 }
 
-/// Takes out what rang, so that it does not ring for the next one.
-fn silence(mut bell: mio::net::UnixStream) -> mio::net::UnixStream {
+/// Reads the pending bytes, so that the next listener does not see them.
+fn drain(mut wakeup: mio::net::UnixStream) -> mio::net::UnixStream {
     let mut rung = [0; 64];
-    while matches!(io::Read::read(&mut bell, &mut rung), Ok(n) if n == rung.len()) {}
-    bell
+    while matches!(io::Read::read(&mut wakeup, &mut rung), Ok(n) if n == rung.len()) {}
+    wakeup
 }
 
-/// Ends the process as an unhandled Ctrl-C does, so that whoever started it sees that.
+/// Ends the process by SIGINT, as an unhandled Ctrl-C does, so that the parent process sees the
+/// signal.
 pub(crate) fn end_process() -> ! {
     let _ = low_level::emulate_default_handler(SIGINT);
     std::process::exit(130)
@@ -119,21 +122,21 @@ fn is_main_thread() -> bool {
     rustix::thread::gettid() == rustix::process::getpid()
 }
 
-/// Elsewhere there is no portable way to ask; the first runner that listens is taken for the main one.
+/// Other systems have no portable way to ask. The first runner that listens counts as on the main
+/// thread.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_main_thread() -> bool {
     true
 }
 
-/// Whether nobody has said yet what Ctrl-C is to do.
+/// Whether SIGINT still has its default action.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_default() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     is_default_in(&status)
 }
 
-/// Whether `status`, as in proc(5), has SIGINT neither among the signals that are ignored nor among
-/// those that are caught.
+/// Whether `status`, as in proc(5), lists SIGINT neither as ignored nor as caught.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_default_in(status: &str) -> bool {
     let bit = 1_u64 << (SIGINT - 1);
@@ -145,7 +148,7 @@ fn is_default_in(status: &str) -> bool {
     !is_in("SigIgn:") && !is_in("SigCgt:")
 }
 
-/// Elsewhere there is no safe way to ask.
+/// Other systems have no safe way to ask.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_default() -> bool {
     true

@@ -1,4 +1,4 @@
-//! The loop that runs on this thread.
+//! Access to the loop that runs on this thread.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,12 +10,12 @@ use crate::attachments::Attachment;
 use crate::core::Core;
 use crate::timers::Timers;
 
-/// Calls `f` with the loop that runs on this thread.
+/// Calls `f` with the running loop.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Core) -> R) -> Result<R, NoRunningLoop> {
     with_companion(|core: Option<&Core>| core.map(f).ok_or(NoRunningLoop))
 }
 
-/// The same, for those who promise a panic without a loop.
+/// Calls `f` with the running loop, for functions that panic without one.
 #[track_caller]
 pub(crate) fn with<R>(f: impl FnOnce(&Core) -> R) -> R {
     match try_with(f) {
@@ -24,7 +24,7 @@ pub(crate) fn with<R>(f: impl FnOnce(&Core) -> R) -> R {
     }
 }
 
-/// What time it is on the loop that runs here: the machine's monotonic clock, or virtual time.
+/// The time of the running loop: the machine's monotonic clock, or virtual time.
 ///
 /// # Panics
 ///
@@ -35,7 +35,7 @@ pub fn time() -> Instant {
     with(|core| core.timers.clock.instant())
 }
 
-/// The reactor of the loop that runs here, for those who bring their own sources.
+/// The reactor of the running loop, to register sources of your own.
 ///
 /// # Panics
 ///
@@ -46,30 +46,30 @@ pub fn reactor() -> Reactor {
     with(|core| core.reactor.clone())
 }
 
-/// The reactor of the loop that runs here.
+/// The reactor of the running loop.
 ///
 /// # Errors
 ///
-/// Without a running loop.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 pub fn try_reactor() -> Result<Reactor, NoRunningLoop> {
     try_with(|core| core.reactor.clone())
 }
 
-/// The attachment of this type of the loop that runs here. It is made if there is none.
+/// The running loop's attachment of type `A`. Creates it if there is none.
 ///
 /// # Errors
 ///
-/// Without a running loop.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 pub fn attached<A: Attachment + Default>() -> Result<Rc<A>, NoRunningLoop> {
     try_with(|core| {
         let attachments = &core.attachments;
         attachments
             .find()
-            .unwrap_or_else(|| attachments.put(A::default()))
+            .unwrap_or_else(|| attachments.insert(A::default()))
     })
 }
 
-/// Whether these are the timers of the loop that runs here.
+/// Whether `timers` belong to the running loop.
 pub(crate) fn has_timers(timers: &Timers) -> bool {
     try_with(|core| std::ptr::eq(&raw const *core.timers, timers)).unwrap_or(false)
 }

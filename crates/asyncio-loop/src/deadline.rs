@@ -1,4 +1,4 @@
-//! The time by which a cancel scope has to end.
+//! The deadline of a cancel scope.
 
 use std::fmt;
 use std::rc::Rc;
@@ -11,9 +11,9 @@ use crate::clock::NEVER;
 use crate::current;
 use crate::timers::Timers;
 
-/// A timer that ends a cancel scope instead of waking a task. A building block of timeouts.
+/// A timer that cancels a scope instead of waking a task. A building block of timeouts.
 ///
-/// Dropping it takes the timer back.
+/// Dropping it removes the timer.
 pub struct Deadline {
     timers: Rc<Timers>,
     /// In nanoseconds of loop time.
@@ -22,7 +22,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// So long after this call.
+    /// Creates a deadline `duration` after this call.
     ///
     /// # Panics
     ///
@@ -37,7 +37,7 @@ impl Deadline {
         })
     }
 
-    /// At that time of the loop that runs here, or never.
+    /// Creates a deadline at a time of the running loop, or never.
     ///
     /// # Panics
     ///
@@ -60,13 +60,15 @@ impl Deadline {
         }
     }
 
-    /// Starts the timer for a scope. `false` if its time had come when this turn of the loop began.
+    /// Sets the timer for a scope. `false` if the deadline had passed when this turn of the loop
+    /// began.
     pub fn arm(&mut self, scope: &ScopeHandle) -> bool {
         self.disarm();
         if self.at == NEVER {
             return true;
         }
-        // The time of the turn will do: a deadline that has passed since is due in the next.
+        // The time of the turn is exact enough: a deadline that has passed since then fires in the
+        // next turn.
         if self.at <= self.timers.turn_time() {
             return false;
         }
@@ -74,41 +76,41 @@ impl Deadline {
         true
     }
 
-    /// Whether [`arm`](Self::arm) may wait until there is something to wait for, given that this was made by
-    /// [`after`](Self::after): it is not past, and on a real clock nothing that is begun later has the same
-    /// deadline, so none would come before it that should come after it.
+    /// Whether [`arm`](Self::arm) may be delayed until the scope waits, for a deadline from
+    /// [`after`](Self::after). True if the deadline has not passed and the clock is real. On a real
+    /// clock no later timer has the same deadline, so the delay cannot change the order of timers.
     #[must_use]
     #[inline]
     pub fn may_be_armed_late(&self) -> bool {
         !self.timers.clock.is_virtual() && self.at > self.timers.turn_time()
     }
 
-    /// Whether it is never, or its loop is the one that runs here. On any other it would not come.
+    /// Whether it is never, or belongs to the running loop. On another loop it would never fire.
     #[must_use]
     #[inline]
     pub fn is_here(&self) -> bool {
         self.at == NEVER || current::has_timers(&self.timers)
     }
 
-    /// Stops the timer.
+    /// Removes the timer.
     pub fn disarm(&mut self) {
         if let Some(timer) = self.timer.take() {
             self.timers.disarm(timer);
         }
     }
 
-    /// Sets another time, for the next [`arm`](Self::arm).
+    /// Sets another deadline, for the next [`arm`](Self::arm).
     pub fn set(&mut self, when: Option<Instant>) {
         self.at = when.map_or(NEVER, |when| self.timers.clock.nanos_of(when));
     }
 
-    /// When it is; `None`: never.
+    /// The deadline; `None` means never.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         (self.at != NEVER).then(|| self.timers.clock.instant_of(self.at))
     }
 
-    /// Whether the timer was started and has run out.
+    /// Whether the timer was set and has expired.
     #[must_use]
     pub fn has_come(&self) -> bool {
         self.timer

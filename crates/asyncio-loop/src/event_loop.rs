@@ -1,4 +1,4 @@
-//! The event loop: a thread's tasks, timers and reactor, and the means to run them.
+//! The public event loop: a thread's tasks, timers and reactor, and the methods that run them.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,21 +15,21 @@ use asyncio_task::{Context, JoinError, SpawnOptions, Task, TaskRef, Tasks, Unhan
 use crate::attachments::Attachments;
 use crate::builder::Builder;
 use crate::clock::Clock;
-use crate::core::{Core, Reported};
+use crate::core::{Core, TimeReports};
 use crate::current;
 use crate::exceptions;
 use crate::handle::{Handle, TimerHandle};
-use crate::limits::Limited;
+use crate::limits::ActiveLimits;
 use crate::loop_handle::LoopHandle;
 use crate::shared::Shared;
 use crate::spin::Spin;
 use crate::timers::Timers;
 
-/// One thread's event loop.
+/// The event loop of one thread.
 ///
-/// Most programs need none: [`run`](crate::run) makes one, and [`Runner`](crate::Runner) keeps one for
-/// several runs. This is for those who want to hold it in their hands: to run it for a while, to stop
-/// it, to run it again.
+/// Most programs use [`run`](crate::run), which creates one, or [`Runner`](crate::Runner), which
+/// keeps one for several runs. This type is for direct control: run the loop for a while, stop it,
+/// run it again.
 ///
 /// ```
 /// use asyncio_loop::EventLoop;
@@ -45,26 +45,27 @@ use crate::timers::Timers;
 ///
 /// # Other processes
 ///
-/// A program that is started while the loop exists (`std::process::Command`) gets none of its descriptors. A
-/// process that is made by a bare `fork` shares them, and with them what the system tells about sockets: it
-/// must not use the loop, nor drop it, before `exec` or `_exit`.
+/// A child process (`std::process::Command`) that is started while the loop exists inherits none of
+/// its descriptors. A process that is made by a bare `fork` shares them, and the system's events
+/// with them. Such a process must not use or drop the loop before `exec` or `_exit`.
 pub struct EventLoop {
-    /// `None` once closed. Closing lets go of everything, so what is sent to the loop later comes back.
+    /// `None` once closed. Closing drops the core, so values that are sent to the loop later come
+    /// back.
     core: Option<Box<Core>>,
     handle: LoopHandle,
 }
 
 impl EventLoop {
-    /// A loop with the usual settings.
+    /// Creates a loop with the default settings.
     ///
     /// # Errors
     ///
-    /// The operating system gave no selector.
+    /// The system's error, if it provides no selector.
     pub fn new() -> io::Result<Self> {
         Builder::default().build_loop()
     }
 
-    /// To set a loop up before making it.
+    /// Returns a builder for the settings of a loop.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -84,15 +85,15 @@ impl EventLoop {
             shared: Arc::new(Shared::new(debug, clock.is_virtual())),
             timers: Rc::new(Timers::new(clock)),
             budget: builder.task_budget,
-            looked: Cell::new(0),
-            looks: Cell::new(0),
+            last_io_poll: Cell::new(0),
+            io_polls: Cell::new(0),
             spin: Spin::default(),
             is_first_turn: Cell::new(true),
-            turn_is_over: Cell::new(false),
+            turn_ends: Cell::new(false),
             stopping: Cell::new(false),
-            reported: Reported::default(),
-            return_by: Cell::new(None),
-            limited: builder.limits.map(Limited::new),
+            time_reports: TimeReports::default(),
+            wait_deadline: Cell::new(None),
+            active_limits: builder.limits.map(ActiveLimits::new),
             slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
             tasks,
             reactor,
@@ -109,22 +110,23 @@ impl EventLoop {
         })
     }
 
-    /// What the loop is made of, for those who promise a panic if it is closed.
+    /// The core of the loop, for methods that panic on a closed loop.
     #[track_caller]
     fn core(&self) -> &Core {
         self.core.as_deref().expect("the event loop is closed")
     }
 
-    /// Runs the loop until `main` has ended, and gives what it returned. `main` may borrow: it is gone
-    /// when this returns. What it spawned stays and goes on with the next run.
+    /// Runs the loop until `main` has ended, and returns its value. `main` may borrow, because it
+    /// is dropped before this returns. Tasks that it spawned stay, and continue in the next run.
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: `main` was cancelled or panicked, or the loop was [stopped](LoopHandle::stop).
+    /// [`JoinError`] if `main` was cancelled or panicked, or if the loop was
+    /// [stopped](LoopHandle::stop).
     ///
     /// # Panics
     ///
-    /// If a loop runs on this thread already, or if this one is closed.
+    /// If a loop already runs on this thread, or if this loop is closed.
     #[track_caller]
     pub fn run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, JoinError> {
         let options = SpawnOptions::new().location(Location::caller());
@@ -135,7 +137,7 @@ impl EventLoop {
     ///
     /// # Panics
     ///
-    /// If a loop runs on this thread already, or if this one is closed.
+    /// If a loop already runs on this thread, or if this loop is closed.
     #[track_caller]
     pub fn run_forever(&mut self) {
         self.enter(|core| {
@@ -148,7 +150,7 @@ impl EventLoop {
         });
     }
 
-    /// Runs a main task, calling `watch` once a turn.
+    /// Runs a main task, and calls `watch` once per turn.
     #[track_caller]
     pub(crate) fn run_watched<F: Future>(
         &mut self,
@@ -161,10 +163,10 @@ impl EventLoop {
                 watch(main);
                 core.run_once(|| main.is_finished());
                 if main.is_finished() {
-                    // What it scheduled last has its turn too, as in asyncio.
+                    // Callbacks that `main` scheduled last run as well, as in asyncio.
                     core.tasks.run_last_batch();
                 }
-                let stopped = core.has_stopped() || core.is_out_of_limits();
+                let stopped = core.has_stopped() || core.has_exceeded_limits();
                 main.is_finished() || !stopped
             })
         })
@@ -180,7 +182,7 @@ impl EventLoop {
         core.enter(|| f(core))
     }
 
-    /// Starts a task that will run when the loop does.
+    /// Starts a task. It runs when the loop runs.
     ///
     /// # Panics
     ///
@@ -195,7 +197,8 @@ impl EventLoop {
         self.core().tasks.spawn(future)
     }
 
-    /// Has `callback` called once, after all that is ready now. See [`call_soon`](crate::call_soon).
+    /// Schedules `callback` to be called once, after everything that is ready now. See
+    /// [`call_soon`](crate::call_soon).
     ///
     /// # Panics
     ///
@@ -205,7 +208,8 @@ impl EventLoop {
         self.core().call_soon(callback, Location::caller())
     }
 
-    /// Has `callback` called once, when `delay` has passed. See [`call_later`](crate::call_later).
+    /// Schedules `callback` to be called once, after `delay`. See
+    /// [`call_later`](crate::call_later).
     ///
     /// # Panics
     ///
@@ -216,7 +220,7 @@ impl EventLoop {
         core.call_after(delay, callback, Location::caller())
     }
 
-    /// Has `callback` called once, at `when`. See [`call_at`](crate::call_at).
+    /// Schedules `callback` to be called once, at `when`. See [`call_at`](crate::call_at).
     ///
     /// # Panics
     ///
@@ -226,7 +230,7 @@ impl EventLoop {
         self.core().call_at(when, callback, Location::caller())
     }
 
-    /// What time it is on this loop.
+    /// The current time of this loop.
     ///
     /// # Panics
     ///
@@ -237,7 +241,7 @@ impl EventLoop {
         self.core().timers.clock.instant()
     }
 
-    /// A handle of this loop, for any thread.
+    /// Returns a handle of this loop, for any thread.
     #[must_use]
     pub fn handle(&self) -> LoopHandle {
         self.handle.clone()
@@ -260,8 +264,8 @@ impl EventLoop {
         core.map(|core| core.tasks.all()).unwrap_or_default()
     }
 
-    /// Sets who is told of panics and errors that nobody awaits, and of slow steps in debug mode.
-    /// Without one, [`default_exception_handler`](crate::default_exception_handler) has them.
+    /// Sets the handler of panics and errors that are not awaited, and of slow steps in debug mode.
+    /// The default is [`default_exception_handler`](crate::default_exception_handler).
     ///
     /// # Panics
     ///
@@ -278,7 +282,7 @@ impl EventLoop {
         self.handle.debug()
     }
 
-    /// Switches [debug mode](Builder::debug).
+    /// Switches [debug mode](Builder::debug) on or off.
     pub fn set_debug(&self, on: bool) {
         if let Some(core) = &self.core {
             core.shared.debug.store(on, Ordering::Relaxed);
@@ -286,7 +290,7 @@ impl EventLoop {
         }
     }
 
-    /// Sets how long a step may take before debug mode reports it; 100 ms at first.
+    /// Sets how long a step may take before debug mode reports it. The default is 100 ms.
     ///
     /// # Panics
     ///
@@ -305,37 +309,41 @@ impl EventLoop {
         self.core.is_none()
     }
 
-    /// Closes the loop: cancels all tasks and runs until they have ended, again for what they spawned
-    /// meanwhile, three times at most; drops and reports what then is left; drops callbacks and timers
-    /// without running them; then closes what is [attached](crate::Attachment), such as the default thread
-    /// pool, whose jobs it waits for. Closing twice does nothing. Dropping the loop closes it.
+    /// Closes the loop. Closing twice does nothing. Dropping the loop closes it. The steps are:
     ///
-    /// A loop that is closed while another one runs on this thread cannot run: its tasks are dropped
-    /// without being waited for, and reported.
+    /// 1. Cancels all tasks and runs until they have ended. Repeats this for tasks that were
+    ///    spawned meanwhile, at most three times in all.
+    /// 2. Drops and reports the tasks that are left. Drops callbacks and timers without running
+    ///    them.
+    /// 3. Closes the [attachments](crate::Attachment), such as the default thread pool, and waits
+    ///    for the jobs of the pool.
+    ///
+    /// A loop that is closed while another loop runs on this thread cannot run. Its tasks are
+    /// dropped and reported without being waited for.
     pub fn close(&mut self) {
-        self.close_and_tell();
+        self.close_with_failure();
     }
 
-    /// [Closes](Self::close) the loop within `grace`, in real time: tasks that have not ended by then are dropped and
-    /// reported, and so is it if what is [attached](crate::Attachment) has not. A task that blocks the thread is waited
-    /// for all the same.
+    /// [Closes](Self::close) the loop within `grace`, in real time. Tasks and
+    /// [attachments](crate::Attachment) that have not ended by then are dropped and reported. A
+    /// task that blocks the thread is waited for nevertheless.
     pub fn close_within(&mut self, grace: Duration) {
-        self.close_by(Instant::now().checked_add(grace));
+        self.close_until(Instant::now().checked_add(grace));
     }
 
-    /// [Closes](Self::close) the loop. Says why, if it has limits and did not keep them.
-    pub(crate) fn close_and_tell(&mut self) -> Option<String> {
-        self.close_by(None)
+    /// [Closes](Self::close) the loop. Returns the failure, if the loop has exceeded its limits.
+    pub(crate) fn close_with_failure(&mut self) -> Option<String> {
+        self.close_until(None)
     }
 
-    fn close_by(&mut self, end: Option<Instant>) -> Option<String> {
+    fn close_until(&mut self, end: Option<Instant>) -> Option<String> {
         let mut core = self.core.take()?;
         let failure = core.take_failure();
         let alone = current::try_with(|_| ()).is_err();
         core.enter(|| core.close(alone, end));
         let failure = failure.or_else(|| core.take_failure());
         let attachments = std::mem::take(&mut core.attachments);
-        // First the loop: another thread that waits for it is then told that it is closed.
+        // Dropped first, so that other threads that wait for the loop see that it is closed.
         drop(core);
         attachments.close(alone, end, exceptions::attachment_panicked);
         failure
@@ -343,36 +351,36 @@ impl EventLoop {
 }
 
 impl Builder {
-    /// Makes a bare loop.
+    /// Creates a loop without a runner.
     ///
     /// # Errors
     ///
-    /// The operating system gave no selector.
+    /// The system's error, if it provides no selector.
     pub fn build_loop(self) -> io::Result<EventLoop> {
         EventLoop::with(self)
     }
 }
 
 impl Core {
-    /// Does `f` with this loop as the one that runs here. At other times nobody looks for events, and a
-    /// socket that would have to wait says so.
+    /// Calls `f` while this loop is the running one. Outside this call the reactor is not turned,
+    /// and a socket that would have to wait returns an error.
     fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Rest<'a>(&'a Reactor);
-        impl Drop for Rest<'_> {
+        struct RestOnDrop<'a>(&'a Reactor);
+        impl Drop for RestOnDrop<'_> {
             fn drop(&mut self) {
                 self.0.rest();
             }
         }
         #[cfg(feature = "sync")]
-        let _routed = crate::unretrieved::Routed::to_this_loop();
+        let _routed = crate::unretrieved::ErrorHook::install();
         #[cfg(feature = "sync")]
-        let _counted = crate::ready_awaits::Counted::by_step();
+        let _counted = crate::ready_awaits::ReadyAwaitHook::install();
         #[cfg(feature = "sync")]
-        let _hooked = crate::thread_hooks::Hooked::to_this_loop();
+        let _hooked = crate::thread_hooks::ThreadHooksGuard::install();
         self.reactor.resume();
-        let _rest = Rest(&self.reactor);
-        self.reported.forget();
-        self.begin_limits();
+        let _rest = RestOnDrop(&self.reactor);
+        self.time_reports.reset();
+        self.start_limits();
         self.is_first_turn.set(true);
         self.tasks.enter(self, f)
     }
@@ -395,7 +403,7 @@ impl fmt::Debug for EventLoop {
             .field("scopes", &core.tasks.scopes())
             .field("timers", &core.timers.len())
             .field("sources", &core.reactor.len())
-            .field("looks", &core.looks.get())
+            .field("io_polls", &core.io_polls.get())
             .field("running", &core.tasks.is_entered())
             .finish()
     }

@@ -1,4 +1,4 @@
-//! Where it goes when something goes wrong and nobody is there to be told.
+//! The exception handler: receives panics and errors that are not awaited.
 
 use std::any::Any;
 use std::io::Write;
@@ -8,10 +8,10 @@ use asyncio_task::{Cause, PanicPayload, Tasks, Unhandled};
 use crate::core::Core;
 use crate::current;
 
-/// Sets who is told of panics and errors that nobody awaits, on the loop that runs here.
+/// Sets the handler of panics and errors that are not awaited, on the running loop.
 ///
-/// The handler is called from the loop and must not block. If it panics, that and the report go to
-/// standard error.
+/// The loop calls the handler, which must not block. If the handler panics, the panic and the
+/// report go to standard error.
 ///
 /// ```
 /// # asyncio_loop::EventLoop::new().unwrap().run_until_complete(async {
@@ -27,27 +27,27 @@ pub fn set_exception_handler(handler: impl Fn(&Unhandled) + 'static) {
     current::with(|core| core.tasks.on_unhandled(handler));
 }
 
-/// Reports something to the exception handler of the loop that runs here; without one, to the
-/// [default](default_exception_handler). For libraries that run things for others, as a server does.
+/// Reports something to the exception handler of the running loop; without a running loop, to the
+/// [default](default_exception_handler). For libraries that run code for others, as a server does.
 pub fn call_exception_handler(unhandled: &Unhandled) {
     if current::try_with(|core| core.tasks.report(unhandled)).is_err() {
         default_exception_handler(unhandled);
     }
 }
 
-/// What a loop does with reports unless it is told otherwise: a line on standard error, or with the feature
-/// `tracing`, and where somebody subscribes to events, an event.
+/// The default exception handler: writes a line to standard error. With the feature `tracing`, it
+/// emits an event instead if the thread has a subscriber.
 pub fn default_exception_handler(unhandled: &Unhandled) {
     #[cfg(feature = "tracing")]
     if is_traced() {
         return tracing::error!(target: "asyncio", "{unhandled}");
     }
-    // A program whose standard error nobody reads any more goes on without.
+    // A program whose standard error is closed continues.
     let _ = writeln!(std::io::stderr(), "asyncio: {unhandled}");
 }
 
-/// Whether somebody subscribes to events on this thread. A crate somewhere in the program may have turned the
-/// feature on, and without a subscriber an event is told to nobody.
+/// Whether this thread has a subscriber. Another crate of the program may have turned the feature
+/// on, and an event without a subscriber would be lost.
 #[cfg(feature = "tracing")]
 fn is_traced() -> bool {
     use tracing::dispatcher::get_default;
@@ -60,7 +60,7 @@ pub(crate) fn set_default(tasks: &Tasks) {
     tasks.on_unhandled(default_exception_handler);
 }
 
-/// Closing what is attached to a loop panicked. The loop is closed all the same.
+/// Reports a panic while an attachment was closed. The loop is closed nevertheless.
 pub(crate) fn attachment_panicked(payload: Box<dyn Any + Send>) {
     let cause = Cause::Panic(PanicPayload::new(payload));
     let message = "closing an attachment of an event loop panicked";
@@ -68,7 +68,7 @@ pub(crate) fn attachment_panicked(payload: Box<dyn Any + Send>) {
 }
 
 impl Core {
-    /// A waker of somebody else's panicked when it was woken or dropped. The loop goes on.
+    /// Reports a panic of a foreign waker that was woken or dropped. The loop continues.
     #[cold]
     pub(crate) fn waker_panicked(&self, payload: Box<dyn Any + Send>) {
         let cause = Cause::Panic(PanicPayload::new(payload));

@@ -1,7 +1,7 @@
-//! Callbacks: something to be called soon, or later.
+//! Callbacks: functions that the loop calls soon, or later.
 //!
-//! A callback runs in a task's cell, unlisted, in a copy of the context it was made in. So it takes its
-//! place among the steps of the ready queue, first in, first out.
+//! A callback runs in a task's cell, hidden from lists of tasks, in a copy of the context in which
+//! it was scheduled. So it is queued among the steps of the ready queue, first in, first out.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::core::Core;
 use crate::current;
 use crate::sleep::Sleep;
 
-/// Has `callback` called once, after all that is ready now.
+/// Schedules `callback` to be called once, after everything that is ready now.
 ///
 /// # Panics
 ///
@@ -28,8 +28,8 @@ pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
     current::with(|core| core.call_soon(callback, location))
 }
 
-/// Has `callback` called once, when `delay` has passed. Callbacks and sleeps with the same deadline run
-/// in the order in which they were asked for.
+/// Schedules `callback` to be called once, after `delay`. Callbacks and sleeps with the same
+/// deadline run in the order in which they were scheduled.
 ///
 /// # Panics
 ///
@@ -40,7 +40,7 @@ pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHa
     current::with(|core| core.call_after(delay, callback, location))
 }
 
-/// Has `callback` called once, at `when`, in the time of the loop that runs here.
+/// Schedules `callback` to be called once, at `when`, in the time of the running loop.
 ///
 /// # Panics
 ///
@@ -51,21 +51,21 @@ pub fn call_at(when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle 
     current::with(|core| core.call_at(when, callback, location))
 }
 
-/// A callback that was asked for, and the means to call it off. Dropping the handle changes nothing.
+/// A scheduled callback, which can be cancelled. Dropping the handle does not cancel it.
 #[derive(Clone)]
 pub struct Handle {
     callback: Rc<Callback>,
     step: TaskRef,
 }
 
-/// A callback with a deadline.
+/// A scheduled callback with a deadline.
 #[derive(Clone)]
 pub struct TimerHandle {
     handle: Handle,
     when: Instant,
 }
 
-/// The callback, until it is called or called off.
+/// The callback, until it is called or cancelled.
 struct Callback {
     call: Cell<Option<Box<dyn FnOnce()>>>,
     cancelled: Cell<bool>,
@@ -107,7 +107,7 @@ impl Core {
         self.call_when(clock.instant_of(deadline), deadline, callback, location)
     }
 
-    /// `deadline` is `when` in loop time.
+    /// Schedules a callback at `deadline`, which is `when` in loop time.
     fn call_when(
         &self,
         when: Instant,
@@ -125,7 +125,8 @@ impl Core {
         let task = self.tasks.spawn_with(options, later);
         let step = task.as_ref();
         task.detach();
-        // The timer starts now, not with a first step: so deadlines keep the order of the calls.
+        // The timer starts now, not with the first step, so that deadlines keep the order of the
+        // calls.
         let mut sleep = Sleep::at(&self.timers, deadline);
         sleep.arm(&step.waker());
         timer.set(Some(sleep));
@@ -140,7 +141,7 @@ async fn call(callback: Scheduled) {
     callback.0.run();
 }
 
-/// The loop's hold on a callback: what it owns goes with its place in the loop, whoever has a handle.
+/// The loop's ownership of a callback. Dropping it drops the callback, even if handles are left.
 struct Scheduled(Rc<Callback>);
 
 impl Drop for Scheduled {
@@ -149,7 +150,7 @@ impl Drop for Scheduled {
     }
 }
 
-/// The future of a timer's callback, woken by its timer for the first time.
+/// The future of a timer's callback. Its timer wakes it for the first time.
 struct CallAt {
     timer: Rc<Cell<Option<Sleep>>>,
     callback: Scheduled,
@@ -186,7 +187,7 @@ impl Callback {
 }
 
 impl Handle {
-    /// Calls the callback off, if it has not run. What it owns is dropped now.
+    /// Cancels the callback, if it has not run. Its captured values are dropped now.
     pub fn cancel(&self) {
         if let Some(call) = self.callback.call.take() {
             self.callback.cancelled.set(true);
@@ -195,14 +196,14 @@ impl Handle {
         }
     }
 
-    /// Whether it was called off before it ran.
+    /// Whether the callback was cancelled before it ran.
     #[must_use]
     #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
         self.callback.cancelled.get()
     }
 
-    /// The context it is called in.
+    /// The context in which the callback is called.
     #[must_use]
     #[doc(alias = "get_context")]
     pub fn context(&self) -> Context {
@@ -211,26 +212,26 @@ impl Handle {
 }
 
 impl TimerHandle {
-    /// Calls the callback off, if it has not run. What it owns is dropped now.
+    /// Cancels the callback, if it has not run. Its captured values are dropped now.
     pub fn cancel(&self) {
         self.handle.cancel();
     }
 
-    /// Whether it was called off before it ran.
+    /// Whether the callback was cancelled before it ran.
     #[must_use]
     #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
         self.handle.is_cancelled()
     }
 
-    /// The context it is called in.
+    /// The context in which the callback is called.
     #[must_use]
     #[doc(alias = "get_context")]
     pub fn context(&self) -> Context {
         self.handle.context()
     }
 
-    /// When it is to run, in the time of its loop.
+    /// When the callback is due, in the time of its loop.
     #[must_use]
     pub fn when(&self) -> Instant {
         self.when

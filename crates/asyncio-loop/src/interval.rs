@@ -1,4 +1,4 @@
-//! Something that happens again and again.
+//! Periodic ticks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use futures_core::Stream;
 use crate::current;
 use crate::sleep::{Sleep, sleep_until};
 
-/// Ticks every `period`, for the first time at once.
+/// Ticks every `period`, the first time at once.
 ///
 /// ```
 /// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {
@@ -29,7 +29,7 @@ pub fn interval(period: Duration) -> Interval {
     interval_at(current::time(), period)
 }
 
-/// Ticks every `period`, for the first time at `start`.
+/// Ticks every `period`, the first time at `start`.
 ///
 /// # Panics
 ///
@@ -38,7 +38,7 @@ pub fn interval(period: Duration) -> Interval {
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(
         !period.is_zero(),
-        "an interval without a length would tick for ever at once: give it a period above zero"
+        "`period` of an interval must be above zero"
     );
     Interval {
         next: start,
@@ -48,20 +48,20 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
     }
 }
 
-/// What to do about ticks that nobody was there for.
+/// What an interval does about ticks that were not awaited in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissedTicks {
-    /// Make up for all of them, one at once after the other.
+    /// Delivers all missed ticks at once, one after the other.
     #[default]
     Burst,
-    /// Forget them, and keep to the rhythm of the start.
+    /// Skips the missed ticks, and keeps to the schedule of the start.
     Skip,
-    /// Forget them, and count on from the tick that came late.
+    /// Skips the missed ticks, and counts the next period from the late tick.
     Delay,
 }
 
-/// Ticks at a steady pace. Made by [`interval`]. As a `Stream` it yields the instants and never ends.
+/// Periodic ticks, from [`interval`]. As a `Stream` it yields the instants and never ends.
 #[derive(Debug)]
 pub struct Interval {
     next: Instant,
@@ -71,23 +71,23 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// What to do about ticks that nobody was there for.
+    /// Sets what happens to ticks that were not awaited in time.
     #[must_use]
     pub fn missed_ticks(mut self, missed: MissedTicks) -> Self {
         self.missed = missed;
         self
     }
 
-    /// Waits for the next tick, and gives the instant it was due.
+    /// Waits for the next tick, and returns the instant at which it was due.
     ///
     /// # Cancellation
     ///
-    /// No tick is lost: the next call waits for the same one.
+    /// No tick is lost: the next call waits for the same tick.
     pub async fn tick(&mut self) -> Instant {
         std::future::poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// [`tick`](Self::tick), for those who poll.
+    /// Polls for the next [`tick`](Self::tick).
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         std::task::ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.next;
@@ -106,7 +106,7 @@ impl Interval {
         Poll::Ready(due)
     }
 
-    /// Starts over: the next tick comes a period from now.
+    /// Starts over: the next tick is one period from now.
     pub fn reset(&mut self) {
         let clock = self.sleep.clock();
         self.next = clock.later(clock.instant(), self.period);

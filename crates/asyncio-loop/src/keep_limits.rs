@@ -1,7 +1,8 @@
-//! How a run keeps its limits: bounds on real and on virtual time, and no standstill.
+//! Enforcement of a run's limits: bounds on real and on virtual time, and no standstill.
 //!
-//! A run that exceeds a limit ends: its main task is dropped where it waits, the loop closes within limits of the
-//! same length, and the test fails with a list of the tasks. Other runs have no limits.
+//! A run that exceeds a limit ends: its main task is dropped at its current await. The loop then
+//! closes within limits of the same length, and the test fails with a list of the tasks. Only tests
+//! have limits.
 
 use std::time::Instant;
 
@@ -10,50 +11,55 @@ use crate::core::Core;
 use crate::limits::Limits;
 
 impl Core {
-    /// Begins a stretch that may take as long as the limits say: a run, or closing.
-    pub(crate) fn begin_limits(&self) {
-        let Some(limited) = &self.limited else { return };
-        let Limits { real, virtual_time } = limited.limits;
+    /// Starts the limits of a run or of closing.
+    pub(crate) fn start_limits(&self) {
+        let Some(active_limits) = &self.active_limits else {
+            return;
+        };
+        let Limits { real, virtual_time } = active_limits.limits;
         let real_end = real.and_then(|limit| Instant::now().checked_add(limit));
-        limited.real_end.set(real_end);
+        active_limits.real_end.set(real_end);
         let now = self.timers.clock.now();
         let virtual_end = virtual_time.map(|limit| now.saturating_add(nanos(limit)));
         let is_virtual = self.timers.clock.is_virtual();
-        limited.virtual_end.set(virtual_end.filter(|_| is_virtual));
-        self.return_by(real_end);
+        active_limits
+            .virtual_end
+            .set(virtual_end.filter(|_| is_virtual));
+        self.set_wait_deadline(real_end);
     }
 
-    /// When the limits end, in real time.
-    pub(crate) fn end_of_limits(&self) -> Option<Instant> {
-        self.limited.as_ref()?.real_end.get()
+    /// The real time at which the limits end.
+    pub(crate) fn limits_deadline(&self) -> Option<Instant> {
+        self.active_limits.as_ref()?.real_end.get()
     }
 
-    /// Whether the run is to end because it has exceeded a limit.
-    pub(crate) fn is_out_of_limits(&self) -> bool {
-        let Some(limited) = &self.limited else {
+    /// Whether the run has exceeded a limit and must end.
+    pub(crate) fn has_exceeded_limits(&self) -> bool {
+        let Some(active_limits) = &self.active_limits else {
             return false;
         };
-        if limited
+        if active_limits
             .real_end
             .get()
             .is_some_and(|end| Instant::now() >= end)
         {
-            let limit = limited.limits.real.unwrap_or_default();
+            let limit = active_limits.limits.real.unwrap_or_default();
             self.fail(&format!("the test is not over after {limit:?}"));
         }
-        limited.failure.borrow().is_some()
+        active_limits.failure.borrow().is_some()
     }
 
-    /// Whether virtual time must not come to `deadline`. Then the run has failed.
-    pub(crate) fn is_beyond_limits(&self, deadline: u64) -> bool {
-        let limited = self.limited.as_ref();
-        let Some(end) = limited.and_then(|limited| limited.virtual_end.get()) else {
+    /// Whether `deadline` exceeds the limit of virtual time. If so, the run fails.
+    pub(crate) fn exceeds_virtual_limit(&self, deadline: u64) -> bool {
+        let active_limits = self.active_limits.as_ref();
+        let Some(end) = active_limits.and_then(|active_limits| active_limits.virtual_end.get())
+        else {
             return false;
         };
         if deadline <= end {
             return false;
         }
-        let limit = limited.and_then(|limited| limited.limits.virtual_time);
+        let limit = active_limits.and_then(|active_limits| active_limits.limits.virtual_time);
         let limit = limit.unwrap_or_default();
         self.fail(&format!(
             "the test is not over after {limit:?} of virtual time"
@@ -61,20 +67,20 @@ impl Core {
         true
     }
 
-    /// Has a run with limits fail. `false` if this one has none.
+    /// Marks a run with limits as failed. `false` if this run has no limits.
     pub(crate) fn fail(&self, why: &str) -> bool {
-        let Some(limited) = &self.limited else {
+        let Some(active_limits) = &self.active_limits else {
             return false;
         };
-        if limited.failure.borrow().is_none() {
+        if active_limits.failure.borrow().is_none() {
             let failure = format!("{why}\n{}", self.list_tasks());
-            limited.failure.replace(Some(failure));
+            active_limits.failure.replace(Some(failure));
         }
         true
     }
 
-    /// Why the run failed, once.
+    /// Takes the reason of the failure, once.
     pub(crate) fn take_failure(&self) -> Option<String> {
-        self.limited.as_ref()?.failure.take()
+        self.active_limits.as_ref()?.failure.take()
     }
 }

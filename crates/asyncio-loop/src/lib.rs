@@ -1,4 +1,4 @@
-//! The event loop: one thread's tasks, timers and sockets, and the means to run them.
+//! The event loop: one thread's tasks, timers and sockets, and the code that runs them.
 //!
 //! ```
 //! use std::time::Duration;
@@ -13,13 +13,16 @@
 //! });
 //! ```
 //!
-//! A turn of the loop is `run_once.rs`; read that first. The modules below stand in groups, in reading order: none
-//! uses one of a later group. What holds:
-//! - one thread, one loop: between two awaits nothing else runs, and nothing here is `Send` but
-//!   [`LoopHandle`] and what comes from it;
-//! - first in, first out: what is woken first runs first, and waking never runs anything by itself;
-//! - however busy the tasks are, I/O, timers and mail are looked at every so many steps;
-//! - time is the loop's: real, or virtual and exact.
+//! Read `run_once.rs` first: one turn of the loop. The modules are listed in groups, in reading
+//! order; a module uses none of a later group. Guarantees:
+//!
+//! - One thread, one loop: between two awaits no other code of the loop runs. Nothing is `Send`
+//!   except [`LoopHandle`] and the values that it creates.
+//! - First in, first out: tasks run in the order in which they were woken. Waking a task never runs
+//!   it.
+//! - However busy the tasks are, the loop checks I/O, timers and its inbox after a bounded number
+//!   of steps.
+//! - Time is the loop's: real, or virtual and exact.
 
 mod attachments;
 mod clock;
@@ -36,8 +39,8 @@ mod closing;
 mod debug;
 mod exceptions;
 mod keep_limits;
-mod roster;
 mod run_once;
+mod task_list;
 mod virtual_time;
 
 mod loop_handle;

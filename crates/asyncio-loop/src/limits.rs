@@ -1,4 +1,4 @@
-//! Limits of a test: how long it may take in real and in virtual time, and why it failed to keep them.
+//! The limits of a test: how long it may take in real and in virtual time, and why it failed.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ impl Limits {
         virtual_time: Some(Duration::from_secs(10 * 365 * 24 * 60 * 60)),
     };
 
-    /// How much real time it may take; `None`: any.
+    /// Sets the limit of real time; `None` removes it.
     #[must_use]
     pub const fn real(mut self, limit: Option<Duration>) -> Self {
         self.real = limit;
         self
     }
 
-    /// How much virtual time it may take; `None`: any.
+    /// Sets the limit of virtual time; `None` removes it.
     #[must_use]
     pub const fn virtual_time(mut self, limit: Option<Duration>) -> Self {
         self.virtual_time = limit;
@@ -32,9 +32,9 @@ impl Limits {
     }
 }
 
-/// The limits of a run that is under way, and why it failed to keep them.
+/// The limits of the current run, and the reason if it exceeded one.
 #[derive(Debug)]
-pub(crate) struct Limited {
+pub(crate) struct ActiveLimits {
     pub(crate) limits: Limits,
     pub(crate) real_end: Cell<Option<Instant>>,
     /// In loop time.
@@ -42,7 +42,7 @@ pub(crate) struct Limited {
     pub(crate) failure: RefCell<Option<String>>,
 }
 
-impl Limited {
+impl ActiveLimits {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,

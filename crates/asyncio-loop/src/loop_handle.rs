@@ -1,4 +1,4 @@
-//! A loop, as seen from other threads.
+//! The handle of a loop for other threads.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ pub struct LoopHandle {
     shared: Arc<Shared>,
 }
 
-/// The loop is closed, or gone. Gives back what it was to run.
+/// The loop is closed or dropped. Contains the value that was sent to it.
 #[derive(thiserror::Error)]
 #[error("the event loop is closed")]
 pub struct LoopClosed<F>(pub F);
@@ -48,14 +48,14 @@ impl LoopHandle {
         Self { remote, shared }
     }
 
-    /// Has `callback` called once on the loop, after all that is ready there when it arrives. What one
-    /// thread sends is called in the order it was sent. Never blocks for longer than a push, and wakes
-    /// the loop only if it sleeps.
+    /// Schedules `callback` to be called once on the loop, after everything that is ready there
+    /// when it arrives. Callbacks of one thread are called in the order in which it sent them. The
+    /// call only pushes to the loop's inbox, and makes a system call only if the loop is parked.
     ///
     /// # Errors
     ///
-    /// The loop is closed; the callback comes back. If the loop closes before it gets to the callback,
-    /// that is dropped on the loop's thread.
+    /// [`LoopClosed`] with the callback, if the loop is closed. If the loop closes before it
+    /// reaches the callback, the callback is dropped on the loop's thread.
     #[track_caller]
     pub fn call_soon_threadsafe<F>(&self, callback: F) -> Result<ThreadHandle, LoopClosed<F>>
     where
@@ -65,12 +65,12 @@ impl LoopHandle {
         Ok(ThreadHandle { slot })
     }
 
-    /// Has `make` called on the loop, and runs the future it makes there, detached: what goes wrong in it
-    /// goes to the loop's exception handler.
+    /// Calls `make` on the loop and spawns the future that it returns as a detached task. The
+    /// loop's exception handler receives its errors and panics.
     ///
     /// # Errors
     ///
-    /// The loop is closed; `make` comes back.
+    /// [`LoopClosed`] with `make`, if the loop is closed.
     #[track_caller]
     pub fn spawn<M, F>(&self, make: M) -> Result<(), LoopClosed<M>>
     where
@@ -88,45 +88,48 @@ impl LoopHandle {
         Ok(())
     }
 
-    /// Sends `value` to the loop to be used there, unless it is taken out of its slot before. It comes
-    /// back if the loop is closed.
+    /// Sends `value` to the loop, which passes it to `there`, unless it is withdrawn first. Returns
+    /// the value if the loop is closed.
     #[track_caller]
     pub(crate) fn send<V: Send + 'static>(
         &self,
         value: V,
         there: impl FnOnce(V) + Send + 'static,
-    ) -> Result<Arc<Slot<V>>, LoopClosed<V>> {
-        let slot = Arc::new(Slot::new(value));
+    ) -> Result<Arc<SentValue<V>>, LoopClosed<V>> {
+        let slot = Arc::new(SentValue::new(value));
         let arrived = slot.clone();
         let sent = self.remote.call(move || {
-            // Taken out first: it is used without the lock, so it may look at its own handle.
+            // Taken out first, so that it is used without the lock and may use its own handle.
             if let Some(value) = arrived.take() {
                 there(value);
             }
         });
         match sent {
             Ok(()) => Ok(slot),
-            Err(_closed) => Err(LoopClosed(slot.take().expect("nobody else has the slot"))),
+            Err(_closed) => Err(LoopClosed(
+                slot.take().expect("a refused value is still in its slot"),
+            )),
         }
     }
 
-    /// Stops the loop: its run ends after the batch of steps that is under way. What that made ready stays
-    /// for the next run. A loop that does not run ends its next run after one turn.
+    /// Stops the loop: its run ends after the current batch of steps. Tasks that became ready
+    /// meanwhile stay queued for the next run. A loop that is not running ends its next run after
+    /// one turn.
     pub fn stop(&self) {
         let stop = || {
-            // Without a loop here, this one is being dropped.
+            // Without a running loop, this one is being dropped.
             let _ = current::try_with(|core| core.stopping.set(true));
         };
         if self.remote.is_here() {
             stop();
         } else {
-            // A loop that is gone has stopped.
+            // A dropped loop has already stopped.
             let _ = self.remote.call(stop);
         }
     }
 
-    /// Has `there` dropped on the loop, or here if the loop is gone.
-    pub(crate) fn drop_there(&self, there: impl Send + 'static) {
+    /// Drops a value on the loop's thread, or here if the loop is closed.
+    pub(crate) fn drop_on_loop(&self, there: impl Send + 'static) {
         if self.is_here() {
             drop(there);
         } else if let Err(closed) = self.remote.call(move || drop(there)) {
@@ -134,27 +137,27 @@ impl LoopHandle {
         }
     }
 
-    /// Makes the loop look again at what it waits for.
-    pub(crate) fn nudge(&self) {
-        // A loop that is gone waits for nothing.
+    /// Wakes the loop, so that it computes its park timeout again.
+    pub(crate) fn wake(&self) {
+        // A dropped loop does not wait.
         let _ = self.remote.call(|| ());
     }
 
-    /// Whether both are of the same loop.
+    /// Whether both are handles of the same loop.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.remote.is_same(&other.remote)
     }
 
-    /// Whether this loop runs on this thread, here and now.
+    /// Whether this loop is the one that runs on this thread now.
     #[must_use]
     pub fn is_here(&self) -> bool {
         self.remote.is_here()
     }
 
-    /// Whether this loop belongs to this thread, running or not.
-    pub(crate) fn is_at_home(&self) -> bool {
-        self.shared.home == std::thread::current().id()
+    /// Whether this thread owns the loop, running or not.
+    pub(crate) fn is_on_this_thread(&self) -> bool {
+        self.shared.thread == std::thread::current().id()
     }
 
     /// Whether the loop is closed.
@@ -170,17 +173,17 @@ impl LoopHandle {
         self.shared.debug.load(Ordering::Relaxed)
     }
 
-    /// Switches [debug mode](crate::Builder::debug), from the loop's next batch of steps on.
+    /// Switches [debug mode](crate::Builder::debug) on or off, from the loop's next batch of steps.
     pub fn set_debug(&self, on: bool) {
         self.shared.debug.store(on, Ordering::Relaxed);
         let refresh = || {
-            // Without a loop here, this one is being dropped.
+            // Without a running loop, this one is being dropped.
             let _ = current::try_with(Core::refresh_debug);
         };
         if self.remote.is_here() {
             refresh();
         } else {
-            // A loop that is gone has no steps.
+            // A dropped loop has no steps.
             let _ = self.remote.call(refresh);
         }
     }
@@ -190,7 +193,7 @@ impl LoopHandle {
     }
 }
 
-/// A handle of the loop that runs here, for any thread.
+/// Returns a handle of the running loop, for any thread.
 ///
 /// # Panics
 ///
@@ -202,11 +205,11 @@ pub fn running_loop() -> LoopHandle {
     current::with(Core::handle)
 }
 
-/// A handle of the loop that runs here.
+/// Returns a handle of the running loop.
 ///
 /// # Errors
 ///
-/// Without a running loop.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 pub fn try_running_loop() -> Result<LoopHandle, NoRunningLoop> {
     current::try_with(Core::handle)
 }
@@ -223,16 +226,16 @@ impl fmt::Debug for LoopHandle {
     }
 }
 
-/// A callback that was sent to a loop, and the means to call it off from any thread. Dropping the handle
-/// changes nothing.
+/// A callback that was sent to a loop. Any thread can cancel it. Dropping the handle does not
+/// cancel it.
 #[derive(Clone)]
 pub struct ThreadHandle {
     slot: Arc<dyn Withdraw>,
 }
 
 impl ThreadHandle {
-    /// Calls the callback off and drops it here. `false` if it has begun to run, has run, or was called
-    /// off before.
+    /// Cancels the callback and drops it here. `false` if it has begun to run, has run, or was
+    /// already cancelled.
     pub fn cancel(&self) -> bool {
         self.slot.withdraw()
     }
@@ -244,16 +247,16 @@ impl fmt::Debug for ThreadHandle {
     }
 }
 
-/// What is on its way to a loop, and can be taken back until it arrives.
-pub(crate) struct Slot<V>(Mutex<Option<V>>);
+/// A value on its way to a loop, which can be withdrawn until it arrives.
+pub(crate) struct SentValue<V>(Mutex<Option<V>>);
 
-impl<V> Slot<V> {
+impl<V> SentValue<V> {
     fn new(value: V) -> Self {
         Self(Mutex::new(Some(value)))
     }
 
     fn take(&self) -> Option<V> {
-        // Nothing that can panic runs under this lock.
+        // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(|e| e.into_inner()).take()
     }
 }
@@ -262,7 +265,7 @@ trait Withdraw: Send + Sync {
     fn withdraw(&self) -> bool;
 }
 
-impl<V: Send> Withdraw for Slot<V> {
+impl<V: Send> Withdraw for SentValue<V> {
     fn withdraw(&self) -> bool {
         self.take().is_some()
     }

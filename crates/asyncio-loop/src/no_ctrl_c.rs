@@ -1,4 +1,4 @@
-//! Ctrl-C where it is not listened for: it ends the process as ever.
+//! Ctrl-C on systems where it is not handled: it ends the process as usual.
 
 use asyncio_reactor::Reactor;
 

@@ -1,12 +1,12 @@
-//! Work outside of a loop that will come back to it. Virtual time does not jump meanwhile.
+//! Work outside a loop that will call back. Virtual time does not jump while it is pending.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
 
 use crate::loop_handle::LoopHandle;
 
-/// Something under way outside of the loop, on another thread or in another process, that will come
-/// back to it. While one exists, virtual time does not jump. Without virtual time it does nothing.
+/// A guard for work outside the loop, on another thread or in another process, that will call back.
+/// While a guard exists, virtual time does not jump. On a real clock it does nothing.
 #[must_use = "virtual time is held for as long as this lives"]
 pub struct OutsideWork {
     event_loop: LoopHandle,
@@ -32,8 +32,8 @@ impl Drop for OutsideWork {
         let shared = self.event_loop.shared();
         let was_the_last = shared.outside.fetch_sub(1, Ordering::AcqRel) == 1;
         if was_the_last && shared.is_virtual && !self.event_loop.is_here() {
-            // The loop may be waiting for a deadline in real time. It need not any more.
-            self.event_loop.nudge();
+            // The loop may be waiting for a deadline in real time, which may be unnecessary now.
+            self.event_loop.wake();
         }
     }
 }
@@ -47,8 +47,8 @@ impl fmt::Debug for OutsideWork {
 }
 
 impl LoopHandle {
-    /// Says that something outside of the loop is under way and will come back to it, as long as the
-    /// result lives: virtual time does not jump meanwhile.
+    /// Returns a guard for work outside the loop that will call back: virtual time does not jump
+    /// while the guard exists.
     pub fn outside_work(&self) -> OutsideWork {
         OutsideWork::new(self)
     }

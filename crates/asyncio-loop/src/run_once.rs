@@ -4,50 +4,52 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::core::Core;
-use crate::virtual_time::REPORTED_AFTER;
+use crate::virtual_time::REPORT_AFTER;
 
-/// While tasks keep each other busy, the operating system is looked at this often at most, in
-/// nanoseconds: a look costs a system call, some 300 ns.
-const LOOK_EVERY: u64 = 50_000;
+/// The shortest time between two polls of the operating system while tasks are ready, in
+/// nanoseconds. A poll is a system call of about 300 ns.
+const IO_POLL_INTERVAL: u64 = 50_000;
 
-/// When this many timers come due within a millisecond, they are taken together at its end: exact
+/// If at least this many timers expire within a millisecond, they fire together at its end. Exact
 /// waiting costs some microseconds each time.
-const MANY: usize = 4;
+const COALESCED_TIMERS: usize = 4;
 
 const MILLISECOND: u64 = 1_000_000;
 
 impl Core {
-    /// One turn: see what has happened outside, wake who slept long enough, then run what is ready, up
-    /// to the budget, or until it is over.
+    /// Runs one turn: drains the inbox, polls the operating system or waits for it, fires expired
+    /// timers, and runs ready steps up to the budget or until `is_over`.
     #[inline]
     pub(crate) fn run_once(&self, is_over: impl Fn() -> bool) {
-        self.take_mail();
+        self.drain_inbox();
         let now = if self.tasks.ready() == 0 {
             self.wait()
         } else {
-            self.look()
+            self.poll_io()
         };
         self.timers
             .expire(now, |payload| self.waker_panicked(payload));
         self.is_first_turn.set(false);
-        // After the batch in which the loop was stopped, all is over or a task stepped back, the turn ends.
+        // The turn ends after the batch in which the loop was stopped, `is_over` became true, or a
+        // task yielded to the loop.
         self.tasks.run_turn(self.budget, || {
-            self.stopping.get() || self.turn_is_over.get() || is_over()
+            self.stopping.get() || self.turn_ends.get() || is_over()
         });
-        self.turn_is_over.set(false);
+        self.turn_ends.set(false);
     }
 
-    /// Takes in what other threads have sent.
+    /// Takes the messages of other threads.
     #[inline]
-    fn take_mail(&self) {
+    fn drain_inbox(&self) {
         if self.tasks.has_mail() {
-            self.take_some_mail();
+            self.drain_inbox_share();
         }
     }
 
-    /// As much as half of a turn's steps: a flood stays out of the ready queue, where all that is woken meanwhile
-    /// would have to stand behind it. What was sent before the run began is no flood, and comes at once.
-    fn take_some_mail(&self) {
+    /// Takes at most half as many messages as a turn has steps. Otherwise a flood of messages would
+    /// fill the ready queue, and later wake-ups would wait behind it. Messages from before the run
+    /// are all taken at once.
+    fn drain_inbox_share(&self) {
         if self.is_first_turn.get() {
             self.tasks.deliver();
         } else {
@@ -55,108 +57,121 @@ impl Core {
         }
     }
 
-    /// Looks at the operating system in passing, now and then. Gives the time.
+    /// Polls the operating system without waiting, if the last poll is long enough ago. Returns the
+    /// time.
     #[inline]
-    fn look(&self) -> u64 {
+    fn poll_io(&self) -> u64 {
         let now = self.timers.clock.now();
         let since = if self.timers.clock.is_virtual() {
-            LOOK_EVERY
+            IO_POLL_INTERVAL
         } else {
-            now - self.looked.get()
+            now - self.last_io_poll.get()
         };
-        if since >= LOOK_EVERY && !self.reactor.is_empty() {
-            self.looked.set(now);
+        if since >= IO_POLL_INTERVAL && !self.reactor.is_empty() {
+            self.last_io_poll.set(now);
             self.turn_reactor(Some(Duration::ZERO));
         }
         now
     }
 
-    /// Waits for the operating system, another thread, or the next deadline. Gives the time.
+    /// Waits for the operating system, another thread, or the next deadline. Returns the time.
     fn wait(&self) -> u64 {
-        let patience = self.patience();
-        // Parked, the loop is woken by its reactor; with mail in its box it does not park.
-        if patience == Some(Duration::ZERO) || self.spin(patience) || !self.tasks.park() {
-            self.take_mail();
-            return self.look();
+        let park_timeout = self.park_timeout();
+        // A parked loop is woken through its reactor. It does not park while its inbox has
+        // messages.
+        if park_timeout == Some(Duration::ZERO) || self.spin(park_timeout) || !self.tasks.park() {
+            self.drain_inbox();
+            return self.poll_io();
         }
         let clock = &self.timers.clock;
-        let parked = self.spin.is_timing().then(|| clock.now());
+        let parked_at = self.spin.times_parks().then(|| clock.now());
         let passing = self.is_time_passing().then(Instant::now);
-        let still = self.begin_standstill(patience);
-        self.turn_reactor(self.cut_short(patience, still.is_some()));
+        let still = self.begin_standstill(park_timeout);
+        self.turn_reactor(self.bounded_timeout(park_timeout, still.is_some()));
         self.tasks.unpark();
         let has_mail = self.tasks.has_mail();
-        self.take_mail();
+        self.drain_inbox();
         if let Some(since) = still {
             self.end_standstill(since);
         }
         if let Some(since) = passing {
-            self.let_time_pass(since.elapsed());
+            self.pass_time(since.elapsed());
         }
         let now = clock.now();
-        self.looked.set(now);
+        self.last_io_poll.set(now);
         self.spin
-            .parked(parked.map(|parked| now - parked), has_mail);
+            .record_park(parked_at.map(|parked_at| now - parked_at), has_mail);
         now
     }
 
-    /// How much of its patience the loop uses up before it looks at real time again.
-    fn cut_short(&self, patience: Option<Duration>, stands_still: bool) -> Option<Duration> {
+    /// Bounds the park timeout by the time at which the loop must read the real clock again.
+    fn bounded_timeout(
+        &self,
+        park_timeout: Option<Duration>,
+        stands_still: bool,
+    ) -> Option<Duration> {
         let reports = stands_still || self.may_report_passing();
-        let by = self.return_by.get();
+        let by = self.wait_deadline.get();
         if by.is_none() && !reports {
-            return patience; // as nearly always
+            return park_timeout; // the usual case
         }
         let left = by.map(|by| by.saturating_duration_since(Instant::now()));
-        let a_second = reports.then_some(REPORTED_AFTER);
-        [patience, left, a_second].into_iter().flatten().min()
+        let a_second = reports.then_some(REPORT_AFTER);
+        [park_timeout, left, a_second].into_iter().flatten().min()
     }
 
-    /// Has waits end by that time.
-    pub(crate) fn return_by(&self, time: Option<Instant>) {
-        self.return_by.set(time);
+    /// Sets the real time at which a wait must end, so that the caller can read the clock.
+    pub(crate) fn set_wait_deadline(&self, time: Option<Instant>) {
+        self.wait_deadline.set(time);
     }
 
-    /// Looks for mail for a moment before parking, if mail is likely. True if there is some.
+    /// Checks the inbox for a moment before parking, if a message is likely. True if there is one.
     #[inline]
-    fn spin(&self, patience: Option<Duration>) -> bool {
-        // Virtual time would pass meanwhile, or not: nothing that a test should see.
-        !self.timers.clock.is_virtual() && self.spin.finds(patience, || self.tasks.has_mail())
+    fn spin(&self, park_timeout: Option<Duration>) -> bool {
+        // With virtual time, a spin would or would not let time pass, and tests would see the
+        // difference.
+        !self.timers.clock.is_virtual()
+            && self
+                .spin
+                .spin_for_message(park_timeout, || self.tasks.has_mail())
     }
 
-    /// How long there is nothing to do: until the next deadline, or for ever.
-    fn patience(&self) -> Option<Duration> {
+    /// How long the loop may park: until the next deadline, or forever (`None`).
+    fn park_timeout(&self) -> Option<Duration> {
         if self.stopping.get() {
             return Some(Duration::ZERO);
         }
         let deadline = self.timers.next_deadline()?;
         if self.timers.clock.is_virtual() {
-            return Some(self.virtual_patience(deadline));
+            return Some(self.virtual_timeout(deadline));
         }
         let now = self.timers.clock.now();
-        let patience = deadline.saturating_sub(now);
+        let park_timeout = deadline.saturating_sub(now);
         let together = now.saturating_add(MILLISECOND);
-        if 0 < patience && patience < MILLISECOND && self.timers.are_due_by(together, MANY) {
+        if 0 < park_timeout
+            && park_timeout < MILLISECOND
+            && self.timers.are_due_by(together, COALESCED_TIMERS)
+        {
             return Some(Duration::from_nanos(MILLISECOND));
         }
-        Some(Duration::from_nanos(patience))
+        Some(Duration::from_nanos(park_timeout))
     }
 
     #[inline]
     fn turn_reactor(&self, timeout: Option<Duration>) {
-        self.looks.set(self.looks.get() + 1);
+        self.io_polls.set(self.io_polls.get() + 1);
         match catch_unwind(AssertUnwindSafe(|| self.reactor.turn(timeout))) {
             Ok(Ok(_events)) => {}
-            // Not a connection's error but the selector's own: nothing can be waited for any more.
+            // The error of the selector itself, not of a connection: no wait is possible any more.
             Ok(Err(error)) => {
                 panic!("the event loop cannot wait for the operating system: {error}")
             }
-            // The other wakers have their turn with the reactor's next.
+            // The reactor wakes the other wakers in its next turn.
             Err(payload) => self.waker_panicked(payload),
         }
     }
 
-    /// Whether the loop was stopped, and the batch in which it was is done.
+    /// Whether the loop was stopped and the batch in which it was stopped has ended.
     pub(crate) fn has_stopped(&self) -> bool {
         self.tasks.is_between_batches() && self.stopping.replace(false)
     }
@@ -168,14 +183,14 @@ mod tests {
     use crate::core::Core;
     use crate::yield_now::yield_now;
 
-    fn looks() -> u64 {
-        crate::current::with(|core: &Core| core.looks.get())
+    fn io_polls() -> u64 {
+        crate::current::with(|core: &Core| core.io_polls.get())
     }
 
-    /// Whatever the machine makes of it: a look for nothing has followed four parks that mail ended at once, or
-    /// a look that found mail.
+    /// On any machine: a futile spin follows four parks that a message ended at once, or a spin
+    /// that found a message.
     #[test]
-    fn a_thread_that_answers_at_once_is_looked_for_and_never_missed() {
+    fn a_thread_that_answers_at_once_is_spun_for() {
         use std::sync::atomic::{AtomicU64, Ordering};
         const ROUNDS: u64 = 2_000;
         let mut event_loop = EventLoop::new().unwrap();
@@ -204,7 +219,7 @@ mod tests {
             let (parks, (paid, wasted)) = event_loop
                 .run_until_complete(async {
                     woken.await;
-                    crate::current::with(|core: &Core| (core.looks.get(), core.spin.counts()))
+                    crate::current::with(|core: &Core| (core.io_polls.get(), core.spin.counts()))
                 })
                 .unwrap();
             assert!(wasted <= paid + parks / 4, "{paid}, {wasted}, {parks}");
@@ -212,21 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_loop_without_sources_never_asks_the_operating_system() {
+    fn a_busy_loop_without_sources_never_polls_io() {
         let mut event_loop = EventLoop::new().unwrap();
-        let looked = event_loop.run_until_complete(async {
-            let before = looks();
+        let polls = event_loop.run_until_complete(async {
+            let before = io_polls();
             for _ in 0..100_000 {
                 yield_now().await;
             }
-            looks() - before
+            io_polls() - before
         });
-        assert_eq!(looked.unwrap(), 0);
+        assert_eq!(polls.unwrap(), 0);
     }
 
     #[test]
     #[cfg(unix)]
-    fn a_busy_loop_with_sources_looks_every_50_microseconds_at_most() {
+    fn a_busy_loop_with_sources_polls_at_most_every_50_microseconds() {
         let mut event_loop = EventLoop::new().unwrap();
         event_loop
             .run_until_complete(async {
@@ -235,17 +250,17 @@ mod tests {
                 let _source = reactor
                     .register(receiver, asyncio_reactor::Interest::READABLE)
                     .unwrap();
-                let (before, start) = (looks(), std::time::Instant::now());
+                let (before, start) = (io_polls(), std::time::Instant::now());
                 let mut yields = 0_u64;
                 while yields < 100_000 {
                     yield_now().await;
                     yields += 1;
                 }
-                let (looked, passed) = (looks() - before, start.elapsed());
-                assert!(looked > 0, "I/O would starve");
+                let (polls, passed) = (io_polls() - before, start.elapsed());
+                assert!(polls > 0, "I/O would starve");
                 assert!(
-                    u128::from(looked) <= passed.as_micros() / 50 + 1,
-                    "{looked} looks in {passed:?}"
+                    u128::from(polls) <= passed.as_micros() / 50 + 1,
+                    "{polls} polls in {passed:?}"
                 );
             })
             .unwrap();

@@ -12,12 +12,14 @@ use crate::event_loop::EventLoop;
 use crate::limits::Limits;
 use crate::loop_handle::LoopHandle;
 
-/// Runs `main` on a new event loop and gives what it returned, after everything else has ended.
+/// Runs `main` on a new event loop and returns its value, after all other tasks have ended.
 ///
-/// `main` may borrow; it is gone before this returns. The tasks that are left then are cancelled and
-/// waited for, and so is what they spawn meanwhile, three times over. Ctrl-C on the program's main thread
-/// cancels `main`, so that it can end in order, and a second one ends the process at once; if `main` ends
-/// cancelled by Ctrl-C, so does the process, by SIGINT, after closing.
+/// `main` may borrow, because it is dropped before this returns. Tasks that are left are then
+/// cancelled and waited for. This is repeated for tasks that they spawn, three times in all.
+///
+/// Ctrl-C on the program's main thread cancels `main`, so that it can clean up. A second Ctrl-C
+/// ends the process at once. If `main` ends cancelled by Ctrl-C, the process ends by SIGINT after
+/// closing the loop.
 ///
 /// ```
 /// let names = vec!["ada", "grace"];
@@ -30,24 +32,25 @@ use crate::loop_handle::LoopHandle;
 ///
 /// # Panics
 ///
-/// If `main` panics, that panic goes on here, after closing. If a loop runs on this thread already, if
-/// `main` is cancelled by something else than Ctrl-C, or if the operating system gives no selector.
+/// A panic of `main` is resumed here, after closing the loop. Also panics if a loop already runs on
+/// this thread, if anything other than Ctrl-C cancels `main`, or if the system provides no
+/// selector.
 #[track_caller]
 #[doc(alias = "asyncio.run")]
 pub fn run<F: Future>(main: F) -> F::Output {
     run_with(Builder::default(), main)
 }
 
-/// [`run`], on a loop that is set up by `builder`.
+/// Runs `main` like [`run`], on a loop with the settings of `builder`.
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// Those of [`run`].
 #[track_caller]
 pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
     let mut runner = match builder.build() {
         Ok(runner) => runner,
-        Err(error) => panic!("no event loop could be made: {error}"),
+        Err(error) => panic!("cannot create an event loop: {error}"),
     };
     let result = runner.run(main);
     let interrupted = runner.was_interrupted();
@@ -60,23 +63,24 @@ pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
     }
 }
 
-/// [`run_with`], for a test: within limits of real and virtual time.
+/// Runs a test like [`run_with`], within limits of real and virtual time.
 ///
 /// # Panics
 ///
-/// As [`run`], and if the run or the closing exceeds a limit: with what went wrong and a list of the tasks.
+/// Those of [`run`]. If the run or closing exceeds a limit, with the reason and a list of the
+/// tasks.
 pub(crate) fn run_limited<F: Future>(
     builder: Builder,
     limits: Limits,
     location: &'static Location<'static>,
     main: F,
 ) -> F::Output {
-    let mut runner = match builder.limited(limits).build() {
+    let mut runner = match builder.with_limits(limits).build() {
         Ok(runner) => runner,
-        Err(error) => panic!("no event loop could be made: {error}"),
+        Err(error) => panic!("cannot create an event loop: {error}"),
     };
     let result = runner.run_from(location, main);
-    let failure = runner.event_loop.close_and_tell();
+    let failure = runner.event_loop.close_with_failure();
     match (result, failure) {
         (Err(JoinError::Panicked(_, payload)), failure) => {
             if let Some(failure) = failure {
@@ -90,8 +94,9 @@ pub(crate) fn run_limited<F: Future>(
     }
 }
 
-/// Runs several main tasks, one after the other, on one loop and in one context: what one sets in
-/// context variables, the next one sees, and tasks that one leaves behind go on with the next.
+/// Runs several main tasks, one after the other, on one loop and in one context. A main task sees
+/// the context variables that an earlier one has set. Tasks that it leaves behind continue in the
+/// next run.
 ///
 /// ```
 /// let mut runner = asyncio_loop::Runner::new()?;
@@ -107,22 +112,22 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner with the usual settings.
+    /// Creates a runner with the default settings.
     ///
     /// # Errors
     ///
-    /// The operating system gave no selector.
+    /// The system's error, if it provides no selector.
     pub fn new() -> io::Result<Self> {
         Builder::default().build()
     }
 
-    /// To set a runner up before making it.
+    /// Returns a builder for the settings of a runner.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     pub(crate) fn with(builder: Builder) -> io::Result<Self> {
-        // A program on virtual time is a test, and ends like any other program.
+        // A program on virtual time is a test, so Ctrl-C ends it like any other program.
         let ctrl_c = builder.ctrl_c && !builder.virtual_time;
         let event_loop = EventLoop::with(builder)?;
         Ok(Self {
@@ -132,24 +137,25 @@ impl Runner {
         })
     }
 
-    /// Runs `main` to its end. It may borrow: it is gone when this returns.
+    /// Runs `main` to its end. It may borrow, because it is dropped before this returns.
     ///
-    /// On the program's main thread Ctrl-C cancels it, and [`was_interrupted`](Self::was_interrupted)
-    /// tells afterwards.
+    /// On the program's main thread Ctrl-C cancels `main`; see
+    /// [`was_interrupted`](Self::was_interrupted).
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: it was cancelled, it panicked, or the loop was [stopped](LoopHandle::stop).
+    /// [`JoinError`] if `main` was cancelled or panicked, or if the loop was
+    /// [stopped](LoopHandle::stop).
     ///
     /// # Panics
     ///
-    /// If a loop runs on this thread already, or if this one is closed.
+    /// If a loop already runs on this thread, or if the runner is closed.
     #[track_caller]
     pub fn run<F: Future>(&mut self, main: F) -> Result<F::Output, JoinError> {
         self.run_from(Location::caller(), main)
     }
 
-    /// [`run`](Self::run), with the place that `main` is said to come from.
+    /// Runs `main`, which counts as spawned at `location`.
     #[track_caller]
     fn run_from<F: Future>(
         &mut self,
@@ -167,15 +173,15 @@ impl Runner {
         let interrupted = &self.interrupted;
         let watch = |main: &TaskRef| {
             if listening.as_ref().is_some_and(CtrlC::was_pressed) {
-                // If the program had asked main to end before, it ends for the program's reasons.
-                let by_us = main.info().state != TaskState::Cancelling;
-                interrupted.set(main.cancel() && by_us);
+                // If the program had already cancelled main, main ends because of that request.
+                let by_ctrl_c = main.info().state != TaskState::Cancelling;
+                interrupted.set(main.cancel() && by_ctrl_c);
             }
         };
         self.event_loop.run_watched(options, main, watch)
     }
 
-    /// Whether Ctrl-C cancelled the last main task, and nothing else had before.
+    /// Whether Ctrl-C, and nothing before it, cancelled the last main task.
     #[must_use]
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.get()
@@ -188,24 +194,24 @@ impl Runner {
         &self.event_loop
     }
 
-    /// A handle of the loop, for any thread.
+    /// Returns a handle of the loop, for any thread.
     #[must_use]
     pub fn handle(&self) -> LoopHandle {
         self.event_loop.handle()
     }
 
-    /// Closes the loop: see [`EventLoop::close`]. Dropping the runner does the same.
+    /// Closes the loop, like [`EventLoop::close`]. Dropping the runner does the same.
     pub fn close(&mut self) {
         self.event_loop.close();
     }
 }
 
 impl Builder {
-    /// Makes the runner.
+    /// Creates the runner.
     ///
     /// # Errors
     ///
-    /// The operating system gave no selector.
+    /// The system's error, if it provides no selector.
     pub fn build(self) -> io::Result<Runner> {
         Runner::with(self)
     }

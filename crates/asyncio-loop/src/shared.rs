@@ -1,18 +1,18 @@
-//! What a loop and its handles share.
+//! The state that a loop shares with its handles.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::{self, ThreadId};
 
-/// See the head of this file.
+/// The state that a loop shares with its handles on other threads.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// How many pieces of [`OutsideWork`](crate::OutsideWork) are under way.
+    /// The number of [`OutsideWork`](crate::OutsideWork) guards.
     pub(crate) outside: AtomicUsize,
     pub(crate) is_virtual: bool,
     pub(crate) debug: AtomicBool,
     pub(crate) closed: AtomicBool,
     /// The loop's thread, which it never leaves.
-    pub(crate) home: ThreadId,
+    pub(crate) thread: ThreadId,
 }
 
 impl Shared {
@@ -22,7 +22,7 @@ impl Shared {
             is_virtual,
             debug: AtomicBool::new(debug),
             closed: AtomicBool::new(false),
-            home: thread::current().id(),
+            thread: thread::current().id(),
         }
     }
 }

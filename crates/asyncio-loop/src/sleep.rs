@@ -1,4 +1,4 @@
-//! Waiting for a time to come.
+//! Waiting until a time.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,17 +13,18 @@ use crate::clock::Clock;
 use crate::current;
 use crate::timers::Timers;
 
-/// A loop that does not run here wakes nobody who waits here.
-const AWAY: &str = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
+/// The panic of a sleep on the wrong loop: its own loop does not run, so it would never end.
+const WRONG_LOOP: &str = "this `Sleep` was created on another event loop, or its loop is closed: create it on the loop that awaits it";
 
-/// Waits for `duration`, counted from this call, on the loop that runs here. Never less.
+/// Waits at least for `duration`, from this call, on the running loop.
 ///
-/// `sleep(Duration::MAX)` never ends, on virtual time either. The same holds for any time more than 500 years
-/// away, here and wherever else the loop is given a time or a duration.
+/// `sleep(Duration::MAX)` never ends, on virtual time either. The same holds for any time more than
+/// 500 years away, wherever the loop takes a time or a duration.
 ///
-/// `sleep(Duration::ZERO)` lets everything run that is ready now, as [`yield_now`](crate::yield_now)
-/// does. Longer sleeps end in order of their deadlines, and those with the same one in the order in
-/// which they were first polled. On Linux a sleep that is alone is some tens of microseconds late; many
+/// `sleep(Duration::ZERO)` yields once, like [`yield_now`](crate::yield_now). Longer sleeps end in
+/// the order of their deadlines, and equal deadlines in the order of their first polls. On Linux a
+/// single sleep is some tens of microseconds late. Many sleeps that end within the same millisecond
+/// end together, at most 1 ms late.
 /// that end within the same millisecond end together, at most 1 ms late.
 ///
 /// ```
@@ -37,27 +38,27 @@ const AWAY: &str = "a sleep was awaited that belongs to another event loop, whic
 ///
 /// # Cancellation
 ///
-/// Dropping it takes its timer back. Nothing is lost.
+/// Dropping it removes its timer. Nothing is lost.
 ///
 /// # Panics
 ///
-/// Without a running loop; [`try_sleep`] does not.
+/// Without a running loop; [`try_sleep`] returns an error instead.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     current::with(|core| Sleep::new(&core.timers, duration))
 }
 
-/// [`sleep`], or an error where no loop runs.
+/// Like [`sleep`], with an error if no loop runs.
 ///
 /// # Errors
 ///
-/// Without a running loop.
+/// [`NoRunningLoop`] if no loop runs on this thread.
 pub fn try_sleep(duration: Duration) -> Result<Sleep, NoRunningLoop> {
     current::try_with(|core| Sleep::new(&core.timers, duration))
 }
 
-/// Waits until `deadline`, in the time of the loop that runs here ([`time`](crate::time)). A deadline
-/// that has passed lets others run once.
+/// Waits until `deadline`, in the time of the running loop ([`time`](crate::time)). A deadline that
+/// has passed yields once.
 ///
 /// # Panics
 ///
@@ -67,41 +68,41 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     current::with(|core| Sleep::until(&core.timers, deadline))
 }
 
-/// The future of [`sleep`] and [`sleep_until`]. It can be [reset](Sleep::reset) to another deadline, and
-/// awaited again by `&mut`.
+/// The future of [`sleep`] and [`sleep_until`]. It can be [reset](Sleep::reset) to another
+/// deadline, and awaited again through `&mut`.
 ///
-/// It belongs to the loop that it was made on, and may be dropped anywhere and at any time.
+/// It belongs to the loop on which it was created. It may be dropped anywhere and at any time.
 ///
 /// # Panics
 ///
-/// When it is awaited on another loop than its own, or after that was closed: it would never end.
+/// If it is awaited on another loop than its own, or after its loop was closed: it would never end.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Sleep {
-    state: State,
+    state: SleepState,
     deadline: u64,
     timers: Rc<Timers>,
 }
 
 #[derive(Clone, Copy)]
-enum State {
-    /// Nobody has polled it.
+enum SleepState {
+    /// Not polled yet.
     New,
-    /// The wheel will wake who polled it last.
+    /// The timer is set; it wakes the waker of the last poll.
     Armed(TimerKey),
-    /// It ends with the next poll.
+    /// The next poll returns.
     Due,
-    /// It has ended.
+    /// It has returned.
     Over,
 }
 
 impl Sleep {
     fn new(timers: &Rc<Timers>, duration: Duration) -> Self {
         let deadline = match duration {
-            Duration::ZERO => 0, // without a look at the clock
+            Duration::ZERO => 0, // without reading the clock
             _ => timers.clock.after(duration),
         };
         Self {
-            state: State::New,
+            state: SleepState::New,
             deadline,
             timers: timers.clone(),
         }
@@ -111,16 +112,16 @@ impl Sleep {
         Self::at(timers, timers.clock.nanos_of(deadline))
     }
 
-    /// Until a time of the loop.
+    /// Creates a sleep until a loop time.
     pub(crate) fn at(timers: &Rc<Timers>, deadline: u64) -> Self {
         Self {
-            state: State::New,
+            state: SleepState::New,
             deadline,
             timers: timers.clone(),
         }
     }
 
-    /// When it ends, in the time of its loop. One of no length ends now, whenever that is.
+    /// When it ends, in the time of its loop. A sleep of zero length ends now, at any time.
     #[must_use]
     #[doc(alias = "when")]
     pub fn deadline(&self) -> Instant {
@@ -135,42 +136,42 @@ impl Sleep {
         &self.timers.clock
     }
 
-    /// Whether the time has come and the loop has noticed.
+    /// Whether the loop has seen that the deadline has passed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         match self.state {
-            State::New => false,
-            State::Armed(key) => !self.timers.is_pending(key),
-            State::Due | State::Over => true,
+            SleepState::New => false,
+            SleepState::Armed(key) => !self.timers.is_pending(key),
+            SleepState::Due | SleepState::Over => true,
         }
     }
 
-    /// Gives it another deadline, whether it has ended or not. Who waits for it goes on waiting.
+    /// Sets another deadline, whether it has ended or not. The waiting task continues to wait.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = self.timers.clock.nanos_of(deadline);
-        if let State::Armed(key) = self.state
+        if let SleepState::Armed(key) = self.state
             && self.timers.rearm(key, self.deadline)
         {
             return;
         }
-        self.state = State::New;
+        self.state = SleepState::New;
     }
 
-    /// Whether the deadline is still to come; if so, `waker` is the one to be woken.
+    /// Whether the deadline is still to come and the timer wakes `waker`.
     #[inline]
     fn is_armed(&self, key: TimerKey, waker: &Waker) -> bool {
         let Some(is_same) = self.timers.wakes(key, waker) else {
             return false;
         };
         is_same || {
-            assert!(current::has_timers(&self.timers), "{AWAY}");
-            self.timers.wake_instead(key, waker)
+            assert!(current::has_timers(&self.timers), "{WRONG_LOOP}");
+            self.timers.replace_waker(key, waker)
         }
     }
 
     /// Starts the timer without a poll.
     pub(crate) fn arm(&mut self, waker: &Waker) {
-        self.state = State::Armed(self.timers.arm(self.deadline, waker));
+        self.state = SleepState::Armed(self.timers.arm(self.deadline, waker));
     }
 }
 
@@ -180,27 +181,27 @@ impl Future for Sleep {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.state {
-            State::New if self.deadline == 0 => {
-                self.state = State::Due;
+            SleepState::New if self.deadline == 0 => {
+                self.state = SleepState::Due;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            State::New => {
-                assert!(current::has_timers(&self.timers), "{AWAY}");
+            SleepState::New => {
+                assert!(current::has_timers(&self.timers), "{WRONG_LOOP}");
                 self.arm(cx.waker());
                 Poll::Pending
             }
-            State::Armed(key) if self.is_armed(key, cx.waker()) => Poll::Pending,
-            State::Armed(_) | State::Due => {
+            SleepState::Armed(key) if self.is_armed(key, cx.waker()) => Poll::Pending,
+            SleepState::Armed(_) | SleepState::Due => {
                 let is_time = || self.timers.clock.now() >= self.deadline;
-                assert!(!self.timers.is_closed() || is_time(), "{AWAY}");
-                self.state = State::Over;
+                assert!(!self.timers.is_closed() || is_time(), "{WRONG_LOOP}");
+                self.state = SleepState::Over;
                 Poll::Ready(())
             }
-            State::Over => {
+            SleepState::Over => {
                 let poll = Pin::new(&mut StepBack::new()).poll(cx);
                 if poll.is_pending() {
-                    self.state = State::Due;
+                    self.state = SleepState::Due;
                 }
                 poll
             }
@@ -211,7 +212,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
-        if let State::Armed(key) = self.state {
+        if let SleepState::Armed(key) = self.state {
             self.timers.disarm(key);
         }
     }

@@ -1,11 +1,11 @@
-//! Spawning with a name, a context, and so on.
+//! Spawning with options: a name, a context, and others.
 
 use std::panic::Location;
 
 use asyncio_task::{NoRunningLoop, SpawnOptions, Task, try_spawn_with};
 
-/// Starts a task with options on the loop that runs on this thread. Its first step comes after all that
-/// is ready now.
+/// Starts a task with options on the running loop. Its first step comes after everything that is
+/// ready now.
 ///
 /// ```
 /// use asyncio_loop::{SpawnOptions, run, spawn_with};
@@ -19,7 +19,7 @@ use asyncio_task::{NoRunningLoop, SpawnOptions, Task, try_spawn_with};
 ///
 /// # Panics
 ///
-/// Without a running loop; [`try_spawn_with`] does not.
+/// Without a running loop; [`try_spawn_with`] returns an error instead.
 #[track_caller]
 #[doc(alias = "create_task")]
 pub fn spawn_with<F>(options: SpawnOptions, future: F) -> Task<F::Output>

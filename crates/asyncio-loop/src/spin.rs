@@ -1,45 +1,46 @@
-//! Spinning before parking: a short look at the mailbox, where it is likely that mail comes at once.
+//! Spinning before parking: a short check of the inbox where a message is likely to arrive at once.
 //!
-//! A thread that answers at once would find the loop just parked: it pays for a system call to wake it, and the
-//! loop for one to wait and for the scheduler. Looking at the mailbox for a moment spares both. But while it
-//! looks, the loop uses its core for nothing, so it looks only if that has been of use lately:
+//! A thread that answers at once would find the loop already parked. It would pay a system call to
+//! wake the loop, and the loop would pay for the wait and for the scheduler. Checking the inbox for
+//! a moment saves both. But a spin keeps the core busy, so the loop spins only if spinning has
+//! succeeded lately:
 //!
 //! ```text
-//!              a park ended by mail, soon: +1                    no mail: needed × 2
+//!              a short park ended by mail: +1                    no mail: needed × 2
 //!  counting ────────────────────────────────────► counted ──────────────────────────────► counting from 0
 //!     ▲  any other park: from 0                 needed parks        mail: needed ÷ 2
 //!     └──────────────┘                           in a row ◄───────────────────┐
 //!                                                    └── spin before parking ─┘
 //! ```
 //!
-//! - A loop that no other thread wakes never spins, and its parks are not timed.
-//! - A spin is never longer than [`LONGEST`], which is what a park costs at least.
-//! - Where spinning is of no use, as on a single core, it is tried less and less: once in [`MOST_NEEDED`]
-//!   parks at last.
+//! - A loop that no other thread wakes never spins, and does not time its parks.
+//! - A spin takes at most [`MAX_SPIN`], which is less than a park costs.
+//! - Where spinning never succeeds, as on a single core, it becomes rare: once in [`MAX_NEEDED`]
+//!   parks in the end.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How long it spins at most. To park and to be woken at once takes 4 µs and more.
-const LONGEST: Duration = Duration::from_micros(3);
-/// Looks at the mailbox between two looks at the clock.
-const LOOKS: u32 = 16;
-/// A park that mail ended after no more than this, in nanoseconds, might have been spared. Most of it is the
-/// time that the system takes to wake a thread.
-const SOON: u64 = 50_000;
-/// How many such parks in a row it takes to try, at first and at most.
-const FIRST_NEEDED: u32 = 4;
-const MOST_NEEDED: u32 = 4096;
+/// The longest spin. Parking and being woken at once takes at least 4 µs.
+const MAX_SPIN: Duration = Duration::from_micros(3);
+/// How often the inbox is checked between two reads of the clock.
+const CHECKS_PER_CLOCK_READ: u32 = 16;
+/// A park that a message ended within this time, in nanoseconds, counts as short: a spin might have
+/// saved it. Most of this time is the system's, which wakes a thread.
+const SHORT_PARK: u64 = 50_000;
+/// How many short parks in a row are needed before a spin, at least (and at first) and at most.
+const MIN_NEEDED: u32 = 4;
+const MAX_NEEDED: u32 = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Spin {
-    /// How many parks in a row were ended by mail, soon.
-    soon: Cell<u32>,
-    /// How many of those it takes to spin.
+    /// How many parks in a row were short.
+    short_parks: Cell<u32>,
+    /// How many short parks are needed before a spin.
     needed: Cell<u32>,
-    /// Whether mail ended the last park.
+    /// Whether a message ended the last park.
     is_woken_by_mail: Cell<bool>,
-    /// How often mail came while it spun, and how often it did not.
+    /// How many spins found a message, and how many did not.
     paid: Cell<u64>,
     wasted: Cell<u64>,
 }
@@ -47,8 +48,8 @@ pub(crate) struct Spin {
 impl Default for Spin {
     fn default() -> Self {
         Spin {
-            soon: Cell::new(0),
-            needed: Cell::new(FIRST_NEEDED),
+            short_parks: Cell::new(0),
+            needed: Cell::new(MIN_NEEDED),
             is_woken_by_mail: Cell::new(false),
             paid: Cell::new(0),
             wasted: Cell::new(0),
@@ -57,66 +58,71 @@ impl Default for Spin {
 }
 
 impl Spin {
-    /// Spins, if that is likely to pay and there is time for it. True if there is mail.
+    /// Spins, if a message is likely and the park timeout leaves time. True if the inbox has a
+    /// message.
     #[inline]
-    pub(crate) fn finds(&self, patience: Option<Duration>, has_mail: impl Fn() -> bool) -> bool {
-        let has_time = patience.is_none_or(|patience| patience > 4 * LONGEST);
+    pub(crate) fn spin_for_message(
+        &self,
+        park_timeout: Option<Duration>,
+        has_mail: impl Fn() -> bool,
+    ) -> bool {
+        let has_time = park_timeout.is_none_or(|park_timeout| park_timeout > 4 * MAX_SPIN);
         self.is_worth_it() && has_time && self.spin(has_mail)
     }
 
     #[inline]
     fn is_worth_it(&self) -> bool {
-        self.soon.get() >= self.needed.get()
+        self.short_parks.get() >= self.needed.get()
     }
 
     #[cold]
     fn spin(&self, has_mail: impl Fn() -> bool) -> bool {
         let start = Instant::now();
         loop {
-            for _ in 0..LOOKS {
+            for _ in 0..CHECKS_PER_CLOCK_READ {
                 if has_mail() {
-                    self.has_paid();
+                    self.record_success();
                     return true;
                 }
                 std::hint::spin_loop();
             }
-            if start.elapsed() >= LONGEST {
-                self.was_wasted();
+            if start.elapsed() >= MAX_SPIN {
+                self.record_failure();
                 return false;
             }
         }
     }
 
-    fn has_paid(&self) {
+    fn record_success(&self) {
         self.paid.set(self.paid.get() + 1);
-        self.needed.set(FIRST_NEEDED.max(self.needed.get() / 2));
+        self.needed.set(MIN_NEEDED.max(self.needed.get() / 2));
     }
 
-    fn was_wasted(&self) {
+    fn record_failure(&self) {
         self.wasted.set(self.wasted.get() + 1);
-        self.needed.set(MOST_NEEDED.min(self.needed.get() * 2));
-        self.soon.set(0);
+        self.needed.set(MAX_NEEDED.min(self.needed.get() * 2));
+        self.short_parks.set(0);
     }
 
-    /// Whether the park that begins is to be timed.
+    /// Whether the next park must be timed.
     #[inline]
-    pub(crate) fn is_timing(&self) -> bool {
+    pub(crate) fn times_parks(&self) -> bool {
         self.is_woken_by_mail.get()
     }
 
-    /// A park is over. `took` is how long it was in nanoseconds, if it was timed.
+    /// Records a park. `took` is its length in nanoseconds, if it was timed.
     #[inline]
-    pub(crate) fn parked(&self, took: Option<u64>, is_woken_by_mail: bool) {
+    pub(crate) fn record_park(&self, took: Option<u64>, is_woken_by_mail: bool) {
         self.is_woken_by_mail.set(is_woken_by_mail);
-        let was_soon = is_woken_by_mail && took.is_some_and(|took| took <= SOON);
-        self.soon.set(if was_soon {
-            self.soon.get().saturating_add(1)
+        let was_short = is_woken_by_mail && took.is_some_and(|took| took <= SHORT_PARK);
+        self.short_parks.set(if was_short {
+            self.short_parks.get().saturating_add(1)
         } else {
             0
         });
     }
 
-    /// How often mail came while it spun, and how often it did not.
+    /// How many spins found a message, and how many did not.
     #[cfg(test)]
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.paid.get(), self.wasted.get())
@@ -127,11 +133,11 @@ impl Spin {
 mod tests {
     use super::*;
 
-    /// A park that ends at once by mail, as long as it is not spared.
+    /// Parks again and again, and a message ends each park at once, unless a spin saves the park.
     fn lockstep(spin: &Spin, is_of_use: impl Fn() -> bool) {
-        if !spin.finds(None, is_of_use) {
-            let took = spin.is_timing().then_some(5_000);
-            spin.parked(took, true);
+        if !spin.spin_for_message(None, is_of_use) {
+            let took = spin.times_parks().then_some(5_000);
+            spin.record_park(took, true);
         }
     }
 
@@ -139,9 +145,9 @@ mod tests {
     fn without_mail_it_never_spins_and_times_nothing() {
         let spin = Spin::default();
         for _ in 0..10_000 {
-            assert!(!spin.finds(None, || panic!("it looks")));
-            assert!(!spin.is_timing());
-            spin.parked(None, false);
+            assert!(!spin.spin_for_message(None, || panic!("the inbox must not be checked")));
+            assert!(!spin.times_parks());
+            spin.record_park(None, false);
         }
     }
 
@@ -149,8 +155,8 @@ mod tests {
     fn mail_that_comes_late_is_not_waited_for() {
         let spin = Spin::default();
         for _ in 0..10_000 {
-            assert!(!spin.finds(None, || panic!("it looks")));
-            spin.parked(spin.is_timing().then_some(SOON + 1), true);
+            assert!(!spin.spin_for_message(None, || panic!("the inbox must not be checked")));
+            spin.record_park(spin.times_parks().then_some(SHORT_PARK + 1), true);
         }
     }
 
@@ -161,7 +167,7 @@ mod tests {
             lockstep(&spin, || true);
         }
         // The first park is not timed.
-        assert_eq!(spin.counts(), (100 - 1 - u64::from(FIRST_NEEDED), 0));
+        assert_eq!(spin.counts(), (100 - 1 - u64::from(MIN_NEEDED), 0));
     }
 
     #[test]
@@ -172,7 +178,7 @@ mod tests {
         }
         // At 4, 8, 16, … 4096 parks.
         assert_eq!(spin.counts(), (0, 11));
-        for _ in 0..10 * MOST_NEEDED {
+        for _ in 0..10 * MAX_NEEDED {
             lockstep(&spin, || false);
         }
         assert_eq!(spin.counts(), (0, 21));
@@ -186,14 +192,14 @@ mod tests {
         }
         let (paid, _) = spin.counts();
         for _ in 0..100 {
-            assert!(!spin.finds(None, || false));
-            spin.parked(spin.is_timing().then_some(SOON + 1), true);
+            assert!(!spin.spin_for_message(None, || false));
+            spin.record_park(spin.times_parks().then_some(SHORT_PARK + 1), true);
         }
         assert_eq!(spin.counts(), (paid, 1));
         for _ in 0..100 {
             lockstep(&spin, || true);
         }
-        assert_eq!(spin.counts(), (paid + 100 - 2 * u64::from(FIRST_NEEDED), 1));
+        assert_eq!(spin.counts(), (paid + 100 - 2 * u64::from(MIN_NEEDED), 1));
     }
 
     #[test]
@@ -202,7 +208,7 @@ mod tests {
         for _ in 0..10 {
             lockstep(&spin, || true);
         }
-        assert!(!spin.finds(Some(LONGEST), || panic!("it looks")));
-        assert!(spin.finds(Some(100 * LONGEST), || true));
+        assert!(!spin.spin_for_message(Some(MAX_SPIN), || panic!("the inbox must not be checked")));
+        assert!(spin.spin_for_message(Some(100 * MAX_SPIN), || true));
     }
 }

@@ -1,4 +1,5 @@
-//! What `#[asyncio::test]` runs: a test body, once or under several orders of the ready tasks, within limits.
+//! The runner behind `#[asyncio::test]`: runs a test body, once or in several orders of the ready
+//! tasks, within limits.
 
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -7,22 +8,23 @@ use crate::builder::Builder;
 pub use crate::limits::Limits;
 use crate::runner::run_limited;
 
-/// In which orders a test is run.
+/// The orders in which a test is run.
 #[derive(Clone, Copy, Debug)]
 pub enum Orders {
     /// Once, first in, first out.
     AsQueued,
-    /// So many times, each time shuffled by another seed, which is printed if the test fails.
+    /// This many times, each time shuffled with another seed. The seed is printed if the test
+    /// fails.
     Random(u64),
-    /// Once for each seed.
+    /// Once per seed.
     Seeds(&'static [u64]),
 }
 
-/// [`run_test_within`], within the usual limits.
+/// Runs a test body like [`run_test_within`], within the default limits.
 ///
 /// # Panics
 ///
-/// As [`run_test_within`].
+/// Those of [`run_test_within`].
 #[track_caller]
 pub fn run_test<F: Future>(
     builder: impl Fn() -> Builder,
@@ -35,12 +37,12 @@ where
     run_test_within(Limits::DEFAULT, builder, orders, body)
 }
 
-/// Runs a test body on a loop of its own, once for each order. The first failure is what it returns.
+/// Runs a test body on a loop of its own, once for each order. Returns the first failure.
 ///
 /// # Panics
 ///
-/// If the body does, after saying under which seed. If a run exceeds its limits, or stands still on virtual time:
-/// with a list of the tasks.
+/// If the body panics, after printing the seed. If a run exceeds its limits, or stands still on
+/// virtual time, with a list of the tasks.
 #[track_caller]
 pub fn run_test_within<F: Future>(
     limits: Limits,
@@ -76,7 +78,7 @@ where
     run(*last)
 }
 
-/// What a test may return: `()`, a `Result`, or an `ExitCode`, as with plain tests.
+/// The return types of a test: `()`, a `Result`, or an `ExitCode`, as for plain tests.
 #[diagnostic::on_unimplemented(
     message = "a test returns `()`, a `Result` or an `ExitCode`, not `{Self}`",
     label = "this test returns `{Self}`"

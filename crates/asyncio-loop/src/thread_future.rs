@@ -1,4 +1,4 @@
-//! The outcome of a task on a loop, for another thread: to block on, or to await on any executor.
+//! The outcome of a task on a loop, for another thread: blocks on it, or awaits it on any executor.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,78 +20,79 @@ use crate::exceptions::call_exception_handler;
 use crate::loop_handle::{LoopClosed, LoopHandle};
 use crate::outside_work::OutsideWork;
 
-/// How a task is reported whose [`ThreadFuture`] was dropped, and with it the task's work.
-const LOST: &str =
-    "a task is cancelled because its `ThreadFuture` was dropped and nobody had waited for it";
+/// Reported for a task that is cancelled because its [`ThreadFuture`] was dropped unobserved.
+const DROPPED: &str =
+    "a task is cancelled because its `ThreadFuture` was dropped before it was waited for";
 
-/// How the error of a task is reported whose [`ThreadFuture`] was dropped.
-const FAILED: &str = "a task failed and nobody looked at its error: wait for its `ThreadFuture`, or use `LoopHandle::spawn`";
+/// Reported for the error of a task whose [`ThreadFuture`] was dropped.
+const UNRETRIEVED_ERROR: &str = "a task failed and nobody looked at its error: wait for its `ThreadFuture`, or use `LoopHandle::spawn`";
 
-/// How the panic of a task is reported whose [`ThreadFuture`] was dropped.
-const UNREAD: &str = "a task panicked and nobody awaits it";
+/// Reported for the panic of a task whose [`ThreadFuture`] was dropped.
+const UNAWAITED_PANIC: &str = "a task panicked and nobody awaits it";
 
-/// What [`LoopHandle::run_coroutine_threadsafe`] gives: the right to the outcome of the task that runs
-/// over there.
+/// The outcome of a task that runs on another loop, from [`LoopHandle::run_coroutine_threadsafe`].
 ///
-/// As with a [`Task`], dropping it cancels; [`LoopHandle::spawn`] is for work that runs on by itself. A
-/// panic that is then never asked for goes to the loop's exception handler. In debug mode, so does an error, and a task
-/// that is cancelled because this was dropped, unless somebody had waited for it.
+/// As with a [`Task`], dropping it cancels the task. Use [`LoopHandle::spawn`] for work that must
+/// continue on its own. A panic that is never taken goes to the loop's exception handler. In debug
+/// mode, so does an error that is never taken. Debug mode also reports a task that is cancelled
+/// because this was dropped before any wait for it.
 ///
-/// Awaited on another loop of the thread to which its own loop belongs, it gives
-/// [`JoinError::Elsewhere`](asyncio_task::JoinError::Elsewhere): its own cannot run meanwhile.
+/// On another loop of its loop's thread, awaiting it returns
+/// [`JoinError::Elsewhere`](asyncio_task::JoinError::Elsewhere), because its own loop cannot run
+/// meanwhile.
 ///
 /// # Panics
 ///
-/// Awaiting it again after it gave its outcome panics.
+/// If it is awaited again after it has returned the outcome.
 #[must_use = "a task whose ThreadFuture is dropped is cancelled: wait for it, await it, or use LoopHandle::spawn"]
 #[doc(alias = "concurrent.futures.Future")]
 pub struct ThreadFuture<T> {
     shared: Arc<Shared<T>>,
     name: Option<Arc<str>>,
     event_loop: LoopHandle,
-    /// Held while another loop awaits it, whose virtual time must not jump.
+    /// Held while a task of another loop awaits it. It keeps that loop's virtual time from jumping.
     outside: Option<OutsideWork>,
     step_back: StepBack,
 }
 
 struct Shared<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<FutureState<T>>,
     ended: Condvar,
 }
 
-struct State<T> {
-    outcome: Outcome<T>,
-    /// Who awaits the outcome.
+struct FutureState<T> {
+    outcome: Completion<T>,
+    /// The waker of the task that awaits the outcome.
     waiting: Option<Waker>,
-    /// What has not been passed on to the task.
-    request: Option<Request>,
-    /// Somebody has waited for the outcome, or asked the task to end.
-    asked: bool,
+    /// A request that has not been forwarded to the task.
+    request: Option<CancelRequest>,
+    /// Set once the outcome was waited for, or the task was cancelled through this future.
+    observed: bool,
     /// The callbacks that have not been called, in the order in which they were added.
     callbacks: VecDeque<DoneCallback<T>>,
-    /// What task the outcome is of.
+    /// The task that has ended, for reports.
     task: Option<TaskInfo>,
-    /// The [`ThreadFuture`] is gone: nobody will ask for the outcome.
+    /// Set when the [`ThreadFuture`] is dropped: the outcome will never be taken.
     abandoned: bool,
-    /// Who passes a request to cancel on to the task.
+    /// The waker of the watcher on the loop, which forwards a cancel request to the task.
     watch: Option<Waker>,
 }
 
 type DoneCallback<T> = Box<dyn FnOnce(&Result<T, JoinError>) + Send>;
 
-enum Outcome<T> {
+enum Completion<T> {
     Pending,
-    Here(Result<T, JoinError>),
+    Ready(Result<T, JoinError>),
     Taken,
 }
 
 impl LoopHandle {
-    /// Has `make` called on the loop, and runs the future it makes there as a task. The future need not
-    /// be `Send`, only what makes it and what it returns.
+    /// Calls `make` on the loop and runs the future that it returns as a task. The future need not
+    /// be `Send`; only `make` and the output must be.
     ///
     /// # Errors
     ///
-    /// The loop is closed; `make` comes back.
+    /// [`LoopClosed`] with `make`, if the loop is closed.
     #[track_caller]
     pub fn run_coroutine_threadsafe<M, F>(
         &self,
@@ -105,8 +106,8 @@ impl LoopHandle {
         ThreadFuture::start(self, None, make)
     }
 
-    /// [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe), with a name for the task: reports, lists of tasks
-    /// and [`JoinError`](asyncio_task::JoinError) have it.
+    /// Like [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe), with a name for the task.
+    /// Reports, lists of tasks and [`JoinError`](asyncio_task::JoinError) show the name.
     ///
     /// ```
     /// use asyncio_loop::{EventLoop, current_task};
@@ -122,7 +123,7 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// The loop is closed; `make` comes back.
+    /// [`LoopClosed`] with `make`, if the loop is closed.
     #[track_caller]
     pub fn run_coroutine_threadsafe_named<M, F>(
         &self,
@@ -151,11 +152,11 @@ impl<T: Send + 'static> ThreadFuture<T> {
     {
         let location = std::panic::Location::caller();
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                outcome: Outcome::Pending,
+            state: Mutex::new(FutureState {
+                outcome: Completion::Pending,
                 waiting: None,
                 request: None,
-                asked: false,
+                observed: false,
                 callbacks: VecDeque::new(),
                 task: None,
                 abandoned: false,
@@ -163,32 +164,33 @@ impl<T: Send + 'static> ThreadFuture<T> {
             }),
             ended: Condvar::new(),
         });
-        let promise = Promise {
+        let completer = Completer {
             shared: shared.clone(),
             name: name.clone(),
         };
         event_loop.send(make, move |make| {
             let mut options = SpawnOptions::new().location(location);
-            if let Some(name) = promise.name.clone() {
+            if let Some(name) = completer.name.clone() {
                 options = options.name(name);
             }
-            // A panic in `make` is one of the task: it goes to whoever asked for it.
+            // A panic in `make` is a panic of the task, so the awaiter receives it.
             let body = async move { make().await };
-            match promise.shared.take_request() {
+            match completer.shared.take_request() {
                 None => {}
-                // Which reports it, with its name and place.
-                Some(Request::Forget) if debug::is_on_here() => {
+                // Dropping the new task reports it, with its name and location.
+                Some(CancelRequest::DropUnobserved) if debug::is_on_here() => {
                     return drop(try_spawn_with(options, body));
                 }
-                Some(Request::Cancel(message)) => {
-                    promise.settle_unbegun(message);
+                Some(CancelRequest::Cancel(message)) => {
+                    completer.complete_unstarted(message);
                     return;
                 }
                 Some(_) => return,
             }
-            // Both run on this loop, which is here: it is the one that this was sent to.
+            // Spawning succeeds, because this closure runs on the loop that it was sent to.
             if let Ok(task) = try_spawn_with(options, body)
-                && let Ok(watch) = try_spawn_with(SpawnOptions::callback(), Watch { task, promise })
+                && let Ok(watch) =
+                    try_spawn_with(SpawnOptions::callback(), TaskWatcher { task, completer })
             {
                 watch.detach();
             }
@@ -208,21 +210,23 @@ impl<T> ThreadFuture<T> {
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: the task was cancelled, also by its loop's closing, or it panicked.
+    /// [`JoinError`] if the task was cancelled, also because its loop was closed, or if it
+    /// panicked.
     ///
     /// # Panics
     ///
-    /// On the loop's own thread, if the task has not ended: it would wait for ever. Await it there.
+    /// On the loop's own thread, if the task has not ended: the call would block forever. Await it
+    /// there.
     #[doc(alias = "result")]
     pub fn wait(self) -> Result<T, JoinError> {
         let mut state = self.shared.lock();
-        state.asked = true;
+        state.observed = true;
         loop {
             if let Some(outcome) = state.take() {
                 return outcome;
             }
-            state.must_be_untaken();
-            self.must_be_elsewhere();
+            state.assert_untaken();
+            self.assert_other_thread();
             state = self
                 .shared
                 .ended
@@ -231,26 +235,25 @@ impl<T> ThreadFuture<T> {
         }
     }
 
-    /// Blocks until the task has ended, for `timeout` at most. It gives itself back if that is not enough;
-    /// the task runs on.
+    /// Blocks until the task has ended, at most for `timeout`. After a timeout the task continues.
     ///
     /// # Errors
     ///
-    /// Itself, if the time is over. The inner result is that of [`wait`](Self::wait).
+    /// Returns `self` after the timeout. The inner result is that of [`wait`](Self::wait).
     ///
     /// # Panics
     ///
-    /// On the loop's own thread, if the task has not ended: it cannot end meanwhile.
+    /// On the loop's own thread, if the task has not ended: the task could not end meanwhile.
     pub fn wait_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.shared.lock();
-        state.asked = true;
+        state.observed = true;
         loop {
             if let Some(outcome) = state.take() {
                 return Ok(outcome);
             }
-            state.must_be_untaken();
-            self.must_be_elsewhere();
+            state.assert_untaken();
+            self.assert_other_thread();
             let left = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
                 None => timeout,
@@ -264,39 +267,39 @@ impl<T> ThreadFuture<T> {
         }
     }
 
-    /// Asks the task to end. `false` if it has.
+    /// Requests that the task be cancelled. `false` if it has ended.
     pub fn cancel(&self) -> bool {
-        self.ask(None)
+        self.request_cancel(None)
     }
 
-    /// Asks the task to end, and says why: [`JoinError::message`](asyncio_task::JoinError::message) has it. `false` if it
-    /// has ended.
+    /// Requests that the task be cancelled, with a message for
+    /// [`JoinError::message`](asyncio_task::JoinError::message). `false` if the task has ended.
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
-        self.ask(Some(message.into()))
+        self.request_cancel(Some(message.into()))
     }
 
-    fn ask(&self, message: Option<Arc<str>>) -> bool {
-        self.shared.lock().asked = true;
-        self.request(Request::Cancel(message))
+    fn request_cancel(&self, message: Option<Arc<str>>) -> bool {
+        self.shared.lock().observed = true;
+        self.request(CancelRequest::Cancel(message))
     }
 
-    /// The outcome, if it is there. It is given once.
+    /// Takes the outcome, if the task has ended. It can be taken once.
     #[must_use]
     pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
         let mut state = self.shared.lock();
-        state.asked = true;
+        state.observed = true;
         state.take()
     }
 
-    fn request(&self, request: Request) -> bool {
+    fn request(&self, request: CancelRequest) -> bool {
         let mut state = self.shared.lock();
-        if !matches!(state.outcome, Outcome::Pending) {
+        if !matches!(state.outcome, Completion::Pending) {
             return false;
         }
-        // What was asked for expressly and not passed on yet says it for the drop as well. Of several messages the last
-        // one counts.
+        // An explicit request that was not forwarded yet takes precedence over the request of the
+        // drop. The last of several messages wins.
         let before = match request {
-            Request::Cancel(Some(_)) => state.request.replace(request),
+            CancelRequest::Cancel(Some(_)) => state.request.replace(request),
             request => {
                 state.request.get_or_insert(request);
                 None
@@ -311,11 +314,12 @@ impl<T> ThreadFuture<T> {
         true
     }
 
-    /// Has `callback` called with the outcome when the task ends: on the loop's thread, before anybody who waits has
-    /// the outcome. Callbacks are called in the order in which they were added, and hold the loop up meanwhile. A panic
-    /// in one goes to the exception handler. Dropping this cancels the task, and the callbacks learn of that.
+    /// Calls `callback` with the outcome when the task ends: on the loop's thread, and before a
+    /// waiter receives the outcome. Callbacks are called in the order in which they were added, and
+    /// block the loop while they run. A panic in a callback goes to the exception handler. Dropping
+    /// this future cancels the task, and the callbacks receive that outcome.
     ///
-    /// If the task has ended, `callback` is called here, before this returns.
+    /// If the task has already ended, `callback` is called on this thread before this returns.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -341,19 +345,19 @@ impl<T> ThreadFuture<T> {
         callback: impl FnOnce(&Result<T, JoinError>) + Send + 'static,
     ) {
         let mut state = self.shared.lock();
-        state.asked = true;
+        state.observed = true;
         let Some(outcome) = state.take() else {
-            state.must_be_untaken();
+            state.assert_untaken();
             state.callbacks.push_back(Box::new(callback));
             return;
         };
         drop(state);
         call(Box::new(callback), &outcome);
-        // Nobody has looked meanwhile: that takes this future, which is borrowed here.
-        self.shared.lock().outcome = Outcome::Here(outcome);
+        // The outcome cannot be taken meanwhile, because this future is borrowed mutably.
+        self.shared.lock().outcome = Completion::Ready(outcome);
     }
 
-    /// The name that the task was given by
+    /// The task's name from
     /// [`run_coroutine_threadsafe_named`](LoopHandle::run_coroutine_threadsafe_named).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -364,19 +368,19 @@ impl<T> ThreadFuture<T> {
     #[must_use]
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
-        !matches!(self.shared.lock().outcome, Outcome::Pending)
+        !matches!(self.shared.lock().outcome, Completion::Pending)
     }
 
-    /// Whether its loop is one of this thread, on which another one runs now.
-    fn is_behind_another_loop(&self) -> bool {
-        let at_home = self.event_loop.is_at_home() && !self.event_loop.is_here();
-        at_home && current::try_with(|_| ()).is_ok()
+    /// Whether this thread owns the task's loop but runs another loop now.
+    fn is_loop_suspended(&self) -> bool {
+        let owns_loop = self.event_loop.is_on_this_thread() && !self.event_loop.is_here();
+        owns_loop && current::try_with(|_| ()).is_ok()
     }
 
-    fn must_be_elsewhere(&self) {
+    fn assert_other_thread(&self) {
         assert!(
-            !self.event_loop.is_at_home(),
-            "blocking on a task of this thread's own event loop would wait for ever: await it, or wait on another thread"
+            !self.event_loop.is_on_this_thread(),
+            "waiting for a task of this thread's own event loop would block forever: await it, or wait on another thread"
         );
     }
 }
@@ -386,20 +390,20 @@ impl<T> Future for ThreadFuture<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if Pin::new(&mut self.step_back).poll(cx).is_pending() {
-            self.shared.lock().asked = true;
+            self.shared.lock().observed = true;
             return Poll::Pending;
         }
-        // Cloned and dropped outside the lock: wakers are foreign code.
+        // Cloned and dropped outside the lock, because wakers are foreign code.
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
-        state.asked = true;
+        state.observed = true;
         if let Some(outcome) = state.take() {
             drop(state);
             self.outside = None;
             return Poll::Ready(outcome);
         }
-        state.must_be_untaken();
-        if self.is_behind_another_loop() {
+        state.assert_untaken();
+        if self.is_loop_suspended() {
             let name = TaskName::from("behind this `ThreadFuture`");
             return Poll::Ready(Err(JoinError::Elsewhere(name)));
         }
@@ -416,11 +420,11 @@ impl<T> Future for ThreadFuture<T> {
 
 impl<T> Drop for ThreadFuture<T> {
     fn drop(&mut self) {
-        let asked = self.shared.lock().asked;
-        self.request(if asked {
-            Request::LetGo
+        let observed = self.shared.lock().observed;
+        self.request(if observed {
+            CancelRequest::Drop
         } else {
-            Request::Forget
+            CancelRequest::DropUnobserved
         });
         let mut state = self.shared.lock();
         state.abandoned = true;
@@ -429,14 +433,14 @@ impl<T> Drop for ThreadFuture<T> {
         drop(state);
         let report = match unread {
             Some(Err(JoinError::Panicked(_, payload))) => {
-                Unhandled::about(UNREAD, task, Cause::Panic(payload))
+                Unhandled::about(UNAWAITED_PANIC, task, Cause::Panic(payload))
             }
             Some(Ok(value)) if self.event_loop.debug() && is_err(&value) => {
-                Unhandled::about(FAILED, task, Cause::Message)
+                Unhandled::about(UNRETRIEVED_ERROR, task, Cause::Message)
             }
             _ => return,
         };
-        self.event_loop.drop_there(Unread(Some(report)));
+        self.event_loop.drop_on_loop(UnclaimedReport(Some(report)));
     }
 }
 
@@ -450,36 +454,38 @@ impl<T> fmt::Debug for ThreadFuture<T> {
 }
 
 impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing that can panic runs under this lock.
+    fn lock(&self) -> MutexGuard<'_, FutureState<T>> {
+        // No code that can panic runs under this lock.
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn take_request(&self) -> Option<Request> {
+    fn take_request(&self) -> Option<CancelRequest> {
         self.lock().request.take()
     }
 
-    /// Calls the callbacks and sets the outcome, once. Gives it back if nobody will ask for it.
-    fn settle(
+    /// Calls the callbacks and stores the outcome, once. Returns the outcome if the
+    /// [`ThreadFuture`] was dropped.
+    fn complete(
         &self,
         outcome: Result<T, JoinError>,
         task: Option<TaskInfo>,
     ) -> Option<Result<T, JoinError>> {
         let mut state = self.lock();
-        if !matches!(state.outcome, Outcome::Pending) {
+        if !matches!(state.outcome, Completion::Pending) {
             return None;
         }
-        // Until there is none left under the lock: others may be added meanwhile.
+        // Other callbacks may be added meanwhile, so the loop ends when the list is empty under the
+        // lock.
         while let Some(callback) = state.callbacks.pop_front() {
             drop(state);
             call(callback, &outcome);
             state = self.lock();
         }
         if state.abandoned {
-            state.outcome = Outcome::Taken;
+            state.outcome = Completion::Taken;
             return Some(outcome);
         }
-        state.outcome = Outcome::Here(outcome);
+        state.outcome = Completion::Ready(outcome);
         state.task = task;
         let waiting = state.waiting.take();
         drop(state);
@@ -491,7 +497,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// Calls a callback. A panic in it is reported.
+/// Calls a callback, and reports its panic.
 fn call<T>(callback: DoneCallback<T>, outcome: &Result<T, JoinError>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(outcome))) {
         let cause = Cause::Panic(PanicPayload::new(payload));
@@ -500,27 +506,27 @@ fn call<T>(callback: DoneCallback<T>, outcome: &Result<T, JoinError>) {
     }
 }
 
-/// A request to end the task.
-enum Request {
-    /// [`ThreadFuture::cancel`], with a message from `cancel_with`.
+/// A request to cancel the task.
+enum CancelRequest {
+    /// From [`ThreadFuture::cancel`], with the message of `cancel_with`.
     Cancel(Option<Arc<str>>),
-    /// The [`ThreadFuture`] was dropped.
-    LetGo,
-    /// It was dropped, and nobody had waited for it.
-    Forget,
+    /// The [`ThreadFuture`] was dropped after its outcome was waited for.
+    Drop,
+    /// The [`ThreadFuture`] was dropped unobserved.
+    DropUnobserved,
 }
 
-impl<T> State<T> {
-    fn must_be_untaken(&self) {
+impl<T> FutureState<T> {
+    fn assert_untaken(&self) {
         assert!(
-            !matches!(self.outcome, Outcome::Taken),
+            !matches!(self.outcome, Completion::Taken),
             "awaited again after it gave its outcome"
         );
     }
 
     fn take(&mut self) -> Option<Result<T, JoinError>> {
-        match std::mem::replace(&mut self.outcome, Outcome::Taken) {
-            Outcome::Here(outcome) => Some(outcome),
+        match std::mem::replace(&mut self.outcome, Completion::Taken) {
+            Completion::Ready(outcome) => Some(outcome),
             other => {
                 self.outcome = other;
                 None
@@ -529,94 +535,94 @@ impl<T> State<T> {
     }
 }
 
-/// The duty to settle the outcome, on the loop's side. Dropped with the loop, it says cancelled.
-struct Promise<T> {
+/// The loop's side of the outcome. Dropping it without a task completes the outcome as cancelled.
+struct Completer<T> {
     shared: Arc<Shared<T>>,
     name: Option<Arc<str>>,
 }
 
-impl<T> Promise<T> {
-    /// Says that the task was cancelled before it began, unless the outcome is set.
-    fn settle_unbegun(&self, message: Option<Arc<str>>) {
+impl<T> Completer<T> {
+    /// Completes the outcome as cancelled before the task began, unless it is complete.
+    fn complete_unstarted(&self, message: Option<Arc<str>>) {
         let name = TaskName::from(self.name.as_deref().unwrap_or("that never began"));
         self.shared
-            .settle(Err(JoinError::Cancelled(name, message)), None);
+            .complete(Err(JoinError::Cancelled(name, message)), None);
     }
 }
 
-impl<T> Drop for Promise<T> {
+impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
-        self.settle_unbegun(None);
+        self.complete_unstarted(None);
     }
 }
 
-/// Waits for the task on its loop, and passes requests to cancel on.
-struct Watch<T> {
+/// Awaits the task on its loop, and forwards cancel requests to it.
+struct TaskWatcher<T> {
     task: Task<T>,
-    promise: Promise<T>,
+    completer: Completer<T>,
 }
 
-impl<T> Watch<T> {
-    fn settle(&self, outcome: Result<T, JoinError>) {
+impl<T> TaskWatcher<T> {
+    fn complete(&self, outcome: Result<T, JoinError>) {
         let task = self.task.as_ref();
-        let unwanted = self.promise.shared.settle(outcome, Some(task.info()));
+        let unwanted = self.completer.shared.complete(outcome, Some(task.info()));
         let report = match unwanted {
             Some(Err(JoinError::Panicked(_, payload))) => {
-                Unhandled::new(UNREAD, Some(&task), Cause::Panic(payload))
+                Unhandled::new(UNAWAITED_PANIC, Some(&task), Cause::Panic(payload))
             }
             Some(Ok(value)) if debug::is_on_here() && is_err(&value) => {
-                Unhandled::new(FAILED, Some(&task), Cause::Message)
+                Unhandled::new(UNRETRIEVED_ERROR, Some(&task), Cause::Message)
             }
             _ => return,
         };
         call_exception_handler(&report);
     }
 
-    fn pass_on(&self, request: Request) {
+    fn forward(&self, request: CancelRequest) {
         if self.task.is_finished() {
             return;
         }
-        if matches!(request, Request::Forget) && debug::is_on_here() {
-            let report = Unhandled::new(LOST, Some(&self.task.as_ref()), Cause::Message);
+        if matches!(request, CancelRequest::DropUnobserved) && debug::is_on_here() {
+            let report = Unhandled::new(DROPPED, Some(&self.task.as_ref()), Cause::Message);
             call_exception_handler(&report);
         }
         match request {
-            Request::Cancel(None) => self.task.cancel(),
-            Request::Cancel(Some(message)) => self.task.cancel_with(message),
-            Request::LetGo | Request::Forget => self.task.as_ref().cancel_once(),
+            CancelRequest::Cancel(None) => self.task.cancel(),
+            CancelRequest::Cancel(Some(message)) => self.task.cancel_with(message),
+            CancelRequest::Drop | CancelRequest::DropUnobserved => self.task.as_ref().cancel_once(),
         };
     }
 }
 
-impl<T> Future for Watch<T> {
+impl<T> Future for TaskWatcher<T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
-        let old = self.promise.shared.lock().watch.replace(waker);
+        let old = self.completer.shared.lock().watch.replace(waker);
         drop(old);
-        if let Some(request) = self.promise.shared.take_request() {
-            self.pass_on(request);
+        if let Some(request) = self.completer.shared.take_request() {
+            self.forward(request);
         }
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
-        self.settle(outcome);
+        self.complete(outcome);
         Poll::Ready(())
     }
 }
 
-impl<T> Drop for Watch<T> {
+impl<T> Drop for TaskWatcher<T> {
     fn drop(&mut self) {
-        // The loop closes. The task may have ended, in the same batch even.
+        // The loop is closing. The task may still have ended in the same batch.
         let outcome = self.task.try_take();
         let cancelled = || Err(JoinError::Cancelled(self.task.name(), None));
-        self.settle(outcome.unwrap_or_else(cancelled));
+        self.complete(outcome.unwrap_or_else(cancelled));
     }
 }
 
-/// Something that nobody asked for: reported where it is dropped, which is on the loop if that is there.
-struct Unread(Option<Unhandled>);
+/// A report that is made where this is dropped: on the loop, unless the loop is closed.
+struct UnclaimedReport(Option<Unhandled>);
 
-impl Drop for Unread {
+impl Drop for UnclaimedReport {
     fn drop(&mut self) {
         if let Some(report) = self.0.take() {
             call_exception_handler(&report);

@@ -1,5 +1,5 @@
-//! Tasks that deal with threads through a queue of `asyncio-sync`: a wait holds virtual time, and a task that
-//! steps back ends the turn, so that timers and sockets are looked at.
+//! The hooks of `asyncio-sync` for waits that other threads end. A wait holds virtual time. A task
+//! that yields to the loop ends the turn, so that timers and sockets are checked.
 
 use std::any::Any;
 
@@ -7,13 +7,13 @@ use asyncio_sync::{ThreadHooks, set_thread_hooks};
 
 use crate::current;
 
-/// While this lives, the loop that runs on this thread hears of such tasks.
-pub(crate) struct Hooked {
+/// Routes the hooks to the running loop while it lives.
+pub(crate) struct ThreadHooksGuard {
     before: ThreadHooks,
 }
 
-impl Hooked {
-    pub(crate) fn to_this_loop() -> Self {
+impl ThreadHooksGuard {
+    pub(crate) fn install() -> Self {
         let mut hooks = ThreadHooks::none();
         hooks.wait = hold_virtual_time;
         hooks.step_back = end_turn;
@@ -23,7 +23,7 @@ impl Hooked {
     }
 }
 
-impl Drop for Hooked {
+impl Drop for ThreadHooksGuard {
     fn drop(&mut self) {
         set_thread_hooks(self.before);
     }
@@ -38,6 +38,6 @@ fn hold_virtual_time() -> Option<Box<dyn Any + Send + Sync>> {
 }
 
 fn end_turn() {
-    // Without a loop here there is no turn.
-    let _ = current::try_with(|core| core.turn_is_over.set(true));
+    // Without a running loop there is no turn.
+    let _ = current::try_with(|core| core.turn_ends.set(true));
 }

@@ -1,6 +1,6 @@
-//! The timers of a loop: the wheel, and the clock that its deadlines are measured by.
+//! The timers of a loop: the wheel, and the clock that measures its deadlines.
 //!
-//! Shared by the loop and by what waits for it, so a sleep that outlives its loop, or is dropped while
+//! The loop and its sleeps share them. So a sleep that outlives its loop, or is dropped while
 //! another loop runs, still finds its own wheel.
 
 use std::any::Any;
@@ -14,21 +14,21 @@ use asyncio_timer::{TimerKey, TimerWheel};
 
 use crate::clock::{Clock, NEVER, START};
 
-/// What a deadline does when it has come.
-enum Due {
-    /// Somebody waits for it.
+/// What a timer does when it expires.
+enum TimerAction {
+    /// Wakes a waiting task.
     Wake(Waker),
-    /// A scope is to end by then.
+    /// Cancels a scope whose deadline it is.
     Expire(ScopeHandle),
 }
 
-/// See the head of this file. A timer for [`NEVER`] is kept, to be found and to be moved, and does not come.
-/// The wheel is borrowed only while nothing foreign runs: wakers are cloned
-/// before, and dropped and woken after.
+/// The wheel and the clock of a loop. A timer for [`NEVER`] is stored, so that it can be found and
+/// moved, but never expires. The wheel is borrowed only while no foreign code runs: wakers are
+/// cloned before, and dropped and woken after the borrow.
 pub(crate) struct Timers {
-    wheel: RefCell<TimerWheel<Due>>,
-    /// Empty but within `expire`; kept for its capacity.
-    due: RefCell<Vec<Due>>,
+    wheel: RefCell<TimerWheel<TimerAction>>,
+    /// Empty except within `expire`; kept for its capacity.
+    fired: RefCell<Vec<TimerAction>>,
     closed: Cell<bool>,
     pub(crate) clock: Clock,
 }
@@ -37,47 +37,52 @@ impl Timers {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             wheel: RefCell::new(TimerWheel::new(START)),
-            due: RefCell::default(),
+            fired: RefCell::default(),
             closed: Cell::new(false),
             clock,
         }
     }
 
-    /// Has `waker` woken when `deadline` has come.
+    /// Sets a timer that wakes `waker` at `deadline`.
     #[inline]
     pub(crate) fn arm(&self, deadline: u64, waker: &Waker) -> TimerKey {
         let waker = waker.clone();
-        self.wheel.borrow_mut().insert(deadline, Due::Wake(waker))
+        self.wheel
+            .borrow_mut()
+            .insert(deadline, TimerAction::Wake(waker))
     }
 
-    /// Ends a scope when `deadline` has come.
+    /// Sets a timer that cancels a scope at `deadline`.
     #[inline]
     pub(crate) fn arm_scope(&self, deadline: u64, scope: ScopeHandle) -> TimerKey {
-        self.wheel.borrow_mut().insert(deadline, Due::Expire(scope))
+        self.wheel
+            .borrow_mut()
+            .insert(deadline, TimerAction::Expire(scope))
     }
 
-    /// Whether `waker` is the one to be woken; `None`: the deadline has come.
+    /// Whether the timer wakes the same task as `waker`; `None` if it has expired.
     #[inline]
     pub(crate) fn wakes(&self, key: TimerKey, waker: &Waker) -> Option<bool> {
         let wheel = self.wheel.borrow();
-        let due = wheel.get(key)?;
-        Some(matches!(due, Due::Wake(old) if old.will_wake(waker)))
+        let action = wheel.get(key)?;
+        Some(matches!(action, TimerAction::Wake(old) if old.will_wake(waker)))
     }
 
-    /// Has `waker` woken in place of another one. `false`: cloning it took the timer away.
-    pub(crate) fn wake_instead(&self, key: TimerKey, waker: &Waker) -> bool {
+    /// Replaces the waker of a timer. `false` if the timer is gone, because cloning the waker
+    /// removed it.
+    pub(crate) fn replace_waker(&self, key: TimerKey, waker: &Waker) -> bool {
         let new = waker.clone();
         let mut wheel = self.wheel.borrow_mut();
-        // What is not kept is dropped when the wheel is let go of: its destructor may come back here.
+        // The other waker is dropped after the borrow, because its destructor may use the wheel.
         let dropped = match wheel.get_mut(key) {
-            Some(due) => Ok(std::mem::replace(due, Due::Wake(new))),
+            Some(action) => Ok(std::mem::replace(action, TimerAction::Wake(new))),
             None => Err(new),
         };
         drop(wheel);
         dropped.is_ok()
     }
 
-    /// Whether the deadline is still to come.
+    /// Whether the timer is still set.
     pub(crate) fn is_pending(&self, key: TimerKey) -> bool {
         self.wheel.borrow().get(key).is_some()
     }
@@ -92,57 +97,60 @@ impl Timers {
         drop(waker);
     }
 
-    /// Wakes all whose deadline is not after `now`. Wakers may be others', and one that panics does not
-    /// keep the rest from being woken.
+    /// Fires all timers with deadlines up to `now`. Wakers are foreign code; one that panics does
+    /// not keep the others from being woken.
     #[inline]
     pub(crate) fn expire(&self, now: u64, on_panic: impl Fn(Box<dyn Any + Send>)) {
         debug_assert_ne!(now, NEVER);
         self.wheel
             .borrow_mut()
-            .expire(now, &mut self.due.borrow_mut());
-        if !self.due.borrow().is_empty() {
-            self.come(self.due.take(), on_panic);
+            .expire(now, &mut self.fired.borrow_mut());
+        if !self.fired.borrow().is_empty() {
+            self.fire(self.fired.take(), on_panic);
         }
     }
 
-    fn come(&self, mut due: Vec<Due>, on_panic: impl Fn(Box<dyn Any + Send>)) {
-        let mut wakers = due.drain(..);
-        let mut wake_rest =
-            || catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Due::come)));
+    fn fire(&self, mut fired: Vec<TimerAction>, on_panic: impl Fn(Box<dyn Any + Send>)) {
+        let mut wakers = fired.drain(..);
+        let mut wake_rest = || {
+            catch_unwind(AssertUnwindSafe(|| {
+                wakers.by_ref().for_each(TimerAction::fire)
+            }))
+        };
         while let Err(payload) = wake_rest() {
             on_panic(payload);
         }
         drop(wakers);
-        const LARGE: usize = 1 << 12;
-        if due.capacity() <= LARGE {
-            self.due.replace(due);
+        const KEPT_CAPACITY: usize = 1 << 12;
+        if fired.capacity() <= KEPT_CAPACITY {
+            self.fired.replace(fired);
         }
     }
 
-    /// What time it was when timers were last looked at.
+    /// The loop time at which timers were last expired.
     #[inline]
     pub(crate) fn turn_time(&self) -> u64 {
         self.wheel.borrow().now()
     }
 
-    /// When to look again: no deadline comes before.
+    /// The time to expire timers again: no deadline is earlier.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let next = self.wheel.borrow().next_deadline();
         next.filter(|&deadline| deadline != NEVER)
     }
 
-    /// Whether at least `many` deadlines come by `time`.
+    /// Whether at least `many` deadlines are at or before `time`.
     pub(crate) fn are_due_by(&self, time: u64, many: usize) -> bool {
         self.wheel.borrow().due_by(time, many) >= many
     }
 
-    /// Who is to be woken, and when.
+    /// The wakers of the set timers, with their deadlines.
     pub(crate) fn sleepers(&self) -> Vec<(u64, Waker)> {
         let wheel = self.wheel.borrow();
         let mut sleepers = Vec::new();
-        for (deadline, due) in wheel.iter() {
-            if let Due::Wake(waker) = due {
+        for (deadline, action) in wheel.iter() {
+            if let TimerAction::Wake(waker) = action {
                 sleepers.push((deadline, waker.clone()));
             }
         }
@@ -157,7 +165,7 @@ impl Timers {
         self.closed.get()
     }
 
-    /// Lets go of all wakers without waking them. Nobody will expire what is armed from here on.
+    /// Drops all wakers without waking them. Timers that are set later never expire.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         let mut wakers = Vec::new();
@@ -166,8 +174,8 @@ impl Timers {
     }
 }
 
-impl Due {
-    fn come(self) {
+impl TimerAction {
+    fn fire(self) {
         match self {
             Self::Wake(waker) => waker.wake(),
             Self::Expire(scope) => scope.expire(),

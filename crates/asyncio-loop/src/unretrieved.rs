@@ -1,26 +1,27 @@
-//! Errors of promises at which nobody looked: while a loop runs, its exception handler is told.
+//! Errors of promises that were never taken: while a loop runs, its exception handler receives
+//! them.
 //!
-//! `asyncio-sync` knows no loop; it calls a hook of the thread, which is ours from here on until the
-//! loop has left. An error after that, or on a thread without a loop, goes where it went before.
+//! `asyncio-sync` knows no loop. It calls a hook of the thread, which this module sets while the
+//! loop runs. Afterwards, and on a thread without a loop, errors go to the previous hook.
 
 use asyncio_sync::{UnretrievedError, set_unretrieved_hook};
 use asyncio_task::{Cause, Unhandled};
 
 use crate::exceptions::call_exception_handler;
 
-/// While this lives, errors at which nobody looked go to the loop that runs on this thread.
-pub(crate) struct Routed {
+/// While it lives, errors that were never taken go to the running loop.
+pub(crate) struct ErrorHook {
     before: fn(&UnretrievedError<'_>),
 }
 
-impl Routed {
-    pub(crate) fn to_this_loop() -> Self {
+impl ErrorHook {
+    pub(crate) fn install() -> Self {
         let before = set_unretrieved_hook(report);
         Self { before }
     }
 }
 
-impl Drop for Routed {
+impl Drop for ErrorHook {
     fn drop(&mut self) {
         set_unretrieved_hook(self.before);
     }

@@ -1,11 +1,11 @@
-//! Letting others run.
+//! Yielding to other tasks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Lets everything run that is ready now, once, and comes back after it.
+/// Yields once: continues after everything that is ready now has run.
 ///
-/// This is what `sleep(0)` is for in Python. It works with any executor, and costs no timer and no system call.
+/// Like `sleep(0)` in Python. It works with any executor, and costs no timer and no system call.
 pub fn yield_now() -> YieldNow {
     YieldNow { yielded: false }
 }

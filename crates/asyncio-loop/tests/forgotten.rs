@@ -179,7 +179,7 @@ mod a_thread_future {
     use super::*;
 
     const LOST: &str =
-        "a task is cancelled because its `ThreadFuture` was dropped and nobody had waited for it";
+        "a task is cancelled because its `ThreadFuture` was dropped before it was waited for";
     const FAILED: &str = "a task failed and nobody looked at its error: wait for its `ThreadFuture`, or use `LoopHandle::spawn`";
 
     fn here() -> LoopHandle {

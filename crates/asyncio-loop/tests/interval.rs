@@ -122,7 +122,7 @@ fn a_period_of_nothing_is_refused_and_one_without_end_is_none() {
     run_virtual(async |_| {
         assert_eq!(
             panic_of(|| interval(Duration::ZERO)),
-            "an interval without a length would tick for ever at once: give it a period above zero"
+            "`period` of an interval must be above zero"
         );
         for missed in [MissedTicks::Burst, MissedTicks::Skip, MissedTicks::Delay] {
             let mut ticks = interval(Duration::MAX).missed_ticks(missed);

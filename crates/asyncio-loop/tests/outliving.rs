@@ -124,7 +124,7 @@ fn a_sleep_that_outlives_its_loop_can_be_dropped_anywhere() {
 
 #[test]
 fn a_sleep_awaited_after_its_loop_is_a_panic_and_not_a_hang_or_a_lie() {
-    let advice = "a sleep was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
+    let advice = "this `Sleep` was created on another event loop, or its loop is closed: create it on the loop that awaits it";
     let armed = run(async {
         let mut armed = Box::pin(sleep(secs(1000)));
         assert!(futures::poll!(&mut armed).is_pending());
@@ -169,8 +169,8 @@ fn a_sleep_made_on_one_loop_is_no_hang_on_another() {
         })
         .unwrap();
     let message = panic_of(|| other.run_until_complete(asleep.as_mut()).map_err(resume));
-    assert!(message.starts_with("a sleep was awaited that belongs to another"));
-    // At home it ends in its time.
+    assert!(message.starts_with("this `Sleep` was created on another event loop"));
+    // On its own loop it ends in time.
     let start = one.time();
     one.run_until_complete(asleep).unwrap();
     assert_eq!(one.time() - start, secs(5));

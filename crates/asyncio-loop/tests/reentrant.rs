@@ -3,7 +3,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "a waker that notices being cloned cannot be made without"
+    reason = "only a hand-written vtable sees the clone of a waker"
 )]
 #![allow(
     clippy::async_yields_async,

@@ -275,7 +275,7 @@ fn a_task_that_is_cancelled_on_its_loop_is_cancelled_for_the_thread() {
 
 #[test]
 fn waiting_on_the_loops_own_thread_panics_instead_of_hanging() {
-    let advice = "blocking on a task of this thread's own event loop would wait for ever: await it, or wait on another thread";
+    let advice = "waiting for a task of this thread's own event loop would block forever: await it, or wait on another thread";
     run(async {
         let event_loop = running_loop();
         let future = event_loop.run_coroutine_threadsafe(|| async {}).unwrap();

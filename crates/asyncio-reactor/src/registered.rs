@@ -25,7 +25,7 @@ use crate::waiters::WaiterId;
 ///
 /// True for epoll and kqueue. Elsewhere mio rearms a source only after it has returned
 /// `WouldBlock`, so the operation must be repeated until then.
-#[expect(unexpected_cfgs, reason = "mio's own switch")]
+#[expect(unexpected_cfgs, reason = "a cfg of mio")]
 const SHORT_MEANS_EMPTY: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll),
     any(
@@ -81,7 +81,7 @@ impl<S: Source> Registered<S> {
             Ok(()) => Ok(this),
             Err(error) => {
                 registration.release_slot();
-                let source = this.source.take().expect("it was just put there");
+                let source = this.source.take().expect("the source was stored above");
                 Err(RegisterError::new(source, error))
             }
         }
@@ -92,7 +92,7 @@ impl<S: Source> Registered<S> {
     pub fn get_ref(&self) -> &S {
         self.source
             .as_ref()
-            .expect("the source is there until into_inner, which takes self")
+            .expect("only into_inner and drop take the source")
     }
 
     /// The source, mutably. It must not be replaced: the reactor would continue to watch the first
@@ -100,13 +100,13 @@ impl<S: Source> Registered<S> {
     pub fn get_mut(&mut self) -> &mut S {
         self.source
             .as_mut()
-            .expect("the source is there until into_inner, which takes self")
+            .expect("only into_inner and drop take the source")
     }
 
     /// Deregisters the source and gives it back.
     pub fn into_inner(mut self) -> S {
         self.release()
-            .expect("the source is there until into_inner, which takes self")
+            .expect("only into_inner and drop take the source")
     }
 
     #[inline]

@@ -488,7 +488,7 @@ mod tests {
     }
 
     fn no_fresh() -> WaiterId {
-        panic!("its own number is the latest")
+        panic!("no fresh id is needed")
     }
 
     fn queues_of<R>(waiters: &Waiters, look: impl FnOnce(Option<&mut Queues>) -> R) -> R {
@@ -595,7 +595,7 @@ mod tests {
             let wakers: Vec<Waker> = (0..8).map(|_| waker()).collect();
             let number = |waker: &Waker| {
                 let at = wakers.iter().position(|known| known.will_wake(waker));
-                at.expect("it is one of them")
+                at.expect("every waker is known")
             };
             let waiters = Waiters::default();
             let mut model = Model { limits: [INITIAL_POLLERS; 2], ..Model::default() };

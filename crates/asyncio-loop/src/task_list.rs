@@ -1,7 +1,7 @@
-//! A list of the tasks that have not ended, for people: name, place, and what each waits for.
+//! A readable list of the tasks that have not ended: name, location, and what wakes each.
 //!
-//! What is known is which tasks and timers would wake a task. What else it waits for, such as a lock, a queue or
-//! a socket, knows the task, but the task does not know it.
+//! The loop knows which tasks and timers would wake a task. A lock, a queue or a socket knows its
+//! waiting tasks, but a task does not know it.
 
 use std::fmt::Write;
 use std::task::Waker;
@@ -12,21 +12,23 @@ use asyncio_task::{TaskInfo, TaskRef, TaskState, circles};
 use crate::core::Core;
 
 /// How many tasks are listed one by one.
-const MOST: usize = 50;
+const MAX_LISTED: usize = 50;
 
-/// How many tasks, the oldest ones, are compared with each other to find out what each awaits.
-const MOST_COMPARED: usize = 1000;
+/// How many tasks, the oldest first, are compared with each other to find out which task awaits
+/// which.
+const MAX_COMPARED: usize = 1000;
 
 impl Core {
-    /// The tasks that have not ended, a line each, circles of them, and what is pending outside of the loop.
+    /// Lists the tasks that have not ended, one per line, cycles of waiting tasks, and pending work
+    /// outside the loop.
     pub(crate) fn list_tasks(&self) -> String {
-        let roster = Roster::of(self);
+        let snapshot = TaskList::of(self);
         let mut list = String::new();
-        for n in 0..roster.tasks.len().min(MOST) {
-            let _ = writeln!(list, "  {}", roster.describe(n));
+        for n in 0..snapshot.tasks.len().min(MAX_LISTED) {
+            let _ = writeln!(list, "  {}", snapshot.describe(n));
         }
-        if roster.total > MOST {
-            let _ = writeln!(list, "  and {} more tasks", roster.total - MOST);
+        if snapshot.total > MAX_LISTED {
+            let _ = writeln!(list, "  and {} more tasks", snapshot.total - MAX_LISTED);
         }
         for circle in circles() {
             let names = circle.tasks().iter().chain(circle.tasks().first());
@@ -44,37 +46,37 @@ impl Core {
     }
 }
 
-/// The oldest tasks at one moment.
-struct Roster {
-    tasks: Vec<Listed>,
-    /// How many tasks there are in all.
+/// A snapshot of the oldest tasks.
+struct TaskList {
+    tasks: Vec<ListedTask>,
+    /// The number of all tasks.
     total: usize,
 }
 
-struct Listed {
+struct ListedTask {
     task: TaskRef,
     info: TaskInfo,
-    /// Which of the others it awaits.
+    /// The indexes of the listed tasks that it awaits.
     awaits: Vec<usize>,
-    /// Which of the others are its children: a group waits for them.
+    /// The indexes of its children; a group waits for its children.
     children: Vec<usize>,
-    /// How long until the first of its timers.
+    /// How long until its first timer expires.
     timer: Option<Duration>,
 }
 
-impl Roster {
+impl TaskList {
     fn of(core: &Core) -> Self {
         let now = core.timers.clock.now();
         let sleepers = core.timers.sleepers();
         let mut all = core.tasks.all();
         let total = all.len();
-        all.truncate(MOST_COMPARED);
+        all.truncate(MAX_COMPARED);
         let infos: Vec<TaskInfo> = all.iter().map(TaskRef::info).collect();
         let numbers = 0..all.len();
         let listed = |(task, info): (&TaskRef, &TaskInfo)| {
             let waker = task.waker();
             let is_child = |&n: &usize| all[n].is_child() && infos[n].parent == Some(info.id);
-            Listed {
+            ListedTask {
                 task: task.clone(),
                 info: info.clone(),
                 awaits: numbers
@@ -92,7 +94,7 @@ impl Roster {
     }
 
     fn describe(&self, n: usize) -> String {
-        let Listed { task, info, .. } = &self.tasks[n];
+        let ListedTask { task, info, .. } = &self.tasks[n];
         let mut line = format!("{} (spawned at {})", info.name, info.location);
         let mut others = self.tasks.iter();
         if task.is_child()
@@ -106,11 +108,11 @@ impl Roster {
             TaskState::Cancelling => ", was asked to end and",
             _ => "",
         };
-        let _ = write!(line, "{state} waits for {}", self.what_wakes(n));
+        let _ = write!(line, "{state} waits for {}", self.wake_sources(n));
         line
     }
 
-    fn what_wakes(&self, n: usize) -> String {
+    fn wake_sources(&self, n: usize) -> String {
         let task = &self.tasks[n];
         let name = |&other: &usize| self.tasks[other].info.name.to_string();
         let mut reasons: Vec<String> = task.awaits.iter().map(name).collect();
