@@ -225,7 +225,8 @@ pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> Ancho
     cell
 }
 
-#[inline]
+// Always, as above.
+#[inline(always)]
 unsafe fn new<F: Future, S>(
     pool: &Pool,
     birth: Birth,

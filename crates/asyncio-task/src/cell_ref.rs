@@ -115,24 +115,25 @@ impl CellRef {
     /// Takes the outcome and drops it, if nobody has taken it. Gives the payload of a panic.
     #[inline]
     pub(crate) fn take_unwanted(&self) -> Option<Payload> {
-        if self.state.has_value() && self.vtable.drop_value.is_none() {
-            self.state.take();
-            return None;
-        }
-        self.take_unwanted_value()
-    }
-
-    fn take_unwanted_value(&self) -> Option<Payload> {
         match self.state.take()? {
             Outcome::Cancelled => None,
+            Outcome::Value => match self.vtable.drop_value {
+                None => None,
+                // SAFETY: C2: done, a value, and not taken before: `take` says so only once.
+                Some(drop_value) => unsafe { self.drop_value(drop_value) },
+            },
             // None if its group has it.
             Outcome::Panicked => self.aside()?.take_payload(),
-            Outcome::Value => {
-                let drop_value = self.vtable.drop_value?;
-                // SAFETY: C2: done, a value, and not taken before: `take` says so only once.
-                catch_unwind(AssertUnwindSafe(|| unsafe { drop_value(self.0) })).err()
-            }
         }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`VTable::drop_value`](crate::cell::VTable::drop_value), which this is.
+    #[inline(never)]
+    unsafe fn drop_value(&self, drop_value: unsafe fn(NonNull<Header>)) -> Option<Payload> {
+        // SAFETY: the caller's promise.
+        catch_unwind(AssertUnwindSafe(|| unsafe { drop_value(self.0) })).err()
     }
 
     /// Has the task woken through its owner's mailbox, for when the owner does not run here and now.

@@ -198,17 +198,25 @@ impl<'env> Children<'env> {
     }
 
     /// The cell that stands for the body. `None` outside of any task.
+    #[inline]
     fn body(&self) -> Option<&CellRef> {
-        if self.body.get().is_none() {
-            current::running(|step| {
-                let (tasks, task) = step?;
-                self.settle(tasks);
-                let body = tasks.spawn_beside(task, &self.family);
-                body.state.wake();
-                self.family.ready.push(body.as_raw());
-                self.body.set(body).ok()
-            });
+        match self.body.get() {
+            Some(body) => Some(body),
+            None => self.make_body(),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_body(&self) -> Option<&CellRef> {
+        current::running(|step| {
+            let (tasks, task) = step?;
+            self.settle(tasks);
+            let body = tasks.spawn_beside(task, &self.family);
+            body.state.wake();
+            self.family.ready.push(body.as_raw());
+            self.body.set(body).ok()
+        });
         self.body.get().map(|body| &**body)
     }
 

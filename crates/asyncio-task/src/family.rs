@@ -116,19 +116,15 @@ impl Family {
         /// The waker, out of its cell while foreign code runs, and back there afterwards.
         struct Out<'a>(&'a Family, Option<Waker>);
         impl Drop for Out<'_> {
+            #[inline]
             fn drop(&mut self) {
-                let Self(family, waker) = self;
                 if std::thread::panicking() {
-                    family.woken.set(false);
+                    self.0.woken.set(false);
                 }
-                let needless = if family.over.get() {
-                    waker.take()
-                } else {
-                    // One that came meanwhile is newer.
-                    let newer = family.waker.replace(waker.take());
-                    newer.and_then(|newer| family.waker.replace(Some(newer)))
-                };
-                discard(|| drop(needless));
+                let newer = self.0.waker.replace(self.1.take());
+                if newer.is_some() || self.0.over.get() {
+                    self.0.put_aside(newer);
+                }
             }
         }
         let Some(waker) = self.waker.take() else {
@@ -138,6 +134,14 @@ impl Family {
         if let Some(waker) = &out.1 {
             waker.wake_by_ref();
         }
+    }
+
+    /// Drops a waker that was put back though `newer` had come meanwhile, or though nobody runs them any more.
+    #[cold]
+    fn put_aside(&self, newer: Option<Waker>) {
+        let kept = newer.filter(|_| !self.over.get());
+        let needless = self.waker.replace(kept);
+        discard(|| drop(needless));
     }
 
     /// Who runs them is about to: wake-ups from here on are for the next time.

@@ -3,8 +3,10 @@
 //! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
 //! unwind until the listener says that what it stands for has ended.
 
-use std::task::Context;
+use std::ptr::NonNull;
+use std::task::{Context, Waker};
 
+use crate::cell::Header;
 use crate::cell_ref::CellRef;
 use crate::circle;
 use crate::current;
@@ -70,6 +72,7 @@ impl Listener {
         self.key.is_some_and(|key| self.hears(key))
     }
 
+    #[inline]
     fn hears(&mut self, key: ScopeKey) -> bool {
         current::running(|step| {
             let Some((tasks, task)) = step else {
@@ -80,24 +83,32 @@ impl Listener {
             if tree.is_calm(key, around) {
                 return false;
             }
-            if !tree.contains(key) {
-                // It stood in a task of another loop, and begins anew here.
-                drop(tree);
-                self.key = None;
-                scopes::close(key);
-                return false;
-            }
-            let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
-            let heard = tree.listen(key);
             drop(tree);
-            if heard {
-                tasks.note_passed_on();
-            }
-            if let Some(moved) = moved {
-                tasks.scopes.carry_out(moved);
-            }
-            heard
+            self.hears_news(key, tasks, around)
         })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hears_news(&mut self, key: ScopeKey, tasks: &Tasks, around: ScopeKey) -> bool {
+        let mut tree = tasks.scopes.borrow_mut();
+        if !tree.contains(key) {
+            // It stood in a task of another loop, and begins anew here.
+            drop(tree);
+            self.key = None;
+            scopes::close(key);
+            return false;
+        }
+        let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
+        let heard = tree.listen(key);
+        drop(tree);
+        if heard {
+            tasks.note_passed_on();
+        }
+        if let Some(moved) = moved {
+            tasks.scopes.carry_out(moved);
+        }
+        heard
     }
 
     /// The request that was heard, to be passed on. To be asked right after [`heard`](Self::heard) said `true`.
@@ -174,20 +185,39 @@ impl Listener {
             let Some((tasks, task)) = step else {
                 return;
             };
-            let mut tree = tasks.scopes.borrow_mut();
-            let key = match self.key.filter(|&key| tree.contains(key)) {
-                Some(key) => key,
-                None => {
-                    let around = Tasks::innermost_in(&mut tree, task);
-                    *self.key.insert(tree.insert_opaque(around))
-                }
-            };
-            if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
-                return;
+            let own_waker = waker::cell_of(cx.waker()) == Some(task);
+            let is_calm = self.key.is_some_and(|key| {
+                let mut tree = tasks.scopes.borrow_mut();
+                tree.pauses_calmly(key, own_waker)
+            });
+            if !is_calm {
+                self.begin_to_wait(tasks, task, cx.waker(), own_waker);
             }
-            drop(tree);
-            tasks.note_waker(key, task, cx.waker());
         });
+    }
+
+    /// The first time, or where something was asked of the scope, or with a waker of others.
+    #[inline(never)]
+    fn begin_to_wait(
+        &mut self,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        waker: &Waker,
+        own_waker: bool,
+    ) {
+        let mut tree = tasks.scopes.borrow_mut();
+        let key = match self.key.filter(|&key| tree.contains(key)) {
+            Some(key) => key,
+            None => {
+                let around = Tasks::innermost_in(&mut tree, task);
+                *self.key.insert(tree.insert_opaque(around))
+            }
+        };
+        if tree.pauses_calmly(key, own_waker) {
+            return;
+        }
+        drop(tree);
+        tasks.note_waker(key, task, waker);
     }
 
     /// What was waited for is over, by the request if one was heard: the code around unwinds when it next waits,

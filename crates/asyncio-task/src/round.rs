@@ -190,19 +190,37 @@ impl<'a> Round<'a> {
 impl Drop for Round<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.keep_cut();
-        let (turn, family) = (&self.tasks.turn, self.family);
-        let ran = self.has_run();
-        family.ran.set(ran);
-        let left = self.left.min(family.ready.len());
-        family.batch.set(left);
-        if ran && self.overdraws {
-            turn.overdrawn.set(true);
+        self.family.ran.set(self.has_run());
+        if self.has_run() && self.overdraws {
+            self.tasks.turn.overdrawn.set(true);
         }
-        let is_cut = left > 0 || family.has_cut.get();
+        let was_cut = self.tasks.turn.marks.get().cut || self.family.has_cut.get();
+        if was_cut || self.left > 0 {
+            self.end_with_cut();
+        } else {
+            self.family.batch.set(0);
+            self.end(false);
+        }
+    }
+}
+
+impl Round<'_> {
+    /// Ends a round that has left members of its batch, or in which one was cut short.
+    #[cold]
+    fn end_with_cut(&mut self) {
+        self.keep_cut();
+        // Another round within this one may have had their places.
+        let left = self.left.min(self.family.ready.len());
+        self.family.batch.set(left);
+        self.end(left > 0 || self.family.has_cut.get());
+    }
+
+    #[inline]
+    fn end(&self, is_cut: bool) {
+        let turn = &self.tasks.turn;
         let marks = Marks {
             cut: self.before.cut || is_cut,
-            passed_over: self.before.passed_over || is_cut && !ran,
+            passed_over: self.before.passed_over || is_cut && !self.has_run(),
             ..self.before
         };
         turn.marks.set(marks);

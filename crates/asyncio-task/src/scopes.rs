@@ -43,14 +43,10 @@ impl Tasks {
         }
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
         let header = unsafe { task.as_ref() };
-        let root = tree.at(header.root.get()).unwrap_or_else(|| {
-            let root = tree.insert_root(task);
-            header.root.set(Place::of(Some(root)));
-            if header.state.is_cancelling() {
-                pass_on_requests(tree, root, header);
-            }
-            root
-        });
+        let root = match tree.at(header.root.get()) {
+            Some(root) => root,
+            None => make_root(tree, task, header),
+        };
         match polled {
             Some(_) => tree.furnish_frames(task, root),
             None => root,
@@ -176,6 +172,18 @@ impl Tasks {
     }
 }
 
+/// The root of a task that had none.
+#[cold]
+#[inline(never)]
+fn make_root(tree: &mut ScopeTree, task: NonNull<Header>, header: &Header) -> ScopeKey {
+    let root = tree.insert_root(task);
+    header.root.set(Place::of(Some(root)));
+    if header.state.is_cancelling() {
+        pass_on_requests(tree, root, header);
+    }
+    root
+}
+
 /// Tells the new root of a task of the request that its state notes, and of those that were noted aside.
 fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, header: &Header) {
     let noted = header.take_requests();
@@ -249,15 +257,20 @@ pub(crate) fn requests(cell: &CellRef) -> usize {
 /// A task is over, and its root with it.
 #[inline]
 pub(crate) fn close_root(cell: &CellRef) {
-    let root = cell.root.replace(Place::NONE);
-    if root != Place::NONE {
-        home::of_task(cell, |home| {
-            if let Some(home) = home {
-                let root = home.borrow().at(root);
-                root.into_iter().for_each(|root| home.close_scope(root));
-            }
-        });
+    if cell.root.get() != Place::NONE {
+        close_scopes(cell);
     }
+}
+
+#[inline(never)]
+fn close_scopes(cell: &CellRef) {
+    let root = cell.root.replace(Place::NONE);
+    home::of_task(cell, |home| {
+        if let Some(home) = home {
+            let root = home.borrow().at(root);
+            root.into_iter().for_each(|root| home.close_scope(root));
+        }
+    });
 }
 
 /// A scope is over, as whoever drops it finds, wherever that is.

@@ -1115,7 +1115,13 @@ pub(crate) fn cancel(cell: &CellRef, message: Option<Arc<str>>) -> bool {
 
 /// Asks a task to end that nobody needs any more, unless it has been asked already.
 pub(crate) fn let_go(cell: &CellRef) -> bool {
-    request(cell, Origin::LET_GO, None, LastPoll::Allowed)
+    if cell.root.get() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
+        return request(cell, Origin::LET_GO, None, LastPoll::Allowed);
+    }
+    // Most often: all there is to note is in the cell.
+    cell.marks.set(Mark::LetGo);
+    wake_to_end(cell, cell.state.cancel(cell.is_posted(), false));
+    true
 }
 
 /// Asks a task to end, if a request of this origin is news there. `false` if it has ended.
@@ -1155,6 +1161,13 @@ pub(crate) fn request(
     } else if last_poll == LastPoll::OfAwaited {
         cell.state.refuse_last_poll();
     }
+    wake_to_end(cell, request);
+    true
+}
+
+/// Wakes a task that has been asked to end, if it would not see that without.
+#[inline]
+fn wake_to_end(cell: &CellRef, request: CancelRequest) {
     match request {
         CancelRequest::Done | CancelRequest::Noted => {}
         CancelRequest::Wake => of(cell, |tasks| match tasks {
@@ -1162,7 +1175,6 @@ pub(crate) fn request(
             None => cell.post_home(),
         }),
     }
-    true
 }
 
 /// Nobody can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
