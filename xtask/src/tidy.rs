@@ -5,6 +5,7 @@
 mod front_page;
 mod heads;
 mod name_map;
+mod proofs;
 mod repository;
 mod unsafe_files;
 
@@ -22,6 +23,7 @@ const CHECKS: &[Check] = &[
     unsafe_files::check,
     front_page::check,
     name_map::check,
+    proofs::check,
     circles::check,
 ];
 

@@ -200,6 +200,7 @@ mod a_request_takes_effect {
     }
 }
 
+// Proves asyncio-task L1, asyncio-task L2.
 #[test]
 fn what_is_dropped_leaves_no_scope_behind() {
     for from in EVERYWHERE {

@@ -222,6 +222,7 @@ fn after_a_group_with_errors_the_request_is_heard_by_who_opens_next() {
 
 // ---- shields, groups and tasks that are begun when the code around is to unwind ----
 
+// Proves rule 8.
 #[test]
 fn a_second_shield_runs_to_its_end_as_the_first_did() {
     let trace = run(async |trace| {
@@ -356,6 +357,7 @@ fn a_loop_that_drops_tokens_between_groups_ends() {
 
 // ---- several reporters ----
 
+// Proves rule 4.
 #[test]
 fn a_branch_that_swallows_at_once_does_not_answer_for_those_told_with_it() {
     for swallows_first in [true, false] {
@@ -736,6 +738,7 @@ async fn children_cancelled<T: 'static>(
     (task.await, time() - start)
 }
 
+// Proves rule 8.
 #[test]
 fn what_unwinds_of_its_own_accord_is_not_kept_by_a_shield() {
     run(async |_: Trace| {

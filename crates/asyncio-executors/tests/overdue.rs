@@ -88,6 +88,7 @@ fn a_limit_that_says_it_has_expired_ends_its_work() {
     });
 }
 
+// Proves rule 10.
 #[test]
 fn of_several_limits_the_outermost_reports() {
     run(async |trace: Trace| {

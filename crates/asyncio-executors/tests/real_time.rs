@@ -140,6 +140,7 @@ fn a_limit_around_a_limit_that_was_ready_still_strikes() {
     });
 }
 
+// Proves rule 12.
 #[test]
 #[should_panic(expected = "a time limit is polled by a task")]
 fn outside_of_any_task_even_what_is_ready_is_refused() {

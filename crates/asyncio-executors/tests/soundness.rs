@@ -140,6 +140,7 @@ fn a_group_runs_to_its_end() {
     });
 }
 
+// Proves asyncio-task H2.
 #[test]
 fn a_group_may_be_dropped_at_any_point() {
     for point in 0..30 {
@@ -158,6 +159,7 @@ fn a_group_may_be_dropped_at_any_point() {
     }
 }
 
+// Proves asyncio-task H3.
 #[test]
 fn a_group_may_be_leaked_at_any_point_and_its_loop_closed_over_it() {
     for point in 0..30 {

@@ -81,6 +81,7 @@ fn enter(crew: &Arc<Crew>, job: &Arc<Noted>, share: Option<ShareOf>) -> Option<T
 }
 
 /// Found: to park over a call; a call that does not unpark; a queue one longer than the workers that come.
+// Proves C1, C2.
 #[test]
 fn loom_jobs_that_are_handed_in_while_a_worker_lies_down_run_in_order() {
     loom::model(|| {
@@ -116,6 +117,7 @@ fn loom_two_threads_hand_in_jobs() {
 
 /// A worker whose time is over while it is called: it leaves, or it comes. Found: to leave without a look at the list of
 /// idle workers.
+// Proves R1, R2.
 #[test]
 fn loom_a_worker_leaves_while_it_is_called() {
     loom::model(|| {
@@ -154,6 +156,7 @@ fn loom_a_shutdown_that_cancels_ends_each_job_once() {
 }
 
 /// A job of a share is cancelled while a worker may be taking it: its place goes to the next one, once.
+// Proves C3.
 #[test]
 fn loom_a_place_in_a_share_passes_on_once() {
     loom::model(|| {

@@ -103,3 +103,39 @@ fn park_for(limit: Duration) {
 fn park_for(_limit: Duration) {
     thread::park();
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    // Proves R2, R3.
+    #[test]
+    fn a_spin_ends_by_itself_and_a_call_during_it_needs_no_unpark() {
+        let rest = Rest::of_this_thread();
+        rest.spin();
+        assert!(!rest.park(Duration::ZERO), "nobody has called");
+        rest.rise();
+        assert!(!rest.call(), "it was awake: no system call");
+        rest.spin();
+        assert!(rest.park(Duration::MAX), "the call is not lost");
+    }
+
+    // Proves R2.
+    #[test]
+    fn a_call_to_a_parked_worker_unparks_it() {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let rest = std::sync::Arc::new(Rest::of_this_thread());
+                tell.send(rest.clone()).unwrap();
+                assert!(rest.park(Duration::MAX));
+            });
+            let rest = told.recv().unwrap();
+            while rest.word.load(Ordering::Acquire) != PARKED {
+                std::thread::yield_now();
+            }
+            assert!(rest.call());
+            rest.unpark();
+        });
+    }
+}

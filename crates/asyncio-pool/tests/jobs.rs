@@ -123,6 +123,7 @@ mod outcome {
 mod cancelling {
     use super::*;
 
+    // Proves J1.
     #[test]
     fn a_job_that_has_not_begun_never_runs_and_is_dropped_by_who_cancels() {
         let trace = Trace::default();
@@ -189,6 +190,7 @@ mod cancelling {
         first.wait().unwrap();
     }
 
+    // Proves J2.
     #[test]
     fn a_job_that_runs_is_not_stopped_and_its_value_is_dropped_on_its_thread() {
         let trace = Trace::default();
@@ -323,6 +325,7 @@ mod without_a_handle {
         );
     }
 
+    // Proves J3.
     #[test]
     fn destructors_that_panic_are_reported_and_end_nothing() {
         let trace = Trace::default();
@@ -410,6 +413,7 @@ mod loops {
         event_loop.run_until_complete(main).unwrap()
     }
 
+    // Proves J4.
     #[test]
     fn virtual_time_does_not_jump_over_a_job_that_is_awaited() {
         let answer = on_virtual_time(async {

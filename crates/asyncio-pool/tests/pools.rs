@@ -129,6 +129,7 @@ mod threads {
 mod order {
     use super::*;
 
+    // Proves C1.
     #[test]
     fn jobs_are_begun_as_they_came() {
         let pool = pool_of(1);
@@ -232,6 +233,7 @@ mod bounded {
         assert_eq!(pool.try_run(|| 7).unwrap().wait().unwrap(), 7);
     }
 
+    // Proves C4.
     #[test]
     fn jobs_outside_run_when_the_pool_is_shut_down() {
         let pool = bounded(1, 0);
@@ -430,6 +432,7 @@ mod the_end {
         assert_eq!(trace.take(), ["it runs"]);
     }
 
+    // Proves C5.
     #[test]
     fn a_job_may_drop_the_last_handle_of_its_pool() {
         let pool = pool_of(1);

@@ -9,7 +9,8 @@
 //!   homes are neither `Send` nor `Sync`.
 //! - **L2** Nothing foreign runs while the list is walked. Whoever goes on with a home that was found there has
 //!   a reference of its own, as foreign code may drop the loop meanwhile.
-//! - **S1** and **S2**, of `scopes.rs`, hold here as well.
+//!
+//! The invariants S1 and S2 of `scopes.rs` hold here as well.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};

@@ -84,6 +84,7 @@ fn numbers(log: &Log, from: &str) -> Vec<u32> {
 
 /// Found: emptying the box before the word is cleared; announcing before the letter is in the box, or
 /// looking before that whether it is announced already; leaving out the announcement.
+// Proves M1, M2.
 #[test]
 fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
     loom::model(|| {
@@ -139,6 +140,7 @@ fn wait_for_mail(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usi
 /// Found: parking by a load and a store, or announcing by these, instead of an exchange; clearing the word
 /// after the wait whatever it says (all lose the wake-up: a deadlock); unparking for each letter (more calls
 /// than waits).
+// Proves M3.
 #[test]
 fn a_parked_owner_is_unparked_and_once_for_a_burst() {
     loom::model(|| {
@@ -202,6 +204,7 @@ fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
 ///
 /// Found: unparking only an owner of the sender's own generation (a deadlock); a word that a new lease
 /// resets by a plain store, which this checker takes to be overtaken by the late announcement.
+// Proves M4.
 #[test]
 fn a_late_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
     loom::model(|| {
@@ -357,6 +360,7 @@ fn with_a_waker_elsewhere(
 /// elsewhere that takes itself to be at home; no bias, or a foreigner that frees at the bias (freed in use);
 /// one anchor at birth, or three; a letter without a reference of its own; waking by touching the state from the
 /// other thread; the announcement left out.
+// Proves W1.
 #[test]
 fn a_waker_is_used_up_elsewhere_while_its_task_runs_and_completes() {
     with_a_waker_elsewhere(|tasks, bench, task| {
@@ -396,6 +400,7 @@ fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
 ///
 /// Found: the decrement `Relaxed`, no fence (unordered); no merge, or one that forgets what was counted at home
 /// (never freed).
+// Proves N2, N5.
 #[test]
 fn the_last_reference_frees_the_cell_on_whatever_thread() {
     loom::model(|| {
@@ -436,6 +441,7 @@ fn end(tasks: Tasks, task: crate::Task<()>) {
 ///
 /// Found: a last anchor that frees if the home count is nothing, or the foreign one, or without a look (freed
 /// in use); a clone that was sent without any order between the threads, which is what N4 in `refs.rs` leans on.
+// Proves N4.
 #[test]
 fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
     loom::model(|| {
@@ -470,6 +476,7 @@ fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
 /// Something at home outlives owner and handle, so that it is counted with those elsewhere in the end.
 ///
 /// Found: as above, but for the missing order; a merge by a load and a store (freed twice, or never).
+// Proves N3.
 #[test]
 fn what_is_left_at_home_and_elsewhere_after_the_merge_frees_the_cell_once() {
     loom::model(|| {

@@ -207,6 +207,7 @@ mod tests {
         Layout::from_size_align(size, align).unwrap()
     }
 
+    // Proves P2.
     #[test]
     fn a_class_has_one_layout_and_odd_cells_have_none() {
         assert_eq!(block_layout(layout(81, 8)), (layout(88, 8), Some(10)));
@@ -255,6 +256,7 @@ mod tests {
         pool.check();
     }
 
+    // Proves P3.
     #[test]
     fn all_sizes_together_keep_no_more_than_the_limit() {
         let pool = Pool::new(LIMIT);
@@ -275,6 +277,7 @@ mod tests {
         assert_eq!(pool.kept.get(), 0);
     }
 
+    // Proves P1.
     #[test]
     fn blocks_come_back_whole_and_no_more_than_a_shelf_is_kept() {
         let pool = Pool::new(LIMIT);

@@ -182,6 +182,7 @@ mod tests {
         NonNull::without_provenance(std::num::NonZero::new(n * 16 + 16).unwrap())
     }
 
+    // Proves Q1, Q2.
     #[test]
     fn it_is_first_in_first_out_across_the_seam_and_while_it_grows() {
         let queue = ReadyQueue::default();

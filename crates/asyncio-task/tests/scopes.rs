@@ -68,6 +68,7 @@ async fn cancelled_at<T: 'static>(
     task.await
 }
 
+// Proves rule 3.
 #[test]
 fn code_that_asks_hears_of_the_request_cleans_up_and_sends_it_on() {
     let (_, trace) = run(async |trace: Trace| {
@@ -114,6 +115,7 @@ fn a_swallowed_request_is_over_and_a_later_one_is_not() {
     assert_eq!(trace, ["first", "goes on", "second", "until it waits"]);
 }
 
+// Proves rule 4.
 #[test]
 fn branches_of_a_join_finish_cleanups_of_unequal_length() {
     let (_, trace) = run(async |trace: Trace| {
@@ -194,6 +196,7 @@ fn through_futures_unordered_every_scope_hears() {
     assert_eq!(heard.get(), 500);
 }
 
+// Proves rule 7.
 #[test]
 fn a_second_request_interrupts_a_cleanup() {
     let (_, trace) = run(async |trace: Trace| {
@@ -234,6 +237,7 @@ fn what_a_cleanup_opens_is_not_told_of_the_request_that_began_it_but_of_the_seco
     assert_eq!(trace, ["not told", "told of the second"]);
 }
 
+// Proves rule 5.
 #[test]
 fn a_value_that_was_on_its_way_wins_and_the_request_takes_the_next_await() {
     let (_, trace) = run(async |trace: Trace| {
@@ -267,6 +271,7 @@ fn a_value_that_was_on_its_way_wins_and_the_request_takes_the_next_await() {
     assert_eq!(trace, ["value", "then cancelled"]);
 }
 
+// Proves rule 2.
 #[test]
 fn a_scope_parked_by_a_select_loop_does_not_count_and_hears_when_it_is_polled_again() {
     let (_, trace) = run(async |trace: Trace| {
@@ -322,6 +327,7 @@ fn a_loop_that_drops_its_tokens_ends_all_the_same() {
     });
 }
 
+// Proves rule 9.
 #[test]
 fn awaiting_a_task_passes_the_request_to_it_and_waits_for_its_cleanup() {
     let (_, trace) = run(async |trace: Trace| {
@@ -347,6 +353,7 @@ fn awaiting_a_task_passes_the_request_to_it_and_waits_for_its_cleanup() {
     assert_eq!(trace, ["inner is clean", "outer hears"]);
 }
 
+// Proves rule 9.
 #[test]
 fn an_awaited_task_that_returns_a_value_swallows_the_request() {
     let (_, trace) = run(async |trace: Trace| {
@@ -368,6 +375,7 @@ fn an_awaited_task_that_returns_a_value_swallows_the_request() {
     assert_eq!(trace, ["goes on"]);
 }
 
+// Proves rule 1.
 #[test]
 fn a_scope_cancelled_by_its_handle_ends_as_its_own_outcome() {
     let (result, trace) = run(async |trace: Trace| {
@@ -399,6 +407,7 @@ fn a_scope_cancelled_by_its_handle_ends_as_its_own_outcome() {
     assert_eq!(trace, ["inner hears"]);
 }
 
+// Proves S1.
 #[test]
 fn nothing_is_left_of_scopes_that_are_gone() {
     let tasks = Tasks::new(|| ());
@@ -548,6 +557,7 @@ fn a_scope_opened_while_a_sibling_cleans_up_is_told_when_that_has_finished() {
     );
 }
 
+// Proves rule 11.
 #[test]
 fn now_or_never_on_a_scope_leaves_nothing_behind() {
     use futures::FutureExt;
@@ -604,6 +614,7 @@ fn a_token_that_is_kept_holds_until_it_goes_and_one_that_is_leaked_until_a_secon
     assert_eq!(trace, ["goes on", "still held", "held for ever"]);
 }
 
+// Proves S1.
 #[test]
 fn a_token_that_outlives_its_task_is_let_go_in_peace() {
     run(async |_| {

@@ -110,6 +110,7 @@ fn a_wake_up_that_is_still_in_the_mail_came_before_the_request() {
     });
 }
 
+// Proves rule 6.
 #[test]
 fn a_task_cancelled_before_its_first_step_never_starts() {
     entered(|tasks, trace| {
@@ -184,6 +185,7 @@ fn a_task_that_drops_its_own_handle_ends_after_this_step() {
     });
 }
 
+// Proves rule 6.
 #[test]
 fn cancelling_a_finished_task_does_nothing() {
     entered(|tasks, _| {

@@ -15,6 +15,7 @@ fn poll(children: &Children<'_>) {
     children.poll_woken(&mut Context::from_waker(Waker::noop()));
 }
 
+// Proves H4.
 #[test]
 fn a_child_borrows_and_is_listed_until_it_has_ended() {
     entered(|tasks, _| {
@@ -33,6 +34,7 @@ fn a_child_borrows_and_is_listed_until_it_has_ended() {
     });
 }
 
+// Proves H3.
 #[test]
 fn a_loop_that_closes_passes_over_children_and_they_may_outlive_it() {
     let dropped = std::cell::Cell::new(false);
@@ -68,6 +70,7 @@ fn children_that_end_while_their_loop_does_not_run_are_on_its_list_no_more() {
     });
 }
 
+// Proves S1.
 #[test]
 fn the_scope_of_a_child_that_ends_far_from_home_is_closed_when_its_loop_takes_in_its_mail() {
     entered(|tasks, _| {
@@ -88,6 +91,7 @@ fn the_scope_of_a_child_that_ends_far_from_home_is_closed_when_its_loop_takes_in
     });
 }
 
+// Proves H1.
 #[test]
 fn a_child_that_ends_all_ends_the_others_at_once_and_itself_after_its_step() {
     entered(|tasks, trace| {
@@ -118,6 +122,7 @@ fn a_child_that_ends_all_ends_the_others_at_once_and_itself_after_its_step() {
     });
 }
 
+// Proves H2.
 #[test]
 fn a_destructor_of_a_child_may_end_all_while_all_are_ended() {
     entered(|_, trace| {
@@ -167,6 +172,7 @@ fn a_child_may_run_the_others_and_is_passed_over_itself() {
     });
 }
 
+// Proves H5.
 #[test]
 fn a_child_that_woke_itself_in_its_last_step_leaves_nothing_behind() {
     entered(|tasks, _| {

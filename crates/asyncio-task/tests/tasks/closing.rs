@@ -73,6 +73,7 @@ fn what_is_spawned_after_closing_ends_at_once() {
     });
 }
 
+// Proves R3.
 #[test]
 fn destructors_may_spawn_cancel_and_wake_while_the_loop_closes() {
     let tasks = Tasks::new(|| ());

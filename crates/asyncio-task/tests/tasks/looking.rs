@@ -153,6 +153,7 @@ fn task_references_are_equal_if_they_are_of_one_task() {
     });
 }
 
+// Proves T1.
 #[test]
 fn a_companion_is_found_by_its_type_while_the_tasks_are_entered() {
     struct Loop(u32);

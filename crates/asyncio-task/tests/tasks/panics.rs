@@ -57,6 +57,7 @@ impl<T> Drop for Fails<T> {
     }
 }
 
+// Proves C2, R4.
 #[test]
 fn a_panic_in_the_destructor_of_a_future_that_returned_is_a_panic_of_the_task() {
     entered(|tasks, trace| {
@@ -197,6 +198,7 @@ fn an_exception_handler_may_replace_itself() {
     );
 }
 
+// Proves R4.
 #[test]
 fn a_payload_that_panics_when_it_is_dropped_stops_nothing() {
     entered(|tasks, trace| {

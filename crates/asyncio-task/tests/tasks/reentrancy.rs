@@ -21,6 +21,7 @@ use crate::support::{
 
 type Slot<T> = Rc<RefCell<Option<T>>>;
 
+// Proves R1.
 #[test]
 fn a_value_whose_destructor_runs_the_loop_finds_the_place_its_own_task_left_in_the_queue() {
     entered(|tasks, _| {
@@ -325,6 +326,7 @@ fn the_same_from_a_queue_elsewhere() {
     });
 }
 
+// Proves R2.
 #[test]
 fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_woke_itself() {
     entered(|tasks, trace| {
@@ -440,6 +442,7 @@ fn a_joiner_that_panics_when_it_is_woken_is_reported_and_the_loop_goes_on() {
     });
 }
 
+// Proves S2.
 #[test]
 fn a_waker_that_goes_with_a_scope_may_end_the_task_that_the_scope_let_go() {
     entered(|tasks, trace| {

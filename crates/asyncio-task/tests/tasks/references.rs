@@ -134,6 +134,7 @@ fn orders(n: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
+// Proves C1, N1.
 #[test]
 fn a_task_is_freed_with_its_last_reference_wherever_they_are_made_and_given_up() {
     let elsewhere = Elsewhere::new();
@@ -228,6 +229,7 @@ fn a_waker_that_wakes_is_given_up() {
     }
 }
 
+// Proves C3.
 #[test]
 fn a_waker_that_is_lent_to_another_thread_can_be_cloned_there() {
     for clone_goes_first in [true, false] {
@@ -257,6 +259,7 @@ fn a_waker_that_is_lent_to_another_thread_can_be_cloned_there() {
     }
 }
 
+// Proves C4.
 #[test]
 fn a_task_is_freed_at_its_end_however_its_handle_went() {
     type Way = (&'static str, fn(&Tasks, Task<()>));

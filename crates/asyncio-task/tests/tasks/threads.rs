@@ -195,6 +195,7 @@ fn a_waker_of_another_loop_on_this_thread_goes_by_mail() {
     });
 }
 
+// Proves C1, W2.
 #[test]
 fn nothing_of_a_task_is_dropped_elsewhere_however_its_wakers_go() {
     let dropped = Rc::new(Cell::new(0));
@@ -489,6 +490,7 @@ fn a_loop_handles_and_wakers_may_be_dropped_by_a_thread_local() {
     assert_eq!(ended.load(Ordering::Relaxed), 3);
 }
 
+// Proves T2.
 #[test]
 fn a_loop_may_be_made_and_run_by_a_thread_local_that_is_destroyed() {
     let ran = Arc::new(AtomicBool::new(false));
@@ -506,6 +508,7 @@ fn a_loop_may_be_made_and_run_by_a_thread_local_that_is_destroyed() {
     assert!(ran.load(Ordering::Relaxed));
 }
 
+// Proves C5.
 #[test]
 fn a_waker_cloned_elsewhere_would_wake_the_same_task() {
     entered(|tasks, _| {
