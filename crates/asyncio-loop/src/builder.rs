@@ -51,9 +51,9 @@ impl Builder {
     /// report, once per run.
     ///
     /// Tasks that only wait for each other wait forever, as on real time: a thread that the loop
-    /// does not know of might still wake them. If for a second of real time nothing could run, no
-    /// timer was set and nothing outside was pending, the exception handler receives a report, once
-    /// per run.
+    /// does not know of might still wake them. The exception handler receives a report, once
+    /// per run, after a second of real time in which nothing could run, no timer was set and nothing
+    /// outside was pending.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.virtual_time = on;
         self

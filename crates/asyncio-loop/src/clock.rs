@@ -117,7 +117,7 @@ mod tests {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
     #[test]
-    fn an_instant_reads_back_as_it_was_before_and_after_the_loop_was_made() {
+    fn instants_before_and_after_the_loop_round_trip() {
         let clock = Clock::virtual_time();
         let start = clock.instant();
         for instant in [
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scale_cannot_say_is_never() {
+    fn a_time_beyond_the_scale_is_never() {
         for clock in [Clock::real(), Clock::virtual_time()] {
             let start = clock.instant();
             assert_eq!(clock.after(Duration::MAX), NEVER);

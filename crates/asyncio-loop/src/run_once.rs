@@ -18,7 +18,7 @@ const MILLISECOND: u64 = 1_000_000;
 
 impl Core {
     /// Runs one turn: drains the inbox, polls the operating system or waits for it, fires expired
-    /// timers, and runs ready steps up to the budget or until `is_over`.
+    /// timers, and runs ready steps. Ends after the budget or once `is_over`.
     #[inline]
     pub(crate) fn run_once(&self, is_over: impl Fn() -> bool) {
         self.drain_inbox();

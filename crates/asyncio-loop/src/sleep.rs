@@ -25,7 +25,6 @@ const WRONG_LOOP: &str = "this `Sleep` was created on another event loop, or its
 /// the order of their deadlines, and equal deadlines in the order of their first polls. On Linux a
 /// single sleep is some tens of microseconds late. Many sleeps that end within the same millisecond
 /// end together, at most 1 ms late.
-/// that end within the same millisecond end together, at most 1 ms late.
 ///
 /// ```
 /// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {

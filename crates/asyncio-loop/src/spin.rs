@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn without_mail_it_never_spins_and_times_nothing() {
+    fn without_mail_there_is_no_spin_and_no_timing() {
         let spin = Spin::default();
         for _ in 0..10_000 {
             assert!(!spin.spin_for_message(None, || panic!("the inbox must not be checked")));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_that_comes_late_is_not_waited_for() {
+    fn a_late_message_causes_no_spin() {
         let spin = Spin::default();
         for _ in 0..10_000 {
             assert!(!spin.spin_for_message(None, || panic!("the inbox must not be checked")));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_that_comes_at_once_is_found_after_some_parks() {
+    fn a_prompt_message_is_found_after_some_parks() {
         let spin = Spin::default();
         for _ in 0..100 {
             lockstep(&spin, || true);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_single_core_it_is_tried_less_and_less() {
+    fn on_a_single_core_spins_become_rare() {
         let spin = Spin::default();
         for _ in 0..10_000 {
             lockstep(&spin, || false);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_become_useless_is_given_up_and_found_again() {
+    fn a_useless_spin_is_abandoned_and_resumed() {
         let spin = Spin::default();
         for _ in 0..100 {
             lockstep(&spin, || true);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_is_near_leaves_no_time() {
+    fn a_near_deadline_prevents_a_spin() {
         let spin = Spin::default();
         for _ in 0..10 {
             lockstep(&spin, || true);

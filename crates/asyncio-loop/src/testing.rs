@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_run_in_the_order_of_the_queue_unless_a_seed_says_otherwise() {
+    fn tasks_run_first_in_first_out_without_a_seed() {
         assert_eq!(seen(Orders::AsQueued), ["abcdef"]);
         let shuffled = seen(Orders::Seeds(&[1, 2, 1]));
         assert_eq!(shuffled[0], shuffled[2]);

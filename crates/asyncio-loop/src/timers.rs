@@ -14,7 +14,7 @@ use asyncio_timer::{TimerKey, TimerWheel};
 
 use crate::clock::{Clock, NEVER, START};
 
-/// What a timer does when it expires.
+/// The action of an expired timer.
 enum TimerAction {
     /// Wakes a waiting task.
     Wake(Waker),

@@ -1,9 +1,9 @@
 //! Virtual time: a clock that jumps to the next deadline as soon as nothing else can happen.
 //!
 //! Nothing else can happen when no task is ready, the inbox is empty, and nothing outside is
-//! pending: no source is registered with the reactor and no [`OutsideWork`](crate::OutsideWork)
-//! exists. While something outside is pending, the loop waits for it, and virtual time passes at
-//! the pace of real time. That is slow, but a timeout never fires before an answer that is on its
+//! pending. Pending outside are the sources of the reactor and any
+//! [`OutsideWork`](crate::OutsideWork). While they exist, the loop waits for them, and virtual time
+//! passes at the pace of real time. That is slow, but a timeout never fires before an answer that is on its
 //! way. While tasks run, virtual time stands still.
 //!
 //! If no deadline is set either, the loop is at a standstill: only a thread that the loop does not

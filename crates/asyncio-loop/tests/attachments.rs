@@ -1,4 +1,4 @@
-//! What crates above keep with a loop: one of each type, closed after the loop.
+//! Attachments of a loop: one of each type, closed after the loop.
 
 mod support;
 
@@ -11,16 +11,16 @@ use asyncio_loop::{
 };
 use support::{Trace, forever};
 
-/// Notes how it is closed.
+/// An attachment that logs its close.
 #[derive(Default)]
-struct Kept {
+struct LogsClose {
     trace: RefCell<Trace>,
     home: RefCell<Option<LoopHandle>>,
 }
 
-impl Kept {
-    /// Has the one of the loop that runs here note into `trace`.
-    fn here(trace: &Trace) -> Rc<Self> {
+impl LogsClose {
+    /// Returns the running loop's attachment, which logs into `trace`.
+    fn of_running_loop(trace: &Trace) -> Rc<Self> {
         let kept = attached::<Self>().unwrap();
         kept.trace.replace(trace.clone());
         kept.home.replace(Some(running_loop()));
@@ -28,7 +28,7 @@ impl Kept {
     }
 }
 
-impl Attachment for Kept {
+impl Attachment for LogsClose {
     fn close(&self, patience: Duration) {
         let home = self.home.take().expect("closed once");
         let refused = home.call_soon_threadsafe(|| ()).is_err();
@@ -47,23 +47,23 @@ fn a_loop_has_one_of_each_type() {
     }
     let count = || attached::<Other>().unwrap().0.clone();
     run(async {
-        Kept::here(&Trace::default());
+        LogsClose::of_running_loop(&Trace::default());
         attached::<Other>().unwrap().0.set(1);
         assert_eq!(count().get(), 1);
     });
-    run(async { assert_eq!(count().get(), 0, "that of another loop") });
+    run(async { assert_eq!(count().get(), 0, "another loop has its own attachment") });
 }
 
 #[test]
-fn without_a_loop_there_is_none() {
-    assert!(attached::<Kept>().is_err());
+fn without_a_loop_there_is_no_attachment() {
+    assert!(attached::<LogsClose>().is_err());
 }
 
 #[test]
-fn they_are_closed_after_the_tasks_have_ended_and_the_handles_refuse() {
+fn attachments_close_after_tasks_and_handles() {
     let trace = Trace::default();
     run(async {
-        Kept::here(&trace);
+        LogsClose::of_running_loop(&trace);
         let guard = trace.on_drop("the task ends");
         spawn(async move {
             forever().await;
@@ -82,11 +82,11 @@ fn they_are_closed_after_the_tasks_have_ended_and_the_handles_refuse() {
 }
 
 #[test]
-fn one_that_is_made_by_the_last_destructor_is_closed_too() {
+fn an_attachment_made_by_the_last_destructor_is_closed() {
     struct Attaches(Trace);
     impl Drop for Attaches {
         fn drop(&mut self) {
-            Kept::here(&self.0);
+            LogsClose::of_running_loop(&self.0);
         }
     }
     let trace = Trace::default();
@@ -101,12 +101,12 @@ fn one_that_is_made_by_the_last_destructor_is_closed_too() {
 }
 
 #[test]
-fn one_of_a_loop_that_closes_inside_of_another_one_may_not_block() {
+fn an_attachment_of_a_nested_loop_may_not_block() {
     let trace = Trace::default();
     let mut inner = EventLoop::new().unwrap();
     inner
         .run_until_complete(async {
-            Kept::here(&trace);
+            LogsClose::of_running_loop(&trace);
         })
         .unwrap();
     run(async { drop(inner) });
@@ -117,7 +117,7 @@ fn one_of_a_loop_that_closes_inside_of_another_one_may_not_block() {
 }
 
 #[test]
-fn a_panic_in_one_keeps_no_other_one_from_being_closed() {
+fn a_panic_keeps_no_other_attachment_open() {
     #[derive(Default)]
     struct Panics;
     impl Attachment for Panics {
@@ -128,7 +128,7 @@ fn a_panic_in_one_keeps_no_other_one_from_being_closed() {
     let trace = Trace::default();
     run(async {
         attached::<Panics>().unwrap();
-        Kept::here(&trace);
+        LogsClose::of_running_loop(&trace);
     });
     assert_eq!(
         trace.take(),

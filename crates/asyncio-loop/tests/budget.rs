@@ -1,4 +1,4 @@
-//! However busy tasks keep each other, timers, sockets and other threads are heard.
+//! A busy loop still serves timers, sockets and other threads.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use asyncio_loop::{EventLoop, running_loop, sleep, spawn, yield_now};
 use support::ms;
 
-/// Runs a task that yields for ever beside `wanted`, which must get its turn all the same.
+/// Runs `wanted` beside a task that yields forever.
 fn beside_a_busy_task(builder: asyncio_loop::Builder, wanted: impl Future) {
     let mut event_loop = builder.build_loop().unwrap();
     event_loop
@@ -25,12 +25,12 @@ fn beside_a_busy_task(builder: asyncio_loop::Builder, wanted: impl Future) {
 }
 
 #[test]
-fn timers_are_heard() {
+fn timers_fire_beside_a_busy_task() {
     beside_a_busy_task(EventLoop::builder(), async { sleep(ms(3)).await });
 }
 
 #[test]
-fn other_threads_are_heard() {
+fn other_threads_are_served_beside_a_busy_task() {
     beside_a_busy_task(EventLoop::builder(), async {
         let event_loop = running_loop();
         let thread = std::thread::spawn(move || {
@@ -46,7 +46,7 @@ fn other_threads_are_heard() {
 
 #[test]
 #[cfg(unix)]
-fn sockets_are_heard() {
+fn sockets_are_served_beside_a_busy_task() {
     use std::io::{Read, Write};
     beside_a_busy_task(EventLoop::builder(), async {
         let (mut sender, receiver) = mio::unix::pipe::new().unwrap();
@@ -65,13 +65,13 @@ fn sockets_are_heard() {
 }
 
 #[test]
-fn a_budget_of_one_step_looks_after_each() {
+fn a_budget_of_one_step_polls_after_each_step() {
     let builder = EventLoop::builder().task_budget(1);
     beside_a_busy_task(builder, async { sleep(ms(1)).await });
 }
 
 #[test]
-fn a_task_that_keeps_waking_another_starves_nobody() {
+fn tasks_that_wake_each_other_starve_no_task() {
     let mut event_loop = EventLoop::new().unwrap();
     event_loop
         .run_until_complete(async {

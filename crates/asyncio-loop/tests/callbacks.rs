@@ -1,4 +1,4 @@
-//! Callbacks: called once, in their turn, in their context, unless they are called off.
+//! Callbacks: called once, in their turn, in their context, unless they are cancelled.
 
 mod support;
 
@@ -13,7 +13,7 @@ use asyncio_loop::{
 use support::{Trace, ms, run_virtual, secs, virtual_loop};
 
 #[test]
-fn a_callback_that_is_called_off_is_not_called_and_lets_go_at_once() {
+fn a_cancelled_callback_is_dropped_at_once() {
     let trace = run_virtual(async |trace| {
         let guard = trace.on_drop("let go");
         let noted = trace.clone();
@@ -31,7 +31,7 @@ fn a_callback_that_is_called_off_is_not_called_and_lets_go_at_once() {
 }
 
 #[test]
-fn a_callback_that_has_run_is_not_called_off() {
+fn a_callback_that_has_run_cannot_be_cancelled() {
     run_virtual(async |_| {
         let handle = call_soon(|| ());
         yield_now().await;
@@ -42,7 +42,7 @@ fn a_callback_that_has_run_is_not_called_off() {
 }
 
 #[test]
-fn a_callback_may_call_itself_off() {
+fn a_callback_may_cancel_itself() {
     run_virtual(async |_| {
         let own = Rc::new(Cell::new(None::<asyncio_loop::Handle>));
         let handle = call_soon({
@@ -51,11 +51,15 @@ fn a_callback_may_call_itself_off() {
         });
         own.set(Some(handle.clone()));
         yield_now().await;
-        assert!(!handle.is_cancelled(), "it was being called already");
+        assert!(
+            !handle.is_cancelled(),
+            "a running callback cannot be cancelled"
+        );
     });
 }
 
-/// A circle of handle, callback and what the callback owns: each way for a callback to end breaks it.
+/// A cycle of a handle, its callback and the callback's captures. Each way in which a callback can
+/// end breaks it.
 #[test]
 fn a_callback_that_owns_its_own_handle_is_freed() {
     let own = |trace: &Trace, what| {
@@ -79,7 +83,7 @@ fn a_callback_that_owns_its_own_handle_is_freed() {
 }
 
 #[test]
-fn the_debug_text_names_the_line_that_made_it() {
+fn debug_output_names_the_line_that_scheduled_it() {
     run_virtual(async |_| {
         let line = line!() + 1;
         let soon = call_soon(|| ());
@@ -123,8 +127,8 @@ fn call_later_and_call_at_keep_their_time() {
 }
 
 #[test]
-fn a_delay_without_end_never_comes() {
-    // It was the present once, when the sum was more than an instant can say.
+fn an_endless_delay_never_expires() {
+    // Once, a sum beyond the range of `Instant` became the current time.
     run_virtual(async |_| {
         let handle = call_later(Duration::MAX, || panic!("called"));
         sleep(secs(1_000_000)).await;
@@ -134,7 +138,7 @@ fn a_delay_without_end_never_comes() {
 }
 
 #[test]
-fn a_timer_that_is_called_off_frees_its_place_in_the_wheel() {
+fn a_cancelled_timer_leaves_the_wheel() {
     let mut event_loop = virtual_loop();
     let handles: Vec<_> = (0..1000)
         .map(|n| event_loop.call_later(secs(1_000 + n), || ()))
@@ -148,7 +152,7 @@ fn a_timer_that_is_called_off_frees_its_place_in_the_wheel() {
 }
 
 #[test]
-fn callbacks_are_no_tasks() {
+fn callbacks_are_not_listed_as_tasks() {
     run_virtual(async |_| {
         call_soon(|| assert!(current_task().is_none()));
         call_later(secs(5), || ());
@@ -158,7 +162,7 @@ fn callbacks_are_no_tasks() {
 }
 
 #[test]
-fn a_callback_runs_in_a_copy_of_the_context_it_was_made_in() {
+fn a_callback_runs_in_a_copy_of_its_context() {
     static USER: ContextVar<&str> = ContextVar::new("user");
     run_virtual(async |trace| {
         USER.set("ada");
@@ -191,7 +195,7 @@ fn callbacks_may_be_scheduled_before_the_loop_runs() {
 }
 
 #[test]
-fn dropping_the_handle_changes_nothing() {
+fn dropping_the_handle_does_not_cancel() {
     let trace = run_virtual(async |trace| {
         let trace = trace.clone();
         drop(call_later(secs(1), move || trace.note("called")));

@@ -1,4 +1,4 @@
-//! The end of a loop: every task is told and waited for, and what cannot be waited for is reported.
+//! Closing a loop: every task is cancelled and waited for, and tasks that do not end are reported.
 
 mod support;
 
@@ -11,7 +11,7 @@ use asyncio_loop::{
 use support::{Trace, forever, note_reports, secs, virtual_loop};
 
 #[test]
-fn tasks_that_are_left_are_cancelled_and_their_destructors_run() {
+fn remaining_tasks_are_cancelled_and_dropped() {
     let trace = Trace::default();
     run(async {
         for name in ["first", "second"] {
@@ -29,7 +29,7 @@ fn tasks_that_are_left_are_cancelled_and_their_destructors_run() {
 }
 
 #[test]
-fn a_task_that_was_woken_has_its_last_step_when_the_loop_closes() {
+fn a_woken_task_runs_its_last_step_in_closing() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     let noted = trace.clone();
@@ -48,7 +48,7 @@ fn a_task_that_was_woken_has_its_last_step_when_the_loop_closes() {
     );
 }
 
-/// Spawns a task whose end spawns another one, so many times over.
+/// Spawns a task whose destructor spawns another one, `links` times.
 fn spawn_a_chain(trace: Trace, links: u32) {
     struct SpawnsWhenDropped(Trace, u32);
     impl Drop for SpawnsWhenDropped {
@@ -68,7 +68,7 @@ fn spawn_a_chain(trace: Trace, links: u32) {
 }
 
 #[test]
-fn what_closing_tasks_spawn_is_cancelled_in_its_turn() {
+fn tasks_spawned_while_closing_are_cancelled() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     note_reports(&event_loop, &trace);
@@ -80,7 +80,7 @@ fn what_closing_tasks_spawn_is_cancelled_in_its_turn() {
 }
 
 #[test]
-fn after_three_rounds_what_is_left_is_dropped_and_reported() {
+fn after_three_passes_remaining_tasks_are_dropped_and_reported() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     note_reports(&event_loop, &trace);
@@ -95,7 +95,7 @@ fn after_three_rounds_what_is_left_is_dropped_and_reported() {
         "{trace:?}"
     );
     assert!(trace[3].contains("tests/closing.rs"), "{trace:?}");
-    // What it spawns when it is dropped never begins.
+    // A task that a dropped task spawns never begins.
     assert_eq!(trace[4], "7 left");
 }
 
@@ -119,7 +119,7 @@ fn callbacks_and_timers_are_dropped_without_being_called() {
 }
 
 #[test]
-fn a_loop_that_is_closed_inside_another_drops_its_tasks_and_says_so() {
+fn a_loop_closed_inside_another_reports_its_dropped_tasks() {
     let trace = Trace::default();
     let inner = virtual_loop();
     note_reports(&inner, &trace);
@@ -141,7 +141,7 @@ fn a_loop_that_is_closed_inside_another_drops_its_tasks_and_says_so() {
 }
 
 #[test]
-fn main_goes_first_then_the_tasks_then_what_run_returned() {
+fn main_ends_first_then_the_tasks_then_run_returns() {
     let trace = Trace::default();
     let returned = run(async {
         let task = trace.on_drop("task");
@@ -161,8 +161,8 @@ fn main_goes_first_then_the_tasks_then_what_run_returned() {
 #[test]
 fn tasks_still_find_their_loop_while_it_closes() {
     let trace = Trace::default();
-    struct Looks(Trace);
-    impl Drop for Looks {
+    struct SpawnsOnDrop(Trace);
+    impl Drop for SpawnsOnDrop {
         fn drop(&mut self) {
             assert!(running_loop().is_here());
             call_soon(|| ());
@@ -171,10 +171,10 @@ fn tasks_still_find_their_loop_while_it_closes() {
             self.0.note("found");
         }
     }
-    let looks = Looks(trace.clone());
+    let spawns = SpawnsOnDrop(trace.clone());
     run(async move {
         spawn(async move {
-            let _looks = looks;
+            let _spawns = spawns;
             forever().await;
         })
         .detach();
@@ -184,7 +184,7 @@ fn tasks_still_find_their_loop_while_it_closes() {
 }
 
 #[test]
-fn a_destructor_that_panics_while_the_loop_closes_is_reported_and_ends_nothing_else() {
+fn a_panicking_destructor_is_reported_and_closing_continues() {
     struct Panics;
     impl Drop for Panics {
         fn drop(&mut self) {
@@ -226,15 +226,15 @@ fn a_loop_may_be_closed_by_a_destructor_of_the_thread() {
     }
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        struct Tells(std::sync::mpsc::Sender<&'static str>);
-        impl Drop for Tells {
+        struct ReportsDrop(std::sync::mpsc::Sender<&'static str>);
+        impl Drop for ReportsDrop {
             fn drop(&mut self) {
                 spawn(async {}).discard();
                 self.0.send("dropped with its thread").unwrap();
             }
         }
         let event_loop = EventLoop::new().unwrap();
-        let tells = Tells(tell);
+        let tells = ReportsDrop(tell);
         event_loop
             .spawn(async move {
                 let _tells = tells;

@@ -1,4 +1,4 @@
-//! Debug mode: who holds the loop up is named.
+//! Debug mode: slow steps are reported with their tasks.
 
 mod support;
 
@@ -10,7 +10,7 @@ use asyncio_loop::{
 };
 use support::{Trace, note_reports};
 
-/// Keeps the thread busy for longer than the limit that these tests set.
+/// Blocks the thread for longer than the limit of these tests.
 fn hold_up() {
     let start = Instant::now();
     while start.elapsed() <= LIMIT {
@@ -20,7 +20,7 @@ fn hold_up() {
 
 const LIMIT: Duration = Duration::from_millis(2);
 
-fn told(event_loop: EventLoop, main: impl AsyncFnOnce()) -> Vec<String> {
+fn reports(event_loop: EventLoop, main: impl AsyncFnOnce()) -> Vec<String> {
     let mut event_loop = event_loop;
     let trace = Trace::default();
     note_reports(&event_loop, &trace);
@@ -30,28 +30,37 @@ fn told(event_loop: EventLoop, main: impl AsyncFnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn a_slow_step_is_named_with_its_task_and_its_place() {
+fn a_slow_step_is_reported_with_task_and_location() {
     let builder = EventLoop::builder().debug(true).slow_step(LIMIT);
-    let told = told(builder.build_loop().unwrap(), async || {
+    let reported = reports(builder.build_loop().unwrap(), async || {
         let slow = spawn_with(SpawnOptions::new().name("crunch"), async { hold_up() });
         slow.await.unwrap();
         call_soon(hold_up);
         yield_now().await;
     });
-    // A machine that is held up itself may add to them, so others are no failure.
-    let of = |what: &str| told.iter().filter(|told| told.starts_with(what)).count();
-    assert_eq!(of("a callback held up the event loop for "), 1, "{told:?}");
-    let named: Vec<_> = told.iter().filter(|t| t.contains("(crunch,")).collect();
-    assert_eq!(named.len(), 1, "{told:?}");
+    // A slow machine may cause further reports, which are no failure.
+    let of = |what: &str| {
+        reported
+            .iter()
+            .filter(|report| report.starts_with(what))
+            .count()
+    };
+    assert_eq!(
+        of("a callback held up the event loop for "),
+        1,
+        "{reported:?}"
+    );
+    let named: Vec<_> = reported.iter().filter(|t| t.contains("(crunch,")).collect();
+    assert_eq!(named.len(), 1, "{reported:?}");
     assert!(named[0].starts_with("a step of a task held up the event loop for "));
     assert!(named[0].contains("debug.rs:"), "{named:?}");
 }
 
 #[test]
-fn every_step_is_slow_under_a_limit_of_nothing_and_none_under_one_without_end() {
+fn extreme_limits_report_every_step_or_none() {
     let with = |limit| {
         let builder = EventLoop::builder().debug(true).slow_step(limit);
-        told(builder.build_loop().unwrap(), async || yield_now().await).len()
+        reports(builder.build_loop().unwrap(), async || yield_now().await).len()
     };
     assert_eq!(with(Duration::ZERO), 2);
     assert_eq!(with(Duration::MAX), 0);
@@ -61,18 +70,18 @@ fn every_step_is_slow_under_a_limit_of_nothing_and_none_under_one_without_end() 
 fn the_limit_may_be_set_later() {
     let event_loop = EventLoop::builder().debug(true).build_loop().unwrap();
     event_loop.set_slow_step(Duration::ZERO);
-    assert_eq!(told(event_loop, async || ()).len(), 1);
+    assert_eq!(reports(event_loop, async || ()).len(), 1);
 }
 
 #[test]
 fn without_debug_mode_nothing_is_timed() {
     let builder = EventLoop::builder().debug(false).slow_step(Duration::ZERO);
-    let told = told(builder.build_loop().unwrap(), async || hold_up());
-    assert!(told.is_empty(), "{told:?}");
+    let reported = reports(builder.build_loop().unwrap(), async || hold_up());
+    assert!(reported.is_empty(), "{reported:?}");
 }
 
 #[test]
-fn it_can_be_switched_while_the_loop_runs() {
+fn debug_mode_can_be_switched_while_the_loop_runs() {
     let builder = EventLoop::builder().debug(false).slow_step(Duration::ZERO);
     let trace = Trace::default();
     let noted = trace.clone();
@@ -88,8 +97,8 @@ fn it_can_be_switched_while_the_loop_runs() {
         yield_now().await;
         yield_now().await;
     });
-    let told = trace.take();
-    assert!(!told.is_empty() && told.len() <= 2, "{told:?}");
+    let reported = trace.take();
+    assert!(!reported.is_empty() && reported.len() <= 2, "{reported:?}");
 
     let event_loop = builder.build_loop().unwrap();
     event_loop.set_debug(true);

@@ -1,4 +1,5 @@
-//! What goes wrong with nobody to tell reaches the exception handler: once, with name and place.
+//! Panics and errors that are not awaited reach the exception handler: once, with name and
+//! location.
 
 mod support;
 
@@ -11,7 +12,7 @@ use asyncio_loop::{
 };
 use support::{Trace, note_reports, secs, virtual_loop};
 
-/// Runs `main` and gives what was reported, without the places, each of which is in this file.
+/// Runs `main` and returns the reports without the locations, all of which are in this file.
 fn reports(main: impl AsyncFnOnce()) -> Vec<String> {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
@@ -23,12 +24,12 @@ fn reports(main: impl AsyncFnOnce()) -> Vec<String> {
         })
         .unwrap();
     drop(event_loop);
-    let reports = trace.take().into_iter().map(|report| {
+    let reported = trace.take().into_iter().map(|report| {
         let (what, place) = report.rsplit_once("spawned at ").expect(&report);
         assert!(place.contains("exceptions.rs:"), "{report}");
         what.trim_end_matches(", ").to_owned()
     });
-    reports.collect()
+    reported.collect()
 }
 
 fn named(name: &str) -> SpawnOptions {
@@ -37,27 +38,33 @@ fn named(name: &str) -> SpawnOptions {
 
 #[test]
 fn a_panic_of_a_detached_task() {
-    let told = reports(async || {
+    let reported = reports(async || {
         spawn(async { panic!("boom") }).discard();
     });
-    assert_eq!(told, ["a task panicked and nobody awaits it: boom (Task-2"]);
+    assert_eq!(
+        reported,
+        ["a task panicked and nobody awaits it: boom (Task-2"]
+    );
 }
 
 #[test]
 fn a_panic_of_a_detached_task_with_a_name() {
-    let told = reports(async || {
+    let reported = reports(async || {
         let task = spawn_with(named("fetch"), async {
             yield_now().await;
             panic!("boom");
         });
         task.discard();
     });
-    assert_eq!(told, ["a task panicked and nobody awaits it: boom (fetch"]);
+    assert_eq!(
+        reported,
+        ["a task panicked and nobody awaits it: boom (fetch"]
+    );
 }
 
 #[test]
 fn an_error_of_a_detached_task_with_a_name() {
-    let told = reports(async || {
+    let reported = reports(async || {
         let task = spawn_with(named("fetch"), async { Err::<(), _>("no route") });
         task.detach();
         let task = spawn_with(named("fetch later"), async {
@@ -67,7 +74,7 @@ fn an_error_of_a_detached_task_with_a_name() {
         task.detach();
     });
     assert_eq!(
-        told,
+        reported,
         [
             "a detached task failed: \"no route\" (fetch",
             "a detached task failed: \"timeout\" (fetch later"
@@ -77,36 +84,39 @@ fn an_error_of_a_detached_task_with_a_name() {
 
 #[test]
 fn an_error_of_a_task_that_has_ended_when_it_is_detached() {
-    let told = reports(async || {
+    let reported = reports(async || {
         let task = spawn_with(named("early"), async { Err::<(), _>("no") });
         yield_now().await;
         task.detach();
     });
-    assert_eq!(told, ["a detached task failed: \"no\" (early"]);
+    assert_eq!(reported, ["a detached task failed: \"no\" (early"]);
 }
 
 #[test]
 fn a_panic_of_a_task_whose_handle_is_dropped() {
-    let told = reports(async || {
+    let reported = reports(async || {
         let task = spawn_with(named("gone"), async { panic!("boom") });
         yield_now().await;
         drop::<asyncio_loop::Task<()>>(task);
     });
-    assert_eq!(told, ["a task panicked and nobody awaits it: boom (gone"]);
+    assert_eq!(
+        reported,
+        ["a task panicked and nobody awaits it: boom (gone"]
+    );
 }
 
 #[test]
-fn a_panic_that_is_awaited_is_nobody_elses_business() {
-    let told = reports(async || {
+fn an_awaited_panic_is_not_reported() {
+    let reported = reports(async || {
         let error = spawn(async { panic!("boom") }).await.unwrap_err();
         assert!(error.is_panic());
     });
-    assert!(told.is_empty(), "{told:?}");
+    assert!(reported.is_empty(), "{reported:?}");
 }
 
 #[test]
 fn a_panic_of_a_callback_now_later_and_from_another_thread() {
-    let told = reports(async || {
+    let reported = reports(async || {
         call_soon(|| panic!("soon"));
         call_later(secs(1), || panic!("later"));
         let event_loop = running_loop();
@@ -118,7 +128,10 @@ fn a_panic_of_a_callback_now_later_and_from_another_thread() {
         .join()
         .unwrap();
     });
-    let mut kinds: Vec<_> = told.iter().filter_map(|t| t.split(" (").next()).collect();
+    let mut kinds: Vec<_> = reported
+        .iter()
+        .filter_map(|t| t.split(" (").next())
+        .collect();
     kinds.sort();
     assert_eq!(
         kinds,
@@ -132,7 +145,7 @@ fn a_panic_of_a_callback_now_later_and_from_another_thread() {
 
 #[test]
 fn a_panic_of_a_task_spawned_from_another_thread() {
-    let told = reports(async || {
+    let reported = reports(async || {
         let event_loop = running_loop();
         std::thread::spawn(move || {
             event_loop
@@ -142,19 +155,19 @@ fn a_panic_of_a_task_spawned_from_another_thread() {
         .join()
         .unwrap();
     });
-    assert_eq!(told.len(), 1);
-    assert!(told[0].starts_with("a detached task failed: \"from afar\" ("));
+    assert_eq!(reported.len(), 1);
+    assert!(reported[0].starts_with("a detached task failed: \"from afar\" ("));
 }
 
 #[test]
-fn the_loop_goes_on_after_all_of_it() {
-    let told = reports(async || {
+fn the_loop_continues_after_reports() {
+    let reported = reports(async || {
         for n in 0..3 {
             call_soon(move || panic!("{n}"));
         }
         assert_eq!(spawn(async { 1 }).await.unwrap(), 1);
     });
-    assert_eq!(told.len(), 3);
+    assert_eq!(reported.len(), 3);
 }
 
 #[test]
@@ -188,7 +201,7 @@ fn the_handler_has_cause_and_task() {
 }
 
 #[test]
-fn a_handler_that_panics_harms_nobody() {
+fn a_panicking_handler_is_harmless() {
     let mut event_loop = virtual_loop();
     event_loop.set_exception_handler(|_| panic!("and I as well"));
     let value = event_loop.run_until_complete(async {
@@ -229,7 +242,7 @@ fn a_handler_may_be_replaced_by_itself_and_may_spawn() {
 }
 
 #[test]
-fn the_handler_runs_in_the_context_of_what_failed() {
+fn the_handler_runs_in_the_context_of_the_failed_task() {
     static USER: ContextVar<&str> = ContextVar::new("user");
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
@@ -253,7 +266,7 @@ fn the_handler_runs_in_the_context_of_what_failed() {
 }
 
 #[test]
-fn anybody_may_report() {
+fn any_code_may_report() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     note_reports(&event_loop, &trace);
@@ -266,7 +279,7 @@ fn anybody_may_report() {
 }
 
 #[test]
-fn a_thread_future_that_nobody_asks_reports_its_panic() {
+fn a_dropped_thread_future_reports_its_panic() {
     for ended_before in [true, false] {
         let trace = Trace::default();
         let mut event_loop = EventLoop::new().unwrap();
@@ -293,11 +306,11 @@ fn a_thread_future_that_nobody_asks_reports_its_panic() {
             })
             .unwrap();
         drop(event_loop);
-        let told = trace.take();
-        assert_eq!(told.len(), 1, "{told:?}");
+        let reported = trace.take();
+        assert_eq!(reported.len(), 1, "{reported:?}");
         assert!(
-            told[0].starts_with("a task panicked and nobody awaits it: from afar"),
-            "{told:?}"
+            reported[0].starts_with("a task panicked and nobody awaits it: from afar"),
+            "{reported:?}"
         );
     }
 }

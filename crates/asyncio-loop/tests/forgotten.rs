@@ -1,4 +1,4 @@
-//! What debug mode says of tasks and errors that nobody asked for, and that it says nothing of others.
+//! Debug mode reports lost tasks and errors, and no others.
 #![allow(clippy::let_underscore_future, reason = "what these tests are about")]
 
 mod support;
@@ -13,7 +13,7 @@ const NEVER_BEGAN: &str =
     "a task was let go of before it began, so it never runs: await it, or detach it";
 const FAILED: &str = "a task failed and nobody looked at its error: await it, or detach it";
 
-/// The reports of a run: what happened, and to which task.
+/// The reports of a run: the message, and the task.
 fn reports_in(debug: bool, main: impl AsyncFnOnce()) -> Vec<String> {
     let builder = asyncio_loop::EventLoop::builder();
     let mut event_loop = builder
@@ -24,7 +24,7 @@ fn reports_in(debug: bool, main: impl AsyncFnOnce()) -> Vec<String> {
     let trace = Trace::default();
     let noted = trace.clone();
     event_loop.set_exception_handler(move |unhandled: &Unhandled| {
-        let task = unhandled.task().expect("each is about a task");
+        let task = unhandled.task().expect("each report names a task");
         assert!(
             task.location.file().ends_with("forgotten.rs"),
             "{unhandled}"
@@ -36,7 +36,7 @@ fn reports_in(debug: bool, main: impl AsyncFnOnce()) -> Vec<String> {
     trace.take()
 }
 
-/// Those of debug mode. Without it, there are none.
+/// The reports in debug mode. Without debug mode there must be none.
 fn reports(main: impl AsyncFn()) -> Vec<String> {
     assert_eq!(reports_in(false, &main), [""; 0]);
     reports_in(true, main)
@@ -131,7 +131,7 @@ mod an_error {
     #[test]
     fn of_a_task_whose_handle_was_dropped_before_is_reported() {
         let reports = reports(async || {
-            // It was woken before the handle was dropped, so it is polled once more.
+            // The task was woken before its handle was dropped, so it is polled once more.
             let task = spawn(async {
                 yield_now().await;
                 fails().await
@@ -162,7 +162,7 @@ mod an_error {
     }
 
     #[test]
-    fn that_was_looked_at_is_not_but_a_look_too_early_is_none() {
+    fn that_was_read_is_not_unless_it_was_read_too_early() {
         let reports = reports(async || {
             let (mut peeked, mut asked, mut early) =
                 (spawn(fails()), spawn(fails()), spawn(fails()));

@@ -70,7 +70,7 @@ fn a_task_that_does_not_end_is_dropped_and_reported() {
     );
     let since = Instant::now();
     let mut event_loop = EventLoop::new().unwrap();
-    event_loop.close_within(ms(1)); // nothing is left to wait for
+    event_loop.close_within(ms(1)); // no task is left to wait for
     event_loop.close_within(ms(1));
     assert!(since.elapsed() < secs(60) && event_loop.is_closed());
 }

@@ -1,4 +1,4 @@
-//! Intervals: a steady pace, and three ways to be late.
+//! Intervals: a steady pace, and three policies for missed ticks.
 
 mod support;
 
@@ -8,7 +8,7 @@ use asyncio_loop::{MissedTicks, interval, interval_at, sleep, time};
 use futures::StreamExt;
 use support::{ms, panic_of, run_virtual, secs};
 
-/// Ticks every second, is away for 3.5 s, and tells when the ticks were due and came after that.
+/// Ticks every second with a pause of 3.5 s, and returns when each tick was due and when it came.
 fn after_being_away(missed: MissedTicks) -> Vec<String> {
     run_virtual(async move |trace| {
         let start = time();
@@ -23,7 +23,7 @@ fn after_being_away(missed: MissedTicks) -> Vec<String> {
 }
 
 #[test]
-fn burst_makes_up_for_all() {
+fn burst_delivers_all_missed_ticks() {
     assert_eq!(
         after_being_away(MissedTicks::Burst),
         [
@@ -37,7 +37,7 @@ fn burst_makes_up_for_all() {
 }
 
 #[test]
-fn skip_keeps_to_the_rhythm() {
+fn skip_keeps_the_schedule() {
     assert_eq!(
         after_being_away(MissedTicks::Skip),
         ["1s at 3.5s", "4s at 4s", "5s at 5s", "6s at 6s", "7s at 7s"]
@@ -45,7 +45,7 @@ fn skip_keeps_to_the_rhythm() {
 }
 
 #[test]
-fn delay_counts_on_from_the_late_one() {
+fn delay_counts_from_the_late_tick() {
     assert_eq!(
         after_being_away(MissedTicks::Delay),
         [
@@ -59,7 +59,7 @@ fn delay_counts_on_from_the_late_one() {
 }
 
 #[test]
-fn in_time_all_three_are_the_same() {
+fn without_missed_ticks_all_policies_agree() {
     for missed in [MissedTicks::Burst, MissedTicks::Skip, MissedTicks::Delay] {
         run_virtual(async |_| {
             let start = time();
@@ -86,7 +86,7 @@ fn a_tick_that_is_exactly_a_period_late_is_missed_once() {
 }
 
 #[test]
-fn it_may_start_later_and_start_over() {
+fn an_interval_may_start_later_and_start_over() {
     run_virtual(async |_| {
         let start = time();
         let mut ticks = interval_at(start + secs(10), secs(1));
@@ -98,7 +98,7 @@ fn it_may_start_later_and_start_over() {
 }
 
 #[test]
-fn a_tick_that_is_not_waited_for_is_not_lost() {
+fn a_cancelled_tick_is_not_lost() {
     run_virtual(async |_| {
         let start = time();
         let mut ticks = interval(secs(1));
@@ -109,7 +109,7 @@ fn a_tick_that_is_not_waited_for_is_not_lost() {
 }
 
 #[test]
-fn it_is_a_stream() {
+fn an_interval_is_a_stream() {
     run_virtual(async |_| {
         let start = time();
         let dues: Vec<_> = interval(secs(1)).take(3).collect().await;
@@ -118,7 +118,7 @@ fn it_is_a_stream() {
 }
 
 #[test]
-fn a_period_of_nothing_is_refused_and_one_without_end_is_none() {
+fn a_zero_period_panics_and_an_endless_one_never_ticks() {
     run_virtual(async |_| {
         assert_eq!(
             panic_of(|| interval(Duration::ZERO)),
@@ -133,8 +133,8 @@ fn a_period_of_nothing_is_refused_and_one_without_end_is_none() {
 }
 
 #[test]
-fn a_tiny_period_that_was_missed_for_long_keeps_to_the_rhythm() {
-    // The number of missed ticks did not fit once, and the next tick was in the past.
+fn a_tiny_period_missed_for_long_keeps_the_schedule() {
+    // Once, the number of missed ticks overflowed, and the next tick was in the past.
     run_virtual(async |_| {
         let start = time();
         let mut ticks = interval(Duration::from_nanos(3)).missed_ticks(MissedTicks::Skip);

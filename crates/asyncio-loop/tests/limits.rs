@@ -1,4 +1,4 @@
-//! What ends a test: a standstill, and its limits of real and of virtual time.
+//! The ends of a test: a standstill, and its limits of real and of virtual time.
 
 mod support;
 
@@ -18,7 +18,7 @@ fn on_virtual_time() -> Builder {
     Builder::default().virtual_time(true)
 }
 
-/// What a test fails with.
+/// The message with which a test fails.
 fn failure_of<F: Future<Output = ()>>(
     builder: Builder,
     limits: Limits,
@@ -27,7 +27,7 @@ fn failure_of<F: Future<Output = ()>>(
     panic_of(|| run_test_within(limits, || builder.clone(), Orders::AsQueued, test))
 }
 
-/// The lines of a failure, without the places.
+/// The lines of a failure, without the locations.
 fn lines(failure: &str) -> Vec<String> {
     let without_place = |line: &str| match (line.find(" (spawned at "), line.find(')')) {
         (Some(from), Some(to)) => format!("{}{}", &line[..from], &line[to + 1..]),
@@ -57,7 +57,7 @@ mod a_standstill {
                 "registered sources: 0, work under way outside of the loop: 0",
             ]
         );
-        // With the lines of this file.
+        // The lines name this file.
         assert_eq!(failure.matches("tests/limits.rs:").count(), 3, "{failure}");
     }
 
@@ -76,7 +76,7 @@ mod a_standstill {
     }
 
     #[test]
-    fn of_tasks_that_sleep_for_ever_is_one() {
+    fn includes_tasks_that_sleep_forever() {
         let failure = failure_of(on_virtual_time(), Limits::DEFAULT, || {
             sleep_in(Duration::MAX)
         });
@@ -84,7 +84,7 @@ mod a_standstill {
     }
 
     #[test]
-    fn is_none_while_a_thread_is_known_to_be_at_work() {
+    fn is_none_while_outside_work_is_pending() {
         run_test_within(
             Limits::DEFAULT,
             on_virtual_time,
@@ -140,7 +140,7 @@ mod a_limit {
     }
 
     #[test]
-    fn of_real_time_ends_one_whose_virtual_time_passes_in_vain() {
+    fn of_real_time_ends_a_test_in_endless_virtual_time() {
         let failure = failure_of(on_virtual_time(), SHORT.virtual_time(None), || async {
             loop {
                 sleep(ms(1)).await;
@@ -221,7 +221,7 @@ mod a_limit {
 
 #[test]
 #[cfg(unix)]
-fn time_that_passes_as_real_time_because_of_a_source_is_reported_once() {
+fn real_pace_because_of_a_source_is_reported_once() {
     let trace = Trace::default();
     let mut event_loop = on_virtual_time().build_loop().unwrap();
     support::note_reports(&event_loop, &trace);

@@ -1,5 +1,5 @@
-//! A deadline that no clock reaches does not come, on virtual time either; one from before the loop was made
-//! keeps its order.
+//! A deadline beyond the clock's range never expires, on virtual time either. Deadlines from before
+//! the loop was created keep their order.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Trace, ms, poll_once, run_virtual, secs, virtual_loop};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Durations that go beyond the scale of loop time, by a nanosecond and by much.
+/// Durations beyond the scale of loop time, by a nanosecond and by much.
 const NEVER: [Duration; 4] = [
     Duration::from_nanos(u64::MAX),
     Duration::from_secs(600 * 365 * 24 * 3600),
@@ -26,7 +26,7 @@ fn in_600_years() -> Instant {
     time() + 600 * YEAR
 }
 
-/// Nothing but a thread wakes main: the loop waits for it, and time stands still.
+/// Waits for a thread, which alone wakes main. Virtual time stands still meanwhile.
 async fn wait_for_a_thread() {
     let (tell, told) = futures::channel::oneshot::channel();
     let thread = thread::spawn(move || tell.send(()).unwrap());
@@ -38,7 +38,7 @@ mod virtual_time {
     use super::*;
 
     #[test]
-    fn a_sleep_for_ever_does_not_end_and_time_does_not_jump_there() {
+    fn an_endless_sleep_never_ends_and_time_does_not_jump() {
         run_virtual(async |_| {
             let start = time();
             let mut sleeps: Vec<_> = NEVER
@@ -52,7 +52,7 @@ mod virtual_time {
             wait_for_a_thread().await;
             assert_eq!(time(), start);
             sleep(500 * YEAR).await;
-            assert_eq!(time() - start, 500 * YEAR, "exact all the same");
+            assert_eq!(time() - start, 500 * YEAR, "virtual time is exact");
             for sleep in &mut sleeps {
                 assert!(!sleep.is_elapsed() && poll_once(sleep.as_mut()).is_pending());
             }
@@ -60,7 +60,7 @@ mod virtual_time {
     }
 
     #[test]
-    fn a_sleep_for_ever_can_be_given_an_end() {
+    fn an_endless_sleep_can_be_reset() {
         run_virtual(async |_| {
             let start = time();
             let mut sleep = pin!(sleep(Duration::MAX));
@@ -76,7 +76,7 @@ mod virtual_time {
     }
 
     #[test]
-    fn a_callback_for_ever_is_not_called_and_can_be_called_off() {
+    fn an_endless_callback_is_not_called_and_can_be_cancelled() {
         let trace = run_virtual(async |trace| {
             let start = time();
             let owned = trace.on_drop("dropped");
@@ -98,7 +98,7 @@ mod virtual_time {
     }
 
     #[test]
-    fn an_interval_without_end_ticks_no_second_time() {
+    fn an_endless_interval_ticks_only_once() {
         run_virtual(async |_| {
             let start = time();
             let mut ticks = interval(Duration::MAX);
@@ -117,7 +117,7 @@ mod virtual_time {
 }
 
 #[test]
-fn on_real_time_the_loop_waits_for_ever_too() {
+fn on_real_time_an_endless_sleep_never_ends_either() {
     let mut event_loop = EventLoop::new().unwrap();
     let outcome = event_loop.run_until_complete(async {
         let mut sleeps: Vec<Pin<Box<_>>> = NEVER

@@ -1,4 +1,4 @@
-//! In which order things run: first in, first out, and nothing runs inside of anything else.
+//! The order of steps: first in, first out, and no step runs inside another.
 
 mod support;
 
@@ -10,7 +10,7 @@ use asyncio_loop::{call_later, call_soon, sleep, spawn, time, yield_now};
 use support::{ms, run_virtual, secs};
 
 #[test]
-fn spawned_tasks_begin_later_and_in_the_order_they_were_spawned() {
+fn spawned_tasks_begin_later_in_spawn_order() {
     let trace = run_virtual(async |trace| {
         let tasks = ["a", "b", "c"].map(|name| {
             let trace = trace.clone();
@@ -69,7 +69,7 @@ fn a_sleep_of_no_length_is_a_yield() {
 }
 
 #[test]
-fn waking_never_runs_anything_by_itself() {
+fn waking_never_runs_a_task() {
     let trace = run_virtual(async |trace| {
         let waker = Rc::new(Cell::new(None));
         let sleeper = spawn({
@@ -115,7 +115,7 @@ fn callbacks_and_tasks_share_one_queue() {
 }
 
 #[test]
-fn equal_deadlines_are_met_in_the_order_they_were_asked_for() {
+fn equal_deadlines_fire_in_the_order_of_the_calls() {
     let trace = run_virtual(async |trace| {
         let tasks: Vec<_> = (0..20)
             .map(|n| {
@@ -148,7 +148,7 @@ fn a_callback_and_a_sleep_with_one_deadline_keep_their_order() {
                 done();
             }
         });
-        yield_now().await; // the sleeper asks
+        yield_now().await; // the sleep sets its timer
         call_later(secs(1), note("second callback"));
         sleeper.await.unwrap();
         sleep(ms(1)).await;
@@ -157,7 +157,7 @@ fn a_callback_and_a_sleep_with_one_deadline_keep_their_order() {
 }
 
 #[test]
-fn an_await_that_need_not_wait_lets_nobody_in_between() {
+fn an_await_that_is_ready_lets_no_task_run_in_between() {
     let trace = run_virtual(async |trace| {
         let finished = spawn(async {});
         yield_now().await;

@@ -1,4 +1,5 @@
-//! What outlives its loop does no harm: handles, wakers, sleeps and futures, here and on other threads.
+//! Values that outlive their loop are harmless: handles, wakers, sleeps and futures, here and on
+//! other threads.
 
 #![allow(
     clippy::async_yields_async,
@@ -22,7 +23,7 @@ fn a_handle_whose_loop_is_gone() -> LoopHandle {
 }
 
 #[test]
-fn a_handle_gives_back_what_a_closed_loop_cannot_run() {
+fn a_handle_returns_what_a_closed_loop_refuses() {
     let handle = a_handle_whose_loop_is_gone();
     assert!(handle.is_closed());
     let refused = handle
@@ -31,7 +32,7 @@ fn a_handle_gives_back_what_a_closed_loop_cannot_run() {
     assert_eq!(refused.to_string(), "the event loop is closed");
     let text = String::from("mine");
     let refused = handle.call_soon_threadsafe(move || drop(text));
-    refused.unwrap_err().0(); // it is whole
+    refused.unwrap_err().0(); // the callback is intact
     assert!(handle.spawn(|| async {}).is_err());
     assert!(handle.run_coroutine_threadsafe(|| async {}).is_err());
     handle.stop();
@@ -41,7 +42,7 @@ fn a_handle_gives_back_what_a_closed_loop_cannot_run() {
 }
 
 #[test]
-fn a_loop_that_is_closed_but_kept_refuses_as_one_that_is_gone() {
+fn a_closed_loop_refuses_like_a_dropped_one() {
     let mut event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();
     event_loop.close();
@@ -75,13 +76,13 @@ fn wakers_outlive_the_loop_here_and_on_another_thread() {
     .join()
     .unwrap();
     run(async move {
-        waker.wake(); // inside of another loop
+        waker.wake(); // inside another loop
         yield_now().await;
     });
 }
 
 #[test]
-fn a_task_outlives_its_loop_and_says_it_was_cancelled() {
+fn a_task_handle_that_outlives_its_loop_is_cancelled() {
     let task = run(async { spawn(forever()) });
     assert!(task.is_finished());
     assert!(run(task).unwrap_err().is_cancelled());
@@ -123,7 +124,7 @@ fn a_sleep_that_outlives_its_loop_can_be_dropped_anywhere() {
 }
 
 #[test]
-fn a_sleep_awaited_after_its_loop_is_a_panic_and_not_a_hang_or_a_lie() {
+fn a_sleep_awaited_after_its_loop_panics() {
     let advice = "this `Sleep` was created on another event loop, or its loop is closed: create it on the loop that awaits it";
     let armed = run(async {
         let mut armed = Box::pin(sleep(secs(1000)));
@@ -145,7 +146,7 @@ fn a_sleep_awaited_after_its_loop_is_a_panic_and_not_a_hang_or_a_lie() {
 }
 
 #[test]
-fn a_sleep_whose_time_came_with_its_loop_is_over_elsewhere() {
+fn an_elapsed_sleep_may_be_awaited_on_another_loop() {
     let mut event_loop = virtual_loop();
     let asleep = event_loop.run_until_complete(async {
         let mut asleep = Box::pin(sleep(secs(5)));
@@ -158,7 +159,7 @@ fn a_sleep_whose_time_came_with_its_loop_is_over_elsewhere() {
 }
 
 #[test]
-fn a_sleep_made_on_one_loop_is_no_hang_on_another() {
+fn a_pending_sleep_panics_on_another_loop() {
     let mut one = virtual_loop();
     let mut other = virtual_loop();
     let mut asleep = one
@@ -176,7 +177,7 @@ fn a_sleep_made_on_one_loop_is_no_hang_on_another() {
     assert_eq!(one.time() - start, secs(5));
 }
 
-/// Lets the panic of a main task go on.
+/// Resumes the panic of a main task.
 fn resume(error: asyncio_loop::JoinError) {
     match error {
         asyncio_loop::JoinError::Panicked(_, payload) => payload.resume(),
@@ -225,7 +226,7 @@ fn a_thread_future_outlives_its_loop() {
 }
 
 #[test]
-fn what_is_sent_and_not_taken_in_before_the_loop_closes_is_cancelled() {
+fn a_coroutine_in_the_inbox_of_a_closing_loop_is_cancelled() {
     let event_loop = EventLoop::new().unwrap();
     let too_late = event_loop
         .handle()
@@ -237,7 +238,7 @@ fn what_is_sent_and_not_taken_in_before_the_loop_closes_is_cancelled() {
 }
 
 #[test]
-fn a_foreign_waker_that_panics_keeps_no_other_timer_from_waking() {
+fn a_panicking_waker_keeps_no_other_timer_from_waking() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     note_reports(&event_loop, &trace);

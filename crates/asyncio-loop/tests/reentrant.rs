@@ -1,5 +1,5 @@
-//! Wakers, callbacks and destructors of others may do anything while the loop deals with them: nothing
-//! of the loop is borrowed meanwhile.
+//! Foreign wakers, callbacks and destructors may use the loop at any time: nothing of the loop is
+//! borrowed while they run.
 
 #![allow(
     unsafe_code,
@@ -20,10 +20,10 @@ use asyncio_loop::{EventLoop, Sleep, all_tasks, call_later, call_soon, sleep, sp
 use support::{Trace, note_reports, run_virtual, secs, virtual_loop};
 
 /// A waker that uses the loop when it is woken and when it is dropped.
-struct Meddler;
+struct ReentrantWaker;
 
-/// Whatever the loop offers.
-fn meddle() {
+/// Calls many functions of the loop.
+fn use_loop() {
     drop(sleep(secs(1)));
     let handle = call_later(secs(1), || ());
     handle.cancel();
@@ -38,22 +38,22 @@ fn meddle() {
     armed.as_mut().get_mut().reset(asyncio_loop::time());
 }
 
-impl Wake for Meddler {
+impl Wake for ReentrantWaker {
     fn wake(self: Arc<Self>) {
-        meddle();
+        use_loop();
     }
 }
 
-impl Drop for Meddler {
+impl Drop for ReentrantWaker {
     fn drop(&mut self) {
-        meddle();
+        use_loop();
     }
 }
 
-/// A sleep with a meddler for a waker.
+/// A sleep that was polled with a `ReentrantWaker`.
 fn asleep() -> Pin<Box<Sleep>> {
     let mut asleep = Box::pin(sleep(secs(1)));
-    let waker = Waker::from(Arc::new(Meddler));
+    let waker = Waker::from(Arc::new(ReentrantWaker));
     let mut cx = Context::from_waker(&waker);
     assert!(asleep.as_mut().poll(&mut cx).is_pending());
     asleep
@@ -70,7 +70,7 @@ fn a_waker_may_use_the_loop_when_its_timer_wakes_it() {
 }
 
 #[test]
-fn a_waker_may_use_the_loop_when_its_timer_is_taken_back() {
+fn a_waker_may_use_the_loop_when_its_timer_is_removed() {
     run_virtual(async |_| drop(asleep()));
 }
 
@@ -78,12 +78,12 @@ fn a_waker_may_use_the_loop_when_its_timer_is_taken_back() {
 fn a_waker_may_use_the_loop_when_it_is_cloned() {
     const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, ignore, ignore, ignore);
     fn clone(_: *const ()) -> RawWaker {
-        meddle();
+        use_loop();
         RawWaker::new(std::ptr::null(), &VTABLE)
     }
     fn ignore(_: *const ()) {}
     run_virtual(async |_| {
-        // SAFETY: none of the functions looks at the pointer, and all may run on any thread.
+        // SAFETY: none of the functions reads the pointer, and all may run on any thread.
         let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) };
         let mut cx = Context::from_waker(&waker);
         let mut asleep = Box::pin(sleep(secs(1)));
@@ -97,7 +97,7 @@ fn a_waker_may_use_the_loop_when_it_is_cloned() {
 }
 
 #[test]
-fn a_waker_may_use_the_loop_when_another_takes_its_place() {
+fn a_waker_may_use_the_loop_when_it_is_replaced() {
     run_virtual(async |_| {
         let mut asleep = asleep();
         assert!(futures::poll!(&mut asleep).is_pending());
@@ -114,7 +114,7 @@ fn a_waker_may_use_the_loop_when_that_closes() {
 }
 
 #[test]
-fn a_waker_that_panics_when_it_is_dropped_does_not_keep_the_loop_from_closing() {
+fn a_waker_that_panics_on_drop_does_not_stop_closing() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {}
@@ -133,7 +133,7 @@ fn a_waker_that_panics_when_it_is_dropped_does_not_keep_the_loop_from_closing() 
             let waker = Waker::from(Arc::new(Panics));
             let mut cx = Context::from_waker(&waker);
             assert!(asleep.as_mut().poll(&mut cx).is_pending());
-            drop(waker); // the timer has the last one
+            drop(waker); // the timer has the last waker
             asleep
         })
         .unwrap();
@@ -146,7 +146,7 @@ fn a_waker_that_panics_when_it_is_dropped_does_not_keep_the_loop_from_closing() 
 }
 
 #[test]
-fn a_callback_may_call_others_off_and_on() {
+fn a_callback_may_cancel_and_schedule_others() {
     let trace = run_virtual(async |trace| {
         let off = trace.clone();
         let later = call_later(secs(1), move || off.note("called off, and yet called"));
@@ -161,24 +161,24 @@ fn a_callback_may_call_others_off_and_on() {
 }
 
 #[test]
-fn what_a_callback_owns_may_use_the_loop_when_it_is_called_off() {
-    struct Meddles;
-    impl Drop for Meddles {
+fn captures_of_a_cancelled_callback_may_use_the_loop() {
+    struct UsesLoopOnDrop;
+    impl Drop for UsesLoopOnDrop {
         fn drop(&mut self) {
-            meddle();
+            use_loop();
         }
     }
     run_virtual(async |_| {
-        let owns = Meddles;
+        let owns = UsesLoopOnDrop;
         call_soon(move || drop(owns)).cancel();
-        let owns = Meddles;
+        let owns = UsesLoopOnDrop;
         call_later(secs(1), move || drop(owns)).cancel();
         yield_now().await;
     });
 }
 
 #[test]
-fn a_loop_may_be_made_used_and_closed_by_a_destructor_after_another_is_gone() {
+fn a_destructor_may_run_a_loop_after_another_is_gone() {
     struct RunsALoop;
     impl Drop for RunsALoop {
         fn drop(&mut self) {

@@ -1,4 +1,5 @@
-//! Running a loop: to the end of a main task, until it is stopped, again, and not inside of another.
+//! Running a loop: to the end of a main task, until it is stopped, again, and not inside another
+//! loop.
 
 #![allow(
     clippy::async_yields_async,
@@ -41,7 +42,7 @@ fn one_loop_runs_again_and_again() {
 }
 
 #[test]
-fn what_main_scheduled_last_has_its_turn_and_nothing_more() {
+fn callbacks_that_main_scheduled_last_run_once() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     let main = {
@@ -82,7 +83,7 @@ fn a_busy_task_does_not_keep_main_from_returning() {
 }
 
 #[test]
-fn stop_finishes_the_batch_and_leaves_the_rest_for_the_next_run() {
+fn stop_finishes_the_batch_and_keeps_the_rest() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     let note = |what: &'static str| {
@@ -149,7 +150,7 @@ fn a_main_that_stops_its_loop_may_still_return() {
         "a value"
     });
     assert_eq!(stopped.unwrap(), "a value");
-    // And the request is spent.
+    // The request to stop is used up.
     assert!(event_loop.run_until_complete(sleep_for(1)).is_ok());
 }
 
@@ -158,7 +159,7 @@ async fn sleep_for(seconds: u64) {
 }
 
 #[test]
-fn a_loop_that_is_stopped_under_main_says_so() {
+fn a_loop_that_is_stopped_before_main_ends_is_an_error() {
     let mut event_loop = virtual_loop();
     let stopped = event_loop.run_until_complete(async {
         call_soon(|| running_loop().stop());
@@ -254,14 +255,14 @@ fn without_a_loop_the_panic_says_what_to_do() {
 }
 
 #[test]
-fn without_a_loop_the_try_forms_give_errors_and_the_future_back() {
+fn without_a_loop_the_try_forms_return_errors() {
     assert!(try_sleep(ms(1)).is_err());
     assert!(try_running_loop().is_err());
     assert!(try_reactor().is_err());
     let dropped = Trace::default();
     let guard = dropped.on_drop("dropped");
     let refused = try_spawn(async move { drop(guard) }).unwrap_err();
-    assert!(dropped.take().is_empty(), "it came back");
+    assert!(dropped.take().is_empty(), "the future came back undropped");
     run(refused.into_inner());
     assert_eq!(dropped.take(), ["dropped"]);
 }
@@ -291,7 +292,7 @@ fn the_frame_of_main_is_gone_before_run_returns() {
 }
 
 #[test]
-fn a_panic_in_main_goes_on_after_everything_has_ended_and_locals_live() {
+fn a_panic_in_main_resumes_after_all_tasks_have_ended() {
     let trace = Trace::default();
     let local = String::from("alive");
     let message = panic_of(|| {
@@ -314,7 +315,7 @@ fn a_panic_in_main_goes_on_after_everything_has_ended_and_locals_live() {
 }
 
 #[test]
-fn a_runner_gives_the_panic_of_main_as_an_error_and_runs_on() {
+fn a_runner_returns_the_panic_of_main_and_runs_again() {
     let mut runner = Runner::new().unwrap();
     let error = runner.run(async { panic!("no") }).unwrap_err();
     assert!(error.is_panic());
@@ -354,7 +355,7 @@ fn a_closed_loop_refuses_to_run() {
 }
 
 #[test]
-fn a_task_that_awaits_itself_is_told() {
+fn a_task_that_awaits_itself_is_an_error() {
     let trace = run_virtual(async |trace| {
         let own = Rc::new(Cell::new(None));
         let task = spawn({

@@ -1,4 +1,4 @@
-//! The order of ready tasks from a seed: the same seed the same order, and every task its turn.
+//! Order seeds: the same seed gives the same order, and every task runs.
 
 mod support;
 
@@ -40,7 +40,7 @@ fn a_seed_gives_one_order_and_other_seeds_give_others() {
 }
 
 #[test]
-fn any_order_of_three_tasks_comes_up() {
+fn every_order_of_three_tasks_occurs() {
     let orders: HashSet<_> = (0..200).map(|seed| order(seed, 3, 1)).collect();
     assert_eq!(orders.len(), 6);
 }
@@ -58,7 +58,7 @@ fn a_round_is_finished_before_the_next_begins() {
 }
 
 #[test]
-fn batches_larger_than_the_budget_lose_nobody() {
+fn batches_larger_than_the_budget_lose_no_task() {
     let order = order(1, 1000, 2);
     assert_eq!(order.len(), 2000);
     assert_eq!(order.iter().collect::<HashSet<_>>().len(), 2000);

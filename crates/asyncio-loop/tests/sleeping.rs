@@ -1,4 +1,4 @@
-//! Sleeping: never less than asked for, in order of deadlines, reset and taken back.
+//! Sleeps: never too short, in order of deadlines, reset and removed.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn a_sleep_is_never_too_short() {
 }
 
 #[test]
-fn many_sleeps_in_the_same_millisecond_are_never_too_short_either() {
+fn many_sleeps_in_one_millisecond_are_never_too_short() {
     run(async {
         let tasks: Vec<_> = (0..200_u64)
             .map(|n| {
@@ -42,7 +42,7 @@ fn many_sleeps_in_the_same_millisecond_are_never_too_short_either() {
 }
 
 #[test]
-fn on_real_time_too_the_order_is_that_of_the_deadlines() {
+fn on_real_time_sleeps_end_in_order_of_deadlines() {
     let woken = Rc::new(RefCell::new(Vec::new()));
     run(async {
         let start = time();
@@ -56,7 +56,7 @@ fn on_real_time_too_the_order_is_that_of_the_deadlines() {
                 })
             })
             .collect();
-        // All deadlines are known before the first is met.
+        // All deadlines are known before the first one expires.
         std::thread::sleep(ms(6));
         for task in tasks {
             task.await.unwrap();
@@ -67,7 +67,7 @@ fn on_real_time_too_the_order_is_that_of_the_deadlines() {
 }
 
 #[test]
-fn a_sleep_that_is_dropped_takes_its_timer_back() {
+fn a_dropped_sleep_removes_its_timer() {
     let mut event_loop = virtual_loop();
     event_loop
         .run_until_complete(async {
@@ -82,7 +82,7 @@ fn a_sleep_that_is_dropped_takes_its_timer_back() {
 }
 
 #[test]
-fn a_sleep_can_be_put_off_while_somebody_waits() {
+fn a_sleep_can_be_put_off_while_a_task_waits() {
     run_virtual(async |_| {
         let start = time();
         let mut asleep = Box::pin(sleep(secs(5)));
@@ -112,7 +112,7 @@ fn a_sleep_can_be_brought_forward_and_used_again() {
 }
 
 #[test]
-fn a_sleep_that_came_due_and_was_put_off_before_it_was_polled_waits_on() {
+fn a_due_sleep_that_is_put_off_before_its_poll_waits_again() {
     run_virtual(async |_| {
         let start = time();
         let mut asleep = Box::pin(sleep(secs(1)));
@@ -150,11 +150,11 @@ fn a_deadline_that_has_passed_lets_others_run() {
 }
 
 #[test]
-fn whoever_polled_last_is_woken() {
+fn the_last_poller_is_woken() {
     run_virtual(async |_| {
         let mut asleep = Box::pin(sleep(secs(1)));
         assert!(futures::poll!(&mut asleep).is_pending()); // main
-        spawn(asleep).await.unwrap(); // and then another task
+        spawn(asleep).await.unwrap(); // then another task
     });
 }
 
@@ -170,7 +170,7 @@ fn a_sleep_of_no_length_is_due_now() {
 #[test]
 fn a_lone_short_sleep_is_not_a_millisecond() {
     if !cfg!(target_os = "linux") {
-        return; // nothing finer than a millisecond there
+        return; // the timer resolution is a millisecond there
     }
     let mut event_loop = EventLoop::new().unwrap();
     let mut late: Vec<Duration> = event_loop
@@ -185,6 +185,6 @@ fn a_lone_short_sleep_is_not_a_millisecond() {
         })
         .unwrap();
     late.sort();
-    // The median is some 15 µs on an idle machine; a busy one gets its share.
+    // The median is about 15 µs on an idle machine; a busy machine needs a tolerance.
     assert!(late[25] < Duration::from_micros(700), "{late:?}");
 }

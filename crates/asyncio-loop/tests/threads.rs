@@ -1,4 +1,4 @@
-//! Other threads: what they send arrives, in order, wakes the loop, and can be called off.
+//! Other threads: their messages arrive in order, wake the loop, and can be withdrawn.
 
 mod support;
 
@@ -53,9 +53,9 @@ fn callbacks_of_one_thread_are_called_in_the_order_it_sent_them() {
 }
 
 #[test]
-fn a_loop_that_sleeps_is_woken() {
+fn a_parked_loop_is_woken() {
     let arrived = with_thread(|event_loop| {
-        thread::sleep(ms(5)); // by now it waits
+        thread::sleep(ms(5)); // the loop is parked by now
         let (tell, told) = mpsc::channel();
         event_loop
             .call_soon_threadsafe(move || tell.send(thread::current().id()).unwrap())
@@ -66,7 +66,7 @@ fn a_loop_that_sleeps_is_woken() {
 }
 
 #[test]
-fn a_callback_is_called_off_from_any_thread_until_it_begins() {
+fn any_thread_may_cancel_a_callback_until_it_begins() {
     let mut event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();
     let (tell, told) = mpsc::channel::<&str>();
@@ -86,7 +86,10 @@ fn a_callback_is_called_off_from_any_thread_until_it_begins() {
         .unwrap();
     assert!(!on.cancel(), "too late");
     drop(tell);
-    assert!(told.try_recv().is_err(), "and what it owned is gone");
+    assert!(
+        told.try_recv().is_err(),
+        "the callback's captures are dropped"
+    );
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn a_coroutine_gives_its_error_and_its_panic() {
 }
 
 #[test]
-fn a_wait_that_takes_too_long_may_be_given_up_and_the_task_cancelled() {
+fn a_wait_may_time_out_and_the_task_be_cancelled() {
     with_thread(|event_loop| {
         let slow = event_loop
             .run_coroutine_threadsafe(|| async {
@@ -162,7 +165,7 @@ fn a_wait_that_takes_too_long_may_be_given_up_and_the_task_cancelled() {
 }
 
 #[test]
-fn a_wait_that_is_long_enough_gives_the_outcome() {
+fn a_long_enough_wait_returns_the_outcome() {
     with_thread(|event_loop| {
         let quick = event_loop.run_coroutine_threadsafe(|| async { 7 }).unwrap();
         let outcome = quick.wait_timeout(std::time::Duration::MAX);
@@ -171,7 +174,7 @@ fn a_wait_that_is_long_enough_gives_the_outcome() {
 }
 
 #[test]
-fn a_request_from_another_thread_may_say_why() {
+fn a_request_from_another_thread_may_have_a_message() {
     with_thread(|event_loop| {
         let (tell, told) = mpsc::channel();
         let coroutine = move || async move {
@@ -187,7 +190,7 @@ fn a_request_from_another_thread_may_say_why() {
 }
 
 #[test]
-fn so_may_one_that_comes_before_the_coroutine() {
+fn a_request_before_the_coroutine_begins_may_have_a_message() {
     let mut event_loop = EventLoop::new().unwrap();
     let future = event_loop.handle().run_coroutine_threadsafe(forever);
     let future = future.unwrap();
@@ -204,7 +207,7 @@ fn so_may_one_that_comes_before_the_coroutine() {
 }
 
 #[test]
-fn an_outcome_may_be_taken_when_it_is_there_and_only_once() {
+fn an_outcome_can_be_taken_once() {
     with_thread(|event_loop| {
         let (open, gate) = mpsc::channel::<()>();
         let coroutine = move || async move {
@@ -237,12 +240,16 @@ fn dropping_the_future_cancels_the_task() {
             })
             .unwrap();
         drop(future);
-        assert_eq!(told.recv(), Err(mpsc::RecvError), "its frame is gone");
+        assert_eq!(
+            told.recv(),
+            Err(mpsc::RecvError),
+            "the task's frame is dropped"
+        );
     });
 }
 
 #[test]
-fn a_coroutine_that_is_cancelled_before_it_arrives_is_never_made() {
+fn a_coroutine_cancelled_before_it_arrives_never_begins() {
     let mut event_loop = EventLoop::new().unwrap();
     let future = event_loop
         .handle()
@@ -256,12 +263,12 @@ fn a_coroutine_that_is_cancelled_before_it_arrives_is_never_made() {
         })
         .unwrap();
     assert!(future.is_finished());
-    assert!(!future.cancel(), "it has ended");
+    assert!(!future.cancel(), "the task has ended");
     assert!(future.wait().unwrap_err().is_cancelled());
 }
 
 #[test]
-fn a_task_that_is_cancelled_on_its_loop_is_cancelled_for_the_thread() {
+fn a_task_cancelled_on_its_loop_is_cancelled_for_the_thread() {
     with_thread(|event_loop| {
         let future = event_loop
             .run_coroutine_threadsafe(|| async {
@@ -283,7 +290,7 @@ fn waiting_on_the_loops_own_thread_panics_instead_of_hanging() {
         let future = event_loop.run_coroutine_threadsafe(|| async {}).unwrap();
         assert_eq!(panic_of(|| future.wait_timeout(ms(1))), advice);
     });
-    // Nor does it help to wait while the loop does not run.
+    // A loop that does not run is no exception.
     let event_loop = EventLoop::new().unwrap();
     let future = event_loop.handle().run_coroutine_threadsafe(|| async {});
     assert_eq!(panic_of(|| future.unwrap().wait()), advice);
@@ -299,7 +306,7 @@ fn on_its_own_loop_it_is_awaited() {
 }
 
 #[test]
-fn on_another_loop_of_its_thread_it_is_an_error_and_no_hang() {
+fn on_another_loop_of_its_thread_an_await_is_an_error() {
     let mut home = EventLoop::new().unwrap();
     let mut other = EventLoop::new().unwrap();
     let mut answer = home.handle().run_coroutine_threadsafe(|| async { 42 });
@@ -313,7 +320,7 @@ fn on_another_loop_of_its_thread_it_is_an_error_and_no_hang() {
             "task behind this `ThreadFuture` belongs to another event loop, which cannot run while this one does"
         );
     }
-    // It is not used up, and once the outcome is there, any loop may have it.
+    // The future is not used up, and any loop may take the outcome once it is set.
     assert!(!answer.is_finished());
     home.run_until_complete(async {
         while !answer.is_finished() {
@@ -376,7 +383,7 @@ fn many_threads_at_once() {
 }
 
 #[test]
-fn an_outcome_that_is_there_is_taken_without_waiting_even_at_home() {
+fn a_set_outcome_is_taken_without_waiting_on_its_own_thread() {
     let mut event_loop = EventLoop::new().unwrap();
     let future = event_loop
         .handle()
@@ -404,20 +411,20 @@ fn the_thread_that_sends_may_die_at_once() {
     });
 }
 
-/// Does `f` on a thread of its own, so that a lock that is taken twice fails a test instead of hanging it.
-fn without_locking_up<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+/// Calls `f` on a thread of its own, so that a deadlock fails the test instead of hanging it.
+fn without_deadlock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || tell.send(f()));
-    told.recv_timeout(secs(60)).expect("it came back")
+    told.recv_timeout(secs(60)).expect("`f` must not deadlock")
 }
 
 #[test]
-fn a_waker_may_look_at_the_outcome_that_wakes_it() {
-    struct Looks {
+fn a_waker_may_read_the_outcome_that_wakes_it() {
+    struct ReadsOutcome {
         at: Mutex<Option<ThreadFuture<i32>>>,
         seen: mpsc::Sender<bool>,
     }
-    impl Wake for Looks {
+    impl Wake for ReadsOutcome {
         fn wake(self: Arc<Self>) {
             let at = self.at.lock().unwrap();
             let is_finished = at.as_ref().is_some_and(ThreadFuture::is_finished);
@@ -425,49 +432,50 @@ fn a_waker_may_look_at_the_outcome_that_wakes_it() {
         }
     }
 
-    let seen = without_locking_up(|| {
+    let seen = without_deadlock(|| {
         with_thread(|event_loop| {
             let (open, opened) = futures::channel::oneshot::channel();
             let coroutine = || async { opened.await.unwrap() };
             let mut answer = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
             let (tell, seen) = mpsc::channel();
-            let looks = Arc::new(Looks {
+            let reader = Arc::new(ReadsOutcome {
                 at: Mutex::new(None),
                 seen: tell,
             });
-            let waker = Waker::from(looks.clone());
+            let waker = Waker::from(reader.clone());
             let mut cx = Context::from_waker(&waker);
             assert!(Pin::new(&mut answer).poll(&mut cx).is_pending());
-            *looks.at.lock().unwrap() = Some(answer);
+            *reader.at.lock().unwrap() = Some(answer);
             open.send(1).unwrap();
-            seen.recv_timeout(secs(60)).expect("it was woken")
+            seen.recv_timeout(secs(60))
+                .expect("the waker must be woken")
         })
     });
     assert!(seen);
 }
 
 #[test]
-fn what_a_callback_owns_may_call_it_off_again() {
-    struct CallsOff(Arc<OnceLock<ThreadHandle>>, mpsc::Sender<bool>);
-    impl Drop for CallsOff {
+fn captures_of_a_callback_may_cancel_it_again() {
+    struct CancelsAgain(Arc<OnceLock<ThreadHandle>>, mpsc::Sender<bool>);
+    impl Drop for CancelsAgain {
         fn drop(&mut self) {
             let again = self.0.get().unwrap().cancel();
             self.1.send(again).unwrap();
         }
     }
 
-    let again = without_locking_up(|| {
+    let again = without_deadlock(|| {
         run(async {
             let (tell, told) = mpsc::channel();
             let handle = Arc::new(OnceLock::new());
-            let owns = CallsOff(handle.clone(), tell);
+            let owns = CancelsAgain(handle.clone(), tell);
             let sent = running_loop().call_soon_threadsafe(move || drop(owns));
             assert!(handle.set(sent.unwrap()).is_ok());
             assert!(handle.get().unwrap().cancel());
             told.recv().unwrap()
         })
     });
-    assert!(!again, "it had been called off");
+    assert!(!again, "the callback was already cancelled");
 }
 
 mod done_callbacks {
@@ -476,8 +484,8 @@ mod done_callbacks {
 
     type Notes = Arc<Mutex<Vec<String>>>;
 
-    /// A callback that notes the outcome.
-    fn noting(
+    /// A callback that logs the outcome.
+    fn logging(
         notes: &Notes,
         who: &'static str,
     ) -> impl FnOnce(&Result<u32, JoinError>) + Send + 'static {
@@ -489,7 +497,7 @@ mod done_callbacks {
     }
 
     #[test]
-    fn they_are_called_in_order_before_the_waiter_has_the_outcome() {
+    fn run_in_order_before_the_waiter_is_woken() {
         let notes = Notes::default();
         let (outcome, seen) = with_thread(move |event_loop| {
             let (open, gate) = mpsc::channel::<()>();
@@ -498,8 +506,8 @@ mod done_callbacks {
                 7_u32
             };
             let mut future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
-            future.add_done_callback(noting(&notes, "one"));
-            future.add_done_callback(noting(&notes, "two"));
+            future.add_done_callback(logging(&notes, "one"));
+            future.add_done_callback(logging(&notes, "two"));
             open.send(()).unwrap();
             let outcome = future.wait().unwrap();
             let seen = notes.lock().unwrap().clone();
@@ -510,7 +518,7 @@ mod done_callbacks {
     }
 
     #[test]
-    fn after_the_end_they_are_called_at_once_and_the_outcome_stays() {
+    fn run_at_once_after_the_end_and_keep_the_outcome() {
         let notes = Notes::default();
         let mut event_loop = EventLoop::new().unwrap();
         let mut future = event_loop
@@ -523,9 +531,9 @@ mod done_callbacks {
             }
         };
         event_loop.run_until_complete(watched).unwrap();
-        future.add_done_callback(noting(&notes, "late"));
+        future.add_done_callback(logging(&notes, "late"));
         assert_eq!(*notes.lock().unwrap(), ["late: Ok(3)"]);
-        future.add_done_callback(noting(&notes, "later"));
+        future.add_done_callback(logging(&notes, "later"));
         assert_eq!(future.try_take().unwrap().unwrap(), 3);
         assert_eq!(*notes.lock().unwrap(), ["late: Ok(3)", "later: Ok(3)"]);
         let message = panic_of(|| future.add_done_callback(|_| ()));
@@ -533,14 +541,14 @@ mod done_callbacks {
     }
 
     #[test]
-    fn they_learn_of_every_other_end() {
+    fn receive_every_other_outcome() {
         let notes = Notes::default();
         let mut event_loop = EventLoop::new().unwrap();
         let handle = event_loop.handle();
         let start = |who, coroutine: fn() -> Pin<Box<dyn Future<Output = u32>>>| {
             let future = handle.run_coroutine_threadsafe_named(who, coroutine);
             let mut future = future.unwrap();
-            future.add_done_callback(noting(&notes, who));
+            future.add_done_callback(logging(&notes, who));
             future
         };
         let endless = || -> Pin<Box<dyn Future<Output = u32>>> {
@@ -579,7 +587,7 @@ mod done_callbacks {
     }
 
     #[test]
-    fn a_panic_in_one_is_reported_and_keeps_no_other_from_being_called() {
+    fn continue_after_a_panic_which_is_reported() {
         let notes = Notes::default();
         let reports = Notes::default();
         let mut event_loop = EventLoop::new().unwrap();
@@ -592,7 +600,7 @@ mod done_callbacks {
             .run_coroutine_threadsafe(|| async { 3_u32 })
             .unwrap();
         future.add_done_callback(|_| panic!("oh no"));
-        future.add_done_callback(noting(&notes, "next"));
+        future.add_done_callback(logging(&notes, "next"));
         let outcome = event_loop.run_until_complete(future).unwrap();
         assert_eq!(outcome.unwrap(), 3);
         assert_eq!(*notes.lock().unwrap(), ["next: Ok(3)"]);
@@ -603,7 +611,7 @@ mod done_callbacks {
     }
 
     #[test]
-    fn one_that_meets_the_end_is_called_once() {
+    fn run_once_when_added_at_the_end() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         const TIMES: usize = 2_000;
         let called = Arc::new(AtomicUsize::new(0));
@@ -622,17 +630,17 @@ mod done_callbacks {
     }
 
     #[test]
-    fn one_may_send_to_its_loop_and_set_the_handler() {
+    fn may_send_to_their_loop_and_set_the_handler() {
         let sum = with_thread(|event_loop| {
             let (tell, told) = mpsc::channel();
-            // It ends after it has its callback, which is called on the loop then.
+            // The task ends after the callback is added, so the loop calls the callback.
             let (let_end, may_end) = mpsc::channel();
             let mut future = event_loop
                 .run_coroutine_threadsafe(|| async move { may_end.recv().unwrap() })
                 .unwrap();
             let there = event_loop.clone();
             future.add_done_callback(move |_| {
-                // On the loop, with nothing borrowed.
+                // The callback runs on the loop, while nothing is borrowed.
                 set_exception_handler(|_| ());
                 let sent = there.call_soon_threadsafe(move || tell.send(4).unwrap());
                 sent.unwrap();

@@ -1,5 +1,5 @@
-//! Reports as `tracing` events, where somebody subscribes to those. Where nobody does, they go to standard
-//! error: a test of whole processes sees that.
+//! Reports as `tracing` events, if the thread has a subscriber. The other case, standard error, is
+//! tested with whole processes.
 #![cfg(feature = "tracing")]
 
 use std::fmt;
@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Keeps what events say.
+/// A subscriber that stores the messages of events.
 #[derive(Clone, Default)]
 struct Events(Arc<Mutex<Vec<String>>>);
 
@@ -47,7 +47,7 @@ impl Visit for Message<'_> {
 }
 
 #[test]
-fn a_report_is_an_event_for_who_subscribes() {
+fn a_report_is_an_event_for_a_subscriber() {
     let events = Events::default();
     tracing::subscriber::with_default(events.clone(), || {
         run(async {

@@ -1,4 +1,5 @@
-//! Virtual time: an hour at once, exactly, in the same order each time; and never past what is pending.
+//! Virtual time: long times pass at once, exactly, in the same order each time, and never past
+//! pending work.
 
 mod support;
 
@@ -27,7 +28,7 @@ fn an_hour_passes_at_once_and_exactly() {
 }
 
 #[test]
-fn a_day_of_many_tasks_is_the_same_each_time() {
+fn a_day_of_many_tasks_is_deterministic() {
     let day = || {
         run_virtual(async |trace| {
             let start = time();
@@ -63,7 +64,11 @@ fn time_stands_still_while_anything_can_run() {
             assert_eq!(time(), start);
         }
         thread::sleep(ms(2));
-        assert_eq!(time(), start, "nor while real time passes");
+        assert_eq!(
+            time(),
+            start,
+            "virtual time stands still while real time passes"
+        );
         assert!(trace.take().is_empty());
         sleep(ms(1)).await;
         assert_eq!(trace.take(), ["due"]);
@@ -88,7 +93,7 @@ fn deadlines_are_met_one_by_one() {
 }
 
 #[test]
-fn time_does_not_jump_over_work_that_is_under_way_outside() {
+fn time_does_not_jump_over_outside_work() {
     let timed_out = Trace::default();
     let noted = timed_out.clone();
     run_virtual(async |_| {
@@ -109,7 +114,7 @@ fn time_does_not_jump_over_work_that_is_under_way_outside() {
 }
 
 #[test]
-fn while_work_is_under_way_time_passes_as_real_time_does() {
+fn time_passes_at_the_real_pace_during_outside_work() {
     let mut event_loop = virtual_loop();
     let began = Instant::now();
     let start = event_loop.time();
@@ -120,12 +125,12 @@ fn while_work_is_under_way_time_passes_as_real_time_does() {
         })
         .unwrap();
     assert!(began.elapsed() >= ms(10), "{:?}", began.elapsed());
-    assert_eq!(event_loop.time() - start, ms(10), "exact all the same");
+    assert_eq!(event_loop.time() - start, ms(10), "virtual time is exact");
 }
 
 #[test]
-fn the_end_of_the_last_work_outside_lets_time_jump_again() {
-    // The loop waited out the hour in real time once: nothing told it that the work was over.
+fn time_jumps_again_after_the_last_outside_work() {
+    // Once, the loop waited out the hour in real time, because the end of the work did not wake it.
     let began = Instant::now();
     run_virtual(async |_| {
         let work = running_loop().outside_work();
@@ -175,8 +180,9 @@ fn time_does_not_jump_while_a_source_is_registered() {
 }
 
 #[test]
-fn time_that_passed_between_two_waits_is_not_made_up_for() {
-    // The clock ran on from the first wait to the second once, so that the second timed out at once.
+fn time_between_two_waits_is_not_added_later() {
+    // Once, the clock passed on between the first wait and the second, so that the second timed out
+    // at once.
     let mut event_loop = virtual_loop();
     let start = event_loop.time();
     let run = |event_loop: &mut EventLoop| {
@@ -196,13 +202,13 @@ fn time_that_passed_between_two_waits_is_not_made_up_for() {
 }
 
 #[test]
-fn mail_from_a_thread_comes_before_the_next_deadline() {
+fn a_message_from_a_thread_comes_before_the_next_deadline() {
     for _ in 0..50 {
         let trace = run_virtual(async |trace| {
             let event_loop = running_loop();
             let noted = trace.clone();
             call_later(secs(1), move || noted.note("deadline"));
-            // It is in the box before the loop looks for something to do.
+            // The message is in the inbox before the loop parks.
             let answer = thread::spawn(move || event_loop.run_coroutine_threadsafe(|| async {}))
                 .join()
                 .unwrap();
@@ -232,7 +238,7 @@ fn awaiting_another_loop_holds_time() {
         });
         trace.note(answer.unwrap().await.unwrap());
         timeout.cancel();
-        sleep(secs(3600)).await; // and then it jumps again
+        sleep(secs(3600)).await; // virtual time jumps again
     });
     assert_eq!(trace, ["an answer"]);
     other_loop.stop();
@@ -251,11 +257,11 @@ fn a_runner_keeps_its_time_between_runs() {
 }
 
 #[test]
-fn a_standstill_is_reported_once_a_run_and_not_while_work_is_under_way_outside() {
+fn a_standstill_is_reported_once_a_run_without_outside_work() {
     use futures::StreamExt;
     use std::sync::mpsc;
 
-    /// Answers after more than the second for which a standstill is let pass.
+    /// Answers after more than the second after which a standstill is reported.
     async fn slow_thread<T: Send + 'static>(held_meanwhile: T) {
         let (send, sent) = futures::channel::oneshot::channel();
         thread::spawn(move || {
@@ -268,7 +274,8 @@ fn a_standstill_is_reported_once_a_run_and_not_while_work_is_under_way_outside()
 
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
-    // Without the report main waits for ever: then a thread stops the loop, and the run is an error.
+    // Without the report main would wait forever. Then a thread stops the loop, and the run is an
+    // error.
     let (ended, has_ended) = mpsc::channel::<()>();
     let handle = event_loop.handle();
     let watchdog = thread::spawn(move || {
@@ -314,7 +321,7 @@ fn a_standstill_is_reported_once_a_run_and_not_while_work_is_under_way_outside()
 }
 
 #[test]
-fn far_deadlines_are_met_in_their_order() {
+fn far_deadlines_fire_in_order() {
     let trace = run_virtual(async |trace| {
         const YEAR: u64 = 365 * 24 * 3600;
         for years in [500, 1, 100] {

@@ -395,7 +395,7 @@ impl<S: Source> Registered<S> {
     /// that moment. Any later change of the queue is a new edge. The edge stays in the system until
     /// `turn` reads it, on this thread and so after this line.
     ///
-    /// Readiness that was recorded *before* the short read may have no further edge: the end of the
+    /// Readiness that was recorded *before* the short read may have no further edge. The end of the
     /// stream (FIN, RST) can arrive in the same edge as the data. So those bits stay set, the next
     /// read is tried at once, and sees the end. The same holds for an urgent byte, before which a
     /// read comes back short.

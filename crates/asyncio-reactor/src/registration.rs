@@ -136,8 +136,8 @@ impl<'a> Registration<'a> {
         }
     }
 
-    /// Removes the waiter because the source is ready. One of a crowd may still be queued then. Its
-    /// id stays valid, so the waiter gets its position back if it has to wait again.
+    /// Removes the waiter because the source is ready; a waiter of a crowd may still be queued. Its
+    /// id stays valid, so it gets its position back if it has to wait again.
     #[cold]
     #[inline(never)]
     pub(crate) fn dequeue(self, waiter: WaiterId) {

@@ -13,9 +13,9 @@
 //!   resets it.
 //!
 //! The limit of pollers has three consequences. Tasks that poll one source settle after a few
-//! rounds. More tasks than the maximum would keep each other busy, but none would hang. The old
-//! wakers of a task that comes with a new waker each time neither pile up nor keep the task
-//! spinning, as they would if only the oldest were woken.
+//! rounds. More tasks than the maximum would keep each other busy, but none would hang. If a
+//! task comes with a new waker each time, its old wakers do not pile up. They do not keep the task
+//! spinning either, as they would if only the oldest were woken.
 //!
 //! Each direction has its own queue. Futures are queued in the order of their ids, which is the
 //! order of arrival, so a future is found by binary search. A future that leaves early leaves a
