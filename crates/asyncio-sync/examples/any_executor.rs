@@ -1,12 +1,12 @@
-//! One workshop on two executors: nothing in it knows who runs it.
+//! One workshop on two executors: its code does not depend on the executor.
 //!
 //! ```text
 //! cargo run -p asyncio-sync --example any_executor
 //! ```
 //!
-//! Orders come in over a queue, each with a promise for who ordered. Two carpenters share one saw. All they
-//! ask of an executor is that it polls them when they are woken; how a task is spawned is handed in. (On
-//! the loop of `asyncio` that is `|task| asyncio::spawn(task).detach()`.)
+//! Each order comes over a queue, with a promise for its result. Two carpenters share one saw. The
+//! function that spawns a task is an argument. (On the loop of `asyncio` it would be
+//! `|task| asyncio::spawn(task).detach()`.)
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,7 +33,7 @@ async fn workshop(spawn: impl Fn(Task)) -> Vec<String> {
                 let mut cuts = saw.lock().await;
                 *cuts += 4;
                 let made = format!("{what} by {carpenter}, after {cuts} cuts in all");
-                // An error says that nobody waits for it any more.
+                // An error means that the order was cancelled.
                 let _ = ready.set_result(made);
             }
         }));
@@ -44,7 +44,7 @@ async fn workshop(spawn: impl Fn(Task)) -> Vec<String> {
         let (ready, delivered) = promise();
         let order = Order { what, ready };
         orders.put(order).await.expect("the workshop is open");
-        made.push(delivered.await.expect("the carpenter finished it"));
+        made.push(delivered.await.expect("a carpenter finishes each order"));
     }
     orders.shutdown(false);
     made
@@ -54,7 +54,9 @@ fn main() {
     let mut pool = LocalPool::new();
     let spawner = pool.spawner();
     let on_pool = pool.run_until(workshop(move |task| {
-        spawner.spawn_local(task).expect("the pool is here");
+        spawner
+            .spawn_local(task)
+            .expect("the pool is not dropped yet");
     }));
     println!("futures::executor::LocalPool: {on_pool:#?}");
 
@@ -68,5 +70,5 @@ fn main() {
     );
     println!("tokio::task::LocalSet: {on_set:#?}");
 
-    assert_eq!(on_pool, on_set, "first come, first served, wherever it is");
+    assert_eq!(on_pool, on_set, "the order is the same on each executor");
 }

@@ -4,10 +4,10 @@
 //! cargo run -p asyncio-sync --example producer_consumer
 //! ```
 //!
-//! The shelf is a bounded queue, so the bakers wait when it is full and the sellers when it is
-//! empty. When the last baker is done the shelf is shut down, and each seller ends once it is empty.
-//! A watcher draws how many loaves are on it. There are no clocks here: work is measured in turns of
-//! the executor, so each run is the same.
+//! The shelf is a bounded queue: the bakers wait when it is full, and the sellers wait when it is
+//! empty. When the last baker is done, the shelf is shut down, and each seller ends when it is
+//! empty. A watcher draws the number of loaves on the shelf. Work is measured in turns of the
+//! executor and not by a clock, so each run is the same.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,10 +18,10 @@ use asyncio_sync::{Event, Queue};
 use futures::executor::block_on;
 use futures::future::join_all;
 
-/// A baker bakes that many loaves, each in so many turns.
+/// The bakers: name, number of loaves, turns for each loaf.
 const BAKERS: [(&str, u32, u32); 3] = [("Ada", 12, 2), ("Bob", 9, 3), ("Cleo", 6, 5)];
 
-/// A seller needs so many turns for a loaf. They oversleep, so the shelf fills up first.
+/// The sellers: name, turns for each loaf. They come late, so the shelf fills up first.
 const SELLERS: [(&str, u32); 2] = [("Dan", 3), ("Eve", 4)];
 const SELLERS_COME_AFTER: u32 = 16;
 
@@ -37,14 +37,14 @@ fn main() {
     let bake = async |&(name, loaves, turns): &(&'static str, u32, u32)| {
         for _ in 0..loaves {
             work(turns).await;
-            // Also if the only room is promised to a baker who waits already.
+            // Also true if the only free slot is reserved for another waiting baker.
             if shelf.full() {
                 println!("{} {name} waits for room", Shelf(shelf.qsize()));
             }
             shelf
                 .put(Loaf { baker: name })
                 .await
-                .expect("open until all bakers are done");
+                .expect("the shelf is open until all bakers are done");
         }
         println!("{} {name} goes home", Shelf(shelf.qsize()));
     };
@@ -63,7 +63,7 @@ fn main() {
             work(turns).await;
             by_ada += u32::from(loaf.baker == "Ada");
             sold.set(sold.get() + 1);
-            // The loaf is marked as done here, where it is dropped.
+            // The loaf is dropped here, which marks it done.
         }
         println!(
             "{} {name} goes home and has sold {by_ada} of Ada's",
@@ -89,7 +89,7 @@ fn main() {
     println!("{} loaves baked and sold", sold.get());
 }
 
-/// How many loaves are on the shelf, drawn.
+/// A drawing of the number of loaves on the shelf.
 struct Shelf(usize);
 
 impl fmt::Display for Shelf {
@@ -98,12 +98,12 @@ impl fmt::Display for Shelf {
     }
 }
 
-/// Takes so many turns, in which others run.
+/// Works for a number of turns, and yields after each.
 async fn work(turns: u32) {
     for _ in 0..turns {
-        let mut over = false;
+        let mut has_yielded = false;
         poll_fn(|cx| {
-            if std::mem::replace(&mut over, true) {
+            if std::mem::replace(&mut has_yielded, true) {
                 return Poll::Ready(());
             }
             cx.waker().wake_by_ref();

@@ -1,26 +1,27 @@
-//! The barrier: a round of tasks that wait until all of them have arrived.
+//! The barrier: tasks wait in rounds, until all tasks of a round have arrived.
 //!
 //! ```text
 //!                   the last one arrives           the last one has left
 //!      ┌─▶ Filling ─────────(1)────────▶ Draining ─────────(2)─────────▶ Drained ─┐
 //!      │      │                             │                               ▲     │
-//!      │      │ reset, if anybody is inside │ reset                         │     │
+//!      │      │ reset, if tasks are inside  │ reset                         │     │
 //!      │      └─────────(3)─▶ Resetting ◀───┘                               │     │
 //!      │                          └───── the last one has left ────(2)──────┘     │
-//!      └──────────────── somebody arrives, or one who waits runs ──(4)────────────┘
+//!      └──────────── a task arrives, or a waiting task is polled ──(4)────────────┘
 //!
-//!  any ──abort──▶ Broken ──reset──▶ Resetting, or Filling if nobody is inside
+//!  any ──abort──▶ Broken ──reset──▶ Resetting, or Filling if no task is inside
 //! ```
 //!
-//! - *Inside* are those of the present round: in `Filling` they wait, else they were chosen and
-//!   leave one by one as their tasks run. Those who arrive meanwhile stand outside: they are in the
-//!   same line, but in no round before (4), which makes them the next one.
-//! - (4) is a step of its own because the last one out may still reset the barrier, and this is not
-//!   to break those who wait outside. The first of them is stirred at (2), so it happens.
-//! - Someone inside gets an index if the round is `Draining` when they leave, an error if it was
-//!   reset or broken.
-//! - The indices of a round are given when it is complete, in order of arrival: they are unique,
-//!   whoever was cancelled before.
+//! - The tasks of the current round are *inside*. In `Filling` they wait. In the other phases they
+//!   are granted, and leave one by one as they run. Tasks that arrive meanwhile are *outside*: they
+//!   are in the same wait list, but belong to no round before (4), which makes them the next round.
+//! - (4) is a transition of its own, because the last task of a round may still reset the barrier,
+//!   and that must not break the tasks outside. (2) wakes the first task outside, so (4) always
+//!   happens.
+//! - A task inside gets an index if the round is `Draining` when it leaves, and an error if the
+//!   round was reset or broken.
+//! - The indices of a round are assigned when the round is complete, in order of arrival. So they
+//!   are unique, even if tasks were cancelled before.
 
 use std::cell::Cell;
 use std::fmt;
@@ -31,20 +32,20 @@ use std::task::{Context, Poll};
 use thiserror::Error;
 
 use crate::budget;
-use crate::line::{Line, Place};
+use crate::wait_list::{WaitList, WaiterState};
 use crate::wait_queue::WaitQueue;
 
-/// Lets tasks wait for each other: nobody passes before all have arrived.
+/// A barrier: no task passes before all tasks have arrived.
 ///
-/// asyncio's `Barrier`. It can be used again and again; the rounds never mix: who arrives while
-/// those of a round are still leaving waits for the next one.
+/// This is asyncio's `Barrier`. It can be used for any number of rounds, which never mix: a task
+/// that arrives while the tasks of a round are leaving waits for the next round.
 ///
 /// ```
 /// use asyncio_sync::{Barrier, BrokenBarrier};
 /// # async fn warm_up(_: &str) {}
 ///
 /// # futures::executor::block_on(async {
-/// // Nobody starts before everybody is warm, and one of them fires the pistol.
+/// // No runner starts before all are warm. One of them fires the pistol.
 /// let start = Barrier::new(3);
 /// let runner = async |name| {
 ///     warm_up(name).await;
@@ -59,14 +60,14 @@ use crate::wait_queue::WaitQueue;
 ///
 /// # Cancellation
 ///
-/// A task that is cancelled while its round fills is no longer counted: somebody else must come in
-/// its place. Once the round is complete, the others pass whatever happens to it. If a future that
-/// waits is leaked with [`mem::forget`](std::mem::forget), it counts as arrived, and its round never
-/// ends: later ones do not begin.
+/// A task that is cancelled while its round fills no longer counts, so another task must arrive in
+/// its place. When the round is complete, cancelling a task does not affect the others. If a
+/// waiting future is leaked with [`mem::forget`](std::mem::forget), it counts as arrived, its round
+/// never ends, and no later round begins.
 pub struct Barrier {
     parties: usize,
     phase: Cell<Phase>,
-    /// How many of the present round were chosen and have not left.
+    /// The number of granted tasks of the current round that have not left.
     leaving: Cell<usize>,
     waiters: WaitQueue<Exit>,
 }
@@ -80,32 +81,31 @@ enum Phase {
     Broken,
 }
 
-/// How someone who waited comes out.
+/// The way in which a waiting task leaves.
 #[derive(Debug, Clone, Copy)]
 enum Exit {
-    /// As one of the round, with this index if it is well.
+    /// As a task of the round, with this index if the round is not reset or broken.
     Inside(usize),
-    /// From outside of a round, when the barrier broke.
+    /// As a task outside of a round, because the barrier was aborted.
     Outside,
 }
 
-/// The barrier was [aborted](Barrier::abort), or was [reset](Barrier::reset) while this task
-/// waited.
+/// The error of [`Barrier::wait`]: the barrier was aborted, or reset while this task waited.
 ///
-/// If it was aborted, it takes a reset before anybody can wait again.
+/// After an [`abort`](Barrier::abort), tasks can wait again only after a [`reset`](Barrier::reset).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the barrier was aborted, or reset while this task waited")]
 #[doc(alias = "BrokenBarrierError")]
 pub struct BrokenBarrier;
 
 impl Barrier {
-    /// A barrier for that many tasks.
+    /// Creates a barrier for `parties` tasks.
     ///
     /// # Panics
     ///
     /// If `parties` is 0.
     pub const fn new(parties: usize) -> Self {
-        assert!(parties > 0, "a barrier needs at least one party");
+        assert!(parties > 0, "`parties` must be at least 1");
         Self {
             parties,
             phase: Cell::new(Phase::Filling),
@@ -114,54 +114,54 @@ impl Barrier {
         }
     }
 
-    /// Waits until all parties have arrived, and gives each an index of its own, from 0 in order of
-    /// arrival. The last one does not yield.
+    /// Waits until all parties have arrived, and returns the index of this task.
+    ///
+    /// The indices of a round are unique, from 0 in order of arrival. The last task does not yield.
     ///
     /// # Errors
     ///
-    /// If the barrier is broken, or is broken or reset before this task has passed.
+    /// If the barrier is broken, or if it is aborted or reset before this task has passed.
     pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
         Wait {
             barrier: self,
-            place: Place::Outside,
+            waiter: WaiterState::New,
         }
         .await
     }
 
-    /// Empties the barrier, and mends it if it was broken: who is inside gets an error.
+    /// Ends the current round with an error, and repairs a broken barrier.
     ///
-    /// Those of a complete round who have not run yet are inside. Those who came since then and
-    /// wait for the next round are not, and go on waiting.
+    /// The error goes to all tasks of the round, including tasks of a complete round that have not
+    /// run since. Tasks that arrived later keep waiting for the next round.
     pub fn reset(&self) {
         let inside = self.inside();
         match self.phase.get() {
             Phase::Filling | Phase::Broken if inside == 0 => self.phase.set(Phase::Filling),
-            Phase::Filling => self.dismiss(Phase::Resetting),
+            Phase::Filling => self.fail_round(Phase::Resetting),
             Phase::Draining | Phase::Resetting | Phase::Broken => self.phase.set(Phase::Resetting),
             Phase::Drained => {}
         }
     }
 
-    /// Breaks the barrier: who waits gets an error, and so does who comes, until it is
-    /// [reset](Self::reset).
+    /// Breaks the barrier: waiting and later tasks get an error, until a [`reset`](Self::reset).
     ///
-    /// For when one of the parties cannot come any more.
+    /// Use it when one of the parties cannot arrive.
     pub fn abort(&self) {
         match self.phase.get() {
-            Phase::Filling => self.dismiss(Phase::Broken),
+            Phase::Filling => self.fail_round(Phase::Broken),
             _ => {
                 self.phase.set(Phase::Broken);
-                self.waiters.wake_first(usize::MAX, |_| Exit::Outside);
+                self.waiters.grant_and_wake(usize::MAX, |_| Exit::Outside);
             }
         }
     }
 
-    /// For how many tasks the barrier is.
+    /// The number of tasks in a round.
     pub fn parties(&self) -> usize {
         self.parties
     }
 
-    /// How many have arrived in a round that is not complete.
+    /// The number of tasks that have arrived in a round that is not complete.
     pub fn n_waiting(&self) -> usize {
         match self.phase.get() {
             Phase::Filling => self.waiters.waiting(),
@@ -169,12 +169,12 @@ impl Barrier {
         }
     }
 
-    /// Whether the barrier was aborted and not reset since.
+    /// Whether the barrier was aborted, and not reset since.
     pub fn broken(&self) -> bool {
         self.phase.get() == Phase::Broken
     }
 
-    /// How many are of the present round and have not left.
+    /// The number of tasks inside.
     fn inside(&self) -> usize {
         match self.phase.get() {
             Phase::Filling => self.waiters.waiting(),
@@ -182,32 +182,33 @@ impl Barrier {
         }
     }
 
-    /// Whether the one who comes now makes the round complete; if so, the others are on their way.
-    fn complete(&self) -> bool {
+    /// Completes the round if the arriving task is the last one. Returns whether it is.
+    fn try_complete(&self) -> bool {
         let others = self.parties - 1;
-        let complete = self.phase.get() == Phase::Filling && self.waiters.waiting() == others;
-        if complete && others > 0 {
-            self.open(others);
+        let is_complete = self.phase.get() == Phase::Filling && self.waiters.waiting() == others;
+        if is_complete && others > 0 {
+            self.complete_round(others);
         }
-        complete
+        is_complete
     }
 
-    /// (1) The first `count` in line are a complete round, or are with the one who comes now.
-    fn open(&self, count: usize) {
+    /// (1) Grants the first `count` waiters as a complete round, together with an arriving task if
+    /// any.
+    fn complete_round(&self, count: usize) {
         self.phase.set(Phase::Draining);
         self.leaving.set(count);
-        self.waiters.wake_first(count, Exit::Inside);
+        self.waiters.grant_and_wake(count, Exit::Inside);
     }
 
-    /// The round ends before it is complete: all who wait leave, with an error.
-    fn dismiss(&self, phase: Phase) {
+    /// Ends a round before it is complete: all waiting tasks leave with an error.
+    fn fail_round(&self, phase: Phase) {
         self.phase.set(phase);
         self.leaving.set(self.waiters.waiting());
-        self.waiters.wake_first(usize::MAX, Exit::Inside);
+        self.waiters.grant_and_wake(usize::MAX, Exit::Inside);
     }
 
-    /// One of those inside leaves. (2) if it is the last.
-    fn leave(&self) {
+    /// A task inside leaves. (2) if it is the last.
+    fn leave_round(&self) {
         self.leaving.set(self.leaving.get() - 1);
         if self.leaving.get() > 0 || self.phase.get() == Phase::Broken {
             return;
@@ -216,18 +217,18 @@ impl Barrier {
             return self.phase.set(Phase::Filling);
         }
         self.phase.set(Phase::Drained);
-        let first_outside = self.waiters.with(Line::stir_first);
+        let first_outside = self.waiters.with(WaitList::take_first_waker);
         if let Some(waker) = first_outside {
             waker.wake();
         }
     }
 
-    /// (4) Those outside become the next round, if that is still to be done.
-    fn begin(&self) {
+    /// (4) Makes the tasks outside the next round, if the phase is `Drained`.
+    fn begin_round(&self) {
         if self.phase.get() == Phase::Drained {
             self.phase.set(Phase::Filling);
             if self.waiters.waiting() >= self.parties {
-                self.open(self.parties);
+                self.complete_round(self.parties);
             }
         }
     }
@@ -246,29 +247,29 @@ impl fmt::Debug for Barrier {
 
 struct Wait<'a> {
     barrier: &'a Barrier,
-    place: Place,
+    waiter: WaiterState,
 }
 
 impl Future for Wait<'_> {
     type Output = Result<usize, BrokenBarrier>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { barrier, place } = &mut *self;
-        if *place == Place::Outside && !budget::draw() {
-            // It has not arrived yet, so it has no place to lose.
+        let Self { barrier, waiter } = &mut *self;
+        if *waiter == WaiterState::New && !budget::try_spend() {
+            // The task has not arrived yet, so it loses no position.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        barrier.begin();
-        let passes = || barrier.broken() || barrier.complete();
-        let polled = barrier.waiters.poll(place, cx, Exit::Outside, passes);
+        barrier.begin_round();
+        let try_now = || barrier.broken() || barrier.try_complete();
+        let polled = barrier.waiters.poll(waiter, cx, Exit::Outside, try_now);
         let phase = barrier.phase.get();
         polled.map(|exit| match exit {
             None if phase == Phase::Broken => Err(BrokenBarrier),
             None => Ok(barrier.parties - 1),
             Some(Exit::Outside) => Err(BrokenBarrier),
             Some(Exit::Inside(index)) => {
-                barrier.leave();
+                barrier.leave_round();
                 match phase {
                     Phase::Resetting | Phase::Broken => Err(BrokenBarrier),
                     Phase::Filling | Phase::Draining | Phase::Drained => Ok(index),
@@ -280,12 +281,12 @@ impl Future for Wait<'_> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        if let Place::InLine(key) = self.place {
-            let departed = self.barrier.waiters.leave(key);
-            match departed.share {
-                Exit::Inside(_) if departed.chosen => self.barrier.leave(),
-                // It may be the one that was stirred.
-                _ => self.barrier.begin(),
+        if let WaiterState::Listed(key) = self.waiter {
+            let removed = self.barrier.waiters.remove(key);
+            match removed.grant {
+                Exit::Inside(_) if removed.was_granted => self.barrier.leave_round(),
+                // It may be the task that (2) has woken.
+                _ => self.barrier.begin_round(),
             }
         }
     }

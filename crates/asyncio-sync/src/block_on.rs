@@ -1,4 +1,4 @@
-//! Waiting for a future on a thread that has no executor.
+//! A blocking wait for a future, on a thread without an executor.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Blocks this thread until `future` is ready. `None` if it is not by the deadline.
+/// Blocks this thread until `future` is ready; `None` if the deadline passes first.
 pub(crate) fn block_on<F: Future + Unpin>(
     future: &mut F,
     deadline: Option<Instant>,
 ) -> Option<F::Output> {
-    // It has to be asked with a waker, which costs an allocation. One that does nothing finds out
-    // whether there is anything to wait for.
+    // A real waker costs an allocation. Poll first with a waker that does nothing, since the future
+    // may be ready.
     let mut poll = |waker: &Waker| Pin::new(&mut *future).poll(&mut Context::from_waker(waker));
     if let Poll::Ready(output) = poll(Waker::noop()) {
         return Some(output);
@@ -24,7 +24,7 @@ pub(crate) fn block_on<F: Future + Unpin>(
             return Some(output);
         }
         match deadline {
-            // Either may return for no reason: the loop asks again.
+            // Both can return spuriously, so the loop polls again.
             None => thread::park(),
             Some(deadline) => match deadline.saturating_duration_since(Instant::now()) {
                 Duration::ZERO => return None,
@@ -34,7 +34,7 @@ pub(crate) fn block_on<F: Future + Unpin>(
     }
 }
 
-/// Wakes a thread that waits in [`block_on`].
+/// A waker that unparks a thread in [`block_on`].
 struct Unpark(Thread);
 
 impl Wake for Unpark {

@@ -1,40 +1,43 @@
-//! The cooperative budget: how many operations in a row may be ready before one steps back.
+//! The cooperative budget: the number of ready operations in one step before an operation yields.
 //!
-//! A loop of awaits that are all ready never lets other tasks run, and no time limit around it can end it. So
-//! each operation that need not wait draws on a budget of the thread. When it is spent, the next one goes to
-//! the end of the ready queue, once, with its place in line: nobody overtakes it, and dropped, it passes on what
-//! it was given meanwhile.
+//! A loop of awaits that are all ready never lets other tasks run, and no timeout around it can end
+//! it. So each operation that need not wait spends one unit of the thread's budget. When the budget
+//! is spent, the next operation yields once: its task goes to the end of the ready queue. The
+//! operation keeps its position as a waiter, so no other task overtakes it. If it is dropped, its
+//! grant goes to the next waiter.
 //!
-//! The budget is for one step of a task. Nobody has to fill it again for each step: only when it is spent is the
-//! [hook](set_step_hook) asked which step is under way. If that is not the one in which the budget was filled
-//! last, it is filled and nothing else happens. So an operation steps back after 128 to 256 ready ones of one
-//! step, and a task that does a few in each step never does. Without a hook, on an executor that knows of no
-//! steps, none ever does.
+//! The budget is for one step of a task, but it is not refilled at each step. Only when it is
+//! spent, the [hook](set_step_hook) is asked for the number of the current step. If the budget was
+//! last refilled in another step, it is refilled and the operation does not yield. So an operation
+//! yields after 128 to 256 ready operations in one step. A task with few operations in each step
+//! never yields. Without a hook, no operation yields.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// How many operations a filled budget is good for.
-const FULL: u32 = 128;
+/// The number of operations in a full budget.
+const OPS_PER_STEP: u32 = 128;
 
-/// The number of the step under way, or `None` outside of any.
+/// Returns the number of the current step, or `None` outside of a step.
 type StepHook = fn() -> Option<u64>;
 
 thread_local! {
-    // Without destructors, so that they can be used until the very end of the thread.
-    static LEFT: Cell<u32> = const { Cell::new(FULL) };
-    /// The step in which it was filled last.
-    static FILLED_IN: Cell<Option<u64>> = const { Cell::new(None) };
+    // Without destructors, so that they can be used until the thread ends.
+    static REMAINING: Cell<u32> = const { Cell::new(OPS_PER_STEP) };
+    /// The step in which the budget was last refilled.
+    static REFILLED_IN: Cell<Option<u64>> = const { Cell::new(None) };
     static HOOK: Cell<Option<StepHook>> = const { Cell::new(None) };
 }
 
-/// Sets what tells, on this thread, which step of a task is under way; gives what was set before.
+/// Sets the hook that returns the number of the current step of this thread; returns the previous
+/// hook.
 ///
-/// For event loops. With a hook, an operation of this crate that need not wait steps back now and then: it
-/// wakes its task and returns `Pending`, once, when more than 128 before it were ready in the same step. Two
-/// steps must not have the same number. The event loop of `asyncio` sets its own while it runs.
+/// For event loops. With a hook, an operation of this crate that need not wait yields now and then:
+/// when more than 128 operations before it were ready in the same step, it wakes its task and
+/// returns `Pending` once. Two steps must have different numbers. The event loop of `asyncio` sets
+/// its own hook while it runs.
 ///
 /// ```
 /// use asyncio_sync::{Event, set_step_hook};
@@ -48,42 +51,42 @@ thread_local! {
 /// set_step_hook(before);
 /// ```
 pub fn set_step_hook(hook: Option<StepHook>) -> Option<StepHook> {
-    // What the loop does is to depend on nothing that ran on this thread before.
-    LEFT.set(FULL);
-    FILLED_IN.set(None);
+    // A full budget, so that a loop does not depend on code that ran on this thread before.
+    REMAINING.set(OPS_PER_STEP);
+    REFILLED_IN.set(None);
     HOOK.replace(hook)
 }
 
-/// Draws on the budget. `false`: it is spent, and the operation has to step back.
+/// Spends one unit of the budget; `false` if the budget is spent and the operation must yield.
 #[inline]
-pub(crate) fn draw() -> bool {
-    LEFT.with(|left| {
-        let n = left.get();
-        left.set(n.wrapping_sub(1));
-        n > 0 || fill()
+pub(crate) fn try_spend() -> bool {
+    REMAINING.with(|remaining| {
+        let n = remaining.get();
+        remaining.set(n.wrapping_sub(1));
+        n > 0 || refill()
     })
 }
 
-/// Fills the budget. Whether it was filled in another step the last time.
+/// Refills the budget. Returns whether the last refill was in another step.
 #[cold]
 #[inline(never)]
-fn fill() -> bool {
-    LEFT.set(FULL);
+fn refill() -> bool {
+    REMAINING.set(OPS_PER_STEP);
     let step = HOOK.get().and_then(|step| step());
-    FILLED_IN.replace(step) != step || step.is_none()
+    REFILLED_IN.replace(step) != step || step.is_none()
 }
 
-/// Lets others run, once.
+/// A future that yields once.
 #[derive(Debug, Default)]
-pub(crate) struct StepBack {
-    has: bool,
+pub(crate) struct YieldOnce {
+    has_yielded: bool,
 }
 
-impl Future for StepBack {
+impl Future for YieldOnce {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.has, true) {
+        if std::mem::replace(&mut self.has_yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

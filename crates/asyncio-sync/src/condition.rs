@@ -1,28 +1,28 @@
-//! The condition: waiting, with a lock let go, until somebody says that its value has changed.
+//! The condition variable: tasks wait, with a lock released, for a change of the lock's value.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use crate::line::Place;
 use crate::lock::{Lock, LockGuard};
+use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
 
-/// Lets tasks that hold a [`Lock`] wait until its value is as they need it.
+/// A condition variable: a task that holds a [`Lock`] waits until the lock's value changes.
 ///
-/// asyncio's `Condition`. It is made over a lock: its own (`Condition::new(Lock::new(value))`,
-/// [`lock`](Self::lock)), or one that it shares with others, as `&Lock` or `Rc<Lock>`. Several
-/// conditions over one lock are usual, one for each thing to wait for.
+/// This is asyncio's `Condition`. A condition is made over a lock. It can own the lock
+/// (`Condition::new(Lock::new(value))`, [`lock`](Self::lock)) or share it, as `&Lock` or
+/// `Rc<Lock>`. Several conditions can share one lock, one for each state to wait for.
 ///
-/// [`wait`](Self::wait) takes the guard and gives it back, so who returns from it holds the lock.
-/// Between the notification and that moment others may have had it, and spurious wake-ups are
-/// allowed: look again, or let [`wait_for`](Self::wait_for) do it.
+/// [`wait`](Self::wait) takes the guard and returns it, so the task holds the lock afterwards. Between
+/// the notification and that moment other tasks may have held the lock, and spurious wake-ups are
+/// allowed. So check the value again, or use [`wait_for`](Self::wait_for).
 ///
 /// ```
 /// use asyncio_sync::{Condition, Lock};
 ///
 /// # futures::executor::block_on(async {
-/// /// Cups on a tray that has room for two.
+/// // The number of cups on a tray that has room for two.
 /// let tray = Lock::new(0);
 /// let room = Condition::new(&tray);
 /// let cups = Condition::new(&tray);
@@ -48,17 +48,18 @@ use crate::wait_queue::WaitQueue;
 ///
 /// # Cancellation
 ///
-/// A wait that is dropped, as the loser of a race is, has let go of the lock and does not take it again: its caller holds no
-/// guard, and the types say so. (asyncio's takes the lock once more, however long that takes.) A
-/// notification that had already reached it goes to the next who waits, in the same instant.
+/// A cancelled wait has released the lock and does not take it again: the wait owns the guard, so
+/// the caller has none. (In asyncio a cancelled wait takes the lock again first, however long that
+/// takes.) If the cancelled task was already notified, its notification goes to the next waiter at
+/// once.
 pub struct Condition<L> {
     lock: L,
     waiters: WaitQueue,
 }
 
-/// What a [`Condition`] can be made over: a `Lock<T>`, `&Lock<T>` or `Rc<Lock<T>>`.
+/// A lock for a [`Condition`]: a `Lock<T>`, `&Lock<T>` or `Rc<Lock<T>>`.
 pub trait OverLock: sealed::Sealed {
-    /// What the lock keeps.
+    /// The type of the lock's value.
     type Value;
 
     /// The lock.
@@ -100,7 +101,7 @@ mod sealed {
 }
 
 impl<L: OverLock> Condition<L> {
-    /// A condition over `lock`, for which nobody waits.
+    /// Creates a condition over `lock`.
     pub const fn new(lock: L) -> Self {
         Self {
             lock,
@@ -114,7 +115,7 @@ impl<L: OverLock> Condition<L> {
         self.lock.get().lock().await
     }
 
-    /// The lock, if it is free and nobody waits for it.
+    /// Takes the lock if it is free and no task waits for it.
     pub fn try_lock(&self) -> Option<LockGuard<'_, L::Value>> {
         self.lock.get().try_lock()
     }
@@ -124,89 +125,88 @@ impl<L: OverLock> Condition<L> {
         self.lock.get().locked()
     }
 
-    /// Lets go of the lock, waits for a notification, and takes the lock again.
+    /// Releases the lock, waits for a notification, and takes the lock again.
     ///
-    /// There is no moment between the two first: what is notified after the lock was let go is
-    /// not missed.
+    /// The task waits before the lock is released, so it misses no notification.
     ///
     /// # Panics
     ///
-    /// If the guard is that of another lock.
+    /// If the guard belongs to another lock.
     pub async fn wait<'a>(&self, guard: LockGuard<'a, L::Value>) -> LockGuard<'a, L::Value> {
-        let lock = self.own(&guard);
+        let lock = self.check_guard(&guard);
         let mut waiter = Waiter {
             waiters: &self.waiters,
-            place: Place::Outside,
-            spent: false,
+            state: WaiterState::New,
+            used: false,
         };
         let mut guard = Some(guard);
         poll_fn(|cx| {
-            let waiting = waiter.waiters.poll(&mut waiter.place, cx, (), || false);
-            // Now that this task is in line, whoever gets the lock can notify it.
+            let waiting = waiter.waiters.poll(&mut waiter.state, cx, (), || false);
+            // The task is in the wait list, so the next holder of the lock can notify it.
             drop(guard.take());
-            waiting.map(|_share| ())
+            waiting.map(|_grant| ())
         })
         .await;
         let again = lock.lock().await;
-        waiter.spent = true;
+        waiter.used = true;
         again
     }
 
-    /// Waits until `predicate` says so of the value. Does not let go of the lock if it does
-    /// already.
+    /// Waits until `predicate` returns `true` for the value.
     ///
-    /// It is asked with the lock held, first of all and after each notification, and what it saw
-    /// is still so when the guard is given back.
+    /// `predicate` is called with the lock held, at first and after each notification. The lock
+    /// stays held from the last call until the guard is returned. If the first call returns `true`,
+    /// the lock is not released.
     ///
     /// # Panics
     ///
-    /// If the guard is that of another lock, or if `predicate` panics; then the lock is free.
+    /// If the guard belongs to another lock, or if `predicate` panics. Then the lock is released.
     pub async fn wait_for<'a>(
         &self,
         mut guard: LockGuard<'a, L::Value>,
         mut predicate: impl FnMut(&mut L::Value) -> bool,
     ) -> LockGuard<'a, L::Value> {
-        self.own(&guard);
+        self.check_guard(&guard);
         while !predicate(&mut guard) {
             guard = self.wait(guard).await;
         }
         guard
     }
 
-    /// Wakes the first `count` of those who wait; fewer, if fewer do.
+    /// Notifies the first `count` waiters, or all if there are fewer.
     ///
-    /// They run once they have the lock, so not before the caller has let go of it: the guard is
-    /// here to show that the caller holds it.
+    /// They continue when they have the lock, so not before the caller has released it. The guard
+    /// proves that the caller holds the lock.
     ///
     /// # Panics
     ///
-    /// If the guard is that of another lock.
+    /// If the guard belongs to another lock.
     pub fn notify(&self, guard: &LockGuard<'_, L::Value>, count: usize) {
-        self.own(guard);
-        self.waiters.wake_first(count, |_| ());
+        self.check_guard(guard);
+        self.waiters.grant_and_wake(count, |_| ());
     }
 
-    /// Wakes all those who wait.
+    /// Notifies all waiters.
     ///
     /// # Panics
     ///
-    /// If the guard is that of another lock.
+    /// If the guard belongs to another lock.
     pub fn notify_all(&self, guard: &LockGuard<'_, L::Value>) {
-        self.own(guard);
-        self.waiters.wake_first(usize::MAX, |_| ());
+        self.check_guard(guard);
+        self.waiters.grant_and_wake(usize::MAX, |_| ());
     }
 
-    /// How many tasks wait, those included that were notified and have not run yet.
+    /// The number of waiting tasks, including notified tasks that have not run since.
     pub fn waiters(&self) -> usize {
         self.waiters.len()
     }
 
-    /// The lock of `guard`, which must be ours.
-    fn own<'a>(&self, guard: &LockGuard<'a, L::Value>) -> &'a Lock<L::Value> {
+    /// Returns the lock of `guard`, or panics if it is not the lock of this condition.
+    fn check_guard<'a>(&self, guard: &LockGuard<'a, L::Value>) -> &'a Lock<L::Value> {
         let lock = LockGuard::lock_of(guard);
         assert!(
             std::ptr::eq(lock, self.lock.get()),
-            "a condition was used with the guard of another lock"
+            "the guard belongs to another lock than this condition"
         );
         lock
     }
@@ -221,27 +221,27 @@ impl<L: OverLock> fmt::Debug for Condition<L> {
     }
 }
 
-/// One who waits, or was notified and has no lock yet; in either case it can be dropped.
+/// A waiter of a condition, until it holds the lock again.
 struct Waiter<'a> {
     waiters: &'a WaitQueue,
-    place: Place,
-    /// Whether the notification has been put to use.
-    spent: bool,
+    state: WaiterState,
+    /// Whether the waiter has used its notification.
+    used: bool,
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let departed;
-        let notified = match self.place {
-            Place::Outside => false,
-            Place::InLine(key) => {
-                departed = self.waiters.leave(key);
-                departed.chosen
+        let removed;
+        let notified = match self.state {
+            WaiterState::New => false,
+            WaiterState::Listed(key) => {
+                removed = self.waiters.remove(key);
+                removed.was_granted
             }
-            Place::Left => !self.spent,
+            WaiterState::Done => !self.used,
         };
         if notified {
-            self.waiters.wake_first(1, |_| ());
+            self.waiters.grant_and_wake(1, |_| ());
         }
     }
 }

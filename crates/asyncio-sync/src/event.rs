@@ -1,4 +1,4 @@
-//! The event: something that has happened, or not yet.
+//! The event: a flag that tasks wait for.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::line::Place;
+use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
 
-/// Something that happens, for which any number of tasks can wait.
+/// A flag for which any number of tasks can wait.
 ///
-/// asyncio's `Event`. [`set`](Self::set) releases everybody who waits at that moment, in order, even
-/// if the event is [cleared](Self::clear) before they run. Who comes later and finds the event set
-/// does not wait.
+/// This is asyncio's `Event`. [`set`](Self::set) releases all tasks that wait at that moment, in
+/// order, even if the event is [cleared](Self::clear) before they run. While the event is set, no
+/// task waits.
 ///
 /// ```
 /// use asyncio_sync::Event;
@@ -25,7 +25,7 @@ use crate::wait_queue::WaitQueue;
 ///     format!("{name} starts")
 /// };
 /// let (first, second, ()) = futures::join!(worker("ada"), worker("bob"), async {
-///     // … what they all need is prepared here …
+///     // … prepare the shared data …
 ///     ready.set();
 /// });
 ///
@@ -35,14 +35,14 @@ use crate::wait_queue::WaitQueue;
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time, as the loser of a race is, and takes nothing away from the others.
+/// A wait can be cancelled at any time, without effect on other tasks.
 pub struct Event {
     set: Cell<bool>,
     waiters: WaitQueue,
 }
 
 impl Event {
-    /// An event that has not happened.
+    /// Creates an event that is not set.
     pub const fn new() -> Self {
         Self {
             set: Cell::new(false),
@@ -50,34 +50,37 @@ impl Event {
         }
     }
 
-    /// The event has happened: releases everybody who waits. Does nothing if it had.
+    /// Sets the event and releases all waiting tasks. Does nothing if the event is set.
     #[inline]
     pub fn set(&self) {
         if !self.set.replace(true) {
-            self.waiters.wake_first(usize::MAX, |_| ());
+            self.waiters.grant_and_wake(usize::MAX, |_| ());
         }
     }
 
-    /// From now on, the event has not happened. Who was released already stays so.
+    /// Clears the event. Tasks that were released stay released.
     #[inline]
     pub fn clear(&self) {
         self.set.set(false);
     }
 
-    /// Whether the event has happened.
+    /// Whether the event is set.
     #[inline]
     pub fn is_set(&self) -> bool {
         self.set.get()
     }
 
-    /// Waits until the event happens. Does not yield if it has.
+    /// Waits until the event is set. Does not yield if it is set.
     #[inline]
     pub fn wait(&self) -> impl Future<Output = ()> {
-        let place = Place::Outside;
-        Wait { event: self, place }
+        let waiter = WaiterState::New;
+        Wait {
+            event: self,
+            waiter,
+        }
     }
 
-    /// How many tasks wait, those included that were released and have not run yet.
+    /// The number of waiting tasks, including released tasks that have not run since.
     pub fn waiters(&self) -> usize {
         self.waiters.len()
     }
@@ -100,7 +103,7 @@ impl fmt::Debug for Event {
 
 struct Wait<'a> {
     event: &'a Event,
-    place: Place,
+    waiter: WaiterState,
 }
 
 impl Future for Wait<'_> {
@@ -108,15 +111,15 @@ impl Future for Wait<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { event, place } = &mut *self;
+        let Self { event, waiter } = &mut *self;
         let waiters = &event.waiters;
-        let serve = || {
+        let grant_waiters = || {
             if event.is_set() {
-                waiters.wake_first(usize::MAX, |_| ());
+                waiters.grant_and_wake(usize::MAX, |_| ());
             }
         };
         waiters
-            .poll_within_budget(place, cx, (), || event.is_set(), serve)
+            .poll_within_budget(waiter, cx, (), || event.is_set(), grant_waiters)
             .map(|_| ())
     }
 }
@@ -124,8 +127,8 @@ impl Future for Wait<'_> {
 impl Drop for Wait<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Place::InLine(key) = self.place {
-            drop(self.event.waiters.leave(key));
+        if let WaiterState::Listed(key) = self.waiter {
+            drop(self.event.waiters.remove(key));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! A value that knows how to make itself, when it is first needed.
+//! The lazy value: made by its own `async` function at the first use.
 
 use std::fmt;
 
 use crate::once_cell::OnceCell;
 
-/// A value that is made by an `async` function, once, when the first task asks for it.
+/// A value that an `async` function makes once, at the first [`get`](Self::get).
 ///
-/// asyncio has none.
+/// asyncio has no such type.
 ///
 /// ```
 /// use asyncio_sync::Lazy;
@@ -14,7 +14,7 @@ use crate::once_cell::OnceCell;
 ///
 /// # futures::executor::block_on(async {
 /// let database = Lazy::new(async || connect("db.example").await);
-/// // Nobody has connected yet.
+/// // There is no connection yet.
 /// let (first, second) = futures::join!(database.get(), database.get());
 /// assert!(std::ptr::eq(first, second));
 /// # });
@@ -22,15 +22,15 @@ use crate::once_cell::OnceCell;
 ///
 /// # Cancellation
 ///
-/// If the task that makes the value is cancelled, the next one that waits starts over: the function
-/// is called again. So it is for once it has returned that the value is made only once.
+/// If the task that makes the value is cancelled, the next waiting task calls the function again.
+/// So the function can begin several times, but it returns at most once.
 pub struct Lazy<T, F> {
     cell: OnceCell<T>,
     make: F,
 }
 
 impl<T, F: AsyncFn() -> T> Lazy<T, F> {
-    /// A value that `make` will make.
+    /// Creates a lazy value that `make` makes.
     pub const fn new(make: F) -> Self {
         Self {
             cell: OnceCell::new(),
@@ -38,12 +38,12 @@ impl<T, F: AsyncFn() -> T> Lazy<T, F> {
         }
     }
 
-    /// The value; the first who asks makes it, and the others wait meanwhile.
+    /// Returns the value. The first task makes it, and other tasks wait meanwhile.
     pub async fn get(&self) -> &T {
         self.cell.get_or_init(async || (self.make)().await).await
     }
 
-    /// The value, if it is there.
+    /// The value, if it has been made.
     pub fn get_nowait(&self) -> Option<&T> {
         self.cell.get()
     }

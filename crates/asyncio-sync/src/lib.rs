@@ -1,4 +1,4 @@
-//! Synchronisation for the tasks of one thread, as in Python's asyncio, on any executor.
+//! Synchronisation primitives for the tasks of one thread, as in Python's asyncio, on any executor.
 //!
 //! ```
 //! use asyncio_sync::Queue;
@@ -7,7 +7,7 @@
 //! let jobs = Queue::new(8);
 //! let producer = async {
 //!     for job in 1..=100 {
-//!         jobs.put(job).await.unwrap(); // waits while eight are there
+//!         jobs.put(job).await.unwrap(); // waits while the queue has eight items
 //!     }
 //!     jobs.shutdown(false);
 //! };
@@ -25,39 +25,43 @@
 //!
 //! | here | asyncio | |
 //! |---|---|---|
-//! | [`Lock`] | `Lock` | a value for one task at a time |
-//! | [`RwLock`] | | a value for many readers or one writer |
-//! | [`Semaphore`] | `Semaphore`, `BoundedSemaphore` | so many at a time |
-//! | [`Event`] | `Event` | something that has happened, or not yet |
-//! | [`Condition`] | `Condition` | wait until a locked value is as needed |
-//! | [`Barrier`] | `Barrier` | wait for each other |
+//! | [`Lock`] | `Lock` | exclusive access to a value |
+//! | [`RwLock`] | | access for many readers or one writer |
+//! | [`Semaphore`] | `Semaphore`, `BoundedSemaphore` | a limited number of permits |
+//! | [`Event`] | `Event` | a flag to wait for |
+//! | [`Condition`] | `Condition` | wait for a state of a locked value |
+//! | [`Barrier`] | `Barrier` | tasks wait for each other |
 //! | [`Queue`], [`PriorityQueue`], [`LifoQueue`] | the same | items from task to task |
-//! | [`promise()`] | `loop.create_future()` | a result that somebody will set |
-//! | [`OnceCell`], [`Lazy`] | | a value that is made when first needed |
+//! | [`promise()`] | `loop.create_future()` | a result that is set later |
+//! | [`OnceCell`], [`Lazy`] | | a value that is made at its first use |
 //! | [`thread_queue()`] | | items between tasks and threads |
-//! | [`ThreadEvent`], [`thread_promise()`] | `threading.Event` | an event, a value, set by any thread |
+//! | [`ThreadEvent`], [`thread_promise()`] | `threading.Event` | an event or a value set by any thread |
 //!
-//! # What holds for all of them
+//! # Common guarantees
 //!
-//! - **One thread.** They are `!Send`, and have neither atomics nor system calls. All they ask of an
-//!   executor is a [`Waker`](std::task::Waker). Those named after threads are for several.
-//! - **Nothing happens between two awaits.** A call that need not wait does not yield, and waking a
-//!   task runs nothing of it. So what is seen (`locked()`, `qsize()`, …) is so until the next `await`.
-//!   (On an event loop that [numbers its steps](set_step_hook), the next call steps back once after 128
-//!   in one step that did not wait: a loop of them lets others run, and a time limit ends it.)
-//! - **First come, first served.** Nobody overtakes one who waits, not even a `try_` or `_nowait`.
-//! - **Nothing is lost.** What was handed to a task that is cancelled before it has run, be it a
-//!   lock, a permit, an item or a notification, goes to the next in line in the same instant.
-//!   Cancelling is dropping the future. The page of each type says what else it means.
-//! - **No allocation** unless more tasks wait at a time than ever before, or a queue grows. Memory for
-//!   waiting tasks is kept, and the waker of the last one that waited: if the same task waits again,
-//!   its waker is not cloned.
-//! - **Foreign code may come back.** Wakers, destructors of items and the like can use the very
-//!   primitive that called them. They may panic, too, and leave everything in order.
+//! - **One thread.** The primitives are `!Send`, and use neither atomics nor system calls. They
+//!   need only a [`Waker`](std::task::Waker) from the executor. The thread queue, event and promise
+//!   are for several threads.
+//! - **No task runs between two awaits.** An operation that need not wait does not yield, and
+//!   waking a task does not run it. So an observation (`locked()`, `qsize()`, …) holds until the
+//!   next `await`.
+//! - **Fairness.** On an event loop that [numbers its steps](set_step_hook), an operation yields
+//!   once after at least 128 operations in one step that did not wait. So a loop of such operations
+//!   lets other tasks run, and a timeout can end it.
+//! - **First come, first served.** No task overtakes a waiting task, not even with a `try_` or
+//!   `_nowait` method.
+//! - **Nothing is lost.** Cancelling a wait means dropping its future. A lock, permit, item or
+//!   notification that was assigned to a cancelled task goes to the next waiter at once. The page
+//!   of each type says what else a cancellation means.
+//! - **No allocation** unless more tasks wait at a time than before, or a queue grows. The memory
+//!   of some thousands of waiters is kept. The waker of the last waiter is kept as well: if the
+//!   same task waits again, its waker is not cloned.
+//! - **Reentrancy.** Wakers, destructors of items and other foreign code may use the primitive that
+//!   calls them. They may also panic, and the primitive stays consistent.
 //!
-//! # What cannot be written
+//! # Errors that do not compile
 //!
-//! A lock or permit is released by dropping its guard, so never twice:
+//! A lock or permit is released by dropping its guard, so it cannot be released twice:
 //!
 //! ```compile_fail,E0382
 //! let lock = asyncio_sync::Lock::new(0);
@@ -66,7 +70,7 @@
 //! drop(guard);
 //! ```
 //!
-//! A condition is waited for and notified with the lock held:
+//! A condition is waited for and notified only with the lock held:
 //!
 //! ```compile_fail,E0061
 //! # use asyncio_sync::{Condition, Lock};
@@ -74,7 +78,7 @@
 //! condition.notify_all();
 //! ```
 //!
-//! One thread's primitives do not reach another:
+//! A primitive of one thread cannot be used on another thread:
 //!
 //! ```compile_fail,E0277
 //! let event = asyncio_sync::Event::new();
@@ -85,27 +89,33 @@
 #![forbid(unsafe_code)]
 
 mod budget;
-mod line;
-mod permits;
+
+mod wait_list;
 mod wait_queue;
+
+mod permits;
 
 mod lock;
 mod rwlock;
 mod semaphore;
 
+mod event;
+
 mod barrier;
 mod condition;
-mod event;
 
 mod queue;
 
-mod lazy;
-mod once_cell;
 mod promise;
 
+mod once_cell;
+
+mod lazy;
+
 mod block_on;
-mod thread_event;
 mod thread_hooks;
+
+mod thread_event;
 mod thread_promise;
 mod thread_queue;
 
@@ -134,7 +144,7 @@ pub use thread_queue::{
     GetTimeoutError, LoopSide, PutTimeoutError, ThreadQueue, ThreadSide, thread_queue,
 };
 
-/// The examples of the front page, run with those of the documentation.
+/// Compiles the examples of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct FrontPage;

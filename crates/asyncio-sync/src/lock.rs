@@ -1,7 +1,7 @@
-//! The lock: one task at a time, in the order in which they asked.
+//! The lock: exclusive access to a value, in the order of the requests.
 //!
-//! One permit stands for the right to the value. The value itself is in a `RefCell`, so a mistake
-//! here would be a panic and no more; a guard's `RefMut` is always gone before its permit is.
+//! A lock has one permit. The value is in a `RefCell`, so a mistake here would cause a panic and
+//! nothing worse. A guard drops its `RefMut` before it releases its permit.
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
@@ -11,14 +11,14 @@ use std::rc::Rc;
 
 use crate::permits::Permits;
 
-/// Keeps a value for one task at a time, across its `await`s.
+/// A mutual exclusion lock that a task can hold across `await`s.
 ///
-/// asyncio's `Lock`, with the value inside, as usual in Rust; [`LockGuard`] is the `async with`.
-/// Tasks get the lock in the order in which they asked for it: a lock that is released belongs to
-/// the first in line at that moment, and nobody overtakes it, not even [`try_lock`](Self::try_lock).
+/// This is asyncio's `Lock`, with the value inside, as usual in Rust. [`LockGuard`] corresponds to
+/// `async with`. Tasks get the lock in the order of their requests: a released lock belongs to the
+/// first waiter at once. No task overtakes, not even with [`try_lock`](Self::try_lock).
 ///
-/// A value that is never kept across an `await` needs no lock: between two of them nothing else
-/// runs on this thread, and a `Cell` or `RefCell` will do.
+/// A value that no task uses across an `await` needs no lock: between two `await`s no other task
+/// runs on this thread. Use a `Cell` or `RefCell` then.
 ///
 /// A panic while the lock is held releases it; there is no poisoning.
 ///
@@ -27,7 +27,7 @@ use crate::permits::Permits;
 /// # async fn send(_: &mut Vec<u8>, line: &str) -> usize { line.len() }
 ///
 /// # futures::executor::block_on(async {
-/// // Two lines on one connection, each of which must go out in one piece.
+/// // Two tasks write to one connection. Each line must be sent in one piece.
 /// let connection = Lock::new(Vec::new());
 /// let say = async |line: &'static str| {
 ///     let mut connection = connection.lock().await;
@@ -43,17 +43,17 @@ use crate::permits::Permits;
 ///
 /// # Cancellation
 ///
-/// A wait for the lock can be dropped at any time, as the loser of a race is, and holds nothing then; a lock that had already been handed to it goes
-/// to the next in line in the same instant. If a future that waits is leaked with
-/// [`mem::forget`](std::mem::forget), the lock is handed to it in its turn and stays locked.
+/// A wait can be cancelled at any time, and nothing is lost. If the lock was already assigned to
+/// the waiting task, it goes to the next waiter at once. If a waiting future is leaked with
+/// [`mem::forget`](std::mem::forget), the lock is assigned to it in its turn and stays locked.
 pub struct Lock<T> {
     permits: Permits,
-    /// `None` while an [`OwnedLockGuard`] carries the value.
+    /// `None` while an [`OwnedLockGuard`] has the value.
     value: RefCell<Option<T>>,
 }
 
 impl<T> Lock<T> {
-    /// An unlocked lock around `value`.
+    /// Creates an unlocked lock with `value`.
     pub const fn new(value: T) -> Self {
         Self {
             permits: Permits::new(1),
@@ -61,9 +61,9 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Waits until the lock is this task's.
+    /// Waits for the lock.
     ///
-    /// Does not yield if it is free. Asking again while holding the guard waits forever.
+    /// Does not yield if the lock is free. A task that already holds the guard waits forever.
     #[doc(alias = "acquire")]
     #[inline]
     pub fn lock(&self) -> impl Future<Output = LockGuard<'_, T>> {
@@ -71,22 +71,22 @@ impl<T> Lock<T> {
         permit.and_then(|_| LockGuard::of(self))
     }
 
-    /// The lock, if it is free and nobody waits for it.
+    /// Takes the lock if it is free and no task waits for it.
     #[inline]
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         self.permits.try_acquire(1).then(|| LockGuard::of(self))
     }
 
-    /// Waits like [`lock`](Self::lock), for a guard that borrows nothing.
+    /// Waits for the lock, like [`lock`](Self::lock), and returns a guard without a lifetime.
     ///
-    /// The guard carries the value itself until it is dropped, so a large one is better boxed.
+    /// The value moves into the guard and back. Box a large value.
     #[inline]
     pub async fn lock_owned(self: Rc<Self>) -> OwnedLockGuard<T> {
         self.permits.acquire(1).await;
         OwnedLockGuard::of(self)
     }
 
-    /// Like [`try_lock`](Self::try_lock), for a guard that borrows nothing.
+    /// Takes the lock like [`try_lock`](Self::try_lock), and returns a guard without a lifetime.
     #[inline]
     pub fn try_lock_owned(self: Rc<Self>) -> Option<OwnedLockGuard<T>> {
         self.permits
@@ -94,30 +94,31 @@ impl<T> Lock<T> {
             .then(|| OwnedLockGuard::of(self))
     }
 
-    /// Whether somebody holds the lock, or it has been handed to somebody who has not run yet.
+    /// Whether the lock is held, or assigned to a task that has not run since.
     pub fn locked(&self) -> bool {
         self.permits.locked()
     }
 
-    /// How many tasks wait, one included that has the lock and has not run yet.
+    /// The number of waiting tasks, including a task that was assigned the lock and has not run
+    /// since.
     pub fn waiters(&self) -> usize {
         self.permits.waiters()
     }
 
-    /// The value, without waiting: `&mut self` says that nobody else has it.
+    /// The value, mutably. Does not wait, because `&mut self` excludes other users.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut().as_mut().expect(HERE)
     }
 
-    /// The value.
+    /// Consumes the lock and returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner().expect(HERE)
     }
 }
 
-/// An `OwnedLockGuard` that carries the value keeps a reference to the lock: while it exists, and
-/// if it is leaked forever, there is no exclusive access to the lock, and no permit.
-const HERE: &str = "the value is in the lock whenever no guard carries it";
+/// An `OwnedLockGuard` with the value has an `Rc` of the lock and the only permit. So while it
+/// exists, even leaked, neither `&mut` access nor another guard exists.
+const HERE: &str = "the value is in the lock unless an owned guard has it";
 
 impl<T: Default> Default for Lock<T> {
     fn default() -> Self {
@@ -140,10 +141,11 @@ impl<T> fmt::Debug for Lock<T> {
     }
 }
 
-/// The right to the value of a [`Lock`]; dropping it hands the lock to the next in line.
+/// Exclusive access to the value of a [`Lock`]. Dropping the guard releases the lock to the next
+/// waiter.
 #[must_use = "a lock whose guard is dropped is released at once"]
 pub struct LockGuard<'a, T> {
-    // In this order: whoever is woken by the release finds the value unborrowed.
+    // In this order: the value must not be borrowed when the release wakes a task.
     value: RefMut<'a, T>,
     held: Held<'a, T>,
 }
@@ -159,7 +161,7 @@ impl<T> Drop for Held<'_, T> {
 }
 
 impl<'a, T> LockGuard<'a, T> {
-    /// For who has the permit.
+    /// Creates the guard. The caller has the permit.
     #[inline]
     fn of(lock: &'a Lock<T>) -> Self {
         Self {
@@ -168,7 +170,7 @@ impl<'a, T> LockGuard<'a, T> {
         }
     }
 
-    /// The lock that `guard` holds.
+    /// The lock of `guard`.
     #[inline]
     pub fn lock_of(guard: &Self) -> &'a Lock<T> {
         guard.held.0
@@ -203,13 +205,13 @@ impl<T: fmt::Display> fmt::Display for LockGuard<'_, T> {
     }
 }
 
-/// A [`LockGuard`] without a lifetime, from [`Lock::lock_owned`].
+/// A guard of a [`Lock`] without a lifetime, from [`Lock::lock_owned`].
 ///
 /// ```
 /// use std::rc::Rc;
 /// use asyncio_sync::{Lock, OwnedLockGuard};
 ///
-/// /// Somebody who has the only pen for as long as they exist.
+/// /// A writer has the only pen as long as the writer exists.
 /// struct Writer { pen: OwnedLockGuard<String> }
 ///
 /// # futures::executor::block_on(async {
@@ -230,14 +232,14 @@ pub struct OwnedLockGuard<T> {
 }
 
 impl<T> OwnedLockGuard<T> {
-    /// For who has the permit.
+    /// Creates the guard. The caller has the permit.
     #[inline]
     fn of(lock: Rc<Lock<T>>) -> Self {
         let value = lock.value.borrow_mut().take();
         Self { lock, value }
     }
 
-    /// The lock that `guard` holds.
+    /// The lock of `guard`.
     pub fn lock_of(guard: &Self) -> &Rc<Lock<T>> {
         &guard.lock
     }
@@ -259,7 +261,7 @@ impl<T> DerefMut for OwnedLockGuard<T> {
     }
 }
 
-const CARRIED: &str = "a guard carries its value";
+const CARRIED: &str = "an owned guard has the value until it is dropped";
 
 impl<T> Drop for OwnedLockGuard<T> {
     #[inline]

@@ -1,15 +1,15 @@
-//! A value that is made by the first task that needs it, by an `async` function.
+//! The once cell: a value that the first task makes with an `async` function.
 
 use std::cell;
 use std::convert::Infallible;
 use std::fmt;
 
-use crate::budget::{self, StepBack};
+use crate::budget::{self, YieldOnce};
 use crate::permits::Permits;
 
-/// Keeps a value that is made once, when the first task asks for it; the others wait meanwhile.
+/// A cell whose value is made once, by the first task that needs it. Other tasks wait meanwhile.
 ///
-/// asyncio has none. See [`Lazy`](crate::Lazy) for one that knows how to make its value.
+/// asyncio has no such type. A [`Lazy`](crate::Lazy) contains the function that makes its value.
 ///
 /// ```
 /// use asyncio_sync::OnceCell;
@@ -26,7 +26,7 @@ use crate::permits::Permits;
 /// }
 ///
 /// let settings = Settings { text: OnceCell::new() };
-/// // One request for both.
+/// // One request serves both.
 /// let (first, second) = futures::join!(settings.text(), settings.text());
 /// assert_eq!((first?, second?), ("verbose = true", "verbose = true"));
 /// # Ok::<_, std::io::Error>(()) }).unwrap();
@@ -34,17 +34,17 @@ use crate::permits::Permits;
 ///
 /// # Cancellation
 ///
-/// If the task that makes the value is cancelled, or fails, or panics, the next one that waits starts
-/// over with its own function.
+/// If the task that makes the value is cancelled, fails or panics, the next waiting task calls its
+/// own function.
 pub struct OnceCell<T> {
     value: cell::OnceCell<T>,
-    /// One permit to make the value; once it is there, permits for all.
+    /// One permit to make the value. When there is a value, permits for all tasks.
     turn: Permits,
 }
 
-/// The cell has a value already; this is the one that was to be set.
+/// The error of [`OnceCell::set`]: the cell already has a value. Contains the refused value.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the cell has a value already")]
+#[error("the cell already has a value")]
 pub struct AlreadySet<T>(pub T);
 
 impl<T> fmt::Debug for AlreadySet<T> {
@@ -54,7 +54,7 @@ impl<T> fmt::Debug for AlreadySet<T> {
 }
 
 impl<T> OnceCell<T> {
-    /// A cell without a value.
+    /// Creates a cell without a value.
     pub const fn new() -> Self {
         Self {
             value: cell::OnceCell::new(),
@@ -62,31 +62,33 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value, if it is there.
+    /// The value, if there is one.
     pub fn get(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// The value, if it is there.
+    /// The value, mutably, if there is one.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
 
-    /// Sets the value. If some task is making it, that one's is dropped, and it gets this one.
+    /// Sets the value.
+    ///
+    /// If a task is making a value at that time, its value is dropped and the task gets this one.
     ///
     /// # Errors
     ///
-    /// If there is a value already; the other one is in the error.
+    /// If the cell has a value. The error contains `value`.
     pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
         self.value.set(value).map_err(AlreadySet)?;
-        // All at once, instead of one after the other.
+        // Release all waiting tasks at once, not one after the other.
         self.turn.release(usize::MAX);
         Ok(())
     }
 
-    /// The value; if it is not there yet, `make` makes it, or whoever came before.
+    /// Returns the value. If there is none, `make` makes it, or the task that came first.
     ///
-    /// Asking in `make` for the value of the same cell waits forever.
+    /// If `make` itself waits for the value of this cell, it waits forever.
     pub async fn get_or_init(&self, make: impl AsyncFnOnce() -> T) -> &T {
         let made = self
             .get_or_try_init(async || Ok::<T, Infallible>(make().await))
@@ -97,20 +99,20 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value; if it is not there yet, `make` makes it, or whoever came before.
+    /// Returns the value. If there is none, `make` makes it, or the task that came first.
     ///
-    /// Asking in `make` for the value of the same cell waits forever.
+    /// If `make` itself waits for the value of this cell, it waits forever.
     ///
     /// # Errors
     ///
-    /// If `make` is called and fails. The next who waits tries its own.
+    /// If `make` is called and fails. The next waiting task then calls its own function.
     pub async fn get_or_try_init<E>(
         &self,
         make: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<&T, E> {
         if let Some(value) = self.value.get() {
-            if !budget::draw() {
-                StepBack::default().await;
+            if !budget::try_spend() {
+                YieldOnce::default().await;
             }
             return Ok(value);
         }
@@ -119,28 +121,28 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.value.get() {
             return Ok(value);
         }
-        // Somebody may have set one meanwhile; then that one is it.
+        // If a value was set meanwhile, `set` fails and that value is returned.
         let _ = self.set(make().await?);
-        Ok(self.value.get().expect("it was set just now, or before"))
+        Ok(self.value.get().expect("the cell has a value after `set`"))
     }
 
-    /// Takes the value out; the next who asks makes a new one.
+    /// Takes the value out of the cell. The next task makes a new value.
     pub fn take(&mut self) -> Option<T> {
         std::mem::take(self).into_inner()
     }
 
-    /// The value, if it was there.
+    /// Consumes the cell and returns its value, if there is one.
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
 
-    /// How many tasks wait while another one makes the value.
+    /// The number of tasks that wait while another task makes the value.
     pub fn waiters(&self) -> usize {
         self.turn.waiters()
     }
 }
 
-/// The right to make the value; dropped, it goes to the next.
+/// The permit to make the value. Dropping it passes it to the next waiting task.
 struct Turn<'a>(&'a Permits);
 
 impl Drop for Turn<'_> {
@@ -156,7 +158,7 @@ impl<T> Default for OnceCell<T> {
 }
 
 impl<T> From<T> for OnceCell<T> {
-    /// A cell with a value.
+    /// Creates a cell with a value.
     fn from(value: T) -> Self {
         Self {
             value: cell::OnceCell::from(value),

@@ -1,12 +1,14 @@
-//! A number of permits, handed out strictly in order. Lock, RwLock and Semaphore are made of it:
-//! a lock is one permit, a reader is one of many, a writer takes them all.
+//! A number of permits, granted strictly in order: the base of `Lock`, `RwLock` and `Semaphore`.
 //!
-//! - Nobody overtakes: while a task waits, no other gets a permit, however many are free. A first in
-//!   line that asks for many is waited for by those that ask for few.
-//! - A task that was given permits and has not run yet is still in line. Another one that comes meanwhile
-//!   joins the line too, even if it can be served there and then: it has its turn later.
-//! - Permits are handed over, not thrown in the air: whoever is chosen owns its permits from that
-//!   moment, before its task has run. Dropped before that, it gives them to the next.
+//! A lock has one permit. A reader takes one of many permits, and a writer takes all of them.
+//!
+//! - No task overtakes: while a task waits, no other task gets a permit, however many are free. A
+//!   large request at the head of the list blocks smaller requests behind it.
+//! - A granted task that has not run since is still in the list. A task that comes meanwhile joins
+//!   the list too, even if its permits are free. It is granted at once and runs after the first
+//!   task.
+//! - A released permit is assigned to the next waiter at once, before that task runs. If the waiter
+//!   is dropped before it runs, its permits go to the next waiter.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,12 +16,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::line::{Key, Place};
+use crate::wait_list::{Key, WaiterState};
 use crate::wait_queue::WaitQueue;
 
 pub(crate) struct Permits {
     free: Cell<usize>,
-    /// Each with the number it asks for.
+    /// The waiters. A request is the number of permits.
     waiters: WaitQueue<usize>,
 }
 
@@ -31,40 +33,41 @@ impl Permits {
         }
     }
 
-    /// How many could be had at once, if nobody waited.
+    /// The number of free permits.
     #[inline]
     pub(crate) fn free(&self) -> usize {
         self.free.get()
     }
 
-    /// How many wait, those included that have been given permits and have not run yet.
+    /// The number of waiters, including granted waiters that have not run since.
     pub(crate) fn waiters(&self) -> usize {
         self.waiters.len()
     }
 
-    /// Whether a task that comes now for one permit has to wait, if only for the turns of others.
+    /// Whether an acquire of one permit would wait now, perhaps only for granted tasks to run.
     pub(crate) fn locked(&self) -> bool {
         self.free.get() == 0 || self.waiters.len() > 0
     }
 
-    /// Takes permits that are free, unless a task waits. One that was given its own and has not run yet
-    /// does not count: nothing of it is taken.
+    /// Takes `count` free permits, unless a task waits for permits.
+    ///
+    /// A granted task that has not run since does not count: its permits are already taken.
     #[inline]
     pub(crate) fn try_acquire(&self, count: usize) -> bool {
-        let nobody_waits = self.waiters.len() == 0 || self.waiters.waiting() == 0;
-        self.take_if(count, nobody_waits)
+        let none_waits = self.waiters.len() == 0 || self.waiters.waiting() == 0;
+        self.take_if(count, none_waits)
     }
 
-    /// Takes permits that are free, unless a task is in line.
+    /// Takes `count` free permits, unless a task is in the list.
     #[inline]
-    fn pass(&self, count: usize) -> bool {
+    fn acquire_now(&self, count: usize) -> bool {
         self.take_if(count, self.waiters.len() == 0)
     }
 
     #[inline]
     fn take_if(&self, count: usize, allowed: bool) -> bool {
         let free = self.free.get();
-        // Who asks for nothing waits for nothing.
+        // A request for no permits never waits.
         let at_once = count == 0 || count <= free && allowed;
         if at_once {
             self.free.set(free - count);
@@ -78,38 +81,39 @@ impl Permits {
         Acquire {
             permits: self,
             count,
-            place: Place::Outside,
+            waiter: WaiterState::New,
         }
     }
 
-    /// Gives permits back, or new ones. More than `usize::MAX` are as good as `usize::MAX`.
+    /// Adds free permits, up to `usize::MAX`, and grants them to waiters.
     #[inline]
     pub(crate) fn release(&self, count: usize) {
         self.free.set(self.free.get().saturating_add(count));
         if self.waiters.len() > 0 {
-            self.serve();
+            self.grant_waiters();
         }
     }
 
-    /// Takes free permits out of the world, at most `count`, and says how many. What those who
-    /// wait still need they go on waiting for.
+    /// Removes at most `count` free permits for good, and returns how many.
+    ///
+    /// Waiters keep waiting for the permits that they requested.
     pub(crate) fn forget(&self, count: usize) -> usize {
         let forgotten = count.min(self.free.get());
         self.free.set(self.free.get() - forgotten);
         forgotten
     }
 
-    /// Hands free permits to those who wait, as far as they go.
+    /// Grants free permits to waiters, in order, as long as they suffice.
     #[inline(never)]
-    fn serve(&self) {
-        self.waiters.wake_each(|line| {
+    fn grant_waiters(&self) {
+        self.waiters.wake_each(|list| {
             let free = self.free.get();
-            // Most often, there is none left.
+            // The usual case after a grant.
             if free == 0 {
                 return None;
             }
-            self.free.set(free.checked_sub(line.first()?)?);
-            line.choose_first()
+            self.free.set(free.checked_sub(list.first_request()?)?);
+            list.grant_first()
         });
     }
 }
@@ -123,12 +127,12 @@ impl fmt::Debug for Permits {
     }
 }
 
-/// Waits for permits. They are the caller's once this is ready.
+/// A future that waits for permits. When it is ready, the permits belong to the caller.
 #[derive(Debug)]
 pub(crate) struct Acquire<'a> {
     permits: &'a Permits,
     count: usize,
-    place: Place,
+    waiter: WaiterState,
 }
 
 impl Future for Acquire<'_> {
@@ -139,46 +143,47 @@ impl Future for Acquire<'_> {
         let Self {
             permits,
             count,
-            place,
+            waiter,
         } = &mut *self;
-        if *count == 0 && *place == Place::Outside {
-            // It waits for nothing, not even when the budget is spent: the line may stand still.
-            *place = Place::Left;
+        if *count == 0 && *waiter == WaiterState::New {
+            // A request for no permits does not enter the list, even if the budget is spent: the
+            // list may be blocked by a large request.
+            *waiter = WaiterState::Done;
             return Poll::Ready(());
         }
-        let passes = || permits.pass(*count);
-        // What is free is its own from now on, to be used when those before it have had their turns.
-        let serve = || permits.serve();
+        let try_now = || permits.acquire_now(*count);
+        // A waiter that yields gets free permits at once, and runs after the waiters before it.
+        let grant_waiters = || permits.grant_waiters();
         let polled = permits
             .waiters
-            .poll_within_budget(place, cx, *count, passes, serve);
-        polled.map(|_share| ())
+            .poll_within_budget(waiter, cx, *count, try_now, grant_waiters);
+        polled.map(|_grant| ())
     }
 }
 
 impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Place::InLine(key) = self.place {
-            self.give_up(key);
+        if let WaiterState::Listed(key) = self.waiter {
+            self.leave_list(key);
         }
     }
 }
 
 impl<'a> Acquire<'a> {
-    /// Leaves the line; what had been given goes to the next.
+    /// Removes the waiter. Its permits, if granted, go to the next waiter.
     #[inline(never)]
-    fn give_up(&self, key: Key) {
-        let departed = self.permits.waiters.leave(key);
-        if departed.chosen {
+    fn leave_list(&self, key: Key) {
+        let removed = self.permits.waiters.remove(key);
+        if removed.was_granted {
             self.permits.release(self.count);
         } else {
-            // It may have stood before others who ask for less.
-            self.permits.serve();
+            // Its request may have blocked smaller requests behind it.
+            self.permits.grant_waiters();
         }
     }
 
-    /// Waits, and makes of so many permits what they stand for.
+    /// Waits for the permits, and returns `make(count)`.
     #[inline]
     pub(crate) fn and_then<G>(self, make: impl Fn(usize) -> G) -> impl Future<Output = G> {
         let acquire = self;
@@ -186,14 +191,16 @@ impl<'a> Acquire<'a> {
     }
 }
 
-/// [`Acquire::and_then`]. A future by hand: where nobody has to wait, what an `async fn` prepares for a
-/// wait is more than all the rest of the work.
+/// The future of [`Acquire::and_then`].
+///
+/// Written by hand: without contention, the state of an `async fn` would cost more than the
+/// operation.
 struct Acquired<'a, F> {
     acquire: Acquire<'a>,
     make: F,
 }
 
-/// The closure is never pinned, only called.
+// The closure is never pinned, only called.
 impl<F> Unpin for Acquired<'_, F> {}
 
 impl<G, F: Fn(usize) -> G> Future for Acquired<'_, F> {

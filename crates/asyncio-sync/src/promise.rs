@@ -1,7 +1,8 @@
-//! The promise: a result that somebody will set, and the future of those who wait for it.
+//! The promise: a result that will be set later, and the future that waits for it.
 //!
-//! One cell is between the two sides. Its outcome is settled once, and taken once: by the one future,
-//! or by the sharing of several. Whatever is woken or dropped is taken out of the cell first.
+//! The two sides share one cell. Its outcome is set once and taken once: by the one future, or by
+//! the shared state of several futures. Wakers and values are taken out of the cell before they are
+//! woken or dropped.
 
 mod error;
 mod shared;
@@ -16,42 +17,42 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::budget;
-use crate::line::POLLED_AGAIN;
+use crate::wait_list::POLLED_AGAIN;
 use shared::Sharing;
 
 pub use error::{PromiseError, SetError};
 pub use shared::SharedFuture;
 pub use unretrieved::{UnretrievedError, set_unretrieved_hook};
 
-/// Any error, for promises that do not say which.
+/// Any error: the default error type of a promise.
 pub type BoxError = Box<dyn Error>;
 
-/// A promise, and the future that is ready once it is kept or broken.
+/// Creates a promise and its future.
 ///
-/// asyncio's `loop.create_future()`, in its two halves: the [`Promise`] goes to who has the answer
-/// one day, the [`Future`] to who asked. The error can be of any type; for one in particular, see
-/// [`promise_or`].
+/// This is asyncio's `loop.create_future()`, split into two halves. The code that will have the
+/// result keeps the [`Promise`], and the code that needs the result awaits the [`Future`]. The
+/// promise can fail with any error. For one error type, use [`promise_or`].
 ///
 /// ```
 /// use std::cell::RefCell;
 /// use std::collections::HashMap;
 /// use asyncio_sync::{Promise, promise};
 ///
-/// /// Requests on their way, by number.
+/// /// The pending requests, by number.
 /// #[derive(Default)]
-/// struct Client { asked: RefCell<HashMap<u32, Promise<String>>> }
+/// struct Client { pending: RefCell<HashMap<u32, Promise<String>>> }
 ///
 /// impl Client {
 ///     async fn ask(&self, number: u32) -> Result<String, Box<dyn std::error::Error>> {
 ///         let (promise, answer) = promise();
-///         self.asked.borrow_mut().insert(number, promise);
+///         self.pending.borrow_mut().insert(number, promise);
 ///         Ok(answer.await?)
 ///     }
 ///
-///     /// Called with what comes in from the network.
+///     /// Called with each message from the network.
 ///     fn received(&self, number: u32, text: &str) {
-///         if let Some(promise) = self.asked.borrow_mut().remove(&number) {
-///             // An error says that nobody waits any more.
+///         if let Some(promise) = self.pending.borrow_mut().remove(&number) {
+///             // An error means that the request was cancelled.
 ///             let _ = promise.set_result(text.to_owned());
 ///         }
 ///     }
@@ -72,7 +73,7 @@ pub fn promise<T>() -> (Promise<T>, Future<T>) {
     promise_or()
 }
 
-/// A [`promise`] that can fail with an `E`.
+/// Creates a [`promise`] that can fail with an `E`.
 ///
 /// ```
 /// use asyncio_sync::{PromiseError, promise_or};
@@ -100,16 +101,16 @@ pub fn promise_or<T, E>() -> (Promise<T, E>, Future<T, E>) {
     (promise, Future { handle })
 }
 
-/// What is between the two sides.
+/// The state that the two sides share.
 struct PromiseCell<T, E> {
     state: Cell<State>,
-    /// Here in the state [`Result`](State::Result).
+    /// Set in the state [`Result`](State::Result).
     result: Cell<Option<T>>,
-    /// Here in the state [`Error`](State::Error).
+    /// Set in the state [`Error`](State::Error).
     failure: Cell<Option<Failure<E>>>,
-    /// Of the one task that waits, while the state is [`Pending`](State::Pending).
+    /// The waker of the one waiting task, in the state [`Pending`](State::Pending).
     waker: Cell<Option<Waker>>,
-    /// Where those wait who share the future. A task that has waited before they did no longer does.
+    /// The shared state of the clones, if the future is shared. Then `waker` is empty.
     sharing: OnceCell<Weak<Sharing<T, E>>>,
     created: &'static Location<'static>,
 }
@@ -122,15 +123,15 @@ enum State {
     Cancelled,
     /// The promise was dropped.
     Broken,
-    /// The outcome has been taken, or was dropped with whoever could have.
+    /// The outcome was taken, or dropped with the last future.
     Taken,
-    /// The same, and nobody is left who wants an answer.
+    /// As `Taken`, and the promise was cancelled.
     TakenCancelled,
 }
 
 struct Failure<E> {
     error: E,
-    /// The way to report it, should nobody look.
+    /// Reports the error if it is not retrieved.
     report: fn(&E, &'static Location<'static>),
 }
 
@@ -140,9 +141,9 @@ impl<T, E> PromiseCell<T, E> {
         self.state.get() != State::Pending
     }
 
-    /// Leaves the state `Pending`, with the outcome in its place, and wakes who waits.
+    /// Leaves the state `Pending` and wakes the waiting tasks. The outcome has been stored before.
     #[inline]
-    fn settle(&self, state: State) {
+    fn complete(&self, state: State) {
         self.state.set(state);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -151,11 +152,11 @@ impl<T, E> PromiseCell<T, E> {
         }
     }
 
-    /// Cancels, unless there is an outcome.
+    /// Cancels the promise; `false` if there is already an outcome.
     fn cancel(&self) -> bool {
         let pending = !self.done();
         if pending {
-            self.settle(State::Cancelled);
+            self.complete(State::Cancelled);
         }
         pending
     }
@@ -164,7 +165,7 @@ impl<T, E> PromiseCell<T, E> {
     ///
     /// # Panics
     ///
-    /// If it was taken already.
+    /// If the outcome was taken before.
     #[inline]
     fn take(&self) -> Option<Result<T, PromiseError<E>>> {
         let outcome = match self.state.get() {
@@ -186,7 +187,7 @@ impl<T, E> PromiseCell<T, E> {
         matches!(self.state.get(), State::Cancelled | State::TakenCancelled)
     }
 
-    /// How many wait to be woken.
+    /// The number of tasks that wait for the outcome.
     fn waiters(&self) -> usize {
         if self.done() {
             return 0;
@@ -211,40 +212,40 @@ impl<T, E> PromiseCell<T, E> {
     }
 }
 
-const HERE: &str = "what the state says is there";
+const HERE: &str = "the outcome is stored in its state";
 
-/// The side of a [`promise`] that gives the answer.
+/// The side of a [`promise`] that sets the result.
 ///
-/// asyncio's `Future`, as seen by who sets it. Dropped without an answer it is broken, and who waits
-/// is told so.
+/// This is the setter's side of asyncio's `Future`. If it is dropped without a result, waiting
+/// tasks get [`PromiseError::Broken`].
 #[must_use = "a promise that is dropped is broken"]
 pub struct Promise<T, E = BoxError> {
     cell: Rc<PromiseCell<T, E>>,
 }
 
 impl<T, E> Promise<T, E> {
-    /// Keeps the promise: who waits for it gets `result`.
+    /// Sets the result, and wakes the waiting tasks.
     ///
     /// # Errors
     ///
-    /// If there is an outcome already, or nobody is left to hear of it; `result` is in the error.
+    /// If there is already an outcome, or all futures were dropped. The error contains `result`.
     pub fn set_result(&self, result: T) -> Result<(), SetError<T>> {
         if self.cell.done() {
-            return Err(self.refuse(result));
+            return Err(self.refusal(result));
         }
         self.cell.result.set(Some(result));
-        self.cell.settle(State::Result);
+        self.cell.complete(State::Result);
         Ok(())
     }
 
-    /// Lets the promise fail: who waits for it gets `error`.
+    /// Sets an error, and wakes the waiting tasks.
     ///
-    /// If all who could wait are dropped without having looked at it, it is reported to the
+    /// If all futures are dropped without retrieving the error, it is reported to the
     /// [hook](set_unretrieved_hook).
     ///
     /// # Errors
     ///
-    /// If there is an outcome already, or nobody is left to hear of it; `error` is in the error.
+    /// If there is already an outcome, or all futures were dropped. The error contains `error`.
     #[doc(alias = "set_exception")]
     pub fn set_error(&self, error: impl Into<E>) -> Result<(), SetError<E>>
     where
@@ -252,17 +253,19 @@ impl<T, E> Promise<T, E> {
     {
         let error = error.into();
         if self.cell.done() {
-            return Err(self.refuse(error));
+            return Err(self.refusal(error));
         }
         self.cell.failure.set(Some(Failure {
             error,
             report: |error, created| unretrieved::report(error, created),
         }));
-        self.cell.settle(State::Error);
+        self.cell.complete(State::Error);
         Ok(())
     }
 
-    /// Cancels the promise: who waits for it is told so. False if there is an outcome already.
+    /// Cancels the promise; `false` if there is already an outcome.
+    ///
+    /// Waiting tasks get [`PromiseError::Cancelled`].
     pub fn cancel(&self) -> bool {
         self.cell.cancel()
     }
@@ -272,14 +275,14 @@ impl<T, E> Promise<T, E> {
         self.cell.done()
     }
 
-    /// Whether the promise was cancelled, from either side, or nobody is left who could wait for it.
+    /// Whether the promise was cancelled from either side, or all its futures were dropped.
     ///
-    /// Then the answer is wanted by nobody.
+    /// Then no task needs the result.
     pub fn cancelled(&self) -> bool {
         self.cell.cancelled()
     }
 
-    fn refuse<V>(&self, value: V) -> SetError<V> {
+    fn refusal<V>(&self, value: V) -> SetError<V> {
         if self.cancelled() {
             SetError::Cancelled(value)
         } else {
@@ -292,7 +295,7 @@ impl<T, E> Drop for Promise<T, E> {
     #[inline]
     fn drop(&mut self) {
         if !self.cell.done() {
-            self.cell.settle(State::Broken);
+            self.cell.complete(State::Broken);
         }
     }
 }
@@ -307,25 +310,25 @@ impl<T, E> fmt::Debug for Promise<T, E> {
     }
 }
 
-/// The side of a [`promise`] that waits for the answer.
+/// The side of a [`promise`] that waits for the result.
 ///
-/// asyncio's `Future`, as seen by who awaits it. It is for one task, and gives the result itself; for
-/// several, see [`shared`](Self::shared). It is awaited by value, or as `&mut future` to try again
-/// later.
+/// This is the awaiting side of asyncio's `Future`. It is for one task, which gets the result by
+/// value. For several tasks, use [`shared`](Self::shared). Await it by value, or as `&mut future`
+/// to be able to await it again.
 ///
 /// # Cancellation
 ///
-/// Dropping it cancels the promise: who comes to set it is told so, and gets the result back.
+/// Dropping the future cancels the promise. A later `set_result` returns its value in an error.
 ///
 /// # Panics
 ///
-/// If it is awaited again after it has given the outcome.
+/// If it is awaited again after it has returned the outcome.
 #[must_use = "a future that is dropped cancels its promise"]
 pub struct Future<T, E = BoxError> {
     handle: Handle<T, E>,
 }
 
-/// The right to the outcome. Dropping it says that nobody wants it.
+/// The right to take the outcome. Dropping it cancels the promise.
 struct Handle<T, E> {
     cell: Rc<PromiseCell<T, E>>,
 }
@@ -333,7 +336,7 @@ struct Handle<T, E> {
 impl<T, E> Handle<T, E> {
     fn cancel(&self) -> bool {
         if let Some(mut failure) = self.cell.failure.take() {
-            // Whoever waits has said that the outcome is not wanted, as in asyncio.
+            // A cancelled promise does not report its error, as in asyncio.
             failure.report = |_, _| {};
             self.cell.failure.set(Some(failure));
         }
@@ -345,20 +348,20 @@ impl<T, E> Drop for Handle<T, E> {
     #[inline]
     fn drop(&mut self) {
         if self.cell.state.get() != State::Taken {
-            self.give_up();
+            self.discard();
         }
     }
 }
 
 impl<T, E> Handle<T, E> {
-    /// Nobody is left to take the outcome.
-    fn give_up(&self) {
+    /// Drops the outcome, which can no longer be taken, and reports an error.
+    fn discard(&self) {
         let cell = &self.cell;
         cell.state.set(match cell.state.get() {
             State::Pending | State::Cancelled | State::TakenCancelled => State::TakenCancelled,
             State::Result | State::Error | State::Broken | State::Taken => State::Taken,
         });
-        // All of these may be dropped by code that is not ours.
+        // Dropping each of these runs foreign code, so it happens after the state is set.
         let (waker, result, failure) = (cell.waker.take(), cell.result.take(), cell.failure.take());
         if let Some(Failure { error, report }) = &failure {
             report(error, cell.created);
@@ -368,11 +371,11 @@ impl<T, E> Handle<T, E> {
 }
 
 impl<T, E> Future<T, E> {
-    /// The outcome, if there is one already; then this future has given it.
+    /// Takes the outcome, if there is one. Then this future must not be awaited.
     ///
     /// # Panics
     ///
-    /// If it has given it before.
+    /// If the outcome was taken before.
     #[doc(alias("result", "exception"))]
     pub fn try_result(&mut self) -> Option<Result<T, PromiseError<E>>> {
         self.handle.cell.take()
@@ -388,20 +391,20 @@ impl<T, E> Future<T, E> {
         self.handle.cell.cancelled()
     }
 
-    /// Cancels the promise. False if there is an outcome already; an error at which nobody looks is
-    /// not reported then.
+    /// Cancels the promise; `false` if there is already an outcome.
     ///
-    /// Awaiting this future then gives [`PromiseError::Cancelled`], if it did cancel.
+    /// If it was cancelled, awaiting this future returns [`PromiseError::Cancelled`]. If the
+    /// outcome is an error that is not retrieved, it is not reported.
     pub fn cancel(&self) -> bool {
         self.handle.cancel()
     }
 
-    /// A future that can be cloned and awaited by many tasks, each of which gets a clone of the
+    /// Turns this future into a cloneable future for many tasks, each of which gets a clone of the
     /// result.
     ///
     /// # Panics
     ///
-    /// If it has given the outcome already.
+    /// If the outcome was taken before.
     pub fn shared(self) -> SharedFuture<T, E> {
         let state = self.handle.cell.state.get();
         let given = matches!(state, State::Taken | State::TakenCancelled);
@@ -424,13 +427,13 @@ impl<T, E> std::future::Future for Future<T, E> {
             }
             cell.waker.set(Some(cx.waker().clone()));
             drop(kept);
-            // Cloning and dropping wakers is foreign code: look again.
+            // Cloning and dropping wakers runs foreign code, so check again.
             if !cell.done() {
                 return Poll::Pending;
             }
             drop(cell.waker.take());
         }
-        if !budget::draw() {
+        if !budget::try_spend() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

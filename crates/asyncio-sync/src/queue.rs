@@ -1,9 +1,9 @@
-//! Queues: tasks that put items in, tasks that take them out, and waiting on either side.
+//! The queue: tasks put items, tasks take items, and both can wait.
 //!
-//! One queue in three disciplines. The rules are in [`state`], the orders in [`discipline`], how tasks
-//! wait in [`access`]. Here the state is in a `RefCell`, which is borrowed mutably by code of ours only.
-//! The items' own comparisons run under a shared borrow, before anything has changed: they can look
-//! at the queue, but not change it.
+//! There is one queue with three disciplines. [`state`] has the rules, [`discipline`] the orders,
+//! and [`access`] the waiting. Here the state is in a `RefCell`. No foreign code runs while it is
+//! mutably borrowed. The items' comparisons run under a shared borrow, before the state changes:
+//! they can read the queue, but not change it.
 
 pub(crate) mod access;
 pub(crate) mod discipline;
@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::budget;
-use crate::line::{Look, Place};
+use crate::wait_list::{WaitPoll, WaiterState};
 use access::{Access, Get, Items, Put};
 use state::QueueState;
 
@@ -28,10 +28,10 @@ pub use discipline::{Discipline, Fifo, Lifo, Smallest};
 pub use error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown, TooManyDone};
 pub use item::Item;
 
-/// Hands items from tasks that make them to tasks that use them: first in, first out.
+/// A queue between tasks: first in, first out.
 ///
-/// asyncio's `Queue`. With a `maxsize`, who puts waits while it is full, so that nobody runs too far
-/// ahead. See [`BaseQueue`] for what one can do with it.
+/// This is asyncio's `Queue`. With a `maxsize`, a put waits while the queue is full, so producers
+/// cannot run far ahead of consumers. See [`BaseQueue`] for its methods.
 ///
 /// ```
 /// use asyncio_sync::Queue;
@@ -43,9 +43,9 @@ pub use item::Item;
 ///
 /// let camera = async {
 ///     for name in ["beach", "dinner", "sunset"] {
-///         pictures.put(name).await.unwrap(); // waits while two are there
+///         pictures.put(name).await.unwrap(); // waits while the queue has two
 ///     }
-///     pictures.shutdown(false); // no more; what is there can still be taken
+///     pictures.shutdown(false); // no more puts; remaining items can be taken
 /// };
 /// let worker = async {
 ///     while let Ok(picture) = pictures.get().await {
@@ -60,16 +60,14 @@ pub use item::Item;
 /// ```
 pub type Queue<T> = BaseQueue<Fifo<T>>;
 
-/// A [`Queue`] from which the smallest item comes out first; of equal ones, the one that was put
-/// first.
+/// A queue from which the smallest item comes out first. Equal items come out first in, first out.
 ///
-/// asyncio's `PriorityQueue`, where equal items come in no particular order. For the greatest first,
-/// put [`Reverse`](std::cmp::Reverse).
+/// This is asyncio's `PriorityQueue`, whose equal items come out in unspecified order. For the
+/// greatest item first, put [`Reverse`](std::cmp::Reverse) items.
 ///
-/// The items are compared whenever one is put or taken. A comparison may look at the queue but not
-/// change it, and may panic: the operation then has not happened. What cannot be undone is an order
-/// that changes while items are inside, such as through a `Cell`: they come out in any order then,
-/// but all of them do.
+/// A put and a get compare items. A comparison may read the queue but must not change it. If a
+/// comparison panics, the operation has no effect. If the order of items changes while they are in
+/// the queue, such as through a `Cell`, all items come out, but in unspecified order.
 ///
 /// ```
 /// use asyncio_sync::PriorityQueue;
@@ -88,13 +86,13 @@ pub type Queue<T> = BaseQueue<Fifo<T>>;
 ///
 /// # Panics
 ///
-/// `put`, `get` and their kin, if a comparison changes the queue, or if it panics.
+/// The methods that put or get, if a comparison panics or changes the queue.
 pub type PriorityQueue<T> = BaseQueue<Smallest<T>>;
 
-/// A [`Queue`] from which the item that was put last comes out first.
+/// A queue from which the item that was put last comes out first.
 ///
-/// asyncio's `LifoQueue`. For work of which the newest piece matters most, and for pools, where what
-/// was used last is still warm.
+/// This is asyncio's `LifoQueue`. Use it if the newest item matters most, or for a pool, where the
+/// last used object is still in the cache.
 ///
 /// ```
 /// use asyncio_sync::LifoQueue;
@@ -111,88 +109,91 @@ pub type PriorityQueue<T> = BaseQueue<Smallest<T>>;
 /// ```
 pub type LifoQueue<T> = BaseQueue<Lifo<T>>;
 
-/// What [`Queue`], [`PriorityQueue`] and [`LifoQueue`] have in common.
+/// The common type of [`Queue`], [`PriorityQueue`] and [`LifoQueue`].
 ///
-/// It is shared by reference, or as `Rc`. All counts are exact: nothing else runs on this thread
-/// between two calls.
+/// Share it by reference or as `Rc`. All counts are exact until the next `await`: no other task
+/// runs on this thread before.
 ///
-/// **Nobody overtakes.** An item that is put while tasks wait in [`get`](Self::get) is promised to
-/// the first of them in that instant, a slot that comes free to the first who waits in
-/// [`put`](Self::put). Others cannot have it, [`get_nowait`](Self::get_nowait) and
-/// [`put_nowait`](Self::put_nowait) included, and [`qsize`](Self::qsize), [`empty`](Self::empty) and
-/// [`full`](Self::full) count it as gone. (In asyncio, whoever runs first has it.)
+/// **Order.** If a task waits in [`get`](Self::get), a new item is reserved for the first such task
+/// at once. In the same way, a free slot is reserved for the first task that waits in
+/// [`put`](Self::put). Other tasks cannot take a reserved item or slot, not even with
+/// [`get_nowait`](Self::get_nowait) or [`put_nowait`](Self::put_nowait). [`qsize`](Self::qsize),
+/// [`empty`](Self::empty) and [`full`](Self::full) do not count reserved items and slots as
+/// available. (In asyncio the task that runs first takes the item.)
 ///
-/// **Done.** Each item that is put is to be marked done once it was dealt with, by
-/// [`task_done`](Self::task_done) or an [`Item`]; [`join`](Self::join) waits until all are. Who never
-/// joins need not mark anything.
+/// **Done.** [`join`](Self::join) waits until all items are marked done, by
+/// [`task_done`](Self::task_done) or by an [`Item`]. Without a `join`, items need not be marked.
 ///
-/// **Shut down.** After [`shutdown`](Self::shutdown) nothing can be put, and once what is left has been
-/// taken, `get` fails: this ends producers, consumers and [`items`](Self::items) alike.
+/// **Shutdown.** After [`shutdown`](Self::shutdown) no item can be put. When the remaining items
+/// have been taken, `get` fails. This ends producers, consumers and streams of
+/// [`items`](Self::items).
 ///
 /// # Cancellation
 ///
-/// A [`put`](Self::put) that is dropped, such as the loser of a race, has not put its item, and drops it. A
-/// [`get`](Self::get) that is dropped has taken nothing, so that a loop of races over queues sees every item: the item it had been promised keeps its place, and goes to the next who
-/// waits, in the same instant. A future that was promised something and is not polled keeps it from
-/// the others, and one that is leaked with [`mem::forget`](std::mem::forget) does so forever.
+/// A cancelled [`put`](Self::put) has not put its item, and drops it. A cancelled
+/// [`get`](Self::get) has taken no item, so a loop of races over queues loses no item. An item that
+/// was reserved for it stays in the queue, and is reserved for the next waiter at once.
+///
+/// A future with a reservation that is not polled keeps it from other tasks. If it is leaked with
+/// [`mem::forget`](std::mem::forget), it keeps it forever.
 pub struct BaseQueue<D> {
     state: RefCell<QueueState<D>>,
 }
 
 impl<D: Discipline> BaseQueue<D> {
-    /// An empty queue for at most `maxsize` items; 0 means any number.
+    /// Creates an empty queue for at most `maxsize` items; 0 means no limit.
     pub fn new(maxsize: usize) -> Self {
         Self {
             state: RefCell::new(QueueState::new(maxsize)),
         }
     }
 
-    /// Puts an item, once there is room. Does not yield if there is.
+    /// Puts an item. Waits while the queue is full, and does not yield otherwise.
     ///
     /// # Errors
     ///
-    /// If the queue is shut down, before or meanwhile; the item is in the error.
+    /// If the queue is shut down before the item is put. The error contains the item.
     #[inline]
     pub fn put(&self, item: D::Item) -> impl Future<Output = Result<(), PutError<D::Item>>> {
         Put::new(self, item)
     }
 
-    /// Puts an item at once.
+    /// Puts an item without waiting.
     ///
     /// # Errors
     ///
-    /// If there is no room, or the queue is shut down; the item is in the error.
+    /// If the queue is full or shut down. The error contains the item.
     #[inline]
     pub fn put_nowait(&self, item: D::Item) -> Result<(), PutNowaitError<D::Item>> {
-        self.put_at_once(item)
+        self.try_put(item)
     }
 
-    /// Takes the next item, once there is one. Does not yield if there is.
+    /// Takes the next item. Waits while the queue is empty, and does not yield otherwise.
     ///
     /// # Cancellation
     ///
-    /// A loser of a race has taken nothing: its item goes to the next in line.
+    /// A cancelled get has taken no item. An item that was reserved for it goes to the next waiter.
     ///
     /// # Errors
     ///
-    /// If the queue is shut down and nothing is left, before or meanwhile.
+    /// If the queue is shut down and empty.
     #[inline]
     pub fn get(&self) -> impl Future<Output = Result<D::Item, QueueShutDown>> {
         Get::new(self)
     }
 
-    /// Takes the next item at once.
+    /// Takes the next item without waiting.
     ///
     /// # Errors
     ///
-    /// If there is none that was not promised to tasks who wait, or if the queue is shut down and
-    /// nothing is left.
+    /// If the queue has no item that is not reserved for a waiter, or if it is shut down and empty.
     #[inline]
     pub fn get_nowait(&self) -> Result<D::Item, GetNowaitError> {
-        self.get_at_once()
+        self.try_get()
     }
 
-    /// Takes the next item as one that marks itself done when it is dropped.
+    /// Takes the next item like [`get`](Self::get), as an [`Item`] that marks itself done when
+    /// dropped.
     ///
     /// # Errors
     ///
@@ -202,10 +203,9 @@ impl<D: Discipline> BaseQueue<D> {
         Ok(Item::new(item, self))
     }
 
-    /// The items as they come, until the queue is shut down and nothing is left.
+    /// A stream of the items, which ends when the queue is shut down and empty.
     ///
-    /// Several of these, and `get` besides, share the items among them. Dropping one takes nothing
-    /// out of the queue.
+    /// Several streams and `get` calls share the items. Dropping a stream takes no item.
     ///
     /// ```
     /// use asyncio_sync::Queue;
@@ -226,33 +226,34 @@ impl<D: Discipline> BaseQueue<D> {
         Items::new(self)
     }
 
-    /// Marks an item done that was taken and dealt with.
+    /// Marks an item done.
     ///
     /// # Errors
     ///
     /// If it is called more often than items were put.
     pub fn task_done(&self) -> Result<(), TooManyDone> {
-        self.change().task_done()?;
+        self.state_mut().task_done()?;
         self.wake_joiners();
         Ok(())
     }
 
-    /// Waits until all items that were put are marked done. Does not yield if they are.
+    /// Waits until all items are marked done. Does not yield if they are.
     ///
-    /// Who waits is released at the moment when the last one is marked, whatever is put afterwards.
+    /// A waiting task is released when the last item is marked, even if more items are put before
+    /// it runs.
     pub async fn join(&self) {
         Join {
             queue: self,
-            place: Place::Outside,
+            waiter: WaiterState::New,
         }
         .await;
     }
 
-    /// Shuts the queue down: from now on nothing can be put, and who waits to put is told so.
+    /// Shuts the queue down: no more items can be put, and waiting puts fail.
     ///
-    /// What is left can still be taken. If `immediate`, it is dropped and counts as done instead.
-    /// Who waits for an item that can no longer come is told so, too. Can be called again, for
-    /// instance to drop what is left after all.
+    /// The remaining items can still be taken. If `immediate`, they are dropped and marked done
+    /// instead. A waiting get that can no longer have an item fails. A second call with `immediate`
+    /// drops the items that the first call left.
     pub fn shutdown(&self, immediate: bool) {
         self.shut_down(immediate);
     }
@@ -262,37 +263,40 @@ impl<D: Discipline> BaseQueue<D> {
         self.state.borrow().is_shut_down()
     }
 
-    /// How many items there are to take, those not counted that are promised to tasks who wait.
+    /// The number of items, without items that are reserved for waiting tasks.
     pub fn qsize(&self) -> usize {
         self.state.borrow().available()
     }
 
-    /// Whether there is no item to take: [`get`](Self::get) would wait, or fail.
+    /// Whether [`qsize`](Self::qsize) is 0, so that [`get`](Self::get) would wait or fail.
     pub fn empty(&self) -> bool {
         self.qsize() == 0
     }
 
-    /// Whether there is no room for an item: [`put`](Self::put) would wait.
+    /// Whether there is no free slot that is not reserved, so that [`put`](Self::put) would wait or
+    /// fail.
     pub fn full(&self) -> bool {
         !self.state.borrow().has_room()
     }
 
-    /// How many items there can be; 0 means any number.
+    /// The maximum number of items; 0 means no limit.
     pub fn maxsize(&self) -> usize {
         self.state.borrow().maxsize()
     }
 
-    /// How many items were put and are not marked done.
+    /// The number of items that were put and are not marked done.
     pub fn unfinished_tasks(&self) -> usize {
         self.state.borrow().unfinished()
     }
 
-    /// How many tasks wait for an item, those included that were promised one and have not run yet.
+    /// The number of tasks that wait for an item, including tasks with a reservation that have not
+    /// run since.
     pub fn getters(&self) -> usize {
         self.state.borrow().getters.len()
     }
 
-    /// How many tasks wait for room, those included that were promised it and have not run yet.
+    /// The number of tasks that wait for a slot, including tasks with a reservation that have not
+    /// run since.
     pub fn putters(&self) -> usize {
         self.state.borrow().putters.len()
     }
@@ -301,7 +305,7 @@ impl<D: Discipline> BaseQueue<D> {
 impl<D: Discipline> Access for BaseQueue<D> {
     type Discipline = D;
     const KEEPS_WAKERS: bool = true;
-    const DRAWS: bool = true;
+    const USES_BUDGET: bool = true;
 
     type Guard<'a>
         = RefMut<'a, QueueState<D>>
@@ -309,13 +313,13 @@ impl<D: Discipline> Access for BaseQueue<D> {
         D: 'a;
 
     #[inline]
-    fn change(&self) -> RefMut<'_, QueueState<D>> {
+    fn state_mut(&self) -> RefMut<'_, QueueState<D>> {
         let state = self.state.try_borrow_mut();
         state.unwrap_or_else(|BorrowMutError { .. }| changed_while_comparing())
     }
 
     #[inline]
-    fn find<'a, R>(
+    fn find_position<'a, R>(
         &'a self,
         state: RefMut<'a, QueueState<D>>,
         find: impl FnOnce(&D) -> R,
@@ -326,17 +330,19 @@ impl<D: Discipline> Access for BaseQueue<D> {
         }
         drop(state);
         let found = find(self.state.borrow().items());
-        (self.change(), found)
+        (self.state_mut(), found)
     }
 }
 
 #[cold]
 fn changed_while_comparing() -> ! {
-    panic!("a queue was changed by a comparison, or the Debug, of its own items");
+    panic!(
+        "a queue was changed by the `Ord` or `Debug` of its own items; they must only read the queue"
+    );
 }
 
 impl<D: Discipline> Default for BaseQueue<D> {
-    /// A queue for any number of items.
+    /// Creates a queue without a limit.
     fn default() -> Self {
         Self::new(0)
     }
@@ -358,36 +364,36 @@ impl<D: Discipline<Item: fmt::Debug>> fmt::Debug for BaseQueue<D> {
 
 struct Join<'a, D: Discipline> {
     queue: &'a BaseQueue<D>,
-    place: Place,
+    waiter: WaiterState,
 }
 
 impl<D: Discipline> Future for Join<'_, D> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { queue, place } = &mut *self;
-        let (mut fresh, mut outdated) = (None, None);
-        let steps_back = *place == Place::Outside && !budget::draw();
+        let Self { queue, waiter } = &mut *self;
+        let (mut new_waker, mut old_waker) = (None, None);
+        let must_yield = *waiter == WaiterState::New && !budget::try_spend();
         loop {
-            if *place == Place::Outside && !steps_back && queue.unfinished_tasks() == 0 {
-                *place = Place::Left;
+            if *waiter == WaiterState::New && !must_yield && queue.unfinished_tasks() == 0 {
+                *waiter = WaiterState::Done;
                 return Poll::Ready(());
             }
-            let looked = {
-                let joiners = &mut queue.change().joiners;
-                joiners.look(place, cx.waker(), &mut fresh, &mut outdated, ())
+            let polled = {
+                let joiners = &mut queue.state_mut().joiners;
+                joiners.poll_wait(waiter, cx.waker(), &mut new_waker, &mut old_waker, ())
             };
-            match looked {
-                Look::Chosen(()) => return Poll::Ready(()),
-                Look::Waits => {
-                    if steps_back {
-                        queue.change().serve_joiners();
+            match polled {
+                WaitPoll::Granted(()) => return Poll::Ready(()),
+                WaitPoll::Waiting => {
+                    if must_yield {
+                        queue.state_mut().grant_joiners_if_finished();
                         queue.wake_joiners();
                     }
                     return Poll::Pending;
                 }
-                // Foreign code, after which all may be different.
-                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
+                // Cloning runs foreign code, so check again afterwards.
+                WaitPoll::NeedsWaker => new_waker = Some(cx.waker().clone()),
             }
         }
     }
@@ -395,8 +401,8 @@ impl<D: Discipline> Future for Join<'_, D> {
 
 impl<D: Discipline> Drop for Join<'_, D> {
     fn drop(&mut self) {
-        if let Place::InLine(key) = self.place {
-            let _departed = self.queue.change().joiners.leave(key);
+        if let WaiterState::Listed(key) = self.waiter {
+            let _removed = self.queue.state_mut().joiners.remove(key);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The lock for many readers or one writer, in the order in which they asked.
+//! The lock for many readers or one writer, in the order of the requests.
 //!
-//! A reader is one permit, a writer is all of them, so the line of the permits is what keeps it
-//! fair. The value is in a `RefCell`, as in the lock.
+//! A reader takes one permit and a writer takes all permits, so the wait list of the permits makes
+//! the lock fair. The value is in a `RefCell`, as in `Lock`.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
@@ -10,18 +10,19 @@ use std::ops::{Deref, DerefMut};
 
 use crate::permits::Permits;
 
-/// As many as a writer takes, and therefore the most readers there can be.
+/// The number of permits that a writer takes, which is also the maximum number of readers.
 const ALL: usize = usize::MAX;
 
-/// Keeps a value for many readers or one writer, across their `await`s.
+/// A lock for many readers or one writer that tasks can hold across `await`s.
 ///
-/// asyncio has none; this is the [`Lock`](crate::Lock) for values that are mostly read. Strictly
-/// in order: readers who come after a writer who waits stand behind it, so neither side starves.
-/// A reader that asks again while it holds a guard can therefore wait for itself, if a writer came
-/// in between.
+/// asyncio has no such lock. Use it instead of a [`Lock`](crate::Lock) for a value that is mostly
+/// read. Requests are served strictly in order: readers that come after a waiting writer wait
+/// behind it, so neither readers nor writers starve. So a task that holds a read guard must not
+/// request another one: if a writer waits in between, the task waits for itself.
 ///
-/// Its guards borrow it. An [`OwnedLockGuard`](crate::OwnedLockGuard) carries the value of its lock, which
-/// several readers cannot do.
+/// The guards borrow the lock. There are no owned guards: an
+/// [`OwnedLockGuard`](crate::OwnedLockGuard) moves the value out of its lock, which several readers
+/// cannot do.
 ///
 /// ```
 /// use asyncio_sync::RwLock;
@@ -31,7 +32,7 @@ const ALL: usize = usize::MAX;
 /// let motto = RwLock::new(String::from("slow and steady"));
 /// let serve = async || {
 ///     let motto = motto.read().await;
-///     answer(&motto).await; // it does not change meanwhile
+///     answer(&motto).await; // the value does not change meanwhile
 ///     motto.len()
 /// };
 /// let change = async || *motto.write().await = String::from("festina lente");
@@ -43,16 +44,16 @@ const ALL: usize = usize::MAX;
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time, as the loser of a race is, and holds nothing then; what had already been handed to it goes to the next in line
-/// in the same instant. If a future that waits is leaked with [`mem::forget`](std::mem::forget),
-/// the lock is handed to it in its turn and stays locked.
+/// A wait can be cancelled at any time, and nothing is lost. If the lock was already assigned to
+/// the waiting task, it goes to the next waiters at once. If a waiting future is leaked with
+/// [`mem::forget`](std::mem::forget), the lock is assigned to it in its turn and stays locked.
 pub struct RwLock<T> {
     permits: Permits,
     value: RefCell<T>,
 }
 
 impl<T> RwLock<T> {
-    /// An unlocked lock around `value`.
+    /// Creates an unlocked lock with `value`.
     pub const fn new(value: T) -> Self {
         Self {
             permits: Permits::new(ALL),
@@ -60,40 +61,45 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// Waits until this task may read. Does not yield if nobody writes and [`waiters`](Self::waiters) are 0.
+    /// Waits for read access.
+    ///
+    /// Does not yield if no task writes and [`waiters`](Self::waiters) is 0.
     #[inline]
     pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
         let permit = self.permits.acquire(1);
         permit.and_then(|_| RwLockReadGuard::of(self))
     }
 
-    /// The right to read, if nobody writes or waits.
+    /// Takes read access if no task writes or waits.
     #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         let acquired = self.permits.try_acquire(1);
         acquired.then(|| RwLockReadGuard::of(self))
     }
 
-    /// Waits until this task may write. Does not yield if nobody reads, writes or waits.
+    /// Waits for write access.
+    ///
+    /// Does not yield if no task reads, writes or waits.
     #[inline]
     pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
         let permits = self.permits.acquire(ALL);
         permits.and_then(|_| RwLockWriteGuard::of(self))
     }
 
-    /// The right to write, if nobody reads, writes or waits.
+    /// Takes write access if no task reads, writes or waits.
     #[inline]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
         let acquired = self.permits.try_acquire(ALL);
         acquired.then(|| RwLockWriteGuard::of(self))
     }
 
-    /// Whether somebody writes, or has been given the right to and has not run yet.
+    /// Whether a task has write access, or was assigned it and has not run since.
     pub fn has_writer(&self) -> bool {
         self.permits.free() == 0
     }
 
-    /// How many read, or have been given the right to and have not run yet.
+    /// The number of readers, including tasks that were assigned read access and have not run
+    /// since.
     pub fn readers(&self) -> usize {
         match self.permits.free() {
             0 => 0,
@@ -101,17 +107,18 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// How many tasks wait, those included whose turn has come and who have not run yet.
+    /// The number of waiting tasks, including tasks that were assigned access and have not run
+    /// since.
     pub fn waiters(&self) -> usize {
         self.permits.waiters()
     }
 
-    /// The value, without waiting: `&mut self` says that nobody else has it.
+    /// The value, mutably. Does not wait, because `&mut self` excludes other users.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// The value.
+    /// Consumes the lock and returns the value.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -139,7 +146,7 @@ impl<T> fmt::Debug for RwLock<T> {
     }
 }
 
-/// Permits of a guard.
+/// The permits of a guard.
 struct Held<'a, T> {
     lock: &'a RwLock<T>,
     permits: usize,
@@ -152,16 +159,16 @@ impl<T> Drop for Held<'_, T> {
     }
 }
 
-/// The right to read the value of a [`RwLock`], until it is dropped.
+/// Read access to the value of a [`RwLock`], released when the guard is dropped.
 #[must_use = "a lock whose guard is dropped is released at once"]
 pub struct RwLockReadGuard<'a, T> {
-    // In this order: whoever is woken by the release finds the value unborrowed.
+    // In this order: the value must not be borrowed when the release wakes a task.
     value: Ref<'a, T>,
     _held: Held<'a, T>,
 }
 
 impl<'a, T> RwLockReadGuard<'a, T> {
-    /// For who has one permit.
+    /// Creates the guard. The caller has one permit.
     #[inline]
     fn of(lock: &'a RwLock<T>) -> Self {
         Self {
@@ -186,16 +193,16 @@ impl<T: fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
     }
 }
 
-/// The right to the value of a [`RwLock`], alone, until it is dropped.
+/// Exclusive access to the value of a [`RwLock`], released when the guard is dropped.
 #[must_use = "a lock whose guard is dropped is released at once"]
 pub struct RwLockWriteGuard<'a, T> {
-    // In this order: whoever is woken by the release finds the value unborrowed.
+    // In this order: the value must not be borrowed when the release wakes a task.
     value: RefMut<'a, T>,
     held: Held<'a, T>,
 }
 
 impl<'a, T> RwLockWriteGuard<'a, T> {
-    /// For who has all permits.
+    /// Creates the guard. The caller has all permits.
     #[inline]
     fn of(lock: &'a RwLock<T>) -> Self {
         Self {
@@ -204,12 +211,14 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         }
     }
 
-    /// Goes on as a reader: nobody writes in between, and readers who wait may come along.
+    /// Turns the write guard into a read guard. No task writes in between.
+    ///
+    /// Readers at the head of the wait list get access as well.
     pub fn downgrade(guard: Self) -> RwLockReadGuard<'a, T> {
         let Self { value, mut held } = guard;
         drop(value);
         let read = RwLockReadGuard::of(held.lock);
-        // This guard's own permit stays with the new one.
+        // One permit passes to the read guard.
         held.permits = ALL - 1;
         read
     }

@@ -1,4 +1,4 @@
-//! The semaphore: so many at a time, in the order in which they asked.
+//! The semaphore: a limited number of permits, in the order of the requests.
 
 use std::fmt;
 use std::future::Future;
@@ -6,22 +6,23 @@ use std::rc::Rc;
 
 use crate::permits::Permits;
 
-/// Lets a number of tasks do something at the same time, and no more.
+/// A semaphore: limits the number of tasks that do something at the same time.
 ///
-/// asyncio's `Semaphore`; [`SemaphorePermit`] is the `async with`. Since a permit can only be given
-/// back by dropping it, there is nothing to bound: asyncio's `BoundedSemaphore` is this, too.
+/// This is asyncio's `Semaphore`, and [`SemaphorePermit`] corresponds to `async with`. It is also
+/// asyncio's `BoundedSemaphore`: a permit is released only by dropping it, so it cannot be released
+/// twice.
 ///
-/// Strictly in order: a permit that comes free belongs to the first in line at that moment, before
-/// its task has run, and nobody overtakes it. A task that comes while one in line has a permit and has
-/// not run yet, such as one that has just given its own back, has its turn after that one. A task that
-/// asks for many permits is not passed by tasks that ask for few.
+/// Requests are served strictly in order. A released permit is assigned to the first waiter at
+/// once, before that task runs, and no task overtakes it. A task that comes before an assigned task
+/// has run gets its turn after that task, even if permits are free. A request for many permits
+/// blocks smaller requests behind it.
 ///
 /// ```
 /// use asyncio_sync::Semaphore;
 /// # async fn fetch(page: u32) -> u32 { page * 10 }
 ///
 /// # futures::executor::block_on(async {
-/// // Of a hundred downloads at most eight at a time.
+/// // A hundred downloads, at most eight at a time.
 /// let slots = Semaphore::new(8);
 /// let download = async |page| {
 ///     let _permit = slots.acquire().await;
@@ -36,33 +37,34 @@ use crate::permits::Permits;
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time, as the loser of a race is, and holds nothing then; permits that it had already been given go to the next in
-/// line in the same instant. If a future that waits is leaked with
-/// [`mem::forget`](std::mem::forget), those behind it wait until its turn has come, and its permits
-/// are gone.
+/// A wait can be cancelled at any time, and nothing is lost. Permits that were already assigned to
+/// the waiting task go to the next waiters at once. If a waiting future is leaked with
+/// [`mem::forget`](std::mem::forget), its permits are assigned to it in its turn and are lost.
 #[doc(alias = "BoundedSemaphore")]
 pub struct Semaphore {
     permits: Permits,
 }
 
 impl Semaphore {
-    /// A semaphore with that many permits.
+    /// Creates a semaphore with a number of permits.
     pub const fn new(permits: usize) -> Self {
         Self {
             permits: Permits::new(permits),
         }
     }
 
-    /// Waits for a permit. Does not yield if one is free and [`waiters`](Self::waiters) are 0.
+    /// Waits for a permit.
+    ///
+    /// Does not yield if a permit is free and [`waiters`](Self::waiters) is 0.
     #[inline]
     pub fn acquire(&self) -> impl Future<Output = SemaphorePermit<'_>> {
         self.acquire_many(1)
     }
 
-    /// Waits for `count` permits, which come together.
+    /// Waits for `count` permits at once.
     ///
-    /// If there are never that many, it waits forever, and everybody behind it does. Who asks for 0 does
-    /// not wait, whoever else does.
+    /// If the semaphore never has `count` permits, the request waits forever and blocks all
+    /// requests behind it. A request for 0 permits never waits.
     #[inline]
     pub fn acquire_many(&self, count: usize) -> impl Future<Output = SemaphorePermit<'_>> {
         let permits = self.permits.acquire(count);
@@ -72,13 +74,13 @@ impl Semaphore {
         })
     }
 
-    /// A permit, if one is free and nobody waits.
+    /// Takes a permit if one is free and no task waits.
     #[inline]
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
         self.try_acquire_many(1)
     }
 
-    /// `count` permits, if as many are free and nobody waits.
+    /// Takes `count` permits if they are free and no task waits.
     #[inline]
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
         if !self.permits.try_acquire(count) {
@@ -90,13 +92,14 @@ impl Semaphore {
         })
     }
 
-    /// Waits like [`acquire`](Self::acquire), for a permit that borrows nothing.
+    /// Waits for a permit, like [`acquire`](Self::acquire), and returns it without a lifetime.
     #[inline]
     pub async fn acquire_owned(self: Rc<Self>) -> OwnedSemaphorePermit {
         self.acquire_many_owned(1).await
     }
 
-    /// Waits like [`acquire_many`](Self::acquire_many), for a permit that borrows nothing.
+    /// Waits for permits, like [`acquire_many`](Self::acquire_many), and returns them without a
+    /// lifetime.
     #[inline]
     pub async fn acquire_many_owned(self: Rc<Self>, count: usize) -> OwnedSemaphorePermit {
         self.permits.acquire(count).await;
@@ -106,7 +109,8 @@ impl Semaphore {
         }
     }
 
-    /// Like [`try_acquire_many`](Self::try_acquire_many), for a permit that borrows nothing.
+    /// Takes permits like [`try_acquire_many`](Self::try_acquire_many), and returns them without a
+    /// lifetime.
     #[inline]
     pub fn try_acquire_many_owned(self: Rc<Self>, count: usize) -> Option<OwnedSemaphorePermit> {
         if !self.permits.try_acquire(count) {
@@ -118,34 +122,37 @@ impl Semaphore {
         })
     }
 
-    /// Makes `count` new permits. They go to those who wait, in order, and the rest is free.
+    /// Adds `count` new permits. They go to waiters, in order, and the rest is free.
     ///
-    /// More than `usize::MAX` free permits are as good as `usize::MAX`.
+    /// The number of free permits is at most `usize::MAX`.
     #[doc(alias = "release")]
     pub fn add_permits(&self, count: usize) {
         self.permits.release(count);
     }
 
-    /// Takes at most `count` free permits out of the world, and says how many these were.
+    /// Removes at most `count` free permits for good, and returns how many were removed.
     ///
-    /// Together with [`add_permits`](Self::add_permits), this changes a limit while it is in use:
-    /// what could not be taken yet can be [forgotten](SemaphorePermit::forget) later.
+    /// Together with [`add_permits`](Self::add_permits), this changes a limit in use. Permits that
+    /// are not free now can be [forgotten](SemaphorePermit::forget) later.
     pub fn forget_permits(&self, count: usize) -> usize {
         self.permits.forget(count)
     }
 
-    /// How many permits are free. More than none may be free while somebody waits for more.
+    /// The number of free permits. Permits can be free while a task waits for a larger number.
     pub fn available_permits(&self) -> usize {
         self.permits.free()
     }
 
-    /// Whether [`acquire`](Self::acquire) would have to wait now, if only for the turn of a task that has
-    /// its permits and has not run yet.
+    /// Whether [`acquire`](Self::acquire) would wait now.
+    ///
+    /// It waits if no permit is free, or if a task is waiting or has been assigned permits and has
+    /// not run since.
     pub fn locked(&self) -> bool {
         self.permits.locked()
     }
 
-    /// How many tasks wait, those included that have been given permits and have not run yet.
+    /// The number of waiting tasks, including tasks that were assigned permits and have not run
+    /// since.
     pub fn waiters(&self) -> usize {
         self.permits.waiters()
     }
@@ -161,21 +168,21 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// Permits of a [`Semaphore`]; dropping them gives them back.
+/// One or more permits of a [`Semaphore`], released when dropped.
 #[derive(Debug)]
-#[must_use = "permits that are dropped are given back at once"]
+#[must_use = "a permit that is dropped is released at once"]
 pub struct SemaphorePermit<'a> {
     semaphore: &'a Semaphore,
     count: usize,
 }
 
 impl SemaphorePermit<'_> {
-    /// How many permits these are.
+    /// The number of permits.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Splits off `count` permits, if there are that many.
+    /// Splits off `count` permits; `None` if there are fewer.
     pub fn split(&mut self, count: usize) -> Option<Self> {
         self.count = self.count.checked_sub(count)?;
         Some(Self {
@@ -184,7 +191,7 @@ impl SemaphorePermit<'_> {
         })
     }
 
-    /// The permits are not given back: the semaphore has fewer from now on.
+    /// Removes the permits from the semaphore for good, instead of releasing them.
     pub fn forget(mut self) {
         self.count = 0;
     }
@@ -197,13 +204,13 @@ impl Drop for SemaphorePermit<'_> {
     }
 }
 
-/// [`SemaphorePermit`]s without a lifetime, from [`Semaphore::acquire_owned`].
+/// One or more permits of a [`Semaphore`] without a lifetime, from [`Semaphore::acquire_owned`].
 ///
 /// ```
 /// use std::rc::Rc;
 /// use asyncio_sync::{OwnedSemaphorePermit, Semaphore};
 ///
-/// /// A client who counts towards the limit as long as the connection is open.
+/// /// A connection counts towards the limit as long as it is open.
 /// struct Connection { _permit: OwnedSemaphorePermit }
 ///
 /// # futures::executor::block_on(async {
@@ -217,19 +224,19 @@ impl Drop for SemaphorePermit<'_> {
 /// # });
 /// ```
 #[derive(Debug)]
-#[must_use = "permits that are dropped are given back at once"]
+#[must_use = "a permit that is dropped is released at once"]
 pub struct OwnedSemaphorePermit {
     semaphore: Rc<Semaphore>,
     count: usize,
 }
 
 impl OwnedSemaphorePermit {
-    /// How many permits these are.
+    /// The number of permits.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Splits off `count` permits, if there are that many.
+    /// Splits off `count` permits; `None` if there are fewer.
     pub fn split(&mut self, count: usize) -> Option<Self> {
         self.count = self.count.checked_sub(count)?;
         Some(Self {
@@ -238,7 +245,7 @@ impl OwnedSemaphorePermit {
         })
     }
 
-    /// The permits are not given back: the semaphore has fewer from now on.
+    /// Removes the permits from the semaphore for good, instead of releasing them.
     pub fn forget(mut self) {
         self.count = 0;
     }

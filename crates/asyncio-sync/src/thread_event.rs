@@ -1,8 +1,8 @@
-//! An event that any thread sets, and for which tasks and threads wait.
+//! The thread event: any thread sets it, and tasks and threads wait for it.
 //!
-//! The state is in a mutex, which is held for a few instructions and never while foreign code runs. A waiter is
-//! released by being taken off the list: so an event that is set and cleared at once releases all that waited, as
-//! [`Event`](crate::Event) does.
+//! The state is in a mutex, which is held for a few instructions and never while foreign code runs.
+//! A waiter is released when its waker is removed from the map. So an event that is set and cleared
+//! at once releases all waiters, as [`Event`](crate::Event) does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +16,11 @@ use crate::block_on::block_on;
 use crate::budget;
 use crate::thread_hooks::ThreadWait;
 
-/// Something that happens on any thread, and for which any number of tasks and threads can wait.
+/// A flag that any thread can set, and for which any number of tasks and threads can wait.
 ///
-/// asyncio's `threading.Event` beside a loop, without `call_soon_threadsafe`. Clones are the same event.
-/// [`set`](Self::set) releases all that wait at that moment, in order, even if the event is [cleared](Self::clear) before
-/// they run.
+/// This is Python's `threading.Event`, which a task can await without `call_soon_threadsafe`.
+/// Clones are handles of one event. [`set`](Self::set) releases all tasks and threads that wait at
+/// that moment, in order, even if the event is [cleared](Self::clear) before they run.
 ///
 /// ```
 /// use asyncio_sync::ThreadEvent;
@@ -28,7 +28,7 @@ use crate::thread_hooks::ThreadWait;
 /// let ready = ThreadEvent::new();
 /// let there = ready.clone();
 /// let thread = std::thread::spawn(move || {
-///     // … what the tasks need is prepared here …
+///     // … prepare the data of the tasks …
 ///     there.set();
 /// });
 /// # futures::executor::block_on(async {
@@ -38,11 +38,11 @@ use crate::thread_hooks::ThreadWait;
 /// thread.join().unwrap();
 /// ```
 ///
-/// On an event loop with virtual time, a task that waits here holds the clock.
+/// While a task waits, virtual time passes at the rate of real time.
 ///
 /// # Cancellation
 ///
-/// A wait can be dropped at any time and takes nothing away from the others.
+/// A wait can be cancelled at any time, without effect on other tasks.
 #[derive(Clone, Default)]
 #[doc(alias = "threading.Event")]
 pub struct ThreadEvent {
@@ -57,52 +57,53 @@ struct Shared {
 }
 
 impl ThreadEvent {
-    /// An event that has not happened.
+    /// Creates an event that is not set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // No foreign code runs under the lock; what panicked there is a bug, but not of the state.
+        // No foreign code runs under the lock, so a poisoned lock does not mean a broken state.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The event has happened: releases all that wait. Does nothing if it had.
+    /// Sets the event, and releases all waiting tasks and threads. Does nothing if the event is
+    /// set.
     pub fn set(&self) {
         let mut shared = self.lock();
         shared.set = true;
         let released = std::mem::take(&mut shared.waiting);
         drop(shared);
-        // If one of them panics, the others are woken as it unwinds.
+        // If a waker panics, `Released` wakes the others during unwinding.
         let mut released = Released(released);
         while let Some((_, waker)) = released.0.pop_first() {
             waker.wake();
         }
     }
 
-    /// The event has not happened, from now on.
+    /// Clears the event. Tasks and threads that were released stay released.
     pub fn clear(&self) {
         self.lock().set = false;
     }
 
-    /// Whether the event has happened.
+    /// Whether the event is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.lock().set
     }
 
-    /// Waits until the event happens, in a task of any executor. Does not wait if it has.
+    /// Waits until the event is set, in a task of any executor. Does not wait if it is set.
     pub fn wait(&self) -> impl Future<Output = ()> + '_ {
         self.waiting()
     }
 
-    /// Blocks until the event happens. For threads: it would block an event loop.
+    /// Blocks until the event is set. Not for tasks: it would block their event loop.
     pub fn wait_blocking(&self) {
         block_on(&mut self.waiting(), None);
     }
 
-    /// Blocks until the event happens, for `timeout` at most. `false` if it did not.
+    /// Blocks until the event is set, for at most `timeout`; `false` if the time runs out first.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         block_on(&mut self.waiting(), Instant::now().checked_add(timeout)).is_some()
     }
@@ -112,12 +113,12 @@ impl ThreadEvent {
             event: self,
             key: None,
             held: None,
-            stepped_back: false,
+            has_yielded: false,
         }
     }
 }
 
-/// Wakers that are all woken, whatever one of them does.
+/// The wakers of released waiters. Dropping it wakes the rest.
 struct Released(BTreeMap<u64, Waker>);
 
 impl Drop for Released {
@@ -130,22 +131,22 @@ impl Drop for Released {
 
 struct Wait<'a> {
     event: &'a ThreadEvent,
-    /// Where it stands in line.
+    /// The key in `waiting`. `None` before the first wait and after the release.
     key: Option<u64>,
     held: Option<ThreadWait>,
-    stepped_back: bool,
+    has_yielded: bool,
 }
 
 impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.key.is_none() && !self.stepped_back && !budget::draw() {
-            self.stepped_back = true;
+        if self.key.is_none() && !self.has_yielded && !budget::try_spend() {
+            self.has_yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // A waker's clone and drop are foreign code.
+        // Cloning and dropping a waker runs foreign code, so both happen without the lock.
         let waker = cx.waker().clone();
         let mut shared = self.event.lock();
         let is_released = match self.key {

@@ -1,19 +1,22 @@
-//! What the event loop of a thread wants to know of tasks that deal with other threads.
+//! Hooks by which an event loop learns of its tasks' work with other threads.
 //!
-//! This crate knows no loop. A loop sets the hooks of its thread while it runs; without one they do nothing.
+//! This crate depends on no event loop. A loop sets the hooks of its thread while it runs. The
+//! default hooks do nothing.
 
 use std::any::Any;
 use std::cell::Cell;
 
-/// What is called, on one thread, when a task there deals with other threads through a
-/// [`thread_queue`](crate::thread_queue()).
+/// The hooks of a thread, called when a task there waits for other threads.
+///
+/// The primitives that call them are [`thread_queue`](crate::thread_queue()),
+/// [`ThreadEvent`](crate::ThreadEvent) and [`thread_promise`](crate::thread_promise()).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ThreadHooks {
-    /// Called when a task begins to wait for threads. The result is kept until that wait is over, and may be
-    /// dropped on any thread.
+    /// Called when a task begins to wait for other threads. The result is kept until the wait ends,
+    /// and may be dropped on any thread.
     pub wait: fn() -> Option<Box<dyn Any + Send + Sync>>,
-    /// Called when a task steps back, because the threads give it something to do without end.
+    /// Called when a task yields because other threads always keep its queue ready.
     pub step_back: fn(),
 }
 
@@ -29,13 +32,14 @@ impl ThreadHooks {
 }
 
 thread_local! {
-    // Without a destructor, so it can be asked until the very end of the thread.
+    // Without a destructor, so that it can be used until the thread ends.
     static HOOKS: Cell<ThreadHooks> = const { Cell::new(ThreadHooks::none()) };
 }
 
-/// Sets the hooks of this thread; gives those that were set before.
+/// Sets the hooks of this thread; returns the previous hooks.
 ///
-/// The event loop of `asyncio` sets its own while it runs. On virtual time, a wait for a thread holds the clock.
+/// The event loop of `asyncio` sets its own hooks while it runs. So its virtual time passes at the
+/// rate of real time while a task waits for another thread.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -62,7 +66,7 @@ pub fn set_thread_hooks(hooks: ThreadHooks) -> ThreadHooks {
     HOOKS.replace(hooks)
 }
 
-/// A wait for other threads, of which the loop of this thread knows while this lives.
+/// A wait for other threads, reported to the loop of this thread until it is dropped.
 pub(crate) struct ThreadWait {
     _held: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -75,7 +79,7 @@ impl ThreadWait {
     }
 }
 
-/// Tells the loop of this thread that a task steps back.
-pub(crate) fn step_back() {
+/// Reports to the loop of this thread that a task yields.
+pub(crate) fn report_yield() {
     (HOOKS.get().step_back)();
 }

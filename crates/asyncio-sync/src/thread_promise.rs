@@ -1,4 +1,4 @@
-//! A value that any thread sets, once, and for which one task or thread waits.
+//! The thread promise: any thread sets its value once, and one task or thread waits for it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,10 +13,11 @@ use crate::budget;
 use crate::promise::{PromiseError, SetError};
 use crate::thread_hooks::ThreadWait;
 
-/// A promise that any thread may keep, and the answer that a task or a thread waits for.
+/// Creates a promise that any thread can set, and the answer for which a task or a thread waits.
 ///
-/// [`promise`](crate::promise()) across threads: the [`ThreadPromise`] goes to the thread that has the value one day, the
-/// [`ThreadAnswer`] to the code that asked. What can go wrong is the value's business: let it be a `Result`.
+/// This is [`promise`](crate::promise()) across threads. The thread that will have the value keeps
+/// the [`ThreadPromise`], and the code that needs the value keeps the [`ThreadAnswer`]. If the
+/// thread can fail, let the value be a `Result`.
 ///
 /// ```
 /// use asyncio_sync::thread_promise;
@@ -29,11 +30,11 @@ use crate::thread_hooks::ThreadWait;
 /// thread.join().unwrap().unwrap();
 /// ```
 ///
-/// On an event loop with virtual time, a task that waits for the answer holds the clock.
+/// While a task waits for the answer, virtual time passes at the rate of real time.
 ///
 /// # Cancellation
 ///
-/// An answer that is dropped says to the other side that nobody wants it:
+/// Dropping the answer cancels the promise, which its holder sees with
 /// [`is_cancelled`](ThreadPromise::is_cancelled).
 pub fn thread_promise<T>() -> (ThreadPromise<T>, ThreadAnswer<T>) {
     let cell = Arc::new(Mutex::new(State::Pending(None)));
@@ -43,16 +44,17 @@ pub fn thread_promise<T>() -> (ThreadPromise<T>, ThreadAnswer<T>) {
     let answer = ThreadAnswer {
         cell,
         held: None,
-        stepped_back: false,
+        has_yielded: false,
     };
     (promise, answer)
 }
 
-/// The side of a [`thread_promise`] that sets the value. If it is dropped without, the answer is
-/// [`PromiseError::Broken`].
+/// The side of a [`thread_promise`] that sets the value.
+///
+/// If it is dropped without a value, the answer is [`PromiseError::Broken`].
 #[must_use = "a promise that is dropped is broken"]
 pub struct ThreadPromise<T> {
-    /// `None` once set.
+    /// `None` after the value has been set.
     cell: Option<Cell<T>>,
 }
 
@@ -60,57 +62,57 @@ pub struct ThreadPromise<T> {
 ///
 /// # Errors
 ///
-/// [`PromiseError::Broken`]: the promise was dropped.
+/// [`PromiseError::Broken`] if the promise was dropped.
 ///
 /// # Panics
 ///
-/// If it is awaited again after it gave the value.
+/// If it is awaited again after it has returned the value.
 #[must_use = "the promise is cancelled when its answer is dropped"]
 pub struct ThreadAnswer<T> {
     cell: Cell<T>,
     held: Option<ThreadWait>,
-    stepped_back: bool,
+    has_yielded: bool,
 }
 
 type Cell<T> = Arc<Mutex<State<T>>>;
 
 enum State<T> {
-    /// With the waker of the one that waits.
+    /// No value yet. Contains the waker of the waiting task or thread.
     Pending(Option<Waker>),
     Set(T),
     /// The promise was dropped.
     Broken,
-    /// The answer was dropped, or has been given.
-    Over,
+    /// The answer was dropped, or has returned its value.
+    Finished,
 }
 
 fn lock<T>(cell: &Cell<T>) -> MutexGuard<'_, State<T>> {
-    // No foreign code runs under the lock; what panicked there is a bug, but not of the state.
+    // No foreign code runs under the lock, so a poisoned lock does not mean a broken state.
     cell.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> ThreadPromise<T> {
-    /// Sets the value, and wakes the task or thread that waits for it.
+    /// Sets the value, and wakes the waiting task or thread.
     ///
     /// # Errors
     ///
-    /// The answer was dropped: nobody wants the value, which comes back.
+    /// If the answer was dropped. The error contains `value`.
     pub fn set_result(mut self, value: T) -> Result<(), SetError<T>> {
-        match self.settle(State::Set(value)) {
+        match self.complete(State::Set(value)) {
             Some(State::Set(value)) => Err(SetError::Cancelled(value)),
             _ => Ok(()),
         }
     }
 
-    /// Whether the answer was dropped: nobody wants the value.
+    /// Whether the answer was dropped, so that the value is not needed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         let cell = self.cell.as_ref();
-        cell.is_some_and(|cell| matches!(*lock(cell), State::Over))
+        cell.is_some_and(|cell| matches!(*lock(cell), State::Finished))
     }
 
-    /// Gives `end` back if nobody wants it.
-    fn settle(&mut self, end: State<T>) -> Option<State<T>> {
+    /// Sets the final state and wakes the waiter. Returns `end` if the answer was dropped.
+    fn complete(&mut self, end: State<T>) -> Option<State<T>> {
         let cell = self.cell.take()?;
         let mut state = lock(&cell);
         match &mut *state {
@@ -133,25 +135,26 @@ impl<T> ThreadPromise<T> {
 
 impl<T> Drop for ThreadPromise<T> {
     fn drop(&mut self) {
-        self.settle(State::Broken);
+        self.complete(State::Broken);
     }
 }
 
 impl<T> ThreadAnswer<T> {
-    /// Blocks until the value is there. For threads: it would block an event loop.
+    /// Blocks until the value is set. Not for tasks: it would block their event loop.
     ///
     /// # Errors
     ///
-    /// [`PromiseError::Broken`]: the promise was dropped.
+    /// [`PromiseError::Broken`] if the promise was dropped.
     pub fn wait(mut self) -> Result<T, PromiseError<Infallible>> {
         block_on(&mut self, None).unwrap_or(Err(PromiseError::Broken))
     }
 
-    /// Blocks until the value is there, for `timeout` at most.
+    /// Blocks until the value is set, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// Itself, if the time is over. The inner result is that of [`wait`](Self::wait).
+    /// The answer itself, if the time runs out first. The inner result is that of
+    /// [`wait`](Self::wait).
     pub fn wait_timeout(
         mut self,
         timeout: Duration,
@@ -160,13 +163,13 @@ impl<T> ThreadAnswer<T> {
         block_on(&mut self, deadline).ok_or(self)
     }
 
-    /// The value, if it is there.
+    /// Takes the value, if it is set.
     #[must_use]
     pub fn try_take(&mut self) -> Option<Result<T, PromiseError<Infallible>>> {
         take(&mut lock(&self.cell))
     }
 
-    /// Whether the value is there, or never will be.
+    /// Whether the value is set, or the promise was dropped.
     #[must_use]
     pub fn is_done(&self) -> bool {
         !matches!(*lock(&self.cell), State::Pending(_))
@@ -174,7 +177,7 @@ impl<T> ThreadAnswer<T> {
 }
 
 fn take<T>(state: &mut State<T>) -> Option<Result<T, PromiseError<Infallible>>> {
-    match std::mem::replace(state, State::Over) {
+    match std::mem::replace(state, State::Finished) {
         State::Set(value) => Some(Ok(value)),
         State::Broken => Some(Err(PromiseError::Broken)),
         other => {
@@ -188,8 +191,8 @@ impl<T> Future for ThreadAnswer<T> {
     type Output = Result<T, PromiseError<Infallible>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.held.is_none() && !self.stepped_back && !budget::draw() {
-            self.stepped_back = true;
+        if self.held.is_none() && !self.has_yielded && !budget::try_spend() {
+            self.has_yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -203,7 +206,7 @@ impl<T> Future for ThreadAnswer<T> {
         }
         let State::Pending(waker) = &mut *state else {
             drop(state);
-            panic!("awaited again after it gave its value");
+            panic!("a `ThreadAnswer` was awaited again after it had returned its value");
         };
         let old = waker.replace(new);
         drop(state);
@@ -217,8 +220,8 @@ impl<T> Future for ThreadAnswer<T> {
 
 impl<T> Drop for ThreadAnswer<T> {
     fn drop(&mut self) {
-        let state = std::mem::replace(&mut *lock(&self.cell), State::Over);
-        drop(state); // without the lock: its value or waker is foreign
+        let state = std::mem::replace(&mut *lock(&self.cell), State::Finished);
+        drop(state); // without the lock: dropping a value or a waker runs foreign code
     }
 }
 

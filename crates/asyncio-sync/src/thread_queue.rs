@@ -1,12 +1,12 @@
-//! A queue between tasks and threads: tasks wait by `await`, threads by blocking.
+//! The thread queue: tasks wait by `await`, threads by blocking.
 //!
-//! Everything else of this crate belongs to one thread; this does not. It is the same queue with its
-//! state in a mutex, which is held for a few instructions at a time and never while foreign code
-//! runs. A thread that waits is a waiter as any other, whose waker unparks it: so tasks and threads
-//! stand in one line, nobody spins, and a wait that times out is one that is cancelled.
+//! It is the queue of this crate with its state in a mutex, which is held for a few instructions
+//! and never while foreign code runs. A blocked thread is a waiter whose waker unparks the thread.
+//! So tasks and threads wait in one list, no thread spins, and a timed-out wait is a cancelled
+//! wait.
 //!
-//! No channel for threads is underneath: tasks would need a line of their own beside it, and nobody could
-//! say who of the two lines came first.
+//! A channel for threads would not do as a base: tasks would need a second wait list, and there
+//! would be no order between the two lists.
 
 use std::fmt;
 use std::future::Future;
@@ -27,19 +27,19 @@ use crate::queue::state::QueueState;
 use crate::queue::{GetNowaitError, PutError, PutNowaitError, QueueShutDown};
 use crate::thread_hooks::{self, ThreadWait};
 
-/// A queue between the tasks of an event loop and other threads, for at most `maxsize` items; 0 means
-/// any number.
+/// Creates a queue between tasks and threads, for at most `maxsize` items; 0 means no limit.
 ///
-/// Both sides can put and get. asyncio has nothing of the kind (there is the package `janus`).
+/// Both sides can put and get. asyncio has no such queue (the package `janus` has).
 ///
-/// First in, first out, and strictly in order for who waits, be it a task or a thread, as in
-/// [`Queue`](crate::Queue). It shuts down by [`shutdown`](ThreadQueue::shutdown), or when one of the two
-/// sides is gone: nothing can be put then, and what is left can still be taken.
+/// Items come out first in, first out, and waiting tasks and threads are served in order, as in
+/// [`Queue`](crate::Queue). The queue shuts down by [`shutdown`](ThreadQueue::shutdown), or when
+/// all handles of one side are dropped. Then no item can be put, but the remaining items can be
+/// taken.
 ///
 /// ```
 /// use asyncio_sync::thread_queue;
 ///
-/// // A thread that does what must not block the loop.
+/// // A thread does the work that must not block the loop.
 /// let (work, to_do) = thread_queue(16);
 /// let (done, results) = thread_queue(16);
 /// let worker = std::thread::spawn(move || {
@@ -61,7 +61,8 @@ use crate::thread_hooks::{self, ThreadWait};
 ///
 /// # Cancellation
 ///
-/// As for [`BaseQueue`](crate::BaseQueue): a wait that is dropped, or times out, has put or taken nothing.
+/// A wait that is cancelled or times out has put or taken no item, as in
+/// [`BaseQueue`](crate::BaseQueue).
 pub fn thread_queue<T>(maxsize: usize) -> (LoopSide<T>, ThreadSide<T>) {
     let state = Arc::new(Mutex::new(QueueState::new(maxsize)));
     let side = || {
@@ -76,81 +77,81 @@ pub fn thread_queue<T>(maxsize: usize) -> (LoopSide<T>, ThreadSide<T>) {
     (LoopSide(side()), ThreadSide(side()))
 }
 
-/// What both sides of a [`thread_queue`] can do without waiting.
+/// The operations of a [`thread_queue`] that never wait, for both sides.
 pub struct ThreadQueue<T> {
     state: Arc<Mutex<QueueState<Fifo<T>>>>,
 }
 
 impl<T> ThreadQueue<T> {
-    /// Puts an item at once.
+    /// Puts an item without waiting.
     ///
     /// # Errors
     ///
-    /// If there is no room, or the queue is shut down; the item is in the error.
+    /// If the queue is full or shut down. The error contains the item.
     pub fn put_nowait(&self, item: T) -> Result<(), PutNowaitError<T>> {
-        self.put_at_once(item)
+        self.try_put(item)
     }
 
-    /// Takes the next item at once.
+    /// Takes the next item without waiting.
     ///
     /// # Errors
     ///
-    /// If there is none that was not promised to somebody who waits, or if the queue is shut down and
-    /// nothing is left.
+    /// If the queue has no item that is not reserved for a waiter, or if it is shut down and empty.
     pub fn get_nowait(&self) -> Result<T, GetNowaitError> {
-        self.get_at_once()
+        self.try_get()
     }
 
-    /// Shuts the queue down, for both sides: from now on nothing can be put.
+    /// Shuts the queue down for both sides: no more items can be put.
     ///
-    /// What is left can still be taken, or is dropped if `immediate`. Who waits in vain is told so.
+    /// The remaining items can still be taken, or are dropped if `immediate`. Waits that can no
+    /// longer succeed end with an error.
     pub fn shutdown(&self, immediate: bool) {
         self.shut_down(immediate);
     }
 
     /// Whether the queue was shut down.
     pub fn is_shutdown(&self) -> bool {
-        self.change().is_shut_down()
+        self.state_mut().is_shut_down()
     }
 
-    /// How many items there were to take a moment ago.
+    /// The number of items that can be taken. Other threads may change it at any time.
     pub fn qsize(&self) -> usize {
-        self.change().available()
+        self.state_mut().available()
     }
 
-    /// Whether there was no item to take a moment ago.
+    /// Whether no item can be taken. Other threads may change it at any time.
     pub fn empty(&self) -> bool {
         self.qsize() == 0
     }
 
-    /// Whether there was no room a moment ago.
+    /// Whether the queue is full. Other threads may change it at any time.
     pub fn full(&self) -> bool {
-        !self.change().has_room()
+        !self.state_mut().has_room()
     }
 
-    /// How many items there can be; 0 means any number.
+    /// The maximum number of items; 0 means no limit.
     pub fn maxsize(&self) -> usize {
-        self.change().maxsize()
+        self.state_mut().maxsize()
     }
 }
 
 impl<T> Access for ThreadQueue<T> {
     type Discipline = Fifo<T>;
     const KEEPS_WAKERS: bool = false;
-    // Those of tasks are counted for their side.
-    const DRAWS: bool = false;
+    // `TaskOperation` counts the ready operations of tasks instead.
+    const USES_BUDGET: bool = false;
 
     type Guard<'a>
         = MutexGuard<'a, QueueState<Fifo<T>>>
     where
         T: 'a;
 
-    fn change(&self) -> Self::Guard<'_> {
-        // No foreign code runs under the lock; what panicked there is a bug, but not of the state.
+    fn state_mut(&self) -> Self::Guard<'_> {
+        // No foreign code runs under the lock, so a poisoned lock does not mean a broken state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find<'a, R>(
+    fn find_position<'a, R>(
         &'a self,
         state: Self::Guard<'a>,
         find: impl FnOnce(&Fifo<T>) -> R,
@@ -162,7 +163,7 @@ impl<T> Access for ThreadQueue<T> {
 
 impl<T> fmt::Debug for ThreadQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.change();
+        let state = self.state_mut();
         f.debug_struct("ThreadQueue")
             .field("maxsize", &state.maxsize())
             .field("qsize", &state.available())
@@ -173,10 +174,10 @@ impl<T> fmt::Debug for ThreadQueue<T> {
     }
 }
 
-/// One side. When its last handle is dropped, the queue shuts down.
+/// One side of a queue. The queue shuts down when the last handle of a side is dropped.
 struct Side<T> {
     queue: ThreadQueue<T>,
-    /// How many operations of tasks have not had to wait, since one had to.
+    /// The number of operations of tasks since the last one that had to wait.
     ready_in_a_row: AtomicU32,
 }
 
@@ -186,54 +187,55 @@ impl<T> Drop for Side<T> {
     }
 }
 
-/// The side of a [`thread_queue`] for tasks, of any executor.
+/// The side of a [`thread_queue`] for tasks, on any executor.
 ///
-/// On an event loop with virtual time, a task that waits here holds the clock: the thread at the other end is at
-/// work, and no time limit runs out because the clock jumped over that. So do not keep both sides on one thread
-/// there: [`Queue`](crate::Queue) is for that.
+/// While a task waits, virtual time passes at the rate of real time: the thread on the other side
+/// is at work, so the clock must not jump over a timeout. So do not use both sides on one thread
+/// with virtual time. [`Queue`](crate::Queue) is for one thread.
 ///
-/// When the threads are faster than the tasks, nothing here ever has to wait. After 64 operations in a row that
-/// did not wait, the next one lets other tasks run first.
+/// If the threads are faster than the tasks, no operation has to wait. So after 64 operations in a
+/// row that did not wait, the next operation yields once, and other tasks run.
 pub struct LoopSide<T>(Arc<Side<T>>);
 
 impl<T> LoopSide<T> {
-    /// Puts an item, once there is room.
+    /// Puts an item. Waits while the queue is full.
     ///
     /// # Cancellation
     ///
-    /// A wait that is dropped, such as the loser of a race, has put nothing. The item is dropped with it.
+    /// A cancelled wait has not put its item, and drops it.
     ///
     /// # Errors
     ///
-    /// If the queue is shut down, before or meanwhile; the item is in the error.
+    /// If the queue is shut down before the item is put. The error contains the item.
     pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> {
-        OfTask::new(&self.0.ready_in_a_row, Put::new(&self.0.queue, item))
+        TaskOperation::new(&self.0.ready_in_a_row, Put::new(&self.0.queue, item))
     }
 
-    /// Takes the next item, once there is one.
+    /// Takes the next item. Waits while the queue is empty.
     ///
     /// # Cancellation
     ///
-    /// A wait that is dropped, such as the loser of a race, has taken nothing: its item goes to the next in line.
+    /// A cancelled wait has taken no item. An item that was reserved for it goes to the next
+    /// waiter.
     ///
     /// # Errors
     ///
-    /// If the queue is shut down and nothing is left, before or meanwhile.
+    /// If the queue is shut down and empty.
     pub fn get(&self) -> impl Future<Output = Result<T, QueueShutDown>> {
-        OfTask::new(&self.0.ready_in_a_row, Get::new(&self.0.queue))
+        TaskOperation::new(&self.0.ready_in_a_row, Get::new(&self.0.queue))
     }
 
-    /// The items as they come, until the queue is shut down and nothing is left.
+    /// A stream of the items, which ends when the queue is shut down and empty.
     pub fn items(&self) -> impl Stream<Item = T> {
-        OfTask::new(&self.0.ready_in_a_row, Items::new(&self.0.queue))
+        TaskOperation::new(&self.0.ready_in_a_row, Items::new(&self.0.queue))
     }
 }
 
-/// How many operations of tasks may do without a wait, one after the other, before one steps back.
+/// The number of operations in a row that need not wait, after which a task yields.
 const READY_IN_A_ROW: u32 = 64;
 
-/// An operation of a task on its side of a [`thread_queue`]: what it waits for comes from threads.
-struct OfTask<'a, F> {
+/// An operation of a task on a [`thread_queue`].
+struct TaskOperation<'a, F> {
     ready_in_a_row: &'a AtomicU32,
     operation: F,
     state: Wait,
@@ -241,13 +243,13 @@ struct OfTask<'a, F> {
 
 enum Wait {
     New,
-    /// It has let others run, and is in no line.
-    SteppedBack,
-    /// It is in line.
+    /// It has yielded, and is not in the wait list.
+    HasYielded,
+    /// It is in the wait list.
     ForThreads(#[expect(dead_code, reason = "held, not read")] ThreadWait),
 }
 
-impl<'a, F> OfTask<'a, F> {
+impl<'a, F> TaskOperation<'a, F> {
     fn new(ready_in_a_row: &'a AtomicU32, operation: F) -> Self {
         Self {
             ready_in_a_row,
@@ -261,12 +263,12 @@ impl<'a, F> OfTask<'a, F> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut F, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        // Several loops may share a side, and some counts may get lost then.
+        // Several loops may share a side. Then some counts may be lost, which does no harm.
         let in_a_row = self.ready_in_a_row.load(Ordering::Relaxed);
         if in_a_row >= READY_IN_A_ROW && matches!(self.state, Wait::New) {
-            self.state = Wait::SteppedBack;
+            self.state = Wait::HasYielded;
             self.ready_in_a_row.store(0, Ordering::Relaxed);
-            thread_hooks::step_back();
+            thread_hooks::report_yield();
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -283,7 +285,7 @@ impl<'a, F> OfTask<'a, F> {
     }
 }
 
-impl<F: Future + Unpin> Future for OfTask<'_, F> {
+impl<F: Future + Unpin> Future for TaskOperation<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -291,7 +293,7 @@ impl<F: Future + Unpin> Future for OfTask<'_, F> {
     }
 }
 
-impl<S: Stream + Unpin> Stream for OfTask<'_, S> {
+impl<S: Stream + Unpin> Stream for TaskOperation<'_, S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
@@ -299,33 +301,34 @@ impl<S: Stream + Unpin> Stream for OfTask<'_, S> {
     }
 }
 
-/// The side of a [`thread_queue`] for threads, which block. Not to be used in a task: it would block
-/// its loop.
+/// The side of a [`thread_queue`] for threads, whose operations block.
+///
+/// Do not use it in a task: it would block the task's event loop.
 pub struct ThreadSide<T>(Arc<Side<T>>);
 
-/// Why an item could not be put in time; here it is again.
+/// The error of [`ThreadSide::put_timeout`]. Contains the item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PutTimeoutError<T> {
-    /// There was no room in time.
-    #[error("the queue was full for too long")]
+    /// The queue was full until the timeout.
+    #[error("the queue was full until the timeout")]
     TimedOut(T),
-    /// The queue was shut down and takes nothing any more.
-    #[error("the queue is shut down and takes no more")]
+    /// The queue is shut down.
+    #[error("the queue is shut down and accepts no items")]
     QueueShutDown(T),
 }
 
-/// Why no item could be taken in time.
+/// The error of [`ThreadSide::get_timeout`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GetTimeoutError {
-    /// There was no item in time.
-    #[error("the queue was empty for too long")]
+    /// The queue was empty until the timeout.
+    #[error("the queue was empty until the timeout")]
     TimedOut,
-    /// The queue was shut down, and there is nothing left in it to take.
-    #[error("the queue is shut down, and nothing is left in it")]
+    /// The queue is shut down and empty.
+    #[error("the queue is shut down and empty")]
     QueueShutDown,
 }
 
-// The items need not be Debug for the error to be.
+// By hand, so that the items need not be `Debug`.
 impl<T> fmt::Debug for PutTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
@@ -337,11 +340,11 @@ impl<T> fmt::Debug for PutTimeoutError<T> {
 }
 
 impl<T> ThreadSide<T> {
-    /// Puts an item; blocks until there is room.
+    /// Puts an item. Blocks while the queue is full.
     ///
     /// # Errors
     ///
-    /// If the queue is shut down, before or meanwhile; the item is in the error.
+    /// If the queue is shut down before the item is put. The error contains the item.
     pub fn put(&self, item: T) -> Result<(), PutError<T>> {
         self.put_until(item, None).map_err(|error| match error {
             PutTimeoutError::TimedOut(item) | PutTimeoutError::QueueShutDown(item) => {
@@ -350,34 +353,35 @@ impl<T> ThreadSide<T> {
         })
     }
 
-    /// Puts an item; blocks until there is room, but no longer than `timeout`.
+    /// Puts an item. Blocks while the queue is full, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// If there is no room in time, or the queue is shut down; the item is in the error.
+    /// If the queue stays full until the timeout, or is shut down. The error contains the item.
     pub fn put_timeout(&self, item: T, timeout: Duration) -> Result<(), PutTimeoutError<T>> {
         self.put_until(item, Instant::now().checked_add(timeout))
     }
 
-    /// Takes the next item; blocks until there is one.
+    /// Takes the next item. Blocks while the queue is empty.
     ///
     /// # Errors
     ///
-    /// If the queue is shut down and nothing is left, before or meanwhile.
+    /// If the queue is shut down and empty.
     pub fn get(&self) -> Result<T, QueueShutDown> {
         self.get_until(None).map_err(|_shut_down| QueueShutDown)
     }
 
-    /// Takes the next item; blocks until there is one, but no longer than `timeout`.
+    /// Takes the next item. Blocks while the queue is empty, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// If there is no item in time, or the queue is shut down and nothing is left.
+    /// If the queue stays empty until the timeout, or is shut down and empty.
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetTimeoutError> {
         self.get_until(Instant::now().checked_add(timeout))
     }
 
-    /// The items as they come, until the queue is shut down and nothing is left; blocks for each.
+    /// An iterator over the items, which ends when the queue is shut down and empty. Blocks for
+    /// each item.
     pub fn iter(&self) -> impl Iterator<Item = T> {
         std::iter::from_fn(|| self.get().ok())
     }
@@ -388,7 +392,7 @@ impl<T> ThreadSide<T> {
             Some(Ok(())) => Ok(()),
             Some(Err(PutError(item))) => Err(PutTimeoutError::QueueShutDown(item)),
             None => put
-                .give_up()
+                .into_item()
                 .map_or(Ok(()), |item| Err(PutTimeoutError::TimedOut(item))),
         }
     }

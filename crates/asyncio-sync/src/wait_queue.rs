@@ -1,187 +1,192 @@
-//! A line of waiters in a cell, and the way to wait in it without holding the cell.
+//! A wait list in a `RefCell`, and the protocol to wait in it.
 //!
-//! Wakers are foreign code: cloning, waking or dropping one may call back into the very primitive
-//! that does it. So none of this happens while the line is borrowed, and whatever was decided
-//! before a waker was cloned is decided again afterwards.
+//! Wakers are foreign code: cloning, waking or dropping a waker may call back into the same
+//! primitive. So no waker is cloned, woken or dropped while the list is borrowed. A decision that
+//! was made before a waker was cloned is made again afterwards.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
 
 use crate::budget;
-use crate::line::{Call, Departed, Key, Line, Look, Place};
+use crate::wait_list::{Key, Removed, WaitList, WaitPoll, WaiterState, Wakeup};
 
-/// The waiters of one primitive, which lives on one thread.
-pub(crate) struct WaitQueue<S = ()> {
-    /// A copy of `line.len()`, for operations that need not wait.
+/// The waiters of one primitive that belongs to one thread.
+pub(crate) struct WaitQueue<G = ()> {
+    /// A copy of `list.len()`, for operations that need not wait.
     len: Cell<usize>,
-    line: RefCell<Line<S>>,
+    list: RefCell<WaitList<G>>,
 }
 
-impl<S: Copy> WaitQueue<S> {
+impl<G: Copy> WaitQueue<G> {
     pub(crate) const fn new() -> Self {
         Self {
             len: Cell::new(0),
-            line: RefCell::new(Line::new()),
+            list: RefCell::new(WaitList::new()),
         }
     }
 
-    /// How many wait and were not chosen.
+    /// The number of waiters without a grant.
     pub(crate) fn waiting(&self) -> usize {
-        self.line.borrow().waiting()
+        self.list.borrow().waiting()
     }
 
-    /// How many wait, those included that were chosen and have not run yet.
+    /// The number of waiters, including granted waiters that have not run since.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len.get()
     }
 
-    /// Does something to the line that touches no waker.
+    /// Calls `change` with the list borrowed. `change` must not clone, wake or drop a waker.
     #[inline]
-    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Line<S>) -> R) -> R {
-        let mut line = self.line.borrow_mut();
-        let result = change(&mut line);
-        self.len.set(line.len());
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut WaitList<G>) -> R) -> R {
+        let mut list = self.list.borrow_mut();
+        let result = change(&mut list);
+        self.len.set(list.len());
         result
     }
 
-    /// Takes the future at `place` a step further: past the line if `may_pass` says so, else into
-    /// it with `share`, and out of it once chosen.
+    /// Polls a waiter.
     ///
-    /// Gives `None` to those who passed, and to those who were chosen what they were given.
+    /// A new waiter is ready with `None` if `try_now` succeeds. Otherwise it is added to the list
+    /// with `request`, and is ready with its grant when it has been granted.
     #[inline]
     pub(crate) fn poll(
         &self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         cx: &mut Context<'_>,
-        share: S,
-        may_pass: impl Fn() -> bool,
-    ) -> Poll<Option<S>> {
-        if *place == Place::Outside && may_pass() {
-            *place = Place::Left;
+        request: G,
+        try_now: impl Fn() -> bool,
+    ) -> Poll<Option<G>> {
+        if *waiter == WaiterState::New && try_now() {
+            *waiter = WaiterState::Done;
             return Poll::Ready(None);
         }
-        self.poll_in_line(place, cx, share, Some(may_pass), || ())
+        self.poll_listed(waiter, cx, request, Some(try_now), || ())
     }
 
-    /// [`poll`](Self::poll), drawing on the [budget](crate::budget). When that is spent, nobody passes: the future
-    /// steps back into the line. `serve` is called when it has joined that: it chooses those who need not wait,
-    /// the future itself perhaps.
+    /// Polls a waiter like [`poll`](Self::poll), and spends the [budget](crate::budget).
+    ///
+    /// If the budget is spent, a new waiter does not try: it yields, as a waiter in the list. Then
+    /// `grant_waiters` is called, which grants all waiters that need not wait, such as the new one.
     #[inline]
     pub(crate) fn poll_within_budget(
         &self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         cx: &mut Context<'_>,
-        share: S,
-        may_pass: impl Fn() -> bool,
-        serve: impl Fn(),
-    ) -> Poll<Option<S>> {
-        if *place == Place::Outside {
-            if !budget::draw() {
-                return self.poll_in_line(place, cx, share, None::<fn() -> bool>, serve);
+        request: G,
+        try_now: impl Fn() -> bool,
+        grant_waiters: impl Fn(),
+    ) -> Poll<Option<G>> {
+        if *waiter == WaiterState::New {
+            if !budget::try_spend() {
+                return self.poll_listed(waiter, cx, request, None::<fn() -> bool>, grant_waiters);
             }
-            if may_pass() {
-                *place = Place::Left;
+            if try_now() {
+                *waiter = WaiterState::Done;
                 return Poll::Ready(None);
             }
         }
-        self.poll_in_line(place, cx, share, Some(may_pass), serve)
+        self.poll_listed(waiter, cx, request, Some(try_now), grant_waiters)
     }
 
-    // Apart, so that passing by is short wherever it is inlined.
+    // Out of line, so that callers inline only the fast path.
     #[inline(never)]
-    fn poll_in_line(
+    fn poll_listed(
         &self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         cx: &mut Context<'_>,
-        share: S,
-        may_pass: Option<impl Fn() -> bool>,
-        serve: impl Fn(),
-    ) -> Poll<Option<S>> {
-        let joins = *place == Place::Outside;
-        let (mut fresh, mut outdated) = (None, None);
+        request: G,
+        try_now: Option<impl Fn() -> bool>,
+        grant_waiters: impl Fn(),
+    ) -> Poll<Option<G>> {
+        let is_new = *waiter == WaiterState::New;
+        let (mut new_waker, mut old_waker) = (None, None);
         loop {
             let waker = cx.waker();
-            match self.with(|line| line.look(place, waker, &mut fresh, &mut outdated, share)) {
-                Look::Chosen(share) => return Poll::Ready(Some(share)),
-                Look::Waits => {
-                    if joins {
-                        serve();
+            match self
+                .with(|list| list.poll_wait(waiter, waker, &mut new_waker, &mut old_waker, request))
+            {
+                WaitPoll::Granted(grant) => return Poll::Ready(Some(grant)),
+                WaitPoll::Waiting => {
+                    if is_new {
+                        grant_waiters();
                     }
                     return Poll::Pending;
                 }
-                Look::NeedsWaker => fresh = Some(cx.waker().clone()),
+                WaitPoll::NeedsWaker => new_waker = Some(cx.waker().clone()),
             }
-            // Cloning a waker is foreign code, after which there may be nothing to wait for.
-            if *place == Place::Outside
-                && let Some(may_pass) = &may_pass
-                && may_pass()
+            // Cloning a waker runs foreign code, after which the waiter may not need to wait.
+            if *waiter == WaiterState::New
+                && let Some(try_now) = &try_now
+                && try_now()
             {
-                *place = Place::Left;
+                *waiter = WaiterState::Done;
                 return Poll::Ready(None);
             }
         }
     }
 
-    /// Removes a future that gives up. If it had been chosen, somebody else should be; only then
-    /// drop what is left of it, for its waker is foreign code.
+    /// Removes the waiter of a dropped future.
+    ///
+    /// If it was granted, the caller must pass the grant on before it drops the result: the waker
+    /// in the result is foreign code.
     #[inline(never)]
-    pub(crate) fn leave(&self, key: Key) -> Departed<S> {
-        self.with(|line| line.leave(key))
+    pub(crate) fn remove(&self, key: Key) -> Removed<G> {
+        self.with(|list| list.remove(key))
     }
 
-    /// Chooses the first `count` of those who wait, gives each what `share` says, and wakes them in
-    /// order.
+    /// Gives the first `count` waiters the grants that `grant` returns, and wakes them in order.
     #[inline]
-    pub(crate) fn wake_first(&self, count: usize, share: impl Fn(usize) -> S) {
+    pub(crate) fn grant_and_wake(&self, count: usize, grant: impl Fn(usize) -> G) {
         if self.len() > 0 {
-            self.call_and_wake(count, share);
+            self.grant_and_wake_listed(count, grant);
         }
     }
 
     #[inline(never)]
-    fn call_and_wake(&self, count: usize, share: impl Fn(usize) -> S) {
-        // All of them first, for the wakers may do anything to the line.
-        self.with(|line| {
-            let mut indices = 0..count.min(line.waiting());
-            indices.all(|index| line.call_first_with(share(index)))
+    fn grant_and_wake_listed(&self, count: usize, grant: impl Fn(usize) -> G) {
+        // Grant all of them before the first wake-up: a waker may change the list.
+        self.with(|list| {
+            let mut indices = 0..count.min(list.waiting());
+            indices.all(|index| list.grant_first_unwoken(grant(index)))
         });
-        self.wake_each(Line::next_called);
+        self.wake_each(WaitList::next_unwoken);
     }
 
-    /// Wakes those whom `next` chooses, one by one, until it chooses nobody.
+    /// Wakes the waiters that `next` returns, one by one, until it returns `None`.
     #[inline]
-    pub(crate) fn wake_each(&self, next: impl Fn(&mut Line<S>) -> Option<Call>) {
+    pub(crate) fn wake_each(&self, next: impl Fn(&mut WaitList<G>) -> Option<Wakeup>) {
         until_none(|| {
-            let call = self.with(&next)?;
-            call.waker.wake_by_ref();
-            // What is not kept is dropped here, where nothing is borrowed.
-            let _not_kept = self.line.borrow_mut().keep(call);
+            let wakeup = self.with(&next)?;
+            wakeup.waker.wake_by_ref();
+            // A waker that is not kept is dropped here, where nothing is borrowed.
+            let _not_kept = self.list.borrow_mut().keep_waker(wakeup);
             Some(())
         });
     }
 }
 
-/// Does `next`, which wakes somebody, until there is nobody. If a waker panics, the others are woken
-/// all the same.
+/// Calls `next`, which wakes one waiter, until it returns `None`.
+///
+/// If a waker panics, the remaining waiters are still woken.
 #[inline]
 pub(crate) fn until_none<F: FnMut() -> Option<()>>(next: F) {
-    struct AlsoTheRest<F: FnMut() -> Option<()>>(F);
+    struct WakeRest<F: FnMut() -> Option<()>>(F);
 
-    impl<F: FnMut() -> Option<()>> AlsoTheRest<F> {
+    impl<F: FnMut() -> Option<()>> WakeRest<F> {
         #[inline]
         fn wake(&mut self) {
             while let Some(()) = (self.0)() {}
         }
     }
 
-    impl<F: FnMut() -> Option<()>> Drop for AlsoTheRest<F> {
+    impl<F: FnMut() -> Option<()>> Drop for WakeRest<F> {
         fn drop(&mut self) {
             self.wake();
         }
     }
 
-    let mut all = AlsoTheRest(next);
+    let mut all = WakeRest(next);
     all.wake();
     std::mem::forget(all);
 }

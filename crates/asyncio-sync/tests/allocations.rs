@@ -1,6 +1,6 @@
-//! What allocates and what does not, counted.
+//! The number of allocations of each operation.
 
-#![expect(unsafe_code, reason = "a global allocator cannot be written without")]
+#![expect(unsafe_code, reason = "a global allocator needs unsafe code")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often `call` allocates.
+/// The number of allocations in `call`.
 fn allocations(call: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     call();
@@ -48,7 +48,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     use std::task::Poll::{Pending, Ready};
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Ready(output) => output,
-        Pending => panic!("it waits"),
+        Pending => panic!("the operation waits"),
     }
 }
 
@@ -65,7 +65,7 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(Box::new(1))), 1);
 }
 
-/// Made, used without contention and dropped: no allocation at all, from the first use on.
+/// Creating, using without contention and dropping a primitive allocates nothing.
 #[test]
 fn uncontended_operations_do_not_allocate() {
     let count = allocations(|| {
@@ -106,7 +106,7 @@ fn uncontended_operations_do_not_allocate() {
     assert_eq!(count, 0);
 }
 
-/// A guard without a lifetime costs nothing beyond the `Rc` that is there.
+/// A guard without a lifetime allocates nothing beyond the existing `Rc`.
 #[test]
 fn owned_guards_do_not_allocate() {
     let lock = Rc::new(Lock::new(1));
@@ -118,7 +118,7 @@ fn owned_guards_do_not_allocate() {
     assert_eq!(count, 0);
 }
 
-/// A queue allocates for its items alone, and keeps the memory.
+/// A queue allocates only for its items, and keeps that memory.
 #[test]
 fn a_warm_queue_does_not_allocate() {
     fn check(put_and_get: impl Fn()) {
@@ -140,9 +140,9 @@ fn a_warm_queue_does_not_allocate() {
     });
 }
 
-/// A wait allocates only if more wait at a time than ever before.
+/// A wait allocates only if more tasks wait at a time than before.
 #[test]
-fn a_warm_line_does_not_allocate() {
+fn a_warm_wait_list_does_not_allocate() {
     let lock = Lock::new(1);
     let event = Event::new();
     let queue = Queue::<u32>::new(1);
@@ -156,7 +156,7 @@ fn a_warm_line_does_not_allocate() {
     assert_eq!(allocations(wait), 0);
 }
 
-/// Request and answer: one allocation, for what the two sides share.
+/// A promise and its future make one allocation, for their shared state.
 #[test]
 fn a_promise_is_one_allocation() {
     let count = allocations(|| {

@@ -1,4 +1,4 @@
-//! Operations that need not wait step back after many in one step, and lose nothing by it.
+//! The budget: operations that need not wait yield after many in one step, and lose nothing.
 
 #[path = "shared/mod.rs"]
 mod shared;
@@ -20,7 +20,7 @@ thread_local! {
     static STEP: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Has polls counted as steps while this lives.
+/// Installs a step hook that returns `STEP`, until it is dropped.
 struct Stepped;
 
 impl Stepped {
@@ -36,13 +36,13 @@ impl Drop for Stepped {
     }
 }
 
-/// One step of a future.
+/// Polls a future in a new step.
 fn step<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     STEP.set(STEP.get() + 1);
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// In how many steps a future that never has to wait is done with a thousand operations.
+/// The number of steps in which a future does a thousand operations that need not wait.
 fn steps_of_a_thousand(operation: impl AsyncFn()) -> usize {
     let mut thousand = pin!(async {
         for _ in 0..1000 {
@@ -56,7 +56,7 @@ fn steps_of_a_thousand(operation: impl AsyncFn()) -> usize {
     steps
 }
 
-/// Each kind of operation by name: those that are ready whenever they are called.
+/// Calls `check` with each kind of operation that is always ready, and its name.
 async fn each(mut check: impl AsyncFnMut(&str, &dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>)) {
     macro_rules! kind {
         ($name:literal, $shared:expr, |$one:ident| $operation:expr) => {{
@@ -131,7 +131,7 @@ fn a_loop_of_ready_operations_lets_others_run() {
 }
 
 #[test]
-fn without_a_hook_nothing_steps_back() {
+fn without_a_hook_no_operation_yields() {
     futures::executor::block_on(each(async |name, operation| {
         let steps = steps_of_a_thousand(async || operation().await);
         assert_eq!(steps, 1, "{name}");
@@ -139,10 +139,10 @@ fn without_a_hook_nothing_steps_back() {
 }
 
 #[test]
-fn a_task_that_does_a_few_in_each_step_never_steps_back() {
+fn a_task_with_few_operations_in_each_step_never_yields() {
     let _stepped = Stepped::new();
     futures::executor::block_on(each(async |name, operation| {
-        // An operation that stepped back would take the place of a turn.
+        // An operation that yields would add a turn.
         let turns = 1000;
         let mut few = pin!(async {
             for _ in 0..turns {
@@ -160,7 +160,7 @@ fn a_task_that_does_a_few_in_each_step_never_steps_back() {
     }));
 }
 
-/// Spends what is left, so that the next operation of this step steps back.
+/// Spends the budget, so that the next operation of this step yields.
 fn spend() {
     let event = Event::new();
     event.set();
@@ -174,7 +174,7 @@ fn spend() {
             .poll(&mut Context::from_waker(Waker::noop()))
             .is_pending()
     );
-    // It was filled again when that stepped back.
+    // The budget was refilled when the wait yielded.
     for _ in 0..128 {
         let mut wait = pin!(event.wait());
         assert!(
@@ -185,8 +185,8 @@ fn spend() {
     }
 }
 
-/// Polls a future whose operation steps back though it need not wait.
-fn steps_back<F: Future>(future: F) -> Pin<Box<F>> {
+/// Polls a future whose operation yields although it need not wait.
+fn yielded<F: Future>(future: F) -> Pin<Box<F>> {
     spend();
     let mut future = Box::pin(future);
     let polled = future
@@ -197,44 +197,44 @@ fn steps_back<F: Future>(future: F) -> Pin<Box<F>> {
 }
 
 #[test]
-fn an_operation_that_steps_back_keeps_its_place_and_passes_it_on() {
+fn an_operation_that_yields_keeps_its_grant_and_passes_it_on() {
     let _stepped = Stepped::new();
     STEP.set(STEP.get() + 1);
     let lock = Lock::new(1);
-    let first = steps_back(lock.lock());
+    let first = yielded(lock.lock());
     assert!(
         lock.locked() && lock.try_lock().is_none(),
-        "it is not overtaken"
+        "no task overtakes it"
     );
     drop(first);
-    assert!(!lock.locked(), "nor does it take anything along");
+    assert!(!lock.locked(), "its permit is released");
 
     let queue = Queue::new(2);
     queue.put_nowait(1).unwrap();
     queue.put_nowait(2).unwrap();
-    let mut first = steps_back(queue.get());
+    let mut first = yielded(queue.get());
     assert_eq!((queue.qsize(), queue.getters()), (1, 1));
-    let dropped = steps_back(queue.get());
+    let dropped = yielded(queue.get());
     assert_eq!(queue.qsize(), 0);
     drop(dropped);
-    assert_eq!(queue.qsize(), 1, "all items put are seen or left");
+    assert_eq!(queue.qsize(), 1, "no item is lost");
     assert_eq!(step(first.as_mut()), Poll::Ready(Ok(1)));
-    drop(steps_back(queue.put(3)));
+    drop(yielded(queue.put(3)));
     assert_eq!((queue.qsize(), queue.putters()), (1, 0), "it was not put");
-    let mut put = steps_back(queue.put(3));
-    assert!(queue.full(), "a slot is kept for it");
+    let mut put = yielded(queue.put(3));
+    assert!(queue.full(), "a slot is reserved for it");
     assert_eq!(step(put.as_mut()), Poll::Ready(Ok(())));
 
-    // Released is who waits when it is set, even if it is cleared before they run.
+    // The wait is released although the event is cleared before it runs.
     let event = Event::new();
     event.set();
-    let mut wait = steps_back(event.wait());
+    let mut wait = yielded(event.wait());
     event.clear();
     assert!(step(wait.as_mut()).is_ready());
 
     let mut join = {
         let queue = &Queue::<u32>::new(0);
-        let mut join = steps_back(queue.join());
+        let mut join = yielded(queue.join());
         queue.put_nowait(1).unwrap();
         assert!(step(join.as_mut()).is_ready());
         queue.getters()
@@ -242,7 +242,7 @@ fn an_operation_that_steps_back_keeps_its_place_and_passes_it_on() {
     join += 1;
     assert_eq!(join, 1);
 
-    // What cannot go on is told so at once.
+    // An operation that must fail does not yield.
     queue.shutdown(true);
     spend();
     assert!(
@@ -252,7 +252,7 @@ fn an_operation_that_steps_back_keeps_its_place_and_passes_it_on() {
     );
 }
 
-/// With steps numbered by a loop, two tasks that never wait have turns.
+/// If a loop numbers its steps, two tasks that never wait take turns.
 #[test]
 fn tasks_that_never_wait_take_turns() {
     let _stepped = Stepped::new();

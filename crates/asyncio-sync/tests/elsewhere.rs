@@ -1,4 +1,4 @@
-//! On other executors: everything here asks for is a waker.
+//! The primitives on other executors: they need only a waker.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -8,10 +8,10 @@ use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore, promise};
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 
-/// A day in the life of all primitives, run by `spawn` on some executor.
+/// A program with all primitives, whose tasks `spawn` runs on some executor.
 ///
-/// Three workers wait for the start, take jobs from a queue two at a time, write under a lock, and
-/// meet at a barrier before the last one keeps the promise.
+/// Three workers wait for an event, take jobs from a queue, two at a time, write under a lock, and
+/// meet at a barrier. The last worker sets a promise.
 async fn scene(spawn: impl Fn(std::pin::Pin<Box<dyn Future<Output = ()>>>)) -> Vec<u32> {
     let start = Rc::new(Event::new());
     let jobs = Rc::new(Queue::new(2));
@@ -34,7 +34,7 @@ async fn scene(spawn: impl Fn(std::pin::Pin<Box<dyn Future<Output = ()>>>)) -> V
                 written.notify_all(&numbers);
             }
             if all_done.wait().await == Ok(2) {
-                let promise = promise.take().expect("there is one last");
+                let promise = promise.take().expect("one worker is the last");
                 promise.set_result("all have met").unwrap();
             }
         }));
@@ -75,7 +75,7 @@ fn on_a_local_set() {
     assert_eq!(tasks.block_on(&runtime, scene(spawn)), expected());
 }
 
-/// Without spawning, by a combinator that has wakers of its own for its branches.
+/// A combinator with its own waker for each branch, in place of tasks.
 #[test]
 fn within_one_task() {
     use futures::StreamExt;

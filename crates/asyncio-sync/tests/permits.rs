@@ -1,4 +1,4 @@
-//! Locks and semaphores at their edges: none, more than there are, more than can be counted.
+//! Edge cases of locks and semaphores: no permits, more than exist, more than a `usize` can count.
 
 #[path = "shared/mod.rs"]
 mod shared;
@@ -9,9 +9,9 @@ use std::task::Poll;
 use asyncio_sync::{Lock, OwnedLockGuard, RwLock, RwLockWriteGuard, Semaphore};
 use futures::{FutureExt, poll};
 
-/// Who asks for no permits waits for nothing, not even behind others.
+/// A request for no permits never waits, not even behind other tasks.
 #[test]
-fn no_permits_are_had_at_once() {
+fn a_request_for_no_permits_never_waits() {
     let semaphore = Semaphore::new(0);
     let none = semaphore.acquire_many(0).now_or_never().unwrap();
     assert_eq!(none.count(), 0);
@@ -22,30 +22,30 @@ fn no_permits_are_had_at_once() {
     assert_eq!((semaphore.available_permits(), semaphore.waiters()), (0, 1));
 }
 
-/// Who asks for more than there ever are keeps those behind waiting, and lets them go by giving up.
+/// A request for more permits than exist blocks the requests behind it until it is cancelled.
 #[test]
-fn more_than_there_ever_are() {
+fn a_request_for_more_permits_than_exist_blocks_the_list() {
     futures::executor::block_on(async {
         let semaphore = Semaphore::new(2);
-        let mut greedy = Box::pin(semaphore.acquire_many(3));
-        let mut modest = [Box::pin(semaphore.acquire()), Box::pin(semaphore.acquire())];
-        assert!(poll!(greedy.as_mut()).is_pending());
-        for modest in &mut modest {
-            assert!(poll!(modest.as_mut()).is_pending());
+        let mut large = Box::pin(semaphore.acquire_many(3));
+        let mut small = [Box::pin(semaphore.acquire()), Box::pin(semaphore.acquire())];
+        assert!(poll!(large.as_mut()).is_pending());
+        for small in &mut small {
+            assert!(poll!(small.as_mut()).is_pending());
         }
         assert!(semaphore.locked() && semaphore.try_acquire().is_none());
         assert_eq!(semaphore.available_permits(), 2);
 
-        drop(greedy);
-        for modest in &mut modest {
-            assert!(poll!(modest.as_mut()).is_ready());
+        drop(large);
+        for small in &mut small {
+            assert!(poll!(small.as_mut()).is_ready());
         }
     });
 }
 
-/// More permits than can be counted are as many as can be counted: no overflow, and nobody waits.
+/// The number of permits saturates at `usize::MAX`.
 #[test]
-fn more_permits_than_can_be_counted() {
+fn the_number_of_permits_saturates() {
     let semaphore = Semaphore::new(1);
     semaphore.add_permits(usize::MAX);
     assert_eq!(semaphore.available_permits(), usize::MAX);
@@ -56,14 +56,15 @@ fn more_permits_than_can_be_counted() {
     assert_eq!(semaphore.available_permits(), usize::MAX);
 }
 
-/// A task that was given its permits and has not run yet is not overtaken by one that waits as well, be it
-/// that it has just released. (asyncio's `Semaphore.locked` counts such a task as well.)
-mod a_chosen_task_is_not_overtaken {
+/// A task that was granted permits and has not run since is not overtaken by a waiting task, not
+/// even by the task that released the permits. (asyncio's `Semaphore.locked` counts such a task as
+/// well.)
+mod a_granted_task_is_not_overtaken {
     use super::*;
     use crate::shared::{TestLoop, Trace};
 
     #[test]
-    fn by_the_one_that_released() {
+    fn by_the_releasing_task() {
         let (test_loop, trace) = (TestLoop::new(), Trace::new());
         let semaphore = Rc::new(Semaphore::new(2));
         let work = async |semaphore: Rc<Semaphore>, name: &str, trace: Trace, rounds: u32| {
@@ -78,13 +79,14 @@ mod a_chosen_task_is_not_overtaken {
             test_loop.spawn(work(semaphore.clone(), name, trace.clone(), rounds));
         }
         test_loop.run();
-        // `a` leaves its permit to `c`. `b` gives one back too, which is free when it asks again.
+        // `a` passes its permit to `c`. `b` releases a permit too, which is free when `b` acquires
+        // again.
         assert_eq!(trace.take(), ["a 1", "b 1", "c 1", "b 2"]);
         assert_eq!((semaphore.available_permits(), semaphore.waiters()), (2, 0));
     }
 
     #[test]
-    fn by_a_stranger() {
+    fn by_a_new_task() {
         let semaphore = Semaphore::new(0);
         let mut first = Box::pin(semaphore.acquire());
         assert!(first.as_mut().now_or_never().is_none());
@@ -94,30 +96,30 @@ mod a_chosen_task_is_not_overtaken {
         drop(
             semaphore
                 .try_acquire()
-                .expect("this one waits for no turn, and takes nothing of it"),
+                .expect("`try_acquire` does not wait for a granted task"),
         );
         let mut second = Box::pin(semaphore.acquire());
         assert!(
             second.as_mut().now_or_never().is_none(),
-            "the first one has not run"
+            "the first task has not run"
         );
         assert_eq!(
             semaphore.available_permits(),
             0,
-            "yet it is promised its permit"
+            "the second task was granted the free permit"
         );
 
         let held = second
             .as_mut()
             .now_or_never()
-            .expect("it has had its turn since");
+            .expect("the second task was granted its permit");
         let held = (held, first.as_mut().now_or_never().unwrap());
         drop(held);
         assert!(!semaphore.locked());
     }
 
     #[test]
-    fn and_passes_on_what_it_was_given() {
+    fn and_passes_its_permits_on_when_dropped() {
         let semaphore = Semaphore::new(0);
         let mut first = Box::pin(semaphore.acquire());
         assert!(first.as_mut().now_or_never().is_none());
@@ -150,7 +152,7 @@ mod a_chosen_task_is_not_overtaken {
     }
 }
 
-/// A limit is lowered while it is in use: free permits go at once, the others when they come back.
+/// A limit is lowered while permits are in use: free permits are removed at once, the others later.
 #[test]
 fn a_limit_is_lowered_while_it_is_in_use() {
     let semaphore = Rc::new(Semaphore::new(3));
@@ -159,7 +161,7 @@ fn a_limit_is_lowered_while_it_is_in_use() {
     assert_eq!(semaphore.available_permits(), 0);
 
     assert!(held.split(3).is_none());
-    assert_eq!(held.count(), 2, "it is as before");
+    assert_eq!(held.count(), 2, "a failed split changes nothing");
     held.split(1).unwrap().forget();
     drop(held);
     assert_eq!(semaphore.available_permits(), 1);
@@ -173,21 +175,21 @@ fn a_limit_is_lowered_while_it_is_in_use() {
     assert_eq!(Rc::into_inner(semaphore).unwrap().available_permits(), 0);
 }
 
-/// A wait that is dropped before its first poll has never been in line.
+/// A wait that was never polled is not in the wait list.
 #[test]
-fn a_wait_that_was_never_polled_takes_no_place() {
+fn a_wait_that_was_never_polled_is_not_listed() {
     let lock = Rc::new(Lock::new(0));
     let guard = Rc::clone(&lock).try_lock_owned();
     let (borrows, owns) = (lock.lock(), Rc::clone(&lock).lock_owned());
     assert_eq!(lock.waiters(), 0);
     drop(guard);
-    // Nor does it come before who asks later.
+    // Nor does it come before a later request.
     assert!(lock.try_lock().is_some());
     drop((borrows, owns));
     assert!(!lock.locked());
 }
 
-/// A lock in whose guard its last owner is: the guard keeps it alive, and the value is dropped once.
+/// An owned guard may hold the last `Rc` of its lock. Then the value is dropped once.
 #[test]
 fn an_owned_guard_may_be_the_last_owner() {
     let value = Rc::new(());
@@ -199,9 +201,9 @@ fn an_owned_guard_may_be_the_last_owner() {
     assert_eq!(Rc::strong_count(&value), 1);
 }
 
-/// A writer who goes on as a reader lets in the readers who stand before the next writer, and no more.
+/// A downgrade grants the readers before the next waiting writer, and no later readers.
 #[test]
-fn a_writer_goes_on_as_a_reader() {
+fn a_downgrade_grants_the_next_readers() {
     futures::executor::block_on(async {
         let lock = RwLock::new(1);
         let mut write = lock.try_write().unwrap();
@@ -216,21 +218,21 @@ fn a_writer_goes_on_as_a_reader() {
         let read = RwLockWriteGuard::downgrade(write);
         assert_eq!((lock.has_writer(), lock.readers()), (false, 2));
         let Poll::Ready(also) = poll!(reads.as_mut()) else {
-            panic!("it stood in front");
+            panic!("the first reader is before the writer");
         };
         assert_eq!((*read, *also), (2, 2));
         assert!(lock.try_read().is_none(), "a writer waits");
         assert!(poll!(reads_later.as_mut()).is_pending());
         drop((read, also));
         assert!(lock.has_writer());
-        // The writer gives up: who stood behind goes ahead in the same instant.
+        // The writer is cancelled: the reader behind it is granted at once.
         drop(writes);
         assert_eq!((lock.has_writer(), lock.readers()), (false, 1));
         assert!(poll!(reads_later.as_mut()).is_ready());
     });
 }
 
-/// A panic in whoever holds a lock releases it.
+/// A panic of the task that holds a lock releases the lock.
 #[test]
 fn a_panic_releases_a_lock() {
     let lock = Lock::new(1);

@@ -1,4 +1,4 @@
-//! The promise, and values that are made once.
+//! Promises, once cells and lazy values.
 
 #[path = "shared/mod.rs"]
 mod shared;
@@ -13,19 +13,19 @@ use asyncio_sync::{
 use shared::{TestLoop, Trace, yield_now};
 
 #[test]
-fn a_result_reaches_the_one_who_waits() {
+fn a_result_reaches_the_waiting_task() {
     let of = TestLoop::new();
     let (promise, answer) = promise::<u32>();
     let task = of.spawn(async move { answer.await.unwrap() });
     of.tick();
     promise.set_result(7).unwrap();
-    assert!(!task.done(), "waking runs nothing");
+    assert!(!task.done(), "waking a task does not run it");
     of.tick();
     assert_eq!(task.result(), 7);
 }
 
 #[test]
-fn a_result_is_there_before_anybody_waits() {
+fn a_result_may_be_set_before_the_await() {
     let of = TestLoop::new();
     let (promise, answer) = promise::<u32>();
     promise.set_result(7).unwrap();
@@ -36,7 +36,7 @@ fn a_result_is_there_before_anybody_waits() {
 }
 
 #[test]
-fn set_twice() {
+fn a_promise_is_set_once() {
     let (promise, _answer) = promise_or::<u32, &str>();
     promise.set_result(1).unwrap();
     assert_eq!(promise.set_result(2), Err(SetError::AlreadySet(2)));
@@ -46,7 +46,7 @@ fn set_twice() {
 }
 
 #[test]
-fn cancelled_on_either_side() {
+fn either_side_can_cancel() {
     let of = TestLoop::new();
     let (ours, answer) = promise_or::<u32, ()>();
     assert!(ours.cancel());
@@ -59,10 +59,9 @@ fn cancelled_on_either_side() {
     assert_eq!(of.run_until_complete(answer), Err(PromiseError::Cancelled));
 }
 
-/// A task that waits is cancelled, and with it the future: the one with the answer is told, and has
-/// the answer back.
+/// Cancelling the waiting task cancels the promise. Setting it returns the value in an error.
 #[test]
-fn nobody_waits_any_more() {
+fn cancelling_the_waiting_task_cancels_the_promise() {
     let of = TestLoop::new();
     let (promise, answer) = promise::<String>();
     let task = of.spawn(answer);
@@ -86,7 +85,7 @@ fn a_dropped_promise_is_broken() {
 }
 
 #[test]
-fn looked_at_without_waiting() {
+fn an_outcome_can_be_taken_without_waiting() {
     let (promise, mut answer) = promise_or::<u32, ()>();
     assert_eq!(answer.try_result(), None);
     assert!(!answer.done());
@@ -95,9 +94,9 @@ fn looked_at_without_waiting() {
     assert_eq!(answer.try_result(), Some(Ok(1)));
 }
 
-/// Many wait: they are woken in the order in which they came, and an error is one and the same.
+/// Many tasks wait: they are woken in order, and share one error.
 #[test]
-fn many_wait() {
+fn many_tasks_share_a_promise() {
     let of = TestLoop::new();
     let (promise, answer) = promise_or::<u32, String>();
     let (answer, trace) = (answer.shared(), Trace::new());
@@ -121,17 +120,17 @@ fn many_wait() {
         }
         outcomes => panic!("{outcomes:?}"),
     }
-    // Who comes late hears of it, too.
+    // A late clone gets the error as well.
     assert!(answer.try_result().unwrap().is_err());
 }
 
-/// Both sides tell in what state it is, and how many wait.
+/// The `Debug` of both sides shows the state and the number of waiting tasks.
 #[test]
-fn the_texts_of_both_sides() {
+fn debug_shows_the_state_and_the_waiters() {
     fn text(of: impl std::fmt::Debug) -> String {
         let text = format!("{of:?}");
         let end = text.find(", created").or_else(|| text.find(", .."));
-        text[..end.expect("there is more in it")].to_owned()
+        text[..end.expect("the text has more fields")].to_owned()
     }
     let of = TestLoop::new();
     let (promise, answer) = promise_or::<u32, ()>();
@@ -155,7 +154,7 @@ fn the_texts_of_both_sides() {
         "SharedFuture { state: \"pending\", waiters: 1"
     );
     promise.set_result(1).unwrap();
-    // The promise has woken who waited; that one has not run yet.
+    // The promise has woken the waiting task, which has not run yet.
     assert_eq!(text(&promise), "Promise { state: \"result\", waiters: 0");
     assert_eq!(
         text(&answer),
@@ -170,19 +169,19 @@ fn the_texts_of_both_sides() {
     assert_eq!(text(&promise), "Promise { state: \"taken\", waiters: 0");
 }
 
-/// A future that has given its outcome away has nothing to share.
+/// A future whose outcome was taken cannot be shared.
 #[test]
 #[should_panic = "after it had completed"]
-fn sharing_what_was_given_away() {
+fn a_taken_outcome_cannot_be_shared() {
     let (promise, mut answer) = promise_or::<u32, ()>();
     promise.set_result(1).unwrap();
     assert_eq!(answer.try_result(), Some(Ok(1)));
     let _shared = answer.shared();
 }
 
-/// One task waits, gives up its future to several others, and these are woken, not the one before.
+/// A future is awaited and then shared: the clones are woken.
 #[test]
-fn shared_after_it_was_awaited() {
+fn a_future_can_be_shared_after_it_was_awaited() {
     let of = TestLoop::new();
     let (promise, mut answer) = promise_or::<u32, ()>();
     assert!(futures::FutureExt::now_or_never(&mut answer).is_none());
@@ -199,9 +198,9 @@ thread_local! {
     static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An error is reported once, when the last who could look at it is gone, and not if somebody has.
+/// An error that no task retrieves is reported once, when the last future is dropped.
 #[test]
-fn unretrieved_errors() {
+fn an_unretrieved_error_is_reported_once() {
     set_unretrieved_hook(|error| {
         let text = format!("{:?} from line {}", error.error(), error.created().line());
         REPORTS.with_borrow_mut(|reports| reports.push(text));
@@ -222,7 +221,7 @@ fn unretrieved_errors() {
     drop((promise, answer));
     assert_eq!(reports(), [""; 0]);
 
-    // Who cancels does not want it.
+    // A cancelled promise does not report its error.
     let (promise, answer) = promise_or::<u32, &str>();
     promise.set_error("unwanted").unwrap();
     assert!(!answer.cancel());
@@ -238,7 +237,7 @@ fn unretrieved_errors() {
     drop(last);
     assert_eq!(reports().len(), 1);
 
-    // It went back to who wanted to set it.
+    // An error that could not be set is returned, and not reported.
     let (promise, answer) = promise_or::<u32, &str>();
     drop(answer);
     assert_eq!(promise.set_error("back"), Err(SetError::Cancelled("back")));
@@ -246,7 +245,7 @@ fn unretrieved_errors() {
 }
 
 #[test]
-fn errors_say_what_they_mean() {
+fn an_error_displays_the_error_that_was_set() {
     let (promise, mut answer) = promise::<u32>();
     promise.set_error("the line is dead").unwrap();
     let error = answer.try_result().unwrap().unwrap_err();
@@ -259,7 +258,7 @@ fn errors_say_what_they_mean() {
     );
 }
 
-/// One makes the value; the others wait and then go on together.
+/// One task makes the value. The others wait, and then continue in the same turn.
 #[test]
 fn a_value_is_made_once() {
     let of = TestLoop::new();
@@ -284,9 +283,9 @@ fn a_value_is_made_once() {
     assert_eq!(cell.set(9), Err(AlreadySet(9)));
 }
 
-/// The one who makes it is cancelled, the next fails, the third succeeds.
+/// The task that makes the value is cancelled, the next task fails, the third succeeds.
 #[test]
-fn a_value_that_could_not_be_made_is_made_by_the_next() {
+fn if_a_task_cannot_make_the_value_the_next_task_tries() {
     let of = TestLoop::new();
     let cell = Rc::new(OnceCell::new());
     let task = |outcome: Result<u32, &'static str>| {
@@ -307,16 +306,16 @@ fn a_value_that_could_not_be_made_is_made_by_the_next() {
     assert_eq!(third.result(), Ok(3));
 }
 
-/// The one who makes it panics, and the next who waits makes it.
+/// The task that makes the value panics, and the next waiting task makes it.
 #[test]
-fn a_value_is_made_though_the_first_to_make_it_panics() {
+fn if_making_the_value_panics_the_next_task_tries() {
     let cell = Rc::new(OnceCell::new());
     let make = |outcome: Option<u32>| {
         let cell = Rc::clone(&cell);
         Box::pin(async move {
             let make = async || {
                 yield_now().await;
-                outcome.expect("it panics")
+                outcome.expect("no value: panic as part of the test")
             };
             *cell.get_or_init(make).await
         })
@@ -330,12 +329,12 @@ fn a_value_is_made_though_the_first_to_make_it_panics() {
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(0)));
     assert!(panicked.is_err());
     assert_eq!(cell.get(), None);
-    assert!(poll(1).is_pending(), "it makes its own");
+    assert!(poll(1).is_pending(), "the second task makes the value");
     assert_eq!(poll(1), std::task::Poll::Ready(2));
     assert_eq!(cell.waiters(), 0);
 }
 
-/// A value is set while a task makes another one: all have the one that was set.
+/// A value is set while a task makes another: all tasks get the value that was set.
 #[test]
 fn a_value_is_set_while_it_is_made() {
     let of = TestLoop::new();
@@ -363,7 +362,7 @@ fn a_value_is_set_while_it_is_made() {
 }
 
 #[test]
-fn a_lazy_value_starts_over_after_a_cancellation() {
+fn a_lazy_value_is_made_again_after_a_cancellation() {
     let of = TestLoop::new();
     let calls = Rc::new(Cell::new(0));
     let lazy = {

@@ -12,7 +12,7 @@ use asyncio_sync::ThreadEvent;
 use futures::executor::block_on;
 use futures::future::join3;
 
-/// Counts how often it is woken.
+/// A waker that counts its wake-ups.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -22,6 +22,7 @@ impl Wake for Count {
     }
 }
 
+/// A waker that panics.
 struct Panics;
 
 impl Wake for Panics {
@@ -46,7 +47,7 @@ fn tasks_and_threads_wait_until_a_thread_sets_it() {
 }
 
 #[test]
-fn a_wait_that_takes_too_long_ends() {
+fn a_wait_can_time_out() {
     let event = ThreadEvent::new();
     assert!(!event.wait_timeout(Duration::from_millis(1)));
     assert_eq!(
@@ -56,7 +57,7 @@ fn a_wait_that_takes_too_long_ends() {
 }
 
 #[test]
-fn to_set_and_clear_it_releases_all_that_wait() {
+fn set_and_clear_at_once_release_all_waiters() {
     let event = ThreadEvent::new();
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
@@ -77,7 +78,7 @@ fn to_set_and_clear_it_releases_all_that_wait() {
 }
 
 #[test]
-fn a_wait_that_is_dropped_is_off_the_list() {
+fn a_dropped_wait_leaves_the_list() {
     let event = ThreadEvent::new();
     {
         let mut wait = pin!(event.wait());
@@ -95,7 +96,7 @@ fn a_wait_that_is_dropped_is_off_the_list() {
 }
 
 #[test]
-fn a_waker_that_panics_keeps_no_other_one_from_being_woken() {
+fn if_a_waker_panics_the_others_are_woken() {
     let event = ThreadEvent::new();
     let count = Arc::new(Count::default());
     let (panics, counts) = (Waker::from(Arc::new(Panics)), Waker::from(count.clone()));

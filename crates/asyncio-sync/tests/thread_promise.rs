@@ -1,4 +1,4 @@
-//! Promises that threads keep.
+//! Promises that threads set.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -12,7 +12,7 @@ use asyncio_sync::{PromiseError, SetError, thread_promise};
 use futures::executor::block_on;
 
 #[test]
-fn a_task_waits_for_what_a_thread_sets() {
+fn a_task_waits_for_the_value_of_a_thread() {
     let (promise, answer) = thread_promise();
     let thread = thread::spawn(move || promise.set_result(7));
     assert_eq!(block_on(answer), Ok(7));
@@ -20,7 +20,7 @@ fn a_task_waits_for_what_a_thread_sets() {
 }
 
 #[test]
-fn a_thread_waits_too_and_may_give_up_for_a_while() {
+fn a_thread_waits_again_after_a_timeout() {
     let (promise, answer) = thread_promise();
     let mut answer = answer.wait_timeout(Duration::from_millis(1)).unwrap_err();
     assert!(!answer.is_done() && answer.try_take().is_none());
@@ -30,7 +30,7 @@ fn a_thread_waits_too_and_may_give_up_for_a_while() {
 }
 
 #[test]
-fn one_that_is_set_before_is_there_at_once() {
+fn a_value_that_is_set_can_be_taken_at_once() {
     let (promise, mut answer) = thread_promise();
     promise.set_result(7).unwrap();
     assert!(answer.is_done());
@@ -39,7 +39,7 @@ fn one_that_is_set_before_is_there_at_once() {
 }
 
 #[test]
-fn a_promise_that_is_dropped_is_broken() {
+fn a_dropped_promise_is_broken() {
     let (promise, answer) = thread_promise::<u8>();
     let thread = thread::spawn(move || drop(promise));
     assert_eq!(block_on(answer), Err(PromiseError::Broken));
@@ -47,7 +47,7 @@ fn a_promise_that_is_dropped_is_broken() {
 }
 
 #[test]
-fn a_value_that_nobody_wants_comes_back() {
+fn the_error_of_a_cancelled_promise_contains_the_value() {
     let (promise, answer) = thread_promise();
     assert!(!promise.is_cancelled());
     drop(answer);
@@ -56,7 +56,7 @@ fn a_value_that_nobody_wants_comes_back() {
 }
 
 #[test]
-fn a_value_that_was_set_and_not_taken_is_dropped_with_the_answer() {
+fn a_value_that_is_not_taken_is_dropped_with_the_answer() {
     let value = Arc::new(());
     let (promise, answer) = thread_promise();
     promise.set_result(value.clone()).unwrap();
@@ -65,15 +65,15 @@ fn a_value_that_was_set_and_not_taken_is_dropped_with_the_answer() {
 }
 
 #[test]
-fn on_one_thread_it_takes_what_is_not_send() {
+fn on_one_thread_the_value_need_not_be_send() {
     let (promise, answer) = thread_promise();
     promise.set_result(Rc::new(7)).unwrap();
     assert_eq!(block_on(answer), Ok(Rc::new(7)));
 }
 
 #[test]
-#[should_panic(expected = "awaited again after it gave its value")]
-fn it_gives_its_value_once() {
+#[should_panic(expected = "awaited again after it had returned its value")]
+fn an_answer_is_awaited_once() {
     let (promise, answer) = thread_promise();
     promise.set_result(()).unwrap();
     let mut answer = pin!(answer);

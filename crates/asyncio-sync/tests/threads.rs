@@ -15,23 +15,22 @@ use futures::executor::block_on;
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(30);
 
-/// Runs `test` on a thread of its own, so that one that waits for ever fails.
+/// Runs `test` on a thread, and panics if it takes longer than [`LONG`].
 fn in_time(test: impl FnOnce() + Send + 'static) {
-    let (over, at_last) = mpsc::channel::<()>();
+    let (end, ended) = mpsc::channel::<()>();
     let thread = thread::spawn(move || {
-        let _over = over; // dropped at the end, also by a panic
+        let _end = end; // dropped at the end, also by a panic
         test();
     });
-    if at_last.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("it waits for ever");
+    if ended.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("the test hangs");
     }
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
 }
 
-/// Several threads and several tasks on both ends: every item arrives exactly once, those of one
-/// sender in order.
+/// Several threads and tasks put and get: every item arrives exactly once.
 #[test]
 fn every_item_arrives_once() {
     for maxsize in [1, 7, 0] {
@@ -63,7 +62,7 @@ fn carry_items(maxsize: usize) {
     drop(out_threads);
 
     block_on(async {
-        // Two tasks carry them over. The first queue ends with its producers.
+        // Two tasks move the items to the second queue. The first queue ends with its producers.
         let carry = async || {
             while let Ok(item) = on_loop.get().await {
                 out_loop.put(item).await.unwrap();
@@ -86,7 +85,7 @@ fn carry_items(maxsize: usize) {
 }
 
 #[test]
-fn a_blocked_thread_goes_on_when_there_is_room() {
+fn a_blocked_put_ends_when_a_slot_is_free() {
     let (on_loop, on_threads) = thread_queue(1);
     on_threads.put(1).unwrap();
     let thread = thread::spawn(move || on_threads.put(2));
@@ -99,7 +98,7 @@ fn a_blocked_thread_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn a_wait_that_times_out_leaves_nothing_behind() {
+fn a_timed_out_wait_leaves_the_list() {
     let (on_loop, on_threads) = thread_queue(1);
     let start = Instant::now();
     assert_eq!(
@@ -121,9 +120,9 @@ fn a_wait_that_times_out_leaves_nothing_behind() {
     assert_eq!(on_threads.put_timeout(3, Duration::MAX), Ok(()));
 }
 
-/// A task that was promised an item is dropped: the item goes to the thread behind it.
+/// A task with a reservation is dropped: the item goes to the thread behind it.
 #[test]
-fn a_dropped_task_passes_on() {
+fn a_dropped_task_passes_its_reservation_to_a_thread() {
     use std::task::{Context, Waker};
 
     let (on_loop, on_threads) = thread_queue(0);
@@ -136,14 +135,14 @@ fn a_dropped_task_passes_on() {
         thread::yield_now();
     }
     on_threads.put(1).unwrap();
-    // It is promised to the task, and nobody overtakes.
+    // The item is reserved for the task, and no thread overtakes it.
     assert_eq!(on_threads.get_nowait(), Err(GetNowaitError::QueueEmpty));
     drop(get);
     assert_eq!(thread.join().unwrap(), Ok(1));
 }
 
 #[test]
-fn shut_down_by_hand() {
+fn a_shutdown_ends_both_sides() {
     let (on_loop, on_threads) = thread_queue(2);
     let thread = {
         let on_threads = on_threads.clone();
@@ -175,9 +174,9 @@ fn shut_down_by_hand() {
     );
 }
 
-/// When one side is gone, the other takes what is left, and then hears of it.
+/// When one side is dropped, the other side takes the remaining items, and then gets an error.
 #[test]
-fn shut_down_by_the_last_of_one_side() {
+fn dropping_one_side_shuts_down() {
     let (on_loop, on_threads) = thread_queue(0);
     on_threads.put(1).unwrap();
     drop(on_threads.clone());
@@ -193,7 +192,7 @@ fn shut_down_by_the_last_of_one_side() {
     assert_eq!(thread.join().unwrap(), Err(QueueShutDown));
 }
 
-/// Threads that wait use no processor: the time it takes is not the time it costs.
+/// A waiting thread uses no processor time.
 #[cfg(target_os = "linux")]
 #[test]
 fn waiting_does_not_spin() {
@@ -209,7 +208,7 @@ fn waiting_does_not_spin() {
     let (_on_loop, on_threads) = thread_queue::<u32>(0);
     let before = switches("voluntary");
     assert!(on_threads.get_timeout(5 * SHORT).is_err());
-    // One sleep, and perhaps a spurious wake-up; polling would be thousands.
+    // One sleep, and perhaps a spurious wake-up. Polling would be thousands.
     assert!(switches("voluntary") - before < 10);
     let cpu = || {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
@@ -224,11 +223,11 @@ fn waiting_does_not_spin() {
     };
     let before = cpu();
     assert!(on_threads.get_timeout(10 * SHORT).is_err());
-    // In ticks of 10 ms; spinning would be 20 of them.
+    // In ticks of 10 ms. Spinning would be 20 ticks.
     assert!(cpu() - before < 5);
 }
 
-/// What crosses threads may, and what belongs to one cannot.
+/// Both sides and their futures are `Send` and `Sync`.
 #[test]
 fn send_and_sync() {
     fn crosses<T: Send + Sync>(_: &T) {}
@@ -238,10 +237,9 @@ fn send_and_sync() {
     crosses(&on_loop.get());
 }
 
-/// A side that is gone shuts the queue down, with its last handle and not before; this needs nobody
-/// who waits.
+/// The last handle of a side shuts the queue down, also if no task or thread waits.
 #[test]
-fn a_queue_without_one_of_its_sides_is_shut_down() {
+fn the_last_handle_of_a_side_shuts_down() {
     let (on_loop, on_threads) = thread_queue::<u32>(0);
     let also_on_loop = on_loop.clone();
     drop(on_loop);

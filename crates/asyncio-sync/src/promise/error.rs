@@ -1,38 +1,38 @@
-//! How a promise can fail those who wait for it, and those who want to set it.
+//! The errors of a promise: for the awaiting tasks and for the setter.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// Why awaiting a promise gave no result.
+/// The error of awaiting a promise.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PromiseError<E> {
-    /// It failed with this error.
+    /// The promise failed with this error.
     #[error("{0}")]
     Failed(E),
-    /// It was cancelled, on either side.
+    /// The promise was cancelled, from either side.
     #[error("the promise was cancelled")]
     #[doc(alias = "CancelledError")]
     Cancelled,
-    /// It was dropped without an answer.
+    /// The promise was dropped without a result.
     #[error("the promise was dropped without a result")]
     Broken,
 }
 
-/// Why a promise could not be set; what was to be set is here again.
+/// The error of setting a promise. Contains the refused value.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[doc(alias = "InvalidStateError")]
 pub enum SetError<T> {
-    /// It has a result or an error already.
-    #[error("the promise is set already")]
+    /// The promise already has a result or an error.
+    #[error("the promise is already set")]
     AlreadySet(T),
-    /// It was cancelled, or nobody is left who could wait for it.
-    #[error("the promise was cancelled: nobody wants the answer")]
+    /// The promise was cancelled, or all its futures were dropped.
+    #[error("the promise was cancelled, so no task awaits its result")]
     Cancelled(T),
 }
 
 impl<T> SetError<T> {
-    /// What was to be set.
+    /// The refused value.
     pub fn into_inner(self) -> T {
         match self {
             Self::AlreadySet(value) | Self::Cancelled(value) => value,
@@ -40,7 +40,7 @@ impl<T> SetError<T> {
     }
 }
 
-// What was to be set need not be Debug for the error to be.
+// By hand, so that the refused value need not be `Debug`.
 impl<T> fmt::Debug for SetError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {

@@ -1,4 +1,4 @@
-//! One promise, awaited by many.
+//! The shared future: one promise, awaited by many tasks.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -7,15 +7,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::line::Place;
 use crate::promise::{BoxError, Handle, PromiseError};
+use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
 
-/// A future of a promise for many tasks: from [`Future::shared`](crate::Future::shared).
+/// A cloneable future of a promise, for many tasks; from [`Future::shared`](crate::Future::shared).
 ///
-/// Every clone can be awaited once, before or after there is an outcome; who waits is woken in the
-/// order in which they came. The result is cloned for each, so what is large or cannot be cloned is
-/// best put into an `Rc`; an error is the same one for all.
+/// Each clone can be awaited once, before or after the promise has its outcome. Waiting tasks are
+/// woken in the order in which they began to wait. Each task gets a clone of the result: put a
+/// large result into an `Rc`. All tasks share one error.
 ///
 /// ```
 /// use asyncio_sync::promise;
@@ -32,37 +32,37 @@ use crate::wait_queue::WaitQueue;
 ///
 /// # Cancellation
 ///
-/// A clone can be dropped at any time and takes nothing away from the others. Dropping the last
-/// one cancels the promise.
+/// A clone can be dropped at any time, without effect on the others. Dropping the last clone
+/// cancels the promise.
 ///
 /// # Panics
 ///
-/// If one clone is awaited again after it has given the outcome.
+/// If one clone is awaited again after it has returned the outcome.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct SharedFuture<T, E = BoxError> {
     sharing: Rc<Sharing<T, E>>,
-    place: Place,
+    waiter: WaiterState,
 }
 
-/// What the clones have in common.
+/// The state that the clones share.
 pub(super) struct Sharing<T, E> {
     handle: Handle<T, E>,
-    /// The outcome, once somebody has looked.
+    /// The outcome, moved here from the promise's cell at the first access.
     outcome: OnceCell<Result<T, PromiseError<Rc<E>>>>,
     waiters: WaitQueue,
 }
 
 impl<T, E> Sharing<T, E> {
     pub(super) fn wake_all(&self) {
-        self.waiters.wake_first(usize::MAX, |_| ());
+        self.waiters.grant_and_wake(usize::MAX, |_| ());
     }
 
-    /// How many wait, those included that were woken and have not run yet.
+    /// The number of waiting tasks, including woken tasks that have not run since.
     pub(super) fn waiters(&self) -> usize {
         self.waiters.len()
     }
 
-    /// The state in a word, for `Debug`. To the promise, what somebody has looked at is taken.
+    /// The state in a word, for `Debug`. (The cell's own state is `taken` after the first access.)
     fn state(&self) -> &'static str {
         match self.outcome.get() {
             None => self.handle.cell.state(),
@@ -96,11 +96,11 @@ impl<T, E> SharedFuture<T, E> {
         });
         let cell = &sharing.handle.cell;
         let first = cell.sharing.set(Rc::downgrade(&sharing));
-        first.expect("a future is given away to be shared");
-        // If somebody has awaited the future before, its task no longer does.
+        first.expect("a future is shared once, because `shared` consumes it");
+        // A task that awaited the future before it was shared no longer awaits it.
         drop(cell.waker.take());
-        let place = Place::Outside;
-        Self { sharing, place }
+        let waiter = WaiterState::New;
+        Self { sharing, waiter }
     }
 
     /// The outcome, if there is one.
@@ -122,13 +122,14 @@ impl<T, E> SharedFuture<T, E> {
         self.sharing.handle.cell.cancelled()
     }
 
-    /// Cancels the promise, for all. False if there is an outcome already; an error at which nobody
-    /// looks is not reported then.
+    /// Cancels the promise, for all clones; `false` if there is already an outcome.
+    ///
+    /// If that outcome is an error that no task retrieves, it is not reported.
     pub fn cancel(&self) -> bool {
         self.sharing.handle.cancel()
     }
 
-    /// How many tasks wait, those included that were woken and have not run yet.
+    /// The number of waiting tasks, including woken tasks that have not run since.
     pub fn waiters(&self) -> usize {
         self.sharing.waiters()
     }
@@ -138,16 +139,16 @@ impl<T: Clone, E> Future for SharedFuture<T, E> {
     type Output = Result<T, PromiseError<Rc<E>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { sharing, place } = &mut *self;
-        let settled = || sharing.outcome().is_some();
-        let serve = || {
-            if settled() {
+        let Self { sharing, waiter } = &mut *self;
+        let is_done = || sharing.outcome().is_some();
+        let grant_waiters = || {
+            if is_done() {
                 sharing.wake_all();
             }
         };
         let waiting = sharing
             .waiters
-            .poll_within_budget(place, cx, (), settled, serve);
+            .poll_within_budget(waiter, cx, (), is_done, grant_waiters);
         match sharing.outcome() {
             Some(outcome) if waiting.is_ready() => Poll::Ready(outcome.clone()),
             _ => Poll::Pending,
@@ -156,19 +157,19 @@ impl<T: Clone, E> Future for SharedFuture<T, E> {
 }
 
 impl<T, E> Clone for SharedFuture<T, E> {
-    /// A future that has not been awaited.
+    /// Returns another future of the same promise, which has not been awaited.
     fn clone(&self) -> Self {
         Self {
             sharing: Rc::clone(&self.sharing),
-            place: Place::Outside,
+            waiter: WaiterState::New,
         }
     }
 }
 
 impl<T, E> Drop for SharedFuture<T, E> {
     fn drop(&mut self) {
-        if let Place::InLine(key) = self.place {
-            let _departed = self.sharing.waiters.leave(key);
+        if let WaiterState::Listed(key) = self.waiter {
+            let _removed = self.sharing.waiters.remove(key);
         }
     }
 }

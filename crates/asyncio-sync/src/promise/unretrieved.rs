@@ -1,4 +1,4 @@
-//! Errors at which nobody looked: they are told to a hook instead of being lost.
+//! Unretrieved errors: errors of promises that no task has seen, reported to a hook.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::panic::Location;
 
 thread_local! {
-    // Without a destructor, so it can be asked until the very end of the thread.
+    // Without a destructor, so that it can be used until the thread ends.
     static HOOK: Cell<fn(&UnretrievedError<'_>)> = const { Cell::new(to_stderr) };
 }
 
-/// An error that was set on a promise and never looked at: all its futures are gone.
+/// An error of a promise whose futures were all dropped without retrieving it.
 ///
-/// asyncio's "Future exception was never retrieved".
+/// asyncio reports it as "Future exception was never retrieved".
 #[derive(Debug)]
 pub struct UnretrievedError<'a> {
     error: &'a dyn fmt::Debug,
@@ -25,7 +25,7 @@ impl UnretrievedError<'_> {
         self.error
     }
 
-    /// Where the promise was made.
+    /// The source location where the promise was created.
     pub fn created(&self) -> &'static Location<'static> {
         self.created
     }
@@ -41,12 +41,11 @@ impl fmt::Display for UnretrievedError<'_> {
     }
 }
 
-/// Sets what is called, on this thread, with the error of a promise at which nobody looked; gives
-/// what was set before.
+/// Sets the hook for unretrieved errors of promises on this thread; returns the previous hook.
 ///
-/// It is called while the last future of the promise is being dropped. Until something else is set,
-/// the error is written to the standard error stream. The event loop of `asyncio` sets its own while
-/// it runs, which tells its exception handler, and then sets what was there before.
+/// The hook is called while the last future of the promise is being dropped. The default hook
+/// writes the error to the standard error stream. The event loop of `asyncio` sets its own hook
+/// while it runs, which calls the loop's exception handler.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -56,7 +55,7 @@ impl fmt::Display for UnretrievedError<'_> {
 ///
 /// let before = set_unretrieved_hook(|_error| MISSED.set(MISSED.get() + 1));
 /// let (promise, answer) = promise_or::<(), &str>();
-/// promise.set_error("nobody will know").unwrap();
+/// promise.set_error("not retrieved").unwrap();
 /// drop(answer);
 /// assert_eq!(MISSED.get(), 1);
 /// set_unretrieved_hook(before);
@@ -71,6 +70,6 @@ pub(super) fn report(error: &dyn fmt::Debug, created: &'static Location<'static>
 }
 
 fn to_stderr(error: &UnretrievedError<'_>) {
-    // A program whose standard error nobody reads any more goes on without.
+    // If standard error is closed, the report is lost and the program continues.
     let _ = writeln!(io::stderr(), "{error}");
 }

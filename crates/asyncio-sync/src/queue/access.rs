@@ -1,8 +1,8 @@
-//! Putting, getting and waiting, for a queue whose state is in a `RefCell` or in a `Mutex`.
+//! Put, get and wait, for a queue whose state is in a `RefCell` or in a `Mutex`.
 //!
-//! Neither is held while foreign code runs: wakers are cloned, woken and dropped between the steps,
-//! and what was decided before a waker was cloned is decided again afterwards. The items' own
-//! comparisons run in [`find`](Access::find), before anything has changed.
+//! Neither is held while foreign code runs. Wakers are cloned, woken and dropped without it, and a
+//! decision that was made before a waker was cloned is made again afterwards. The items'
+//! comparisons run in [`find_position`](Access::find_position), before the state changes.
 
 use std::future::Future;
 use std::mem;
@@ -13,266 +13,271 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::budget;
-use crate::line::{Call, Line, Place};
 use crate::queue::discipline::Discipline;
 use crate::queue::error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown};
 use crate::queue::state::{Admission, Answer, QueueState};
+use crate::wait_list::{WaitList, WaiterState, Wakeup};
 use crate::wait_queue::until_none;
 
-/// What a queue with this access holds.
+/// The item type of a queue.
 pub(crate) type ItemOf<Q> = <<Q as Access>::Discipline as Discipline>::Item;
 
-/// A place where the state of a queue is kept.
+/// Access to the state of a queue.
 pub(crate) trait Access {
     type Discipline: Discipline;
 
-    /// Whether to keep wakers for the next wait: not if that takes a lock once more.
+    /// Whether wakers are kept for the next wait. Not with a mutex, which would be locked once
+    /// more.
     const KEEPS_WAKERS: bool;
 
     type Guard<'a>: DerefMut<Target = QueueState<Self::Discipline>>
     where
         Self: 'a;
 
-    /// Whether operations draw on the budget of this thread.
-    const DRAWS: bool;
+    /// Whether operations spend the budget of this thread.
+    const USES_BUDGET: bool;
 
-    /// Whether a future at that place has to step back.
+    /// Whether a new waiter must yield because the budget is spent.
     #[inline]
-    fn steps_back(&self, place: Place) -> bool {
-        Self::DRAWS && place == Place::Outside && !budget::draw()
+    fn must_yield(&self, waiter: WaiterState) -> bool {
+        Self::USES_BUDGET && waiter == WaiterState::New && !budget::try_spend()
     }
 
-    /// The state, to be changed by code that is ours alone.
-    fn change(&self) -> Self::Guard<'_>;
+    /// The state, borrowed or locked. No foreign code may run before the guard is dropped.
+    fn state_mut(&self) -> Self::Guard<'_>;
 
-    /// Finds a position among the items, which may ask them.
-    fn find<'a, R>(
+    /// Calls `find`, which may compare items, and so run foreign code.
+    fn find_position<'a, R>(
         &'a self,
         state: Self::Guard<'a>,
         find: impl FnOnce(&Self::Discipline) -> R,
     ) -> (Self::Guard<'a>, R);
 
     #[inline]
-    fn put_at_once(&self, item: ItemOf<Self>) -> Result<(), PutNowaitError<ItemOf<Self>>> {
-        let state = self.change();
-        match state.may_put(Place::Outside) {
+    fn try_put(&self, item: ItemOf<Self>) -> Result<(), PutNowaitError<ItemOf<Self>>> {
+        let state = self.state_mut();
+        match state.may_put(WaiterState::New) {
             Admission::Granted => {}
             Admission::Refused => return Err(PutNowaitError::QueueShutDown(item)),
             Admission::Wait => return Err(PutNowaitError::QueueFull(item)),
         }
-        let (mut state, position) = self.find(state, |items| items.position_for(&item));
-        let getter = state.put(&mut Place::Outside, item, position, &mut None);
+        let (mut state, position) = self.find_position(state, |items| items.position_for(&item));
+        let getter = state.put(&mut WaiterState::New, item, position, &mut None);
         drop(state);
         self.wake_getter(getter);
         Ok(())
     }
 
     #[inline]
-    fn get_at_once(&self) -> Result<ItemOf<Self>, GetNowaitError> {
-        let state = self.change();
-        match state.may_get(Place::Outside) {
+    fn try_get(&self) -> Result<ItemOf<Self>, GetNowaitError> {
+        let state = self.state_mut();
+        match state.may_get(WaiterState::New) {
             Admission::Granted => {}
             Admission::Refused => return Err(GetNowaitError::QueueShutDown),
             Admission::Wait => return Err(GetNowaitError::QueueEmpty),
         }
-        let (mut state, position) = self.find(state, Discipline::position_of_next);
-        let (item, putter) = state.get(&mut Place::Outside, position, &mut None);
+        let (mut state, position) = self.find_position(state, Discipline::position_of_next);
+        let (item, putter) = state.get(&mut WaiterState::New, position, &mut None);
         drop(state);
         self.wake_putter(putter);
         Ok(item)
     }
 
-    /// Steps back before it puts an item, with its place in line; not if the queue is shut down.
+    /// Yields before a put, as a waiter in the list; `false` if the queue is shut down.
     #[cold]
-    fn step_back_to_put(&self, place: &mut Place, cx: &mut Context<'_>) -> bool {
-        let mut fresh = Some(cx.waker().clone());
-        let mut state = self.change();
-        if state.may_put(*place) == Admission::Refused {
+    fn yield_before_put(&self, waiter: &mut WaiterState, cx: &mut Context<'_>) -> bool {
+        let mut new_waker = Some(cx.waker().clone());
+        let mut state = self.state_mut();
+        if state.may_put(*waiter) == Admission::Refused {
             return false;
         }
-        let putter = state.put_in_line(place, cx.waker(), &mut fresh);
+        let putter = state.list_putter(waiter, cx.waker(), &mut new_waker);
         drop(state);
         self.wake_putter(putter);
         true
     }
 
-    /// Steps back before it takes an item, with its place in line; not if nothing comes any more.
+    /// Yields before a get, as a waiter in the list; `false` if the queue is shut down and empty.
     #[cold]
-    fn step_back_to_get(&self, place: &mut Place, cx: &mut Context<'_>) -> bool {
-        let mut fresh = Some(cx.waker().clone());
-        let mut state = self.change();
-        if state.may_get(*place) == Admission::Refused {
+    fn yield_before_get(&self, waiter: &mut WaiterState, cx: &mut Context<'_>) -> bool {
+        let mut new_waker = Some(cx.waker().clone());
+        let mut state = self.state_mut();
+        if state.may_get(*waiter) == Admission::Refused {
             return false;
         }
-        let getter = state.get_in_line(place, cx.waker(), &mut fresh);
+        let getter = state.list_getter(waiter, cx.waker(), &mut new_waker);
         drop(state);
         self.wake_getter(getter);
         true
     }
 
-    /// `item` is `Some` until this is ready.
+    /// Polls a put. `item` is `Some` until this is ready.
     fn poll_put(
         &self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         item: &mut Option<ItemOf<Self>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PutError<ItemOf<Self>>>> {
-        if self.steps_back(*place) && self.step_back_to_put(place, cx) {
+        if self.must_yield(*waiter) && self.yield_before_put(waiter, cx) {
             return Poll::Pending;
         }
-        let mut fresh = None;
+        let mut new_waker = None;
         loop {
-            let mut state = self.change();
-            match state.may_put(*place) {
-                // It was cloned in vain. To drop it is foreign code, too.
-                Admission::Granted if fresh.is_some() => {
+            let mut state = self.state_mut();
+            match state.may_put(*waiter) {
+                // The clone is not needed. Dropping it runs foreign code, so check again
+                // afterwards.
+                Admission::Granted if new_waker.is_some() => {
                     drop(state);
-                    drop(fresh.take());
+                    drop(new_waker.take());
                     continue;
                 }
                 Admission::Granted => {
                     let carried = item.as_ref().expect(CARRIED);
                     let (mut state, position) =
-                        self.find(state, |items| items.position_for(carried));
+                        self.find_position(state, |items| items.position_for(carried));
                     let item = item.take().expect(CARRIED);
-                    let getter = state.put(place, item, position, &mut fresh);
+                    let getter = state.put(waiter, item, position, &mut new_waker);
                     drop(state);
                     self.wake_getter(getter);
                     return Poll::Ready(Ok(()));
                 }
                 Admission::Refused => {
                     drop(state);
-                    self.putter_leaves(place);
+                    self.remove_putter(waiter);
                     return Poll::Ready(Err(PutError(item.take().expect(CARRIED))));
                 }
                 Admission::Wait => {
-                    let line = &mut state.putters;
-                    if line.wait(place, cx.waker(), &mut fresh, Answer::Promised) {
+                    let list = &mut state.putters;
+                    if list.wait(waiter, cx.waker(), &mut new_waker, Answer::Reserved) {
                         return Poll::Pending;
                     }
                 }
             }
             drop(state);
-            // Foreign code, after which all may be different.
-            fresh = Some(cx.waker().clone());
+            // Cloning runs foreign code, so check again afterwards.
+            new_waker = Some(cx.waker().clone());
         }
     }
 
+    /// Polls a get.
     fn poll_get(
         &self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ItemOf<Self>, QueueShutDown>> {
-        if self.steps_back(*place) && self.step_back_to_get(place, cx) {
+        if self.must_yield(*waiter) && self.yield_before_get(waiter, cx) {
             return Poll::Pending;
         }
-        let mut fresh = None;
+        let mut new_waker = None;
         loop {
-            let mut state = self.change();
-            match state.may_get(*place) {
-                // It was cloned in vain. To drop it is foreign code, too.
-                Admission::Granted if fresh.is_some() => {
+            let mut state = self.state_mut();
+            match state.may_get(*waiter) {
+                // The clone is not needed. Dropping it runs foreign code, so check again
+                // afterwards.
+                Admission::Granted if new_waker.is_some() => {
                     drop(state);
-                    drop(fresh.take());
+                    drop(new_waker.take());
                     continue;
                 }
                 Admission::Granted => {
-                    let (mut state, position) = self.find(state, Discipline::position_of_next);
-                    let (item, putter) = state.get(place, position, &mut fresh);
+                    let (mut state, position) =
+                        self.find_position(state, Discipline::position_of_next);
+                    let (item, putter) = state.get(waiter, position, &mut new_waker);
                     drop(state);
                     self.wake_putter(putter);
                     return Poll::Ready(Ok(item));
                 }
                 Admission::Refused => {
                     drop(state);
-                    self.getter_leaves(place);
+                    self.remove_getter(waiter);
                     return Poll::Ready(Err(QueueShutDown));
                 }
                 Admission::Wait => {
-                    let line = &mut state.getters;
-                    if line.wait(place, cx.waker(), &mut fresh, Answer::Promised) {
+                    let list = &mut state.getters;
+                    if list.wait(waiter, cx.waker(), &mut new_waker, Answer::Reserved) {
                         return Poll::Pending;
                     }
                 }
             }
             drop(state);
-            // Foreign code, after which all may be different.
-            fresh = Some(cx.waker().clone());
+            // Cloning runs foreign code, so check again afterwards.
+            new_waker = Some(cx.waker().clone());
         }
     }
 
-    /// A putter gives up or was refused; what it was promised goes to the next.
-    fn putter_leaves(&self, place: &mut Place) {
-        if let Place::InLine(key) = mem::replace(place, Place::Left) {
-            let (_departed, next) = self.change().putter_leaves(key);
+    /// Removes a putter that was dropped or refused. Its reservation goes to the next putter.
+    fn remove_putter(&self, waiter: &mut WaiterState) {
+        if let WaiterState::Listed(key) = mem::replace(waiter, WaiterState::Done) {
+            let (_removed, next) = self.state_mut().remove_putter(key);
             self.wake_putter(next);
         }
     }
 
-    /// A getter gives up or was refused; what it was promised goes to the next.
-    fn getter_leaves(&self, place: &mut Place) {
-        if let Place::InLine(key) = mem::replace(place, Place::Left) {
-            let (_departed, next) = self.change().getter_leaves(key);
+    /// Removes a getter that was dropped or refused. Its reservation goes to the next getter.
+    fn remove_getter(&self, waiter: &mut WaiterState) {
+        if let WaiterState::Listed(key) = mem::replace(waiter, WaiterState::Done) {
+            let (_removed, next) = self.state_mut().remove_getter(key);
             self.wake_getter(next);
         }
     }
 
     fn shut_down(&self, immediate: bool) {
-        let _thrown_away = {
-            let mut state = self.change();
+        let _discarded = {
+            let mut state = self.state_mut();
             state.shut_down();
-            immediate.then(|| state.throw_away())
+            immediate.then(|| state.discard_items())
         };
-        // The items are dropped last: that is the caller's code, and may panic.
+        // The discarded items are dropped last: their destructors are foreign code and may panic.
         until_none(|| {
-            let call = self.change().next_refused();
-            call.map(|call| call.waker.wake())
+            let wakeup = self.state_mut().next_refused();
+            wakeup.map(|wakeup| wakeup.waker.wake())
         });
         self.wake_joiners();
     }
 
     fn wake_joiners(&self) {
         until_none(|| {
-            let call = self.change().joiners.next_called();
-            call.map(|call| call.waker.wake())
+            let wakeup = self.state_mut().joiners.next_unwoken();
+            wakeup.map(|wakeup| wakeup.waker.wake())
         });
     }
 
     #[inline]
-    fn wake_getter(&self, getter: Option<Call>) {
+    fn wake_getter(&self, getter: Option<Wakeup>) {
         self.wake(getter, |state| &mut state.getters);
     }
 
     #[inline]
-    fn wake_putter(&self, putter: Option<Call>) {
+    fn wake_putter(&self, putter: Option<Wakeup>) {
         self.wake(putter, |state| &mut state.putters);
     }
 
     #[inline]
     fn wake(
         &self,
-        call: Option<Call>,
-        line: impl FnOnce(&mut QueueState<Self::Discipline>) -> &mut Line<Answer>,
+        wakeup: Option<Wakeup>,
+        list: impl FnOnce(&mut QueueState<Self::Discipline>) -> &mut WaitList<Answer>,
     ) {
-        let Some(call) = call else {
+        let Some(wakeup) = wakeup else {
             return;
         };
         if Self::KEEPS_WAKERS {
-            call.waker.wake_by_ref();
-            // What is not kept is dropped here, where nothing is borrowed.
-            let _not_kept = line(&mut self.change()).keep(call);
+            wakeup.waker.wake_by_ref();
+            // A waker that is not kept is dropped here, where nothing is borrowed.
+            let _not_kept = list(&mut self.state_mut()).keep_waker(wakeup);
         } else {
-            call.waker.wake();
+            wakeup.waker.wake();
         }
     }
 }
 
-const CARRIED: &str = "who has not put its item carries it";
+const CARRIED: &str = "a put has its item until it is ready";
 
-/// Puts an item, once there is room.
+/// The future of a put.
 pub(crate) struct Put<'a, Q: Access> {
     queue: &'a Q,
-    place: Place,
+    waiter: WaiterState,
     /// `Some` until the future is ready.
     item: Option<ItemOf<Q>>,
 }
@@ -281,18 +286,18 @@ impl<'a, Q: Access> Put<'a, Q> {
     pub(crate) fn new(queue: &'a Q, item: ItemOf<Q>) -> Self {
         Self {
             queue,
-            place: Place::Outside,
+            waiter: WaiterState::New,
             item: Some(item),
         }
     }
 
-    /// Gives up. The item is here if it was not put.
-    pub(crate) fn give_up(mut self) -> Option<ItemOf<Q>> {
+    /// Cancels the put. Returns the item if it was not put.
+    pub(crate) fn into_item(mut self) -> Option<ItemOf<Q>> {
         self.item.take()
     }
 }
 
-/// The item is never pinned, only carried.
+// The item is never pinned, only moved.
 impl<Q: Access> Unpin for Put<'_, Q> {}
 
 impl<Q: Access> Future for Put<'_, Q> {
@@ -300,30 +305,34 @@ impl<Q: Access> Future for Put<'_, Q> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, place, item } = &mut *self;
-        queue.poll_put(place, item, cx)
+        let Self {
+            queue,
+            waiter,
+            item,
+        } = &mut *self;
+        queue.poll_put(waiter, item, cx)
     }
 }
 
 impl<Q: Access> Drop for Put<'_, Q> {
     #[inline]
     fn drop(&mut self) {
-        if let Place::InLine(_) = self.place {
-            self.queue.putter_leaves(&mut self.place);
+        if let WaiterState::Listed(_) = self.waiter {
+            self.queue.remove_putter(&mut self.waiter);
         }
     }
 }
 
-/// Takes an item, once there is one.
+/// The future of a get.
 pub(crate) struct Get<'a, Q: Access> {
     queue: &'a Q,
-    place: Place,
+    waiter: WaiterState,
 }
 
 impl<'a, Q: Access> Get<'a, Q> {
     pub(crate) fn new(queue: &'a Q) -> Self {
-        let place = Place::Outside;
-        Self { queue, place }
+        let waiter = WaiterState::New;
+        Self { queue, waiter }
     }
 }
 
@@ -332,21 +341,21 @@ impl<Q: Access> Future for Get<'_, Q> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, place } = &mut *self;
-        queue.poll_get(place, cx)
+        let Self { queue, waiter } = &mut *self;
+        queue.poll_get(waiter, cx)
     }
 }
 
 impl<Q: Access> Drop for Get<'_, Q> {
     #[inline]
     fn drop(&mut self) {
-        if let Place::InLine(_) = self.place {
-            self.queue.getter_leaves(&mut self.place);
+        if let WaiterState::Listed(_) = self.waiter {
+            self.queue.remove_getter(&mut self.waiter);
         }
     }
 }
 
-/// The items of a queue, one [`Get`] after the other, until one fails.
+/// The stream of the items of a queue: one [`Get`] after the other, until one fails.
 pub(crate) struct Items<'a, Q: Access>(Get<'a, Q>);
 
 impl<'a, Q: Access> Items<'a, Q> {
@@ -359,11 +368,11 @@ impl<Q: Access> Stream for Items<'_, Q> {
     type Item = ItemOf<Q>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Get { queue, place } = &mut self.0;
-        let polled = queue.poll_get(place, cx);
+        let Get { queue, waiter } = &mut self.0;
+        let polled = queue.poll_get(waiter, cx);
         if polled.is_ready() {
-            // For the next item; after the last one, the queue refuses at once.
-            *place = Place::Outside;
+            // Begin the next get. After the last item it is refused at once.
+            *waiter = WaiterState::New;
         }
         polled.map(Result::ok)
     }

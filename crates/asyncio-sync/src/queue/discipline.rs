@@ -1,51 +1,50 @@
-//! The three orders in which items come out of a queue: as they were put, the other way round, and
-//! the smallest first.
+//! The three queue disciplines: first in, first out; last in, first out; smallest first.
 //!
-//! Only the last one asks the items, and their `Ord` is foreign code: it may panic, or look at the
-//! queue it is in. So whatever is decided by comparing is decided first, on a `&self`, and done
-//! afterwards by code that cannot fail. A comparison that panics leaves everything as it was.
+//! Only the last one compares items. The `Ord` of an item is foreign code: it may panic, or use the
+//! queue. So all comparisons run first, on `&self`, and the change is made afterwards by code that
+//! cannot panic. A comparison that panics leaves the queue unchanged.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 
-/// In which order items come out. Sealed: the three of this module are all there are.
+/// The order in which items come out of a queue. Sealed: only this crate implements it.
 pub trait Discipline: Default + sealed::Sealed {
-    /// What is in the queue.
+    /// The type of the items.
     type Item;
 
     /// The name of a queue with this discipline.
     #[doc(hidden)]
     const NAME: &'static str;
 
-    /// Whether finding a position asks the items.
+    /// Whether finding a position compares items.
     #[doc(hidden)]
     const COMPARES: bool;
 
-    /// A position that was found by comparing, to be used before anything else is changed.
+    /// A position among the items, valid until the queue changes.
     #[doc(hidden)]
     type Position: Copy;
 
     #[doc(hidden)]
     fn count(&self) -> usize;
 
-    /// Where `item` belongs.
+    /// The position at which to insert `item`.
     #[doc(hidden)]
     fn position_for(&self, item: &Self::Item) -> Self::Position;
 
     #[doc(hidden)]
     fn insert(&mut self, item: Self::Item, position: Self::Position);
 
-    /// What is needed to take out the next item. Asked only if there is one.
+    /// The position with which to remove the next item. The queue must not be empty.
     #[doc(hidden)]
     fn position_of_next(&self) -> Self::Position;
 
-    /// Takes out the next item. Asked only if there is one.
+    /// Removes the next item. The queue must not be empty.
     #[doc(hidden)]
     fn remove(&mut self, position: Self::Position) -> Self::Item;
 
-    /// Writes the items as a list.
+    /// Formats the items as a list.
     #[doc(hidden)]
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
     where
@@ -86,9 +85,9 @@ impl<T> Discipline for Fifo<T> {
 
     #[inline]
     fn remove(&mut self, (): ()) -> T {
-        let item = self.0.pop_front().expect(THERE);
-        if let Some(room) = less_room(self.0.len(), self.0.capacity()) {
-            self.0.shrink_to(room);
+        let item = self.0.pop_front().expect(NOT_EMPTY);
+        if let Some(capacity) = shrink_target(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(capacity);
         }
         item
     }
@@ -135,9 +134,9 @@ impl<T> Discipline for Lifo<T> {
 
     #[inline]
     fn remove(&mut self, (): ()) -> T {
-        let item = self.0.pop().expect(THERE);
-        if let Some(room) = less_room(self.0.len(), self.0.capacity()) {
-            self.0.shrink_to(room);
+        let item = self.0.pop().expect(NOT_EMPTY);
+        if let Some(capacity) = shrink_target(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(capacity);
         }
         item
     }
@@ -150,15 +149,16 @@ impl<T> Discipline for Lifo<T> {
     }
 }
 
-/// The smallest first; of equal ones, the one that was put first.
+/// Smallest first, and first in, first out among equal items.
 ///
-/// A heap. Unlike the standard library's, it keeps equal items in order, and a panic in the middle of
-/// an operation undoes it: so it first finds out where entries go, and then moves them.
+/// This is a heap. Unlike the heap of the standard library, it keeps equal items in order, and an
+/// operation in which a comparison panics has no effect. So it first finds the positions, and then
+/// moves the entries.
 #[derive(Debug)]
 pub struct Smallest<T> {
-    /// No entry comes before its [parent].
+    /// A heap: no entry comes before its [parent].
     heap: Vec<Ranked<T>>,
-    /// How many items were ever put.
+    /// The number of items ever put.
     arrivals: u64,
 }
 
@@ -192,7 +192,7 @@ impl<T: Ord> Discipline for Smallest<T> {
     const NAME: &'static str = "PriorityQueue";
     const COMPARES: bool = true;
 
-    /// An index. There is one way from it up to the root, and entries move along this way only.
+    /// An index. Entries move only along the path from it to the root.
     type Position = usize;
 
     #[inline]
@@ -200,10 +200,10 @@ impl<T: Ord> Discipline for Smallest<T> {
         self.heap.len()
     }
 
-    /// How far a new item rises.
+    /// The index to which a new item rises.
     fn position_for(&self, item: &T) -> usize {
         let mut at = self.heap.len();
-        // Only above what is greater: it comes after those it is equal to.
+        // It rises only above greater items, so it comes after equal items.
         while at > 0 && *item < self.heap[parent(at)].item {
             at = parent(at);
         }
@@ -221,24 +221,25 @@ impl<T: Ord> Discipline for Smallest<T> {
         }
     }
 
-    /// Where the last entry will stand once the first is gone.
+    /// The index of the last entry after the first entry is removed.
     fn position_of_next(&self) -> usize {
         let Some((last, rest)) = self.heap.split_last() else {
             return 0;
         };
-        // The gap sinks to the bottom along the smallest children, then `last` rises from there: it
-        // is one of the greatest, so this takes fewer comparisons than sinking it.
+        // The gap sinks to the bottom along the smallest children, and `last` rises from there.
+        // `last` is one of the greatest items, so this takes fewer comparisons than sinking it from
+        // the top.
         let mut at = 0;
-        let family = |at| rest.get(first_child(at)..).unwrap_or_default();
-        while let Some(children) = family(at).first_chunk::<ARITY>() {
+        let children_of = |at| rest.get(first_child(at)..).unwrap_or_default();
+        while let Some(children) = children_of(at).first_chunk::<ARITY>() {
             let left = usize::from(children[1].comes_before(&children[0]));
             let right = 2 + usize::from(children[3].comes_before(&children[2]));
             let right_first = children[right].comes_before(&children[left]);
             at = first_child(at) + if right_first { right } else { left };
         }
-        // At the end, there may be a family of fewer than four.
+        // The last parent may have fewer than four children.
         let mut smallest: Option<usize> = None;
-        for (child, entry) in (first_child(at)..).zip(family(at)) {
+        for (child, entry) in (first_child(at)..).zip(children_of(at)) {
             if smallest.is_none_or(|smallest| entry.comes_before(&rest[smallest])) {
                 smallest = Some(child);
             }
@@ -251,12 +252,13 @@ impl<T: Ord> Discipline for Smallest<T> {
     }
 
     fn remove(&mut self, position: usize) -> T {
-        let mut moving = self.heap.pop().expect(THERE);
-        if let Some(room) = less_room(self.heap.len(), self.heap.capacity()) {
-            self.heap.shrink_to(room);
+        let mut moving = self.heap.pop().expect(NOT_EMPTY);
+        if let Some(capacity) = shrink_target(self.heap.len(), self.heap.capacity()) {
+            self.heap.shrink_to(capacity);
         }
         let mut at = position;
-        // The last one takes its position, and each on the way up the place of its parent.
+        // The last entry goes to `position`, and each entry on the path moves to its parent's
+        // index.
         while let Some(entry) = self.heap.get_mut(at) {
             mem::swap(entry, &mut moving);
             if at == 0 {
@@ -276,8 +278,10 @@ impl<T: Ord> Discipline for Smallest<T> {
     }
 }
 
-/// How many children an entry has. With four, a heap is half as high as with two, and the children
-/// are neighbours in memory: what a step down costs is waiting for memory.
+/// The number of children of an entry.
+///
+/// With four children, a heap is half as high as with two, and the children are adjacent in memory.
+/// The cost of a step down is a memory access.
 const ARITY: usize = 4;
 
 fn parent(index: usize) -> usize {
@@ -288,11 +292,11 @@ fn first_child(index: usize) -> usize {
     index * ARITY + 1
 }
 
-/// How much room is enough, if a burst has left much more.
+/// The capacity to shrink to, if a burst has left far more than needed.
 #[inline]
-fn less_room(len: usize, room: usize) -> Option<usize> {
-    const FEW: usize = 1 << 12;
-    (room > FEW && len < room / 8).then(|| FEW.max(2 * len))
+fn shrink_target(len: usize, capacity: usize) -> Option<usize> {
+    const MIN_CAPACITY: usize = 1 << 12;
+    (capacity > MIN_CAPACITY && len < capacity / 8).then(|| MIN_CAPACITY.max(2 * len))
 }
 
 mod sealed {
@@ -305,13 +309,13 @@ mod sealed {
     impl<T: Ord> Sealed for Smallest<T> {}
 }
 
-const THERE: &str = "an item is taken only if there is one";
+const NOT_EMPTY: &str = "an item is removed only from a queue that is not empty";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fill_and_empty<D: Discipline<Item = u32>>(room: impl Fn(&D) -> usize) {
+    fn fill_and_empty<D: Discipline<Item = u32>>(capacity: impl Fn(&D) -> usize) {
         let mut items = D::default();
         for n in 0..100_000 {
             items.insert(n, items.position_for(&n));
@@ -320,11 +324,16 @@ mod tests {
             let next = items.position_of_next();
             items.remove(next);
         }
-        assert!(room(&items) < 10_000, "{} keeps {}", D::NAME, room(&items));
+        assert!(
+            capacity(&items) < 10_000,
+            "{} keeps {}",
+            D::NAME,
+            capacity(&items)
+        );
     }
 
     #[test]
-    fn a_burst_of_items_gives_its_memory_back() {
+    fn a_burst_of_items_frees_its_memory() {
         fill_and_empty::<Fifo<u32>>(|items| items.0.capacity());
         fill_and_empty::<Lifo<u32>>(|items| items.0.capacity());
         fill_and_empty::<Smallest<u32>>(|items| items.heap.capacity());

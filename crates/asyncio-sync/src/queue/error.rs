@@ -1,29 +1,27 @@
-//! Why something could not be put into a queue, or taken out of it.
-//!
-//! What could not be put is in the error, so nothing is lost.
+//! The errors of a queue. An error of a put contains the item, so no item is lost.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// The queue was shut down, and there is nothing left in it to take.
+/// The error of a get: the queue is shut down and empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is shut down, and nothing is left in it")]
+#[error("the queue is shut down and empty")]
 pub struct QueueShutDown;
 
-/// The queue was shut down before the item was in it; here it is again.
+/// The error of a put: the queue is shut down. Contains the item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is shut down and takes no more")]
+#[error("the queue is shut down and accepts no items")]
 pub struct PutError<T>(pub T);
 
-/// Why an item could not be put at once; here it is again.
+/// The error of `put_nowait`. Contains the item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PutNowaitError<T> {
-    /// There is no room, or what there is has been promised to those who wait for it. `put` waits.
-    #[error("the queue is full: `put` waits for room")]
+    /// The queue is full, or its free slots are reserved for waiting tasks. Use `put` to wait.
+    #[error("the queue is full; use `put` to wait for a free slot")]
     QueueFull(T),
-    /// The queue was shut down and takes nothing any more.
-    #[error("the queue is shut down and takes no more")]
+    /// The queue is shut down.
+    #[error("the queue is shut down and accepts no items")]
     QueueShutDown(T),
 }
 
@@ -36,23 +34,23 @@ impl<T> PutNowaitError<T> {
     }
 }
 
-/// Why no item could be taken at once.
+/// The error of `get_nowait`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GetNowaitError {
-    /// There is no item, or those there are have been promised to tasks that wait. `get` waits.
-    #[error("the queue is empty: `get` waits for an item")]
+    /// The queue is empty, or its items are reserved for waiting tasks. Use `get` to wait.
+    #[error("the queue is empty; use `get` to wait for an item")]
     QueueEmpty,
-    /// The queue was shut down, and there is nothing left in it to take.
-    #[error("the queue is shut down, and nothing is left in it")]
+    /// The queue is shut down and empty.
+    #[error("the queue is shut down and empty")]
     QueueShutDown,
 }
 
-/// `task_done` was called more often than items were put.
+/// The error of `task_done`: it was called more often than items were put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("more items were marked done than were put")]
+#[error("`task_done` was called more often than items were put")]
 pub struct TooManyDone;
 
-// The items need not be Debug for the errors to be.
+// By hand, so that the items need not be `Debug`.
 
 impl<T> fmt::Debug for PutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

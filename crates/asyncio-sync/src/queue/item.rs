@@ -1,4 +1,4 @@
-//! An item that was taken from a queue and marks itself done.
+//! The item guard: an item taken from a queue that marks itself done when dropped.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,8 +6,9 @@ use std::ops::{Deref, DerefMut};
 use crate::queue::BaseQueue;
 use crate::queue::discipline::Discipline;
 
-/// An item from [`get_item`](BaseQueue::get_item), which is marked done when this is dropped,
-/// also by a panic or a cancellation.
+/// An item from [`get_item`](BaseQueue::get_item) that marks itself done when it is dropped.
+///
+/// A panic or a cancellation drops it as well.
 ///
 /// ```
 /// use asyncio_sync::Queue;
@@ -20,23 +21,24 @@ use crate::queue::discipline::Discipline;
 ///     assert_eq!(letter.len(), 8);
 ///     assert_eq!(letters.unfinished_tasks(), 1);
 /// }
-/// letters.join().await; // all letters were dealt with
+/// letters.join().await; // all letters are done
 /// # });
 /// ```
 #[must_use = "an item that is dropped at once is lost, and counts as done"]
 pub struct Item<'a, D: Discipline> {
-    // In this order: it is done once the value is gone, even if its destructor panics.
+    // In this order: the item is done after its value is dropped, even if its destructor panics.
     value: D::Item,
     done: Done<'a, D>,
 }
 
-/// Marks one item done.
+/// Marks one item done when dropped.
 struct Done<'a, D: Discipline>(Option<&'a BaseQueue<D>>);
 
 impl<D: Discipline> Drop for Done<'_, D> {
     fn drop(&mut self) {
         if let Some(queue) = self.0 {
-            // An error is that of somebody who marked too many, and is told to whoever marks next.
+            // An error means that other code called `task_done` too often. A destructor cannot
+            // return it.
             let _ = queue.task_done();
         }
     }
@@ -50,7 +52,7 @@ impl<'a, D: Discipline> Item<'a, D> {
         }
     }
 
-    /// The value alone: to mark it done is up to the caller.
+    /// Returns the value without marking it done. The caller must call `task_done`.
     pub fn into_inner(item: Self) -> D::Item {
         let Self { value, mut done } = item;
         done.0 = None;

@@ -1,60 +1,60 @@
-//! What is in a queue, who waits for it, and what has been promised to whom.
+//! The state of a queue: its items, its waiters, and the reservations of the waiters.
 //!
-//! - An item that is put while a getter waits is promised to the first of them: it stays where it
-//!   is in the queue, but is one fewer for everybody else to take. Which one the getter takes is
-//!   decided when it runs: the next in the order of the queue. So nobody overtakes, a getter that
-//!   was chosen and is dropped disturbs no order, and its promise goes to the next one.
-//! - Likewise, a slot that comes free is promised to the first putter who waits.
-//! - Therefore: while a getter waits, every item is promised; while a putter waits, every slot is
-//!   taken or promised.
-//! - Shutting down breaks the promises that can no longer be kept: to putters all, to getters those
-//!   whose items are thrown away. Getters who wait for more than is left are refused; if one of those
-//!   who were promised an item leaves without it, a refused one that has not run yet finds it there.
+//! - An item that is put while a getter waits is *reserved* for the first waiting getter. A
+//!   reservation is a count: one item fewer is available to others. The getter takes the next item
+//!   in the order of the queue when it runs. So no getter overtakes. If a getter is dropped, the
+//!   order of the items is unchanged, and its reservation goes to the next getter.
+//! - In the same way, a free slot is reserved for the first waiting putter.
+//! - So while a getter waits, every item is reserved. While a putter waits, every slot is used or
+//!   reserved.
+//! - A shutdown cancels the reservations of all putters. If the items are discarded, it also
+//!   cancels the reservations of all getters. Getters without a reservation are refused. If a
+//!   getter with a reservation is dropped, a refused getter that has not run since takes the item.
 //!
-//! No cell and no lock is here, and no waker is cloned, woken or dropped: what is to be woken is
-//! handed out. The same state serves one thread behind a `RefCell` and several behind a `Mutex`.
+//! This file has no cell and no lock, and clones, wakes or drops no waker: it returns the wakers to
+//! be woken. The same state serves one thread in a `RefCell`, and several threads in a `Mutex`.
 
 use std::mem;
 use std::task::Waker;
 
-use crate::line::{Call, Departed, Key, Line, POLLED_AGAIN, Place};
 use crate::queue::discipline::Discipline;
 use crate::queue::error::TooManyDone;
+use crate::wait_list::{Key, POLLED_AGAIN, Removed, WaitList, WaiterState, Wakeup};
 
 #[derive(Debug)]
 pub(crate) struct QueueState<D> {
     items: D,
-    /// 0 for no limit.
+    /// The maximum number of items; 0 means no limit.
     maxsize: usize,
     shut_down: bool,
-    /// How many were put and are not marked done.
+    /// The number of items that were put and are not marked done.
     unfinished: usize,
-    pub(crate) getters: Line<Answer>,
-    pub(crate) putters: Line<Answer>,
-    pub(crate) joiners: Line<()>,
-    /// To getters who were chosen and have not run yet; at most as many as there are items.
-    promised_items: usize,
-    /// To putters who were chosen and have not run yet.
-    promised_slots: usize,
+    pub(crate) getters: WaitList<Answer>,
+    pub(crate) putters: WaitList<Answer>,
+    pub(crate) joiners: WaitList<()>,
+    /// The reservations of getters that have not run since. At most the number of items.
+    reserved_items: usize,
+    /// The reservations of putters that have not run since.
+    reserved_slots: usize,
 }
 
-/// What a getter or putter who waits is told in the end.
+/// The grant of a getter or putter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// An item or a slot is kept for it.
-    Promised,
+    /// An item or a slot is reserved for it.
+    Reserved,
     /// The queue was shut down.
     Refused,
 }
 
-/// Whether a getter or putter can go ahead.
+/// The answer to whether a getter or putter may proceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Now.
+    /// It may proceed.
     Granted,
-    /// Never: the queue is shut down.
+    /// It must fail, because the queue is shut down.
     Refused,
-    /// Not yet: it has to wait.
+    /// It must wait.
     Wait,
 }
 
@@ -65,11 +65,11 @@ impl<D: Discipline> QueueState<D> {
             maxsize,
             shut_down: false,
             unfinished: 0,
-            getters: Line::new(),
-            putters: Line::new(),
-            joiners: Line::new(),
-            promised_items: 0,
-            promised_slots: 0,
+            getters: WaitList::new(),
+            putters: WaitList::new(),
+            joiners: WaitList::new(),
+            reserved_items: 0,
+            reserved_slots: 0,
         }
     }
 
@@ -90,194 +90,201 @@ impl<D: Discipline> QueueState<D> {
         self.shut_down
     }
 
-    /// How many items are there for anybody to take.
+    /// The number of items that are not reserved.
     #[inline]
     pub(crate) fn available(&self) -> usize {
-        self.items.count() - self.promised_items
+        self.items.count() - self.reserved_items
     }
 
-    /// Whether there is a slot for anybody to fill.
+    /// Whether there is a free slot that is not reserved.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.maxsize == 0 || self.items.count() + self.promised_slots < self.maxsize
+        self.maxsize == 0 || self.items.count() + self.reserved_slots < self.maxsize
     }
 
     #[inline]
-    pub(crate) fn may_get(&self, place: Place) -> Admission {
-        match place {
-            Place::Outside if self.available() > 0 => Admission::Granted,
-            Place::Outside => self.unless_shut_down(Admission::Wait),
-            Place::InLine(key) => match self.getters.given(key) {
-                // The promise is broken if there is none left.
-                Some(Answer::Promised) if self.promised_items > 0 => Admission::Granted,
+    pub(crate) fn may_get(&self, waiter: WaiterState) -> Admission {
+        match waiter {
+            WaiterState::New if self.available() > 0 => Admission::Granted,
+            WaiterState::New => self.unless_shut_down(Admission::Wait),
+            WaiterState::Listed(key) => match self.getters.granted(key) {
+                // A shutdown may have cancelled the reservation.
+                Some(Answer::Reserved) if self.reserved_items > 0 => Admission::Granted,
                 Some(Answer::Refused) if self.available() > 0 => Admission::Granted,
                 Some(_) => Admission::Refused,
                 None => self.unless_shut_down(Admission::Wait),
             },
-            Place::Left => panic!("{POLLED_AGAIN}"),
+            WaiterState::Done => panic!("{POLLED_AGAIN}"),
         }
     }
 
-    /// Takes the item at `position` for a getter who may, and frees its slot.
+    /// Takes the item at `position`, for a getter that may proceed, and frees its slot.
     ///
-    /// What is called is the putter who was promised the slot. If a waker is no longer needed,
-    /// `outdated` has it.
+    /// Returns the wake-up of the putter for which the slot is now reserved. A waker that is no
+    /// longer needed is put into `old_waker`.
     #[inline]
     pub(crate) fn get(
         &mut self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         position: D::Position,
-        outdated: &mut Option<Waker>,
-    ) -> (D::Item, Option<Call>) {
-        if let Place::InLine(key) = *place
-            && go(&mut self.getters, key, outdated) == Answer::Promised
+        old_waker: &mut Option<Waker>,
+    ) -> (D::Item, Option<Wakeup>) {
+        if let WaiterState::Listed(key) = *waiter
+            && finish(&mut self.getters, key, old_waker) == Answer::Reserved
         {
-            self.promised_items -= 1;
+            self.reserved_items -= 1;
         }
-        *place = Place::Left;
+        *waiter = WaiterState::Done;
         let item = self.items.remove(position);
-        (item, self.promise_slot())
+        (item, self.reserve_slot())
     }
 
-    /// A getter joins the line though it might have an item at once. It is promised that: what is called is it.
+    /// Adds a getter that yields to the wait list, although an item may be available.
     ///
-    /// For `fresh`, see [`Line::wait`].
-    pub(crate) fn get_in_line(
+    /// Returns the wake-up of the getter for which an item is now reserved. See [`WaitList::wait`]
+    /// for `new_waker`.
+    pub(crate) fn list_getter(
         &mut self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         waker: &Waker,
-        fresh: &mut Option<Waker>,
-    ) -> Option<Call> {
-        self.getters.wait(place, waker, fresh, Answer::Promised);
-        self.promise_item()
+        new_waker: &mut Option<Waker>,
+    ) -> Option<Wakeup> {
+        self.getters
+            .wait(waiter, waker, new_waker, Answer::Reserved);
+        self.reserve_item()
     }
 
-    /// The same for a putter, and a slot.
-    pub(crate) fn put_in_line(
+    /// Adds a putter that yields to the wait list, although a slot may be free.
+    ///
+    /// Returns the wake-up of the putter for which a slot is now reserved.
+    pub(crate) fn list_putter(
         &mut self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         waker: &Waker,
-        fresh: &mut Option<Waker>,
-    ) -> Option<Call> {
-        self.putters.wait(place, waker, fresh, Answer::Promised);
-        self.promise_slot()
-    }
-
-    /// A waiter for the end of all items has joined though there may be none. Call those of
-    /// [`joiners`](Self::joiners) who were called then.
-    pub(crate) fn serve_joiners(&mut self) {
-        self.release_joiners_if_finished();
+        new_waker: &mut Option<Waker>,
+    ) -> Option<Wakeup> {
+        self.putters
+            .wait(waiter, waker, new_waker, Answer::Reserved);
+        self.reserve_slot()
     }
 
     #[inline]
-    pub(crate) fn may_put(&self, place: Place) -> Admission {
-        match place {
-            Place::Outside if self.has_room() => self.unless_shut_down(Admission::Granted),
-            Place::Outside => self.unless_shut_down(Admission::Wait),
-            Place::InLine(key) => match self.putters.given(key) {
-                Some(Answer::Promised) => self.unless_shut_down(Admission::Granted),
+    pub(crate) fn may_put(&self, waiter: WaiterState) -> Admission {
+        match waiter {
+            WaiterState::New if self.has_room() => self.unless_shut_down(Admission::Granted),
+            WaiterState::New => self.unless_shut_down(Admission::Wait),
+            WaiterState::Listed(key) => match self.putters.granted(key) {
+                Some(Answer::Reserved) => self.unless_shut_down(Admission::Granted),
                 Some(Answer::Refused) => Admission::Refused,
                 None => self.unless_shut_down(Admission::Wait),
             },
-            Place::Left => panic!("{POLLED_AGAIN}"),
+            WaiterState::Done => panic!("{POLLED_AGAIN}"),
         }
     }
 
-    /// Puts the item at `position` for a putter who may.
+    /// Puts the item at `position`, for a putter that may proceed.
     ///
-    /// What is called is the getter who was promised an item. If a waker is no longer needed,
-    /// `outdated` has it.
+    /// Returns the wake-up of the getter for which an item is now reserved. A waker that is no
+    /// longer needed is put into `old_waker`.
     #[inline]
     pub(crate) fn put(
         &mut self,
-        place: &mut Place,
+        waiter: &mut WaiterState,
         item: D::Item,
         position: D::Position,
-        outdated: &mut Option<Waker>,
-    ) -> Option<Call> {
-        if let Place::InLine(key) = *place {
-            go(&mut self.putters, key, outdated);
-            self.promised_slots -= 1;
+        old_waker: &mut Option<Waker>,
+    ) -> Option<Wakeup> {
+        if let WaiterState::Listed(key) = *waiter {
+            finish(&mut self.putters, key, old_waker);
+            self.reserved_slots -= 1;
         }
-        *place = Place::Left;
+        *waiter = WaiterState::Done;
         self.items.insert(item, position);
         self.unfinished += 1;
-        self.promise_item()
+        self.reserve_item()
     }
 
-    /// Removes a getter who gives up or is refused. What is called is the one who was promised
-    /// an item in its stead.
-    pub(crate) fn getter_leaves(&mut self, key: Key) -> (Departed<Answer>, Option<Call>) {
-        let departed = self.getters.leave(key);
-        let kept = departed.chosen && departed.share == Answer::Promised && self.promised_items > 0;
-        if !kept {
-            return (departed, None);
+    /// Removes a getter that was dropped or refused.
+    ///
+    /// Returns the wake-up of the getter that gets its reservation.
+    pub(crate) fn remove_getter(&mut self, key: Key) -> (Removed<Answer>, Option<Wakeup>) {
+        let removed = self.getters.remove(key);
+        let was_reserved =
+            removed.was_granted && removed.grant == Answer::Reserved && self.reserved_items > 0;
+        if !was_reserved {
+            return (removed, None);
         }
-        self.promised_items -= 1;
-        (departed, self.promise_item())
+        self.reserved_items -= 1;
+        (removed, self.reserve_item())
     }
 
-    /// Removes a putter who gives up or is refused. What is called is the one who was promised
-    /// a slot in its stead.
-    pub(crate) fn putter_leaves(&mut self, key: Key) -> (Departed<Answer>, Option<Call>) {
-        let departed = self.putters.leave(key);
-        let kept = departed.chosen && departed.share == Answer::Promised && !self.shut_down;
-        if !kept {
-            return (departed, None);
+    /// Removes a putter that was dropped or refused.
+    ///
+    /// Returns the wake-up of the putter that gets its reservation.
+    pub(crate) fn remove_putter(&mut self, key: Key) -> (Removed<Answer>, Option<Wakeup>) {
+        let removed = self.putters.remove(key);
+        let was_reserved =
+            removed.was_granted && removed.grant == Answer::Reserved && !self.shut_down;
+        if !was_reserved {
+            return (removed, None);
         }
-        self.promised_slots -= 1;
-        (departed, self.promise_slot())
+        self.reserved_slots -= 1;
+        (removed, self.reserve_slot())
     }
 
-    /// Marks an item done. Call those of [`joiners`](Self::joiners) who were called then.
+    /// Marks an item done. The caller must wake the unwoken [`joiners`](Self::joiners).
     pub(crate) fn task_done(&mut self) -> Result<(), TooManyDone> {
         self.unfinished = self.unfinished.checked_sub(1).ok_or(TooManyDone)?;
-        self.release_joiners_if_finished();
+        self.grant_joiners_if_finished();
         Ok(())
     }
 
-    /// From now on nothing is put. Those who wait are [refused](Self::next_refused).
+    /// Shuts the queue down. The caller must wake the waiters with
+    /// [`next_refused`](Self::next_refused).
     pub(crate) fn shut_down(&mut self) {
         self.shut_down = true;
-        self.promised_slots = 0;
+        self.reserved_slots = 0;
     }
 
-    /// Takes all items out, as done; for a queue that is shut down.
-    pub(crate) fn throw_away(&mut self) -> D {
-        self.promised_items = 0;
-        // Fewer if some were marked done before they were taken.
+    /// Removes all items of a queue that is shut down, and marks them done.
+    ///
+    /// The caller must wake the unwoken [`joiners`](Self::joiners).
+    pub(crate) fn discard_items(&mut self) -> D {
+        self.reserved_items = 0;
+        // Saturating, because items may be marked done before they are taken.
         self.unfinished = self.unfinished.saturating_sub(self.items.count());
-        self.release_joiners_if_finished();
+        self.grant_joiners_if_finished();
         mem::take(&mut self.items)
     }
 
-    /// The next who has waited in vain for a queue that is shut down now.
-    pub(crate) fn next_refused(&mut self) -> Option<Call> {
-        let getter = self.getters.choose_first_with(Answer::Refused);
-        getter.or_else(|| self.putters.choose_first_with(Answer::Refused))
+    /// Refuses the next waiter of a queue that is shut down, and returns its wake-up.
+    pub(crate) fn next_refused(&mut self) -> Option<Wakeup> {
+        let getter = self.getters.grant_first_with(Answer::Refused);
+        getter.or_else(|| self.putters.grant_first_with(Answer::Refused))
     }
 
-    fn release_joiners_if_finished(&mut self) {
-        while self.unfinished == 0 && self.joiners.call_first_with(()) {}
+    /// Grants all joiners if all items are done. The caller must wake the unwoken joiners.
+    pub(crate) fn grant_joiners_if_finished(&mut self) {
+        while self.unfinished == 0 && self.joiners.grant_first_unwoken(()) {}
     }
 
     #[inline]
-    fn promise_item(&mut self) -> Option<Call> {
+    fn reserve_item(&mut self) -> Option<Wakeup> {
         if self.available() == 0 {
             return None;
         }
-        let getter = self.getters.choose_first_with(Answer::Promised)?;
-        self.promised_items += 1;
+        let getter = self.getters.grant_first_with(Answer::Reserved)?;
+        self.reserved_items += 1;
         Some(getter)
     }
 
     #[inline]
-    fn promise_slot(&mut self) -> Option<Call> {
+    fn reserve_slot(&mut self) -> Option<Wakeup> {
         if self.shut_down || !self.has_room() {
             return None;
         }
-        let putter = self.putters.choose_first_with(Answer::Promised)?;
-        self.promised_slots += 1;
+        let putter = self.putters.grant_first_with(Answer::Reserved)?;
+        self.reserved_slots += 1;
         Some(putter)
     }
 
@@ -291,8 +298,8 @@ impl<D: Discipline> QueueState<D> {
     }
 }
 
-/// [`Line::go`]. Apart, so that who did not have to wait does not carry it along.
+/// Calls [`WaitList::finish`]. Out of line, to keep the path without a wait short.
 #[inline(never)]
-fn go(line: &mut Line<Answer>, key: Key, outdated: &mut Option<Waker>) -> Answer {
-    line.go(key, outdated)
+fn finish(list: &mut WaitList<Answer>, key: Key, old_waker: &mut Option<Waker>) -> Answer {
+    list.finish(key, old_waker)
 }

@@ -1,4 +1,4 @@
-//! What CPython's `test_locks.py` observes.
+//! The behaviour that CPython's `test_locks.py` observes.
 
 mod barrier_tests;
 mod condition_tests;

@@ -1,7 +1,8 @@
-//! What CPython's own tests observe of asyncio's locks and queues, observed here.
+//! The behaviour of locks and queues that CPython's own tests observe.
 //!
-//! A file for each of its test files, a module for each class, a function for each test; where a
-//! type or a rule of Rust's says it already, the doc comment tells.
+//! There is a file for each test file of CPython, a module for each class, and a function for each
+//! test with the same name. If Rust's types already guarantee the behaviour, the doc comment says
+//! so.
 
 #[path = "../shared/mod.rs"]
 mod shared;

@@ -1,4 +1,4 @@
-//! What CPython's `test_queues.py` observes. A test for "3 kinds" runs with each kind of queue.
+//! The behaviour that CPython's `test_queues.py` observes.
 
 mod priority_queue_tests;
 mod queue_basic_tests;

@@ -1,4 +1,4 @@
-//! Predicates, hooks and destructors of outcomes that come back, or panic.
+//! Predicates, hooks and destructors of outcomes that use the primitive, or panic.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use asyncio_sync::{
 
 use crate::{boxed, panics, poll};
 
-/// A predicate panics, at first or after a notification: the lock is free, its task waits no longer, and
-/// those who do can go on.
+/// A predicate panics, at first or after a notification: the lock is released, the task no longer
+/// waits, and other waiters can continue.
 #[test]
 fn a_predicate_that_panics_leaves_the_lock_free() {
     let condition: &Condition<Lock<u32>> = Box::leak(Box::new(Condition::new(Lock::new(0))));
@@ -46,13 +46,13 @@ fn a_predicate_that_panics_leaves_the_lock_free() {
     assert_eq!(poll(&mut other, Waker::noop()), Poll::Ready(9));
 }
 
-/// Looks at the promise it was the answer to, and tries to set it, when it is dropped.
-struct Nosy {
-    promise: Rc<Promise<Nosy, ()>>,
+/// A result that uses its promise, and tries to set it, when it is dropped.
+struct UsesItsPromise {
+    promise: Rc<Promise<UsesItsPromise, ()>>,
     seen: Rc<Cell<u32>>,
 }
 
-impl Drop for Nosy {
+impl Drop for UsesItsPromise {
     fn drop(&mut self) {
         self.seen.set(self.seen.get() + 1);
         if self.seen.get() > 1 {
@@ -61,28 +61,28 @@ impl Drop for Nosy {
         assert!(self.promise.done() && !self.promise.cancelled());
         assert!(format!("{:?}", self.promise).contains("taken"));
         let (promise, seen) = (Rc::clone(&self.promise), Rc::clone(&self.seen));
-        let refused = self.promise.set_result(Nosy { promise, seen });
+        let refused = self.promise.set_result(UsesItsPromise { promise, seen });
         assert!(matches!(refused, Err(SetError::AlreadySet(_))));
     }
 }
 
-/// An answer at which nobody looked is dropped with the future, and comes back to the promise.
+/// A result that is not taken is dropped with the future, and its destructor uses the promise.
 #[test]
-fn an_answer_may_look_at_its_promise_when_it_is_dropped() {
+fn a_result_may_use_its_promise_when_it_is_dropped() {
     for share in [false, true] {
         let (promise, answer) = promise_or();
         let (promise, seen) = (Rc::new(promise), Rc::new(Cell::new(0)));
-        let nosy = Nosy {
+        let result = UsesItsPromise {
             promise: Rc::clone(&promise),
             seen: Rc::clone(&seen),
         };
-        assert!(promise.set_result(nosy).is_ok());
+        assert!(promise.set_result(result).is_ok());
         if share {
             drop(answer.shared());
         } else {
             drop(answer);
         }
-        // Once itself, once what it wanted to set.
+        // The result itself, and the result that it tried to set.
         assert_eq!(seen.get(), 2);
         assert_eq!(Rc::strong_count(&promise), 1);
     }
@@ -92,10 +92,10 @@ thread_local! {
     static REPORTS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A hook for errors that nobody saw makes such an error itself, and then panics: each is told once, and
-/// nothing is left behind.
+/// The hook for unretrieved errors causes another such error, and then panics: each error is
+/// reported once, and nothing leaks.
 #[test]
-fn a_hook_may_come_back_and_panic() {
+fn the_hook_may_use_promises_and_panic() {
     let before = set_unretrieved_hook(|_error| {
         REPORTS.set(REPORTS.get() + 1);
         if REPORTS.get() == 1 {
@@ -115,9 +115,9 @@ fn a_hook_may_come_back_and_panic() {
     set_unretrieved_hook(before);
 }
 
-/// Whoever makes a value sets it by another way meanwhile, and looks at the cell.
+/// The function that makes the value reads the cell and sets its value.
 #[test]
-fn a_value_may_be_set_by_who_makes_it() {
+fn a_value_may_be_set_by_the_function_that_makes_it() {
     let cell = Rc::new(OnceCell::new());
     let inside = Rc::clone(&cell);
     let mut made = boxed(async move {

@@ -1,8 +1,8 @@
-//! A waker that calls back when it is cloned, woken or dropped.
+//! A waker that calls a hook when it is cloned, woken or dropped.
 
 #![expect(
     unsafe_code,
-    reason = "a waker that notices being cloned cannot be made without"
+    reason = "a waker that notices its clones needs a vtable of its own"
 )]
 
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 type Hook = RefCell<Option<Box<dyn FnOnce()>>>;
 
-/// What is to be called, each at most once.
+/// The hooks of a waker. Each is called at most once.
 #[derive(Default)]
 pub(crate) struct Hooks {
     clone: Hook,
@@ -39,14 +39,16 @@ impl Hooks {
         hooks.waker()
     }
 
-    /// When it is dropped without having been woken, by whoever comes first: the waker or a clone.
+    /// A waker that calls `hook` when it or a clone is dropped without having been woken.
     pub(crate) fn on_drop(hook: impl FnOnce() + 'static) -> Waker {
         let hooks = Self::default();
         hooks.drop.replace(Some(Box::new(hook)));
         hooks.waker()
     }
 
-    /// When it is cloned, and when that clone is dropped; the one that is given is leaked.
+    /// A waker that calls `on_clone` when it is cloned, and `on_drop` when that clone is dropped.
+    ///
+    /// The waker itself is never dropped.
     pub(crate) fn on_clone_and_its_drop(
         on_clone: impl FnOnce() + 'static,
         on_drop: impl FnOnce() + 'static,
@@ -58,8 +60,8 @@ impl Hooks {
     }
 
     fn waker(self) -> Waker {
-        // SAFETY: the functions of the table treat the pointer as an `Rc<Hooks>` of their own. That
-        // the waker is not sent to another thread is up to the tests, which have one each.
+        // SAFETY: the functions of the vtable treat the pointer as an `Rc<Hooks>` that they own.
+        // Each test uses its wakers on one thread only, so that `Rc` is sound.
         unsafe { Waker::new(Rc::into_raw(Rc::new(self)).cast(), &VTABLE) }
     }
 }
@@ -88,7 +90,7 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(
     },
 );
 
-/// A waker that is never recognised: each clone is of another kind.
+/// A waker for which `will_wake` is `false` for its own clone: each clone has another vtable.
 pub(crate) fn never_the_same() -> Waker {
     static ONE: RawWakerVTable =
         RawWakerVTable::new(|data| RawWaker::new(data, &OTHER), no, no, no);
@@ -96,6 +98,6 @@ pub(crate) fn never_the_same() -> Waker {
         RawWakerVTable::new(|data| RawWaker::new(data, &ONE), no, no, no);
     fn no(_: *const ()) {}
 
-    // SAFETY: the functions of the tables do not use the pointer.
+    // SAFETY: the functions of the vtables do not use the pointer.
     unsafe { Waker::new(std::ptr::null(), &ONE) }
 }

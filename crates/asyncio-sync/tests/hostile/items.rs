@@ -1,4 +1,4 @@
-//! Items whose comparisons and destructors come back to the queue, or panic.
+//! Items whose comparisons and destructors use the queue, or panic.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -14,7 +14,7 @@ thread_local! {
     static COMPARISONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Calls the hook whenever it is compared.
+/// An item that calls the hook at each comparison.
 #[derive(Debug)]
 struct Watched(u32);
 
@@ -50,7 +50,7 @@ fn with_hook<R>(hook: impl Fn() + 'static, call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Panics at the comparison after so many.
+/// A hook that panics after `count` comparisons.
 fn panic_after(count: usize) -> impl Fn() {
     let start = COMPARISONS.get();
     move || assert!(COMPARISONS.get() - start <= count, "compared too often")
@@ -70,9 +70,9 @@ fn drain(queue: &PriorityQueue<Watched>) -> Vec<u32> {
         .collect()
 }
 
-/// Wherever a comparison panics, a put has not happened.
+/// If any comparison panics, a put has no effect.
 #[test]
-fn a_put_that_panics_has_not_happened() {
+fn a_put_that_panics_has_no_effect() {
     let mut panicked = 0;
     for after in 0..4 {
         let queue = filled();
@@ -87,12 +87,12 @@ fn a_put_that_panics_has_not_happened() {
         assert_eq!(queue.qsize(), expected.len());
         assert_eq!(drain(&queue), expected, "after {after} comparisons");
     }
-    assert!(panicked > 1, "there are several places to panic at");
+    assert!(panicked > 1, "a put compares several times");
 }
 
-/// Wherever a comparison panics, a get has not happened.
+/// If any comparison panics, a get has no effect.
 #[test]
-fn a_get_that_panics_has_not_happened() {
+fn a_get_that_panics_has_no_effect() {
     let mut panicked = 0;
     for after in 0..8 {
         let queue = filled();
@@ -106,12 +106,13 @@ fn a_get_that_panics_has_not_happened() {
         assert_eq!(queue.qsize(), expected.len());
         assert_eq!(drain(&queue), expected, "after {after} comparisons");
     }
-    assert!(panicked > 2, "there are several places to panic at");
+    assert!(panicked > 2, "a get compares several times");
 }
 
-/// A getter that was promised an item panics while it takes it: the promise goes to the next.
+/// A getter with a reservation panics while it takes the item: the reservation goes to the next
+/// getter.
 #[test]
-fn a_promise_survives_a_panic() {
+fn a_reservation_survives_a_panic() {
     let queue = Rc::new(PriorityQueue::new(0));
     let mut getters = [(); 3].map(|()| {
         let queue = Rc::clone(&queue);
@@ -120,7 +121,7 @@ fn a_promise_survives_a_panic() {
     for getter in &mut getters {
         assert!(poll(getter, Waker::noop()).is_pending());
     }
-    // All three are promised one, and then there is a choice to make.
+    // All three getters have reservations. Taking the first item compares the others.
     for key in [2, 1, 3] {
         queue.put_nowait(Watched(key)).unwrap();
     }
@@ -137,9 +138,9 @@ fn a_promise_survives_a_panic() {
     assert_eq!(drain(&queue), [2, 3]);
 }
 
-/// A comparison looks at the queue: it may.
+/// A comparison may read the queue.
 #[test]
-fn a_comparison_may_look() {
+fn a_comparison_may_read_the_queue() {
     let queue = Rc::new(filled());
     let inside = Rc::clone(&queue);
     let look = move || assert!(inside.qsize() == 10 && !inside.empty() && !inside.full());
@@ -147,7 +148,7 @@ fn a_comparison_may_look() {
     assert_eq!(item, Ok(Watched(1)));
 }
 
-/// A comparison changes the queue: it panics, and nothing has changed.
+/// A comparison that changes the queue panics, and the queue is unchanged.
 #[test]
 fn a_comparison_that_changes_the_queue_panics() {
     let change: [fn(&PriorityQueue<Watched>); 4] = [
@@ -161,7 +162,7 @@ fn a_comparison_that_changes_the_queue_panics() {
         let inside = Rc::clone(&queue);
         let outcome = with_hook(
             move || {
-                // Not again in the comparisons of the one inside.
+                // Without the hook for the comparisons of the inner change.
                 let hook = ON_COMPARE.take();
                 change(&inside);
                 ON_COMPARE.set(hook);
@@ -169,13 +170,13 @@ fn a_comparison_that_changes_the_queue_panics() {
             || panics(|| drop(queue.get_nowait())),
         );
         let message = outcome.expect("it panics");
-        assert!(message.contains("by a comparison"), "{message}");
+        assert!(message.contains("changed by the `Ord`"), "{message}");
         assert_eq!(queue.unfinished_tasks(), 10);
         assert_eq!(drain(&queue), [1, 2, 3, 3, 4, 5, 6, 7, 8, 9]);
     }
 }
 
-/// Puts itself into the queue again, once, when it is dropped.
+/// An item that puts another item into the queue, once, when it is dropped.
 struct Again {
     queue: Rc<Queue<Again>>,
     again: bool,
@@ -194,7 +195,7 @@ impl Drop for Again {
     }
 }
 
-/// Items that put others when they are dropped.
+/// The destructor of an item may put another item.
 #[test]
 fn a_destructor_may_use_the_queue() {
     let queue = Rc::new(Queue::new(0));
@@ -210,7 +211,7 @@ fn a_destructor_may_use_the_queue() {
     assert_eq!((queue.qsize(), queue.unfinished_tasks()), (0, 1));
 }
 
-/// Panics when it is dropped, if it is to.
+/// An item that counts its drop, and panics if it is `live`.
 struct Bomb<'a> {
     live: bool,
     dropped: &'a Cell<u32>,
@@ -225,8 +226,8 @@ impl Drop for Bomb<'_> {
     }
 }
 
-/// An item panics while the queue throws it away: the others are dropped, who waits is told, and the
-/// queue is shut down.
+/// An item panics while a shutdown drops it: the other items are dropped, all waiters get their
+/// answer, and the queue is shut down.
 #[test]
 fn a_destructor_may_panic() {
     let dropped: &Cell<u32> = Box::leak(Box::default());
@@ -254,7 +255,7 @@ fn a_destructor_may_panic() {
     );
 }
 
-/// An item that marks itself done does so although its value panics.
+/// An `Item` marks itself done even if its value panics when dropped.
 #[test]
 fn an_item_that_panics_is_done() {
     let dropped = Cell::new(0);

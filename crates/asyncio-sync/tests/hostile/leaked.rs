@@ -1,4 +1,4 @@
-//! Futures that are leaked while they wait, and futures that are polled when they are done.
+//! Futures that are leaked while they wait, and futures that are polled after completion.
 
 use std::mem;
 use std::rc::Rc;
@@ -13,9 +13,9 @@ fn leak_waiting<T>(mut future: Boxed<T>) {
     mem::forget(future);
 }
 
-/// Those behind a leaked wait for an event, a condition, or a queue that is shut down, go on.
+/// A leaked wait does not block the waiters that are released together with it.
 #[test]
-fn a_leaked_wait_harms_nobody_who_is_told_together_with_it() {
+fn a_leaked_wait_does_not_block_others() {
     let event: &Event = Box::leak(Box::default());
     leak_waiting(boxed(event.wait()));
     let mut behind = boxed(event.wait());
@@ -39,9 +39,9 @@ fn a_leaked_wait_harms_nobody_who_is_told_together_with_it() {
     assert!(poll(&mut behind, Waker::noop()).is_ready());
 }
 
-/// What is handed to a leaked wait stays with it, as the pages say, and everything else works.
+/// A grant of a leaked wait is lost, as documented, and everything else works.
 #[test]
-fn a_leaked_wait_keeps_what_it_is_given() {
+fn a_leaked_wait_keeps_its_grant() {
     let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
     let guard = lock.try_lock();
     leak_waiting(boxed(lock.lock()));
@@ -71,7 +71,7 @@ fn a_leaked_wait_keeps_what_it_is_given() {
     );
 }
 
-/// A guard that is leaked locks forever, and the value can still be reached by who owns the lock.
+/// A leaked guard locks forever. The owner of the lock can still access the value.
 #[test]
 fn a_leaked_guard_locks_forever() {
     let mut lock = Lock::new(1);
@@ -81,9 +81,9 @@ fn a_leaked_guard_locks_forever() {
     assert_eq!(lock.into_inner(), 1);
 }
 
-/// A future that is polled after it was ready panics, and says why.
+/// A future that is polled after completion panics with a message that says so.
 #[test]
-fn polled_after_completion() {
+fn a_poll_after_completion_panics() {
     let queue: &Queue<u32> = Box::leak(Box::default());
     let mut put = boxed(queue.put(1));
     assert!(poll(&mut put, Waker::noop()).is_ready());

@@ -1,6 +1,9 @@
-//! Code that is not ours, at its worst: wakers that come back when they are cloned, woken or dropped,
-//! or panic; items that come back or panic when they are compared or dropped; predicates and hooks that
-//! do; futures that are leaked, or polled too often.
+//! Hostile foreign code.
+//!
+//! - Wakers that use the primitive, or panic, when they are cloned, woken or dropped.
+//! - Items that use the queue, or panic, when they are compared or dropped.
+//! - Predicates, hooks and outcomes that use the primitive, or panic.
+//! - Futures that are leaked, or polled after completion.
 
 mod callbacks;
 mod hooked_waker;
@@ -25,7 +28,7 @@ fn poll<T>(future: &mut Boxed<T>, waker: &Waker) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(waker))
 }
 
-/// A waker that says whether it was woken.
+/// A waker that records whether it was woken.
 #[derive(Default)]
 struct Flag(AtomicBool);
 
@@ -46,7 +49,7 @@ impl Flag {
     }
 }
 
-/// Whether `call` panics, and with what.
+/// The panic message of `call`, or `None` if it does not panic.
 fn panics(call: impl FnOnce()) -> Option<String> {
     let payload = catch_unwind(AssertUnwindSafe(call)).err()?;
     let text = payload.downcast::<String>().map(|text| *text);

@@ -1,4 +1,4 @@
-//! Wakers that come back to the primitive, or panic.
+//! Wakers that use the primitive, or panic.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,10 +10,9 @@ use asyncio_sync::{Barrier, Condition, Event, Lock, Queue, Semaphore, promise};
 use crate::hooked_waker::{Hooks, never_the_same};
 use crate::{Boxed, Flag, boxed, panics, poll};
 
-/// While the waker is cloned, so that the future can wait, what it waits for happens: it must not
-/// wait then.
+/// A grant arrives while the waker of a new waiter is cloned: the future must not wait.
 #[test]
-fn what_happens_while_a_waker_is_cloned_is_not_missed() {
+fn a_grant_while_a_waker_is_cloned_is_not_missed() {
     let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
     let guard = lock.try_lock().unwrap();
     let waker = Hooks::on_clone(move || drop(guard));
@@ -76,14 +75,14 @@ fn what_happens_while_a_waker_is_cloned_is_not_missed() {
     ));
 }
 
-/// A waker is dropped because the future is polled by another task; dropping it brings what the
-/// future waits for. The new task is woken.
+/// Another task polls the future, which drops the old waker, and the drop causes the grant: the new
+/// task is woken.
 #[test]
-fn what_happens_while_an_outdated_waker_is_dropped_is_not_missed() {
+fn a_grant_while_an_old_waker_is_dropped_is_not_missed() {
     fn check<T: 'static>(mut future: Boxed<T>, hook: impl FnOnce() + 'static) {
         let waker = Hooks::on_drop(hook);
         assert!(poll(&mut future, &waker).is_pending());
-        // The future's clone is the one whose drop calls the hook.
+        // The drop of the future's clone calls the hook.
         std::mem::forget(waker);
         let (flag, waker) = Flag::new();
         let polled = poll(&mut future, &waker);
@@ -111,10 +110,10 @@ fn what_happens_while_an_outdated_waker_is_dropped_is_not_missed() {
     check(boxed(future), move || set.set_result(1).unwrap());
 }
 
-/// The first to be woken drops the second, clears the event, waits again and sets it: everybody who
-/// waited at first is released, who came meanwhile too, and nobody twice.
+/// The first waker that is woken drops the second waiter, clears the event, and waits again: the
+/// other tasks that waited are released, and the new wait is not.
 #[test]
-fn a_woken_task_runs_at_once_and_turns_everything_around() {
+fn a_waker_may_change_the_event_while_it_is_set() {
     let event = Rc::new(Event::new());
     let wait = |event: &Rc<Event>| {
         let event = Rc::clone(event);
@@ -154,10 +153,9 @@ fn a_woken_task_runs_at_once_and_turns_everything_around() {
     assert!(late_flag.was_woken());
 }
 
-/// A released lock wakes the next in line, whose task runs at once, within the release: it finds the
-/// value free.
+/// A release wakes the next waiter, whose waker polls it at once: the value is not borrowed.
 #[test]
-fn a_guard_is_gone_before_the_next_is_woken() {
+fn a_guard_is_dropped_before_the_next_waiter_is_woken() {
     let lock: &Lock<u32> = Box::leak(Box::new(Lock::new(0)));
     let guard = lock.try_lock().unwrap();
     let next = Rc::new(Cell::new(Some(boxed(lock.lock()))));
@@ -167,7 +165,7 @@ fn a_guard_is_gone_before_the_next_is_woken() {
         Hooks::on_wake(move || {
             let mut next = next.take().unwrap();
             let Poll::Ready(mut value) = poll(&mut next, Waker::noop()) else {
-                panic!("woken without a reason");
+                panic!("a waiter was woken without a grant");
             };
             *value += 1;
             ran.set(true);
@@ -181,9 +179,9 @@ fn a_guard_is_gone_before_the_next_is_woken() {
     assert!(!lock.locked());
 }
 
-/// Of several that are woken together, the first waker panics: the others are woken all the same.
+/// Several waiters are woken together, and the first waker panics: the others are still woken.
 #[test]
-fn a_waker_that_panics_takes_nobody_along() {
+fn if_a_waker_panics_the_others_are_woken() {
     fn check<T: 'static>(mut wait: impl FnMut() -> Boxed<T>, wake: impl FnOnce()) {
         let mut futures = [wait(), wait(), wait()];
         let (second, second_waker) = Flag::new();
@@ -247,7 +245,7 @@ fn a_waker_that_panics_takes_nobody_along() {
     check(|| boxed(future.clone()), || set.set_result(1).unwrap());
 }
 
-/// `will_wake` may say no for the very same task, always: a wait is a wait all the same.
+/// `will_wake` may always return `false`, even for the same task: a wait still waits.
 #[test]
 fn a_waker_that_is_never_recognised() {
     fn check<T>(mut future: Boxed<T>) {
@@ -276,8 +274,8 @@ fn a_waker_that_is_never_recognised() {
     check(boxed(future.shared()));
 }
 
-/// A primitive keeps the waker of the last who waited, so that the same task can wait again without
-/// a clone; of all others it keeps none.
+/// A primitive keeps the waker of the last waiter, so that the same task waits again without a
+/// clone. It keeps no other waker.
 #[test]
 fn one_waker_is_kept_and_no_more() {
     fn check<T: 'static>(wait: impl Fn() -> Boxed<T>, bring: impl Fn()) {
@@ -290,24 +288,28 @@ fn one_waker_is_kept_and_no_more() {
         let (first, first_waker) = Flag::new();
         let without = Arc::strong_count(&first);
         round(&first_waker);
-        assert_eq!(Arc::strong_count(&first), without + 1, "it is kept");
+        assert_eq!(Arc::strong_count(&first), without + 1, "the waker is kept");
 
         let mut again = wait();
         assert!(poll(&mut again, &first_waker).is_pending());
-        assert_eq!(Arc::strong_count(&first), without + 1, "it is used again");
+        assert_eq!(
+            Arc::strong_count(&first),
+            without + 1,
+            "the waker is used again"
+        );
         bring();
         assert!(poll(&mut again, Waker::noop()).is_ready());
 
         let (second, second_waker) = Flag::new();
         round(&second_waker);
         assert!(second.was_woken());
-        assert_eq!(Arc::strong_count(&first), without, "another one is kept");
+        assert_eq!(Arc::strong_count(&first), without, "another waker is kept");
         assert_eq!(Arc::strong_count(&second), without + 1);
 
-        // Who gives up leaves nothing.
-        let mut given_up = wait();
-        assert!(poll(&mut given_up, &first_waker).is_pending());
-        drop(given_up);
+        // The waker of a cancelled wait is not kept.
+        let mut cancelled = wait();
+        assert!(poll(&mut cancelled, &first_waker).is_pending());
+        drop(cancelled);
         assert_eq!(Arc::strong_count(&first), without);
     }
 
@@ -351,9 +353,9 @@ fn one_waker_is_kept_and_no_more() {
     );
 }
 
-/// What was kept for one task is not taken for another: that one is woken itself.
+/// The kept waker of one task is not used for another task.
 #[test]
-fn a_kept_waker_wakes_nobody_else() {
+fn a_kept_waker_wakes_no_other_task() {
     let event = Rc::new(Event::new());
     let wait = || {
         let event = Rc::clone(&event);
@@ -373,9 +375,9 @@ fn a_kept_waker_wakes_nobody_else() {
     assert!(second.was_woken());
 }
 
-/// A kept waker is dropped for another one, and comes back to the primitive.
+/// A kept waker is replaced, and its drop uses the primitive.
 #[test]
-fn what_happens_while_a_kept_waker_is_dropped_finds_nothing_borrowed() {
+fn nothing_is_borrowed_while_a_kept_waker_is_dropped() {
     let queue = Rc::new(Queue::new(0));
     let get = || {
         let queue = Rc::clone(&queue);
@@ -387,7 +389,7 @@ fn what_happens_while_a_kept_waker_is_dropped_finds_nothing_borrowed() {
     assert!(poll(&mut first, &waker).is_pending());
     queue.put_nowait(1).unwrap();
     assert_eq!(poll(&mut first, &waker), Poll::Ready(Ok(1)));
-    // The one that is kept is the one whose drop calls the hook.
+    // The drop of the kept waker calls the hook.
     std::mem::forget(waker);
 
     let (_flag, other) = Flag::new();
@@ -398,16 +400,16 @@ fn what_happens_while_a_kept_waker_is_dropped_finds_nothing_borrowed() {
     assert_eq!(queue.get_nowait(), Ok(3));
 }
 
-/// A task other than before polls, and is chosen while its waker is cloned: so the clone is not needed,
-/// nor is the one that was kept before. Both are dropped where nothing is borrowed.
+/// Another task polls a waiter, which is granted while the waker is cloned. So neither the clone
+/// nor the waker that was kept before is needed. Both are dropped where nothing is borrowed.
 #[test]
-fn what_happens_while_a_fresh_waker_is_dropped_finds_nothing_borrowed() {
+fn nothing_is_borrowed_while_a_new_waker_is_dropped() {
     fn check<T: 'static>(
         wait: impl Fn() -> Boxed<T>,
         bring: impl Fn() + Clone + 'static,
         look: impl FnOnce() + 'static,
     ) {
-        // One is kept from before.
+        // A first wait leaves a kept waker.
         let (_flag, before) = Flag::new();
         let mut first = wait();
         assert!(poll(&mut first, &before).is_pending());

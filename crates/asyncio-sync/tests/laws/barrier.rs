@@ -1,4 +1,4 @@
-//! Rounds never mix, and nobody is left behind.
+//! The rounds of a barrier never mix, and each wait ends.
 
 use std::rc::Rc;
 
@@ -35,15 +35,15 @@ fn wait(barrier: &Rc<Barrier>, id: u32) -> Result<Outcome, Waiting<Outcome>> {
 }
 
 proptest! {
-    /// Without resets: the n-th round is the n-th group of `parties` among those who did not give up
-    /// while they waited, in order of arrival, each with its place in it.
+    /// Without resets, the n-th round is the n-th group of `parties` tasks, in order of arrival and
+    /// without cancelled tasks. Each task gets its index in the group.
     #[test]
     fn rounds_are_full_and_in_order(parties in 1..5usize, steps in steps(0)) {
         let barrier = Rc::new(Barrier::new(parties));
-        // Those in no round, in order; and those in a complete round, each with its index.
+        // The tasks in no round, in order, and the tasks of a complete round with their indices.
         let mut outside: Vec<Waiting<Outcome>> = Vec::new();
         let mut leaving: Vec<(usize, Waiting<Outcome>)> = Vec::new();
-        // Whether the present round has left, so that a new one can be complete.
+        // Completes the next round, if the last task of the current round has left.
         let complete = |outside: &mut Vec<Waiting<Outcome>>, leaving: &mut Vec<_>| {
             if leaving.is_empty() && outside.len() >= parties {
                 leaving.extend(outside.drain(..parties).enumerate());
@@ -53,7 +53,7 @@ proptest! {
         for (id, step) in (0u32..).zip(steps) {
             match step {
                 Step::Wait => {
-                    // Somebody who comes lets those outside begin, if the last round is over.
+                    // An arriving task begins the next round, if the current round has ended.
                     complete(&mut outside, &mut leaving);
                     let last = leaving.is_empty() && outside.len() + 1 == parties;
                     match wait(&barrier, id) {
@@ -84,16 +84,16 @@ proptest! {
                         Some(at) => drop(leaving.remove(at)),
                         None => {
                             outside.remove(at);
-                            // It may have been the one that was to begin.
+                            // It may have been the task that was woken to begin the next round.
                             complete(&mut outside, &mut leaving);
                         }
                     }
                 }
-                Step::Reset | Step::Abort => unreachable!("not among the steps"),
+                Step::Reset | Step::Abort => unreachable!("`steps(0)` has no resets and aborts"),
             }
             prop_assert!(!barrier.broken());
-            // Those of a complete round were woken. If there is a next one that could go on, somebody
-            // of it was.
+            // All tasks of a complete round were woken. If the next round could begin, one of its
+            // tasks was woken.
             if !leaving.is_empty() {
                 prop_assert!(leaving.iter().all(|(_, wait)| wait.was_woken()));
             } else if outside.len() >= parties {
@@ -102,10 +102,9 @@ proptest! {
         }
     }
 
-    /// With resets and aborts: whoever waits is told in the end, nobody twice, and after a reset the
-    /// barrier works as new.
+    /// With resets and aborts, each wait ends, and after a reset the barrier works as a new one.
     #[test]
-    fn nobody_is_left_behind(parties in 1..5usize, steps in steps(10)) {
+    fn each_wait_ends(parties in 1..5usize, steps in steps(10)) {
         let barrier = Rc::new(Barrier::new(parties));
         let mut waiting: Vec<Waiting<Outcome>> = Vec::new();
         for (id, step) in (0u32..).zip(steps) {

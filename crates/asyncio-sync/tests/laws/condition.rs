@@ -1,5 +1,5 @@
-//! No notification is lost: it reaches the first who waits, and if that one is dropped before it
-//! has the lock again, the next.
+//! No notification is lost: it reaches the first waiter or, if that is dropped before it has the
+//! lock again, the next waiter.
 
 use std::rc::Rc;
 
@@ -45,13 +45,13 @@ proptest! {
             waiting.iter().position(|(stage, _)| *stage == Stage::Asleep)
         };
 
-        // The lock is free between the steps: each wait that returns gives its guard back at once.
+        // The lock is free between the steps: each returned guard is dropped at once.
         for (id, step) in (0u32..).zip(steps) {
             match step {
                 Step::Wait => {
                     let guard = condition.try_lock().unwrap();
                     let Err(wait) = Waiting::begin(id, condition.wait(guard)) else {
-                        panic!("a wait waits");
+                        panic!("a wait was ready at its first poll");
                     };
                     waiting.push((Stage::Asleep, wait));
                     prop_assert!(!condition.locked());
@@ -95,10 +95,10 @@ proptest! {
         }
     }
 
-    /// Consumers who are cancelled at any moment, also while they take the lock again: an item that
-    /// was put with a notification is consumed, as long as there is a consumer.
+    /// Consumers are cancelled at any time, also while they take the lock again. Each item that was
+    /// put with a notification is consumed while a consumer is left.
     #[test]
-    fn no_item_stays_while_somebody_waits_for_it(
+    fn no_item_is_left_while_a_consumer_waits(
         cancelled in proptest::collection::vec(0..6usize, 0..5),
         turns in proptest::collection::vec(0..4usize, 5),
     ) {
@@ -111,7 +111,7 @@ proptest! {
                     let items = condition.lock().await;
                     let mut items = condition.wait_for(items, |items| *items > 0).await;
                     *items -= 1;
-                    // Others wait for the lock meanwhile, and are cancelled there.
+                    // Other consumers wait for the lock meanwhile, and are cancelled there.
                     crate::shared::yield_now().await;
                 })
             })
@@ -128,8 +128,8 @@ proptest! {
             consumers[cancelled].cancel();
         }
         of.run();
-        let left = *condition.try_lock().expect("nobody holds the lock");
+        let left = *condition.try_lock().expect("the lock is free");
         let waits = consumers.iter().any(crate::shared::Task::pending);
-        prop_assert!(left == 0 || !waits, "{left} left, and somebody waits");
+        prop_assert!(left == 0 || !waits, "{left} items are left, and a consumer waits");
     }
 }

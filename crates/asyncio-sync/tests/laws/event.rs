@@ -1,4 +1,4 @@
-//! Setting an event releases exactly those who wait at that moment.
+//! Setting an event releases exactly the tasks that wait at that moment.
 
 use std::rc::Rc;
 
@@ -29,10 +29,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn who_waits_when_it_is_set_is_released(steps in steps()) {
+    fn set_releases_the_waiting_tasks(steps in steps()) {
         let event = Rc::new(Event::new());
         let mut set = false;
-        // Each with whether it was released.
+        // The waits, and whether each was released.
         let mut waiting: Vec<(bool, Waiting<()>)> = Vec::new();
 
         for (id, step) in (0u32..).zip(steps) {

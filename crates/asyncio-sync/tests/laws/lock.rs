@@ -1,4 +1,4 @@
-//! At most one holds the lock, and they get it in the order in which they asked.
+//! At most one task holds the lock, and tasks get it in the order of their requests.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -37,17 +37,17 @@ proptest! {
         let mut admitted = 0;
 
         for (id, step) in (0u32..).zip(steps) {
-            // Whoever holds it or is next is all there is to the state of a lock.
+            // The model of a lock: it is taken if a task holds it or waits for it.
             let owned = held.is_some() || !waiting.is_empty();
             let mut newly_held = None;
             match step {
                 Step::Lock => match Waiting::begin(id, Rc::clone(&lock).lock_owned()) {
                     Ok(guard) => {
-                        prop_assert!(!owned, "overtook somebody");
+                        prop_assert!(!owned, "the task overtook another");
                         newly_held = Some(guard);
                     }
                     Err(wait) => {
-                        prop_assert!(owned, "waits for nobody");
+                        prop_assert!(owned, "the task waits for a free lock");
                         waiting.push(wait);
                     }
                 },
@@ -58,7 +58,7 @@ proptest! {
                 Step::Poll(choice) => {
                     let Some(at) = pick(&waiting, choice) else { continue };
                     newly_held = waiting[at].poll();
-                    // The first in line has it if nobody holds it, and nobody else does.
+                    // Only the first waiter gets the lock, if no task holds it.
                     prop_assert_eq!(newly_held.is_some(), held.is_none() && at == 0);
                     if newly_held.is_some() {
                         waiting.remove(at);
@@ -72,7 +72,7 @@ proptest! {
             }
             if let Some(mut guard) = newly_held {
                 prop_assert!(held.is_none());
-                prop_assert_eq!(*guard, admitted, "the value is the one they all see");
+                prop_assert_eq!(*guard, admitted, "all guards give access to one value");
                 *guard += 1;
                 admitted += 1;
                 held = Some(guard);
@@ -80,7 +80,7 @@ proptest! {
             prop_assert_eq!(lock.locked(), held.is_some() || !waiting.is_empty());
             prop_assert_eq!(lock.waiters(), waiting.len());
             if held.is_none() && let Some(first) = waiting.first() {
-                prop_assert!(first.was_woken(), "the lock is free and the first sleeps");
+                prop_assert!(first.was_woken(), "the lock is free, but the first waiter sleeps");
             }
         }
         drop((waiting, held));
@@ -90,7 +90,7 @@ proptest! {
     }
 }
 
-/// The same with tasks that run: whatever they do, at most one is inside.
+/// The same with running tasks: at most one task is inside at a time.
 #[test]
 fn exclusion_over_awaits() {
     let of = crate::shared::TestLoop::new();

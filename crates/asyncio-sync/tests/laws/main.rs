@@ -1,9 +1,8 @@
-//! Laws, each checked against a naive model while waits are begun, polled, moved to other tasks and
-//! dropped at random.
+//! Property tests against naive models: waits are begun, polled, moved to other tasks and dropped
+//! at random.
 //!
-//! A model says, in the simplest words, who should have what; after each step everything that can be
-//! seen of the real thing is compared with it: counts, who is ready, and that whoever could go on
-//! was woken.
+//! After each step the test compares all public state with the model: the counts, the ready waits,
+//! and that each wait that can continue was woken.
 
 mod barrier;
 mod condition;
@@ -24,7 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// A future that has been polled and is not ready.
 struct Waiting<T> {
-    /// In the order in which they were begun.
+    /// Increases in the order in which waits begin.
     id: u32,
     future: Pin<Box<dyn Future<Output = T>>>,
     task: Arc<Woken>,
@@ -40,7 +39,7 @@ impl Wake for Woken {
 }
 
 impl<T> Waiting<T> {
-    /// Polls `future` once.
+    /// Polls `future` for the first time.
     fn begin(id: u32, future: impl Future<Output = T> + 'static) -> Result<T, Self> {
         let mut waiting = Self {
             id,
@@ -50,7 +49,7 @@ impl<T> Waiting<T> {
         waiting.poll().ok_or(waiting)
     }
 
-    /// Polls as the task that polled before.
+    /// Polls with the waker of the same task.
     fn poll(&mut self) -> Option<T> {
         let waker = Waker::from(Arc::clone(&self.task));
         match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -59,7 +58,7 @@ impl<T> Waiting<T> {
         }
     }
 
-    /// Polls as another task than before.
+    /// Polls with the waker of another task.
     fn poll_elsewhere(&mut self) -> Option<T> {
         self.task = Arc::default();
         self.poll()
@@ -70,7 +69,7 @@ impl<T> Waiting<T> {
     }
 }
 
-/// The one that `choice` means, out of as many as there are.
+/// The index that `choice` selects, or `None` if `all` is empty.
 fn pick<T>(all: &[T], choice: usize) -> Option<usize> {
     choice.checked_rem(all.len())
 }

@@ -1,4 +1,4 @@
-//! A promise is settled once, and everybody who waits hears of it.
+//! A promise is set once, and each waiting task gets the outcome.
 
 use asyncio_sync::{PromiseError, SetError, SharedFuture, promise_or};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ enum Step {
     SetError,
     Cancel,
     DropPromise,
-    /// Drops the one that is not awaited.
+    /// Drops the clone that is not awaited.
     DropFuture,
 }
 
@@ -36,7 +36,7 @@ type Outcome = Result<u32, PromiseError<std::rc::Rc<&'static str>>>;
 
 proptest! {
     #[test]
-    fn settled_once_and_heard_by_all(steps in steps()) {
+    fn a_promise_is_set_once_and_reaches_all(steps in steps()) {
         let (promise, future) = promise_or::<u32, &'static str>();
         let (mut promise, mut future) = (Some(promise), Some(future.shared()));
         let mut waiting: Vec<Waiting<Outcome>> = Vec::new();
@@ -47,7 +47,7 @@ proptest! {
                 Step::Await => {
                     let Some(future) = &future else { continue };
                     match Waiting::begin(id, SharedFuture::clone(future)) {
-                        Ok(heard) => prop_assert_eq!(Some(heard), outcome.clone()),
+                        Ok(received) => prop_assert_eq!(Some(received), outcome.clone()),
                         Err(wait) => {
                             prop_assert_eq!(&outcome, &None);
                             waiting.push(wait);
@@ -56,9 +56,9 @@ proptest! {
                 }
                 Step::Poll(choice) => {
                     let Some(at) = pick(&waiting, choice) else { continue };
-                    let heard = waiting[at].poll();
-                    prop_assert_eq!(&heard, &outcome);
-                    if heard.is_some() {
+                    let received = waiting[at].poll();
+                    prop_assert_eq!(&received, &outcome);
+                    if received.is_some() {
                         waiting.remove(at);
                     }
                 }
@@ -90,7 +90,7 @@ proptest! {
                     if promise.set_error("failed").is_ok() {
                         prop_assert_eq!(&outcome, &None);
                         outcome = Some(Err(PromiseError::Failed("failed".into())));
-                        // Looked at, so that it is not reported.
+                        // Retrieve the error, so that it is not reported.
                         prop_assert!(future.is_none() || future.as_ref().unwrap().try_result().is_some());
                         if future.is_none() {
                             waiting.drain(..).for_each(|mut wait| assert!(wait.poll().is_some()));
@@ -109,7 +109,7 @@ proptest! {
                     outcome.get_or_insert(Err(PromiseError::Broken));
                 }
             }
-            // Nobody is left who could hear of it.
+            // All futures are dropped, which cancels the promise.
             if future.is_none() && waiting.is_empty() {
                 outcome.get_or_insert(Err(PromiseError::Cancelled));
             }

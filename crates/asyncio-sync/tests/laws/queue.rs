@@ -1,4 +1,4 @@
-//! Items are conserved, come out in the order of their queue, and go to who asked first.
+//! Items are conserved, come out in the order of their queue, and go to the first waiting task.
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -13,7 +13,7 @@ use proptest::test_runner::TestCaseError;
 
 use crate::{Waiting, pick};
 
-/// Compared by its key alone, so that there are equal ones.
+/// An item that is compared only by its key, so that items can be equal.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     key: u8,
@@ -79,21 +79,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Waits,
-    Promised,
+    Reserved,
     Refused,
 }
 
-/// What is in the queue and who waits, in the simplest words.
+/// The model of a queue.
 struct Model {
     maxsize: usize,
     items: Vec<Piece>,
-    /// Which of the items is next.
+    /// The index of the next item.
     next: fn(&[Piece]) -> usize,
     unfinished: usize,
     shut_down: bool,
     getters: Vec<State>,
     putters: Vec<State>,
-    /// Whether each was released.
+    /// For each joiner, whether it was released.
     joiners: Vec<bool>,
 }
 
@@ -103,28 +103,28 @@ fn count(all: &[State], state: State) -> usize {
 
 impl Model {
     fn available(&self) -> usize {
-        self.items.len() - count(&self.getters, State::Promised)
+        self.items.len() - count(&self.getters, State::Reserved)
     }
 
     fn has_room(&self) -> bool {
-        let taken = self.items.len() + count(&self.putters, State::Promised);
+        let taken = self.items.len() + count(&self.putters, State::Reserved);
         self.maxsize == 0 || taken < self.maxsize
     }
 
     fn put(&mut self, item: Piece) {
         self.items.push(item);
         self.unfinished += 1;
-        self.settle();
+        self.update_waiters();
     }
 
     fn get(&mut self) -> Piece {
         let item = self.items.remove((self.next)(&self.items));
-        self.settle();
+        self.update_waiters();
         item
     }
 
-    /// Promises what can be promised to the first who wait, and refuses what cannot come any more.
-    fn settle(&mut self) {
+    /// Reserves items and slots for the first waiters. After a shutdown, refuses waiters.
+    fn update_waiters(&mut self) {
         if self.shut_down {
             self.putters.fill(State::Refused);
             let waits = self
@@ -143,7 +143,7 @@ impl Model {
                 .iter_mut()
                 .find(|getter| **getter == State::Waits)
         {
-            *first = State::Promised;
+            *first = State::Reserved;
         }
         while self.has_room()
             && let Some(first) = self
@@ -151,7 +151,7 @@ impl Model {
                 .iter_mut()
                 .find(|putter| **putter == State::Waits)
         {
-            *first = State::Promised;
+            *first = State::Reserved;
         }
     }
 
@@ -184,11 +184,11 @@ where
         putters: Vec::new(),
         joiners: Vec::new(),
     };
-    // In the same order as those of the model.
+    // In the same order as in the model.
     let mut getters: Vec<Getter> = Vec::new();
     let mut putters: Vec<(Piece, Putter)> = Vec::new();
     let mut joiners: Vec<Waiting<()>> = Vec::new();
-    // Which arrival came out must be the same, too.
+    // Equal items are distinguished by their arrival.
     let arrival = |item: Result<Piece, QueueShutDown>| item.map(|item| item.arrival);
 
     for (id, step) in (0u32..).zip(steps) {
@@ -264,11 +264,11 @@ where
                         prop_assert_eq!(polled, None);
                         continue;
                     }
-                    State::Promised => prop_assert_eq!(polled, Some(Ok(()))),
+                    State::Reserved => prop_assert_eq!(polled, Some(Ok(()))),
                     State::Refused => prop_assert!(matches!(polled, Some(Err(_)))),
                 }
                 let (item, _) = putters.remove(at);
-                if model.putters.remove(at) == State::Promised {
+                if model.putters.remove(at) == State::Reserved {
                     model.put(item);
                 }
             }
@@ -286,13 +286,13 @@ where
                         prop_assert_eq!(polled, None);
                         continue;
                     }
-                    State::Promised => {
+                    State::Reserved => {
                         model.getters.remove(at);
                         prop_assert_eq!(polled, Some(Ok(model.get().arrival)));
                     }
                     State::Refused => {
                         model.getters.remove(at);
-                        // What one who was promised it has left behind.
+                        // A getter with a reservation may have left its item.
                         let left = (model.available() > 0).then(|| model.get().arrival);
                         prop_assert_eq!(polled, Some(left.ok_or(QueueShutDown)));
                     }
@@ -305,7 +305,7 @@ where
                 };
                 putters.remove(at);
                 model.putters.remove(at);
-                model.settle();
+                model.update_waiters();
             }
             Step::DropGetter(choice) => {
                 let Some(at) = pick(&getters, choice) else {
@@ -313,7 +313,7 @@ where
                 };
                 getters.remove(at);
                 model.getters.remove(at);
-                model.settle();
+                model.update_waiters();
             }
             Step::TaskDone => {
                 prop_assert_eq!(queue.task_done().is_ok(), model.unfinished > 0);
@@ -350,7 +350,7 @@ where
                     model.items.clear();
                     model.release_joiners_if_finished();
                 }
-                model.settle();
+                model.update_waiters();
             }
         }
 
@@ -371,7 +371,7 @@ where
         }
     }
 
-    // Without those who wait, all that is left comes out, in order.
+    // After all waiters are dropped, the remaining items come out in order.
     drop((getters, putters));
     model.getters.clear();
     model.putters.clear();
@@ -397,11 +397,11 @@ proptest! {
     fn smallest_first(maxsize in 0..4usize, steps in steps()) {
         check::<Smallest<Piece>>(maxsize, steps, |items| {
             let smallest = (0..items.len()).min_by_key(|&at| (items[at].key, at));
-            smallest.expect("asked only if there is an item")
+            smallest.expect("the model has an item")
         })?;
     }
 
-    /// A large heap, compared with sorting.
+    /// Compares a large heap with a sort.
     #[test]
     fn smallest_first_of_many(keys in proptest::collection::vec(0..50u8, 0..300)) {
         let queue = BaseQueue::<Smallest<Piece>>::new(0);

@@ -1,4 +1,4 @@
-//! Many readers or one writer, in the order in which they asked.
+//! Many readers or one writer hold the lock, in the order of their requests.
 
 use asyncio_sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..120)
 }
 
-/// Whether the first `at + 1` of those who wait may be inside, together with those who are.
+/// Whether the first `at + 1` waiters may hold the lock together with the guards in `inside`.
 fn may_enter(inside: &[Guard], waiting: &[(bool, Waiting<Guard>)], at: usize) -> bool {
     let writers = inside
         .iter()
@@ -58,10 +58,10 @@ proptest! {
 
         for (id, step) in (0u32..).zip(steps) {
             let alone = inside.is_empty() && waiting.is_empty();
-            // Readers who wait without a writer before them have been let in.
+            // Waiting readers without a writer before them have been granted access.
             let readable = inside.iter().all(|guard| matches!(guard, Guard::Read(_)))
                 && waiting.iter().all(|(writes, _)| !writes);
-            // Those of them who have not run yet have their turn first.
+            // Granted readers that have not run since run first.
             let at_once = readable && waiting.is_empty();
             match step {
                 Step::Read => match Waiting::begin(id, async { Guard::Read(lock.read().await) }) {

@@ -1,4 +1,4 @@
-//! Permits are conserved and handed out strictly in order.
+//! Permits are conserved, and granted strictly in order.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -32,30 +32,30 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..120)
 }
 
-/// Who has what, in the simplest words.
+/// The model of a semaphore.
 #[derive(Debug, Default)]
 struct Model {
     free: usize,
-    /// Who waits, and for how many.
-    line: VecDeque<(u32, usize)>,
-    /// Who was given permits and has not run yet.
-    given: Vec<(u32, usize)>,
+    /// The waiters, each with the number of permits.
+    waiting: VecDeque<(u32, usize)>,
+    /// The granted waiters that have not run since.
+    granted: Vec<(u32, usize)>,
 }
 
 impl Model {
-    /// Whether who comes now has its permits at once.
+    /// Acquires permits. Returns whether the task need not wait.
     fn acquire(&mut self, id: u32, count: usize) -> bool {
-        let at_once = (count == 0 || self.given.is_empty()) && self.try_acquire(count);
+        let at_once = (count == 0 || self.granted.is_empty()) && self.try_acquire(count);
         if !at_once {
-            self.line.push_back((id, count));
-            // It may be given its permits at once, but has its turn after those who were before it.
+            self.waiting.push_back((id, count));
+            // It may be granted at once, but runs after the waiters before it.
             self.release(0);
         }
         at_once
     }
 
     fn try_acquire(&mut self, count: usize) -> bool {
-        let at_once = count == 0 || self.line.is_empty() && count <= self.free;
+        let at_once = count == 0 || self.waiting.is_empty() && count <= self.free;
         if at_once {
             self.free -= count;
         }
@@ -64,27 +64,27 @@ impl Model {
 
     fn release(&mut self, count: usize) {
         self.free += count;
-        while let Some(&(id, count)) = self.line.front()
+        while let Some(&(id, count)) = self.waiting.front()
             && count <= self.free
         {
             self.free -= count;
-            self.line.pop_front();
-            self.given.push((id, count));
+            self.waiting.pop_front();
+            self.granted.push((id, count));
         }
     }
 
-    /// Whether `id` was given its permits; if so, it takes them.
+    /// Runs waiter `id`. Returns whether it was granted.
     fn run(&mut self, id: u32) -> bool {
-        let at = self.given.iter().position(|&(given, _)| given == id);
-        at.map(|at| self.given.remove(at)).is_some()
+        let at = self.granted.iter().position(|&(granted, _)| granted == id);
+        at.map(|at| self.granted.remove(at)).is_some()
     }
 
-    fn give_up(&mut self, id: u32) {
-        if let Some(at) = self.given.iter().position(|&(given, _)| given == id) {
-            let (_, count) = self.given.remove(at);
+    fn cancel(&mut self, id: u32) {
+        if let Some(at) = self.granted.iter().position(|&(granted, _)| granted == id) {
+            let (_, count) = self.granted.remove(at);
             self.release(count);
         } else {
-            self.line.retain(|&(waiting, _)| waiting != id);
+            self.waiting.retain(|&(waiting, _)| waiting != id);
             self.release(0);
         }
     }
@@ -92,7 +92,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn permits_are_conserved_and_nobody_overtakes(start in 0..4usize, steps in steps()) {
+    fn permits_are_conserved_and_no_task_overtakes(start in 0..4usize, steps in steps()) {
         let semaphore = Rc::new(Semaphore::new(start));
         let mut model = Model { free: start, ..Model::default() };
         let mut waiting: Vec<Waiting<OwnedSemaphorePermit>> = Vec::new();
@@ -129,7 +129,7 @@ proptest! {
                 }
                 Step::DropWait(choice) => {
                     let Some(at) = pick(&waiting, choice) else { continue };
-                    model.give_up(waiting.remove(at).id);
+                    model.cancel(waiting.remove(at).id);
                 }
                 Step::Release(choice) => {
                     let Some(at) = pick(&held, choice) else { continue };
@@ -144,19 +144,19 @@ proptest! {
 
             prop_assert_eq!(semaphore.available_permits(), model.free);
             prop_assert_eq!(semaphore.waiters(), waiting.len());
-            let given: usize = model.given.iter().map(|&(_, count)| count).sum();
+            let granted: usize = model.granted.iter().map(|&(_, count)| count).sum();
             let taken: usize = held.iter().map(OwnedSemaphorePermit::count).sum();
-            prop_assert_eq!(model.free + given + taken, total);
-            // Who was given something knows it, unless it moved to another task meanwhile; then that
-            // one found out when it polled.
+            prop_assert_eq!(model.free + granted + taken, total);
+            // Each granted waiter was woken. A waiter that moved to another task was granted after
+            // that task had polled it.
             for wait in &waiting {
-                if model.given.iter().any(|&(id, _)| id == wait.id) {
+                if model.granted.iter().any(|&(id, _)| id == wait.id) {
                     prop_assert!(wait.was_woken());
                 }
             }
         }
 
-        // When all is given back, nothing is lost.
+        // After all permits are released, none is lost.
         waiting.clear();
         held.clear();
         prop_assert_eq!(semaphore.available_permits(), total);

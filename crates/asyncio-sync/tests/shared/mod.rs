@@ -1,10 +1,11 @@
-//! A small event loop for tests: one thread, first in first out, one turn at a time.
+//! A small event loop for tests: one thread, first in, first out, one turn at a time.
 //!
-//! As in asyncio, a wake-up puts a task at the end of the ready queue and runs nothing, a new task
-//! takes its first step in its turn, and [`tick`](TestLoop::tick) runs exactly what is ready when it
-//! begins. There is no time: what times out is cancelled. Cancelling drops the future, at once.
+//! As in asyncio, waking a task puts it at the end of the ready queue and does not run it. A new
+//! task takes its first step in its turn. [`tick`](TestLoop::tick) runs exactly the tasks that are
+//! ready when it begins. The loop has no clock: a test cancels a task in place of a timeout.
+//! Cancelling a task drops its future at once.
 
-// Each test binary uses its own part.
+// Each test binary uses a part of this file.
 #![allow(dead_code, unused_imports)]
 
 use std::cell::RefCell;
@@ -18,7 +19,7 @@ use std::task::{Context, Wake, Waker};
 
 pub(crate) use asyncio_testkit::{Trace, yield_now};
 
-/// A loop, whose clones mean the same one.
+/// A handle of a test loop. Clones are handles of the same loop.
 #[derive(Clone, Default)]
 pub(crate) struct TestLoop {
     tasks: Rc<RefCell<Vec<Slot>>>,
@@ -26,7 +27,7 @@ pub(crate) struct TestLoop {
 }
 
 struct Slot {
-    /// `None` when it is done, was cancelled, or is being polled.
+    /// `None` if the task is done, cancelled, or being polled.
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
     handle: Arc<Handle>,
 }
@@ -76,13 +77,12 @@ impl TestLoop {
         }
     }
 
-    /// Runs what is ready now, each once, and nothing that becomes ready meanwhile. Says how many
-    /// steps these were.
+    /// Runs one step of each task that is ready now. Returns the number of steps.
     pub(crate) fn tick(&self) -> usize {
         let present = self.ready.lock().unwrap().len();
         for _ in 0..present {
             let handle = self.ready.lock().unwrap().pop_front();
-            let handle = handle.expect("only a tick takes handles out");
+            let handle = handle.expect("only `tick` pops handles");
             handle.scheduled.store(false, Ordering::SeqCst);
             let future = self.tasks.borrow_mut()[handle.task].future.take();
             let Some(mut future) = future else { continue };
@@ -107,7 +107,7 @@ impl TestLoop {
         while self.tick() > 0 {}
     }
 
-    /// Runs `main`, and whatever it needs, to its end.
+    /// Runs until no task is ready, and returns the output of `main`.
     #[track_caller]
     pub(crate) fn run_until_complete<T: 'static>(
         &self,
@@ -119,7 +119,7 @@ impl TestLoop {
     }
 }
 
-/// A task on a [`TestLoop`]. Dropping this does nothing to it.
+/// A handle of a task on a [`TestLoop`]. Dropping it does not cancel the task.
 pub(crate) struct Task<T> {
     of: TestLoop,
     task: usize,
@@ -131,21 +131,15 @@ impl<T> Task<T> {
         self.output.borrow().is_some()
     }
 
-    /// Drops the future. False if there is nothing left to drop.
+    /// Drops the task's future; `false` if the task is done or cancelled.
     pub(crate) fn cancel(&self) -> bool {
         let future = self.of.tasks.borrow_mut()[self.task].future.take();
         future.is_some()
     }
 
-    /// Neither done nor cancelled.
+    /// Whether the task is neither done nor cancelled.
     pub(crate) fn pending(&self) -> bool {
         self.of.tasks.borrow()[self.task].future.is_some()
-    }
-
-    /// Polls the task though nobody woke it.
-    pub(crate) fn nudge(&self) {
-        let handle = Arc::clone(&self.of.tasks.borrow()[self.task].handle);
-        handle.wake();
     }
 
     #[track_caller]

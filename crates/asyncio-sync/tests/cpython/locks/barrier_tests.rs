@@ -1,4 +1,4 @@
-//! `BarrierTests`, for five parties unless it says otherwise.
+//! `BarrierTests`, for five parties unless a test says otherwise.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,14 +25,14 @@ fn waiters<const COUNT: usize>(
     [(); COUNT].map(|()| waiter(of, barrier))
 }
 
-/// Nobody waits, and it is whole.
+/// Asserts that no task waits and that the barrier is not broken.
 #[track_caller]
 fn assert_idle(barrier: &Barrier) {
     assert_eq!(barrier.n_waiting(), 0);
     assert!(!barrier.broken());
 }
 
-/// Each of those who wait gets an index of its own, from 0 to 4; afterwards nobody waits.
+/// Each waiting task gets a unique index from 0 to 4. Afterwards no task waits.
 #[test]
 fn context_manager() {
     let of = TestLoop::new();
@@ -45,7 +45,7 @@ fn context_manager() {
     assert_idle(&barrier);
 }
 
-/// A barrier for one can be used again at once.
+/// A barrier for one party can be used again at once.
 #[test]
 fn filling_one_task_twice() {
     let of = TestLoop::new();
@@ -60,7 +60,7 @@ fn filling_one_task_twice() {
     assert_idle(&barrier);
 }
 
-/// The number of those who wait grows one by one; the last to arrive releases all, and it is 0.
+/// The number of waiting tasks grows one by one. The last task to arrive releases all, and it is 0.
 #[test]
 fn filling_task_by_task() {
     let of = TestLoop::new();
@@ -79,7 +79,7 @@ fn filling_task_by_task() {
     assert_idle(&barrier);
 }
 
-/// Tasks that come back while others are still leaving wait until these have left, and are of the
+/// Tasks that arrive while others are still leaving wait until these have left, and belong to the
 /// next round.
 #[test]
 fn blocking_tasks_while_draining() {
@@ -92,16 +92,16 @@ fn blocking_tasks_while_draining() {
                 barrier.wait().await.unwrap();
                 trace.note(format!("round {round}"));
                 if name < 2 {
-                    continue; // waits again at once
+                    continue; // wait again at once
                 }
                 yield_now().await;
             }
         });
     }
-    // All arrive, and the last one leaves.
+    // All arrive, and the last task leaves.
     of.tick();
     assert_eq!(trace.take(), ["round 1"]);
-    // The first two leave and come back while the others leave.
+    // The first two tasks leave and arrive again while the others leave.
     of.tick();
     assert_eq!(trace.take(), ["round 1"; 4]);
     of.run();
@@ -109,8 +109,8 @@ fn blocking_tasks_while_draining() {
     assert_idle(&barrier);
 }
 
-/// Cancelling one who waits while the round fills makes it one fewer and breaks nothing: two more
-/// complete it.
+/// Cancelling a waiting task while the round fills makes the count one less and does not break the
+/// barrier: two more tasks complete the round.
 #[test]
 fn filling_tasks_cancel_one() {
     let of = TestLoop::new();
@@ -131,7 +131,7 @@ fn filling_tasks_cancel_one() {
     let fourth = waiter(&of, &barrier);
     of.tick();
     of.tick();
-    // The index of the one who left is given to somebody else.
+    // Another task gets the index of the cancelled task.
     assert_eq!(
         [first, third, fourth].map(|task| task.result()),
         [Ok(0), Ok(1), Ok(2)]
@@ -139,7 +139,7 @@ fn filling_tasks_cancel_one() {
     assert_idle(&barrier);
 }
 
-/// Resetting a barrier at which nobody waits does no harm.
+/// Resetting a barrier without waiting tasks has no effect.
 #[test]
 fn reset_barrier() {
     let barrier = Barrier::new(1);
@@ -147,8 +147,9 @@ fn reset_barrier() {
     assert_idle(&barrier);
 }
 
-/// It is reset while some of a complete round have not left and others wait for the next one: those
-/// get an error, these go on, and together with those who come again they fill the next round.
+/// A reset while some tasks of a complete round have not left and others wait for the next round:
+/// the former get an error, and the latter continue. With tasks that arrive again, they fill the
+/// next round.
 #[test]
 fn reset_barrier_when_tasks_half_draining_half_blocking() {
     let of = TestLoop::new();
@@ -178,8 +179,8 @@ fn reset_barrier_when_tasks_half_draining_half_blocking() {
     assert_idle(&barrier);
 }
 
-/// Those who were broken by a reset can wait again at once, and the new round is completed by
-/// somebody else.
+/// Tasks that got an error from a reset can wait again at once, and another task completes the new
+/// round.
 #[test]
 fn reset_barrier_while_tasks_waiting_and_waiting_again() {
     let of = TestLoop::new();
@@ -203,7 +204,7 @@ fn reset_barrier_while_tasks_waiting_and_waiting_again() {
     assert_idle(&barrier);
 }
 
-/// It is reset by the last one to leave: that affects nobody, and more rounds work.
+/// A reset by the last task to leave affects no task, and later rounds work.
 #[test]
 fn reset_barrier_while_tasks_draining() {
     let of = TestLoop::new();
@@ -224,8 +225,8 @@ fn reset_barrier_while_tasks_draining() {
     assert_idle(&barrier);
 }
 
-/// It is aborted while some of a complete round have not left and others wait for the next one: all
-/// of these get an error.
+/// An abort while some tasks of a complete round have not left and others wait for the next round:
+/// all of them get an error.
 #[test]
 fn abort_barrier_when_tasks_half_draining_half_blocking() {
     let of = TestLoop::new();

@@ -1,5 +1,5 @@
-//! `ConditionTests`. Where a cancelled wait of asyncio's takes the lock again before it ends, ours
-//! ends at once: the wait had the guard, so its caller has none and the types say so.
+//! `ConditionTests`. In asyncio a cancelled wait takes the lock again before it ends. Here it ends
+//! at once: the wait owns the guard, so its caller has none.
 
 use std::rc::Rc;
 
@@ -9,12 +9,12 @@ use crate::shared::{Task, TestLoop, Trace, yield_now};
 
 type Cond = &'static Condition<Lock<u32>>;
 
-/// Leaked, so that tasks can end with the lock held.
+/// A leaked condition, so that tasks can end with the lock held.
 fn condition() -> Cond {
     Box::leak(Box::new(Condition::new(Lock::new(0))))
 }
 
-/// Waits once, notes its name, and ends with the lock held.
+/// A task that waits once, notes its name, and ends with the lock held.
 fn waiter(
     of: &TestLoop,
     condition: Cond,
@@ -34,14 +34,14 @@ fn held(condition: Cond) -> LockGuard<'static, u32> {
     condition.try_lock().expect("the lock is free")
 }
 
-/// Three wait. One notification lets nobody pass before the lock is released, then one; notifying
-/// two lets two pass, one for each release, in order.
+/// Three tasks wait. One notification lets one task continue, after the lock is released. Notifying
+/// two lets two tasks continue in order, one for each release.
 #[test]
 fn wait() {
     let of = TestLoop::new();
     let (condition, trace) = (condition(), Trace::new());
     let tasks = [1, 2, 3].map(|name| waiter(&of, condition, &trace, name));
-    // The three take the lock and let go of it, one after the other.
+    // The three tasks take the lock and release it, one after the other.
     of.run();
     assert!(!condition.locked());
     assert_eq!(condition.waiters(), 3);
@@ -71,8 +71,7 @@ fn wait() {
     assert_eq!(trace.take(), ["3"]);
 }
 
-/// One that was notified is cancelled while it waits for the lock: it ends cancelled, and holds
-/// nothing.
+/// A notified task is cancelled while it waits for the lock: it ends, and does not hold the lock.
 #[test]
 fn wait_cancel_after_notify() {
     let of = TestLoop::new();
@@ -90,8 +89,8 @@ fn wait_cancel_after_notify() {
     assert_eq!(condition.waiters(), 0);
 }
 
-/// `wait_for` asks again after each notification, goes on waiting while the answer is no, and gives
-/// back the guard with which the answer was yes.
+/// `wait_for` calls the predicate after each notification, waits again while it is `false`, and
+/// returns the guard with which it was `true`.
 #[test]
 fn wait_for() {
     let of = TestLoop::new();
@@ -123,16 +122,16 @@ fn wait_for() {
     assert!(!condition.locked());
 }
 
-/// Notifying without the lock cannot be written. With another lock's guard it is a panic.
+/// Notifying without the lock does not compile. With the guard of another lock it panics.
 #[test]
-#[should_panic = "the guard of another lock"]
+#[should_panic = "the guard belongs to another lock"]
 fn notify_all_unacquired() {
     let other = Lock::new(0);
     let guard = other.try_lock().unwrap();
     condition().notify_all(&guard);
 }
 
-/// Its text shows whether the lock is held, and how many wait.
+/// The `Debug` of a condition shows whether the lock is held, and the number of waiters.
 #[test]
 fn repr() {
     let of = TestLoop::new();
@@ -155,7 +154,7 @@ fn repr() {
     );
 }
 
-/// Over a lock that is given, its state is that of the lock, both ways.
+/// A condition over a shared lock has the state of that lock, and vice versa.
 #[test]
 fn explicit_lock() {
     let lock = Rc::new(Lock::new(0));
@@ -173,8 +172,8 @@ fn explicit_lock() {
     by_reference.notify_all(&guard);
 }
 
-/// A primitive used from two loops: nothing here belongs to a loop, so two on one thread may share
-/// it, and two threads cannot (see the crate's page).
+/// A primitive belongs to no loop, so two loops of one thread can share it. Sharing it between
+/// threads does not compile (see the crate's page).
 #[test]
 fn ambiguous_loops() {
     let (one, other) = (TestLoop::new(), TestLoop::new());
@@ -190,8 +189,8 @@ fn ambiguous_loops() {
     assert!(task.done());
 }
 
-/// A wait that times out within something that holds the lock: the timeout is told, and the lock is
-/// free afterwards. Here it is so from the moment of the timeout on.
+/// A wait with the lock times out: the timeout is reported, and the lock is free from the timeout
+/// on.
 #[test]
 fn timeout_in_block() {
     let of = TestLoop::new();
@@ -209,7 +208,7 @@ fn timeout_in_block() {
     assert!(!condition.locked());
 }
 
-/// A cancellation while waiting for the notification takes effect as it is, without another await.
+/// A cancellation during the wait for the notification takes effect without another await.
 #[test]
 fn cancelled_error_wakeup() {
     let of = TestLoop::new();
@@ -217,12 +216,12 @@ fn cancelled_error_wakeup() {
     let task = waiter(&of, condition, &trace, 1);
     of.tick();
     let _main = held(condition);
-    // Though the lock is held, so that asyncio's would have to wait for it.
+    // The lock is held, so asyncio's wait would have to wait for it.
     assert!(task.cancel());
     assert_eq!(condition.waiters(), 0);
 }
 
-/// Likewise a cancellation while taking the lock again.
+/// The same for a cancellation while the wait takes the lock again.
 #[test]
 fn cancelled_error_re_aquire() {
     let of = TestLoop::new();
@@ -237,13 +236,13 @@ fn cancelled_error_re_aquire() {
     assert!(!condition.locked());
 }
 
-/// A task is notified and cancelled in one turn: the notification goes to another one.
+/// A task is notified and cancelled in one turn: the notification goes to another task.
 #[test]
 fn cancelled_wakeup() {
     passes_on(|_| {});
 }
 
-/// The same when the task that was notified waits for the lock already.
+/// The same when the notified task already waits for the lock.
 #[test]
 fn cancelled_wakeup_relock() {
     passes_on(|of| {
@@ -251,8 +250,7 @@ fn cancelled_wakeup_relock() {
     });
 }
 
-/// Consumers of one item each; one is notified, cancelled after `meanwhile`, and the item is consumed
-/// all the same.
+/// Checks that an item is consumed although the notified consumer is cancelled after `meanwhile`.
 fn passes_on(meanwhile: impl Fn(&TestLoop)) {
     let of = TestLoop::new();
     let (condition, trace) = (condition(), Trace::new());

@@ -14,7 +14,7 @@ fn waiter(of: &TestLoop, event: &Rc<Event>, trace: &Trace, name: u32) -> Task<()
     })
 }
 
-/// Its text shows whether it is set, and how many wait.
+/// The `Debug` of an event shows whether it is set, and the number of waiters.
 #[test]
 fn repr() {
     let of = TestLoop::new();
@@ -28,8 +28,8 @@ fn repr() {
     assert_eq!(format!("{event:?}"), "Event { set: true, waiters: 0 }");
 }
 
-/// Two wait, a third is spawned and has not run when the event is set: after one turn the third is
-/// through first, for it finds the event set and was ready before the others were woken.
+/// Two tasks wait, and a third is spawned and has not run when the event is set. After one turn the
+/// third has continued first: it found the event set, and was ready before the others were woken.
 #[test]
 fn wait() {
     let of = TestLoop::new();
@@ -45,7 +45,7 @@ fn wait() {
     assert_eq!(trace.take(), ["3", "1", "2"]);
 }
 
-/// Waiting for an event that is set takes no turn.
+/// Awaiting an event that is set does not wait.
 #[test]
 fn wait_on_set() {
     let of = TestLoop::new();
@@ -56,7 +56,7 @@ fn wait_on_set() {
     assert!(task.done());
 }
 
-/// Cancelling one who waits ends it, and it is gone from the line.
+/// Cancelling a waiting task ends it and removes it from the wait list.
 #[test]
 fn wait_cancel() {
     let of = TestLoop::new();
@@ -70,8 +70,8 @@ fn wait_cancel() {
     assert!(!task.done());
 }
 
-/// Set and cleared at once, the event releases who waits already. Setting it again wakes nobody
-/// twice, and the waiter is counted until it runs.
+/// An event that is set and cleared at once releases the waiting tasks. Setting it again wakes no
+/// task twice, and a waiter is counted until it runs.
 #[test]
 fn clear_with_waiters() {
     let of = TestLoop::new();

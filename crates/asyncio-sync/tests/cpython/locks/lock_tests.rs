@@ -1,4 +1,4 @@
-//! `LockTests`. A task that leaves with the lock held gives the guard as its result.
+//! `LockTests`. A task that ends with the lock held returns the guard.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ fn acquirer(of: &TestLoop, lock: &Rc<Lock<Names>>, name: u32) -> Task<OwnedLockG
     })
 }
 
-/// Its text shows the state: unlocked, then locked after it was acquired.
+/// The `Debug` of a lock shows whether it is locked.
 #[test]
 fn repr() {
     let lock = Lock::new(());
@@ -29,8 +29,8 @@ fn repr() {
     assert_eq!(format!("{lock:?}"), "Lock { locked: true, waiters: 0, .. }");
 }
 
-/// Three wait for a lock that is held: each release admits exactly one, in order of arrival, and a
-/// turn without a release admits nobody.
+/// Three tasks wait for a held lock: each release admits exactly one task, in order of arrival, and
+/// a turn without a release admits no task.
 #[test]
 fn acquire() {
     let of = TestLoop::new();
@@ -57,7 +57,7 @@ fn acquire() {
     assert_eq!(*third.result(), [1, 2, 3]);
 }
 
-/// A task that is cancelled while it waits ends, and is gone from the line.
+/// A task that is cancelled while it waits ends and leaves the wait list.
 #[test]
 fn acquire_cancel() {
     let of = TestLoop::new();
@@ -70,8 +70,8 @@ fn acquire_cancel() {
     assert_eq!(lock.waiters(), 0);
 }
 
-/// The first who waits is cancelled and the lock is released in one turn: exactly one of the others
-/// has it.
+/// The first waiter is cancelled and the lock is released in one turn: exactly one other task gets
+/// the lock.
 #[test]
 fn cancel_release_race() {
     let of = TestLoop::new();
@@ -85,16 +85,16 @@ fn cancel_release_race() {
     of.run();
     assert!(!tasks[0].done() && tasks[1].done() && !tasks[2].done());
 
-    // And the other way round: it was chosen already.
+    // The other order: the cancelled task has already been granted the lock.
     drop(tasks[1].result());
     tasks[2].cancel();
     of.run();
     assert!(!lock.locked());
 }
 
-/// Releasing what one does not hold cannot be written: a guard is moved when it is dropped.
+/// Releasing a lock that is not held does not compile: a guard is moved when it is dropped.
 ///
-/// The compiler's word for it is the `compile_fail` example of the crate's page.
+/// The crate's page has a `compile_fail` example.
 #[test]
 fn release_not_acquired() {
     let lock = Lock::new(());
@@ -104,7 +104,7 @@ fn release_not_acquired() {
     assert!(lock.try_lock().is_some());
 }
 
-/// A release with nobody waiting unlocks, and that is all.
+/// A release without waiters unlocks the lock.
 #[test]
 fn release_no_waiters() {
     let lock = Lock::new(());

@@ -1,4 +1,4 @@
-//! `SemaphoreTests`. A task that leaves with a permit gives it as its result.
+//! `SemaphoreTests`. A task that ends with a permit returns it.
 
 use std::rc::Rc;
 
@@ -14,18 +14,18 @@ fn acquirer(of: &TestLoop, semaphore: &Rc<Semaphore>) -> Task<OwnedSemaphorePerm
     of.spawn(Rc::clone(semaphore).acquire_owned())
 }
 
-/// asyncio's tests acquire and forget whose permit it was, and release one later.
+/// Acquires a permit without a guard, as asyncio's tests do. A later `add_permits` releases it.
 fn take(semaphore: &Semaphore) {
     semaphore.try_acquire().expect("a permit is free").forget();
 }
 
-/// Made with no permits, it is locked at once.
+/// A semaphore without permits is locked at once.
 #[test]
 fn initial_value_zero() {
     assert!(semaphore(0).locked());
 }
 
-/// Its text shows whether it is locked, its permits and how many wait.
+/// The `Debug` of a semaphore shows whether it is locked, its permits and the number of waiters.
 #[test]
 fn repr() {
     let of = TestLoop::new();
@@ -49,8 +49,8 @@ fn repr() {
     );
 }
 
-/// Of three permits two are taken, the third goes to the first task and the others wait; two
-/// releases admit exactly two of the three, and no permit is free while those are on their way.
+/// Two of three permits are taken, the third goes to the first task, and the others wait. Two
+/// releases admit exactly two of the three, and no permit is free before they run.
 #[test]
 fn acquire() {
     let of = TestLoop::new();
@@ -78,7 +78,7 @@ fn acquire() {
     assert_eq!(semaphore.available_permits(), 0);
 }
 
-/// Cancelling one who waits leaves nobody in the line.
+/// Cancelling the waiting task leaves the wait list empty.
 #[test]
 fn acquire_cancel() {
     let of = TestLoop::new();
@@ -90,7 +90,8 @@ fn acquire_cancel() {
     assert_eq!(semaphore.waiters(), 0);
 }
 
-/// Two of four are cancelled, then there is one release in the same turn: the third is admitted.
+/// Two of four waiters are cancelled, and one permit is released in the same turn: the third task
+/// is admitted.
 #[test]
 fn acquire_cancel_before_awoken() {
     let of = TestLoop::new();
@@ -108,7 +109,8 @@ fn acquire_cancel_before_awoken() {
     tasks[3].cancel();
 }
 
-/// The first is cancelled and there is a release in the same turn: the second has the permit.
+/// The first waiter is cancelled and a permit is released in the same turn: the second task gets
+/// it.
 #[test]
 fn acquire_hang() {
     let of = TestLoop::new();
@@ -122,7 +124,7 @@ fn acquire_hang() {
     assert!(tasks[1].done());
 }
 
-/// One is given a permit and cancelled before it runs: the permit can be had by somebody else.
+/// A task is granted a permit and cancelled before it runs: another task gets the permit.
 #[test]
 fn acquire_no_hang() {
     let of = TestLoop::new();
@@ -138,7 +140,7 @@ fn acquire_no_hang() {
     of.tick();
     of.tick();
     assert!(first.done() && !second.done());
-    // It has the permit, and has not run.
+    // The task has been granted the permit, and has not run.
     second.cancel();
     assert_eq!(semaphore.available_permits(), 1);
     let third = acquirer(&of, &semaphore);
@@ -146,9 +148,10 @@ fn acquire_no_hang() {
     assert!(third.done());
 }
 
-/// More cannot be released than were acquired: a permit is moved when it is dropped.
+/// Releasing more permits than were acquired does not compile: a permit is moved when it is
+/// dropped.
 ///
-/// The compiler's word for it is the `compile_fail` example of the crate's page.
+/// The crate's page has a `compile_fail` example.
 #[test]
 fn release_not_acquired() {
     let semaphore = semaphore(2);
@@ -157,7 +160,7 @@ fn release_not_acquired() {
     assert_eq!(semaphore.available_permits(), 2);
 }
 
-/// A release with nobody waiting frees a permit.
+/// A release without waiters frees a permit.
 #[test]
 fn release_no_waiters() {
     let semaphore = semaphore(1);
@@ -167,8 +170,8 @@ fn release_no_waiters() {
     assert!(!semaphore.locked());
 }
 
-/// Three tasks acquire the one permit twice each: they take turns, for who releases and acquires
-/// again stands behind the others.
+/// Three tasks acquire the one permit twice each: they take turns, because a task that releases and
+/// acquires again is behind the others.
 #[test]
 fn acquire_fifo_order() {
     let of = TestLoop::new();
@@ -192,8 +195,8 @@ fn acquire_fifo_order() {
     );
 }
 
-/// Several permits are released while the first in line has not run yet: all who now fit are
-/// woken, and a task that the first one spawns comes after them.
+/// Several permits are released before the first waiter has run: all waiters that the permits
+/// suffice for are woken, and a task that the first one spawns comes after them.
 #[test]
 fn acquire_fifo_order_4() {
     let of = TestLoop::new();
@@ -219,7 +222,7 @@ fn acquire_fifo_order_4() {
     for _ in 0..4 {
         semaphore.add_permits(1);
     }
-    // All three have theirs, and one permit is left.
+    // All three tasks have their permits, and one permit is left.
     assert_eq!(semaphore.available_permits(), 1);
     assert_eq!(semaphore.waiters(), 3);
     of.run();

@@ -2,7 +2,7 @@
 
 use asyncio_sync::PriorityQueue;
 
-/// The smallest comes first; of equal ones, the one that was put first.
+/// The smallest item comes out first.
 #[test]
 fn order() {
     let queue = PriorityQueue::new(0);

@@ -6,7 +6,7 @@ use asyncio_sync::Queue;
 
 use crate::shared::TestLoop;
 
-/// Its text shows the kind, what is in it, and how many wait on either side.
+/// The `Debug` of a queue shows its kind, its items, and the number of waiters on each side.
 #[test]
 fn repr() {
     let of = TestLoop::new();
@@ -33,7 +33,7 @@ fn repr() {
     );
 }
 
-/// `empty` says whether there is something to take.
+/// `empty` returns whether there is no item.
 #[test]
 fn empty() {
     let queue = Queue::new(0);
@@ -44,7 +44,7 @@ fn empty() {
     assert!(queue.empty());
 }
 
-/// A queue without a limit is never full, one with a limit is at it.
+/// A queue without a limit is never full. A queue with a limit is full at the limit.
 #[test]
 fn full() {
     let unbounded = Queue::new(0);
@@ -65,7 +65,7 @@ fn order() {
     assert_eq!([(); 3].map(|()| queue.get_nowait().unwrap()), [1, 3, 2]);
 }
 
-/// A put waits while the queue is full, and goes on a turn after an item was taken.
+/// A put waits while the queue is full, and continues one turn after an item was taken.
 #[test]
 fn maxsize() {
     let of = TestLoop::new();

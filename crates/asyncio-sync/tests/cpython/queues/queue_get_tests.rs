@@ -6,7 +6,7 @@ use asyncio_sync::{GetNowaitError, Queue};
 
 use crate::shared::{TestLoop, Trace};
 
-/// Taking an item that is there takes no turn.
+/// A get from a queue with an item does not wait.
 #[test]
 fn blocking_get() {
     let of = TestLoop::new();
@@ -20,7 +20,7 @@ fn blocking_get() {
     assert_eq!(getter.result(), Ok(1));
 }
 
-/// Taking an item wakes one who waits to put.
+/// Taking an item wakes one waiting putter.
 #[test]
 fn get_with_putters() {
     let of = TestLoop::new();
@@ -37,7 +37,7 @@ fn get_with_putters() {
     assert!(putters[0].done() && !putters[1].done());
 }
 
-/// `get_nowait` takes what is there, without any loop.
+/// `get_nowait` takes an item, without any loop.
 #[test]
 fn nonblocking_get() {
     let queue = Queue::new(0);
@@ -45,14 +45,14 @@ fn nonblocking_get() {
     assert_eq!(queue.get_nowait(), Ok(1));
 }
 
-/// If nothing is there, it says so.
+/// `get_nowait` from an empty queue is an error.
 #[test]
 fn nonblocking_get_exception() {
     let queue = Queue::<u32>::new(0);
     assert_eq!(queue.get_nowait(), Err(GetNowaitError::QueueEmpty));
 }
 
-/// Two wait to put into a queue for one: the items come in the order of the puts.
+/// Two tasks put into a queue for one item: the items come out in the order of the puts.
 #[test]
 fn get_with_waiting_putters() {
     let of = TestLoop::new();
@@ -66,7 +66,7 @@ fn get_with_waiting_putters() {
     assert_eq!(both, [Ok("a"), Ok("b")]);
 }
 
-/// A producer and a consumer with a queue for one between them come to their end.
+/// A producer and a consumer with a queue for one item both end.
 #[test]
 fn why_are_getters_waiting() {
     let of = TestLoop::new();
@@ -86,7 +86,7 @@ fn why_are_getters_waiting() {
     assert!(producer.done() && consumer.done());
 }
 
-/// A get that times out leaves nobody behind in the line.
+/// A get that times out leaves no getter in the wait list.
 #[test]
 fn cancelled_getters_not_being_held_in_self_getters() {
     let of = TestLoop::new();

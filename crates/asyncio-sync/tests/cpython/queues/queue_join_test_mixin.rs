@@ -1,4 +1,4 @@
-//! `QueueJoinTestMixin`: for each of the three kinds.
+//! `QueueJoinTestMixin`, for each of the three kinds of queue.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ use asyncio_sync::{BaseQueue, Discipline, Fifo, Lifo, Smallest, TooManyDone};
 
 use crate::shared::{TestLoop, yield_now};
 
-/// Marking more done than were put is an error.
+/// Marking more items done than were put is an error.
 #[test]
 fn task_done_underflow() {
     fn check<D: Discipline<Item = u32>>() {
@@ -23,7 +23,7 @@ fn task_done_underflow() {
     check::<Smallest<u32>>();
 }
 
-/// A hundred items and two workers: `join` returns only once every item was marked done.
+/// A hundred items and two workers: `join` returns after every item was marked done.
 #[test]
 fn task_done() {
     fn check<D: Discipline<Item = u32> + 'static>() {
@@ -55,7 +55,7 @@ fn task_done() {
     check::<Smallest<u32>>();
 }
 
-/// Joining a queue that was never used returns at once, again and again.
+/// Joining a queue that was never used returns at once, each time.
 #[test]
 fn join_empty_queue() {
     fn check<D: Discipline<Item = u32> + 'static>() {
@@ -73,7 +73,7 @@ fn join_empty_queue() {
     check::<Smallest<u32>>();
 }
 
-/// The text shows how many are not done.
+/// The `Debug` of a queue shows the number of items that are not done.
 #[test]
 fn format() {
     fn check<D: Discipline<Item: Debug>>(item: D::Item, name: &str) {

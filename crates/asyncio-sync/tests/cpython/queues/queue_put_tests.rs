@@ -6,7 +6,7 @@ use asyncio_sync::{PutNowaitError, Queue};
 
 use crate::shared::{TestLoop, yield_now};
 
-/// A put into a queue without a limit takes no turn.
+/// A put into a queue without a limit does not wait.
 #[test]
 fn blocking_put() {
     let of = TestLoop::new();
@@ -18,8 +18,8 @@ fn blocking_put() {
     assert_eq!(queue.get_nowait(), Ok(1));
 }
 
-/// A getter that was woken by a put is cancelled: the item is not lost, and the next get has it
-/// before the one that was put later.
+/// A getter that was woken by a put is cancelled: the item is not lost, and the next get takes it
+/// before the item that was put later.
 #[test]
 fn get_cancel_drop_one_pending_reader() {
     let of = TestLoop::new();
@@ -40,7 +40,7 @@ fn get_cancel_drop_one_pending_reader() {
     assert_eq!(queue.get_nowait(), Ok(2));
 }
 
-/// `put_nowait` into a full queue says so, and gives the item back.
+/// `put_nowait` into a full queue is an error, which contains the item.
 #[test]
 fn nonblocking_put_exception() {
     let queue = Queue::new(1);
@@ -48,7 +48,7 @@ fn nonblocking_put_exception() {
     assert_eq!(queue.put_nowait(2), Err(PutNowaitError::QueueFull(2)));
 }
 
-/// What a task puts reaches the one who waits for it, and the task ends.
+/// The item of a put reaches the waiting getter, and the put ends.
 #[test]
 fn put_cancelled() {
     let of = TestLoop::new();
@@ -61,7 +61,7 @@ fn put_cancelled() {
     assert_eq!(putter.result(), Ok(()));
 }
 
-/// A put completes a get that waits.
+/// A put completes a waiting get.
 #[test]
 fn put_with_waiting_getters() {
     let of = TestLoop::new();
@@ -74,8 +74,8 @@ fn put_with_waiting_getters() {
     assert_eq!(getter.result(), Ok("a"));
 }
 
-/// Four put into a queue for two, and one takes as many as it sees once: all come to their end, for
-/// each slot that comes free wakes one who waits.
+/// Four tasks put into a queue for two items, and one task takes two items: all tasks end, because
+/// each free slot wakes a waiting putter.
 #[test]
 fn why_are_putters_waiting() {
     let of = TestLoop::new();
@@ -97,8 +97,7 @@ fn why_are_putters_waiting() {
     assert_eq!([queue.get_nowait(), queue.get_nowait()], [Ok(2), Ok(3)]);
 }
 
-/// A putter that was given a slot by a get is cancelled: that is all that happens, and the slot is
-/// free.
+/// A putter with a reserved slot is cancelled: the slot is free.
 #[test]
 fn cancelled_put_silence_value_error_exception() {
     let of = TestLoop::new();

@@ -1,4 +1,4 @@
-//! `QueueShutdownTestMixin`: for each of the three kinds.
+//! `QueueShutdownTestMixin`, for each of the three kinds of queue.
 
 use std::rc::Rc;
 
@@ -32,7 +32,7 @@ fn joiner<D: Kind>(of: &TestLoop, queue: &Rc<BaseQueue<D>>) -> Task<()> {
     of.spawn(async move { queue.join().await })
 }
 
-/// Nothing can be put, and nothing is left to take.
+/// Asserts that no item can be put or taken.
 #[track_caller]
 fn assert_all_refused<D: Kind>(of: &TestLoop, queue: &Rc<BaseQueue<D>>) {
     let (get, put) = (getter(of, queue), putter(of, queue, 9));
@@ -57,7 +57,7 @@ trait Kind: Discipline<Item = u32> + 'static {}
 
 impl<D: Discipline<Item = u32> + 'static> Kind for D {}
 
-/// The text shows that it was shut down.
+/// The `Debug` of a queue shows that it is shut down.
 #[test]
 fn format() {
     fn check<D: Kind>() {
@@ -69,8 +69,8 @@ fn format() {
     each_kind!(check);
 }
 
-/// An empty queue is shut down: who waits to get is refused within a turn, and so is all that
-/// comes later; `join` returns.
+/// An empty queue is shut down: a waiting get fails within one turn, later operations fail, and
+/// `join` returns.
 #[test]
 fn shutdown_empty() {
     fn check<D: Kind>() {
@@ -89,8 +89,8 @@ fn shutdown_empty() {
     each_kind!(check);
 }
 
-/// A queue with one item is shut down: who waits to put is refused, the item can still be taken,
-/// and `join` waits until it is marked done; then all is refused, and one mark more is an error.
+/// A queue with one item is shut down: a waiting put fails, the item can be taken, and `join` waits
+/// until it is marked done. Then all operations fail, and another `task_done` is an error.
 #[test]
 fn shutdown_nonempty() {
     fn check<D: Kind>() {
@@ -120,7 +120,8 @@ fn shutdown_nonempty() {
     each_kind!(check);
 }
 
-/// Shut down immediately, the items are gone and count as done, so `join` returns; all is refused.
+/// An immediate shutdown drops the items and marks them done: `join` returns, and all operations
+/// fail.
 #[test]
 fn shutdown_immediate() {
     fn check<D: Kind>() {
@@ -142,8 +143,8 @@ fn shutdown_immediate() {
     each_kind!(check);
 }
 
-/// Shut down immediately while one item was taken and is not done: `join` waits for that one;
-/// only those in the queue count as done.
+/// An immediate shutdown while one item was taken and is not done: only the items in the queue are
+/// marked done, so `join` waits for the taken item.
 #[test]
 fn shutdown_immediate_with_unfinished() {
     fn check<D: Kind>() {
