@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the same work on asyncio and on other runtimes, side by side.
 //!
-//! What is measured, and every argument, belong to the package `asyncio-bench`.
+//! The package `asyncio-bench` has the measurements, and parses the arguments.
 
 use xshell::{Shell, cmd};
 

@@ -10,7 +10,7 @@ use xshell::{Shell, cmd};
 use crate::tally::Tally;
 use crate::{elsewhere, loom, test, tidy, tools};
 
-/// The command that shows the project, as the README gives it.
+/// The command of the tour, as in the README.
 pub(crate) const TOUR: &str = "cargo run --release --example tour";
 
 type Step = fn(&Shell, &mut Tally) -> anyhow::Result<()>;
@@ -44,7 +44,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
         let mark = if result.is_err() { "  FAILED" } else { "" };
         table += &format!("{name:<16}{seconds:>8.1} s{mark}\n");
         if result.is_err() {
-            // The last line never says "0 failed" of a run that did.
+            // Otherwise the last line of a failed run would say "0 failed".
             tally.failed = tally.failed.max(1);
             break;
         }
@@ -59,15 +59,15 @@ fn format(shell: &Shell) -> anyhow::Result<()> {
     Ok(cmd!(shell, "taplo fmt --config .config/taplo.toml --check").run()?)
 }
 
-/// Spelling, and links between pages: the file is there, and so is the heading.
+/// Checks the spelling, and the files and headings that pages link to.
 fn pages(shell: &Shell) -> anyhow::Result<()> {
     cmd!(shell, "typos").run()?;
     let options = ["--offline", "--include-fragments", "--no-progress"];
     Ok(cmd!(shell, "lychee {options...} README.md docs crates").run()?)
 }
 
-/// Licences and sources of what is used, and nothing that is declared and not used. The advisory database
-/// cannot be fetched from everywhere: `cargo deny check advisories` is for machines that can.
+/// Checks the licences and sources of dependencies, and finds unused ones. The advisory database is not available
+/// everywhere, so `cargo deny check advisories` is not a part.
 fn dependencies(shell: &Shell) -> anyhow::Result<()> {
     cmd!(
         shell,
@@ -78,13 +78,13 @@ fn dependencies(shell: &Shell) -> anyhow::Result<()> {
 }
 
 fn clippy(shell: &Shell) -> anyhow::Result<()> {
-    // With the benchmarks: so they compile.
+    // Includes the benchmarks, so that they compile.
     let what = ["--workspace", "--all-targets", "--all-features"];
     Ok(cmd!(shell, "cargo clippy {what...} -- -D warnings").run()?)
 }
 
-/// Every crate builds without what its neighbours in the workspace turn on for it, also with none of its
-/// features and with each of them alone. Examples are part of that: those that need a feature say so.
+/// Builds every crate alone, so without the features that its neighbours turn on: with no feature, and with each alone.
+/// Examples are included, and declare the features that they need.
 fn each_crate_alone(shell: &Shell) -> anyhow::Result<()> {
     let packages = [
         "--workspace",

@@ -1,7 +1,7 @@
 //! Circles of files: files of one crate that use each other, directly or through others.
 //!
-//! A reader of such a file needs all of them. A circle is found from the paths that begin with `crate` or `super`;
-//! what is compiled for tests only does not count. The numbers in [`LARGEST`] may become smaller, never larger.
+//! A reader of such a file needs all of them. The check follows the paths that begin with `crate` or `super`. Code
+//! for tests does not count. The numbers in [`LARGEST`] may become smaller, never larger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
 /// A module as its path from the root of its crate: `["queue", "state"]`; empty for `lib.rs`.
 type Module = Vec<String>;
 
-/// For each module of a crate that is a file, the others that it uses.
+/// The modules that each module of a crate uses, as far as they are files.
 fn uses(repository: &Repository, directory: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     let sources = format!("{directory}/src/");
     let files: BTreeMap<Module, &str> = repository
@@ -60,11 +60,11 @@ fn uses(repository: &Repository, directory: &str) -> BTreeMap<Module, BTreeSet<M
             visit_file(&mut found, &file);
         }
         let targets = found.paths.into_iter().filter_map(|mut path| {
-            // A path goes on with the names of items: the file is its longest beginning that is one.
+            // The names of items follow the file, so the longest prefix that is a file counts.
             while !files.contains_key(&path) {
                 path.pop()?;
             }
-            // Everything may use the root's re-exports; the root lists all the others.
+            // The root does not count: it lists all modules, and re-exports their items.
             (!path.is_empty() && path != *module).then_some(path)
         });
         targets.collect()
@@ -131,7 +131,7 @@ impl Paths {
         }
     }
 
-    /// Paths among the tokens that a macro is given.
+    /// Adds the paths among the tokens of a macro call.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let mut words: Vec<String> = Vec::new();
         for token in tokens {
@@ -212,7 +212,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-/// The files of the largest set in which each reaches each other; one or none where there is no circle.
+/// The files of the largest set in which each reaches each other. One name, perhaps empty, if there is no circle.
 fn largest_circle(uses: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
     let reached: BTreeMap<&Module, BTreeSet<&Module>> = uses
         .keys()

@@ -1,7 +1,7 @@
-//! Other systems: what is written for them is checked here, and runs nowhere.
+//! Other systems: their code is checked here, and runs nowhere.
 //!
-//! Clippy needs no linker of theirs, only their standard library. A system whose standard library is not
-//! installed is named and passed over; `.ci/run` installs them all.
+//! Clippy needs no linker for them, only their standard library. A system without an installed standard library is
+//! named and skipped. `.ci/run` installs all of them.
 
 use xshell::{Shell, cmd};
 
@@ -15,7 +15,7 @@ pub(crate) const TARGETS: &[&str] = &[
 pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
     let list = cmd!(shell, "rustup target list --installed").quiet();
     let installed = list.ignore_stderr().read().unwrap_or_default();
-    // Everything but the benchmarks, whose peers run on Linux alone.
+    // Everything except the benchmarks, whose peers run on Linux alone.
     let what = [
         "--workspace",
         "--exclude",

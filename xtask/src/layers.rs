@@ -1,20 +1,19 @@
 //! The rows of crates: a crate uses only rows below its own.
 //!
-//! The table is the design; `cargo metadata` is what was built. A new arrow is the rarest change
-//! there is and comes with a line in `docs/architecture.md`. Crates that are yet to come have
-//! their place already.
+//! The table is the design, and a test compares it with `cargo metadata`. A new arrow comes with a line in
+//! `docs/architecture.md`. Crates that do not exist yet have their row already.
 
 use cargo_metadata::{DependencyKind, Metadata};
 
 use crate::workspace;
 
-/// From the top to the bottom; those of one row know nothing of each other.
+/// The rows from top to bottom. Crates of one row do not use each other.
 const ROWS: &[&[&str]] = &[
-    // What looks at the whole: tests, benchmarks, and these checks.
+    // Users of the whole: tests, benchmarks, and these checks.
     &["asyncio-tests", "asyncio-bench", "xtask"],
     // The facade: re-exports, features, prelude; no logic.
     &["asyncio"],
-    // Looking inside; hyper on our sockets.
+    // Inspection of a running loop; hyper on our sockets.
     &["asyncio-inspect", "asyncio-http"],
     // Files, subprocesses, signals.
     &["asyncio-os"],
@@ -24,7 +23,7 @@ const ROWS: &[&[&str]] = &[
     &["asyncio-executors", "asyncio-pool"],
     // The event loop.
     &["asyncio-loop"],
-    // The parts; none knows another.
+    // The parts, independent of each other.
     &[
         "asyncio-reactor",
         "asyncio-timer",
@@ -33,21 +32,21 @@ const ROWS: &[&[&str]] = &[
     ],
     // Emits paths into the facade; uses no crate of ours.
     &["asyncio-macros"],
-    // What tests share.
+    // The tools that tests share.
     &["asyncio-testkit"],
 ];
 
-/// Arrows that only tests and examples follow, and that may point upwards.
+/// Arrows of tests and examples only, which may point upwards.
 const UPWARD_IN_TESTS: &[(&str, &str)] = &[
-    // Its examples are shown as the facade's, so they are written and run with it.
+    // Its examples are examples of the facade, so they use it.
     ("asyncio-macros", "asyncio"),
 ];
 
-/// A package of the workspace, as far as the rows go.
+/// A package of the workspace.
 #[derive(Debug)]
 pub(crate) struct Package {
     name: String,
-    /// Where it lies, from the root: `crates/asyncio-task`.
+    /// Its directory from the root: `crates/asyncio-task`.
     directory: String,
     /// The packages of the workspace that it uses.
     arrows: Vec<Arrow>,
@@ -57,7 +56,7 @@ pub(crate) struct Package {
 #[derive(Debug)]
 struct Arrow {
     to: String,
-    /// Whether only tests and examples follow it.
+    /// Whether only tests and examples have it.
     dev: bool,
 }
 
@@ -79,7 +78,7 @@ pub(crate) fn arrows(metadata: &Metadata) -> Vec<Package> {
     packages.collect()
 }
 
-/// Everything in the workspace that the table does not allow.
+/// The arrows and packages that the table does not allow.
 pub(crate) fn complaints(packages: &[Package]) -> Vec<String> {
     let mut complaints = Vec::new();
     for package in packages {
@@ -92,7 +91,7 @@ pub(crate) fn complaints(packages: &[Package]) -> Vec<String> {
         };
         for arrow in &package.arrows {
             let allowed_in_tests = UPWARD_IN_TESTS.contains(&(name, &arrow.to));
-            // A package without a row was told so already.
+            // A package without a row is a complaint of its own.
             let downward = row(&arrow.to).is_none_or(|row| row > own_row);
             if !(downward || arrow.dev && allowed_in_tests) {
                 let to = &arrow.to;
@@ -106,12 +105,12 @@ pub(crate) fn complaints(packages: &[Package]) -> Vec<String> {
     complaints
 }
 
-/// How far a crate is from the top.
+/// The row of a crate, counted from the top.
 fn row(name: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.contains(&name))
 }
 
-/// A crate that users take lies in `crates/`, in a directory of its own name.
+/// A public crate is in `crates/`, in a directory of its own name.
 fn misplaced(package: &Package) -> Option<String> {
     let Package {
         name, directory, ..

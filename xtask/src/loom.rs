@@ -1,7 +1,7 @@
-//! `cargo xtask loom`: the places where threads meet, in every interleaving.
+//! `cargo xtask loom`: code that threads share, in every interleaving.
 //!
-//! The short form bounds the number of switches between threads that nothing forced, which is where nearly all
-//! mistakes show. The full form tries everything and may take very long.
+//! The short form bounds the number of unforced switches between threads. Nearly all mistakes show within the bound.
+//! The full form has no bound and may take very long.
 
 use xshell::{Shell, cmd};
 
@@ -17,7 +17,7 @@ pub(crate) enum Form {
 /// The tests written for loom: in these packages, those with `loom` in their path.
 const PACKAGES: &[&str] = &["--package", "asyncio-task", "--package", "asyncio-pool"];
 
-/// How many unforced switches of threads the short form tries.
+/// The number of unforced switches of threads in the short form.
 const SHORT: &str = "2";
 
 pub(crate) fn run(shell: &Shell, form: Form) -> anyhow::Result<()> {
@@ -35,9 +35,9 @@ pub(crate) fn short(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
 fn tests(shell: &Shell, form: Form, tally: &mut Tally) -> anyhow::Result<()> {
     let _flags = shell.push_env("RUSTFLAGS", "--cfg loom");
     let _short = (form == Form::Short).then(|| shell.push_env("LOOM_MAX_PREEMPTIONS", SHORT));
-    // A directory of its own: the flag changes every crate.
+    // A directory of its own, because the flag changes every crate.
     let target = workspace::metadata()?.target_directory.join("loom");
-    // Clippy sees code under `cfg(loom)` here only: no `unsafe` of it is without its proof.
+    // Clippy sees code under `cfg(loom)` only here, and checks the proofs of its `unsafe` blocks.
     let proofs = "-Dclippy::undocumented_unsafe_blocks";
     let clippy = ["--quiet", "--lib", "--profile", "test"];
     cmd!(

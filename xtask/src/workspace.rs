@@ -1,4 +1,4 @@
-//! The workspace: where it lies, and what cargo knows about its packages.
+//! The workspace: its root, and its packages as cargo knows them.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().expect("xtask lies in the repository")
 }
 
-/// A shell at the root, which finds the tools that [`tools`](crate::tools) installed.
+/// A shell at the root, with the tools of [`tools`](crate::tools) on its `PATH`.
 pub(crate) fn shell() -> anyhow::Result<Shell> {
     let shell = Shell::new()?;
     shell.change_dir(root());
@@ -22,7 +22,7 @@ pub(crate) fn shell() -> anyhow::Result<Shell> {
     Ok(shell)
 }
 
-/// The packages of the workspace, without what they use from outside.
+/// The packages of the workspace, without external dependencies.
 pub(crate) fn metadata() -> anyhow::Result<Metadata> {
     Ok(MetadataCommand::new()
         .current_dir(root())
@@ -30,7 +30,7 @@ pub(crate) fn metadata() -> anyhow::Result<Metadata> {
         .exec()?)
 }
 
-/// Where a package lies, from the root: `crates/asyncio-task`.
+/// The directory of a package from the root: `crates/asyncio-task`.
 pub(crate) fn directory(package: &cargo_metadata::Package) -> &str {
     let directory = package.manifest_path.parent();
     let directory = directory.and_then(|path| path.strip_prefix(root()).ok());

@@ -25,9 +25,9 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     writeln!(page, "# Performance\n")?;
     writeln!(
         page,
-        "The same work on this runtime and on others, written once for all of them \
-         (`tests/bench/`), run in turns on one machine. Absolute figures belong to that machine; \
-         what carries over is the ratio of two figures in one row.\n"
+        "The same work on this runtime and on others. Each workload is written once for all of \
+         them (`tests/bench/`), and they run in turns on one machine. Absolute figures belong \
+         to that machine. Compare the ratio of two figures in one row.\n"
     )?;
     writeln!(page, "![The figures as bars](performance.svg)\n")?;
 
@@ -47,22 +47,22 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
         page,
         "- Each figure is the median of {rounds} rounds, each ratio the median of the rounds' \
          ratios. Within a round the runtimes take turns. \
-         Each run is a process of its own, pinned to one core, and warms up before it measures; \
-         for the small operations it reports the median of many windows of 10 ms."
+         Each run is a process of its own, pinned to one core, and warms up before it measures. \
+         For small operations it reports the median of many windows of 10 ms."
     )?;
     writeln!(
         page,
         "- \"CPU ns\" is processor time of the whole process, helper threads included, per \
-         operation. For the echo rows a load generator in its own process on the other core keeps \
-         one request in flight on each connection. Most of such a request's time is waiting for \
-         whichever of the two is slower, so p50 and p99 there follow from the rate. Where requests \
-         are paced, each counts from the time at which it was to be sent."
+         operation. The echo rows have a load generator, in its own process on the other core, \
+         that keeps one request in flight on each connection. Most of such a request's time is a \
+         wait for the slower of the two processes, so p50 and p99 follow from the rate there. The \
+         time of a paced request counts from the time at which it was to be sent."
     )?;
     writeln!(
         page,
-        "- Where a runtime comes in several kinds, the summary has the best of them. \"–\": it lacks \
-         what the workload needs, or (monoio's yield) polls the task that yielded again at once, \
-         so that nothing comparable happens."
+        "- If a runtime comes in several kinds, the summary has the best of them. \"–\" means \
+         that it lacks something that the workload needs. monoio's yield polls the same task \
+         again at once, so it has no comparable figure."
     )?;
     writeln!(
         page,
@@ -71,17 +71,14 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     )?;
     writeln!(
         page,
-        "- \"Libraries\" are no runtimes: what they have runs on the floor's executor, so its low cost \
-         is in their favour, and only the rows about groups, locks and queues are theirs."
+        "- \"Libraries\" are no runtimes. Their code runs on the floor's executor, so its low \
+         cost is in their favour. They have only the rows about groups, locks and queues."
     )?;
     writeln!(page, "\nTo repeat it:\n")?;
+    writeln!(page, "```sh\ncargo xtask bench --quick     # a few minutes")?;
     writeln!(
         page,
-        "```sh\ncargo xtask bench --quick     # a look, a few minutes"
-    )?;
-    writeln!(
-        page,
-        "cargo xtask bench             # the tables, some twenty minutes"
+        "cargo xtask bench             # the tables, about twenty minutes"
     )?;
     writeln!(
         page,
@@ -89,14 +86,14 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
     )?;
     writeln!(
         page,
-        "cargo xtask bench --counts --write   # this page; counting takes some minutes more\n```\n"
+        "cargo xtask bench --counts --write   # this page; counting takes a few minutes more\n```\n"
     )?;
 
     write_counts(page, results)?;
     writeln!(page, "## All figures\n")?;
     writeln!(
         page,
-        "Median, and in brackets the least and the most of the rounds."
+        "The median, and in brackets the lowest and the highest of the rounds."
     )?;
     for workload in workloads::ALL {
         write_details(page, results, workload)?;
@@ -165,7 +162,8 @@ fn write_ahead(page: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(page, "{}", include_str!("../remarks.md").trim_end())?;
     writeln!(
         page,
-        "\nEvery figure of the summary in which another was better by more than {:.0} % in this run:\n",
+        "\nAll figures of the summary in which another runtime was better by more than {:.0} % in \
+         this run:\n",
         (CLEARLY - 1.0) * 100.0
     )?;
     for workload in workloads::ALL {

@@ -2,7 +2,7 @@
 
 use super::repository::Repository;
 
-/// What makes a README one of the doc tests.
+/// The line that makes a README a doc test.
 const README_IS_TESTED: &str = "#[doc = include_str!(\"../README.md\")]";
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
@@ -37,7 +37,7 @@ fn check_crate(repository: &Repository, directory: &str) -> Vec<String> {
     complaints
 }
 
-/// The `//!` lines, without the marks.
+/// The text of the `//!` lines.
 fn front_page(text: &str) -> String {
     let lines = text.lines().filter_map(|line| line.strip_prefix("//!"));
     lines
@@ -45,7 +45,7 @@ fn front_page(text: &str) -> String {
         .collect()
 }
 
-/// Whether a fenced block of `page` is a doc test that is run.
+/// Whether `page` has a fenced block that runs as a doc test.
 fn has_example(page: &str) -> bool {
     let fences = page.lines().filter_map(|line| line.strip_prefix("```"));
     // Every second fence closes a block.

@@ -1,4 +1,4 @@
-//! Every Rust file opens with `//!`: what it is for. Attributes of the file may stand before it.
+//! Every Rust file opens with `//!` and its purpose. Attributes of the file may come first.
 
 use super::repository::Repository;
 
@@ -12,7 +12,7 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
 fn has_head(text: &str) -> bool {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.find(|line| !line.starts_with("#!["));
-    // Words, too: an empty `//!` says nothing.
+    // An empty `//!` does not count.
     first.is_some_and(|line| {
         line.strip_prefix("//! ")
             .is_some_and(|words| !words.trim().is_empty())

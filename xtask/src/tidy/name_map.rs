@@ -1,7 +1,7 @@
-//! Every asyncio name that a thing of ours is found by has its row in `docs/asyncio-map.md`.
+//! Every `#[doc(alias = "…")]` has its row in `docs/asyncio-map.md`.
 //!
-//! Such a name is a `#[doc(alias = "…")]`; a row has it as code in its first column, alone or as
-//! the last part of a dotted name: `` | `loop.create_task(coro)` | … ``.
+//! An alias is the asyncio name by which rustdoc finds an item of ours. Its row has the name as code in the first
+//! column, alone or as the last part of a dotted name: `` | `loop.create_task(coro)` | … ``.
 
 use super::repository::Repository;
 
@@ -30,7 +30,7 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
 fn names(map: &str) -> Vec<&str> {
     let rows = map.lines().filter_map(|line| line.trim().strip_prefix('|'));
     let cells = rows.filter_map(|row| row.split('|').next());
-    // Between the first and the second tick, the third and the fourth: every second piece.
+    // Code is every second piece: between the first and the second tick, the third and the fourth.
     let spans = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let names = spans.map(|span| span.split(['(', '[']).next().unwrap_or(span).trim());
     names

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use xshell::{Shell, cmd};
 
-/// The text of each file, by its path from the root. Files that are no text are left out.
+/// The text of each file, by its path from the root, without binary files.
 #[derive(Debug, Default)]
 pub(crate) struct Repository {
     pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Repository {
-    /// Reads what git tracks, and what it would if it were added.
+    /// Reads the files that git tracks, and new files that it does not ignore.
     pub(crate) fn load(shell: &Shell) -> anyhow::Result<Self> {
         let options = ["--cached", "--others", "--exclude-standard"];
         let paths = cmd!(shell, "git ls-files {options...}").quiet().read()?;

@@ -1,7 +1,7 @@
 //! The files that may use `unsafe` are those that `docs/architecture.md` lists.
 //!
-//! The list is the first fenced block after the marker; each line is a path and may go on with words. The compiler
-//! sees that no other file has `unsafe`, and clippy that each block has its proof.
+//! The list is the first fenced block after the marker. Each line is a path, and may go on with words. The compiler
+//! rejects `unsafe` in any other file, and clippy rejects a block without its proof.
 
 use syn::visit::{Visit, visit_file};
 
