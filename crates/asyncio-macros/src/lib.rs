@@ -58,8 +58,8 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// A test fails in these cases:
 ///
 /// - It runs longer than its limits, or closing its loop does.
-/// - Its virtual time stands still: for a second of real time no task could run, no timer was set,
-///   and the loop knew of no pending outside work.
+/// - Its virtual time stands still for a second of real time: no task can run, no timer is set, and
+///   no outside work is pending.
 ///
 /// The message lists the tasks, the place where each was spawned, and, where known, what each
 /// awaits.

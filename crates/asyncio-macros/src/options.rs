@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_reported_at_once_and_correct_options_are_kept() {
+    fn all_mistakes_are_reported_at_once() {
         let written = quote!(debug = 1, order = 0, clock = "real", clock = "real");
         let (options, mistakes) = Options::parse(written, "#[asyncio::test]", ALL);
         let mistakes = mistakes.expect_err("mistakes").into_iter();

@@ -14,10 +14,9 @@
 //!
 //! - The tasks of the current round are *inside*. In `Filling` they wait. In the other phases they
 //!   are granted, and leave one by one as they run. Tasks that arrive meanwhile are *outside*: they
-//!   are in the same wait list, but belong to no round before (4), which makes them the next round.
-//! - (4) is a transition of its own, because the last task of a round may still reset the barrier,
-//!   and that must not break the tasks outside. (2) wakes the first task outside, so (4) always
-//!   happens.
+//!   are in the same wait list, but belong to no round. (4) makes them the next round.
+//! - (4) is not part of (2): the last task of a round may reset the barrier after (2), and that
+//!   must not break the tasks outside. (2) wakes the first task outside, so (4) always happens.
 //! - A task inside gets an index if the round is `Draining` when it leaves, and an error if the
 //!   round was reset or broken.
 //! - The indices of a round are assigned when the round is complete, in order of arrival. So they
@@ -37,8 +36,8 @@ use crate::wait_queue::WaitQueue;
 
 /// A barrier: no task passes before all tasks have arrived.
 ///
-/// This is asyncio's `Barrier`. It can be used for any number of rounds, which never mix: a task
-/// that arrives while the tasks of a round are leaving waits for the next round.
+/// This is asyncio's `Barrier`. It can be used for any number of rounds, which never mix. A task
+/// that arrives while a round is leaving waits for the next round.
 ///
 /// ```
 /// use asyncio_sync::{Barrier, BrokenBarrier};

@@ -34,10 +34,10 @@ thread_local! {
 /// Sets the hook that returns the number of the current step of this thread; returns the previous
 /// hook.
 ///
-/// For event loops. With a hook, an operation of this crate that need not wait yields now and then:
-/// when more than 128 operations before it were ready in the same step, it wakes its task and
-/// returns `Pending` once. Two steps must have different numbers. The event loop of `asyncio` sets
-/// its own hook while it runs.
+/// For event loops. With a hook, an operation of this crate that need not wait yields now and then.
+/// It wakes its task and returns `Pending` once, if at least 128 operations before it were ready in
+/// the same step. Two steps must have different numbers. The event loop of `asyncio` sets its own
+/// hook while it runs.
 ///
 /// ```
 /// use asyncio_sync::{Event, set_step_hook};

@@ -1,12 +1,12 @@
 //! The thread queue: tasks wait by `await`, threads by blocking.
 //!
-//! It is the queue of this crate with its state in a mutex, which is held for a few instructions
-//! and never while foreign code runs. A blocked thread is a waiter whose waker unparks the thread.
-//! So tasks and threads wait in one list, no thread spins, and a timed-out wait is a cancelled
-//! wait.
+//! It is the queue of this crate with its state in a mutex. The mutex is held for a few
+//! instructions and never while foreign code runs. A blocked thread is a waiter whose waker unparks
+//! the thread. So tasks and threads wait in one list, no thread spins, and a timed-out wait is a
+//! cancelled wait.
 //!
-//! A channel for threads would not do as a base: tasks would need a second wait list, and there
-//! would be no order between the two lists.
+//! It is not based on a channel for threads: tasks would need a second wait list, and the two lists
+//! would have no common order.
 
 use std::fmt;
 use std::future::Future;
@@ -189,9 +189,9 @@ impl<T> Drop for Side<T> {
 
 /// The side of a [`thread_queue`] for tasks, on any executor.
 ///
-/// While a task waits, virtual time passes at the rate of real time: the thread on the other side
-/// is at work, so the clock must not jump over a timeout. So do not use both sides on one thread
-/// with virtual time. [`Queue`](crate::Queue) is for one thread.
+/// While a task waits, virtual time passes at the rate of real time, because the thread on the
+/// other side is at work. So do not use both sides on one thread with virtual time.
+/// [`Queue`](crate::Queue) is for one thread.
 ///
 /// If the threads are faster than the tasks, no operation has to wait. So after 64 operations in a
 /// row that did not wait, the next operation yields once, and other tasks run.

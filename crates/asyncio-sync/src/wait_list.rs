@@ -116,6 +116,7 @@ struct Entry<G> {
     stage: Stage,
     /// `None` while the caller wakes it.
     waker: Option<Waker>,
+    /// The request until the waiter is granted, then the grant.
     grant: G,
     previous: usize,
     next: usize,

@@ -56,9 +56,8 @@ fn the_number_of_permits_saturates() {
     assert_eq!(semaphore.available_permits(), usize::MAX);
 }
 
-/// A task that was granted permits and has not run since is not overtaken by a waiting task, not
-/// even by the task that released the permits. (asyncio's `Semaphore.locked` counts such a task as
-/// well.)
+/// A task that was granted permits and has not run since is not overtaken, not even by the task
+/// that released the permits. (asyncio's `Semaphore.locked` counts such a task as well.)
 mod a_granted_task_is_not_overtaken {
     use super::*;
     use crate::shared::{TestLoop, Trace};

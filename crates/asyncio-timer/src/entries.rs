@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_wheel_reaches_no_head_and_nothing_beyond_the_end() {
+    fn a_key_of_another_wheel_reaches_no_timer() {
         let mut entries: Entries<&str> = Entries::new();
         for index in [0, SLOTS as u32 - 1, SLOTS as u32, u32::MAX] {
             let generation = NonZeroU32::MIN;

@@ -272,8 +272,10 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Empties a slot that the current time has passed or entered: appends the values of due timers
-    /// to `expired`, and moves the other timers to their new slots.
+    /// Empties a slot that the current time has passed or entered.
+    ///
+    /// Appends the values of due timers to `expired`, and moves the other timers to their new
+    /// slots.
     fn expire_slot(&mut self, slot: usize, expired: &mut Vec<T>) {
         let mut ring = self.entries.take_ring(slot);
         while let Some((index, deadline)) = ring.step(&self.entries) {
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_deadlines_inserted_at_different_times_keep_their_order() {
+    fn equal_deadlines_keep_the_order_of_insertion() {
         let deadline = (1 << 50) + 12_345;
         let mut wheel = TimerWheel::new(0);
         let mut inserted = Vec::new();
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_re_armed_to_its_own_deadline_goes_behind_equal_deadlines() {
+    fn a_re_arm_to_the_same_deadline_goes_behind_equal_ones() {
         let mut wheel = TimerWheel::new(0);
         let first = wheel.insert(1_000, "first");
         wheel.insert(1_000, "second");
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_alone_in_its_slot_can_be_re_armed_there_and_cancelled() {
+    fn the_only_timer_of_a_slot_can_be_re_armed_and_cancelled() {
         let mut wheel = TimerWheel::new(0);
         let key = wheel.insert(70 * TICK, "alone");
         assert!(wheel.rearm(key, 70 * TICK + 1));

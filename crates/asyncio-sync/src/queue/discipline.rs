@@ -1,4 +1,4 @@
-//! The three queue disciplines: first in, first out; last in, first out; smallest first.
+//! The three queue disciplines: FIFO, LIFO, and smallest first.
 //!
 //! Only the last one compares items. The `Ord` of an item is foreign code: it may panic, or use the
 //! queue. So all comparisons run first, on `&self`, and the change is made afterwards by code that

@@ -110,7 +110,7 @@ fn a_grant_while_an_old_waker_is_dropped_is_not_missed() {
     check(boxed(future), move || set.set_result(1).unwrap());
 }
 
-/// The first waker that is woken drops the second waiter, clears the event, and waits again: the
+/// The first waker that is woken drops the second waiter, clears the event, and waits again. The
 /// other tasks that waited are released, and the new wait is not.
 #[test]
 fn a_waker_may_change_the_event_while_it_is_set() {

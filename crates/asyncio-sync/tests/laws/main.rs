@@ -1,8 +1,8 @@
 //! Property tests against naive models: waits are begun, polled, moved to other tasks and dropped
 //! at random.
 //!
-//! After each step the test compares all public state with the model: the counts, the ready waits,
-//! and that each wait that can continue was woken.
+//! After each step the test compares all public state with the model: the counts and the ready
+//! waits. It also checks that each wait that can continue was woken.
 
 mod barrier;
 mod condition;

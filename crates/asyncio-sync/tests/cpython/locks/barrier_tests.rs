@@ -147,9 +147,9 @@ fn reset_barrier() {
     assert_idle(&barrier);
 }
 
-/// A reset while some tasks of a complete round have not left and others wait for the next round:
-/// the former get an error, and the latter continue. With tasks that arrive again, they fill the
-/// next round.
+/// A reset while tasks of a complete round have not left and others wait for the next round. The
+/// former get an error, and the latter continue. With tasks that arrive again, they fill the next
+/// round.
 #[test]
 fn reset_barrier_when_tasks_half_draining_half_blocking() {
     let of = TestLoop::new();

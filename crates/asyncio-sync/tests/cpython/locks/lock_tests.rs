@@ -29,8 +29,8 @@ fn repr() {
     assert_eq!(format!("{lock:?}"), "Lock { locked: true, waiters: 0, .. }");
 }
 
-/// Three tasks wait for a held lock: each release admits exactly one task, in order of arrival, and
-/// a turn without a release admits no task.
+/// Three tasks wait for a held lock. Each release admits exactly one task, in order of arrival. A
+/// turn without a release admits no task.
 #[test]
 fn acquire() {
     let of = TestLoop::new();

@@ -195,8 +195,8 @@ fn acquire_fifo_order() {
     );
 }
 
-/// Several permits are released before the first waiter has run: all waiters that the permits
-/// suffice for are woken, and a task that the first one spawns comes after them.
+/// Several permits are released before the first waiter has run. They go to as many waiters as
+/// possible, in order. A task that the first waiter spawns comes after them.
 #[test]
 fn acquire_fifo_order_4() {
     let of = TestLoop::new();

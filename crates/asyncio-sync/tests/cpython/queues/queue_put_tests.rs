@@ -18,7 +18,7 @@ fn blocking_put() {
     assert_eq!(queue.get_nowait(), Ok(1));
 }
 
-/// A getter that was woken by a put is cancelled: the item is not lost, and the next get takes it
+/// A getter that was woken by a put is cancelled: the item is not lost. The next get takes it
 /// before the item that was put later.
 #[test]
 fn get_cancel_drop_one_pending_reader() {
@@ -74,7 +74,7 @@ fn put_with_waiting_getters() {
     assert_eq!(getter.result(), Ok("a"));
 }
 
-/// Four tasks put into a queue for two items, and one task takes two items: all tasks end, because
+/// Four tasks put into a queue for two items, and one task takes two items. All tasks end, because
 /// each free slot wakes a waiting putter.
 #[test]
 fn why_are_putters_waiting() {

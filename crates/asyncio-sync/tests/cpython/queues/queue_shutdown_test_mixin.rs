@@ -143,7 +143,7 @@ fn shutdown_immediate() {
     each_kind!(check);
 }
 
-/// An immediate shutdown while one item was taken and is not done: only the items in the queue are
+/// An immediate shutdown while one item was taken and is not done. Only the items in the queue are
 /// marked done, so `join` waits for the taken item.
 #[test]
 fn shutdown_immediate_with_unfinished() {
