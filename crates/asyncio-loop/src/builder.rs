@@ -51,9 +51,9 @@ impl Builder {
     /// report, once per run.
     ///
     /// Tasks that only wait for each other wait forever, as on real time: a thread that the loop
-    /// does not know of might still wake them. The exception handler receives a report, once
-    /// per run, after a second of real time in which nothing could run, no timer was set and nothing
-    /// outside was pending.
+    /// does not know of might still wake them. This is a standstill: nothing can run, no timer is
+    /// set and nothing outside is pending. The exception handler receives a report of it after a
+    /// second of real time, once per run.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.virtual_time = on;
         self

@@ -13,15 +13,17 @@ use crate::core::Core;
 const CLOSE_PASSES: usize = 3;
 
 impl Core {
-    /// Closes the loop. `wait`: whether the loop can run here. `end`: how long its tasks may run.
-    pub(crate) fn close(&self, wait: bool, end: Option<Instant>) {
-        if wait {
-            // Closing has its own reports about the tasks that it waits for.
-            self.time_reports.standstill.set(true);
-            for _ in 0..CLOSE_PASSES {
-                self.cancel_all(end);
-            }
+    /// Cancels all tasks and those that they spawn, and runs until they have ended, or until `end`.
+    pub(crate) fn end_tasks(&self, end: Option<Instant>) {
+        // Closing has its own reports about the tasks that it waits for.
+        self.time_reports.standstill.set(true);
+        for _ in 0..CLOSE_PASSES {
+            self.cancel_all(end);
         }
+    }
+
+    /// Drops what is left of the loop, and reports the dropped tasks.
+    pub(crate) fn close(&self) {
         for task in self.own_tasks() {
             let message = "a task was dropped when its event loop closed";
             self.tasks

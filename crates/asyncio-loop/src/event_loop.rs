@@ -340,7 +340,12 @@ impl EventLoop {
         let mut core = self.core.take()?;
         let failure = core.take_failure();
         let alone = current::try_with(|_| ()).is_err();
-        core.enter(|| core.close(alone, end));
+        core.enter(|| {
+            if alone {
+                core.end_tasks(end);
+            }
+            core.close();
+        });
         let failure = failure.or_else(|| core.take_failure());
         let attachments = std::mem::take(&mut core.attachments);
         // Dropped first, so that other threads that wait for the loop see that it is closed.

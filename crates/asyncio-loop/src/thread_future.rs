@@ -327,12 +327,12 @@ impl<T> ThreadFuture<T> {
     ///
     /// let mut event_loop = EventLoop::new()?;
     /// let mut answer = event_loop.handle().run_coroutine_threadsafe(|| async { 6 * 7 })?;
-    /// let (tell, told) = mpsc::channel();
+    /// let (sender, receiver) = mpsc::channel();
     /// answer.add_done_callback(move |outcome| {
-    ///     let _ = tell.send(*outcome.as_ref().expect("it returns"));
+    ///     let _ = sender.send(*outcome.as_ref().expect("it returns"));
     /// });
     /// assert_eq!(event_loop.run_until_complete(answer)??, 42);
-    /// assert_eq!(told.recv()?, 42);
+    /// assert_eq!(receiver.recv()?, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -15,19 +15,19 @@ use support::{Trace, ms, run_virtual, secs, virtual_loop};
 #[test]
 fn a_cancelled_callback_is_dropped_at_once() {
     let trace = run_virtual(async |trace| {
-        let guard = trace.on_drop("let go");
+        let guard = trace.on_drop("dropped");
         let noted = trace.clone();
         let handle = call_soon(move || {
             noted.note("called");
             drop(guard);
         });
         handle.cancel();
-        trace.note("called off");
+        trace.note("cancelled");
         handle.cancel();
         assert!(handle.is_cancelled());
         yield_now().await;
     });
-    assert_eq!(trace, ["let go", "called off"]);
+    assert_eq!(trace, ["dropped", "cancelled"]);
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn a_callback_that_owns_its_own_handle_is_freed() {
     let trace = run_virtual(async |trace| {
         own(trace, "called");
         sleep(secs(2)).await;
-        own(trace, "called off").cancel();
+        own(trace, "cancelled").cancel();
         trace.note("main ends");
         own(trace, "closed over");
     });
-    assert_eq!(trace, ["called", "called off", "main ends", "closed over"]);
+    assert_eq!(trace, ["called", "cancelled", "main ends", "closed over"]);
 }
 
 #[test]

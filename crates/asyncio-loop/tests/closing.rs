@@ -132,12 +132,12 @@ fn a_loop_closed_inside_another_reports_its_dropped_tasks() {
         .detach();
     run(async {
         drop(inner);
-        trace.note("the outer one goes on");
+        trace.note("the outer loop continues");
         yield_now().await;
     });
     let trace = trace.take();
     assert!(trace[0].starts_with("a task was dropped when its event loop closed (Task-1"));
-    assert_eq!(trace[1..], ["dropped", "the outer one goes on"]);
+    assert_eq!(trace[1..], ["dropped", "the outer loop continues"]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_loop_may_be_closed_by_a_destructor_of_the_thread() {
     thread_local! {
         static KEPT: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
     }
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         struct ReportsDrop(std::sync::mpsc::Sender<&'static str>);
         impl Drop for ReportsDrop {
@@ -234,10 +234,10 @@ fn a_loop_may_be_closed_by_a_destructor_of_the_thread() {
             }
         }
         let event_loop = EventLoop::new().unwrap();
-        let tells = ReportsDrop(tell);
+        let reports = ReportsDrop(sender);
         event_loop
             .spawn(async move {
-                let _tells = tells;
+                let _reports = reports;
                 forever().await;
             })
             .detach();
@@ -245,7 +245,7 @@ fn a_loop_may_be_closed_by_a_destructor_of_the_thread() {
     })
     .join()
     .unwrap();
-    assert_eq!(told.recv(), Ok("dropped with its thread"));
+    assert_eq!(receiver.recv(), Ok("dropped with its thread"));
 }
 
 #[test]

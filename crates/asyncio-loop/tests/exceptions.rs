@@ -247,7 +247,7 @@ fn the_handler_runs_in_the_context_of_the_failed_task() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
     let noted = trace.clone();
-    event_loop.set_exception_handler(move |_| noted.note(USER.get().unwrap_or("nobody")));
+    event_loop.set_exception_handler(move |_| noted.note(USER.get().unwrap_or("no user")));
     event_loop
         .run_until_complete(async {
             USER.set("main");

@@ -90,14 +90,14 @@ mod a_standstill {
             on_virtual_time,
             Orders::AsQueued,
             || async {
-                let (tell, told) = futures::channel::oneshot::channel();
+                let (sender, receiver) = futures::channel::oneshot::channel();
                 let work = running_loop().outside_work();
                 let thread = std::thread::spawn(move || {
                     std::thread::sleep(ms(1200));
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                     drop(work);
                 });
-                told.await.unwrap();
+                receiver.await.unwrap();
                 thread.join().unwrap();
             },
         );

@@ -28,9 +28,9 @@ fn in_600_years() -> Instant {
 
 /// Waits for a thread, which alone wakes main. Virtual time stands still meanwhile.
 async fn wait_for_a_thread() {
-    let (tell, told) = futures::channel::oneshot::channel();
-    let thread = thread::spawn(move || tell.send(()).unwrap());
-    told.await.unwrap();
+    let (sender, receiver) = futures::channel::oneshot::channel();
+    let thread = thread::spawn(move || sender.send(()).unwrap());
+    receiver.await.unwrap();
     thread.join().unwrap();
 }
 

@@ -55,18 +55,18 @@ fn a_closed_loop_refuses_like_a_dropped_one() {
 fn wakers_outlive_the_loop_here_and_on_another_thread() {
     let trace = Trace::default();
     let waker = run(async {
-        let guard = trace.on_drop("future dropped at home");
-        let (tell, told) = futures::channel::oneshot::channel();
+        let guard = trace.on_drop("future dropped on its thread");
+        let (sender, receiver) = futures::channel::oneshot::channel();
         spawn(async move {
             let _guard = guard;
             let waker = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-            tell.send(waker).unwrap();
+            sender.send(waker).unwrap();
             forever().await;
         })
         .detach();
-        told.await.unwrap()
+        receiver.await.unwrap()
     });
-    assert_eq!(trace.take(), ["future dropped at home"]);
+    assert_eq!(trace.take(), ["future dropped on its thread"]);
     waker.wake_by_ref();
     let copy = waker.clone();
     std::thread::spawn(move || {
@@ -257,7 +257,7 @@ fn a_panicking_waker_keeps_no_other_timer_from_waking() {
         .unwrap();
     assert_eq!(
         trace.take(),
-        ["a waker panicked: a waker of somebody else's", "all woke"]
+        ["a waker panicked: a foreign waker", "all woke"]
     );
 }
 

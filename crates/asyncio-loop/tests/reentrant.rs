@@ -149,7 +149,7 @@ fn a_waker_that_panics_on_drop_does_not_stop_closing() {
 fn a_callback_may_cancel_and_schedule_others() {
     let trace = run_virtual(async |trace| {
         let off = trace.clone();
-        let later = call_later(secs(1), move || off.note("called off, and yet called"));
+        let later = call_later(secs(1), move || off.note("cancelled, and yet called"));
         let noted = trace.clone();
         call_soon(move || {
             later.cancel();

@@ -21,11 +21,11 @@ fn with_thread<T: Send + 'static>(
 ) -> T {
     run(async {
         let event_loop = running_loop();
-        let (tell, told) = futures::channel::oneshot::channel();
+        let (sender, receiver) = futures::channel::oneshot::channel();
         let thread = thread::spawn(move || {
-            let _ = tell.send(other(event_loop));
+            let _ = sender.send(other(event_loop));
         });
-        let value = told.await;
+        let value = receiver.await;
         thread.join().unwrap();
         value.unwrap()
     })
@@ -56,11 +56,11 @@ fn callbacks_of_one_thread_are_called_in_the_order_it_sent_them() {
 fn a_parked_loop_is_woken() {
     let arrived = with_thread(|event_loop| {
         thread::sleep(ms(5)); // the loop is parked by now
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         event_loop
-            .call_soon_threadsafe(move || tell.send(thread::current().id()).unwrap())
+            .call_soon_threadsafe(move || sender.send(thread::current().id()).unwrap())
             .unwrap();
-        told.recv().unwrap()
+        receiver.recv().unwrap()
     });
     assert_eq!(arrived, thread::current().id());
 }
@@ -69,8 +69,8 @@ fn a_parked_loop_is_woken() {
 fn any_thread_may_cancel_a_callback_until_it_begins() {
     let mut event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();
-    let (tell, told) = mpsc::channel::<&str>();
-    let other = tell.clone();
+    let (sender, receiver) = mpsc::channel::<&str>();
+    let other = sender.clone();
     let off = handle
         .call_soon_threadsafe(move || other.send("called").unwrap())
         .unwrap();
@@ -85,9 +85,9 @@ fn any_thread_may_cancel_a_callback_until_it_begins() {
         })
         .unwrap();
     assert!(!on.cancel(), "too late");
-    drop(tell);
+    drop(sender);
     assert!(
-        told.try_recv().is_err(),
+        receiver.try_recv().is_err(),
         "the callback's captures are dropped"
     );
 }
@@ -96,12 +96,12 @@ fn any_thread_may_cancel_a_callback_until_it_begins() {
 fn a_callback_may_be_sent_from_the_loop_itself() {
     let trace = run_virtual(async |trace| {
         let event_loop = running_loop();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         event_loop
-            .call_soon_threadsafe(move || tell.send(()).unwrap())
+            .call_soon_threadsafe(move || sender.send(()).unwrap())
             .unwrap();
-        trace.note(format!("at once: {}", told.try_recv().is_ok()));
-        while told.try_recv().is_err() {
+        trace.note(format!("at once: {}", receiver.try_recv().is_ok()));
+        while receiver.try_recv().is_err() {
             yield_now().await;
         }
         trace.note("later");
@@ -176,13 +176,13 @@ fn a_long_enough_wait_returns_the_outcome() {
 #[test]
 fn a_request_from_another_thread_may_have_a_message() {
     with_thread(|event_loop| {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let coroutine = move || async move {
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             forever().await;
         };
         let future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         assert!(future.cancel_with("the shop closes"));
         let error = future.wait().unwrap_err();
         assert_eq!(error.message(), Some("the shop closes"));
@@ -231,17 +231,17 @@ fn an_outcome_can_be_taken_once() {
 
 #[test]
 fn dropping_the_future_cancels_the_task() {
-    let (tell, told) = mpsc::channel::<()>();
+    let (sender, receiver) = mpsc::channel::<()>();
     with_thread(move |event_loop| {
         let future = event_loop
             .run_coroutine_threadsafe(|| async move {
-                let _tell = tell;
+                let _sender = sender;
                 forever().await;
             })
             .unwrap();
         drop(future);
         assert_eq!(
-            told.recv(),
+            receiver.recv(),
             Err(mpsc::RecvError),
             "the task's frame is dropped"
         );
@@ -413,9 +413,11 @@ fn the_thread_that_sends_may_die_at_once() {
 
 /// Calls `f` on a thread of its own, so that a deadlock fails the test instead of hanging it.
 fn without_deadlock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(f()));
-    told.recv_timeout(secs(60)).expect("`f` must not deadlock")
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(f()));
+    receiver
+        .recv_timeout(secs(60))
+        .expect("`f` must not deadlock")
 }
 
 #[test]
@@ -437,10 +439,10 @@ fn a_waker_may_read_the_outcome_that_wakes_it() {
             let (open, opened) = futures::channel::oneshot::channel();
             let coroutine = || async { opened.await.unwrap() };
             let mut answer = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
-            let (tell, seen) = mpsc::channel();
+            let (sender, seen) = mpsc::channel();
             let reader = Arc::new(ReadsOutcome {
                 at: Mutex::new(None),
-                seen: tell,
+                seen: sender,
             });
             let waker = Waker::from(reader.clone());
             let mut cx = Context::from_waker(&waker);
@@ -466,13 +468,13 @@ fn captures_of_a_callback_may_cancel_it_again() {
 
     let again = without_deadlock(|| {
         run(async {
-            let (tell, told) = mpsc::channel();
+            let (sender, receiver) = mpsc::channel();
             let handle = Arc::new(OnceLock::new());
-            let owns = CancelsAgain(handle.clone(), tell);
+            let owns = CancelsAgain(handle.clone(), sender);
             let sent = running_loop().call_soon_threadsafe(move || drop(owns));
             assert!(handle.set(sent.unwrap()).is_ok());
             assert!(handle.get().unwrap().cancel());
-            told.recv().unwrap()
+            receiver.recv().unwrap()
         })
     });
     assert!(!again, "the callback was already cancelled");
@@ -591,9 +593,9 @@ mod done_callbacks {
         let notes = Notes::default();
         let reports = Notes::default();
         let mut event_loop = EventLoop::new().unwrap();
-        let told = reports.clone();
+        let log = reports.clone();
         event_loop.set_exception_handler(move |report| {
-            told.lock().unwrap().push(report.to_string());
+            log.lock().unwrap().push(report.to_string());
         });
         let mut future = event_loop
             .handle()
@@ -632,7 +634,7 @@ mod done_callbacks {
     #[test]
     fn may_send_to_their_loop_and_set_the_handler() {
         let sum = with_thread(|event_loop| {
-            let (tell, told) = mpsc::channel();
+            let (sender, receiver) = mpsc::channel();
             // The task ends after the callback is added, so the loop calls the callback.
             let (let_end, may_end) = mpsc::channel();
             let mut future = event_loop
@@ -642,11 +644,11 @@ mod done_callbacks {
             future.add_done_callback(move |_| {
                 // The callback runs on the loop, while nothing is borrowed.
                 set_exception_handler(|_| ());
-                let sent = there.call_soon_threadsafe(move || tell.send(4).unwrap());
+                let sent = there.call_soon_threadsafe(move || sender.send(4).unwrap());
                 sent.unwrap();
             });
             let_end.send(3_u32).unwrap();
-            future.wait().unwrap() + told.recv().unwrap()
+            future.wait().unwrap() + receiver.recv().unwrap()
         });
         assert_eq!(sum, 7);
     }

@@ -99,14 +99,14 @@ fn time_does_not_jump_over_outside_work() {
     run_virtual(async |_| {
         let event_loop = running_loop();
         let work = event_loop.outside_work();
-        let (tell, told) = futures::channel::oneshot::channel();
+        let (sender, receiver) = futures::channel::oneshot::channel();
         let worker = thread::spawn(move || {
             thread::sleep(ms(20));
-            tell.send("an answer").unwrap();
+            sender.send("an answer").unwrap();
             drop(work);
         });
         let timeout = call_later(secs(5), move || noted.note("timed out"));
-        assert_eq!(told.await, Ok("an answer"));
+        assert_eq!(receiver.await, Ok("an answer"));
         timeout.cancel();
         worker.join().unwrap();
     });
@@ -222,13 +222,13 @@ fn a_message_from_a_thread_comes_before_the_next_deadline() {
 
 #[test]
 fn awaiting_another_loop_holds_time() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let other = thread::spawn(move || {
         let mut event_loop = EventLoop::new().unwrap();
-        tell.send(event_loop.handle()).unwrap();
+        sender.send(event_loop.handle()).unwrap();
         event_loop.run_forever();
     });
-    let other_loop = told.recv().unwrap();
+    let other_loop = receiver.recv().unwrap();
     let trace = run_virtual(async |trace| {
         let noted = trace.clone();
         let timeout = call_later(secs(5), move || noted.note("timed out"));

@@ -29,7 +29,7 @@ fn bytes_arrive_and_then_the_end() {
 }
 
 #[test]
-fn more_than_the_system_buffers_passes_in_both_directions_at_once() {
+fn more_than_the_buffers_hold_passes_in_both_directions() {
     const SIZE: usize = 8 << 20;
     run(async {
         let (one, other) = pair().await;

@@ -247,9 +247,14 @@ impl ReactorCore {
         }
     }
 
-    /// Declares whether the reactor is turned. A closed reactor never is.
-    pub(crate) fn set_turned(&self, turned: bool) {
-        self.is_turned.set(turned && !self.is_closed.get());
+    /// Declares that the reactor is not turned for now.
+    pub(crate) fn rest(&self) {
+        self.is_turned.set(false);
+    }
+
+    /// Declares that the reactor is turned again. A closed reactor never is.
+    pub(crate) fn resume(&self) {
+        self.is_turned.set(!self.is_closed.get());
     }
 
     pub(crate) fn is_closed(&self) -> bool {

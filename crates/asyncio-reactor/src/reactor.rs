@@ -142,13 +142,13 @@ impl Reactor {
     /// # }
     /// ```
     pub fn rest(&self) {
-        self.core.set_turned(false);
+        self.core.rest();
     }
 
     /// Declares that the reactor is turned again. A new reactor counts as turned; a closed one
     /// never does.
     pub fn resume(&self) {
-        self.core.set_turned(true);
+        self.core.resume();
     }
 
     /// Drops the wakers of all waiting tasks without waking them. Every later operation that needs

@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_woken_in_vain_gets_its_position_back_unless_far_away() {
+    fn a_future_woken_in_vain_gets_its_position_back() {
         let id = |n| WaiterId::future(n, Direction::Read);
         let waiters = Waiters::default();
         for n in 0..1000 {

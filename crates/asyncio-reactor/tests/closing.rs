@@ -210,20 +210,22 @@ fn a_source_is_deregistered_before_it_is_closed() {
     let trace = Rc::default();
     let (count, waker) = CountingWaker::new();
     let (_sender, inner) = pipe::new().unwrap();
-    let told = RecordsCalls {
+    let source = RecordsCalls {
         inner,
         trace: Rc::clone(&trace),
         waker_alive: Arc::downgrade(&count),
     };
     drop(count);
-    let told = reactor.register(told, Interest::READABLE).unwrap();
+    let source = reactor.register(source, Interest::READABLE).unwrap();
     let mut buf = [0; 8];
-    let read = told.poll_io(&mut Context::from_waker(&waker), Direction::Read, |told| {
-        (&told.inner).read(&mut buf)
-    });
+    let read = source.poll_io(
+        &mut Context::from_waker(&waker),
+        Direction::Read,
+        |source| (&source.inner).read(&mut buf),
+    );
     assert!(read.is_pending());
     drop(waker);
-    drop(told);
+    drop(source);
     assert_eq!(*trace.borrow(), ["registered", "deregistered", "closed"]);
 }
 

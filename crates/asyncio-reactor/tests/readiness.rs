@@ -150,9 +150,9 @@ fn a_reset_is_told_to_both_directions() {
 #[test]
 fn an_error_that_other_code_took_causes_no_spin() {
     let reactor = Reactor::new().unwrap();
-    let nobody = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let address = nobody.local_addr().unwrap();
-    drop(nobody);
+    let unused = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = unused.local_addr().unwrap();
+    drop(unused);
     let ours = mio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     ours.connect(address).unwrap();
     let ours = reactor.register(ours, Interest::READABLE).unwrap();
@@ -166,7 +166,7 @@ fn an_error_that_other_code_took_causes_no_spin() {
         })
     };
     assert!(receive().is_pending());
-    ours.get_ref().send(b"anybody there?").unwrap();
+    ours.get_ref().send(b"hello").unwrap();
     while !ours.readiness().unwrap().is_error() {
         assert!(reactor.turn(LONG).unwrap() > 0);
     }

@@ -155,7 +155,7 @@ fn an_event_taken_while_the_waker_is_cloned_is_not_lost() {
 }
 
 #[test]
-fn a_reactor_closed_while_a_waiting_task_clones_its_waker_is_an_error() {
+fn closing_while_a_waiting_task_clones_its_waker_is_an_error() {
     let reactor = Reactor::new().unwrap();
     let (_sender, waiting) = source(&reactor);
     let waker = on_clone({
@@ -169,7 +169,7 @@ fn a_reactor_closed_while_a_waiting_task_clones_its_waker_is_an_error() {
 }
 
 #[test]
-fn a_reactor_closed_while_a_yielding_task_clones_its_waker_is_an_error() {
+fn closing_while_a_yielding_task_clones_its_waker_is_an_error() {
     let reactor = Reactor::new().unwrap();
     let (mut sender, always_ready) = source(&reactor);
     sender.write_all(&[7; 100]).unwrap();
