@@ -1,5 +1,5 @@
-//! Sockets for the asyncio event loop: [`TcpListener`], [`TcpStream`], and [`AsyncFd`] for the
-//! descriptors of other libraries.
+//! Sockets for the asyncio event loop: [`TcpListener`], [`TcpStream`], `UnixListener`, `UnixStream`,
+//! `UnixDatagram`, and [`AsyncFd`] for the descriptors of other libraries.
 //!
 //! ```
 //! use asyncio_net::{TcpListener, TcpStream};
@@ -37,24 +37,39 @@
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
 //!
-//! Not here yet: host names (addresses only, and `localhost`), UDP, Unix sockets, streams with
-//! buffers, TLS.
+//! Not here yet: host names (addresses only, and `localhost`), UDP, streams with buffers, TLS.
 
+mod accept;
 mod address;
 #[cfg(unix)]
 mod async_fd;
 mod register;
+mod stream;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
 pub use address::ToSocketAddrs;
 #[cfg(unix)]
 pub use async_fd::AsyncFd;
 pub use asyncio_reactor::{Direction, Interest};
+pub use stream::ByteStream;
+pub use stream::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::listener::TcpListener;
 pub use tcp::shared::shared_listeners;
 pub use tcp::socket::TcpSocket;
-pub use tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+
 pub use tcp::stream::TcpStream;
+#[cfg(unix)]
+pub use unix::datagram::UnixDatagram;
+#[cfg(unix)]
+pub use unix::descriptors::Received;
+#[cfg(unix)]
+pub use unix::listener::UnixListener;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use unix::stream::PeerCred;
+#[cfg(unix)]
+pub use unix::stream::UnixStream;
 
 /// Compiles and runs the program of the README as a test.
 #[cfg(doctest)]

@@ -3,14 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
-use asyncio_loop::{Cause, Unhandled, call_exception_handler};
 use asyncio_reactor::{Direction, Interest, Registered};
 
 use socket2::SockRef;
 
-use super::accept::{AcceptBackoff, AcceptNext};
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
+use crate::accept::{AcceptBackoff, accept_with};
 use crate::address::{ToSocketAddrs, resolve};
 use crate::register::register_here;
 
@@ -133,40 +132,12 @@ impl TcpListener {
     ///
     /// An error of the listener itself. An accept loop can end with it.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            let accepted = self
-                .io
-                .io(Direction::Read, mio::net::TcpListener::accept)
-                .await;
-            let accepted = accepted.and_then(|(stream, peer)| {
-                let stream = TcpStream::from_accepted(stream)?;
-                Ok((stream, peer))
-            });
-            match accepted {
-                Ok(connection) => {
-                    self.backoff.reset();
-                    return Ok(connection);
-                }
-                Err(error) => match self.backoff.on_error(error)? {
-                    AcceptNext::Retry => {}
-                    AcceptNext::RetryAfter(pause, reason) => {
-                        self.report(&reason);
-                        asyncio_loop::sleep(pause).await;
-                    }
-                },
-            }
-        }
-    }
-
-    /// Reports a pause to the loop's exception handler, at most once a second.
-    fn report(&self, reason: &io::Error) {
-        if self.backoff.should_report(asyncio_loop::time()) {
-            call_exception_handler(&Unhandled::new(
-                "a listener cannot accept connections at the moment; it retries",
-                None,
-                Cause::Error(reason.to_string()),
-            ));
-        }
+        accept_with(&self.backoff, async || {
+            let accept = mio::net::TcpListener::accept;
+            let (stream, peer) = self.io.io(Direction::Read, accept).await?;
+            Ok((TcpStream::from_accepted(stream)?, peer))
+        })
+        .await
     }
 
     /// The address that it listens on.

@@ -10,8 +10,9 @@ use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call
 use socket2::SockRef;
 
 use super::socket;
-use super::transfer::{Read, ReadExact, Write, WriteAll};
 use crate::register::{STREAM_INTEREST, register_here};
+use crate::stream::methods::byte_stream;
+use crate::stream::split::ReadHalf;
 
 /// A TCP connection.
 ///
@@ -97,61 +98,6 @@ impl TcpStream {
         Ok(stream)
     }
 
-    /// Waits until there is something to read, and reads up to the size of `buf`. Zero means the
-    /// end: the peer sends nothing more (or `buf` is empty).
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing, even if it loses a race.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, such as `ConnectionReset`.
-    #[inline]
-    pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        Read {
-            waiting: self.io.waiting(Reading),
-            buf,
-        }
-    }
-
-    /// [`read`](Self::read) into several buffers, one after the other.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing, even if it loses a race.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, such as `ConnectionReset`.
-    pub fn read_vectored(
-        &self,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> impl Future<Output = io::Result<usize>> {
-        let (parts, wanted) = parts_of_one_call(bufs);
-        let bufs = &mut bufs[parts];
-        self.io
-            .read_with(wanted, |mut stream| stream.read_vectored(bufs))
-    }
-
-    /// Fills `buf`.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses the bytes that were read so far.
-    ///
-    /// # Errors
-    ///
-    /// `UnexpectedEof` if the connection ends first. The bytes read so far are in `buf`, but their
-    /// number is lost. Otherwise the system's error.
-    #[inline]
-    pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
-        ReadExact {
-            waiting: self.io.waiting(Reading),
-            left: buf,
-        }
-    }
-
     /// Reads like [`read`](Self::read), but leaves the bytes for the next read.
     ///
     /// # Cancellation
@@ -166,179 +112,6 @@ impl TcpStream {
             return Ok(0);
         }
         self.io.io(Direction::Read, |stream| stream.peek(buf)).await
-    }
-
-    /// Waits until there is room, and writes as much of `buf` as fits.
-    ///
-    /// # Cancellation
-    ///
-    /// Has written nothing, even if it loses a race.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, such as `BrokenPipe` or `ConnectionReset`.
-    #[inline]
-    pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        Write {
-            waiting: self.io.waiting(Writing),
-            buf,
-        }
-    }
-
-    /// [`write`](Self::write) from several buffers, one after the other.
-    ///
-    /// # Cancellation
-    ///
-    /// Has written nothing, even if it loses a race.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, such as `BrokenPipe` or `ConnectionReset`.
-    pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
-        let (parts, wanted) = parts_of_one_call(bufs);
-        let bufs = &bufs[parts];
-        self.io
-            .write_with(wanted, |mut stream| stream.write_vectored(bufs))
-    }
-
-    /// Writes all of `buf` to the system's buffer. The peer may not have received it yet.
-    ///
-    /// # Cancellation
-    ///
-    /// A part of `buf` may be written, and its size is lost.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, such as `BrokenPipe` or `ConnectionReset`. A part of `buf` may be
-    /// written.
-    #[inline]
-    pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        WriteAll {
-            waiting: self.io.waiting(Writing),
-            left: buf,
-        }
-    }
-
-    /// Waits until a read is worth a try: there are bytes, the end, or an error. It stays ready
-    /// until a `try_` method returns `WouldBlock`. Now and then it lets other tasks run first.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing, even if it loses a race.
-    ///
-    /// # Errors
-    ///
-    /// An error if its loop is closed or is not the running one.
-    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
-        self.io.readable()
-    }
-
-    /// Waits until a write is worth a try: there is room, or an error. It stays ready until a
-    /// `try_` method returns `WouldBlock`. Now and then it lets other tasks run first.
-    ///
-    /// # Cancellation
-    ///
-    /// Loses nothing, even if it loses a race.
-    ///
-    /// # Errors
-    ///
-    /// An error if its loop is closed or is not the running one.
-    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
-        self.io.writable()
-    }
-
-    /// [`readable`](Self::readable), for code that polls.
-    ///
-    /// # Errors
-    ///
-    /// An error if its loop is closed or is not the running one.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_read_ready(cx)
-    }
-
-    /// [`writable`](Self::writable), for code that polls.
-    ///
-    /// # Errors
-    ///
-    /// An error if its loop is closed or is not the running one.
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_write_ready(cx)
-    }
-
-    /// Reads without waiting. Returns `WouldBlock` without a system call while the loop has
-    /// recorded that there is nothing to read.
-    ///
-    /// After a thousand reads without an `await` that waits, the result is `WouldBlock`, even if
-    /// there is more. [`readable`](Self::readable) then lets other tasks run, and is ready again.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock`, and the system's error.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.io
-            .try_transfer(Direction::Read, buf.len(), |mut stream| stream.read(buf))
-    }
-
-    /// [`try_read`](Self::try_read) into several buffers, one after the other.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock`, and the system's error.
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let (parts, wanted) = parts_of_one_call(bufs);
-        let bufs = &mut bufs[parts];
-        self.io.try_transfer(Direction::Read, wanted, |mut stream| {
-            stream.read_vectored(bufs)
-        })
-    }
-
-    /// Writes without waiting. Returns `WouldBlock` without a system call while the loop has
-    /// recorded that there is no room.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock`, and the system's error.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.io
-            .try_transfer(Direction::Write, buf.len(), |mut stream| stream.write(buf))
-    }
-
-    /// [`try_write`](Self::try_write) from several buffers, one after the other.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock`, and the system's error.
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (parts, wanted) = parts_of_one_call(bufs);
-        let bufs = &bufs[parts];
-        self.io
-            .try_transfer(Direction::Write, wanted, |mut stream| {
-                stream.write_vectored(bufs)
-            })
-    }
-
-    /// Tries an operation of your own on the socket, for example one of the `socket2` crate through
-    /// [`AsFd`](std::os::fd::AsFd). After `WouldBlock` the next operation waits.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock`, and the error of `f`.
-    pub fn try_io<R>(
-        &self,
-        direction: Direction,
-        f: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.io.try_io(direction, |_| f())
-    }
-
-    /// Shuts down the sending side, the receiving side or both. After [`Shutdown::Write`] the peer
-    /// reads the end of the stream, and may continue to send.
-    ///
-    /// # Errors
-    ///
-    /// The system's error, such as `NotConnected` after a reset.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.io.get_ref().shutdown(how)
     }
 
     /// The local address.
@@ -357,15 +130,6 @@ impl TcpStream {
     /// The system's error, such as `NotConnected` after a reset.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().peer_addr()
-    }
-
-    /// Returns and clears the socket's pending error, if any.
-    ///
-    /// # Errors
-    ///
-    /// The system's error.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.io.get_ref().take_error()
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`). On by default.
@@ -443,56 +207,18 @@ impl TcpStream {
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.io.get_ref().set_ttl(ttl)
     }
-
-    pub(super) fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.io
-            .poll_read_with(cx, buf.len(), |mut stream| stream.read(buf))
-    }
-
-    pub(super) fn poll_read_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let (parts, wanted) = parts_of_one_call(bufs);
-        let bufs = &mut bufs[parts];
-        self.io
-            .poll_read_with(cx, wanted, |mut stream| stream.read_vectored(bufs))
-    }
-
-    pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.io
-            .poll_write_with(cx, buf.len(), |mut stream| stream.write(buf))
-    }
-
-    pub(super) fn poll_write_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let (parts, wanted) = parts_of_one_call(bufs);
-        let bufs = &bufs[parts];
-        self.io
-            .poll_write_with(cx, wanted, |mut stream| stream.write_vectored(bufs))
-    }
-
-    /// Shuts the sending side down. Succeeds if the connection is already gone.
-    pub(super) fn close_write(&self) -> io::Result<()> {
-        match self.shutdown(Shutdown::Write) {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
-        }
-    }
 }
 
-#[cfg(unix)]
-impl std::os::fd::AsFd for TcpStream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.io.get_ref().as_fd()
+byte_stream!(TcpStream, SocketAddr);
+
+impl ReadHalf<'_, TcpStream> {
+    /// Reads without removing the bytes, like [`TcpStream::peek`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TcpStream::peek`].
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream().peek(buf).await
     }
 }
 

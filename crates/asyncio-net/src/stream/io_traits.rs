@@ -4,19 +4,16 @@
 //! [`shutdown`](std::net::Shutdown::Write); dropping closes the rest.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_io::{AsyncRead, AsyncWrite};
-
+use super::ByteStream;
 use super::split::{ReadHalf, WriteHalf};
-use super::stream::TcpStream;
 
 macro_rules! reads_from {
-    ($type:ty, |$this:ident| $stream:expr) => {
-        impl AsyncRead for $type {
+    (impl[$($generics:tt)*] $type:ty, |$this:ident| $stream:expr) => {
+        impl<$($generics)*> futures_io::AsyncRead for $type {
             fn poll_read(
-                self: Pin<&mut Self>,
+                self: std::pin::Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
@@ -25,7 +22,7 @@ macro_rules! reads_from {
             }
 
             fn poll_read_vectored(
-                self: Pin<&mut Self>,
+                self: std::pin::Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
@@ -37,10 +34,10 @@ macro_rules! reads_from {
 }
 
 macro_rules! writes_to {
-    ($type:ty, |$this:ident| $stream:expr) => {
-        impl AsyncWrite for $type {
+    (impl[$($generics:tt)*] $type:ty, |$this:ident| $stream:expr) => {
+        impl<$($generics)*> futures_io::AsyncWrite for $type {
             fn poll_write(
-                self: Pin<&mut Self>,
+                self: std::pin::Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
@@ -49,7 +46,7 @@ macro_rules! writes_to {
             }
 
             fn poll_write_vectored(
-                self: Pin<&mut Self>,
+                self: std::pin::Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
@@ -57,11 +54,11 @@ macro_rules! writes_to {
                 $stream.poll_write_vectored(cx, bufs)
             }
 
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(Ok(()))
             }
 
-            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            fn poll_close(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 let $this = &*self;
                 Poll::Ready($stream.close_write())
             }
@@ -69,10 +66,7 @@ macro_rules! writes_to {
     };
 }
 
-reads_from!(TcpStream, |this| this);
-writes_to!(TcpStream, |this| this);
-// As for the standard library's `&TcpStream`. One task may read while another writes.
-reads_from!(&TcpStream, |this| this);
-writes_to!(&TcpStream, |this| this);
-reads_from!(ReadHalf<'_>, |this| this.stream());
-writes_to!(WriteHalf<'_>, |this| this.stream());
+pub(crate) use {reads_from, writes_to};
+
+reads_from!(impl[S: ByteStream] ReadHalf<'_, S>, |this| this.stream());
+writes_to!(impl[S: ByteStream] WriteHalf<'_, S>, |this| this.stream());

@@ -1,60 +1,59 @@
 //! The two halves of a connection.
 //!
 //! A half borrows its stream or shares it. The lifetime shows which: a half that shares its stream
-//! is `ReadHalf<'static>`, with the alias `OwnedReadHalf`.
+//! is `ReadHalf<'static, S>`, with the alias `OwnedReadHalf<S>`.
 
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 
-use super::stream::TcpStream;
+use super::ByteStream;
 
-/// The read half of a [`TcpStream`], from [`TcpStream::split_ref`] or, `'static`, from
-/// [`TcpStream::into_split`].
+/// The read half of a stream, from [`TcpStream::split_ref`](crate::TcpStream::split_ref) or, `'static`, from
+/// [`TcpStream::into_split`](crate::TcpStream::into_split).
 #[derive(Debug)]
-pub struct ReadHalf<'a> {
-    stream: ReadStream<'a>,
+pub struct ReadHalf<'a, S: ByteStream> {
+    stream: ReadStream<'a, S>,
 }
 
-/// The write half of a [`TcpStream`], from [`TcpStream::split_ref`] or, `'static`, from
-/// [`TcpStream::into_split`].
+/// The write half of a stream, from [`TcpStream::split_ref`](crate::TcpStream::split_ref) or, `'static`, from
+/// [`TcpStream::into_split`](crate::TcpStream::into_split).
 ///
 /// Dropping an owned half shuts the sending side down ([`Shutdown::Write`]), unless it was
 /// [forgotten](Self::forget). Dropping a borrowed half does nothing.
 #[derive(Debug)]
-pub struct WriteHalf<'a> {
-    stream: WriteStream<'a>,
+pub struct WriteHalf<'a, S: ByteStream> {
+    stream: WriteStream<'a, S>,
 }
 
 /// A read half that owns its share of the stream.
-pub type OwnedReadHalf = ReadHalf<'static>;
+pub type OwnedReadHalf<S> = ReadHalf<'static, S>;
 /// A write half that owns its share of the stream.
-pub type OwnedWriteHalf = WriteHalf<'static>;
+pub type OwnedWriteHalf<S> = WriteHalf<'static, S>;
 
 #[derive(Debug)]
-enum ReadStream<'a> {
-    Borrowed(&'a TcpStream),
-    Shared(Rc<TcpStream>),
+enum ReadStream<'a, S> {
+    Borrowed(&'a S),
+    Shared(Rc<S>),
 }
 
 #[derive(Debug)]
-enum WriteStream<'a> {
-    Borrowed(&'a TcpStream),
-    Shared(ShutdownOnDrop),
+enum WriteStream<'a, S: ByteStream> {
+    Borrowed(&'a S),
+    Shared(ShutdownOnDrop<S>),
 }
 
 /// Shuts the sending side down when it is dropped. A type without a lifetime, so that a borrowed
 /// half has no drop glue and its borrow ends with its last use.
 #[derive(Debug)]
-struct ShutdownOnDrop {
-    stream: Rc<TcpStream>,
+struct ShutdownOnDrop<S: ByteStream> {
+    stream: Rc<S>,
     is_forgotten: bool,
 }
 
-impl Drop for ShutdownOnDrop {
+impl<S: ByteStream> Drop for ShutdownOnDrop<S> {
     fn drop(&mut self) {
         if !self.is_forgotten {
             // If this fails, the connection is gone, and the peer knows.
@@ -63,23 +62,8 @@ impl Drop for ShutdownOnDrop {
     }
 }
 
-impl TcpStream {
-    /// Splits the stream into a read half and a write half that borrow it.
-    ///
-    /// (Not named `split`, because an extension trait of `futures` has a method of that name.)
-    #[doc(alias = "split")]
-    pub fn split_ref(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf::borrowed(self), WriteHalf::borrowed(self))
-    }
-
-    /// Splits the stream into a read half and a write half for separate tasks. Dropping the write
-    /// half shuts the sending side down.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        owned(self)
-    }
-}
-
-fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
+/// Splits a stream into halves that share it.
+pub(crate) fn into_split<S: ByteStream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Rc::new(stream);
     let read = ReadHalf {
         stream: ReadStream::Shared(Rc::clone(&stream)),
@@ -93,35 +77,35 @@ fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
     (read, write)
 }
 
-impl<'a> ReadHalf<'a> {
-    pub(super) fn borrowed(stream: &'a TcpStream) -> Self {
+impl<'a, S: ByteStream> ReadHalf<'a, S> {
+    pub(crate) fn borrowed(stream: &'a S) -> Self {
         ReadHalf {
             stream: ReadStream::Borrowed(stream),
         }
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &S {
         match &self.stream {
             ReadStream::Borrowed(stream) => stream,
             ReadStream::Shared(stream) => stream,
         }
     }
 
-    /// Reads, like [`TcpStream::read`].
+    /// Reads, like [`TcpStream::read`](crate::TcpStream::read).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::read`].
+    /// Those of [`TcpStream::read`](crate::TcpStream::read).
     #[inline]
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.stream().read(buf)
     }
 
-    /// Reads into several buffers, like [`TcpStream::read_vectored`].
+    /// Reads into several buffers, like [`TcpStream::read_vectored`](crate::TcpStream::read_vectored).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::read_vectored`].
+    /// Those of [`TcpStream::read_vectored`](crate::TcpStream::read_vectored).
     pub fn read_vectored(
         &self,
         bufs: &mut [IoSliceMut<'_>],
@@ -129,48 +113,39 @@ impl<'a> ReadHalf<'a> {
         self.stream().read_vectored(bufs)
     }
 
-    /// Fills a buffer, like [`TcpStream::read_exact`].
+    /// Fills a buffer, like [`TcpStream::read_exact`](crate::TcpStream::read_exact).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::read_exact`].
+    /// Those of [`TcpStream::read_exact`](crate::TcpStream::read_exact).
     #[inline]
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         self.stream().read_exact(buf)
     }
 
-    /// Reads without removing the bytes, like [`TcpStream::peek`].
+    /// Waits until a read is worth a try, like [`TcpStream::readable`](crate::TcpStream::readable).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::peek`].
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream().peek(buf).await
-    }
-
-    /// Waits until a read is worth a try, like [`TcpStream::readable`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`TcpStream::readable`].
+    /// Those of [`TcpStream::readable`](crate::TcpStream::readable).
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         self.stream().readable()
     }
 
-    /// Reads without waiting, like [`TcpStream::try_read`].
+    /// Reads without waiting, like [`TcpStream::try_read`](crate::TcpStream::try_read).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_read`].
+    /// Those of [`TcpStream::try_read`](crate::TcpStream::try_read).
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream().try_read(buf)
     }
 
-    /// Reads into several buffers without waiting, like [`TcpStream::try_read_vectored`].
+    /// Reads into several buffers without waiting, like [`TcpStream::try_read_vectored`](crate::TcpStream::try_read_vectored).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_read_vectored`].
+    /// Those of [`TcpStream::try_read_vectored`](crate::TcpStream::try_read_vectored).
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.stream().try_read_vectored(bufs)
     }
@@ -180,7 +155,7 @@ impl<'a> ReadHalf<'a> {
     /// # Errors
     ///
     /// The system's error.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<<S as ByteStream>::Addr> {
         self.stream().local_addr()
     }
 
@@ -189,18 +164,18 @@ impl<'a> ReadHalf<'a> {
     /// # Errors
     ///
     /// The system's error.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<<S as ByteStream>::Addr> {
         self.stream().peer_addr()
     }
 }
 
-impl OwnedReadHalf {
+impl<S: ByteStream> OwnedReadHalf<S> {
     /// Makes the stream out of its two halves again.
     ///
     /// # Errors
     ///
     /// Returns both halves if they are not halves of the same stream.
-    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, write: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         match (self.stream, &write.stream) {
             (ReadStream::Shared(stream), WriteStream::Shared(writer))
                 if Rc::ptr_eq(&stream, &writer.stream) =>
@@ -213,14 +188,14 @@ impl OwnedReadHalf {
     }
 }
 
-impl<'a> WriteHalf<'a> {
-    pub(super) fn borrowed(stream: &'a TcpStream) -> Self {
+impl<'a, S: ByteStream> WriteHalf<'a, S> {
+    pub(crate) fn borrowed(stream: &'a S) -> Self {
         WriteHalf {
             stream: WriteStream::Borrowed(stream),
         }
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &S {
         match &self.stream {
             WriteStream::Borrowed(stream) => stream,
             WriteStream::Shared(writer) => &writer.stream,
@@ -235,58 +210,58 @@ impl<'a> WriteHalf<'a> {
         }
     }
 
-    /// Writes, like [`TcpStream::write`].
+    /// Writes, like [`TcpStream::write`](crate::TcpStream::write).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::write`].
+    /// Those of [`TcpStream::write`](crate::TcpStream::write).
     #[inline]
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.stream().write(buf)
     }
 
-    /// Writes from several buffers, like [`TcpStream::write_vectored`].
+    /// Writes from several buffers, like [`TcpStream::write_vectored`](crate::TcpStream::write_vectored).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::write_vectored`].
+    /// Those of [`TcpStream::write_vectored`](crate::TcpStream::write_vectored).
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
         self.stream().write_vectored(bufs)
     }
 
-    /// Writes a whole buffer, like [`TcpStream::write_all`].
+    /// Writes a whole buffer, like [`TcpStream::write_all`](crate::TcpStream::write_all).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::write_all`].
+    /// Those of [`TcpStream::write_all`](crate::TcpStream::write_all).
     #[inline]
     pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
         self.stream().write_all(buf)
     }
 
-    /// Waits until a write is worth a try, like [`TcpStream::writable`].
+    /// Waits until a write is worth a try, like [`TcpStream::writable`](crate::TcpStream::writable).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::writable`].
+    /// Those of [`TcpStream::writable`](crate::TcpStream::writable).
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
         self.stream().writable()
     }
 
-    /// Writes without waiting, like [`TcpStream::try_write`].
+    /// Writes without waiting, like [`TcpStream::try_write`](crate::TcpStream::try_write).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_write`].
+    /// Those of [`TcpStream::try_write`](crate::TcpStream::try_write).
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.stream().try_write(buf)
     }
 
-    /// Writes from several buffers without waiting, like [`TcpStream::try_write_vectored`].
+    /// Writes from several buffers without waiting, like [`TcpStream::try_write_vectored`](crate::TcpStream::try_write_vectored).
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_write_vectored`].
+    /// Those of [`TcpStream::try_write_vectored`](crate::TcpStream::try_write_vectored).
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream().try_write_vectored(bufs)
     }
@@ -297,7 +272,7 @@ impl<'a> WriteHalf<'a> {
     ///
     /// The system's error.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.stream().shutdown(Shutdown::Write)
+        self.stream().shutdown_write()
     }
 
     /// The local address.
@@ -305,7 +280,7 @@ impl<'a> WriteHalf<'a> {
     /// # Errors
     ///
     /// The system's error.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<<S as ByteStream>::Addr> {
         self.stream().local_addr()
     }
 
@@ -314,7 +289,7 @@ impl<'a> WriteHalf<'a> {
     /// # Errors
     ///
     /// The system's error.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<<S as ByteStream>::Addr> {
         self.stream().peer_addr()
     }
 }
@@ -322,12 +297,12 @@ impl<'a> WriteHalf<'a> {
 /// The error of [`OwnedReadHalf::reunite`] for halves of different streams. It contains both
 /// halves.
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S: ByteStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Display for ReuniteError {
+impl<S: ByteStream> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the two halves belong to different streams")
     }
 }
 
-impl Error for ReuniteError {}
+impl<S: ByteStream + fmt::Debug> Error for ReuniteError<S> {}

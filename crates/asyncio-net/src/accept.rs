@@ -12,6 +12,8 @@ use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
+use asyncio_loop::{Cause, Unhandled, call_exception_handler};
+
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How many failed connections in a row are skipped without a pause. A permanent error that is
@@ -21,16 +23,38 @@ const MAX_SKIPS: u32 = 16;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) enum AcceptNext {
+enum AcceptNext {
     /// Retry at once.
     Retry,
     /// Retry after this time; the error is the reason.
     RetryAfter(Duration, io::Error),
 }
 
+/// Accepts with `accept` until that succeeds or the listener fails, with a back-off in between.
+pub(crate) async fn accept_with<T>(
+    backoff: &AcceptBackoff,
+    accept: impl AsyncFn() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match accept().await {
+            Ok(connection) => {
+                backoff.reset();
+                return Ok(connection);
+            }
+            Err(error) => match backoff.on_error(error)? {
+                AcceptNext::Retry => {}
+                AcceptNext::RetryAfter(pause, reason) => {
+                    backoff.report(&reason);
+                    asyncio_loop::sleep(pause).await;
+                }
+            },
+        }
+    }
+}
+
 /// The state of the back-off of one listener.
 #[derive(Debug, Default)]
-pub(super) struct AcceptBackoff {
+pub(crate) struct AcceptBackoff {
     /// The number of pauses since the last accepted connection.
     pauses: Cell<u32>,
     /// The number of skipped connections since the last pause.
@@ -41,7 +65,7 @@ pub(super) struct AcceptBackoff {
 
 impl AcceptBackoff {
     /// Resets the back-off, after an accepted connection.
-    pub(super) fn reset(&self) {
+    fn reset(&self) {
         self.pauses.set(0);
         self.skips.set(0);
     }
@@ -51,7 +75,7 @@ impl AcceptBackoff {
     /// # Errors
     ///
     /// The same error, if it concerns the listener itself.
-    pub(super) fn on_error(&self, error: io::Error) -> io::Result<AcceptNext> {
+    fn on_error(&self, error: io::Error) -> io::Result<AcceptNext> {
         match AcceptFault::of(&error) {
             AcceptFault::Connection if self.skips.get() < MAX_SKIPS => {
                 self.skips.set(self.skips.get() + 1);
@@ -65,7 +89,7 @@ impl AcceptBackoff {
     }
 
     /// Whether a pause that begins now is to be reported. If so, it counts as reported.
-    pub(super) fn should_report(&self, now: Instant) -> bool {
+    fn should_report(&self, now: Instant) -> bool {
         let last_report = self.last_report.get();
         let should_report = last_report
             .is_none_or(|last_report| now.duration_since(last_report) >= REPORT_INTERVAL);
@@ -73,6 +97,17 @@ impl AcceptBackoff {
             self.last_report.set(Some(now));
         }
         should_report
+    }
+
+    /// Reports a pause to the loop's exception handler, at most once a second.
+    fn report(&self, reason: &io::Error) {
+        if self.should_report(asyncio_loop::time()) {
+            call_exception_handler(&Unhandled::new(
+                "a listener cannot accept connections at the moment; it retries",
+                None,
+                Cause::Error(reason.to_string()),
+            ));
+        }
     }
 
     fn pause(&self) -> Duration {

@@ -1,0 +1,228 @@
+//! The futures that read and write a stream.
+//!
+//! They are written by hand and kept small: the task of each idle connection holds one, and each
+//! request takes two.
+
+use std::future::Future;
+use std::io::{self, IoSliceMut, Read as _, Write as _};
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use asyncio_reactor::{
+    Direction, Reading, Registered, Source, Waiting, Writing, parts_of_one_call,
+};
+
+/// A source of a byte stream.
+pub(crate) trait StreamSource: Source {
+    /// Whether a read that comes back short has emptied the receive buffer. A Unix socket comes back short before
+    /// bytes that carry descriptors or credentials, too.
+    const SHORT_READ_MEANS_EMPTY: bool;
+}
+
+impl StreamSource for mio::net::TcpStream {
+    const SHORT_READ_MEANS_EMPTY: bool = true;
+}
+
+#[cfg(unix)]
+impl StreamSource for mio::net::UnixStream {
+    const SHORT_READ_MEANS_EMPTY: bool = false;
+}
+
+pub(crate) struct Read<'s, 'b, S: Source> {
+    pub(crate) waiting: Waiting<'s, S, Reading>,
+    pub(crate) buf: &'b mut [u8],
+}
+
+pub(crate) struct ReadVectored<'s, 'b, 'c, S: Source> {
+    pub(crate) waiting: Waiting<'s, S, Reading>,
+    pub(crate) bufs: &'b mut [IoSliceMut<'c>],
+}
+
+pub(crate) struct ReadExact<'s, 'b, S: Source> {
+    pub(crate) waiting: Waiting<'s, S, Reading>,
+    /// The part of the buffer that is still to be filled.
+    pub(crate) left: &'b mut [u8],
+}
+
+pub(crate) struct Write<'s, 'b, S: Source> {
+    pub(crate) waiting: Waiting<'s, S, Writing>,
+    pub(crate) buf: &'b [u8],
+}
+
+pub(crate) struct WriteAll<'s, 'b, S: Source> {
+    pub(crate) waiting: Waiting<'s, S, Writing>,
+    /// The bytes that are still to be written.
+    pub(crate) left: &'b [u8],
+}
+
+impl<S: StreamSource> Future for Read<'_, '_, S>
+where
+    for<'a> &'a S: io::Read,
+{
+    type Output = io::Result<usize>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        poll_read(&mut this.waiting, cx, this.buf)
+    }
+}
+
+impl<S: StreamSource> Future for ReadVectored<'_, '_, '_, S>
+where
+    for<'a> &'a S: io::Read,
+{
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let (parts, wanted) = parts_of_one_call(this.bufs);
+        let bufs = &mut this.bufs[parts];
+        poll_read_as(&mut this.waiting, cx, wanted, |mut stream| {
+            stream.read_vectored(bufs)
+        })
+    }
+}
+
+impl<S: StreamSource> Future for ReadExact<'_, '_, S>
+where
+    for<'a> &'a S: io::Read,
+{
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while !this.left.is_empty() {
+            match ready!(poll_read(&mut this.waiting, cx, this.left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                n => this.left = &mut mem::take(&mut this.left)[n..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Source> Future for Write<'_, '_, S>
+where
+    for<'a> &'a S: io::Write,
+{
+    type Output = io::Result<usize>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        poll_write(&mut this.waiting, cx, this.buf)
+    }
+}
+
+impl<S: Source> Future for WriteAll<'_, '_, S>
+where
+    for<'a> &'a S: io::Write,
+{
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.left.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match poll_write(&mut this.waiting, cx, this.left) {
+            // Usually the first write takes all bytes.
+            Poll::Ready(Ok(n)) if n == this.left.len() => Poll::Ready(Ok(())),
+            written => this.write_rest(cx, written),
+        }
+    }
+}
+
+impl<S: Source> WriteAll<'_, '_, S>
+where
+    for<'a> &'a S: io::Write,
+{
+    /// Continues after a write that did not take all bytes.
+    #[inline(never)]
+    fn write_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.left = &self.left[n..],
+            }
+            if self.left.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            written = poll_write(&mut self.waiting, cx, self.left);
+        }
+    }
+}
+
+#[inline]
+fn poll_read<S: StreamSource>(
+    waiting: &mut Waiting<'_, S, Reading>,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>>
+where
+    for<'a> &'a S: io::Read,
+{
+    poll_read_as(waiting, cx, buf.len(), |mut stream| stream.read(buf))
+}
+
+/// Reads by `f`, which reads `wanted` bytes at most.
+#[inline]
+fn poll_read_as<S: StreamSource>(
+    waiting: &mut Waiting<'_, S, Reading>,
+    cx: &mut Context<'_>,
+    wanted: usize,
+    f: impl FnMut(&S) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    match S::SHORT_READ_MEANS_EMPTY {
+        true => waiting.poll_transfer(cx, wanted, f),
+        false if wanted == 0 => Poll::Ready(Ok(0)),
+        false => waiting.poll_io(cx, f),
+    }
+}
+
+/// [`poll_read_as`], for code that polls the source.
+pub(crate) fn poll_read_with<S: StreamSource>(
+    io: &Registered<S>,
+    cx: &mut Context<'_>,
+    wanted: usize,
+    f: impl FnMut(&S) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    match S::SHORT_READ_MEANS_EMPTY {
+        true => io.poll_read_with(cx, wanted, f),
+        false if wanted == 0 => Poll::Ready(Ok(0)),
+        false => io.poll_io(cx, Direction::Read, f),
+    }
+}
+
+/// [`poll_read_as`], without waiting.
+pub(crate) fn try_read_with<S: StreamSource>(
+    io: &Registered<S>,
+    wanted: usize,
+    f: impl FnOnce(&S) -> io::Result<usize>,
+) -> io::Result<usize> {
+    match S::SHORT_READ_MEANS_EMPTY {
+        true => io.try_transfer(Direction::Read, wanted, f),
+        false if wanted == 0 => Ok(0),
+        false => io.try_io(Direction::Read, f),
+    }
+}
+
+#[inline]
+fn poll_write<S: Source>(
+    waiting: &mut Waiting<'_, S, Writing>,
+    cx: &mut Context<'_>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>>
+where
+    for<'a> &'a S: io::Write,
+{
+    waiting.poll_transfer(cx, buf.len(), |mut stream| stream.write(buf))
+}

@@ -1,0 +1,202 @@
+//! Listening on a path or on an abstract name.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use asyncio_reactor::{Direction, Interest, Registered};
+
+use super::stream::UnixStream;
+use crate::accept::{AcceptBackoff, accept_with};
+use crate::register::register_here;
+
+/// A Unix socket that accepts connections.
+///
+/// ```
+/// use asyncio_net::{UnixListener, UnixStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # asyncio_loop::run(async {
+/// # let path = std::env::temp_dir().join(format!("asyncio-listener-{}", std::process::id()));
+/// let listener = UnixListener::bind(&path)?;
+/// let connecting = UnixStream::connect(&path);
+/// let (client, (server, _)) = futures::try_join!(connecting, listener.accept())?;
+/// client.write_all(b"hello").await?;
+/// let mut answer = [0; 5];
+/// server.read_exact(&mut answer).await?;
+/// drop(listener);
+/// assert!(!path.exists());
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// Dropping the listener removes the file that [`bind`](Self::bind) made.
+#[derive(Debug)]
+pub struct UnixListener {
+    io: Registered<mio::net::UnixListener>,
+    backoff: AcceptBackoff,
+    file: Option<SocketFile>,
+}
+
+impl UnixListener {
+    /// Listens at `path`. A socket file that nobody listens at any more, as a killed process leaves it, is
+    /// replaced. Any other file stays.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` if somebody listens there, or if there is a file that is no socket. Otherwise the system's
+    /// error, and an error if no loop runs on this thread.
+    #[doc(alias = "start_unix_server")]
+    #[doc(alias = "create_unix_server")]
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let bind = || mio::net::UnixListener::bind(path);
+        let listener = match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+                std::fs::remove_file(path)?;
+                bind()
+            }
+            outcome => outcome,
+        };
+        let listener = listener.map_err(|error| name_the_path(error, path))?;
+        let file = SocketFile::at(path);
+        Self::register(listener, file)
+    }
+
+    /// Listens at an address, which may be an abstract name
+    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)). No file is removed,
+    /// neither now nor later.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, such as `AddrInUse`, and an error if no loop runs on this thread.
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
+        Self::register(mio::net::UnixListener::bind_addr(address)?, None)
+    }
+
+    /// Registers a listener of the standard library. It is put into non-blocking mode. Its file stays.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, and an error if no loop runs on this thread.
+    pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::register(mio::net::UnixListener::from_std(listener), None)
+    }
+
+    fn register(listener: mio::net::UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
+        let io = register_here(listener, Interest::READABLE).map_err(|(_, error)| error)?;
+        Ok(UnixListener {
+            io,
+            backoff: AcceptBackoff::default(),
+            file,
+        })
+    }
+
+    /// Deregisters the listener and returns it in blocking mode, which is the standard library's default. Its
+    /// file stays.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn into_std(mut self) -> io::Result<std::os::unix::net::UnixListener> {
+        self.keep_file();
+        let listener = std::os::unix::net::UnixListener::from(self.io.into_inner());
+        listener.set_nonblocking(false)?;
+        Ok(listener)
+    }
+
+    /// Leaves the file when the listener is dropped.
+    pub fn keep_file(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.is_kept = true;
+        }
+        self.file = None;
+    }
+
+    /// Waits for the next connection, and returns it with its peer's address.
+    ///
+    /// Without free descriptors or memory it pauses and retries, as
+    /// [`TcpListener::accept`](crate::TcpListener::accept) does. Several tasks may accept from one listener.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses no connection, even if it loses a race.
+    ///
+    /// # Errors
+    ///
+    /// An error of the listener itself. An accept loop can end with it.
+    pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        accept_with(&self.backoff, async || {
+            let accept = mio::net::UnixListener::accept;
+            let (stream, peer) = self.io.io(Direction::Read, accept).await?;
+            Ok((UnixStream::from_accepted(stream)?, peer))
+        })
+        .await
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.get_ref().local_addr()
+    }
+}
+
+impl std::os::fd::AsFd for UnixListener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
+    }
+}
+
+/// The file of a listener. Dropped, it removes the file, unless another one has its name by then.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    is_kept: bool,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> Option<Self> {
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            // The current directory may be another one when it is dropped.
+            path: std::path::absolute(path).ok()?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            is_kept: false,
+        })
+    }
+
+    fn is_ours(&self) -> bool {
+        std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (self.device, self.inode))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if !self.is_kept && self.is_ours() {
+            // Without permission the file stays, and the next listener replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether `path` is a socket at which nobody listens.
+fn is_stale(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    // The attempt does not wait: it succeeds, or fails at once.
+    is_socket && mio::net::UnixStream::connect(path).is_err_and(refused)
+}
+
+fn name_the_path(error: io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

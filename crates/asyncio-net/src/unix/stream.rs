@@ -1,0 +1,177 @@
+//! A connection between processes of one machine.
+
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
+
+use crate::register::{READ_WRITE, register_here};
+use crate::stream::methods::byte_stream;
+
+/// The pauses between two attempts to connect to a listener whose queue is full: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection between two processes of one machine, or two parts of one process.
+///
+/// It has the methods of a [`TcpStream`](crate::TcpStream), and [sends descriptors](Self::send_with_fds).
+///
+/// ```
+/// use asyncio_net::UnixStream;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # asyncio_loop::run(async {
+/// let (one, other) = UnixStream::pair()?;
+/// one.write_all(b"hello").await?;
+/// let mut answer = [0; 5];
+/// other.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"hello");
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// Dropping the stream closes the connection.
+#[derive(Debug)]
+pub struct UnixStream {
+    pub(super) io: Registered<mio::net::UnixStream>,
+}
+
+impl UnixStream {
+    fn register(stream: mio::net::UnixStream) -> io::Result<Self> {
+        let io = register_here(stream, READ_WRITE).map_err(|(_, error)| error)?;
+        Ok(UnixStream { io })
+    }
+
+    pub(super) fn from_accepted(stream: mio::net::UnixStream) -> io::Result<Self> {
+        Self::register(stream)
+    }
+
+    /// Connects to the listener at `path`.
+    ///
+    /// While the listener's queue is full, it retries: after 1 ms at first, and at most 50 ms.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the socket.
+    ///
+    /// # Errors
+    ///
+    /// The system's error: `NotFound` without such a file, `ConnectionRefused` if nobody listens there any more.
+    /// An error as well if no loop runs on this thread.
+    #[doc(alias = "open_unix_connection")]
+    #[doc(alias = "create_unix_connection")]
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::connect_addr(&SocketAddr::from_pathname(path)?).await
+    }
+
+    /// Connects to an address, which may be an abstract name
+    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)).
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the socket.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match mio::net::UnixStream::connect_addr(address) {
+                Ok(stream) => return Self::register(stream),
+                // The queue is full. No event tells when it is not.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            asyncio_loop::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    /// Creates two streams that are connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, and an error if no loop runs on this thread.
+    #[doc(alias = "socketpair")]
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = mio::net::UnixStream::pair()?;
+        Ok((Self::register(one)?, Self::register(other)?))
+    }
+
+    /// Registers a connection of the standard library. It is put into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, and an error if no loop runs on this thread.
+    pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Self::register(mio::net::UnixStream::from_std(stream))
+    }
+
+    /// Deregisters the connection and returns it in blocking mode, which is the standard library's
+    /// default.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
+        let stream = std::os::unix::net::UnixStream::from(self.io.into_inner());
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
+    /// The local address. A stream that connected has no name.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.get_ref().local_addr()
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.io.get_ref().peer_addr()
+    }
+
+    /// The process, the user and the group of the peer, as they were when it connected or listened
+    /// (`SO_PEERCRED`).
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn peer_cred(&self) -> io::Result<PeerCred> {
+        let cred = rustix::net::sockopt::socket_peercred(self)?;
+        Ok(PeerCred {
+            pid: cred.pid.as_raw_nonzero().get().unsigned_abs(),
+            uid: cred.uid.as_raw(),
+            gid: cred.gid.as_raw(),
+        })
+    }
+}
+
+/// The process at the other end of a [`UnixStream`], from [`UnixStream::peer_cred`].
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerCred {
+    /// The id of the process.
+    pub pid: u32,
+    /// The id of its user.
+    pub uid: u32,
+    /// The id of its group.
+    pub gid: u32,
+}
+
+byte_stream!(UnixStream, SocketAddr);
