@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// struct Visits(Cell<u32>);
 ///
 /// impl Attachment for Visits {
-///     fn close(&self, _patience: Duration) {
+///     fn close(&self, _timeout: Duration) {
 ///         println!("{} visits", self.0.get());
 ///     }
 /// }

@@ -21,7 +21,7 @@ const WRONG_LOOP: &str = "this `Sleep` was created on another event loop, or its
 /// `sleep(Duration::MAX)` never ends, on virtual time either. The same holds for any time more than
 /// 500 years away, wherever the loop takes a time or a duration.
 ///
-/// `sleep(Duration::ZERO)` yields once, like [`yield_now`](crate::yield_now). Longer sleeps end in
+/// `sleep(Duration::ZERO)` yields once, like [`yield_now`](fn@crate::yield_now). Longer sleeps end in
 /// the order of their deadlines, and equal deadlines in the order of their first polls. On Linux a
 /// single sleep is some tens of microseconds late. Many sleeps that end within the same millisecond
 /// end together, at most 1 ms late.

@@ -38,7 +38,7 @@ const UNAWAITED_PANIC: &str = "a task panicked and nobody awaits it";
 /// because this was dropped before any wait for it.
 ///
 /// On another loop of its loop's thread, awaiting it returns
-/// [`JoinError::Elsewhere`](asyncio_task::JoinError::Elsewhere), because its own loop cannot run
+/// [`JoinError::Elsewhere`], because its own loop cannot run
 /// meanwhile.
 ///
 /// # Panics
@@ -107,7 +107,7 @@ impl LoopHandle {
     }
 
     /// Like [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe), with a name for the task.
-    /// Reports, lists of tasks and [`JoinError`](asyncio_task::JoinError) show the name.
+    /// Reports, lists of tasks and [`JoinError`] show the name.
     ///
     /// ```
     /// use asyncio_loop::{EventLoop, current_task};
@@ -273,7 +273,7 @@ impl<T> ThreadFuture<T> {
     }
 
     /// Requests that the task be cancelled, with a message for
-    /// [`JoinError::message`](asyncio_task::JoinError::message). `false` if the task has ended.
+    /// [`JoinError::message`]. `false` if the task has ended.
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
         self.request_cancel(Some(message.into()))
     }

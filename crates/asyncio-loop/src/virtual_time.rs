@@ -93,7 +93,7 @@ impl Core {
         }
         self.time_reports.standstill.set(true);
         let message = "virtual time stands still: no task can run, no timer is set, and nothing outside is \
-            pending; what another thread is to wake holds `LoopHandle::outside_work()` meanwhile";
+            pending; a task that another thread will wake must hold `LoopHandle::outside_work()` meanwhile";
         let report = Unhandled::new(message, None, Cause::Message);
         self.tasks.report(&report);
     }

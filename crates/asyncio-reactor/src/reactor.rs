@@ -75,7 +75,7 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// [`ReactorClosed`] after [`close`](Self::close). Any other error comes from the system and
+    /// [`ReactorClosed`](crate::ReactorClosed) after [`close`](Self::close). Any other error comes from the system and
     /// means that the reactor is broken.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.core.turn(timeout)
@@ -88,7 +88,7 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// The source comes back together with the system's error, or with [`ReactorClosed`].
+    /// The source comes back together with the system's error, or with [`ReactorClosed`](crate::ReactorClosed).
     pub fn register<S: Source>(
         &self,
         source: S,
@@ -117,7 +117,7 @@ impl Reactor {
     }
 
     /// Declares that the reactor is not turned for now. Until [`resume`](Self::resume), an
-    /// operation that would have to wait for a source fails with [`ReactorRests`]. Operations that
+    /// operation that would have to wait for a source fails with [`ReactorRests`](crate::ReactorRests). Operations that
     /// need not wait succeed, and tasks that already wait keep their position.
     ///
     /// An event loop calls this while it does not run. Otherwise a task on another loop that used a
@@ -152,7 +152,7 @@ impl Reactor {
     }
 
     /// Drops the wakers of all waiting tasks without waking them. Every later operation that needs
-    /// the reactor fails with [`ReactorClosed`]. Closing twice does nothing.
+    /// the reactor fails with [`ReactorClosed`](crate::ReactorClosed). Closing twice does nothing.
     ///
     /// A task that owns a socket whose slot holds the task's waker is a cycle. Closing breaks the
     /// cycle when the tasks no longer run.

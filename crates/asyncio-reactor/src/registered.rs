@@ -134,7 +134,7 @@ impl<S: Source> Registered<S> {
     pub fn readiness(&self) -> io::Result<Readiness> {
         let registration = self.registration();
         registration.core().check_open()?;
-        Ok(registration.readiness.get())
+        Ok(registration.readiness())
     }
 
     /// Becomes ready as soon as a read is worth a try: there is data, the peer has closed, or an

@@ -2,14 +2,13 @@
 //! [`Registered`](crate::Registered).
 
 use std::io;
-use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use mio::Token;
 
 use crate::core::ReactorCore;
-use crate::readiness::Direction;
+use crate::readiness::{Direction, Readiness};
 use crate::slots::{Slot, SlotBlock};
 use crate::waiters::WaiterId;
 
@@ -36,23 +35,39 @@ impl<'a> Registration<'a> {
         self.block.token(self.index)
     }
 
+    #[inline]
+    fn slot(self) -> &'a Slot {
+        self.block.slot(self.index)
+    }
+
+    /// The readiness that the reactor last recorded.
+    pub(crate) fn readiness(self) -> Readiness {
+        self.slot().readiness.get()
+    }
+
+    /// Whether waiters may remain although the source is ready.
+    #[inline]
+    pub(crate) fn is_crowded(self) -> bool {
+        self.slot().is_crowded()
+    }
+
     /// Whether an operation in `direction` is worth a try.
     #[inline]
     pub(crate) fn allows(self, direction: Direction) -> bool {
-        self.readiness.get().allows(direction)
+        self.slot().readiness.get().allows(direction)
     }
 
     /// Clears the readiness of `direction`, after `WouldBlock`.
     #[inline]
     pub(crate) fn clear(self, direction: Direction) {
-        let readiness = &self.readiness;
+        let readiness = &self.slot().readiness;
         readiness.set(readiness.get().without(direction));
     }
 
     /// Clears the readiness of `direction` but keeps an end of the stream, after a short transfer.
     #[inline]
     pub(crate) fn clear_keeping_end(self, direction: Direction) {
-        let readiness = &self.readiness;
+        let readiness = &self.slot().readiness;
         readiness.set(readiness.get().without_ready(direction));
     }
 
@@ -81,7 +96,7 @@ impl<'a> Registration<'a> {
         direction: Direction,
         waiter: &mut WaiterId,
     ) -> Poll<io::Result<()>> {
-        if !self.waiters.contains(*waiter, cx.waker()) {
+        if !self.slot().waiters.contains(*waiter, cx.waker()) {
             return self.enqueue(cx, direction, waiter);
         }
         match self.wait_error(direction) {
@@ -101,7 +116,7 @@ impl<'a> Registration<'a> {
         // checked after the clone.
         let waker = cx.waker().clone();
         let core = self.core();
-        let will_end = core.is_turned() && self.interest.get().allows(direction);
+        let will_end = core.is_turned() && self.slot().interest.get().allows(direction);
         if self.allows(direction) || !will_end {
             let outcome = self.ready_or_closed(direction, waiter);
             drop(waker);
@@ -110,7 +125,7 @@ impl<'a> Registration<'a> {
         if *waiter == WaiterId::NOT_WAITING {
             *waiter = core.new_future(direction);
         }
-        if let Err(waker) = self.waiters.insert_if_empty(*waiter, waker) {
+        if let Err(waker) = self.slot().waiters.insert_if_empty(*waiter, waker) {
             self.enqueue_beside(waiter, waker);
         }
         Poll::Pending
@@ -120,7 +135,7 @@ impl<'a> Registration<'a> {
     #[inline(never)]
     fn enqueue_beside(self, waiter: &mut WaiterId, waker: Waker) {
         let fresh = || self.core().new_future(waiter.direction());
-        let (id, replaced, too_many) = self.waiters.insert(*waiter, waker, fresh);
+        let (id, replaced, too_many) = self.slot().waiters.insert(*waiter, waker, fresh);
         *waiter = id;
         self.core().defer_wakes(too_many);
         drop(replaced);
@@ -198,7 +213,7 @@ impl<'a> Registration<'a> {
         if !self.core().is_turned() {
             return Some(self.core().not_turned_error());
         }
-        if !self.interest.get().allows(direction) {
+        if !self.slot().interest.get().allows(direction) {
             return Some(not_registered_for(direction));
         }
         None
@@ -206,7 +221,7 @@ impl<'a> Registration<'a> {
 
     /// Removes `waiter` and drops its waker.
     pub(crate) fn remove_waiter(self, waiter: WaiterId) {
-        let waker = self.waiters.remove(waiter);
+        let waker = self.slot().waiters.remove(waiter);
         drop(waker);
     }
 
@@ -218,15 +233,6 @@ impl<'a> Registration<'a> {
             .borrow_mut()
             .remove(self.block, self.index, &mut waited);
         drop(waited);
-    }
-}
-
-impl Deref for Registration<'_> {
-    type Target = Slot;
-
-    #[inline]
-    fn deref(&self) -> &Slot {
-        self.block.slot(self.index)
     }
 }
 

@@ -35,7 +35,7 @@ const SLOTS_PER_BLOCK: usize = 64;
 
 /// The reactor's state of one source.
 ///
-/// Invariant: while `readiness` allows a direction, only the rest of a [crowd](crate::crowd) waits
+/// Invariant: while `readiness` allows a direction, only the rest of a [crowd] waits
 /// in that direction. An event sets `readiness` and removes the waiters, and a task checks
 /// `readiness` before it waits.
 pub(crate) struct Slot {

@@ -35,7 +35,7 @@ pub fn panicking_waker() -> Waker {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
-            panic!("a waker of somebody else's");
+            panic!("a foreign waker");
         }
     }
     Arc::new(Panics).into()
