@@ -3,15 +3,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::dns::getaddrinfo;
+
 /// Where to connect to, or where to listen: one or more addresses, which are tried in order.
 ///
 /// - a [`SocketAddr`], or an IP address and a port: `(Ipv4Addr::LOCALHOST, 80)`;
 /// - several: `&[SocketAddr]`, `Vec<SocketAddr>`;
 /// - a string with an address and a port, `"127.0.0.1:80"`, `"[::1]:80"`, or the two as a pair,
-///   `("::1", 80)`. `localhost` is `127.0.0.1` and then `::1`.
-///
-/// Other host names are not resolved yet: they are an error of kind
-/// [`Unsupported`](io::ErrorKind::Unsupported).
+///   `("::1", 80)`;
+/// - the same with the name of a host: `"example.org:443"`. It is resolved by [`getaddrinfo`], on a thread.
+///   `localhost` needs none: it is `127.0.0.1` and then `::1`.
 pub trait ToSocketAddrs: sealed::Sealed {}
 
 pub(crate) mod sealed {
@@ -42,10 +43,7 @@ pub(crate) async fn resolve(to: &impl ToSocketAddrs) -> io::Result<Vec<SocketAdd
             (Ipv4Addr::LOCALHOST, port).into(),
             (Ipv6Addr::LOCALHOST, port).into(),
         ]),
-        Target::Name { host, .. } => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("host names cannot be resolved yet: use an IP address instead of {host:?}"),
-        )),
+        Target::Name { host, port } => getaddrinfo(&host, port).await,
     }
 }
 
@@ -113,6 +111,13 @@ impl sealed::Sealed for str {
         };
         let (host, port) = self.rsplit_once(':').ok_or_else(invalid)?;
         let port = port.parse().map_err(|_| invalid())?;
+        // An IPv6 address with a zone is resolved as a name.
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        if let Some(host) = bracketed.filter(|host| host.contains('%')) {
+            return Ok(of_host(host, port));
+        }
         // A colon or a bracket in the host means a malformed IPv6 address.
         if host.is_empty() || host.contains([':', '[', ']']) {
             return Err(invalid());
@@ -193,7 +198,6 @@ mod tests {
     #[test]
     fn an_unusable_address_is_an_error() {
         let kind = |to: &str| resolved(to).unwrap_err().kind();
-        assert_eq!(kind("example.org:80"), io::ErrorKind::Unsupported);
         for wrong in [
             "",
             "localhost",

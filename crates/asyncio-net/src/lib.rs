@@ -37,12 +37,13 @@
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
 //!
-//! Not here yet: host names (addresses only, and `localhost`), UDP, streams with buffers, TLS.
+//! Not here yet: UDP, streams with buffers, TLS.
 
 mod accept;
 mod address;
 #[cfg(unix)]
 mod async_fd;
+mod dns;
 mod register;
 mod stream;
 mod tcp;
@@ -53,6 +54,7 @@ pub use address::ToSocketAddrs;
 #[cfg(unix)]
 pub use async_fd::AsyncFd;
 pub use asyncio_reactor::{Direction, Interest};
+pub use dns::{getaddrinfo, getnameinfo};
 pub use stream::ByteStream;
 pub use stream::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::listener::TcpListener;

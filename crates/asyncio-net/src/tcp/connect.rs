@@ -2,7 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use asyncio_executors::{Contender, staggered_race};
+use asyncio_loop::try_running_loop;
 use asyncio_reactor::Direction;
 use socket2::Socket;
 
@@ -15,18 +18,26 @@ impl TcpStream {
     /// Connects to the first address that answers, with `TCP_NODELAY` set. [`TcpSocket`] has more
     /// options.
     ///
+    /// Several addresses are tried as RFC 8305 says ("happy eyeballs"): in turns of IPv6 and IPv4, beginning with
+    /// the family of the first, the next one when the last has failed or after 250 ms. The first connection wins, and
+    /// the other attempts are closed.
+    ///
     /// # Cancellation
     ///
-    /// Closes the socket of the attempt.
+    /// Closes the sockets of all attempts.
     ///
     /// # Errors
     ///
     /// The system's error for a single address, such as `ConnectionRefused`. For several addresses,
-    /// one error lists all failures and has the kind of the first. `Unsupported` for a host name.
+    /// one error lists all failures and has the kind of the first. The resolver's error for the name of a host.
     /// An error as well if no loop runs on this thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside of any task, if there are several addresses.
     #[doc(alias = "open_connection")]
     pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
-        connect_any(&resolve(&to).await?).await
+        connect_any(resolve(&to).await?).await
     }
 }
 
@@ -46,17 +57,51 @@ impl TcpSocket {
     }
 }
 
-/// Tries one address after the other. The sockets of failed and cancelled attempts are closed.
-async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut failures = Vec::new();
-    for address in addresses {
-        let connected = async { TcpSocket::for_address(address)?.connect(*address).await };
-        match connected.await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failures.push((*address, error)),
-        }
+/// How long an attempt has a head start before the next one ("Connection Attempt Delay", RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    if let [address] = addresses[..] {
+        return connect_to(address).await;
     }
-    Err(combined_error(failures))
+    if let Err(no_loop) = try_running_loop() {
+        return Err(io::Error::other(no_loop));
+    }
+    let addresses = interleaved(addresses);
+    let attempts = addresses.iter().map(|&address| move || connect_to(address));
+    // In a box: most connections are made to one address and need no room for a race.
+    let race = Box::pin(staggered_race(attempts, Some(HEAD_START))).await;
+    if let Some((stream, _)) = race.winner {
+        return Ok(stream);
+    }
+    let failures = addresses.into_iter().zip(race.contenders);
+    let failures = failures.filter_map(|(address, contender)| match contender {
+        Contender::Failed(error) => Some((address, error)),
+        Contender::Won | Contender::Cancelled => None,
+    });
+    Err(combined_error(failures.collect()))
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    TcpSocket::for_address(&address)?.connect(address).await
+}
+
+/// The addresses in turns of the two families, beginning with that of the first (RFC 8305, section 4). Each family keeps
+/// its order.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let of_first = |address: &SocketAddr| address.is_ipv6() == first_is_v6;
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(of_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::with_capacity(first.len() + second.len());
+    loop {
+        let pair = (first.next(), second.next());
+        if pair == (None, None) {
+            return turns;
+        }
+        turns.extend(pair.0);
+        turns.extend(pair.1);
+    }
 }
 
 /// Combines the failures: a single one is returned as it is, several as one error with the kind of
@@ -131,6 +176,26 @@ mod tests {
 
     fn refused() -> io::Error {
         io::ErrorKind::ConnectionRefused.into()
+    }
+
+    #[test]
+    fn families_take_turns_and_keep_their_order() {
+        let sorted = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| address.parse().unwrap());
+            let turns = interleaved(addresses.collect()).into_iter();
+            turns
+                .map(|address| address.ip().to_string())
+                .collect::<Vec<_>>()
+        };
+        let (v6, v4) = (
+            ["[::1]:1", "[::2]:1", "[::3]:1"],
+            ["127.0.0.1:1", "127.0.0.2:1"],
+        );
+        let turns = sorted(&[&v6[..], &v4].concat());
+        assert_eq!(turns, ["::1", "127.0.0.1", "::2", "127.0.0.2", "::3"]);
+        let turns = sorted(&[&v4[..], &v6].concat());
+        assert_eq!(turns, ["127.0.0.1", "::1", "127.0.0.2", "::2", "::3"]);
+        assert_eq!(sorted(&v4), ["127.0.0.1", "127.0.0.2"]);
     }
 
     #[test]

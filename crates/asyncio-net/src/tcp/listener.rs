@@ -59,7 +59,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// The system's error for the last address, such as `AddrInUse`; `Unsupported` for a host name;
+    /// The system's error for the last address, such as `AddrInUse`; the resolver's error for the name of a host;
     /// and an error if no loop runs on this thread.
     pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
         let mut outcome = Err(io::ErrorKind::InvalidInput.into());
