@@ -1,5 +1,5 @@
 //! Sockets for the asyncio event loop: [`TcpListener`], [`TcpStream`], `UnixListener`, `UnixStream`,
-//! `UnixDatagram`, and [`AsyncFd`] for the descriptors of other libraries.
+//! `UnixDatagram`, [`UdpSocket`], and [`AsyncFd`] for the descriptors of other libraries.
 //!
 //! ```
 //! use asyncio_net::{TcpListener, TcpStream};
@@ -37,7 +37,7 @@
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
 //!
-//! Not here yet: UDP, streams with buffers, TLS.
+//! Not here yet: streams with buffers, TLS.
 
 mod accept;
 mod address;
@@ -47,6 +47,7 @@ mod dns;
 mod register;
 mod stream;
 mod tcp;
+mod udp;
 #[cfg(unix)]
 mod unix;
 
@@ -62,6 +63,7 @@ pub use tcp::shared::shared_listeners;
 pub use tcp::socket::TcpSocket;
 
 pub use tcp::stream::TcpStream;
+pub use udp::UdpSocket;
 #[cfg(unix)]
 pub use unix::datagram::UnixDatagram;
 #[cfg(unix)]
