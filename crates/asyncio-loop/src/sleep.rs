@@ -14,7 +14,7 @@ use crate::current;
 use crate::timers::Timers;
 
 /// The panic of a sleep on the wrong loop: its own loop does not run, so it would never end.
-const WRONG_LOOP: &str = "this `Sleep` was created on another event loop, or its loop is closed: create it on the loop that awaits it";
+const WRONG_LOOP: &str = "this `Sleep` belongs to another event loop, or its loop is closed: create it on the loop that awaits it";
 
 /// Waits at least for `duration`, from this call, on the running loop.
 ///

@@ -125,7 +125,7 @@ fn a_sleep_that_outlives_its_loop_can_be_dropped_anywhere() {
 
 #[test]
 fn a_sleep_awaited_after_its_loop_panics() {
-    let advice = "this `Sleep` was created on another event loop, or its loop is closed: create it on the loop that awaits it";
+    let advice = "this `Sleep` belongs to another event loop, or its loop is closed: create it on the loop that awaits it";
     let armed = run(async {
         let mut armed = Box::pin(sleep(secs(1000)));
         assert!(futures::poll!(&mut armed).is_pending());
@@ -170,7 +170,7 @@ fn a_pending_sleep_panics_on_another_loop() {
         })
         .unwrap();
     let message = panic_of(|| other.run_until_complete(asleep.as_mut()).map_err(resume));
-    assert!(message.starts_with("this `Sleep` was created on another event loop"));
+    assert!(message.starts_with("this `Sleep` belongs to another event loop"));
     // On its own loop it ends in time.
     let start = one.time();
     one.run_until_complete(asleep).unwrap();
