@@ -103,6 +103,15 @@ fn what_was_said_stays_with_a_request_that_one_of_two_answers() {
     check(Join(vec![limited(4, 0), limited(1, 4)]), &[(1, 0)], None);
 }
 
+/// The request was taken for answered when the quick branch had swallowed it, and its message was forgotten.
+#[test]
+fn what_was_said_stays_while_a_branch_cleans_up() {
+    let inner = Catch(Box::new(Sleep(4)), Box::new(Sleep(2)), Then::Resume);
+    let slow = Catch(Box::new(inner), Box::new(Sleep(0)), Then::Resume);
+    let quick = Catch(Box::new(Sleep(4)), Box::new(Sleep(0)), Then::Swallow);
+    check(Join(vec![slow, quick]), &[(1, 0)], None);
+}
+
 /// The law took a request for lost that an awaited task had held up, until a `select` dropped the await.
 #[test]
 fn a_request_may_be_with_a_task_whose_await_is_dropped() {

@@ -83,6 +83,9 @@ impl<F: Future> Future for CatchCancel<F> {
 /// # });
 /// ```
 ///
+/// The cleanup runs after a cancellation and nothing else, as after Python's `except CancelledError:`. A panic of the
+/// future skips it, also one of a destructor when a request ends the future. [`try_finally`] cleans up after both.
+///
 /// # Cancellation
 ///
 /// A second request interrupts the cleanup; [`shield`](crate::shield) it if that must not be.
@@ -116,29 +119,31 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 /// # Cancellation
 ///
 /// A cleanup that a cancellation began is interrupted by a second request, one that began without by a
-/// first; [`shield`](crate::shield) it if that must not be. After a panic, a cleanup that is interrupted is dropped where
+/// first; [`shield`](crate::shield) it if that must not be. A request that the future had heard of before it panicked
+/// does not interrupt the cleanup, and goes on after it, with the panic. After a panic, a cleanup that is interrupted is dropped where
 /// it waits, and the panic goes on. A plain drop of it then is told to the exception handler, as the panic is lost.
 pub async fn try_finally<F: Future>(future: F, cleanup: impl Future) -> F::Output {
-    let mut work = pin!(Some(catch_cancel(future)));
-    let outcome = poll_fn(|cx| {
-        let work = work.as_mut().as_pin_mut().expect("it has not returned");
-        caught(|| work.poll(cx))
-    })
-    .await;
-    match outcome {
+    let mut work = pin!(Scope::new(future));
+    match poll_fn(|cx| caught(|| work.as_mut().poll(cx))).await {
         Ok(Ok(value)) => {
             cleanup.await;
             value
         }
-        Ok(Err(cancelled)) => {
+        Ok(Err(Unwound::Around(cancelled))) => {
             cleanup.await;
             cancelled.resume().await
         }
+        Ok(Err(Unwound::Itself)) => unreachable!("nobody has the handle of this scope"),
         Err(payload) => {
-            let panic = HeldPanic(Some(payload));
-            if let Err(second) = catch_unwind(AssertUnwindSafe(|| work.set(None))) {
+            let mut panic = HeldPanic {
+                payload: Some(payload),
+                request: None,
+            };
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| work.as_mut().discard())) {
                 report("the destructor of work that panicked panicked", second);
             }
+            // The cleanup is not cut by the request that the work had heard of.
+            panic.request = work.as_mut().take_request();
             let mut cleanup = pin!(catch_cancel(cleanup));
             match poll_fn(|cx| caught(|| cleanup.as_mut().poll(cx))).await {
                 // A token that is dropped sends its request on.
@@ -159,17 +164,22 @@ fn caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Payload>> {
 }
 
 /// A panic that goes on when the cleanup after it is over.
-struct HeldPanic(Option<Payload>);
+struct HeldPanic {
+    payload: Option<Payload>,
+    /// A request that the work had heard of. It goes on with the panic.
+    request: Option<Cancelled>,
+}
 
 impl HeldPanic {
     fn resume(mut self) -> ! {
-        resume_unwind(self.0.take().expect("it is resumed once"))
+        drop(self.request.take());
+        resume_unwind(self.payload.take().expect("it is resumed once"))
     }
 }
 
 impl Drop for HeldPanic {
     fn drop(&mut self) {
-        if let Some(payload) = self.0.take() {
+        if let Some(payload) = self.payload.take() {
             report("code that cleaned up after a panic was dropped", payload);
         }
     }

@@ -45,6 +45,11 @@ impl Cancelled {
         }
     }
 
+    /// The scope that it holds, and against which request.
+    pub(crate) fn of(&self) -> Option<(ScopeKey, Request)> {
+        Some((self.holder?, self.request))
+    }
+
     /// What was said by whoever cancelled, be it the task, with [`Task::cancel_with`](crate::Task::cancel_with),
     /// or a scope around this. Of several requests that are open, the last message that was given.
     #[must_use]
@@ -101,11 +106,11 @@ impl Cancelled {
     }
 
     /// Tells the scope that it holds, wherever that is.
-    fn send(&mut self, fate: Fate) {
+    fn send(&self, fate: Fate) {
         let Some(holder) = self.holder else { return };
         home::of_scope(holder, |home| {
             if let Some(home) = home {
-                home.let_go(holder, self.request, fate, self.message.take());
+                home.let_go(holder, self.request, fate);
             }
         });
     }

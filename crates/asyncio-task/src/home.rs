@@ -114,30 +114,45 @@ impl Home {
     }
 
     /// Lets a token go that holds a scope.
-    pub(crate) fn let_go(
-        &self,
-        holder: ScopeKey,
-        request: Request,
-        fate: Fate,
-        message: Option<Arc<str>>,
-    ) {
-        let mut tree = self.borrow_mut();
-        let let_go = tree.let_go(Some(holder), request, fate);
-        if let (Some(message), true) = (message, fate != Fate::Swallowed) {
-            tree.remind(holder, message);
-        }
-        drop(tree);
+    pub(crate) fn let_go(&self, holder: ScopeKey, request: Request, fate: Fate) {
+        let let_go = self.borrow_mut().let_go(Some(holder), request, fate);
         self.carry_out(let_go);
+    }
+
+    /// A scope of which something was asked has come to a value, or a panic has left it.
+    #[cold]
+    pub(crate) fn complete_scope(&self, key: ScopeKey) {
+        let (let_go, rest) = self.borrow_mut().complete(key);
+        self.carry_out(let_go);
+        drop(rest);
+    }
+
+    /// A scope is dropped, and then its work. `true` if it is here meanwhile, as something was asked of it; otherwise
+    /// what is inside has nothing around it any more.
+    pub(crate) fn begin_drop(&self, key: ScopeKey) -> bool {
+        let is_asked = self.borrow().is_asked(key);
+        match is_asked {
+            true => self.borrow_mut().begin_drop(key),
+            false => self.close_scope(key),
+        }
+        is_asked
+    }
+
+    /// The work of a scope that is dropped has been dropped.
+    #[cold]
+    pub(crate) fn end_drop(&self, key: ScopeKey) {
+        let rest = self.borrow_mut().end_drop(key);
+        drop(rest);
     }
 
     /// Sees to what came of letting go, before anything foreign runs (S1).
     pub(crate) fn carry_out(&self, mut let_go: LetGo) {
-        if let Some((task, root)) = let_go.answered {
+        if let Some((task, root, apart)) = let_go.answered {
             // SAFETY: S1.
             let state = &unsafe { task.as_ref() }.state;
             let mut tree = self.borrow_mut();
             // If it runs, those who have yet to be heard may be before the end of this poll.
-            if !state.is_running() {
+            if !state.is_running() && !tree.is_undecided(root, apart) {
                 let_go.overdue.extend(tree.settle(root));
             }
             if !tree.has_request(root) {

@@ -38,7 +38,6 @@ mod context;
 mod current;
 mod detach;
 mod discard;
-mod earlier_requests;
 mod family;
 mod forgotten;
 mod home;

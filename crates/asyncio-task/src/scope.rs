@@ -2,6 +2,7 @@
 
 use std::cell::RefMut;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -42,9 +43,10 @@ pin_project! {
 
     impl<F> PinnedDrop for Scope<F> {
         fn drop(this: Pin<&mut Self>) {
-            // Before the future is dropped: what is inside of it has nothing around it any more.
-            if let Some(key) = this.project().key.take() {
-                crate::scopes::close(key);
+            let mut this = this.project();
+            if let Some(key) = this.key.take() {
+                let panicked = *this.stage == Stage::Polling;
+                crate::scopes::drop_scope(key, panicked, || this.future.set(None));
             }
         }
     }
@@ -58,6 +60,8 @@ enum Stage {
     New,
     /// It has let others go first, and polled nothing.
     SteppedBack,
+    /// It polls what it wraps. Afterwards: that has panicked.
+    Polling,
     Polled,
     /// It was cancelled itself, and says so at its next poll.
     Ended,
@@ -110,6 +114,30 @@ impl<F: Future> Scope<F> {
             *open = true;
             Some(ScopeHandle { key: opened })
         })
+    }
+
+    /// For code that has caught a panic of a poll: drops what is left of the future.
+    pub fn discard(self: Pin<&mut Self>) {
+        self.project().future.set(None);
+    }
+
+    /// For code that has caught a panic of a poll, and has [discarded](Self::discard) the future: the request to
+    /// cancel that the future had heard of, if there is one. The panic has let it go; here it is again, so that code
+    /// that cleans up is not cut by it.
+    pub fn take_request(self: Pin<&mut Self>) -> Option<Cancelled> {
+        let key = self.project().key;
+        let heard = current::tasks(|tasks| {
+            let tasks = tasks?;
+            let has_let_go = tasks.scopes.borrow().has_let_go((*key)?);
+            has_let_go.then(|| end(tasks, key))
+        });
+        if let Some(key) = key.take() {
+            crate::scopes::close(key);
+        }
+        match heard {
+            Some(Unwound::Around(cancelled)) => Some(cancelled),
+            Some(Unwound::Itself) | None => None,
+        }
     }
 
     /// Whether it has polled what it wraps. A poll may step back instead, after many awaits that were ready.
@@ -182,13 +210,24 @@ impl<F: Future> Scope<F> {
         round: u32,
     ) -> Result<Poll<Result<F::Output, Unwound>>, Next> {
         let mut this = self.project();
+        *this.stage = Stage::Polling;
         let poll = polled(this.future.as_mut()).poll(cx);
+        *this.stage = Stage::Polled;
         let (mut tree, acts, key) = frame.leave();
         *this.key = key;
         if let Poll::Ready(output) = poll {
-            let rest = this.key.take().and_then(|key| tree.remove(key));
-            drop(tree);
-            drop(rest);
+            if let Some(key) = this.key.take() {
+                if tree.is_asked(key) {
+                    drop(tree);
+                    tasks.scopes.complete_scope(key);
+                } else {
+                    let rest = tree.remove(key);
+                    drop(tree);
+                    drop(rest);
+                }
+            } else {
+                drop(tree);
+            }
             this.future.set(None);
             return Ok(Poll::Ready(Ok(output)));
         }
@@ -265,7 +304,11 @@ impl<F: Future> Scope<F> {
                 Next::End => {
                     let mut this = self.as_mut().project();
                     let unwound = end(tasks, this.key);
-                    this.future.set(None);
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+                        *this.stage = Stage::Polling;
+                        *this.key = stand_in(tasks, unwound);
+                        resume_unwind(payload);
+                    }
                     if stage == Stage::New && matches!(unwound, Unwound::Itself) {
                         // It has waited for nothing yet. In a loop, the task would neither let others run nor
                         // hear of requests.
@@ -328,11 +371,30 @@ fn end(tasks: &Tasks, key: &mut Option<ScopeKey>) -> Unwound {
     unwound
 }
 
+/// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: gives a scope
+/// that has its place.
+#[cold]
+fn stand_in(tasks: &Tasks, unwound: Unwound) -> Option<ScopeKey> {
+    let Unwound::Around(cancelled) = unwound else {
+        return None;
+    };
+    let (holder, request) = cancelled.of()?;
+    let mut tree = tasks.scopes.borrow_mut();
+    let key = tree
+        .contains(holder)
+        .then(|| tree.stand_in(holder, request));
+    drop(tree);
+    drop(cancelled); // The code around propagates, unless it catches the panic and takes the request.
+    key
+}
+
 /// A scope that is being polled, for as long as this lives.
 pub(crate) struct Frame<'a> {
     tasks: &'a Tasks,
     /// How many scopes had acted before.
     acts: u64,
+    /// It had no node when the poll began. One that it got is lost to it if the poll panics.
+    is_new: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -346,7 +408,11 @@ impl<'a> Frame<'a> {
         let mut tree = tasks.scopes.borrow_mut();
         tree.enter(task, key, door);
         let acts = tree.acts();
-        Self { tasks, acts }
+        Self {
+            tasks,
+            acts,
+            is_new: key.is_none(),
+        }
     }
 
     /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
@@ -356,7 +422,11 @@ impl<'a> Frame<'a> {
         let around = Tasks::innermost_in(&mut tree, task);
         let acts = tree.acts();
         let enters = tree.enter_calmly(task, key, around);
-        enters.then(|| Self { tasks, acts })
+        enters.then(|| Self {
+            tasks,
+            acts,
+            is_new: false,
+        })
     }
 
     /// Gives the key, which it may have got meanwhile, and the tree, in which the scope is to be
@@ -373,10 +443,14 @@ impl<'a> Frame<'a> {
 
 impl Drop for Frame<'_> {
     fn drop(&mut self) {
-        // The poll unwound.
+        // The poll panicked.
         let mut tree = self.tasks.scopes.borrow_mut();
         let key = tree.leave();
         tree.pause(key);
+        drop(tree);
+        if let Some(key) = key.filter(|_| self.is_new) {
+            self.tasks.scopes.complete_scope(key);
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //!  3 act       a scope that was told ends what it wraps, and reports to the code that opened it
 //!  4 hold      the report is a token, which holds the scope around: it does not unwind meanwhile
 //!  5 let go    the last token goes ([`Fate`]). If all were swallowed, the request is answered, once everybody
-//!              who was told and is still polled has been heard. If one was resumed, the holder unwinds: 2
+//!              who was told and is still polled has been heard, and no other token of it lives. If one was resumed, the holder unwinds: 2
 //!              again, for what opened inside while it was held; and when nobody is left to be told, it is
 //!              itself innermost, and does 3. Otherwise, if a shield has only held the request up, that goes on
 //!              from the holder, as if it came now: 2, for whatever has opened inside by then
@@ -30,11 +30,16 @@
 //! token from it that it could drop over and over, so it is told even if it opens in a scope that unwinds, and
 //! what it stands for is never cut in the middle.
 //!
+//! A scope that is over stays as a *leftover* while tokens hold it (see `leftover.rs`).
+//!
 //! Nothing foreign runs here: wakers go out to whoever has borrowed the tree, to be woken afterwards.
 
 mod allowance;
+mod leftover;
 mod overdue;
-mod unheard;
+mod requests;
+mod tokens;
+mod unresolved;
 mod unwinding;
 
 use std::cell::Cell;
@@ -47,10 +52,12 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::cell::Header;
-use crate::earlier_requests::EarlierRequests;
 use crate::origin::Origin;
 use crate::slab::Slab;
 use allowance::Allowance;
+use requests::OpenRequests;
+use tokens::Tokens;
+use unresolved::Unresolved;
 
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
@@ -135,22 +142,21 @@ struct Node {
     opaque: bool,
     /// Opaque, and nothing inside is told of them either.
     shut: bool,
-    /// How many scopes inside were told and have not acted (see `unheard.rs`).
-    told_inside: u32,
+    /// It is over, and stays for its tokens (see `leftover.rs`).
+    leftover: bool,
+    /// Its work is being dropped.
+    dropping: bool,
+    inside: Unresolved,
     /// What few have: `None` until somebody asks anything of it.
     asked: Option<Box<Asked>>,
 }
 
 /// What has been asked of a scope, and where that has got to.
 struct Asked {
-    /// The last open request to this scope.
-    request: Request,
-    /// Where that came from. Kept when it is answered.
-    origin: Origin,
-    /// What was said with it.
-    message: Option<Arc<str>>,
-    /// For a root: those before it that are open as well.
-    earlier: EarlierRequests,
+    /// The open requests to this scope.
+    requests: OpenRequests,
+    /// The highest number that a request here ever had.
+    latest: Request,
     /// It came when the task was woken already, or was put off: one poll more.
     last_chance: bool,
     /// Nobody can take the value of this scope any more: no request to it leaves a last poll.
@@ -159,11 +165,8 @@ struct Asked {
     told: Request,
     /// The last one it was told of.
     told_last: Request,
-    /// How many tokens hold it, against requests up to `held_against`.
-    held: u32,
-    held_against: Request,
-    /// The requests of tokens that hold no more, as a later one came, and that nobody has let go.
-    superseded: Request,
+    /// The tokens that hold it.
+    tokens: Tokens,
     /// A token that was not swallowed has gone. With `held` at 0: it unwinds.
     resumed: Request,
     /// What is born later is not asked of that any more.
@@ -173,8 +176,9 @@ struct Asked {
     kept: Request,
     /// The same, once nobody does: the request goes on from here.
     carried: Request,
-    /// Requests up to this one are answered if nobody who was told has yet to be heard.
+    /// Requests after `spared`, up to this one, are answered as soon as nothing inside may still send them on.
     swallowed: Request,
+    spared: Request,
     /// For an opaque scope that acted: it holds the one around it.
     holding: Request,
     /// Its deadline has come, and that is what stands in the way (see `overdue.rs`).
@@ -187,22 +191,19 @@ const NOTHING: &Asked = &Asked::NOTHING;
 
 impl Asked {
     const NOTHING: Self = Self {
-        request: 0,
-        origin: Origin::LET_GO,
-        message: None,
-        earlier: EarlierRequests::NONE,
+        requests: OpenRequests::NONE,
+        latest: 0,
         last_chance: false,
         unwanted: false,
         told: 0,
         told_last: 0,
-        held: 0,
-        held_against: 0,
-        superseded: 0,
+        tokens: Tokens::NONE,
         resumed: 0,
         resumed_at: 0,
         kept: 0,
         carried: 0,
         swallowed: 0,
+        spared: 0,
         holding: 0,
         due: None,
         waiting: Vec::new(),
@@ -210,21 +211,26 @@ impl Asked {
 
     /// The last request from here that has not been answered.
     fn unanswered(&self) -> Request {
-        self.request.max(self.carried).max(self.resumed)
+        self.requests.last().max(self.carried).max(self.resumed)
     }
 
     /// The same, unless all who were heard so far have swallowed it.
     fn open(&self) -> Request {
-        let asked = self.request.max(self.carried);
+        let asked = self.requests.last().max(self.carried);
         let asked = if asked > self.swallowed { asked } else { 0 };
         asked.max(self.resumed)
     }
 
     /// The numbers that tokens here have or may get: what tells earlier requests apart.
     fn marks(&self) -> impl Iterator<Item = Request> {
-        let asked = [self.request, self.carried, self.resumed, self.told];
-        let held = [self.held_against, self.superseded, self.kept, self.holding];
-        asked.into_iter().chain(held)
+        let asked = [
+            self.carried,
+            self.resumed,
+            self.told,
+            self.kept,
+            self.holding,
+        ];
+        asked.into_iter().chain(self.tokens.requests())
     }
 }
 
@@ -329,14 +335,19 @@ pub(crate) struct Verdict {
     pub(crate) message: Option<Arc<str>>,
 }
 
+/// What is left of a scope that is gone: to be dropped when the tree is not borrowed any more, as the destructor of a
+/// waker is foreign code.
+#[must_use]
+pub(crate) struct DropLater(#[allow(dead_code, reason = "it is there to be dropped")] Wakes);
+
 /// What came of letting a token go.
 #[derive(Default)]
 pub(crate) struct LetGo {
     pub(crate) wake: Option<ToWake>,
     /// Scopes whose deadlines came earlier and are acted on now.
     pub(crate) overdue: Vec<ToWake>,
-    /// The task whose request has been swallowed, and its root.
-    pub(crate) answered: Option<(NonNull<Header>, ScopeKey)>,
+    /// The task whose request has been swallowed, its root, and how many tokens inside are of earlier requests.
+    pub(crate) answered: Option<(NonNull<Header>, ScopeKey, u32)>,
     /// The task that unwinds as a whole.
     pub(crate) unwinds: Option<NonNull<Header>>,
     /// The task that a request has come back to.
@@ -435,7 +446,8 @@ impl ScopeTree {
         let (parent, next) = self.put_first(key.index, Some(parent));
         let node = &mut self.nodes[key.index as usize];
         (node.parent, node.next) = (parent, next);
-        self.count_unheard(parent, self.unheard_share(key));
+        let share = self.nodes[key.index as usize].share();
+        self.recount(parent, Unresolved::NOTHING, share);
     }
 
     /// Makes a scope the first of those inside of `parent`. Gives what it has to note: the parent, if that is here,
@@ -457,9 +469,9 @@ impl ScopeTree {
     }
 
     fn unlink(&mut self, key: ScopeKey) {
-        let unheard = self.unheard_share(key);
-        let links = self.nodes[key.index as usize].take_links();
-        self.discount_unheard(links.parent, unheard);
+        let node = &mut self.nodes[key.index as usize];
+        let (share, links) = (node.share(), node.take_links());
+        self.recount(links.parent, share, Unresolved::NOTHING);
         self.close_gap(links);
     }
 
@@ -478,8 +490,7 @@ impl ScopeTree {
 
     /// A scope is over: what is inside of it has nothing around it until it is polled again. The result is
     /// to be dropped when the tree is not borrowed any more.
-    #[must_use]
-    pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<impl Sized + use<>> {
+    pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<DropLater> {
         let mut node = self.get_mut(key)?;
         if node.first_child.is_some() {
             self.let_children_go(key);
@@ -497,16 +508,18 @@ impl ScopeTree {
         let wakes = std::mem::take(&mut node.wakes);
         self.close_gap(links);
         self.nodes.remove(key.index as usize);
-        Some(wakes)
+        Some(DropLater(wakes))
     }
 
     /// What was asked of a scope that is over.
     #[cold]
     fn forget_asked(&mut self, key: ScopeKey) {
-        self.take_told(key);
-        if let Some(node) = self.get_mut(key) {
+        self.change(key, |node| {
             node.asked = None;
-        }
+            node.inside = Unresolved::NOTHING;
+            node.leftover = false;
+            node.dropping = false;
+        });
     }
 
     fn let_children_go(&mut self, key: ScopeKey) {
@@ -548,11 +561,11 @@ impl ScopeTree {
 
     #[inline]
     fn close_door(&mut self, key: ScopeKey, door: Door) {
-        if self.get(key).is_some_and(|node| node.told_inside > 0) {
-            self.enclose_unheard(key);
-        }
-        if let Some(node) = self.get_mut(key) {
-            node.close_door(door);
+        match self.get_mut(key) {
+            Some(node) if node.inside == Unresolved::NOTHING => node.close_door(door),
+            _ => {
+                self.change(key, |node| node.close_door(door));
+            }
         }
     }
 
@@ -687,13 +700,12 @@ impl ScopeTree {
     }
 
     /// A scope was polled with its task's own waker. The old one is to be dropped outside.
-    #[must_use]
-    pub(crate) fn note_own_waker(&mut self, key: ScopeKey) -> Option<impl Sized + use<>> {
+    pub(crate) fn note_own_waker(&mut self, key: ScopeKey) -> Option<DropLater> {
         let node = self.get_mut(key)?;
         if matches!(node.wakes, Wakes::Task | Wakes::Root(_)) {
             return None;
         }
-        Some(std::mem::replace(&mut node.wakes, Wakes::Task))
+        Some(DropLater(std::mem::replace(&mut node.wakes, Wakes::Task)))
     }
 
     /// Whether a scope was polled with a waker like this one last.
@@ -706,12 +718,9 @@ impl ScopeTree {
     }
 
     /// The waker that a scope was polled with last. The old one is to be dropped outside.
-    #[must_use]
-    pub(crate) fn set_waker(&mut self, key: ScopeKey, waker: Waker) -> Option<impl Sized + use<>> {
-        Some(std::mem::replace(
-            &mut self.get_mut(key)?.wakes,
-            Wakes::Waker(waker),
-        ))
+    pub(crate) fn set_waker(&mut self, key: ScopeKey, waker: Waker) -> Option<DropLater> {
+        let wakes = &mut self.get_mut(key)?.wakes;
+        Some(DropLater(std::mem::replace(wakes, Wakes::Waker(waker))))
     }
 
     /// What gets a scope polled. A waker goes out, to be used up, as cloning it is foreign code; the next
@@ -759,7 +768,7 @@ impl ScopeTree {
     /// Whether a request of this origin asks anything of a scope that was not asked before.
     pub(crate) fn is_news(&self, key: ScopeKey, origin: Origin) -> bool {
         self.get(key)
-            .is_some_and(|node| node.request == 0 || node.origin < origin)
+            .is_some_and(|node| node.requests.origin().is_none_or(|before| before < origin))
     }
 
     /// Somebody cancels a scope. `woken`: its task was woken already.
@@ -775,17 +784,13 @@ impl ScopeTree {
         }
         let request = self.number_of(key, origin)?;
         let node = self.get_mut(key)?;
-        node.origin = origin.settled(request);
-        let before = std::mem::replace(&mut node.request, request);
-        if before > 0 && matches!(node.wakes, Wakes::Root(_)) {
-            node.earlier.push(before, 1);
-            if node.earlier.is_full() {
-                self.merge_earlier(key);
-            }
-        }
-        let node = self.get_mut(key)?;
+        node.requests
+            .push(request, origin.settled(request), message);
+        node.latest = request;
         node.last_chance |= woken && !node.polling && !node.unwanted;
-        node.message = message.or(node.message.take());
+        if node.requests.is_full() {
+            self.merge_requests(key);
+        }
         self.waker_of(key)
     }
 
@@ -793,7 +798,7 @@ impl ScopeTree {
     /// had a later one.
     fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
         let node = self.get(key)?;
-        let last = node.unanswered().max(node.swallowed);
+        let last = node.unanswered().max(node.latest);
         match origin.number().filter(|&number| number > last) {
             Some(number) => Some(number),
             None => Some(self.next_request()),
@@ -803,14 +808,13 @@ impl ScopeTree {
     /// The last request to a root was made so many times more.
     pub(crate) fn count_again(&mut self, root: ScopeKey, times: usize) {
         if let Some(node) = self.get_mut(root).filter(|_| times > 0) {
-            let last = node.request;
-            node.earlier.push(last, times);
+            node.requests.count_again(times);
         }
     }
 
-    /// Forgets which of the earlier requests to a root came when, as far as no token makes a difference.
+    /// Forgets which of the earlier requests to a scope came when, as far as no token makes a difference.
     #[cold]
-    fn merge_earlier(&mut self, root: ScopeKey) {
+    fn merge_requests(&mut self, root: ScopeKey) {
         let (mut to_do, mut marks, mut seen) = (vec![root], Vec::new(), 0);
         while let Some(key) = to_do.pop() {
             let Some(node) = self.get(key) else { continue };
@@ -825,7 +829,7 @@ impl ScopeTree {
             }
         }
         if let Some(node) = self.get_mut(root) {
-            node.earlier.merge(marks, seen);
+            node.requests.merge(marks, seen);
         }
     }
 
@@ -873,9 +877,7 @@ impl ScopeTree {
     pub(crate) fn is_open(&self, key: ScopeKey) -> bool {
         let mut held_against = 0;
         self.upwards(key).any(|node| {
-            if node.held > 0 {
-                held_against = held_against.max(node.held_against);
-            }
+            held_against = held_against.max(node.tokens.request());
             node.open() > held_against
         })
     }
@@ -970,7 +972,7 @@ impl ScopeTree {
             return Next::Wait;
         }
         let request = node.unanswered();
-        let held = node.held > 0 && node.held_against >= request;
+        let held = node.tokens.request() >= request;
         if request == 0 || held || node.last_chance {
             return Next::Wait;
         }
@@ -987,6 +989,8 @@ impl ScopeTree {
             // Nobody is told any more, so there is no need to look at all who are inside.
             return if reaching && self.has_unheard(key) {
                 Next::Poll(Vec::new())
+            } else if self.is_undecided(key, 0) {
+                Next::Wait
             } else {
                 Next::Answered(self.settle(key))
             };
@@ -1027,8 +1031,10 @@ impl ScopeTree {
                 let child_key = self.key_of(child);
                 let node = &mut self.nodes[child as usize];
                 next = node.next;
-                if node.held > 0 && node.held_against >= round.request {
+                if node.tokens.request() >= round.request {
                     round.busy = true; // a cleanup is under way in there
+                } else if node.leftover {
+                    // It holds the scope around, or nothing any more.
                 } else if node.resumed >= round.request {
                     // It propagates the request, has been woken for that, and tells what is inside itself.
                     round.unreached = true;
@@ -1051,7 +1057,8 @@ impl ScopeTree {
                     }
                 }
             }
-            self.count_unheard(Some(key), told);
+            let more = Unresolved { told, live: 0 };
+            self.recount(Some(key), Unresolved::NOTHING, more);
             round.news |= told > 0;
         }
         round.busy = round.busy || self.is_any_held(propagating, round.request);
@@ -1064,7 +1071,7 @@ impl ScopeTree {
             let mut next = self.get(key).and_then(|node| node.first_child);
             while let Some(child) = next {
                 let node = &self.nodes[child as usize];
-                if node.held > 0 && node.held_against >= request {
+                if node.tokens.request() >= request {
                     return true;
                 }
                 if node.first_child.is_some() && !node.opaque {
@@ -1079,16 +1086,17 @@ impl ScopeTree {
     // ---- 3 act ----
 
     /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
-    pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Verdict, impl Sized + use<>)> {
+    pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Verdict, DropLater)> {
         let around = self.is_open_around(key);
         let node = self.get(key)?;
-        let (parent, own) = (node.parent, node.request > 0 && !around);
+        let (parent, own) = (node.parent, node.requests.last() > 0 && !around);
         let inner = node.told_last;
         let highest = |node: &Node| node.unanswered();
         let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
         // What was said to this one alone ends with it.
-        let message = parent.and_then(|parent| self.message(parent));
-        let rest = self.remove(key);
+        let outside = parent.filter(|&parent| !self.is_opaque(parent));
+        let message = outside.and_then(|parent| self.message(parent, request));
+        let rest = self.remove(key)?;
         Some((
             Verdict {
                 own,
@@ -1114,10 +1122,13 @@ impl ScopeTree {
         let Some(node) = self.get_mut(key) else {
             return false;
         };
-        let held_before = std::mem::replace(&mut node.holding, told);
+        let held_before = node.holding;
         let parent = node.parent;
-        if held_before == 0 || held_before < told {
+        if held_before < told {
+            node.holding = told;
             self.hold(parent, told);
+            // It is one token, whatever it has heard.
+            self.unhold(parent, held_before);
         }
         true
     }
@@ -1136,52 +1147,42 @@ impl ScopeTree {
 
     /// How many requests to a root are open.
     pub(crate) fn requests(&self, root: ScopeKey) -> usize {
-        self.get(root).map_or(0, |node| {
-            usize::from(node.request > 0).saturating_add(node.earlier.count())
-        })
+        self.get(root).map_or(0, |node| node.requests.count())
     }
 
     /// Whether a request to this scope itself is open.
     pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
-        self.get(key).is_some_and(|node| node.request > 0)
+        self.get(key).is_some_and(|node| node.requests.last() > 0)
     }
 
-    /// What was said by whoever cancelled this scope or one around it, in requests that no token between
-    /// holds against.
-    pub(crate) fn message(&self, key: ScopeKey) -> Option<Arc<str>> {
-        let mut held_against = 0;
+    /// The message of a request to this scope or to one around it, and of those that were heard with it. Those that
+    /// earlier tokens hold against are others.
+    pub(crate) fn message(&self, key: ScopeKey, request: Request) -> Option<Arc<str>> {
+        let mut apart = 0;
         self.upwards(key).find_map(|node| {
-            if node.held > 0 {
-                held_against = held_against.max(node.held_against);
-            }
-            let open = node.unanswered() > held_against;
-            node.message.clone().filter(|_| open)
+            apart = apart.max(node.tokens.before(request));
+            node.requests.message(apart, request)
         })
+    }
+
+    /// The message of the requests to the task that are open.
+    pub(crate) fn last_message(&self, root: ScopeKey) -> Option<Arc<str>> {
+        self.message(root, self.get(root)?.unanswered())
     }
 
     /// What was said by whoever made the request that an opaque scope has heard.
     pub(crate) fn message_heard(&self, key: ScopeKey) -> Option<Arc<str>> {
-        let heard = self.get(key)?.holding;
-        self.upwards(key).find_map(|node| {
-            let of_this = node.unanswered() >= heard;
-            node.message.clone().filter(|_| of_this)
-        })
+        let node = self.get(key)?;
+        let around = node.parent.filter(|&parent| !self.is_opaque(parent))?;
+        self.message(around, node.holding)
     }
 
     /// The origin of the request that an opaque scope has heard.
     pub(crate) fn origin_heard(&self, key: ScopeKey) -> Origin {
         let heard = self.get(key).map_or(0, |node| node.holding);
-        let target = self.upwards(key).find(|node| node.request >= heard);
-        target.map_or(Origin::of(heard), |node| node.origin)
-    }
-
-    /// A request is sent on whose scope has forgotten what was said, as a later one was swallowed.
-    pub(crate) fn remind(&mut self, key: ScopeKey, message: Arc<str>) {
-        if self.message(key).is_none()
-            && let Some(node) = self.get_mut(key)
-        {
-            node.message = Some(message);
-        }
+        let target = self.upwards(key).find(|node| node.requests.last() >= heard);
+        let origin = target.and_then(|node| node.requests.origin());
+        origin.unwrap_or(Origin::of(heard))
     }
 
     /// Whether the task around an opaque scope cannot go on before what that stands for has ended: it holds up a
@@ -1205,24 +1206,25 @@ impl ScopeTree {
     // ---- 4 hold ----
 
     pub(crate) fn hold(&mut self, holder: Option<ScopeKey>, request: Request) {
-        let Some(node) = holder.and_then(|holder| self.get_mut(holder)) else {
-            return;
-        };
-        if node.held == 0 || node.held_against < request {
-            if node.held > 0 {
-                node.superseded = node.held_against;
+        let Some(holder) = holder else { return };
+        self.change(holder, |node| {
+            node.tokens.add(request);
+            node.inside.live += 1;
+            if node.resumed == request {
+                // It is decided anew when this one lets go.
+                node.resumed_at = u64::MAX;
             }
-            node.held_against = request;
-            node.held = 0;
-        }
-        // Tokens of earlier requests hold no more, or not at all.
-        if node.held_against == request {
-            node.held += 1;
-        }
-        if node.resumed == request {
-            // It is decided anew when this one lets go.
-            node.resumed_at = u64::MAX;
-        }
+        });
+    }
+
+    /// A token of this request holds no more. Gives whether it was the last one; `None` if there was none.
+    fn unhold(&mut self, holder: Option<ScopeKey>, request: Request) -> Option<bool> {
+        self.change(holder?, |node| {
+            node.asked.as_ref()?;
+            let was_last = node.tokens.remove(request)?;
+            node.inside.live -= 1;
+            Some(was_last)
+        })?
     }
 
     // ---- 5 let go ----
@@ -1233,69 +1235,86 @@ impl ScopeTree {
         request: Request,
         fate: Fate,
     ) -> LetGo {
-        let births = self.births;
-        let Some((key, node)) = holder.and_then(|key| Some((key, self.get_mut(key)?))) else {
-            return LetGo::default();
-        };
-        if node.held == 0 || node.held_against != request {
-            return self.let_go_late(key, request, fate);
-        }
-        node.held -= 1;
-        match fate {
-            Fate::Swallowed => {}
-            Fate::Resumed => node.resume(request, u64::MAX),
-            Fate::HeldUp => node.kept = node.kept.max(request),
-        }
-        if node.held > 0 {
-            return LetGo::default();
-        }
-        let kept = std::mem::take(&mut node.kept);
-        if node.resumed >= request {
-            if fate != Fate::HeldUp {
-                node.resumed_at = births;
+        let (mut holder, mut request, mut fate) = (holder, request, fate);
+        loop {
+            let Some((key, node)) = holder.and_then(|key| Some((key, self.get(key)?))) else {
+                return LetGo::default();
+            };
+            let (held_against, leftover, dropping) =
+                (node.tokens.request(), node.leftover, node.dropping);
+            let was_last = self.unhold(holder, request);
+            if dropping {
+                return LetGo::default(); // The request is still where it came from.
             }
-            self.unwind(key)
-        } else if kept >= request {
-            self.carry(key, request)
-        } else {
-            self.answer(key, request)
+            let Some(was_last) = was_last.filter(|_| held_against == request) else {
+                return self.let_go_late(key, request, held_against, fate, was_last);
+            };
+            self.change(key, |node| match fate {
+                Fate::Swallowed => {}
+                Fate::Resumed => node.resume(request, u64::MAX),
+                Fate::HeldUp => node.kept = node.kept.max(request),
+            });
+            if !was_last {
+                return LetGo::default();
+            }
+            let all = self.fate_of(key, request);
+            if !leftover {
+                return self.let_all_go(key, request, fate, all);
+            }
+            // The tokens of earlier requests, if any are left, mean nothing any more.
+            (holder, request) = self.end_leftover(key);
+            fate = all;
         }
     }
 
-    /// A request is let go that had ceased to hold, as a later one has come since.
-    fn let_go_late(&mut self, key: ScopeKey, request: Request, fate: Fate) -> LetGo {
-        let Some(node) = self.get_mut(key) else {
+    /// The last token that held a scope has gone. `fate`: that of this one, `all`: that of all together.
+    fn let_all_go(&mut self, key: ScopeKey, request: Request, fate: Fate, all: Fate) -> LetGo {
+        match all {
+            Fate::Resumed => {
+                if fate != Fate::HeldUp
+                    && let births = self.births
+                    && let Some(node) = self.get_mut(key)
+                {
+                    node.resumed_at = births;
+                }
+                self.unwind(key)
+            }
+            Fate::HeldUp => self.carry(key, request),
+            Fate::Swallowed => self.answer(key, request),
+        }
+    }
+
+    /// A request is let go that does not hold, as a later one has come since, or as it held something else.
+    /// `was_last`: whether it was the last token of its request; `None`: it was not known here.
+    fn let_go_late(
+        &mut self,
+        key: ScopeKey,
+        request: Request,
+        held_against: Request,
+        fate: Fate,
+        was_last: Option<bool>,
+    ) -> LetGo {
+        let Some(node) = self.get(key) else {
             return LetGo::default();
         };
+        let is_propagating = node.resumed >= request;
         match fate {
-            Fate::Swallowed => self.answer_late(key, request),
+            Fate::Swallowed if was_last == Some(true) && !is_propagating => {
+                self.answer(key, request)
+            }
             // Those who hold against the later one are waited for. Even if they swallow that, this was not.
-            Fate::Resumed if node.held > 0 => {
-                let later = node.held_against;
-                node.resume(later, u64::MAX);
+            Fate::Resumed if held_against > 0 => {
+                self.change(key, |node| node.resume(held_against, u64::MAX));
                 LetGo::default()
             }
-            Fate::HeldUp if node.held > 0 => {
-                node.kept = node.kept.max(node.held_against);
+            Fate::HeldUp if held_against > 0 => {
+                self.change(key, |node| node.kept = node.kept.max(held_against));
                 LetGo::default()
             }
-            _ if node.resumed >= request => LetGo::default(), // it unwinds already
-            Fate::Resumed => self.resume(key, request),       // the later one was swallowed
+            Fate::Resumed if !is_propagating => self.resume(key, request),
             // It was not polled when the later one came, or it comes from elsewhere.
-            Fate::HeldUp => LetGo::default(),
+            _ => LetGo::default(),
         }
-    }
-
-    /// A token was swallowed that had ceased to hold.
-    fn answer_late(&mut self, key: ScopeKey, request: Request) -> LetGo {
-        let Some(node) = self.get_mut(key) else {
-            return LetGo::default();
-        };
-        if node.superseded == 0 || node.superseded > request {
-            return LetGo::default();
-        }
-        node.superseded = 0;
-        self.answer(key, request)
     }
 
     /// A request that was held up goes on from here: to what is inside, and if that is nothing, to the scope
@@ -1308,7 +1327,10 @@ impl ScopeTree {
             node.swallowed = 0; // Not by this one.
         }
         if let Wakes::Root(task) = node.wakes {
-            node.request = node.request.max(request);
+            if node.requests.last() < request {
+                node.requests.push(request, Origin::of(request), None);
+                node.latest = request;
+            }
             return LetGo {
                 asked_again: Some(task),
                 ..LetGo::default()
@@ -1325,35 +1347,43 @@ impl ScopeTree {
     }
 
     /// All tokens were swallowed: requests up to this one are answered, here and around, but for those that
-    /// an earlier token is about. While their target is polled that is left to the end of the poll, as others
-    /// who were told may not have been heard yet.
+    /// an earlier token is about. That waits until nothing inside may still send them on. While their target is polled
+    /// it is left to the end of the poll, as others who were told may not have been heard yet.
     fn answer(&mut self, key: ScopeKey, request: Request) -> LetGo {
         let mut let_go = LetGo::default();
         let mut due = Vec::new();
-        let mut spared = 0;
+        // The earlier requests that tokens on the way hold against, and how many those are.
+        let (mut spared, mut apart) = (0, 0);
         let mut next = Some(key);
         while let Some(key) = next {
             let Some(node) = self.get_mut(key) else { break };
             if node.asked.is_some() {
-                let held_against = if node.held > 0 { node.held_against } else { 0 };
-                spared = spared.max(held_against).max(node.superseded);
-                node.earlier.answer(spared, request);
+                let tokens = &node.tokens;
+                spared = spared.max(tokens.request());
+                apart += tokens.len_before(request);
                 if node.due.is_some() {
                     due.push(key);
                 }
-            }
-            let asked = node.request.max(node.carried);
-            if spared < asked && asked <= request {
-                node.swallowed = node.swallowed.max(request);
-                let polling = match node.wakes {
-                    Wakes::Root(task) => {
-                        let_go.answered = Some((task, key));
-                        true // or not: that is looked at outside
+                let asked = node.requests.last().max(node.carried);
+                if spared < asked && asked <= request && node.resumed < asked {
+                    node.swallowed = node.swallowed.max(request);
+                    node.spared = spared;
+                } else if spared < request {
+                    let answered = request.min(node.resumed.wrapping_sub(1));
+                    node.requests.answer(spared, answered);
+                }
+                if node.swallowed > 0 {
+                    let polling = match node.wakes {
+                        Wakes::Root(task) => {
+                            let_go.answered = Some((task, key, apart));
+                            true // Or not: that is looked at outside.
+                        }
+                        _ => node.polling,
+                    };
+                    let to_be_heard = polling && self.has_unheard(key);
+                    if !to_be_heard && !self.is_undecided(key, apart) {
+                        let_go.overdue.extend(self.settle(key));
                     }
-                    _ => node.polling,
-                };
-                if !polling || !self.has_unheard(key) {
-                    let_go.overdue.extend(self.settle(key));
                 }
             }
             let Some(node) = self.get(key) else { break };
@@ -1370,20 +1400,25 @@ impl ScopeTree {
         let_go
     }
 
-    /// Nobody who was told is left to be heard: what was swallowed is over. Gives those whose deadlines are
-    /// acted on now.
+    /// Whether something inside may still send on a request that was swallowed. `apart`: so many tokens inside are of
+    /// earlier requests.
+    pub(crate) fn is_undecided(&self, key: ScopeKey, apart: u32) -> bool {
+        let own = self
+            .get(key)
+            .map_or(0, |node| node.tokens.len_before(node.swallowed));
+        self.has_live(key, apart.max(own))
+    }
+
+    /// Nothing inside may send on what was swallowed: it is over. Gives those whose deadlines are acted on now.
     #[must_use]
     pub(crate) fn settle(&mut self, key: ScopeKey) -> Vec<ToWake> {
         let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) else {
             return Vec::new();
         };
-        let swallowed = node.swallowed;
-        if node.request <= swallowed {
-            // What was said with it is kept if another who heard of it has sent it on.
-            if node.resumed == 0 || node.resumed < node.request {
-                node.message = None;
-            }
-            node.request = 0;
+        let swallowed = std::mem::take(&mut node.swallowed);
+        let spared = node.spared;
+        node.requests.answer(spared, swallowed);
+        if node.requests.last() == 0 {
             node.last_chance = false;
         }
         if node.carried <= swallowed {

@@ -99,7 +99,9 @@ impl Tasks {
                     return end();
                 }
                 Next::Answered(overdue) => {
-                    cell.state.answer();
+                    if !self.scopes.borrow().has_request(root) {
+                        cell.state.answer();
+                    }
                     let overdue = self.scopes.wakers(overdue);
                     self.park_asked(cell);
                     self.wake_told(cell, overdue);
@@ -157,7 +159,7 @@ impl Tasks {
     pub(crate) fn keep_message(&self, cell: &CellRef) {
         let tree = self.scopes.borrow();
         let root = tree.at(cell.root.get());
-        let message = root.and_then(|root| tree.message(root));
+        let message = root.and_then(|root| tree.last_message(root));
         drop(tree);
         if message.is_some() {
             cell.aside_or_new().keep_message(message);
@@ -271,6 +273,27 @@ fn close_scopes(cell: &CellRef) {
             root.into_iter().for_each(|root| home.close_scope(root));
         }
     });
+}
+
+/// A scope is dropped, and its work with it, wherever that is. `panicked`: a panic of its work has left it.
+#[inline(never)]
+pub(crate) fn drop_scope(key: ScopeKey, panicked: bool, mut drop_work: impl FnMut()) {
+    struct End(ScopeKey, bool);
+    impl Drop for End {
+        fn drop(&mut self) {
+            home::of_scope(self.0, |home| match home {
+                Some(home) if self.1 => home.complete_scope(self.0),
+                Some(home) => home.end_drop(self.0),
+                None => {}
+            });
+        }
+    }
+    let begin = |home: Option<&home::Home>| home.is_some_and(|home| home.begin_drop(key));
+    // After a panic the tokens of the work go first, and what they let go is passed on.
+    if panicked || home::of_scope(key, begin) {
+        let _end = End(key, panicked);
+        drop_work();
+    }
 }
 
 /// A scope is over, as whoever drops it finds, wherever that is.

@@ -3,7 +3,8 @@
 //! A deadline interrupts nothing while its scope unwinds. If the request that makes it unwind is answered, the
 //! work goes on, and its time is over all the same: the deadline is acted on then. Until then the scope is
 //! *due*, and waits at its *obstacle*, the innermost of these:
-//! - itself, while a token holds it: looked at again when the last token goes ([`ScopeTree::answer`]);
+//! - itself, while a token holds it, or holds something inside against a request that siblings hold against as well:
+//!   looked at again when the last token goes ([`ScopeTree::answer`]);
 //! - a scope with an open request, itself included: looked at again when that is [settled](ScopeTree::settle);
 //! - a scope around it that is due as well, and nothing holds it: that one is asked in its place, as of several
 //!   limits the outermost reports. It goes on from there as from any scope with an open request.
@@ -13,7 +14,7 @@
 
 use crate::origin::Origin;
 
-use super::{ScopeKey, ScopeTree, ToWake};
+use super::{Node, Request, ScopeKey, ScopeTree, ToWake, Unresolved};
 
 impl ScopeTree {
     /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing, and is noted.
@@ -38,23 +39,59 @@ impl ScopeTree {
     /// What keeps the deadline of a scope from being acted on.
     fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
         let mut held_against = 0;
+        // The request that tokens of siblings hold against: this scope may have heard of it as they have.
+        let mut masked = 0;
         let mut next = Some(key);
         while let Some(here) = next {
             let node = self.get(here)?;
-            if node.held > 0 {
-                if here == key {
-                    return Some(key);
-                }
-                held_against = held_against.max(node.held_against);
+            if here == key && node.tokens.request() > 0 {
+                return Some(key);
             }
+            held_against = held_against.max(node.tokens.request());
             // What a cleanup opens has limits of its own.
             let is_due = here != key && node.due.is_some() && held_against == 0;
             if is_due || node.open() > held_against {
                 return Some(here);
             }
+            masked = masked.max(node.open());
             next = node.parent.filter(|&parent| !self.is_opaque(parent));
         }
-        None
+        (masked > 0 && self.is_concerned(key, masked)).then_some(key)
+    }
+
+    /// Whether anything in a scope has heard of a request and is not done with it.
+    fn is_concerned(&self, key: ScopeKey, request: Request) -> bool {
+        let is_of = |node: &Node| {
+            let asked = [node.told, node.resumed, node.holding];
+            asked.contains(&request) || node.tokens.requests().any(|held| held == request)
+        };
+        let Some(node) = self.get(key) else {
+            return false;
+        };
+        if is_of(node) {
+            return true;
+        }
+        let mut to_do = vec![key];
+        while let Some(key) = to_do.pop() {
+            if self
+                .get(key)
+                .is_none_or(|node| node.inside == Unresolved::NOTHING)
+            {
+                continue;
+            }
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let node = &self.nodes[child as usize];
+                if is_of(node) {
+                    return true;
+                }
+                if !node.opaque {
+                    to_do.push(self.key_of(child));
+                }
+                next = node.next;
+            }
+        }
+        false
     }
 
     fn wait_at(&mut self, obstacle: ScopeKey, key: ScopeKey) {

@@ -19,12 +19,14 @@ impl ScopeTree {
     /// Makes a scope unwind although no token held it.
     pub(crate) fn resume(&mut self, key: ScopeKey, request: Request) -> LetGo {
         let births = self.births;
-        let Some(node) = self.get_mut(key) else {
-            return LetGo::default();
-        };
-        node.resumed = node.resumed.max(request);
-        node.resumed_at = births;
-        self.unwind(key)
+        let resumed = self.change(key, |node| {
+            node.resumed = node.resumed.max(request);
+            node.resumed_at = births;
+        });
+        match resumed {
+            Some(()) => self.unwind(key),
+            None => LetGo::default(),
+        }
     }
 
     /// The same, for a request that begins here.

@@ -1,0 +1,136 @@
+//! How much is unresolved inside of a scope: the scopes that were told and have not acted, and the tokens that live.
+//!
+//! A request that was swallowed is answered once nothing is left inside that may still send it on. Each scope counts
+//! that, so that the question costs one look, however many scopes are there.
+//!
+//! A scope counts in those around it up to the first opaque one, that one included: requests from outside do not
+//! enter there, so what is told inside is of no concern further out. Each change of the counts walks that way.
+
+use super::{Node, Request, ScopeKey, ScopeTree};
+
+/// How many scopes inside there may be for debug builds to check the counts.
+#[cfg(debug_assertions)]
+const SMALL: usize = 32;
+
+/// What is unresolved inside of a scope.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Unresolved {
+    /// Scopes inside that were told and have not acted.
+    pub(super) told: u32,
+    /// Tokens that hold this scope or one inside, and scopes inside that propagate a request and have not acted.
+    pub(super) live: u32,
+}
+
+impl Unresolved {
+    pub(super) const NOTHING: Self = Self { told: 0, live: 0 };
+
+    fn replace(&mut self, before: Self, after: Self) {
+        self.told = self.told + after.told - before.told;
+        self.live = self.live + after.live - before.live;
+    }
+}
+
+impl Node {
+    /// How much a scope adds to the counts of the one around it.
+    pub(super) fn share(&self) -> Unresolved {
+        let inside = match self.opaque {
+            true => Unresolved::NOTHING,
+            false => self.inside,
+        };
+        if self.asked.is_none() {
+            return inside;
+        }
+        Unresolved {
+            told: inside.told + u32::from(self.told > 0),
+            live: inside.live + u32::from(self.is_propagating()),
+        }
+    }
+
+    /// Whether a request goes on from here as soon as this scope acts.
+    fn is_propagating(&self) -> bool {
+        self.resumed > self.tokens.request()
+    }
+}
+
+impl ScopeTree {
+    /// Whether anybody inside was told and has not acted.
+    pub(super) fn has_unheard(&self, key: ScopeKey) -> bool {
+        #[cfg(debug_assertions)]
+        self.check_counts(key);
+        self.get(key).is_some_and(|node| node.inside.told > 0)
+    }
+
+    /// Whether a token inside may still send on the requests after `spared` that were swallowed. `apart`: so many
+    /// tokens inside are of earlier requests.
+    pub(super) fn has_live(&self, key: ScopeKey, apart: u32) -> bool {
+        #[cfg(debug_assertions)]
+        self.check_counts(key);
+        self.get(key).is_some_and(|node| node.inside.live > apart)
+    }
+
+    /// Changes a scope, and the counts around it.
+    pub(super) fn change<R>(
+        &mut self,
+        key: ScopeKey,
+        change: impl FnOnce(&mut Node) -> R,
+    ) -> Option<R> {
+        let node = self.get_mut(key)?;
+        let before = node.share();
+        let result = change(node);
+        let (after, parent) = (node.share(), node.parent);
+        self.recount(parent, before, after);
+        Some(result)
+    }
+
+    /// Takes from a scope the request that it was told of; 0 if there is none.
+    pub(super) fn take_told(&mut self, key: ScopeKey) -> Request {
+        match self.get(key).is_some_and(|node| node.told > 0) {
+            true => self
+                .change(key, |node| std::mem::take(&mut node.told))
+                .unwrap_or(0),
+            false => 0,
+        }
+    }
+
+    /// What was inside of a scope as `before` is so as `after`.
+    pub(super) fn recount(
+        &mut self,
+        around: Option<ScopeKey>,
+        before: Unresolved,
+        after: Unresolved,
+    ) {
+        let mut next = around.filter(|_| before != after);
+        while let Some(node) = next.and_then(|key| self.get_mut(key)) {
+            node.inside.replace(before, after);
+            next = node.parent.filter(|_| !node.opaque);
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    fn check_counts(&self, key: ScopeKey) {
+        if !self.contains(key) {
+            return;
+        }
+        let (mut inside, mut seen) = (Unresolved::NOTHING, 0);
+        let mut to_do = vec![key];
+        while let Some(key) = to_do.pop() {
+            let node = &self.nodes[key.index as usize];
+            inside.live += node.tokens.len();
+            let mut next = node.first_child;
+            while let Some(child) = next {
+                seen += 1;
+                if seen > SMALL {
+                    return;
+                }
+                let node = &self.nodes[child as usize];
+                next = node.next;
+                inside.told += u32::from(node.told > 0);
+                inside.live += u32::from(node.is_propagating());
+                if !node.opaque {
+                    to_do.push(self.key_of(child));
+                }
+            }
+        }
+        assert_eq!(self.nodes[key.index as usize].inside, inside);
+    }
+}
