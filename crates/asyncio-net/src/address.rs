@@ -11,8 +11,8 @@ use crate::dns::getaddrinfo;
 /// - several: `&[SocketAddr]`, `Vec<SocketAddr>`;
 /// - a string with an address and a port, `"127.0.0.1:80"`, `"[::1]:80"`, or the two as a pair,
 ///   `("::1", 80)`;
-/// - the same with the name of a host: `"example.org:443"`. It is resolved by [`getaddrinfo`], on a thread.
-///   `localhost` needs none: it is `127.0.0.1` and then `::1`.
+/// - the same with the name of a host: `"example.org:443"`. [`getaddrinfo`] resolves it, on a
+///   thread. `localhost` needs no thread: it is `127.0.0.1` and then `::1`.
 pub trait ToSocketAddrs: sealed::Sealed {}
 
 pub(crate) mod sealed {

@@ -1,4 +1,4 @@
-//! Names of hosts: the system's resolver, asked on threads.
+//! Names of hosts, resolved by the system's resolver on threads.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,15 +8,16 @@ use std::time::Duration;
 use asyncio_loop::{Attachment, attached};
 use asyncio_pool::{Job, PoolShare, default_executor};
 
-/// The number of threads of the default pool that resolve at the same time. A slow server keeps the other
-/// threads free.
-const MOST_LOOKUPS: usize = 8;
+/// The limit of lookups at the same time, on the threads of the default pool. A slow name server
+/// leaves the other threads free.
+const MAX_LOOKUPS: usize = 8;
 
-/// Resolves a host's name to addresses, in the system's order of preference (RFC 6724), as the system's
-/// `getaddrinfo` does: from `/etc/hosts`, the domain name system, and whatever the system is set up to ask.
+/// Resolves a host's name to addresses, like the system's `getaddrinfo`. The addresses are in the
+/// system's order of preference (RFC 6724). The system's configuration decides which sources are
+/// asked, such as `/etc/hosts` and the domain name system.
 ///
-/// It runs on a thread of the [default pool](asyncio_pool::default_executor), at most eight lookups at a time. A
-/// literal address needs no thread.
+/// The lookup runs on a thread of the [default pool](asyncio_pool::default_executor), at most eight
+/// lookups at a time. A literal address needs no thread.
 ///
 /// ```
 /// # asyncio_loop::run(async {
@@ -42,21 +43,22 @@ pub async fn getaddrinfo(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let name = host.to_owned();
-    let lookup = on_a_thread(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+    let lookup =
+        resolve_on_thread(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
     match lookup.await {
         Ok(Ok(addresses)) if addresses.is_empty() => Err(io::Error::new(
             io::ErrorKind::NotFound,
             format!("{host}: the name has no address"),
         )),
-        Ok(outcome) => outcome.map_err(|error| of_host(error, host)),
+        Ok(outcome) => outcome.map_err(|error| name_host(error, host)),
         Err(error) => Err(io::Error::other(format!(
             "{host} was not resolved: {error}"
         ))),
     }
 }
 
-/// Resolves an address to the name of its host and the name of its service, as the system's `getnameinfo` does. Without
-/// names it gives numbers.
+/// Resolves an address to the names of its host and its service, like the system's `getnameinfo`.
+/// An address without a name gives numbers.
 ///
 /// # Cancellation
 ///
@@ -70,30 +72,30 @@ pub async fn getaddrinfo(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 ///
 /// Without a running loop.
 pub async fn getnameinfo(address: SocketAddr) -> io::Result<(String, String)> {
-    let lookup = on_a_thread(move || dns_lookup::getnameinfo(&address, 0));
+    let lookup = resolve_on_thread(move || dns_lookup::getnameinfo(&address, 0));
     match lookup.await {
-        Ok(outcome) => outcome.map_err(|error| of_host(error.into(), &address.to_string())),
+        Ok(outcome) => outcome.map_err(|error| name_host(error.into(), &address.to_string())),
         Err(error) => Err(io::Error::other(format!(
             "{address} was not resolved: {error}"
         ))),
     }
 }
 
-fn of_host(error: io::Error, host: &str) -> io::Error {
+fn name_host(error: io::Error, host: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{host}: {error}"))
 }
 
-/// The share of the default pool that resolves, kept with the loop.
+/// The share of the default pool that resolves names, attached to the loop.
 #[derive(Default)]
 struct Resolver(RefCell<Option<PoolShare>>);
 
 impl Attachment for Resolver {
-    fn close(&self, _patience: Duration) {
+    fn close(&self, _timeout: Duration) {
         // The default pool is closed with the loop.
     }
 }
 
-fn on_a_thread<F, T>(lookup: F) -> Job<T>
+fn resolve_on_thread<F, T>(lookup: F) -> Job<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -106,7 +108,7 @@ where
     // The default pool may have been replaced.
     let share = match &mut *share {
         Some(share) if !share.pool().is_closed() => share,
-        share => share.insert(default_executor().share(MOST_LOOKUPS)),
+        share => share.insert(default_executor().share(MAX_LOOKUPS)),
     };
     share.run(lookup)
 }

@@ -1,4 +1,4 @@
-//! UDP.
+//! UDP sockets.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,9 +35,10 @@ use crate::register::{READ_WRITE, register_here};
 ///
 /// # Datagrams
 ///
-/// UDP may lose datagrams, repeat them and change their order. A datagram that is longer than the buffer is
-/// cut: the rest is lost. One that is longer than the network allows is an error of the sender
-/// (`EMSGSIZE`). An empty datagram is sent and received like any other.
+/// UDP may lose datagrams, repeat them and change their order. A datagram that is longer than the
+/// receiver's buffer is cut, and the rest is lost. A datagram that is longer than the network
+/// allows is an error of the sender (`EMSGSIZE`). An empty datagram is sent and received like any
+/// other.
 #[derive(Debug)]
 #[doc(alias = "create_datagram_endpoint")]
 pub struct UdpSocket {
@@ -68,8 +69,9 @@ impl UdpSocket {
         Ok(UdpSocket { io })
     }
 
-    /// Registers a socket of the standard library. It is put into non-blocking mode. Options that must be set before
-    /// the socket is bound, such as `SO_REUSEPORT`, are set with the `socket2` crate.
+    /// Registers a socket of the standard library. It is put into non-blocking mode. Use the
+    /// `socket2` crate for options that must be set before the socket is bound, such as
+    /// `SO_REUSEPORT`.
     ///
     /// # Errors
     ///
@@ -92,8 +94,9 @@ impl UdpSocket {
         Ok(socket)
     }
 
-    /// Sets the peer of [`send`](Self::send), the first address that the system accepts. From then on only its datagrams
-    /// are received, and its refusals are errors of this socket.
+    /// Sets the peer of [`send`](Self::send): the first address that the system accepts. From then
+    /// on the socket receives only datagrams of this peer, and refusals of the peer are errors of
+    /// the socket.
     ///
     /// # Errors
     ///
@@ -110,7 +113,7 @@ impl UdpSocket {
         outcome
     }
 
-    /// Sends a datagram to the connected peer. It waits while the send buffer is full.
+    /// Sends a datagram to the connected peer. Waits while the send buffer is full.
     ///
     /// # Cancellation
     ///
@@ -125,7 +128,7 @@ impl UdpSocket {
         self.io.io(Direction::Write, send).await
     }
 
-    /// Sends a datagram to an address. It waits while the send buffer is full.
+    /// Sends a datagram to an address. Waits while the send buffer is full.
     ///
     /// # Cancellation
     ///
@@ -148,8 +151,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The system's error: `ConnectionRefused` if the connected peer has refused a datagram. The socket can
-    /// be used further.
+    /// The system's error: `ConnectionRefused` if the connected peer has refused a datagram. The
+    /// socket stays usable.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         let receive = |socket: &mio::net::UdpSocket| socket.recv(buf);
         self.io.io(Direction::Read, receive).await
@@ -323,7 +326,8 @@ impl UdpSocket {
         self.io.get_ref().set_broadcast(on)
     }
 
-    /// Joins a multicast group on the interface with this address; on any with `0.0.0.0`.
+    /// Joins a multicast group on the interface with this address, or on any interface with
+    /// `0.0.0.0`.
     ///
     /// # Errors
     ///
@@ -332,7 +336,7 @@ impl UdpSocket {
         self.io.get_ref().join_multicast_v4(&group, &interface)
     }
 
-    /// Joins a multicast group on the interface of this index; on any with 0.
+    /// Joins a multicast group on the interface with this index, or on any interface with 0.
     ///
     /// # Errors
     ///
@@ -341,7 +345,7 @@ impl UdpSocket {
         self.io.get_ref().join_multicast_v6(&group, interface)
     }
 
-    /// Leaves a group that was joined by [`join_multicast_v4`](Self::join_multicast_v4).
+    /// Leaves a group that [`join_multicast_v4`](Self::join_multicast_v4) has joined.
     ///
     /// # Errors
     ///
@@ -350,7 +354,7 @@ impl UdpSocket {
         self.io.get_ref().leave_multicast_v4(&group, &interface)
     }
 
-    /// Leaves a group that was joined by [`join_multicast_v6`](Self::join_multicast_v6).
+    /// Leaves a group that [`join_multicast_v6`](Self::join_multicast_v6) has joined.
     ///
     /// # Errors
     ///
@@ -359,7 +363,8 @@ impl UdpSocket {
         self.io.get_ref().leave_multicast_v6(&group, interface)
     }
 
-    /// Sets whether sockets of this machine receive what this one sends to a multicast group. On by default.
+    /// Sets whether sockets of this machine receive the multicast datagrams of this socket. On by
+    /// default.
     ///
     /// # Errors
     ///
@@ -371,7 +376,8 @@ impl UdpSocket {
         }
     }
 
-    /// Sets how many hops multicast datagrams may take. 1 by default, which keeps them in the local network.
+    /// Sets how many hops multicast datagrams may take. The default is 1, which keeps them in the
+    /// local network.
     ///
     /// # Errors
     ///

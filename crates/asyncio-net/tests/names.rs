@@ -1,4 +1,4 @@
-//! Names of hosts, and connections to hosts of several addresses.
+//! Names of hosts, and connections to hosts with several addresses.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -57,7 +57,7 @@ mod lookups {
     }
 
     #[test]
-    fn others_run_meanwhile_and_a_cancelled_lookup_harms_nobody() {
+    fn others_run_meanwhile_and_a_cancelled_lookup_is_harmless() {
         run(async {
             let lookups: Vec<_> = (0..50)
                 .map(|_| asyncio_loop::spawn(getaddrinfo("localhost", 1)))
@@ -98,7 +98,7 @@ mod several_addresses {
     }
 
     #[test]
-    fn the_next_is_tried_when_one_has_failed() {
+    fn the_next_is_tried_after_a_failure() {
         run(async {
             let listener = listener().await;
             let address = listener.local_addr().unwrap();
@@ -125,7 +125,7 @@ mod several_addresses {
     /// A listener whose queue is full does not answer on Linux.
     #[test]
     #[cfg(target_os = "linux")]
-    fn one_that_does_not_answer_has_a_head_start_only() {
+    fn a_silent_address_only_has_a_head_start() {
         run(async {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
             let silent = socket.unwrap();

@@ -1,4 +1,4 @@
-//! UDP.
+//! UDP sockets.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,7 +40,7 @@ mod datagrams {
     }
 
     #[test]
-    fn have_a_sender_and_can_be_looked_at() {
+    fn have_a_sender_and_can_be_peeked() {
         run(async {
             let (server, client) = (socket().await, socket().await);
             client
@@ -56,7 +56,7 @@ mod datagrams {
     }
 
     #[test]
-    fn that_are_too_long_are_cut_by_the_receiver_and_refused_to_the_sender() {
+    fn that_are_too_long_are_cut_or_refused() {
         run(async {
             let (one, other) = pair().await;
             one.send(b"long").await.unwrap();
@@ -71,7 +71,7 @@ mod datagrams {
     }
 
     #[test]
-    fn that_nobody_receives_are_an_error_and_no_end() {
+    fn without_a_receiver_are_an_error() {
         run(async {
             let one = socket().await;
             let gone = socket().await.local_addr().unwrap();
@@ -156,7 +156,7 @@ mod waiting {
         });
     }
 
-    /// A socket that always has datagrams does not keep the loop for itself.
+    /// A socket that always has datagrams does not block the loop.
     #[test]
     fn a_busy_receiver_lets_others_run() {
         run(async {

@@ -1,4 +1,4 @@
-//! Unix sockets: streams, listeners, datagrams, and what travels with their bytes.
+//! Unix sockets: streams, listeners, datagrams, and the descriptors sent with their bytes.
 #![cfg(unix)]
 
 use std::fs::File;
@@ -192,7 +192,7 @@ mod listeners {
     }
 
     #[test]
-    fn the_file_goes_with_its_listener_only() {
+    fn only_its_listener_removes_a_file() {
         let place = Place::new("file");
         run(async {
             drop(UnixListener::bind(&place.0).unwrap());
@@ -207,7 +207,7 @@ mod listeners {
             std::fs::remove_file(&place.0).unwrap();
             let replaced = UnixListener::bind(&place.0).unwrap();
             std::fs::remove_file(&place.0).unwrap();
-            std::fs::write(&place.0, "of somebody else").unwrap();
+            std::fs::write(&place.0, "of another program").unwrap();
             drop(replaced);
             assert!(place.0.exists());
         });
@@ -228,7 +228,7 @@ mod listeners {
                 error.to_string().contains("stale"),
                 "it names the path: {error}"
             );
-            // The probe is a connection that is gone.
+            // The connection that probed the listener is closed.
             drop(alive.accept().await.unwrap());
             drop(alive);
 
@@ -240,7 +240,7 @@ mod listeners {
     }
 
     #[test]
-    fn without_a_listener_the_error_says_so() {
+    fn without_a_listener_connecting_is_an_error() {
         let place = Place::new("none");
         run(async {
             let error = UnixStream::connect(&place.0).await.unwrap_err();
@@ -285,7 +285,7 @@ mod descriptors {
     }
 
     #[test]
-    fn more_than_asked_for_are_closed_and_told() {
+    fn more_than_requested_are_closed_and_reported() {
         run(async {
             let (one, other) = UnixStream::pair().unwrap();
             let file = file_with("many");
@@ -297,7 +297,8 @@ mod descriptors {
         });
     }
 
-    /// A read stops before bytes with descriptors, so it may come back short though there is more.
+    /// A read stops before bytes with descriptors, so it may come back short although there is
+    /// more.
     #[test]
     fn do_not_make_a_plain_read_hang() {
         run(async {
@@ -346,7 +347,7 @@ mod datagrams {
     use super::*;
 
     #[test]
-    fn keep_their_bounds_and_their_order() {
+    fn keep_their_boundaries_and_order() {
         let (server, client) = (Place::new("server"), Place::new("client"));
         run(async {
             let receiver = UnixDatagram::bind(&server.0).unwrap();

@@ -167,9 +167,9 @@ impl<S: Source> Registered<S> {
     /// Tries an operation once, if the source counts as ready. Returns `WouldBlock` if it does not.
     /// If the operation returns `WouldBlock`, the source no longer counts as ready.
     ///
-    /// More than a thousand reads without a turn of the reactor return `WouldBlock`, even if there
-    /// is more to read. Otherwise a loop that drains a source might never end. After the next turn
-    /// the source is ready again.
+    /// After more than a thousand reads without a turn of the reactor, the result is `WouldBlock`,
+    /// even if there is more to read. Otherwise a loop that drains a source might never end. After
+    /// the next turn the source is ready again.
     ///
     /// `f` performs one non-blocking operation on the source. It must not turn the reactor.
     ///

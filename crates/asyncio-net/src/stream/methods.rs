@@ -1,8 +1,8 @@
-//! The methods that all byte streams have.
+//! The methods of all byte streams.
 //!
-//! A macro, because each stream is a type of its own with documentation of its own.
+//! A macro, because each stream is a type of its own with its own documentation.
 
-/// Implements the methods that all byte streams have. The type has a field `io` with its source.
+/// Implements the methods of all byte streams for a type whose field `io` is the source.
 macro_rules! byte_stream {
     ($Stream:ident, $Addr:ty) => {
         impl $Stream {

@@ -5,8 +5,8 @@ pub(crate) mod methods;
 pub(crate) mod split;
 pub(crate) mod transfer;
 
-/// A connection that transfers bytes in both directions: a [`TcpStream`](crate::TcpStream) or a `UnixStream`.
-/// The [halves](crate::ReadHalf) of both are of the same types.
+/// A connection that transfers bytes in both directions: a [`TcpStream`](crate::TcpStream) or a
+/// `UnixStream`. Both have the same types of [halves](crate::ReadHalf).
 pub trait ByteStream: sealed::Sealed<Addr = <Self as ByteStream>::Addr> + 'static {
     /// The type of its addresses.
     type Addr;
@@ -17,7 +17,7 @@ pub(crate) mod sealed {
     use std::io::{self, IoSlice, IoSliceMut};
     use std::task::{Context, Poll};
 
-    /// What the halves call. Each method is the inherent method of the same name.
+    /// The methods that the halves call. Each is the inherent method of the same name.
     pub trait Sealed: Sized {
         type Addr;
 

@@ -15,8 +15,8 @@ use asyncio_reactor::{
 
 /// A source of a byte stream.
 pub(crate) trait StreamSource: Source {
-    /// Whether a read that comes back short has emptied the receive buffer. A Unix socket comes back short before
-    /// bytes that carry descriptors or credentials, too.
+    /// Whether a short read means that the receive buffer is empty. A read of a Unix socket also
+    /// comes back short before bytes that carry descriptors or credentials.
     const SHORT_READ_MEANS_EMPTY: bool;
 }
 
@@ -173,7 +173,7 @@ where
     poll_read_as(waiting, cx, buf.len(), |mut stream| stream.read(buf))
 }
 
-/// Reads by `f`, which reads `wanted` bytes at most.
+/// Reads by calling `f`, which reads at most `wanted` bytes.
 #[inline]
 fn poll_read_as<S: StreamSource>(
     waiting: &mut Waiting<'_, S, Reading>,

@@ -18,9 +18,10 @@ impl TcpStream {
     /// Connects to the first address that answers, with `TCP_NODELAY` set. [`TcpSocket`] has more
     /// options.
     ///
-    /// Several addresses are tried as RFC 8305 says ("happy eyeballs"): in turns of IPv6 and IPv4, beginning with
-    /// the family of the first, the next one when the last has failed or after 250 ms. The first connection wins, and
-    /// the other attempts are closed.
+    /// Several addresses are tried in parallel as in RFC 8305 ("happy eyeballs"). IPv6 and IPv4
+    /// alternate, beginning with the family of the first address. An attempt starts when the
+    /// previous one has failed, or 250 ms after it. The first connection wins, and the other
+    /// attempts are closed.
     ///
     /// # Cancellation
     ///
@@ -29,8 +30,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// The system's error for a single address, such as `ConnectionRefused`. For several addresses,
-    /// one error lists all failures and has the kind of the first. The resolver's error for the name of a host.
-    /// An error as well if no loop runs on this thread.
+    /// one error lists all failures and has the kind of the first. The resolver's error for the
+    /// name of a host. An error as well if no loop runs on this thread.
     ///
     /// # Panics
     ///
@@ -57,7 +58,8 @@ impl TcpSocket {
     }
 }
 
-/// How long an attempt has a head start before the next one ("Connection Attempt Delay", RFC 8305, section 5).
+/// The head start of an attempt before the next one ("Connection Attempt Delay", RFC 8305, section
+/// 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
@@ -69,7 +71,7 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
     let addresses = interleaved(addresses);
     let attempts = addresses.iter().map(|&address| move || connect_to(address));
-    // In a box: most connections are made to one address and need no room for a race.
+    // Boxed, because most connections have a single address and need no room for a race.
     let race = Box::pin(staggered_race(attempts, Some(HEAD_START))).await;
     if let Some((stream, _)) = race.winner {
         return Ok(stream);
@@ -86,8 +88,8 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     TcpSocket::for_address(&address)?.connect(address).await
 }
 
-/// The addresses in turns of the two families, beginning with that of the first (RFC 8305, section 4). Each family keeps
-/// its order.
+/// Alternates the addresses of the two families, beginning with the family of the first (RFC 8305,
+/// section 4). Each family keeps its order.
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let of_first = |address: &SocketAddr| address.is_ipv6() == first_is_v6;

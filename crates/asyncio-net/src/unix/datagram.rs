@@ -9,8 +9,8 @@ use asyncio_reactor::{Direction, Registered};
 
 use crate::register::{READ_WRITE, register_here};
 
-/// A Unix socket that sends and receives datagrams. Unlike UDP it loses none and keeps their order: a sender
-/// waits while the receiver's queue is full.
+/// A Unix socket that sends and receives datagrams. Unlike UDP it loses no datagram and keeps their
+/// order: a sender waits while the receiver's queue is full.
 ///
 /// ```
 /// use asyncio_net::UnixDatagram;
@@ -38,7 +38,7 @@ impl UnixDatagram {
         Ok(UnixDatagram { io })
     }
 
-    /// A socket without a name: others cannot answer it.
+    /// Creates a socket without a name. Other sockets cannot send to it.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl UnixDatagram {
         Self::register(mio::net::UnixDatagram::unbound()?)
     }
 
-    /// A socket at `path`. Its file stays when the socket is dropped.
+    /// Creates a socket at `path`. Its file stays when the socket is dropped.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl UnixDatagram {
         Self::register(mio::net::UnixDatagram::bind(path)?)
     }
 
-    /// Two sockets that are connected to each other.
+    /// Creates two sockets that are connected to each other.
     ///
     /// # Errors
     ///
@@ -112,8 +112,9 @@ impl UnixDatagram {
 
     /// Sends a datagram to the socket at `path`.
     ///
-    /// No event tells when the queue of that socket has room again. So while it is full, this retries once a
-    /// millisecond. After [`connect`](Self::connect), [`send`](Self::send) waits for an event.
+    /// No event reports that the queue of that socket has room again. So while the queue is full,
+    /// this method retries once a millisecond. After [`connect`](Self::connect),
+    /// [`send`](Self::send) waits for an event.
     ///
     /// # Cancellation
     ///
@@ -127,14 +128,15 @@ impl UnixDatagram {
         loop {
             match self.io.get_ref().send_to(datagram, path) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    asyncio_loop::sleep(PAUSE).await;
+                    asyncio_loop::sleep(RETRY_PAUSE).await;
                 }
                 outcome => return outcome,
             }
         }
     }
 
-    /// Receives a datagram and returns its length. What does not fit into `buf` is lost.
+    /// Receives a datagram and returns its length. A datagram longer than `buf` is cut, and the
+    /// rest is lost.
     ///
     /// # Cancellation
     ///
@@ -148,8 +150,8 @@ impl UnixDatagram {
         self.io.io(Direction::Read, receive).await
     }
 
-    /// Receives a datagram and returns its length and its sender's address. What does not fit into `buf` is
-    /// lost.
+    /// Receives a datagram and returns its length and its sender's address. A datagram longer than
+    /// `buf` is cut, and the rest is lost.
     ///
     /// # Cancellation
     ///
@@ -192,7 +194,7 @@ impl UnixDatagram {
 }
 
 /// The pause between two attempts to send to a full queue.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl std::os::fd::AsFd for UnixDatagram {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

@@ -1,4 +1,4 @@
-//! Descriptors that travel through a Unix socket (`SCM_RIGHTS`).
+//! Descriptors that are sent over a Unix socket (`SCM_RIGHTS`).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,10 +13,10 @@ use rustix::net::{
 use super::datagram::UnixDatagram;
 use super::stream::UnixStream;
 
-/// The most descriptors that Linux sends with one message (`SCM_MAX_FD`).
-const MOST: usize = 253;
+/// The maximum number of descriptors in one message on Linux (`SCM_MAX_FD`).
+const MAX_DESCRIPTORS: usize = 253;
 
-/// A message that may have brought descriptors, from [`UnixStream::recv_with_fds`] or
+/// A message that may contain descriptors, from [`UnixStream::recv_with_fds`] or
 /// [`UnixDatagram::recv_with_fds`].
 #[derive(Debug)]
 pub struct Received {
@@ -24,14 +24,14 @@ pub struct Received {
     pub bytes: usize,
     /// The descriptors. They are closed on `exec`.
     pub fds: Vec<OwnedFd>,
-    /// Whether descriptors were lost because there were more than asked for, or because this process had no room
+    /// Whether descriptors were lost: there were more than requested, or this process had no room
     /// for them.
     pub fds_lost: bool,
 }
 
 impl UnixStream {
-    /// Writes bytes, at least one, and sends descriptors with them. Returns the number of written bytes. The peer
-    /// gets the descriptors with the first of them.
+    /// Writes at least one byte, and sends descriptors with the bytes. Returns the number of
+    /// written bytes. The peer receives the descriptors with the first byte.
     ///
     /// # Cancellation
     ///
@@ -46,11 +46,11 @@ impl UnixStream {
         self.io.io(Direction::Write, send).await
     }
 
-    /// Reads bytes and up to `most` descriptors that came with them. More are closed by the system. Zero bytes
-    /// mean the end of the stream.
+    /// Reads bytes and up to `most` descriptors that came with them. The system closes the other
+    /// descriptors. Zero bytes mean the end of the stream.
     ///
-    /// Bytes that came with different descriptors are never joined. (A plain read closes the descriptors that
-    /// come with its bytes.)
+    /// Bytes that came with different descriptors are never joined. (A plain read closes the
+    /// descriptors that come with its bytes.)
     ///
     /// # Cancellation
     ///
@@ -81,7 +81,8 @@ impl UnixDatagram {
         self.io.io(Direction::Write, send).await
     }
 
-    /// Receives a message and up to `most` descriptors that came with it. More are closed by the system.
+    /// Receives a message and up to `most` descriptors that came with it. The system closes the
+    /// other descriptors.
     ///
     /// # Cancellation
     ///
@@ -101,9 +102,9 @@ fn check(bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let message = "descriptors travel with bytes: send at least one byte";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    if fds.len() > MOST {
+    if fds.len() > MAX_DESCRIPTORS {
         let message = format!(
-            "a message carries {MOST} descriptors at most, not {}",
+            "a message carries at most {MAX_DESCRIPTORS} descriptors, not {}",
             fds.len()
         );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -116,9 +117,9 @@ fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
         let pushed = control.push(SendAncillaryMessage::ScmRights(fds));
-        debug_assert!(pushed, "the space is that of these descriptors");
+        debug_assert!(pushed, "the buffer has room for these descriptors");
     }
-    // Without NOSIGNAL a closed peer would end the process.
+    // Without NOSIGNAL, writing to a closed peer would end the process.
     let sent = sendmsg(
         socket,
         &[IoSlice::new(bytes)],
@@ -129,7 +130,7 @@ fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
 }
 
 fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], most: usize) -> io::Result<Received> {
-    let most = most.min(MOST);
+    let most = most.min(MAX_DESCRIPTORS);
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(most))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bufs = [IoSliceMut::new(buf)];
@@ -140,7 +141,7 @@ fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], most: usize) -> io::Result<R
             fds.extend(rights);
         }
     }
-    // The space is rounded up, so it may have had room for one more.
+    // The space is rounded up, so it may have had room for one more descriptor.
     let too_many = fds.len() > most;
     fds.truncate(most);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -157,6 +158,6 @@ fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], most: usize) -> io::Result<R
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CLOEXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 
-/// Set afterwards, descriptor by descriptor.
+/// Set afterwards, on each descriptor.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOEXEC: RecvFlags = RecvFlags::empty();

@@ -1,4 +1,4 @@
-//! Listening on a path or on an abstract name.
+//! Listening at a path or at an abstract name.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -41,13 +41,13 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at `path`. A socket file that nobody listens at any more, as a killed process leaves it, is
-    /// replaced. Any other file stays.
+    /// Listens at `path`. A stale socket file without a listener, such as that of a killed process,
+    /// is replaced. Any other file stays.
     ///
     /// # Errors
     ///
-    /// `AddrInUse` if somebody listens there, or if there is a file that is no socket. Otherwise the system's
-    /// error, and an error if no loop runs on this thread.
+    /// `AddrInUse` if another socket listens there, or if the file is no socket. Otherwise the
+    /// system's error, and an error if no loop runs on this thread.
     #[doc(alias = "start_unix_server")]
     #[doc(alias = "create_unix_server")]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
@@ -66,8 +66,8 @@ impl UnixListener {
     }
 
     /// Listens at an address, which may be an abstract name
-    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)). No file is removed,
-    /// neither now nor later.
+    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)). No file is
+    /// removed, neither now nor by the drop.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl UnixListener {
         Ok(listener)
     }
 
-    /// Leaves the file when the listener is dropped.
+    /// Keeps the file when the listener is dropped.
     pub fn keep_file(&mut self) {
         if let Some(file) = &mut self.file {
             file.is_kept = true;
@@ -153,7 +153,7 @@ impl std::os::fd::AsFd for UnixListener {
     }
 }
 
-/// The file of a listener. Dropped, it removes the file, unless another one has its name by then.
+/// The file of a listener. Its drop removes the file, unless another file has that name by then.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -166,7 +166,7 @@ impl SocketFile {
     fn at(path: &Path) -> Option<Self> {
         let metadata = std::fs::symlink_metadata(path).ok()?;
         Some(Self {
-            // The current directory may be another one when it is dropped.
+            // The current directory may have changed by the time of the drop.
             path: std::path::absolute(path).ok()?,
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -189,11 +189,11 @@ impl Drop for SocketFile {
     }
 }
 
-/// Whether `path` is a socket at which nobody listens.
+/// Whether `path` is a socket file without a listener.
 fn is_stale(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    // The attempt does not wait: it succeeds, or fails at once.
+    // The attempt does not wait: it succeeds or fails at once.
     is_socket && mio::net::UnixStream::connect(path).is_err_and(refused)
 }
 

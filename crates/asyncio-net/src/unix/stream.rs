@@ -13,11 +13,12 @@ use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call
 use crate::register::{READ_WRITE, register_here};
 use crate::stream::methods::byte_stream;
 
-/// The pauses between two attempts to connect to a listener whose queue is full: the first, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// The pauses between two attempts to connect to a listener whose queue is full: the first, and the
+/// maximum.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection between two processes of one machine, or two parts of one process.
+/// A connection between two processes of one machine, or within one process.
 ///
 /// It has the methods of a [`TcpStream`](crate::TcpStream), and [sends descriptors](Self::send_with_fds).
 ///
@@ -62,7 +63,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// The system's error: `NotFound` without such a file, `ConnectionRefused` if nobody listens there any more.
+    /// The system's error: `NotFound` without such a file, `ConnectionRefused` without a listener.
     /// An error as well if no loop runs on this thread.
     #[doc(alias = "open_unix_connection")]
     #[doc(alias = "create_unix_connection")]
@@ -81,16 +82,16 @@ impl UnixStream {
     ///
     /// Those of [`connect`](Self::connect).
     pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = MIN_PAUSE;
         loop {
             match mio::net::UnixStream::connect_addr(address) {
                 Ok(stream) => return Self::register(stream),
-                // The queue is full. No event tells when it is not.
+                // The queue is full. No event reports that it has room again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
             asyncio_loop::sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            pause = MAX_PAUSE.min(pause * 2);
         }
     }
 
@@ -145,7 +146,7 @@ impl UnixStream {
         self.io.get_ref().peer_addr()
     }
 
-    /// The process, the user and the group of the peer, as they were when it connected or listened
+    /// The process, the user and the group of the peer at the time when it connected or listened
     /// (`SO_PEERCRED`).
     ///
     /// # Errors
