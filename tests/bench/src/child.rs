@@ -1,7 +1,7 @@
 //! Runs: a workload on a runtime in a process of its own.
 //!
-//! Each run starts afresh, so none inherits another's heap, caches or threads. For the echo
-//! workloads a second process makes the load.
+//! Each run is a new process, so it inherits no heap, caches or threads of another. A second process makes the load for
+//! the echo workloads.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::load::{Load, Until};
 use crate::options::load_words;
 use crate::workload::Traffic;
 
-/// The word a worker prints when its runtime lacks what the workload needs.
+/// The word that a worker prints if its runtime cannot do the workload.
 pub(crate) const UNAVAILABLE: &str = "n/a";
 
 /// A worker to be started.
@@ -25,20 +25,20 @@ pub(crate) const UNAVAILABLE: &str = "n/a";
 pub(crate) struct Run {
     pub(crate) runtime: &'static str,
     pub(crate) workload: &'static str,
-    /// Words before the worker's own: a tool that counts, with its options.
+    /// The words before the worker's command line: a counting tool with its options.
     pub(crate) under: Vec<String>,
-    /// How hard it works: nothing, `--quick` or `--exactly N`.
+    /// Its effort: nothing, `--quick` or `--exactly N`.
     pub(crate) effort: Vec<String>,
-    /// The load to put on it, if it is a server.
+    /// The load, if it is a server.
     pub(crate) traffic: Option<(Traffic, Until)>,
 }
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// `None` where the runtime lacks what the workload needs.
+    /// `None` if the runtime cannot do the workload.
     pub(crate) figures: Option<Figures>,
-    /// What the worker, or the tool it ran under, printed to its error output.
+    /// The error output of the worker, or of the tool that it ran under.
     pub(crate) errors: String,
 }
 
@@ -47,7 +47,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// When one cannot be started, fails, or answers nonsense.
+    /// A process cannot be started, fails, or has a malformed answer.
     pub(crate) fn execute(&self) -> io::Result<Outcome> {
         let mut worker = Started::new(&self.under, &self.worker_words()?)?;
         let traffic = match self.traffic {
@@ -110,16 +110,16 @@ fn own_path() -> io::Result<String> {
     Ok(std::env::current_exe()?.to_string_lossy().into_owned())
 }
 
-/// A process that was started; it does not outlive this.
+/// A started process, which is killed when this is dropped.
 #[derive(Debug)]
 struct Started {
     child: Child,
     output: BufReader<ChildStdout>,
-    /// Dropped with this, which tells the thread behind `kill_after` that all is well.
+    /// The sender for `kill_after`. Its drop ends that thread without a kill.
     _alive: Sender<()>,
 }
 
-/// No run takes this long, even under a tool that makes it fifty times slower.
+/// A limit that no run reaches, even under a tool that makes it fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Kills `process` when the sender is still there after `patience`.
@@ -160,7 +160,7 @@ impl Started {
         Ok(line)
     }
 
-    /// Waits for its end; gives the rest of its output, and its error output.
+    /// Waits for its end. Returns the rest of its output, and its error output.
     fn finish(mut self) -> io::Result<(String, String)> {
         let mut output = String::new();
         self.output.read_to_string(&mut output)?;
@@ -178,7 +178,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Already gone in the usual case, and then both say so.
+        // Usually the process has ended already, and both calls return an error.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,7 +1,6 @@
 //! The comparison: every runtime at every workload, in turns.
 //!
-//! The runtimes take turns within each round (A B C, A B C, …), so that what changes on the machine
-//! meanwhile meets them all alike.
+//! The runtimes take turns within each round (A B C, A B C, …), so that changes on the machine affect all of them alike.
 
 use std::io::{self, Write};
 
@@ -16,7 +15,7 @@ use crate::terminal;
 use crate::workload::{Column, Requests, Workload};
 use crate::workloads;
 
-/// What all runs gave.
+/// The results of all runs.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     pub(crate) cells: Vec<Cell>,
@@ -27,13 +26,13 @@ pub(crate) struct Results {
 pub(crate) struct Cell {
     pub(crate) runtime: Description,
     pub(crate) workload: Workload,
-    /// A round each; nothing where it failed or the runtime lacks what the workload needs.
+    /// The figures of each round. `None` if the run failed, or if the runtime cannot do the workload.
     pub(crate) rounds: Vec<Option<Figures>>,
     pub(crate) counts: Option<counts::PerOperation>,
 }
 
 impl Cell {
-    /// What the rounds gave in one column.
+    /// The figures of the rounds in one column.
     pub(crate) fn series(&self, column: &Column) -> Option<Series> {
         Series::new(
             self.rounds
@@ -42,8 +41,7 @@ impl Cell {
         )
     }
 
-    /// Whether the runtime polled one task again and again where others took turns, so that its
-    /// figure is not to be compared.
+    /// Whether the runtime polled one task again and again where others took turns. Then its figure cannot be compared.
     pub(crate) fn unfair(&self) -> bool {
         self.rounds
             .iter()
@@ -60,12 +58,11 @@ impl Results {
     }
 }
 
-/// Runs what is selected, and prints each workload's table as soon as it is known.
+/// Runs the selected workloads, and prints each table as soon as it is known.
 ///
 /// # Errors
 ///
-/// When no run could be started at all, or the tables cannot be printed. A single run that fails is
-/// told and left out.
+/// No run could be started, or the tables cannot be printed. A single run that fails is reported and left out.
 pub(crate) fn run(selection: &Selection) -> io::Result<Results> {
     let mut results = Results::default();
     let runtimes = || runtimes::ALL.iter().filter(|r| selection.wants_runtime(r));
@@ -126,7 +123,7 @@ fn measure(selection: &Selection, cells: &mut [Cell]) {
     }
 }
 
-/// The result, or nothing once the error is told.
+/// The result, or `None` after a report of the error.
 fn told<T>(result: io::Result<T>, cell: &Cell) -> Option<T> {
     let tell = |error| eprintln!("{} on {}: {error}", cell.workload.name, cell.runtime.name);
     result.map_err(tell).ok()

@@ -1,14 +1,14 @@
-//! Which core a process runs on.
+//! The core that a process runs on.
 //!
-//! What is measured stays on one core, and what drives it from outside (the load generator, a
-//! thread that wakes tasks) on another, so that no run depends on where the scheduler put them.
+//! The measured process stays on one core. Its driver (the load generator, a thread that wakes tasks) stays on another.
+//! So no run depends on the decisions of the scheduler.
 
 use std::io;
 use std::sync::OnceLock;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// What a thread is for.
+/// The role of a thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role {
     /// It is measured.
@@ -21,7 +21,7 @@ pub(crate) enum Role {
 ///
 /// # Errors
 ///
-/// When the system does not allow it.
+/// The system does not allow it.
 pub(crate) fn pin(role: Role) -> io::Result<()> {
     let cores = allowed()?;
     let (Some(first), Some(last)) = (cores.first(), cores.last()) else {
@@ -35,11 +35,11 @@ pub(crate) fn pin(role: Role) -> io::Result<()> {
     Ok(sched_setaffinity(None, &chosen)?)
 }
 
-/// The cores this process was given, as they were before anything was pinned.
+/// The cores of this process, as they were before anything was pinned.
 ///
 /// # Errors
 ///
-/// When the system does not tell.
+/// The system does not give them.
 pub(crate) fn allowed() -> io::Result<&'static [usize]> {
     // A pinned thread and its children see one core only.
     static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();

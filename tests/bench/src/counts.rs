@@ -1,9 +1,8 @@
 //! Counting instructions and system calls per operation.
 //!
-//! Each worker runs twice, with two amounts of work; what the tool counts for the difference,
-//! divided by the difference, is the cost of one operation, without starting up or shutting down.
-//! Instructions are those in user space, all threads together. A tool that is not installed leaves
-//! its column empty.
+//! Each worker runs twice, with two amounts of work. The difference of the counts, divided by the difference of the
+//! amounts, is the cost of one operation. The costs of start and end cancel out. Instructions are those in user space, of
+//! all threads together. The column of a tool that is not installed is empty.
 
 use std::io;
 
@@ -12,7 +11,7 @@ use crate::comparison::Cell;
 use crate::load::Until;
 use crate::workload::Countable;
 
-/// What one operation takes.
+/// The counts of one operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PerOperation {
     pub(crate) instructions: Option<f64>,
@@ -26,11 +25,11 @@ impl PerOperation {
     }
 }
 
-/// A program that runs a worker and counts something about it.
+/// A tool that runs a worker and counts.
 #[derive(Debug, Clone, Copy)]
 struct Tool {
     words: &'static [&'static str],
-    /// Finds the count in what the tool prints.
+    /// Finds the count in the output of the tool.
     read: fn(&str) -> Option<f64>,
 }
 
@@ -62,11 +61,11 @@ const SYSTEM_CALLS: Tool = Tool {
     },
 };
 
-/// Counts for one runtime at one workload; nothing where that makes no sense.
+/// Counts for one runtime at one workload. Empty if the workload cannot be counted.
 ///
 /// # Errors
 ///
-/// When the runtime fails at the workload.
+/// The runtime fails at the workload.
 pub(crate) fn count(cell: &Cell) -> io::Result<PerOperation> {
     Ok(PerOperation {
         instructions: per_operation(cell, INSTRUCTIONS)?,
@@ -84,11 +83,11 @@ fn per_operation(cell: &Cell, tool: Tool) -> io::Result<Option<f64>> {
         return Ok(None);
     };
     let difference = (much.count - little.count) / (much.operations - little.operations);
-    // Starting up is not quite the same twice, which can come out below nothing.
+    // Two starts differ a little, so the difference can be negative.
     Ok(Some(difference.max(0.0)))
 }
 
-/// What a tool counted, for how many operations.
+/// The count of a tool, and the number of operations.
 #[derive(Debug, Clone, Copy)]
 struct Counted {
     count: f64,

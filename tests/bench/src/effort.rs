@@ -1,30 +1,28 @@
-//! How hard a worker works: for a while, or an exact number of times.
+//! The effort of a worker: for a while, or an exact number of operations.
 
 use std::time::Duration;
 
-/// What a worker was asked to do.
+/// The effort of a worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
-    /// Smaller sizes and shorter windows, for a look rather than a verdict.
+    /// Smaller sizes and shorter windows, for a first impression.
     pub(crate) quick: bool,
-    /// Do the work this many times and measure nothing else, so that a tool which counts
-    /// instructions or system calls sees a known amount of it.
+    /// This number of operations and no measurement, so that a counting tool sees a known amount of work.
     pub(crate) exactly: Option<u64>,
 }
 
 impl Effort {
-    /// How long the measured part of a worker's run lasts.
+    /// The length of the measured part of a worker's run.
     pub(crate) fn measured(self) -> Duration {
         Duration::from_millis(if self.quick { 150 } else { 500 })
     }
 
-    /// How long a worker runs before anything counts: caches, branch predictors and the
-    /// allocator settle within it.
+    /// The time that a worker warms up: caches, branch predictors and the allocator settle within it.
     pub(crate) fn warm_up(self) -> Duration {
         Duration::from_millis(if self.quick { 30 } else { 100 })
     }
 
-    /// The number to use for a workload that is a single pass over so many things.
+    /// The size of a workload that is a single pass.
     pub(crate) fn size(self, full: u64) -> u64 {
         match (self.exactly, self.quick) {
             (Some(exactly), _) => exactly,

@@ -1,4 +1,4 @@
-//! What a worker found out, and the line in which it tells its parent.
+//! The figures of a worker, and the line with which it reports them to its parent.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 pub(crate) struct Figures(BTreeMap<String, f64>);
 
 impl Figures {
-    /// The same figures and one more.
+    /// Adds a figure.
     pub(crate) fn with(mut self, key: &str, value: f64) -> Self {
         self.0.insert(key.to_owned(), value);
         self
     }
 
-    /// These figures and those.
+    /// Adds the figures of another run.
     pub(crate) fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
@@ -29,7 +29,7 @@ impl Figures {
         pairs.join(" ")
     }
 
-    /// The figures of a line, or `None` if any word of it is not one.
+    /// Parses the figures of a line. `None` if a word of it is no figure.
     pub(crate) fn from_line(line: &str) -> Option<Self> {
         let mut figures = Self::default();
         for word in line.split_whitespace() {

@@ -1,22 +1,21 @@
-//! What a workload may ask of a way to run several things inside one task and wait for all.
+//! The operations that a workload needs from a way to run several futures inside one task.
 //!
-//! A runtime's own, or a library's that any runtime can poll. What is lacking says so in
-//! [`Group::CAN`].
+//! It belongs to a runtime, or to a library that any runtime can poll. [`Group::CAN`] lists its abilities.
 
 use std::future::{Future, ready};
 
-/// What a library of this kind can do.
+/// The abilities of a library of this kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GroupAbilities {
     /// Children can be added and waited for.
     pub(crate) group: bool,
     /// A known number of futures can be waited for, with their outputs in order.
     pub(crate) gather: bool,
-    /// A future can be cancelled from outside, and its end be told from a value.
+    /// A future can be cancelled from outside, and its cancellation differs from a value.
     pub(crate) catch: bool,
 }
 
-/// Several things at once.
+/// Several futures at once.
 pub(crate) trait Group: 'static {
     const CAN: GroupAbilities;
 
@@ -29,7 +28,7 @@ pub(crate) trait Group: 'static {
         ready(())
     }
 
-    /// The same, and the sum of what they returned, by the usual way to get at it.
+    /// The same, with the sum of their outputs, taken in the usual way.
     fn sum_all<F>(children: impl Iterator<Item = F>) -> impl Future<Output = u64>
     where
         F: Future<Output = u64> + Send + 'static,
@@ -47,13 +46,13 @@ pub(crate) trait Group: 'static {
         ready(Vec::new())
     }
 
-    /// A stretch that could be cancelled alone, and says so with `None`.
+    /// A stretch that can be cancelled alone. `None` if it was.
     fn cancellable<F: Future>(future: F) -> impl Future<Output = Option<F::Output>> {
         async { Some(future.await) }
     }
 }
 
-/// For what has nothing of the kind.
+/// The missing group of a library without one.
 #[derive(Debug)]
 pub(crate) struct NoGroup;
 

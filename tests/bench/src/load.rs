@@ -1,13 +1,13 @@
-//! The load generator for the echo workloads: an epoll loop with one request in flight on each of its
-//! connections, which notes how long each takes.
+//! The load generator for the echo workloads: an epoll loop with one request in flight on each connection. It records the
+//! time of each request.
 //!
-//! Where the next request follows the answer, generator and server are both at their limits, and a request
-//! spends most of its time waiting for the slower of the two, which may be the generator. How late a server is
-//! shows where requests are *paced*: each has its time, on which it counts even if the connection was still
-//! waiting for an answer then. There the generator never sleeps.
+//! If the next request follows the answer, generator and server are both at their limits. A request then spends most of
+//! its time in a wait for the slower of the two, which may be the generator. *Paced* requests show the delay of a server:
+//! each has a time of its own, and counts from that time even if the connection still waits for an answer. A generator of
+//! paced requests never sleeps.
 //!
-//! It is bounded in every direction: so many connections, so long or so many requests, and never
-//! longer than [`PATIENCE`] without an answer.
+//! Everything is bounded: the connections, the time or the number of requests, and the wait for an answer
+//! ([`PATIENCE`]).
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -20,40 +20,40 @@ use rustix::io::retry_on_intr;
 
 use crate::figures::{Figures, quantile};
 
-/// What the load generator was asked for.
+/// The arguments of the load generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) server: SocketAddr,
-    /// The server's process, to see what it spends.
+    /// The server's process, whose processor time is measured.
     pub(crate) process: u32,
     pub(crate) connections: usize,
-    /// How many more are used once and left open.
+    /// The number of further connections that are used once and stay open.
     pub(crate) idle: usize,
     pub(crate) bytes: usize,
     pub(crate) until: Until,
 }
 
-/// When it ends.
+/// The end of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// After so many milliseconds of measuring, and some before that to warm up.
+    /// After this number of milliseconds, without the warm-up.
     Millis(u64),
-    /// The same, with so many requests a second on all connections together.
+    /// The same, with this rate of requests a second on all connections together.
     Paced { millis: u64, per_second: u64 },
-    /// After so many requests.
+    /// After this number of requests.
     Requests(u64),
-    /// Each connection is used once; then the server hangs up.
+    /// When the server hangs up. Each connection is used once.
     HungUp,
 }
 
-/// How long the server may be silent.
+/// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Connects, and does what `load` says.
+/// Connects, and generates the load.
 ///
 /// # Errors
 ///
-/// When a connection fails, or the server does not answer or answers something else.
+/// A connection fails, or the server does not answer, or its answer is wrong.
 pub(crate) fn run(load: Load) -> io::Result<Figures> {
     let mut clients = Clients::connect(load)?;
     match load.until {
@@ -75,10 +75,10 @@ pub(crate) fn run(load: Load) -> io::Result<Figures> {
 struct Clients {
     epoll: rustix::fd::OwnedFd,
     clients: Vec<Client>,
-    /// Open, and used no more.
+    /// Open connections that are no longer used.
     _idle: Vec<TcpStream>,
     request: Vec<u8>,
-    /// How long each request took, in nanoseconds.
+    /// The time of each request, in nanoseconds.
     took: Vec<u32>,
     events: Vec<epoll::Event>,
 }
@@ -86,13 +86,13 @@ struct Clients {
 #[derive(Debug)]
 struct Client {
     socket: TcpStream,
-    /// When the request began, or was to begin.
+    /// The time at which the request began, or was to begin.
     started: Instant,
-    /// When the next ones were to begin.
+    /// The times at which the next requests were to begin.
     due: VecDeque<Instant>,
-    /// How much of the request is sent.
+    /// The bytes of the request that are sent.
     sent: usize,
-    /// How much of the answer has come.
+    /// The bytes of the answer that have come.
     received: usize,
 }
 
@@ -104,7 +104,7 @@ impl Clients {
         let mut clients = Vec::with_capacity(load.connections);
         let mut idle = Vec::with_capacity(load.idle);
         for number in 0..load.connections {
-            // The others lie among the idle ones.
+            // The busy connections are spread among the idle ones.
             while idle.len() < load.idle * (number + 1) / load.connections {
                 idle.push(used_once(load.server, &request)?);
             }
@@ -135,7 +135,7 @@ impl Clients {
         })
     }
 
-    /// Sends requests in the way of `requests`, for a while to warm up, and then for so long.
+    /// Sends requests in the way of `requests`: a warm-up, then the measured time.
     fn measured(
         &mut self,
         load: Load,
@@ -153,8 +153,8 @@ impl Clients {
         Ok(self.figures(elapsed, server))
     }
 
-    /// Sends a request every `gap`, on one connection after the other, and then waits for the answers that are
-    /// due. One that finds its connection in use follows the answer there, and counts from its own time.
+    /// Sends a request every `gap`, on one connection after the other, then waits for the missing answers. A request on a
+    /// busy connection follows the answer there, and counts from its own time.
     fn request_at(&mut self, gap: Duration, time: Duration) -> io::Result<()> {
         let mut buffer = vec![0; self.request.len().max(64 * 1024)];
         let (started, mut heard) = (Instant::now(), Instant::now());
@@ -204,8 +204,8 @@ impl Clients {
         self.request_while(|_| started.elapsed() < time)
     }
 
-    /// Sends the next request on each connection as soon as the last is answered, as long as `more`
-    /// says so, and then waits for the answers that are due.
+    /// Sends the next request on each connection as soon as the last has its answer, while `more` is true. Then waits for
+    /// the missing answers.
     fn request_while(&mut self, more: impl Fn(&Self) -> bool) -> io::Result<()> {
         let mut buffer = vec![0; self.request.len().max(64 * 1024)];
         let mut in_flight = 0;
@@ -244,7 +244,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Waits for events, but no longer than `patience`. False if there are none.
+    /// Waits for events, for `patience` at most. False if there are none.
     fn look(&mut self, patience: Option<&Timespec>) -> io::Result<bool> {
         self.events.clear();
         let events = &mut self.events;
@@ -252,11 +252,11 @@ impl Clients {
         Ok(!events.is_empty())
     }
 
-    /// Waits until the server is gone.
+    /// Waits for the end of the server.
     fn wait_for_the_end(&mut self) {
         let last = self.clients.last_mut().expect("there are connections");
         let _ = last.socket.set_nonblocking(false);
-        // The end of the stream, an error and lost patience are all the end.
+        // The end of the stream, an error and a timeout all count as the end.
         let _ = last.socket.read(&mut [0]);
     }
 
@@ -300,7 +300,7 @@ impl Client {
         self.begin_at(Instant::now(), request)
     }
 
-    /// Begins a request, which counts from `started` on.
+    /// Begins a request, whose time counts from `started`.
     fn begin_at(&mut self, started: Instant, request: &[u8]) -> io::Result<()> {
         self.started = started;
         self.sent = 0;
@@ -308,7 +308,7 @@ impl Client {
         self.send(request)
     }
 
-    /// Sends what the socket takes.
+    /// Sends as much as the socket takes.
     fn send(&mut self, request: &[u8]) -> io::Result<()> {
         match (&self.socket).write(&request[self.sent..]) {
             Ok(sent) => self.sent += sent,
@@ -318,7 +318,7 @@ impl Client {
         Ok(())
     }
 
-    /// Receives what has come, and says whether that completes the answer.
+    /// Receives the bytes that have come. True if the answer is complete.
     fn receive(&mut self, buffer: &mut [u8], expected: usize) -> io::Result<bool> {
         while self.received < expected {
             match (&self.socket).read(buffer) {
@@ -332,7 +332,7 @@ impl Client {
     }
 }
 
-/// Processor time a process has used in all its threads, in nanoseconds, as of the last tick.
+/// The processor time of a process in all its threads, in nanoseconds, as of the last tick.
 fn processor_time_of(process: u32) -> io::Result<f64> {
     let mut spent = 0.0;
     for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {

@@ -1,9 +1,9 @@
-//! What the figures were taken with: machine, compiler, versions, day.
+//! The origin of the figures: machine, compiler, versions, day.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The versions of what was built in, from the lock file it was built with.
+/// The versions of the dependencies, from the lock file of this build.
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// The machine and the tools.
@@ -21,7 +21,7 @@ impl Machine {
     pub(crate) fn here() -> Self {
         let uname = rustix::system::uname();
         let release = uname.release().to_string_lossy();
-        // What follows the numbers names one machine's build.
+        // The text after the numbers names the build of one machine.
         let numbers = release.split(['-', '+']).next().unwrap_or_default();
         Self {
             processor: processor().unwrap_or_else(|| "unknown".to_owned()),
@@ -57,9 +57,9 @@ pub(crate) fn version(package: &str) -> Option<&'static str> {
     rest.split('"').next()
 }
 
-/// The day, as year-month-day, so many seconds after the beginning of 1970.
+/// The day, as year-month-day, this number of seconds after the beginning of 1970.
 fn day(seconds: u64) -> String {
-    // Counted from a first of March, so that a leap day ends its year.
+    // Years begin in March, so that a leap day is the last day of its year.
     let days = seconds / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

@@ -1,9 +1,8 @@
-//! Benchmarks: the same work on ours and on other runtimes, side by side in one run.
+//! Benchmarks: the same work on this runtime and on others, side by side in one run.
 //!
-//! The program starts itself again for each run: as a *worker*, which gives one workload to one
-//! runtime and prints what it found, and as the *load* on a worker that is a server. The workloads
-//! are written once (`workloads`), against what all runtimes have (`runtime`); a runtime is one
-//! file (`runtimes`). Nothing here judges: the tables show the ratios.
+//! The program starts itself again for each run. A *worker* gives one workload to one runtime and prints its figures. The
+//! *load* drives a worker that is a server. The workloads are written once (`workloads`), against a common trait
+//! (`runtime`), and a runtime is one file (`runtimes`).
 //!
 //! Linux only, like the tools it measures with.
 

@@ -1,8 +1,8 @@
-//! Measuring: how much processor time and how much time an operation takes.
+//! Measurement of the processor time and the real time of an operation.
 //!
-//! Processor time is the whole process's, helper threads included, because async-io works partly
-//! on a thread of its own. The work is done in windows of some milliseconds, and the middle window
-//! counts: a window in which something else got in the way does not move it.
+//! Processor time is that of the whole process, helper threads included, because async-io works partly on a thread of its
+//! own. The work is done in windows of some milliseconds, and the median window counts. So a disturbed window does not
+//! change the result.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::effort::Effort;
 use crate::figures::{Figures, median};
 
-/// Processor time this process has used so far, in nanoseconds.
+/// The processor time of this process so far, in nanoseconds.
 pub(crate) fn processor_time() -> f64 {
     let spent = clock_gettime(ClockId::ProcessCPUTime);
     spent.tv_sec as f64 * 1e9 + spent.tv_nsec as f64
 }
 
-/// A stretch of time being measured.
+/// A measured stretch of time.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     processor: f64,
@@ -32,7 +32,7 @@ impl Stopwatch {
         }
     }
 
-    /// What each of `operations` took since the start.
+    /// The time of each of `operations` since the start.
     pub(crate) fn per(&self, operations: u64) -> Cost {
         let wall = self.wall.elapsed().as_nanos() as f64;
         let processor = processor_time() - self.processor;
@@ -43,7 +43,7 @@ impl Stopwatch {
     }
 }
 
-/// What one operation took, in nanoseconds.
+/// The time of one operation, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) processor: f64,
@@ -58,7 +58,7 @@ impl Cost {
     }
 }
 
-/// Repeats `batch`, which does `operations` of what is measured, as `effort` asks for.
+/// Repeats `batch`, which does `operations` operations, as often as `effort` says.
 pub(crate) async fn measure(
     effort: Effort,
     operations: u64,
@@ -88,7 +88,7 @@ pub(crate) async fn measure(
 
 const WINDOW: Duration = Duration::from_millis(10);
 
-/// Runs whole batches until `time` has passed, and says how many.
+/// Runs whole batches until `time` has passed. Returns their number.
 async fn run_for(time: Duration, batch: &mut impl AsyncFnMut()) -> u64 {
     let started = Instant::now();
     let mut batches = 0;

@@ -6,7 +6,7 @@ use crate::effort::Effort;
 use crate::load::{Load, Until};
 use crate::runtimes;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub(crate) const HELP: &str = "\
 The same work on ours and on other runtimes, side by side in one run.
 
@@ -21,24 +21,24 @@ asyncio-bench [options]
   --list             name the workloads and runtimes
 ";
 
-/// What the process was started for.
+/// The purpose of the process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Compare.
+    /// Compares runtimes.
     Compare(Selection),
     List,
     Help,
-    /// Be measured (started by the comparison).
+    /// Is measured (started by the comparison).
     Worker {
         runtime: String,
         workload: String,
         effort: EffortOption,
     },
-    /// Be the load generator (started by the comparison).
+    /// Generates the load (started by the comparison).
     Load(Load),
 }
 
-/// How hard, as given on a worker's command line.
+/// The effort on a worker's command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EffortOption {
     Full,
@@ -58,7 +58,7 @@ impl From<EffortOption> for Effort {
     }
 }
 
-/// What is compared, and how thoroughly.
+/// The scope of a comparison, and its effort.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
     pub(crate) filters: Vec<String>,
@@ -98,7 +98,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words.
+    /// A message about the mistake.
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut words = words.into_iter().peekable();
         match words.peek().map(String::as_str) {
@@ -197,7 +197,7 @@ fn parse_load(mut words: impl Iterator<Item = String>) -> Result<Command, String
     }))
 }
 
-/// The words with which a child is told its load.
+/// The words for a child's load on its command line.
 pub(crate) fn load_words(load: Load) -> Vec<String> {
     vec![
         "load".to_owned(),

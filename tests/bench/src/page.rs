@@ -10,7 +10,7 @@ use crate::runtimes::{self, Description, FLOOR, OURS};
 use crate::workload::{Better, Workload};
 use crate::workloads;
 
-/// From which ratio on a difference is one: the rounds of one runtime differ by as much.
+/// The ratio from which on a difference counts. The rounds of one runtime differ by as much.
 const CLEARLY: f64 = 1.03;
 
 /// The page for `docs/`.
@@ -156,7 +156,7 @@ fn write_summary(page: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(page, "\n↑: more is better. Everywhere else less is better.")
 }
 
-/// Where others are ahead, and why as far as it is known.
+/// Writes the rows in which others are ahead, and the known reasons.
 fn write_ahead(page: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(page, "\n## Where others are ahead\n")?;
     writeln!(page, "{}", include_str!("../remarks.md").trim_end())?;

@@ -1,7 +1,6 @@
-//! What a workload may ask of a library's locks and queues.
+//! The operations that a workload needs from a library's locks and queues.
 //!
-//! A trait for each kind, as narrow as the workloads need; [`Lacking`] stands where a library has
-//! none of the kind.
+//! There is a trait for each kind, as narrow as the workloads need. [`Lacking`] takes the place of a missing kind.
 
 use std::future::Future;
 
@@ -15,28 +14,28 @@ pub(crate) trait Primitives: 'static {
     type Reply: Reply;
 }
 
-/// Something one task holds at a time, or some do.
+/// A lock or a semaphore.
 pub(crate) trait Hold: 'static {
     const HERE: bool = true;
 
     fn new() -> Self;
 
-    /// Holds it while `inside` runs.
+    /// Holds the lock while `inside` runs.
     fn hold<F: Future<Output = ()>>(&self, inside: F) -> impl Future<Output = ()>;
 }
 
-/// Something that is set and waited for.
+/// An event.
 pub(crate) trait Flag: 'static {
     const HERE: bool = true;
 
     fn new() -> Self;
     fn set(&self);
 
-    /// Waits until it is set, and takes that back.
+    /// Waits until the event is set, and clears it.
     fn taken(&self) -> impl Future<Output = ()>;
 }
 
-/// A queue of numbers with room for so many, for several producers and one consumer.
+/// A bounded queue of numbers, for several producers and one consumer.
 pub(crate) trait BoundedQueue: 'static {
     const HERE: bool = true;
     type Sender: Clone + 'static;
@@ -56,7 +55,7 @@ pub(crate) trait SortedQueue: 'static {
     fn get(&self) -> impl Future<Output = u64>;
 }
 
-/// A number that is set once and waited for once.
+/// A oneshot for a number.
 pub(crate) trait Reply: 'static {
     const HERE: bool = true;
     type Setter: 'static;
@@ -67,7 +66,7 @@ pub(crate) trait Reply: 'static {
     fn wait(waiter: Self::Waiter) -> impl Future<Output = u64>;
 }
 
-/// For what a library lacks; none of it is ever called.
+/// The missing kinds of a library. No workload calls them.
 #[derive(Debug)]
 pub(crate) struct Lacking;
 

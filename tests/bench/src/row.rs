@@ -1,4 +1,4 @@
-//! A line of the summary: what each family of runtimes reached in one figure.
+//! A line of the summary: one figure for each family of runtimes.
 
 use crate::comparison::Results;
 use crate::runtimes::{self, FLOOR, OURS};
@@ -16,7 +16,7 @@ pub(crate) struct Row {
 #[derive(Debug)]
 pub(crate) struct Family {
     pub(crate) name: &'static str,
-    /// What the best kind reached.
+    /// The figure of the best kind.
     pub(crate) best: Option<Series>,
 }
 
@@ -60,7 +60,7 @@ impl Row {
         })
     }
 
-    /// Who is better than ours by more than this factor, if anybody is.
+    /// The family that is better than ours by more than this factor.
     pub(crate) fn ahead_by(&self, factor: f64) -> Option<(&'static str, &Series)> {
         let ours = self.of(OURS)?.median();
         let is_ahead = |theirs: f64| match self.column.better {
@@ -70,18 +70,18 @@ impl Row {
         self.best_peer().filter(|(_, best)| is_ahead(best.median()))
     }
 
-    /// Whether nothing of it was measured.
+    /// Whether it has no figure.
     pub(crate) fn is_empty(&self) -> bool {
         self.families.iter().all(|family| family.best.is_none())
     }
 
-    /// How many times `to` ours is, in words.
+    /// The ratio of ours to `to`, as text.
     pub(crate) fn ratio(&self, to: Option<&Series>) -> String {
         shown_ratio(self.of(OURS), to)
     }
 }
 
-/// How many times the other this is, if both are known.
+/// The ratio of two figures, if both are known.
 pub(crate) fn shown_ratio(of: Option<&Series>, to: Option<&Series>) -> String {
     let ratio = of.zip(to).and_then(|(of, to)| of.ratio(to));
     ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
@@ -102,7 +102,7 @@ pub(crate) fn families() -> Vec<&'static str> {
     families
 }
 
-/// A figure with about three digits that matter.
+/// Formats a figure with about three significant digits.
 pub(crate) fn figure(value: f64) -> String {
     match value {
         v if v >= 100_000.0 => format!("{:.0} k", v / 1e3),
@@ -113,7 +113,7 @@ pub(crate) fn figure(value: f64) -> String {
     }
 }
 
-/// A figure that may be far below one.
+/// Formats a figure that may be far below one.
 pub(crate) fn small_figure(value: f64) -> String {
     if value >= 10.0 {
         figure(value)
@@ -153,7 +153,7 @@ mod tests {
         ]);
         let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
         assert_eq!(row.of("tokio").unwrap().median(), 120.0);
-        // The floor is nobody's peer.
+        // The floor is no peer.
         assert_eq!(row.best_peer().unwrap().1.median(), 120.0);
         assert!(row.of("smol").is_none());
     }

@@ -1,8 +1,7 @@
-//! What a workload may ask of a runtime.
+//! The operations that a workload needs from a runtime.
 //!
-//! Each workload is written once, against this trait, so all runtimes do the same work. What some
-//! of them lack stands in [`Runtime::CAN`], and a workload that needs it says so instead of
-//! measuring something else.
+//! Each workload is written once, against this trait, so all runtimes do the same work. [`Runtime::CAN`] lists the
+//! operations that a runtime has. A workload that needs another one reports that, and measures nothing else.
 
 use std::future::{Future, ready};
 use std::marker::PhantomData;
@@ -13,7 +12,7 @@ use crate::group::Group;
 use crate::primitives::Primitives;
 use crate::workloads::echo::Progress;
 
-/// What a runtime can do beyond running tasks and sleeping.
+/// The abilities of a runtime, beyond running tasks and sleeping.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Abilities {
     /// Other threads may wake its tasks.
@@ -30,11 +29,11 @@ pub(crate) struct Abilities {
 pub(crate) trait Runtime: 'static {
     /// The handle of a spawned task.
     type Task<T: 'static>: 'static;
-    /// The channel its users would take between two of its tasks.
+    /// The usual channel between two tasks of the runtime.
     type Channel: Channel;
-    /// What runs several things inside one task.
+    /// The usual way to run several futures inside one task.
     type Group: Group;
-    /// The locks and queues its users would take.
+    /// The usual locks and queues.
     type Primitives: Primitives;
 
     const CAN: Abilities;
@@ -42,20 +41,20 @@ pub(crate) trait Runtime: 'static {
     /// Runs `main` on a new runtime on this thread.
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
 
-    /// Starts a task on this thread; it need not be `Send`.
+    /// Starts a task on this thread. The task need not be `Send`.
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
 
-    /// Waits for a task, and for what it returned.
+    /// Waits for a task and returns its value.
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static;
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
 
-    /// The runtime's own way to let others run.
+    /// Yields by the runtime's own function.
     fn own_yield() -> impl Future<Output = ()> + 'static {
         ready(())
     }
 
-    /// `None` if the time is up before the future is.
+    /// Runs a future under a time limit. `None` if the limit comes first.
     fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
         let _ = limit;
         async { Some(future.await) }
@@ -80,7 +79,7 @@ pub(crate) trait Channel: 'static {
     fn receive(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
 }
 
-/// For a runtime that has no channel; there is none to be had.
+/// The missing channel of a runtime without one. It cannot be made.
 #[derive(Debug)]
 pub(crate) struct NoChannel(PhantomData<()>);
 

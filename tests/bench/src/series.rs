@@ -2,7 +2,7 @@
 
 use crate::figures::median;
 
-/// The values of a figure, one a round; nothing in a round that failed.
+/// The values of a figure, one for each round. `None` for a round that failed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series {
     rounds: Vec<Option<f64>>,
@@ -30,8 +30,8 @@ impl Series {
         self.known[self.known.len() - 1]
     }
 
-    /// How many times the other this is: the median of the rounds' ratios. What disturbs a round
-    /// disturbs both of its runs alike, so this is steadier than the ratio of two medians.
+    /// The ratio of this series to the other: the median of the rounds' ratios. A disturbance of a round disturbs both
+    /// of its runs alike, so this is steadier than the ratio of two medians.
     pub(crate) fn ratio(&self, other: &Self) -> Option<f64> {
         let pairs = self.rounds.iter().zip(&other.rounds);
         let ratios: Vec<f64> = pairs

@@ -1,4 +1,4 @@
-//! A flag one task sets and another waits for: the same few lines for all runtimes.
+//! A flag that one task sets and another waits for, the same for all runtimes.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -12,7 +12,7 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// Sets the flag and wakes who waits for it.
+    /// Sets the flag and wakes its waiter.
     pub(crate) fn set(&self) {
         self.set.set(true);
         if let Some(waker) = self.waiting.take() {
@@ -20,7 +20,7 @@ impl Signal {
         }
     }
 
-    /// Waits until the flag is set, and takes it down.
+    /// Waits until the flag is set, and clears it.
     pub(crate) async fn taken(&self) {
         poll_fn(|context| {
             if self.set.take() {

@@ -1,4 +1,4 @@
-//! The chart: for some workloads a bar a runtime, as an SVG that is read on light and dark pages.
+//! The chart: a bar for each runtime at some workloads, as an SVG for light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::runtimes::{FLOOR, OURS};
 use crate::workload::{Better, Workload};
 use crate::workloads;
 
-/// The workloads that are drawn, by their first figure; the tables have them all.
+/// The workloads of the chart, by their first figure. The tables have all.
 const DRAWN: &[&str] = &[
     "spawn-join",
     "spawn-await",
@@ -27,20 +27,19 @@ const DRAWN: &[&str] = &[
 ];
 
 const COLUMNS: usize = 2;
-/// How wide a column of the chart is.
+/// The width of a column of the chart.
 const WIDTH: f64 = 470.0;
-/// How far a column's text stays off its edge.
+/// The margin of a column's text.
 const MARGIN: f64 = 8.0;
-/// Where the bars begin within it.
+/// The left end of the bars within a column.
 const LEFT: f64 = 72.0;
-/// How long the longest bar is.
+/// The length of the longest bar.
 const LONGEST: f64 = 280.0;
 const BAR: f64 = 12.0;
 const STEP: f64 = 16.0;
 const HEADING: f64 = 24.0;
 const GAP: f64 = 20.0;
-/// A bar longer than this many times the shortest of a runtime is cut off, so that the short ones
-/// can still be told apart.
+/// A bar longer than this many times the shortest of a runtime is cut off, so that the short bars stay distinct.
 const CUT: f64 = 10.0;
 
 const STYLE: &str = "\
@@ -58,7 +57,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 }
 ";
 
-/// Draws what was measured of the workloads that are drawn.
+/// Draws the figures of the chosen workloads.
 pub(crate) fn chart(results: &Results) -> String {
     let drawn = |workload: &&Workload| DRAWN.contains(&workload.name);
     let groups: Vec<(&Workload, Row)> = workloads::ALL
@@ -86,7 +85,7 @@ pub(crate) fn chart(results: &Results) -> String {
     )
 }
 
-/// Draws one workload's bars at `x`, below `top`, and says where they end.
+/// Draws one workload's bars at `x`, below `top`. Returns their lower end.
 fn draw_group(to: &mut String, workload: &Workload, row: &Row, x: f64, top: f64) -> f64 {
     let longest = longest(row);
     let note = match row.column.better {
@@ -140,7 +139,7 @@ fn draw_group(to: &mut String, workload: &Workload, row: &Row, x: f64, top: f64)
     top + GAP
 }
 
-/// The value whose bar is the longest.
+/// The value of the longest bar.
 fn longest(row: &Row) -> f64 {
     let values = |with_floor: bool| {
         let wanted = move |name| with_floor || name != FLOOR;

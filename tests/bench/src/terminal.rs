@@ -1,4 +1,4 @@
-//! The tables on the terminal: one a workload, as soon as it is known.
+//! The tables on the terminal: one for each workload, as soon as it is known.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,11 @@ use crate::runtimes::{self, FLOOR, OURS};
 use crate::series::Series;
 use crate::workload::{Better, Workload};
 
-/// Prints what is known of one workload.
+/// Prints the figures of one workload.
 ///
 /// # Errors
 ///
-/// When it cannot be printed.
+/// The table cannot be printed.
 pub(crate) fn print_workload(
     results: &Results,
     workload: &Workload,

@@ -1,39 +1,39 @@
 //! A workload: its name, what it measures, and in which columns.
 
-/// One kind of work that every runtime is given.
+/// One kind of work for all runtimes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
-    /// How the command line calls it.
+    /// Its name on the command line.
     pub(crate) name: &'static str,
-    /// What happens, for the table.
+    /// Its description in the table.
     pub(crate) what: &'static str,
-    /// What a run of it finds out. The first column is the one for the summary and the chart.
+    /// The figures of a run. The first column is the one for the summary and the chart.
     pub(crate) columns: &'static [Column],
-    /// Whether a run of exactly so many operations makes sense, so that a tool can count.
+    /// Whether it can run an exact number of operations, so that a tool can count.
     pub(crate) countable: Countable,
     /// The load from outside, for a server.
     pub(crate) traffic: Option<Traffic>,
 }
 
-/// What another process sends to a server.
+/// The requests of the load generator.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traffic {
     pub(crate) connections: usize,
-    /// How many more connections are used once and left open.
+    /// The number of further connections that are used once and stay open.
     pub(crate) idle: usize,
     /// The size of a request.
     pub(crate) bytes: usize,
     pub(crate) requests: Requests,
 }
 
-/// When a connection sends its requests.
+/// The times at which a connection sends its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Requests {
     /// Once.
     Once,
-    /// Each as soon as the one before it is answered.
+    /// Each as soon as the answer of the one before it has come.
     Answered,
-    /// Each at its time, so many a second on all connections together.
+    /// Each at its own time, with this rate a second on all connections together.
     Paced(u64),
 }
 
@@ -42,22 +42,21 @@ pub(crate) enum Requests {
 pub(crate) struct Column {
     /// Its key in a worker's answer.
     pub(crate) key: &'static str,
-    /// What it is, with its unit.
+    /// Its name with its unit.
     pub(crate) label: &'static str,
     pub(crate) better: Better,
     /// Whether it has a row in the summary.
     pub(crate) summary: bool,
 }
 
-/// Which direction is good.
+/// The better direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Better {
     Less,
     More,
 }
 
-/// The two amounts of work whose difference a counting tool looks at, so that starting up and
-/// shutting down cancel out.
+/// The two amounts of work of a counting run. In their difference, the costs of start and end cancel out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Countable {
     No,
@@ -75,7 +74,7 @@ impl Column {
         summary: true,
     };
 
-    /// A figure of which less is better.
+    /// A figure where less is better.
     pub(crate) const fn less(key: &'static str, label: &'static str) -> Self {
         Self {
             key,
@@ -85,7 +84,7 @@ impl Column {
         }
     }
 
-    /// A figure of which more is better.
+    /// A figure where more is better.
     pub(crate) const fn more(key: &'static str, label: &'static str) -> Self {
         Self {
             better: Better::More,

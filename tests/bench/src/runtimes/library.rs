@@ -1,5 +1,4 @@
-//! A library for any runtime, run on the floor's executor: the cheapest there is, so that what is
-//! measured is the library.
+//! A library for any runtime, run on the floor's executor. That is the cheapest executor, so the figure is the library's.
 
 use std::future::Future;
 use std::marker::PhantomData;

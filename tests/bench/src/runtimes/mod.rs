@@ -20,10 +20,10 @@ use crate::workloads;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Description {
     pub(crate) name: &'static str,
-    /// The column it shares in the summary with others of its kind; the best of them stands there.
+    /// The column of its family in the summary, which has the best of the family.
     pub(crate) family: &'static str,
     pub(crate) what: &'static str,
-    /// The packages whose versions say what was measured.
+    /// The measured packages, for their versions.
     pub(crate) packages: &'static [&'static str],
 }
 
@@ -49,8 +49,7 @@ macro_rules! runtimes {
             },)+
         ];
 
-        /// Gives the work called `workload` to the runtime called `runtime`; `None` where it lacks
-        /// what the work needs.
+        /// Gives the work called `workload` to the runtime called `runtime`. `None` if the runtime cannot do it.
         ///
         /// # Panics
         ///
@@ -65,9 +64,9 @@ macro_rules! runtimes {
     };
 }
 
-/// The family of what this project is about.
+/// The family of this project.
 pub(crate) const OURS: &str = "ours";
-/// The family of what has no duties, and is nobody's peer.
+/// The family of the floor, which has no duties and is no peer.
 pub(crate) const FLOOR: &str = "floor";
 
 runtimes! {

@@ -20,7 +20,7 @@ use crate::workloads::echo::Progress;
 #[derive(Debug)]
 pub(crate) struct Monoio<D>(PhantomData<D>);
 
-/// What monoio asks the kernel through.
+/// The driver of monoio.
 pub(crate) trait Driver: 'static {
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
 }

@@ -20,7 +20,7 @@ use crate::workloads::echo::Progress;
 #[derive(Debug)]
 pub(crate) struct Smol<K>(PhantomData<K>);
 
-/// What waits, for the main future and for the sockets.
+/// The way to wait for the main future and for the sockets.
 pub(crate) trait Kind: 'static {
     fn block_on<T>(main: impl Future<Output = T>) -> T;
 }

@@ -4,8 +4,8 @@
 //! one request in flight on each connection. The server's buffer holds 16 KiB, so a message of
 //! that size fills it exactly.
 //!
-//! Each runtime's task for a connection is an `async` block in a plain function: an `async fn` would
-//! keep its arguments twice, which is no runtime's doing but would count as its memory.
+//! Each runtime's task for a connection is an `async` block in a plain function. An `async fn` would keep its arguments
+//! twice, and the runtime's memory would seem larger.
 
 use std::cell::Cell;
 use std::fmt;
@@ -78,7 +78,7 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
     }
 }
 
-/// Requests at given times, about a quarter of what a server can do, beside connections that do nothing.
+/// Requests at given times, about a quarter of a server's limit, beside idle connections.
 #[derive(Debug)]
 pub(crate) struct Paced<const IDLE: usize>;
 
@@ -123,7 +123,7 @@ impl<const IDLE: usize> Work for Paced<IDLE> {
     }
 }
 
-/// Ten thousand connections that have each been used once and now wait. Kernel memory is not in it.
+/// Ten thousand connections that were each used once and now wait, without their kernel memory.
 #[derive(Debug)]
 pub(crate) struct Idle;
 
@@ -153,7 +153,7 @@ impl Work for Idle {
             let progress = Progress::new(Self::CONNECTIONS, move || {
                 let bytes = (resident() - before) / Self::CONNECTIONS as f64;
                 println!("{}", Figures::default().with("bytes", bytes).to_line());
-                // The load generator waits for this: it hangs up when the server is gone.
+                // The load generator hangs up when it sees the end of the server.
                 std::process::exit(0);
             });
             R::serve(listener, 1_024, Rc::new(progress)).await;
@@ -162,7 +162,7 @@ impl Work for Idle {
     }
 }
 
-/// How far a server has come.
+/// The progress of a server.
 pub(crate) struct Progress {
     connections: usize,
     used: Cell<usize>,
@@ -176,7 +176,7 @@ impl fmt::Debug for Progress {
 }
 
 impl Progress {
-    /// `all_used` is called when each of the connections has sent back something.
+    /// Calls `all_used` when each of the connections has answered once.
     fn new(connections: usize, all_used: impl FnOnce() + 'static) -> Self {
         Self {
             connections,
@@ -185,12 +185,12 @@ impl Progress {
         }
     }
 
-    /// How many connections the server accepts.
+    /// The number of connections that the server accepts.
     pub(crate) fn connections(&self) -> usize {
         self.connections
     }
 
-    /// A connection has sent back something for the first time.
+    /// Records the first answer of a connection.
     pub(crate) fn first_answer(&self) {
         self.used.set(self.used.get() + 1);
         if self.used.get() == self.connections
@@ -201,7 +201,7 @@ impl Progress {
     }
 }
 
-/// Listens on loopback with room for many connections at once, and tells the parent where.
+/// Listens on loopback with a long queue, and reports the address to the parent.
 fn announced_listener() -> TcpListener {
     let listener = listener().expect("loopback takes a listener");
     println!("{}", listener.local_addr().expect("it is bound"));
@@ -217,13 +217,13 @@ fn listener() -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Raises the limit of open files to what this process may have.
+/// Raises the limit of open files as far as this process may.
 pub(crate) fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // If it cannot be raised, accepting the connections will say so.
+    // If the limit cannot be raised, accepting the connections fails.
     let _ = setrlimit(Resource::Nofile, raised);
 }

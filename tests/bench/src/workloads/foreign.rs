@@ -16,7 +16,7 @@ use crate::runtime::Runtime;
 use crate::signal::Signal;
 use crate::workload::{Column, Countable, Workload};
 
-/// A task that counts its polls, as the other thread sees it.
+/// The other thread's view of a task that counts its polls.
 #[derive(Debug, Default)]
 struct Target {
     polls: AtomicU64,
@@ -25,7 +25,7 @@ struct Target {
 }
 
 impl Target {
-    /// Leaves its waker, then counts how often it is polled until it is over.
+    /// Stores its waker, then counts its polls until the end.
     async fn be_woken(self: Arc<Self>) {
         poll_fn(|context| {
             let polls = self.polls.fetch_add(1, Ordering::AcqRel);
@@ -40,7 +40,7 @@ impl Target {
         .await;
     }
 
-    /// Waits for the task's first poll and takes the waker it left.
+    /// Waits for the task's first poll and takes its waker.
     fn waker(&self) -> Waker {
         loop {
             if let Some(waker) = self.waker.lock().unwrap().take() {
@@ -82,7 +82,7 @@ fn from_another_thread<R: Runtime>(
                 figures
             })
         };
-        // It begins on this core, and should not have to fight a busy loop for it.
+        // The thread begins on this core, and should not compete with a busy loop for it.
         elsewhere.wait();
         if busy {
             keep_busy::<R>(over).await;
@@ -94,8 +94,7 @@ fn from_another_thread<R: Runtime>(
     })
 }
 
-/// Two tasks wake each other until it is over. (One that wakes itself would be the only one to run
-/// on monoio.)
+/// Two tasks wake each other until the end. (On monoio, a task that wakes itself would be the only one to run.)
 async fn keep_busy<R: Runtime>(over: Arc<AtomicBool>) {
     let signals = [(); 2].map(|()| Rc::new(Signal::default()));
     signals[0].set();
@@ -165,7 +164,7 @@ impl Work for BurstMany {
     }
 }
 
-/// What one wake of a burst costs the thread that wakes.
+/// The cost of one wake of a burst for the waking thread.
 fn bursts(effort: Effort, mut burst: impl FnMut()) -> Figures {
     let mut per_wake = Vec::new();
     let started = Instant::now();
@@ -173,7 +172,7 @@ fn bursts(effort: Effort, mut burst: impl FnMut()) -> Figures {
         let before = Instant::now();
         burst();
         per_wake.push(before.elapsed().as_nanos() as f64 / f64::from(BURST));
-        // Long enough for the loop to have dealt with all of it.
+        // Long enough for the loop to run all of the burst.
         thread::sleep(Duration::from_micros(500));
     }
     Figures::default().with("wake", median(&per_wake))
@@ -202,7 +201,7 @@ impl Work for RoundTrip {
                 let (mut in_wake, mut round_trip) = (Vec::new(), Vec::new());
                 let started = Instant::now();
                 while started.elapsed() < effort.measured() {
-                    // Long enough for the loop to go to sleep.
+                    // Long enough for the loop to fall asleep.
                     thread::sleep(Duration::from_micros(500));
                     let polls = target.polls.load(Ordering::Acquire);
                     let before = Instant::now();
@@ -221,7 +220,7 @@ impl Work for RoundTrip {
     }
 }
 
-/// One task is woken again as soon as it has run, so the loop is about to go to sleep, or just has.
+/// One task is woken again as soon as it has run, when the loop is about to fall asleep.
 #[derive(Debug)]
 pub(crate) struct Lockstep;
 

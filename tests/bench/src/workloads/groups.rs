@@ -1,5 +1,4 @@
-//! Structured concurrency: a thousand children, a thousand futures gathered, children that are
-//! polled again and again, a stretch that can be cancelled.
+//! Structured concurrency: a thousand children, a thousand gathered futures, busy children, and a cancellable stretch.
 
 use std::future::Future;
 
@@ -14,7 +13,7 @@ use crate::workload::{Column, Countable, Workload};
 
 const CHILDREN: u64 = 1_000;
 
-/// Children that do nothing, and whose outputs nobody wants.
+/// Children that do nothing, without their outputs.
 #[derive(Debug)]
 pub(crate) struct GroupJoin;
 
@@ -37,7 +36,7 @@ impl Work for GroupJoin {
     }
 }
 
-/// Children that return a number each, which are added up.
+/// Children that each return a number, and the sum of the numbers.
 #[derive(Debug)]
 pub(crate) struct GroupOutputs;
 
@@ -110,8 +109,8 @@ impl Work for GatherYield {
     }
 }
 
-/// A hundred children yield a thousand times each; beside it stands the same as bare tasks, so the
-/// difference is what the group adds to a poll.
+/// A hundred children yield a thousand times each. Another workload does the same with bare tasks, so the difference is
+/// the cost of the group for each poll.
 #[derive(Debug)]
 pub(crate) struct GroupYields;
 
@@ -165,7 +164,7 @@ impl Work for CancellableYield {
     }
 }
 
-/// Runs it in a task: groups are used there, and some runtimes treat the main future differently.
+/// Runs the workload in a task, as programs use groups. Some runtimes treat the main future differently.
 fn in_task<R: Runtime, T: 'static>(work: impl Future<Output = T> + 'static) -> T {
     R::block_on(async move { R::join(R::spawn(work)).await })
 }

@@ -1,6 +1,6 @@
-//! What a waiting task takes in memory: what is resident before and after, divided by the tasks.
+//! The memory of a waiting task: the growth of resident memory, divided by the number of tasks.
 //!
-//! The task's handle is kept and counted: a runtime may drop a pending task nobody holds.
+//! The task's handle is kept and counts, because a runtime may drop a pending task without a handle.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -28,7 +28,7 @@ pub(crate) fn resident() -> f64 {
     kib.expect("its own memory is among them") * 1024.0
 }
 
-/// Tasks that wait for nothing in particular.
+/// Tasks that are pending forever.
 #[derive(Debug)]
 pub(crate) struct Parked;
 
@@ -67,7 +67,7 @@ impl Work for Sleeping {
     }
 }
 
-/// Starts the tasks, waits until each has been polled, and looks at what is resident.
+/// Starts the tasks, waits until each has been polled, and measures the resident memory.
 ///
 /// They are started in batches, so that the queue they go through stays short.
 fn bytes_per_task<R: Runtime, F: Future<Output = ()> + 'static>(
@@ -85,7 +85,7 @@ fn bytes_per_task<R: Runtime, F: Future<Output = ()> + 'static>(
                 let roll = Rc::clone(&roll);
                 handles.push(R::spawn(async move {
                     let number = roll.answer(BATCH);
-                    // Made in here: a captured future would lie in the task twice.
+                    // The future is made in here, because a captured future would be in the task twice.
                     wait(number).await;
                 }));
             }
@@ -93,12 +93,12 @@ fn bytes_per_task<R: Runtime, F: Future<Output = ()> + 'static>(
         }
         let bytes = (resident() - before) / handles.len() as f64;
         println!("{}", Figures::default().with("bytes", bytes).to_line());
-        // Taking a million tasks apart is not what is asked here.
+        // The cost of dropping a million tasks is not a part of this.
         std::process::exit(0);
     })
 }
 
-/// Which tasks have been polled.
+/// The tasks that have been polled.
 #[derive(Default)]
 struct Roll {
     present: Cell<u64>,
@@ -106,7 +106,7 @@ struct Roll {
 }
 
 impl Roll {
-    /// Counts the calling task, gives it its number, and tells when a batch is complete.
+    /// Counts and numbers the calling task, and reports a complete batch.
     fn answer(&self, batch: u64) -> u64 {
         let number = self.present.get() + 1;
         self.present.set(number);

@@ -16,11 +16,11 @@ use crate::figures::Figures;
 use crate::runtime::Runtime;
 use crate::workload::Workload;
 
-/// Work that can be given to any runtime.
+/// Work for any runtime.
 pub(crate) trait Work {
     const WORKLOAD: Workload;
 
-    /// Does it, or says `None` where the runtime lacks what it needs.
+    /// Does the work. `None` if the runtime cannot.
     fn run<R: Runtime>(effort: Effort) -> Option<Figures>;
 }
 
@@ -32,7 +32,7 @@ macro_rules! workloads {
             $(<$tool as Work>::WORKLOAD,)+
         ];
 
-        /// Does the work called `name` on `R`; `None` where `R` lacks what it needs.
+        /// Does the work called `name` on `R`. `None` if `R` cannot.
         ///
         /// # Panics
         ///
@@ -44,8 +44,7 @@ macro_rules! workloads {
             run_with_library::<R>(name, effort)
         }
 
-        /// The same for a library on a borrowed executor, which is given no work that would
-        /// measure that executor.
+        /// The same for a library on a borrowed executor, without the work that would measure that executor.
         ///
         /// # Panics
         ///

@@ -1,4 +1,4 @@
-//! Locks, events, queues and replies: alone, and among tasks that want them.
+//! Locks, events, queues and replies: with one task, and with many.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, ready};
@@ -33,7 +33,7 @@ const BATCH: Workload = Workload {
     traffic: None,
 };
 
-/// A lock nobody else wants, taken and released.
+/// A lock without other users, locked and released.
 #[derive(Debug)]
 pub(crate) struct LockAlone;
 
@@ -49,7 +49,7 @@ impl Work for LockAlone {
     }
 }
 
-/// A semaphore nobody else wants, taken and released.
+/// A semaphore without other users, acquired and released.
 #[derive(Debug)]
 pub(crate) struct SemaphoreAlone;
 
@@ -210,7 +210,7 @@ impl Work for EventPingPong {
     }
 }
 
-/// So many producers and one consumer, over a queue with room for so many numbers.
+/// Several producers and one consumer, over a bounded queue of numbers.
 #[derive(Debug)]
 pub(crate) struct Queues<const PRODUCERS: u64, const ROOM: usize>;
 
@@ -301,8 +301,8 @@ impl Work for SortedMany {
     }
 }
 
-/// A task asks, another answers by a reply made for the request. The request itself goes over a
-/// cell and a flag that are the same for all.
+/// A task asks, and another answers through a oneshot made for the request. The request itself goes through a cell and a
+/// flag, the same for all.
 #[derive(Debug)]
 pub(crate) struct RequestAnswer;
 
@@ -347,7 +347,7 @@ impl Work for RequestAnswer {
     }
 }
 
-/// Runs it in a task, because some runtimes treat the main future differently.
+/// Runs the workload in a task, because some runtimes treat the main future differently.
 fn in_task<R: Runtime, T: 'static>(work: impl Future<Output = T> + 'static) -> T {
     R::block_on(async move { R::join(R::spawn(work)).await })
 }

@@ -1,4 +1,4 @@
-//! Sleeping: what a sleep costs, and how late it ends.
+//! The cost of a sleep, and its delay.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -15,7 +15,7 @@ use crate::meter::{Stopwatch, measure};
 use crate::runtime::Runtime;
 use crate::workload::{Column, Countable, Workload};
 
-/// So many tasks sleep once each; their deadlines lie evenly in one second, in no order.
+/// Many tasks sleep once each. Their deadlines are spread evenly over one second, in scattered order.
 ///
 /// A task reads the clock twice, before and after, to know how late it is; that is part of the
 /// cost, the same for all. The deadlines begin some time after the last task is spawned, unless
@@ -23,7 +23,7 @@ use crate::workload::{Column, Countable, Workload};
 #[derive(Debug)]
 pub(crate) struct Sleeps<const SLEEPS: u64>;
 
-/// Fractions of this multiplied by 0, 1, 2, … fill the unit interval evenly and in no order.
+/// The fractions of its products with 0, 1, 2, … fill the unit interval evenly, in scattered order.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 impl<const SLEEPS: u64> Work for Sleeps<SLEEPS> {
@@ -78,7 +78,7 @@ impl<const SLEEPS: u64> Work for Sleeps<SLEEPS> {
     }
 }
 
-/// The figures of how late things were, in microseconds.
+/// The figures of delays, in microseconds.
 fn lateness(mut late: Vec<f64>) -> Figures {
     late.sort_by(f64::total_cmp);
     Figures::default()
@@ -126,7 +126,7 @@ impl Work for ShortSleep {
     }
 }
 
-/// A sleep of 10 s is made, polled once and dropped: what a timeout that does not strike costs.
+/// A sleep of 10 s is made, polled once and dropped. This is the cost of a timeout that never fires.
 #[derive(Debug)]
 pub(crate) struct DroppedSleep;
 
@@ -145,7 +145,7 @@ impl Work for DroppedSleep {
                 for _ in 0..100 {
                     polled_once(pin!(R::sleep(Duration::from_secs(10)))).await;
                 }
-                // Some runtimes only note what they have to do and do it on their next turn.
+                // Some runtimes defer this work to their next turn.
                 yield_now().await;
             })))
             .await

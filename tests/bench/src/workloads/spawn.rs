@@ -11,7 +11,7 @@ use crate::workload::{Column, Countable, Workload};
 #[derive(Debug)]
 pub(crate) struct SpawnJoin;
 
-/// The same, inside a task instead of the main future, which some runtimes treat differently.
+/// The same inside a task. Some runtimes treat the main future differently.
 #[derive(Debug)]
 pub(crate) struct SpawnJoinInTask;
 

@@ -1,4 +1,4 @@
-//! A timeout that does not strike: 10 s around something that is ready, or ready on the next turn.
+//! A timeout that never fires: 10 s around something that is ready, or ready on the next turn.
 
 use std::future::ready;
 use std::time::Duration;

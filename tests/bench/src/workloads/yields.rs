@@ -1,4 +1,4 @@
-//! Tasks that wake themselves: what a poll costs when nothing happens in it.
+//! Tasks that wake themselves: the cost of an empty poll.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -13,8 +13,7 @@ use crate::meter::measure;
 use crate::runtime::Runtime;
 use crate::workload::{Column, Countable, Workload};
 
-/// Lets others run once. Written by hand, so that it is the same for all: some runtimes treat
-/// their own `yield_now` specially.
+/// Lets others run once. It is the same future for all, because some runtimes treat their own `yield_now` specially.
 pub(crate) fn yield_now() -> Yield {
     Yield { yielded: false }
 }
@@ -60,12 +59,12 @@ impl Work for YieldMain {
     }
 }
 
-/// So many tasks yield in turn.
+/// Several tasks yield in turn.
 #[derive(Debug)]
 pub(crate) struct Yields<const TASKS: u64>;
 
 impl<const TASKS: u64> Yields<TASKS> {
-    /// Enough for the tasks' own cost not to count.
+    /// Enough yields to make the cost of the tasks negligible.
     const TURNS: u64 = match TASKS {
         1 => 10_000,
         100 => 1_000,
@@ -115,8 +114,8 @@ impl<const TASKS: u64> Work for Yields<TASKS> {
     }
 }
 
-/// Whether a task that yields lets another run before its own next turn. One that does not is
-/// measured at something else: polling the same task, warm in the cache, again and again.
+/// Whether a task that yields lets another run before its own next turn. Otherwise the figure would be of something
+/// else: the same task is polled again and again, warm in the cache.
 async fn takes_turns<R: Runtime>() -> bool {
     let order = Rc::new(RefCell::new(Vec::new()));
     let tasks: Vec<_> = (0..3)

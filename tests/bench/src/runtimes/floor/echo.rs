@@ -67,9 +67,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the connection has ended, well or not.
+    /// The connection has ended, by its peer or by an error.
     fn answer(&mut self) -> io::Result<()> {
-        // What is left in the socket is reported again, so one read is enough.
+        // The system reports the rest in the socket again, so one read is enough.
         let received = match read(&self.socket, &mut *self.buffer)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             received => received,

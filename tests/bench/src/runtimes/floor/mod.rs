@@ -1,10 +1,9 @@
-//! The floor: what the work costs with none of a runtime's duties.
+//! The floor: the cost of the work without a runtime's duties.
 //!
 //! A bare executor (`task`), a ring of timer ticks (`ticks`) and an epoll loop without an executor
 //! for the sockets (`echo`). No other thread may wake its tasks, a panic takes all of it down, no
 //! task has a name, is cancelled or is found again, time has ticks of a millisecond, and sockets
-//! and timers know nothing of each other. Nobody should want a runtime like this; a runtime's
-//! distance from it is what its duties cost.
+//! and timers know nothing of each other. A runtime's distance from the floor is the cost of its duties.
 
 mod echo;
 mod task;
@@ -84,7 +83,7 @@ impl Runtime for Floor {
 #[derive(Debug)]
 pub(crate) struct Deque;
 
-/// What the two ends of a channel share.
+/// The state that the two ends of a channel share.
 #[derive(Default)]
 pub(crate) struct Shared {
     values: RefCell<VecDeque<u64>>,

@@ -1,7 +1,7 @@
-//! The floor's timers: a ring of milliseconds, each with a linked list of who sleeps until then.
+//! The floor's timers: a ring of milliseconds, each with a linked list of its sleepers.
 //!
-//! Arming and disarming take the same few steps however many sleep. A sleeper further off than the
-//! ring is long lies in the list of its tick and is passed over until its round comes.
+//! Arming and disarming take the same few steps for any number of sleepers. A deadline beyond the length of the ring is in
+//! the list of its tick as well, and is skipped until its round comes.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::nanosleep;
 
-/// Sleeps; ends at the first tick at or after `duration`.
+/// A sleep, until the first tick at or after `duration`.
 pub(super) fn sleep(duration: Duration) -> Sleep {
     Sleep {
         deadline: Instant::now() + duration,
@@ -54,17 +54,17 @@ impl Drop for Sleep {
     }
 }
 
-/// Waits until somebody's tick, and wakes everybody whose tick has come.
+/// Waits for the next tick with sleepers, and wakes them.
 ///
 /// # Panics
 ///
-/// When nobody sleeps: nothing would ever happen again.
+/// There is no sleeper, so nothing would ever happen again.
 pub(super) fn wait_and_wake() {
     let until = TICKS.with_borrow_mut(Ticks::next_deadline);
     let wait = until.saturating_duration_since(Instant::now());
     if !wait.is_zero() {
         let wait = wait.try_into().expect("a sleep fits the system's type");
-        // Woken early by a signal, it looks at the clock and waits again.
+        // After a signal, the loop reads the clock and waits again.
         let _ = nanosleep(&wait);
     }
     let due = TICKS.with_borrow_mut(Ticks::due);
@@ -85,7 +85,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 struct Ticks {
     started: Instant,
-    /// The tick that was looked at last.
+    /// The last tick that was handled.
     now: u64,
     /// The first sleeper of each tick.
     ring: Vec<u32>,
@@ -97,7 +97,7 @@ struct Ticks {
 #[derive(Debug)]
 struct Sleeper {
     tick: u64,
-    /// Gone once the sleeper was woken.
+    /// `None` once the sleeper was woken.
     waker: Option<Waker>,
     before: u32,
     after: u32,
@@ -129,7 +129,7 @@ impl Ticks {
 
     fn arm(&mut self, deadline: Instant, waker: Waker) -> u32 {
         let since = deadline.saturating_duration_since(self.started);
-        // Rounded up, so that nobody is woken early.
+        // Rounded up, so that no sleep ends early.
         let tick = since.as_micros().div_ceil(1_000) as u64;
         let tick = tick.max(self.now + 1);
         let first = &mut self.ring[tick as usize % RING];
@@ -157,7 +157,7 @@ impl Ticks {
         index
     }
 
-    /// Takes a sleeper out of its list, if it is still in one, and forgets it.
+    /// Removes a sleeper, and takes it out of its list if it is in one.
     fn disarm(&mut self, index: u32) -> Option<Waker> {
         let waker = self.sleepers[index as usize].waker.take();
         if waker.is_some() {
@@ -184,7 +184,7 @@ impl Ticks {
         self.armed -= 1;
     }
 
-    /// When the next tick with somebody in its list begins.
+    /// The time of the next tick with a sleeper.
     fn next_deadline(&mut self) -> Instant {
         assert!(self.armed > 0, "nothing is ready and nobody sleeps");
         let ahead = (1..=RING as u64)
@@ -193,7 +193,7 @@ impl Ticks {
         self.started + Duration::from_millis(self.now + ahead)
     }
 
-    /// The wakers of everybody whose tick has come.
+    /// The wakers of the sleepers that are due.
     fn due(&mut self) -> Vec<Waker> {
         let mut due = Vec::new();
         let now = self.started.elapsed().as_millis() as u64;

@@ -1,4 +1,4 @@
-//! async-lock, and async-channel with a bound: what smol's users take.
+//! async-lock, and async-channel with a bound, as programs on smol use them.
 
 use std::future::Future;
 

@@ -33,7 +33,7 @@ impl Hold for Mutex<u64> {
     }
 }
 
-/// The bounded channel. It has room for one more than asked for, a place for each sender.
+/// The bounded channel. It has one more place than the bound for each sender.
 #[derive(Debug)]
 pub(crate) struct Mpsc;
 
