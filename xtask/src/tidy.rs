@@ -6,6 +6,7 @@ mod front_page;
 mod heads;
 mod name_map;
 mod proofs;
+mod prose;
 mod repository;
 mod unsafe_files;
 
@@ -24,6 +25,7 @@ const CHECKS: &[Check] = &[
     front_page::check,
     name_map::check,
     proofs::check,
+    prose::check,
     circles::check,
 ];
 

@@ -213,8 +213,9 @@ impl<U> Future for Child<'_, U> {
             return Poll::Pending;
         }
         if !this.gave_way && has_failed(task) {
-            // Who was woken before the failure is not cancelled by it before the next await that waits: this
-            // one, or else what failed would be told of twice, by the group and by who has awaited it.
+            // The awaiter was woken before the child failed, so the group's cancellation has not reached it yet.
+            // It yields once, to be cancelled here. Otherwise the failure would be reported twice: by the group,
+            // and by the awaiter.
             this.gave_way = true;
             task.with_listener(|listener| listener.wait(cx));
             cx.waker().wake_by_ref();

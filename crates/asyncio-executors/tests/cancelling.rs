@@ -1,4 +1,4 @@
-//! Who hears of a request, and who is waited for: what shields, tokens and limits do to each other.
+//! The delivery of requests, and the waits for cleanups: shields, tokens and limits inside each other.
 
 mod support;
 

@@ -329,7 +329,7 @@ mod with_a_request {
         assert_eq!(seen, ["clean"]);
     }
 
-    /// Who catches the panic without a `try_finally` is cut at the next await, and does not hear.
+    /// Code that catches the panic without a `try_finally` is cut at its next await, and gets no token.
     #[test]
     fn that_goes_on_where_the_panic_is_caught() {
         run(async |_: Trace| {

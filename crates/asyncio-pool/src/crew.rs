@@ -107,7 +107,7 @@ struct State {
     started: u64,
     closed: bool,
     handles: Vec<JoinHandle<()>>,
-    /// Who waits for the end of the pool.
+    /// The wakers of tasks that wait for the end of the pool.
     waiting: BTreeMap<u64, Waker>,
 }
 

@@ -279,7 +279,7 @@ impl LoopThreadBuilder {
             if let Some(first) = on_start {
                 event_loop.call_soon(first);
             }
-            // Whoever starts it waits for this.
+            // The starting thread waits for this message.
             let _ = started.send(Ok(event_loop.handle()));
             event_loop.run_forever();
             let until = ending.0.lock().tasks_until;

@@ -67,7 +67,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Default)]
 pub(crate) struct Handler(Option<Arc<dyn Fn() + Send + Sync>>);
 
-/// Who is told of what went wrong, if the pool has somebody of its own for that.
+/// The pool's own handler of unhandled panics and errors, if it has one.
 #[derive(Clone, Default)]
 pub(crate) struct Report(Option<Arc<dyn ReportFn>>);
 

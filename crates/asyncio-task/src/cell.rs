@@ -50,7 +50,7 @@ use crate::waker;
 
 /// What the runtime knows of a task whose type it has forgotten.
 pub(crate) struct Header {
-    /// Who refers to it, from home and from elsewhere (`refs.rs`).
+    /// The references of the owner's thread, and those of other threads (`refs.rs`).
     pub(crate) home: HomeCount,
     pub(crate) foreign: ForeignCount,
     pub(crate) state: State,
@@ -63,7 +63,7 @@ pub(crate) struct Header {
     pub(crate) generation: u16,
     /// Where the registry keeps it, or its family.
     pub(crate) place: StdCell<u32>,
-    /// Who waits for the outcome.
+    /// The waker of the task that waits for the outcome.
     pub(crate) joiner: StdCell<Option<Waker>>,
     pub(crate) id: TaskId,
     pub(crate) parent: Option<TaskId>,

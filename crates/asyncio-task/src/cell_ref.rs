@@ -1,4 +1,4 @@
-//! Who refers to a task's cell: its owner's thread, the handle that takes the outcome, other threads.
+//! References to a task's cell: of its owner's thread, of the handle that takes the outcome, of other threads.
 //!
 //! Each reference counts. The kinds differ in what they can reach: a [`CellRef`] everything but the value,
 //! on the owner's thread; a [`JoinRef`] the value as well; a [`ForeignRef`] only the way home. An [`Anchor`] is

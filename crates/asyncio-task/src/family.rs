@@ -38,7 +38,7 @@ pub(crate) struct Family {
     pub(crate) place: Cell<u32>,
     /// The scope of their group that has heard a request and passed it on.
     pub(crate) heard_by: Cell<Option<ScopeKey>>,
-    /// Who runs them.
+    /// The waker of the task that runs the children.
     waker: Cell<Option<Waker>>,
     /// Whether that one need not be woken: it has been since it ran them last, or is gone.
     woken: Cell<bool>,
@@ -144,7 +144,7 @@ impl Family {
         discard(|| drop(needless));
     }
 
-    /// Who runs them is about to: wake-ups from here on are for the next time.
+    /// Begins a round: wake-ups from here on are for the next one.
     pub(crate) fn begin_round(&self, cx: &Context<'_>) {
         self.ready.shrink();
         let old = self.waker.take();

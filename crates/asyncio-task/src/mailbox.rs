@@ -110,8 +110,7 @@ impl Mailbox {
     }
 }
 
-/// Who owns a task: a mailbox, and which of its leases. Never equal to that of another owner, past or
-/// to come (M4).
+/// The owner of a task: a mailbox and one of its leases. No two owners are equal, past or future (M4).
 #[derive(Clone, Copy)]
 pub(crate) struct Owner {
     pub(crate) mailbox: &'static Mailbox,
@@ -269,7 +268,7 @@ mod tests {
     use super::*;
     use std::sync::LazyLock;
 
-    /// Who counts as being at home is told by the owner (`waker.rs`), so no two loops may have the same one.
+    /// `waker.rs` compares owners to know its thread, so no two loops may have equal ones.
     #[test]
     fn a_mailbox_retires_before_a_generation_comes_twice() {
         static MAILBOX: LazyLock<Mailbox> = LazyLock::new(Mailbox::new);

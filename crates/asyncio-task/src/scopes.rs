@@ -193,7 +193,7 @@ fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, header: &Header) {
         true => Origin::LET_GO,
         false => Origin::ANEW,
     });
-    // Whoever cancelled it has woken it.
+    // The canceller has woken the task.
     let _ = tree.request(root, false, origin, noted.message);
     tree.count_again(root, noted.further);
 }
@@ -226,7 +226,7 @@ pub(crate) fn note_request(cell: &CellRef, again: bool, origin: Origin, message:
         let Some(home) = home else { return };
         let mut tree = home.borrow_mut();
         if let Some(root) = tree.at(cell.root.get()) {
-            // Whoever cancels wakes it.
+            // The canceller wakes the task.
             let _ = tree.request(root, false, origin, message);
             if tree.is_unwanted(root) {
                 cell.state.refuse_last_poll();

@@ -516,7 +516,7 @@ fn a_waker_cloned_elsewhere_would_wake_the_same_task() {
             let here = my_waker().await;
             let sent = here.clone();
             let there = thread::spawn(move || sent.clone()).join().unwrap();
-            // Who keeps one need not clone it again.
+            // So code that keeps a waker need not clone it again.
             assert!(here.will_wake(&there) && there.will_wake(&here.clone()));
         });
         settle(tasks);

@@ -45,7 +45,7 @@ fn shield_cancel_inner() {
     });
 }
 
-/// Whoever awaits it is cancelled, and what is inside completes later.
+/// The awaiting task is cancelled, and the shielded task completes later.
 #[test]
 fn shield_effect() {
     let seen = run_virtual(async |trace| {
