@@ -119,7 +119,7 @@ mod running {
             .unwrap();
         sender.send(background).unwrap();
         let (run, stop) = message.wait().unwrap();
-        assert!(run.contains("would wait for ever"), "{run}");
+        assert!(run.contains("would block forever"), "{run}");
         assert!(stop.contains("cannot wait for its own end"), "{stop}");
         eventually("the loop did not end", || handle.is_closed());
     }
