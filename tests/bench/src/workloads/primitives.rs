@@ -40,7 +40,7 @@ pub(crate) struct LockAlone;
 impl Work for LockAlone {
     const WORKLOAD: Workload = Workload {
         name: "lock-alone",
-        what: "lock and unlock, nobody else there",
+        what: "lock and unlock, uncontended",
         ..BATCH
     };
 
@@ -56,7 +56,7 @@ pub(crate) struct SemaphoreAlone;
 impl Work for SemaphoreAlone {
     const WORKLOAD: Workload = Workload {
         name: "semaphore-alone",
-        what: "acquire and release a semaphore, nobody else there",
+        what: "acquire and release a semaphore, uncontended",
         ..BATCH
     };
 
