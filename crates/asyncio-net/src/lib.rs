@@ -37,13 +37,15 @@
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
 //!
-//! Not here yet: streams with buffers, TLS.
+//! Not here yet: servers, protocols, TLS.
 
 mod accept;
 mod address;
 #[cfg(unix)]
 mod async_fd;
+mod buffered;
 mod dns;
+mod memory;
 mod register;
 mod stream;
 mod tcp;
@@ -55,7 +57,13 @@ pub use address::ToSocketAddrs;
 #[cfg(unix)]
 pub use async_fd::AsyncFd;
 pub use asyncio_reactor::{Direction, Interest};
+pub use buffered::error::{IncompleteRead, LimitOverrun, ReadError};
+pub use buffered::open::open_connection;
+pub use buffered::reader::StreamReader;
+pub use buffered::separator::Separator;
+pub use buffered::writer::StreamWriter;
 pub use dns::{getaddrinfo, getnameinfo};
+pub use memory::{MemoryStream, memory_pair};
 pub use stream::ByteStream;
 pub use stream::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::listener::TcpListener;

@@ -36,7 +36,6 @@ impl TcpStream {
     /// # Panics
     ///
     /// Outside of any task, if there are several addresses.
-    #[doc(alias = "open_connection")]
     pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
         connect_any(resolve(&to).await?).await
     }

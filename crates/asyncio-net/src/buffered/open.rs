@@ -1,0 +1,75 @@
+//! Connections with buffers.
+
+use std::io;
+
+use super::reader::StreamReader;
+use super::writer::StreamWriter;
+use crate::address::ToSocketAddrs;
+use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf};
+use crate::tcp::stream::TcpStream;
+#[cfg(unix)]
+use crate::unix::stream::UnixStream;
+
+impl TcpStream {
+    /// A reader and a writer with buffers for this connection.
+    pub fn into_buffered(
+        self,
+    ) -> (
+        StreamReader<OwnedReadHalf<Self>>,
+        StreamWriter<OwnedWriteHalf<Self>>,
+    ) {
+        let (read, write) = self.into_split();
+        (StreamReader::new(read), StreamWriter::new(write))
+    }
+}
+
+#[cfg(unix)]
+impl UnixStream {
+    /// A reader and a writer with buffers for this connection.
+    pub fn into_buffered(
+        self,
+    ) -> (
+        StreamReader<OwnedReadHalf<Self>>,
+        StreamWriter<OwnedWriteHalf<Self>>,
+    ) {
+        let (read, write) = self.into_split();
+        (StreamReader::new(read), StreamWriter::new(write))
+    }
+}
+
+/// Connects as [`TcpStream::connect`] does, and gives a reader and a writer with buffers.
+///
+/// ```
+/// use asyncio_net::{TcpListener, open_connection};
+///
+/// # asyncio_loop::run(async {
+/// # let listener = TcpListener::bind("localhost:0").await?;
+/// # let address = listener.local_addr()?;
+/// # let server = async {
+/// #     let (mut reader, writer) = listener.accept().await?.0.into_buffered();
+/// #     writer.write(reader.readline().await?);
+/// #     std::io::Result::Ok(writer)
+/// # };
+/// # let client = async {
+/// let (mut reader, writer) = open_connection(address).await?;
+/// writer.write("hello\n");
+/// writer.drain().await?;
+/// assert_eq!(reader.readline().await?, b"hello\n");
+/// writer.close();
+/// writer.wait_closed().await
+/// # };
+/// # futures::try_join!(server, client)?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// # Cancellation
+///
+/// Closes the sockets of all attempts.
+///
+/// # Errors
+///
+/// Those of [`TcpStream::connect`].
+pub async fn open_connection(to: impl ToSocketAddrs) -> io::Result<(StreamReader, StreamWriter)> {
+    Ok(TcpStream::connect(to).await?.into_buffered())
+}

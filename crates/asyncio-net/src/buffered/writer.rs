@@ -1,0 +1,535 @@
+//! Writing to a stream through a buffer.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use asyncio_loop::{SpawnOptions, try_spawn_with};
+use futures_io::AsyncWrite;
+
+use crate::stream::ByteStream;
+use crate::stream::split::OwnedWriteHalf;
+use crate::tcp::stream::TcpStream;
+
+/// asyncio's default high water mark, in bytes.
+const HIGH: usize = 64 * 1024;
+
+/// The buffer keeps room for so many bytes when it is empty.
+const KEPT: usize = 16 * 1024;
+
+/// Writes to a byte stream through a buffer: asyncio's `StreamWriter`, over anything that implements [`AsyncWrite`].
+///
+/// [`write`](Self::write) sends at once what the stream takes, and keeps the rest to be sent in the background. It never
+/// waits, so a loop that only writes can fill the memory. [`drain`](Self::drain) waits while the buffer is above its
+/// high water mark; call it after writes.
+///
+/// ```
+/// use asyncio_net::{StreamWriter, memory_pair};
+///
+/// # asyncio_loop::run(async {
+/// let (one, other) = memory_pair(1024);
+/// let writer = StreamWriter::new(one);
+/// writer.write(b"hello, ");
+/// writer.writelines(["w", "orld"]);
+/// writer.drain().await?;
+/// writer.close();
+/// writer.wait_closed().await?;
+/// let mut buf = [0; 64];
+/// let n = other.read(&mut buf).await?;
+/// assert_eq!(&buf[..n], b"hello, world");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// Its methods take `&self`, so several tasks may write and drain. What one call of `write` is given stays together.
+///
+/// Dropping the writer [closes](Self::close) it: what is in the buffer is sent in the background, as long as the loop
+/// runs. Without a running loop it is lost.
+pub struct StreamWriter<W: AsyncWrite + Unpin + 'static = OwnedWriteHalf<TcpStream>> {
+    shared: Rc<Shared<W>>,
+}
+
+/// What the writer and the background sender share. Nothing here is borrowed while the stream is used.
+struct Shared<W> {
+    /// Taken while it is used; gone once the stream is closed.
+    sink: Cell<Option<W>>,
+    queue: RefCell<Queue>,
+    high: Cell<usize>,
+    low: Cell<usize>,
+    /// The buffer was above the high water mark, and has not come down to the low one since.
+    is_paused: Cell<bool>,
+    stage: Cell<Stage>,
+    error: RefCell<Option<Failure>>,
+    /// Whether the background sender runs.
+    is_sending: Cell<bool>,
+    /// The tasks that drain, or wait for the end.
+    waiting: RefCell<Vec<Waker>>,
+    /// The background sender, while it has nothing to send.
+    sender: RefCell<Option<Waker>>,
+}
+
+/// Bytes to be sent.
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// So many of them are sent.
+    sent: usize,
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.sent += n;
+        if self.sent == self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.sent = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+    }
+}
+
+/// How far the writer has been closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    /// The end is sent after the buffer.
+    EndRequested,
+    /// The end is sent. The stream stays.
+    EndSent,
+    /// The stream is closed after the buffer.
+    Closing,
+    Closed,
+}
+
+/// An error that several tasks are told.
+#[derive(Clone, Debug)]
+struct Failure {
+    kind: io::ErrorKind,
+    message: String,
+}
+
+impl Failure {
+    fn error(&self) -> io::Error {
+        io::Error::new(self.kind, self.message.clone())
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
+    /// A writer to `sink`.
+    pub fn new(sink: W) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                sink: Cell::new(Some(sink)),
+                queue: RefCell::default(),
+                high: Cell::new(HIGH),
+                low: Cell::new(HIGH / 4),
+                is_paused: Cell::new(false),
+                stage: Cell::new(Stage::Open),
+                error: RefCell::new(None),
+                is_sending: Cell::new(false),
+                waiting: RefCell::default(),
+                sender: RefCell::new(None),
+            }),
+        }
+    }
+
+    /// Sends bytes, or keeps them to be sent. It never waits.
+    ///
+    /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or an error of the stream the bytes are dropped, and
+    /// [`drain`](Self::drain) says why.
+    pub fn write(&self, bytes: impl AsRef<[u8]>) {
+        self.write_slice(bytes.as_ref());
+    }
+
+    /// [`write`](Self::write) for several pieces, which stay together.
+    pub fn writelines<I>(&self, pieces: I)
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
+        let mut all = Vec::new();
+        for piece in pieces {
+            all.extend_from_slice(piece.as_ref());
+        }
+        self.write_slice(&all);
+    }
+
+    fn write_slice(&self, mut bytes: &[u8]) {
+        let shared = &self.shared;
+        if shared.stage.get() != Stage::Open {
+            let message = "bytes were written after the end or the close of the stream";
+            shared.fail_with(io::ErrorKind::BrokenPipe, message.to_owned());
+            return;
+        }
+        if bytes.is_empty() || shared.has_failed() {
+            return;
+        }
+        if shared.queue.borrow().len() == 0 {
+            let cx = &mut Context::from_waker(Waker::noop());
+            match shared.poll_write(cx, bytes) {
+                Poll::Ready(Ok(n)) if n == bytes.len() => return,
+                Poll::Ready(Ok(n)) => bytes = &bytes[n..],
+                Poll::Ready(Err(error)) => return shared.fail(error),
+                Poll::Pending => {}
+            }
+        }
+        let mut queue = shared.queue.borrow_mut();
+        let was_empty = queue.len() == 0;
+        queue.push(bytes);
+        if queue.len() > shared.high.get() {
+            shared.is_paused.set(true);
+        }
+        drop(queue);
+        if was_empty {
+            Shared::send_in_background(shared);
+        }
+    }
+
+    /// Waits while the buffer is above its high water mark, until it has come down to the low one. Any number of tasks may
+    /// drain.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing: what was written is sent.
+    ///
+    /// # Errors
+    ///
+    /// That of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of `write` and
+    /// `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end.
+    pub async fn drain(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        poll_fn(|cx| {
+            if let Some(failure) = &*shared.error.borrow() {
+                return Poll::Ready(Err(failure.error()));
+            }
+            if !shared.is_paused.get() {
+                return Poll::Ready(Ok(()));
+            }
+            shared.wait(cx)
+        })
+        .await
+    }
+
+    /// Sends the end of the stream after what was written: the peer reads an end, and may continue to send.
+    pub fn write_eof(&self) {
+        self.request(Stage::EndRequested);
+    }
+
+    /// Closes the stream after what was written, in the background. Closing twice does nothing.
+    pub fn close(&self) {
+        self.request(Stage::Closing);
+    }
+
+    fn request(&self, stage: Stage) {
+        if self.shared.stage.get() < stage {
+            self.shared.stage.set(stage);
+            Shared::send_in_background(&self.shared);
+        }
+    }
+
+    /// Closes the stream now. What was not sent is dropped.
+    pub fn abort(&self) {
+        self.shared.finish();
+    }
+
+    /// Whether the stream is closed, or about to be.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.stage.get() >= Stage::Closing
+    }
+
+    /// Waits until the stream is [closed](Self::close).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// That of the stream, if it kept what was written from being sent.
+    pub async fn wait_closed(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        poll_fn(|cx| match shared.stage.get() {
+            Stage::Closed => Poll::Ready(()),
+            _ => shared.wait(cx),
+        })
+        .await;
+        match &*shared.error.borrow() {
+            Some(failure) => Err(failure.error()),
+            None => Ok(()),
+        }
+    }
+
+    /// The number of bytes that wait to be sent.
+    #[must_use]
+    #[doc(alias = "get_write_buffer_size")]
+    pub fn buffered(&self) -> usize {
+        self.shared.queue.borrow().len()
+    }
+
+    /// Sets the water marks, in bytes: above `high`, [`drain`](Self::drain) waits until the buffer has come down to `low`.
+    /// 64 KiB and 16 KiB at first.
+    ///
+    /// # Panics
+    ///
+    /// If `low` is more than `high`.
+    #[doc(alias = "set_write_buffer_limits")]
+    pub fn set_water_marks(&self, low: usize, high: usize) {
+        assert!(
+            low <= high,
+            "the low water mark ({low}) must be at most the high one ({high})"
+        );
+        self.shared.low.set(low);
+        self.shared.high.set(high);
+        if self.buffered() > high {
+            self.shared.is_paused.set(true);
+        } else {
+            self.shared.resume_if_low();
+        }
+    }
+}
+
+impl<S: ByteStream> StreamWriter<OwnedWriteHalf<S>> {
+    /// The address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, and `NotConnected` once the writer is closed.
+    pub fn peer_addr(&self) -> io::Result<<S as ByteStream>::Addr> {
+        self.shared.with_sink(OwnedWriteHalf::peer_addr)
+    }
+
+    /// The local address.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, and `NotConnected` once the writer is closed.
+    pub fn local_addr(&self) -> io::Result<<S as ByteStream>::Addr> {
+        self.shared.with_sink(OwnedWriteHalf::local_addr)
+    }
+}
+
+impl<W> Shared<W> {
+    fn has_failed(&self) -> bool {
+        self.error.borrow().is_some()
+    }
+
+    fn fail_with(&self, kind: io::ErrorKind, message: String) {
+        self.error
+            .borrow_mut()
+            .get_or_insert(Failure { kind, message });
+        self.wake_all();
+    }
+
+    /// The stream has failed: nothing more can be sent.
+    fn fail(&self, error: io::Error) {
+        self.queue.borrow_mut().clear();
+        self.fail_with(error.kind(), error.to_string());
+        if self.stage.get() >= Stage::Closing {
+            self.finish();
+        }
+    }
+
+    /// The stream is closed.
+    fn finish(&self) {
+        self.stage.set(Stage::Closed);
+        self.queue.borrow_mut().clear();
+        self.is_paused.set(false);
+        drop(self.sink.take());
+        self.wake_all();
+        self.wake_sender();
+    }
+
+    fn wake_sender(&self) {
+        let sender = self.sender.borrow_mut().take();
+        if let Some(sender) = sender {
+            sender.wake();
+        }
+    }
+
+    fn wake_all(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        let waker = cx.waker().clone();
+        let mut waiting = self.waiting.borrow_mut();
+        let known = match waiting.iter().any(|kept| kept.will_wake(&waker)) {
+            true => Some(waker),
+            false => {
+                waiting.push(waker);
+                None
+            }
+        };
+        drop(waiting);
+        drop(known);
+        Poll::Pending
+    }
+
+    fn resume_if_low(&self) {
+        if self.is_paused.get() && self.queue.borrow().len() <= self.low.get() {
+            self.is_paused.set(false);
+            self.wake_all();
+        }
+    }
+
+    fn with_sink<T>(&self, f: impl FnOnce(&W) -> io::Result<T>) -> io::Result<T> {
+        let Some(sink) = self.sink.take() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let outcome = f(&sink);
+        self.sink.set(Some(sink));
+        outcome
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
+    /// Uses the stream. It is put back afterwards, unless the writer was closed meanwhile.
+    fn poll_sink<T>(
+        &self,
+        f: impl FnOnce(Pin<&mut W>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        // It is gone if the stream's own code has come back here, which then finds all bytes in the queue.
+        let Some(mut sink) = self.sink.take() else {
+            return Poll::Pending;
+        };
+        let outcome = f(Pin::new(&mut sink));
+        if self.stage.get() != Stage::Closed {
+            self.sink.set(Some(sink));
+        }
+        outcome
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_sink(|sink| sink.poll_write(cx, bytes))
+            .map(|outcome| match outcome {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                outcome => outcome,
+            })
+    }
+
+    /// Has the background sender look at the queue and the stage.
+    fn send_in_background(shared: &Rc<Self>) {
+        if shared.is_sending.replace(true) {
+            return shared.wake_sender();
+        }
+        let sending = Sending(shared.clone());
+        let task = async move { poll_fn(|cx| sending.0.poll_send(cx)).await };
+        match try_spawn_with(SpawnOptions::callback(), task) {
+            Ok(task) => task.detach(),
+            Err(_no_loop) => {} // `Sending` was dropped, and has said so.
+        }
+    }
+
+    /// Sends until there is nothing to send.
+    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.poll_send_once(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready(()),
+                Poll::Ready(Err(error)) => {
+                    self.fail(error);
+                    return Poll::Ready(());
+                }
+                Poll::Pending => {
+                    let waker = cx.waker().clone();
+                    let old = self.sender.replace(Some(waker));
+                    drop(old);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Takes the next step. `false` if there is none.
+    fn poll_send_once(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut queue = self.queue.take();
+        if queue.len() > 0 {
+            let written = self.poll_write(cx, &queue.bytes[queue.sent..]);
+            if let Poll::Ready(Ok(n)) = written {
+                queue.advance(n);
+            }
+            // What the stream's own code has written meanwhile comes behind.
+            let behind = self.queue.replace(queue);
+            if behind.len() > 0 {
+                self.queue.borrow_mut().push(&behind.bytes[behind.sent..]);
+            }
+            ready!(written)?;
+            self.resume_if_low();
+            return Poll::Ready(Ok(true));
+        }
+        self.queue.replace(queue);
+        match self.stage.get() {
+            Stage::Open | Stage::EndSent => {
+                ready!(self.poll_sink(|sink| sink.poll_flush(cx)))?;
+                Poll::Ready(Ok(self.queue.borrow().len() > 0))
+            }
+            Stage::EndRequested => {
+                ready!(self.poll_sink(|sink| sink.poll_close(cx)))?;
+                if self.stage.get() == Stage::EndRequested {
+                    self.stage.set(Stage::EndSent);
+                }
+                Poll::Ready(Ok(true))
+            }
+            Stage::Closing => {
+                ready!(self.poll_sink(|sink| sink.poll_close(cx)))?;
+                self.finish();
+                Poll::Ready(Ok(false))
+            }
+            Stage::Closed => Poll::Ready(Ok(false)),
+        }
+    }
+}
+
+/// The background sender. If it is dropped before it has sent all, its loop has closed.
+struct Sending<W: AsyncWrite + Unpin + 'static>(Rc<Shared<W>>);
+
+impl<W: AsyncWrite + Unpin + 'static> Drop for Sending<W> {
+    fn drop(&mut self) {
+        let shared = &self.0;
+        shared.is_sending.set(false);
+        let has_more = shared.queue.borrow().len() > 0;
+        let is_open = shared.stage.get() != Stage::Closed;
+        if is_open && (has_more || shared.stage.get() == Stage::Closing) && !shared.has_failed() {
+            let message = "the event loop ended before all bytes were sent";
+            shared.fail_with(io::ErrorKind::NotConnected, message.to_owned());
+            shared.finish();
+        } else if shared.stage.get() == Stage::Closing {
+            shared.finish();
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Drop for StreamWriter<W> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> fmt::Debug for StreamWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamWriter")
+            .field("buffered", &self.buffered())
+            .field("stage", &self.shared.stage.get())
+            .finish_non_exhaustive()
+    }
+}
