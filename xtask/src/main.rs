@@ -26,7 +26,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
 
   test [ARGUMENTS]                  Runs every test; ends with a line of counts.
   ci                                Runs all that CI runs; stops at the first failure.
-  tidy                              Checks layers, circles, heads, unsafe files, proofs, prose and the map.
+  tidy                              Checks layers, circles, heads, unsafe files, proofs, prose, names and map.
   setup                             Installs the tools that ci uses, pinned, under target/tools.
   loom [--full]                     Tries the interleavings of threads.
   sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.

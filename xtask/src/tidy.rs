@@ -5,6 +5,7 @@
 mod front_page;
 mod heads;
 mod name_map;
+mod page_names;
 mod proofs;
 mod prose;
 mod repository;
@@ -24,6 +25,7 @@ const CHECKS: &[Check] = &[
     unsafe_files::check,
     front_page::check,
     name_map::check,
+    page_names::check,
     proofs::check,
     prose::check,
     circles::check,
