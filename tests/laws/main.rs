@@ -15,6 +15,8 @@
 //!   ends by the only request that there was has its message;
 //! - a result that came before the request is had, unless a group around has been ended by one of its members, or a
 //!   member of a group that ends awaits the task that has the result;
+//! - a cleanup of `try_finally` after a panic is cut by nothing that was asked before it, and a request is not told
+//!   twice because its token has left the scope that it held;
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
 //!

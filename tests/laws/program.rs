@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -10,11 +11,11 @@ use std::time::Duration;
 use asyncio::{
     CancelScope, Cancelled, SpawnOptions, TaskGroup, TimerHandle, call_at, call_later,
     cancel_scope, catch_cancel, gather, race, shield, sleep, spawn_with, task_group, time, timeout,
-    yield_now,
+    try_finally, yield_now,
 };
-use futures::StreamExt;
 use futures::future::{Either, LocalBoxFuture, join_all, select};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use proptest::prelude::*;
 
 use crate::place::{Kind, Moment, Place, Watch};
@@ -38,6 +39,15 @@ pub(crate) enum Node {
     Catch(Box<Node>, Box<Node>, Then),
     /// Work, and a cleanup both ways.
     Finally(Box<Node>, Box<Node>),
+    /// The same with `try_finally` itself.
+    Protect(Box<Node>, Box<Node>),
+    /// Waits for so many seconds, and panics.
+    Panic(u64),
+    /// Catches the panic of its work.
+    Caught(Box<Node>),
+    /// A loop of so many rounds of work whose token leaves the scope that it holds. What is done with it meanwhile, and
+    /// what becomes of it.
+    Escape(u64, Box<Node>, Box<Node>, Then),
     /// A body and children, of whom so many run at once.
     Group(Box<Node>, usize, Vec<Node>),
     Gather(Vec<Node>),
@@ -101,6 +111,11 @@ fn nodes() -> impl Strategy<Value = Node> {
             2 => (0..6_u64, one.clone()).prop_map(|(limit, work)| Node::Timeout(limit, work)),
             2 => (1..5_u64, one.clone(), one.clone(), any::<bool>()).prop_map(answers_and_goes_on),
             1 => (0..6_u64, one.clone()).prop_map(|(after, work)| Node::Scope(after, work)),
+            2 => (one.clone(), one.clone(), one.clone(), 0..3_usize).prop_map(cleans_up_in_branches),
+            2 => (one.clone(), one.clone(), one.clone(), 0..3_u64, 0..4_usize).prop_map(panics_in_a_cleanup),
+            1 => (one.clone(), one.clone()).prop_map(|(a, b)| Node::Protect(a, b)),
+            2 => (1..4_u64, one.clone(), one.clone(), then.clone())
+                .prop_map(|(rounds, work, kept, then)| Node::Escape(rounds, work, kept, then)),
             1 => one.clone().prop_map(Node::Shield),
             5 => (one.clone(), one.clone(), then).prop_map(|(a, b, then)| Node::Catch(a, b, then)),
             2 => (one.clone(), one.clone()).prop_map(|(a, b)| Node::Finally(a, b)),
@@ -124,6 +139,34 @@ fn answers_and_goes_on((limit, work, cleanup, awaits): (u64, Box<Node>, Box<Node
         limit,
         Box::new(Node::Sequence(vec![answers, Node::Sleep(5)])),
     )
+}
+
+/// A time limit that is never due.
+const NEVER: u64 = 1_500;
+
+/// Work in `depth` scopes that are only there.
+fn in_scopes(work: Node, depth: usize) -> Node {
+    (0..depth).fold(work, |work, _| Node::Timeout(NEVER, Box::new(work)))
+}
+
+/// Branches with cleanups of unequal length and number, below scopes.
+fn cleans_up_in_branches((a, b, c, depth): (Box<Node>, Box<Node>, Box<Node>, usize)) -> Node {
+    let tidy = |work, cleanup| Node::Catch(work, cleanup, Then::Resume);
+    let long = tidy(Box::new(tidy(Box::new(Node::Sleep(5)), a)), b);
+    let branches = vec![
+        in_scopes(long, depth % 2),
+        tidy(Box::new(Node::Sleep(5)), c),
+    ];
+    in_scopes(Node::Join(branches), depth)
+}
+
+/// A cleanup that panics, below scopes and in two that clean up after that.
+fn panics_in_a_cleanup(
+    (work, a, b, after, depth): (Box<Node>, Box<Node>, Box<Node>, u64, usize),
+) -> Node {
+    let breaks = Node::Catch(work, Box::new(Node::Panic(after)), Then::Resume);
+    let inner = Node::Protect(Box::new(in_scopes(breaks, depth)), a);
+    Node::Caught(Box::new(Node::Protect(Box::new(inner), b)))
 }
 
 /// A node came to an error, which ends the group around it.
@@ -274,7 +317,76 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     }
                 }
             }
+            Node::Protect(work, cleanup) => {
+                let work = start(*work, &place);
+                let cleanup = async {
+                    let mut whole = Whole::new("a cleanup of `try_finally`", &place, &watch);
+                    whole.or_before = true;
+                    let _ = start(*cleanup, &place).await;
+                    whole.ended = true;
+                };
+                // After a cancellation or a panic it is not cut by what was asked before.
+                let ended = Rc::new(Cell::new(None));
+                let work = Watched {
+                    work,
+                    returned: false,
+                    place: place.clone(),
+                    ended: ended.clone(),
+                };
+                let cleanup = async {
+                    let mut whole = Whole::new("a cleanup after a panic", &place, &watch);
+                    whole.ended = ended.get().is_none();
+                    cleanup.await;
+                    whole.ended = true;
+                };
+                return try_finally(work, cleanup).await;
+            }
+            Node::Panic(after) => {
+                start(Node::Sleep(after), &place).await?;
+                std::panic::resume_unwind(Box::new("a node panics"));
+            }
+            Node::Caught(work) => {
+                let work = AssertUnwindSafe(start(*work, &place)).catch_unwind();
+                return work.await.unwrap_or(Ok(()));
+            }
+            Node::Escape(rounds, work, kept, then) => {
+                let mut let_go = None;
+                for _ in 0..rounds {
+                    let work = start((*work).clone(), &place);
+                    let limit = timeout(secs(NEVER), catch_cancel(work));
+                    let Ok(outcome) = limit.await else {
+                        watch.broke("a time limit came early");
+                        continue;
+                    };
+                    let cancelled = match outcome {
+                        Ok(result) => {
+                            result?;
+                            continue;
+                        }
+                        Err(cancelled) => cancelled,
+                    };
+                    if let_go.is_some_and(|moment| !place.asked_since(moment)) {
+                        watch.broke("a request was told twice");
+                    }
+                    heard(&cancelled, &place, &watch);
+                    let mut whole = Whole::new("a cleanup with a moved token", &place, &watch);
+                    let result = start((*kept).clone(), &place).await;
+                    whole.ended = true;
+                    drop(whole);
+                    match then {
+                        Then::Resume => cancelled.resume().await,
+                        Then::Drop => drop(cancelled),
+                        Then::Swallow => {
+                            place.answer();
+                            cancelled.swallow();
+                        }
+                    }
+                    let_go = Some(place.moment());
+                    result?;
+                }
+            }
             Node::Group(body, limit, children) => {
+                let around = place.clone();
                 let place = Place::new(Kind::Group, Some(&place));
                 let family = Family::new("a group", &watch);
                 let running = Rc::new(Cell::new(0));
@@ -314,10 +426,13 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 if result.is_err() {
                     // Errors come out first; a request takes the next await after them.
                     place.held_up_until_now();
+                } else if place.was_asked() {
+                    around.answer(); // All of them may have swallowed it.
                 }
                 return result.map_err(|errors| *errors.first());
             }
             Node::Gather(nodes) => {
+                let around = place.clone();
                 let place = Place::new(Kind::Group, Some(&place));
                 let family = Family::new("a gathering", &watch);
                 let all: Vec<_> = nodes
@@ -333,9 +448,13 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                     .collect();
                 let results = gather(all).await;
                 family.is_gone();
+                if place.was_asked() {
+                    around.answer();
+                }
                 return results.into_iter().collect();
             }
             Node::Race(nodes) => {
+                let around = place.clone();
                 let place = Place::new(Kind::Group, Some(&place));
                 let family = Family::new("a race", &watch);
                 let all: Vec<_> = nodes
@@ -355,6 +474,9 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 family.is_gone();
                 // A value comes out first; a request takes the next await after it.
                 place.held_up_until_now();
+                if around.was_asked() {
+                    around.answer();
+                }
                 return result;
             }
             task @ (Node::Task(_) | Node::Eager(_)) => {
@@ -399,6 +521,32 @@ fn heard(cancelled: &Cancelled, place: &Rc<Place>, watch: &Watch) {
     }
 }
 
+/// Work that notes when it ended without a value.
+struct Watched {
+    work: Running,
+    returned: bool,
+    place: Rc<Place>,
+    ended: Rc<Cell<Option<Moment>>>,
+}
+
+impl Future for Watched {
+    type Output = Result<(), Failed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = self.work.as_mut().poll(cx);
+        self.returned = result.is_ready();
+        result
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.returned {
+            self.ended.set(Some(self.place.moment()));
+        }
+    }
+}
+
 /// Runs to its end, or somebody has asked otherwise.
 struct Whole {
     what: &'static str,
@@ -425,6 +573,9 @@ impl Whole {
 
 impl Drop for Whole {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return; // It has panicked itself.
+        }
         // A request waits for a cleanup's token, and for a shield.
         self.place.held_up_until_now();
         let asked = self.place.asked_since(self.begun);

@@ -38,8 +38,9 @@ use crate::task_group::{TaskGroup, task_group};
 ///
 /// # Cancellation
 ///
-/// The request goes to all of them, and on when all have ended. Outputs that were there are lost. Cancelling one
-/// of them, as a task, does the same to all.
+/// The request goes to all of them, and on when all have ended. Outputs that were there are lost. If each that was told
+/// has [swallowed](crate::Cancelled::swallow) the request, it ends here, and the outputs are returned. Cancelling one
+/// of them, as a task, cancels all.
 ///
 /// # Panics
 ///

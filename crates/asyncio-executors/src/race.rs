@@ -45,7 +45,8 @@ use crate::timeout::timeout;
 /// # Cancellation
 ///
 /// The request goes to all of them, and on when all have ended, unless one of them returns a value all the same: that
-/// is the value of the race then, and the request takes the next await. If one has returned, and others still clean up,
+/// is the value of the race then, and the request takes the next await. If each that was told has
+/// [swallowed](crate::Cancelled::swallow) the request, it ends here. If one has returned, and others still clean up,
 /// these hear of the request as a second one; the value is returned, and the request takes the next await. A plain drop
 /// at that moment loses the value.
 ///
@@ -312,6 +313,7 @@ where
         if let Err(cancelled) = catch_cancel(starting).await {
             // Nobody else is started. The group passes the request on, unless one of them wins all the same.
             cancelled.swallow();
+            tg.passes_request();
         }
         Ok(())
     });

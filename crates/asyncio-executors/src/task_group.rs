@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 
 use asyncio_task::{
     Cause, Children, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions,
-    StepBack, TaskRef, Unhandled, Unwound, poll_again, unwind_here,
+    StepBack, TaskRef, Unhandled, Unwound, has_open_request, poll_again, unwind_here,
 };
 use pin_project_lite::pin_project;
 
@@ -84,7 +84,8 @@ const LOST_BY_DROP: &str =
 /// # Cancellation
 ///
 /// The request goes to the body and all children, and when they have ended it goes on. If some failed
-/// meanwhile, their errors are returned, and the request takes the next await.
+/// meanwhile, their errors are returned, and the request takes the next await. If the body and each child that was
+/// told of the request have [swallowed](crate::Cancelled::swallow) it, it ends here, and the value is returned.
 ///
 /// # Panics
 ///
@@ -98,12 +99,17 @@ where
     F: AsyncFnOnce(TaskGroup<'env, E>) -> Result<T, E>,
 {
     let shared = Rc::new(Shared::new());
-    let mut body = pin!(Scope::new(body(TaskGroup {
-        shared: shared.clone()
-    })));
+    let group = TaskGroup {
+        shared: shared.clone(),
+    };
+    let mut body = pin!(Scope::new(async {
+        let result = body(group).await;
+        shared.has_returned();
+        result
+    }));
     // Declared after the body, so dropped before it: children first.
     let mut group = Group {
-        shared,
+        shared: shared.clone(),
         listener: Listener::new(),
         body: None,
         unwinds: false,
@@ -186,12 +192,24 @@ struct Shared<'env, E> {
     unwanted: Cell<bool>,
     /// Whether one value of one child is what the group is for.
     contest: Cell<Contest>,
+    answer: Cell<Answer>,
     /// Nobody waits for the group any more.
     over: Cell<bool>,
     /// The group and all its children have ended.
     finished: Cell<bool>,
     /// The body is to be cancelled as well, unless it has ended.
     body: RefCell<Option<ScopeHandle>>,
+}
+
+/// What the body and the children make of a request from outside: if all of them swallow it, it is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// None has come.
+    Unasked,
+    /// Each that has ended since has swallowed it.
+    Swallowed,
+    /// One that has ended since has not, so the request goes on.
+    GoesOn,
 }
 
 /// A group whose value is that of one child: a race.
@@ -237,10 +255,22 @@ impl<E> TaskGroup<'_, E> {
         self.shared.contest.set(Contest::Open);
     }
 
+    /// A request from outside goes on, although the body swallows it.
+    pub(crate) fn passes_request(&self) {
+        self.shared.goes_on();
+    }
+
     /// For a race: it is won, and nobody can take the values of the others. The body ends by itself, and its value is
     /// returned whatever is asked meanwhile.
     pub(crate) fn decide(&self) {
-        self.shared.contest.set(Contest::Decided);
+        let shared = &self.shared;
+        if shared.answer.get() == Answer::Swallowed {
+            let winner = asyncio_task::current_task().map(|task| task.id());
+            if shared.children.is_any_cancelling(winner) {
+                shared.answer.set(Answer::GoesOn);
+            }
+        }
+        shared.contest.set(Contest::Decided);
         self.shared.end_children();
     }
 }
@@ -371,6 +401,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
             future,
             seat: Seat {
                 place,
+                returned: false,
                 shared: self.shared.clone(),
             },
         };
@@ -665,9 +696,27 @@ impl<E> Shared<'_, E> {
             ending: Cell::new(false),
             unwanted: Cell::new(false),
             contest: Cell::new(Contest::None),
+            answer: Cell::new(Answer::Unasked),
             over: Cell::new(false),
             finished: Cell::new(false),
             body: RefCell::default(),
+        }
+    }
+
+    /// A child or the body returns.
+    #[inline]
+    fn has_returned(&self) {
+        if self.answer.get() == Answer::Swallowed && has_open_request() {
+            self.goes_on();
+        }
+    }
+
+    /// A child or the body has ended, and has not swallowed a request from outside, if there is one.
+    #[inline]
+    fn goes_on(&self) {
+        // What loses a race is ended by the race.
+        if self.answer.get() == Answer::Swallowed && self.contest.get() != Contest::Decided {
+            self.answer.set(Answer::GoesOn);
         }
     }
 
@@ -761,6 +810,9 @@ impl<T, E> Group<'_, T, E> {
         let request = self.listener.request();
         let contest = self.shared.contest.get();
         self.shared.ending.set(true);
+        if self.shared.answer.get() == Answer::Unasked {
+            self.shared.answer.set(Answer::Swallowed);
+        }
         // Once all is decided, the body returns that.
         if contest != Contest::Decided {
             if let Some(body) = &self.body {
@@ -848,8 +900,10 @@ impl<T, E> Group<'_, T, E> {
             return Poll::Ready(Err(errors));
         }
         let has_value = matches!(result, Some(BodyEnd::Returned(_)));
-        if self.shared.contest.get() == Contest::Decided
-            && has_value
+        if has_value && self.shared.answer.get() == Answer::Swallowed {
+            self.listener.conclude(true);
+        } else if has_value
+            && self.shared.contest.get() == Contest::Decided
             && !self.listener.is_dismissed()
         {
             self.listener.release();
@@ -916,12 +970,16 @@ pin_project! {
 /// What a child has of its group.
 struct Seat<'env, E> {
     place: Place,
+    returned: bool,
     shared: Rc<Shared<'env, E>>,
 }
 
 impl<E> Drop for Seat<'_, E> {
     #[inline]
     fn drop(&mut self) {
+        if !self.returned {
+            self.shared.goes_on();
+        }
         self.shared.places.leave(&mut self.place);
     }
 }
@@ -933,14 +991,20 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        let Seat { place, shared } = this.seat;
+        let Seat {
+            place,
+            returned,
+            shared,
+        } = this.seat;
         if shared.places.poll_enter(place, cx).is_pending() {
             return Poll::Pending;
         }
-        match this.future.poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(value)) => Poll::Ready(Some(value)),
-            Poll::Ready(Err(error)) => {
+        let result = std::task::ready!(this.future.poll(cx));
+        *returned = true;
+        shared.has_returned();
+        match result {
+            Ok(value) => Poll::Ready(Some(value)),
+            Err(error) => {
                 shared.failed(error);
                 Poll::Ready(None)
             }

@@ -150,6 +150,20 @@ pub fn is_unwinding() -> bool {
     })
 }
 
+/// Whether a request was made to the innermost scope that this is called from, or to its task, and has not been
+/// swallowed. `false` outside of any task.
+///
+/// For futures that wait for several parts and ask each, at its end, whether it has answered a request.
+#[must_use]
+pub fn has_open_request() -> bool {
+    current::running(|step| {
+        step.is_some_and(|(tasks, task)| {
+            let here = tasks.innermost_scope(task);
+            tasks.scopes.borrow().is_asked_to_end(here)
+        })
+    })
+}
+
 /// What such a future gives when it is polled again and has no outcome that is left: `Pending` in code that unwinds.
 ///
 /// # Panics

@@ -320,6 +320,14 @@ impl<'env> Children<'env> {
         }
     }
 
+    /// Whether a request to any child but `except` is open.
+    #[must_use]
+    pub fn is_any_cancelling(&self, except: Option<crate::TaskId>) -> bool {
+        let cells = self.family.cells();
+        let mut others = cells.iter().filter(|cell| Some(cell.id) != except);
+        others.any(|cell| tasks::cancelling(cell) > 0)
+    }
+
     fn request(&self, origin: Origin, message: Option<&Arc<str>>, last_poll: LastPoll) {
         for cell in self.family.cells() {
             tasks::request(&cell, origin, message.cloned(), last_poll);

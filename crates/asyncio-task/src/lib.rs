@@ -75,7 +75,7 @@ mod turn;
 mod unhandled;
 mod waker;
 
-pub use cancelled::{Cancelled, is_unwinding, poll_again, unwind_here};
+pub use cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwind_here};
 pub use children::Children;
 pub use circle::{Circle, circles};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};

@@ -1150,6 +1150,11 @@ impl ScopeTree {
         self.get(root).map_or(0, |node| node.requests.count())
     }
 
+    /// Whether a request to this scope itself is open, and not swallowed.
+    pub(crate) fn is_asked_to_end(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.open() > 0)
+    }
+
     /// Whether a request to this scope itself is open.
     pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
         self.get(key).is_some_and(|node| node.requests.last() > 0)

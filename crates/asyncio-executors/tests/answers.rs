@@ -1,0 +1,198 @@
+//! A request that all who are told of it swallow is answered (rule 4): a group, a gathering or a race returns its value,
+//! and the code around goes on.
+
+mod support;
+
+use std::cell::Cell;
+use std::future::pending;
+use std::time::Duration;
+
+use asyncio_executors::{
+    TaskGroup, catch_cancel, gather, on_cancel, race, shield, staggered_race, task_group, timeout,
+};
+use asyncio_loop::{sleep, spawn, time};
+use futures::future::LocalBoxFuture;
+use support::run;
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Swallows a request, and works for a second more.
+async fn swallows() -> u64 {
+    catch_cancel(pending::<()>()).await.unwrap_err().swallow();
+    sleep(secs(1)).await;
+    5
+}
+
+/// Ends by a request, after a cleanup of two seconds.
+async fn cleans_up() -> u64 {
+    on_cancel(pending(), async { sleep(secs(2)).await }).await
+}
+
+/// What work comes to that is cancelled after a second, and whether the code after it goes on.
+async fn cancelled_at_1<T: 'static>(work: impl Future<Output = T> + 'static) -> Option<T> {
+    let task = spawn(async {
+        let value = work.await;
+        sleep(secs(1)).await;
+        value
+    });
+    sleep(secs(1)).await;
+    task.cancel();
+    task.await.ok()
+}
+
+async fn group(
+    body: impl AsyncFnOnce() -> u64,
+    children: Vec<LocalBoxFuture<'static, u64>>,
+) -> u64 {
+    let all = task_group::<u64, (), _>(async |tg| {
+        for child in children {
+            tg.spawn(async { Ok(child.await) });
+        }
+        Ok(body().await)
+    });
+    all.await.unwrap()
+}
+
+mod by_all {
+    use super::*;
+
+    #[test]
+    fn a_group_returns_the_value_of_its_body() {
+        run::<()>(async |_| {
+            assert_eq!(cancelled_at_1(group(swallows, vec![])).await, Some(5));
+            let children = || -> Vec<LocalBoxFuture<'_, u64>> {
+                vec![Box::pin(swallows()), Box::pin(swallows())]
+            };
+            assert_eq!(cancelled_at_1(group(async || 7, children())).await, Some(7));
+            assert_eq!(cancelled_at_1(group(swallows, children())).await, Some(5));
+        });
+    }
+
+    #[test]
+    fn a_gathering_returns_its_outputs() {
+        run::<()>(async |_| {
+            assert_eq!(
+                cancelled_at_1(gather((swallows(), swallows()))).await,
+                Some((5, 5))
+            );
+            let nested = gather([gather([swallows()]), gather([swallows()])]);
+            assert_eq!(cancelled_at_1(nested).await, Some([[5], [5]]));
+        });
+    }
+
+    #[test]
+    fn a_race_returns_the_value_of_the_winner() {
+        run::<()>(async |_| {
+            assert_eq!(
+                cancelled_at_1(race((swallows(), swallows()))).await,
+                Some(5)
+            );
+            let slow = async {
+                let value = swallows().await;
+                sleep(secs(9)).await;
+                value
+            };
+            assert_eq!(cancelled_at_1(race((swallows(), slow))).await, Some(5));
+        });
+    }
+
+    #[test]
+    fn one_that_has_ended_before_has_no_say() {
+        run::<()>(async |_| {
+            let ended = async { sleep(Duration::from_millis(1)).await };
+            let both = gather((ended, swallows()));
+            assert_eq!(cancelled_at_1(both).await, Some(((), 5)));
+            let was_cancelled = task_group::<u64, (), _>(async |tg: TaskGroup<'_, ()>| {
+                let child = tg.spawn(pending::<Result<(), ()>>());
+                sleep(Duration::from_millis(1)).await;
+                child.cancel();
+                assert!(child.await.is_err());
+                Ok(swallows().await)
+            });
+            let value = cancelled_at_1(async { was_cancelled.await.unwrap() }).await;
+            assert_eq!(value, Some(5));
+        });
+    }
+
+    #[test]
+    fn a_time_limit_that_was_answered_is_over() {
+        run::<()>(async |_| {
+            let start = time();
+            let work = async {
+                let values = gather((swallows(), swallows())).await;
+                sleep(secs(3)).await;
+                values
+            };
+            assert_eq!(timeout(secs(1), work).await, Ok((5, 5)));
+            assert_eq!(time() - start, secs(5));
+        });
+    }
+}
+
+mod by_some {
+    use super::*;
+
+    #[test]
+    fn a_part_that_ends_by_it_has_a_say() {
+        run::<()>(async |_| {
+            assert_eq!(
+                cancelled_at_1(gather((swallows(), cleans_up()))).await,
+                None
+            );
+            assert_eq!(
+                cancelled_at_1(gather((swallows(), pending::<()>()))).await,
+                None
+            );
+            assert_eq!(
+                cancelled_at_1(group(swallows, vec![Box::pin(cleans_up())])).await,
+                None
+            );
+            assert_eq!(
+                cancelled_at_1(group(cleans_up, vec![Box::pin(swallows())])).await,
+                None
+            );
+        });
+    }
+
+    /// A part that was only shielded has not answered: its value comes out, and the request goes on.
+    #[test]
+    fn a_part_that_defers_it_has_a_say() {
+        run::<()>(async |_| {
+            let shielded = || shield(async { sleep(secs(3)).await });
+            assert_eq!(cancelled_at_1(gather((swallows(), shielded()))).await, None);
+            let drops = async {
+                drop(catch_cancel(pending::<()>()).await);
+                5
+            };
+            assert_eq!(cancelled_at_1(gather((swallows(), drops))).await, None);
+        });
+    }
+
+    /// The value of a race comes out, and the next await is cut.
+    #[test]
+    fn a_loser_of_a_race_has_a_say() {
+        run::<()>(async |_| {
+            let returned = Cell::new(0);
+            let work = async {
+                returned.set(race((swallows(), cleans_up())).await);
+                sleep(secs(9)).await;
+            };
+            assert!(timeout(secs(1), work).await.is_err());
+            assert_eq!(returned.get(), 5);
+        });
+    }
+
+    #[test]
+    fn a_staggered_race_that_starts_no_more_passes_it_on() {
+        run::<()>(async |_| {
+            let fails = async || {
+                catch_cancel(pending::<()>()).await.unwrap_err().swallow();
+                Err::<(), ()>(())
+            };
+            let raced = staggered_race([fails, fails], None);
+            assert!(cancelled_at_1(raced).await.is_none());
+        });
+    }
+}
