@@ -14,6 +14,8 @@ mod loop_pool;
 mod nothing_lost;
 #[cfg(unix)]
 mod process;
+#[cfg(unix)]
+mod processes;
 mod ready_awaits;
 mod requests;
 mod synchronising;

@@ -1,6 +1,8 @@
 //! Helpers of the tests: a loop on virtual time, and a child process.
 
 mod child;
+#[cfg(unix)]
+pub mod remote;
 mod virtual_run;
 
 pub use asyncio_testkit::{NoteOnDrop, Trace, forever, ms, panic_of, secs};

@@ -1,6 +1,6 @@
-//! The attributes of asyncio: [`main`](macro@main) and [`test`](macro@test).
+//! The attributes of asyncio: [`main`](macro@main), [`test`](macro@test) and [`remote`](macro@remote).
 //!
-//! An attribute turns an `async fn` into a plain function that runs it on an event loop:
+//! The first two turn an `async fn` into a plain function that runs it on an event loop:
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,9 +20,13 @@ mod function;
 
 mod expand;
 
+mod remote;
+
 use proc_macro::TokenStream;
 
 /// Runs an `async fn` on a new event loop, as `asyncio.run` does in Python.
+///
+/// A program that was started as a worker of a process pool becomes one instead.
 ///
 /// The function may return any type that a plain `main` may return. It takes no arguments, and any
 /// name is allowed.
@@ -101,6 +105,46 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::test(options.into(), item.into()).into()
+}
+
+/// Lists a function as one that the workers of a `ProcessPool` can call.
+///
+/// The function may be `async`: it then runs on an event loop of its own in the worker. Its arguments and its value are
+/// owned, and have serde's `Serialize` and `Deserialize`. A `Result` is sent as it is. The function stays as it is: a plain
+/// call runs it in the calling process.
+///
+/// ```no_run
+/// use asyncio::ProcessPool;
+///
+/// #[asyncio::remote]
+/// fn crunch(n: u64) -> u64 {
+///     (1..=n).sum()
+/// }
+///
+/// #[asyncio::remote]
+/// async fn scaled(n: u64, by: f64) -> Result<f64, String> {
+///     asyncio::yield_now().await;
+///     if by == 0.0 { Err("by nothing".to_owned()) } else { Ok(n as f64 * by) }
+/// }
+///
+/// #[asyncio::main]
+/// async fn main() -> Result<(), asyncio::ProcessError> {
+///     let pool = ProcessPool::new();
+///     assert_eq!(crunch(10), 55); // here
+///     assert_eq!(pool.run(crunch, 10).await?, 55); // in a worker
+///     assert_eq!(pool.run(scaled, (3, 1.5)).await?, Ok(4.5));
+///     Ok(())
+/// }
+/// ```
+///
+/// # Options
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |
+#[proc_macro_attribute]
+pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
+    remote::remote(options.into(), item.into()).into()
 }
 
 /// Compiles the examples of the README as tests.

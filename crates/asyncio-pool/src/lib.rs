@@ -32,6 +32,8 @@ mod loom_tests;
 mod loop_pool;
 mod loop_thread;
 mod pin;
+#[cfg(all(unix, feature = "process", not(loom)))]
+mod process;
 mod rest;
 mod settings;
 mod sync;
@@ -45,8 +47,20 @@ pub use executor::{Executor, run_in_executor};
 pub use job::Job;
 pub use loop_pool::{LoopPool, LoopPoolBuilder, Loops, StopErrors};
 pub use loop_thread::{LoopThread, LoopThreadBuilder, StopError};
+#[cfg(all(unix, feature = "process", not(loom)))]
+pub use process::{
+    ProcessError, ProcessJob, ProcessMap, ProcessPool, ProcessPoolBuilder, RemoteFn, run_if_worker,
+};
 pub use settings::ThreadPoolBuilder;
 pub use thread_pool::{Pending, PoolShare, ThreadPool};
+
+/// What the attributes of the facade expand to; not for anybody else.
+#[cfg(all(unix, feature = "process", not(loom)))]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::process::{Later, Registered, call, call_async, run_main, type_of};
+    pub use inventory;
+}
 
 /// The programs of the README are tests.
 #[cfg(doctest)]

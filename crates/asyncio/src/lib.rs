@@ -50,6 +50,13 @@ pub use asyncio_pool::{
     default_executor, run_in_executor, set_default_executor, shutdown_default_executor, to_thread,
 };
 
+#[cfg(all(unix, feature = "macros", feature = "process"))]
+pub use asyncio_macros::remote;
+#[cfg(all(unix, feature = "process"))]
+pub use asyncio_pool::{
+    ProcessError, ProcessJob, ProcessMap, ProcessPool, ProcessPoolBuilder, RemoteFn, run_if_worker,
+};
+
 /// Sockets.
 #[cfg(feature = "net")]
 pub mod net {
@@ -73,8 +80,11 @@ pub mod prelude {
 /// The functions that the attributes expand to. Not a part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(not(all(unix, feature = "process")))]
     pub use asyncio_loop::run_with as run_main;
     pub use asyncio_loop::testing::{Limits, Orders, run_test, run_test_within};
+    #[cfg(all(unix, feature = "process"))]
+    pub use asyncio_pool::__private::*;
 }
 
 // The programs of the pages use every feature, so they are doc tests only if all features are on.

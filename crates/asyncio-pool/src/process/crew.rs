@@ -1,0 +1,611 @@
+//! The workers of a pool and the calls that wait for them.
+//!
+//! A worker that has something to do has a *driver*: a step of the loop that sends it calls, one after the other, and
+//! waits for the answers. Without calls the driver ends and the worker is idle: nothing of it is on the loop.
+//!
+//! - A call is taken from the queue by one driver, which settles it, or puts it back if no worker has had it.
+//! - For each call that waits a driver is coming, or all workers are busy, or no worker can be started and the
+//!   call is settled with the reason.
+//! - A driver that is dropped, with its loop, kills its worker and settles its call.
+//! - Until one worker has said hello, one program at most is running as a worker that may be none.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use asyncio_loop::{SpawnOptions, try_running_loop, try_spawn_with};
+
+use super::call::{Call, Waiting};
+use super::error::ProcessError;
+use super::frame::{Frame, FrameError, Incoming, Kind, encode};
+use super::link::{Line, Lost, Program, Worker};
+use super::remote::Addresses;
+use super::summons::Summons;
+use super::worker::Limits;
+
+/// How long a program that has been a worker before may take to become one, on a machine that is busy.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a start or a call is tried again when workers end before they have had a call.
+const TRIES: u32 = 5;
+
+/// What a pool goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) workers: usize,
+    pub(crate) max_tasks: Option<usize>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) message_limit: usize,
+    pub(crate) start_timeout: Duration,
+    pub(crate) kill_on_cancel: bool,
+    pub(crate) program: Program,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    pub(crate) settings: Settings,
+    /// Read from the program when the first call is made.
+    addresses: OnceCell<Addresses>,
+    state: RefCell<State>,
+    /// The tasks that wait for the end of the pool, or for workers that say hello.
+    changed: RefCell<Vec<Rc<Waiting>>>,
+    /// How many starts have failed since the last success of a worker.
+    failed: Cell<u32>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Rc<Call>>,
+    /// How many calls in the queue were cancelled.
+    cancelled: usize,
+    /// The idle ones that were used last are used first.
+    idle: Vec<Worker>,
+    /// The numbers of the processes that have a driver.
+    driven: Vec<u32>,
+    /// How many workers there are, with those that are starting or ending.
+    workers: usize,
+    /// How many drivers have not looked for a first call.
+    coming: usize,
+    /// A worker has said hello.
+    is_known: bool,
+    is_closed: bool,
+    /// Why no call can succeed any more.
+    broken: Option<ProcessError>,
+    /// Why the last start failed, if it did.
+    last_failure: Option<ProcessError>,
+}
+
+/// What a pool has, for `Debug` and for those who ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) workers: usize,
+    pub(crate) idle: usize,
+    pub(crate) waiting: usize,
+}
+
+impl Crew {
+    pub(crate) fn new(settings: Settings) -> Rc<Self> {
+        Rc::new(Self {
+            settings,
+            addresses: OnceCell::new(),
+            state: RefCell::default(),
+            changed: RefCell::default(),
+            failed: Cell::new(0),
+        })
+    }
+
+    /// Where the functions are that can be called.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        self.addresses.get_or_init(Addresses::of_this_program)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let state = self.state.borrow();
+        Counts {
+            workers: state.workers,
+            idle: state.idle.len(),
+            waiting: state.queue.len() - state.cancelled,
+        }
+    }
+
+    /// The numbers of the processes that have said hello.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        let state = self.state.borrow();
+        let idle = state.idle.iter().map(Worker::id);
+        let mut ids: Vec<u32> = idle.chain(state.driven.iter().copied()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.borrow().is_closed
+    }
+
+    /// Why no call can succeed, if that is so.
+    pub(crate) fn refusal(&self) -> Option<ProcessError> {
+        let state = self.state.borrow();
+        let closed = state.is_closed.then_some(ProcessError::Closed);
+        closed.or_else(|| state.broken.clone())
+    }
+
+    /// Puts a call into the queue.
+    pub(crate) fn enter(self: &Rc<Self>, call: Rc<Call>) {
+        self.state.borrow_mut().queue.push_back(call);
+        self.dispatch();
+    }
+
+    /// Notes that a call in the queue was cancelled. It goes when a driver comes to it, or when there are many.
+    pub(crate) fn forget_one(&self) {
+        let mut state = self.state.borrow_mut();
+        state.cancelled += 1;
+        if state.cancelled > 32 && state.cancelled > state.queue.len() / 2 {
+            state.queue.retain(|call| call.is_waiting());
+            state.cancelled = 0;
+        }
+    }
+
+    /// Sees to it that calls in the queue have drivers.
+    fn dispatch(self: &Rc<Self>) {
+        loop {
+            let worker = {
+                let mut state = self.state.borrow_mut();
+                let waiting = state.queue.len() - state.cancelled;
+                if waiting <= state.coming {
+                    return;
+                }
+                match state.idle.pop() {
+                    Some(worker) => Some(worker),
+                    None if !self.may_start(&state) => return,
+                    None => {
+                        state.workers += 1;
+                        None
+                    }
+                }
+            };
+            if !self.drive(worker) {
+                return;
+            }
+        }
+    }
+
+    fn may_start(&self, state: &State) -> bool {
+        let is_alone = state.workers == 0;
+        state.broken.is_none()
+            && state.workers < self.settings.workers
+            && (state.is_known || is_alone)
+            // With others there is no haste: they do the calls meanwhile.
+            && (self.failed.get() < TRIES || is_alone)
+    }
+
+    /// Starts workers that are not there yet, whether calls wait or not.
+    pub(crate) fn start_all(self: &Rc<Self>) {
+        loop {
+            {
+                let mut state = self.state.borrow_mut();
+                if state.is_closed || !self.may_start(&state) {
+                    return;
+                }
+                state.workers += 1;
+            }
+            if !self.drive(None) {
+                return;
+            }
+        }
+    }
+
+    /// Whether all workers are there, or cannot be.
+    pub(crate) fn poll_started(&self) -> Poll<Result<(), ProcessError>> {
+        if let Some(error) = self.refusal() {
+            return Poll::Ready(Err(error));
+        }
+        let state = self.state.borrow();
+        if let Some(error) = state.last_failure.clone() {
+            return Poll::Ready(Err(error));
+        }
+        match state.idle.len() + state.driven.len() {
+            there if there >= self.settings.workers => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Whether the pool is shut down and has no worker any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = self.state.borrow();
+        state.is_closed && state.workers == 0
+    }
+
+    /// Has `waiting` woken at each change of what `poll_started` and `has_ended` tell.
+    pub(crate) fn watch(&self, waiting: &Rc<Waiting>) {
+        self.changed.borrow_mut().push(waiting.clone());
+    }
+
+    pub(crate) fn watch_no_longer(&self, waiting: &Rc<Waiting>) {
+        let mut changed = self.changed.borrow_mut();
+        changed.retain(|other| !Rc::ptr_eq(other, waiting));
+    }
+
+    fn tell_of_change(&self) {
+        let all = self.changed.borrow().clone();
+        all.iter().for_each(|waiting| waiting.wake());
+    }
+
+    /// Shuts the pool down. What is in the queue still runs, or is cancelled.
+    pub(crate) fn shut_down(self: &Rc<Self>, cancel: bool) {
+        let (idle, dropped) = {
+            let mut state = self.state.borrow_mut();
+            state.is_closed = true;
+            let dropped = match cancel {
+                true => {
+                    state.cancelled = 0;
+                    std::mem::take(&mut state.queue)
+                }
+                false => VecDeque::new(),
+            };
+            (std::mem::take(&mut state.idle), dropped)
+        };
+        for call in dropped {
+            call.settle(Err(ProcessError::Cancelled));
+        }
+        for worker in idle {
+            // It finds no call, and retires the worker.
+            self.drive(Some(worker));
+        }
+        self.tell_of_change();
+    }
+
+    /// Spawns a driver for this worker, or for one that it starts. `false` if the loop takes none any more.
+    fn drive(self: &Rc<Self>, worker: Option<Worker>) -> bool {
+        self.state.borrow_mut().coming += 1;
+        let seat = Seat {
+            crew: self.clone(),
+            is_coming: true,
+            id: None,
+            call: None,
+        };
+        // Not one of the user's tasks: it is in no list, and goes with the loop.
+        match try_spawn_with(SpawnOptions::callback(), seat.drive(worker)) {
+            Ok(driver) => {
+                driver.detach();
+                true
+            }
+            Err(refused) => {
+                drop(refused);
+                self.fail_queue(&ProcessError::Closed);
+                false
+            }
+        }
+    }
+
+    /// Settles all calls in the queue with an error.
+    fn fail_queue(&self, error: &ProcessError) {
+        let queue = {
+            let mut state = self.state.borrow_mut();
+            state.cancelled = 0;
+            std::mem::take(&mut state.queue)
+        };
+        for call in queue {
+            call.settle(Err(error.clone()));
+        }
+    }
+
+    /// Takes the next call from the queue.
+    fn next(&self) -> Option<(Rc<Call>, Vec<u8>)> {
+        loop {
+            let call = self.state.borrow_mut().queue.pop_front()?;
+            match call.begin() {
+                Some(frame) => return Some((call, frame)),
+                None => {
+                    let mut state = self.state.borrow_mut();
+                    state.cancelled = state.cancelled.saturating_sub(1);
+                }
+            }
+        }
+    }
+}
+
+/// A driver's place in the crew: it counts the worker, and answers for the call that runs.
+struct Seat {
+    crew: Rc<Crew>,
+    is_coming: bool,
+    /// The number of the process, once it has said hello.
+    id: Option<u32>,
+    call: Option<Rc<Call>>,
+}
+
+/// Why no worker came of a start.
+enum Failed {
+    /// None is needed any more.
+    Unneeded,
+    /// The program is no worker.
+    NotAWorker(String),
+    /// It may work at the next try.
+    Otherwise(io::Error),
+}
+
+impl Seat {
+    /// Runs calls on a worker until there is none.
+    async fn drive(mut self, worker: Option<Worker>) {
+        let here = try_running_loop().ok();
+        // Virtual time does not jump over what is out.
+        let _away = here.as_ref().map(|here| here.outside_work());
+        let mut incoming = Incoming::new(self.crew.settings.message_limit);
+        let started = match worker {
+            Some(worker) => self.resumed(worker, &mut incoming).await,
+            None => self.start(&mut incoming).await,
+        };
+        let (worker, line) = match started {
+            Ok(started) => started,
+            Err(failed) => return self.failed(failed),
+        };
+        self.crew.failed.set(0);
+        self.says_hello(&worker);
+        self.run(worker, line, incoming).await;
+    }
+
+    /// Notes that the worker is there.
+    fn says_hello(&mut self, worker: &Worker) {
+        let was_known = {
+            let mut state = self.crew.state.borrow_mut();
+            state.driven.push(worker.id());
+            state.last_failure = None;
+            std::mem::replace(&mut state.is_known, true)
+        };
+        self.id = Some(worker.id());
+        self.crew.tell_of_change();
+        if !was_known {
+            // Now others may start as well.
+            self.crew.dispatch();
+        }
+    }
+
+    /// A worker that was idle, or another one if it has ended since.
+    async fn resumed(
+        &mut self,
+        worker: Worker,
+        incoming: &mut Incoming,
+    ) -> Result<(Worker, Line), Failed> {
+        let line = worker.listen().map_err(Failed::Otherwise)?;
+        if worker.is_waiting() {
+            return Ok((worker, line));
+        }
+        // A word that was not asked for is as good as none.
+        let _ended = worker.killed(line).await;
+        match self.crew.counts().waiting {
+            0 => Err(Failed::Unneeded),
+            _ => self.start(incoming).await,
+        }
+    }
+
+    async fn start(&mut self, incoming: &mut Incoming) -> Result<(Worker, Line), Failed> {
+        let settings = &self.crew.settings;
+        if let Some(summons) = Summons::pending() {
+            // This program was started as a worker itself, and has not become one.
+            summons.decline();
+            return Err(Failed::NotAWorker("started a pool of its own".to_owned()));
+        }
+        let mut worker = Worker::start(&settings.program).map_err(Failed::Otherwise)?;
+        let mut line = worker.listen().map_err(Failed::Otherwise)?;
+        let is_known = self.crew.state.borrow().is_known;
+        let patience = match is_known {
+            true => settings.start_timeout.max(KNOWN_PATIENCE),
+            false => settings.start_timeout,
+        };
+        let limits = Limits {
+            memory: settings.memory_limit,
+            message: settings.message_limit as u64,
+        };
+        let limits = encode(Kind::Configure, &[], &limits, 64);
+        let limits = limits.expect("two numbers are short");
+        let hello = worker
+            .exchange(&mut line, incoming, &limits, Some(patience), |_| false)
+            .await;
+        let why = match hello {
+            Ok(frame) if frame.kind == Kind::Hello && frame.text() == worker.hello() => {
+                return Ok((worker, line));
+            }
+            Ok(frame) if frame.kind == Kind::Forgot => "started a pool of its own".to_owned(),
+            Ok(_) => "has said something else than a worker of this version".to_owned(),
+            Err(Lost::Io(error)) => return Err(Failed::Otherwise(error)),
+            Err(Lost::Ended | Lost::Unsent) => {
+                let status = worker.ended(line).await.map_err(Failed::Otherwise)?;
+                return Err(Failed::ended(status, is_known));
+            }
+            Err(Lost::Garbage(error)) => format!("has written what is no frame: {error}"),
+            Err(Lost::TimeLimit(_) | Lost::Killed) if is_known => {
+                let error = format!("it did not become a worker within {patience:?}");
+                return Err(Failed::Otherwise(io::Error::other(error)));
+            }
+            Err(Lost::TimeLimit(_) | Lost::Killed) => {
+                format!("did not become one within {patience:?}")
+            }
+        };
+        let _status = worker.killed(line).await;
+        Err(Failed::NotAWorker(why))
+    }
+
+    /// Takes the consequences of a start that failed. Another one may be tried.
+    fn failed(self, failed: Failed) {
+        let crew = &self.crew;
+        let (error, is_broken) = match failed {
+            Failed::Unneeded => return,
+            Failed::NotAWorker(why) => (ProcessError::NotAWorker(why), true),
+            Failed::Otherwise(error) => (ProcessError::no_worker(error), false),
+        };
+        let tries = crew.failed.get() + 1;
+        crew.failed.set(tries);
+        let is_last_try = {
+            let mut state = crew.state.borrow_mut();
+            state.last_failure = Some(error.clone());
+            if is_broken {
+                state.broken = Some(error.clone());
+            }
+            is_broken || tries >= TRIES && state.workers == 1
+        };
+        if is_last_try {
+            crew.failed.set(0);
+            crew.fail_queue(&error);
+        }
+        // The drop of this gives the place to another driver, if calls are left.
+    }
+
+    async fn run(mut self, mut worker: Worker, mut line: Line, mut incoming: Incoming) {
+        let crew = self.crew.clone();
+        let settings = &crew.settings;
+        loop {
+            let next = crew.next();
+            self.has_come();
+            let Some((call, frame)) = next else {
+                if crew.is_closed() {
+                    self.leave();
+                    let _status = worker.retired(line).await;
+                    return;
+                }
+                drop(line);
+                return self.rest(worker);
+            };
+            self.call = Some(call.clone());
+            let answer = worker
+                .exchange(
+                    &mut line,
+                    &mut incoming,
+                    &frame,
+                    settings.time_limit,
+                    |cx| call.is_unwanted(cx),
+                )
+                .await;
+            let lost = match answer {
+                Ok(answer) if is_answer(answer.kind) => {
+                    worker.rest();
+                    worker.calls += 1;
+                    crew.failed.set(0);
+                    self.settle(Ok(answer));
+                    if settings.max_tasks.is_some_and(|most| worker.calls >= most) {
+                        self.leave();
+                        let _status = worker.retired(line).await;
+                        return;
+                    }
+                    continue;
+                }
+                Ok(_) => Lost::Garbage(FrameError::Unexpected),
+                Err(lost) => lost,
+            };
+            self.leave();
+            let outcome = self.lost(worker, line, lost, &call, frame).await;
+            return match outcome {
+                Some(error) => self.settle(Err(error)),
+                None => drop(self),
+            };
+        }
+    }
+
+    /// What became of a call whose worker gave no answer. `None` if it is in the queue again.
+    async fn lost(
+        &mut self,
+        worker: Worker,
+        line: Line,
+        lost: Lost,
+        call: &Rc<Call>,
+        frame: Vec<u8>,
+    ) -> Option<ProcessError> {
+        match lost {
+            Lost::Unsent => {
+                let status = worker.ended(line).await;
+                call.unsent.set(call.unsent.get() + 1);
+                if call.unsent.get() < TRIES {
+                    self.call = None;
+                    call.take_back(frame);
+                    self.crew.state.borrow_mut().queue.push_front(call.clone());
+                    return None;
+                }
+                Some(died(status))
+            }
+            Lost::Ended => Some(died(worker.ended(line).await)),
+            Lost::TimeLimit(limit) => {
+                let _status = worker.killed(line).await;
+                Some(ProcessError::TimeLimit(limit))
+            }
+            Lost::Killed => {
+                let _status = worker.killed(line).await;
+                Some(ProcessError::Cancelled)
+            }
+            Lost::Garbage(error) => {
+                let _status = worker.killed(line).await;
+                Some(ProcessError::Garbage(error.to_string()))
+            }
+            Lost::Io(error) => {
+                let _status = worker.killed(line).await;
+                Some(ProcessError::no_worker(error))
+            }
+        }
+    }
+
+    fn settle(&mut self, outcome: Result<Frame, ProcessError>) {
+        if let Some(call) = self.call.take() {
+            call.settle(outcome);
+        }
+    }
+
+    fn has_come(&mut self) {
+        if std::mem::replace(&mut self.is_coming, false) {
+            self.crew.state.borrow_mut().coming -= 1;
+        }
+    }
+
+    /// Notes that the worker takes no more calls.
+    fn leave(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.crew
+                .state
+                .borrow_mut()
+                .driven
+                .retain(|other| *other != id);
+        }
+    }
+
+    /// Leaves the worker to the pool.
+    fn rest(mut self, mut worker: Worker) {
+        self.leave();
+        worker.rest();
+        let mut state = self.crew.state.borrow_mut();
+        state.idle.push(worker);
+        // The drop of the seat takes one away.
+        state.workers += 1;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.has_come();
+        self.leave();
+        self.settle(Err(ProcessError::Closed));
+        self.crew.state.borrow_mut().workers -= 1;
+        self.crew.dispatch();
+        self.crew.tell_of_change();
+    }
+}
+
+impl Failed {
+    fn ended(status: ExitStatus, is_known: bool) -> Self {
+        // Somebody else has killed it; or it has been a worker before.
+        if is_known || status.code().is_none() {
+            let error = format!("it ended before it became a worker ({status})");
+            return Self::Otherwise(io::Error::other(error));
+        }
+        Self::NotAWorker(format!("ended ({status})"))
+    }
+}
+
+fn is_answer(kind: Kind) -> bool {
+    use Kind::{BadArguments, BadValue, Panicked, Unknown, Value};
+    matches!(kind, Value | Panicked | Unknown | BadArguments | BadValue)
+}
+
+fn died(status: io::Result<ExitStatus>) -> ProcessError {
+    status.map_or_else(ProcessError::no_worker, ProcessError::Died)
+}

@@ -1,0 +1,56 @@
+//! Why a call in a worker process gave no value.
+
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a call in a worker process gave no value. It concerns this call only, unless its variant says otherwise.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProcessError {
+    /// The function panicked, with this message. The worker goes on with other calls.
+    #[error("the function panicked in its worker process: {0}")]
+    Panicked(String),
+    /// The worker process ended during the call: it was killed, aborted, exited, or had no memory left. The status has
+    /// the signal or the exit code.
+    #[error("the worker process ended during the call ({0})")]
+    Died(ExitStatus),
+    /// The call took longer than [`job_time_limit`](crate::ProcessPoolBuilder::job_time_limit), and its worker was
+    /// killed.
+    #[error("the call took longer than {0:?}, and its worker process was killed")]
+    TimeLimit(Duration),
+    /// The call was cancelled before it began, or its worker was killed for that.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The pool was shut down before the call, or the event loop was closed during it.
+    #[error("the process pool is shut down")]
+    Closed,
+    /// The program that was started as a worker did not become one: its `main` has neither `#[asyncio::main]` nor calls
+    /// [`run_if_worker`](crate::run_if_worker) first. All calls of the pool fail with this.
+    #[error(
+        "the program was started as a worker process and {0}: its `main` needs `#[asyncio::main]`, or `asyncio::run_if_worker()` as its first line"
+    )]
+    NotAWorker(String),
+    /// No worker process could be started.
+    #[error("no worker process could be started: {0}")]
+    NoWorker(#[source] Arc<io::Error>),
+    /// The arguments cannot be sent: they do not serialize, or the worker's function has others.
+    #[error("the arguments cannot be sent: {0}")]
+    BadArguments(String),
+    /// What the function returned cannot be sent back or not be read.
+    #[error("what the function returned cannot be sent back: {0}")]
+    BadValue(String),
+    /// The worker's program has no function of this name: it is not the program of its parent.
+    #[error("the worker's program has no remote function `{0}`")]
+    Unknown(String),
+    /// The worker wrote to its parent what no worker writes, and was killed.
+    #[error("the worker process broke the protocol and was killed: {0}")]
+    Garbage(String),
+}
+
+impl ProcessError {
+    pub(crate) fn no_worker(error: io::Error) -> Self {
+        Self::NoWorker(Arc::new(error))
+    }
+}

@@ -1,0 +1,190 @@
+//! The handle of a call in a worker process: to await it, to cancel it, to let it run on.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use asyncio_loop::{Cause, Outcome, Unhandled, call_exception_handler};
+use asyncio_task::{StepBack, failure_of};
+use serde::de::DeserializeOwned;
+
+use super::call::{self, Call};
+use super::crew::Crew;
+use super::error::ProcessError;
+use super::frame::{Kind, decode};
+
+/// How a call is reported whose handle was dropped while it ran.
+const UNREAD: &str = "a call in a worker process failed and nobody awaits it";
+
+/// How the error of a detached call is reported.
+const FAILED: &str = "a detached call in a worker process failed";
+
+/// A call of a function in a worker process: the right to its outcome.
+///
+/// The call is on its way as soon as this exists.
+///
+/// # Cancellation
+///
+/// Dropping it, and so cancelling whoever awaits it, cancels a call that has not begun. A call that has begun runs on in
+/// its worker, and its value is dropped; what goes wrong is told to the exception handler. In a pool that
+/// [kills on cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
+///
+/// # Errors
+///
+/// [`ProcessError`]: the function panicked, its worker died, and other reasons.
+///
+/// # Panics
+///
+/// Awaiting it again after it gave its outcome panics.
+#[must_use = "a call whose handle is dropped is cancelled if it has not begun: await it, or detach it"]
+pub struct ProcessJob<R> {
+    call: Rc<Call>,
+    crew: Rc<Crew>,
+    left: bool,
+    step_back: StepBack,
+    value: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> ProcessJob<R> {
+    pub(crate) fn new(call: Rc<Call>, crew: Rc<Crew>) -> Self {
+        Self {
+            call,
+            crew,
+            left: false,
+            step_back: StepBack::new(),
+            value: PhantomData,
+        }
+    }
+
+    /// The outcome, if it is there. It is given once.
+    #[must_use]
+    pub fn try_take(&mut self) -> Option<Result<R, ProcessError>> {
+        match self.call.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome.map(read),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Lets the call run without a handle. A panic, the death of its worker and an `Err` go to the exception handler of
+    /// the loop.
+    pub fn detach(mut self)
+    where
+        R: Outcome + 'static,
+    {
+        self.left = true;
+        self.call
+            .leave(Box::new(|outcome| match read::<R>(outcome) {
+                Err(error) => report(UNREAD, error.to_string()),
+                Ok(value) => {
+                    if let Some(failure) = failure_of(&value) {
+                        report(FAILED, failure);
+                    }
+                }
+            }));
+    }
+}
+
+impl<R> ProcessJob<R> {
+    /// Cancels the call if it has not begun; if it has, and the pool [kills on
+    /// cancel](crate::ProcessPoolBuilder::kill_on_cancel), its worker is killed. Awaiting a cancelled call gives
+    /// [`ProcessError::Cancelled`]. `false` if it has ended or runs on.
+    pub fn cancel(&self) -> bool {
+        if self.call.is_waiting() {
+            self.call.settle(Err(ProcessError::Cancelled));
+            self.crew.forget_one();
+            return true;
+        }
+        let kills = self.call.is_running() && self.crew.settings.kill_on_cancel;
+        if kills {
+            self.call.kill();
+        }
+        kills
+    }
+
+    /// Kills the worker if it has begun the call, whatever the pool does on cancel. Otherwise it is
+    /// [cancelled](Self::cancel). `false` if it has ended.
+    pub fn kill(&self) -> bool {
+        if self.call.is_running() {
+            self.call.kill();
+            return true;
+        }
+        self.cancel()
+    }
+
+    /// Whether a worker has been sent the call, or it has ended without.
+    #[must_use]
+    #[doc(alias = "running")]
+    pub fn has_begun(&self) -> bool {
+        !self.call.is_waiting()
+    }
+
+    /// Whether the call has ended.
+    #[must_use]
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.call.has_ended()
+    }
+}
+
+/// What an outcome says. Reading it is foreign code, and what it reads was written by another process.
+fn read<R: DeserializeOwned>(outcome: call::Outcome) -> Result<R, ProcessError> {
+    let frame = outcome?;
+    let reading = std::panic::AssertUnwindSafe(|| decode(frame.body()));
+    Err(match frame.kind {
+        Kind::Value => match std::panic::catch_unwind(reading) {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(why)) => ProcessError::BadValue(why),
+            Err(_panic) => ProcessError::BadValue("reading it panicked".to_owned()),
+        },
+        Kind::Panicked => ProcessError::Panicked(frame.text()),
+        Kind::Unknown => ProcessError::Unknown(frame.text()),
+        Kind::BadArguments => ProcessError::BadArguments(frame.text()),
+        Kind::BadValue => ProcessError::BadValue(frame.text()),
+        other => ProcessError::Garbage(format!("{other:?} is no answer")),
+    })
+}
+
+fn report(message: &'static str, what: String) {
+    call_exception_handler(&Unhandled::new(message, None, Cause::Error(what)));
+}
+
+impl<R: DeserializeOwned> Future for ProcessJob<R> {
+    type Output = Result<R, ProcessError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(Pin::new(&mut self.step_back).poll(cx));
+        let outcome = ready!(self.call.poll(cx));
+        Poll::Ready(read(
+            outcome.expect("awaited again after it gave its outcome"),
+        ))
+    }
+}
+
+impl<R> Drop for ProcessJob<R> {
+    fn drop(&mut self) {
+        if self.left || self.cancel() || !self.call.is_running() {
+            return;
+        }
+        self.call.leave(Box::new(|outcome| {
+            let what = match outcome {
+                Ok(frame) if frame.kind == Kind::Value => return,
+                Ok(frame) => frame.text(),
+                // Nobody who dropped it minds.
+                Err(ProcessError::Closed | ProcessError::Cancelled) => return,
+                Err(error) => error.to_string(),
+            };
+            report(UNREAD, what);
+        }));
+    }
+}
+
+impl<R> fmt::Debug for ProcessJob<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessJob")
+            .field("begun", &self.has_begun())
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,34 @@
+//! Worker processes: what needs a core of its own, may crash, or takes more memory than it should.
+//!
+//! From the bottom to the top: frames over a socket ([`frame`]), the list of functions ([`remote`]), how a program is
+//! told that it is a worker ([`summons`]) and what it does then ([`worker`]); in the parent one process ([`link`]), one
+//! call ([`call`]), the processes and the calls of a pool ([`crew`]), and what a user holds.
+
+mod call;
+mod crew;
+mod error;
+mod frame;
+mod job;
+mod link;
+mod map;
+mod pool;
+mod remote;
+mod summons;
+mod worker;
+
+pub use error::ProcessError;
+pub use job::ProcessJob;
+pub use map::ProcessMap;
+pub use pool::{ProcessPool, ProcessPoolBuilder};
+pub use remote::RemoteFn;
+#[doc(hidden)]
+pub use remote::{Later, Registered, call, call_async, type_of};
+pub use worker::run_if_worker;
+
+/// Runs a program's `main`, or what a worker does. `#[asyncio::main]` expands to it.
+#[doc(hidden)]
+#[track_caller]
+pub fn run_main<F: Future>(builder: asyncio_loop::Builder, main: F) -> F::Output {
+    run_if_worker();
+    asyncio_loop::run_with(builder, main)
+}

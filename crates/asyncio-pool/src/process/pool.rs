@@ -1,0 +1,379 @@
+//! A pool of worker processes.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::future::poll_fn;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_loop::running_loop;
+use serde::Serialize;
+
+use super::call::{Call, Waiting};
+use super::crew::{Crew, Settings};
+use super::error::ProcessError;
+use super::frame::{Kind, encode};
+use super::job::ProcessJob;
+use super::link::Program;
+use super::map::ProcessMap;
+use super::remote::RemoteFn;
+use crate::thread_pool::Pending;
+
+/// How large what is sent may be, in bytes.
+const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// How long a program that is started as a worker may take to become one.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Worker processes for what needs a core of its own, may crash, or takes more memory than it should.
+///
+/// The workers are this program, started once and kept. A function that they call has `#[asyncio::remote]`; what it
+/// takes and returns is sent with [`serde`]. The program's `main` has `#[asyncio::main]`, or calls
+/// [`run_if_worker`](crate::run_if_worker) first.
+///
+/// ```ignore
+/// #[asyncio::remote]
+/// fn crunch(n: u64) -> u64 {
+///     (1..=n).sum()
+/// }
+///
+/// #[asyncio::main]
+/// async fn main() -> Result<(), asyncio::ProcessError> {
+///     let pool = asyncio::ProcessPool::new();
+///     assert_eq!(pool.run(crunch, 10).await?, 55);
+///     Ok(())
+/// }
+/// ```
+///
+/// - A worker that is killed, aborts, exits or runs out of memory fails the call that it runs, and no other. It is
+///   replaced. A panic is an error of its call, and the worker goes on.
+/// - Workers end with their parent, also if it is killed.
+/// - They inherit no descriptor but standard output and standard error.
+/// - Calls are begun in the order in which they were made.
+///
+/// A pool belongs to its thread. Clones are the same pool. When the last one is dropped, the pool is shut down: calls
+/// that it was given still run. What has not ended when the loop is closed is killed.
+#[derive(Clone)]
+#[doc(alias = "ProcessPoolExecutor")]
+pub struct ProcessPool {
+    owner: Rc<Owner>,
+}
+
+/// What the clones of a pool have in common.
+struct Owner {
+    crew: Rc<Crew>,
+}
+
+/// A pool of processes to be. Made by [`ProcessPool::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until a pool is built with it"]
+pub struct ProcessPoolBuilder {
+    workers: Option<usize>,
+    max_tasks: Option<usize>,
+    memory_limit: Option<u64>,
+    time_limit: Option<Duration>,
+    message_limit: Option<usize>,
+    start_timeout: Option<Duration>,
+    kill_on_cancel: bool,
+    program: Program,
+}
+
+impl ProcessPool {
+    /// A pool with the usual settings. No process is started yet.
+    #[must_use]
+    #[allow(
+        clippy::new_without_default,
+        reason = "a pool is not a value without content"
+    )]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// To set a pool up before making it.
+    pub fn builder() -> ProcessPoolBuilder {
+        ProcessPoolBuilder::default()
+    }
+
+    fn crew(&self) -> &Rc<Crew> {
+        &self.owner.crew
+    }
+
+    /// Calls `function` in a worker process. One argument is given as it is, none as `()`, several as a tuple. The call
+    /// is on its way as soon as this returns: the arguments are written, and a worker is started if all are busy and
+    /// there may be more.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`ProcessJob`] says: before it has begun, the call is cancelled; after that, it runs on, or its worker is
+    /// killed.
+    ///
+    /// # Panics
+    ///
+    /// If the function has no `#[asyncio::remote]`, and without a running loop.
+    #[track_caller]
+    #[doc(alias = "submit")]
+    pub fn run<F, A, K>(&self, function: F, arguments: A) -> ProcessJob<F::Value>
+    where
+        F: RemoteFn<A, K>,
+        A: Serialize,
+    {
+        let _here = running_loop();
+        // Its type has told all there is to know of it.
+        let _ = function;
+        let crew = self.crew();
+        let fails = |error| ProcessJob::new(Call::failed(error), crew.clone());
+        if let Some(error) = crew.refusal() {
+            return fails(error);
+        }
+        let limit = crew.settings.message_limit;
+        let address = crew.addresses().of::<F>();
+        match encode(Kind::Call, &[address], &arguments, limit) {
+            Err(error) => fails(ProcessError::BadArguments(error.tell(limit))),
+            Ok(frame) => {
+                let call = Call::new(frame);
+                crew.enter(call.clone());
+                ProcessJob::new(call, crew.clone())
+            }
+        }
+    }
+
+    /// Calls `function` with each of `arguments`, and gives what it returns in the same order, as a stream. A bounded
+    /// number of calls is [under way](ProcessMap::in_flight) at a time.
+    ///
+    /// # Panics
+    ///
+    /// If the function has no `#[asyncio::remote]`, and without a running loop.
+    #[track_caller]
+    pub fn map<F, A, K, I>(&self, function: F, arguments: I) -> ProcessMap<F, K, I::IntoIter>
+    where
+        F: RemoteFn<A, K>,
+        A: Serialize,
+        I: IntoIterator<Item = A>,
+    {
+        ProcessMap::new(self.clone(), function, arguments.into_iter())
+    }
+
+    /// Starts all workers and waits until they are there. Otherwise they are started when calls need them.
+    ///
+    /// # Cancellation
+    ///
+    /// The wait ends; the workers start all the same.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them could not be started.
+    ///
+    /// # Panics
+    ///
+    /// Without a running loop.
+    pub async fn start_workers(&self) -> Result<(), ProcessError> {
+        let _here = running_loop();
+        let crew = self.crew();
+        crew.start_all();
+        self.watch(|| {
+            let started = crew.poll_started();
+            if started.is_pending() {
+                // Only one is started before it has said hello.
+                crew.start_all();
+            }
+            started
+        })
+        .await
+    }
+
+    /// Shuts the pool down: it refuses further calls, and its workers end when there is nothing left for them to do.
+    /// Does not wait. A second call changes nothing, but that it may cancel what the first one let run.
+    pub fn shutdown(&self, pending: Pending) {
+        self.crew().shut_down(pending == Pending::Cancel);
+    }
+
+    /// Whether the pool is shut down.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.crew().is_closed()
+    }
+
+    /// Waits until the pool is shut down and all its workers have ended.
+    ///
+    /// # Cancellation
+    ///
+    /// The wait ends, nothing else.
+    pub async fn wait_closed(&self) {
+        let crew = self.crew();
+        self.watch(|| match crew.has_ended() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// Waits until `look` is ready, and looks at each change of the crew.
+    async fn watch<R>(&self, mut look: impl FnMut() -> Poll<R>) -> R {
+        let watching = Watching::begin(self.crew());
+        poll_fn(|cx: &mut Context<'_>| {
+            watching.waiting.wait(cx);
+            look()
+        })
+        .await
+    }
+
+    /// How many workers there are at most.
+    #[must_use]
+    pub fn max_workers(&self) -> usize {
+        self.crew().settings.workers
+    }
+
+    /// How many workers there are, with those that are starting or ending.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.crew().counts().workers
+    }
+
+    /// How many workers wait for a call.
+    #[must_use]
+    pub fn idle_workers(&self) -> usize {
+        self.crew().counts().idle
+    }
+
+    /// The process numbers of the workers.
+    #[must_use]
+    pub fn worker_ids(&self) -> Vec<u32> {
+        self.crew().ids()
+    }
+
+    /// How many calls have not begun.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.crew().counts().waiting
+    }
+}
+
+/// Somebody who waits for a change of the crew.
+struct Watching<'a> {
+    crew: &'a Crew,
+    waiting: Rc<Waiting>,
+}
+
+impl<'a> Watching<'a> {
+    fn begin(crew: &'a Crew) -> Self {
+        let waiting = Rc::new(Waiting::default());
+        crew.watch(&waiting);
+        Self { crew, waiting }
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.crew.watch_no_longer(&self.waiting);
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.crew.shut_down(false);
+    }
+}
+
+impl ProcessPoolBuilder {
+    /// How many workers there are at most; as many as the process may use processors unless set, at least 1. They are
+    /// started when calls need them.
+    #[doc(alias = "max_workers")]
+    pub fn workers(mut self, processes: usize) -> Self {
+        self.workers = Some(processes.max(1));
+        self
+    }
+
+    /// After how many calls a worker ends and is replaced, at least 1; never unless set.
+    #[doc(alias = "max_tasks_per_child")]
+    pub fn max_tasks_per_worker(mut self, calls: usize) -> Self {
+        self.max_tasks = Some(calls.max(1));
+        self
+    }
+
+    /// How much address space a worker may take, in bytes (`RLIMIT_AS`), with its program, libraries and stacks, which
+    /// are some tens of megabytes. A worker that needs more is ended by its allocator. Not enforced on macOS.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How long a call may take from when a worker is sent it. Then its worker is killed, and it gives
+    /// [`ProcessError::TimeLimit`].
+    pub fn job_time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
+    /// Whether the worker is killed when a call that it runs is cancelled, or its handle dropped; `false` unless set.
+    pub fn kill_on_cancel(mut self, on: bool) -> Self {
+        self.kill_on_cancel = on;
+        self
+    }
+
+    /// How large arguments and values may be when they are written, in bytes; 64 MiB unless set, 2 GiB at most.
+    pub fn message_limit(mut self, bytes: usize) -> Self {
+        self.message_limit = Some(bytes.min(i32::MAX as usize));
+        self
+    }
+
+    /// How long the program may take to become a worker when it is first started; 1 s unless set. One that does not
+    /// take the call of [`run_if_worker`](crate::run_if_worker) is killed then, and all calls give
+    /// [`ProcessError::NotAWorker`]. When a worker of the pool has been there before, others have 30 s.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.start_timeout = Some(limit);
+        self
+    }
+
+    /// The program to start as a worker, in place of this one. It has the same remote functions.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program.path = Some(path.into());
+        self
+    }
+
+    /// One more argument for the program; there are none unless set.
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.program.arguments.push(argument.into());
+        self
+    }
+
+    /// One more variable of the environment for the program, which has those of this one.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.program.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Makes the pool. No process is started yet.
+    #[must_use]
+    pub fn build(self) -> ProcessPool {
+        // What the operating system does not tell counts as one processor.
+        let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        let crew = Crew::new(Settings {
+            workers: self.workers.unwrap_or_else(processors),
+            max_tasks: self.max_tasks,
+            memory_limit: self.memory_limit,
+            time_limit: self.time_limit,
+            message_limit: self.message_limit.unwrap_or(MESSAGE_LIMIT),
+            start_timeout: self.start_timeout.unwrap_or(START_TIMEOUT),
+            kill_on_cancel: self.kill_on_cancel,
+            program: self.program,
+        });
+        ProcessPool {
+            owner: Rc::new(Owner { crew }),
+        }
+    }
+}
+
+impl fmt::Debug for ProcessPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.crew().counts();
+        f.debug_struct("ProcessPool")
+            .field("workers", &counts.workers)
+            .field("idle", &counts.idle)
+            .field("pending", &counts.waiting)
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

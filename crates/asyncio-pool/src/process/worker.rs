@@ -1,0 +1,133 @@
+//! The worker's side: a process that does what its parent says, one call after the other, and ends with it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Frame, Incoming, Kind, decode, frame};
+use super::remote::Functions;
+use super::summons::{Summons, answer_to};
+
+/// How long a worker that has nothing to do may take to end by itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a worker is told before it says hello.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    /// How much address space it may take, in bytes.
+    pub(crate) memory: Option<u64>,
+    /// How large what it is sent and sends may be.
+    pub(crate) message: u64,
+}
+
+/// Turns this process into a worker, if it was started as one by a [`ProcessPool`](crate::ProcessPool), and then does
+/// not return. Otherwise it does nothing.
+///
+/// It is the first line of a `main` that is written by hand, before anything that a worker should not do, such as to
+/// read arguments, to listen on a port, or to start threads. `#[asyncio::main]` calls it.
+///
+/// ```
+/// asyncio_pool::run_if_worker();
+/// // The program, in the process that was started by its user.
+/// ```
+///
+/// A worker reads its standard input as empty; what it writes to standard output and standard error goes where its
+/// parent's does. It is in a process group of its own, so Ctrl-C in a terminal reaches the parent only.
+#[doc(alias = "multiprocessing.freeze_support")]
+pub fn run_if_worker() {
+    let Some(summons) = Summons::pending() else {
+        return;
+    };
+    let code = match work(&summons) {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "asyncio: a worker process ends: {error}");
+            1
+        }
+    };
+    let _ = io::stdout().flush();
+    std::process::exit(code);
+}
+
+fn work(summons: &Summons) -> io::Result<()> {
+    let mut socket = summons.socket()?;
+    // From now on the summons is followed, and what a call reads from standard input is no frame.
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let functions = Functions::of_this_program().map_err(|name| {
+        io::Error::other(format!(
+            "two remote functions are called `{name}` in one place"
+        ))
+    })?;
+    let mut incoming = Incoming::new(usize::MAX);
+    let Some(limits) = next(&mut socket, &mut incoming)? else {
+        return Ok(()); // the pool was shut down meanwhile
+    };
+    let limits: Limits = decode(limits.body()).map_err(io::Error::other)?;
+    let is_busy = Arc::new(AtomicBool::new(false));
+    watch(socket.try_clone()?, is_busy.clone())?;
+    if let Some(bytes) = limits.memory {
+        let limit = Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        setrlimit(Resource::As, limit)?;
+    }
+    let limit = usize::try_from(limits.message).unwrap_or(usize::MAX);
+    let hello = answer_to(&summons.words, std::process::id());
+    socket.write_all(&frame(Kind::Hello, &[hello.as_bytes()]))?;
+    while let Some(call) = next(&mut socket, &mut incoming)? {
+        is_busy.store(true, Ordering::SeqCst);
+        let answer = functions.answer(call.body(), limit);
+        is_busy.store(false, Ordering::SeqCst);
+        drop(call);
+        socket.write_all(&answer)?;
+    }
+    Ok(())
+}
+
+/// The next frame of the parent. `None` if it has gone.
+fn next(socket: &mut UnixStream, incoming: &mut Incoming) -> io::Result<Option<Frame>> {
+    loop {
+        let count = match socket.read(incoming.space()) {
+            Ok(0) => return Ok(None),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(frame) = incoming.filled(count).map_err(io::Error::other)? {
+            return Ok(Some(frame));
+        }
+    }
+}
+
+/// Ends this process when its parent has gone, also in the middle of a call. The thread sleeps until then.
+fn watch(socket: UnixStream, is_busy: Arc<AtomicBool>) -> io::Result<()> {
+    let watching = move || {
+        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        loop {
+            let mut sockets = [PollFd::new(&socket, PollFlags::empty())];
+            let polled = poll(&mut sockets, None);
+            if polled.is_ok() && sockets[0].revents().intersects(gone) {
+                break;
+            }
+        }
+        if !is_busy.load(Ordering::SeqCst) {
+            // The other thread reads the end, and ends in order.
+            thread::sleep(PATIENCE);
+        }
+        // Not `exit`: nothing of what the call is in the middle of runs any more.
+        let _ = kill_process(getpid(), Signal::KILL);
+    };
+    let thread = thread::Builder::new().name("asyncio-watch".to_owned());
+    thread.stack_size(64 * 1024).spawn(watching)?;
+    Ok(())
+}
