@@ -47,11 +47,13 @@ mod buffered;
 mod dns;
 mod memory;
 mod register;
+mod server;
 mod stream;
 mod tcp;
 mod udp;
 #[cfg(unix)]
 mod unix;
+mod waker_list;
 
 pub use address::ToSocketAddrs;
 #[cfg(unix)]
@@ -64,6 +66,9 @@ pub use buffered::separator::Separator;
 pub use buffered::writer::StreamWriter;
 pub use dns::{getaddrinfo, getnameinfo};
 pub use memory::{MemoryStream, memory_pair};
+#[cfg(unix)]
+pub use server::start_unix_server;
+pub use server::{Listener, Server, ServerBuilder, serve, start_server};
 pub use stream::ByteStream;
 pub use stream::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::listener::TcpListener;

@@ -7,9 +7,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::waker_list::WakerList;
 
 /// Creates two streams that are connected to each other in memory. Each direction holds up to `capacity` bytes; a
 /// writer waits while it is full.
@@ -66,6 +68,8 @@ pub struct MemoryStream {
 /// One direction.
 struct Pipe {
     state: RefCell<State>,
+    readers: WakerList,
+    writers: WakerList,
     capacity: usize,
 }
 
@@ -75,8 +79,6 @@ struct State {
     is_closed: bool,
     /// The reader is gone.
     is_broken: bool,
-    readers: Vec<Waker>,
-    writers: Vec<Waker>,
 }
 
 impl Pipe {
@@ -85,71 +87,56 @@ impl Pipe {
             bytes: VecDeque::new(),
             is_closed: false,
             is_broken: false,
-            readers: Vec::new(),
-            writers: Vec::new(),
         });
-        Rc::new(Self { state, capacity })
+        Rc::new(Self {
+            state,
+            readers: WakerList::default(),
+            writers: WakerList::default(),
+            capacity,
+        })
     }
 
-    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        // Cloned first: that runs foreign code.
-        let waker = cx.waker().clone();
-        let mut state = self.state.borrow_mut();
-        if state.bytes.is_empty() && !state.is_closed && !buf.is_empty() {
-            let known = keep(&mut state.readers, waker);
-            drop(state);
-            drop(known);
-            return Poll::Pending;
+    fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = self.readers.poll_until(cx.waker(), || {
+            let mut state = self.state.borrow_mut();
+            if state.bytes.is_empty() && !state.is_closed && !buf.is_empty() {
+                return None;
+            }
+            Some(io::Read::read(&mut state.bytes, buf))
+        });
+        if read.is_ready() {
+            self.writers.wake_all();
         }
-        let n = io::Read::read(&mut state.bytes, buf).unwrap_or(0);
-        let writers = std::mem::take(&mut state.writers);
-        drop(state);
-        writers.into_iter().for_each(Waker::wake);
-        Poll::Ready(Ok(n))
+        read
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let waker = cx.waker().clone();
-        let mut state = self.state.borrow_mut();
-        if state.is_broken || state.is_closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+    fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.writers.poll_until(cx.waker(), || {
+            let mut state = self.state.borrow_mut();
+            if state.is_broken || state.is_closed {
+                return Some(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let n = buf.len().min(self.capacity - state.bytes.len());
+            state.bytes.extend(&buf[..n]);
+            (n > 0 || buf.is_empty()).then_some(Ok(n))
+        });
+        if written.is_ready() {
+            self.readers.wake_all();
         }
-        let n = buf.len().min(self.capacity - state.bytes.len());
-        if n == 0 && !buf.is_empty() {
-            let known = keep(&mut state.writers, waker);
-            drop(state);
-            drop(known);
-            return Poll::Pending;
-        }
-        state.bytes.extend(&buf[..n]);
-        let readers = std::mem::take(&mut state.readers);
-        drop(state);
-        readers.into_iter().for_each(Waker::wake);
-        Poll::Ready(Ok(n))
+        written
     }
 
-    fn close(&self, by_reader: bool) {
-        let mut state = self.state.borrow_mut();
-        match by_reader {
-            true => state.is_broken = true,
-            false => state.is_closed = true,
-        }
-        let wakers = [
-            std::mem::take(&mut state.readers),
-            std::mem::take(&mut state.writers),
-        ];
-        drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+    /// The writer sends nothing more.
+    fn end(&self) {
+        self.state.borrow_mut().is_closed = true;
+        self.readers.wake_all();
     }
-}
 
-/// Keeps a waker, or gives it back if it is known.
-fn keep(wakers: &mut Vec<Waker>, waker: Waker) -> Option<Waker> {
-    if wakers.iter().any(|kept| kept.will_wake(&waker)) {
-        return Some(waker);
+    /// The reader is gone.
+    fn break_off(&self) {
+        self.state.borrow_mut().is_broken = true;
+        self.writers.wake_all();
     }
-    wakers.push(waker);
-    None
 }
 
 impl MemoryStream {
@@ -198,14 +185,14 @@ impl MemoryStream {
 
     /// Sends nothing more: the other end reads the end of the stream, and may continue to send.
     pub fn shutdown(&self) {
-        self.outgoing.close(false);
+        self.outgoing.end();
     }
 }
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
-        self.outgoing.close(false);
-        self.incoming.close(true);
+        self.outgoing.end();
+        self.incoming.break_off();
     }
 }
 

@@ -14,6 +14,7 @@ use futures_io::AsyncWrite;
 use crate::stream::ByteStream;
 use crate::stream::split::OwnedWriteHalf;
 use crate::tcp::stream::TcpStream;
+use crate::waker_list::WakerList;
 
 /// asyncio's default high water mark, in bytes.
 const HIGH: usize = 64 * 1024;
@@ -67,7 +68,7 @@ struct Shared<W> {
     /// Whether the background sender runs.
     is_sending: Cell<bool>,
     /// The tasks that drain, or wait for the end.
-    waiting: RefCell<Vec<Waker>>,
+    waiting: WakerList,
     /// The background sender, while it has nothing to send.
     sender: RefCell<Option<Waker>>,
 }
@@ -146,7 +147,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
                 stage: Cell::new(Stage::Open),
                 error: RefCell::new(None),
                 is_sending: Cell::new(false),
-                waiting: RefCell::default(),
+                waiting: WakerList::default(),
                 sender: RefCell::new(None),
             }),
         }
@@ -216,16 +217,11 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end.
     pub async fn drain(&self) -> io::Result<()> {
         let shared = &self.shared;
-        poll_fn(|cx| {
-            if let Some(failure) = &*shared.error.borrow() {
-                return Poll::Ready(Err(failure.error()));
-            }
-            if !shared.is_paused.get() {
-                return Poll::Ready(Ok(()));
-            }
-            shared.wait(cx)
-        })
-        .await
+        let is_drained = || match &*shared.error.borrow() {
+            Some(failure) => Some(Err(failure.error())),
+            None => (!shared.is_paused.get()).then_some(Ok(())),
+        };
+        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_drained)).await
     }
 
     /// Sends the end of the stream after what was written: the peer reads an end, and may continue to send.
@@ -267,11 +263,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// That of the stream, if it kept what was written from being sent.
     pub async fn wait_closed(&self) -> io::Result<()> {
         let shared = &self.shared;
-        poll_fn(|cx| match shared.stage.get() {
-            Stage::Closed => Poll::Ready(()),
-            _ => shared.wait(cx),
-        })
-        .await;
+        let is_closed = || (shared.stage.get() == Stage::Closed).then_some(());
+        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_closed)).await;
         match &*shared.error.borrow() {
             Some(failure) => Err(failure.error()),
             None => Ok(()),
@@ -307,6 +300,25 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     }
 }
 
+/// What closes a connection from outside of its handler.
+pub(crate) trait Aborts {
+    /// See [`StreamWriter::abort`].
+    fn abort(&self);
+}
+
+impl<W> Aborts for Shared<W> {
+    fn abort(&self) {
+        self.finish();
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
+    /// What closes the stream though the writer is another's.
+    pub(crate) fn aborts(&self) -> Rc<dyn Aborts> {
+        self.shared.clone()
+    }
+}
+
 impl<S: ByteStream> StreamWriter<OwnedWriteHalf<S>> {
     /// The address of the peer.
     ///
@@ -336,7 +348,7 @@ impl<W> Shared<W> {
         self.error
             .borrow_mut()
             .get_or_insert(Failure { kind, message });
-        self.wake_all();
+        self.waiting.wake_all();
     }
 
     /// The stream has failed: nothing more can be sent.
@@ -354,7 +366,7 @@ impl<W> Shared<W> {
         self.queue.borrow_mut().clear();
         self.is_paused.set(false);
         drop(self.sink.take());
-        self.wake_all();
+        self.waiting.wake_all();
         self.wake_sender();
     }
 
@@ -365,30 +377,10 @@ impl<W> Shared<W> {
         }
     }
 
-    fn wake_all(&self) {
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
-        let waker = cx.waker().clone();
-        let mut waiting = self.waiting.borrow_mut();
-        let known = match waiting.iter().any(|kept| kept.will_wake(&waker)) {
-            true => Some(waker),
-            false => {
-                waiting.push(waker);
-                None
-            }
-        };
-        drop(waiting);
-        drop(known);
-        Poll::Pending
-    }
-
     fn resume_if_low(&self) {
         if self.is_paused.get() && self.queue.borrow().len() <= self.low.get() {
             self.is_paused.set(false);
-            self.wake_all();
+            self.waiting.wake_all();
         }
     }
 

@@ -82,6 +82,19 @@ impl TcpListener {
         socket.listen(BACKLOG)
     }
 
+    /// Listens on this address, and on no IPv4 address if it is an IPv6 one, so that a server may listen on both.
+    pub(crate) fn bind_only(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::for_address(&address)?;
+        if cfg!(unix) {
+            socket.set_reuse_address(true)?;
+        }
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    }
+
     /// Registers a listener of the standard library. It is put into non-blocking mode, and its
     /// connections get `TCP_NODELAY`.
     ///

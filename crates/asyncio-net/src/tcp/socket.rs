@@ -82,6 +82,16 @@ impl TcpSocket {
         self.inner.set_reuse_port(on)
     }
 
+    /// Sets `IPV6_V6ONLY`: an IPv6 socket that is bound to all interfaces accepts no IPv4
+    /// connections.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn set_only_v6(&self, on: bool) -> io::Result<()> {
+        self.inner.set_only_v6(on)
+    }
+
     /// Sets `TCP_NODELAY`: small writes are sent at once. It is on by default. On Linux a listener
     /// passes it on to its connections; on other systems they always have it.
     ///

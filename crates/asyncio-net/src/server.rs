@@ -1,0 +1,548 @@
+//! Servers: accept loops with a task for each connection, and an orderly end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use asyncio_executors::{TaskGroup, move_on_after, on_cancel, task_group};
+use asyncio_loop::{
+    Cause, Outcome, PanicPayload, Task, TaskRef, Unhandled, call_exception_handler, spawn,
+};
+
+use crate::address::{ToSocketAddrs, resolve};
+use crate::buffered::reader::{DEFAULT_LIMIT, StreamReader};
+use crate::buffered::writer::{Aborts, StreamWriter};
+use crate::stream::ByteStream;
+use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf, into_split};
+use crate::tcp::listener::TcpListener;
+use crate::tcp::stream::TcpStream;
+#[cfg(unix)]
+use crate::unix::{listener::UnixListener, stream::UnixStream};
+use crate::waker_list::WakerList;
+
+/// A listener that a [`Server`] accepts from: a [`TcpListener`] or a `UnixListener`.
+pub trait Listener: sealed::Sealed<Stream = <Self as Listener>::Stream> + 'static {
+    /// The type of its connections.
+    type Stream: ByteStream;
+}
+
+mod sealed {
+    use std::io;
+    use std::net::SocketAddr;
+
+    pub trait Sealed {
+        type Stream;
+
+        fn next(&self) -> impl Future<Output = io::Result<Self::Stream>>;
+        fn address(&self) -> Option<SocketAddr>;
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+}
+
+impl sealed::Sealed for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        Ok(self.accept().await?.0)
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+}
+
+#[cfg(unix)]
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+}
+
+#[cfg(unix)]
+impl sealed::Sealed for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+/// Listens on all addresses of `to`, and calls `handler` for each connection, in a task of its own.
+///
+/// The connection ends with its handler: when the writer is dropped, what was written is sent, and then it is closed. An error
+/// that the handler returns, and a panic, are reported to the loop's exception handler; other connections go on.
+///
+/// ```
+/// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
+///
+/// # asyncio_loop::run(async {
+/// let echo = async |mut reader: StreamReader, writer: StreamWriter| {
+///     loop {
+///         let line = reader.readline().await?;
+///         if line.is_empty() {
+///             return std::io::Result::Ok(());
+///         }
+///         writer.write(line);
+///         writer.drain().await?;
+///     }
+/// };
+/// let server = start_server(echo, "127.0.0.1:0").await?;
+///
+/// let (mut reader, writer) = open_connection(server.addresses()).await?;
+/// writer.write("hello\n");
+/// assert_eq!(reader.readline().await?, b"hello\n");
+/// drop(writer);
+/// server.close();
+/// server.wait_closed().await;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// The system's error, with the address. An address that this machine does not have (`AddrNotAvailable`) is skipped if another
+/// one can be used. The resolver's error for the name of a host, and an error if no loop runs on this thread.
+pub async fn start_server<H, R>(handler: H, to: impl ToSocketAddrs) -> io::Result<Server>
+where
+    H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: Outcome + 'static,
+{
+    let listeners = bind_all(resolve(&to).await?)?;
+    Ok(Server::builder().start(handler, listeners))
+}
+
+/// Listens at `path`, as [`UnixListener::bind`] does, and serves as [`start_server`] does.
+///
+/// # Errors
+///
+/// Those of [`UnixListener::bind`].
+#[cfg(unix)]
+pub fn start_unix_server<H, R>(handler: H, path: impl AsRef<std::path::Path>) -> io::Result<Server>
+where
+    H: AsyncFn(
+            StreamReader<OwnedReadHalf<UnixStream>>,
+            StreamWriter<OwnedWriteHalf<UnixStream>>,
+        ) -> R
+        + 'static,
+    R: Outcome + 'static,
+{
+    Ok(Server::builder().start(handler, [UnixListener::bind(path)?]))
+}
+
+fn bind_all(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut missing = None;
+    let mut seen = Vec::new();
+    for address in addresses {
+        if seen.contains(&address) {
+            continue;
+        }
+        seen.push(address);
+        match TcpListener::bind_only(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                let named = io::Error::new(error.kind(), format!("{address}: {error}"));
+                if error.kind() != io::ErrorKind::AddrNotAvailable {
+                    return Err(named);
+                }
+                missing.get_or_insert(named);
+            }
+        }
+    }
+    match missing {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+/// Options of a [`Server`], from [`Server::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until a server is started with it"]
+pub struct ServerBuilder {
+    max_connections: usize,
+    reader_limit: usize,
+}
+
+impl ServerBuilder {
+    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's queue.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn max_connections(mut self, number: usize) -> Self {
+        assert!(
+            number > 0,
+            "a server must serve at least 1 connection at a time"
+        );
+        self.max_connections = number;
+        self
+    }
+
+    /// The limit of each [`StreamReader`], in bytes; 64 KiB at first.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn reader_limit(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "the limit of a reader must be at least 1");
+        self.reader_limit = bytes;
+        self
+    }
+
+    /// Serves what these listeners accept, as [`start_server`] does.
+    ///
+    /// # Panics
+    ///
+    /// Without a running loop.
+    pub fn start<L, H, R>(self, handler: H, listeners: impl IntoIterator<Item = L>) -> Server
+    where
+        L: Listener,
+        H: AsyncFn(
+                StreamReader<OwnedReadHalf<<L as Listener>::Stream>>,
+                StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>,
+            ) -> R
+            + 'static,
+        R: Outcome + 'static,
+    {
+        let handler = Rc::new(handler);
+        let shared = Rc::new(Shared {
+            options: self,
+            accepting: RefCell::default(),
+            connections: RefCell::default(),
+            started: Cell::new(0),
+            is_closed: Cell::new(false),
+            waiting: WakerList::default(),
+        });
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            addresses.extend(listener.address());
+            let accepting = spawn(accept_all(listener, handler.clone(), shared.clone()));
+            shared.accepting.borrow_mut().push(accepting);
+        }
+        Server { shared, addresses }
+    }
+}
+
+/// A server that runs. [`start_server`] starts one.
+///
+/// Dropping it [closes](Self::close) it: it accepts no more connections, and those that are there go on.
+pub struct Server {
+    shared: Rc<Shared>,
+    addresses: Vec<SocketAddr>,
+}
+
+struct Shared {
+    options: ServerBuilder,
+    /// The accept loops. Dropped, they end.
+    accepting: RefCell<Vec<Task<()>>>,
+    connections: RefCell<BTreeMap<u64, Connection>>,
+    /// The number of connections so far.
+    started: Cell<u64>,
+    is_closed: Cell<bool>,
+    /// The tasks that wait for the end of a connection or of the server.
+    waiting: WakerList,
+}
+
+struct Connection {
+    task: TaskRef,
+    writer: Rc<dyn Aborts>,
+}
+
+impl Server {
+    /// Options for a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            max_connections: usize::MAX,
+            reader_limit: DEFAULT_LIMIT,
+        }
+    }
+
+    /// The addresses that it listens on; none on Unix sockets.
+    #[must_use]
+    #[doc(alias = "sockets")]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The number of connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.borrow().len()
+    }
+
+    /// Whether it accepts connections.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        !self.shared.is_closed.get()
+    }
+
+    /// Accepts no more connections, from the loop's next turn on. Those that are there go on. Closing twice does nothing.
+    pub fn close(&self) {
+        self.shared.is_closed.set(true);
+        let accepting = self.shared.accepting.take();
+        drop(accepting);
+        self.shared.waiting.wake_all();
+    }
+
+    /// Cancels the handlers of all connections. They may clean up; then what was written is sent, and the connections are
+    /// closed.
+    pub fn close_clients(&self) {
+        for (task, _) in self.shared.clients() {
+            task.cancel();
+        }
+    }
+
+    /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped.
+    pub fn abort_clients(&self) {
+        for (task, writer) in self.shared.clients() {
+            writer.abort();
+            task.cancel();
+        }
+    }
+
+    /// Waits until the server is closed and the last handler has ended.
+    ///
+    /// It may wait forever if a handler never ends: see [`shutdown`](Self::shutdown).
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing.
+    pub async fn wait_closed(&self) {
+        let is_over = || self.shared.is_closed.get() && self.connections() == 0;
+        self.shared.wait_until(is_over).await;
+    }
+
+    /// Closes the server and waits for its handlers, for `grace` at most; then cancels those that are left, and waits for
+    /// their cleanups. `true` if none had to be cancelled.
+    ///
+    /// # Cancellation
+    ///
+    /// The server stays closed, and its handlers go on.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        self.close();
+        if move_on_after(grace, self.wait_closed()).await.is_some() {
+            return true;
+        }
+        self.close_clients();
+        self.wait_closed().await;
+        false
+    }
+
+    /// Serves until the server is [closed](Self::close).
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the server, cancels its handlers, and waits for their cleanups. So what the handlers use may be taken down when
+    /// this has ended.
+    pub async fn serve_forever(&self) {
+        let served = self.shared.wait_until(|| self.shared.is_closed.get());
+        on_cancel(served, async {
+            self.close();
+            self.close_clients();
+            self.wait_closed().await;
+        })
+        .await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.addresses)
+            .field("connections", &self.connections())
+            .field("serving", &self.is_serving())
+            .finish()
+    }
+}
+
+impl Shared {
+    fn clients(&self) -> Vec<(TaskRef, Rc<dyn Aborts>)> {
+        let connections = self.connections.borrow();
+        let clients = connections.values();
+        clients
+            .map(|client| (client.task.clone(), client.writer.clone()))
+            .collect()
+    }
+
+    async fn wait_until(&self, is_so: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            self.waiting
+                .poll_until(cx.waker(), || is_so().then_some(()))
+        })
+        .await;
+    }
+
+    async fn wait_for_room(&self) {
+        let most = self.options.max_connections;
+        self.wait_until(|| self.connections.borrow().len() < most)
+            .await;
+    }
+}
+
+/// Accepts until it is cancelled or the listener fails.
+async fn accept_all<L, H, R>(listener: L, handler: Rc<H>, shared: Rc<Shared>)
+where
+    L: Listener,
+    H: AsyncFn(
+            StreamReader<OwnedReadHalf<<L as Listener>::Stream>>,
+            StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>,
+        ) -> R
+        + 'static,
+    R: Outcome + 'static,
+{
+    loop {
+        shared.wait_for_room().await;
+        let stream = match listener.next().await {
+            Ok(stream) => stream,
+            Err(error) => return report_listener(&error),
+        };
+        // Another listener may have taken the room meanwhile.
+        shared.wait_for_room().await;
+        let (read, write) = into_split(stream);
+        let reader = StreamReader::with_limit(shared.options.reader_limit, read);
+        let writer = StreamWriter::new(write);
+        let number = shared.started.get();
+        shared.started.set(number + 1);
+        let aborts = writer.aborts();
+        let served = Served {
+            shared: shared.clone(),
+            number,
+        };
+        let handler = handler.clone();
+        let task = spawn(async move {
+            let _served = served;
+            handler(reader, writer).await
+        });
+        let connection = Connection {
+            task: task.as_ref(),
+            writer: aborts,
+        };
+        shared.connections.borrow_mut().insert(number, connection);
+        task.detach();
+    }
+}
+
+fn report_listener(error: &io::Error) {
+    let cause = Cause::Error(error.to_string());
+    let message = "a server's listener has failed; it accepts no more connections";
+    call_exception_handler(&Unhandled::new(message, None, cause));
+}
+
+/// Dropped at the end of a connection's handler.
+struct Served {
+    shared: Rc<Shared>,
+    number: u64,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let connection = self.shared.connections.borrow_mut().remove(&self.number);
+        drop(connection);
+        self.shared.waiting.wake_all();
+    }
+}
+
+/// Accepts connections from a listener, and calls `handler` for each, as children of this future: they may borrow from what
+/// is around it, and none of them outlives it.
+///
+/// ```
+/// use std::cell::Cell;
+/// use asyncio_executors::race;
+/// use asyncio_net::{StreamReader, StreamWriter, TcpListener, open_connection, serve};
+///
+/// # asyncio_loop::run(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let address = listener.local_addr()?;
+/// let greeted = Cell::new(0);
+/// let greet = async |_: StreamReader, writer: StreamWriter| {
+///     greeted.set(greeted.get() + 1); // borrowed
+///     writer.write("hello\n");
+/// };
+/// let visit = async {
+///     let (mut reader, _writer) = open_connection(address).await?;
+///     assert_eq!(reader.readline().await?, b"hello\n");
+///     std::io::Result::Ok(())
+/// };
+/// race((async { Err(serve(&listener, greet).await) }, visit)).await?;
+/// assert_eq!(greeted.get(), 1);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// A panic in a handler is reported to the loop's exception handler; other connections go on.
+///
+/// # Cancellation
+///
+/// Cancels all handlers, and waits for their cleanups.
+///
+/// # Errors
+///
+/// It ends with the error of the listener only, after all handlers.
+///
+/// # Panics
+///
+/// When polled outside of any task.
+pub async fn serve<L, H>(listener: &L, handler: H) -> io::Error
+where
+    L: Listener,
+    H: AsyncFn(
+        StreamReader<OwnedReadHalf<<L as Listener>::Stream>>,
+        StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>,
+    ),
+{
+    let handler = &handler;
+    let served = task_group(async |tg: TaskGroup<'_, Infallible>| {
+        loop {
+            let (read, write) = match listener.next().await {
+                Ok(stream) => into_split(stream),
+                Err(error) => return Ok(error),
+            };
+            let (reader, writer) = (StreamReader::new(read), StreamWriter::new(write));
+            tg.spawn(async move {
+                reporting_panics(handler(reader, writer)).await;
+                Ok(())
+            });
+        }
+    });
+    match served.await {
+        Ok(error) => error,
+        Err(never) => match never.into_first() {},
+    }
+}
+
+/// Runs a handler, and reports its panic.
+async fn reporting_panics(handler: impl Future<Output = ()>) {
+    let mut handler = pin!(handler);
+    poll_fn(|cx: &mut Context<'_>| {
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(payload) => {
+                let cause = Cause::Panic(PanicPayload::new(payload));
+                let message = "the handler of a connection panicked";
+                call_exception_handler(&Unhandled::new(message, None, cause));
+                Poll::Ready(())
+            }
+        }
+    })
+    .await;
+}
