@@ -635,7 +635,7 @@ mod connections {
     }
 
     #[test]
-    fn nothing_is_read_ahead_of_a_halfs_peer() {
+    fn nothing_is_read_ahead_from_the_peer_of_a_half() {
         run(async {
             let (ours, theirs) = pair().await;
             let (reader, writer) = ours.into_buffered();
