@@ -1,12 +1,11 @@
-//! Small programs written twice, for CPython's asyncio and for this one, and what each of them did.
+//! Small programs written twice, for CPython's asyncio and for this one, and their traces.
 //!
 //! A program is a function in one of the files here, and another of the same name in the Python file beside it.
-//! `traces/` has what CPython did, recorded by `cargo xtask traces`: a line for each event, with the second at
-//! which it happened. Ours must do the same. Where a rule of ours says otherwise, there is a second trace,
-//! `.ours`, which opens with `#`, the rule and the reason, and then it is that one that ours must match: so
-//! nothing differs without somebody having said why.
+//! `traces/` has the traces of CPython, recorded by `cargo xtask traces`: a line for each event, with its second. Our
+//! program must have the same trace. If a rule of ours differs, there is a second trace, `.ours`, which opens with
+//! `#`, the rule and the reason. Then our program must match that one. So each difference has a stated reason.
 //!
-//! Not here: what is about one library alone, and programs whose events CPython orders by chance.
+//! Not here: programs about one library alone, and programs whose events CPython orders by chance.
 
 #![allow(
     elided_lifetimes_in_paths,
@@ -94,7 +93,7 @@ pub(crate) async fn outcome<T: Shown>(note: &Note, name: &str, awaited: impl Fut
     match catch_cancel(awaited).await {
         Ok(value) => note.say(format_args!("{name}: {}", value.shown())),
         Err(cancelled) => {
-            // As Python's twin does: whoever awaits something that was cancelled looks the same there.
+            // As the Python twin does: there an awaiter of a cancelled task looks the same.
             note.say(format_args!("{name}: cancelled"));
             cancelled.swallow();
         }

@@ -117,7 +117,7 @@ pub(crate) async fn a_wait_that_is_cancelled_cancels_nobody(note: Note) {
         .into();
     let n = note.clone();
     let waiter = spawn(async move {
-        // The tasks stay with whoever waits, so it is here that the wait is cut, and the rest goes on.
+        // The tasks stay with the waiting task, so the wait is cut here, and the rest goes on.
         outcome(&n, "wait", async {
             wait(&mut tasks, ReturnWhen::AllCompleted)
                 .await

@@ -1,5 +1,5 @@
-//! What is warm allocates nothing: yields, re-armed sleeps, wakes, waits for I/O. A child of a group is one
-//! allocation, and a group that goes on for ever does not grow.
+//! Warm operations allocate nothing: yields, re-armed sleeps, wakes, waits for I/O. A child of a group is one
+//! allocation, and a group that runs forever does not grow.
 //!
 //! A test binary of its own, since it counts what its whole process allocates, thread by thread.
 #![allow(unsafe_code)]

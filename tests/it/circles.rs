@@ -1,4 +1,4 @@
-//! Tasks that await each other: a request that comes back ends a wait, and nothing goes round for ever (rule 9).
+//! Tasks that await each other: a request that comes back ends a wait, and does not circulate forever (rule 9).
 
 use std::cell::RefCell;
 use std::rc::Rc;

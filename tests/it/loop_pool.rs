@@ -18,7 +18,7 @@ fn pool(loops: usize) -> LoopPool {
     LoopPool::builder().loops(loops).start().unwrap()
 }
 
-/// Connects, and does not wait for ever.
+/// Connects, with a time limit.
 fn connect(address: SocketAddr) -> Blocking {
     let stream = Blocking::connect(address).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();

@@ -11,7 +11,7 @@ pub(crate) fn child(scene: &str) -> Command {
     command
 }
 
-/// With all features too: one that sends reports elsewhere does so where there is somebody to take them.
+/// This holds with all features too: the feature that sends reports elsewhere does so only if there is a receiver.
 #[test]
 fn a_report_is_a_line_on_standard_error() {
     let ended = child("reports").output().expect("the child starts");

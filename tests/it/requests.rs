@@ -9,7 +9,7 @@ use asyncio::{
 };
 use asyncio_tests::{Trace, forever, ms, run_virtual, secs};
 
-/// What was said by whoever cancelled a task.
+/// The message of the canceller of a task.
 async fn said(task: Task<()>) -> Option<String> {
     task.await.unwrap_err().message().map(str::to_owned)
 }
@@ -131,7 +131,7 @@ fn a_message_goes_to_the_task_that_is_awaited_and_to_children() {
         task.cancel_with("stop");
         assert_eq!(said(task).await.as_deref(), Some("stop"));
 
-        // By the handle of the child, and by whoever awaits it.
+        // Through the handle of the child, and through its awaiter.
         task_group(async |tg: TaskGroup<'_>| {
             let child = tg.spawn(async {
                 listens(trace.clone(), "one child").await;

@@ -21,7 +21,7 @@ use asyncio_tests::{Trace, forever, ms, run_virtual};
 trait Wanted: 'static {
     type Kept: 'static;
 
-    /// Whether it is used up by who has it, and must be brought again for the next.
+    /// Whether its taker uses it up, so that the next one needs another.
     const USED_UP: bool;
 
     fn new() -> Self;
@@ -241,7 +241,7 @@ fn cancelled_when_a_round_is_complete() {
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// Runs `test` on a thread of its own, so that one that waits for ever fails.
+/// Runs `test` on a thread of its own, so that a test that waits forever fails.
 fn in_time(test: impl FnOnce() + Send + 'static) {
     let (over, at_last) = mpsc::channel::<()>();
     let thread = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Threads and the loop: a queue between them holds virtual time, and a flood from there starves nobody.
+//! Threads and the loop: a queue between them holds virtual time, and a flood from threads starves no task.
 
 use std::cell::Cell;
 use std::future::pending;

@@ -1,4 +1,4 @@
-//! Errors of promises at which nobody looked reach the exception handler of the loop.
+//! Unread errors of promises reach the exception handler of the loop.
 
 use std::cell::RefCell;
 

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    /// What it prints, unless nobody reads that any more.
+    /// Its output, while it is read.
     output: Option<BufReader<std::process::ChildStdout>>,
 }
 
 /// How a child ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// What it printed and nobody read.
+    /// The rest of its output.
     pub output: String,
     /// Its status.
     pub status: ExitStatus,
@@ -47,7 +47,7 @@ impl Child {
     ///
     /// # Panics
     ///
-    /// If that is no text, or nobody reads it any more.
+    /// If the output is no text, or is no longer read.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         let output = self.output.as_mut().expect("it is read");

@@ -90,8 +90,8 @@ mod condition_tests {
         });
     }
 
-    /// A request that comes while the task waits to be notified reaches the code around as it is, with
-    /// its message, although somebody else holds the lock.
+    /// A request that comes while the task waits for a notification reaches the enclosing code with its message,
+    /// although another task holds the lock.
     #[test]
     fn cancelled_error_wakeup() {
         run_virtual(async |trace| {

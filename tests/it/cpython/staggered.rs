@@ -46,8 +46,8 @@ mod staggered_tests {
         });
     }
 
-    /// The first is slow: after the delay the second is started, wins, and the first is cancelled. One that fails
-    /// when the next was started anyway starts nobody.
+    /// The first is slow: after the delay the second is started, wins, and the first is cancelled. A failure
+    /// after the next contender was started starts no other one.
     #[test]
     fn first_timeout_second_successful() {
         run_virtual(async |trace| {

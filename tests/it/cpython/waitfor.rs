@@ -18,7 +18,7 @@ mod async_io_wait_for_test {
         "suppressed"
     }
 
-    /// Cancelling the one who waits waits until an inner task that ignores it has really ended.
+    /// A cancelled `wait_for` waits until an inner task that ignores the request has really ended.
     #[test]
     fn asyncio_wait_for_cancelled() {
         run_virtual(async |trace| {

@@ -134,7 +134,7 @@ mod coroutine_gather_tests {
         });
     }
 
-    /// Cancelling whoever awaits it cancels every child; cancelling what is over returns `false`.
+    /// Cancelling the gathering task cancels every child. Cancelling it after its end returns `false`.
     #[test]
     fn cancellation_broadcast() {
         let seen = run_virtual(async |trace| {
@@ -159,7 +159,7 @@ mod coroutine_gather_tests {
         assert_eq!(seen, ["a child ends"; 2]);
     }
 
-    /// A second child that fails after the gather has failed is not reported as an error nobody looked at.
+    /// A second child that fails after the gather has failed is not reported as an unread error.
     #[test]
     fn exception_marking() {
         let reports = run_virtual(async |_| {
@@ -186,8 +186,8 @@ mod task_tests {
     use asyncio::{gather, on_cancel, sleep, spawn, yield_now};
     use asyncio_tests::{forever, ms, run_virtual};
 
-    /// When the last child has what it waits for, a request to whoever awaits the gather comes too late for it:
-    /// the result stands, and the request takes the next await.
+    /// When the last child has its value, a request to the gathering task comes too late: the result stands, and the
+    /// request cuts the next await.
     #[test]
     fn cancel_gather_1() {
         let seen = run_virtual(async |trace| {

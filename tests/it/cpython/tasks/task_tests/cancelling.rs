@@ -1,4 +1,4 @@
-//! Messages, the count of requests, and who hears of a cancellation.
+//! Messages, the count of requests, and the delivery of a cancellation.
 
 use std::error::Error;
 use std::fmt;
@@ -159,8 +159,8 @@ fn uncancel_structured_blocks() {
     );
 }
 
-/// A request cannot be called back before the task runs again: it is heard, and swallowing it there has the
-/// task go on.
+/// A request cannot be withdrawn before the task runs again. It is delivered, and the task goes on after swallowing
+/// it.
 #[test]
 fn uncancel_resets_must_cancel() {
     run_virtual(async |_| {
@@ -229,8 +229,7 @@ fn cancel_awaited_task() {
     assert_eq!(seen, ["what the other waits for is gone", "heard: true"]);
 }
 
-/// Cancelling a task that has already failed says that it has ended. Its failure is still reported if nobody
-/// takes it.
+/// Cancelling a task that has already failed returns `false`. Its failure is still reported if it is not read.
 #[test]
 fn tb_logger_not_called_after_cancel() {
     let reports = run_virtual(async |_| {

@@ -78,11 +78,11 @@ fn wait_first_completed() {
     });
 }
 
-/// Tasks that ended before the one who waits has its turn are done as well.
+/// Tasks that ended before the waiting task has its turn are done as well.
 #[test]
 fn wait_really_done() {
     run_virtual(async |_| {
-        // All three end in the batch in which the first of them wakes whoever waits.
+        // All three end in the batch in which the first of them wakes the waiting task.
         let mut tasks: Vec<Task<Outcome>> = (0..3).map(|n| spawn(async move { Ok(n) })).collect();
         let done = wait(&mut tasks, ReturnWhen::FirstCompleted).await;
         assert_eq!((done.len(), tasks.len()), (3, 0));
