@@ -488,3 +488,91 @@ fn the_tour_takes_no_other_arguments() {
     let mut tour = Command::new(env!("CARGO_BIN_EXE_example-tour"));
     assert!(!tour.arg("--long").output().unwrap().status.success());
 }
+
+#[test]
+fn the_chat_passes_lines_on_and_disconnects_who_is_silent() {
+    use std::io::{BufRead, BufReader};
+
+    struct Guest(BufReader<TcpStream>);
+
+    impl Guest {
+        fn join(address: &str, name: &str) -> Self {
+            let stream = TcpStream::connect(address).unwrap();
+            let mut guest = Guest(BufReader::new(stream));
+            assert_eq!(guest.hear(), "* what is your name?\n");
+            guest.say(name);
+            guest
+        }
+
+        fn say(&mut self, line: &str) {
+            writeln!(self.0.get_mut(), "{line}").unwrap();
+        }
+
+        fn hear(&mut self) -> String {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            line
+        }
+    }
+
+    let program = env!("CARGO_BIN_EXE_example-chat");
+    let mut server = Child::start(Command::new(program).args(["0", "2"]));
+    let listening = server.line();
+    let address = listening.strip_prefix("listening on ").unwrap().to_owned();
+    let mut ada = Guest::join(&address, "ada");
+    server.expect("ada has joined");
+    let mut grace = Guest::join(&address, "grace");
+    assert_eq!(ada.hear(), "* grace has joined\n");
+    server.expect("grace has joined");
+    grace.say("hello");
+    assert_eq!(ada.hear(), "grace: hello\n");
+    ada.say("hello to you");
+    assert_eq!(grace.hear(), "ada: hello to you\n");
+    // Of two who say nothing, one is the first to go.
+    let last = [ada.hear(), grace.hear()];
+    assert!(
+        last.iter()
+            .any(|line| line.ends_with(" said nothing for too long\n")),
+        "{last:?}"
+    );
+
+    let mut late = Guest::join(&address, "late");
+    while server.line() != "late has joined" {}
+    server.interrupt();
+    let ended = server.wait();
+    assert_eq!(ended.signal(), Some(2));
+    let mut rest = String::new();
+    late.0.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("* the chat is over, goodbye\n"), "{rest:?}");
+}
+
+#[test]
+fn the_proxy_forwards_both_ways_and_survives_a_dead_target() {
+    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = target.local_addr().unwrap().to_string();
+    let program = env!("CARGO_BIN_EXE_example-proxy");
+    let mut proxy = Child::start(Command::new(program).args(["0", &to]));
+    let listening = proxy.line();
+    let address = listening.strip_prefix("listening on ").unwrap().to_owned();
+
+    let mut client = TcpStream::connect(&address).unwrap();
+    let (mut server, _) = target.accept().unwrap();
+    client.write_all(b"question").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut question = String::new();
+    server.read_to_string(&mut question).unwrap();
+    assert_eq!(question, "question");
+    server.write_all(b"answer").unwrap();
+    drop(server);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "answer");
+    assert!(proxy.line().ends_with("sent 8, received 6 bytes"));
+
+    drop(target);
+    let mut refused = TcpStream::connect(&address).unwrap();
+    assert_eq!(refused.read(&mut [0; 1]).unwrap_or(0), 0);
+    assert!(proxy.line().contains("refused"));
+    proxy.interrupt();
+    assert_eq!(proxy.wait().signal(), Some(2));
+}

@@ -44,6 +44,7 @@ mod address;
 #[cfg(unix)]
 mod async_fd;
 mod buffered;
+mod copy;
 mod dns;
 mod memory;
 mod register;
@@ -64,6 +65,7 @@ pub use buffered::open::open_connection;
 pub use buffered::reader::StreamReader;
 pub use buffered::separator::Separator;
 pub use buffered::writer::StreamWriter;
+pub use copy::{copy, copy_bidirectional};
 pub use dns::{getaddrinfo, getnameinfo};
 pub use memory::{MemoryStream, memory_pair};
 #[cfg(unix)]

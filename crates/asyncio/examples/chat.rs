@@ -1,0 +1,150 @@
+//! A chat: each line of one client goes to all others.
+//!
+//! `cargo run --release --example chat -- 7007`, then `nc 127.0.0.1 7007` in several windows. The first line of a client is
+//! its name. A client that says nothing for a while is disconnected, and so is one that reads too slowly. `chat PORT SECONDS`
+//! sets that while; it is five minutes otherwise. Ctrl-C says goodbye to all and ends the server.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio::net::{StreamReader, StreamWriter, start_server};
+use asyncio::sync::Queue;
+use asyncio::{BoxError, on_cancel, race, timeout};
+
+/// The number of lines that wait for a client. A client that is further behind is disconnected.
+const MOST_BEHIND: usize = 64;
+
+/// Prints a line. A closed standard output does not end the server.
+fn say(what: impl Display) {
+    let _ = writeln!(io::stdout(), "{what}");
+}
+
+/// Everybody who is here, by number.
+#[derive(Default)]
+struct Room {
+    members: RefCell<BTreeMap<u64, Rc<Queue<String>>>>,
+    joined: Cell<u64>,
+}
+
+impl Room {
+    fn join(self: &Rc<Self>, name: &str) -> Member {
+        let number = self.joined.get() + 1;
+        self.joined.set(number);
+        let lines = Rc::new(Queue::new(MOST_BEHIND));
+        self.members.borrow_mut().insert(number, lines.clone());
+        let member = Member {
+            room: self.clone(),
+            number,
+            name: name.to_owned(),
+            lines,
+        };
+        member.tell_others(&format!("* {name} has joined"));
+        say(format_args!("{name} has joined"));
+        member
+    }
+}
+
+/// A client in the room. Dropped, it has left.
+struct Member {
+    room: Rc<Room>,
+    number: u64,
+    name: String,
+    /// What the others have said.
+    lines: Rc<Queue<String>>,
+}
+
+impl Member {
+    fn tell_others(&self, line: &str) {
+        for (number, lines) in &*self.room.members.borrow() {
+            // A full queue belongs to a client that does not keep up. Without a queue it is disconnected.
+            if *number != self.number && lines.put_nowait(line.to_owned()).is_err() {
+                lines.shutdown(true);
+            }
+        }
+    }
+
+    /// Reads the client's lines until its end, or until it has said nothing for `idle`.
+    async fn receive(&self, reader: &mut StreamReader, idle: Duration) -> io::Result<&'static str> {
+        loop {
+            let Ok(line) = timeout(idle, reader.next_line()).await else {
+                return Ok("said nothing for too long");
+            };
+            match line? {
+                None => return Ok("has left"),
+                Some(line) => self.tell_others(&format!("{}: {line}", self.name)),
+            }
+        }
+    }
+
+    /// Sends the client what the others say.
+    async fn send(&self, writer: &StreamWriter) -> io::Result<&'static str> {
+        while let Ok(line) = self.lines.get().await {
+            writer.write(format!("{line}\n"));
+            writer.drain().await?;
+        }
+        writer.abort();
+        Ok("reads too slowly")
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.room.members.borrow_mut().remove(&self.number);
+    }
+}
+
+async fn serve_client(
+    room: Rc<Room>,
+    idle: Duration,
+    mut reader: StreamReader,
+    writer: StreamWriter,
+) -> io::Result<()> {
+    writer.write("* what is your name?\n");
+    let Ok(name) = timeout(idle, reader.next_line()).await else {
+        return Ok(());
+    };
+    let Some(name) = name?.map(str::trim).filter(|name| !name.is_empty()) else {
+        return Ok(());
+    };
+    let member = room.join(name);
+    let conversation = race((member.send(&writer), member.receive(&mut reader, idle)));
+    let goodbye = async { writer.write("* the chat is over, goodbye\n") };
+    let reason = match on_cancel(conversation, goodbye).await {
+        Ok(reason) => reason.to_owned(),
+        Err(error) => format!("was lost: {error}"),
+    };
+    member.tell_others(&format!("* {} {reason}", member.name));
+    say(format_args!("{} {reason}", member.name));
+    Ok(())
+}
+
+async fn chat(port: u16, idle: Duration) -> Result<(), BoxError> {
+    let room = Rc::new(Room::default());
+    let handler = async move |reader: StreamReader, writer: StreamWriter| {
+        serve_client(room.clone(), idle, reader, writer).await
+    };
+    let server = start_server(handler, ("127.0.0.1", port)).await?;
+    say(format_args!("listening on {}", server.addresses()[0]));
+    server.serve_forever().await;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let port = arguments.next().map_or(Ok(0), |port| port.parse());
+    let idle = arguments.next().map_or(Ok(300), |idle| idle.parse());
+    let (Ok(port), Ok(idle), None) = (port, idle, arguments.next()) else {
+        eprintln!("usage: chat [PORT [SECONDS]]");
+        return ExitCode::from(2);
+    };
+    if let Err(error) = asyncio::run(chat(port, Duration::from_secs(idle))) {
+        eprintln!("chat: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
