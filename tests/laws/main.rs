@@ -172,16 +172,21 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
     }
 }
 
-#[test]
-fn the_laws_hold() {
+/// As many programs as are asked for. `heavy`: how many the heavy form has.
+fn config(heavy: u32) -> Config {
     let mut config = Config {
         failure_persistence: None,
         ..Config::default()
     };
     if std::env::var_os("ASYNCIO_HEAVY").is_some_and(|heavy| heavy == "1") {
-        config.cases = 50_000;
+        config.cases = heavy;
     }
-    let mut runner = TestRunner::new(config);
+    config
+}
+
+#[test]
+fn the_laws_hold() {
+    let mut runner = TestRunner::new(config(50_000));
     let result = runner.run(&programs(), |program| {
         let broken = broken_by(&program);
         prop_assert!(broken.is_empty(), "{broken:#?}");

@@ -38,9 +38,12 @@ use crate::timeout::timeout;
 ///
 /// Nobody is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear of
 /// that, it cleans up first. So what was on its way to a loser goes to the next in line, and a loop of races over
-/// queues or sockets loses nothing. A loser loses only what it holds itself: what it took before, at an earlier await,
-/// the outputs of a [`gather`](crate::gather) inside of it, the value of a task whose handle it has, or the value of a
-/// race inside of it that was won in the same turn and has not returned it yet.
+/// queues or sockets loses nothing, also if its contenders are races, or groups whose body awaits a child. A loser loses
+/// only what it holds itself:
+/// - what it took at an earlier await;
+/// - the outputs of a [`gather`](crate::gather) inside of it that has not got all;
+/// - the value of a task whose handle it has;
+/// - the value of a race inside of it whose own losers still clean up.
 ///
 /// # Cancellation
 ///

@@ -1,13 +1,15 @@
 //! Task groups: children that borrow from the frame around them, and never outlive it.
 //!
-//! A step of a group: body and children that were woken before it are polled, in that order, as far as the
-//! budget of the loop's turn lasts. When one of them fails, or a request to cancel comes, the group is *ending*:
+//! A step of a group: body and children that were woken before it are polled, in the order in which they were woken, as
+//! far as the budget of the loop's turn lasts. When one of them fails, or a request to cancel comes, the group is *ending*:
 //! body and children are cancelled, and the group waits until all have ended, whatever comes.
 //!
-//! The values of a group that is ending are lost, but for those of children that somebody awaits: no other child has a
-//! last poll, nor has the body, or a queue's item would be taken and dropped. Those that wait for nothing else are dropped in the step in which the group begins to end, so that a race
+//! The values of a group that is ending are lost, but for those of children that a task outside of the group awaits. No
+//! other child has a last poll, nor has the body: it would take an item of a queue that is lost with its value. Children
+//! that wait for nothing else are dropped in the step in which the group begins to end, whatever the budget. So a race
 //! that is itself a contender returns in the step in which it is decided. [`TaskGroup::cancel`] leaves the body, which
-//! may take values: there a child whose handle is held keeps its last poll.
+//! may take values: there a child whose handle is held keeps its last poll. A value that a child has left to a sibling or
+//! to the body reaches it (`handover.rs` of asyncio-task).
 //!
 //! The children are `asyncio_task::Children`, which alone polls and drops their futures. The body runs in a
 //! scope of its own behind the group's listener: requests from outside reach the group, and the group tells
@@ -75,8 +77,8 @@ const LOST_BY_DROP: &str =
 ///
 /// [`ErrorGroup`]: a child or the body returned an `Err`. At the first one the others are cancelled and
 /// awaited; the errors come in the order in which they happened, the body's last. Children that were
-/// cancelled are no errors. A child that waits is dropped where it waits even if it was woken before, unless somebody
-/// awaits it: nobody could take its value, which would be lost.
+/// cancelled are no errors. A child that waits is dropped where it waits even if it was woken before, unless a task
+/// outside of the group awaits it: its value would be lost.
 ///
 /// A group is polled within the step of its task, so groups within each other need stack. A level takes 1 to 2 KiB, and
 /// without optimization 4 to 7 KiB. The stack of the code in between is not counted in.
@@ -253,6 +255,7 @@ impl<E> TaskGroup<'_, E> {
     /// For a race: the first value counts, so a request from outside leaves the last poll to tasks that children await.
     pub(crate) fn open_contest(&self) {
         self.shared.contest.set(Contest::Open);
+        self.shared.children.set_contest(true);
     }
 
     /// A request from outside goes on, although the body swallows it.
@@ -271,6 +274,7 @@ impl<E> TaskGroup<'_, E> {
             }
         }
         shared.contest.set(Contest::Decided);
+        shared.children.set_contest(false);
         self.shared.end_children();
     }
 }
@@ -780,7 +784,7 @@ fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
 impl<T, E> Group<'_, T, E> {
     fn poll<F>(
         &mut self,
-        mut body: Pin<&mut Scope<F>>,
+        body: Pin<&mut Scope<F>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, ErrorGroup<E>>>
     where
@@ -792,11 +796,7 @@ impl<T, E> Group<'_, T, E> {
         if self.listener.heard() {
             self.pass_on();
         }
-        let ended_before = self.shared.unwanted.get();
-        self.run_round(body.as_mut(), cx);
-        if !ended_before && self.shared.unwanted.get() {
-            self.run_round(body, cx); // those who wait for nothing else end here
-        }
+        self.run_round(body, cx);
         if self.result.is_some() && self.shared.children.is_empty() {
             return self.finish();
         }

@@ -63,8 +63,7 @@ fn what_is_spawned_waits_for_the_next_tick_and_a_step_of_the_group_is_one() {
 
 #[test]
 fn one_failure_asks_each_child_once_also_one_that_the_body_awaits() {
-    // The awaited child is in the same step as the one that fails, behind it: it is cleaning up when the body
-    // hears of the failure.
+    // The awaited child cleans up when the body hears of the failure.
     let seen = run(async |trace| {
         let outcome = task_group(async |tg: Group| {
             tg.spawn(async {
@@ -72,7 +71,6 @@ fn one_failure_asks_each_child_once_also_one_that_the_body_awaits() {
                 Err::<(), _>("boom")
             });
             let awaited = tg.spawn(async {
-                sleep(ms(1)).await;
                 let cleanup = async {
                     for _ in 0..5 {
                         yield_now().await;

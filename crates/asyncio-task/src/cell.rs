@@ -510,6 +510,15 @@ impl Header {
         has
     }
 
+    /// The cell that is woken when this task ends, if the waker is one of ours.
+    #[inline]
+    pub(crate) fn joiner_cell(&self) -> Option<NonNull<Header>> {
+        let joiner = self.joiner.take();
+        let cell = joiner.as_ref().and_then(waker::cell_of);
+        self.joiner.set(joiner);
+        cell
+    }
+
     /// The task that is woken when this one ends, if it is known.
     pub(crate) fn joiner_id(&self) -> Option<TaskId> {
         let joiner = self.joiner.take()?;
@@ -549,9 +558,8 @@ impl Header {
             .unwrap_or_default()
     }
 
-    /// What was said by whoever cancelled the task, which has ended of it.
-    #[inline]
     /// Whether somebody awaits the end of the task.
+    #[inline]
     pub(crate) fn has_joiner(&self) -> bool {
         let joiner = self.joiner.take();
         let is_there = joiner.is_some();
@@ -559,6 +567,7 @@ impl Header {
         is_there
     }
 
+    /// What was said by whoever cancelled the task, which has ended of it.
     pub(crate) fn cancel_message(&self) -> Option<Arc<str>> {
         // Most often there is nothing aside.
         let aside = self.aside.take()?;

@@ -21,14 +21,18 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::cell::Header;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::circle;
 use crate::current;
 use crate::family::Family;
+use crate::handover::{Keeps, Taker, last_polls};
+use crate::id::TaskId;
 use crate::marks::Mark;
 use crate::origin::{HeardRequest, Origin};
 use crate::round::{Begins, Round};
@@ -329,18 +333,80 @@ impl<'env> Children<'env> {
     }
 
     fn request(&self, origin: Origin, message: Option<&Arc<str>>, last_poll: LastPoll) {
-        for cell in self.family.cells() {
-            tasks::request(&cell, origin, message.cloned(), last_poll);
+        if matches!(last_poll, LastPoll::IfAwaited | LastPoll::Refused) {
+            self.family.handover.end();
+        }
+        let cells = self.family.cells();
+        let ask = |cell: &CellRef, last_poll| {
+            tasks::request(cell, origin, message.cloned(), last_poll);
+        };
+        if matches!(last_poll, LastPoll::IfAwaited | LastPoll::IfHeld) {
+            let keeps = self.last_polls(&cells, last_poll);
+            for (cell, keeps) in cells.iter().zip(keeps) {
+                match keeps {
+                    Keeps::Poll => ask(cell, LastPoll::Allowed),
+                    Keeps::OnePoll => {
+                        ask(cell, LastPoll::Allowed);
+                        tasks::refuse_later_polls(cell);
+                    }
+                    Keeps::OfAwaited => ask(cell, LastPoll::OfAwaited),
+                    Keeps::Nothing => ask(cell, LastPoll::Refused),
+                }
+            }
+        } else {
+            cells.iter().for_each(|cell| ask(cell, last_poll));
         }
     }
 
-    /// Takes back the last poll of those that have been asked to end and that nobody awaits.
+    /// Takes back the last poll of those that have been asked to end and whose value nobody takes.
     pub fn refuse_last_polls(&self) {
-        for cell in self.family.cells() {
-            if !cell.has_joiner() {
-                tasks::refuse_last_poll(&cell);
+        self.family.handover.end();
+        let cells = self.family.cells();
+        let keeps = self.last_polls(&cells, LastPoll::IfAwaited);
+        for (cell, keeps) in cells.iter().zip(keeps) {
+            match keeps {
+                Keeps::Poll | Keeps::OfAwaited => {}
+                Keeps::OnePoll => tasks::refuse_later_polls(cell),
+                Keeps::Nothing => tasks::refuse_last_poll(cell),
             }
         }
+    }
+
+    /// What becomes of the last polls of these members, oldest first, when all are asked to end.
+    fn last_polls(&self, cells: &[CellRef], rule: LastPoll) -> Vec<Keeps> {
+        // A combinator may have polled the group with a waker of its own. The body stands for the task that ran it first.
+        let runners = [self.family.runner(), self.body.get().map(|body| body.id)];
+        let member = |id: TaskId| cells.binary_search_by_key(&id, |cell| cell.id).ok();
+        let taker = |place: usize| {
+            let cell = &cells[place];
+            // A body that ends with its children has no use for a value either.
+            let (has_taker, body) = match rule {
+                LastPoll::IfHeld => (cell.state.is_awaited(), Taker::Outside),
+                _ => (cell.has_joiner(), Taker::Nobody),
+            };
+            if !has_taker {
+                return Taker::Nobody;
+            }
+            let Some(awaiting) = circle::awaiter_by_handle(cell) else {
+                return Taker::Outside;
+            };
+            if runners.contains(&Some(awaiting.id)) {
+                return body;
+            }
+            // If it is no member, it may belong to a group that a member runs.
+            let runs_it = || current::tasks(|tasks| tasks?.family_of(&awaiting)?.runner());
+            let found = member(awaiting.id).or_else(|| member(runs_it()?));
+            found.map_or(Taker::Outside, Taker::Member)
+        };
+        last_polls(cells.len(), taker, |place| {
+            cells[place].marks.has(Mark::Expects)
+        })
+    }
+
+    /// Says whether the first value of a member decides what becomes of the others, as in a race. As long as it does,
+    /// the groups that run in members hand values over within one step, so that none is under way at that moment.
+    pub fn set_contest(&self, on: bool) {
+        self.family.handover.set_contest(on);
     }
 
     /// Drops the futures of all, here and now. What a destructor spawns is dropped as well.
@@ -413,6 +479,51 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
             true => self.batch_observed(&mut round),
             false => self.batch::<false>(&mut round),
         }
+        while round.goes_on() {
+            self.batch_unbounded(&mut round);
+        }
+        if !self.family.handover.is_calm() || self.tasks.turn.expects.get() {
+            self.expect_value();
+        }
+    }
+
+    /// Has the owner expect a value, if one is on its way to a member, or in what a member runs.
+    #[cold]
+    fn expect_value(&self) {
+        let inside = self.tasks.turn.expects.replace(false);
+        let (ready, is_pending) = (&self.family.ready, self.family.handover.is_pending());
+        if is_pending && ready.len() > 0
+            || inside && (self.tasks.expects_value() || self.has_expecting())
+        {
+            self.tasks.expect_value();
+        }
+    }
+
+    /// Whether a value is on its way in what one of those that are ready runs.
+    fn has_expecting(&self) -> bool {
+        let ready = &self.family.ready;
+        let mut found = false;
+        for _ in 0..ready.len() {
+            let Some(h) = ready.pop() else { break };
+            // SAFETY: H5.
+            let cell = unsafe { CellRef::borrow(&h) };
+            found |= cell.marks.has(Mark::Expects) && !cell.state.is_done();
+            ready.push(h);
+        }
+        found
+    }
+
+    /// Runs a step of all that are ready now, whatever the budget.
+    #[cold]
+    fn batch_unbounded(&mut self, round: &mut Round<'_>) {
+        round.begin_unbounded();
+        loop {
+            let is_first = !round.has_run();
+            let Some(h) = round.next_unbounded() else {
+                break;
+            };
+            self.step_of_next::<true>(h, is_first);
+        }
     }
 
     #[cold]
@@ -426,14 +537,20 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
         let mut is_first = !round.has_run();
         let mut next = round.first::<OBSERVED>();
         while let Some(h) = next {
-            // SAFETY: H5 until its step is over, for only that ends it.
-            let cell = unsafe { CellRef::borrow(&h) };
-            if self.step::<OBSERVED>(cell, || cell.state.begin(), is_first) {
-                // SAFETY: H5: it ended before, and the place has a reference.
-                drop(unsafe { CellRef::from_raw(h) });
-            }
+            self.step_of_next::<OBSERVED>(h, is_first);
             is_first = false;
             next = round.next::<OBSERVED>();
+        }
+    }
+
+    /// Runs a step of the member that the queue gave out.
+    #[inline(always)]
+    fn step_of_next<const OBSERVED: bool>(&mut self, h: NonNull<Header>, is_first: bool) {
+        // SAFETY: H5 until its step is over, for only that ends it.
+        let cell = unsafe { CellRef::borrow(&h) };
+        if self.step::<OBSERVED>(cell, || cell.state.begin(), is_first) {
+            // SAFETY: H5: it ended before, and the place has a reference.
+            drop(unsafe { CellRef::from_raw(h) });
         }
     }
 
@@ -455,6 +572,9 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
         begin: impl FnOnce() -> Begin,
         is_first: bool,
     ) -> bool {
+        if cell.marks.has(Mark::Expects) {
+            cell.marks.take(Mark::Expects); // it takes the value now
+        }
         match &mut self.body {
             Some((body, poll)) if *body == cell => {
                 if !is_first {

@@ -133,6 +133,11 @@ fn awaiters(cell: &CellRef) -> impl Iterator<Item = CellRef> + use<> {
     handle_awaiter(cell, true).into_iter().chain(group)
 }
 
+/// The task that awaits a task by its handle.
+pub(crate) fn awaiter_by_handle(cell: &CellRef) -> Option<CellRef> {
+    handle_awaiter(cell, false)
+}
+
 /// The task that awaits a task by its handle; `bound`: only if it cannot go on without it.
 fn handle_awaiter(cell: &CellRef, bound: bool) -> Option<CellRef> {
     home::of_task(cell, |home| home?.awaiting_task(cell, bound))

@@ -19,6 +19,7 @@ use crate::cell::Header;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
 use crate::discard::discard;
+use crate::handover::Handover;
 use crate::id::TaskId;
 use crate::mailbox::Owner;
 use crate::ready::ReadyQueue;
@@ -53,6 +54,7 @@ pub(crate) struct Family {
     pub(crate) has_cut: Cell<bool>,
     /// Whether anything ran in the last round.
     pub(crate) ran: Cell<bool>,
+    pub(crate) handover: Handover,
 }
 
 impl Family {
@@ -71,6 +73,7 @@ impl Family {
             cut: Cell::new(None),
             has_cut: Cell::new(false),
             ran: Cell::new(false),
+            handover: Handover::default(),
         }
     }
 
@@ -160,12 +163,17 @@ impl Family {
         self.woken.set(false);
     }
 
-    /// Nobody runs them any more.
-    pub(crate) fn close(&self) {
-        self.over.set(true);
+    /// Forgets what was cut short. All of it is in the queue.
+    pub(crate) fn forget_batch(&self) {
         self.batch.set(0);
         self.has_cut.set(false);
         self.cut.set(None);
+    }
+
+    /// Nobody runs them any more.
+    pub(crate) fn close(&self) {
+        self.over.set(true);
+        self.forget_batch();
         let waker = self.waker.take();
         drop(waker);
     }

@@ -40,6 +40,7 @@ mod detach;
 mod discard;
 mod family;
 mod forgotten;
+mod handover;
 mod home;
 mod id;
 mod join_error;

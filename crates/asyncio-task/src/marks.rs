@@ -21,6 +21,8 @@ pub(crate) enum Mark {
     SteppedBack = 1 << 4,
     /// The holder of the handle has looked at the value.
     LookedAt = 1 << 5,
+    /// A value is on its way to this child: what it awaits has ended with one since its last step (`handover.rs`).
+    Expects = 1 << 6,
 }
 
 impl Default for Marks {

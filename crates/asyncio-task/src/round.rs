@@ -26,6 +26,10 @@ pub(crate) struct Round<'a> {
     last: Option<NonNull<Header>>,
     /// The marks of the owner's step, which are not those of its children's steps.
     before: Marks,
+    /// Whether values were handed over in the same step before it began.
+    hands_over: bool,
+    /// The members end in it.
+    ends: bool,
 }
 
 /// What the round of a family is to others of it.
@@ -50,11 +54,21 @@ impl<'a> Round<'a> {
         let before = tasks.turn.marks.take();
         let cut_short = family.batch.get();
         let goes_on = start != Begins::Within && (cut_short > 0 || family.has_cut.get());
+        let ready = family.ready.len();
+        let ends = family.handover.is_ending();
         let left = match goes_on {
+            _ if ends => 0, // all of them run without a budget
             true => cut_short,
             false if before.resumed && start == Begins::Later => 0,
-            false => family.ready.len(),
+            false => ready,
         };
+        if left == ready {
+            family.handover.settle();
+        }
+        let hands_over = tasks.turn.hands_over.get();
+        if family.handover.is_contest() || tasks.is_in_last_poll() {
+            tasks.turn.hands_over.set(true);
+        }
         let overdraws = start != Begins::First && !tasks.has_budget();
         let passes = start != Begins::First
             && (before.others_first && family.ran.get() || overdraws && tasks.turn.overdrawn.get());
@@ -67,6 +81,8 @@ impl<'a> Round<'a> {
             overdraws,
             last: None,
             before,
+            hands_over,
+            ends,
         }
     }
 
@@ -134,6 +150,45 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Whether the round goes on with all that are ready, whatever the budget: the members end, or a value is handed
+    /// over (`handover.rs`).
+    #[inline]
+    pub(crate) fn goes_on(&mut self) -> bool {
+        !self.family.handover.is_calm() && self.has_to_go_on()
+    }
+
+    #[cold]
+    fn has_to_go_on(&mut self) -> bool {
+        let handover = &self.family.handover;
+        if handover.take_end() {
+            self.ends = true;
+            return true;
+        }
+        let is_due = match self.ends {
+            true => handover.has_ended(),
+            false => handover.is_pending() && self.tasks.hands_over(),
+        };
+        is_due && self.family.ready.len() > 0
+    }
+
+    /// Takes all that are ready now as the batch, with what was cut short, which is in the queue.
+    #[cold]
+    pub(crate) fn begin_unbounded(&mut self) {
+        self.family.forget_batch();
+        self.family.handover.settle();
+        self.left = self.family.ready.len();
+    }
+
+    /// The next of the batch, whatever the budget.
+    #[cold]
+    pub(crate) fn next_unbounded(&mut self) -> Option<NonNull<Header>> {
+        if self.has_run() && self.tasks.turn.marks.get().cut {
+            // The last member was cut short in its step. It is in the queue.
+            drop(self.tasks.turn.take_cut());
+        }
+        self.pop::<true>()
+    }
+
     #[inline(always)]
     fn pop<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
         if self.left == 0 {
@@ -190,6 +245,7 @@ impl<'a> Round<'a> {
 impl Drop for Round<'_> {
     #[inline]
     fn drop(&mut self) {
+        self.tasks.turn.hands_over.set(self.hands_over);
         self.family.ran.set(self.has_run());
         if self.has_run() && self.overdraws {
             self.tasks.turn.overdrawn.set(true);

@@ -841,6 +841,13 @@ impl ScopeTree {
         }
     }
 
+    /// The same, beyond the last poll that the scope has.
+    pub(crate) fn refuse_later_polls(&mut self, key: ScopeKey) {
+        if let Some(node) = self.get_mut(key) {
+            node.unwanted = true;
+        }
+    }
+
     /// Whether nobody can take the value of a scope any more.
     pub(crate) fn is_unwanted(&self, key: ScopeKey) -> bool {
         self.get(key).is_some_and(|node| node.unwanted)
@@ -862,6 +869,22 @@ impl ScopeTree {
             }
         }
         true
+    }
+
+    /// Whether a request to the task of this root takes effect after this poll: no cleanup holds it up. `true` if the
+    /// task has no root.
+    #[cold]
+    pub(crate) fn acts_after_poll(&self, root: Place) -> bool {
+        self.at(root).is_none_or(|root| self.is_open(root))
+    }
+
+    /// Whether a request to one of the scopes that are being polled takes effect after this poll.
+    pub(crate) fn asks_what_is_polled(&self) -> bool {
+        let nodes = self.frames.iter().filter_map(|frame| self.get(frame.node?));
+        nodes.filter(|node| node.asked.is_some()).any(|node| {
+            let open = node.open();
+            open > node.tokens.request()
+        })
     }
 
     /// Whether the request that an opaque scope has heard leaves no last poll: it ends a scope, this or one around,

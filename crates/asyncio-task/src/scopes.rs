@@ -246,6 +246,17 @@ pub(crate) fn refuse_last_poll(cell: &CellRef) {
     });
 }
 
+/// The same, beyond the last poll that the task has.
+pub(crate) fn refuse_later_polls(cell: &CellRef) {
+    home::of_task(cell, |home| {
+        let Some(home) = home else { return };
+        let mut tree = home.borrow_mut();
+        if let Some(root) = tree.at(cell.root.get()) {
+            tree.refuse_later_polls(root);
+        }
+    });
+}
+
 /// How many requests to cancel a task are open, as its root knows.
 pub(crate) fn requests(cell: &CellRef) -> usize {
     home::of_task(cell, |home| {

@@ -664,12 +664,75 @@ impl Tasks {
         family: &Family,
         panicked: &mut OnPanic<'_>,
     ) {
-        if outcome == Outcome::Panicked {
-            tell_of_panic(cell, panicked);
+        match outcome {
+            Outcome::Panicked => {
+                tell_of_panic(cell, panicked);
+                family.handover.note_end();
+            }
+            Outcome::Value if cell.has_joiner() => self.hand_over(cell, family),
+            Outcome::Cancelled if cell.has_joiner() => family.handover.note_end(),
+            Outcome::Value | Outcome::Cancelled => {}
         }
         let queued = self.finish(cell, outcome);
         let owned = family.leave(cell);
         self.complete_with(cell, queued, owned);
+    }
+
+    /// Notes that a child ends with a value that is awaited, and by which task.
+    #[inline]
+    fn hand_over(&self, cell: &CellRef, family: &Family) {
+        family.handover.note_value();
+        match cell.joiner_cell() {
+            // SAFETY: the joiner keeps it alive; and the owner never changes.
+            Some(h) if unsafe { ForeignRef::owner_of(h) } == self.owner() => {
+                // SAFETY: alive, as nothing foreign has run; and a task of ours, so this is its thread.
+                unsafe { CellRef::borrow(&h) }.marks.set(Mark::Expects);
+            }
+            _ => self.hand_over_by_handle(cell),
+        }
+    }
+
+    /// [`hand_over`](Self::hand_over), to a task that is woken through a waker of others.
+    #[cold]
+    fn hand_over_by_handle(&self, cell: &CellRef) {
+        if let Some(awaiting) = self.scopes.awaiting_task(cell, false) {
+            awaiting.marks.set(Mark::Expects);
+        }
+    }
+
+    /// Notes that a value is on its way in what the task whose step is under way runs.
+    #[cold]
+    pub(crate) fn expect_value(&self) {
+        if let Some(h) = self.running.get() {
+            // SAFETY: R2.
+            let running = unsafe { CellRef::borrow(&h) };
+            if running.borrows() {
+                running.marks.set(Mark::Expects);
+                self.turn.expects.set(true);
+            }
+        }
+    }
+
+    /// Whether a value is on its way in what the child whose step is under way runs.
+    pub(crate) fn expects_value(&self) -> bool {
+        // SAFETY: R2.
+        let running = self.running.get().map(|h| unsafe { h.as_ref() });
+        running.is_some_and(|task| task.marks.has(Mark::Expects))
+    }
+
+    /// Whether a request to the task whose step is under way takes effect after this poll.
+    #[inline]
+    pub(crate) fn is_in_last_poll(&self) -> bool {
+        // SAFETY: R2.
+        let running = self.running.get().map(|h| unsafe { h.as_ref() });
+        running.is_some_and(|task| {
+            task.state.is_cancelling() && self.scopes.borrow().acts_after_poll(task.root.get())
+        })
+    }
+
+    /// Whether values are to be handed over in the step under way: it may decide about tasks that wait for them.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.turn.hands_over.get() || self.scopes.borrow().asks_what_is_polled()
     }
 
     /// Ends a child whose loop does not run here, or is gone.
@@ -1182,6 +1245,13 @@ pub(crate) fn refuse_last_poll(cell: &CellRef) {
     cell.state.refuse_last_poll();
     if cell.root.get() != Place::NONE {
         scopes::refuse_last_poll(cell);
+    }
+}
+
+/// Nobody can take a value of a task any more, which keeps the last poll that it has.
+pub(crate) fn refuse_later_polls(cell: &CellRef) {
+    if cell.root.get() != Place::NONE {
+        scopes::refuse_later_polls(cell);
     }
 }
 

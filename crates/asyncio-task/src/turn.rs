@@ -38,6 +38,11 @@ pub(crate) struct Turn {
     pub(crate) marks: Cell<Marks>,
     /// The task that was running when a round was cut short last.
     cut: Cell<Option<CellRef>>,
+    /// A race without a winner is being polled, or a task in its last poll: values are handed over in the same step
+    /// (`handover.rs`).
+    pub(crate) hands_over: Cell<bool>,
+    /// A child was marked in a round that is over: a value is on its way in what it runs.
+    pub(crate) expects: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -78,6 +83,8 @@ impl Turn {
             batch: Cell::new(0),
             marks: Cell::default(),
             cut: Cell::new(None),
+            hands_over: Cell::new(false),
+            expects: Cell::new(false),
         }
     }
 
