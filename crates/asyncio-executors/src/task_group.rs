@@ -260,7 +260,9 @@ impl<E> TaskGroup<'_, E> {
 
     /// A request from outside goes on, although the body swallows it.
     pub(crate) fn passes_request(&self) {
-        self.shared.goes_on();
+        if self.shared.answer.get() == Answer::Swallowed {
+            self.shared.answer.set(Answer::GoesOn); // also if a contender has won meanwhile
+        }
     }
 
     /// For a race: it is won, and nobody can take the values of the others. The body ends by itself, and its value is
@@ -811,7 +813,11 @@ impl<T, E> Group<'_, T, E> {
         let contest = self.shared.contest.get();
         self.shared.ending.set(true);
         if self.shared.answer.get() == Answer::Unasked {
-            self.shared.answer.set(Answer::Swallowed);
+            self.shared.answer.set(match contest {
+                // Only losers are told, and they do not answer for the race.
+                Contest::Decided => Answer::GoesOn,
+                Contest::None | Contest::Open => Answer::Swallowed,
+            });
         }
         // Once all is decided, the body returns that.
         if contest != Contest::Decided {
