@@ -674,21 +674,62 @@ fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
 }
 
 /// A thread of a test has 2 MiB, and debug builds need the most. What a level costs is in the page of `task_group`.
-#[test]
-fn three_hundred_groups_within_each_other_fit_into_the_stack_of_a_test() {
-    fn nest(depth: u32) -> Pin<Box<dyn Future<Output = u32>>> {
-        Box::pin(async move {
-            if depth == 0 {
-                return 0;
-            }
-            let group = task_group(async |tg: TaskGroup| {
-                let child = tg.spawn(async move { Ok(nest(depth - 1).await) });
-                Ok(child.await?)
-            });
-            1 + group.await.expect("nobody fails")
-        })
+mod nested_in_the_stack_of_a_test {
+    use super::*;
+
+    type Nested = Pin<Box<dyn Future<Output = u32>>>;
+
+    fn assert_fit(levels: u32, nest: fn(u32) -> Nested) {
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let depth = thread.spawn(move || asyncio_loop::run(nest(levels)));
+        assert_eq!(depth.unwrap().join().unwrap(), levels);
     }
-    let thread = std::thread::Builder::new().stack_size(2 << 20);
-    let depth = thread.spawn(|| asyncio_loop::run(nest(300)));
-    assert_eq!(depth.unwrap().join().unwrap(), 300);
+
+    #[test]
+    fn fit_500_groups_each_in_a_child() {
+        fn nest(depth: u32) -> Nested {
+            Box::pin(async move {
+                if depth == 0 {
+                    yield_now().await;
+                    return 0;
+                }
+                let group = task_group(async |tg: TaskGroup| {
+                    let child = tg.spawn(async move { Ok(nest(depth - 1).await) });
+                    Ok(child.await?)
+                });
+                1 + group.await.expect("nobody fails")
+            })
+        }
+        assert_fit(500, nest);
+    }
+
+    #[test]
+    fn fit_450_groups_each_in_a_body() {
+        fn nest(depth: u32) -> Nested {
+            Box::pin(async move {
+                if depth == 0 {
+                    yield_now().await;
+                    return 0;
+                }
+                let group = task_group(async |_: TaskGroup| Ok(1 + nest(depth - 1).await));
+                group.await.expect("nobody fails")
+            })
+        }
+        assert_fit(450, nest);
+    }
+
+    #[test]
+    fn fit_1500_time_limits() {
+        fn nest(depth: u32) -> Nested {
+            Box::pin(async move {
+                if depth == 0 {
+                    yield_now().await;
+                    return 0;
+                }
+                let limit = std::time::Duration::from_secs(60);
+                1 + timeout(limit, nest(depth - 1)).await.expect("in time")
+            })
+        }
+        assert_fit(1500, nest);
+    }
 }

@@ -90,14 +90,16 @@ pub(crate) struct VTable {
     pub(crate) is_err: unsafe fn(NonNull<Header>) -> bool,
     /// Drops the value; may unwind. Instead of `read_value`. `None` if there is nothing to do.
     pub(crate) drop_value: Option<unsafe fn(NonNull<Header>)>,
-    /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends.
-    /// `None`: its queue is the owner's own ready queue.
-    pub(crate) schedule: Option<unsafe fn(NonNull<Header>)>,
+    /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends. Gives the
+    /// family that is to be woken for it. `None`: its queue is the owner's own ready queue.
+    pub(crate) schedule: Option<ScheduleFn>,
     /// Whether the future may borrow: then only its own [`Children`](crate::Children) poll and drop it.
     pub(crate) borrows: bool,
     /// Frees the cell, when its last reference is gone. On any thread.
     pub(crate) dealloc: unsafe fn(NonNull<Header>),
 }
+
+type ScheduleFn = unsafe fn(NonNull<Header>) -> Option<Rc<Family>>;
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
@@ -275,10 +277,7 @@ unsafe fn new<F: Future, S>(
     }
 }
 
-const fn vtable<F: Future, S>(
-    schedule: Option<unsafe fn(NonNull<Header>)>,
-    borrows: bool,
-) -> VTable {
+const fn vtable<F: Future, S>(schedule: Option<ScheduleFn>, borrows: bool) -> VTable {
     VTable {
         poll: poll::<F, S>,
         drop_future: drop_future::<F, S>,
@@ -431,7 +430,9 @@ unsafe fn drop_value<F: Future, S>(h: NonNull<Header>) {
     unsafe { ManuallyDrop::drop(&mut (*stage::<F, S>(h)).value) }
 }
 
-unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(h: NonNull<Header>) {
+unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(
+    h: NonNull<Header>,
+) -> Option<Rc<Family>> {
     /// Keeps the schedule from being dropped with the future for as long as this lives.
     struct Hold<F: Future, S>(NonNull<Header>, PhantomData<(F, S)>);
     impl<F: Future, S> Drop for Hold<F, S> {
@@ -455,19 +456,15 @@ unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(h: NonNull<Header>)
     let copy = S::clone(unsafe { &*schedule::<F, S>(h) });
     drop(hold);
     copy.schedule(step);
+    None
 }
 
 /// For children, whose places in the queue are plain pointers (H5 in `family.rs`).
-unsafe fn schedule_child<F: Future>(h: NonNull<Header>) {
-    let family = {
-        // SAFETY: the task has not ended, so its family is there (C2), and nothing foreign runs here.
-        let family = unsafe { &*schedule::<F, Rc<Family>>(h) };
-        family.push(h).then(|| Rc::clone(family))
-    };
+unsafe fn schedule_child<F: Future>(h: NonNull<Header>) -> Option<Rc<Family>> {
+    // SAFETY: the task has not ended, so its family is there (C2), and nothing foreign runs here.
+    let family = unsafe { &*schedule::<F, Rc<Family>>(h) };
     // With a reference of its own: whoever is woken may end the task.
-    if let Some(family) = family {
-        family.wake();
-    }
+    family.push(h).then(|| Rc::clone(family))
 }
 
 unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {

@@ -12,9 +12,11 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 use std::task::Context;
 
 use crate::cell::{Header, Payload, Progress};
+use crate::family::Family;
 use crate::mailbox::{Letter, Owner};
 use crate::refs::{ForeignCount, HomeCount};
 use crate::registry::Placed;
@@ -82,10 +84,20 @@ impl CellRef {
             None => false,
             Some(schedule) => {
                 // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done.
-                unsafe { schedule(self.0) };
+                if let Some(family) = unsafe { schedule(self.0) } {
+                    family.wake();
+                }
                 true
             }
         }
+    }
+
+    /// Wakes a task whose queue is that of a family. Gives the family if that is to be woken.
+    pub(crate) fn wake_in_family(&self) -> Option<Rc<Family>> {
+        debug_assert!(self.borrows());
+        let schedule = self.vtable.schedule.filter(|_| self.state.wake())?;
+        // SAFETY: as above: it could be woken, so it is not done.
+        unsafe { schedule(self.0) }
     }
 
     /// Whether its queue is the ready queue of its owner.

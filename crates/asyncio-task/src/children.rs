@@ -230,42 +230,17 @@ impl<'env> Children<'env> {
         mut poll_body: Option<impl FnMut(&mut Context<'_>) -> Poll<()>>,
         mut panicked: OnPanic<'_>,
     ) {
-        /// Also by a panic.
-        struct Over<'a>(&'a Cell<bool>, bool);
-        impl Drop for Over<'_> {
-            fn drop(&mut self) {
-                self.0.set(self.1);
-            }
+        let Begun {
+            body,
+            begins,
+            in_round: _in_round,
+        } = self.begin_run(cx, poll_body.is_some());
+        if let (None, Some(poll_body)) = (body, &mut poll_body) {
+            let _ = poll_body(cx); // outside of any task
         }
-        let family = &*self.family;
-        let elsewhere = family.is_settled() && family.at_home(|tasks| tasks.is_none());
-        if elsewhere {
-            assert!(self.is_empty() && self.body.get().is_none(), "{MOVED}");
-            self.clear_queue();
-        }
-        let within = self.in_round.replace(true);
-        let _over = Over(&self.in_round, within);
-        family.begin_round(cx);
-        let mut begins = if within {
-            Begins::Within
-        } else {
-            Begins::Later
-        };
-        let body = match &mut poll_body {
-            None => None,
-            Some(poll_body) => {
-                if self.body.get().is_none() {
-                    begins = Begins::First;
-                }
-                let body = self.body();
-                if body.is_none() {
-                    let _ = poll_body(cx);
-                }
-                body
-            }
-        };
-        family.at_home(|tasks| {
+        self.family.at_home(|tasks| {
             let Some(tasks) = tasks else { return };
+            let family = &*self.family;
             let mut run = Run {
                 tasks,
                 family,
@@ -274,7 +249,31 @@ impl<'env> Children<'env> {
             };
             run.round(Round::begin(tasks, family, body, begins));
         });
-        family.wake_for_ready();
+        self.family.wake_for_ready();
+    }
+
+    /// What comes before a round. Apart: it is not on the stack while children run.
+    #[inline(never)]
+    fn begin_run(&self, cx: &Context<'_>, has_body: bool) -> Begun<'_> {
+        let family = &*self.family;
+        let elsewhere = family.is_settled() && family.at_home(|tasks| tasks.is_none());
+        if elsewhere {
+            assert!(self.is_empty() && self.body.get().is_none(), "{MOVED}");
+            self.clear_queue();
+        }
+        let in_round = InRound(&self.in_round, self.in_round.replace(true));
+        family.begin_round(cx);
+        let begins = match in_round.1 {
+            _ if has_body && self.body.get().is_none() => Begins::First,
+            true => Begins::Within,
+            false => Begins::Later,
+        };
+        let body = if has_body { self.body() } else { None };
+        Begun {
+            body,
+            begins,
+            in_round,
+        }
     }
 
     /// How many have not ended.
@@ -461,6 +460,23 @@ impl<'env> Children<'env> {
     }
 }
 
+/// A run of children that has begun.
+struct Begun<'a> {
+    body: Option<&'a CellRef>,
+    begins: Begins,
+    in_round: InRound<'a>,
+}
+
+/// A round is under way, until this is dropped. Whether one was before.
+struct InRound<'a>(&'a Cell<bool>, bool);
+
+impl Drop for InRound<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
+}
+
 /// What [`Children::run`] runs.
 struct Run<'a, 'p, B> {
     tasks: &'a Tasks,
@@ -470,7 +486,7 @@ struct Run<'a, 'p, B> {
 }
 
 impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
-    #[inline]
+    #[inline(always)]
     fn round(&mut self, mut round: Round<'_>) {
         while let Some(cut) = round.resume() {
             self.resume(&cut, &mut round);
@@ -580,7 +596,7 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
                 if !is_first {
                     self.tasks.count_step(); // otherwise it is within the step of its owner
                 }
-                step_body(body, begin(), self.family, poll)
+                step_body(body, begin(), self.family, *poll)
             }
             _ => self.tasks.run_step_as::<OBSERVED>(cell, begin, |outcome| {
                 let (family, panicked) = (self.family, &mut *self.panicked);
@@ -595,7 +611,7 @@ fn step_body(
     body: &CellRef,
     begin: Begin,
     family: &Family,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<()>,
+    poll: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> bool {
     /// When its poll is over, also by a panic.
     struct Parked<'a>(&'a CellRef, &'a Family);

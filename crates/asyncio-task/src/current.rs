@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 
 use crate::cell::Header;
 use crate::context::Context;
+use crate::mailbox::Owner;
 use crate::tasks::Tasks;
 
 #[derive(Clone, Copy)]
@@ -46,9 +47,21 @@ loom::thread_local! {
 /// Calls `f` with the tasks that run on this thread.
 #[inline]
 pub(crate) fn tasks<R>(f: impl FnOnce(Option<&Tasks>) -> R) -> R {
-    let tasks = CURRENT.with(Cell::get).tasks;
     // SAFETY: T1.
-    f(unsafe { tasks.as_ref() })
+    f(unsafe { pointer().as_ref() })
+}
+
+#[inline]
+fn pointer() -> *const Tasks {
+    CURRENT.with(Cell::get).tasks
+}
+
+/// Calls `f` with the tasks of that owner, if they run on this thread.
+#[inline]
+pub(crate) fn tasks_of<R>(owner: Option<Owner>, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    // SAFETY: T1.
+    let tasks = unsafe { pointer().as_ref() };
+    f(tasks.filter(|tasks| owner == Some(tasks.owner())))
 }
 
 /// Calls `f` with the tasks that run on this thread and the one whose step is under way, if there is one.

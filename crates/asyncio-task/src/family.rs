@@ -12,7 +12,7 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::ptr::NonNull;
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
 use crate::cell::Header;
@@ -88,14 +88,11 @@ impl Family {
         self.owner.get().is_some()
     }
 
-    pub(crate) fn is_owned_by(&self, owner: Owner) -> bool {
-        self.owner.get() == Some(&owner)
-    }
-
     /// Calls `f` with the tasks that the family belongs to, if they run here and now.
-    #[inline]
+    // Always: children run within `f`, and debug builds keep a frame for each call.
+    #[inline(always)]
     pub(crate) fn at_home<R>(&self, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
-        current::tasks(|tasks| f(tasks.filter(|tasks| self.is_owned_by(tasks.owner()))))
+        current::tasks_of(self.owner.get().copied(), f)
     }
 
     /// Takes in a cell that was woken. Whether [`wake`](Self::wake) has to follow.
@@ -113,9 +110,19 @@ impl Family {
         }
     }
 
-    /// Wakes who runs the children. If the waker panics it is kept all the same, and the next wake-up of a child
-    /// wakes it again: otherwise the children would never run any more.
+    /// Wakes who runs the children. That may be a child of another family, whose runner is woken as well, and so on:
+    /// in a loop, as families may be nested deeper than a stack is.
     pub(crate) fn wake(&self) {
+        let mut next = self.wake_runner();
+        while let Some(family) = next {
+            next = family.wake_runner();
+        }
+    }
+
+    /// Wakes who runs the children, and gives the family of that one if it is to be woken as well. If the waker panics
+    /// it is kept all the same, and the next wake-up of a child wakes it again: otherwise the children would never run
+    /// any more.
+    fn wake_runner(&self) -> Option<Rc<Self>> {
         /// The waker, out of its cell while foreign code runs, and back there afterwards.
         struct Out<'a>(&'a Family, Option<Waker>);
         impl Drop for Out<'_> {
@@ -130,13 +137,16 @@ impl Family {
                 }
             }
         }
-        let Some(waker) = self.waker.take() else {
-            return;
-        };
+        let waker = self.waker.take()?;
+        if let Ok(next) = waker::wake_in_family(&waker) {
+            self.waker.set(Some(waker));
+            return next;
+        }
         let out = Out(self, Some(waker));
         if let Some(waker) = &out.1 {
             waker.wake_by_ref();
         }
+        None
     }
 
     /// Drops a waker that was put back though `newer` had come meanwhile, or though nobody runs them any more.

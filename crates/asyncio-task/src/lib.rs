@@ -59,6 +59,7 @@ mod remote;
 mod round;
 mod schedule;
 mod scope;
+mod scope_state;
 mod scope_tree;
 mod scopes;
 mod shared_context;

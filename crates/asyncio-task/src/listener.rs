@@ -12,7 +12,7 @@ use crate::circle;
 use crate::current;
 use crate::home;
 use crate::origin::{HeardRequest, Origin};
-use crate::scope::Frame;
+use crate::scope_state::Frame;
 use crate::scope_tree::{Door, Fate, Place, ScopeKey};
 use crate::scopes;
 use crate::tasks::{self, Tasks};
@@ -150,7 +150,7 @@ impl Listener {
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed
     /// on by whoever has the listener.
-    #[inline]
+    #[inline(always)]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
         self.poll_behind(Door::Opaque, poll)
     }
@@ -158,24 +158,20 @@ impl Listener {
     /// [`isolate`](Self::isolate), where nobody passes them on: what is inside comes to its own end. There, code
     /// that [resumes](crate::Cancelled::resume) a request from outside unwinds at once, as nothing else would end
     /// it; have a [`Scope`](crate::Scope) inside to see that.
-    #[inline]
+    #[inline(always)]
     pub fn shelter<R>(&mut self, poll: impl FnOnce() -> R) -> R {
         self.poll_behind(Door::Shut, poll)
     }
 
-    #[inline]
+    // Always, as are the two above: debug builds keep a frame for each call.
+    #[inline(always)]
     fn poll_behind<R>(&mut self, door: Door, poll: impl FnOnce() -> R) -> R {
-        current::running(|step| {
-            let Some((tasks, task)) = step else {
-                return poll();
-            };
-            let frame = Frame::enter(tasks, task, self.key, door);
-            let result = poll();
-            let (mut tree, _, key) = frame.leave();
-            tree.pause(key);
-            self.key = key;
-            result
-        })
+        let frame = Frame::enter_behind(self.key, door);
+        let result = poll();
+        if let Some(frame) = frame {
+            self.key = frame.leave();
+        }
+        result
     }
 
     /// What is waited for is not over yet: requests are to come here.

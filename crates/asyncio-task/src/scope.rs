@@ -1,12 +1,11 @@
 //! A cancel scope around a future: what `catch_cancel`, timeouts and their like are made of.
 
-use std::cell::RefMut;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -16,7 +15,8 @@ use crate::cell::Header;
 use crate::current;
 use crate::home;
 use crate::origin::{HeardRequest, Origin};
-use crate::scope_tree::{Door, Next, ScopeKey, ScopeTree};
+use crate::scope_state::{AWAY, Frame, PollStep, ScopeState, Stage};
+use crate::scope_tree::{Door, ScopeKey};
 use crate::state::LastPoll;
 use crate::tasks::Tasks;
 use crate::waker;
@@ -33,10 +33,7 @@ pin_project! {
     /// end it there.
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Scope<F> {
-        key: Option<ScopeKey>,
-        stage: Stage,
-        // Somebody has a handle of it.
-        open: bool,
+        state: ScopeState,
         #[pin]
         future: Option<F>,
     }
@@ -44,27 +41,11 @@ pin_project! {
     impl<F> PinnedDrop for Scope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(key) = this.key.take() {
-                let panicked = *this.stage == Stage::Polling;
-                crate::scopes::drop_scope(key, panicked, || this.future.set(None));
+            if let Some(key) = this.state.key.take() {
+                crate::scopes::drop_scope(key, this.state.is_polling, || this.future.set(None));
             }
         }
     }
-}
-
-const AWAY: &str = "a time limit or another cancel scope belongs to the event loop that it began on, which does not \
-                    run here: await it there, or make it where it is awaited";
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    New,
-    /// It has let others go first, and polled nothing.
-    SteppedBack,
-    /// It polls what it wraps. Afterwards: that has panicked.
-    Polling,
-    Polled,
-    /// It was cancelled itself, and says so at its next poll.
-    Ended,
 }
 
 /// How a [`Scope`] ended that did not come to a value. What it wrapped has been dropped.
@@ -86,9 +67,7 @@ impl<F: Future> Scope<F> {
     /// A scope around `future`.
     pub fn new(future: F) -> Self {
         Self {
-            key: None,
-            stage: Stage::New,
-            open: false,
+            state: ScopeState::new(),
             future: Some(future),
         }
     }
@@ -96,24 +75,8 @@ impl<F: Future> Scope<F> {
     /// Opens the scope where this is called, in a poll of the task it belongs to, and gives what can cancel
     /// it. `None` outside of any task.
     pub fn open(self: Pin<&mut Self>) -> Option<ScopeHandle> {
-        let this = self.project();
-        let (key, open) = (this.key, this.open);
-        current::tasks(|tasks| {
-            let tasks = tasks?;
-            let task = tasks.running_step()?;
-            let mut tree = tasks.scopes.borrow_mut();
-            let opened = match *key {
-                Some(key) if tree.contains(key) => key,
-                Some(_) => panic!("{AWAY}"),
-                None => {
-                    let around = Tasks::innermost_in(&mut tree, task);
-                    tree.insert(Some(around))
-                }
-            };
-            *key = Some(opened);
-            *open = true;
-            Some(ScopeHandle { key: opened })
-        })
+        let key = self.project().state.open()?;
+        Some(ScopeHandle { key })
     }
 
     /// For code that has caught a panic of a poll: drops what is left of the future.
@@ -125,333 +88,153 @@ impl<F: Future> Scope<F> {
     /// cancel that the future had heard of, if there is one. The panic has let it go; here it is again, so that code
     /// that cleans up is not cut by it.
     pub fn take_request(self: Pin<&mut Self>) -> Option<Cancelled> {
-        let key = self.project().key;
-        let heard = current::tasks(|tasks| {
-            let tasks = tasks?;
-            let has_let_go = tasks.scopes.borrow().has_let_go((*key)?);
-            has_let_go.then(|| end(tasks, key))
-        });
-        if let Some(key) = key.take() {
-            crate::scopes::close(key);
-        }
-        match heard {
-            Some(Unwound::Around(cancelled)) => Some(cancelled),
-            Some(Unwound::Itself) | None => None,
-        }
+        self.project().state.take_request()
     }
 
     /// Whether it has polled what it wraps. A poll may step back instead, after many awaits that were ready.
     pub fn has_begun(self: Pin<&mut Self>) -> bool {
-        !matches!(self.project().stage, Stage::New | Stage::SteppedBack)
+        self.project().state.has_begun()
+    }
+}
+
+/// What is done in nearly every poll. It is compiled with each type of future, and so into the poll.
+impl<F: Future> Scope<F> {
+    /// The scope is polled.
+    #[inline]
+    fn begin(state: &mut ScopeState, cx: &Context<'_>) -> PollStep {
+        current::running(|step| match step {
+            Some((tasks, task)) => Self::begin_in(state, tasks, task, cx),
+            None => {
+                assert!(!state.is_open, "{AWAY}");
+                PollStep::Pass
+            }
+        })
+    }
+
+    #[inline]
+    fn begin_in(
+        state: &mut ScopeState,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &Context<'_>,
+    ) -> PollStep {
+        let stage = state.stage;
+        state.stage = match stage {
+            Stage::New if !budget::draw(current::current_step) => {
+                state.step_back(tasks, task, cx);
+                return PollStep::Wait;
+            }
+            Stage::New => Stage::PolledOnce,
+            _ => Stage::Polled,
+        };
+        state.rounds = 0;
+        match state.key {
+            Some(key) => match Frame::enter_calmly(tasks, task, key) {
+                Some(frame) => PollStep::Poll(frame),
+                None => state.begin_with_news(key, tasks, task, cx),
+            },
+            None if stage == Stage::Ended => PollStep::End,
+            None => PollStep::Poll(Frame::enter(tasks, task, None, Door::Open)),
+        }
+    }
+
+    /// What the scope wraps has returned a value.
+    #[inline]
+    fn finish(state: &mut ScopeState, frame: Frame) {
+        state.key = None;
+        frame.leave_with(|tasks, _, mut tree, left| {
+            let Some(key) = left.key else { return };
+            if tree.is_asked(key) {
+                drop(tree);
+                return tasks.scopes.complete_scope(key);
+            }
+            let rest = tree.remove(key);
+            drop(tree);
+            drop(rest);
+        });
+    }
+
+    /// The scope is over by a request, and drops what it wraps.
+    #[cold]
+    #[inline(never)]
+    fn end(state: &mut ScopeState, future: Pin<&mut Option<F>>) -> Unwound {
+        let unwound = state.end();
+        match catch_unwind(AssertUnwindSafe(|| clear(future))) {
+            Ok(()) => unwound,
+            Err(payload) => {
+                state.end_with_panic(unwound);
+                resume_unwind(payload)
+            }
+        }
+    }
+
+    /// What the scope wraps has returned `Pending`.
+    #[inline]
+    fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
+        frame.leave_with(|tasks, task, mut tree, left| {
+            let key = left.key.unwrap_or_else(|| {
+                let around = Tasks::innermost_in(&mut tree, task);
+                tree.insert(Some(around))
+            });
+            state.key = Some(key);
+            if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
+                return PollStep::Wait;
+            }
+            let next = tree.after_round(key, left.acts, tasks.steps(), u32::from(state.rounds));
+            drop(tree);
+            state.see_to(next, tasks, task, cx)
+        })
     }
 }
 
 impl<F: Future> Future for Scope<F> {
     type Output = Result<F::Output, Unwound>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        current::running(|step| match step {
-            Some((tasks, task)) => self.poll_in(tasks, task, cx),
-            None => {
-                assert!(!self.open, "{AWAY}");
-                let mut future = self.project().future;
-                let output = std::task::ready!(polled(future.as_mut()).poll(cx));
-                future.set(None);
-                Poll::Ready(Ok(output))
+        let mut this = self.project();
+        let mut step = Self::begin(this.state, cx);
+        loop {
+            let frame = match step {
+                PollStep::Poll(frame) => Some(frame),
+                PollStep::Pass => None,
+                PollStep::Wait => return Poll::Pending,
+                PollStep::End => {
+                    let unwound = Self::end(this.state, this.future.as_mut());
+                    return match this.state.reports(&unwound, cx) {
+                        true => Poll::Ready(Err(unwound)),
+                        false => Poll::Pending,
+                    };
+                }
+            };
+            this.state.is_polling = true;
+            let poll = polled(this.future.as_mut()).poll(cx);
+            this.state.is_polling = false;
+            if let Poll::Ready(output) = poll {
+                if let Some(frame) = frame {
+                    Self::finish(this.state, frame);
+                }
+                clear(this.future.as_mut());
+                return Poll::Ready(Ok(output));
             }
-        })
+            step = match frame {
+                Some(frame) => Self::pause(this.state, frame, cx),
+                None => PollStep::Wait,
+            };
+        }
     }
+}
+
+/// Drops the future. Apart: in debug builds, the `None` takes as much of the stack as a future.
+#[inline]
+fn clear<F>(mut future: Pin<&mut Option<F>>) {
+    future.set(None);
 }
 
 fn polled<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
     future
         .as_pin_mut()
         .expect("a scope was polled again after it ended")
-}
-
-impl<F: Future> Scope<F> {
-    #[inline(always)]
-    fn poll_in(
-        mut self: Pin<&mut Self>,
-        tasks: &Tasks,
-        task: NonNull<Header>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<F::Output, Unwound>> {
-        let this = self.as_mut().project();
-        let stage = std::mem::replace(this.stage, Stage::Polled);
-        if stage == Stage::New && !budget::draw(current::current_step) {
-            *this.stage = Stage::SteppedBack;
-            *this.key = Some(step_back(*this.key, tasks, task, cx));
-            return Poll::Pending;
-        }
-        let frame = match *this.key {
-            Some(key) => match Frame::enter_calmly(tasks, task, key) {
-                Some(frame) => frame,
-                None => return self.poll_after_news(tasks, task, cx, stage),
-            },
-            None if stage == Stage::Ended => return Poll::Ready(Err(Unwound::Itself)),
-            None => Frame::enter(tasks, task, None, Door::Open),
-        };
-        match self.as_mut().poll_once(frame, tasks, task, cx, 0) {
-            Ok(poll) => poll,
-            Err(next) => self.see_to(next, tasks, task, cx, stage),
-        }
-    }
-
-    /// Polls what it wraps, once, and says what is to be seen to when that waits, if anything is. `round`: how
-    /// many there were before.
-    #[inline(always)]
-    fn poll_once(
-        self: Pin<&mut Self>,
-        frame: Frame<'_>,
-        tasks: &Tasks,
-        task: NonNull<Header>,
-        cx: &mut Context<'_>,
-        round: u32,
-    ) -> Result<Poll<Result<F::Output, Unwound>>, Next> {
-        let mut this = self.project();
-        *this.stage = Stage::Polling;
-        let poll = polled(this.future.as_mut()).poll(cx);
-        *this.stage = Stage::Polled;
-        let (mut tree, acts, key) = frame.leave();
-        *this.key = key;
-        if let Poll::Ready(output) = poll {
-            if let Some(key) = this.key.take() {
-                if tree.is_asked(key) {
-                    drop(tree);
-                    tasks.scopes.complete_scope(key);
-                } else {
-                    let rest = tree.remove(key);
-                    drop(tree);
-                    drop(rest);
-                }
-            } else {
-                drop(tree);
-            }
-            this.future.set(None);
-            return Ok(Poll::Ready(Ok(output)));
-        }
-        let key = key.unwrap_or_else(|| {
-            let around = Tasks::innermost_in(&mut tree, task);
-            tree.insert(Some(around))
-        });
-        *this.key = Some(key);
-        if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
-            return Ok(Poll::Pending);
-        }
-        Err(tree.after_round(key, acts, tasks.steps(), round))
-    }
-
-    /// Polls it where something has been asked of it, or where it has not been polled before.
-    #[cold]
-    fn poll_after_news(
-        mut self: Pin<&mut Self>,
-        tasks: &Tasks,
-        task: NonNull<Header>,
-        cx: &mut Context<'_>,
-        stage: Stage,
-    ) -> Poll<Result<F::Output, Unwound>> {
-        let this = self.as_mut().project();
-        let mut next = Next::Poll(Vec::new());
-        if let Some(key) = *this.key {
-            let mut tree = tasks.scopes.borrow_mut();
-            if tree.contains(key) {
-                let around = Tasks::innermost_in(&mut tree, task);
-                let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
-                next = tree.before_poll(key, tasks.steps());
-                drop(tree);
-                if let Some(moved) = moved {
-                    tasks.scopes.carry_out(moved);
-                }
-            } else {
-                panic!("{AWAY}");
-            }
-        }
-        self.see_to(next, tasks, task, cx, stage)
-    }
-
-    /// Does what comes next, until it waits or is over.
-    #[cold]
-    fn see_to(
-        mut self: Pin<&mut Self>,
-        mut next: Next,
-        tasks: &Tasks,
-        task: NonNull<Header>,
-        cx: &mut Context<'_>,
-        stage: Stage,
-    ) -> Poll<Result<F::Output, Unwound>> {
-        let mut rounds = 0;
-        loop {
-            match next {
-                Next::Poll(told) => told.into_iter().for_each(Waker::wake),
-                Next::Wait | Next::Answered(_) | Next::PutOff => {
-                    let put_off = matches!(next, Next::PutOff);
-                    let overdue = match next {
-                        Next::Answered(overdue) => tasks.scopes.wakers(overdue),
-                        _ => Vec::new(),
-                    };
-                    // Projected: a shared reference to all of this would cover the future, which is pinned
-                    // and may refer to itself.
-                    if let Some(key) = *self.as_mut().project().key {
-                        tasks.note_waker(key, task, cx.waker());
-                    }
-                    if put_off {
-                        cx.waker().wake_by_ref();
-                    }
-                    overdue.into_iter().for_each(Waker::wake);
-                    return Poll::Pending;
-                }
-                Next::End => {
-                    let mut this = self.as_mut().project();
-                    let unwound = end(tasks, this.key);
-                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
-                        *this.stage = Stage::Polling;
-                        *this.key = stand_in(tasks, unwound);
-                        resume_unwind(payload);
-                    }
-                    if stage == Stage::New && matches!(unwound, Unwound::Itself) {
-                        // It has waited for nothing yet. In a loop, the task would neither let others run nor
-                        // hear of requests.
-                        *this.stage = Stage::Ended;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    return Poll::Ready(Err(unwound));
-                }
-            }
-            rounds += 1;
-            let key = *self.as_mut().project().key;
-            let frame = Frame::enter(tasks, task, key, Door::Open);
-            match self.as_mut().poll_once(frame, tasks, task, cx, rounds) {
-                Ok(poll) => return poll,
-                Err(then) => next = then,
-            }
-        }
-    }
-}
-
-/// A scope lets others go first. It is in the tree, so that requests that come meanwhile are heard by the code that
-/// opened it. What has been asked of it already stays for the next poll.
-#[cold]
-#[inline(never)]
-fn step_back(
-    key: Option<ScopeKey>,
-    tasks: &Tasks,
-    task: NonNull<Header>,
-    cx: &Context<'_>,
-) -> ScopeKey {
-    let mut tree = tasks.scopes.borrow_mut();
-    let key = key.unwrap_or_else(|| {
-        let around = Tasks::innermost_in(&mut tree, task);
-        tree.insert(Some(around))
-    });
-    drop(tree);
-    tasks.note_waker(key, task, cx.waker());
-    cx.waker().wake_by_ref();
-    key
-}
-
-fn end(tasks: &Tasks, key: &mut Option<ScopeKey>) -> Unwound {
-    let mut tree = tasks.scopes.borrow_mut();
-    let Some((verdict, rest)) = key.take().and_then(|key| tree.end(key)) else {
-        return Unwound::Itself;
-    };
-    let unwound = if verdict.own {
-        Unwound::Itself
-    } else {
-        tree.hold(verdict.parent, verdict.request);
-        Unwound::Around(Cancelled::new(
-            verdict.parent,
-            verdict.request,
-            verdict.message,
-        ))
-    };
-    drop(tree);
-    drop(rest);
-    unwound
-}
-
-/// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: gives a scope
-/// that has its place.
-#[cold]
-fn stand_in(tasks: &Tasks, unwound: Unwound) -> Option<ScopeKey> {
-    let Unwound::Around(cancelled) = unwound else {
-        return None;
-    };
-    let (holder, request) = cancelled.of()?;
-    let mut tree = tasks.scopes.borrow_mut();
-    let key = tree
-        .contains(holder)
-        .then(|| tree.stand_in(holder, request));
-    drop(tree);
-    drop(cancelled); // The code around propagates, unless it catches the panic and takes the request.
-    key
-}
-
-/// A scope that is being polled, for as long as this lives.
-pub(crate) struct Frame<'a> {
-    tasks: &'a Tasks,
-    /// How many scopes had acted before.
-    acts: u64,
-    /// It had no node when the poll began. One that it got is lost to it if the poll panics.
-    is_new: bool,
-}
-
-impl<'a> Frame<'a> {
-    #[inline]
-    pub(crate) fn enter(
-        tasks: &'a Tasks,
-        task: NonNull<Header>,
-        key: Option<ScopeKey>,
-        door: Door,
-    ) -> Self {
-        let mut tree = tasks.scopes.borrow_mut();
-        tree.enter(task, key, door);
-        let acts = tree.acts();
-        Self {
-            tasks,
-            acts,
-            is_new: key.is_none(),
-        }
-    }
-
-    /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
-    #[inline]
-    fn enter_calmly(tasks: &'a Tasks, task: NonNull<Header>, key: ScopeKey) -> Option<Self> {
-        let mut tree = tasks.scopes.borrow_mut();
-        let around = Tasks::innermost_in(&mut tree, task);
-        let acts = tree.acts();
-        let enters = tree.enter_calmly(task, key, around);
-        enters.then(|| Self {
-            tasks,
-            acts,
-            is_new: false,
-        })
-    }
-
-    /// Gives the key, which it may have got meanwhile, and the tree, in which the scope is to be
-    /// [paused](ScopeTree::pause) or removed.
-    #[inline]
-    pub(crate) fn leave(self) -> (RefMut<'a, ScopeTree>, u64, Option<ScopeKey>) {
-        let (tasks, acts) = (self.tasks, self.acts);
-        std::mem::forget(self);
-        let mut tree = tasks.scopes.borrow_mut();
-        let key = tree.leave();
-        (tree, acts, key)
-    }
-}
-
-impl Drop for Frame<'_> {
-    fn drop(&mut self) {
-        // The poll panicked.
-        let mut tree = self.tasks.scopes.borrow_mut();
-        let key = tree.leave();
-        tree.pause(key);
-        drop(tree);
-        if let Some(key) = key.filter(|_| self.is_new) {
-            self.tasks.scopes.complete_scope(key);
-        }
-    }
 }
 
 impl ScopeHandle {

@@ -114,6 +114,21 @@ struct Frame {
     /// `None` until it, or a scope inside of it, has to wait.
     node: Option<ScopeKey>,
     door: Door,
+    /// How many scopes had acted before.
+    acts: u64,
+    /// It had no node when the poll began.
+    is_new: bool,
+}
+
+/// What is known of a scope whose poll has ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Left {
+    /// `None`: it has no node.
+    pub(crate) key: Option<ScopeKey>,
+    /// How many scopes had acted before the poll.
+    pub(crate) acts: u64,
+    /// It had no node when the poll began. One that it got is lost to it if the poll panics.
+    pub(crate) is_new: bool,
 }
 
 /// What becomes of requests from outside at a scope.
@@ -556,6 +571,8 @@ impl ScopeTree {
             task,
             node: known,
             door,
+            acts: self.acts,
+            is_new: node.is_none(),
         });
     }
 
@@ -586,6 +603,8 @@ impl ScopeTree {
             task,
             node: Some(key),
             door: Door::Open,
+            acts: self.acts,
+            is_new: false,
         });
         true
     }
@@ -650,11 +669,25 @@ impl ScopeTree {
         let_go
     }
 
-    /// A scope's poll ends. Gives its key if it has got one. To be followed by [`pause`](Self::pause), by
+    /// A scope's poll ends. To be followed by [`pause`](Self::pause), by
     /// [`pauses_calmly`](Self::pauses_calmly) or, for one that is over, by [`remove`](Self::remove).
     #[inline]
-    pub(crate) fn leave(&mut self) -> Option<ScopeKey> {
-        self.frames.pop().and_then(|frame| frame.node)
+    pub(crate) fn leave(&mut self) -> Left {
+        let frame = self.frames.pop();
+        debug_assert!(frame.is_some(), "polls are nested");
+        match frame {
+            Some(Frame {
+                node: key,
+                acts,
+                is_new,
+                ..
+            }) => Left { key, acts, is_new },
+            None => Left {
+                key: None,
+                acts: self.acts,
+                is_new: false,
+            },
+        }
     }
 
     /// A scope is not being polled any more.

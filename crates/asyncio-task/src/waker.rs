@@ -13,11 +13,13 @@
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::cell::Header;
 use crate::cell_ref::{CellRef, ForeignRef};
 use crate::current;
+use crate::family::Family;
 use crate::id::TaskId;
 use crate::tasks::Tasks;
 
@@ -70,6 +72,25 @@ pub(crate) fn task_of(waker: &Waker) -> Option<TaskId> {
         let cell = unsafe { CellRef::borrow(&h) };
         let made_by = cell.parent.filter(|_| cell.state.is_callback());
         Some(made_by.unwrap_or(cell.id))
+    })
+}
+
+/// Wakes what a waker wakes if that is a member of a family and its loop runs here, without foreign code. Gives the
+/// family if that is to be woken. `Err`: it is something else, and was not woken.
+pub(crate) fn wake_in_family(waker: &Waker) -> Result<Option<Rc<Family>>, ()> {
+    let h = cell_of(waker).ok_or(())?;
+    current::tasks(|tasks| {
+        // SAFETY: the waker keeps the cell alive (W1).
+        let owner = unsafe { ForeignRef::owner_of(h) };
+        if tasks.is_none_or(|tasks| tasks.owner() != owner) {
+            return Err(());
+        }
+        // SAFETY: the waker keeps it alive, and this is its owner's thread.
+        let cell = unsafe { CellRef::borrow(&h) };
+        match cell.borrows() {
+            true => Ok(cell.wake_in_family()),
+            false => Err(()),
+        }
     })
 }
 
