@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::limits::Limits;
+use crate::stall::{OnStall, Stall};
 
 /// A builder for the settings of a loop, from [`Runner::builder`](crate::Runner::builder) or
 /// [`EventLoop::builder`](crate::EventLoop::builder).
@@ -14,6 +15,9 @@ pub struct Builder {
     pub(crate) task_budget: usize,
     pub(crate) order_seed: Option<u64>,
     pub(crate) slow_step: Option<Duration>,
+    /// `None`: stalls are not detected.
+    pub(crate) stall_limit: Option<Duration>,
+    pub(crate) on_stall: OnStall,
     pub(crate) ctrl_c: bool,
     /// The limits of a test.
     pub(crate) limits: Option<Limits>,
@@ -27,6 +31,8 @@ impl Default for Builder {
             task_budget: 128,
             order_seed: None,
             slow_step: None,
+            stall_limit: Some(crate::stall::LIMIT),
+            on_stall: OnStall::default(),
             ctrl_c: true,
             limits: None,
         }
@@ -79,6 +85,44 @@ impl Builder {
     #[doc(alias = "slow_callback_duration")]
     pub fn slow_step(mut self, duration: Duration) -> Self {
         self.slow_step = Some(duration);
+        self
+    }
+
+    /// Sets how long a turn of the loop may take before the stall detector reports the step under way. The default is
+    /// 1 s, `None` turns the detector off, and 20 ms is the least. On virtual time it is off.
+    ///
+    /// Other than [debug mode](Self::debug), which times each step and reports it afterwards, the detector costs
+    /// two stores a step, and reports while the step is under way: also one that never ends.
+    pub fn stall_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        let least = Duration::from_millis(20);
+        self.stall_limit = limit.into().map(|limit| limit.max(least));
+        self
+    }
+
+    /// Sets the handler of stalls, which a thread of the detector calls: when the limit has passed, whenever the time
+    /// has doubled since, and when the loop goes on. By default each is a line on standard error.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    /// use asyncio_loop::{EventLoop, run_with};
+    ///
+    /// let stalls = Arc::new(Mutex::new(Vec::new()));
+    /// let seen = stalls.clone();
+    /// let builder = EventLoop::builder()
+    ///     .stall_limit(Duration::from_millis(50))
+    ///     .on_stall(move |stall| seen.lock().unwrap().push(stall.to_string()));
+    /// run_with(builder, async {
+    ///     while stalls.lock().unwrap().is_empty() {
+    ///         // Not `sleep`: the loop has to wait for this.
+    ///         std::thread::sleep(Duration::from_millis(100));
+    ///     }
+    /// });
+    /// let stalls = stalls.lock().unwrap();
+    /// assert!(stalls[0].contains("is kept by a step of task 1, spawned at "));
+    /// ```
+    pub fn on_stall(mut self, handler: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.on_stall = OnStall::new(handler);
         self
     }
 

@@ -15,6 +15,7 @@ use crate::attachments::Attachments;
 use crate::limits::ActiveLimits;
 use crate::shared::Shared;
 use crate::spin::Spin;
+use crate::stall::Watched;
 use crate::timers::Timers;
 
 /// The state of a running loop. `crate::current` finds it for the code that runs on the loop.
@@ -46,6 +47,16 @@ pub(crate) struct Core {
     /// How long a step may take before debug mode reports it.
     pub(crate) slow_step: Cell<Duration>,
     pub(crate) attachments: Attachments,
+    /// What the stall detector sees. `None` if it is off.
+    pub(crate) watched: Option<Arc<Watched>>,
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if let Some(watched) = &self.watched {
+            watched.end();
+        }
+    }
 }
 
 /// The reports about virtual time that the exception handler has received in a run.

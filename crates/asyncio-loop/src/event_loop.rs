@@ -23,6 +23,7 @@ use crate::limits::ActiveLimits;
 use crate::loop_handle::LoopHandle;
 use crate::shared::Shared;
 use crate::spin::Spin;
+use crate::stall::Watched;
 use crate::timers::Timers;
 
 /// The event loop of one thread.
@@ -81,6 +82,9 @@ impl EventLoop {
         };
         let debug = builder.debug.unwrap_or_else(crate::debug::is_asked_for);
         exceptions::set_default(&tasks);
+        let stall_limit = builder.stall_limit.filter(|_| !clock.is_virtual());
+        let watched =
+            stall_limit.map(|limit| Watched::begin(tasks.pulse(), limit, builder.on_stall));
         let core = Core {
             shared: Arc::new(Shared::new(debug, clock.is_virtual())),
             timers: Rc::new(Timers::new(clock)),
@@ -95,6 +99,7 @@ impl EventLoop {
             wait_deadline: Cell::new(None),
             active_limits: builder.limits.map(ActiveLimits::new),
             slow_step: Cell::new(builder.slow_step.unwrap_or(crate::debug::SLOW_STEP)),
+            watched,
             tasks,
             reactor,
             attachments: Attachments::default(),
@@ -370,9 +375,10 @@ impl Core {
     /// Calls `f` while this loop is the running one. Outside this call the reactor is not turned,
     /// and a socket that would have to wait returns an error.
     fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct RestOnDrop<'a>(&'a Reactor);
+        struct RestOnDrop<'a>(&'a Core);
         impl Drop for RestOnDrop<'_> {
             fn drop(&mut self) {
+                self.0.reactor.rest();
                 self.0.rest();
             }
         }
@@ -383,7 +389,8 @@ impl Core {
         #[cfg(feature = "sync")]
         let _hooked = crate::thread_hooks::ThreadHooksGuard::install();
         self.reactor.resume();
-        let _rest = RestOnDrop(&self.reactor);
+        let _rest = RestOnDrop(self);
+        self.work();
         self.time_reports.reset();
         self.start_limits();
         self.is_first_turn.set(true);

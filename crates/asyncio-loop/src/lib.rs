@@ -29,6 +29,7 @@ mod clock;
 mod limits;
 mod shared;
 mod spin;
+mod stall;
 mod timers;
 
 mod core;
@@ -91,6 +92,7 @@ pub use outside_work::OutsideWork;
 pub use runner::{Runner, run, run_with};
 pub use sleep::{Sleep, sleep, sleep_until, try_sleep};
 pub use spawn_with::spawn_with;
+pub use stall::Stall;
 pub use thread_future::ThreadFuture;
 pub use yield_now::{YieldNow, yield_now};
 

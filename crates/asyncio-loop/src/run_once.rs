@@ -21,6 +21,9 @@ impl Core {
     /// timers, and runs ready steps. Ends after the budget or once `is_over`.
     #[inline]
     pub(crate) fn run_once(&self, is_over: impl Fn() -> bool) {
+        if let Some(watched) = &self.watched {
+            watched.begin_turn();
+        }
         self.drain_inbox();
         let now = if self.tasks.ready() == 0 {
             self.wait()
@@ -87,7 +90,9 @@ impl Core {
         let parked_at = self.spin.times_parks().then(|| clock.now());
         let passing = self.is_time_passing().then(Instant::now);
         let still = self.begin_standstill(park_timeout);
+        self.rest();
         self.turn_reactor(self.bounded_timeout(park_timeout, still.is_some()));
+        self.work();
         self.tasks.unpark();
         let has_mail = self.tasks.has_mail();
         self.drain_inbox();
@@ -102,6 +107,20 @@ impl Core {
         self.spin
             .record_park(parked_at.map(|parked_at| now - parked_at), has_mail);
         now
+    }
+
+    /// Tells the stall detector that the loop waits.
+    pub(crate) fn rest(&self) {
+        if let Some(watched) = &self.watched {
+            watched.rest();
+        }
+    }
+
+    /// Tells the stall detector that the loop works.
+    pub(crate) fn work(&self) {
+        if let Some(watched) = &self.watched {
+            watched.work();
+        }
     }
 
     /// Bounds the park timeout by the time at which the loop must read the real clock again.

@@ -45,6 +45,7 @@ use crate::marks::Mark;
 use crate::order::Order;
 use crate::origin::Origin;
 use crate::pool::Pool;
+use crate::pulse::Pulse;
 use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Registry};
 use crate::remote::Remote;
@@ -83,6 +84,8 @@ pub struct Tasks {
     families: Registry<Weak<Family>>,
     /// The task whose step is under way.
     running: Cell<Option<NonNull<Header>>>,
+    /// The same for other threads.
+    pub(crate) pulse: Arc<Pulse>,
     /// How many steps began within the step of whoever spawned the task.
     eager_steps: Cell<u64>,
     pub(crate) turn: Turn,
@@ -127,6 +130,7 @@ impl Tasks {
             registry: Registry::default(),
             families: Registry::default(),
             running: Cell::new(None),
+            pulse: Arc::default(),
             eager_steps: Cell::new(0),
             turn: Turn::new(),
             timing: Timing::default(),
@@ -619,8 +623,14 @@ impl Tasks {
     #[inline]
     pub(crate) fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
         let before = self.running.replace(Some(cell.as_raw()));
+        self.pulse.enter(cell.id, cell.location);
         let result = f();
         self.running.set(before);
+        if let Some(around) = before {
+            // SAFETY: R2: its step is under way.
+            let around = unsafe { around.as_ref() };
+            self.pulse.enter(around.id, around.location);
+        }
         result
     }
 
@@ -913,6 +923,12 @@ impl Tasks {
         all.sort_by_key(|cell| cell.id);
         let all = all.into_iter().map(TaskRef::new);
         all.filter(|task| !task.is_callback()).collect()
+    }
+
+    /// The step under way, for a thread that watches this one.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
     }
 
     /// The task whose step is under way.

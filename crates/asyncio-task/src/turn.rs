@@ -161,14 +161,15 @@ impl Tasks {
     #[inline(never)]
     pub fn run_turn(&self, budget: usize, is_over: impl Fn() -> bool) {
         /// Outside of turns there is no budget.
-        struct Over<'a>(&'a Turn);
+        struct Over<'a>(&'a Tasks);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
-                self.0.set_budget(UNLIMITED);
+                self.0.turn.set_budget(UNLIMITED);
+                self.0.pulse.leave();
             }
         }
         let turn = &self.turn;
-        let _over = Over(turn);
+        let _over = Over(self);
         turn.set_budget(i64::try_from(budget).unwrap_or(UNLIMITED));
         turn.overdrawn.set(false);
         if turn.marks.get().cut {

@@ -8,6 +8,7 @@ mod lifecycle;
 mod looking;
 mod odd_waker;
 mod panics;
+mod pulse;
 mod reentrancy;
 mod references;
 mod reports;

@@ -1,0 +1,291 @@
+//! The stall detector: reports code that keeps an event loop from its other work, while it does.
+//!
+//! - A loop counts its turns, and its tasks note each step: plain stores, which cost nothing to speak of.
+//! - One thread of the process looks at all loops that run, four times in each limit. A loop whose turn has not ended
+//!   since the last look is late.
+//! - While all loops wait, that thread sleeps without a timeout. A loop that begins to work again wakes it, at most once
+//!   for each of its looks.
+//!
+//! The report has the task and the place that spawned it, but no stack of the loop's thread. To take that, a signal
+//! handler would have to unwind the thread, which is not safe in the middle of an allocation.
+
+use std::fmt;
+use std::io::Write;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use asyncio_task::{Pulse, TaskId};
+
+/// The limit of a stall unless set otherwise.
+pub(crate) const LIMIT: Duration = Duration::from_secs(1);
+
+/// The shortest time between two looks.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// Code that keeps an event loop from its other tasks, timers and sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stall {
+    /// The name of the loop's thread.
+    pub thread: String,
+    /// The number of the task or callback whose step is under way, and the place that spawned it. `None` if it is no
+    /// step, but a destructor or a waker.
+    pub task: Option<(TaskId, &'static Location<'static>)>,
+    /// How long it has lasted, or did. It is measured from outside and may be a quarter of the limit short.
+    pub lasted: Duration,
+    /// Whether the loop goes on again.
+    pub is_over: bool,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.is_over { "was" } else { "is" };
+        write!(f, "the event loop of thread `{}` {verb} kept", self.thread)?;
+        let lasted = Duration::from_millis(self.lasted.as_millis() as u64);
+        match self.task {
+            None => write!(f, " outside of tasks for {lasted:?}"),
+            Some((id, place)) => write!(
+                f,
+                " by a step of task {id}, spawned at {place}, for {lasted:?}"
+            ),
+        }
+    }
+}
+
+/// Receives reports of stalls.
+#[derive(Clone)]
+pub(crate) struct OnStall(Arc<dyn Fn(&Stall) + Send + Sync>);
+
+impl OnStall {
+    pub(crate) fn new(handler: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(handler))
+    }
+}
+
+impl Default for OnStall {
+    fn default() -> Self {
+        Self::new(|stall| {
+            // A program whose standard error is closed continues.
+            let _ = writeln!(std::io::stderr(), "asyncio: {stall}");
+        })
+    }
+}
+
+impl fmt::Debug for OnStall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnStall(..)")
+    }
+}
+
+/// A loop, as the watching thread sees it.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pulse: Arc<Pulse>,
+    /// The number of the turn.
+    turn: AtomicU64,
+    /// Whether the loop does not run, or waits for something to do.
+    is_waiting: AtomicBool,
+    limit: Duration,
+    on_stall: OnStall,
+    thread: String,
+}
+
+impl Watched {
+    /// Adds the loop of this thread, which does not run.
+    pub(crate) fn begin(pulse: Arc<Pulse>, limit: Duration, on_stall: OnStall) -> Arc<Self> {
+        let watched = Arc::new(Self {
+            pulse,
+            turn: AtomicU64::new(0),
+            is_waiting: AtomicBool::new(true),
+            limit,
+            on_stall,
+            thread: thread::current()
+                .name()
+                .unwrap_or("without a name")
+                .to_owned(),
+        });
+        let mut watch = WATCH.lock();
+        watch.loops.push(watched.clone());
+        if !watch.has_thread {
+            let thread = thread::Builder::new().name("asyncio-stalls".to_owned());
+            // Without a thread nothing is detected, and nothing else is different.
+            watch.has_thread = thread.stack_size(128 * 1024).spawn(|| WATCH.run()).is_ok();
+        }
+        watched
+    }
+
+    /// Removes it.
+    pub(crate) fn end(self: &Arc<Self>) {
+        WATCH.lock().loops.retain(|other| !Arc::ptr_eq(other, self));
+    }
+
+    #[inline]
+    pub(crate) fn begin_turn(&self) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        self.turn.store(turn + 1, Ordering::Relaxed);
+    }
+
+    /// Notes that the loop waits.
+    #[inline]
+    pub(crate) fn rest(&self) {
+        self.is_waiting.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the loop works.
+    #[inline]
+    pub(crate) fn work(&self) {
+        self.is_waiting.store(false, Ordering::Relaxed);
+        // With the fence in `Watch::sleep`: this sees that the thread sleeps, or the thread sees that the loop works.
+        fence(Ordering::SeqCst);
+        if WATCH.is_asleep.load(Ordering::Relaxed) {
+            WATCH.wake();
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread that looks at the loops, and the loops.
+struct Watch {
+    state: Mutex<WatchState>,
+    woken: Condvar,
+    /// Set while the thread sleeps until a loop works.
+    is_asleep: AtomicBool,
+}
+
+struct WatchState {
+    loops: Vec<Arc<Watched>>,
+    has_thread: bool,
+}
+
+static WATCH: Watch = Watch {
+    state: Mutex::new(WatchState {
+        loops: Vec::new(),
+        has_thread: false,
+    }),
+    woken: Condvar::new(),
+    is_asleep: AtomicBool::new(false),
+};
+
+/// A turn that has not ended between two looks.
+struct Late {
+    watched: Arc<Watched>,
+    turn: u64,
+    /// The first look at the turn.
+    since: Instant,
+    /// How long it lasts until the next report.
+    next_report: Duration,
+    /// The last look at which it was under way, and its step then.
+    last: (Duration, Option<(TaskId, &'static Location<'static>)>),
+}
+
+impl Watch {
+    fn lock(&self) -> MutexGuard<'_, WatchState> {
+        // Nothing that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    #[cold]
+    fn wake(&self) {
+        // Under the lock: the thread is asleep, or has not looked whether it may.
+        let _state = self.lock();
+        self.is_asleep.store(false, Ordering::Relaxed);
+        self.woken.notify_one();
+    }
+
+    /// The thread: looks, waits, and sleeps while all loops wait.
+    fn run(&self) {
+        let mut late: Vec<Late> = Vec::new();
+        let mut looked = Instant::now();
+        let mut was_idle = false;
+        loop {
+            let state = self.lock();
+            let is_idle = state.loops.iter().all(|watched| watched.is_waiting());
+            let period = state.loops.iter().map(|watched| watched.limit / 4).min();
+            let period = period.unwrap_or(LIMIT).max(SHORTEST);
+            // Not at the first sight: a loop that waits between two requests would wake this each time.
+            if is_idle && was_idle {
+                self.sleep(state);
+                was_idle = false;
+            } else {
+                was_idle = is_idle;
+                drop(self.woken.wait_timeout(state, period));
+            }
+            let now = Instant::now();
+            if now - looked > 4 * period {
+                // It slept, or the whole process or machine was held up: none of the loops is to blame.
+                late.clear();
+            }
+            looked = now;
+            let loops = self.lock().loops.clone();
+            self.look(&loops, &mut late, now);
+        }
+    }
+
+    /// Sleeps until a loop works.
+    fn sleep(&self, mut state: MutexGuard<'_, WatchState>) {
+        self.is_asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        while self.is_asleep.load(Ordering::Relaxed)
+            && state.loops.iter().all(|watched| watched.is_waiting())
+        {
+            state = self.woken.wait(state).unwrap_or_else(|e| e.into_inner());
+        }
+        self.is_asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Compares the turns of all loops with those of the last look.
+    fn look(&self, loops: &[Arc<Watched>], late: &mut Vec<Late>, now: Instant) {
+        late.retain(|late| {
+            let is_same = late.turn == late.watched.turn.load(Ordering::Relaxed);
+            let goes_on = is_same && !late.watched.is_waiting();
+            if !goes_on && late.next_report > late.watched.limit {
+                late.report(true);
+            }
+            goes_on
+        });
+        for watched in loops {
+            if watched.is_waiting() {
+                continue;
+            }
+            let known = late
+                .iter_mut()
+                .find(|late| Arc::ptr_eq(&late.watched, watched));
+            let Some(known) = known else {
+                late.push(Late {
+                    turn: watched.turn.load(Ordering::Relaxed),
+                    since: now,
+                    next_report: watched.limit,
+                    last: (Duration::ZERO, None),
+                    watched: watched.clone(),
+                });
+                continue;
+            };
+            known.last = (now - known.since, watched.pulse.step());
+            if known.last.0 >= known.next_report {
+                known.next_report = known.last.0 * 2;
+                known.report(false);
+            }
+        }
+    }
+}
+
+impl Late {
+    fn report(&self, is_over: bool) {
+        let (lasted, task) = self.last;
+        let stall = Stall {
+            thread: self.watched.thread.clone(),
+            task,
+            lasted,
+            is_over,
+        };
+        let handler = &self.watched.on_stall.0;
+        // A handler that panics ends the report, not the detector.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(&stall)));
+    }
+}
