@@ -439,7 +439,7 @@ fn short_tour(start: &mut Command) -> String {
     let ended = Child::start(start.stderr(Stdio::inherit())).wait();
     assert!(ended.status.success(), "{}", ended.output);
     assert!(!ended.output.contains("it went wrong"), "{}", ended.output);
-    for scene in 1..=9 {
+    for scene in 1..=10 {
         assert!(
             ended.output.contains(&format!("\n{scene}. ")),
             "{}",
@@ -465,6 +465,8 @@ fn the_tour_keeps_what_it_promises() {
         " balanced",
         "60 loaves baked and eaten, each once",
         "20,000 callbacks in one burst, all of them called",
+        "the event loop of thread `other` is kept by a step of task ",
+        " late: in a ProcessPool",
         "all of it, on one thread",
     ] {
         assert!(told.contains(promised), "{promised}: {told}");

@@ -15,6 +15,7 @@ mod scene;
 mod shielded;
 mod siblings;
 mod sleepers;
+mod stall;
 mod threads;
 mod time_limits;
 mod timeline;
@@ -38,6 +39,7 @@ const SCENES: &[Scene] = &[
     shielded::SCENE,
     buffer::SCENE,
     foreign_thread::SCENE,
+    stall::SCENE,
 ];
 
 #[asyncio::main]
