@@ -37,7 +37,7 @@
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
 //!
-//! Not here yet: servers, protocols, TLS.
+//! Not here yet: protocols.
 
 mod accept;
 mod address;
@@ -51,6 +51,8 @@ mod register;
 mod server;
 mod stream;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod udp;
 #[cfg(unix)]
 mod unix;
