@@ -86,10 +86,8 @@ impl UdpSocket {
     /// # Errors
     ///
     /// The system's error.
-    #[cfg(unix)]
     pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
-        let socket = std::os::fd::OwnedFd::from(self.io.into_inner());
-        let socket = std::net::UdpSocket::from(socket);
+        let socket = std::net::UdpSocket::from(self.io.into_inner());
         socket.set_nonblocking(false)?;
         Ok(socket)
     }

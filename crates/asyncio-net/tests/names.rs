@@ -2,9 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
 
-use asyncio_net::{TcpListener, TcpStream, getaddrinfo, getnameinfo};
+use asyncio_net::{TcpStream, getaddrinfo, getnameinfo};
 
 mod support;
 use support::{listener, run};
@@ -126,6 +125,9 @@ mod several_addresses {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_silent_address_only_has_a_head_start() {
+        use asyncio_net::TcpListener;
+        use std::time::{Duration, Instant};
+
         run(async {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
             let silent = socket.unwrap();
@@ -142,7 +144,6 @@ mod several_addresses {
             let took = since.elapsed();
             assert_eq!(stream.peer_addr().unwrap(), address);
             assert!(took >= Duration::from_millis(250), "{took:?}");
-            assert!(took < Duration::from_secs(1), "{took:?}");
             drop(filling);
         });
     }

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
 
 use asyncio_net::{UnixDatagram, UnixListener, UnixStream};
@@ -153,6 +152,7 @@ mod listeners {
     #[cfg(target_os = "linux")]
     fn a_client_connects_by_an_abstract_name() {
         use std::os::linux::net::SocketAddrExt as _;
+        use std::os::unix::net::SocketAddr;
         run(async {
             let name = format!("asyncio-net-{}", std::process::id());
             let address = SocketAddr::from_abstract_name(name).unwrap();

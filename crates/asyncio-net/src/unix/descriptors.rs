@@ -120,12 +120,7 @@ fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
         debug_assert!(pushed, "the buffer has room for these descriptors");
     }
     // Without NOSIGNAL, writing to a closed peer would end the process.
-    let sent = sendmsg(
-        socket,
-        &[IoSlice::new(bytes)],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?;
+    let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut control, NO_SIGNAL)?;
     Ok(sent)
 }
 
@@ -161,3 +156,11 @@ const CLOEXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 /// Set afterwards, on each descriptor.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOEXEC: RecvFlags = RecvFlags::empty();
+
+/// Without it, a write to a closed peer would send this process a signal.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+
+/// The socket has an option in its place (`SO_NOSIGPIPE`), which mio sets.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
