@@ -22,6 +22,9 @@ use asyncio_task::{Pulse, TaskId};
 /// The limit of a stall unless set otherwise.
 pub(crate) const LIMIT: Duration = Duration::from_secs(1);
 
+/// A look that comes later than this was held up itself.
+const HELD_UP: Duration = Duration::from_secs(1);
+
 /// The shortest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(5);
 
@@ -217,7 +220,7 @@ impl Watch {
                 drop(self.woken.wait_timeout(state, period));
             }
             let now = Instant::now();
-            if now - looked > 4 * period {
+            if now - looked > period + HELD_UP {
                 // It slept, or the whole process or machine was held up: none of the loops is to blame.
                 late.clear();
             }

@@ -91,10 +91,10 @@ fn a_callback_is_named_as_well() {
 #[test]
 fn many_steps_that_are_short_are_no_stall() {
     let stalls = Stalls::default();
-    run_with(stalls.builder(ms(400)), async {
+    run_with(stalls.builder(ms(1_000)), async {
         let since = Instant::now();
         let busy = spawn(async move {
-            while since.elapsed() < ms(900) {
+            while since.elapsed() < ms(1_300) {
                 yield_now().await;
             }
         });

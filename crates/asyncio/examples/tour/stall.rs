@@ -56,11 +56,25 @@ async fn worst_beat<R>(work: impl Future<Output = R>) -> (R, Duration) {
 }
 
 /// The computation in each of the places, with the worst beat.
-async fn in_each_place(rounds: u64) -> Result<Vec<(&'static str, u64, Duration)>, String> {
+async fn in_each_place(
+    rounds: u64,
+    warnings: Arc<Mutex<Vec<String>>>,
+) -> Result<Vec<(&'static str, u64, Duration)>, String> {
     let mut all = Vec::new();
     let (value, late) = worst_beat(async {
         yield_now().await;
-        crunch(rounds)
+        let value = crunch(rounds);
+        // On a machine that is very busy the detector may come late.
+        let is_warned = || {
+            !warnings
+                .lock()
+                .unwrap_or_else(|e| e.into_inner())
+                .is_empty()
+        };
+        (0..50).take_while(|_| !is_warned()).for_each(|_| {
+            black_box(crunch(rounds));
+        });
+        value
     })
     .await;
     all.push(("in a step of the loop", value, late));
@@ -104,7 +118,10 @@ async fn play(stage: Stage) -> io::Result<Report> {
         .start()?;
     let places = other
         .handle()
-        .run_coroutine_threadsafe(move || in_each_place(rounds))
+        .run_coroutine_threadsafe({
+            let warnings = stalls.clone();
+            move || in_each_place(rounds, warnings)
+        })
         .map_err(|_| io::Error::other("the loop is closed"))?;
     let places = places.await.map_err(io::Error::other)?;
     let places = places.map_err(io::Error::other)?;
