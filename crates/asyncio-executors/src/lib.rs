@@ -23,7 +23,7 @@
 //!
 //! What is always true: nothing that is started here outlives the await that it was started in, and whatever
 //! ends early is cancelled and waited for. Built on the cancel scopes of `asyncio-task`, whose rules are told
-//! at the head of its `scope_tree.rs`.
+//! at the head of its `cancel/mod.rs`.
 //!
 //! Not here: tasks that run on their own (`asyncio-loop`'s `spawn`), pools of threads, locks and queues.
 

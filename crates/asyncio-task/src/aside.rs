@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::cancel::Origin;
 use crate::context::Context;
-use crate::origin::Origin;
 
 /// See the head of this file.
 #[derive(Default)]

@@ -6,9 +6,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use crate::cancel::{Request, Resolution, ScopeKey};
 use crate::current::{self, is_in_task};
 use crate::home;
-use crate::scope_tree::{Fate, Request, ScopeKey};
 
 /// A request to cancel, as it reaches code that asked to hear of it.
 ///
@@ -67,7 +67,7 @@ impl Cancelled {
     pub async fn resume(mut self) -> ! {
         self.gone = true;
         let was_holding = self.is_holding();
-        self.send(Fate::Resumed);
+        self.send(Resolution::Propagated);
         if !is_in_task() {
             std::future::pending::<()>().await;
         }
@@ -87,7 +87,7 @@ impl Cancelled {
             if let Some((tasks, task)) = step {
                 let here = tasks.innermost_scope(task);
                 let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
-                tasks.scopes.carry_out(let_go);
+                tasks.scopes.apply(let_go);
             }
         });
     }
@@ -96,21 +96,21 @@ impl Cancelled {
     /// code, the request ends when all of them are swallowed.
     #[doc(alias = "uncancel")]
     pub fn swallow(mut self) {
-        self.let_go(Fate::Swallowed);
+        self.let_go(Resolution::Swallowed);
     }
 
-    fn let_go(&mut self, fate: Fate) {
+    fn let_go(&mut self, resolution: Resolution) {
         if !std::mem::replace(&mut self.gone, true) {
-            self.send(fate);
+            self.send(resolution);
         }
     }
 
     /// Tells the scope that it holds, wherever that is.
-    fn send(&self, fate: Fate) {
+    fn send(&self, resolution: Resolution) {
         let Some(holder) = self.holder else { return };
         home::of_scope(holder, |home| {
             if let Some(home) = home {
-                home.let_go(holder, self.request, fate);
+                home.let_go(holder, self.request, resolution);
             }
         });
     }
@@ -129,8 +129,8 @@ pub fn unwind_here() {
     current::running(|step| {
         if let Some((tasks, task)) = step {
             let here = tasks.innermost_scope(task);
-            let let_go = tasks.scopes.borrow_mut().unwind_anew(here);
-            tasks.scopes.carry_out(let_go);
+            let let_go = tasks.scopes.borrow_mut().propagate_anew(here);
+            tasks.scopes.apply(let_go);
         }
     });
 }
@@ -176,7 +176,7 @@ pub fn poll_again<T>(message: &'static str) -> Poll<T> {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        self.let_go(Fate::Resumed);
+        self.let_go(Resolution::Propagated);
     }
 }
 

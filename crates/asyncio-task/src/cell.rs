@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::aside::{Aside, Requests};
+use crate::cancel::Place;
 use crate::cell_ref::{Anchor, CellRef, JoinRef};
 use crate::current;
 use crate::discard::{discard, discard_payload};
@@ -43,7 +44,6 @@ use crate::marks::Marks;
 use crate::pool::{self, Pool};
 use crate::refs::{self, ForeignCount, HomeCount};
 use crate::schedule::{Schedule, Step};
-use crate::scope_tree::Place;
 use crate::state::State;
 use crate::sync::AtomicBool;
 use crate::waker;

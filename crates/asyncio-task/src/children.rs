@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::cancel::{HeardRequest, Origin};
 use crate::cell::Header;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::circle;
@@ -34,7 +35,6 @@ use crate::family::Family;
 use crate::handover::{Keeps, Taker, last_polls};
 use crate::id::TaskId;
 use crate::marks::Mark;
-use crate::origin::{HeardRequest, Origin};
 use crate::round::{Begins, Round};
 use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, LastPoll, Pause};

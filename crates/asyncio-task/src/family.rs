@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
+use crate::cancel::ScopeKey;
 use crate::cell::Header;
 use crate::cell_ref::{Anchor, CellRef};
 use crate::current;
@@ -24,7 +25,6 @@ use crate::id::TaskId;
 use crate::mailbox::Owner;
 use crate::ready::ReadyQueue;
 use crate::registry::{NOWHERE, Placed, Registry};
-use crate::scope_tree::ScopeKey;
 use crate::tasks::Tasks;
 use crate::turn::Cut;
 use crate::waker;

@@ -16,22 +16,28 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::cancel::{Effect, Origin, Request, Resolution, ScopeKey, ScopeTree};
+use crate::cell::Header;
 use crate::cell_ref::CellRef;
 use crate::current;
 use crate::mailbox::Owner;
-use crate::origin::Origin;
-use crate::scope_tree::{Fate, LetGo, Request, ScopeKey, ScopeTree, ToWake};
 use crate::state::LastPoll;
 use crate::waker;
 
+/// The tree of cancel scopes, of tasks that are named by their headers.
+pub(crate) type TaskScopes = ScopeTree<NonNull<Header>>;
+
+type Effects = crate::cancel::Effects<NonNull<Header>>;
+type WakeTarget = crate::cancel::WakeTarget<NonNull<Header>>;
+
 /// The cancel scopes of the tasks of one loop.
 pub(crate) struct Home {
-    tree: RefCell<ScopeTree>,
+    tree: RefCell<TaskScopes>,
     owner: Owner,
     next: Cell<*const Home>,
 }
@@ -94,19 +100,19 @@ impl Home {
 
     /// A scope is over. If it held up a request, that is still where it came from.
     pub(crate) fn close_scope(&self, key: ScopeKey) {
-        self.conclude_scope(key, Fate::HeldUp);
+        self.conclude_scope(key, Resolution::Deferred);
     }
 
     /// A scope is over, and that is what becomes of a request that it held up. Whether it did.
     #[inline]
-    pub(crate) fn conclude_scope(&self, key: ScopeKey, fate: Fate) -> bool {
+    pub(crate) fn conclude_scope(&self, key: ScopeKey, resolution: Resolution) -> bool {
         let mut tree = self.borrow_mut();
-        let let_go = tree.is_holding(key).then(|| tree.conclude(key, fate));
+        let let_go = tree.is_holding(key).then(|| tree.conclude(key, resolution));
         let rest = tree.remove(key);
         drop(tree);
         let held = let_go.is_some();
         if let Some(let_go) = let_go {
-            self.carry_out(let_go);
+            self.apply(let_go);
         }
         // A waker of others: its destructor may end the tasks that were let go.
         drop(rest);
@@ -114,16 +120,16 @@ impl Home {
     }
 
     /// Lets a token go that holds a scope.
-    pub(crate) fn let_go(&self, holder: ScopeKey, request: Request, fate: Fate) {
-        let let_go = self.borrow_mut().let_go(Some(holder), request, fate);
-        self.carry_out(let_go);
+    pub(crate) fn let_go(&self, holder: ScopeKey, request: Request, resolution: Resolution) {
+        let let_go = self.borrow_mut().let_go(Some(holder), request, resolution);
+        self.apply(let_go);
     }
 
     /// A scope of which something was asked has come to a value, or a panic has left it.
     #[cold]
     pub(crate) fn complete_scope(&self, key: ScopeKey) {
         let (let_go, rest) = self.borrow_mut().complete(key);
-        self.carry_out(let_go);
+        self.apply(let_go);
         drop(rest);
     }
 
@@ -145,48 +151,54 @@ impl Home {
         drop(rest);
     }
 
-    /// Sees to what came of letting go, before anything foreign runs (S1).
-    pub(crate) fn carry_out(&self, mut let_go: LetGo) {
-        if let Some((task, root, apart)) = let_go.answered {
-            // SAFETY: S1.
+    /// Does what came of a change, before anything foreign runs (S1).
+    pub(crate) fn apply(&self, effects: Effects) {
+        let mut overdue = effects.overdue;
+        if let Effect::Answered { task, root, apart } = effects.effect {
+            // SAFETY: S1: nothing foreign has run since the tree named the task.
             let state = &unsafe { task.as_ref() }.state;
             let mut tree = self.borrow_mut();
             // If it runs, those who have yet to be heard may be before the end of this poll.
             if !state.is_running() && !tree.is_undecided(root, apart) {
-                let_go.overdue.extend(tree.settle(root));
+                overdue.extend(tree.settle(root));
             }
             if !tree.has_request(root) {
                 state.answer();
             }
         }
-        let overdue = self.wakers(let_go.overdue);
-        if let Some(task) = let_go.asked_again {
-            // SAFETY: S1.
-            let cell = unsafe { CellRef::borrow(&task) };
-            cell.state.ask_again();
-            if !cell.state.is_running() {
-                self.wake(cell);
+        let overdue = self.wakers(overdue);
+        match effects.effect {
+            Effect::None | Effect::Answered { .. } => {}
+            Effect::Wake(target) => self.wake_one(Some(target)),
+            Effect::AskedAgain(task) => {
+                // SAFETY: S1: nothing foreign has run since the tree named the task; `wakers` only clones references.
+                let cell = unsafe { CellRef::borrow(&task) };
+                cell.state.ask_again();
+                self.wake_unless_running(cell);
+            }
+            Effect::Propagates(task) => {
+                // SAFETY: S1, as above.
+                let cell = unsafe { CellRef::borrow(&task) };
+                cell.state.unwind();
+                self.wake_unless_running(cell);
             }
         }
-        if let Some(task) = let_go.unwinds {
-            // SAFETY: S1.
-            let cell = unsafe { CellRef::borrow(&task) };
-            cell.state.unwind();
-            // If it runs, it sees to it at the end of this poll.
-            if !cell.state.is_running() {
-                self.wake(cell);
-            }
-        }
-        self.wake_one(let_go.wake);
         overdue.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakers for scopes that are asked to end. They stay good while foreign code runs, as a [`ToWake`] does not.
-    pub(crate) fn wakers(&self, all: Vec<ToWake>) -> Vec<Waker> {
+    /// Wakes a task. If it runs, it sees to what was asked at the end of its poll.
+    fn wake_unless_running(&self, cell: &CellRef) {
+        if !cell.state.is_running() {
+            self.wake(cell);
+        }
+    }
+
+    /// Wakers for scopes that are asked to end. They stay good while foreign code runs, as a [`WakeTarget`] does not.
+    pub(crate) fn wakers(&self, all: Vec<WakeTarget>) -> Vec<Waker> {
         let waker = |wake| match wake {
             // SAFETY: S1, and nothing foreign has run since.
-            ToWake::Task(task) => waker::owned(unsafe { CellRef::borrow(&task) }.clone()),
-            ToWake::Waker(waker) => waker,
+            WakeTarget::Task(task) => waker::owned(unsafe { CellRef::borrow(&task) }.clone()),
+            WakeTarget::Waker(waker) => waker,
         };
         all.into_iter().map(waker).collect()
     }
@@ -203,7 +215,7 @@ impl Home {
         Some(unsafe { CellRef::borrow(&task) }.clone())
     }
 
-    /// The task that an opaque scope holds.
+    /// The task that an observed scope holds.
     pub(crate) fn holding_task(&self, key: ScopeKey) -> Option<CellRef> {
         let tree = self.borrow();
         let task = tree.is_bound(key).then(|| tree.task_of(key)).flatten()?;
@@ -211,11 +223,11 @@ impl Home {
         Some(unsafe { CellRef::borrow(&task) }.clone())
     }
 
-    fn wake_one(&self, wake: Option<ToWake>) {
+    fn wake_one(&self, wake: Option<WakeTarget>) {
         match wake {
             // SAFETY: S1, and nothing foreign has run since.
-            Some(ToWake::Task(task)) => self.wake(unsafe { CellRef::borrow(&task) }),
-            Some(ToWake::Waker(waker)) => waker.wake(),
+            Some(WakeTarget::Task(task)) => self.wake(unsafe { CellRef::borrow(&task) }),
+            Some(WakeTarget::Waker(waker)) => waker.wake(),
             None => {}
         }
     }
@@ -232,10 +244,10 @@ impl Home {
 }
 
 impl Deref for Home {
-    type Target = RefCell<ScopeTree>;
+    type Target = RefCell<TaskScopes>;
 
     #[inline]
-    fn deref(&self) -> &RefCell<ScopeTree> {
+    fn deref(&self) -> &RefCell<TaskScopes> {
         &self.tree
     }
 }

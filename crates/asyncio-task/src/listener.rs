@@ -6,14 +6,13 @@
 use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
+use crate::cancel::{HeardRequest, Isolation, Origin, Place, Resolution, ScopeKey};
 use crate::cell::Header;
 use crate::cell_ref::CellRef;
 use crate::circle;
 use crate::current;
 use crate::home;
-use crate::origin::{HeardRequest, Origin};
 use crate::scope_state::Frame;
-use crate::scope_tree::{Door, Fate, Place, ScopeKey};
 use crate::scopes;
 use crate::tasks::{self, Tasks};
 use crate::waker;
@@ -99,14 +98,14 @@ impl Listener {
             scopes::close(key);
             return false;
         }
-        let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
-        let heard = tree.listen(key);
+        let moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
+        let heard = tree.observe(key);
         drop(tree);
         if heard {
             tasks.note_passed_on();
         }
         if let Some(moved) = moved {
-            tasks.scopes.carry_out(moved);
+            tasks.scopes.apply(moved);
         }
         heard
     }
@@ -152,7 +151,7 @@ impl Listener {
     /// on by whoever has the listener.
     #[inline(always)]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        self.poll_behind(Door::Opaque, poll)
+        self.poll_behind(Isolation::Observed, poll)
     }
 
     /// [`isolate`](Self::isolate), where nobody passes them on: what is inside comes to its own end. There, code
@@ -160,13 +159,13 @@ impl Listener {
     /// it; have a [`Scope`](crate::Scope) inside to see that.
     #[inline(always)]
     pub fn shelter<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        self.poll_behind(Door::Shut, poll)
+        self.poll_behind(Isolation::Shielded, poll)
     }
 
     // Always, as are the two above: debug builds keep a frame for each call.
     #[inline(always)]
-    fn poll_behind<R>(&mut self, door: Door, poll: impl FnOnce() -> R) -> R {
-        let frame = Frame::enter_behind(self.key, door);
+    fn poll_behind<R>(&mut self, isolation: Isolation, poll: impl FnOnce() -> R) -> R {
+        let frame = Frame::enter_behind(self.key, isolation);
         let result = poll();
         if let Some(frame) = frame {
             self.key = frame.leave();
@@ -206,7 +205,7 @@ impl Listener {
             Some(key) => key,
             None => {
                 let around = Tasks::innermost_in(&mut tree, task);
-                *self.key.insert(tree.insert_opaque(around))
+                *self.key.insert(tree.insert_observed(around))
             }
         };
         if tree.pauses_calmly(key, own_waker) {
@@ -221,9 +220,9 @@ impl Listener {
     #[inline]
     pub fn conclude(&mut self, swallowed: bool) -> bool {
         self.end(if swallowed {
-            Fate::Swallowed
+            Resolution::Swallowed
         } else {
-            Fate::Resumed
+            Resolution::Propagated
         })
     }
 
@@ -231,16 +230,16 @@ impl Listener {
     /// what the code around awaits next: to a `catch_cancel` there, or it unwinds. `true` if one was.
     #[inline]
     pub fn release(&mut self) -> bool {
-        self.end(Fate::HeldUp)
+        self.end(Resolution::Deferred)
     }
 
     #[inline]
-    fn end(&mut self, fate: Fate) -> bool {
+    fn end(&mut self, resolution: Resolution) -> bool {
         let Some(key) = self.key.take() else {
             return false;
         };
         home::of_scope(key, |home| {
-            home.is_some_and(|home| home.conclude_scope(key, fate))
+            home.is_some_and(|home| home.conclude_scope(key, resolution))
         })
     }
 }

@@ -10,13 +10,12 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::budget;
+use crate::cancel::{HeardRequest, Isolation, Origin, ScopeKey};
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
 use crate::home;
-use crate::origin::{HeardRequest, Origin};
 use crate::scope_state::{AWAY, Frame, PollStep, ScopeState, Stage};
-use crate::scope_tree::{Door, ScopeKey};
 use crate::state::LastPoll;
 use crate::tasks::Tasks;
 use crate::waker;
@@ -134,7 +133,7 @@ impl<F: Future> Scope<F> {
                 None => state.begin_with_news(key, tasks, task, cx),
             },
             None if stage == Stage::Ended => PollStep::End,
-            None => PollStep::Poll(Frame::enter(tasks, task, None, Door::Open)),
+            None => PollStep::Poll(Frame::enter(tasks, task, None, Isolation::None)),
         }
     }
 
@@ -180,7 +179,7 @@ impl<F: Future> Scope<F> {
             if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
                 return PollStep::Wait;
             }
-            let next = tree.after_round(key, left.acts, tasks.steps(), u32::from(state.rounds));
+            let next = tree.after_round(key, left.handled, tasks.steps(), u32::from(state.rounds));
             drop(tree);
             state.see_to(next, tasks, task, cx)
         })

@@ -1,21 +1,22 @@
 //! What a cancel scope is at, whatever future it wraps: what is to be done before each poll of that and after it.
 //!
 //! Nothing here depends on the type of the future, and none of it is on the stack while that is polled. So scopes can
-//! be nested deep. The rules are those of `scope_tree.rs`.
+//! be nested deep. The rules are those of `cancel/mod.rs`.
 
 use std::cell::RefMut;
 use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
+use crate::cancel::{Isolation, Left, ScopeKey};
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
+use crate::home::TaskScopes;
 use crate::scope::Unwound;
-use crate::scope_tree::{Door, Left, Next, ScopeKey, ScopeTree};
 use crate::scopes;
 use crate::tasks::Tasks;
 
-/// See the head of this file.
+/// What a cancel scope is at.
 #[derive(Debug)]
 pub(crate) struct ScopeState {
     pub(crate) key: Option<ScopeKey>,
@@ -27,6 +28,8 @@ pub(crate) struct ScopeState {
     /// Somebody has a handle of it.
     pub(crate) is_open: bool,
 }
+
+type Next = crate::cancel::Next<NonNull<Header>>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
@@ -118,11 +121,11 @@ impl ScopeState {
         let mut tree = tasks.scopes.borrow_mut();
         assert!(tree.contains(key), "{AWAY}");
         let around = Tasks::innermost_in(&mut tree, task);
-        let moved = (!tree.is_inside(key, around)).then(|| tree.adopt(key, around));
+        let moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
         let next = tree.before_poll(key, tasks.steps());
         drop(tree);
         if let Some(moved) = moved {
-            tasks.scopes.carry_out(moved);
+            tasks.scopes.apply(moved);
         }
         self.see_to(next, tasks, task, cx)
     }
@@ -137,16 +140,16 @@ impl ScopeState {
         task: NonNull<Header>,
         cx: &Context<'_>,
     ) -> PollStep {
-        let put_off = matches!(next, Next::PutOff);
+        let put_off = matches!(next, Next::Yield);
         let overdue = match next {
             Next::Poll(told) => {
                 told.into_iter().for_each(Waker::wake);
                 self.rounds += 1;
-                return PollStep::Poll(Frame::enter(tasks, task, self.key, Door::Open));
+                return PollStep::Poll(Frame::enter(tasks, task, self.key, Isolation::None));
             }
             Next::End => return PollStep::End,
-            Next::Answered(overdue) => tasks.scopes.wakers(overdue),
-            Next::Wait | Next::PutOff => Vec::new(),
+            Next::Settled(overdue) => tasks.scopes.wakers(overdue),
+            Next::Wait | Next::Yield => Vec::new(),
         };
         if let Some(key) = self.key {
             tasks.note_waker(key, task, cx.waker());
@@ -165,18 +168,18 @@ impl ScopeState {
         let ended = self.key.take().and_then(|key| {
             current::tasks(|tasks| {
                 let mut tree = tasks?.scopes.borrow_mut();
-                let (verdict, rest) = tree.end(key)?;
-                if !verdict.own {
-                    tree.hold(verdict.parent, verdict.request);
+                let (interruption, rest) = tree.end(key)?;
+                if !interruption.own {
+                    tree.hold(interruption.parent, interruption.request);
                 }
-                Some((verdict, rest))
+                Some((interruption, rest))
             })
         });
         match ended {
-            Some((verdict, _rest)) if !verdict.own => Unwound::Around(Cancelled::new(
-                verdict.parent,
-                verdict.request,
-                verdict.message,
+            Some((interruption, _rest)) if !interruption.own => Unwound::Around(Cancelled::new(
+                interruption.parent,
+                interruption.request,
+                interruption.message,
             )),
             _ => Unwound::Itself,
         }
@@ -240,9 +243,9 @@ impl Frame {
         tasks: &Tasks,
         task: NonNull<Header>,
         key: Option<ScopeKey>,
-        door: Door,
+        isolation: Isolation,
     ) -> Self {
-        tasks.scopes.borrow_mut().enter(task, key, door);
+        tasks.scopes.borrow_mut().enter(task, key, isolation);
         Self(())
     }
 
@@ -259,12 +262,12 @@ impl Frame {
         enters.then(|| Self(()))
     }
 
-    /// Enters an opaque scope in the step under way. `None` outside of any task.
+    /// Enters an observed scope in the step under way. `None` outside of any task.
     #[inline]
-    pub(crate) fn enter_behind(key: Option<ScopeKey>, door: Door) -> Option<Self> {
+    pub(crate) fn enter_behind(key: Option<ScopeKey>, isolation: Isolation) -> Option<Self> {
         current::running(|step| {
             let (tasks, task) = step?;
-            Some(Self::enter(tasks, task, key, door))
+            Some(Self::enter(tasks, task, key, isolation))
         })
     }
 
@@ -282,7 +285,7 @@ impl Frame {
     #[inline]
     pub(crate) fn leave_with<R>(
         self,
-        f: impl FnOnce(&Tasks, NonNull<Header>, RefMut<'_, ScopeTree>, Left) -> R,
+        f: impl FnOnce(&Tasks, NonNull<Header>, RefMut<'_, TaskScopes>, Left) -> R,
     ) -> R {
         std::mem::forget(self);
         current::running(|step| {

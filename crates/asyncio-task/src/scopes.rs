@@ -1,5 +1,5 @@
 //! Where tasks and cancel scopes meet: the step of a task that is being cancelled, and what a scope asks of
-//! the tasks around it. The rules are those of `scope_tree.rs`.
+//! the tasks around it. The rules are those of `cancel/mod.rs`.
 //!
 //! - **S1** A node that names a task is gone before the task's cell is: its root goes at the end of the task
 //!   ([`close_root`]), and the scopes that its future holds go with the future. So a task named by a
@@ -12,12 +12,11 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::cancel::{Next, Origin, Place, ScopeKey};
 use crate::cell::{Header, Progress};
 use crate::cell_ref::CellRef;
-use crate::home;
+use crate::home::{self, TaskScopes};
 use crate::marks::Mark;
-use crate::origin::Origin;
-use crate::scope_tree::{Next, Place, ScopeKey, ScopeTree};
 use crate::state::{Outcome, Pause};
 use crate::tasks::Tasks;
 use crate::waker;
@@ -36,7 +35,7 @@ impl Tasks {
 
     /// The same, for those who have borrowed the tree.
     #[inline]
-    pub(crate) fn innermost_in(tree: &mut ScopeTree, task: NonNull<Header>) -> ScopeKey {
+    pub(crate) fn innermost_in(tree: &mut TaskScopes, task: NonNull<Header>) -> ScopeKey {
         let polled = tree.innermost_polled(task);
         if let Some(Some(around)) = polled {
             return around;
@@ -81,11 +80,11 @@ impl Tasks {
             return end();
         };
         if polled {
-            tree.take_up(root);
+            tree.clear_yield(root);
         }
-        let acts = tree.acts();
+        let handled = tree.handled();
         let mut next = if polled {
-            tree.after_poll(root, acts, self.steps())
+            tree.after_poll(root, handled, self.steps())
         } else {
             tree.before_poll(root, self.steps())
         };
@@ -98,7 +97,7 @@ impl Tasks {
                     self.keep_message(cell);
                     return end();
                 }
-                Next::Answered(overdue) => {
+                Next::Settled(overdue) => {
                     if !self.scopes.borrow().has_request(root) {
                         cell.state.answer();
                     }
@@ -111,20 +110,20 @@ impl Tasks {
                     self.park_asked(cell);
                     return None;
                 }
-                Next::PutOff => {
+                Next::Yield => {
                     self.park_asked(cell);
                     self.wake(cell);
                     return None;
                 }
             }
-            let acts = self.scopes.borrow().acts();
+            let handled = self.scopes.borrow().handled();
             match self.running(cell, || cell.poll()) {
                 // It was doomed meanwhile: it closed its loop, say.
                 Progress::Pending if cell.state.ends_at_once() => return end(),
                 Progress::Pending => {
                     rounds += 1;
                     let mut tree = self.scopes.borrow_mut();
-                    next = tree.after_round(root, acts, self.steps(), rounds);
+                    next = tree.after_round(root, handled, self.steps(), rounds);
                 }
                 Progress::Ready => return Some(Outcome::Value),
                 Progress::Panicked => return Some(Outcome::Panicked),
@@ -177,7 +176,7 @@ impl Tasks {
 /// The root of a task that had none.
 #[cold]
 #[inline(never)]
-fn make_root(tree: &mut ScopeTree, task: NonNull<Header>, header: &Header) -> ScopeKey {
+fn make_root(tree: &mut TaskScopes, task: NonNull<Header>, header: &Header) -> ScopeKey {
     let root = tree.insert_root(task);
     header.root.set(Place::of(Some(root)));
     if header.state.is_cancelling() {
@@ -187,7 +186,7 @@ fn make_root(tree: &mut ScopeTree, task: NonNull<Header>, header: &Header) -> Sc
 }
 
 /// Tells the new root of a task of the request that its state notes, and of those that were noted aside.
-fn pass_on_requests(tree: &mut ScopeTree, root: ScopeKey, header: &Header) {
+fn pass_on_requests(tree: &mut TaskScopes, root: ScopeKey, header: &Header) {
     let noted = header.take_requests();
     let origin = noted.origin.unwrap_or(match header.marks.has(Mark::LetGo) {
         true => Origin::LET_GO,

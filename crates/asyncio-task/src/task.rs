@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::budget;
+use crate::cancel::{HeardRequest, Place};
 use crate::cancelled::is_unwinding;
 use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::circle;
@@ -18,8 +19,6 @@ use crate::id::{TaskId, TaskName};
 use crate::join_error::{JoinError, PanicPayload};
 use crate::listener::Listener;
 use crate::marks::Mark;
-use crate::origin::HeardRequest;
-use crate::scope_tree::Place;
 use crate::state::{LastPoll, TaskState};
 use crate::task_ref::TaskRef;
 use crate::tasks;

@@ -19,7 +19,7 @@ const SPARE: usize = 32;
 /// Ends a list of blocks.
 const NONE: u32 = u32::MAX;
 
-/// See the head of this file.
+/// Entries at numbered places.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     blocks: Vec<Block<T>>,

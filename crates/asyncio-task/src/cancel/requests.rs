@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
+use super::Origin;
 use super::Request;
-use crate::origin::Origin;
 
 /// The open requests to one scope.
 pub(super) struct OpenRequests {

@@ -3,10 +3,11 @@
 //! A request that was swallowed is answered once nothing is left inside that may still send it on. Each scope counts
 //! that, so that the question costs one look, however many scopes are there.
 //!
-//! A scope counts in those around it up to the first opaque one, that one included: requests from outside do not
+//! A scope counts in those around it up to the first observed one, that one included: requests from outside do not
 //! enter there, so what is told inside is of no concern further out. Each change of the counts walks that way.
 
-use super::{Node, Request, ScopeKey, ScopeTree};
+use super::tree::Node;
+use super::{Request, ScopeKey, ScopeTree};
 
 /// How many scopes inside there may be for debug builds to check the counts.
 #[cfg(debug_assertions)]
@@ -24,35 +25,35 @@ pub(super) struct Unresolved {
 impl Unresolved {
     pub(super) const NOTHING: Self = Self { told: 0, live: 0 };
 
-    fn replace(&mut self, before: Self, after: Self) {
+    pub(super) fn replace(&mut self, before: Self, after: Self) {
         self.told = self.told + after.told - before.told;
         self.live = self.live + after.live - before.live;
     }
 }
 
-impl Node {
+impl<T> Node<T> {
     /// How much a scope adds to the counts of the one around it.
     pub(super) fn share(&self) -> Unresolved {
-        let inside = match self.opaque {
+        let inside = match self.observed {
             true => Unresolved::NOTHING,
             false => self.inside,
         };
-        if self.asked.is_none() {
+        if self.cancel.is_none() {
             return inside;
         }
         Unresolved {
-            told: inside.told + u32::from(self.told > 0),
+            told: inside.told + u32::from(self.state().told > 0),
             live: inside.live + u32::from(self.is_propagating()),
         }
     }
 
-    /// Whether a request goes on from here as soon as this scope acts.
-    fn is_propagating(&self) -> bool {
-        self.resumed > self.tokens.request()
+    /// Whether a request goes on from here as soon as this scope handled.
+    pub(super) fn is_propagating(&self) -> bool {
+        self.state().resumed > self.state().tokens.request()
     }
 }
 
-impl ScopeTree {
+impl<T: Copy + Eq> ScopeTree<T> {
     /// Whether anybody inside was told and has not acted.
     pub(super) fn has_unheard(&self, key: ScopeKey) -> bool {
         #[cfg(debug_assertions)]
@@ -72,7 +73,7 @@ impl ScopeTree {
     pub(super) fn change<R>(
         &mut self,
         key: ScopeKey,
-        change: impl FnOnce(&mut Node) -> R,
+        change: impl FnOnce(&mut Node<T>) -> R,
     ) -> Option<R> {
         let node = self.get_mut(key)?;
         let before = node.share();
@@ -84,9 +85,9 @@ impl ScopeTree {
 
     /// Takes from a scope the request that it was told of; 0 if there is none.
     pub(super) fn take_told(&mut self, key: ScopeKey) -> Request {
-        match self.get(key).is_some_and(|node| node.told > 0) {
+        match self.get(key).is_some_and(|node| node.state().told > 0) {
             true => self
-                .change(key, |node| std::mem::take(&mut node.told))
+                .change(key, |node| std::mem::take(&mut node.state_mut().told))
                 .unwrap_or(0),
             false => 0,
         }
@@ -102,12 +103,12 @@ impl ScopeTree {
         let mut next = around.filter(|_| before != after);
         while let Some(node) = next.and_then(|key| self.get_mut(key)) {
             node.inside.replace(before, after);
-            next = node.parent.filter(|_| !node.opaque);
+            next = node.parent.filter(|_| !node.observed);
         }
     }
 
     #[cfg(debug_assertions)]
-    fn check_counts(&self, key: ScopeKey) {
+    pub(super) fn check_counts(&self, key: ScopeKey) {
         if !self.contains(key) {
             return;
         }
@@ -115,7 +116,7 @@ impl ScopeTree {
         let mut to_do = vec![key];
         while let Some(key) = to_do.pop() {
             let node = &self.nodes[key.index as usize];
-            inside.live += node.tokens.len();
+            inside.live += node.state().tokens.len();
             let mut next = node.first_child;
             while let Some(child) = next {
                 seen += 1;
@@ -124,9 +125,9 @@ impl ScopeTree {
                 }
                 let node = &self.nodes[child as usize];
                 next = node.next;
-                inside.told += u32::from(node.told > 0);
+                inside.told += u32::from(node.state().told > 0);
                 inside.live += u32::from(node.is_propagating());
-                if !node.opaque {
+                if !node.observed {
                     to_do.push(self.key_of(child));
                 }
             }

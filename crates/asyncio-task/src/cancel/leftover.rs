@@ -9,76 +9,76 @@
 //!
 //! Only a request to a scope around matters: one to the scope itself is spent.
 
-use super::{DropLater, Fate, LetGo, Request, ScopeKey, ScopeTree};
+use super::tree::Wakes;
+use super::{DropLater, Effects, Request, Resolution, ScopeKey, ScopeTree};
 
-impl ScopeTree {
+impl<T: Copy + Eq> ScopeTree<T> {
     /// Whether anything was ever asked of a scope.
     #[inline]
     pub(crate) fn is_asked(&self, key: ScopeKey) -> bool {
-        self.get(key).is_some_and(|node| node.asked.is_some())
+        self.get(key).is_some_and(|node| node.cancel.is_some())
     }
 
     /// A scope has come to a value, or a panic has left it.
-    #[must_use]
-    pub(crate) fn complete(&mut self, key: ScopeKey) -> (LetGo, Option<DropLater>) {
+    pub(crate) fn complete(&mut self, key: ScopeKey) -> (Effects<T>, Option<DropLater<T>>) {
         let Some(node) = self.get(key) else {
-            return (LetGo::default(), None);
+            return (Effects::NONE, None);
         };
-        let (held, resumed) = (node.tokens.request(), node.resumed);
-        let around = node.parent.filter(|&parent| !self.is_opaque(parent));
+        let (held, resumed) = (node.state().tokens.request(), node.state().resumed);
+        let around = node.parent.filter(|&parent| !self.is_observed(parent));
         let Some(around) = around else {
-            return (LetGo::default(), self.remove(key));
+            return (Effects::NONE, self.remove(key));
         };
         if held > 0 {
             return match self.open_up_to(around, held) {
-                0 => (LetGo::default(), self.remove(key)),
-                request => (LetGo::default(), self.leave_behind(key, around, request)),
+                0 => (Effects::NONE, self.remove(key)),
+                request => (Effects::NONE, self.leave_behind(key, around, request)),
             };
         }
         let rest = self.remove(key);
         let let_go = match self.open_up_to(around, resumed) {
-            0 => LetGo::default(),
+            0 => Effects::NONE,
             request => self.resume(around, request),
         };
         (let_go, rest)
     }
 
     /// The last request that is open here or further out, up to this one.
-    fn open_up_to(&self, key: ScopeKey, request: Request) -> Request {
+    pub(super) fn open_up_to(&self, key: ScopeKey, request: Request) -> Request {
         let open = self.upwards(key).flat_map(|node| {
-            let asked = node.requests.up_to(request);
-            [asked, node.carried, node.resumed]
+            let asked = node.state().requests.up_to(request);
+            [asked, node.state().deferred, node.state().resumed]
         });
         open.filter(|&open| open <= request).max().unwrap_or(0)
     }
 
     /// A scope that tokens hold is over. It holds the one around it until they have gone.
-    fn leave_behind(
+    pub(super) fn leave_behind(
         &mut self,
         key: ScopeKey,
         around: ScopeKey,
         request: Request,
-    ) -> Option<DropLater> {
+    ) -> Option<DropLater<T>> {
         self.let_code_go(key);
         let wakes = self.change(key, |node| {
             node.leftover = true;
-            node.opaque = true;
+            node.observed = true;
             node.polling = false;
-            node.told = 0;
-            node.holding = request;
-            std::mem::take(&mut node.wakes)
+            node.state_mut().told = 0;
+            node.state_mut().holding = request;
+            std::mem::replace(&mut node.wakes, Wakes::Nobody)
         })?;
         self.hold(Some(around), request);
         Some(DropLater(wakes))
     }
 
-    /// Unlinks all that is inside of a scope, but for what holds it: leftovers, and opaque scopes that have heard.
-    fn let_code_go(&mut self, key: ScopeKey) {
+    /// Unlinks all that is inside of a scope, but for what holds it: leftovers, and observed scopes that have heard.
+    pub(super) fn let_code_go(&mut self, key: ScopeKey) {
         let mut next = self.get(key).and_then(|node| node.first_child);
         while let Some(child) = next {
             let node = &self.nodes[child as usize];
             next = node.next;
-            if node.holding == 0 {
+            if node.state().holding == 0 {
                 let child = self.key_of(child);
                 self.unlink(child);
             }
@@ -90,7 +90,7 @@ impl ScopeTree {
         let Some(node) = self.get_mut(key) else {
             return (None, 0);
         };
-        let (around, request) = (node.parent, std::mem::take(&mut node.holding));
+        let (around, request) = (node.parent, std::mem::take(&mut node.state_mut().holding));
         // It has no waker.
         let _ = self.remove(key);
         (around, request)
@@ -101,18 +101,17 @@ impl ScopeTree {
         self.let_code_go(key);
         self.change(key, |node| {
             node.dropping = true;
-            node.told = 0;
+            node.state_mut().told = 0;
         });
     }
 
     /// The work of a scope that is dropped has been dropped.
-    #[must_use]
-    pub(crate) fn end_drop(&mut self, key: ScopeKey) -> Option<DropLater> {
+    pub(crate) fn end_drop(&mut self, key: ScopeKey) -> Option<DropLater<T>> {
         let node = self.get_mut(key)?;
         node.dropping = false;
         self.change(key, |node| {
-            if node.asked.is_some() {
-                node.resumed = 0;
+            if node.cancel.is_some() {
+                node.state_mut().resumed = 0;
             }
         });
         self.complete(key).1
@@ -121,28 +120,28 @@ impl ScopeTree {
     /// A request that a panic has let go goes on with that panic, in place of the scope that it left.
     pub(crate) fn stand_in(&mut self, around: ScopeKey, request: Request) -> ScopeKey {
         let key = self.insert(Some(around));
-        self.change(key, |node| node.resumed = request);
+        self.change(key, |node| node.state_mut().resumed = request);
         key
     }
 
     /// Whether a scope, which a panic has left, was to pass on a request.
     pub(crate) fn has_let_go(&self, key: ScopeKey) -> bool {
         self.get(key)
-            .is_some_and(|node| node.resumed.max(node.carried) > 0)
+            .is_some_and(|node| node.state().resumed.max(node.state().deferred) > 0)
     }
 
     /// What the tokens of a scope have come to.
-    pub(super) fn fate_of(&mut self, key: ScopeKey, request: Request) -> Fate {
-        let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) else {
-            return Fate::HeldUp;
+    pub(super) fn resolution_of(&mut self, key: ScopeKey, request: Request) -> Resolution {
+        let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) else {
+            return Resolution::Deferred;
         };
-        let kept = std::mem::take(&mut node.kept);
-        if node.resumed >= request {
-            Fate::Resumed
+        let kept = std::mem::take(&mut node.state_mut().deferred_inside);
+        if node.state().resumed >= request {
+            Resolution::Propagated
         } else if kept >= request {
-            Fate::HeldUp
+            Resolution::Deferred
         } else {
-            Fate::Swallowed
+            Resolution::Swallowed
         }
     }
 }

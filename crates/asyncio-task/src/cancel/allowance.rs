@@ -1,34 +1,34 @@
 //! How much a step may do on behalf of requests in scopes that it has opened itself.
 //!
-//! Scopes that were there before are so many, and each is put off after [`MOST_ROUNDS`](super::MOST_ROUNDS). Code
+//! Scopes that were there before are so many, and each is put off after [`MOST_ROUNDS`](super::deliver::MOST_ROUNDS). Code
 //! that goes on opening scopes which are cancelled at once, and swallows that, would never let others run: each
 //! of its scopes is a new one. So these are counted together. When the allowance is spent, the next one is put
 //! off, and the task has its next step after the others.
 
-use super::MOST_ROUNDS;
+use super::deliver::MOST_ROUNDS;
 
-/// See the head of this file.
+/// The allowance of one step of a task.
 #[derive(Default)]
 pub(super) struct Allowance {
     /// The step that this is about.
     step: u64,
     /// How many scopes had been opened when it first did anything on behalf of a request.
-    births: u64,
+    opened: u64,
     spent: u32,
 }
 
 impl Allowance {
-    /// Whether a scope may be polled once more, or ended, in the step of this number. `born`: which of the scopes
-    /// it was, of `births` so far.
-    pub(super) fn allows(&mut self, step: u64, born: u64, births: u64) -> bool {
+    /// Whether a scope may be polled once more, or ended, in the step of this number. `opened_at`: which of the scopes
+    /// it was, of `opened` so far.
+    pub(super) fn allows(&mut self, step: u64, opened_at: u64, opened: u64) -> bool {
         if self.step != step {
             *self = Self {
                 step,
-                births,
+                opened,
                 spent: 0,
             };
         }
-        if born <= self.births {
+        if opened_at <= self.opened {
             return true;
         }
         self.spent = self.spent.saturating_add(1);

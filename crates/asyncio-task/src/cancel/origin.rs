@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use crate::scope_tree::{Request, ScopeKey};
+use super::{Request, ScopeKey};
 
 /// The origin of a request: the number of the first request, or one of the two constants.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -12,16 +12,16 @@
 //! So each look costs the way to the next obstacle, and of many limits one inside the other only the outermost
 //! one's goes far.
 
-use crate::origin::Origin;
+use super::tree::Node;
+use super::unresolved::Unresolved;
+use super::{Origin, Request, ScopeKey, ScopeTree, WakeTarget};
 
-use super::{Node, Request, ScopeKey, ScopeTree, ToWake, Unresolved};
-
-impl ScopeTree {
+impl<T: Copy + Eq> ScopeTree<T> {
     /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing, and is noted.
-    pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<ToWake> {
+    pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<WakeTarget<T>> {
         let Some(obstacle) = self.obstacle(key) else {
-            if let Some(node) = self.get_mut(key).filter(|node| node.asked.is_some()) {
-                node.due = None;
+            if let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) {
+                node.state_mut().due = None;
             }
             if self.of_this_moment == 0 {
                 self.of_this_moment = self.next_request();
@@ -29,7 +29,7 @@ impl ScopeTree {
             // One request for all that come at one moment: which of them was armed first makes no difference.
             return self.request(key, woken, Origin::of(self.of_this_moment), None);
         };
-        let before = self.get_mut(key)?.due.replace(obstacle);
+        let before = self.get_mut(key)?.state_mut().due.replace(obstacle);
         if obstacle != key && before != Some(obstacle) {
             self.wait_at(obstacle, key);
         }
@@ -37,33 +37,37 @@ impl ScopeTree {
     }
 
     /// What keeps the deadline of a scope from being acted on.
-    fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
+    pub(super) fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
         let mut held_against = 0;
         // The request that tokens of siblings hold against: this scope may have heard of it as they have.
         let mut masked = 0;
         let mut next = Some(key);
         while let Some(here) = next {
             let node = self.get(here)?;
-            if here == key && node.tokens.request() > 0 {
+            if here == key && node.state().tokens.request() > 0 {
                 return Some(key);
             }
-            held_against = held_against.max(node.tokens.request());
+            held_against = held_against.max(node.state().tokens.request());
             // What a cleanup opens has limits of its own.
-            let is_due = here != key && node.due.is_some() && held_against == 0;
-            if is_due || node.open() > held_against {
+            let is_due = here != key && node.state().due.is_some() && held_against == 0;
+            if is_due || node.state().open() > held_against {
                 return Some(here);
             }
-            masked = masked.max(node.open());
-            next = node.parent.filter(|&parent| !self.is_opaque(parent));
+            masked = masked.max(node.state().open());
+            next = node.parent.filter(|&parent| !self.is_observed(parent));
         }
         (masked > 0 && self.is_concerned(key, masked)).then_some(key)
     }
 
     /// Whether anything in a scope has heard of a request and is not done with it.
-    fn is_concerned(&self, key: ScopeKey, request: Request) -> bool {
-        let is_of = |node: &Node| {
-            let asked = [node.told, node.resumed, node.holding];
-            asked.contains(&request) || node.tokens.requests().any(|held| held == request)
+    pub(super) fn is_concerned(&self, key: ScopeKey, request: Request) -> bool {
+        let is_of = |node: &Node<T>| {
+            let asked = [
+                node.state().told,
+                node.state().resumed,
+                node.state().holding,
+            ];
+            asked.contains(&request) || node.state().tokens.requests().any(|held| held == request)
         };
         let Some(node) = self.get(key) else {
             return false;
@@ -85,7 +89,7 @@ impl ScopeTree {
                 if is_of(node) {
                     return true;
                 }
-                if !node.opaque {
+                if !node.observed {
                     to_do.push(self.key_of(child));
                 }
                 next = node.next;
@@ -94,35 +98,39 @@ impl ScopeTree {
         false
     }
 
-    fn wait_at(&mut self, obstacle: ScopeKey, key: ScopeKey) {
+    pub(super) fn wait_at(&mut self, obstacle: ScopeKey, key: ScopeKey) {
         let Some(node) = self.get_mut(obstacle) else {
             return;
         };
-        let mut waiting = std::mem::take(&mut node.waiting);
+        let mut waiting = std::mem::take(&mut node.state_mut().waiting);
         if waiting.len() == waiting.capacity() {
             // Before it grows: those that have ended, or wait elsewhere by now, are of no use.
             waiting.retain(|&key| self.waits_at(key, obstacle));
         }
         waiting.push(key);
         if let Some(node) = self.get_mut(obstacle) {
-            node.waiting = waiting;
+            node.state_mut().waiting = waiting;
         }
     }
 
-    fn waits_at(&self, key: ScopeKey, obstacle: ScopeKey) -> bool {
-        self.get(key).is_some_and(|node| node.due == Some(obstacle))
+    pub(super) fn waits_at(&self, key: ScopeKey, obstacle: ScopeKey) -> bool {
+        self.get(key)
+            .is_some_and(|node| node.state().due == Some(obstacle))
     }
 
     /// The request to a scope has been settled: looks at those that it stood in the way of.
-    pub(super) fn look_at_waiting(&mut self, obstacle: ScopeKey) -> Vec<ToWake> {
-        let Some(node) = self.get_mut(obstacle).filter(|node| node.asked.is_some()) else {
+    pub(super) fn look_at_waiting(&mut self, obstacle: ScopeKey) -> Vec<WakeTarget<T>> {
+        let Some(node) = self.get_mut(obstacle).filter(|node| node.cancel.is_some()) else {
             return Vec::new();
         };
-        let waiting = std::mem::take(&mut node.waiting);
+        let waiting = std::mem::take(&mut node.state_mut().waiting);
         let mut wake = self.look_again([obstacle]);
         for key in waiting {
-            if let Some(node) = self.get_mut(key).filter(|node| node.due == Some(obstacle)) {
-                node.due = Some(key); // It is on no list now.
+            if let Some(node) = self
+                .get_mut(key)
+                .filter(|node| node.state().due == Some(obstacle))
+            {
+                node.state_mut().due = Some(key); // It is on no list now.
                 wake.extend(self.expire(key, false));
             }
         }
@@ -130,10 +138,13 @@ impl ScopeTree {
     }
 
     /// Looks at scopes that may be due, the outermost first: what stood in their way may be gone.
-    pub(super) fn look_again(&mut self, due: impl IntoIterator<Item = ScopeKey>) -> Vec<ToWake> {
+    pub(super) fn look_again(
+        &mut self,
+        due: impl IntoIterator<Item = ScopeKey>,
+    ) -> Vec<WakeTarget<T>> {
         let mut wake = Vec::new();
         for key in due {
-            if self.get(key).is_some_and(|node| node.due.is_some()) {
+            if self.get(key).is_some_and(|node| node.state().due.is_some()) {
                 wake.extend(self.expire(key, false));
             }
         }

@@ -1,0 +1,219 @@
+//! Move 2: the innermost scopes inside of a target are told of a request, and the target is polled until no scope is left
+//! to be told.
+
+use std::task::Waker;
+
+use super::tree::Wakes;
+use super::unresolved::Unresolved;
+use super::{Request, ScopeKey, ScopeTree, WakeTarget};
+
+/// How often a scope is polled at a stretch on behalf of a request. Only code that opens one shield after the
+/// other and waits for nothing needs more.
+pub(super) const MOST_ROUNDS: u32 = 16;
+
+/// What a scope does next.
+pub(crate) enum Next<T> {
+    /// Nothing is asked of it, or what is goes on elsewhere.
+    Wait,
+    /// The same, and nothing is asked of it any more. These are to be woken.
+    Settled(Vec<WakeTarget<T>>),
+    /// Poll what it wraps, after waking these, which have been told.
+    Poll(Vec<Waker>),
+    /// Let others go first, and be polled again then before anything is decided.
+    Yield,
+    /// End what it wraps.
+    End,
+}
+
+/// A walk that tells.
+pub(super) struct Round {
+    request: Request,
+    opened_by: u64,
+    /// Whether anybody was told in this round.
+    news: bool,
+    /// Whether anybody was told before and has not acted.
+    unreached: bool,
+    wake: Vec<Waker>,
+    /// Whether a cleanup is under way.
+    busy: bool,
+}
+
+impl<T: Copy + Eq> ScopeTree<T> {
+    /// What a scope does at the beginning of its poll.
+    pub(crate) fn before_poll(&mut self, key: ScopeKey, step: u64) -> Next<T> {
+        let Some(node) = self.get(key) else {
+            return Next::Poll(Vec::new());
+        };
+        if node.cancel.is_none() {
+            return Next::Poll(Vec::new());
+        }
+        let told = self.take_told(key);
+        if told > 0 && self.is_unanswered(key, told) {
+            self.handled += 1;
+            return Next::End;
+        }
+        let Some(node) = self.get_mut(key) else {
+            return Next::Poll(Vec::new());
+        };
+        if std::mem::take(&mut node.state_mut().last_chance) || node.state().open() == 0 {
+            return Next::Poll(Vec::new());
+        }
+        // Those inside who were told on behalf of a scope around have not been polled since.
+        match self.after_poll(key, self.handled.wrapping_sub(1), step) {
+            Next::Wait => Next::Poll(Vec::new()),
+            next => next,
+        }
+    }
+
+    /// A scope that was put off has been polled.
+    pub(crate) fn clear_yield(&mut self, key: ScopeKey) {
+        if let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) {
+            node.state_mut().last_chance = false;
+        }
+    }
+
+    /// How many scopes have acted so far; for [`after_poll`](Self::after_poll).
+    pub(crate) fn handled(&self) -> u64 {
+        self.handled
+    }
+
+    /// [`after_poll`](Self::after_poll), when it was polled so many times at a stretch. Nobody is told if that
+    /// was often enough: who was told and is not polled would be taken to be put aside.
+    pub(crate) fn after_round(
+        &mut self,
+        key: ScopeKey,
+        handled: u64,
+        step: u64,
+        rounds: u32,
+    ) -> Next<T> {
+        if rounds >= MOST_ROUNDS
+            && let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some())
+        {
+            node.state_mut().last_chance = true;
+            return Next::Yield;
+        }
+        self.after_poll(key, handled, step)
+    }
+
+    /// What a scope does when its poll has returned `Pending`; `handled` is from before the poll, and `step` is the
+    /// number of the step under way.
+    pub(crate) fn after_poll(&mut self, key: ScopeKey, handled: u64, step: u64) -> Next<T> {
+        let Some(node) = self.get(key) else {
+            return Next::Wait;
+        };
+        if node.cancel.is_none() {
+            return Next::Wait;
+        }
+        let request = node.state().unanswered();
+        let held = node.state().tokens.request() >= request;
+        if request == 0 || held || node.state().last_chance {
+            return Next::Wait;
+        }
+        let (swallowed, opened_at) = (node.state().open() == 0, node.opened_at);
+        // A combinator may poll only some of its futures at a time: as long as that reaches anybody who was
+        // told, it is polled again.
+        let reaching = self.handled != handled;
+        self.of_this_moment = 0;
+        if !self.allowance.allows(step, opened_at, self.opened) {
+            self.nodes[key.index as usize].state_mut().last_chance = true;
+            return Next::Yield;
+        }
+        if swallowed {
+            // No scope is told any more, so there is no need to look at all that are inside.
+            return if reaching && self.has_unheard(key) {
+                Next::Poll(Vec::new())
+            } else if self.is_undecided(key, 0) {
+                Next::Wait
+            } else {
+                Next::Settled(self.settle(key))
+            };
+        }
+        let Some(node) = self.get(key) else {
+            return Next::Wait;
+        };
+        let mut round = Round {
+            request,
+            // What opened after the last token went is not asked: it would never end if it opened for ever.
+            opened_by: if node.state().resumed == request {
+                node.state().resumed_at
+            } else {
+                u64::MAX
+            },
+            news: false,
+            unreached: false,
+            busy: false,
+            wake: Vec::new(),
+        };
+        self.tell_inside(key, &mut round);
+        if round.news || (round.unreached && reaching) {
+            round.wake.reverse(); // those that opened first come first
+            return Next::Poll(round.wake);
+        }
+        if round.busy { Next::Wait } else { Next::End }
+    }
+
+    /// Tells the innermost scopes inside of this one that have not been told.
+    pub(super) fn tell_inside(&mut self, key: ScopeKey, round: &mut Round) {
+        // Not recursive: scopes may be nested deeper than a stack is.
+        let mut to_do = vec![key];
+        let mut propagating = Vec::new();
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            let mut told = 0;
+            while let Some(child) = next {
+                let child_key = self.key_of(child);
+                let node = &mut self.nodes[child as usize];
+                next = node.next;
+                if node.state().tokens.request() >= round.request {
+                    round.busy = true; // a cleanup is under way in there
+                } else if node.leftover {
+                    // It holds the scope around, or nothing any more.
+                } else if node.state().resumed >= round.request {
+                    // It propagates the request, has been woken for that, and tells what is inside itself.
+                    round.unreached = true;
+                    propagating.push(child_key);
+                } else if node.first_child.is_some() && !node.observed {
+                    to_do.push(child_key);
+                } else if node.state().told > 0 {
+                    round.unreached = true;
+                } else if node.state().last_told < round.request
+                    && (node.observed || node.opened_at <= round.opened_by)
+                {
+                    node.state_mut().told = round.request;
+                    node.state_mut().last_told = round.request;
+                    told += 1;
+                    // With the task's own waker it is polled without further ado.
+                    if let Wakes::Waker(_) = node.wakes
+                        && let Wakes::Waker(waker) =
+                            std::mem::replace(&mut node.wakes, Wakes::Nobody)
+                    {
+                        round.wake.push(waker);
+                    }
+                }
+            }
+            let more = Unresolved { told, live: 0 };
+            self.recount(Some(key), Unresolved::NOTHING, more);
+            round.news |= told > 0;
+        }
+        round.busy = round.busy || self.is_any_held(propagating, round.request);
+    }
+
+    /// Whether a token of this request holds anything inside of these scopes: a cleanup is under way there, and the
+    /// scopes around it come after it.
+    pub(super) fn is_any_held(&self, mut to_do: Vec<ScopeKey>, request: Request) -> bool {
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let node = &self.nodes[child as usize];
+                if node.state().tokens.request() >= request {
+                    return true;
+                }
+                if node.first_child.is_some() && !node.observed {
+                    to_do.push(self.key_of(child));
+                }
+                next = node.next;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,264 @@
+//! The polls of scopes that are under way, and how a scope is got to poll.
+
+use std::task::Waker;
+
+use super::tree::Wakes;
+use super::unresolved::Unresolved;
+use super::{DropLater, Effects, Resolution, ScopeKey, ScopeTree, WakeTarget};
+
+/// A scope that is being polled.
+pub(super) struct Frame<T> {
+    /// The task whose step it is; compared, never followed.
+    pub(super) task: T,
+    /// `None` until it, or a scope inside of it, has to wait.
+    pub(super) node: Option<ScopeKey>,
+    pub(super) isolation: Isolation,
+    /// How many scopes had acted before.
+    handled: u64,
+    /// It had no node when the poll began.
+    is_new: bool,
+}
+
+/// What is known of a scope whose poll has ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Left {
+    /// `None`: it has no node.
+    pub(crate) key: Option<ScopeKey>,
+    /// How many scopes had acted before the poll.
+    pub(crate) handled: u64,
+    /// It had no node when the poll began. One that it got is lost to it if the poll panics.
+    pub(crate) is_new: bool,
+}
+
+/// What becomes of requests from outside at a scope.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Isolation {
+    None,
+    /// It is observed: it hears of them, and tells what is inside.
+    Observed,
+    /// It is observed, and what is inside never hears of them.
+    Shielded,
+}
+
+impl<T: Copy + Eq> ScopeTree<T> {
+    /// A scope's poll begins. `node`: the one that it has, if that is here.
+    #[inline]
+    pub(crate) fn enter(&mut self, task: T, node: Option<ScopeKey>, isolation: Isolation) {
+        let mut known = node;
+        if let Some(key) = node {
+            match self.get_mut(key) {
+                Some(node) => {
+                    node.polling = true;
+                    // It may have got its node while nothing had opened inside of it.
+                    if isolation != Isolation::None {
+                        self.isolate_node(key, isolation);
+                    }
+                }
+                None => known = None,
+            }
+        }
+        self.frames.push(Frame {
+            task,
+            node: known,
+            isolation,
+            handled: self.handled,
+            is_new: node.is_none(),
+        });
+    }
+
+    #[inline]
+    fn isolate_node(&mut self, key: ScopeKey, isolation: Isolation) {
+        match self.get_mut(key) {
+            Some(node) if node.inside == Unresolved::NOTHING => node.isolate_node(isolation),
+            _ => {
+                self.change(key, |node| node.isolate_node(isolation));
+            }
+        }
+    }
+
+    /// [`enter`](Self::enter), for a scope that has a node, if nothing is to be seen to before its poll, as nearly
+    /// always: it is where it was polled last, and nothing was ever asked of it. `false`: it is not entered.
+    #[inline]
+    pub(crate) fn enter_calmly(&mut self, task: T, key: ScopeKey, around: ScopeKey) -> bool {
+        match self.get_mut(key) {
+            Some(node) if node.is_calm_in(around) => node.polling = true,
+            _ => return false,
+        }
+        self.frames.push(Frame {
+            task,
+            node: Some(key),
+            isolation: Isolation::None,
+            handled: self.handled,
+            is_new: false,
+        });
+        true
+    }
+
+    /// Whether a scope is where it was polled last, as nearly always.
+    #[inline]
+    pub(crate) fn is_inside(&self, key: ScopeKey, around: ScopeKey) -> bool {
+        self.get(key)
+            .is_some_and(|node| node.parent == Some(around))
+    }
+
+    /// Whether nothing is to be seen to before an observed scope is polled, as nearly always: it is where it was polled
+    /// last, and nothing was ever asked of it.
+    #[inline]
+    pub(crate) fn is_calm(&self, key: ScopeKey, around: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.is_calm_in(around))
+    }
+
+    /// A scope waits. `own_waker`: it was polled with that of its task. `true` if that is all there is to see to.
+    #[inline]
+    pub(crate) fn pauses_calmly(&mut self, key: ScopeKey, own_waker: bool) -> bool {
+        let Some(node) = self.get_mut(key) else {
+            return false;
+        };
+        node.polling = false;
+        if !own_waker
+            || node.cancel.is_some()
+            || matches!(node.wakes, Wakes::Waker(_) | Wakes::Root(_))
+        {
+            return false;
+        }
+        node.wakes = Wakes::Task;
+        true
+    }
+
+    /// A scope's poll ends. To be followed by [`pause`](Self::pause), by
+    /// [`pauses_calmly`](Self::pauses_calmly) or, for one that is over, by [`remove`](Self::remove).
+    #[inline]
+    pub(crate) fn leave(&mut self) -> Left {
+        let frame = self.frames.pop();
+        debug_assert!(frame.is_some(), "polls are nested");
+        match frame {
+            Some(Frame {
+                node: key,
+                handled,
+                is_new,
+                ..
+            }) => Left {
+                key,
+                handled,
+                is_new,
+            },
+            None => Left {
+                key: None,
+                handled: self.handled,
+                is_new: false,
+            },
+        }
+    }
+
+    /// A scope is not being polled any more.
+    pub(crate) fn pause(&mut self, key: Option<ScopeKey>) {
+        if let Some(node) = key.and_then(|key| self.get_mut(key)) {
+            node.polling = false;
+        }
+    }
+
+    /// The scope that code here and now is in, if that is none of those that are polled but the task itself: `None`.
+    /// Otherwise it may have no node; if it has one, then so have those around it.
+    #[inline]
+    pub(crate) fn innermost_polled(&self, task: T) -> Option<Option<ScopeKey>> {
+        let frame = self.frames.last().filter(|frame| frame.task == task)?;
+        Some(frame.node)
+    }
+
+    /// Gives nodes to the scopes of this task that are being polled. The innermost.
+    #[inline(never)]
+    pub(crate) fn furnish_frames(&mut self, task: T, root: ScopeKey) -> ScopeKey {
+        // The scope of this task that is outermost among those without a node.
+        let mine = |frame: &Frame<T>| frame.task == task;
+        let first = self
+            .frames
+            .iter()
+            .rposition(|frame| !mine(frame))
+            .map_or(0, |n| n + 1);
+        let mut around = root;
+        for n in first..self.frames.len() {
+            around = match self.frames[n].node {
+                Some(node) => node,
+                None => {
+                    let node = self.insert(Some(around));
+                    let opened = &mut self.nodes[node.index as usize];
+                    opened.polling = true;
+                    opened.isolate_node(self.frames[n].isolation);
+                    self.frames[n].node = Some(node);
+                    node
+                }
+            };
+        }
+        around
+    }
+
+    /// A scope is where it is polled: it moves there if it was elsewhere.
+    #[cold]
+    pub(crate) fn reparent(&mut self, key: ScopeKey, around: ScopeKey) -> Effects<T> {
+        let Some(node) = self.get(key).filter(|node| node.parent != Some(around)) else {
+            return Effects::NONE;
+        };
+        let (holding, told, before) = (node.state().holding, node.state().told, node.parent);
+        let was_due = node.state().due.is_some();
+        self.unlink(key);
+        self.link(key, around);
+        // It was put aside when it was told, so it is not one of those who have yet to be heard: what others
+        // have swallowed since is over for it.
+        if told > 0 && !self.upwards(around).any(|node| node.state().open() >= told) {
+            self.take_told(key);
+        }
+        // What stood in its way may not be here.
+        let overdue = was_due.then(|| self.expire(key, false)).flatten();
+        let mut let_go = Effects::NONE;
+        if holding > 0 {
+            if self.is_unanswered(around, holding) {
+                self.hold(Some(around), holding);
+            }
+            let_go = self.let_go(before, holding, Resolution::Deferred);
+        }
+        let_go.overdue.extend(overdue);
+        let_go
+    }
+
+    /// A scope was polled with its task's own waker. The old one is to be dropped outside.
+    pub(crate) fn note_own_waker(&mut self, key: ScopeKey) -> Option<DropLater<T>> {
+        let node = self.get_mut(key)?;
+        if matches!(node.wakes, Wakes::Task | Wakes::Root(_)) {
+            return None;
+        }
+        Some(DropLater(std::mem::replace(&mut node.wakes, Wakes::Task)))
+    }
+
+    /// Whether a scope was polled with a waker like this one last.
+    pub(crate) fn has_waker(&self, key: ScopeKey, waker: &Waker) -> bool {
+        match self.get(key).map(|node| &node.wakes) {
+            Some(Wakes::Waker(old)) => old.will_wake(waker),
+            Some(Wakes::Root(_)) | None => true,
+            Some(Wakes::Nobody | Wakes::Task) => false,
+        }
+    }
+
+    /// The waker that a scope was polled with last. The old one is to be dropped outside.
+    pub(crate) fn set_waker(&mut self, key: ScopeKey, waker: Waker) -> Option<DropLater<T>> {
+        let wakes = &mut self.get_mut(key)?.wakes;
+        Some(DropLater(std::mem::replace(wakes, Wakes::Waker(waker))))
+    }
+
+    /// What gets a scope polled. A waker goes out, to be used up, as cloning it is foreign code; the next
+    /// poll brings a new one.
+    pub(super) fn waker_of(&mut self, key: ScopeKey) -> Option<WakeTarget<T>> {
+        let task = self.task_of(key);
+        let node = self.get_mut(key)?;
+        if node.polling {
+            return None; // It looks again before its poll returns.
+        }
+        match std::mem::replace(&mut node.wakes, Wakes::Nobody) {
+            Wakes::Nobody => None,
+            Wakes::Waker(waker) => Some(WakeTarget::Waker(waker)),
+            kept @ (Wakes::Task | Wakes::Root(_)) => {
+                node.wakes = kept;
+                task.map(WakeTarget::Task)
+            }
+        }
+    }
+}

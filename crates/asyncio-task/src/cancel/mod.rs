@@ -1,0 +1,75 @@
+//! The cancel tree: which scope is inside which, and where a request to cancel has got to.
+//!
+//! A scope is a stretch of one task that can be cancelled as one. The task itself is the outermost scope; the others open
+//! inside of it, wherever their future is polled. The tree has only the scopes that have to wait: a scope that is ready
+//! at its first poll never enters it.
+//!
+//! ```text
+//!  1 request   a scope, the target, is cancelled: the request is noted there, and its task is woken
+//!  2 deliver   the target's poll has returned Pending: the innermost scopes inside of it are told, woken,
+//!              and the target is polled again, as long as that reaches any of them
+//!  3 act       a scope that was told ends what it wraps, and gives a token to the code that opened it
+//!  4 hold      the token holds the enclosing scope, which does not act meanwhile
+//!  5 let go    the last token goes
+//!    5a        all were swallowed: the request is answered, once each scope that was told and is still polled
+//!              has acted, and no other token of the request lives
+//!    5b        one was resumed: the holder propagates the request. It does 2 for what opened while it was held,
+//!              and then 3
+//!    5c        a shield has only deferred the request: it begins again at 2 from the holder, as if it came now
+//!  6 end       the target itself comes to 3: that is its outcome, unless a request to an enclosing scope is
+//!              open too, which goes on in its place
+//! ```
+//!
+//! Requests are numbered. A token holds against the requests up to its own: what a cleanup opens is not told of the
+//! request that began it, and a second request interrupts it ([`ScopeTree::is_open`]).
+//!
+//! A scope that is no longer polled, as a paused branch of `select!`, is not waited for. It stays told, and acts at its
+//! next poll if the request is still open.
+//!
+//! An *observed* scope stays in the tree when it acts: it stands for a task, a group or a shield that ends in its own time,
+//! and holds the enclosing scope like a token until then. Code gets no token from it that it could drop over and over, so
+//! it is told even if it opens in a scope that propagates a request. What it stands for is never cut in the middle.
+//!
+//! A scope that is over stays as a *leftover* while tokens hold it ([`leftover`]).
+//!
+//! The tree is a data structure of its own. It names tasks by any `T`, is told what happens, and answers whom to wake
+//! ([`Effects`]). It runs nothing foreign: wakers go out to the code that has borrowed the tree, and are woken or dropped
+//! when the borrow is over.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `key.rs`, `slab.rs`, `tree.rs`, `frames.rs` | the scopes: names, storage, links, polls under way |
+//! | `request.rs`, `requests.rs`, `origin.rs` | move 1 |
+//! | `deliver.rs`, `allowance.rs` | move 2 |
+//! | `resolve.rs`, `tokens.rs`, `unresolved.rs`, `propagate.rs`, `leftover.rs` | moves 3 to 6 |
+//! | `state.rs`, `effects.rs` | what is noted at a scope, and what goes out |
+//! | `overdue.rs` | time limits that are due while a request is open |
+
+#![forbid(unsafe_code)]
+
+mod allowance;
+mod deliver;
+mod effects;
+mod frames;
+mod key;
+mod leftover;
+mod origin;
+mod overdue;
+mod propagate;
+mod request;
+mod requests;
+mod resolve;
+mod slab;
+mod state;
+mod tokens;
+mod tree;
+mod unresolved;
+
+pub(crate) use deliver::Next;
+pub(crate) use effects::{DropLater, Effect, Effects, WakeTarget};
+pub(crate) use frames::{Isolation, Left};
+pub(crate) use key::{Place, Request, ScopeKey};
+pub use origin::HeardRequest;
+pub(crate) use origin::Origin;
+pub(crate) use resolve::Resolution;
+pub(crate) use tree::ScopeTree;

@@ -1,0 +1,48 @@
+//! Which scopes propagate a request, and how they are made to.
+
+use super::tree::Wakes;
+use super::{Effect, Effects, Request, ScopeKey, ScopeTree};
+
+impl<T: Copy + Eq> ScopeTree<T> {
+    /// Whether code in `here` is going to be dropped: this scope or an enclosing one propagates a request, or will when
+    /// all cleanups inside are over. An observed scope in between passes that on, unless it keeps requests out.
+    pub(crate) fn is_unwinding(&self, here: ScopeKey) -> bool {
+        let mut next = Some(here);
+        while let Some(node) = next.and_then(|key| self.get(key)) {
+            if node.state().resumed > 0 {
+                return true;
+            }
+            next = node.parent.filter(|_| !node.shielded);
+        }
+        false
+    }
+
+    /// Makes a scope propagate a request although no token held it.
+    pub(crate) fn resume(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
+        let opened = self.opened;
+        let resumed = self.change(key, |node| {
+            node.state_mut().resumed = node.state().resumed.max(request);
+            node.state_mut().resumed_at = opened;
+        });
+        match resumed {
+            Some(()) => self.propagate(key),
+            None => Effects::NONE,
+        }
+    }
+
+    /// [`resume`](Self::resume), for a request that begins here.
+    pub(crate) fn propagate_anew(&mut self, key: ScopeKey) -> Effects<T> {
+        let request = self.next_request();
+        self.resume(key, request)
+    }
+
+    /// A scope propagates its request: it is polled for that, or its task ends.
+    pub(super) fn propagate(&mut self, key: ScopeKey) -> Effects<T> {
+        // A scope around that is being polled polls it once more.
+        self.handled += 1;
+        match self.get(key).map(|node| &node.wakes) {
+            Some(Wakes::Root(task)) => Effect::Propagates(*task).into(),
+            _ => Effects::wake(self.waker_of(key)),
+        }
+    }
+}

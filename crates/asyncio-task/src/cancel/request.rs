@@ -1,0 +1,244 @@
+//! Move 1: a request is noted at its target. Which requests are open, and for which scopes.
+
+use std::sync::Arc;
+
+use super::tree::Node;
+use super::{Origin, Place, Request, ScopeKey, ScopeTree, WakeTarget};
+
+impl<T: Copy + Eq> ScopeTree<T> {
+    pub(super) fn next_request(&mut self) -> Request {
+        self.last_request += 1;
+        self.last_request
+    }
+
+    /// The origin of a request that begins here and goes to several.
+    pub(crate) fn new_origin(&mut self) -> Origin {
+        Origin::of(self.next_request())
+    }
+
+    /// Whether a request of this origin asks anything of a scope that was not asked before.
+    pub(crate) fn is_news(&self, key: ScopeKey, origin: Origin) -> bool {
+        self.get(key).is_some_and(|node| {
+            node.state()
+                .requests
+                .origin()
+                .is_none_or(|before| before < origin)
+        })
+    }
+
+    /// Notes a request at its target. `woken`: the task was woken already.
+    pub(crate) fn request(
+        &mut self,
+        key: ScopeKey,
+        woken: bool,
+        origin: Origin,
+        message: Option<Arc<str>>,
+    ) -> Option<WakeTarget<T>> {
+        if !self.is_news(key, origin) {
+            return None;
+        }
+        let request = self.number_of(key, origin)?;
+        let node = self.get_mut(key)?;
+        node.state_mut()
+            .requests
+            .push(request, origin.settled(request), message);
+        node.state_mut().latest = request;
+        node.state_mut().last_chance |= woken && !node.polling && !node.state().unwanted;
+        if node.state().requests.is_full() {
+            self.merge_requests(key);
+        }
+        self.waker_of(key)
+    }
+
+    /// The number of a new request to a scope: that which it began with, if it was passed on, unless the scope has
+    /// had a later one.
+    pub(super) fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
+        let node = self.get(key)?;
+        let last = node.state().unanswered().max(node.state().latest);
+        match origin.number().filter(|&number| number > last) {
+            Some(number) => Some(number),
+            None => Some(self.next_request()),
+        }
+    }
+
+    /// The last request to a root was made so many times more.
+    pub(crate) fn count_again(&mut self, root: ScopeKey, times: usize) {
+        if let Some(node) = self.get_mut(root).filter(|_| times > 0) {
+            node.state_mut().requests.count_again(times);
+        }
+    }
+
+    /// Forgets which of the earlier requests to a scope came when, as far as no token makes a difference.
+    #[cold]
+    pub(super) fn merge_requests(&mut self, root: ScopeKey) {
+        let (mut to_do, mut marks, mut seen) = (vec![root], Vec::new(), 0);
+        while let Some(key) = to_do.pop() {
+            let Some(node) = self.get(key) else { continue };
+            seen += 1;
+            if let Some(asked) = &node.cancel {
+                marks.extend(asked.marks());
+            }
+            let mut next = node.first_child;
+            while let Some(child) = next {
+                to_do.push(self.key_of(child));
+                next = self.nodes[child as usize].next;
+            }
+        }
+        if let Some(node) = self.get_mut(root) {
+            node.state_mut().requests.merge(marks, seen);
+        }
+    }
+
+    /// Takes back the last poll that a request left, as the value of the scope has no taker any more.
+    pub(crate) fn refuse_last_poll(&mut self, key: ScopeKey) {
+        if let Some(node) = self.get_mut(key) {
+            node.state_mut().unwanted = true;
+            node.state_mut().last_chance = false;
+        }
+    }
+
+    /// [`refuse_last_poll`](Self::refuse_last_poll), beyond the last poll that the scope has.
+    pub(crate) fn refuse_later_polls(&mut self, key: ScopeKey) {
+        if let Some(node) = self.get_mut(key) {
+            node.state_mut().unwanted = true;
+        }
+    }
+
+    /// Whether the value of a scope has no taker any more.
+    pub(crate) fn is_unwanted(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.state().unwanted)
+    }
+
+    /// What runs in this scope goes on in the next step: requests to the scopes around are put off until then. `false` if
+    /// nobody can take a value any more.
+    pub(crate) fn put_off(&mut self, key: ScopeKey) -> bool {
+        let is_over = |node: &Node<T>| node.state().unwanted && node.state().unanswered() > 0;
+        if self.upwards(key).any(is_over) {
+            return false;
+        }
+        let mut next = Some(key);
+        while let Some(key) = next.filter(|&key| !self.is_observed(key)) {
+            let Some(node) = self.get_mut(key) else { break };
+            next = node.parent;
+            if node.cancel.is_some() && node.state().unanswered() > 0 {
+                node.state_mut().last_chance = true;
+            }
+        }
+        true
+    }
+
+    /// Whether a request to the task of this root takes effect after this poll: no cleanup holds it up. `true` if the
+    /// task has no root.
+    #[cold]
+    pub(crate) fn acts_after_poll(&self, root: Place) -> bool {
+        self.at(root).is_none_or(|root| self.is_open(root))
+    }
+
+    /// Whether a request to one of the scopes that are being polled takes effect after this poll.
+    pub(crate) fn asks_what_is_polled(&self) -> bool {
+        let nodes = self.frames.iter().filter_map(|frame| self.get(frame.node?));
+        nodes
+            .filter(|node| node.cancel.is_some())
+            .any(|node| node.state().open() > node.state().tokens.request())
+    }
+
+    /// Whether the request that an observed scope has heard leaves no last poll: it ends a scope, this or one around,
+    /// whose value nobody can take.
+    pub(crate) fn is_dismissed(&self, key: ScopeKey) -> bool {
+        let heard = self.get(key).map_or(0, |node| node.state().holding);
+        let ends = |node: &Node<T>| node.state().unwanted && node.state().unanswered() >= heard;
+        heard > 0 && self.upwards(key).any(ends)
+    }
+
+    /// Whether a request concerns this scope: one to itself or to a scope around it, unless a token in
+    /// between holds against it.
+    pub(crate) fn is_open(&self, key: ScopeKey) -> bool {
+        let mut held_against = 0;
+        self.upwards(key).any(|node| {
+            held_against = held_against.max(node.state().tokens.request());
+            node.state().open() > held_against
+        })
+    }
+
+    /// Whether a request that a scope was told of has not been answered since. Tokens do not matter here: it
+    /// was told before they were made.
+    pub(super) fn is_unanswered(&self, key: ScopeKey, told: Request) -> bool {
+        self.upwards(key)
+            .any(|node| node.state().unanswered() >= told)
+    }
+
+    /// Whether a request concerns a scope around this one, and comes in from there.
+    pub(super) fn is_open_around(&self, key: ScopeKey) -> bool {
+        self.get(key)
+            .and_then(|node| node.parent)
+            .filter(|&parent| !self.is_observed(parent))
+            .is_some_and(|parent| self.is_open(parent))
+    }
+
+    /// How many requests to a root are open.
+    pub(crate) fn requests(&self, root: ScopeKey) -> usize {
+        self.get(root)
+            .map_or(0, |node| node.state().requests.count())
+    }
+
+    /// Whether a request to this scope itself is open, and not swallowed.
+    pub(crate) fn is_asked_to_end(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.state().open() > 0)
+    }
+
+    /// Whether a request to this scope itself is open.
+    pub(crate) fn has_request(&self, key: ScopeKey) -> bool {
+        self.get(key)
+            .is_some_and(|node| node.state().requests.last() > 0)
+    }
+
+    /// The message of a request to this scope or to one around it, and of those that were heard with it. Those that
+    /// earlier tokens hold against are others.
+    pub(crate) fn message(&self, key: ScopeKey, request: Request) -> Option<Arc<str>> {
+        let mut apart = 0;
+        self.upwards(key).find_map(|node| {
+            apart = apart.max(node.state().tokens.before(request));
+            node.state().requests.message(apart, request)
+        })
+    }
+
+    /// The message of the requests to the task that are open.
+    pub(crate) fn last_message(&self, root: ScopeKey) -> Option<Arc<str>> {
+        self.message(root, self.get(root)?.state().unanswered())
+    }
+
+    /// What was said by whoever made the request that an observed scope has heard.
+    pub(crate) fn message_heard(&self, key: ScopeKey) -> Option<Arc<str>> {
+        let node = self.get(key)?;
+        let around = node.parent.filter(|&parent| !self.is_observed(parent))?;
+        self.message(around, node.state().holding)
+    }
+
+    /// The origin of the request that an observed scope has heard.
+    pub(crate) fn origin_heard(&self, key: ScopeKey) -> Origin {
+        let heard = self.get(key).map_or(0, |node| node.state().holding);
+        let target = self
+            .upwards(key)
+            .find(|node| node.state().requests.last() >= heard);
+        let origin = target.and_then(|node| node.state().requests.origin());
+        origin.unwrap_or(Origin::of(heard))
+    }
+
+    /// Whether the task around an observed scope cannot go on before what that stands for has ended: it holds up a
+    /// request, or stands behind a shield.
+    pub(crate) fn is_bound(&self, key: ScopeKey) -> bool {
+        let mut next = Some(key).filter(|&key| !self.is_holding(key));
+        while let Some(node) = next.and_then(|key| self.get(key)) {
+            if node.shielded {
+                return true;
+            }
+            next = node.parent;
+        }
+        self.is_holding(key)
+    }
+
+    /// Whether an observed scope holds the scope around it.
+    pub(crate) fn is_holding(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.state().holding > 0)
+    }
+}

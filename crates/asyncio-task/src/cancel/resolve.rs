@@ -1,0 +1,319 @@
+//! Moves 3 to 6: a scope handled, tokens hold, and let go; requests are answered, or go on.
+
+use std::sync::Arc;
+
+use super::tree::{Node, Wakes};
+use super::{DropLater, Effect, Effects, Origin, Request, ScopeKey, ScopeTree, WakeTarget};
+
+/// What becomes of a request whose token goes, or which an observed scope has held up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Resolution {
+    /// It ends.
+    Swallowed,
+    /// The enclosing code propagates it.
+    Propagated,
+    /// It was deferred: it goes on to what opens next, and to the enclosing code.
+    Deferred,
+}
+
+/// How a scope ended that was cancelled.
+pub(crate) struct Interruption {
+    /// The request was to itself, and none to a scope around it is open.
+    pub(crate) own: bool,
+    pub(crate) request: Request,
+    pub(crate) parent: Option<ScopeKey>,
+    pub(crate) message: Option<Arc<str>>,
+}
+
+impl<T: Copy + Eq> ScopeTree<T> {
+    /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
+    pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Interruption, DropLater<T>)> {
+        let around = self.is_open_around(key);
+        let node = self.get(key)?;
+        let (parent, own) = (node.parent, node.state().requests.last() > 0 && !around);
+        let inner = node.state().last_told;
+        let highest = |node: &Node<T>| node.state().unanswered();
+        let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
+        // What was said to this one alone ends with it.
+        let outside = parent.filter(|&parent| !self.is_observed(parent));
+        let message = outside.and_then(|parent| self.message(parent, request));
+        let rest = self.remove(key)?;
+        Some((
+            Interruption {
+                own,
+                request,
+                parent,
+                message,
+            },
+            rest,
+        ))
+    }
+
+    /// For an observed scope, at each poll: whether a request has reached it since the last. It then holds
+    /// the scope around it.
+    pub(crate) fn observe(&mut self, key: ScopeKey) -> bool {
+        if self.get(key).is_none_or(|node| node.cancel.is_none()) {
+            return false;
+        }
+        let told = self.take_told(key);
+        if told == 0 || !self.is_unanswered(key, told) {
+            return false;
+        }
+        self.handled += 1;
+        let Some(node) = self.get_mut(key) else {
+            return false;
+        };
+        let held_before = node.state().holding;
+        let parent = node.parent;
+        if held_before < told {
+            node.state_mut().holding = told;
+            self.hold(parent, told);
+            // It is one token, whatever it has heard.
+            self.unhold(parent, held_before);
+        }
+        true
+    }
+
+    /// For an observed scope: what it stands for has ended, or is gone.
+    pub(crate) fn conclude(&mut self, key: ScopeKey, resolution: Resolution) -> Effects<T> {
+        match self.get_mut(key) {
+            Some(node) if node.state().holding > 0 => {
+                let holding = std::mem::take(&mut node.state_mut().holding);
+                let parent = node.parent;
+                self.let_go(parent, holding, resolution)
+            }
+            _ => Effects::NONE,
+        }
+    }
+
+    pub(crate) fn hold(&mut self, holder: Option<ScopeKey>, request: Request) {
+        let Some(holder) = holder else { return };
+        self.change(holder, |node| {
+            node.state_mut().tokens.add(request);
+            node.inside.live += 1;
+            if node.state().resumed == request {
+                // It is decided anew when this one lets go.
+                node.state_mut().resumed_at = u64::MAX;
+            }
+        });
+    }
+
+    /// A token of this request holds no more. Gives whether it was the last one; `None` if there was none.
+    pub(super) fn unhold(&mut self, holder: Option<ScopeKey>, request: Request) -> Option<bool> {
+        self.change(holder?, |node| {
+            node.cancel.as_ref()?;
+            let was_last = node.state_mut().tokens.remove(request)?;
+            node.inside.live -= 1;
+            Some(was_last)
+        })?
+    }
+
+    pub(crate) fn let_go(
+        &mut self,
+        holder: Option<ScopeKey>,
+        request: Request,
+        resolution: Resolution,
+    ) -> Effects<T> {
+        let (mut holder, mut request, mut resolution) = (holder, request, resolution);
+        loop {
+            let Some((key, node)) = holder.and_then(|key| Some((key, self.get(key)?))) else {
+                return Effects::NONE;
+            };
+            let (held_against, leftover, dropping) =
+                (node.state().tokens.request(), node.leftover, node.dropping);
+            let was_last = self.unhold(holder, request);
+            if dropping {
+                return Effects::NONE; // The request is still where it came from.
+            }
+            let Some(was_last) = was_last.filter(|_| held_against == request) else {
+                return self.resolve_late(key, request, held_against, resolution, was_last);
+            };
+            self.change(key, |node| match resolution {
+                Resolution::Swallowed => {}
+                Resolution::Propagated => node.state_mut().resume(request, u64::MAX),
+                Resolution::Deferred => {
+                    node.state_mut().deferred_inside = node.state().deferred_inside.max(request)
+                }
+            });
+            if !was_last {
+                return Effects::NONE;
+            }
+            let all = self.resolution_of(key, request);
+            if !leftover {
+                return self.resolve_all(key, request, resolution, all);
+            }
+            // The tokens of earlier requests, if any are left, mean nothing any more.
+            (holder, request) = self.end_leftover(key);
+            resolution = all;
+        }
+    }
+
+    /// The last token that held a scope has gone. `resolution`: that of this one, `all`: that of all together.
+    pub(super) fn resolve_all(
+        &mut self,
+        key: ScopeKey,
+        request: Request,
+        resolution: Resolution,
+        all: Resolution,
+    ) -> Effects<T> {
+        match all {
+            Resolution::Propagated => {
+                if resolution != Resolution::Deferred
+                    && let opened = self.opened
+                    && let Some(node) = self.get_mut(key)
+                {
+                    node.state_mut().resumed_at = opened;
+                }
+                self.propagate(key)
+            }
+            Resolution::Deferred => self.redeliver(key, request),
+            Resolution::Swallowed => self.answer(key, request),
+        }
+    }
+
+    /// A request is let go that does not hold, as a later one has come since, or as it held something else.
+    /// `was_last`: whether it was the last token of its request; `None`: it was not known here.
+    pub(super) fn resolve_late(
+        &mut self,
+        key: ScopeKey,
+        request: Request,
+        held_against: Request,
+        resolution: Resolution,
+        was_last: Option<bool>,
+    ) -> Effects<T> {
+        let Some(node) = self.get(key) else {
+            return Effects::NONE;
+        };
+        let is_propagating = node.state().resumed >= request;
+        match resolution {
+            Resolution::Swallowed if was_last == Some(true) && !is_propagating => {
+                self.answer(key, request)
+            }
+            // Those who hold against the later one are waited for. Even if they swallow that, this was not.
+            Resolution::Propagated if held_against > 0 => {
+                self.change(key, |node| node.state_mut().resume(held_against, u64::MAX));
+                Effects::NONE
+            }
+            Resolution::Deferred if held_against > 0 => {
+                self.change(key, |node| {
+                    node.state_mut().deferred_inside =
+                        node.state().deferred_inside.max(held_against)
+                });
+                Effects::NONE
+            }
+            Resolution::Propagated if !is_propagating => self.resume(key, request),
+            // It was not polled when the later one came, or it comes from elsewhere.
+            _ => Effects::NONE,
+        }
+    }
+
+    /// A request that was held up goes on from here: to what is inside, and if that is nothing, to the scope
+    /// itself. Unlike one that was resumed it can still be answered.
+    pub(super) fn redeliver(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
+        let Some(node) = self.get_mut(key) else {
+            return Effects::NONE;
+        };
+        if node.state().swallowed >= request {
+            node.state_mut().swallowed = 0; // Not by this one.
+        }
+        if let Wakes::Root(task) = node.wakes {
+            if node.state().requests.last() < request {
+                node.state_mut()
+                    .requests
+                    .push(request, Origin::of(request), None);
+                node.state_mut().latest = request;
+            }
+            return Effect::AskedAgain(task).into();
+        }
+        node.state_mut().deferred = node.state().deferred.max(request);
+        if node.polling {
+            return Effects::NONE; // it sees to it at the end of its poll
+        }
+        Effects::wake(self.waker_of(key))
+    }
+
+    /// All tokens were swallowed: requests up to this one are answered, here and around, but for those that
+    /// an earlier token is about. That waits until nothing inside may still send them on. While their target is polled
+    /// it is left to the end of the poll, as others who were told may not have been heard yet.
+    pub(super) fn answer(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
+        let mut let_go = Effects::NONE;
+        let mut due = Vec::new();
+        // The earlier requests that tokens on the way hold against, and how many those are.
+        let (mut spared, mut apart) = (0, 0);
+        let mut next = Some(key);
+        while let Some(key) = next {
+            let Some(node) = self.get_mut(key) else { break };
+            if node.cancel.is_some() {
+                let tokens = &node.state().tokens;
+                spared = spared.max(tokens.request());
+                apart += tokens.len_before(request);
+                if node.state().due.is_some() {
+                    due.push(key);
+                }
+                let asked = node.state().requests.last().max(node.state().deferred);
+                if spared < asked && asked <= request && node.state().resumed < asked {
+                    node.state_mut().swallowed = node.state().swallowed.max(request);
+                    node.state_mut().spared = spared;
+                } else if spared < request {
+                    let answered = request.min(node.state().resumed.wrapping_sub(1));
+                    node.state_mut().requests.answer(spared, answered);
+                }
+                if node.state().swallowed > 0 {
+                    let polling = match node.wakes {
+                        Wakes::Root(task) => {
+                            let_go.effect = Effect::Answered {
+                                task,
+                                root: key,
+                                apart,
+                            };
+                            true // Or not: that is looked at outside.
+                        }
+                        _ => node.polling,
+                    };
+                    let to_be_heard = polling && self.has_unheard(key);
+                    if !to_be_heard && !self.is_undecided(key, apart) {
+                        let_go.overdue.extend(self.settle(key));
+                    }
+                }
+            }
+            let Some(node) = self.get(key) else { break };
+            // A token that holds an observed scope comes from inside of it, where requests from around never
+            // were.
+            let enclosed = node.observed;
+            next = node
+                .parent
+                .filter(|&parent| !enclosed && !self.is_observed(parent));
+        }
+        let_go
+            .overdue
+            .extend(self.look_again(due.into_iter().rev()));
+        let_go
+    }
+
+    /// Whether something inside may still send on a request that was swallowed. `apart`: so many tokens inside are of
+    /// earlier requests.
+    pub(crate) fn is_undecided(&self, key: ScopeKey, apart: u32) -> bool {
+        let own = self.get(key).map_or(0, |node| {
+            node.state().tokens.len_before(node.state().swallowed)
+        });
+        self.has_live(key, apart.max(own))
+    }
+
+    /// Nothing inside may send on what was swallowed: it is over. Gives those whose deadlines are acted on now.
+    #[must_use]
+    pub(crate) fn settle(&mut self, key: ScopeKey) -> Vec<WakeTarget<T>> {
+        let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) else {
+            return Vec::new();
+        };
+        let swallowed = std::mem::take(&mut node.state_mut().swallowed);
+        let spared = node.state().spared;
+        node.state_mut().requests.answer(spared, swallowed);
+        if node.state().requests.last() == 0 {
+            node.state_mut().last_chance = false;
+        }
+        if node.state().deferred <= swallowed {
+            node.state_mut().deferred = 0;
+        }
+        self.look_at_waiting(key)
+    }
+}

@@ -1,0 +1,114 @@
+//! The cancel state of a scope: what was asked of it, and where that has got to.
+//!
+//! Few scopes are ever asked for anything, so the state is allocated with the first request. All fields are numbers of
+//! requests, unless they say otherwise; 0 is none.
+
+use super::requests::OpenRequests;
+use super::tokens::Tokens;
+use super::{Request, ScopeKey};
+
+/// The cancel state of one scope.
+pub(super) struct CancelState {
+    /// The open requests to this scope. Set when it is cancelled, cleared when a request is settled.
+    pub(super) requests: OpenRequests,
+    /// The highest number that a request here ever had. Set with each request, never cleared.
+    pub(super) latest: Request,
+    /// One poll more comes before anything is decided. Set when a request comes to a task that was woken already, and
+    /// when the scope lets others go first; cleared by the next poll.
+    pub(super) last_chance: bool,
+    /// Nobody can take the value of this scope: no request leaves a last poll. Set by its owner, never cleared.
+    pub(super) unwanted: bool,
+    /// The request that the scope was told of. Set by a delivery, cleared when the scope handled.
+    pub(super) told: Request,
+    /// The last request that the scope was ever told of. Set by a delivery, never cleared.
+    pub(super) last_told: Request,
+    /// The live tokens that hold the scope. One is added when a scope inside handled, and taken when it is let go.
+    pub(super) tokens: Tokens,
+    /// The request that the scope propagates, once no token of it holds the scope. Set when a token was not swallowed,
+    /// never cleared: the scope ends by it.
+    pub(super) resumed: Request,
+    /// What opens after so many scopes is not told of `resumed`. Set when the last token goes, and put off by a new one.
+    pub(super) resumed_at: u64,
+    /// A request that an observed scope inside has deferred, while others still hold this one. Set by that, cleared when
+    /// the last token goes.
+    pub(super) deferred_inside: Request,
+    /// A request that goes on from here, as it was deferred. Set when the last token goes, cleared when it is settled.
+    pub(super) deferred: Request,
+    /// The requests after `spared`, up to this one, were swallowed. Set when the last token is swallowed, cleared when
+    /// nothing inside may send them on any more, and they are settled.
+    pub(super) swallowed: Request,
+    /// The last request before `swallowed` that a live token is about. Set with `swallowed`.
+    pub(super) spared: Request,
+    /// For an observed scope and a leftover: the request that it holds the enclosing scope against. Set when it has
+    /// heard, cleared when it concludes.
+    pub(super) holding: Request,
+    /// The deadline has come, and this scope stands in the way (see `overdue.rs`). Set when the deadline comes, cleared
+    /// when it is acted on.
+    pub(super) due: Option<ScopeKey>,
+    /// The scopes inside whose deadlines came while this one stood in the way. Cleared when its request is settled.
+    pub(super) waiting: Vec<ScopeKey>,
+}
+
+impl CancelState {
+    /// The state of a scope of which nothing was ever asked.
+    pub(super) const NOTHING: &Self = &Self::new();
+
+    const fn new() -> Self {
+        Self {
+            requests: OpenRequests::NONE,
+            latest: 0,
+            last_chance: false,
+            unwanted: false,
+            told: 0,
+            last_told: 0,
+            tokens: Tokens::NONE,
+            resumed: 0,
+            resumed_at: 0,
+            deferred_inside: 0,
+            deferred: 0,
+            swallowed: 0,
+            spared: 0,
+            holding: 0,
+            due: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// The last request from here that has not been answered.
+    pub(super) fn unanswered(&self) -> Request {
+        self.requests.last().max(self.deferred).max(self.resumed)
+    }
+
+    /// The last request from here, unless all that were heard so far have swallowed it.
+    pub(super) fn open(&self) -> Request {
+        let asked = self.requests.last().max(self.deferred);
+        let asked = if asked > self.swallowed { asked } else { 0 };
+        asked.max(self.resumed)
+    }
+
+    /// The numbers that tokens here have or may get: what tells earlier requests apart.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Request> {
+        let asked = [
+            self.deferred,
+            self.resumed,
+            self.told,
+            self.deferred_inside,
+            self.holding,
+        ];
+        asked.into_iter().chain(self.tokens.requests())
+    }
+
+    /// Notes that a token of this request was not swallowed. What opens after `at` scopes is not told of it.
+    pub(super) fn resume(&mut self, request: Request, at: u64) {
+        if self.resumed < request {
+            self.resumed = request;
+            self.resumed_at = at;
+        }
+    }
+}
+
+impl Default for CancelState {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,341 @@
+//! The nodes of the tree: coming, going, and who is around whom.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::task::Waker;
+
+use super::allowance::Allowance;
+use super::frames::{Frame, Isolation};
+use super::key::Generation;
+use super::slab::Slab;
+use super::state::CancelState;
+use super::unresolved::Unresolved;
+use super::{DropLater, Place, Request, ScopeKey};
+
+/// The cancel scopes of one loop, whose tasks are named by `T`.
+pub(crate) struct ScopeTree<T> {
+    pub(super) nodes: Slab<Node<T>>,
+    /// The scopes whose polls are under way, the innermost last.
+    pub(super) frames: Vec<Frame<T>>,
+    pub(super) last_request: Request,
+    /// The request that deadlines of one moment make together; 0: none yet. The next delivery ends the moment.
+    pub(super) of_this_moment: Request,
+    /// Counts what opens, so that before and after can be told apart.
+    pub(super) opened: u64,
+    /// Counts scopes that acted.
+    pub(super) handled: u64,
+    pub(super) allowance: Allowance,
+}
+
+pub(super) struct Node<T> {
+    /// `None`: this place is free.
+    pub(super) generation: Option<Generation>,
+    /// `None`: a root, or a scope that has not been polled since the enclosing scope went.
+    pub(super) parent: Option<ScopeKey>,
+    pub(super) first_child: Option<u32>,
+    pub(super) next: Option<u32>,
+    pub(super) previous: Option<u32>,
+    pub(super) wakes: Wakes<T>,
+    pub(super) opened_at: u64,
+    pub(super) polling: bool,
+    /// Requests from outside do not enter. It is told of them, and handled in its own time.
+    pub(super) observed: bool,
+    /// Observed, and nothing inside is told of them either.
+    pub(super) shielded: bool,
+    /// It is over, and stays for its tokens (see `leftover.rs`).
+    pub(super) leftover: bool,
+    /// Its work is being dropped.
+    pub(super) dropping: bool,
+    pub(super) inside: Unresolved,
+    /// `None` until something is asked of the scope.
+    pub(super) cancel: Option<Box<CancelState>>,
+}
+
+/// What is around a scope.
+pub(super) struct Links {
+    pub(super) parent: Option<ScopeKey>,
+    pub(super) previous: Option<u32>,
+    pub(super) next: Option<u32>,
+}
+
+/// How to get a scope polled.
+pub(super) enum Wakes<T> {
+    Nobody,
+    /// This is the root of that task.
+    Root(T),
+    /// It is polled with its task's own waker.
+    Task,
+    Waker(Waker),
+}
+
+impl<T> Default for ScopeTree<T> {
+    fn default() -> Self {
+        Self {
+            nodes: Slab::default(),
+            frames: Vec::new(),
+            last_request: 0,
+            of_this_moment: 0,
+            opened: 0,
+            handled: 0,
+            allowance: Allowance::default(),
+        }
+    }
+}
+
+impl<T> Default for Node<T> {
+    fn default() -> Self {
+        Self {
+            generation: None,
+            parent: None,
+            first_child: None,
+            next: None,
+            previous: None,
+            wakes: Wakes::Nobody,
+            opened_at: 0,
+            polling: false,
+            observed: false,
+            shielded: false,
+            leftover: false,
+            dropping: false,
+            inside: Unresolved::NOTHING,
+            cancel: None,
+        }
+    }
+}
+
+impl<T> Node<T> {
+    /// The cancel state; one without anything, if nothing was ever asked of the scope.
+    #[inline]
+    pub(super) fn state(&self) -> &CancelState {
+        self.cancel.as_deref().unwrap_or(CancelState::NOTHING)
+    }
+
+    /// The cancel state, which is allocated when something is asked for the first time.
+    pub(super) fn state_mut(&mut self) -> &mut CancelState {
+        self.cancel.get_or_insert_with(Box::default)
+    }
+
+    #[inline]
+    pub(super) fn take_links(&mut self) -> Links {
+        Links {
+            parent: self.parent.take(),
+            previous: self.previous.take(),
+            next: self.next.take(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_calm_in(&self, around: ScopeKey) -> bool {
+        self.parent == Some(around) && self.cancel.is_none()
+    }
+
+    #[inline]
+    pub(super) fn isolate_node(&mut self, isolation: Isolation) {
+        self.observed |= isolation != Isolation::None;
+        self.shielded |= isolation == Isolation::Shielded;
+    }
+}
+
+impl<T: Copy + Eq> ScopeTree<T> {
+    pub(super) fn get(&self, key: ScopeKey) -> Option<&Node<T>> {
+        let node = self.nodes.get(key.index as usize)?;
+        (node.generation == Some(key.generation)).then_some(node)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ScopeKey) -> Option<&mut Node<T>> {
+        let node = self.nodes.get_mut(key.index as usize)?;
+        (node.generation == Some(key.generation)).then_some(node)
+    }
+
+    pub(super) fn key_of(&self, index: u32) -> ScopeKey {
+        let generation = self.nodes[index as usize].generation;
+        ScopeKey {
+            index,
+            generation: generation.expect("a linked node is in use"),
+            local: PhantomData,
+        }
+    }
+
+    /// The scope at a place.
+    #[inline]
+    pub(crate) fn at(&self, place: Place) -> Option<ScopeKey> {
+        let generation = self.nodes.get(place.0 as usize)?.generation?;
+        Some(ScopeKey {
+            index: place.0,
+            generation,
+            local: PhantomData,
+        })
+    }
+
+    /// The scope at a place, if nothing was ever asked of it.
+    #[inline]
+    pub(crate) fn unasked_at(&self, place: Place) -> Option<ScopeKey> {
+        let node = self.nodes.get(place.0 as usize)?;
+        let generation = node.generation?;
+        node.cancel.is_none().then_some(ScopeKey {
+            index: place.0,
+            generation,
+            local: PhantomData,
+        })
+    }
+
+    pub(crate) fn contains(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// How many scopes are here.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn insert(&mut self, parent: Option<ScopeKey>) -> ScopeKey {
+        let generation = Generation::next();
+        // The slab has fewer than 2³² places.
+        let index = self.nodes.insert() as u32;
+        self.opened += 1;
+        let opened_at = self.opened;
+        let (parent, next) = self.put_first(index, parent);
+        let node = &mut self.nodes[index as usize];
+        node.generation = Some(generation);
+        node.opened_at = opened_at;
+        (node.parent, node.next) = (parent, next);
+        ScopeKey {
+            index,
+            generation,
+            local: PhantomData,
+        }
+    }
+
+    /// A scope that stands for something which ends in its own time.
+    pub(crate) fn insert_observed(&mut self, parent: ScopeKey) -> ScopeKey {
+        let key = self.insert(Some(parent));
+        self.nodes[key.index as usize].observed = true;
+        key
+    }
+
+    pub(super) fn link(&mut self, key: ScopeKey, parent: ScopeKey) {
+        let (parent, next) = self.put_first(key.index, Some(parent));
+        let node = &mut self.nodes[key.index as usize];
+        (node.parent, node.next) = (parent, next);
+        let share = self.nodes[key.index as usize].share();
+        self.recount(parent, Unresolved::NOTHING, share);
+    }
+
+    /// Makes a scope the first of those inside of `parent`. Gives what it has to note: the parent, if that is here,
+    /// and the next one.
+    #[inline]
+    pub(super) fn put_first(
+        &mut self,
+        index: u32,
+        parent: Option<ScopeKey>,
+    ) -> (Option<ScopeKey>, Option<u32>) {
+        let Some(around) = parent.and_then(|parent| self.get_mut(parent)) else {
+            return (None, None);
+        };
+        let next = around.first_child.replace(index);
+        if let Some(next) = next {
+            self.nodes[next as usize].previous = Some(index);
+        }
+        (parent, next)
+    }
+
+    pub(super) fn unlink(&mut self, key: ScopeKey) {
+        let node = &mut self.nodes[key.index as usize];
+        let (share, links) = (node.share(), node.take_links());
+        self.recount(links.parent, share, Unresolved::NOTHING);
+        self.close_gap(links);
+    }
+
+    /// Connects the neighbours of a scope that has left its place.
+    #[inline]
+    pub(super) fn close_gap(&mut self, left: Links) {
+        if let Some(next) = left.next {
+            self.nodes[next as usize].previous = left.previous;
+        }
+        match (left.previous, left.parent) {
+            (Some(previous), _) => self.nodes[previous as usize].next = left.next,
+            (None, Some(parent)) => self.nodes[parent.index as usize].first_child = left.next,
+            (None, None) => {}
+        }
+    }
+
+    /// A scope is over: what is inside of it has nothing around it until it is polled again. The result is
+    /// to be dropped when the tree is not borrowed any more.
+    pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<DropLater<T>> {
+        let mut node = self.get_mut(key)?;
+        if node.first_child.is_some() {
+            self.let_children_go(key);
+            node = self.get_mut(key)?;
+        }
+        if node.cancel.is_some() {
+            self.forget_asked(key);
+            node = self.get_mut(key)?;
+        }
+        node.generation = None;
+        node.polling = false;
+        node.observed = false;
+        node.shielded = false;
+        let links = node.take_links();
+        let wakes = std::mem::replace(&mut node.wakes, Wakes::Nobody);
+        self.close_gap(links);
+        self.nodes.remove(key.index as usize);
+        Some(DropLater(wakes))
+    }
+
+    /// What was asked of a scope that is over.
+    #[cold]
+    pub(super) fn forget_asked(&mut self, key: ScopeKey) {
+        self.change(key, |node| {
+            node.cancel = None;
+            node.inside = Unresolved::NOTHING;
+            node.leftover = false;
+            node.dropping = false;
+        });
+    }
+
+    pub(super) fn let_children_go(&mut self, key: ScopeKey) {
+        while let Some(child) = self.nodes[key.index as usize].first_child {
+            let child = self.key_of(child);
+            self.unlink(child);
+        }
+    }
+
+    /// The root of a task.
+    pub(crate) fn insert_root(&mut self, task: T) -> ScopeKey {
+        let root = self.insert(None);
+        self.nodes[root.index as usize].wakes = Wakes::Root(task);
+        root
+    }
+
+    /// The task that a scope belongs to; `None` if it has not been polled since the enclosing scope went.
+    pub(crate) fn task_of(&self, key: ScopeKey) -> Option<T> {
+        let mut node = self.get(key)?;
+        while let Some(parent) = node.parent {
+            node = self.get(parent)?;
+        }
+        match node.wakes {
+            Wakes::Root(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// A scope and those around it, as far as requests come in from there.
+    pub(super) fn upwards(&self, key: ScopeKey) -> impl Iterator<Item = &Node<T>> {
+        let mut next = Some(key);
+        std::iter::from_fn(move || {
+            let node = self.get(next?)?;
+            next = node.parent.filter(|&parent| !self.is_observed(parent));
+            Some(node)
+        })
+    }
+
+    pub(super) fn is_observed(&self, key: ScopeKey) -> bool {
+        self.get(key).is_some_and(|node| node.observed)
+    }
+}
+
+impl<T: Copy + Eq> fmt::Debug for ScopeTree<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScopeTree({} scopes)", self.len())
+    }
+}
