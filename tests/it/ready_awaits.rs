@@ -614,3 +614,64 @@ fn of_children_that_have_ended() {
         group.await.unwrap();
     });
 }
+
+/// The turn ends with the step that steps back, so that the clock is looked at.
+mod turns {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// How many operations a task has between a call from another thread and its turn.
+    async fn until_called(work: impl AsyncFn()) -> usize {
+        let called = Arc::new(AtomicBool::new(false));
+        let (handle, call) = (running_loop(), called.clone());
+        let calling = std::thread::spawn(move || {
+            handle.call_soon_threadsafe(move || call.store(true, Ordering::Relaxed))
+        });
+        calling.join().unwrap().expect("the loop is open");
+        let mut count = 0;
+        while !called.load(Ordering::Relaxed) {
+            work().await;
+            count += 1;
+        }
+        count
+    }
+
+    /// Two steps that go on for long, and one that ends: the call is taken in at the next turn, and runs in a step.
+    const MOST: usize = 3 * 256;
+
+    async fn check(name: &str, work: impl AsyncFn() + Copy) {
+        assert!(until_called(work).await <= MOST, "{name}");
+        let in_child = task_group(async |tg: TaskGroup<'_>| {
+            Ok(tg.spawn(async { Ok(until_called(work).await) }).await?)
+        });
+        assert!(in_child.await.unwrap() <= MOST, "{name} in a child");
+        let (beside, count) = gather((until_called(work), until_called(work))).await;
+        assert!(beside.max(count) <= 2 * MOST, "{name} in a gathering");
+    }
+
+    #[test]
+    fn of_a_loop_of_ready_awaits() {
+        asyncio::run(async {
+            check("group", &async || {
+                task_group(async |_: TaskGroup<'_>| Ok(())).await.unwrap();
+            })
+            .await;
+            check("limit", &async || timeout(LONG, ready(())).await.unwrap()).await;
+            check("catch", &async || drop(catch_cancel(ready(())).await)).await;
+            check("task", &async || {
+                let options = SpawnOptions::new().eager_start();
+                spawn_with(options, ready(())).await.unwrap();
+            })
+            .await;
+            let lock = Lock::new(());
+            check("lock", &async || drop(lock.lock().await)).await;
+            let queue = Queue::new(1);
+            check("queue", &async || {
+                queue.put(1).await.unwrap();
+                queue.get().await.unwrap();
+            })
+            .await;
+        });
+    }
+}

@@ -34,9 +34,6 @@ pub(crate) struct Core {
     pub(crate) spin: Spin,
     /// Set until the first turn of a run has taken all messages that were sent before the run.
     pub(crate) is_first_turn: Cell<bool>,
-    /// Set when a task yields to the loop: the turn ends with the current batch, and the loop polls
-    /// for events.
-    pub(crate) turn_ends: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
     /// The reports about virtual time in this run.
     pub(crate) time_reports: TimeReports,

@@ -93,7 +93,6 @@ impl EventLoop {
             io_polls: Cell::new(0),
             spin: Spin::default(),
             is_first_turn: Cell::new(true),
-            turn_ends: Cell::new(false),
             stopping: Cell::new(false),
             time_reports: TimeReports::default(),
             wait_deadline: Cell::new(None),

@@ -33,12 +33,10 @@ impl Core {
         self.timers
             .expire(now, |payload| self.waker_panicked(payload));
         self.is_first_turn.set(false);
-        // The turn ends after the batch in which the loop was stopped, `is_over` became true, or a
-        // task yielded to the loop.
-        self.tasks.run_turn(self.budget, || {
-            self.stopping.get() || self.turn_ends.get() || is_over()
-        });
-        self.turn_ends.set(false);
+        // The turn ends after the batch in which the loop was stopped or `is_over` became true, and
+        // after a step that yielded to the loop.
+        self.tasks
+            .run_turn(self.budget, || self.stopping.get() || is_over());
     }
 
     /// Takes the messages of other threads.

@@ -39,5 +39,5 @@ fn hold_virtual_time() -> Option<Box<dyn Any + Send + Sync>> {
 
 fn end_turn() {
     // Without a running loop there is no turn.
-    let _ = current::try_with(|core| core.turn_ends.set(true));
+    let _ = current::try_with(|core| core.tasks.end_turn());
 }

@@ -17,6 +17,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::thread_hooks::report_yield;
+
 /// The number of operations in a full budget.
 const OPS_PER_STEP: u32 = 128;
 
@@ -73,7 +75,11 @@ pub(crate) fn try_spend() -> bool {
 fn refill() -> bool {
     REMAINING.set(OPS_PER_STEP);
     let step = HOOK.get().and_then(|step| step());
-    REFILLED_IN.replace(step) != step || step.is_none()
+    let is_new = REFILLED_IN.replace(step) != step || step.is_none();
+    if !is_new {
+        report_yield();
+    }
+    is_new
 }
 
 /// A future that yields once.

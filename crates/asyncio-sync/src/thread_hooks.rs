@@ -16,7 +16,8 @@ pub struct ThreadHooks {
     /// Called when a task begins to wait for other threads. The result is kept until the wait ends,
     /// and may be dropped on any thread.
     pub wait: fn() -> Option<Box<dyn Any + Send + Sync>>,
-    /// Called when a task yields because other threads always keep its queue ready.
+    /// Called when a task yields after many operations that were ready, so that a loop looks at its clock and at the
+    /// system.
     pub step_back: fn(),
 }
 

@@ -95,6 +95,12 @@ pub fn current_step() -> Option<u64> {
     running(|step| step.map(|(tasks, _)| tasks.steps() - tasks.eager_steps()))
 }
 
+/// Ends the turn under way on this thread after the step under way, if there is one.
+#[cold]
+pub(crate) fn end_turn() {
+    tasks(|tasks| tasks.map(Tasks::end_turn));
+}
+
 /// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
 /// loop built on [`Tasks`] finds itself again without a thread-local of its own.
 ///

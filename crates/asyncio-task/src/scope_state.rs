@@ -97,6 +97,7 @@ impl ScopeState {
     #[inline(never)]
     pub(crate) fn step_back(&mut self, tasks: &Tasks, task: NonNull<Header>, cx: &Context<'_>) {
         self.stage = Stage::SteppedBack;
+        tasks.end_turn();
         let mut tree = tasks.scopes.borrow_mut();
         let key = self.key.unwrap_or_else(|| {
             let around = Tasks::innermost_in(&mut tree, task);

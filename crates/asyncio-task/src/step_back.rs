@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::budget;
-use crate::current::current_step;
+use crate::current::{self, current_step};
 
 /// Lets other tasks run once, if the task has had many ready awaits in this step: for futures that may be ready at
 /// their first poll.
@@ -49,6 +49,7 @@ impl Future for StepBack {
         if std::mem::replace(&mut self.has, true) || budget::draw(current_step) {
             return Poll::Ready(());
         }
+        current::end_turn();
         cx.waker().wake_by_ref();
         Poll::Pending
     }

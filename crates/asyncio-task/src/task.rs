@@ -12,7 +12,7 @@ use crate::cancelled::is_unwinding;
 use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::circle;
 use crate::context;
-use crate::current::current_step;
+use crate::current::{self, current_step};
 use crate::detach::{self, Outcome};
 use crate::forgotten;
 use crate::id::{TaskId, TaskName};
@@ -333,6 +333,7 @@ impl<T> Task<T> {
             return false;
         }
         marks.set(Mark::SteppedBack);
+        current::end_turn();
         cx.waker().wake_by_ref();
         true
     }

@@ -110,6 +110,13 @@ impl Turn {
         self.left.set(steps);
     }
 
+    /// Spends what is left of the budget, unless there is no limit.
+    fn spend(&self) {
+        if self.left.get() < UNLIMITED / 2 {
+            self.set_budget(self.left.get().min(0));
+        }
+    }
+
     /// Notes that a round of `owner` was cut short.
     #[cold]
     pub(crate) fn note_cut(&self, owner: Option<CellRef>) {
@@ -151,6 +158,13 @@ impl Tasks {
     #[inline]
     pub(crate) fn has_budget(&self) -> bool {
         self.turn.has_budget()
+    }
+
+    /// Ends the turn under way after this step, so that the caller of [`run_turn`](Self::run_turn) looks at its clock. The
+    /// batch goes on in the next turn. Does nothing in [`run_last_batch`](Self::run_last_batch) and outside of turns.
+    #[cold]
+    pub fn end_turn(&self) {
+        self.turn.spend();
     }
 
     /// Runs what is ready, batch by batch, until nothing is, until `budget` steps have run, or until `is_over`
