@@ -44,6 +44,7 @@
 //! | `resolve.rs`, `tokens.rs`, `unresolved.rs`, `propagate.rs`, `leftover.rs` | moves 3 to 6 |
 //! | `state.rs`, `effects.rs` | what is noted at a scope, and what goes out |
 //! | `overdue.rs` | time limits that are due while a request is open |
+//! | `model.rs` | random operations, compared with a naive model |
 
 #![forbid(unsafe_code)]
 
@@ -53,6 +54,8 @@ mod effects;
 mod frames;
 mod key;
 mod leftover;
+#[cfg(test)]
+mod model;
 mod origin;
 mod overdue;
 mod propagate;

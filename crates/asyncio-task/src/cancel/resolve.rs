@@ -217,7 +217,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
             node.state_mut().swallowed = 0; // Not by this one.
         }
         if let Wakes::Root(task) = node.wakes {
-            if node.state().requests.last() < request {
+            if node.state().requests.last() == 0 {
                 node.state_mut()
                     .requests
                     .push(request, Origin::of(request), None);

@@ -35,7 +35,7 @@ impl Tokens {
     }
 
     /// How many there are.
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, test))]
     pub(super) fn len(&self) -> u32 {
         self.count + self.earlier.iter().map(|&(_, count)| count).sum::<u32>()
     }

@@ -10,7 +10,7 @@ use super::tree::Node;
 use super::{Request, ScopeKey, ScopeTree};
 
 /// How many scopes inside there may be for debug builds to check the counts.
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, test))]
 const SMALL: usize = 32;
 
 /// What is unresolved inside of a scope.
@@ -107,7 +107,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
         }
     }
 
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, test))]
     pub(super) fn check_counts(&self, key: ScopeKey) {
         if !self.contains(key) {
             return;
