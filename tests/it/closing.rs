@@ -376,6 +376,44 @@ mod one_cause {
         assert_eq!(seen, cleaned("awaited"));
     }
 
+    /// The cleanup begins with the end of main, before the loop closes: what it spawns is not older than that.
+    #[test]
+    fn what_a_cleanup_spawns_and_awaits_comes_to_its_end() {
+        async fn fetched(trace: Trace, way: usize) {
+            let slow = || async {
+                sleep(secs(1)).await;
+                5
+            };
+            let fetched = match way {
+                0 => spawn(slow()).await.unwrap(),
+                1 => spawn(async move { spawn(slow()).await.unwrap() })
+                    .await
+                    .unwrap(),
+                2 => {
+                    let group = task_group(async |tg: TaskGroup<'_>| {
+                        Ok(tg.spawn(async { Ok(slow().await) }).await?)
+                    });
+                    group.await.unwrap()
+                }
+                _ => asyncio::to_thread(|| 5).await.unwrap(),
+            };
+            trace.note(format!("{way}: {fetched}"));
+        }
+        for way in 0..4 {
+            for is_held in [true, false] {
+                let seen = run_virtual(async |trace| {
+                    let task = spawn(on_cancel(forever(), fetched(trace.clone(), way)));
+                    sleep(secs(1)).await;
+                    match is_held {
+                        true => drop(task),
+                        false => task.detach(),
+                    }
+                });
+                assert_eq!(seen, [format!("{way}: 5")], "{is_held}");
+            }
+        }
+    }
+
     #[test]
     fn main_panics() {
         let trace = Trace::default();

@@ -1,10 +1,11 @@
 //! Closing a loop: cancels its tasks, waits for them, and drops the rest.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use asyncio_task::{Cause, TaskRef, Unhandled};
+use asyncio_task::{Cause, TaskId, TaskRef, Unhandled, awaiter_of};
 
 use crate::core::Core;
 
@@ -42,7 +43,9 @@ impl Core {
     fn cancel_all(&self, end: Option<Instant>) {
         let tasks = self.own_tasks();
         let mut reports = WaitReports::begin(self, end);
-        for task in &tasks {
+        let spared = self.awaited_by_cleanups(&tasks);
+        let others = tasks.iter().filter(|task| !spared.contains(&task.id()));
+        for task in others {
             // Not `cancel`: main's handles were dropped when it ended, which already cancelled
             // their tasks. A second request would interrupt the cleanups of those tasks.
             task.cancel_once();
@@ -57,6 +60,30 @@ impl Core {
                 reports.report_overdue(&tasks);
             }
         }
+    }
+
+    /// The tasks that cleanups have spawned and await since the main task ended. Its end cancels the tasks whose handles
+    /// it holds, so their cleanups begin before closing does. What they spawn is not older than closing.
+    fn awaited_by_cleanups(&self, tasks: &[TaskRef]) -> HashSet<TaskId> {
+        let mut spared = HashSet::new();
+        let Some((before, newest)) = self.last_spawned.take().filter(|(a, b)| a != b) else {
+            return spared;
+        };
+        let is_new = |task: &TaskRef| before < task.id() && task.id() <= newest;
+        for task in tasks.iter().filter(|task| is_new(task)) {
+            let mut chain = vec![task.clone()];
+            while let Some(awaiter) = chain.last().and_then(awaiter_of) {
+                if awaiter.cancelling() > 0 {
+                    spared.extend(chain.iter().map(TaskRef::id));
+                    break;
+                }
+                if !is_new(&awaiter) || chain.contains(&awaiter) {
+                    break;
+                }
+                chain.push(awaiter);
+            }
+        }
+        spared
     }
 
     /// The tasks that the loop must end. Children are excluded: their group cancels them. Children

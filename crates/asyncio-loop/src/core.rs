@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use asyncio_reactor::Reactor;
-use asyncio_task::Tasks;
+use asyncio_task::{TaskId, Tasks};
 
 use crate::attachments::Attachments;
 use crate::limits::ActiveLimits;
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     /// Set until the first turn of a run has taken all messages that were sent before the run.
     pub(crate) is_first_turn: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
+    /// The newest task when the last main task had ended, and the newest after the batch that followed.
+    pub(crate) last_spawned: Cell<Option<(TaskId, TaskId)>>,
     /// The reports about virtual time in this run.
     pub(crate) time_reports: TimeReports,
     /// The real time at which a wait ends at the latest, because the clock must be read then.

@@ -94,6 +94,7 @@ impl EventLoop {
             spin: Spin::default(),
             is_first_turn: Cell::new(true),
             stopping: Cell::new(false),
+            last_spawned: Cell::new(None),
             time_reports: TimeReports::default(),
             wait_deadline: Cell::new(None),
             active_limits: builder.limits.map(ActiveLimits::new),
@@ -167,8 +168,10 @@ impl EventLoop {
                 watch(main);
                 core.run_once(|| main.is_finished());
                 if main.is_finished() {
+                    let newest = core.tasks.newest();
                     // Callbacks that `main` scheduled last run as well, as in asyncio.
                     core.tasks.run_last_batch();
+                    core.last_spawned.set(newest.zip(core.tasks.newest()));
                 }
                 let stopped = core.has_stopped() || core.has_exceeded_limits();
                 main.is_finished() || !stopped

@@ -143,6 +143,12 @@ fn handle_awaiter(cell: &CellRef, bound: bool) -> Option<CellRef> {
     home::of_task(cell, |home| home?.awaiting_task(cell, bound))
 }
 
+/// The task that awaits a task by its handle, if it is known.
+#[must_use]
+pub fn awaiter_of(task: &TaskRef) -> Option<TaskRef> {
+    awaiter_by_handle(task.cell()).map(TaskRef::new)
+}
+
 /// The circles of tasks of the loop that runs here which await each other by their handles, or through groups.
 /// Nothing inside of such a circle ends it: a request to cancel, a time limit or another branch has to.
 #[must_use]

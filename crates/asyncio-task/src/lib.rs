@@ -79,7 +79,7 @@ mod waker;
 pub use cancel::HeardRequest;
 pub use cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwind_here};
 pub use children::Children;
-pub use circle::{Circle, circles};
+pub use circle::{Circle, awaiter_of, circles};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
 pub use current::{current_step, is_in_task, with_companion};
 pub use detach::{Outcome, failure_of};

@@ -867,6 +867,12 @@ impl Tasks {
         }
     }
 
+    /// The task that was spawned last, whether it has ended or not.
+    #[must_use]
+    pub fn newest(&self) -> Option<TaskId> {
+        TaskId::new(self.ids.get())
+    }
+
     /// How many tasks are ready.
     #[inline]
     #[must_use]
