@@ -746,6 +746,27 @@ mod the_end {
     }
 
     #[test]
+    fn calls_that_wait_when_the_loop_ends_are_told_so() {
+        let reports = run_virtual(async |trace| {
+            asyncio::set_exception_handler({
+                let trace = trace.clone();
+                move |report| trace.note(report.to_string())
+            });
+            let pool = pool(2);
+            pool.start_workers().await.unwrap();
+            // More than could be begun one within the other.
+            for _ in 0..5_000 {
+                pool.run(hangs, ()).detach();
+            }
+            until("two begin", || pool.pending() == 4_998).await;
+        });
+        assert_eq!(reports.len(), 5_000);
+        let report =
+            "a call in a worker process failed and nobody awaits it: the process pool is shut down";
+        assert!(reports.iter().all(|told| told == report), "{}", reports[0]);
+    }
+
+    #[test]
     fn a_pool_may_outlive_its_loop_and_go_on_with_another_one() {
         let mut runner = asyncio::Runner::new().unwrap();
         let pool = pool(1);

@@ -152,6 +152,12 @@ impl Crew {
 
     /// Sees to it that calls in the queue have drivers.
     fn dispatch(self: &Rc<Self>) {
+        match try_running_loop() {
+            Ok(here) if here.is_closed() => return self.fail_queue(&ProcessError::Closed),
+            // A driver that rests with its loop goes on with the next run.
+            Err(_no_loop) => return,
+            Ok(_open) => {}
+        }
         loop {
             let worker = {
                 let mut state = self.state.borrow_mut();
@@ -276,7 +282,6 @@ impl Crew {
             }
             Err(refused) => {
                 drop(refused);
-                self.fail_queue(&ProcessError::Closed);
                 false
             }
         }

@@ -88,7 +88,10 @@ fn work(summons: &Summons) -> io::Result<()> {
         let answer = functions.answer(call.body(), limit);
         is_busy.store(false, Ordering::SeqCst);
         drop(call);
-        socket.write_all(&answer)?;
+        match socket.write_all(&answer) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break, // the parent has gone
+            written => written?,
+        }
     }
     Ok(())
 }
