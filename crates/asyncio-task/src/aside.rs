@@ -67,6 +67,14 @@ impl Aside {
             .clone()
     }
 
+    /// Whether all that is here may be dropped on any thread.
+    pub(crate) fn is_a_name(&self) -> bool {
+        let payload = self.payload.take();
+        let has_payload = payload.is_some();
+        self.payload.set(payload);
+        !has_payload && self.context.borrow().is_none()
+    }
+
     pub(crate) fn leave_payload(&self, payload: Box<dyn Any + Send>) {
         self.payload.set(Some(payload));
     }

@@ -16,6 +16,9 @@
 //!   place in the ready queue is left, that place gets a reference.
 //! - **C5** A pointer to a header is a pointer to the whole `TaskCell<F, S>` that its vtable was made
 //!   for, with the right to all of it.
+//! - **C6** A future is polled and dropped by the code whose transition has made the state running (`State::begin`,
+//!   `State::seize`), until that code makes the next transition. If the task borrows, that code has its `Children` at
+//!   hand (H1 in `children.rs`).
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
@@ -468,20 +471,22 @@ unsafe fn schedule_child<F: Future>(h: NonNull<Header>) -> Option<Rc<Family>> {
 }
 
 unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {
+    // SAFETY: the last reference is gone (C1), so this is the only use of the cell, whatever the thread.
+    let header = unsafe { h.as_ref() };
+    debug_assert!(header.is_bare(), "a cell outlives its task bare");
     let layout = Layout::new::<TaskCell<F, S>>();
     let cell = h.cast::<TaskCell<F, S>>();
-    // SAFETY: the last reference is gone (C1), so this is the only use of the cell. It may be any thread:
-    // future, value and schedule are not dropped here, and were before, at the end of the task, which
-    // comes before the owner's reference goes (C4). The joiner was taken at that end; or it is the handle
-    // that had it, and took it along. What is left aside is a name. The memory came from a pool, and goes
-    // to the one of this thread if there is one.
-    unsafe {
-        cell.drop_in_place();
-        current::tasks(|tasks| match tasks {
+    // SAFETY: C1, as above. Future, value and schedule are not dropped here, and were before, at the end of the task,
+    // which comes before the owner's reference goes (C4). The joiner was taken at that end; or it is the handle that
+    // had it, and took it along. What is left aside is a name.
+    unsafe { cell.drop_in_place() };
+    // SAFETY: the memory came from a pool, with this layout, and goes to the one of this thread if there is one.
+    current::tasks(|tasks| unsafe {
+        match tasks {
             Some(tasks) => tasks.pool().give(cell.cast(), layout),
             None => pool::free(cell.cast(), layout),
-        });
-    }
+        }
+    });
 }
 
 impl Header {
@@ -514,6 +519,12 @@ impl Header {
         let cell = joiner.as_ref().and_then(waker::cell_of);
         self.joiner.set(joiner);
         cell
+    }
+
+    /// Whether nothing is left that cares for the thread on which it is dropped.
+    fn is_bare(&self) -> bool {
+        let aside = self.aside();
+        !self.has_joiner() && aside.is_none_or(|aside| aside.is_a_name())
     }
 
     /// The task that is woken when this one ends, if it is known.
@@ -565,6 +576,8 @@ impl Header {
     }
 
     /// What was said by whoever cancelled the task, which has ended of it.
+    /// What was said by whoever cancelled the task, which has ended of it.
+    #[inline]
     pub(crate) fn cancel_message(&self) -> Option<Arc<str>> {
         // Most often there is nothing aside.
         let aside = self.aside.take()?;

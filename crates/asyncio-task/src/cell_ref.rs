@@ -56,17 +56,25 @@ impl CellRef {
         self.0
     }
 
-    /// Polls the future once. The state must say running.
+    /// Polls the future once.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the right to poll (C6), and the future has not gone.
     #[inline]
-    pub(crate) fn poll(&self) -> Progress {
+    pub(crate) unsafe fn poll(&self) -> Progress {
         let waker = waker::borrowed(self);
         let mut cx = Context::from_waker(&waker);
-        // SAFETY: C5; `CellRef`s stay on the owner's thread (C3); running means not done (C2).
+        // SAFETY: C5; `CellRef`s stay on the owner's thread (C3); the state says running, by the caller's promise (C2).
         unsafe { (self.vtable.poll)(self.0, &mut cx) }
     }
 
-    /// Drops the future. The state must say running.
-    pub(crate) fn drop_future(&self) -> Outcome {
+    /// Drops the future.
+    ///
+    /// # Safety
+    ///
+    /// As for [`poll`](Self::poll). Afterwards the future has gone.
+    pub(crate) unsafe fn drop_future(&self) -> Outcome {
         // SAFETY: as in `poll`.
         match unsafe { (self.vtable.drop_future)(self.0) } {
             Ok(()) => Outcome::Cancelled,
@@ -77,13 +85,18 @@ impl CellRef {
         }
     }
 
-    /// Where the task goes when it is woken, unless it is at home here.
+    /// Hands the task to what schedules it. `false`: its queue is the ready queue of its owner.
+    ///
+    /// # Safety
+    ///
+    /// The task has not ended.
     #[inline]
-    pub(crate) fn schedule_elsewhere(&self) -> bool {
+    pub(crate) unsafe fn schedule_elsewhere(&self) -> bool {
         match self.vtable.schedule {
             None => false,
             Some(schedule) => {
-                // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done.
+                // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done, by the
+                // caller's promise.
                 if let Some(family) = unsafe { schedule(self.0) } {
                     family.wake();
                 }
@@ -96,7 +109,7 @@ impl CellRef {
     pub(crate) fn wake_in_family(&self) -> Option<Rc<Family>> {
         debug_assert!(self.borrows());
         let schedule = self.vtable.schedule.filter(|_| self.state.wake())?;
-        // SAFETY: as above: it could be woken, so it is not done.
+        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it is not done.
         unsafe { schedule(self.0) }
     }
 
@@ -400,7 +413,7 @@ impl<T> JoinRef<T> {
 
     /// Takes the outcome, once.
     #[inline]
-    pub(crate) fn take(&self) -> Option<Finished<T>> {
+    pub(crate) fn take(&mut self) -> Option<Finished<T>> {
         Some(match self.cell().state.take()? {
             Outcome::Value => {
                 let mut value = MaybeUninit::<T>::uninit();
@@ -421,7 +434,7 @@ impl<T> JoinRef<T> {
         if !self.cell().state.has_value() {
             return None;
         }
-        // SAFETY: C2: done, a value, not taken; and taking it needs this handle mutably, or by value. `T` is
+        // SAFETY: C2: done, a value, not taken; and `take` needs this handle mutably. `T` is
         // the future's output.
         Some(unsafe { &*(self.cell().vtable.value)(self.cell().0).cast::<T>() })
     }

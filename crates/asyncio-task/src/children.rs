@@ -432,7 +432,8 @@ impl<'env> Children<'env> {
                 break;
             }
             for cell in cells {
-                Tasks::end_child(&cell, &self.family, &mut panicked);
+                // SAFETY: H1: these are its `Children`.
+                unsafe { Tasks::end_child(&cell, &self.family, &mut panicked) };
             }
         }
         if let Some(body) = self.body.get()
@@ -564,7 +565,8 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     fn step_of_next<const OBSERVED: bool>(&mut self, h: NonNull<Header>, is_first: bool) {
         // SAFETY: H5 until its step is over, for only that ends it.
         let cell = unsafe { CellRef::borrow(&h) };
-        if self.step::<OBSERVED>(cell, || cell.state.begin(), is_first) {
+        // SAFETY: `begin` is of this cell.
+        if unsafe { self.step::<OBSERVED>(cell, || cell.state.begin(), is_first) } {
             // SAFETY: H5: it ended before, and the place has a reference.
             drop(unsafe { CellRef::from_raw(h) });
         }
@@ -576,13 +578,18 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
         let is_first = !round.has_run();
         round.note_step(&cut.cell);
         let begin = || self.tasks.turn.begin_resumed(cut);
-        self.step::<true>(&cut.cell, begin, is_first);
+        // SAFETY: `begin` is of this cell.
+        unsafe { self.step::<true>(&cut.cell, begin, is_first) };
         round.end_resumed();
     }
 
     /// Runs a step of a member. Whether it ended before, and only its place in the queue was left.
+    ///
+    /// # Safety
+    ///
+    /// `begin` makes the transition of this cell that begins a step, and returns what came of it.
     #[inline(always)]
-    fn step<const OBSERVED: bool>(
+    unsafe fn step<const OBSERVED: bool>(
         &mut self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
@@ -598,10 +605,12 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
                 }
                 step_body(body, begin(), self.family, *poll)
             }
-            _ => self.tasks.run_step_as::<OBSERVED>(cell, begin, |outcome| {
-                let (family, panicked) = (self.family, &mut *self.panicked);
-                self.tasks.conclude_child(cell, outcome, family, panicked);
-            }),
+            _ => {
+                let (tasks, family, panicked) = (self.tasks, self.family, &mut *self.panicked);
+                let conclude = |outcome| tasks.conclude_child(cell, outcome, family, panicked);
+                // SAFETY: H1: `Children::run` runs this; and `begin` is of this cell, by the caller's promise.
+                unsafe { tasks.run_step_as::<OBSERVED>(cell, begin, conclude) }
+            }
         }
     }
 }
@@ -635,7 +644,8 @@ fn step_body(
 
 /// Nothing wakes the body any more.
 fn end_body(body: &CellRef) {
-    let outcome = body.drop_future();
+    // SAFETY: C6: the step of the body, or `seize`, has made it running; its own future is never polled.
+    let outcome = unsafe { body.drop_future() };
     if body.state.finish(outcome) {
         body.clone().into_raw(); // H5: for the place that is left
     }

@@ -154,7 +154,7 @@ pub(crate) fn leave<T>(task: Task<T>) {
 }
 
 /// Takes the outcome of a task that has ended and reports what went wrong. Does not unwind.
-fn conclude<T, R: Review<T>>(task: Task<T>) {
+fn conclude<T, R: Review<T>>(mut task: Task<T>) {
     let this = task.as_ref();
     let panicked = |payload| tasks::report(&this, Unhandled::panic(&this, payload));
     let value = match task.take_outcome() {

@@ -68,9 +68,14 @@ impl Tasks {
     /// A step of a task that is being cancelled, whose state says running: it ends the task, unless a scope
     /// inside of it wants to hear of the request. `polled`: its poll has just returned `Pending`. `None`: the
     /// task goes on, and is parked.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the right to poll (C6 in `cell.rs`), and the future has not gone.
     #[cold]
-    pub(crate) fn cancel_step(&self, cell: &CellRef, polled: bool) -> Option<Outcome> {
-        let end = || Some(self.running(cell, || cell.drop_future()));
+    pub(crate) unsafe fn cancel_step(&self, cell: &CellRef, polled: bool) -> Option<Outcome> {
+        // SAFETY: C6, by the caller's promise; each poll below that comes before this has returned `Pending`.
+        let end = || Some(self.running(cell, || unsafe { cell.drop_future() }));
         let mut tree = self.scopes.borrow_mut();
         let Some(root) = tree
             .at(cell.root.get())
@@ -117,7 +122,8 @@ impl Tasks {
                 }
             }
             let handled = self.scopes.borrow().handled();
-            match self.running(cell, || cell.poll()) {
+            // SAFETY: C6, by the caller's promise; every poll so far has returned `Pending`.
+            match self.running(cell, || unsafe { cell.poll() }) {
                 // It was doomed meanwhile: it closed its loop, say.
                 Progress::Pending if cell.state.ends_at_once() => return end(),
                 Progress::Pending => {
@@ -150,7 +156,8 @@ impl Tasks {
     /// A task that is being cancelled goes on.
     fn park_asked(&self, cell: &CellRef) {
         if cell.state.park() == Pause::Again {
-            self.enqueue(cell);
+            // SAFETY: its state was running, and it goes on, so it has not ended.
+            unsafe { self.enqueue(cell) };
         }
     }
 

@@ -389,7 +389,7 @@ impl<T> Task<T> {
     }
 
     /// The value or the payload of a panic; neither if the task was cancelled, or the outcome taken.
-    pub(crate) fn take_outcome(&self) -> Option<Result<T, Box<dyn Any + Send>>> {
+    pub(crate) fn take_outcome(&mut self) -> Option<Result<T, Box<dyn Any + Send>>> {
         match self.join.take()? {
             Finished::Value(value) => Some(Ok(value)),
             Finished::Panicked(payload) => Some(Err(payload)),

@@ -56,7 +56,7 @@ use crate::state::{Begin, CancelRequest, LastPoll, Outcome, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
 use crate::timing::Timing;
-use crate::turn::Turn;
+use crate::turn::{Cut, Turn};
 use crate::unhandled::{Cause, Unhandled, report_to_stderr};
 use crate::waker;
 
@@ -252,14 +252,21 @@ impl Tasks {
         let task = Task::new(join);
         match eager {
             None => family.enter(cell),
-            Some(mut panicked) => self.begin_child_now(cell, task.cell(), family, &mut panicked),
+            // SAFETY: handed on to the caller.
+            Some(mut panicked) => unsafe {
+                self.begin_child_now(cell, task.cell(), family, &mut panicked);
+            },
         }
         task
     }
 
     /// Runs the first step of a child, within the step of whoever spawned it.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the `Children` of the child at hand (H1 in `children.rs`).
     #[cold]
-    fn begin_child_now(
+    unsafe fn begin_child_now(
         &self,
         owned: Anchor,
         cell: &CellRef,
@@ -270,9 +277,9 @@ impl Tasks {
         if cell.state.wake() {
             self.eager_steps.set(self.eager_steps.get() + 1);
             let begin = || cell.state.begin();
-            self.run_step(cell, begin, |outcome| {
-                self.conclude_child(cell, outcome, family, panicked);
-            });
+            let conclude = |outcome| self.conclude_child(cell, outcome, family, panicked);
+            // SAFETY: the caller's promise; and `begin` is of this cell.
+            unsafe { self.run_step(cell, begin, conclude) };
         }
     }
 
@@ -341,7 +348,7 @@ impl Tasks {
         // leaked: nobody else has it. A step of the task is not under way at that moment (R2): it would
         // have begun after this call did, so it would be over, and `turn` has returned or unwound.
         let (cell, join) = unsafe { cell::new_at_home(&self.pool, birth, future) };
-        let main = Main(self, join);
+        let mut main = Main(self, join);
         let task = TaskRef::new(cell.clone());
         self.begin(cell, Start::Soon);
         let mut go_on = true;
@@ -507,13 +514,20 @@ impl Tasks {
     #[inline]
     pub(crate) fn wake(&self, cell: &CellRef) {
         if cell.state.wake() {
-            self.enqueue(cell);
+            // SAFETY: it could be woken, so it has not ended.
+            unsafe { self.enqueue(cell) };
         }
     }
 
+    /// Puts a task into its queue.
+    ///
+    /// # Safety
+    ///
+    /// The task has not ended.
     #[inline]
-    pub(crate) fn enqueue(&self, cell: &CellRef) {
-        if !cell.schedule_elsewhere() {
+    pub(crate) unsafe fn enqueue(&self, cell: &CellRef) {
+        // SAFETY: the caller's promise.
+        if !unsafe { cell.schedule_elsewhere() } {
             self.ready.push(cell.as_raw());
         }
     }
@@ -538,7 +552,8 @@ impl Tasks {
         let begin = || cell.state.begin();
         // Here, in the loop that most tasks run in, and nowhere else, the end of a task needs no call.
         let conclude = |outcome| self.complete_inline(cell, outcome);
-        if self.run_step_as::<MAY_BE_TIMED>(cell, begin, conclude) {
+        // SAFETY: `begin` is of this cell, and what is in this queue does not borrow.
+        if unsafe { self.run_step_as::<MAY_BE_TIMED>(cell, begin, conclude) } {
             // SAFETY: R1: the task ended while it was queued, so its place has a reference.
             drop(unsafe { CellRef::from_raw(h) });
         }
@@ -549,24 +564,44 @@ impl Tasks {
     /// was left.
     #[inline(always)]
     pub(crate) fn run_whole_step(&self, cell: &CellRef) -> bool {
+        assert!(!cell.borrows(), "a child is run by its group");
         let begin = || cell.state.begin();
-        self.run_step(cell, begin, |outcome| self.complete(cell, outcome))
+        // SAFETY: `begin` is of this cell, which does not borrow.
+        unsafe { self.run_step(cell, begin, |outcome| self.complete(cell, outcome)) }
+    }
+
+    /// Runs the step out of turn of a task whose round was cut short, and which is no child.
+    pub(crate) fn run_resumed_step(&self, cut: &Cut) {
+        assert!(!cut.cell.borrows(), "a child is run by its group");
+        let begin = || self.turn.begin_resumed(cut);
+        let conclude = |outcome| self.complete(&cut.cell, outcome);
+        // SAFETY: `begin` is of this cell, which does not borrow.
+        unsafe { self.run_step(&cut.cell, begin, conclude) };
     }
 
     /// Runs one step of a task: the one place that every step goes through. `begin` says what it is; `conclude` is
     /// called if the task ends with it. Whether the task ended before, and only its place in the queue was left.
+    ///
+    /// # Safety
+    ///
+    /// `begin` makes the transition of this cell that begins a step, and returns what came of it. If the task borrows,
+    /// the caller has its `Children` at hand (H1 in `children.rs`).
     #[inline(always)]
-    pub(crate) fn run_step(
+    pub(crate) unsafe fn run_step(
         &self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
         conclude: impl FnOnce(Outcome),
     ) -> bool {
-        self.run_step_as::<TIMED>(cell, begin, conclude)
+        // SAFETY: handed on to the caller.
+        unsafe { self.run_step_as::<TIMED>(cell, begin, conclude) }
     }
 
+    /// # Safety
+    ///
+    /// As for [`run_step`](Self::run_step).
     #[inline(always)]
-    pub(crate) fn run_step_as<const MAY_BE_TIMED: bool>(
+    pub(crate) unsafe fn run_step_as<const MAY_BE_TIMED: bool>(
         &self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
@@ -574,9 +609,11 @@ impl Tasks {
     ) -> bool {
         self.count_step();
         if MAY_BE_TIMED && self.timing.is_on() {
-            return self.timed(cell, || self.step(cell, begin, conclude));
+            // SAFETY: handed on to the caller.
+            return self.timed(cell, || unsafe { self.step(cell, begin, conclude) });
         }
-        self.step(cell, begin, conclude)
+        // SAFETY: handed on to the caller.
+        unsafe { self.step(cell, begin, conclude) }
     }
 
     pub(crate) fn eager_steps(&self) -> u64 {
@@ -588,8 +625,11 @@ impl Tasks {
         self.turn.count_step();
     }
 
+    /// # Safety
+    ///
+    /// As for [`run_step`](Self::run_step).
     #[inline(always)]
-    fn step(
+    unsafe fn step(
         &self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
@@ -598,15 +638,19 @@ impl Tasks {
         let ended = match begin() {
             Begin::Nothing => return true,
             Begin::Later => None,
-            Begin::Cancel => self.cancel_step(cell, false),
-            Begin::Poll => match self.running(cell, || cell.poll()) {
+            // SAFETY: C6: `begin` has made it running.
+            Begin::Cancel => unsafe { self.cancel_step(cell, false) },
+            // SAFETY: C6: `begin` has made it running, and no step that drops the future leaves it to be polled.
+            Begin::Poll => match self.running(cell, || unsafe { cell.poll() }) {
                 Progress::Pending => match cell.state.pause() {
                     Pause::Park => None,
                     Pause::Again => {
-                        self.enqueue(cell);
+                        // SAFETY: its poll returned `Pending`, so it has not ended.
+                        unsafe { self.enqueue(cell) };
                         None
                     }
-                    Pause::Cancel => self.cancel_step(cell, true),
+                    // SAFETY: C6: `pause` has left it running, and its poll returned `Pending`.
+                    Pause::Cancel => unsafe { self.cancel_step(cell, true) },
                 },
                 Progress::Ready => Some(Outcome::Value),
                 Progress::Panicked => Some(Outcome::Panicked),
@@ -618,19 +662,25 @@ impl Tasks {
         false
     }
 
-    /// Notes whose step it is while `f` runs, which does not unwind.
+    /// Notes whose step it is while `f` runs.
     #[inline]
     pub(crate) fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
-        let before = self.running.replace(Some(cell.as_raw()));
-        self.pulse.enter(cell.id, cell.location);
-        let result = f();
-        self.running.set(before);
-        if let Some(around) = before {
-            // SAFETY: R2: its step is under way.
-            let around = unsafe { around.as_ref() };
-            self.pulse.enter(around.id, around.location);
+        /// Also by a panic: the task may end then, and nobody may find it here.
+        struct Around<'a>(&'a Tasks, Option<NonNull<Header>>);
+        impl Drop for Around<'_> {
+            #[inline]
+            fn drop(&mut self) {
+                self.0.running.set(self.1);
+                if let Some(around) = self.1 {
+                    // SAFETY: R2: its step is under way.
+                    let around = unsafe { around.as_ref() };
+                    self.0.pulse.enter(around.id, around.location);
+                }
+            }
         }
-        result
+        let _around = Around(self, self.running.replace(Some(cell.as_raw())));
+        self.pulse.enter(cell.id, cell.location);
+        f()
     }
 
     /// Ends a task out of turn, or, if it runs, after its poll.
@@ -643,7 +693,8 @@ impl Tasks {
 
     fn end_now(&self, cell: &CellRef) {
         if cell.state.seize() {
-            let outcome = self.running(cell, || cell.drop_future());
+            // SAFETY: C6: `seize` has made it running; and `end` has looked whether it borrows.
+            let outcome = self.running(cell, || unsafe { cell.drop_future() });
             self.complete(cell, outcome);
         } else {
             cell.state.doom();
@@ -651,16 +702,22 @@ impl Tasks {
     }
 
     /// Ends a child, whether its loop runs here and now or not. One that runs ends when its step is over.
-    pub(crate) fn end_child(cell: &CellRef, family: &Family, panicked: &mut OnPanic<'_>) {
+    ///
+    /// # Safety
+    ///
+    /// The caller has the `Children` of the child at hand (H1 in `children.rs`).
+    pub(crate) unsafe fn end_child(cell: &CellRef, family: &Family, panicked: &mut OnPanic<'_>) {
         if !cell.state.seize() {
             return cell.state.doom();
         }
         family.at_home(|tasks| match tasks {
             Some(tasks) => {
-                let outcome = tasks.running(cell, || cell.drop_future());
+                // SAFETY: C6: `seize` has made it running, and the caller has its `Children`.
+                let outcome = tasks.running(cell, || unsafe { cell.drop_future() });
                 tasks.conclude_child(cell, outcome, family, panicked);
             }
-            None => Self::end_far_from_home(cell, family, panicked),
+            // SAFETY: C6: as above.
+            None => unsafe { Self::end_far_from_home(cell, family, panicked) },
         });
     }
 
@@ -745,9 +802,14 @@ impl Tasks {
     }
 
     /// Ends a child whose loop does not run here, or is gone.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the right to drop the future (C6), which has not gone.
     #[cold]
-    fn end_far_from_home(cell: &CellRef, family: &Family, panicked: &mut OnPanic<'_>) {
-        let outcome = cell.drop_future();
+    unsafe fn end_far_from_home(cell: &CellRef, family: &Family, panicked: &mut OnPanic<'_>) {
+        // SAFETY: the caller's promise.
+        let outcome = unsafe { cell.drop_future() };
         if outcome == Outcome::Panicked {
             tell_of_panic(cell, panicked);
         }

@@ -256,10 +256,7 @@ impl Tasks {
             if !state.is_scheduled() || state.is_done() || !cut.cell.is_at_home() {
                 return;
             }
-            let begin = || self.turn.begin_resumed(&cut);
-            self.run_step(&cut.cell, begin, |outcome| {
-                self.complete(&cut.cell, outcome);
-            });
+            self.run_resumed_step(&cut);
             if !self.turn.end_resumed() {
                 return;
             }

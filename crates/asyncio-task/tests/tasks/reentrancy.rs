@@ -259,6 +259,7 @@ fn a_step_run_outside_of_its_loop_is_an_error_that_ends_its_task() {
     });
 }
 
+// Proves C6.
 #[test]
 fn a_loop_run_from_within_a_task_that_woke_itself_comes_to_rest() {
     entered(|tasks, trace| {
@@ -326,7 +327,7 @@ fn the_same_from_a_queue_elsewhere() {
     });
 }
 
-// Proves R2.
+// Proves C6, R2.
 #[test]
 fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_woke_itself() {
     entered(|tasks, trace| {
