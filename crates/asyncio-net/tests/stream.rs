@@ -765,3 +765,34 @@ fn polling_by_hand_waits_and_proceeds() {
         assert!(matches!(read, Poll::Ready(Ok(1))));
     });
 }
+
+/// Parts that are put together, parts that are not, and all that is between.
+#[test]
+fn parts_of_any_size_arrive_in_order() {
+    run(async {
+        let (ours, theirs) = pair().await;
+        for size in [0, 1, 13, 1023, 1365, 1366, 4096, 20_000] {
+            let parts = [vec![1_u8; size], Vec::new(), vec![2; size], vec![3; size]];
+            let all = parts.concat();
+            let mut sent = 0;
+            while sent < all.len() {
+                let mut left = sent;
+                let bufs: Vec<IoSlice<'_>> = parts
+                    .iter()
+                    .map(|part| {
+                        let skipped = left.min(part.len());
+                        left -= skipped;
+                        IoSlice::new(&part[skipped..])
+                    })
+                    .collect();
+                sent += match size % 2 {
+                    0 => ours.write_vectored(&bufs).await.unwrap(),
+                    _ => ours.try_write_vectored(&bufs).unwrap(),
+                };
+            }
+            let mut received = vec![0; all.len()];
+            theirs.read_exact(&mut received).await.unwrap();
+            assert_eq!(received, all);
+        }
+    });
+}

@@ -94,7 +94,7 @@ macro_rules! byte_stream {
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
-                    .write_with(wanted, |mut stream| stream.write_vectored(bufs))
+                    .write_with(wanted, |stream| $crate::stream::transfer::write_parts(stream, bufs))
             }
 
             /// Writes all of `buf` to the system's buffer. The peer may not have received it yet.
@@ -207,9 +207,7 @@ macro_rules! byte_stream {
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
-                    .try_transfer(Direction::Write, wanted, |mut stream| {
-                        stream.write_vectored(bufs)
-                    })
+                    .try_transfer(Direction::Write, wanted, |stream| $crate::stream::transfer::write_parts(stream, bufs))
             }
 
             /// Tries an operation of your own on the socket, for example one of the `socket2` crate through
@@ -280,7 +278,7 @@ macro_rules! byte_stream {
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
-                    .poll_write_with(cx, wanted, |mut stream| stream.write_vectored(bufs))
+                    .poll_write_with(cx, wanted, |stream| $crate::stream::transfer::write_parts(stream, bufs))
             }
 
             /// Shuts the sending side down. Succeeds if the connection is already gone.
