@@ -1,7 +1,7 @@
-//! TLS by [rustls](futures_rustls::rustls): connections with certificates and encryption, over any stream.
+//! TLS by [rustls]: connections with certificates and encryption, over any stream.
 //!
 //! [`TlsConnector`] makes the client's side of a connection and [`TlsAcceptor`] the server's. Both are made from a
-//! configuration of rustls, which is [here](rustls) too: versions, cipher suites, client certificates and session
+//! configuration of rustls, which is here too: versions, cipher suites, client certificates and session
 //! resumption are its business.
 //!
 //! ```

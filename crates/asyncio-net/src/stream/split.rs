@@ -21,7 +21,7 @@ pub struct ReadHalf<'a, S: ByteStream> {
 /// The write half of a stream, from [`TcpStream::split_ref`](crate::TcpStream::split_ref) or, `'static`, from
 /// [`TcpStream::into_split`](crate::TcpStream::into_split).
 ///
-/// Dropping an owned half shuts the sending side down ([`Shutdown::Write`]), unless it was
+/// Dropping an owned half shuts the sending side down ([`Shutdown::Write`](std::net::Shutdown::Write)), unless it was
 /// [forgotten](Self::forget). Dropping a borrowed half does nothing.
 #[derive(Debug)]
 pub struct WriteHalf<'a, S: ByteStream> {
