@@ -131,3 +131,17 @@ fn a_race_that_is_won_after_a_request_returns_its_value_first() {
     let limited = Timeout(2, Box::new(Sequence(vec![answers, Sleep(5)])));
     check(Race(vec![limited]), &[(1, 0)], None);
 }
+
+/// The law took the report for a fault that a `select` makes which drops a panic with its cleanup.
+#[test]
+fn a_panic_that_is_dropped_with_its_cleanup_is_reported() {
+    let breaks = Catch(Box::new(Sleep(2)), Box::new(Panic(1)), Then::Resume);
+    let inner = Protect(Box::new(breaks), Box::new(Sleep(0)));
+    let outer = Protect(Box::new(inner), Box::new(Sleep(2)));
+    let caught = Caught(Box::new(outer));
+    check(
+        Select(Box::new(caught), Box::new(Sleep(2))),
+        &[(1, 0)],
+        None,
+    );
+}

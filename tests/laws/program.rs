@@ -141,6 +141,9 @@ fn answers_and_goes_on((limit, work, cleanup, awaits): (u64, Box<Node>, Box<Node
     )
 }
 
+/// What the panic of a node says.
+pub(crate) const PANIC: &str = "a node panics";
+
 /// A time limit that is never due.
 const NEVER: u64 = 1_500;
 
@@ -343,7 +346,7 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
             }
             Node::Panic(after) => {
                 start(Node::Sleep(after), &place).await?;
-                std::panic::resume_unwind(Box::new("a node panics"));
+                std::panic::resume_unwind(Box::new(PANIC));
             }
             Node::Caught(work) => {
                 let work = AssertUnwindSafe(start(*work, &place)).catch_unwind();
