@@ -248,6 +248,7 @@ impl<'env> Children<'env> {
                 panicked: &mut panicked,
             };
             run.round(Round::begin(tasks, family, body, begins));
+            tasks.note_enclosing_step();
         });
         self.family.wake_for_ready();
     }
@@ -603,6 +604,7 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
                 if !is_first {
                     self.tasks.count_step(); // otherwise it is within the step of its owner
                 }
+                self.tasks.note_enclosing_step();
                 step_body(body, begin(), self.family, *poll)
             }
             _ => {

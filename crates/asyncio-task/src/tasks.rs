@@ -280,6 +280,7 @@ impl Tasks {
             let conclude = |outcome| self.conclude_child(cell, outcome, family, panicked);
             // SAFETY: the caller's promise; and `begin` is of this cell.
             unsafe { self.run_step(cell, begin, conclude) };
+            self.note_enclosing_step();
         }
     }
 
@@ -497,6 +498,7 @@ impl Tasks {
         if cell.state.wake() {
             self.eager_steps.set(self.eager_steps.get() + 1);
             self.run_whole_step(cell);
+            self.note_enclosing_step();
         }
     }
 
@@ -671,16 +673,20 @@ impl Tasks {
             #[inline]
             fn drop(&mut self) {
                 self.0.running.set(self.1);
-                if let Some(around) = self.1 {
-                    // SAFETY: R2: its step is under way.
-                    let around = unsafe { around.as_ref() };
-                    self.0.pulse.enter(around.id, around.location);
-                }
             }
         }
         let _around = Around(self, self.running.replace(Some(cell.as_raw())));
         self.pulse.enter(cell.id, cell.location);
         f()
+    }
+
+    /// Notes for the pulse that the enclosing step goes on, after steps within it.
+    pub(crate) fn note_enclosing_step(&self) {
+        if let Some(enclosing) = self.running.get() {
+            // SAFETY: R2: its step is under way.
+            let enclosing = unsafe { enclosing.as_ref() };
+            self.pulse.enter(enclosing.id, enclosing.location);
+        }
     }
 
     /// Ends a task out of turn, or, if it runs, after its poll.
@@ -695,6 +701,7 @@ impl Tasks {
         if cell.state.seize() {
             // SAFETY: C6: `seize` has made it running; and `end` has looked whether it borrows.
             let outcome = self.running(cell, || unsafe { cell.drop_future() });
+            self.note_enclosing_step();
             self.complete(cell, outcome);
         } else {
             cell.state.doom();
