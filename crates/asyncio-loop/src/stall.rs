@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -116,6 +116,9 @@ impl Watched {
             let thread = thread::Builder::new().name("asyncio-stalls".to_owned());
             // Without a thread nothing is detected, and nothing else is different.
             watch.has_thread = thread.stack_size(128 * 1024).spawn(|| WATCH.run()).is_ok();
+        } else if !WATCH.is_asleep.load(Ordering::Relaxed) {
+            // It may wait for longer than the limit of this loop.
+            WATCH.woken.notify_one();
         }
         watched
     }
@@ -288,7 +291,11 @@ impl Late {
             is_over,
         };
         let handler = &self.watched.on_stall.0;
-        // A handler that panics ends the report, not the detector.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(&stall)));
+        // A handler that panics ends the report, not the detector; nor does a payload that panics when it is dropped.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&stall)))
+            && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+        {
+            std::mem::forget(again);
+        }
     }
 }

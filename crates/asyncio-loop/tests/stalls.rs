@@ -199,3 +199,44 @@ fn an_idle_program_makes_no_wake_ups_for_it() {
     thread::sleep(ms(200));
     assert!(waits().unwrap() - before <= 2, "no loop runs");
 }
+
+/// The detector waits by the shortest limit. A loop that comes later may have a shorter one.
+#[test]
+fn a_loop_is_watched_by_its_own_limit_whatever_loops_there_were_before() {
+    let patient = Stalls::default();
+    let long = patient.builder(Duration::MAX).build_loop().unwrap();
+    for _ in 0..4 {
+        let stalls = Stalls::default();
+        let reported = run_with(stalls.builder(ms(40)), async {
+            let since = Instant::now();
+            stalls.block_until(1);
+            since.elapsed()
+        });
+        assert!(reported < secs(50), "{reported:?}");
+    }
+    assert!(patient.all().is_empty());
+    drop(long);
+}
+
+#[test]
+fn a_handler_that_panics_with_anything_does_not_end_the_detector() {
+    struct PanicsAgain;
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("a payload that panics when it is dropped");
+        }
+    }
+    let told = Arc::new(Mutex::new(0));
+    let count = told.clone();
+    let builder = EventLoop::builder().stall_limit(ms(40)).on_stall(move |_| {
+        *count.lock().unwrap() += 1;
+        std::panic::panic_any(PanicsAgain)
+    });
+    run_with(builder, async {
+        let since = Instant::now();
+        while *told.lock().unwrap() < 2 {
+            assert!(since.elapsed() < secs(60));
+            thread::sleep(ms(1));
+        }
+    });
+}
