@@ -316,8 +316,8 @@ impl<T> ThreadFuture<T> {
 
     /// Calls `callback` with the outcome when the task ends: on the loop's thread, and before a
     /// waiter receives the outcome. Callbacks are called in the order in which they were added, and
-    /// block the loop while they run. A panic in a callback goes to the exception handler. Dropping
-    /// this future cancels the task, and the callbacks receive that outcome.
+    /// block the loop while they run. A panic in a callback goes to the loop's exception handler.
+    /// After the loop is closed, it goes to that of the calling thread. Dropping this future cancels the task, and the callbacks receive that outcome.
     ///
     /// If the task has already ended, `callback` is called on this thread before this returns.
     ///
@@ -352,7 +352,9 @@ impl<T> ThreadFuture<T> {
             return;
         };
         drop(state);
-        call(Box::new(callback), &outcome);
+        if let Some(report) = call(Box::new(callback), &outcome) {
+            self.event_loop.drop_on_loop(report);
+        }
         // The outcome cannot be taken meanwhile, because this future is borrowed mutably.
         self.shared.lock().outcome = Completion::Ready(outcome);
     }
@@ -478,7 +480,7 @@ impl<T> Shared<T> {
         // lock.
         while let Some(callback) = state.callbacks.pop_front() {
             drop(state);
-            call(callback, &outcome);
+            drop(call(callback, &outcome));
             state = self.lock();
         }
         if state.abandoned {
@@ -497,13 +499,13 @@ impl<T> Shared<T> {
     }
 }
 
-/// Calls a callback, and reports its panic.
-fn call<T>(callback: DoneCallback<T>, outcome: &Result<T, JoinError>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(outcome))) {
-        let cause = Cause::Panic(PanicPayload::new(payload));
-        let message = "a callback for the end of a `ThreadFuture`'s task panicked";
-        call_exception_handler(&Unhandled::new(message, None, cause));
-    }
+/// Calls a callback. A panic is a report, which is made where it is dropped.
+fn call<T>(callback: DoneCallback<T>, outcome: &Result<T, JoinError>) -> Option<UnclaimedReport> {
+    let called = catch_unwind(AssertUnwindSafe(|| callback(outcome)));
+    let cause = Cause::Panic(PanicPayload::new(called.err()?));
+    let message = "a callback for the end of a `ThreadFuture`'s task panicked";
+    let report = Unhandled::new(message, None, cause);
+    Some(UnclaimedReport(Some(report)))
 }
 
 /// A request to cancel the task.

@@ -613,6 +613,63 @@ mod done_callbacks {
     }
 
     #[test]
+    fn may_panic_with_what_panics_when_it_is_dropped() {
+        let (outcome, next) = with_thread(|event_loop| {
+            let (open, gate) = mpsc::channel::<()>();
+            let coroutine = move || async move {
+                gate.recv().unwrap();
+                3_u32
+            };
+            let notes = Notes::default();
+            let mut future = event_loop.run_coroutine_threadsafe(coroutine).unwrap();
+            future.add_done_callback(|_| std::panic::panic_any(HardBomb));
+            future.add_done_callback(logging(&notes, "next"));
+            open.send(()).unwrap();
+            let outcome = future.wait();
+            (outcome.unwrap(), notes.lock().unwrap().clone())
+        });
+        assert_eq!((outcome, &next[..]), (3, &["next: Ok(3)".to_owned()][..]));
+    }
+
+    struct HardBomb;
+
+    impl Drop for HardBomb {
+        fn drop(&mut self) {
+            panic!("this panic is part of the test")
+        }
+    }
+
+    #[test]
+    fn report_a_panic_to_their_loop_also_after_the_end() {
+        let reports = Notes::default();
+        let log = reports.clone();
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.set_exception_handler(move |report| {
+            log.lock().unwrap().push(report.to_string());
+        });
+        let handle = event_loop.handle();
+        let future = handle.run_coroutine_threadsafe(|| async { 3_u32 }).unwrap();
+        let ended = async {
+            while !future.is_finished() {
+                yield_now().await;
+            }
+        };
+        event_loop.run_until_complete(ended).unwrap();
+        let adding = thread::spawn(move || {
+            let mut future = future;
+            future.add_done_callback(|_| panic!("too late"));
+            future.wait().unwrap()
+        });
+        assert_eq!(adding.join().unwrap(), 3);
+        event_loop
+            .run_until_complete(async { sleep(ms(1)).await })
+            .unwrap();
+        let reports = reports.lock().unwrap();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].contains("too late"));
+    }
+
+    #[test]
     fn run_once_when_added_at_the_end() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         const TIMES: usize = 2_000;

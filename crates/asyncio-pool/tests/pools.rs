@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::HashSet;
+use std::panic::panic_any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
@@ -107,6 +108,41 @@ mod threads {
                 "a pool's `on_thread_stop` panicked",
             ]
         );
+    }
+
+    #[test]
+    fn handlers_may_panic_with_what_panics_when_it_is_dropped() {
+        let reports = Trace::default();
+        let noted = reports.clone();
+        let pool = ThreadPool::builder()
+            .max_threads(1)
+            .on_thread_start(|| panic_any(HardBomb))
+            .on_thread_stop(|| panic_any(HardBomb))
+            .on_unhandled(move |unhandled| {
+                noted.note(unhandled.message());
+                panic_any(HardBomb)
+            })
+            .build();
+        assert_eq!(pool.run(|| 5).wait_timeout(LONG).unwrap().unwrap(), 5);
+        pool.run(|| panic_any(HardBomb)).detach();
+        pool.shutdown(Pending::Run);
+        assert!(pool.wait_timeout(LONG));
+        assert_eq!(
+            reports.take(),
+            [
+                "a pool's `on_thread_start` panicked",
+                "a job of a thread pool panicked and nobody awaits it",
+                "a pool's `on_thread_stop` panicked",
+            ]
+        );
+    }
+
+    struct HardBomb;
+
+    impl Drop for HardBomb {
+        fn drop(&mut self) {
+            panic!("this panic is part of the test")
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use crate::circle::Circle;
+use crate::discard::discard_payload;
 use crate::id::TaskName;
 
 /// Why awaiting a task gave no value.
@@ -100,7 +101,8 @@ impl JoinError {
 /// What a panic carried. `Display` and `Debug` show its message.
 pub struct PanicPayload {
     /// A `Mutex` only to be `Sync`, so that errors with a payload fit where errors have to be.
-    payload: Mutex<Box<dyn Any + Send>>,
+    /// `None` once it was given away.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
     message: Box<str>,
 }
 
@@ -116,7 +118,7 @@ impl PanicPayload {
             Box::from("a payload that is no text")
         };
         Self {
-            payload: Mutex::new(payload),
+            payload: Mutex::new(Some(payload)),
             message,
         }
     }
@@ -129,8 +131,13 @@ impl PanicPayload {
 
     /// What the panic carried.
     #[must_use]
-    pub fn into_inner(self) -> Box<dyn Any + Send> {
-        self.payload.into_inner().unwrap_or_else(|e| e.into_inner())
+    pub fn into_inner(mut self) -> Box<dyn Any + Send> {
+        self.take().expect("only this and the drop take it")
+    }
+
+    fn take(&mut self) -> Option<Box<dyn Any + Send>> {
+        let payload = self.payload.get_mut();
+        payload.unwrap_or_else(|e| e.into_inner()).take()
     }
 
     /// Lets the panic go on from here, without calling the panic hook again.
@@ -143,6 +150,15 @@ impl PanicPayload {
     }
 }
 
+/// Drops the payload. A panic of the payload's own destructor ends here: the panic hook has reported it.
+impl Drop for PanicPayload {
+    fn drop(&mut self) {
+        if let Some(payload) = self.take() {
+            discard_payload(payload);
+        }
+    }
+}
+
 impl fmt::Display for PanicPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -152,5 +168,33 @@ impl fmt::Display for PanicPayload {
 impl fmt::Debug for PanicPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PanicPayload").field(&self.message).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct HardBomb;
+
+    impl Drop for HardBomb {
+        fn drop(&mut self) {
+            std::panic::panic_any(HarderBomb)
+        }
+    }
+
+    struct HarderBomb;
+
+    impl Drop for HarderBomb {
+        fn drop(&mut self) {
+            panic!("this panic is part of the test")
+        }
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_ends_there() {
+        drop(PanicPayload::new(Box::new(HardBomb)));
+        let given = PanicPayload::new(Box::new(7_u8)).into_inner();
+        assert_eq!(given.downcast_ref(), Some(&7_u8));
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use asyncio_loop::{Cause, Outcome, Unhandled, call_exception_handler};
+use asyncio_loop::{Cause, Outcome, PanicPayload, Unhandled, call_exception_handler};
 use asyncio_task::{StepBack, failure_of};
 use serde::de::DeserializeOwned;
 
@@ -136,7 +136,10 @@ fn read<R: DeserializeOwned>(outcome: call::Outcome) -> Result<R, ProcessError> 
         Kind::Value => match std::panic::catch_unwind(reading) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(why)) => ProcessError::BadValue(why),
-            Err(_panic) => ProcessError::BadValue("reading it panicked".to_owned()),
+            Err(payload) => {
+                drop(PanicPayload::new(payload));
+                ProcessError::BadValue("reading it panicked".to_owned())
+            }
         },
         Kind::Panicked => ProcessError::Panicked(frame.text()),
         Kind::Unknown => ProcessError::Unknown(frame.text()),

@@ -133,13 +133,7 @@ where
     };
     match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(frame) => frame,
-        Err(payload) => {
-            let payload = PanicPayload::new(payload);
-            let frame = message(Kind::Panicked, &payload.to_string());
-            // A payload that panics when it is dropped has been told of.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-            frame
-        }
+        Err(payload) => message(Kind::Panicked, PanicPayload::new(payload).message()),
     }
 }
 
