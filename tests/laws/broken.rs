@@ -145,3 +145,20 @@ fn a_panic_that_is_dropped_with_its_cleanup_is_reported() {
         None,
     );
 }
+
+/// A token was dropped again and again where an awaited task had ended.
+#[test]
+fn tokens_that_leave_a_limit_around_an_awaited_task() {
+    let eager = Eager(Box::new(Sleep(3)));
+    check(
+        Escape(3, Box::new(eager), Box::new(Sleep(0)), Then::Drop),
+        &[(1, 0)],
+        None,
+    );
+    let gather = Gather(vec![Sleep(4)]);
+    check(
+        Escape(2, Box::new(gather), Box::new(Sleep(0)), Then::Drop),
+        &[(1, 0)],
+        None,
+    );
+}

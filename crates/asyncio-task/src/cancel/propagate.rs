@@ -17,6 +17,20 @@ impl<T: Copy + Eq> ScopeTree<T> {
         false
     }
 
+    /// The enclosing scope that propagated this request already when the code in `key` opened.
+    pub(super) fn propagates_around(&self, key: ScopeKey, request: Request) -> Option<ScopeKey> {
+        let mut inside = self.get(key)?;
+        loop {
+            let parent = inside.parent.filter(|_| !inside.observed)?;
+            let node = self.get(parent)?;
+            let state = node.state();
+            if state.resumed >= request && inside.opened_at > state.resumed_at {
+                return Some(parent);
+            }
+            inside = node;
+        }
+    }
+
     /// Makes a scope propagate a request although no token held it.
     pub(crate) fn resume(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
         let opened = self.opened;

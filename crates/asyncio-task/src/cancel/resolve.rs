@@ -128,6 +128,17 @@ impl<T: Copy + Eq> ScopeTree<T> {
             let Some(was_last) = was_last.filter(|_| held_against == request) else {
                 return self.resolve_late(key, request, held_against, resolution, was_last);
             };
+            let enclosing = match resolution {
+                Resolution::Propagated if !leftover => self.propagates_around(key, request),
+                _ => None,
+            };
+            if let Some(enclosing) = enclosing {
+                // Code that opened when the request was propagated already is dropped with it, and not told again.
+                return match was_last {
+                    true => self.propagate(enclosing),
+                    false => Effects::NONE,
+                };
+            }
             self.change(key, |node| match resolution {
                 Resolution::Swallowed => {}
                 Resolution::Propagated => node.state_mut().resume(request, u64::MAX),
