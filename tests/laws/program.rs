@@ -353,7 +353,8 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 return work.await.unwrap_or(Ok(()));
             }
             Node::Escape(rounds, work, kept, then) => {
-                let mut let_go = None;
+                // What comes after a request was told is another one.
+                let mut told = None;
                 for _ in 0..rounds {
                     let work = start((*work).clone(), &place);
                     let limit = timeout(secs(NEVER), catch_cancel(work));
@@ -368,9 +369,10 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                         }
                         Err(cancelled) => cancelled,
                     };
-                    if let_go.is_some_and(|moment| !place.asked_since(moment)) {
+                    if told.is_some_and(|moment| !place.asked_since(moment)) {
                         watch.broke("a request was told twice");
                     }
+                    told = Some(place.moment());
                     heard(&cancelled, &place, &watch);
                     let mut whole = Whole::new("a cleanup with a moved token", &place, &watch);
                     let result = start((*kept).clone(), &place).await;
@@ -384,7 +386,6 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                             cancelled.swallow();
                         }
                     }
-                    let_go = Some(place.moment());
                     result?;
                 }
             }
