@@ -377,6 +377,25 @@ mod failing {
     }
 
     #[test]
+    fn one_that_somebody_else_reaps_has_died() {
+        use rustix::process::{WaitOptions, waitpid};
+        run(async {
+            let pool = pool(1);
+            let pid = pool.run(remote::pid, ()).await.unwrap();
+            let (path, text) = file("reaped");
+            let call = pool.run(notes, (text, "begun".to_owned(), 60_000));
+            until("it has begun", || lines(&path) == ["begun"]).await;
+            kill(pid);
+            waitpid(Some(as_pid(pid)), WaitOptions::empty()).unwrap();
+            match call.await.unwrap_err() {
+                ProcessError::Died(status) => assert_eq!(status.code(), Some(255)),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(pool.run(double, 2).await.unwrap(), 4);
+        });
+    }
+
+    #[test]
     fn one_that_is_killed_while_it_is_idle_fails_no_call() {
         run(async {
             let pool = pool(1);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::pin::{Pin, pin};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
@@ -18,12 +18,17 @@ use asyncio_loop::{Sleep, sleep, try_reactor};
 use asyncio_reactor::{Direction, Fd, Interest, Registered};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::process::{Signal, pidfd_send_signal};
 
 use super::frame::{Frame, FrameError, Incoming};
 use super::summons::{VARIABLE, answer_to, new_words};
 
 /// How long a worker may take to end when its socket is closed, before it is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What `wait` would give for exit code 255.
+const UNKNOWN_STATUS: i32 = 255 << 8;
 
 /// How often the end of a process is looked for where the system does not tell.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -263,6 +268,12 @@ impl Worker {
 
     fn kill(&mut self) {
         // It fails if the process was reaped.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(end) = &self.end {
+            // Not by its number, which another process may have if somebody else has reaped this one.
+            let _ = pidfd_send_signal(&**end, Signal::KILL);
+            return;
+        }
         let _ = self.child.kill();
     }
 }
@@ -278,7 +289,7 @@ impl Drop for Worker {
             self.hang_up();
         }
         let end = Instant::now() + PATIENCE;
-        while let Ok(None) = self.child.try_wait() {
+        while let Ok(None) = status_of(&mut self.child) {
             if Instant::now() >= end {
                 self.kill();
                 // It was killed: the system ends it as soon as it can.
@@ -296,6 +307,17 @@ impl fmt::Debug for Worker {
             .field("id", &self.id())
             .field("busy", &self.is_busy)
             .finish_non_exhaustive()
+    }
+}
+
+/// The status of a process that has ended. It is 255 if another part of the program has reaped the process, or ignores
+/// SIGCHLD.
+fn status_of(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    match child.try_wait() {
+        Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => {
+            Ok(Some(ExitStatus::from_raw(UNKNOWN_STATUS)))
+        }
+        looked => looked,
     }
 }
 
@@ -363,9 +385,7 @@ impl Line {
             return Poll::Pending;
         };
         end.poll_io(cx, Direction::Read, |_| {
-            child
-                .try_wait()?
-                .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            status_of(child)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
         })
     }
 
@@ -379,7 +399,7 @@ impl Line {
             return self.poll_told(cx, child);
         }
         loop {
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = status_of(child)? {
                 return Poll::Ready(Ok(status));
             }
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK_EVERY)));
