@@ -178,6 +178,21 @@ mod calls {
     }
 
     #[test]
+    fn the_numbers_are_those_of_all_workers_at_every_moment() {
+        run(async {
+            let pool = pool(2);
+            pool.start_workers().await.unwrap();
+            until("they rest", || pool.idle_workers() == 2).await;
+            let ids = pool.worker_ids();
+            let call = pool.run(double, 1);
+            assert_eq!((pool.idle_workers(), pool.workers()), (1, 2));
+            assert_eq!(pool.worker_ids(), ids, "one is handed a call");
+            call.await.unwrap();
+            assert_eq!(pool.worker_ids(), ids);
+        });
+    }
+
+    #[test]
     fn a_worker_is_replaced_after_its_share() {
         run(async {
             let pool = builder(1).max_tasks_per_worker(2).build();

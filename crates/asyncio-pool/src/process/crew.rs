@@ -271,9 +271,10 @@ impl Crew {
         let seat = Seat {
             crew: self.clone(),
             is_coming: true,
-            id: None,
+            id: worker.as_ref().map(Worker::id),
             call: None,
         };
+        self.state.borrow_mut().driven.extend(seat.id);
         // Not one of the user's tasks: it is in no list, and goes with the loop.
         match try_spawn_with(SpawnOptions::callback(), seat.drive(worker)) {
             Ok(driver) => {
@@ -318,7 +319,7 @@ impl Crew {
 struct Seat {
     crew: Rc<Crew>,
     is_coming: bool,
-    /// The number of the process, once it has said hello.
+    /// The number of the process, if it has said hello.
     id: Option<u32>,
     call: Option<Rc<Call>>,
 }
@@ -357,7 +358,9 @@ impl Seat {
     fn says_hello(&mut self, worker: &Worker) {
         let was_known = {
             let mut state = self.crew.state.borrow_mut();
-            state.driven.push(worker.id());
+            if self.id.is_none() {
+                state.driven.push(worker.id());
+            }
             state.last_failure = None;
             std::mem::replace(&mut state.is_known, true)
         };
@@ -380,6 +383,7 @@ impl Seat {
             return Ok((worker, line));
         }
         // A word that was not asked for is as good as none.
+        self.leave();
         let _ended = worker.killed(line).await;
         match self.crew.counts().waiting {
             0 => Err(Failed::Unneeded),
