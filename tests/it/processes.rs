@@ -699,6 +699,7 @@ mod garbage {
             "no kind",
             "hello again",
             "two answers",
+            "an answer to another call",
         ] {
             let error = error_after(words);
             assert!(

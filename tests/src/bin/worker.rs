@@ -103,10 +103,14 @@ mod scenes {
         let socket = std::io::stdin().as_fd().try_clone_to_owned();
         let mut socket = UnixStream::from(socket.expect("there is a socket"));
         let words = std::env::var("ASYNCIO_WORKER").expect("it is set");
-        let frame = |kind: u8, body: &[u8]| {
-            let length = body.len() as u32 + 1;
-            [&length.to_le_bytes(), &[kind][..], body].concat()
+        let numbered = |kind: u8, number: u64, body: &[u8]| {
+            let length = body.len() as u32 + 9;
+            let number = number.to_le_bytes();
+            [&length.to_le_bytes(), &[kind][..], &number, body].concat()
         };
+        let frame = |kind: u8, body: &[u8]| numbered(kind, 0, body);
+        // To the first call that this is sent.
+        let answer = |kind: u8, body: &[u8]| numbered(kind, 1, body);
         let hello = format!("asyncio worker {} {words}", std::process::id());
         let hello = frame(1, hello.as_bytes());
         let mut send = |bytes: &[u8]| {
@@ -121,7 +125,7 @@ mod scenes {
                 send(&hello);
                 // Its limits and a call, which come one after the other.
                 let mut buf = [0; 64];
-                let _ = socket.read(&mut buf[..5]);
+                let _ = socket.read(&mut buf[..13]);
                 let _ = socket.read(&mut buf);
                 let _ = socket.read(&mut buf);
                 let mut send = |bytes: &[u8]| {
@@ -138,11 +142,12 @@ mod scenes {
                     "an unknown kind" => send(&frame(77, b"?")),
                     "no kind" => send(&[0; 4]),
                     "hello again" => send(&hello),
-                    "two answers" => send(&[frame(5, &[2]), frame(5, &[2])].concat()),
-                    "no text" => send(&frame(6, &[255, 254, 253])),
-                    "a bad value" => send(&frame(5, &[255; 40])),
+                    "two answers" => send(&[answer(5, &[2]), answer(5, &[2])].concat()),
+                    "an answer to another call" => send(&numbered(5, 2, &[2])),
+                    "no text" => send(&answer(6, &[255, 254, 253])),
+                    "a bad value" => send(&answer(5, &[255; 40])),
                     "half a frame" => {
-                        send(&frame(5, &[1; 40])[..20]);
+                        send(&answer(5, &[1; 40])[..20]);
                         std::process::exit(4);
                     }
                     "nothing" => {

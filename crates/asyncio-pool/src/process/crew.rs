@@ -21,7 +21,7 @@ use asyncio_loop::{SpawnOptions, try_running_loop, try_spawn_with};
 
 use super::call::{Call, Waiting};
 use super::error::ProcessError;
-use super::frame::{Frame, FrameError, Incoming, Kind, encode};
+use super::frame::{Frame, FrameError, Incoming, Kind, encode, set_number};
 use super::link::{Line, Lost, Program, Worker};
 use super::remote::Addresses;
 use super::summons::Summons;
@@ -469,7 +469,7 @@ impl Seat {
         loop {
             let next = crew.next();
             self.has_come();
-            let Some((call, frame)) = next else {
+            let Some((call, mut frame)) = next else {
                 if crew.is_closed() {
                     self.leave();
                     let _status = worker.retired(line).await;
@@ -479,6 +479,10 @@ impl Seat {
                 return self.rest(worker);
             };
             self.call = Some(call.clone());
+            // Each call that a worker is sent has a number of its own there, and so an answer that comes late is none.
+            worker.calls += 1;
+            let number = worker.calls;
+            set_number(&mut frame, number);
             let answer = worker
                 .exchange(
                     &mut line,
@@ -489,19 +493,21 @@ impl Seat {
                 )
                 .await;
             let lost = match answer {
-                Ok(answer) if is_answer(answer.kind) => {
+                Ok(answer) if !is_answer(answer.kind) => Lost::Garbage(FrameError::Unexpected),
+                Ok(answer) if answer.number != number => {
+                    Lost::Garbage(FrameError::OtherCall(answer.number, number))
+                }
+                Ok(answer) => {
                     worker.rest();
-                    worker.calls += 1;
                     crew.failed.set(0);
                     self.settle(Ok(answer));
-                    if settings.max_tasks.is_some_and(|most| worker.calls >= most) {
+                    if settings.max_tasks.is_some_and(|most| number >= most as u64) {
                         self.leave();
                         let _status = worker.retired(line).await;
                         return;
                     }
                     continue;
                 }
-                Ok(_) => Lost::Garbage(FrameError::Unexpected),
                 Err(lost) => lost,
             };
             self.leave();

@@ -1,6 +1,7 @@
 //! Frames: how parent and worker talk over their socket.
 //!
-//! A frame is the length of the rest in four bytes, low byte first, a byte that says what it is, and a body. The
+//! A frame is the length of the rest in four bytes, low byte first, a byte that says what it is, the number of its
+//! call in eight bytes, and a body. An answer has the number of its call, and other frames have 0. The
 //! parent believes nothing that a worker writes: a frame has a limit, its buffer grows with the bytes that have come
 //! and not with what the length promises, and every byte that does not fit ends the worker.
 
@@ -9,7 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// How many bytes come before the body.
-const HEAD: usize = 5;
+const HEAD: usize = KIND + 1 + NUMBER;
+
+/// Where the kind is.
+const KIND: usize = 4;
+
+/// How many bytes the number of a call takes.
+const NUMBER: usize = 8;
 
 /// How large the buffer is that a connection keeps.
 const KEPT: usize = 4096;
@@ -64,6 +71,8 @@ impl Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
+    /// The number of the call.
+    pub(crate) number: u64,
     bytes: Vec<u8>,
     /// Where the body begins.
     start: usize,
@@ -85,14 +94,16 @@ impl Frame {
 pub(crate) enum FrameError {
     #[error("a frame of {0} bytes is longer than allowed")]
     TooLong(usize),
-    #[error("a frame has no kind")]
-    Empty,
+    #[error("a frame has no head")]
+    NoHead,
     #[error("a frame is of no known kind ({0})")]
     UnknownKind(u8),
     #[error("there are bytes behind a frame")]
     Trailing,
     #[error("a frame is no answer")]
     Unexpected,
+    #[error("an answer is that of call {0}, not of call {1}")]
+    OtherCall(u64, u64),
 }
 
 /// A frame to be sent, made of any bytes.
@@ -100,6 +111,11 @@ pub(crate) fn frame(kind: Kind, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = begin(kind);
     parts.iter().for_each(|part| out.extend_from_slice(part));
     finish(out)
+}
+
+/// Makes `frame` one of the call with this number.
+pub(crate) fn set_number(frame: &mut [u8], number: u64) {
+    frame[KIND + 1..HEAD].copy_from_slice(&number.to_le_bytes());
 }
 
 /// A frame with a message, which is cut if it is long.
@@ -147,14 +163,14 @@ pub(crate) enum EncodeError {
 
 fn begin(kind: Kind) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    out.extend_from_slice(&[0; HEAD - 1]);
-    out.push(kind as u8);
+    out.extend_from_slice(&[0; HEAD]);
+    out[KIND] = kind as u8;
     out
 }
 
 fn finish(mut out: Vec<u8>) -> Vec<u8> {
-    let length = u32::try_from(out.len() - (HEAD - 1)).unwrap_or(u32::MAX);
-    out[..HEAD - 1].copy_from_slice(&length.to_le_bytes());
+    let length = u32::try_from(out.len() - KIND).unwrap_or(u32::MAX);
+    out[..KIND].copy_from_slice(&length.to_le_bytes());
     out
 }
 
@@ -204,7 +220,7 @@ impl Incoming {
         Self {
             bytes: vec![0; KEPT],
             filled: 0,
-            limit: limit.max(MESSAGE).saturating_add(1),
+            limit: limit.max(MESSAGE).saturating_add(HEAD - KIND),
         }
     }
 
@@ -228,7 +244,7 @@ impl Incoming {
     /// Where the frame ends, if that is known.
     fn end(&self) -> Option<usize> {
         let length = self.bytes[..self.filled].first_chunk()?;
-        Some((HEAD - 1).saturating_add(u32::from_le_bytes(*length) as usize))
+        Some(KIND.saturating_add(u32::from_le_bytes(*length) as usize))
     }
 
     /// Notes that `count` bytes have come into the space. Gives the frame if it is whole.
@@ -237,16 +253,16 @@ impl Incoming {
         let Some(end) = self.end() else {
             return Ok(None);
         };
-        match end - (HEAD - 1) {
-            0 => return Err(FrameError::Empty),
+        match end - KIND {
+            length if length < HEAD - KIND => return Err(FrameError::NoHead),
             length if length > self.limit => return Err(FrameError::TooLong(length)),
             _ => {}
         }
         if self.filled > end {
             return Err(FrameError::Trailing);
         }
-        if self.filled >= HEAD && Kind::of(self.bytes[HEAD - 1]).is_none() {
-            return Err(FrameError::UnknownKind(self.bytes[HEAD - 1]));
+        if self.filled > KIND && Kind::of(self.bytes[KIND]).is_none() {
+            return Err(FrameError::UnknownKind(self.bytes[KIND]));
         }
         if self.filled < end {
             return Ok(None);
@@ -255,7 +271,9 @@ impl Incoming {
     }
 
     fn take(&mut self, end: usize) -> Frame {
-        let kind = Kind::of(self.bytes[HEAD - 1]).expect("looked at before");
+        let kind = Kind::of(self.bytes[KIND]).expect("looked at before");
+        let number = self.bytes[KIND + 1..HEAD].first_chunk();
+        let number = u64::from_le_bytes(*number.expect("it has eight bytes"));
         self.filled = 0;
         if self.bytes.len() > KEPT {
             // A large one is handed over as it is, with its buffer.
@@ -263,12 +281,14 @@ impl Incoming {
             bytes.truncate(end);
             return Frame {
                 kind,
+                number,
                 bytes,
                 start: HEAD,
             };
         }
         Frame {
             kind,
+            number,
             bytes: self.bytes[HEAD..end].to_vec(),
             start: 0,
         }
@@ -303,12 +323,14 @@ mod tests {
     fn a_frame_comes_in_parts_of_any_size() {
         for length in [0, 1, 4090, 4091, 4092, 5000, 300_000] {
             let body = vec![7; length];
-            let bytes = frame(Kind::Value, &[&body]);
+            let mut bytes = frame(Kind::Value, &[&body]);
+            set_number(&mut bytes, 1 << 40);
             for part in [1, 3, 4096, usize::MAX] {
                 let mut incoming = Incoming::new(1 << 20);
                 for _ in 0..2 {
                     let frame = feed(&mut incoming, &bytes, part).unwrap().unwrap();
                     assert_eq!((frame.kind, frame.body()), (Kind::Value, &body[..]));
+                    assert_eq!(frame.number, 1 << 40);
                     assert!(incoming.is_empty());
                 }
             }
@@ -330,8 +352,9 @@ mod tests {
     #[test]
     fn what_is_no_frame_is_refused_at_once() {
         let refused = |bytes: &[u8]| feed(&mut Incoming::new(1 << 20), bytes, 1).unwrap_err();
-        assert_eq!(refused(&[0; 4]), FrameError::Empty);
-        assert_eq!(refused(&[1, 0, 0, 0, 0]), FrameError::UnknownKind(0));
+        assert_eq!(refused(&[0; 4]), FrameError::NoHead);
+        assert_eq!(refused(&[8, 0, 0, 0, 5]), FrameError::NoHead);
+        assert_eq!(refused(&[9, 0, 0, 0, 0]), FrameError::UnknownKind(0));
         assert_eq!(refused(&[9, 0, 0, 0, 99]), FrameError::UnknownKind(99));
         assert_eq!(
             refused(&[255; 4]),

@@ -88,8 +88,8 @@ pub(crate) struct Worker {
     hello: String,
     is_busy: bool,
     reaped: bool,
-    /// How many calls it has had.
-    pub(crate) calls: usize,
+    /// How many calls it has been sent.
+    pub(crate) calls: u64,
 }
 
 /// Why a worker gave no answer.

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, Incoming, Kind, decode, frame};
+use super::frame::{Frame, Incoming, Kind, decode, frame, set_number};
 use super::remote::Functions;
 use super::summons::{Summons, answer_to};
 
@@ -85,7 +85,8 @@ fn work(summons: &Summons) -> io::Result<()> {
     socket.write_all(&frame(Kind::Hello, &[hello.as_bytes()]))?;
     while let Some(call) = next(&mut socket, &mut incoming)? {
         is_busy.store(true, Ordering::SeqCst);
-        let answer = functions.answer(call.body(), limit);
+        let mut answer = functions.answer(call.body(), limit);
+        set_number(&mut answer, call.number);
         is_busy.store(false, Ordering::SeqCst);
         drop(call);
         match socket.write_all(&answer) {
