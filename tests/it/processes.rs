@@ -274,6 +274,16 @@ mod calls {
             assert_eq!(printed, "a program of its own\n");
         });
     }
+
+    #[test]
+    fn a_program_that_a_call_starts_with_a_socket_as_its_input_is_no_worker() {
+        run(async {
+            let pool = pool(1);
+            let program = (PROGRAM.to_owned(), "prints".to_owned());
+            let printed = pool.run(prints_with_a_socket, program).await.unwrap();
+            assert_eq!(printed, "a program of its own\n");
+        });
+    }
 }
 
 mod map {

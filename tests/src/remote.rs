@@ -200,6 +200,17 @@ pub fn prints(program: String, argument: String) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// As [`prints`], with the end of a closed socket as the program's standard input.
+#[asyncio::remote]
+pub fn prints_with_a_socket(program: String, argument: String) -> String {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("there is one");
+    drop(ours);
+    let mut command = std::process::Command::new(program);
+    command.stdin(std::os::fd::OwnedFd::from(theirs));
+    let output = command.arg(argument).output().expect("it starts");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Arguments that cannot be read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unreadable;

@@ -1,7 +1,8 @@
 //! The summons: how a program is told that it was started as a worker.
 //!
 //! It is two things: a variable of the environment, with words that the parent expects to hear, and a socket in place of
-//! the standard input. Programs that a worker starts inherit the first, but not the second.
+//! the standard input. The words name the process that made the socket. A program that a worker starts inherits the
+//! variable, but a socket that it gets is none of its worker's parent.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -16,17 +17,40 @@ use super::frame::{Kind, frame};
 pub(crate) const VARIABLE: &str = "ASYNCIO_WORKER";
 
 /// The version of the protocol.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
-/// Words that nobody has used before.
+/// Words that nobody has used before, for a worker of this process.
 pub(crate) fn new_words() -> String {
     let random = || RandomState::new().hash_one(std::process::id());
-    format!("{VERSION}-{:016x}{:016x}", random(), random())
+    let pid = std::process::id();
+    format!("{VERSION}-{pid}-{:016x}{:016x}", random(), random())
 }
 
 /// What the worker with this number is to answer to the words.
 pub(crate) fn answer_to(words: &str, pid: u32) -> String {
     format!("asyncio worker {pid} {words}")
+}
+
+/// Whether the socket of standard input was made by the process that wrote the words. It holds also after the end of
+/// that process. So a worker whose parent has died does not run the program in its place.
+fn is_from_author(words: &str) -> bool {
+    let author = words.split('-').nth(1).and_then(|pid| pid.parse().ok());
+    // Words of another version are for the parent to refuse.
+    author.is_none_or(is_from)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_from(author: i32) -> bool {
+    use rustix::net::sockopt::socket_peercred;
+    socket_peercred(io::stdin()).is_ok_and(|maker| maker.pid.as_raw_pid() == author)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_from(author: i32) -> bool {
+    use rustix::process::{Pid, getppid};
+    // A process whose parent has died is a child of the first one.
+    let parent = Pid::as_raw(getppid());
+    parent == author || parent <= 1
 }
 
 /// A summons that this process has got and not followed.
@@ -41,7 +65,7 @@ impl Summons {
         let words = std::env::var(VARIABLE).ok()?;
         let stat = fstat(io::stdin()).ok()?;
         let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
-        is_socket.then_some(Self { words })
+        (is_socket && is_from_author(&words)).then_some(Self { words })
     }
 
     /// Tells the parent that this program has not followed it.
