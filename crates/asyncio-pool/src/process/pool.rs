@@ -51,8 +51,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 /// - A worker that is killed, aborts, exits or runs out of memory fails the call that it runs, and no other. It is
 ///   replaced. A panic is an error of its call, and the worker goes on.
 /// - Workers end with their parent, also if it is killed.
-/// - They inherit no descriptor but standard output and standard error.
+/// - They inherit standard output, standard error, and each descriptor of this program that is not close-on-exec. Rust's
+///   standard library and asyncio set close-on-exec on all of theirs. C libraries and the program's own parent may not.
+///   Workers keep such a descriptor open: the reader of a pipe, for example, then sees no end of it.
 /// - Calls are begun in the order in which they were made.
+///
+/// In tests, this program is the test binary, and its `main` belongs to the test harness. A call there gives
+/// [`ProcessError::NotAWorker`]. Either the test has `harness = false` in `Cargo.toml` and a `main` of its own, or
+/// [`program`](ProcessPoolBuilder::program) names a binary of the package that has the same remote functions in its
+/// library, as `env!("CARGO_BIN_EXE_name")`.
 ///
 /// A pool belongs to its thread. Clones are the same pool. When the last one is dropped, the pool is shut down: calls
 /// that it was given still run. What has not ended when the loop is closed is killed.
