@@ -157,8 +157,16 @@ fn tokens_that_leave_a_limit_around_an_awaited_task() {
     );
     let gather = Gather(vec![Sleep(4)]);
     check(
-        Escape(2, Box::new(gather), Box::new(Sleep(0)), Then::Drop),
+        Escape(3, Box::new(gather), Box::new(Sleep(0)), Then::Drop),
         &[(1, 0)],
         None,
     );
+}
+
+/// What opens while another branch cleans up is told when that is over, also by code that has sent the request on.
+#[test]
+fn a_token_is_dropped_while_another_branch_cleans_up() {
+    let tidy = Catch(Box::new(Sleep(5)), Box::new(Sleep(5)), Then::Resume);
+    let moved = Escape(3, Box::new(Sleep(5)), Box::new(Sleep(1)), Then::Drop);
+    check(Unordered(vec![tidy, moved]), &[(1, 0)], None);
 }

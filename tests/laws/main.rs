@@ -16,7 +16,7 @@
 //! - a result that came before the request is had, unless a group around has been ended by one of its members, or a
 //!   member of a group that ends awaits the task that has the result;
 //! - a cleanup of `try_finally` after a panic is cut by nothing that was asked before it, and a request is not told
-//!   twice because its token has left the scope that it held;
+//!   again and again because its token has left the scope that it held;
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
 //!

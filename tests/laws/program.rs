@@ -353,8 +353,9 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 return work.await.unwrap_or(Ok(()));
             }
             Node::Escape(rounds, work, kept, then) => {
-                // What comes after a request was told is another one.
-                let mut told = None;
+                // What comes after a request was told is another one. One that others hold up with their cleanups is told
+                // to what has opened by the time when the last of them is over: once more.
+                let (mut told, mut again) = (None, false);
                 for _ in 0..rounds {
                     let work = start((*work).clone(), &place);
                     let limit = timeout(secs(NEVER), catch_cancel(work));
@@ -369,9 +370,11 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                         }
                         Err(cancelled) => cancelled,
                     };
-                    if told.is_some_and(|moment| !place.asked_since(moment)) {
-                        watch.broke("a request was told twice");
+                    let is_known = told.is_some_and(|moment| !place.asked_since(moment));
+                    if is_known && std::mem::replace(&mut again, true) {
+                        watch.broke("a request was told again and again");
                     }
+                    again &= is_known;
                     told = Some(place.moment());
                     heard(&cancelled, &place, &watch);
                     let mut whole = Whole::new("a cleanup with a moved token", &place, &watch);
