@@ -47,6 +47,21 @@ pub(crate) async fn resolve(to: &impl ToSocketAddrs) -> io::Result<Vec<SocketAdd
     }
 }
 
+/// Calls `f` for the addresses of `to`, in order, up to the first that succeeds. Its last error otherwise.
+pub(crate) async fn first_of<T>(
+    to: &impl ToSocketAddrs,
+    mut f: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut outcome = Err(io::ErrorKind::InvalidInput.into());
+    for address in resolve(to).await? {
+        outcome = f(address);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
 fn of_host(host: &str, port: u16) -> Target {
     match host.parse::<IpAddr>() {
         Ok(ip) => Target::Addresses(vec![(ip, port).into()]),

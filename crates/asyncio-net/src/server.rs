@@ -35,6 +35,10 @@ pub trait Listener: sealed::Sealed<Stream = <Self as Listener>::Stream> + 'stati
     type Stream: ByteStream;
 }
 
+/// What a handler of a listener's connections is given.
+type Reader<L> = StreamReader<OwnedReadHalf<<L as Listener>::Stream>>;
+type Writer<L> = StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>;
+
 mod sealed {
     use std::io;
     use std::net::SocketAddr;
@@ -211,11 +215,7 @@ impl ServerBuilder {
     pub fn start<L, H, R>(self, handler: H, listeners: impl IntoIterator<Item = L>) -> Server
     where
         L: Listener,
-        H: AsyncFn(
-                StreamReader<OwnedReadHalf<<L as Listener>::Stream>>,
-                StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>,
-            ) -> R
-            + 'static,
+        H: AsyncFn(Reader<L>, Writer<L>) -> R + 'static,
         R: Outcome + 'static,
     {
         let handler = Rc::new(handler);
@@ -403,11 +403,7 @@ impl Shared {
 async fn accept_all<L, H, R>(listener: L, handler: Rc<H>, shared: Rc<Shared>)
 where
     L: Listener,
-    H: AsyncFn(
-            StreamReader<OwnedReadHalf<<L as Listener>::Stream>>,
-            StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>,
-        ) -> R
-        + 'static,
+    H: AsyncFn(Reader<L>, Writer<L>) -> R + 'static,
     R: Outcome + 'static,
 {
     loop {
@@ -505,10 +501,7 @@ impl Drop for Served {
 pub async fn serve<L, H>(listener: &L, handler: H) -> io::Error
 where
     L: Listener,
-    H: AsyncFn(
-        StreamReader<OwnedReadHalf<<L as Listener>::Stream>>,
-        StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>,
-    ),
+    H: AsyncFn(Reader<L>, Writer<L>),
 {
     let handler = &handler;
     let served = task_group(async |tg: TaskGroup<'_, Infallible>| {

@@ -62,7 +62,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, CommonState, RootCertStore, ServerConfig};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use crate::address::ToSocketAddrs;
 use crate::buffered::reader::StreamReader;
 use crate::buffered::writer::StreamWriter;
 use crate::tcp::stream::TcpStream;
@@ -93,8 +92,7 @@ impl TlsConnector {
     ///
     /// The system's verifier cannot be used.
     pub fn with_system_roots() -> io::Result<Self> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_platform_verifier())
             .map_err(io::Error::other)?;
@@ -104,8 +102,7 @@ impl TlsConnector {
     /// A connector that trusts these roots only.
     #[must_use]
     pub fn with_roots(roots: RootCertStore) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has the versions of TLS that rustls has")
             .with_root_certificates(roots)
@@ -116,8 +113,7 @@ impl TlsConnector {
     /// Offers application protocols (ALPN), the preferred one first: `["h2", "http/1.1"]`.
     #[must_use]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        let protocols = protocols.into_iter().map(|one| one.as_ref().to_vec());
-        Arc::make_mut(&mut self.config).alpn_protocols = protocols.collect();
+        Arc::make_mut(&mut self.config).alpn_protocols = names_of(protocols);
         self
     }
 
@@ -197,8 +193,7 @@ impl TlsAcceptor {
         let chain = chain.map_err(|error| invalid(&error, "the certificates are not valid PEM"))?;
         let key = PrivateKeyDer::from_pem_slice(private_key.as_bytes());
         let key = key.map_err(|error| invalid(&error, "the private key is not valid PEM"))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has the versions of TLS that rustls has")
             .with_no_client_auth()
@@ -210,8 +205,7 @@ impl TlsAcceptor {
     /// Accepts application protocols (ALPN), the preferred one first.
     #[must_use]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        let protocols = protocols.into_iter().map(|one| one.as_ref().to_vec());
-        Arc::make_mut(&mut self.config).alpn_protocols = protocols.collect();
+        Arc::make_mut(&mut self.config).alpn_protocols = names_of(protocols);
         self
     }
 
@@ -253,6 +247,16 @@ impl fmt::Debug for TlsAcceptor {
             .field("handshake_timeout", &self.handshake_timeout)
             .finish_non_exhaustive()
     }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Application protocols as rustls takes them.
+fn names_of<P: AsRef<[u8]>>(protocols: impl IntoIterator<Item = P>) -> Vec<Vec<u8>> {
+    let names = protocols.into_iter().map(|one| one.as_ref().to_vec());
+    names.collect()
 }
 
 async fn shake_hands<T>(
@@ -472,10 +476,6 @@ pub async fn open_tls_connection(
     StreamReader<TlsHalf<TcpStream>>,
     StreamWriter<TlsHalf<TcpStream>>,
 )> {
-    let stream = TcpStream::connect(of_host(host, port)).await?;
+    let stream = TcpStream::connect((host, port)).await?;
     Ok(connector.connect(host, stream).await?.into_buffered())
-}
-
-fn of_host(host: &str, port: u16) -> impl ToSocketAddrs {
-    (host.to_owned(), port)
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use asyncio_reactor::{Direction, Registered};
 use socket2::SockRef;
 
-use crate::address::{ToSocketAddrs, resolve};
+use crate::address::{ToSocketAddrs, first_of};
 use crate::register::{READ_WRITE, register_here};
 
 /// A UDP socket.
@@ -54,14 +54,8 @@ impl UdpSocket {
     /// The system's error for the last address, such as `AddrInUse`; the resolver's error for the name of a
     /// host; and an error if no loop runs on this thread.
     pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut outcome = Err(io::ErrorKind::InvalidInput.into());
-        for address in resolve(&to).await? {
-            outcome = mio::net::UdpSocket::bind(address).and_then(Self::register);
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        outcome
+        let bind = |address| mio::net::UdpSocket::bind(address).and_then(Self::register);
+        first_of(&to, bind).await
     }
 
     fn register(socket: mio::net::UdpSocket) -> io::Result<Self> {
@@ -101,14 +95,7 @@ impl UdpSocket {
     /// The system's error for the last address, such as `NetworkUnreachable`, and the resolver's error for
     /// the name of a host.
     pub async fn connect(&self, to: impl ToSocketAddrs) -> io::Result<()> {
-        let mut outcome = Err(io::ErrorKind::InvalidInput.into());
-        for address in resolve(&to).await? {
-            outcome = self.io.get_ref().connect(address);
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        outcome
+        first_of(&to, |address| self.io.get_ref().connect(address)).await
     }
 
     /// Sends a datagram to the connected peer. Waits while the send buffer is full.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, sleep, spawn, yield_now};
+use asyncio_loop::{sleep, spawn, yield_now};
 use asyncio_net::{
     MemoryStream, ReadError, StreamReader, StreamWriter, TcpListener, TcpStream, memory_pair,
     open_connection,
@@ -15,14 +15,7 @@ use asyncio_net::{
 use futures::{AsyncBufReadExt as _, AsyncWrite};
 
 mod support;
-use support::{listener, pair, run};
-
-/// Runs on virtual time.
-fn run_virtual<T>(main: impl Future<Output = T>) -> T {
-    let builder = EventLoop::builder().virtual_time(true);
-    let mut event_loop = builder.build_loop().unwrap();
-    event_loop.run_until_complete(main).unwrap()
-}
+use support::{listener, pair, run, run_virtual};
 
 /// A reader of `bytes` that come in pieces of this size, and then end.
 fn reader_of(bytes: &[u8], piece: usize, limit: usize) -> StreamReader<MemoryStream> {

@@ -3,18 +3,16 @@
 use std::io;
 use std::net::Shutdown;
 
-use asyncio_loop::{EventLoop, spawn};
+use asyncio_loop::spawn;
 use asyncio_net::{TcpStream, copy, copy_bidirectional, memory_pair};
 
 mod support;
-use support::{listener, pair, run};
+use support::{listener, pair, run, run_virtual};
 
 #[test]
 fn all_bytes_arrive_whatever_room_there_is() {
     for room in [1, 7, 100_000] {
-        let builder = EventLoop::builder().virtual_time(true);
-        let mut event_loop = builder.build_loop().unwrap();
-        let main = async {
+        run_virtual(async {
             let (one, mut source) = memory_pair(room);
             let (mut sink, other) = memory_pair(3);
             let sent: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
@@ -33,8 +31,7 @@ fn all_bytes_arrive_whatever_room_there_is() {
             drop(sink);
             writing.await.unwrap().unwrap();
             assert_eq!(reading.await.unwrap(), sent);
-        };
-        event_loop.run_until_complete(main).unwrap();
+        });
     }
 }
 

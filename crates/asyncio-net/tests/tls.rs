@@ -5,14 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asyncio_loop::{EventLoop, sleep};
+use asyncio_loop::sleep;
 use asyncio_net::tls::rustls::{self, RootCertStore};
 use asyncio_net::tls::{TlsAcceptor, TlsConnector, TlsStream};
 use asyncio_net::{MemoryStream, TcpStream, memory_pair};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 
 mod support;
-use support::{listener, pair, run};
+use support::{listener, pair, run, run_virtual};
 
 /// A server's certificate for `localhost`, and a client that trusts it.
 fn both_sides() -> (TlsAcceptor, TlsConnector) {
@@ -22,12 +22,6 @@ fn both_sides() -> (TlsAcceptor, TlsConnector) {
     let key = made.signing_key.serialize_pem();
     let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
     (acceptor, TlsConnector::with_roots(roots))
-}
-
-fn run_virtual<T>(main: impl Future<Output = T>) -> T {
-    let builder = EventLoop::builder().virtual_time(true);
-    let mut event_loop = builder.build_loop().unwrap();
-    event_loop.run_until_complete(main).unwrap()
 }
 
 type Pair = (TlsStream<MemoryStream>, TlsStream<MemoryStream>);

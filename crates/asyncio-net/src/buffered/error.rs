@@ -1,4 +1,4 @@
-//! What can go wrong when a part of a stream is read.
+//! Errors of reading a part of a stream.
 
 use std::fmt;
 use std::io;

@@ -10,32 +10,26 @@ use crate::tcp::stream::TcpStream;
 #[cfg(unix)]
 use crate::unix::stream::UnixStream;
 
-impl TcpStream {
-    /// A reader and a writer with buffers for this connection.
-    pub fn into_buffered(
-        self,
-    ) -> (
-        StreamReader<OwnedReadHalf<Self>>,
-        StreamWriter<OwnedWriteHalf<Self>>,
-    ) {
-        let (read, write) = self.into_split();
-        (StreamReader::new(read), StreamWriter::new(write))
-    }
+macro_rules! into_buffered {
+    ($Stream:ident) => {
+        impl $Stream {
+            /// A reader and a writer with buffers for this connection.
+            pub fn into_buffered(
+                self,
+            ) -> (
+                StreamReader<OwnedReadHalf<Self>>,
+                StreamWriter<OwnedWriteHalf<Self>>,
+            ) {
+                let (read, write) = self.into_split();
+                (StreamReader::new(read), StreamWriter::new(write))
+            }
+        }
+    };
 }
 
+into_buffered!(TcpStream);
 #[cfg(unix)]
-impl UnixStream {
-    /// A reader and a writer with buffers for this connection.
-    pub fn into_buffered(
-        self,
-    ) -> (
-        StreamReader<OwnedReadHalf<Self>>,
-        StreamWriter<OwnedWriteHalf<Self>>,
-    ) {
-        let (read, write) = self.into_split();
-        (StreamReader::new(read), StreamWriter::new(write))
-    }
-}
+into_buffered!(UnixStream);
 
 /// Connects as [`TcpStream::connect`] does, and gives a reader and a writer with buffers.
 ///

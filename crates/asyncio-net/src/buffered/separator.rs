@@ -1,4 +1,4 @@
-//! What ends a part of a stream.
+//! Separators between the parts of a stream.
 
 /// One or several separators, for [`StreamReader::read_until`](crate::StreamReader::read_until): `b'\n'`, `b"\r\n"`,
 /// `"\r\n"`, or a slice or an array of byte strings. Of several, the one that ends first counts, and of those the

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::socket::TcpSocket;
 use super::stream::TcpStream;
 use crate::accept::{AcceptBackoff, accept_with};
-use crate::address::{ToSocketAddrs, resolve};
+use crate::address::{ToSocketAddrs, first_of};
 use crate::register::register_here;
 
 /// The default limit of connections that wait to be accepted. The system has its own limit.
@@ -62,34 +62,23 @@ impl TcpListener {
     /// The system's error for the last address, such as `AddrInUse`; the resolver's error for the name of a host;
     /// and an error if no loop runs on this thread.
     pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut outcome = Err(io::ErrorKind::InvalidInput.into());
-        for address in resolve(&to).await? {
-            outcome = Self::bind_one(address);
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        outcome
-    }
-
-    fn bind_one(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpSocket::for_address(&address)?;
-        // On Windows SO_REUSEADDR lets another process take the port over.
-        if cfg!(unix) {
-            socket.set_reuse_address(true)?;
-        }
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
+        let bind = |address| Self::bind_socket(TcpSocket::for_address(&address)?, address);
+        first_of(&to, bind).await
     }
 
     /// Listens on this address, and on no IPv4 address if it is an IPv6 one, so that a server may listen on both.
     pub(crate) fn bind_only(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::for_address(&address)?;
-        if cfg!(unix) {
-            socket.set_reuse_address(true)?;
-        }
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
+        }
+        Self::bind_socket(socket, address)
+    }
+
+    fn bind_socket(socket: TcpSocket, address: SocketAddr) -> io::Result<Self> {
+        // On Windows SO_REUSEADDR lets another process take the port over.
+        if cfg!(unix) {
+            socket.set_reuse_address(true)?;
         }
         socket.bind(address)?;
         socket.listen(BACKLOG)

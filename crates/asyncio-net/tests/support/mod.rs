@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::time::Duration;
 
+use asyncio_loop::EventLoop;
 use asyncio_net::{TcpListener, TcpStream};
 use futures::future::{Either, select};
 
@@ -31,4 +32,11 @@ pub(crate) async fn pair() -> (TcpStream, TcpStream) {
     let address = listener.local_addr().unwrap();
     let (one, other) = futures::join!(TcpStream::connect(address), listener.accept());
     (one.unwrap(), other.unwrap().0)
+}
+
+/// Runs `main` on a new loop, on virtual time.
+pub(crate) fn run_virtual<T>(main: impl Future<Output = T>) -> T {
+    let builder = EventLoop::builder().virtual_time(true);
+    let mut event_loop = builder.build_loop().unwrap();
+    event_loop.run_until_complete(main).unwrap()
 }
