@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asyncio_task::{Pulse, TaskId};
+use asyncio_task::{PanicPayload, Pulse, TaskId};
 
 /// The limit of a stall unless set otherwise.
 pub(crate) const LIMIT: Duration = Duration::from_secs(1);
@@ -291,11 +291,9 @@ impl Late {
             is_over,
         };
         let handler = &self.watched.on_stall.0;
-        // A handler that panics ends the report, not the detector; nor does a payload that panics when it is dropped.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&stall)))
-            && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
-        {
-            std::mem::forget(again);
+        // A handler that panics ends the report, not the detector.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&stall))) {
+            drop(PanicPayload::new(payload));
         }
     }
 }

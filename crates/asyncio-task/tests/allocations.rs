@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_task::{Children, Listener, SpawnOptions, Task, Tasks, spawn};
+use asyncio_testkit::yield_now;
 
 struct Counting;
 
@@ -55,18 +56,6 @@ fn unless_pooled(cells: usize) -> usize {
 
 fn settle(tasks: &Tasks) {
     while tasks.run_one() {}
-}
-
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Room for a thousand tasks in queue and registry.
