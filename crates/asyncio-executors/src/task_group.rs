@@ -202,7 +202,7 @@ struct Shared<'env, E> {
     body: RefCell<Option<ScopeHandle>>,
 }
 
-/// What the body and the children make of a request from outside: if all of them swallow it, it is answered.
+/// How the body and the children resolve a request from outside: if all of them swallow it, it is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
     /// None has come.
@@ -728,7 +728,7 @@ impl<E> Shared<'_, E> {
     /// A child or the body has ended, and has not swallowed a request from outside, if there is one.
     #[inline]
     fn goes_on(&self) {
-        // What loses a race is ended by the race.
+        // The race ends its losers.
         if self.answer.get() == Answer::Swallowed && self.contest.get() != Contest::Decided {
             self.answer.set(Answer::GoesOn);
         }

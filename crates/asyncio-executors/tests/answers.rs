@@ -30,7 +30,7 @@ async fn cleans_up() -> u64 {
     on_cancel(pending(), async { sleep(secs(2)).await }).await
 }
 
-/// What work comes to that is cancelled after a second, and whether the code after it goes on.
+/// The result of work that is cancelled after a second, and whether the code after it goes on.
 async fn cancelled_at_1<T: 'static>(work: impl Future<Output = T> + 'static) -> Option<T> {
     let task = spawn(async {
         let value = work.await;

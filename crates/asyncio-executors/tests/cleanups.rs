@@ -393,7 +393,7 @@ mod limits {
         });
     }
 
-    /// What the limit is around has answered for itself, while a sibling cleans up: the limit is acted on.
+    /// The work in the limit has answered for itself while a sibling cleans up: the limit is acted on.
     #[test]
     fn a_limit_beside_a_sibling_whose_work_goes_on() {
         run::<()>(async |_| {

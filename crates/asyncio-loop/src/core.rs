@@ -46,7 +46,7 @@ pub(crate) struct Core {
     /// How long a step may take before debug mode reports it.
     pub(crate) slow_step: Cell<Duration>,
     pub(crate) attachments: Attachments,
-    /// What the stall detector sees. `None` if it is off.
+    /// The stall detector's view of this loop. `None` if it is off.
     pub(crate) watched: Option<Arc<Watched>>,
 }
 

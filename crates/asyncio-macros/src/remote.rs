@@ -1,4 +1,4 @@
-//! What `#[asyncio::remote]` writes beside a function: an entry in the list of the program.
+//! The expansion of `#[asyncio::remote]`: beside the function, an entry in the list of the program.
 //!
 //! The function stays as it is.
 
