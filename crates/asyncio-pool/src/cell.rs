@@ -23,9 +23,9 @@ use std::task::{Context, Poll, Waker};
 
 use asyncio_loop::{Cause, LoopHandle, OutsideWork, PanicPayload, SharedContext};
 
-use crate::crew::{WAKER_PANICKED, Work};
 use crate::error::JobError;
 use crate::settings::Settings;
+use crate::work::{Aftermath, WAKER_PANICKED, Work};
 
 const JOB_PANICKED: &str = "a job of a thread pool panicked and nobody awaits it";
 const JOB_FAILED: &str = "a job of a thread pool failed and nobody awaits it";
@@ -67,23 +67,6 @@ pub(crate) struct Orphan<T> {
     pub(crate) review: fn(&T) -> Option<String>,
     /// Whether it was to run on: then somebody is told if it did not run at all.
     pub(crate) kept: bool,
-}
-
-/// What is left to do when a job has ended: to wake who waits (J4).
-#[must_use]
-#[derive(Default)]
-pub(crate) struct Aftermath {
-    waker: Option<Waker>,
-    away: Option<OutsideWork>,
-}
-
-impl Aftermath {
-    pub(crate) fn announce(self, settings: &Settings) {
-        if let Some(waker) = self.waker {
-            settings.quietly(None, WAKER_PANICKED, || waker.wake());
-        }
-        drop(self.away);
-    }
 }
 
 impl<F, T> Cell<F, T> {

@@ -30,23 +30,11 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::cell::Aftermath;
 use crate::error::JobError;
 use crate::rest::{Rest, SPIN};
 use crate::settings::Settings;
 use crate::sync::{AtomicBool, JoinHandle, Mutex, MutexGuard, Ordering, thread};
-
-/// A job, as its pool sees it.
-pub(crate) trait Work: Send + Sync {
-    /// Runs it on this thread, unless it was cancelled. Who waits is told when the thread counts as free.
-    fn run(&self, settings: &Settings) -> Aftermath;
-
-    /// Says that there is room for it.
-    fn accept(&self, settings: &Settings);
-
-    /// Ends it without having run it.
-    fn refuse(&self, why: JobError, settings: &Settings);
-}
+use crate::work::{WAKER_PANICKED, Work};
 
 /// A job on its way to a thread.
 pub(crate) struct Entry {
@@ -449,8 +437,6 @@ impl Calls {
         }
     }
 }
-
-pub(crate) const WAKER_PANICKED: &str = "a waker panicked in a thread pool";
 
 fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {

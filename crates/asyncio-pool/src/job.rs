@@ -58,7 +58,7 @@ impl<T: Send + 'static> Job<T> {
         let (cell, home) = Self::prepare(job);
         let entered = enter(crew, share, cell.clone(), true);
         if !matches!(entered, Entered::Here { .. }) {
-            crate::crew::Work::refuse(&*cell, JobError::Closed, &crew.settings);
+            crate::work::Work::refuse(&*cell, JobError::Closed, &crew.settings);
         }
         Self::of(crew, cell, home, entered)
     }

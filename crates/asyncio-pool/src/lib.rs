@@ -38,6 +38,7 @@ mod rest;
 mod settings;
 mod sync;
 mod thread_pool;
+mod work;
 
 pub use default_pool::{
     default_executor, set_default_executor, shutdown_default_executor, to_thread,

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use loom::thread;
 
-use crate::cell::Aftermath;
-use crate::crew::{Crew, Entered, Entry, ShareOf, Ticket, Work};
+use crate::crew::{Crew, Entered, Entry, ShareOf, Ticket};
 use crate::error::JobError;
 use crate::settings::Settings;
+use crate::work::{Aftermath, Work};
 
 /// A job that notes when it runs and when it is refused.
 #[derive(Default)]

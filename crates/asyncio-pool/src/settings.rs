@@ -10,15 +10,13 @@ use asyncio_loop::{
     Cause, LoopHandle, PanicPayload, Unhandled, call_exception_handler, default_exception_handler,
 };
 
-use crate::thread_pool::ThreadPool;
-
 /// How long a thread waits for a job before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// More threads than this wait for the disk, not for the processor.
 const MOST_THREADS: usize = 32;
 
-/// A thread pool to be. Made by [`ThreadPool::builder`].
+/// A thread pool to be. Made by [`ThreadPool::builder`](crate::ThreadPool::builder).
 ///
 /// ```
 /// use std::time::Duration;
@@ -105,8 +103,8 @@ impl ThreadPoolBuilder {
     }
 
     /// How many accepted jobs may wait for a thread. Those beyond that wait in line to be accepted:
-    /// [`run`](ThreadPool::run) waits, [`Job::accepted`](crate::Job::accepted) tells when it is over, and
-    /// [`try_run`](ThreadPool::try_run) refuses. Without a limit unless set. With a limit of 0 a job is accepted
+    /// [`run`](crate::ThreadPool::run) waits, [`Job::accepted`](crate::Job::accepted) tells when it is over, and
+    /// [`try_run`](crate::ThreadPool::try_run) refuses. Without a limit unless set. With a limit of 0 a job is accepted
     /// when a thread is free.
     pub fn queue_limit(mut self, jobs: usize) -> Self {
         self.queue_limit = Some(jobs);
@@ -133,14 +131,12 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// Makes the pool. No thread is started yet.
-    #[must_use]
-    pub fn build(self) -> ThreadPool {
+    /// The settings, with a default for each that was not made.
+    pub(crate) fn settings(self) -> Settings {
         // What the operating system does not tell counts as one core.
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let max_threads = self.max_threads.unwrap_or(MOST_THREADS.min(cores + 4));
-        ThreadPool::with(Settings {
-            max_threads,
+        Settings {
+            max_threads: self.max_threads.unwrap_or(MOST_THREADS.min(cores + 4)),
             keep_alive: self.keep_alive.unwrap_or(KEEP_ALIVE),
             name: self.name.unwrap_or_else(|| "asyncio".to_owned()),
             stack_size: self.stack_size,
@@ -149,7 +145,7 @@ impl ThreadPoolBuilder {
             on_stop: self.on_stop,
             on_unhandled: self.on_unhandled,
             may_spin: cores > 1,
-        })
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::block_on::{block_on, block_on_for};
 use crate::crew::{Crew, ShareOf};
 use crate::error::TryRunError;
 use crate::job::Job;
-use crate::settings::{Settings, ThreadPoolBuilder};
+use crate::settings::ThreadPoolBuilder;
 
 /// Threads for calls that block, such as those of the file system, of a database's blocking client, or a long
 /// computation.
@@ -67,6 +67,17 @@ pub enum Pending {
     Cancel,
 }
 
+impl ThreadPoolBuilder {
+    /// Makes the pool. No thread is started yet.
+    #[must_use]
+    pub fn build(self) -> ThreadPool {
+        let crew = Crew::new(self.settings());
+        ThreadPool {
+            owner: Arc::new(Owner { crew }),
+        }
+    }
+}
+
 impl ThreadPool {
     /// A pool with the usual settings. No thread is started yet.
     #[must_use]
@@ -81,13 +92,6 @@ impl ThreadPool {
     /// To set a pool up before making it.
     pub fn builder() -> ThreadPoolBuilder {
         ThreadPoolBuilder::default()
-    }
-
-    pub(crate) fn with(settings: Settings) -> Self {
-        let crew = Crew::new(settings);
-        Self {
-            owner: Arc::new(Owner { crew }),
-        }
     }
 
     fn crew(&self) -> &Arc<Crew> {

@@ -36,13 +36,31 @@ where
     in_flight: usize,
 }
 
+impl ProcessPool {
+    /// Calls `function` with each of `arguments`, and gives what it returns in the same order, as a stream. A bounded
+    /// number of calls is [under way](ProcessMap::in_flight) at a time.
+    ///
+    /// # Panics
+    ///
+    /// If the function has no `#[asyncio::remote]`, and without a running loop.
+    #[track_caller]
+    pub fn map<F, A, K, I>(&self, function: F, arguments: I) -> ProcessMap<F, K, I::IntoIter>
+    where
+        F: RemoteFn<A, K>,
+        A: Serialize,
+        I: IntoIterator<Item = A>,
+    {
+        ProcessMap::new(self.clone(), function, arguments.into_iter())
+    }
+}
+
 impl<F, K, I> ProcessMap<F, K, I>
 where
     F: RemoteFn<I::Item, K>,
     I: Iterator,
     I::Item: Serialize,
 {
-    pub(crate) fn new(pool: ProcessPool, function: F, arguments: I) -> Self {
+    fn new(pool: ProcessPool, function: F, arguments: I) -> Self {
         let in_flight = pool.max_workers() * 2;
         let mut this = Self {
             pool,

@@ -18,7 +18,6 @@ use super::error::ProcessError;
 use super::frame::{Kind, encode};
 use super::job::ProcessJob;
 use super::link::Program;
-use super::map::ProcessMap;
 use super::remote::RemoteFn;
 use crate::thread_pool::Pending;
 
@@ -146,22 +145,6 @@ impl ProcessPool {
                 ProcessJob::new(call, crew.clone())
             }
         }
-    }
-
-    /// Calls `function` with each of `arguments`, and gives what it returns in the same order, as a stream. A bounded
-    /// number of calls is [under way](ProcessMap::in_flight) at a time.
-    ///
-    /// # Panics
-    ///
-    /// If the function has no `#[asyncio::remote]`, and without a running loop.
-    #[track_caller]
-    pub fn map<F, A, K, I>(&self, function: F, arguments: I) -> ProcessMap<F, K, I::IntoIter>
-    where
-        F: RemoteFn<A, K>,
-        A: Serialize,
-        I: IntoIterator<Item = A>,
-    {
-        ProcessMap::new(self.clone(), function, arguments.into_iter())
     }
 
     /// Starts all workers and waits until they are there. Otherwise they are started when calls need them.

@@ -1,0 +1,39 @@
+//! A job as its pool sees it: something to run, to accept or to refuse.
+
+use std::task::Waker;
+
+use asyncio_loop::OutsideWork;
+
+use crate::error::JobError;
+use crate::settings::Settings;
+
+pub(crate) const WAKER_PANICKED: &str = "a waker panicked in a thread pool";
+
+/// A job, as its pool sees it.
+pub(crate) trait Work: Send + Sync {
+    /// Runs it on this thread, unless it was cancelled. The caller announces the end when the thread counts as free.
+    fn run(&self, settings: &Settings) -> Aftermath;
+
+    /// Says that there is room for it.
+    fn accept(&self, settings: &Settings);
+
+    /// Ends it without having run it.
+    fn refuse(&self, why: JobError, settings: &Settings);
+}
+
+/// The waker to wake when a job has ended, and the outside work that ends with that (J4 of `cell.rs`).
+#[must_use]
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    pub(crate) waker: Option<Waker>,
+    pub(crate) away: Option<OutsideWork>,
+}
+
+impl Aftermath {
+    pub(crate) fn announce(self, settings: &Settings) {
+        if let Some(waker) = self.waker {
+            settings.quietly(None, WAKER_PANICKED, || waker.wake());
+        }
+        drop(self.away);
+    }
+}
