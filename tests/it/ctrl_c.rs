@@ -187,3 +187,90 @@ fn a_program_that_was_told_to_ignore_it_does() {
     assert_eq!(ended.output, "went on\n");
     assert!(ended.status.success());
 }
+
+mod sigterm {
+    use super::*;
+
+    const SIGTERM: Option<i32> = Some(15);
+
+    fn terminated(scene: &str) -> Ended {
+        let mut child = Child::start(&mut child(scene));
+        child.expect("ready");
+        child.terminate();
+        child.wait()
+    }
+
+    #[test]
+    fn cancels_main_by_option_and_the_process_ends_by_it() {
+        let ended = terminated("sigterm");
+        assert_eq!(ended.output, "cleaning up\nclean\n");
+        assert_eq!(ended.signal(), SIGTERM);
+    }
+
+    #[test]
+    fn ends_the_process_at_once_without_the_option() {
+        let ended = terminated("main waits in its cleanup");
+        assert_eq!(ended.output, "");
+        assert_eq!(ended.signal(), SIGTERM);
+    }
+
+    #[test]
+    fn ends_the_process_at_once_the_second_time() {
+        let mut child = Child::start(&mut child("sigterm takes long"));
+        child.expect("ready");
+        child.terminate();
+        child.expect("cleaning up");
+        child.terminate();
+        let ended = child.wait();
+        assert_eq!(ended.output, "");
+        assert_eq!(ended.signal(), SIGTERM);
+    }
+
+    #[test]
+    fn and_ctrl_c_are_two_signals() {
+        let ended = interrupted("sigterm");
+        assert_eq!(ended.output, "cleaning up\nclean\n");
+        assert_eq!(ended.signal(), SIGINT);
+    }
+
+    #[test]
+    fn is_told_by_the_runner() {
+        let ended = terminated("sigterm and a runner");
+        assert_eq!(
+            ended.output,
+            "cleaning up\nclean\ncancelled: true, interrupted by Some(15)\n"
+        );
+        assert!(ended.status.success());
+    }
+
+    /// A container's first process is ended by no signal, so its exit code tells.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn ends_the_first_process_of_a_container_with_an_exit_code() {
+        let program = env!("CARGO_BIN_EXE_asyncio-test-child");
+        let unshare = |program: &str| {
+            let mut unshare = std::process::Command::new("unshare");
+            let flags = [
+                "--user",
+                "--map-root-user",
+                "--pid",
+                "--fork",
+                "--kill-child",
+            ];
+            unshare.args(flags).arg(program);
+            unshare
+        };
+        if !unshare("true")
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            return; // no namespaces here
+        }
+        let mut container = Child::start(unshare(program).arg("sigterm"));
+        container.expect("ready");
+        container.terminate_child();
+        let ended = container.wait();
+        assert_eq!(ended.output, "cleaning up\nclean\n");
+        assert_eq!(ended.status.code(), Some(128 + 15));
+    }
+}

@@ -77,6 +77,23 @@ impl Child {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
     }
 
+    /// Sends SIGTERM to it.
+    #[cfg(unix)]
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+
+    /// Sends SIGTERM to its only child.
+    #[cfg(target_os = "linux")]
+    pub fn terminate_child(&self) {
+        let id = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let child = children.ok().and_then(|ids| ids.trim().parse().ok());
+        let pid = child.and_then(rustix::process::Pid::from_raw);
+        let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -19,6 +19,7 @@ pub struct Builder {
     pub(crate) stall_limit: Option<Duration>,
     pub(crate) on_stall: OnStall,
     pub(crate) ctrl_c: bool,
+    pub(crate) sigterm: bool,
     /// The limits of a test.
     pub(crate) limits: Option<Limits>,
 }
@@ -34,6 +35,7 @@ impl Default for Builder {
             stall_limit: Some(crate::stall::LIMIT),
             on_stall: OnStall::default(),
             ctrl_c: true,
+            sigterm: false,
             limits: None,
         }
     }
@@ -130,6 +132,27 @@ impl Builder {
     /// main thread. The default is `true`.
     pub fn ctrl_c(mut self, on: bool) -> Self {
         self.ctrl_c = on;
+        self
+    }
+
+    /// Sets whether SIGTERM cancels the main task of a [`Runner`](crate::Runner) on the program's
+    /// main thread, as Ctrl-C does. The default is `false`.
+    ///
+    /// A service manager or a container stops a program by SIGTERM, waits some seconds, and then
+    /// kills it. With this setting, `main` is cancelled and cleans up. If `main` ends cancelled,
+    /// [`run_with`](crate::run_with) ends the process by SIGTERM after closing the loop. In a
+    /// container's first process, which no signal ends, the exit code is 143. A second SIGTERM ends
+    /// the process at once.
+    ///
+    /// ```no_run
+    /// use asyncio_loop::{Runner, run_with};
+    ///
+    /// run_with(Runner::builder().sigterm(true), async {
+    ///     // The service.
+    /// });
+    /// ```
+    pub fn sigterm(mut self, on: bool) -> Self {
+        self.sigterm = on;
         self
     }
 

@@ -1,100 +1,95 @@
-//! Ctrl-C: the first one cancels the main task, the second one has its default effect.
+//! Ctrl-C, and SIGTERM by option: the first one cancels the main task, the second one has its
+//! default effect.
 //!
-//! The signal handlers are installed once per process and stay. A flag decides whether they take
-//! the default action, which they do unless a runner listens. A runner listens only on the main
-//! thread, as in Python, and only one at a time. As in Python, a program that ignores Ctrl-C (in
-//! the background of a shell without job control) or handles it itself is left alone.
+//! The signal handlers are those of [`disposition`](crate::disposition). A runner listens only on
+//! the main thread, as in Python, and only one at a time. As in Python, a program that ignores
+//! Ctrl-C (in the background of a shell without job control) or handles it itself is left alone.
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use asyncio_reactor::{Reactor, Registered};
-use signal_hook::consts::SIGINT;
-use signal_hook::{flag, low_level};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level;
 
-/// The signal handlers, installed at the first use.
-struct Handlers {
-    /// Whether Ctrl-C takes its default action. The first Ctrl-C sets it, for the second one.
-    default: Arc<AtomicBool>,
-    /// Whether a Ctrl-C has arrived.
-    seen: Arc<AtomicBool>,
-    /// Wakes a parked loop on Ctrl-C (a self-pipe). `None` while a runner has it.
-    wakeup: Mutex<Option<UnixStream>>,
+use crate::disposition::Listening;
+
+/// The pair of sockets by which a signal wakes a parked loop.
+struct Wakeup {
+    /// The end that a loop waits for. `None` while a runner has it.
+    ours: Mutex<Option<UnixStream>>,
+    /// The end that the handlers write to.
+    theirs: UnixStream,
 }
 
-static HANDLERS: LazyLock<io::Result<Handlers>> = LazyLock::new(|| {
-    if !is_default() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    let default = Arc::new(AtomicBool::new(true));
-    let seen = Arc::new(AtomicBool::new(false));
+static WAKEUP: LazyLock<io::Result<Wakeup>> = LazyLock::new(|| {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    // This order is required: the second Ctrl-C must see the flag that the first one set.
-    flag::register_conditional_default(SIGINT, default.clone())?;
-    flag::register(SIGINT, default.clone())?;
-    flag::register(SIGINT, seen.clone())?;
-    low_level::pipe::register(SIGINT, theirs)?;
-    Ok(Handlers {
-        default,
-        seen,
-        wakeup: Mutex::new(Some(ours)),
+    Ok(Wakeup {
+        ours: Mutex::new(Some(ours)),
+        theirs,
     })
 });
 
-/// Listens for Ctrl-C while it lives.
+/// The signals that a runner listens to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StopSignals {
+    pub(crate) interrupt: bool,
+    pub(crate) terminate: bool,
+}
+
+/// Listens for Ctrl-C and SIGTERM while it lives.
 #[derive(Debug)]
 pub(crate) struct CtrlC {
+    listening: Vec<Listening>,
     wakeup: Option<Registered<mio::net::UnixStream>>,
 }
 
 impl CtrlC {
-    /// Returns `None` if this is not the main thread, another runner already listens, or the
-    /// handlers cannot be installed. Ctrl-C then ends the process as usual.
-    pub(crate) fn listen(reactor: &Reactor) -> Option<Self> {
-        if !is_main_thread() {
+    /// Returns `None` if this is not the main thread, another runner already listens, or no handler
+    /// can be installed. The signals then end the process as usual.
+    pub(crate) fn listen(reactor: &Reactor, signals: StopSignals) -> Option<Self> {
+        let wanted = [(SIGINT, signals.interrupt), (SIGTERM, signals.terminate)];
+        let mut wanted = wanted.iter().filter(|(_, is_wanted)| *is_wanted).peekable();
+        if wanted.peek().is_none() || !is_main_thread() {
             return None;
         }
-        let handlers = HANDLERS.as_ref().ok()?;
-        let wakeup = lock(&handlers.wakeup).take()?;
+        let ends = WAKEUP.as_ref().ok()?;
+        let wakeup = lock(&ends.ours).take()?;
+        let mut this = CtrlC {
+            listening: Vec::new(),
+            wakeup: None,
+        };
         let wakeup = mio::net::UnixStream::from_std(wakeup);
-        let wakeup = match reactor.register(wakeup, mio::Interest::READABLE) {
-            Ok(wakeup) => wakeup,
+        match reactor.register(wakeup, mio::Interest::READABLE) {
+            Ok(wakeup) => this.wakeup = Some(wakeup),
             Err(error) => {
                 let (wakeup, _) = error.into_parts();
-                *lock(&handlers.wakeup) = Some(wakeup.into());
+                *lock(&ends.ours) = Some(wakeup.into());
                 return None;
             }
-        };
-        handlers.seen.store(false, Ordering::Relaxed);
-        handlers.default.store(false, Ordering::Relaxed);
-        Some(Self {
-            wakeup: Some(wakeup),
-        })
+        }
+        let listening =
+            wanted.filter_map(|(signal, _)| Listening::begin(*signal, &ends.theirs).ok());
+        this.listening.extend(listening);
+        // Without a signal, the drop puts the socket back.
+        (!this.listening.is_empty()).then_some(this)
     }
 
-    /// Whether a Ctrl-C has arrived since the last call.
+    /// The signal that has arrived since the last call, if one has.
     #[inline]
-    pub(crate) fn was_pressed(&self) -> bool {
-        let Ok(handlers) = &*HANDLERS else {
-            return false;
-        };
-        handlers.seen.load(Ordering::Relaxed) && handlers.seen.swap(false, Ordering::Relaxed)
+    pub(crate) fn arrived(&self) -> Option<i32> {
+        let raised = self.listening.iter().find(|one| one.was_raised());
+        raised.map(Listening::signal)
     }
 }
 
 impl Drop for CtrlC {
     fn drop(&mut self) {
-        let Ok(handlers) = &*HANDLERS else { return };
-        handlers.default.store(true, Ordering::Relaxed);
-        // A Ctrl-C that has not been handled yet is treated as if it came after the drop.
-        if self.was_pressed() {
-            let _ = low_level::emulate_default_handler(SIGINT);
-        }
-        if let Some(wakeup) = self.wakeup.take() {
-            *lock(&handlers.wakeup) = Some(drain(wakeup.into_inner()).into());
+        self.listening.clear();
+        if let (Some(wakeup), Ok(ends)) = (self.wakeup.take(), WAKEUP.as_ref()) {
+            *lock(&ends.ours) = Some(drain(wakeup.into_inner()).into());
         }
     }
 }
@@ -106,14 +101,16 @@ fn drain(mut wakeup: mio::net::UnixStream) -> mio::net::UnixStream {
     wakeup
 }
 
-/// Ends the process by SIGINT, as an unhandled Ctrl-C does, so that the parent process sees the
-/// signal.
-pub(crate) fn end_process() -> ! {
-    let _ = low_level::emulate_default_handler(SIGINT);
-    std::process::exit(130)
+/// Ends the process by a signal, as an unhandled one does, so that the parent process sees it.
+pub(crate) fn end_process(signal: i32) -> ! {
+    // The system does not let a signal end the first process of a container.
+    if std::process::id() != 1 {
+        let _ = low_level::emulate_default_handler(signal);
+    }
+    std::process::exit(128 + signal)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
@@ -127,47 +124,4 @@ fn is_main_thread() -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_main_thread() -> bool {
     true
-}
-
-/// Whether SIGINT still has its default action.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_default() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    is_default_in(&status)
-}
-
-/// Whether `status`, as in proc(5), lists SIGINT neither as ignored nor as caught.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_default_in(status: &str) -> bool {
-    let bit = 1_u64 << (SIGINT - 1);
-    let is_in = |set: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(set));
-        let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.is_some_and(|mask| mask & bit != 0)
-    };
-    !is_in("SigIgn:") && !is_in("SigCgt:")
-}
-
-/// Other systems have no safe way to ask.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_default() -> bool {
-    true
-}
-
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_ignores_or_handles_sigint_is_left_alone() {
-        let status = |ignored, caught| {
-            is_default_in(&format!(
-                "Name:\tx\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\n"
-            ))
-        };
-        assert!(status("0000000000001000", "0000000000000440"));
-        assert!(!status("0000000000001002", "0000000000000440"));
-        assert!(!status("0000000000001000", "0000000000000442"));
-        assert!(is_default_in(""), "nothing is known");
-    }
 }

@@ -66,6 +66,9 @@ mod builder;
 mod event_loop;
 
 #[cfg(unix)]
+mod disposition;
+
+#[cfg(unix)]
 mod ctrl_c;
 #[cfg(not(unix))]
 #[path = "no_ctrl_c.rs"]
@@ -83,6 +86,8 @@ pub use attachments::Attachment;
 pub use builder::Builder;
 pub use current::{attached, reactor, time, try_reactor};
 pub use deadline::Deadline;
+#[cfg(unix)]
+pub use disposition::SignalClaim;
 pub use event_loop::EventLoop;
 pub use exceptions::{call_exception_handler, default_exception_handler, set_exception_handler};
 pub use handle::{Handle, TimerHandle, call_at, call_later, call_soon};

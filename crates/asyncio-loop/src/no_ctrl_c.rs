@@ -2,19 +2,29 @@
 
 use asyncio_reactor::Reactor;
 
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StopSignals {
+    pub(crate) interrupt: bool,
+    pub(crate) terminate: bool,
+}
+
 #[derive(Debug)]
 pub(crate) enum CtrlC {}
 
 impl CtrlC {
-    pub(crate) fn listen(_: &Reactor) -> Option<Self> {
+    pub(crate) fn listen(_: &Reactor, signals: StopSignals) -> Option<Self> {
+        let StopSignals {
+            interrupt: _,
+            terminate: _,
+        } = signals;
         None
     }
 
-    pub(crate) fn was_pressed(&self) -> bool {
+    pub(crate) fn arrived(&self) -> Option<i32> {
         match *self {}
     }
 }
 
-pub(crate) fn end_process() -> ! {
-    std::process::exit(130)
+pub(crate) fn end_process(signal: i32) -> ! {
+    std::process::exit(128 + signal)
 }

@@ -1,4 +1,4 @@
-//! Running a program: a loop, a main task, Ctrl-C, and an orderly end.
+//! Running a program: a loop, a main task, Ctrl-C, SIGTERM, and an orderly end.
 
 use std::cell::Cell;
 use std::io;
@@ -7,7 +7,7 @@ use std::panic::Location;
 use asyncio_task::{JoinError, SpawnOptions, TaskRef, TaskState};
 
 use crate::builder::Builder;
-use crate::ctrl_c::{self, CtrlC};
+use crate::ctrl_c::{self, CtrlC, StopSignals};
 use crate::event_loop::EventLoop;
 use crate::limits::Limits;
 use crate::loop_handle::LoopHandle;
@@ -53,13 +53,13 @@ pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
         Err(error) => panic!("cannot create an event loop: {error}"),
     };
     let result = runner.run(main);
-    let interrupted = runner.was_interrupted();
+    let interrupted = runner.interrupted_by();
     drop(runner);
-    match result {
-        Ok(output) => output,
-        Err(JoinError::Cancelled(..)) if interrupted => ctrl_c::end_process(),
-        Err(JoinError::Panicked(_, payload)) => payload.resume(),
-        Err(error) => panic!("{error}"),
+    match (result, interrupted) {
+        (Ok(output), _) => output,
+        (Err(JoinError::Cancelled(..)), Some(signal)) => ctrl_c::end_process(signal),
+        (Err(JoinError::Panicked(_, payload)), _) => payload.resume(),
+        (Err(error), _) => panic!("{error}"),
     }
 }
 
@@ -107,8 +107,8 @@ pub(crate) fn run_limited<F: Future>(
 #[derive(Debug)]
 pub struct Runner {
     event_loop: EventLoop,
-    ctrl_c: bool,
-    interrupted: Cell<bool>,
+    stop_signals: StopSignals,
+    interrupted: Cell<Option<i32>>,
 }
 
 impl Runner {
@@ -128,12 +128,15 @@ impl Runner {
 
     pub(crate) fn with(builder: Builder) -> io::Result<Self> {
         // A program on virtual time is a test, so Ctrl-C ends it like any other program.
-        let ctrl_c = builder.ctrl_c && !builder.virtual_time;
+        let stop_signals = StopSignals {
+            interrupt: builder.ctrl_c && !builder.virtual_time,
+            terminate: builder.sigterm && !builder.virtual_time,
+        };
         let event_loop = EventLoop::with(builder)?;
         Ok(Self {
             event_loop,
-            ctrl_c,
-            interrupted: Cell::new(false),
+            stop_signals,
+            interrupted: Cell::new(None),
         })
     }
 
@@ -162,28 +165,31 @@ impl Runner {
         location: &'static Location<'static>,
         main: F,
     ) -> Result<F::Output, JoinError> {
-        self.interrupted.set(false);
+        self.interrupted.set(None);
         let context = self.event_loop.base_context();
         let options = SpawnOptions::new().context(context).location(location);
-        let listening = if self.ctrl_c {
-            CtrlC::listen(self.event_loop.reactor())
-        } else {
-            None
-        };
+        let listening = CtrlC::listen(self.event_loop.reactor(), self.stop_signals);
         let interrupted = &self.interrupted;
         let watch = |main: &TaskRef| {
-            if listening.as_ref().is_some_and(CtrlC::was_pressed) {
+            if let Some(signal) = listening.as_ref().and_then(CtrlC::arrived) {
                 // If the program had already cancelled main, main ends because of that request.
-                let by_ctrl_c = main.info().state != TaskState::Cancelling;
-                interrupted.set(main.cancel() && by_ctrl_c);
+                let by_signal = main.info().state != TaskState::Cancelling;
+                interrupted.set((main.cancel() && by_signal).then_some(signal));
             }
         };
         self.event_loop.run_watched(options, main, watch)
     }
 
-    /// Whether Ctrl-C, and nothing before it, cancelled the last main task.
+    /// Whether Ctrl-C or [SIGTERM](Builder::sigterm), and nothing before it, cancelled the last main
+    /// task.
     #[must_use]
     pub fn was_interrupted(&self) -> bool {
+        self.interrupted.get().is_some()
+    }
+
+    /// The number of the signal that cancelled the last main task, if nothing else did before.
+    #[must_use]
+    pub fn interrupted_by(&self) -> Option<i32> {
         self.interrupted.get()
     }
 

@@ -20,6 +20,9 @@ fn main() {
     let scene = std::env::args().nth(1).unwrap_or_default();
     match scene.as_str() {
         "main waits" => run(until_interrupted(forever())),
+        "sigterm" => asyncio::run_with(sigterm(), main_cleans_up(ms(5))),
+        "sigterm takes long" => asyncio::run_with(sigterm(), main_cleans_up(secs(600))),
+        "sigterm and a runner" => sigterm_and_a_runner(),
         "main spins" => run(until_interrupted(spin())),
         "others clean up" => others_clean_up(),
         "main waits in its cleanup" => run(main_cleans_up(ms(5))),
@@ -94,6 +97,20 @@ impl Drop for CleansUp {
     fn drop(&mut self) {
         say(self.0);
     }
+}
+
+fn sigterm() -> asyncio::Builder {
+    Runner::builder().sigterm(true)
+}
+
+fn sigterm_and_a_runner() {
+    let mut runner = sigterm().build().expect("a selector");
+    let ended = runner.run(main_cleans_up(ms(5)));
+    let cancelled = ended.is_err_and(|error| error.is_cancelled());
+    say(&format!(
+        "cancelled: {cancelled}, interrupted by {:?}",
+        runner.interrupted_by()
+    ));
 }
 
 async fn until_interrupted(work: impl Future) {
