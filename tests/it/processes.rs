@@ -578,6 +578,26 @@ mod cancelling {
         assert!(reports[1].contains("nobody awaits it: "), "{reports:?}");
         assert!(reports[1].contains("dropped"), "{reports:?}");
     }
+
+    #[test]
+    fn a_discarded_call_runs_and_only_its_panic_is_reported() {
+        let (path, text) = file("discarded");
+        let reports = run_virtual(async |trace| {
+            asyncio::set_exception_handler({
+                let trace = trace.clone();
+                move |report| trace.note(report.to_string())
+            });
+            let pool = pool(1);
+            pool.run(notes, (text, "ran".to_owned(), 0)).discard();
+            pool.run(parsed, "x".to_owned()).discard();
+            pool.run(panics, "discarded".to_owned()).discard();
+            pool.shutdown(Pending::Run);
+            pool.wait_closed().await;
+        });
+        assert_eq!(lines(&path), ["ran"]);
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].contains("discarded"), "{reports:?}");
+    }
 }
 
 mod starting {

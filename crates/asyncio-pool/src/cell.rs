@@ -1,17 +1,17 @@
-//! The cell of a job: the closure, then its outcome, between the thread that runs it and whoever awaits it.
+//! The cell of a job: the closure, then its outcome, between the thread that runs it and the waiter.
 //!
 //! ```text
 //!  Waiting ──1──► Running ──2──► Ended ──3──► Over
 //!     └──────────────4─────────────┘            ▲
-//!                    └─────────────2────────────┘  nobody wants the outcome
+//!                    └─────────────2────────────┘  the outcome is unwanted
 //! ```
 //!
-//! 1. a worker begins it; 2. it has ended; 3. whoever awaits it takes the outcome; 4. it is cancelled or refused.
+//! 1. a worker begins it; 2. it has ended; 3. the waiter takes the outcome; 4. it is cancelled or refused.
 //!
 //! - **J1** The closure is taken out once, by 1 or 4. So a job is run or cancelled, never both, and a closure that does
 //!   not run is dropped on the thread that ended it.
-//! - **J2** An outcome that nobody wants is dropped where that is found out: on the worker if the handle was gone
-//!   before the end, else where the handle is dropped. The last reference to a cell frees memory and nothing else.
+//! - **J2** An unwanted outcome is dropped on the worker if the handle was gone before the end, else where the handle is
+//!   dropped. The last reference to a cell frees memory and nothing else.
 //! - **J3** Nothing foreign runs under the lock.
 //! - **J4** The work counts as outside work of its loop until the waker has been woken, so virtual time does not jump
 //!   over the answer.
@@ -32,7 +32,7 @@ const JOB_FAILED: &str = "a job of a thread pool failed and nobody awaits it";
 const CLOSURE_PANICKED: &str = "a job that did not run panicked when it was dropped";
 const VALUE_PANICKED: &str = "the value of a job panicked when it was dropped";
 
-/// See the head of this file.
+/// A closure, then its outcome.
 pub(crate) struct Cell<F, T> {
     inner: Mutex<Inner<F, T>>,
 }
@@ -53,7 +53,7 @@ enum Stage<F, T> {
     Over,
 }
 
-/// What is to be done with the outcome.
+/// The use of the outcome.
 enum Wanted<T> {
     /// There is a handle.
     ByHandle,
@@ -65,7 +65,7 @@ enum Wanted<T> {
 pub(crate) struct Orphan<T> {
     pub(crate) home: Option<LoopHandle>,
     pub(crate) review: fn(&T) -> Option<String>,
-    /// Whether it was to run on: then somebody is told if it did not run at all.
+    /// Whether it was to run on: then the exception handler is told if it did not run at all.
     pub(crate) kept: bool,
 }
 
@@ -92,7 +92,7 @@ impl<F, T> Cell<F, T> {
         match std::mem::replace(&mut inner.stage, then) {
             Stage::Waiting { job, context } => Some((job, context)),
             other => {
-                // What was to come next holds nothing of others.
+                // The stage that was to come next holds nothing foreign.
                 inner.stage = other;
                 None
             }
@@ -116,7 +116,7 @@ impl<F, T> Cell<F, T> {
             return false;
         };
         let aftermath = Self::end(inner, Err(why), settings);
-        // A panic in here is one of whoever ends the job.
+        // A panic in here belongs to the caller that ends the job.
         settings.quietly(None, CLOSURE_PANICKED, || drop(taken));
         aftermath.announce(settings);
         true

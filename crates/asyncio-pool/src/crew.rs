@@ -8,21 +8,21 @@
 //! ```
 //!
 //! A job stands on one of these lists, under its number. Only jobs of a share are ever held, and only a pool with a
-//! limit leaves jobs outside. Who takes a job off its list owns what it had there: the worker runs it, a canceller
-//! gives its place in its share to the next.
+//! limit leaves jobs outside. Taking a job off its list gives the right to it: a worker runs it, and a canceller passes
+//! its place in its share to the next job.
 //!
 //! - **C1** Of the jobs in the queue, the one with the lowest number is begun first: in the order in which they came.
 //! - **C2** For each job in the queue a worker is *coming* (it is awake, and will look at the queue before it lies
 //!   down), or no thread is idle and no more may be started. [`State::muster`] makes it so after each change.
 //! - **C3** A worker that has finished a job takes the next one, or counts as coming, before anybody hears of the
 //!   outcome. So code that starts one job after the other needs one thread, and does not call a worker that comes by
-//!   itself. What runs between is a waker, and wakers must not block.
-//! - **C4** A worker leaves when the pool is shut down and the queue is empty. What is held or outside then has a job
-//!   of the same share, or all threads, in front of it, and so a worker that is yet to come.
+//!   itself. Only the waker runs between, and wakers must not block.
+//! - **C4** A worker leaves when the pool is shut down and the queue is empty. A job that is held or outside then has a
+//!   job of the same share, or all threads, in front of it. So a worker is still to come for it.
 //! - **C5** Nothing foreign runs under the lock, and no job is dropped under it.
 //!
-//! No channel is underneath: a channel knows no line that a job can be taken out of again, and says nothing about
-//! who waits at its other end, by which threads are started, called and ended here.
+//! No channel is underneath. A job can be taken out of this line again, and the number of idle workers decides whether a
+//! thread is started, called or ended. A channel offers neither.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -56,7 +56,7 @@ pub(crate) struct Ticket {
     share: Option<ShareOf>,
 }
 
-/// What became of a job that was handed in.
+/// The answer to a job that was handed in.
 pub(crate) enum Entered {
     /// It is on its way, and accepted or not yet.
     Here { ticket: Ticket, accepted: bool },
@@ -66,7 +66,7 @@ pub(crate) enum Entered {
     Closed,
 }
 
-/// See the head of this file.
+/// The threads of a pool and the jobs on their way to them.
 pub(crate) struct Crew {
     pub(crate) settings: Settings,
     state: Mutex<State>,
@@ -81,16 +81,16 @@ struct State {
     queue: BTreeMap<u64, Entry>,
     next_number: u64,
     next_share: u64,
-    /// How many jobs of each share are outside, in the queue, or run. Those with none are not here.
+    /// The number of jobs of each share that are outside, in the queue, or running. Shares without one are not here.
     places: HashMap<u64, usize>,
-    /// Those that lie down. The last one is called first, so that the others may end: the one that lay down last, or
+    /// Idle workers. The last one is called first, so that the others may end: the worker that became idle last, or
     /// the one that spins, which is called without a system call.
     idle: Vec<Arc<Rest>>,
     /// Workers that will look at the queue without being called (C2).
     coming: usize,
-    /// Those that have not left.
+    /// Workers that have not left.
     threads: usize,
-    /// Those that have not ended.
+    /// Workers whose threads have not ended.
     alive: usize,
     started: u64,
     closed: bool,
@@ -99,7 +99,7 @@ struct State {
     waiting: BTreeMap<u64, Waker>,
 }
 
-/// What a change leads to, done when the lock is free (C5).
+/// The calls that a change of the state leads to, made when the lock is free (C5).
 #[derive(Default)]
 struct Calls {
     unpark: Option<Arc<Rest>>,
@@ -109,7 +109,7 @@ struct Calls {
     ended: BTreeMap<u64, Waker>,
 }
 
-/// What a worker does next.
+/// The next act of a worker.
 enum Next {
     Run(Entry),
     LieDown,
@@ -243,7 +243,7 @@ impl Crew {
             let handles = std::mem::take(&mut state.handles);
             drop(state);
             for handle in handles {
-                // What a thread-local's destructor panics with was told by the panic hook.
+                // The panic hook has reported the panic of a thread-local's destructor.
                 let _ = handle.join();
             }
         }
@@ -362,7 +362,7 @@ impl State {
         Ok(())
     }
 
-    /// What a worker that was coming does.
+    /// The next act of a worker that was coming.
     fn next(&mut self, rest: &Arc<Rest>, another_spins: bool) -> Next {
         self.coming -= 1;
         if let Some((_, entry)) = self.queue.pop_first() {
@@ -381,7 +381,7 @@ impl State {
         self.closed && self.alive == 0
     }
 
-    /// Tells those who wait for the end, if this is it.
+    /// Wakes the tasks that wait for the end, if this is it.
     fn settle(&mut self, calls: &mut Calls) {
         if self.has_ended() {
             calls.ended.append(&mut self.waiting);
@@ -482,7 +482,7 @@ impl Crew {
     fn next(self: &Arc<Self>, rest: &Arc<Rest>, last_wait: &mut Duration) -> Option<Entry> {
         loop {
             let may_spin = self.settings.may_spin && *last_wait < SPIN;
-            // Only for speed: whoever is called first, each job in the queue has a worker (C2).
+            // Only for speed: in any order of calls, each job in the queue has a worker (C2).
             let another_spins = self.spinning.load(Ordering::Relaxed);
             match self.change(|state, _| state.next(rest, another_spins)) {
                 Next::Run(entry) => return Some(entry),

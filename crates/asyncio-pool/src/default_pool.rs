@@ -54,7 +54,7 @@ impl Attachment for DefaultPools {
 /// Has `job` called on a thread of the running loop's default pool.
 ///
 /// The pool is made at the first call. Closing the loop waits for its jobs, for 300 s at most: also for those that
-/// nobody awaits any more.
+/// no task awaits any more.
 ///
 /// ```
 /// use asyncio_pool::to_thread;

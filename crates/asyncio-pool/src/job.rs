@@ -22,7 +22,7 @@ use crate::error::{JobError, TryRunError};
 ///
 /// # Cancellation
 ///
-/// Dropping it, and so cancelling whoever awaits it, cancels a job that has not begun: its closure is dropped here,
+/// Dropping it, and so cancelling the awaiting task, cancels a job that has not begun: its closure is dropped here,
 /// and never runs. A job that has begun cannot be stopped. It runs on, its value is dropped on its thread, and a
 /// panic goes to the exception handler. Under a `shield` it is waited for instead.
 ///

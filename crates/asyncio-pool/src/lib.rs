@@ -12,7 +12,7 @@
 //! .unwrap();
 //! ```
 //!
-//! Read `crew.rs` first: the threads of a pool and the jobs that wait for them. What holds:
+//! Read `crew.rs` first: the threads of a pool and the jobs that wait for them. These things hold:
 //! - jobs are begun in the order in which they came, a share's in its turn;
 //! - a job that has not begun can be cancelled for good; one that has begun runs to its end;
 //! - every job ends with its value or an error, also when its pool is shut down or its loop closed;
@@ -55,7 +55,7 @@ pub use process::{
 pub use settings::ThreadPoolBuilder;
 pub use thread_pool::{Pending, PoolShare, ThreadPool};
 
-/// What the attributes of the facade expand to; not for anybody else.
+/// The expansion of the facade's attributes; not for other use.
 #[cfg(all(unix, feature = "process", not(loom)))]
 #[doc(hidden)]
 pub mod __private {

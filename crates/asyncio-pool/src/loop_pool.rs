@@ -264,7 +264,7 @@ impl LoopPoolBuilder {
         self
     }
 
-    /// What the threads are called, followed by a number; `asyncio-loop` unless set.
+    /// The name of the threads, followed by a number; `asyncio-loop` unless set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -302,7 +302,7 @@ impl LoopPoolBuilder {
     /// The operating system gave no thread, or no selector; or it pins no threads, and they were to be
     /// [pinned](Self::pinned). Loops that were started before are stopped again.
     pub fn start(self) -> io::Result<LoopPool> {
-        // What the operating system does not tell counts as one processor.
+        // An unknown number of processors counts as one.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
         let loops = self.loops.unwrap_or_else(processors);
         let cpus = match self.pinned {

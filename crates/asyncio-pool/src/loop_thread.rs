@@ -137,14 +137,14 @@ impl LoopThread {
         }
     }
 
-    /// Whether the loop has ended, because somebody [stopped](LoopHandle::stop) it.
+    /// Whether the loop has ended, because it was [stopped](LoopHandle::stop).
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.end.lock().has_ended
     }
 
     /// Ends the loop, and blocks until its thread has ended. Tasks are cancelled and have `grace` to clean up and end,
-    /// and so have jobs of the default thread pool. What is left is dropped, and reported to the loop's exception
+    /// and so have jobs of the default thread pool. The rest is dropped, and reported to the loop's exception
     /// handler. Coroutines that others wait for then end with [`JoinError::Cancelled`], and what is sent to the loop
     /// comes back.
     ///
@@ -211,13 +211,13 @@ impl Drop for LoopThread {
     }
 }
 
-/// Says what a destructor cannot return. A program whose standard error nobody reads any more goes on without.
+/// Prints an error that a destructor cannot return. If standard error is closed, the program goes on without it.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
     let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("asyncio: {what}\n"));
 }
 
 impl LoopThreadBuilder {
-    /// What the thread is called; `asyncio-loop` unless set.
+    /// The name of the thread; `asyncio-loop` unless set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         // The operating system takes no name with a zero byte in it.
         self.name = name.into().replace('\0', "");

@@ -1,12 +1,13 @@
 //! How a worker waits for its next job: awake for a moment if that has paid before, then parked.
 //!
 //! ```text
-//!  worker                                  who has a job for it
+//!  worker                                  the caller, with a job
 //!  AWAKE (spins) ──► PARKED                CALLED, under the lock of the crew; unparks it
 //!       └───────────────┴──► CALLED        only if it was PARKED
 //! ```
 //!
-//! - **R1** A worker is called once for each time it lies down, by whoever takes it off the list of idle workers.
+//! - **R1** Taking a worker off the list of idle workers and calling it are one act, so it is called once for each time
+//!   it becomes idle.
 //! - **R2** A call that finds it AWAKE makes no system call: the worker sees the word before it parks. A call that
 //!   finds it PARKED makes one.
 //! - **R3** A worker spins for [`SPIN`] at most, only if its last wait was shorter than that, only if there is a
@@ -24,7 +25,7 @@ const AWAKE: u8 = 0;
 const PARKED: u8 = 1;
 const CALLED: u8 = 2;
 
-/// A worker as seen by who has a job for it.
+/// A worker, as its callers see it.
 #[derive(Debug)]
 pub(crate) struct Rest {
     word: AtomicU8,
@@ -98,7 +99,7 @@ fn park_for(limit: Duration) {
     thread::park_timeout(limit);
 }
 
-/// loom has no time: nobody leaves early.
+/// loom has no time: no worker leaves early.
 #[cfg(loom)]
 fn park_for(_limit: Duration) {
     thread::park();

@@ -1,4 +1,4 @@
-//! How a thread pool is to be, and whom it tells of what went wrong.
+//! The settings of a thread pool, and its reports of panics and errors that no task awaits.
 
 use std::fmt;
 use std::num::NonZero;
@@ -46,7 +46,7 @@ pub struct ThreadPoolBuilder {
     on_unhandled: Report,
 }
 
-/// What a pool goes by.
+/// The settings of a pool.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) max_threads: usize,
@@ -88,7 +88,7 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// What the threads are called, followed by a number; `asyncio` unless set.
+    /// The name of the threads, followed by a number; `asyncio` unless set.
     #[doc(alias = "thread_name_prefix")]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         // The operating system takes no name with a zero byte in it.
@@ -124,8 +124,8 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// Sets who is told of what goes wrong in jobs that nobody awaits, on the thread where it does. Without one,
-    /// the exception handler of the loop on which the job was started is told.
+    /// Sets the handler of panics and errors in jobs that no task awaits. It is called on the thread where they arise.
+    /// Without one, the exception handler of the loop on which the job was started is told.
     pub fn on_unhandled(mut self, handler: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
         self.on_unhandled = Report(Some(Arc::new(handler)));
         self
@@ -133,7 +133,7 @@ impl ThreadPoolBuilder {
 
     /// The settings, with a default for each that was not made.
     pub(crate) fn settings(self) -> Settings {
-        // What the operating system does not tell counts as one core.
+        // An unknown number of cores counts as one.
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Settings {
             max_threads: self.max_threads.unwrap_or(MOST_THREADS.min(cores + 4)),
@@ -150,7 +150,7 @@ impl ThreadPoolBuilder {
 }
 
 impl Settings {
-    /// Calls foreign code of which nobody awaits anything. Its panic is reported as one of `home`.
+    /// Calls foreign code whose result is not awaited. Its panic is reported to `home`.
     pub(crate) fn quietly(
         &self,
         home: Option<&LoopHandle>,
@@ -163,7 +163,7 @@ impl Settings {
         }
     }
 
-    /// Reports what nobody awaits: to the pool's own handler; without one, to that of the loop where the job was
+    /// Reports a panic or error that no task awaits: to the pool's own handler; without one, to that of the loop where the job was
     /// started.
     pub(crate) fn report(&self, home: Option<&LoopHandle>, message: &'static str, cause: Cause) {
         if let Some(handler) = &self.on_unhandled.0 {

@@ -1,4 +1,4 @@
-//! What threads share, taken from `std` or, under `--cfg loom`, from loom: the lock of the crew, the word of a
+//! The types that threads share, taken from `std` or, under `--cfg loom`, from loom: the lock of the crew, the word of a
 //! worker that rests, and parking itself.
 
 #[cfg(not(loom))]

@@ -32,15 +32,15 @@ use crate::settings::ThreadPoolBuilder;
 /// # }).unwrap();
 /// ```
 ///
-/// When the last clone is dropped, the pool is shut down: jobs that it was given still run, threads end when there is
-/// nothing left, and nobody waits for that. [`wait_closed`](Self::wait_closed) does.
+/// When the last clone is dropped, the pool is shut down: jobs that it was given still run, and threads end when there is
+/// nothing left. The drop does not wait for that. [`wait_closed`](Self::wait_closed) does.
 #[derive(Clone)]
 #[doc(alias = "ThreadPoolExecutor")]
 pub struct ThreadPool {
     owner: Arc<Owner>,
 }
 
-/// What the clones of a pool have in common.
+/// The part of a pool that its clones share.
 struct Owner {
     crew: Arc<Crew>,
 }
@@ -56,7 +56,7 @@ pub struct PoolShare {
     share: ShareOf,
 }
 
-/// What becomes of jobs that have not begun when their pool is [shut down](ThreadPool::shutdown).
+/// The fate of jobs that have not begun when their pool is [shut down](ThreadPool::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
     /// They run before the threads end.
@@ -173,7 +173,7 @@ impl ThreadPool {
             crew: self.crew(),
             key: None,
         };
-        // Virtual time does not jump over jobs that nobody awaits but this.
+        // Virtual time does not jump over jobs that only this wait is for.
         let here = try_running_loop().ok();
         let _away = here.as_ref().map(LoopHandle::outside_work);
         poll_fn(

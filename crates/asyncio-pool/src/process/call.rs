@@ -1,4 +1,4 @@
-//! One call: what is to be sent, who waits for the outcome, and who runs it.
+//! One call: the frame to send, the task that waits for the outcome, and the worker that runs it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -11,10 +11,10 @@ use super::frame::Frame;
 /// How a call ended: with a frame of the worker, or without.
 pub(crate) type Outcome = Result<Frame, ProcessError>;
 
-/// Somebody to be told of the outcome of a call without a handle.
+/// Receives the outcome of a call without a handle.
 pub(crate) type Heir = Box<dyn FnOnce(Outcome)>;
 
-/// A call, from when it is made until somebody has its outcome.
+/// A call, from when it is made until its outcome is taken.
 pub(crate) struct Call {
     stage: RefCell<Stage>,
     /// Gets the outcome of a call without a handle.

@@ -33,7 +33,7 @@ const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a start or a call is tried again when workers end before they have had a call.
 const TRIES: u32 = 5;
 
-/// What a pool goes by.
+/// The settings of a pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     pub(crate) program: Program,
 }
 
-/// See the head of this file.
+/// The workers of a pool and the calls that wait for them.
 #[derive(Debug)]
 pub(crate) struct Crew {
     pub(crate) settings: Settings,
@@ -81,7 +81,7 @@ struct State {
     last_failure: Option<ProcessError>,
 }
 
-/// What a pool has, for `Debug` and for those who ask.
+/// The numbers of workers and calls in a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) workers: usize,
@@ -241,7 +241,7 @@ impl Crew {
         all.iter().for_each(|waiting| waiting.wake());
     }
 
-    /// Shuts the pool down. What is in the queue still runs, or is cancelled.
+    /// Shuts the pool down. Calls in the queue still run, or are cancelled.
     pub(crate) fn shut_down(self: &Rc<Self>, cancel: bool) {
         let (idle, dropped) = {
             let mut state = self.state.borrow_mut();
@@ -519,7 +519,7 @@ impl Seat {
         }
     }
 
-    /// What became of a call whose worker gave no answer. `None` if it is in the queue again.
+    /// The outcome of a call whose worker gave no answer. `None` if the call is in the queue again.
     async fn lost(
         &mut self,
         worker: Worker,
@@ -607,7 +607,7 @@ impl Drop for Seat {
 
 impl Failed {
     fn ended(status: ExitStatus, is_known: bool) -> Self {
-        // Somebody else has killed it; or it has been a worker before.
+        // Another process has killed it, or it has been a worker before.
         if is_known || status.code().is_none() {
             let error = format!("it ended before it became a worker ({status})");
             return Self::Otherwise(io::Error::other(error));

@@ -39,7 +39,7 @@ pub enum ProcessError {
     /// The arguments cannot be sent: they do not serialize, or the worker's function has others.
     #[error("the arguments cannot be sent: {0}")]
     BadArguments(String),
-    /// What the function returned cannot be sent back or not be read.
+    /// The value of the function cannot be sent back, or cannot be read.
     #[error("what the function returned cannot be sent back: {0}")]
     BadValue(String),
     /// The worker's program has no function of this name: it is not the program of its parent.

@@ -27,7 +27,7 @@ const MOST: usize = 1024 * 1024;
 /// How much of a message, such as that of a panic, is sent.
 const MESSAGE: usize = 64 * 1024;
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// From the worker, which has its limits: it is one, with the words that the parent expects.

@@ -27,7 +27,7 @@ const FAILED: &str = "a detached call in a worker process failed";
 ///
 /// # Cancellation
 ///
-/// Dropping it, and so cancelling whoever awaits it, cancels a call that has not begun. A call that has begun runs on in
+/// Dropping it, and so cancelling the awaiting task, cancels a call that has not begun. A call that has begun runs on in
 /// its worker, and its value is dropped; what goes wrong is told to the exception handler. In a pool that
 /// [kills on cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
 ///
@@ -73,15 +73,31 @@ impl<R: DeserializeOwned> ProcessJob<R> {
     where
         R: Outcome + 'static,
     {
+        self.run_on(|value| {
+            if let Some(failure) = failure_of(value) {
+                report(FAILED, failure);
+            }
+        });
+    }
+
+    /// Lets the call run without a handle, whatever it returns. A panic and the death of its worker go to the exception
+    /// handler of the loop.
+    pub fn discard(mut self)
+    where
+        R: 'static,
+    {
+        self.run_on(|_value| {});
+    }
+
+    fn run_on(&mut self, review: fn(&R))
+    where
+        R: 'static,
+    {
         self.left = true;
         self.call
-            .leave(Box::new(|outcome| match read::<R>(outcome) {
+            .leave(Box::new(move |outcome| match read::<R>(outcome) {
                 Err(error) => report(UNREAD, error.to_string()),
-                Ok(value) => {
-                    if let Some(failure) = failure_of(&value) {
-                        report(FAILED, failure);
-                    }
-                }
+                Ok(value) => review(&value),
             }));
     }
 }
@@ -128,7 +144,7 @@ impl<R> ProcessJob<R> {
     }
 }
 
-/// What an outcome says. Reading it is foreign code, and what it reads was written by another process.
+/// Reads an outcome. This is foreign code, and its input was written by another process.
 fn read<R: DeserializeOwned>(outcome: call::Outcome) -> Result<R, ProcessError> {
     let frame = outcome?;
     let reading = std::panic::AssertUnwindSafe(|| decode(frame.body()));
@@ -174,7 +190,7 @@ impl<R> Drop for ProcessJob<R> {
             let what = match outcome {
                 Ok(frame) if frame.kind == Kind::Value => return,
                 Ok(frame) => frame.text(),
-                // Nobody who dropped it minds.
+                // The handle was dropped, so the error is of no use.
                 Err(ProcessError::Closed | ProcessError::Cancelled) => return,
                 Err(error) => error.to_string(),
             };

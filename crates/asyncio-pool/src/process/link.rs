@@ -41,7 +41,7 @@ const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-/// What is started as a worker.
+/// The program that is started as a worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
     /// This program unless set.
@@ -84,7 +84,7 @@ pub(crate) struct Worker {
     socket: Rc<UnixStream>,
     /// Tells of the process's end, where the system has that.
     end: Option<Rc<OwnedFd>>,
-    /// What it is to answer first.
+    /// Its right first answer.
     hello: String,
     is_busy: bool,
     reaped: bool,
@@ -139,7 +139,7 @@ impl Worker {
         self.child.id()
     }
 
-    /// What it is to say first.
+    /// Its right first answer.
     pub(crate) fn hello(&self) -> &str {
         &self.hello
     }
@@ -245,7 +245,7 @@ impl Worker {
     }
 
     fn hang_up(&self) {
-        // Not by a drop: somebody may have it registered. It fails if the worker has gone.
+        // Not by a drop: it may be registered. It fails if the worker has gone.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
@@ -270,7 +270,7 @@ impl Worker {
         // It fails if the process was reaped.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Some(end) = &self.end {
-            // Not by its number, which another process may have if somebody else has reaped this one.
+            // Not by its number, which another process may have if this one was reaped elsewhere.
             let _ = pidfd_send_signal(&**end, Signal::KILL);
             return;
         }
@@ -327,7 +327,7 @@ fn end_of(child: &Child) -> io::Result<Option<OwnedFd>> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
     match pidfd_open(Pid::from_child(child), PidfdFlags::empty()) {
         Ok(end) => Ok(Some(end)),
-        // An old system, or one that allows it to nobody.
+        // An old system, or one that forbids it.
         Err(Errno::NOSYS | Errno::PERM) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -114,7 +114,7 @@ where
         };
         let outcome = ready!(Pin::new(first).poll(cx));
         self.jobs.pop_front();
-        // What has become free is used at once, not when somebody asks for more.
+        // The free place is used at once, not when the next outcome is asked for.
         self.fill();
         Poll::Ready(Some(outcome))
     }

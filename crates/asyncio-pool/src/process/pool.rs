@@ -61,14 +61,14 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 /// library, as `env!("CARGO_BIN_EXE_name")`.
 ///
 /// A pool belongs to its thread. Clones are the same pool. When the last one is dropped, the pool is shut down: calls
-/// that it was given still run. What has not ended when the loop is closed is killed.
+/// that it was given still run. Workers that have not ended when the loop is closed are killed.
 #[derive(Clone)]
 #[doc(alias = "ProcessPoolExecutor")]
 pub struct ProcessPool {
     owner: Rc<Owner>,
 }
 
-/// What the clones of a pool have in common.
+/// The part of a pool that its clones share.
 struct Owner {
     crew: Rc<Crew>,
 }
@@ -242,7 +242,7 @@ impl ProcessPool {
     }
 }
 
-/// Somebody who waits for a change of the crew.
+/// A task that waits for a change of the crew.
 struct Watching<'a> {
     crew: &'a Crew,
     waiting: Rc<Waiting>,
@@ -339,7 +339,7 @@ impl ProcessPoolBuilder {
     /// Makes the pool. No process is started yet.
     #[must_use]
     pub fn build(self) -> ProcessPool {
-        // What the operating system does not tell counts as one processor.
+        // An unknown number of processors counts as one.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
         let crew = Crew::new(Settings {
             workers: self.workers.unwrap_or_else(processors),

@@ -24,7 +24,7 @@ use super::frame::{EncodeError, Kind, decode, encode, message};
     note = "several arguments are given as a tuple, and what the function returns has serde's `Serialize` and `Deserialize`"
 )]
 pub trait RemoteFn<Arguments, Kind>: Copy + 'static {
-    /// What a call of it gives.
+    /// The value that a call of it gives.
     type Value: DeserializeOwned;
 }
 

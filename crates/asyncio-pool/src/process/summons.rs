@@ -19,14 +19,14 @@ pub(crate) const VARIABLE: &str = "ASYNCIO_WORKER";
 /// The version of the protocol.
 const VERSION: &str = "2";
 
-/// Words that nobody has used before, for a worker of this process.
+/// Words that were never used before, for a worker of this process.
 pub(crate) fn new_words() -> String {
     let random = || RandomState::new().hash_one(std::process::id());
     let pid = std::process::id();
     format!("{VERSION}-{pid}-{:016x}{:016x}", random(), random())
 }
 
-/// What the worker with this number is to answer to the words.
+/// The right answer to the words, for the worker with this number.
 pub(crate) fn answer_to(words: &str, pid: u32) -> String {
     format!("asyncio worker {pid} {words}")
 }

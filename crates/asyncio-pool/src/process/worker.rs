@@ -19,7 +19,7 @@ use super::summons::{Summons, answer_to};
 /// How long a worker that has nothing to do may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a worker is told before it says hello.
+/// The limits that a worker is told before it says hello.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Limits {
     /// How much address space it may take, in bytes.
