@@ -35,6 +35,17 @@ pub(crate) fn pin(role: Role) -> io::Result<()> {
     Ok(sched_setaffinity(None, &chosen)?)
 }
 
+/// Lets the calling thread, and threads it starts later, run on all cores of this process.
+///
+/// # Errors
+///
+/// The system does not allow it.
+pub(crate) fn unpin() -> io::Result<()> {
+    let mut all = CpuSet::new();
+    allowed()?.iter().for_each(|core| all.set(*core));
+    Ok(sched_setaffinity(None, &all)?)
+}
+
 /// The cores of this process, as they were before anything was pinned.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ mod series;
 mod signal;
 mod svg;
 mod terminal;
+mod threads;
 mod workload;
 mod workloads;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::group::Group;
 use crate::primitives::Primitives;
+use crate::threads::Threads;
 use crate::workloads::echo::Progress;
 
 /// The abilities of a runtime, beyond running tasks and sleeping.
@@ -35,11 +36,18 @@ pub(crate) trait Runtime: 'static {
     type Group: Group;
     /// The usual locks and queues.
     type Primitives: Primitives;
+    /// The pool of threads, and the way back from it.
+    type Threads: Threads;
 
     const CAN: Abilities;
 
     /// Runs `main` on a new runtime on this thread.
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
+
+    /// The same, with a pool of threads, where that has to be asked for.
+    fn block_on_with_threads<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        Self::block_on(main)
+    }
 
     /// Starts a task on this thread. The task need not be `Send`.
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;

@@ -12,6 +12,7 @@ use compio::runtime::{JoinHandle, ResumeUnwind};
 use crate::group::NoGroup;
 use crate::primitives::Lacking;
 use crate::runtime::{Abilities, NoChannel, Runtime};
+use crate::threads::Threads;
 use crate::workloads::echo::Progress;
 
 /// compio as it comes.
@@ -23,6 +24,7 @@ impl Runtime for Compio {
     type Channel = NoChannel;
     type Group = NoGroup;
     type Primitives = Lacking;
+    type Threads = Blocking;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,
@@ -87,4 +89,25 @@ fn echo(mut stream: TcpStream, buffer: usize, progress: Rc<Progress>) -> impl Fu
             }
         }
     }
+}
+
+/// compio's own pool.
+#[derive(Debug)]
+pub(crate) struct Blocking;
+
+impl Threads for Blocking {
+    type Handle = ();
+
+    fn call<T, F>(job: F) -> impl Future<Output = T> + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let job = compio::runtime::spawn_blocking(job);
+        async move { job.await.resume_unwind().expect("the job returns") }
+    }
+
+    fn handle() {}
+
+    fn post((): &(), _callback: impl FnOnce() + Send + 'static) {}
 }

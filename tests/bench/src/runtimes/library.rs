@@ -9,6 +9,7 @@ use super::floor::Floor;
 use crate::group::Group;
 use crate::primitives::Primitives;
 use crate::runtime::{Abilities, Runtime};
+use crate::threads::NoThreads;
 use crate::workloads::echo::Progress;
 
 /// The groups of `G` and the primitives of `P`.
@@ -20,6 +21,7 @@ impl<G: Group, P: Primitives> Runtime for Library<G, P> {
     type Channel = <Floor as Runtime>::Channel;
     type Group = G;
     type Primitives = P;
+    type Threads = NoThreads;
 
     const CAN: Abilities = Floor::CAN;
 

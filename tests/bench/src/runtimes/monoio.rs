@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use local_sync::mpsc::unbounded;
+use monoio::blocking::DefaultThreadPool;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::task::JoinHandle;
@@ -14,6 +15,7 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use super::tools;
 use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
+use crate::threads::Threads;
 use crate::workloads::echo::Progress;
 
 /// monoio, over the driver `D`.
@@ -23,12 +25,27 @@ pub(crate) struct Monoio<D>(PhantomData<D>);
 /// The driver of monoio.
 pub(crate) trait Driver: 'static {
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
+    fn block_on_with_threads<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
+}
+
+/// As many threads as the other runtimes' pools have at most on a machine of two cores: enough for the workloads.
+fn threads() -> Box<DefaultThreadPool> {
+    Box::new(DefaultThreadPool::new(6))
 }
 
 impl Driver for LegacyDriver {
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
         RuntimeBuilder::<Self>::new()
             .enable_timer()
+            .build()
+            .expect("monoio starts over epoll")
+            .block_on(main)
+    }
+
+    fn block_on_with_threads<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        RuntimeBuilder::<Self>::new()
+            .enable_timer()
+            .attach_thread_pool(threads())
             .build()
             .expect("monoio starts over epoll")
             .block_on(main)
@@ -43,6 +60,15 @@ impl Driver for IoUringDriver {
             .expect("monoio starts over io_uring")
             .block_on(main)
     }
+
+    fn block_on_with_threads<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        RuntimeBuilder::<Self>::new()
+            .enable_timer()
+            .attach_thread_pool(threads())
+            .build()
+            .expect("monoio starts over io_uring")
+            .block_on(main)
+    }
 }
 
 impl<D: Driver> Runtime for Monoio<D> {
@@ -50,6 +76,7 @@ impl<D: Driver> Runtime for Monoio<D> {
     type Channel = LocalSync;
     type Group = NoGroup;
     type Primitives = tools::local_sync::LocalSync;
+    type Threads = Blocking;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,
@@ -60,6 +87,10 @@ impl<D: Driver> Runtime for Monoio<D> {
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
         D::block_on(main)
+    }
+
+    fn block_on_with_threads<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        D::block_on_with_threads(main)
     }
 
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
@@ -132,4 +163,25 @@ impl Channel for LocalSync {
     async fn receive(receiver: &mut Self::Receiver) -> u64 {
         receiver.recv().await.expect("the sender is there")
     }
+}
+
+/// monoio's pool, of threads that are there from the start.
+#[derive(Debug)]
+pub(crate) struct Blocking;
+
+impl Threads for Blocking {
+    type Handle = ();
+
+    fn call<T, F>(job: F) -> impl Future<Output = T> + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let job = monoio::spawn_blocking(job);
+        async move { job.await.expect("the job returns") }
+    }
+
+    fn handle() {}
+
+    fn post((): &(), _callback: impl FnOnce() + Send + 'static) {}
 }

@@ -20,6 +20,7 @@ impl Runtime for Ours {
     type Channel = asyncio::sync::Queue<u64>;
     type Group = tools::ours::Executors;
     type Primitives = tools::ours::Sync;
+    type Threads = tools::ours::Pool;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

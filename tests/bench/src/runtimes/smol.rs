@@ -14,6 +14,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use super::tools;
 use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
+use crate::threads::Threads;
 use crate::workloads::echo::Progress;
 
 /// smol's executor for one thread, with the main future run as `K` says.
@@ -56,6 +57,7 @@ impl<K: Kind> Runtime for Smol<K> {
     type Channel = AsyncChannel;
     type Group = NoGroup;
     type Primitives = tools::async_lock::AsyncLock;
+    type Threads = Unblock;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,
@@ -150,4 +152,24 @@ impl Channel for AsyncChannel {
     async fn receive(receiver: &mut Self::Receiver) -> u64 {
         receiver.recv().await.expect("the sender is there")
     }
+}
+
+/// The threads of the `blocking` crate.
+#[derive(Debug)]
+pub(crate) struct Unblock;
+
+impl Threads for Unblock {
+    type Handle = ();
+
+    fn call<T, F>(job: F) -> impl Future<Output = T> + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        blocking::unblock(job)
+    }
+
+    fn handle() {}
+
+    fn post((): &(), _callback: impl FnOnce() + Send + 'static) {}
 }

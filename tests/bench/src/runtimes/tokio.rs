@@ -150,6 +150,7 @@ impl<K: Kind> Runtime for Tokio<K> {
     type Channel = Mpsc;
     type Group = tools::tokio::Set<K>;
     type Primitives = tools::tokio::Sync;
+    type Threads = tools::tokio::Pool;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

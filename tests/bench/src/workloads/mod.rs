@@ -1,5 +1,6 @@
 //! The workloads, each written once for all runtimes.
 
+mod calls;
 pub(crate) mod echo;
 mod foreign;
 mod groups;
@@ -87,6 +88,11 @@ workloads![
     foreign::BurstMany,
     foreign::RoundTrip,
     foreign::Lockstep,
+    calls::Call<false>,
+    calls::Call<true>,
+    calls::Calls,
+    calls::Callbacks<1>,
+    calls::Callbacks<4>,
     echo::Echo<1, 64>,
     echo::Echo<100, 64>,
     echo::Echo<1_000, 64>,

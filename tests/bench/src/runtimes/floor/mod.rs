@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::group::NoGroup;
 use crate::primitives::Lacking;
 use crate::runtime::{Abilities, Channel, Runtime};
+use crate::threads::NoThreads;
 use crate::workloads::echo::Progress;
 
 /// The bare executor, ticks and epoll loop.
@@ -31,6 +32,7 @@ impl Runtime for Floor {
     type Channel = Deque;
     type Group = NoGroup;
     type Primitives = Lacking;
+    type Threads = NoThreads;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: false,

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::rc::Rc;
 
 use asyncio::sync::{Event, Future as Promised, Lock, PriorityQueue, Promise, Queue, Semaphore};
-use asyncio::{TaskGroup, catch_cancel, gather, task_group};
+use asyncio::{LoopHandle, TaskGroup, catch_cancel, gather, task_group};
 
 use crate::group::{Group, GroupAbilities};
 use crate::primitives::{BoundedQueue, Flag, Hold, Primitives, Reply, SortedQueue};
 use crate::runtime::Channel;
+use crate::threads::Threads;
 
 /// `task_group`, `gather` and `catch_cancel`.
 #[derive(Debug)]
@@ -181,5 +182,33 @@ impl Reply for Promise<u64> {
 
     async fn wait(waiter: Promised<u64>) -> u64 {
         waiter.await.expect("it is set")
+    }
+}
+
+/// `to_thread` and `call_soon_threadsafe`.
+#[derive(Debug)]
+pub(crate) struct Pool;
+
+impl Threads for Pool {
+    const POSTS: bool = true;
+    type Handle = LoopHandle;
+
+    fn call<T, F>(job: F) -> impl Future<Output = T> + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let job = asyncio::to_thread(job);
+        async move { job.await.expect("the job returns") }
+    }
+
+    fn handle() -> LoopHandle {
+        asyncio::running_loop()
+    }
+
+    fn post(handle: &LoopHandle, callback: impl FnOnce() + Send + 'static) {
+        handle
+            .call_soon_threadsafe(callback)
+            .expect("the loop runs");
     }
 }

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::super::tokio::Kind;
 use crate::group::{Group, GroupAbilities};
 use crate::primitives::{BoundedQueue, Flag, Hold, Lacking, Primitives, Reply};
+use crate::threads::Threads;
 
 /// A `JoinSet` whose tasks are spawned in the way `K` says.
 #[derive(Debug)]
@@ -137,5 +139,31 @@ impl Reply for Oneshot {
 
     async fn wait(waiter: Self::Waiter) -> u64 {
         waiter.await.expect("it is set")
+    }
+}
+
+/// `spawn_blocking`, and a task that is spawned through a `Handle`.
+#[derive(Debug)]
+pub(crate) struct Pool;
+
+impl Threads for Pool {
+    const POSTS: bool = true;
+    type Handle = Handle;
+
+    fn call<T, F>(job: F) -> impl Future<Output = T> + 'static
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let job = tokio::task::spawn_blocking(job);
+        async move { job.await.expect("the job returns") }
+    }
+
+    fn handle() -> Handle {
+        Handle::current()
+    }
+
+    fn post(handle: &Handle, callback: impl FnOnce() + Send + 'static) {
+        handle.spawn(async move { callback() });
     }
 }
