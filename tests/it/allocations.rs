@@ -110,6 +110,27 @@ fn yields() {
 }
 
 #[test]
+fn selects() {
+    use asyncio::{select, sync::Queue};
+    on_both_clocks(async || {
+        let (numbers, others) = (Queue::new(1), Queue::<u32>::new(1));
+        let counted = when_warm(async || {
+            for n in 0..100 {
+                if n % 2 == 0 {
+                    numbers.put_nowait(n).unwrap();
+                }
+                select! {
+                    Ok(_) = others.get() => unreachable!(),
+                    got = numbers.get(), if n % 2 == 0 => assert_eq!(got, Ok(n)),
+                    () = sleep(Duration::from_micros(1)) => {}
+                }
+            }
+        });
+        assert_eq!(counted.await, 0);
+    });
+}
+
+#[test]
 fn sleeps_and_sleeps_that_are_armed_again() {
     on_both_clocks(async || {
         let counted = when_warm(async || {

@@ -19,6 +19,7 @@ mod process;
 mod processes;
 mod ready_awaits;
 mod requests;
+mod select;
 mod synchronising;
 mod thread_bound;
 mod threads;

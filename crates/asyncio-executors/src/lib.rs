@@ -37,6 +37,7 @@ mod gather;
 mod places;
 mod race;
 mod ready;
+mod select;
 mod shield;
 mod signal;
 mod task_group;
@@ -58,6 +59,12 @@ pub use timeout::{
     timeout_scope, wait_for,
 };
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait, wait_with_timeout};
+
+/// What the facade's `select!` expands to. Not a part of the public interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::select::{ArmPoll, Select, all_disabled, select};
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

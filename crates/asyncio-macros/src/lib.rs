@@ -1,6 +1,7 @@
-//! The attributes of asyncio: [`main`](macro@main), [`test`](macro@test) and [`remote`](macro@remote).
+//! The macros of asyncio: the attributes [`main`](macro@main), [`test`](macro@test) and [`remote`](macro@remote), and
+//! the expansion of `asyncio::select!`.
 //!
-//! The first two turn an `async fn` into a plain function that runs it on an event loop:
+//! The first two attributes turn an `async fn` into a plain function that runs it on an event loop:
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,6 +22,8 @@ mod function;
 mod expand;
 
 mod remote;
+
+mod select;
 
 use proc_macro::TokenStream;
 
@@ -145,6 +148,13 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
     remote::remote(options.into(), item.into()).into()
+}
+
+/// The expansion of the facade's `select!`, which puts its own path in front of the arms.
+#[doc(hidden)]
+#[proc_macro]
+pub fn select(input: TokenStream) -> TokenStream {
+    select::select(input.into()).into()
 }
 
 /// Compiles the examples of the README as tests.

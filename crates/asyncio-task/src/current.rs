@@ -95,6 +95,30 @@ pub fn current_step() -> Option<u64> {
     running(|step| step.map(|(tasks, _)| tasks.steps() - tasks.eager_steps()))
 }
 
+/// A number below `n` from the seed that orders the tasks of the running loop. `None` without a seed, which is the rule
+/// outside of tests: then code that looks at several futures looks at them in their order.
+///
+/// ```
+/// use asyncio_task::{Tasks, order_below};
+/// let tasks = Tasks::new(|| ());
+/// tasks.enter(&(), || assert_eq!(order_below(3), None));
+/// tasks.order_by(7);
+/// tasks.enter(&(), || assert!(order_below(3) < Some(3)));
+/// ```
+///
+/// # Panics
+///
+/// If `n` is zero and there is a seed.
+#[must_use]
+#[inline]
+pub fn order_below(n: usize) -> Option<usize> {
+    tasks(|tasks| {
+        let order = tasks?.order()?;
+        assert!(n > 0, "no number is below zero");
+        Some(order.below(n))
+    })
+}
+
 /// Ends the turn under way on this thread after the step under way, if there is one.
 #[cold]
 pub(crate) fn end_turn() {

@@ -81,7 +81,7 @@ pub use cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwin
 pub use children::Children;
 pub use circle::{Circle, awaiter_of, circles};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
-pub use current::{current_step, is_in_task, with_companion};
+pub use current::{current_step, is_in_task, order_below, with_companion};
 pub use detach::{Outcome, failure_of};
 pub use forgotten::is_err;
 pub use id::{TaskId, TaskName};

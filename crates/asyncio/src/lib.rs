@@ -57,6 +57,80 @@ pub use asyncio_pool::{
     ProcessError, ProcessJob, ProcessMap, ProcessPool, ProcessPoolBuilder, RemoteFn, run_if_worker,
 };
 
+/// Waits for the first of several futures, and runs the handler of that one.
+///
+/// An arm is `pattern = future => handler`, or `pattern = future, if guard => handler`. The last arm may be
+/// `else => handler`. The futures are polled in place, in the order of the arms: nothing is allocated, and no task is
+/// spawned. If two are ready, the first in order wins. A test with [an order from a seed](macro@crate::test) shuffles
+/// them.
+///
+/// A loop over several sources:
+///
+/// ```
+/// use asyncio::sync::Queue;
+/// use asyncio::{TaskGroup, interval, select, sleep, task_group};
+/// use std::time::Duration;
+///
+/// # #[cfg(feature = "macros")]
+/// #[asyncio::main(clock = "virtual")]
+/// async fn main() {
+///     let second = Duration::from_secs(1);
+///     let jobs = Queue::new(0);
+///     let (mut done, mut ticks) = (0, 0);
+///     let put = async {
+///         for job in 0..3 {
+///             sleep(second).await;
+///             jobs.put(job).await.unwrap();
+///         }
+///         jobs.shutdown(false);
+///     };
+///     let work = async {
+///         let mut tick = interval(2 * second);
+///         loop {
+///             select! {
+///                 Ok(_job) = jobs.get() => done += 1,
+///                 _ = tick.tick() => ticks += 1,
+///             }
+///             if jobs.is_shutdown() && jobs.empty() {
+///                 break;
+///             }
+///         }
+///     };
+///     asyncio::gather((put, work)).await;
+///     assert_eq!((done, ticks), (3, 2));
+/// }
+/// ```
+///
+/// - **Guards** are evaluated first, in order. An arm whose guard is false is disabled: its future is not made.
+/// - **Patterns** may fail. Then the value is lost, the arm is disabled, and the others go on.
+/// - **`else`** runs if each arm is disabled. Without an `else` that is a panic.
+/// - **Handlers** run after all futures are gone. So a handler may borrow what the arms borrowed, and may use `?`,
+///   `break`, `continue`, `return` and `await`. The value of the chosen handler is the value of the `select!`.
+/// - **A future that is kept** from one round to the next is made before the loop, pinned, and given by `&mut`. So are
+///   a [`Task`] and a [`Child`]: the loop goes on without cancelling them.
+///
+/// # Cancellation
+///
+/// **Losers are dropped**, as in any `select!`. Destructors run, cleanups that `await` do not. Reads, gets and locks of
+/// this crate lose nothing by that: an item that was on its way to a loser goes to the next waiter. Work that cleans up
+/// is not an arm but a contender of a [`race`], which cancels the losers and awaits their end. `select!` does not,
+/// because its arms borrow their sources. A request to a loser would cancel what the next round needs: the tasks
+/// behind a stream, say.
+///
+/// A request to the enclosing code reaches the futures of the arms like any other code, and a value that an arm
+/// returns all the same is handled. The request then takes the next `await`.
+///
+/// # Panics
+///
+/// If every arm is disabled and there is no `else`.
+#[cfg(feature = "macros")]
+#[macro_export]
+macro_rules! select {
+    ($($arms:tt)*) => {
+        $crate::__private::select::expand! { $crate; $($arms)* }
+    };
+}
+
 /// Sockets.
 #[cfg(feature = "net")]
 pub mod net {
@@ -80,6 +154,12 @@ pub mod prelude {
 /// The functions that the attributes expand to. Not a part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "macros")]
+    pub mod select {
+        pub use asyncio_executors::__private::{ArmPoll, all_disabled, select};
+        pub use asyncio_macros::select as expand;
+    }
+
     #[cfg(not(all(unix, feature = "process")))]
     pub use asyncio_loop::run_with as run_main;
     pub use asyncio_loop::testing::{Limits, Orders, run_test, run_test_within};
