@@ -255,6 +255,24 @@ mod ends {
     }
 }
 
+/// rustls takes more than the stream below, which is full, and keeps it.
+#[test]
+fn a_writer_sends_what_tls_has_kept() {
+    run_virtual(async {
+        let (acceptor, connector) = both_sides();
+        let (client, mut server) = connected(&acceptor, &connector).await.unwrap();
+        let (_reader, writer) = client.into_buffered();
+        let bytes = vec![7; 20_000];
+        writer.write(&bytes);
+        assert_eq!(writer.buffered(), 0, "rustls has all of it");
+        let mut received = vec![0; 20_000];
+        let reading = server.read_exact(&mut received);
+        let reading = asyncio_executors::timeout(Duration::from_secs(1), reading);
+        reading.await.unwrap().unwrap();
+        assert_eq!(received, bytes);
+    });
+}
+
 mod over_tcp {
     use super::*;
 

@@ -11,16 +11,12 @@ use std::task::{Context, Poll, Waker, ready};
 use asyncio_loop::{SpawnOptions, try_spawn_with};
 use futures_io::AsyncWrite;
 
+use crate::failure::Failure;
+use crate::send_queue::{SendQueue, WaterMarks};
 use crate::stream::ByteStream;
 use crate::stream::split::OwnedWriteHalf;
 use crate::tcp::stream::TcpStream;
 use crate::waker_list::WakerList;
-
-/// asyncio's default high water mark, in bytes.
-const HIGH: usize = 64 * 1024;
-
-/// The buffer keeps room for so many bytes when it is empty.
-const KEPT: usize = 16 * 1024;
 
 /// Writes to a byte stream through a buffer: asyncio's `StreamWriter`, over anything that implements [`AsyncWrite`].
 ///
@@ -58,11 +54,8 @@ pub struct StreamWriter<W: AsyncWrite + Unpin + 'static = OwnedWriteHalf<TcpStre
 struct Shared<W> {
     /// Taken while it is used; gone once the stream is closed.
     sink: Cell<Option<W>>,
-    queue: RefCell<Queue>,
-    high: Cell<usize>,
-    low: Cell<usize>,
-    /// The buffer was above the high water mark, and has not come down to the low one since.
-    is_paused: Cell<bool>,
+    queue: RefCell<SendQueue>,
+    marks: WaterMarks,
     stage: Cell<Stage>,
     error: RefCell<Option<Failure>>,
     /// Whether the background sender runs.
@@ -71,41 +64,6 @@ struct Shared<W> {
     waiting: WakerList,
     /// The background sender, while it has nothing to send.
     sender: RefCell<Option<Waker>>,
-}
-
-/// Bytes to be sent.
-#[derive(Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    /// So many of them are sent.
-    sent: usize,
-}
-
-impl Queue {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.sent > self.bytes.len() / 2 {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.sent += n;
-        if self.sent == self.bytes.len() {
-            self.clear();
-        }
-    }
-
-    fn clear(&mut self) {
-        self.sent = 0;
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
-    }
 }
 
 /// How far the writer has been closed.
@@ -121,19 +79,6 @@ enum Stage {
     Closed,
 }
 
-/// An error that several tasks are told.
-#[derive(Clone, Debug)]
-struct Failure {
-    kind: io::ErrorKind,
-    message: String,
-}
-
-impl Failure {
-    fn error(&self) -> io::Error {
-        io::Error::new(self.kind, self.message.clone())
-    }
-}
-
 impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// A writer to `sink`.
     pub fn new(sink: W) -> Self {
@@ -141,9 +86,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
             shared: Rc::new(Shared {
                 sink: Cell::new(Some(sink)),
                 queue: RefCell::default(),
-                high: Cell::new(HIGH),
-                low: Cell::new(HIGH / 4),
-                is_paused: Cell::new(false),
+                marks: WaterMarks::default(),
                 stage: Cell::new(Stage::Open),
                 error: RefCell::new(None),
                 is_sending: Cell::new(false),
@@ -177,27 +120,25 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         let shared = &self.shared;
         if shared.stage.get() != Stage::Open {
             let message = "bytes were written after the end or the close of the stream";
-            shared.fail_with(io::ErrorKind::BrokenPipe, message.to_owned());
+            shared.fail_with(Failure::new(io::ErrorKind::BrokenPipe, message));
             return;
         }
         if bytes.is_empty() || shared.has_failed() {
             return;
         }
-        if shared.queue.borrow().len() == 0 {
+        if shared.queue.borrow().is_empty() {
             let cx = &mut Context::from_waker(Waker::noop());
             match shared.poll_write(cx, bytes) {
-                Poll::Ready(Ok(n)) if n == bytes.len() => return,
+                Poll::Ready(Ok(n)) if n == bytes.len() => return Shared::flush_soon(shared),
                 Poll::Ready(Ok(n)) => bytes = &bytes[n..],
                 Poll::Ready(Err(error)) => return shared.fail(error),
                 Poll::Pending => {}
             }
         }
         let mut queue = shared.queue.borrow_mut();
-        let was_empty = queue.len() == 0;
+        let was_empty = queue.is_empty();
         queue.push(bytes);
-        if queue.len() > shared.high.get() {
-            shared.is_paused.set(true);
-        }
+        shared.marks.look_at(queue.len());
         drop(queue);
         if was_empty {
             Shared::send_in_background(shared);
@@ -219,7 +160,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         let shared = &self.shared;
         let is_drained = || match &*shared.error.borrow() {
             Some(failure) => Some(Err(failure.error())),
-            None => (!shared.is_paused.get()).then_some(Ok(())),
+            None => (!shared.marks.is_paused()).then_some(Ok(())),
         };
         poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_drained)).await
     }
@@ -286,17 +227,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// If `low` is more than `high`.
     #[doc(alias = "set_write_buffer_limits")]
     pub fn set_water_marks(&self, low: usize, high: usize) {
-        assert!(
-            low <= high,
-            "the low water mark ({low}) must be at most the high one ({high})"
-        );
-        self.shared.low.set(low);
-        self.shared.high.set(high);
-        if self.buffered() > high {
-            self.shared.is_paused.set(true);
-        } else {
-            self.shared.resume_if_low();
-        }
+        self.shared.marks.set(low, high);
+        self.shared.resume_if_low();
     }
 }
 
@@ -344,17 +276,15 @@ impl<W> Shared<W> {
         self.error.borrow().is_some()
     }
 
-    fn fail_with(&self, kind: io::ErrorKind, message: String) {
-        self.error
-            .borrow_mut()
-            .get_or_insert(Failure { kind, message });
+    fn fail_with(&self, failure: Failure) {
+        self.error.borrow_mut().get_or_insert(failure);
         self.waiting.wake_all();
     }
 
     /// The stream has failed: nothing more can be sent.
     fn fail(&self, error: io::Error) {
         self.queue.borrow_mut().clear();
-        self.fail_with(error.kind(), error.to_string());
+        self.fail_with(Failure::from(&error));
         if self.stage.get() >= Stage::Closing {
             self.finish();
         }
@@ -364,7 +294,7 @@ impl<W> Shared<W> {
     fn finish(&self) {
         self.stage.set(Stage::Closed);
         self.queue.borrow_mut().clear();
-        self.is_paused.set(false);
+        self.marks.look_at(0);
         drop(self.sink.take());
         self.waiting.wake_all();
         self.wake_sender();
@@ -378,8 +308,8 @@ impl<W> Shared<W> {
     }
 
     fn resume_if_low(&self) {
-        if self.is_paused.get() && self.queue.borrow().len() <= self.low.get() {
-            self.is_paused.set(false);
+        let length = self.queue.borrow().len();
+        if self.marks.look_at(length) {
             self.waiting.wake_all();
         }
     }
@@ -432,6 +362,16 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
         }
     }
 
+    /// Flushes the stream, in the background if it has to wait. A stream such as TLS keeps a part of what it took.
+    fn flush_soon(shared: &Rc<Self>) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        match shared.poll_sink(|sink| sink.poll_flush(cx)) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => shared.fail(error),
+            Poll::Pending => Self::send_in_background(shared),
+        }
+    }
+
     /// Sends until there is nothing to send.
     fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -455,15 +395,15 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
     /// Takes the next step. `false` if there is none.
     fn poll_send_once(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut queue = self.queue.take();
-        if queue.len() > 0 {
-            let written = self.poll_write(cx, &queue.bytes[queue.sent..]);
+        if !queue.is_empty() {
+            let written = self.poll_write(cx, queue.unsent());
             if let Poll::Ready(Ok(n)) = written {
                 queue.advance(n);
             }
             // What the stream's own code has written meanwhile comes behind.
             let behind = self.queue.replace(queue);
-            if behind.len() > 0 {
-                self.queue.borrow_mut().push(&behind.bytes[behind.sent..]);
+            if !behind.is_empty() {
+                self.queue.borrow_mut().push(behind.unsent());
             }
             ready!(written)?;
             self.resume_if_low();
@@ -473,7 +413,7 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
         match self.stage.get() {
             Stage::Open | Stage::EndSent => {
                 ready!(self.poll_sink(|sink| sink.poll_flush(cx)))?;
-                Poll::Ready(Ok(self.queue.borrow().len() > 0))
+                Poll::Ready(Ok(!self.queue.borrow().is_empty()))
             }
             Stage::EndRequested => {
                 ready!(self.poll_sink(|sink| sink.poll_close(cx)))?;
@@ -499,11 +439,11 @@ impl<W: AsyncWrite + Unpin + 'static> Drop for Sending<W> {
     fn drop(&mut self) {
         let shared = &self.0;
         shared.is_sending.set(false);
-        let has_more = shared.queue.borrow().len() > 0;
+        let has_more = !shared.queue.borrow().is_empty();
         let is_open = shared.stage.get() != Stage::Closed;
         if is_open && (has_more || shared.stage.get() == Stage::Closing) && !shared.has_failed() {
             let message = "the event loop ended before all bytes were sent";
-            shared.fail_with(io::ErrorKind::NotConnected, message.to_owned());
+            shared.fail_with(Failure::new(io::ErrorKind::NotConnected, message));
             shared.finish();
         } else if shared.stage.get() == Stage::Closing {
             shared.finish();
