@@ -36,8 +36,6 @@
 //!   `WouldBlock` until other tasks have run.
 //! - A cancelled operation has done nothing, unless its documentation says otherwise.
 //! - No byte is read ahead: unread bytes stay in the socket, for the next owner of the descriptor.
-//!
-//! Not here yet: protocols.
 
 mod accept;
 mod address;
@@ -55,6 +53,7 @@ mod stream;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod transport;
 mod udp;
 #[cfg(unix)]
 mod unix;
@@ -72,9 +71,9 @@ pub use buffered::writer::StreamWriter;
 pub use copy::{copy, copy_bidirectional};
 pub use dns::{getaddrinfo, getnameinfo};
 pub use memory::{MemoryStream, memory_pair};
+pub use server::{Listener, Server, ServerBuilder, create_server, serve, start_server};
 #[cfg(unix)]
-pub use server::start_unix_server;
-pub use server::{Listener, Server, ServerBuilder, serve, start_server};
+pub use server::{create_unix_server, start_unix_server};
 pub use stream::ByteStream;
 pub use stream::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::listener::TcpListener;
@@ -82,6 +81,14 @@ pub use tcp::shared::shared_listeners;
 pub use tcp::socket::TcpSocket;
 
 pub use tcp::stream::TcpStream;
+pub use transport::create::create_connection;
+#[cfg(unix)]
+pub use transport::create::create_unix_connection;
+pub use transport::datagram::{
+    DatagramProtocol, DatagramSocket, DatagramTransport, create_datagram_endpoint,
+};
+pub use transport::protocol::{Buffered, BufferedProtocol, Protocol};
+pub use transport::stream::{AnyProtocol, Transport};
 pub use udp::UdpSocket;
 #[cfg(unix)]
 pub use unix::datagram::UnixDatagram;

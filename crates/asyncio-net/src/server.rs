@@ -17,6 +17,7 @@ use asyncio_executors::{TaskGroup, move_on_after, on_cancel, task_group};
 use asyncio_loop::{
     Cause, Outcome, PanicPayload, Task, TaskRef, Unhandled, call_exception_handler, spawn,
 };
+use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::address::{ToSocketAddrs, resolve};
 use crate::buffered::reader::{DEFAULT_LIMIT, StreamReader};
@@ -25,6 +26,7 @@ use crate::stream::ByteStream;
 use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf, into_split};
 use crate::tcp::listener::TcpListener;
 use crate::tcp::stream::TcpStream;
+use crate::transport::stream::{AnyProtocol, Setup, Transport};
 #[cfg(unix)]
 use crate::unix::{listener::UnixListener, stream::UnixStream};
 use crate::waker_list::WakerList;
@@ -147,6 +149,36 @@ where
     Ok(Server::builder().start(handler, [UnixListener::bind(path)?]))
 }
 
+/// Listens on all addresses of `to`, and makes a protocol for each connection: asyncio's `create_server`.
+///
+/// A panic of the factory is reported to the loop's exception handler, and closes that connection.
+///
+/// See [`Protocol`](crate::Protocol) for an example.
+///
+/// # Errors
+///
+/// Those of [`start_server`].
+pub async fn create_server<P: AnyProtocol>(
+    factory: impl Fn() -> P + 'static,
+    to: impl ToSocketAddrs,
+) -> io::Result<Server> {
+    let listeners = bind_all(resolve(&to).await?)?;
+    Ok(Server::builder().start_protocols(factory, listeners))
+}
+
+/// Listens at `path`, as [`UnixListener::bind`] does, and serves as [`create_server`] does.
+///
+/// # Errors
+///
+/// Those of [`UnixListener::bind`].
+#[cfg(unix)]
+pub fn create_unix_server<P: AnyProtocol>(
+    factory: impl Fn() -> P + 'static,
+    path: impl AsRef<std::path::Path>,
+) -> io::Result<Server> {
+    Ok(Server::builder().start_protocols(factory, [UnixListener::bind(path)?]))
+}
+
 fn bind_all(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     let mut missing = None;
@@ -219,6 +251,65 @@ impl ServerBuilder {
         R: Outcome + 'static,
     {
         let handler = Rc::new(handler);
+        let limit = self.reader_limit;
+        self.start_with(listeners, move |stream, served| {
+            let (read, write) = into_split(stream);
+            let reader = StreamReader::with_limit(limit, read);
+            let writer = StreamWriter::new(write);
+            let (shared, number) = (served.shared.clone(), served.number);
+            let aborts = writer.aborts();
+            let handler = handler.clone();
+            let task = spawn(async move {
+                let _served = served;
+                handler(reader, writer).await
+            });
+            let client = Handled {
+                task: task.as_ref(),
+                writer: Some(aborts),
+            };
+            shared.register(number, Rc::new(client));
+            task.detach();
+        })
+    }
+
+    /// Serves what these listeners accept with protocols, as [`create_server`] does.
+    ///
+    /// # Panics
+    ///
+    /// Without a running loop.
+    pub fn start_protocols<L, P>(
+        self,
+        factory: impl Fn() -> P + 'static,
+        listeners: impl IntoIterator<Item = L>,
+    ) -> Server
+    where
+        L: Listener<Stream: AsyncRead + AsyncWrite + Unpin>,
+        P: AnyProtocol,
+    {
+        self.start_with(listeners, move |stream, served| {
+            let (shared, number) = (served.shared.clone(), served.number);
+            if let Some(protocol) = made_by(&factory)
+                && let Ok(transport) = Transport::with(
+                    stream,
+                    protocol,
+                    Setup {
+                        guest: Some(Box::new(served)),
+                        ..Setup::default()
+                    },
+                )
+            {
+                shared.register(number, Rc::new(transport));
+            }
+        })
+    }
+
+    /// Starts the accept loops. `serve` takes care of a connection, and keeps what it is given until the connection ends.
+    fn start_with<L: Listener>(
+        self,
+        listeners: impl IntoIterator<Item = L>,
+        serve: impl Fn(<L as Listener>::Stream, Served) + 'static,
+    ) -> Server {
+        let serve = Rc::new(serve);
         let shared = Rc::new(Shared {
             options: self,
             accepting: RefCell::default(),
@@ -230,14 +321,27 @@ impl ServerBuilder {
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.address());
-            let accepting = spawn(accept_all(listener, handler.clone(), shared.clone()));
+            let accepting = spawn(accept_all(listener, serve.clone(), shared.clone()));
             shared.accepting.borrow_mut().push(accepting);
         }
         Server { shared, addresses }
     }
 }
 
-/// A server that runs. [`start_server`] starts one.
+/// The protocol of a factory. None if it panics, which is reported.
+fn made_by<P>(factory: &impl Fn() -> P) -> Option<P> {
+    match catch_unwind(AssertUnwindSafe(factory)) {
+        Ok(protocol) => Some(protocol),
+        Err(payload) => {
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            let message = "the factory of a server's protocols panicked; the connection is closed";
+            call_exception_handler(&Unhandled::new(message, None, cause));
+            None
+        }
+    }
+}
+
+/// A server that runs. [`start_server`] and [`create_server`] start one.
 ///
 /// Dropping it [closes](Self::close) it: it accepts no more connections, and those that are there go on.
 pub struct Server {
@@ -249,7 +353,7 @@ struct Shared {
     options: ServerBuilder,
     /// The accept loops. Dropped, they end.
     accepting: RefCell<Vec<Task<()>>>,
-    connections: RefCell<BTreeMap<u64, Connection>>,
+    connections: RefCell<BTreeMap<u64, Rc<dyn Client>>>,
     /// The number of connections so far.
     started: Cell<u64>,
     is_closed: Cell<bool>,
@@ -257,9 +361,41 @@ struct Shared {
     waiting: WakerList,
 }
 
-struct Connection {
+/// A connection that the server can end.
+trait Client {
+    /// See [`Server::close_clients`].
+    fn close(&self);
+    /// See [`Server::abort_clients`].
+    fn abort(&self);
+}
+
+/// The handler of a connection, and its writer once there is one.
+struct Handled {
     task: TaskRef,
-    writer: Rc<dyn Aborts>,
+    writer: Option<Rc<dyn Aborts>>,
+}
+
+impl Client for Handled {
+    fn close(&self) {
+        self.task.cancel();
+    }
+
+    fn abort(&self) {
+        if let Some(writer) = &self.writer {
+            writer.abort();
+        }
+        self.task.cancel();
+    }
+}
+
+impl Client for Transport {
+    fn close(&self) {
+        self.close();
+    }
+
+    fn abort(&self) {
+        self.abort();
+    }
 }
 
 impl Server {
@@ -299,18 +435,18 @@ impl Server {
     }
 
     /// Cancels the handlers of all connections. They may clean up; then what was written is sent, and the connections are
-    /// closed.
+    /// closed. The transports of a [`create_server`] are [closed](Transport::close).
     pub fn close_clients(&self) {
-        for (task, _) in self.shared.clients() {
-            task.cancel();
+        for client in self.shared.clients() {
+            client.close();
         }
     }
 
-    /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped.
+    /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped. The transports of a
+    /// [`create_server`] are [aborted](Transport::abort).
     pub fn abort_clients(&self) {
-        for (task, writer) in self.shared.clients() {
-            writer.abort();
-            task.cancel();
+        for client in self.shared.clients() {
+            client.abort();
         }
     }
 
@@ -376,12 +512,24 @@ impl fmt::Debug for Server {
 }
 
 impl Shared {
-    fn clients(&self) -> Vec<(TaskRef, Rc<dyn Aborts>)> {
-        let connections = self.connections.borrow();
-        let clients = connections.values();
-        clients
-            .map(|client| (client.task.clone(), client.writer.clone()))
-            .collect()
+    fn clients(&self) -> Vec<Rc<dyn Client>> {
+        self.connections.borrow().values().cloned().collect()
+    }
+
+    /// Counts a connection, up to the drop of the result.
+    fn begin(self: &Rc<Self>) -> Served {
+        let number = self.started.get();
+        self.started.set(number + 1);
+        Served {
+            shared: self.clone(),
+            number,
+        }
+    }
+
+    /// Has the client of this number ended with the server's other ones.
+    fn register(&self, number: u64, client: Rc<dyn Client>) {
+        let old = self.connections.borrow_mut().insert(number, client);
+        drop(old);
     }
 
     async fn wait_until(&self, is_so: impl Fn() -> bool) {
@@ -400,12 +548,11 @@ impl Shared {
 }
 
 /// Accepts until it is cancelled or the listener fails.
-async fn accept_all<L, H, R>(listener: L, handler: Rc<H>, shared: Rc<Shared>)
-where
-    L: Listener,
-    H: AsyncFn(Reader<L>, Writer<L>) -> R + 'static,
-    R: Outcome + 'static,
-{
+async fn accept_all<L: Listener>(
+    listener: L,
+    serve: Rc<impl Fn(<L as Listener>::Stream, Served)>,
+    shared: Rc<Shared>,
+) {
     loop {
         shared.wait_for_room().await;
         let stream = match listener.next().await {
@@ -414,27 +561,7 @@ where
         };
         // Another listener may have taken the room meanwhile.
         shared.wait_for_room().await;
-        let (read, write) = into_split(stream);
-        let reader = StreamReader::with_limit(shared.options.reader_limit, read);
-        let writer = StreamWriter::new(write);
-        let number = shared.started.get();
-        shared.started.set(number + 1);
-        let aborts = writer.aborts();
-        let served = Served {
-            shared: shared.clone(),
-            number,
-        };
-        let handler = handler.clone();
-        let task = spawn(async move {
-            let _served = served;
-            handler(reader, writer).await
-        });
-        let connection = Connection {
-            task: task.as_ref(),
-            writer: aborts,
-        };
-        shared.connections.borrow_mut().insert(number, connection);
-        task.detach();
+        serve(stream, shared.begin());
     }
 }
 
@@ -444,7 +571,7 @@ fn report_listener(error: &io::Error) {
     call_exception_handler(&Unhandled::new(message, None, cause));
 }
 
-/// Dropped at the end of a connection's handler.
+/// A connection that counts. Dropped at its end.
 struct Served {
     shared: Rc<Shared>,
     number: u64,

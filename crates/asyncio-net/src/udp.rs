@@ -40,7 +40,6 @@ use crate::register::{READ_WRITE, register_here};
 /// allows is an error of the sender (`EMSGSIZE`). An empty datagram is sent and received like any
 /// other.
 #[derive(Debug)]
-#[doc(alias = "create_datagram_endpoint")]
 pub struct UdpSocket {
     io: Registered<mio::net::UdpSocket>,
 }
@@ -56,6 +55,24 @@ impl UdpSocket {
     pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
         let bind = |address| mio::net::UdpSocket::bind(address).and_then(Self::register);
         first_of(&to, bind).await
+    }
+
+    /// Binds to a free port of any interface, and [connects](Self::connect) to the first address that the system accepts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind) and of [`connect`](Self::connect).
+    pub async fn connected(to: impl ToSocketAddrs) -> io::Result<Self> {
+        let connected = |peer: SocketAddr| {
+            let any: SocketAddr = match peer {
+                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            let socket = mio::net::UdpSocket::bind(any)?;
+            socket.connect(peer)?;
+            Self::register(socket)
+        };
+        first_of(&to, connected).await
     }
 
     fn register(socket: mio::net::UdpSocket) -> io::Result<Self> {
@@ -194,6 +211,16 @@ impl UdpSocket {
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let receive = |socket: &mio::net::UdpSocket| socket.recv_from(buf);
         self.io.try_io(Direction::Read, receive)
+    }
+
+    /// [`send`](Self::send), for code that polls.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>> {
+        self.io
+            .poll_io(cx, Direction::Write, |socket| socket.send(datagram))
     }
 
     /// [`recv_from`](Self::recv_from), for code that polls.

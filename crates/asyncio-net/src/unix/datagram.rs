@@ -1,11 +1,19 @@
 //! Datagrams between processes of one machine.
 
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
+#[cfg(target_os = "android")]
+use std::os::android::net::SocketAddrExt as _;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use asyncio_reactor::{Direction, Registered};
+use socket2::{SockAddr, SockRef};
 
 use crate::register::{READ_WRITE, register_here};
 
@@ -135,6 +143,50 @@ impl UnixDatagram {
         }
     }
 
+    /// [`send`](Self::send), for code that polls.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        datagram: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let send = |socket: &mio::net::UnixDatagram| socket.send(datagram);
+        self.io.poll_io(cx, Direction::Write, send)
+    }
+
+    /// Sends a datagram to an address, as [`send_to`](Self::send_to) does. `pause` is kept from one call to the next. Without
+    /// it nothing wakes `cx`.
+    pub(crate) fn poll_send_to_addr(
+        &self,
+        cx: &mut Context<'_>,
+        datagram: &[u8],
+        to: &SocketAddr,
+        mut pause: Option<&mut Option<Pin<Box<asyncio_loop::Sleep>>>>,
+    ) -> Poll<io::Result<usize>> {
+        let to = as_sock_addr(to)?;
+        loop {
+            match SockRef::from(self.io.get_ref()).send_to(datagram, &to) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+            let Some(pause) = &mut pause else {
+                return Poll::Pending;
+            };
+            let sleep = pause.get_or_insert_with(|| Box::pin(asyncio_loop::sleep(RETRY_PAUSE)));
+            ready!(sleep.as_mut().poll(cx));
+            **pause = None;
+        }
+    }
+
+    /// [`recv_from`](Self::recv_from), for code that polls.
+    pub(crate) fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let receive = |socket: &mio::net::UnixDatagram| socket.recv_from(buf);
+        self.io.poll_io(cx, Direction::Read, receive)
+    }
+
     /// Receives a datagram and returns its length. A datagram longer than `buf` is cut, and the
     /// rest is lost.
     ///
@@ -191,6 +243,21 @@ impl UnixDatagram {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().peer_addr()
     }
+}
+
+/// An address for the calls of `socket2`.
+pub(super) fn as_sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {
+    if let Some(path) = address.as_pathname() {
+        return SockAddr::unix(path);
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_name() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let bytes = [b"\0", name].concat();
+        return SockAddr::unix(std::ffi::OsStr::from_bytes(&bytes));
+    }
+    let message = "the address of a socket without a name cannot be sent to";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 /// The pause between two attempts to send to a full queue.
