@@ -7,8 +7,8 @@ use crate::mailbox::{Letter, Owner};
 
 /// A way to call something on the thread of some [`Tasks`](crate::Tasks), from any thread.
 ///
-/// It may outlive them.
-#[derive(Clone)]
+/// It may outlive them. It is a pointer and a number, so copying it costs nothing.
+#[derive(Clone, Copy)]
 pub struct Remote {
     owner: Owner,
 }
@@ -21,6 +21,21 @@ pub struct Closed(pub Box<dyn FnOnce() + Send>);
 impl Remote {
     pub(crate) fn new(owner: Owner) -> Self {
         Self { owner }
+    }
+
+    /// The tasks that run on this thread, here and now; `None` if there are none.
+    ///
+    /// ```
+    /// use asyncio_task::{Remote, Tasks};
+    /// assert!(Remote::here().is_none());
+    /// let tasks = Tasks::new(|| ());
+    /// let here = tasks.enter(&(), Remote::here).unwrap();
+    /// assert!(here.is_same(&tasks.remote()));
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn here() -> Option<Self> {
+        crate::current::tasks(|tasks| tasks.map(|tasks| Self::new(tasks.owner())))
     }
 
     /// Has `call` called on the thread of the tasks, after what is ready there when it arrives. A panic
@@ -49,6 +64,7 @@ impl Remote {
 
     /// Whether the tasks it belongs to run on this thread, here and now.
     #[must_use]
+    #[inline]
     pub fn is_here(&self) -> bool {
         crate::current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.owner() == self.owner))
     }

@@ -304,7 +304,7 @@ fn calls_from_elsewhere_are_made_in_order_after_what_is_ready() {
         let said = Arc::new(Mutex::new(Vec::new()));
         let remote = tasks.remote();
         assert!(remote.is_here() && remote.is_same(&tasks.remote()));
-        let (say, there) = (said.clone(), remote.clone());
+        let (say, there) = (said.clone(), remote);
         thread::spawn(move || {
             assert!(!there.is_here());
             for n in 0..3 {
