@@ -40,6 +40,8 @@ const ROWS: &[&[&str]] = &[
 const UPWARD_IN_TESTS: &[(&str, &str)] = &[
     // Its examples are examples of the facade, so they use it.
     ("asyncio-macros", "asyncio"),
+    // Its handlers and clients are written as a user of the facade writes them.
+    ("asyncio-http", "asyncio"),
 ];
 
 /// A package of the workspace.

@@ -137,6 +137,12 @@ pub mod net {
     pub use asyncio_net::*;
 }
 
+/// HTTP: a server and a client.
+#[cfg(feature = "http")]
+pub mod http {
+    pub use asyncio_http::*;
+}
+
 /// Synchronisation between tasks: locks, events, queues, promises.
 #[cfg(feature = "sync")]
 pub mod sync {

@@ -1,0 +1,156 @@
+//! New connections: TCP, the tunnel of a proxy, TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use asyncio_net::TcpStream;
+#[cfg(feature = "tls")]
+use asyncio_net::tls::TlsStream;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::origin::Origin;
+use super::proxy::Proxy;
+
+/// The size of a proxy's answer.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// A connection of the client.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(TlsStream<TcpStream>),
+}
+
+impl Stream {
+    /// Whether both sides have agreed on HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
+/// Connects to an origin.
+pub(crate) async fn connect(
+    origin: &Origin,
+    proxy: Option<&Proxy>,
+    #[cfg(feature = "tls")] tls: impl FnOnce() -> io::Result<asyncio_net::tls::TlsConnector>,
+) -> io::Result<Stream> {
+    let next = proxy.map_or(origin, |proxy| &proxy.origin);
+    let stream = TcpStream::connect((next.host.as_str(), next.port)).await?;
+    if !origin.is_secure {
+        return Ok(Stream::Plain(stream));
+    }
+    if let Some(proxy) = proxy {
+        open_tunnel(&stream, origin, proxy).await?;
+    }
+    #[cfg(feature = "tls")]
+    return Ok(Stream::Tls(tls()?.connect(&origin.host, stream).await?));
+    #[cfg(not(feature = "tls"))]
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "`https` needs the feature `tls`",
+    ))
+}
+
+/// Has a proxy connect to the origin (RFC 9110, section 9.3.6).
+async fn open_tunnel(stream: &TcpStream, to: &Origin, proxy: &Proxy) -> io::Result<()> {
+    let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n");
+    if let Some(authorization) = &proxy.authorization {
+        request += &format!("Proxy-Authorization: {authorization}\r\n");
+    }
+    request += "\r\n";
+    stream.write_all(request.as_bytes()).await?;
+
+    let mut answer = Vec::new();
+    let mut buf = [0; 1024];
+    let head = loop {
+        let n = stream.read(&mut buf).await?;
+        if n == 0 || answer.len() + n > MAX_ANSWER {
+            return Err(io::Error::other("the proxy does not answer in HTTP"));
+        }
+        answer.extend_from_slice(&buf[..n]);
+        if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+    };
+    let line = answer
+        .split(|&byte| byte == b'\r')
+        .next()
+        .unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split(' ');
+    let is_http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
+    let is_success = words
+        .next()
+        .is_some_and(|code| code.len() == 3 && code.starts_with('2'));
+    if !(is_http && is_success) {
+        let message = format!("the proxy refuses: {line}");
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, message));
+    }
+    if head < answer.len() {
+        // In TLS the client speaks first.
+        return Err(io::Error::other("bytes follow the answer of the proxy"));
+    }
+    Ok(())
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_close(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_close(cx),
+        }
+    }
+}

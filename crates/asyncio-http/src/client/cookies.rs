@@ -1,0 +1,233 @@
+//! The cookies of a session (RFC 6265), in memory.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Uri};
+
+use super::origin::Origin;
+
+/// The number of cookies of one domain, and of all. The oldest go first.
+const MAX_OF_DOMAIN: usize = 50;
+const MAX: usize = 3000;
+/// The length of one cookie.
+const MAX_LENGTH: usize = 4096;
+
+/// The cookies of a session.
+#[derive(Default)]
+pub(super) struct CookieJar {
+    cookies: Vec<Cookie>,
+}
+
+struct Cookie {
+    name: String,
+    value: String,
+    domain: String,
+    /// Whether it is for the host only that has set it.
+    is_host_only: bool,
+    path: String,
+    is_secure: bool,
+    expires: Option<Instant>,
+}
+
+impl CookieJar {
+    /// Keeps the cookies of a response.
+    pub(super) fn store(&mut self, url: &Uri, headers: &HeaderMap) {
+        let Ok(origin) = Origin::of(url) else { return };
+        for header in headers.get_all(SET_COOKIE) {
+            let text = String::from_utf8_lossy(header.as_bytes());
+            if let Some((cookie, is_dead)) = parse(&text, &origin, url.path()) {
+                self.cookies.retain(|old| !old.is_same(&cookie));
+                if !is_dead {
+                    self.keep(cookie);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, cookie: Cookie) {
+        let of_domain = |one: &Cookie| one.domain == cookie.domain;
+        if self.cookies.iter().filter(|one| of_domain(one)).count() >= MAX_OF_DOMAIN {
+            let oldest = self.cookies.iter().position(of_domain);
+            oldest.map(|oldest| self.cookies.remove(oldest));
+        }
+        if self.cookies.len() >= MAX {
+            self.cookies.remove(0);
+        }
+        self.cookies.push(cookie);
+    }
+
+    /// The value of the header `Cookie` for a request.
+    pub(super) fn header(&mut self, url: &Uri) -> Option<String> {
+        if self.cookies.is_empty() {
+            return None;
+        }
+        let origin = Origin::of(url).ok()?;
+        let now = asyncio_loop::time();
+        self.cookies
+            .retain(|cookie| cookie.expires.is_none_or(|expires| expires > now));
+        let path = url.path();
+        let fitting = self
+            .cookies
+            .iter()
+            .filter(|cookie| cookie.is_for(&origin, path));
+        let mut fitting: Vec<_> = fitting.collect();
+        // Longer paths first (RFC 6265, section 5.4).
+        fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let pairs = fitting
+            .iter()
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value));
+        let pairs = pairs.collect::<Vec<_>>().join("; ");
+        (!pairs.is_empty()).then_some(pairs)
+    }
+}
+
+impl Cookie {
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
+    }
+
+    fn is_for(&self, origin: &Origin, path: &str) -> bool {
+        let is_host = origin.host == self.domain;
+        let is_domain = is_host || !self.is_host_only && is_below(&origin.host, &self.domain);
+        let rest = path.strip_prefix(self.path.as_str());
+        let is_path = rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
+        });
+        is_domain && is_path && (origin.is_secure || !self.is_secure)
+    }
+}
+
+/// Whether a host is below a domain.
+fn is_below(host: &str, domain: &str) -> bool {
+    let rest = host.strip_suffix(domain);
+    rest.is_some_and(|rest| rest.ends_with('.')) && host.parse::<IpAddr>().is_err()
+}
+
+/// A cookie of the header `Set-Cookie`, and whether it is to be removed.
+fn parse(text: &str, origin: &Origin, path: &str) -> Option<(Cookie, bool)> {
+    if text.len() > MAX_LENGTH || text.bytes().any(|byte| byte < b' ' && byte != b'\t') {
+        return None;
+    }
+    let mut parts = text.split(';');
+    let (name, value) = parts.next()?.split_once('=')?;
+    let directory = match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(end) => &path[..end],
+    };
+    let mut cookie = Cookie {
+        name: name.trim().to_owned(),
+        value: value.trim().to_owned(),
+        domain: origin.host.clone(),
+        is_host_only: true,
+        path: directory.to_owned(),
+        is_secure: false,
+        expires: None,
+    };
+    if cookie.name.is_empty() {
+        return None;
+    }
+    let (mut age, mut date) = (None, None);
+    for attribute in parts {
+        let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        let value = value.trim();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "domain" if !value.is_empty() => {
+                let domain = value.trim_start_matches('.').to_ascii_lowercase();
+                let is_own = origin.host == domain;
+                // Without a list of public suffixes: a top-level domain is none's own.
+                if !(is_own || is_below(&origin.host, &domain) && domain.contains('.')) {
+                    return None;
+                }
+                cookie.is_host_only = is_own && origin.host.parse::<IpAddr>().is_ok();
+                cookie.domain = domain;
+            }
+            "path" if value.starts_with('/') => value.clone_into(&mut cookie.path),
+            "secure" => cookie.is_secure = true,
+            "max-age" => age = value.parse::<i64>().ok(),
+            "expires" => date = httpdate::parse_http_date(value).ok(),
+            _ => {}
+        }
+    }
+    // A connection without encryption sets no secure cookie.
+    if cookie.is_secure && !origin.is_secure {
+        return None;
+    }
+    // `Max-Age` comes before `Expires`.
+    let remaining = match (age, date) {
+        (Some(age), _) => Some(Duration::from_secs(u64::try_from(age).unwrap_or(0))),
+        (None, Some(date)) => Some(date.duration_since(SystemTime::now()).unwrap_or_default()),
+        (None, None) => None,
+    };
+    let is_dead = remaining.is_some_and(|remaining| remaining.is_zero());
+    cookie.expires = remaining.and_then(|remaining| asyncio_loop::time().checked_add(remaining));
+    Some((cookie, is_dead))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn jar(set: &[(&str, &str)]) -> CookieJar {
+        let mut jar = CookieJar::default();
+        for (url, cookie) in set {
+            let mut headers = HeaderMap::new();
+            headers.insert(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
+            jar.store(&url.parse().unwrap(), &headers);
+        }
+        jar
+    }
+
+    fn sent(jar: &mut CookieJar, url: &str) -> String {
+        jar.header(&url.parse().unwrap()).unwrap_or_default()
+    }
+
+    #[test]
+    fn cookies_go_where_they_belong() {
+        asyncio_loop::run(async {
+            let mut jar = jar(&[
+                ("http://a.example.org/x/y", "here=1"),
+                ("http://a.example.org/", "all=2; Domain=example.org; Path=/"),
+                ("https://a.example.org/", "safe=3; Secure; Path=/"),
+                ("http://a.example.org/", "top=4; Domain=org"),
+                ("http://a.example.org/", "other=5; Domain=example.com"),
+                ("http://a.example.org/", "unsafe=6; Secure"),
+            ]);
+            assert_eq!(sent(&mut jar, "http://a.example.org/x/z"), "here=1; all=2");
+            assert_eq!(sent(&mut jar, "http://a.example.org/xx"), "all=2");
+            assert_eq!(sent(&mut jar, "http://b.example.org/x/"), "all=2");
+            assert_eq!(sent(&mut jar, "http://badexample.org/"), "");
+            assert_eq!(sent(&mut jar, "https://a.example.org/"), "all=2; safe=3");
+        });
+    }
+
+    #[test]
+    fn cookies_are_replaced_and_removed() {
+        asyncio_loop::run(async {
+            let mut jar = jar(&[
+                ("http://a/", "a=1"),
+                ("http://a/", "b=2"),
+                ("http://a/", "a=3"),
+                ("http://a/", "b=; Max-Age=0"),
+                ("http://a/", "c=4; Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+            ]);
+            assert_eq!(sent(&mut jar, "http://a/"), "a=3");
+        });
+    }
+
+    #[test]
+    fn a_server_fills_no_more_than_its_share() {
+        asyncio_loop::run(async {
+            let mut jar = CookieJar::default();
+            for n in 0..200 {
+                let mut headers = HeaderMap::new();
+                let cookie = format!("n{n}={n}").parse().unwrap();
+                headers.insert(SET_COOKIE, cookie);
+                jar.store(&"http://a/".parse().unwrap(), &headers);
+            }
+            assert_eq!(jar.cookies.len(), MAX_OF_DOMAIN);
+        });
+    }
+}

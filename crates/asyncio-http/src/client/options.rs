@@ -1,0 +1,55 @@
+//! The options of a session, as its parts read them.
+
+#[cfg(feature = "tls")]
+use std::cell::RefCell;
+use std::time::Duration;
+
+#[cfg(feature = "tls")]
+use asyncio_net::tls::TlsConnector;
+use http::header::HeaderMap;
+
+use super::proxy::Proxies;
+
+/// Options of a session.
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) max_per_host: usize,
+    pub(super) idle_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) read_timeout: Duration,
+    pub(super) timeout: Duration,
+    pub(super) max_redirects: usize,
+    pub(super) max_body: usize,
+    pub(super) max_head: usize,
+    pub(super) headers: HeaderMap,
+    pub(super) cookies: bool,
+    pub(super) proxies: Proxies,
+    #[cfg(feature = "http2")]
+    pub(super) http2: bool,
+    #[cfg(feature = "http2")]
+    pub(super) http2_prior_knowledge: bool,
+    #[cfg(feature = "tls")]
+    pub(super) tls: RefCell<Option<TlsConnector>>,
+}
+
+impl Options {
+    /// The connector for TLS. The default one is made at its first use, because it reads the system's certificates.
+    #[cfg(feature = "tls")]
+    pub(super) fn tls(&self) -> std::io::Result<TlsConnector> {
+        if let Some(connector) = &*self.tls.borrow() {
+            return Ok(connector.clone());
+        }
+        let connector = TlsConnector::with_system_roots()?.alpn(self.protocols());
+        *self.tls.borrow_mut() = Some(connector.clone());
+        Ok(connector)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn protocols(&self) -> &'static [&'static str] {
+        #[cfg(feature = "http2")]
+        if self.http2 {
+            return &["h2", "http/1.1"];
+        }
+        &["http/1.1"]
+    }
+}

@@ -1,0 +1,67 @@
+//! The place that a URL names: scheme, host and port.
+
+use std::fmt;
+
+use http::Uri;
+
+use super::error::FetchError;
+
+/// Scheme, host and port: connections to equal origins are interchangeable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    pub(crate) is_secure: bool,
+    /// Without the brackets of an IPv6 address, in lower case.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Origin {
+    /// The origin of an absolute URL.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, FetchError> {
+        let is_secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(other) => {
+                let message = format!("`{other}` is not `http` or `https` in {uri}");
+                return Err(FetchError::Invalid(message));
+            }
+            None => {
+                let message = format!("{uri} is not an absolute URL");
+                return Err(FetchError::Invalid(message));
+            }
+        };
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(FetchError::Invalid(format!("{uri} has no host")));
+        }
+        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        Ok(Self {
+            is_secure,
+            host: host.to_ascii_lowercase(),
+            port,
+        })
+    }
+
+    /// The value of the header `Host`: without the scheme's own port.
+    pub(crate) fn host_header(&self) -> String {
+        match (self.is_secure, self.port) {
+            (false, 80) | (true, 443) => self.bracketed(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn bracketed(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        }
+    }
+}
+
+/// Host and port.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.bracketed(), self.port)
+    }
+}

@@ -1,0 +1,445 @@
+//! The connections of a session: kept between requests, and limited per host.
+//!
+//! A request takes a permit of its host, in order of arrival, then the connection that was used last, or a new one. The body of
+//! the response owns both. At its end the connection goes back, then the permit, so that the next in line finds the
+//! connection. A response that is dropped early closes its connection.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use asyncio_executors::timeout;
+use asyncio_loop::spawn;
+use asyncio_sync::{Lock, OwnedSemaphorePermit, Semaphore};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+#[cfg(feature = "http2")]
+use hyper::client::conn::http2;
+
+use super::connect::{Stream, connect};
+use super::error::FetchError;
+use super::options::Options;
+use super::origin::Origin;
+use super::proxy::Proxy;
+use crate::body::Body;
+use crate::hyper_io::{HyperIo, Scratch};
+
+/// The connections of a session.
+pub(crate) struct Pool {
+    hosts: RefCell<HashMap<Place, Rc<Host>>>,
+    scratch: Scratch,
+}
+
+/// Where connections lead: an origin, perhaps through a proxy.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    origin: Origin,
+    /// The tunnel's proxy.
+    through: Option<Origin>,
+}
+
+/// The connections of one place.
+pub(crate) struct Host {
+    /// The connections without a request, the one that was used last at the end.
+    idle: RefCell<Vec<Idle>>,
+    permits: Rc<Semaphore>,
+    idle_timeout: Duration,
+    #[cfg(feature = "http2")]
+    shared: RefCell<Shared>,
+    /// Held while the first connection is made, because an HTTP/2 connection is enough for all.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code))]
+    first: Lock<()>,
+}
+
+/// What is known of HTTP/2 at a host.
+#[cfg(feature = "http2")]
+#[derive(Default)]
+enum Shared {
+    #[default]
+    Unknown,
+    /// The host speaks HTTP/1.
+    Never,
+    Connected(http2::SendRequest<Body>),
+}
+
+struct Idle {
+    sender: http1::SendRequest<Body>,
+    since: Instant,
+}
+
+/// A connection in use, with its permit.
+pub(crate) struct Lease {
+    sender: Option<http1::SendRequest<Body>>,
+    host: Rc<Host>,
+    /// Dropped after the connection has gone back.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// Gives the connection back: its response has ended.
+    pub(crate) fn give_back(mut self) {
+        let sender = self.sender.take();
+        if let Some(sender) = sender.filter(|sender| !sender.is_closed()) {
+            let since = asyncio_loop::time();
+            self.host.idle.borrow_mut().push(Idle { sender, since });
+        }
+    }
+}
+
+impl Host {
+    fn new(options: &Options) -> Rc<Self> {
+        Rc::new(Self {
+            idle: RefCell::default(),
+            permits: Rc::new(Semaphore::new(options.max_per_host)),
+            idle_timeout: options.idle_timeout,
+            #[cfg(feature = "http2")]
+            shared: RefCell::default(),
+            first: Lock::new(()),
+        })
+    }
+
+    /// Whether nobody uses it and no connection is kept.
+    fn is_unused(self: &Rc<Self>) -> bool {
+        let is_unused = Rc::strong_count(self) == 1 && self.idle.borrow().is_empty();
+        #[cfg(feature = "http2")]
+        let is_unused = is_unused && !matches!(*self.shared.borrow(), Shared::Connected(_));
+        is_unused
+    }
+
+    /// The idle connection that was used last and can be used again.
+    async fn reuse(&self) -> Option<http1::SendRequest<Body>> {
+        loop {
+            let Idle { mut sender, since } = self.idle.borrow_mut().pop()?;
+            let age = asyncio_loop::time().duration_since(since);
+            if age > self.idle_timeout {
+                // Those below are older.
+                let old = self.idle.take();
+                drop((sender, old));
+                return None;
+            }
+            // Its task may not have seen yet that the last response has ended.
+            if sender.ready().await.is_ok() {
+                return Some(sender);
+            }
+        }
+    }
+}
+
+/// A request that failed.
+struct Failed {
+    error: hyper::Error,
+    /// The request, if nothing of it was sent.
+    unsent: Option<Request<Body>>,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: RefCell::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// The number of connections that are kept for later requests.
+    pub(crate) fn idle(&self) -> usize {
+        let hosts = self.hosts.borrow();
+        hosts.values().map(|host| host.idle.borrow().len()).sum()
+    }
+
+    /// Closes the connections that have been idle for too long.
+    pub(crate) fn close_old(&self) {
+        let now = asyncio_loop::time();
+        let mut old = Vec::new();
+        for host in self.hosts.borrow().values() {
+            let mut idle = host.idle.borrow_mut();
+            let keep =
+                idle.partition_point(|one| now.duration_since(one.since) > host.idle_timeout);
+            old.extend(idle.drain(..keep));
+        }
+        self.hosts.borrow_mut().retain(|_, host| !host.is_unused());
+        // Outside of the borrows: this wakes tasks.
+        drop(old);
+    }
+
+    fn host(&self, origin: &Origin, proxy: Option<&Proxy>, options: &Options) -> Rc<Host> {
+        // A plain proxy is the host itself.
+        let place = match proxy {
+            Some(proxy) if !origin.is_secure => Place {
+                origin: proxy.origin.clone(),
+                through: None,
+            },
+            proxy => Place {
+                origin: origin.clone(),
+                through: proxy.map(|proxy| proxy.origin.clone()),
+            },
+        };
+        if let Some(host) = self.hosts.borrow().get(&place) {
+            return host.clone();
+        }
+        let host = Host::new(options);
+        self.hosts.borrow_mut().insert(place, host.clone());
+        host
+    }
+
+    /// Sends a request and waits for the head of the response.
+    ///
+    /// A request of which nothing was sent is tried again on another connection. So is one that `again` can make anew, if a used
+    /// connection broke before the response: the server may have closed it just then.
+    pub(crate) async fn send(
+        &self,
+        origin: &Origin,
+        proxy: Option<&Proxy>,
+        options: &Options,
+        mut request: Request<Body>,
+        again: impl Fn() -> Option<Request<Body>>,
+    ) -> Result<(Response<Incoming>, Option<Lease>), FetchError> {
+        let host = self.host(origin, proxy, options);
+        #[cfg(feature = "http2")]
+        {
+            request = match self
+                .send_shared(&host, origin, proxy, options, request)
+                .await?
+            {
+                Ok(response) => return Ok((response, None)),
+                Err(request) => request,
+            };
+        }
+        let permit = host.permits.clone().acquire_owned().await;
+        let mut lease = Lease {
+            sender: None,
+            host: host.clone(),
+            _permit: permit,
+        };
+        // On HTTP/1 the URL loses its host.
+        #[cfg(feature = "http2")]
+        let url = request.uri().clone();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let reused = match tries < 3 {
+                true => host.reuse().await,
+                false => None,
+            };
+            let is_reused = reused.is_some();
+            let mut sender = match reused {
+                Some(sender) => sender,
+                None => match self.connect(origin, proxy, options).await? {
+                    Connected::Http1(sender) => sender,
+                    #[cfg(feature = "http2")]
+                    Connected::Http2(sender) => {
+                        // The host has changed its mind.
+                        *host.shared.borrow_mut() = Shared::Connected(sender.clone());
+                        *request.uri_mut() = url;
+                        let sent = send_http2(sender, request, options).await?;
+                        let response = sent.map_err(|failed| FetchError::Exchange(failed.error));
+                        return Ok((response?, None));
+                    }
+                },
+            };
+            let sending = sender.try_send_request(on_http1(request, origin, proxy));
+            let failed = match within(options.read_timeout, sending).await? {
+                Ok(response) => {
+                    lease.sender = Some(sender);
+                    return Ok((response, Some(lease)));
+                }
+                Err(mut failed) => Failed {
+                    unsent: failed.take_message(),
+                    error: failed.into_error(),
+                },
+            };
+            let next = failed
+                .unsent
+                .or_else(|| again().filter(|_| is_broken(&failed.error)));
+            match next {
+                Some(next) if is_reused => request = next,
+                _ => return Err(FetchError::Exchange(failed.error)),
+            }
+        }
+    }
+
+    /// Sends over the shared HTTP/2 connection of a host, making it if need be. Gives the request back if the host
+    /// speaks HTTP/1.
+    #[cfg(feature = "http2")]
+    async fn send_shared(
+        &self,
+        host: &Rc<Host>,
+        origin: &Origin,
+        proxy: Option<&Proxy>,
+        options: &Options,
+        mut request: Request<Body>,
+    ) -> Result<Result<Response<Incoming>, Request<Body>>, FetchError> {
+        let may_speak = origin.is_secure || options.http2_prior_knowledge && proxy.is_none();
+        if !may_speak || !options.http2 {
+            return Ok(Err(request));
+        }
+        for _ in 0..2 {
+            let Some(sender) = self.shared(host, origin, proxy, options).await? else {
+                return Ok(Err(request));
+            };
+            match send_http2(sender, request, options).await? {
+                Ok(response) => return Ok(Ok(response)),
+                Err(Failed { error, unsent }) => match unsent {
+                    Some(unsent) => request = unsent,
+                    None => return Err(FetchError::Exchange(error)),
+                },
+            }
+        }
+        Ok(Err(request))
+    }
+
+    /// The shared HTTP/2 connection of a host, or `None` if the host speaks HTTP/1.
+    #[cfg(feature = "http2")]
+    async fn shared(
+        &self,
+        host: &Rc<Host>,
+        origin: &Origin,
+        proxy: Option<&Proxy>,
+        options: &Options,
+    ) -> Result<Option<http2::SendRequest<Body>>, FetchError> {
+        let known = || match &*host.shared.borrow() {
+            Shared::Unknown => None,
+            Shared::Never => Some(None),
+            Shared::Connected(sender) if sender.is_closed() => None,
+            Shared::Connected(sender) => Some(Some(sender.clone())),
+        };
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        let _first = host.first.lock().await;
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        match self.connect(origin, proxy, options).await? {
+            Connected::Http2(sender) => {
+                let before = host.shared.replace(Shared::Connected(sender.clone()));
+                drop(before);
+                Ok(Some(sender))
+            }
+            Connected::Http1(sender) => {
+                let before = host.shared.replace(Shared::Never);
+                drop(before);
+                // For whoever comes first. It has no permit, so it may be one too many, until it is used.
+                let since = asyncio_loop::time();
+                host.idle.borrow_mut().push(Idle { sender, since });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes a new connection, and a task that drives it.
+    async fn connect(
+        &self,
+        origin: &Origin,
+        proxy: Option<&Proxy>,
+        options: &Options,
+    ) -> Result<Connected, FetchError> {
+        let connecting = connect(
+            origin,
+            proxy,
+            #[cfg(feature = "tls")]
+            || options.tls(),
+        );
+        let limit = options.connect_timeout;
+        let connected = match timeout(limit, connecting).await {
+            Ok(connected) => connected,
+            Err(_timed_out) => {
+                let what = "connecting";
+                return Err(FetchError::TimedOut { what, limit });
+            }
+        };
+        let stream = connected.map_err(|error| FetchError::Connect {
+            host: origin.to_string(),
+            error,
+        })?;
+        self.shake_hands(stream, options)
+            .await
+            .map_err(FetchError::Exchange)
+    }
+
+    #[cfg_attr(not(feature = "http2"), expect(unused_variables))]
+    async fn shake_hands(&self, stream: Stream, options: &Options) -> hyper::Result<Connected> {
+        #[cfg(feature = "http2")]
+        let is_http2 = stream.is_http2()
+            || options.http2_prior_knowledge && matches!(stream, Stream::Plain(_));
+        let io = HyperIo::with(stream, self.scratch.clone());
+        #[cfg(feature = "http2")]
+        if is_http2 {
+            use crate::on_loop::OnLoop;
+            let builder = http2::Builder::new(OnLoop);
+            let (sender, connection) = builder.handshake(io).await?;
+            // Its error is that of the requests.
+            spawn(async { drop(connection.await) }).detach();
+            return Ok(Connected::Http2(sender));
+        }
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(options.max_head)
+            .handshake(io)
+            .await?;
+        spawn(async { drop(connection.await) }).detach();
+        Ok(Connected::Http1(sender))
+    }
+}
+
+enum Connected {
+    Http1(http1::SendRequest<Body>),
+    #[cfg(feature = "http2")]
+    Http2(http2::SendRequest<Body>),
+}
+
+#[cfg(feature = "http2")]
+async fn send_http2(
+    mut sender: http2::SendRequest<Body>,
+    request: Request<Body>,
+    options: &Options,
+) -> Result<Result<Response<Incoming>, Failed>, FetchError> {
+    let mut request = request;
+    // The connection has a header of HTTP/1 no use for.
+    request.headers_mut().remove(http::header::HOST);
+    let sending = async {
+        if let Err(error) = sender.ready().await {
+            let unsent = Some(request);
+            return Err(Failed { error, unsent });
+        }
+        sender
+            .try_send_request(request)
+            .await
+            .map_err(|mut failed| Failed {
+                unsent: failed.take_message(),
+                error: failed.into_error(),
+            })
+    };
+    within(options.read_timeout, sending).await
+}
+
+/// Waits for a response within the limit.
+async fn within<F: Future>(limit: Duration, sending: F) -> Result<F::Output, FetchError> {
+    if limit == Duration::MAX {
+        return Ok(sending.await);
+    }
+    let outcome = timeout(limit, sending).await;
+    let what = "waiting for the server";
+    outcome.map_err(|_timed_out| FetchError::TimedOut { what, limit })
+}
+
+/// Whether the connection ended before a response.
+fn is_broken(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_io(error)
+}
+
+fn is_io(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.is::<std::io::Error>())
+}
+
+/// The request as HTTP/1 sends it: without the scheme and the host, unless a proxy has to know them.
+fn on_http1(mut request: Request<Body>, origin: &Origin, proxy: Option<&Proxy>) -> Request<Body> {
+    if proxy.is_none() || origin.is_secure {
+        let path = request.uri().path_and_query().cloned();
+        let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+        *request.uri_mut() = path.into();
+    }
+    *request.version_mut() = http::Version::HTTP_11;
+    request
+}

@@ -1,0 +1,352 @@
+//! A request of a session.
+
+use std::fmt;
+use std::time::Duration;
+
+use asyncio_executors::timeout_at;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+};
+use http::{HeaderMap, Method, Request, Uri};
+
+use super::encode::{basic, encoded};
+use super::error::FetchError;
+use super::origin::Origin;
+use super::proxy::credentials;
+use super::redirect::{self, Next};
+use super::request_body::RequestBody;
+use super::response::{FetchBody, FetchResponse};
+use super::session::Session;
+
+/// A request of a [`Session`], to be [sent](Self::send). Its faults are errors of `send`.
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder {
+    session: Session,
+    method: Method,
+    url: Result<Uri, FetchError>,
+    headers: HeaderMap,
+    body: RequestBody,
+    timeout: Option<Duration>,
+}
+
+impl Session {
+    /// A `GET` request, to be [sent](RequestBuilder::send).
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// A `HEAD` request.
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::HEAD, url)
+    }
+
+    /// A `POST` request.
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// A `PUT` request.
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PUT, url)
+    }
+
+    /// A `PATCH` request.
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PATCH, url)
+    }
+
+    /// A `DELETE` request.
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::DELETE, url)
+    }
+
+    /// A request of any method. A fault of the URL is an error of [`send`](RequestBuilder::send).
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, url.as_ref())
+    }
+}
+
+impl RequestBuilder {
+    fn new(session: Session, method: Method, url: &str) -> Self {
+        // The fragment is for the reader of the page.
+        let url = url.split('#').next().unwrap_or_default();
+        let parsed = url.parse::<Uri>();
+        let parsed = parsed.map_err(|error| FetchError::Invalid(format!("{url}: {error}")));
+        Self {
+            session,
+            method,
+            url: parsed,
+            headers: HeaderMap::new(),
+            body: RequestBody::empty(),
+            timeout: None,
+        }
+    }
+
+    fn failed(mut self, message: String) -> Self {
+        if self.url.is_ok() {
+            self.url = Err(FetchError::Invalid(message));
+        }
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+        let name = name.as_ref();
+        match (
+            name.parse::<HeaderName>(),
+            HeaderValue::from_bytes(value.as_ref()),
+        ) {
+            (Ok(name), Ok(value)) => {
+                self.headers.append(name, value);
+                self
+            }
+            _ => self.failed(format!("the header `{name}` is not valid")),
+        }
+    }
+
+    /// Adds parameters to the URL, encoded.
+    pub fn query<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        parameters: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let Ok(url) = &self.url else { return self };
+        let encoded = encoded(parameters);
+        if encoded.is_empty() {
+            return self;
+        }
+        let path = url.path();
+        let path = match url.query() {
+            Some(query) if !query.is_empty() => format!("{path}?{query}&{encoded}"),
+            _ => format!("{path}?{encoded}"),
+        };
+        let mut parts = url.clone().into_parts();
+        let path = path
+            .parse()
+            .map_err(|error| FetchError::Invalid(format!("{path}: {error}")));
+        self.url = path.and_then(|path| {
+            parts.path_and_query = Some(path);
+            Uri::from_parts(parts).map_err(|error| FetchError::Invalid(error.to_string()))
+        });
+        self
+    }
+
+    /// Sets the body: bytes or text, or a [`Body`].
+    pub fn body(mut self, body: impl Into<RequestBody>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets the body to a form (`application/x-www-form-urlencoded`).
+    pub fn form<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        fields: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        self.headers.insert(CONTENT_TYPE, form);
+        self.body = encoded(fields).into();
+        self
+    }
+
+    /// Sets the body to a value as JSON.
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(json) => {
+                let kind = HeaderValue::from_static("application/json");
+                self.headers.insert(CONTENT_TYPE, kind);
+                self.body = json.into();
+                self
+            }
+            Err(error) => self.failed(format!("the value is not representable in JSON: {error}")),
+        }
+    }
+
+    /// Sends a name and a password (`Authorization: Basic`).
+    pub fn basic_auth(self, name: &str, password: &str) -> Self {
+        let value = basic(name, password);
+        self.header(AUTHORIZATION.as_str(), value)
+    }
+
+    /// Sends a token (`Authorization: Bearer`).
+    pub fn bearer_auth(self, token: &str) -> Self {
+        self.header(AUTHORIZATION.as_str(), format!("Bearer {token}"))
+    }
+
+    /// How long the fetch may take in all, in place of the session's [limit](super::SessionBuilder::timeout).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Sends the request, follows redirects, and waits for the head of the response.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the connection. The server may have seen the request.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]. A status of an error is none: see [`error_for_status`](FetchResponse::error_for_status).
+    ///
+    /// # Panics
+    ///
+    /// Outside of any task.
+    pub async fn send(self) -> Result<FetchResponse, FetchError> {
+        let limit = self.timeout.unwrap_or(self.session.inner.options.timeout);
+        let deadline = asyncio_loop::time().checked_add(limit);
+        let Some(deadline) = deadline else {
+            return self.fetch(None).await;
+        };
+        match timeout_at(deadline, self.fetch(Some((deadline, limit)))).await {
+            Ok(outcome) => outcome,
+            Err(_timed_out) => {
+                let what = "the fetch";
+                Err(FetchError::TimedOut { what, limit })
+            }
+        }
+    }
+
+    async fn fetch(
+        self,
+        deadline: Option<(std::time::Instant, Duration)>,
+    ) -> Result<FetchResponse, FetchError> {
+        let mut next = Next {
+            method: self.method,
+            url: self.url?,
+            headers: self.headers,
+            body: self.body,
+        };
+        let session = self.session;
+        let options = &session.inner.options;
+        session.tidy();
+        if let Some((name, password)) = credentials(&next.url) {
+            if !next.headers.contains_key(AUTHORIZATION) {
+                let value = basic(&name, &password).parse();
+                next.headers
+                    .insert(AUTHORIZATION, value.expect("base64 can be in a header"));
+            }
+            next.url = redirect::without_credentials(next.url);
+        }
+        for (name, value) in &options.headers {
+            if !next.headers.contains_key(name) {
+                next.headers.append(name, value.clone());
+            }
+        }
+        if !next.headers.contains_key(ACCEPT) {
+            next.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        }
+        #[cfg(feature = "gzip")]
+        let decodes = super::decode::offer(&mut next.headers);
+        let mut redirects = 0;
+        loop {
+            let (response, lease) = exchange(&session, &mut next).await?;
+            if options.cookies {
+                let mut jar = session.inner.cookies.borrow_mut();
+                jar.store(&next.url, response.headers());
+            }
+            let is_last = options.max_redirects == 0;
+            if let Some(target) = redirect::target(&response, &next.url).filter(|_| !is_last) {
+                redirects += 1;
+                if redirects > options.max_redirects {
+                    return Err(FetchError::TooManyRedirects(options.max_redirects));
+                }
+                // Short pages of redirects are read, so that the connection can be used again.
+                let body = FetchBody::new(response, lease, options.read_timeout, deadline);
+                let (status, body) = body;
+                drop(crate::body::to_bytes(body, 16 * 1024).await);
+                next = next.redirected(status.status, target?)?;
+                continue;
+            }
+            let (head, body) = FetchBody::new(response, lease, options.read_timeout, deadline);
+            let mut response = FetchResponse::new(head, body, next.url, options.max_body);
+            #[cfg(feature = "gzip")]
+            if decodes && next.method != Method::HEAD {
+                response.decode();
+            }
+            #[cfg(not(feature = "gzip"))]
+            let _ = &mut response;
+            return Ok(response);
+        }
+    }
+}
+
+/// Sends one request of a fetch.
+async fn exchange(
+    session: &Session,
+    next: &mut Next,
+) -> Result<
+    (
+        http::Response<hyper::body::Incoming>,
+        Option<super::pool::Lease>,
+    ),
+    FetchError,
+> {
+    let inner = &session.inner;
+    let origin = Origin::of(&next.url)?;
+    let proxy = inner.options.proxies.of(&origin);
+    let mut headers = next.headers.clone();
+    if !headers.contains_key(HOST) {
+        let host = HeaderValue::from_str(&origin.host_header());
+        let host = host.map_err(|error| FetchError::Invalid(error.to_string()))?;
+        headers.insert(HOST, host);
+    }
+    if inner.options.cookies && !headers.contains_key(COOKIE) {
+        let cookies = inner.cookies.borrow_mut().header(&next.url);
+        if let Some(Ok(cookies)) = cookies.map(HeaderValue::try_from) {
+            headers.insert(COOKIE, cookies);
+        }
+    }
+    if let Some(authorization) = proxy
+        .filter(|_| !origin.is_secure)
+        .and_then(|proxy| proxy.authorization.as_ref())
+    {
+        let value = HeaderValue::from_str(authorization).expect("base64 can be in a header");
+        headers.insert(PROXY_AUTHORIZATION, value);
+    }
+    let (method, url) = (next.method.clone(), next.url.clone());
+    let request = move |body| {
+        let mut request = Request::new(body);
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = url.clone();
+        *request.headers_mut() = headers.clone();
+        request
+    };
+    let Some(body) = next.body.take() else {
+        return Err(FetchError::BodyIsGone(next.url.clone()));
+    };
+    let first = request(body);
+    let may_repeat = next.method.is_idempotent() && next.body.can_be_sent_again();
+    let body = std::cell::RefCell::new(&mut next.body);
+    let again = || {
+        let body = may_repeat.then(|| body.borrow_mut().take()).flatten();
+        body.map(&request)
+    };
+    inner
+        .pool
+        .send(&origin, proxy, &inner.options, first, again)
+        .await
+}
+
+impl fmt::Debug for RequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBuilder")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_encoded_and_appended() {
+        let session = Session::new();
+        let request = session
+            .get("http://a/b?c=d#e")
+            .query([("f g", "h&i=é"), ("j", "")]);
+        let url = request.url.unwrap().to_string();
+        assert_eq!(url, "http://a/b?c=d&f+g=h%26i%3D%C3%A9&j=");
+    }
+}

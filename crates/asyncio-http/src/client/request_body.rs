@@ -1,0 +1,62 @@
+//! The body of a request.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::body::Body;
+
+/// The body of a request: bytes in memory, which can be sent again, or a stream, which cannot.
+pub struct RequestBody(Kind);
+
+enum Kind {
+    Bytes(Bytes),
+    Stream(Option<Body>),
+}
+
+impl RequestBody {
+    /// The body to send now, if there is one.
+    pub(super) fn take(&mut self) -> Option<Body> {
+        match &mut self.0 {
+            Kind::Bytes(bytes) if bytes.is_empty() => Some(Body::empty()),
+            Kind::Bytes(bytes) => Some(Body::from(bytes.clone())),
+            Kind::Stream(body) => body.take(),
+        }
+    }
+
+    pub(super) fn can_be_sent_again(&self) -> bool {
+        matches!(self.0, Kind::Bytes(_))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self(Kind::Bytes(Bytes::new()))
+    }
+}
+
+macro_rules! bodies {
+    ($($bytes:ty)*) => {$(
+        impl From<$bytes> for RequestBody {
+            fn from(bytes: $bytes) -> Self {
+                Self(Kind::Bytes(bytes.into()))
+            }
+        }
+    )*};
+}
+
+bodies!(Bytes Vec<u8> String &'static str &'static [u8]);
+
+/// A stream: see [`body::from_stream`](crate::body::from_stream).
+impl From<Body> for RequestBody {
+    fn from(body: Body) -> Self {
+        Self(Kind::Stream(Some(body)))
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Kind::Stream(_) => f.write_str("a stream"),
+        }
+    }
+}

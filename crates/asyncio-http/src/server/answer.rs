@@ -1,0 +1,104 @@
+//! One request and its answer: panics end here, and the answer's end is noted.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use asyncio_loop::{Cause, PanicPayload, Unhandled, call_exception_handler, current_task};
+use axum_core::BoxError;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::connection::{Connection, InFlight};
+use crate::service::Answers;
+
+/// Answers one request.
+pub(super) async fn answer<S: Answers>(
+    service: Rc<S>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody<S::Body>>, BoxError> {
+    let in_flight = InFlight::begin(connection.clone());
+    let version = request.version();
+    match catching(service.answer(request, &connection)).await {
+        Ok(Ok(response)) => Ok(response.map(|body| AnswerBody::new(Some(body), Some(in_flight)))),
+        Ok(Err(error)) => Err(error),
+        Err(payload) => {
+            report(payload);
+            let mut response = Response::new(AnswerBody::new(None, Some(in_flight)));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            if version < Version::HTTP_2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response)
+        }
+    }
+}
+
+type Payload = Box<dyn Any + Send>;
+
+/// The output of `future`, or the payload of its panic.
+async fn catching<F: Future>(future: F) -> Result<F::Output, Payload> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        },
+    )
+    .await
+}
+
+fn report(payload: Payload) {
+    let cause = Cause::Panic(PanicPayload::new(payload));
+    let message = "a handler of HTTP requests panicked";
+    call_exception_handler(&Unhandled::new(message, current_task().as_ref(), cause));
+}
+
+pin_project! {
+    /// The body of an answer. It is dropped when the answer is sent.
+    pub(crate) struct AnswerBody<B> {
+        // None: no body.
+        #[pin]
+        body: Option<B>,
+        in_flight: Option<InFlight>,
+    }
+}
+
+impl<B> AnswerBody<B> {
+    fn new(body: Option<B>, in_flight: Option<InFlight>) -> Self {
+        Self { body, in_flight }
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>>> Body for AnswerBody<B> {
+    type Data = B::Data;
+    // Named, because the compiler cannot follow a bound on the error of an associated type.
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        match self.project().body.as_pin_mut() {
+            Some(body) => body.poll_frame(cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(B::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.as_ref().map(B::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}

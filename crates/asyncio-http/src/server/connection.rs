@@ -1,0 +1,175 @@
+//! The state of one connection, as its task, its stream and the sweeper see it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use asyncio_sync::Event;
+use axum_core::body::Body;
+use axum_core::response::{IntoResponse, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
+use http_body::Body as _;
+use http_body_util::Limited;
+use hyper::body::Incoming;
+
+use super::ticks::Ticks;
+use crate::bound::LoopBound;
+use crate::listener::Peer;
+
+/// What runs on a connection after its upgrade.
+pub(super) type Afterwards = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The state of one connection.
+pub struct Connection {
+    pub(super) peer: Peer,
+    max_body: u64,
+    ticks: Ticks,
+    /// The number of requests under way, from their head to the last byte of the answer.
+    in_flight: Cell<u32>,
+    /// Since when no request is under way, or since when the head of one arrives.
+    since: Cell<u32>,
+    /// Whether bytes have arrived since then.
+    has_begun: Cell<bool>,
+    /// Since when the peer takes nothing of what is sent.
+    blocked_since: Cell<Option<u32>>,
+    /// Whether it does not speak HTTP any more.
+    pub(super) is_upgraded: Cell<bool>,
+    pub(super) is_http2: Cell<bool>,
+    /// Asks the connection to end after the requests under way.
+    pub(super) stop: Event,
+    /// The tick at which the sweeper has asked for the end.
+    pub(super) asked: Cell<Option<u32>>,
+    pub(super) afterwards: RefCell<Option<Afterwards>>,
+}
+
+impl Connection {
+    pub(super) fn new(peer: Peer, max_body: u64, ticks: Ticks) -> Self {
+        Self {
+            peer,
+            max_body,
+            in_flight: Cell::new(0),
+            since: Cell::new(ticks.now()),
+            ticks,
+            has_begun: Cell::new(false),
+            blocked_since: Cell::new(None),
+            is_upgraded: Cell::new(false),
+            is_http2: Cell::new(false),
+            stop: Event::new(),
+            asked: Cell::new(None),
+            afterwards: RefCell::default(),
+        }
+    }
+
+    /// Bytes have arrived.
+    pub(super) fn received(&self) {
+        if self.in_flight.get() == 0 && !self.has_begun.replace(true) {
+            self.since.set(self.ticks.now());
+        }
+    }
+
+    /// A write has been tried, and the peer has taken bytes or not.
+    pub(super) fn wrote(&self, is_blocked: bool) {
+        if !is_blocked {
+            self.blocked_since.set(None);
+        } else if self.blocked_since.get().is_none() {
+            self.blocked_since.set(Some(self.ticks.now()));
+        }
+    }
+
+    /// For how many ticks it has waited for a client, and for which of its duties.
+    pub(super) fn waits(&self) -> Option<(Wait, u32)> {
+        let ago = |since| self.ticks.now().wrapping_sub(since);
+        if let Some(since) = self.blocked_since.get() {
+            return Some((Wait::Write, ago(since)));
+        }
+        if self.in_flight.get() > 0 || self.is_upgraded.get() {
+            return None;
+        }
+        let is_head = self.has_begun.get() && !self.is_http2.get();
+        let wait = if is_head { Wait::Head } else { Wait::Request };
+        Some((wait, ago(self.since.get())))
+    }
+
+    /// Prepares a request for a handler, or refuses it.
+    #[expect(clippy::result_large_err, reason = "it is sent at once")]
+    pub(crate) fn admit(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Request<Body>, Response> {
+        let (mut parts, body) = request.into_parts();
+        if body.size_hint().lower() > self.max_body {
+            let mut refusal = StatusCode::PAYLOAD_TOO_LARGE.into_response();
+            if parts.version < http::Version::HTTP_2 {
+                let close = HeaderValue::from_static("close");
+                refusal.headers_mut().insert(CONNECTION, close);
+            }
+            return Err(refusal);
+        }
+        parts
+            .extensions
+            .insert(OfRequest(LoopBound::new(self.clone())));
+        let body = match body.is_end_stream() {
+            true => Body::empty(),
+            false => {
+                let most = usize::try_from(self.max_body).unwrap_or(usize::MAX);
+                Body::new(Limited::new(body, most))
+            }
+        };
+        Ok(Request::from_parts(parts, body))
+    }
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// A request.
+    Request,
+    /// The rest of a request's head.
+    Head,
+    /// That the client takes bytes.
+    Write,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The connection of a request, among the request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct OfRequest(pub(crate) LoopBound<Rc<Connection>>);
+
+impl Peer {
+    /// The peer that a request came from; `None` if the request is not one of a [`Server`](super::Server).
+    #[must_use]
+    pub fn of<B>(request: &Request<B>) -> Option<Self> {
+        let connection = request.extensions().get::<OfRequest>()?;
+        Some(connection.0.try_get()?.peer)
+    }
+}
+
+/// A request under way. Dropped when its answer is sent or given up.
+pub(crate) struct InFlight(Rc<Connection>);
+
+impl InFlight {
+    pub(crate) fn begin(connection: Rc<Connection>) -> Self {
+        connection.in_flight.set(connection.in_flight.get() + 1);
+        Self(connection)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let connection = &*self.0;
+        connection.in_flight.set(connection.in_flight.get() - 1);
+        connection.has_begun.set(false);
+        connection.since.set(connection.ticks.now());
+    }
+}

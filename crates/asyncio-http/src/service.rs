@@ -1,0 +1,187 @@
+//! What answers the requests of a server.
+
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+
+use axum_core::BoxError;
+use axum_core::body::Body;
+use axum_core::response::IntoResponse;
+use bytes::Buf;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::server::connection::Connection;
+
+/// What answers requests: an async closure, an axum `Router` (feature `axum`), or a service of hyper in a
+/// [`HyperService`].
+///
+/// It needs no `Send`, and neither do its futures.
+///
+/// An async closure takes a [`Request`](crate::Request) and returns anything that is a response: a string, bytes, a
+/// status, a pair of status and body, a [`Response`](crate::Response), or a `Result` of two of these.
+///
+/// `M` tells these cases apart, and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot answer requests",
+    label = "no service",
+    note = "a service is an async closure `async |request: Request| …`, an axum `Router`, or a `HyperService`",
+    note = "what the closure returns must implement `IntoResponse`"
+)]
+pub trait Service<M>: sealed::IntoAnswers<M> + 'static {}
+
+pub(crate) mod sealed {
+    /// What [`Service`](super::Service) does, which only this crate calls.
+    pub trait IntoAnswers<M> {
+        type Answers: super::Answers;
+
+        fn into_answers(self) -> Self::Answers;
+    }
+}
+
+/// Gives the answer to each request.
+pub trait Answers: 'static {
+    type Body: http_body::Body<Data: Buf + 'static, Error: Into<BoxError>> + 'static;
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Rc<Connection>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, BoxError>>;
+}
+
+/// The marker of async closures.
+#[derive(Debug)]
+pub struct ByClosure;
+
+/// An async closure.
+#[derive(Debug)]
+pub struct Closure<F>(F);
+
+#[diagnostic::do_not_recommend]
+impl<F, R> Service<ByClosure> for F
+where
+    F: AsyncFn(Request<Body>) -> R + 'static,
+    R: IntoResponse,
+{
+}
+
+#[diagnostic::do_not_recommend]
+impl<F, R> sealed::IntoAnswers<ByClosure> for F
+where
+    F: AsyncFn(Request<Body>) -> R + 'static,
+    R: IntoResponse,
+{
+    type Answers = Closure<F>;
+
+    fn into_answers(self) -> Closure<F> {
+        Closure(self)
+    }
+}
+
+impl<F, R> Answers for Closure<F>
+where
+    F: AsyncFn(Request<Body>) -> R + 'static,
+    R: IntoResponse,
+{
+    type Body = Body;
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Rc<Connection>,
+    ) -> Result<Response<Body>, BoxError> {
+        match connection.admit(request) {
+            Ok(request) => Ok(self.0(request).await.into_response()),
+            Err(refusal) => Ok(refusal),
+        }
+    }
+}
+
+/// The marker of axum's routers.
+#[cfg(feature = "axum")]
+#[derive(Debug)]
+pub struct ByRouter;
+
+#[cfg(feature = "axum")]
+impl Service<ByRouter> for axum::Router {}
+
+#[cfg(feature = "axum")]
+impl sealed::IntoAnswers<ByRouter> for axum::Router {
+    type Answers = Self;
+
+    fn into_answers(self) -> Self {
+        self
+    }
+}
+
+#[cfg(feature = "axum")]
+impl Answers for axum::Router {
+    type Body = Body;
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Rc<Connection>,
+    ) -> Result<Response<Body>, BoxError> {
+        use tower_service::Service as _;
+        match connection.admit(request) {
+            Ok(request) => Ok(self.clone().call(request).await?),
+            Err(refusal) => Ok(refusal),
+        }
+    }
+}
+
+/// The marker of hyper's services.
+#[derive(Debug)]
+pub struct ByHyper;
+
+/// A service of hyper, as a [`Service`]. It gets hyper's own requests, and its bodies are not boxed.
+///
+/// The server's limit of bodies does not apply.
+#[derive(Clone, Copy)]
+pub struct HyperService<S>(pub S);
+
+impl<S> fmt::Debug for HyperService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HyperService")
+    }
+}
+
+impl<S, B> Service<ByHyper> for HyperService<S>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data: 'static, Error: Into<BoxError>> + 'static,
+{
+}
+
+impl<S, B> sealed::IntoAnswers<ByHyper> for HyperService<S>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data: 'static, Error: Into<BoxError>> + 'static,
+{
+    type Answers = Self;
+
+    fn into_answers(self) -> Self {
+        self
+    }
+}
+
+impl<S, B> Answers for HyperService<S>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data: 'static, Error: Into<BoxError>> + 'static,
+{
+    type Body = B;
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        _connection: &Rc<Connection>,
+    ) -> Result<Response<B>, BoxError> {
+        self.0.call(request).await.map_err(Into::into)
+    }
+}

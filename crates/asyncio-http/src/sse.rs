@@ -1,0 +1,1 @@
+//! Server-sent events: a response that goes on while there is news.
