@@ -10,6 +10,7 @@ mod ctrl_c;
 mod eager;
 #[cfg(unix)]
 mod examples;
+mod first_hour;
 mod handed_over;
 mod loop_pool;
 mod nothing_lost;

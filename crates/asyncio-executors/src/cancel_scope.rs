@@ -57,6 +57,7 @@ pub async fn cancel_scope<T>(work: impl AsyncFnOnce(CancelScope) -> T) -> Option
 
 /// The means to cancel a [`cancel_scope`], from within or from another task.
 #[derive(Clone)]
+#[doc(alias = "CancellationToken")]
 pub struct CancelScope(Rc<RefCell<State>>);
 
 #[derive(Default)]

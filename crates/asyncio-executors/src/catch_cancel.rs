@@ -123,34 +123,59 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 /// does not interrupt the cleanup, and goes on after it, with the panic. After a panic, a cleanup that is interrupted is dropped where
 /// it waits, and the panic goes on. A plain drop of it then is told to the exception handler, as the panic is lost.
 pub async fn try_finally<F: Future>(future: F, cleanup: impl Future) -> F::Output {
-    let mut work = pin!(Scope::new(future));
-    match poll_fn(|cx| caught(|| work.as_mut().poll(cx))).await {
-        Ok(Ok(value)) => {
-            cleanup.await;
-            value
-        }
-        Ok(Err(Unwound::Around(cancelled))) => {
-            cleanup.await;
-            cancelled.resume().await
-        }
-        Ok(Err(Unwound::Itself)) => unreachable!("nobody has the handle of this scope"),
-        Err(payload) => {
-            let mut panic = HeldPanic {
-                payload: Some(payload),
-                request: None,
-            };
-            if let Err(second) = catch_unwind(AssertUnwindSafe(|| work.as_mut().discard())) {
-                report("the destructor of work that panicked panicked", second);
+    Work::run(future).await.clean_up(cleanup).await
+}
+
+/// How work has ended that is cleaned up after. The future of the work has been dropped.
+pub(crate) enum Work<T> {
+    Returned(T),
+    Cancelled(Cancelled),
+    Panicked(HeldPanic),
+}
+
+impl<T> Work<T> {
+    /// Runs the work to its end.
+    pub(crate) async fn run(future: impl Future<Output = T>) -> Self {
+        let mut work = pin!(Scope::new(future));
+        match poll_fn(|cx| caught(|| work.as_mut().poll(cx))).await {
+            Ok(Ok(value)) => Self::Returned(value),
+            Ok(Err(Unwound::Around(cancelled))) => Self::Cancelled(cancelled),
+            Ok(Err(Unwound::Itself)) => unreachable!("nobody has the handle of this scope"),
+            Err(payload) => {
+                let mut panic = HeldPanic {
+                    payload: Some(payload),
+                    request: None,
+                };
+                if let Err(second) = catch_unwind(AssertUnwindSafe(|| work.as_mut().discard())) {
+                    report("the destructor of work that panicked panicked", second);
+                }
+                // The cleanup is not cut by the request that the work had heard of.
+                panic.request = work.as_mut().take_request();
+                Self::Panicked(panic)
             }
-            // The cleanup is not cut by the request that the work had heard of.
-            panic.request = work.as_mut().take_request();
-            let mut cleanup = pin!(catch_cancel(cleanup));
-            match poll_fn(|cx| caught(|| cleanup.as_mut().poll(cx))).await {
-                // A token that is dropped sends its request on.
-                Ok(interrupted) => drop(interrupted.err()),
-                Err(second) => report("a cleanup after a panic panicked", second),
+        }
+    }
+
+    /// Runs `cleanup`, and then goes on with what the work came to.
+    pub(crate) async fn clean_up(self, cleanup: impl Future) -> T {
+        match self {
+            Self::Returned(value) => {
+                cleanup.await;
+                value
             }
-            panic.resume()
+            Self::Cancelled(cancelled) => {
+                cleanup.await;
+                cancelled.resume().await
+            }
+            Self::Panicked(panic) => {
+                let mut cleanup = pin!(catch_cancel(cleanup));
+                match poll_fn(|cx| caught(|| cleanup.as_mut().poll(cx))).await {
+                    // A token that is dropped sends its request on.
+                    Ok(interrupted) => drop(interrupted.err()),
+                    Err(second) => report("a cleanup after a panic panicked", second),
+                }
+                panic.resume()
+            }
         }
     }
 }
@@ -164,7 +189,7 @@ fn caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Payload>> {
 }
 
 /// A panic that goes on when the cleanup after it is over.
-struct HeldPanic {
+pub(crate) struct HeldPanic {
     payload: Option<Payload>,
     /// A request that the work had heard of. It goes on with the panic.
     request: Option<Cancelled>,

@@ -78,6 +78,7 @@ impl<U> Child<'_, U> {
     }
 
     /// Asks the child to end. The group goes on. See [`Task::cancel`].
+    #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
         self.task.as_ref().is_some_and(Task::cancel)
     }

@@ -2,11 +2,14 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use crate::error_tree::write_group;
 
 /// Any error that a task may fail with, unless its group is told another type.
-pub type BoxError = Box<dyn Error + 'static>;
+///
+/// It may go to another thread, as `anyhow::Error`, `io::Error::other` and most libraries ask of an error.
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What went wrong in a group of tasks: at least one error, in the order in which the tasks failed.
 ///
@@ -168,6 +171,33 @@ impl<E: fmt::Display> fmt::Display for ErrorGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = |n: usize, out: &mut dyn fmt::Write| write!(out, "{:-}", self.errors[n]);
         write_group(f, self.errors.len(), error)
+    }
+}
+
+/// An error of kind `Other` around the group, for functions that return `io::Result`.
+///
+/// ```
+/// # use std::io;
+/// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
+/// async fn copy_all(files: &[&str]) -> io::Result<()> {
+///     task_group(async |tg: TaskGroup<'_, io::Error>| {
+///         for &file in files {
+///             tg.spawn(async move { Err::<(), _>(io::Error::other(format!("{file}: disk full"))) });
+///         }
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(())
+/// }
+/// # asyncio_loop::run(async {
+/// let error = copy_all(&["a"]).await.unwrap_err();
+/// assert_eq!(error.to_string(), "1 task failed\n└─ a: disk full");
+/// assert!(error.downcast::<ErrorGroup<io::Error>>().is_ok());
+/// # });
+/// ```
+impl<E: fmt::Debug + fmt::Display + Send + Sync + 'static> From<ErrorGroup<E>> for io::Error {
+    fn from(errors: ErrorGroup<E>) -> Self {
+        Self::other(errors)
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use asyncio_task::{SpawnOptions, StepBack, poll_again, unwind_here};
 use pin_project_lite::pin_project;
 
+use crate::outputs::NeverFails;
 use crate::task_group::{TaskGroup, task_group};
 
 /// Runs several futures concurrently and gives all their outputs, in order.
@@ -45,6 +46,7 @@ use crate::task_group::{TaskGroup, task_group};
 /// # Panics
 ///
 /// If one of them does, when the others have ended. When polled outside of any task.
+#[doc(alias("join", "join_all"))]
 #[track_caller]
 pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Outputs> {
     futures.gather(Location::caller())
@@ -79,8 +81,8 @@ async fn gather_all<I>(futures: I, place: Place) -> Vec<<I::Item as Future>::Out
 where
     I: IntoIterator<Item: Future>,
 {
-    let futures = futures.into_iter().map(|future| NeverFails { future });
-    let Ok(outputs) = try_gather_all(futures, place).await;
+    let futures = futures.into_iter().map(NeverFails::new);
+    let Ok(outputs): Result<_, Infallible> = try_gather_all(futures, place).await;
     outputs
 }
 
@@ -115,6 +117,7 @@ where
 /// # Panics
 ///
 /// As [`gather`].
+#[doc(alias("try_join", "try_join_all"))]
 #[track_caller]
 pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Outputs, G::Error>> {
     futures.try_gather(Location::caller())
@@ -237,23 +240,6 @@ impl<T, E, F: Future<Output = Result<T, E>>, S: FnOnce(T)> Future for Part<'_, F
     }
 }
 
-pin_project! {
-    /// A future without errors as one with them.
-    struct NeverFails<F> {
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F: Future> Future for NeverFails<F> {
-    type Output = Result<F::Output, Infallible>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().future.poll(cx).map(Ok)
-    }
-}
-
 /// Somebody has cancelled a part of what is needed here, and so whoever waits for it.
 #[cold]
 pub(crate) async fn cancelled_with_a_part<T>() -> T {
@@ -359,7 +345,7 @@ macro_rules! gather_tuple {
 
             async fn gather(self, place: Place) -> Self::Outputs {
                 let ($($slot,)+) = self;
-                let Ok(outputs) = ($(NeverFails { future: $slot },)+).try_gather(place).await;
+                let Ok(outputs): Result<_, Infallible> = ($(NeverFails::new($slot),)+).try_gather(place).await;
                 outputs
             }
         }

@@ -27,13 +27,16 @@
 //!
 //! Not here: tasks that run on their own (`asyncio-loop`'s `spawn`), pools of threads, locks and queues.
 
+mod bracket;
 mod cancel_scope;
 mod catch_cancel;
+mod catch_panic;
 mod child;
 mod error_group;
 mod error_tree;
 mod forgotten;
 mod gather;
+mod outputs;
 mod places;
 mod race;
 mod ready;
@@ -45,8 +48,10 @@ mod timeout;
 mod wait;
 
 pub use asyncio_task::Cancelled;
+pub use bracket::bracket;
 pub use cancel_scope::{CancelScope, cancel_scope};
 pub use catch_cancel::{CatchCancel, catch_cancel, on_cancel, try_finally};
+pub use catch_panic::{CatchPanic, catch_panic};
 pub use child::Child;
 pub use error_group::{BoxError, ErrorGroup};
 pub use gather::{Gather, TryGather, gather, gather_iter, try_gather, try_gather_iter};

@@ -57,6 +57,7 @@ use crate::timeout::timeout;
 ///
 /// If there are none, or if one of them panics, also while it is ended: when the others have ended. When
 /// polled outside of any task.
+#[doc(alias("select", "select_ok"))]
 #[track_caller]
 pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
     futures.race(Location::caller())

@@ -17,6 +17,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -33,6 +34,7 @@ use pin_project_lite::pin_project;
 use crate::child::Child;
 use crate::error_group::{BoxError, ErrorGroup};
 use crate::forgotten::{Failure, Refusal};
+use crate::outputs::{FailsInto, NeverFails};
 use crate::places::{Place, Places};
 use crate::ready::{NeverReady, Ready, ready};
 
@@ -94,7 +96,7 @@ const LOST_BY_DROP: &str =
 /// If the body or a child panics, the others are cancelled and awaited, and the first panic goes on from here;
 /// later ones go to the exception handler. When polled outside of any task. When awaited again in code that does not
 /// unwind, after a request to the code around has ended it.
-#[doc(alias = "TaskGroup")]
+#[doc(alias("TaskGroup", "JoinSet", "LocalSet"))]
 pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ErrorGroup<E>>
 where
     E: 'env,
@@ -122,8 +124,8 @@ where
 /// To spawn children with, in [`task_group`]. A clone is another handle of the same group.
 ///
 /// `E` is the error that body and children may fail with. Say `|tg: TaskGroup|` for any error, `|tg: TaskGroup<'_,
-/// MyError>|` for one type. If that one is `From<JoinError>`, `child.await?` works in the body. For errors that go
-/// to other threads, or on into a type that asks for it, say `TaskGroup<'_, Box<dyn Error + Send + Sync>>`.
+/// MyError>|` for one type. If that one is `From<JoinError>`, `child.await?` works in the body. `anyhow::Error` is such a
+/// type.
 ///
 /// ```
 /// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
@@ -163,6 +165,7 @@ where
 /// assert!(matches!(errors.errors(), [MyError::NoPage(7)]));
 /// # });
 /// ```
+#[doc(alias = "JoinSet")]
 pub struct TaskGroup<'env, E = BoxError> {
     shared: Rc<Shared<'env, E>>,
 }
@@ -330,6 +333,107 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
                 Child::refused()
             }
         }
+    }
+
+    /// Starts a child that cannot fail: one that returns a plain value, or nothing.
+    ///
+    /// ```
+    /// # use std::{cell::Cell, time::Duration};
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # use asyncio_loop::sleep;
+    /// # asyncio_loop::run(async {
+    /// let beats = Cell::new(0);
+    /// task_group(async |tg: TaskGroup| {
+    ///     let heart = tg.spawn_ok(async {
+    ///         loop {
+    ///             sleep(Duration::from_millis(1)).await;
+    ///             beats.set(beats.get() + 1);
+    ///         }
+    ///     });
+    ///     let length = tg.spawn_ok(async { "hello".len() });
+    ///     assert_eq!(length.await?, 5);
+    ///     sleep(Duration::from_millis(5)).await;
+    ///     heart.cancel();
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// assert!(beats.get() > 0);
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
+    ///
+    /// In all else it is [`spawn`](Self::spawn). A future that returns a `Result` goes there, or its errors would be
+    /// values that nobody sees.
+    #[track_caller]
+    #[inline]
+    pub fn spawn_ok<F>(&self, future: F) -> Child<'env, F::Output>
+    where
+        F: Future<Output: 'env> + 'env,
+    {
+        self.spawn(NeverFails::new(future))
+    }
+
+    /// Starts a child that never returns a value: it loops until it fails or is cancelled.
+    ///
+    /// ```
+    /// # use std::{io, time::Duration};
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # use asyncio_loop::sleep;
+    /// # async fn accept() -> io::Result<u32> {
+    /// #     sleep(Duration::from_millis(1)).await;
+    /// #     Err(io::Error::other("no more descriptors"))
+    /// # }
+    /// # asyncio_loop::run(async {
+    /// let served = task_group(async |tg: TaskGroup| {
+    ///     tg.spawn_forever(async {
+    ///         loop {
+    ///             let _connection = accept().await?;
+    ///         }
+    ///     });
+    ///     Ok(())
+    /// });
+    /// assert_eq!(served.await.unwrap_err().to_string(), "1 task failed\n└─ no more descriptors");
+    /// # });
+    /// ```
+    ///
+    /// It is [`spawn`](Self::spawn), with an output that the compiler need not infer. The group ends when it is
+    /// cancelled, since such a child never ends by itself.
+    #[track_caller]
+    #[inline]
+    pub fn spawn_forever<F>(&self, future: F) -> Child<'env, Infallible>
+    where
+        F: Future<Output = Result<Infallible, E>> + 'env,
+    {
+        self.spawn(future)
+    }
+
+    /// Starts a child with an error of another type, which is turned into that of the group: one that returns
+    /// `io::Result`, say.
+    ///
+    /// ```
+    /// # use std::io;
+    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// async fn copy(from: &str, to: &str) -> io::Result<u64> {
+    /// #   let _ = (from, to); Ok(7)
+    /// }
+    /// # asyncio_loop::run(async {
+    /// let bytes = task_group(async |tg: TaskGroup| {
+    ///     let copied = tg.spawn_into(copy("a", "b"));
+    ///     Ok(copied.await?)
+    /// });
+    /// assert_eq!(bytes.await?, 7);
+    /// # Ok::<(), BoxError>(()) }).unwrap();
+    /// ```
+    ///
+    /// In all else it is [`spawn`](Self::spawn).
+    #[track_caller]
+    #[inline]
+    pub fn spawn_into<U, D, F>(&self, future: F) -> Child<'env, U>
+    where
+        U: 'env,
+        D: Into<E>,
+        F: Future<Output = Result<U, D>> + 'env,
+    {
+        self.spawn(FailsInto::new(future))
     }
 
     /// The report of a spawn that the group is about to refuse.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -16,6 +17,13 @@ use pin_project_lite::pin_project;
 #[error("timed out")]
 #[doc(alias = "TimeoutError")]
 pub struct TimedOut;
+
+/// An error of kind `TimedOut`.
+impl From<TimedOut> for io::Error {
+    fn from(error: TimedOut) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
+}
 
 /// Runs `future`, which has `limit` from this call.
 ///

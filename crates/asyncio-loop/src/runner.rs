@@ -36,7 +36,7 @@ use crate::loop_handle::LoopHandle;
 /// this thread, if anything other than Ctrl-C cancels `main`, or if the system provides no
 /// selector.
 #[track_caller]
-#[doc(alias = "asyncio.run")]
+#[doc(alias("asyncio.run", "block_on"))]
 pub fn run<F: Future>(main: F) -> F::Output {
     run_with(Builder::default(), main)
 }

@@ -75,6 +75,7 @@ impl Attachment for DefaultPools {
 ///
 /// Without a running loop.
 #[track_caller]
+#[doc(alias = "spawn_blocking")]
 pub fn to_thread<F, T>(job: F) -> Job<T>
 where
     F: FnOnce() -> T + Send + 'static,

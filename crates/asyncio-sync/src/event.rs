@@ -36,6 +36,7 @@ use crate::wait_queue::WaitQueue;
 /// # Cancellation
 ///
 /// A wait can be cancelled at any time, without effect on other tasks.
+#[doc(alias = "Notify")]
 pub struct Event {
     set: Cell<bool>,
     waiters: WaitQueue,

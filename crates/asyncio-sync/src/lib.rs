@@ -128,8 +128,8 @@ pub use lazy::Lazy;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use once_cell::{AlreadySet, OnceCell};
 pub use promise::{
-    BoxError, Future, Promise, PromiseError, SetError, SharedFuture, UnretrievedError, promise,
-    promise_or, set_unretrieved_hook,
+    Answer, Promise, PromiseError, SetError, SharedAnswer, UnretrievedError, promise, promise_or,
+    set_unretrieved_hook,
 };
 pub use queue::{
     BaseQueue, Discipline, Fifo, GetNowaitError, Item, Lifo, LifoQueue, PriorityQueue, PutError,

@@ -46,6 +46,7 @@ use crate::permits::Permits;
 /// A wait can be cancelled at any time, and nothing is lost. If the lock was already assigned to
 /// the waiting task, it goes to the next waiter at once. If a waiting future is leaked with
 /// [`mem::forget`](std::mem::forget), the lock is assigned to it in its turn and stays locked.
+#[doc(alias = "Mutex")]
 pub struct Lock<T> {
     permits: Permits,
     /// `None` while an [`OwnedLockGuard`] has the value.

@@ -21,16 +21,16 @@ use crate::wait_list::POLLED_AGAIN;
 use shared::Sharing;
 
 pub use error::{PromiseError, SetError};
-pub use shared::SharedFuture;
+pub use shared::SharedAnswer;
 pub use unretrieved::{UnretrievedError, set_unretrieved_hook};
 
-/// Any error: the default error type of a promise.
-pub type BoxError = Box<dyn Error>;
+/// Any error: the default error type of a promise. The facade's `BoxError` is the same type.
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Creates a promise and its future.
 ///
 /// This is asyncio's `loop.create_future()`, split into two halves. The code that will have the
-/// result keeps the [`Promise`], and the code that needs the result awaits the [`Future`]. The
+/// result keeps the [`Promise`], and the code that needs the result awaits the [`Answer`]. The
 /// promise can fail with any error. For one error type, use [`promise_or`].
 ///
 /// ```
@@ -43,7 +43,7 @@ pub type BoxError = Box<dyn Error>;
 /// struct Client { pending: RefCell<HashMap<u32, Promise<String>>> }
 ///
 /// impl Client {
-///     async fn ask(&self, number: u32) -> Result<String, Box<dyn std::error::Error>> {
+///     async fn ask(&self, number: u32) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
 ///         let (promise, answer) = promise();
 ///         self.pending.borrow_mut().insert(number, promise);
 ///         Ok(answer.await?)
@@ -65,11 +65,11 @@ pub type BoxError = Box<dyn Error>;
 ///     client.received(1, "one");
 /// });
 /// assert_eq!((first?.as_str(), second?.as_str()), ("one", "two"));
-/// # Ok::<_, Box<dyn std::error::Error>>(()) }).unwrap();
+/// # Ok::<_, Box<dyn std::error::Error + Send + Sync>>(()) }).unwrap();
 /// ```
-#[doc(alias = "create_future")]
+#[doc(alias("create_future", "oneshot"))]
 #[track_caller]
-pub fn promise<T>() -> (Promise<T>, Future<T>) {
+pub fn promise<T>() -> (Promise<T>, Answer<T>) {
     promise_or()
 }
 
@@ -85,7 +85,7 @@ pub fn promise<T>() -> (Promise<T>, Future<T>) {
 /// # });
 /// ```
 #[track_caller]
-pub fn promise_or<T, E>() -> (Promise<T, E>, Future<T, E>) {
+pub fn promise_or<T, E>() -> (Promise<T, E>, Answer<T, E>) {
     let cell = Rc::new(PromiseCell {
         state: Cell::new(State::Pending),
         result: Cell::new(None),
@@ -98,7 +98,7 @@ pub fn promise_or<T, E>() -> (Promise<T, E>, Future<T, E>) {
         cell: Rc::clone(&cell),
     };
     let handle = Handle { cell };
-    (promise, Future { handle })
+    (promise, Answer { handle })
 }
 
 /// The state that the two sides share.
@@ -216,7 +216,7 @@ const HERE: &str = "the outcome is stored in its state";
 
 /// The side of a [`promise`] that sets the result.
 ///
-/// This is the setter's side of asyncio's `Future`. If it is dropped without a result, waiting
+/// This is the setter's side of asyncio's `Answer`. If it is dropped without a result, waiting
 /// tasks get [`PromiseError::Broken`].
 #[must_use = "a promise that is dropped is broken"]
 pub struct Promise<T, E = BoxError> {
@@ -312,7 +312,7 @@ impl<T, E> fmt::Debug for Promise<T, E> {
 
 /// The side of a [`promise`] that waits for the result.
 ///
-/// This is the awaiting side of asyncio's `Future`. It is for one task, which gets the result by
+/// This is the awaiting side of asyncio's `Answer`. It is for one task, which gets the result by
 /// value. For several tasks, use [`shared`](Self::shared). Await it by value, or as `&mut future`
 /// to be able to await it again.
 ///
@@ -324,7 +324,8 @@ impl<T, E> fmt::Debug for Promise<T, E> {
 ///
 /// If it is awaited again after it has returned the outcome.
 #[must_use = "a future that is dropped cancels its promise"]
-pub struct Future<T, E = BoxError> {
+#[doc(alias("asyncio.Future", "oneshot"))]
+pub struct Answer<T, E = BoxError> {
     handle: Handle<T, E>,
 }
 
@@ -370,7 +371,7 @@ impl<T, E> Handle<T, E> {
     }
 }
 
-impl<T, E> Future<T, E> {
+impl<T, E> Answer<T, E> {
     /// Takes the outcome, if there is one. Then this future must not be awaited.
     ///
     /// # Panics
@@ -405,15 +406,15 @@ impl<T, E> Future<T, E> {
     /// # Panics
     ///
     /// If the outcome was taken before.
-    pub fn shared(self) -> SharedFuture<T, E> {
+    pub fn shared(self) -> SharedAnswer<T, E> {
         let state = self.handle.cell.state.get();
         let given = matches!(state, State::Taken | State::TakenCancelled);
         assert!(!given, "{POLLED_AGAIN}");
-        SharedFuture::new(self.handle)
+        SharedAnswer::new(self.handle)
     }
 }
 
-impl<T, E> std::future::Future for Future<T, E> {
+impl<T, E> Future for Answer<T, E> {
     type Output = Result<T, PromiseError<E>>;
 
     #[inline]
@@ -441,9 +442,9 @@ impl<T, E> std::future::Future for Future<T, E> {
     }
 }
 
-impl<T, E> fmt::Debug for Future<T, E> {
+impl<T, E> fmt::Debug for Answer<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Future")
+        f.debug_struct("Answer")
             .field("state", &self.handle.cell.state())
             .field("waiters", &self.handle.cell.waiters())
             .field("created", &format_args!("{}", self.handle.cell.created))

@@ -58,6 +58,7 @@ pub use item::Item;
 /// assert_eq!(album.get_nowait().as_deref(), Ok("small beach"));
 /// # });
 /// ```
+#[doc(alias = "mpsc")]
 pub type Queue<T> = BaseQueue<Fifo<T>>;
 
 /// A queue from which the smallest item comes out first. Equal items come out first in, first out.

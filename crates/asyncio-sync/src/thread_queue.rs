@@ -63,6 +63,7 @@ use crate::thread_hooks::{self, ThreadWait};
 ///
 /// A wait that is cancelled or times out has put or taken no item, as in
 /// [`BaseQueue`](crate::BaseQueue).
+#[doc(alias = "mpsc")]
 pub fn thread_queue<T>(maxsize: usize) -> (LoopSide<T>, ThreadSide<T>) {
     let state = Arc::new(Mutex::new(QueueState::new(maxsize)));
     let side = || {

@@ -135,7 +135,7 @@ fn debug_shows_the_state_and_the_waiters() {
     let of = TestLoop::new();
     let (promise, answer) = promise_or::<u32, ()>();
     assert_eq!(text(&promise), "Promise { state: \"pending\", waiters: 0");
-    assert_eq!(text(&answer), "Future { state: \"pending\", waiters: 0");
+    assert_eq!(text(&answer), "Answer { state: \"pending\", waiters: 0");
     let task = of.spawn(answer);
     of.tick();
     assert_eq!(text(&promise), "Promise { state: \"pending\", waiters: 1");
@@ -151,19 +151,19 @@ fn debug_shows_the_state_and_the_waiters() {
     tasks[0].cancel();
     assert_eq!(
         text(&answer),
-        "SharedFuture { state: \"pending\", waiters: 1"
+        "SharedAnswer { state: \"pending\", waiters: 1"
     );
     promise.set_result(1).unwrap();
     // The promise has woken the waiting task, which has not run yet.
     assert_eq!(text(&promise), "Promise { state: \"result\", waiters: 0");
     assert_eq!(
         text(&answer),
-        "SharedFuture { state: \"result\", waiters: 1"
+        "SharedAnswer { state: \"result\", waiters: 1"
     );
     of.tick();
     assert_eq!(
         text(&answer),
-        "SharedFuture { state: \"result\", waiters: 0"
+        "SharedAnswer { state: \"result\", waiters: 0"
     );
     drop((tasks, answer));
     assert_eq!(text(&promise), "Promise { state: \"taken\", waiters: 0");

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::circle::Circle;
@@ -95,6 +96,21 @@ impl JoinError {
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self, Self::Panicked(..))
+    }
+}
+
+/// An error of kind `Other`, for functions that return `io::Result`.
+///
+/// ```
+/// # use std::io;
+/// # use asyncio_task::JoinError;
+/// let stopped = JoinError::Stopped("copy".into());
+/// let error = io::Error::from(stopped);
+/// assert_eq!(error.to_string(), "the event loop stopped before task copy returned");
+/// ```
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error)
     }
 }
 

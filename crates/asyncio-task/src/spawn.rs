@@ -44,8 +44,7 @@ impl<F> fmt::Debug for TrySpawnError<F> {
 ///
 /// Without a running loop; [`try_spawn`] does not.
 #[track_caller]
-#[doc(alias = "create_task")]
-#[doc(alias = "ensure_future")]
+#[doc(alias("create_task", "ensure_future", "spawn_local"))]
 pub fn spawn<F>(future: F) -> Task<F::Output>
 where
     F: Future + 'static,

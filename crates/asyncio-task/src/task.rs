@@ -76,6 +76,7 @@ impl<T> Task<T> {
     /// task had ended already.
     ///
     /// Several requests that are made before the task hears of one are heard as one.
+    #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
         tasks::cancel(self.cell(), None)
     }

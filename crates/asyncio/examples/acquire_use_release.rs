@@ -1,14 +1,13 @@
 //! A connection that opens and closes with `await`s. It closes however the work in between ends: by returning, by failing,
 //! or by being cancelled.
 //!
-//! `try_finally` is Python's `try: … finally: await …`. With it, "acquire, use, release" is a function of ten lines, in
-//! place of `async with`.
+//! `bracket` is Python's `async with`: it lends the connection to the work, and then gives it to the release.
 //!
 //! `cargo run --example acquire_use_release`
 
 use std::time::Duration;
 
-use asyncio::{shield, sleep, timeout, try_finally};
+use asyncio::{bracket, shield, sleep, timeout};
 
 struct Connection {
     name: &'static str,
@@ -21,7 +20,7 @@ impl Connection {
         Self { name }
     }
 
-    async fn query(&self, text: &str) -> Result<usize, String> {
+    async fn query(&mut self, text: &str) -> Result<usize, String> {
         sleep(Duration::from_millis(10)).await;
         match text {
             "" => Err("an empty query".to_owned()),
@@ -29,17 +28,18 @@ impl Connection {
         }
     }
 
-    async fn close(&self) {
+    async fn close(self) {
         sleep(Duration::from_millis(10)).await;
         println!("{}: closed", self.name);
     }
 }
 
 /// Opens a connection, has `work` use it, and closes it, however `work` ends.
-async fn with_connection<T>(name: &'static str, work: impl AsyncFnOnce(&Connection) -> T) -> T {
+async fn with_connection<T>(name: &'static str, work: impl AsyncFnOnce(&mut Connection) -> T) -> T {
     let connection = Connection::open(name).await;
     // Shielded, so that a second request to cancel does not interrupt the closing.
-    try_finally(work(&connection), shield(connection.close())).await
+    let close = async |connection: Connection| shield(connection.close()).await;
+    bracket(connection, work, close).await
 }
 
 #[asyncio::main(clock = "virtual")]

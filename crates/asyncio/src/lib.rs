@@ -24,11 +24,11 @@
 //! [`spawn`]. This crate has no code of its own. It re-exports crates that can each be used alone.
 
 pub use asyncio_executors::{
-    AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, Child, Contender, ErrorGroup,
-    Gather, GroupClosed, NeverReady, Race, Ready, RescheduleError, ReturnWhen, Shield,
-    StaggeredRace, TaskGroup, TimedOut, Timeout, TimeoutHandle, TryGather, as_completed,
-    cancel_scope, catch_cancel, gather, gather_iter, move_on_after, on_cancel, race, race_iter,
-    shield, shield_task, staggered_race, task_group, timeout, timeout_at, timeout_scope,
+    AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, CatchPanic, Child, Contender,
+    ErrorGroup, Gather, GroupClosed, NeverReady, Race, Ready, RescheduleError, ReturnWhen, Shield,
+    StaggeredRace, TaskGroup, TimedOut, Timeout, TimeoutHandle, TryGather, as_completed, bracket,
+    cancel_scope, catch_cancel, catch_panic, gather, gather_iter, move_on_after, on_cancel, race,
+    race_iter, shield, shield_task, staggered_race, task_group, timeout, timeout_at, timeout_scope,
     try_finally, try_gather, try_gather_iter, wait, wait_for, wait_with_timeout,
 };
 pub use asyncio_loop::{

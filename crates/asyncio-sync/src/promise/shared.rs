@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -11,7 +10,7 @@ use crate::promise::{BoxError, Handle, PromiseError};
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
 
-/// A cloneable future of a promise, for many tasks; from [`Future::shared`](crate::Future::shared).
+/// A cloneable future of a promise, for many tasks; from [`Answer::shared`](crate::Answer::shared).
 ///
 /// Each clone can be awaited once, before or after the promise has its outcome. Waiting tasks are
 /// woken in the order in which they began to wait. Each task gets a clone of the result: put a
@@ -39,7 +38,7 @@ use crate::wait_queue::WaitQueue;
 ///
 /// If one clone is awaited again after it has returned the outcome.
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct SharedFuture<T, E = BoxError> {
+pub struct SharedAnswer<T, E = BoxError> {
     sharing: Rc<Sharing<T, E>>,
     waiter: WaiterState,
 }
@@ -87,7 +86,7 @@ impl<T, E> Sharing<T, E> {
     }
 }
 
-impl<T, E> SharedFuture<T, E> {
+impl<T, E> SharedAnswer<T, E> {
     pub(super) fn new(handle: Handle<T, E>) -> Self {
         let sharing = Rc::new(Sharing {
             handle,
@@ -135,7 +134,7 @@ impl<T, E> SharedFuture<T, E> {
     }
 }
 
-impl<T: Clone, E> Future for SharedFuture<T, E> {
+impl<T: Clone, E> Future for SharedAnswer<T, E> {
     type Output = Result<T, PromiseError<Rc<E>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -156,7 +155,7 @@ impl<T: Clone, E> Future for SharedFuture<T, E> {
     }
 }
 
-impl<T, E> Clone for SharedFuture<T, E> {
+impl<T, E> Clone for SharedAnswer<T, E> {
     /// Returns another future of the same promise, which has not been awaited.
     fn clone(&self) -> Self {
         Self {
@@ -166,7 +165,7 @@ impl<T, E> Clone for SharedFuture<T, E> {
     }
 }
 
-impl<T, E> Drop for SharedFuture<T, E> {
+impl<T, E> Drop for SharedAnswer<T, E> {
     fn drop(&mut self) {
         if let WaiterState::Listed(key) = self.waiter {
             let _removed = self.sharing.waiters.remove(key);
@@ -174,9 +173,9 @@ impl<T, E> Drop for SharedFuture<T, E> {
     }
 }
 
-impl<T, E> fmt::Debug for SharedFuture<T, E> {
+impl<T, E> fmt::Debug for SharedAnswer<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedFuture")
+        f.debug_struct("SharedAnswer")
             .field("state", &self.sharing.state())
             .field("waiters", &self.waiters())
             .finish_non_exhaustive()

@@ -1,6 +1,6 @@
 //! A promise is set once, and each waiting task gets the outcome.
 
-use asyncio_sync::{PromiseError, SetError, SharedFuture, promise_or};
+use asyncio_sync::{PromiseError, SetError, SharedAnswer, promise_or};
 use proptest::prelude::*;
 
 use crate::{Waiting, pick};
@@ -46,7 +46,7 @@ proptest! {
             match step {
                 Step::Await => {
                     let Some(future) = &future else { continue };
-                    match Waiting::begin(id, SharedFuture::clone(future)) {
+                    match Waiting::begin(id, SharedAnswer::clone(future)) {
                         Ok(received) => prop_assert_eq!(Some(received), outcome.clone()),
                         Err(wait) => {
                             prop_assert_eq!(&outcome, &None);

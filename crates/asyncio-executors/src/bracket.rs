@@ -1,0 +1,73 @@
+//! Acquire, use, release.
+
+use crate::catch_cancel::Work;
+
+/// Lends `resource` to `work`, and gives it to `release` afterwards, however the work ends: Python's `async with`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use asyncio_executors::{TimedOut, bracket, timeout};
+/// # use asyncio_loop::sleep;
+/// struct Connection {
+///     sent: u32,
+/// }
+///
+/// impl Connection {
+///     async fn open() -> Self {
+///         Self { sent: 0 }
+///     }
+///
+///     async fn send(&mut self) {
+///         sleep(Duration::from_millis(2)).await;
+///         self.sent += 1;
+///     }
+///
+///     async fn close(self) {
+///         sleep(Duration::from_millis(1)).await; // say goodbye
+///         println!("{} sent", self.sent);
+///     }
+/// }
+///
+/// # asyncio_loop::run(async {
+/// let connection = Connection::open().await;
+/// let sent = bracket(
+///     connection,
+///     async |connection: &mut Connection| {
+///         connection.send().await;
+///         connection.sent
+///     },
+///     Connection::close,
+/// );
+/// assert_eq!(sent.await, 1);
+///
+/// // A time limit cuts the work, and waits for the release.
+/// let connection = Connection::open().await;
+/// let endless = async |connection: &mut Connection| loop {
+///     connection.send().await
+/// };
+/// let sent = timeout(Duration::from_millis(5), bracket(connection, endless, Connection::close));
+/// assert_eq!(sent.await, Err::<(), _>(TimedOut));
+/// # });
+/// ```
+///
+/// The work has been dropped when the release begins. It is [`try_finally`](crate::try_finally), with a resource that
+/// the two cannot both own. An acquisition that must not be cut goes into a [`shield`](crate::shield) in front of this.
+///
+/// # Cancellation
+///
+/// The work is cancelled, and the resource is released; then the request goes on. A second request interrupts the
+/// release, as with [`try_finally`](crate::try_finally): [`shield`](crate::shield) what is in it if that must not be. A
+/// plain drop while the work runs drops the work and then the resource, and nothing is awaited.
+///
+/// # Panics
+///
+/// If the work panics, after the release. A panic of the release as well is told to the exception handler.
+#[doc(alias("async with", "AsyncExitStack"))]
+pub async fn bracket<R, T>(
+    mut resource: R,
+    work: impl AsyncFnOnce(&mut R) -> T,
+    release: impl AsyncFnOnce(R),
+) -> T {
+    let end = Work::run(work(&mut resource)).await;
+    end.clean_up(async { release(resource).await }).await
+}

@@ -1,0 +1,91 @@
+//! A panic as a value, for supervisors.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use asyncio_loop::call_exception_handler;
+use asyncio_task::{Cause, PanicPayload, Unhandled, current_task};
+use pin_project_lite::pin_project;
+
+/// Runs `future`, and gives its panic as a value.
+///
+/// Otherwise, a panic of a child ends its group, and the panic goes on from there. A supervisor decides by the value: it
+/// starts the work again, or [resumes](PanicPayload::resume) the panic.
+///
+/// ```
+/// # use std::cell::Cell;
+/// # use asyncio_executors::{BoxError, TaskGroup, catch_panic, task_group};
+/// # asyncio_loop::run(async {
+/// let runs = Cell::new(0);
+/// let work = async || {
+///     runs.set(runs.get() + 1);
+///     assert!(runs.get() > 2, "not yet");
+/// };
+/// task_group(async |tg: TaskGroup| {
+///     tg.spawn_ok(async {
+///         while let Err(panic) = catch_panic(work()).await {
+///             assert_eq!(panic.message(), "not yet");
+///         }
+///     });
+///     Ok(())
+/// })
+/// .await?;
+/// assert_eq!(runs.get(), 3);
+/// # Ok::<(), BoxError>(()) }).unwrap();
+/// ```
+///
+/// The future is dropped where it panicked. A panic of one of its destructors is told to the exception handler. The values that
+/// the future borrowed are as the panic left them: a supervisor checks them, or makes them anew.
+///
+/// # Errors
+///
+/// What the panic carried. `PanicPayload` goes to other threads, and shows the message of the panic.
+///
+/// # Cancellation
+///
+/// As with the future itself. If a request has ended it, and a cleanup or a destructor in it panics, the panic is the
+/// value, and the request takes the next await.
+///
+/// # Panics
+///
+/// When it is awaited again after it has returned.
+#[doc(alias = "catch_unwind")]
+pub fn catch_panic<F: Future>(future: F) -> CatchPanic<F> {
+    CatchPanic {
+        future: Some(future),
+    }
+}
+
+pin_project! {
+    /// The future of [`catch_panic`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct CatchPanic<F> {
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, PanicPayload>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.project().future;
+        let future = slot.as_mut().as_pin_mut();
+        let future = future.expect("a `catch_panic` was awaited again after it had returned");
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(payload) => {
+                if let Err(second) = catch_unwind(AssertUnwindSafe(|| slot.set(None))) {
+                    let message = "the destructor of work that panicked panicked";
+                    let cause = Cause::Panic(PanicPayload::new(second));
+                    let task = current_task();
+                    call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
+                }
+                Poll::Ready(Err(PanicPayload::new(payload)))
+            }
+        }
+    }
+}
