@@ -22,6 +22,16 @@ fn the_first_one_cancels_main_which_cleans_up_and_the_process_ends_by_sigint() {
 }
 
 #[test]
+fn it_cancels_the_main_task_of_a_guest_and_the_host_goes_on() {
+    let ended = interrupted("guest");
+    assert_eq!(
+        ended.output,
+        "cleaned up\ncancelled: true\ninterrupted by Some(2)\n"
+    );
+    assert_eq!(ended.signal(), None);
+}
+
+#[test]
 fn a_main_that_spins_on_yields_hears_it() {
     let ended = interrupted("main spins");
     assert_eq!(ended.output, "cleaned up\n");

@@ -39,6 +39,24 @@ fn start_early() {
 }
 
 #[test]
+#[cfg(unix)]
+fn game_loop() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-game_loop")),
+        ["the game is over: saving the score", "the score is saved"]
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn message_loop() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-message_loop")),
+        ["the answer is 42"]
+    );
+}
+
+#[test]
 fn fire_and_forget() {
     let lines = lines(env!("CARGO_BIN_EXE_example-fire_and_forget"));
     // Without the places, which come after the names.

@@ -12,6 +12,7 @@ mod eager;
 mod examples;
 mod first_hour;
 mod handed_over;
+mod host;
 mod loop_pool;
 mod nothing_lost;
 #[cfg(unix)]

@@ -40,6 +40,14 @@ pub trait Attachment: Any {
     /// [`close_within`](crate::EventLoop::close_within). It is zero if another loop runs on this
     /// thread.
     fn close(&self, timeout: Duration);
+
+    /// Closes the value without blocking the thread, for a loop [that a host turns](crate::EventLoop::turn). Called
+    /// in place of [`close`](Self::close), at the same point, and again after some milliseconds until it returns
+    /// true. The default calls `close` with a `timeout` of zero, once.
+    fn has_closed(&self) -> bool {
+        self.close(Duration::ZERO);
+        true
+    }
 }
 
 /// How long closing a loop waits for its attachments, as in asyncio.
@@ -87,6 +95,44 @@ impl Attachments {
                 on_panic(payload);
             }
         }
+    }
+}
+
+/// The attachments of a closed loop that have not closed themselves yet, and are not waited for by the thread.
+#[derive(Default)]
+pub(crate) struct ClosingAttachments(Vec<Rc<dyn Attachment>>);
+
+impl Attachments {
+    /// Begins to close all attachments without blocking the thread.
+    pub(crate) fn begin_close(self) -> ClosingAttachments {
+        ClosingAttachments(self.0.into_inner())
+    }
+}
+
+impl ClosingAttachments {
+    /// Whether all have closed. A panic goes to `on_panic`, and the attachment counts as closed.
+    pub(crate) fn have_closed(&mut self, on_panic: impl Fn(Box<dyn Any + Send>)) -> bool {
+        while let Some(first) = self.0.first() {
+            match catch_unwind(AssertUnwindSafe(|| first.has_closed())) {
+                Ok(false) => return false,
+                Ok(true) => {}
+                Err(payload) => on_panic(payload),
+            }
+            self.0.remove(0);
+        }
+        true
+    }
+
+    /// Stops waiting for those that are left.
+    pub(crate) fn abandon(self, on_panic: impl Fn(Box<dyn Any + Send>)) {
+        let left = Attachments(RefCell::new(self.0));
+        left.close(false, None, on_panic);
+    }
+}
+
+impl fmt::Debug for ClosingAttachments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClosingAttachments({})", self.0.len())
     }
 }
 

@@ -1,7 +1,10 @@
 //! The settings of a loop.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ctrl_c::StopSignals;
 use crate::limits::Limits;
 use crate::stall::{OnStall, Stall};
 
@@ -20,8 +23,19 @@ pub struct Builder {
     pub(crate) on_stall: OnStall,
     pub(crate) ctrl_c: bool,
     pub(crate) sigterm: bool,
+    pub(crate) unpark: Option<OnUnpark>,
     /// The limits of a test.
     pub(crate) limits: Option<Limits>,
+}
+
+/// The closure that tells a host to turn its loop.
+#[derive(Clone)]
+pub(crate) struct OnUnpark(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for OnUnpark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnUnpark(..)")
+    }
 }
 
 impl Default for Builder {
@@ -36,6 +50,7 @@ impl Default for Builder {
             on_stall: OnStall::default(),
             ctrl_c: true,
             sigterm: false,
+            unpark: None,
             limits: None,
         }
     }
@@ -154,6 +169,44 @@ impl Builder {
     pub fn sigterm(mut self, on: bool) -> Self {
         self.sigterm = on;
         self
+    }
+
+    /// Sets the closure that tells a host to [turn](crate::EventLoop::turn) its loop, in place of the loop's descriptor.
+    ///
+    /// It is called from any thread, at most once for each turn, and once in a while for nothing. It must not turn the
+    /// loop: it sends a message to the host, or wakes the host's task. It is not called while the loop runs by itself,
+    /// in [`run_until_complete`](crate::EventLoop::run_until_complete) for example.
+    ///
+    /// Sockets and the last milliseconds of a sleep still make the descriptor readable.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use asyncio_loop::{EventLoop, Next};
+    ///
+    /// let (sender, orders) = mpsc::channel();
+    /// let builder = EventLoop::builder().unpark(move || drop(sender.send("turn")));
+    /// let mut event_loop = builder.build_loop()?;
+    /// assert_eq!(event_loop.turn(true, || false), Next::Event);
+    ///
+    /// let handle = event_loop.handle();
+    /// let thread = std::thread::spawn(move || handle.run_coroutine_threadsafe(|| async { 7 }).unwrap().wait());
+    /// assert_eq!(orders.recv()?, "turn");
+    /// while event_loop.turn(false, || false) == Next::Now {}
+    /// assert_eq!(thread.join().unwrap()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unpark(mut self, host: impl Fn() + Send + Sync + 'static) -> Self {
+        self.unpark = Some(OnUnpark(Arc::new(host)));
+        self
+    }
+
+    /// The signals that cancel the main task. A program on virtual time is a test, so a signal ends it like any other
+    /// program.
+    pub(crate) fn stop_signals(&self) -> StopSignals {
+        StopSignals {
+            interrupt: self.ctrl_c && !self.virtual_time,
+            terminate: self.sigterm && !self.virtual_time,
+        }
     }
 
     /// Sets the limits of a run and of closing.

@@ -11,13 +11,11 @@ use crate::core::Core;
 
 /// How many times closing cancels the remaining tasks and waits for them. Ending tasks may spawn
 /// others.
-const CLOSE_PASSES: usize = 3;
+pub(crate) const CLOSE_PASSES: usize = 3;
 
 impl Core {
     /// Cancels all tasks and those that they spawn, and runs until they have ended, or until `end`.
     pub(crate) fn end_tasks(&self, end: Option<Instant>) {
-        // Closing has its own reports about the tasks that it waits for.
-        self.time_reports.standstill.set(true);
         for _ in 0..CLOSE_PASSES {
             self.cancel_all(end);
         }
@@ -41,24 +39,10 @@ impl Core {
 
     /// Cancels all tasks and runs until they have ended, or until `end`.
     fn cancel_all(&self, end: Option<Instant>) {
-        let tasks = self.own_tasks();
-        let mut reports = WaitReports::begin(self, end);
-        let spared = self.awaited_by_cleanups(&tasks);
-        let others = tasks.iter().filter(|task| !spared.contains(&task.id()));
-        for task in others {
-            // Not `cancel`: main's handles were dropped when it ended, which already cancelled
-            // their tasks. A second request would interrupt the cleanups of those tasks.
-            task.cancel_once();
-        }
-        for task in &tasks {
-            while !task.is_finished() {
-                if self.has_exceeded_limits() || end.is_some_and(|end| Instant::now() >= end) {
-                    return;
-                }
-                self.stopping.set(false);
-                self.run_once(|| false);
-                reports.report_overdue(&tasks);
-            }
+        let mut pass = ClosePass::begin(self, end);
+        while !pass.is_over(self) {
+            self.stopping.set(false);
+            self.run_once(|| false);
         }
     }
 
@@ -107,53 +91,90 @@ const FIRST_REPORT: Duration = Duration::from_secs(1);
 /// How many tasks one report names.
 const MAX_REPORTED: usize = 8;
 
+/// One pass of closing: the tasks that it has cancelled and waits for.
+#[derive(Debug)]
+pub(crate) struct ClosePass {
+    tasks: Vec<TaskRef>,
+    /// How many of the tasks, from the first, have ended.
+    ended: usize,
+    reports: WaitReports,
+}
+
+impl ClosePass {
+    /// Cancels all tasks. They have until `end`.
+    pub(crate) fn begin(core: &Core, end: Option<Instant>) -> Self {
+        // Closing has its own reports about the tasks that it waits for.
+        core.time_reports.standstill.set(true);
+        let tasks = core.own_tasks();
+        let spared = core.awaited_by_cleanups(&tasks);
+        let others = tasks.iter().filter(|task| !spared.contains(&task.id()));
+        for task in others {
+            // Not `cancel`: main's handles were dropped when it ended, which already cancelled
+            // their tasks. A second request would interrupt the cleanups of those tasks.
+            task.cancel_once();
+        }
+        Self {
+            reports: WaitReports::begin(core, end),
+            tasks,
+            ended: 0,
+        }
+    }
+
+    /// Whether the tasks have ended, or the time for closing is over. To be asked before each turn. Reports the tasks
+    /// that take long.
+    pub(crate) fn is_over(&mut self, core: &Core) -> bool {
+        let rest = self.tasks[self.ended..].iter();
+        self.ended += rest.take_while(|task| task.is_finished()).count();
+        let is_late = || self.reports.end.is_some_and(|end| Instant::now() >= end);
+        let is_over = self.ended == self.tasks.len() || core.has_exceeded_limits() || is_late();
+        if is_over {
+            core.set_wait_deadline(core.limits_deadline());
+        } else {
+            self.reports.report_overdue(core, &self.tasks);
+        }
+        is_over
+    }
+}
+
 /// Reports the tasks that closing waits for: after a second of real time, and each time that the
 /// wait has doubled.
-struct WaitReports<'a> {
-    core: &'a Core,
+#[derive(Debug)]
+struct WaitReports {
     end: Option<Instant>,
     since: Instant,
     next_report: Duration,
 }
 
-impl<'a> WaitReports<'a> {
-    fn begin(core: &'a Core, end: Option<Instant>) -> Self {
+impl WaitReports {
+    fn begin(core: &Core, end: Option<Instant>) -> Self {
         let reports = Self {
-            core,
             end,
             since: Instant::now(),
             next_report: FIRST_REPORT,
         };
-        reports.schedule_report();
+        reports.schedule_report(core);
         reports
     }
 
     /// Ends the loop's wait in time for the next report.
-    fn schedule_report(&self) {
-        let end = self.core.limits_deadline();
+    fn schedule_report(&self, core: &Core) {
+        let end = core.limits_deadline();
         let report = self.since.checked_add(self.next_report);
-        self.core
-            .set_wait_deadline([end, report, self.end].into_iter().flatten().min());
+        core.set_wait_deadline([end, report, self.end].into_iter().flatten().min());
     }
 
-    fn report_overdue(&mut self, tasks: &[TaskRef]) {
+    fn report_overdue(&mut self, core: &Core, tasks: &[TaskRef]) {
         let waited = self.since.elapsed();
         if waited < self.next_report {
             return;
         }
         self.next_report = waited.max(self.next_report).saturating_mul(2);
-        self.schedule_report();
+        self.schedule_report(core);
         let message = "the closing event loop has been waiting for a task to end";
         let left = tasks.iter().filter(|task| !task.is_finished());
         for task in left.take(MAX_REPORTED) {
             let report = Unhandled::new(message, Some(task), Cause::Slow(waited));
-            self.core.tasks.report(&report);
+            core.tasks.report(&report);
         }
-    }
-}
-
-impl Drop for WaitReports<'_> {
-    fn drop(&mut self) {
-        self.core.set_wait_deadline(self.core.limits_deadline());
     }
 }

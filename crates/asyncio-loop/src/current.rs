@@ -69,6 +69,15 @@ pub fn attached<A: Attachment + Default>() -> Result<Rc<A>, NoRunningLoop> {
     })
 }
 
+/// Refuses to run a loop while another one runs on this thread.
+#[track_caller]
+pub(crate) fn assert_no_running_loop() {
+    assert!(
+        try_with(|_| ()).is_err(),
+        "an event loop runs on this thread already: await here instead of running another loop, or run it on a thread of its own"
+    );
+}
+
 /// Whether `timers` belong to the running loop.
 pub(crate) fn has_timers(timers: &Timers) -> bool {
     try_with(|core| std::ptr::eq(&raw const *core.timers, timers)).unwrap_or(false)

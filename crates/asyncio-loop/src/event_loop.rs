@@ -13,12 +13,13 @@ use asyncio_reactor::Reactor;
 use asyncio_task::{Context, JoinError, SpawnOptions, Task, TaskRef, Tasks, Unhandled};
 
 use crate::attachments::Attachments;
-use crate::builder::Builder;
+use crate::builder::{Builder, OnUnpark};
 use crate::clock::Clock;
 use crate::core::{Core, TimeReports};
 use crate::current;
 use crate::exceptions;
 use crate::handle::{Handle, TimerHandle};
+use crate::hosted::{HostUnpark, Hosted};
 use crate::limits::ActiveLimits;
 use crate::loop_handle::LoopHandle;
 use crate::shared::Shared;
@@ -52,8 +53,9 @@ use crate::timers::Timers;
 pub struct EventLoop {
     /// `None` once closed. Closing drops the core, so values that are sent to the loop later come
     /// back.
-    core: Option<Box<Core>>,
+    pub(crate) core: Option<Box<Core>>,
     handle: LoopHandle,
+    pub(crate) hosted: Hosted,
 }
 
 impl EventLoop {
@@ -74,7 +76,13 @@ impl EventLoop {
     pub(crate) fn with(builder: Builder) -> io::Result<Self> {
         let reactor = Reactor::new()?;
         let unparker = reactor.unparker();
-        let tasks = Tasks::new(move || unparker.unpark());
+        let host = builder
+            .unpark
+            .map(|OnUnpark(host)| HostUnpark::new(host, unparker.clone()));
+        let tasks = match &host {
+            None => Tasks::new(move || unparker.unpark()),
+            Some(host) => host.tasks(),
+        };
         let clock = if builder.virtual_time {
             Clock::virtual_time()
         } else {
@@ -112,12 +120,13 @@ impl EventLoop {
         Ok(Self {
             handle: core.handle(),
             core: Some(Box::new(core)),
+            hosted: Hosted::new(host),
         })
     }
 
     /// The core of the loop, for methods that panic on a closed loop.
     #[track_caller]
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         self.core.as_deref().expect("the event loop is closed")
     }
 
@@ -168,10 +177,7 @@ impl EventLoop {
                 watch(main);
                 core.run_once(|| main.is_finished());
                 if main.is_finished() {
-                    let newest = core.tasks.newest();
-                    // Callbacks that `main` scheduled last run as well, as in asyncio.
-                    core.tasks.run_last_batch();
-                    core.last_spawned.set(newest.zip(core.tasks.newest()));
+                    core.end_main();
                 }
                 let stopped = core.has_stopped() || core.has_exceeded_limits();
                 main.is_finished() || !stopped
@@ -180,12 +186,11 @@ impl EventLoop {
     }
 
     #[track_caller]
-    fn enter<R>(&self, f: impl FnOnce(&Core) -> R) -> R {
-        let core = self.core();
-        assert!(
-            current::try_with(|_| ()).is_err(),
-            "an event loop runs on this thread already: await here instead of running another loop, or run it on a thread of its own"
-        );
+    fn enter<R>(&mut self, f: impl FnOnce(&Core) -> R) -> R {
+        let core = self.core.as_deref().expect("the event loop is closed");
+        current::assert_no_running_loop();
+        self.hosted.leave(core);
+        let _alone = self.hosted.run_alone();
         core.enter(|| f(core))
     }
 
@@ -201,7 +206,9 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.core().tasks.spawn(future)
+        let task = self.core().tasks.spawn(future);
+        self.wake_host();
+        task
     }
 
     /// Schedules `callback` to be called once, after everything that is ready now. See
@@ -212,7 +219,9 @@ impl EventLoop {
     /// If the loop is closed.
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
-        self.core().call_soon(callback, Location::caller())
+        let handle = self.core().call_soon(callback, Location::caller());
+        self.wake_host();
+        handle
     }
 
     /// Schedules `callback` to be called once, after `delay`. See
@@ -224,7 +233,9 @@ impl EventLoop {
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
         let core = self.core();
-        core.call_after(delay, callback, Location::caller())
+        let handle = core.call_after(delay, callback, Location::caller());
+        self.wake_host();
+        handle
     }
 
     /// Schedules `callback` to be called once, at `when`. See [`call_at`](crate::call_at).
@@ -234,7 +245,9 @@ impl EventLoop {
     /// If the loop is closed.
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> TimerHandle {
-        self.core().call_at(when, callback, Location::caller())
+        let handle = self.core().call_at(when, callback, Location::caller());
+        self.wake_host();
+        handle
     }
 
     /// The current time of this loop.
@@ -344,9 +357,12 @@ impl EventLoop {
     }
 
     fn close_until(&mut self, end: Option<Instant>) -> Option<String> {
+        self.hosted.abandon_closing();
         let mut core = self.core.take()?;
         let failure = core.take_failure();
         let alone = current::try_with(|_| ()).is_err();
+        self.hosted.leave(&core);
+        let _alone = self.hosted.run_alone();
         core.enter(|| {
             if alone {
                 core.end_tasks(end);
@@ -384,25 +400,47 @@ impl Core {
                 self.0.rest();
             }
         }
+        self.reactor.resume();
+        let _rest = RestOnDrop(self);
+        self.work();
+        self.begin_run();
+        self.make_current(f)
+    }
+
+    /// Runs the callbacks that `main`, which has ended, scheduled last, as in asyncio.
+    pub(crate) fn end_main(&self) {
+        let newest = self.tasks.newest();
+        self.tasks.run_last_batch();
+        self.last_spawned.set(newest.zip(self.tasks.newest()));
+    }
+
+    /// Begins what lasts for one run: the limits of a test, and the reports about time.
+    pub(crate) fn begin_run(&self) {
+        self.time_reports.reset();
+        self.start_limits();
+        self.is_first_turn.set(true);
+    }
+
+    /// Calls `f` while this loop is the running one.
+    pub(crate) fn make_current<R>(&self, f: impl FnOnce() -> R) -> R {
         #[cfg(feature = "sync")]
         let _routed = crate::unretrieved::ErrorHook::install();
         #[cfg(feature = "sync")]
         let _counted = crate::ready_awaits::ReadyAwaitHook::install();
         #[cfg(feature = "sync")]
         let _hooked = crate::thread_hooks::ThreadHooksGuard::install();
-        self.reactor.resume();
-        let _rest = RestOnDrop(self);
-        self.work();
-        self.time_reports.reset();
-        self.start_limits();
-        self.is_first_turn.set(true);
         self.tasks.enter(self, f)
     }
 }
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        self.close();
+        if self.hosted.is_on {
+            // The tasks may wait for the host, which does not run meanwhile.
+            self.close_within(Duration::ZERO);
+        } else {
+            self.close();
+        }
     }
 }
 

@@ -63,7 +63,11 @@ mod thread_hooks;
 mod unretrieved;
 
 mod builder;
+mod hosted;
+
 mod event_loop;
+
+mod host;
 
 #[cfg(unix)]
 mod disposition;
@@ -73,6 +77,7 @@ mod ctrl_c;
 #[cfg(not(unix))]
 #[path = "no_ctrl_c.rs"]
 mod ctrl_c;
+mod guest;
 mod runner;
 pub mod testing;
 
@@ -90,11 +95,13 @@ pub use deadline::Deadline;
 pub use disposition::SignalClaim;
 pub use event_loop::EventLoop;
 pub use exceptions::{call_exception_handler, default_exception_handler, set_exception_handler};
+pub use guest::Guest;
 pub use handle::{Handle, TimerHandle, call_at, call_later, call_soon};
+pub use hosted::Next;
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use loop_handle::{LoopClosed, LoopHandle, ThreadHandle, running_loop, try_running_loop};
 pub use outside_work::OutsideWork;
-pub use runner::{Runner, run, run_with};
+pub use runner::{Runner, conclude, run, run_with};
 pub use sleep::{Sleep, sleep, sleep_until, try_sleep};
 pub use spawn_with::spawn_with;
 pub use stall::Stall;

@@ -12,9 +12,9 @@ const IO_POLL_INTERVAL: u64 = 50_000;
 
 /// If at least this many timers expire within a millisecond, they fire together at its end. Exact
 /// waiting costs some microseconds each time.
-const COALESCED_TIMERS: usize = 4;
+pub(crate) const COALESCED_TIMERS: usize = 4;
 
-const MILLISECOND: u64 = 1_000_000;
+pub(crate) const MILLISECOND: u64 = 1_000_000;
 
 impl Core {
     /// Runs one turn: drains the inbox, polls the operating system or waits for it, fires expired
@@ -41,7 +41,7 @@ impl Core {
 
     /// Takes the messages of other threads.
     #[inline]
-    fn drain_inbox(&self) {
+    pub(crate) fn drain_inbox(&self) {
         if self.tasks.has_mail() {
             self.drain_inbox_share();
         }
@@ -61,7 +61,7 @@ impl Core {
     /// Polls the operating system without waiting, if the last poll is long enough ago. Returns the
     /// time.
     #[inline]
-    fn poll_io(&self) -> u64 {
+    pub(crate) fn poll_io(&self) -> u64 {
         let now = self.timers.clock.now();
         let since = if self.timers.clock.is_virtual() {
             IO_POLL_INTERVAL
@@ -154,7 +154,7 @@ impl Core {
     }
 
     /// How long the loop may park: until the next deadline, or forever (`None`).
-    fn park_timeout(&self) -> Option<Duration> {
+    pub(crate) fn park_timeout(&self) -> Option<Duration> {
         if self.stopping.get() {
             return Some(Duration::ZERO);
         }
@@ -175,7 +175,7 @@ impl Core {
     }
 
     #[inline]
-    fn turn_reactor(&self, timeout: Option<Duration>) {
+    pub(crate) fn turn_reactor(&self, timeout: Option<Duration>) {
         self.io_polls.set(self.io_polls.get() + 1);
         match catch_unwind(AssertUnwindSafe(|| self.reactor.turn(timeout))) {
             Ok(Ok(_events)) => {}

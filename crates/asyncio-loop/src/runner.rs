@@ -55,7 +55,18 @@ pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
     let result = runner.run(main);
     let interrupted = runner.interrupted_by();
     drop(runner);
-    match (result, interrupted) {
+    conclude(result, interrupted)
+}
+
+/// Returns the value of a main task, or ends as [`run`] does: by the panic of the task, or by the signal that cancelled
+/// it. For a program that runs its main task by a [`Guest`](crate::Guest) or a [`Runner`], after the loop is closed.
+///
+/// # Panics
+///
+/// With the panic of the main task, or if anything other than a signal has ended it.
+#[track_caller]
+pub fn conclude<T>(outcome: Result<T, JoinError>, interrupted_by: Option<i32>) -> T {
+    match (outcome, interrupted_by) {
         (Ok(output), _) => output,
         (Err(JoinError::Cancelled(..)), Some(signal)) => ctrl_c::end_process(signal),
         (Err(JoinError::Panicked(_, payload)), _) => payload.resume(),
@@ -127,11 +138,7 @@ impl Runner {
     }
 
     pub(crate) fn with(builder: Builder) -> io::Result<Self> {
-        // A program on virtual time is a test, so Ctrl-C ends it like any other program.
-        let stop_signals = StopSignals {
-            interrupt: builder.ctrl_c && !builder.virtual_time,
-            terminate: builder.sigterm && !builder.virtual_time,
-        };
+        let stop_signals = builder.stop_signals();
         let event_loop = EventLoop::with(builder)?;
         Ok(Self {
             event_loop,

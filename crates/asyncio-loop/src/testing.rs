@@ -4,7 +4,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
+use asyncio_task::JoinError;
+
 use crate::builder::Builder;
+use crate::guest::Guest;
 pub use crate::limits::Limits;
 use crate::runner::run_limited;
 
@@ -54,15 +57,57 @@ where
     F::Output: TestOutcome,
 {
     let location = Location::caller();
+    let run = |builder| run_limited(builder, limits, location, body());
+    run_in_orders(orders, builder, run)
+}
+
+/// Runs a test body like [`run_test_within`], on loops that a host turns. `host` turns a guest to its end, which is a
+/// panic if a run exceeds its limits.
+///
+/// # Panics
+///
+/// Those of [`run_test_within`].
+#[track_caller]
+pub fn run_hosted_test<F>(
+    host: impl Fn(Guest<F::Output>) -> Result<F::Output, JoinError>,
+    limits: Limits,
+    builder: impl Fn() -> Builder,
+    orders: Orders,
+    body: impl Fn() -> F,
+) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: TestOutcome + 'static,
+{
+    let location = Location::caller();
+    let run = |builder: Builder| {
+        let guest = match Guest::at(location, builder.with_limits(limits), body()) {
+            Ok(guest) => guest,
+            Err(error) => panic!("cannot create an event loop: {error}"),
+        };
+        match host(guest) {
+            Ok(output) => output,
+            Err(JoinError::Panicked(_, payload)) => payload.resume(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    run_in_orders(orders, builder, run)
+}
+
+/// Calls `run` once for each order. Returns the first failure.
+fn run_in_orders<T: TestOutcome>(
+    orders: Orders,
+    builder: impl Fn() -> Builder,
+    run: impl Fn(Builder) -> T,
+) -> T {
     let seeds: Vec<u64> = match orders {
-        Orders::AsQueued => return run_limited(builder(), limits, location, body()),
+        Orders::AsQueued => return run(builder()),
         Orders::Seeds(seeds) => seeds.to_vec(),
         Orders::Random(count) => (0..count).map(|n| RandomState::new().hash_one(n)).collect(),
     };
     let (last, others) = seeds.split_last().expect("a test has at least one order");
     let run = |seed: u64| {
-        let once =
-            AssertUnwindSafe(|| run_limited(builder().order_seed(seed), limits, location, body()));
+        let once = AssertUnwindSafe(|| run(builder().order_seed(seed)));
         let outcome = catch_unwind(once);
         if outcome.as_ref().map_or(true, TestOutcome::is_failure) {
             eprintln!("this failed under `order = [{seed}]`");

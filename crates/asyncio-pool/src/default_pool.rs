@@ -49,6 +49,16 @@ impl Attachment for DefaultPools {
             call_exception_handler(&Unhandled::new(message, None, Cause::Message));
         }
     }
+
+    fn has_closed(&self) -> bool {
+        let pools = self.0.borrow();
+        for pool in pools.iter() {
+            pool.shutdown(Pending::Run);
+        }
+        pools
+            .iter()
+            .all(|pool| pool.is_here() || pool.wait_timeout(Duration::ZERO))
+    }
 }
 
 /// Has `job` called on a thread of the running loop's default pool.

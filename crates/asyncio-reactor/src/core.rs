@@ -134,6 +134,35 @@ impl ReactorCore {
         Ok(seen)
     }
 
+    /// Whether the next turn has work, although the system may report nothing new before it.
+    pub(crate) fn has_soon(&self) -> bool {
+        // With as many events as one call returns, there may be more. The last events are counted here, so that
+        // a turn does not count them.
+        let is_cut_short = || {
+            let selector = self.selector.borrow();
+            selector.events.iter().nth(EVENTS_PER_TURN - 1).is_some()
+        };
+        !self.deferred_wakes.borrow().is_empty()
+            || !self.pending_wakes.borrow().is_empty()
+            || !self.crowds.borrow().is_empty()
+            || is_cut_short()
+    }
+
+    /// Makes the selector readable after `duration`. False where the system has no such timer.
+    pub(crate) fn set_alarm(&self, duration: Duration) -> bool {
+        let selector = &mut *self.selector.borrow_mut();
+        selector.fine_timer.arm(&self.registry, duration)
+    }
+
+    /// Takes the events that a closed reactor has, and drops them.
+    pub(crate) fn drain(&self) {
+        let selector = &mut *self.selector.borrow_mut();
+        // A broken selector has none.
+        let _ = selector
+            .poll
+            .poll(&mut selector.events, Some(Duration::ZERO));
+    }
+
     fn queue_deferred(&self) {
         let mut deferred = self.deferred_wakes.borrow_mut();
         if !deferred.is_empty() {

@@ -18,21 +18,23 @@ pub(crate) struct FineTimer {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl FineTimer {
-    /// Ends the wait that follows after `duration`, if possible. The caller limits that wait to a
-    /// millisecond in any case.
-    pub(crate) fn arm(&mut self, registry: &Registry, duration: Duration) {
+    /// Ends the wait that follows after `duration`, and returns whether that is possible. The caller
+    /// limits that wait by other means as well.
+    pub(crate) fn arm(&mut self, registry: &Registry, duration: Duration) -> bool {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
         if self.descriptor.is_none() {
             self.descriptor = Self::open(registry).ok();
         }
         let Some(descriptor) = &self.descriptor else {
-            return;
+            return false;
         };
+        // A time of zero would disarm the timer.
+        let duration = duration.max(Duration::from_nanos(1));
         let once = Itimerspec {
             it_interval: Timespec::default(),
             it_value: Timespec {
-                tv_sec: 0,
+                tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: duration.subsec_nanos().into(),
             },
         };
@@ -40,6 +42,7 @@ impl FineTimer {
         // timer the wait would end after a millisecond.
         let set = timerfd_settime(descriptor, TimerfdTimerFlags::empty(), &once);
         debug_assert!(set.is_ok(), "{set:?}");
+        set.is_ok()
     }
 
     fn open(registry: &Registry) -> std::io::Result<std::os::fd::OwnedFd> {
@@ -67,5 +70,7 @@ pub(crate) struct FineTimer {}
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl FineTimer {
     /// Does nothing: only whole milliseconds are possible here.
-    pub(crate) fn arm(&mut self, _registry: &Registry, _duration: Duration) {}
+    pub(crate) fn arm(&mut self, _registry: &Registry, _duration: Duration) -> bool {
+        false
+    }
 }

@@ -1,5 +1,7 @@
 //! The public reactor: waits for the operating system, and wakes the tasks that wait for a source.
 
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -79,6 +81,29 @@ impl Reactor {
     /// means that the reactor is broken.
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.core.turn(timeout)
+    }
+
+    /// Whether the next [`turn`](Self::turn) has wakers to wake, or events that the last turn had no
+    /// room for. That turn does not wait. A caller that waits for [the descriptor](#impl-AsFd-for-Reactor)
+    /// instead of waiting in a turn takes another turn first, as long as this is true.
+    pub fn has_soon(&self) -> bool {
+        self.core.has_soon()
+    }
+
+    /// Makes the descriptor readable after `duration`, in place of an alarm that was set before. The
+    /// next turn takes the event. False where the system has no such timer: only Linux does.
+    ///
+    /// A [`turn`](Self::turn) with a timeout below a millisecond uses the same timer.
+    pub fn set_alarm(&self, duration: Duration) -> bool {
+        self.core.set_alarm(duration)
+    }
+
+    /// Takes the events of a [closed](Self::close) reactor and drops them, so that its descriptor is
+    /// not readable because of them.
+    pub fn drain(&self) {
+        if self.is_closed() {
+            self.core.drain();
+        }
     }
 
     /// Registers a source. It is deregistered when the [`Registered`] is dropped.
@@ -182,6 +207,39 @@ impl Clone for Reactor {
     #[inline]
     fn clone(&self) -> Self {
         Reactor::of(&self.core)
+    }
+}
+
+/// The descriptor of the selector: an `epoll` or a `kqueue`. It is readable when a
+/// [`turn`](Reactor::turn) would find events. It lives as long as any clone of the reactor.
+///
+/// For a program that waits in its own `poll`, `epoll` or framework: it waits until the descriptor is
+/// readable, and takes a turn with a timeout of zero. It must also take a turn while
+/// [`has_soon`](Reactor::has_soon). The descriptor is for waiting only.
+///
+/// ```
+/// # use asyncio_reactor::{Interest, Reactor};
+/// # #[cfg(not(unix))] fn main() {}
+/// # #[cfg(unix)]
+/// # fn main() -> std::io::Result<()> {
+/// use std::io::Write;
+/// use std::time::Duration;
+/// use rustix::event::{PollFd, PollFlags, poll};
+///
+/// let reactor = Reactor::new()?;
+/// let (mut sender, receiver) = mio::unix::pipe::new()?;
+/// let _receiver = reactor.register(receiver, Interest::READABLE)?;
+/// sender.write_all(b"x")?;
+/// let mut descriptors = [PollFd::new(&reactor, PollFlags::IN)];
+/// assert_eq!(poll(&mut descriptors, None)?, 1);
+/// assert_eq!(reactor.turn(Some(Duration::ZERO))?, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(unix)]
+impl AsFd for Reactor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.core.registry().as_fd()
     }
 }
 

@@ -174,6 +174,23 @@ impl Tasks {
     // Apart: with all of the loop around, its registers would not suffice for a step.
     #[inline(never)]
     pub fn run_turn(&self, budget: usize, is_over: impl Fn() -> bool) {
+        self.run_turn_with(budget, || false, is_over);
+    }
+
+    /// Runs a turn like [`run_turn`](Self::run_turn), and ends it early once `enough` is true before a step. The
+    /// batch goes on in the next turn. The steps of a group's children are not asked one by one.
+    #[inline(never)]
+    pub fn run_turn_until(
+        &self,
+        budget: usize,
+        enough: impl Fn() -> bool,
+        is_over: impl Fn() -> bool,
+    ) {
+        self.run_turn_with(budget, enough, is_over);
+    }
+
+    #[inline(always)]
+    fn run_turn_with(&self, budget: usize, enough: impl Fn() -> bool, is_over: impl Fn() -> bool) {
         /// Outside of turns there is no budget.
         struct Over<'a>(&'a Tasks);
         impl Drop for Over<'_> {
@@ -198,9 +215,9 @@ impl Tasks {
                 return;
             }
             if self.is_observed() {
-                left = self.run_observed(left);
+                left = self.run_observed(left, &enough);
             } else {
-                while left > 0 && self.has_budget() {
+                while left > 0 && self.has_budget() && !enough() {
                     left -= 1;
                     self.run_one_as::<false>();
                 }
@@ -221,8 +238,8 @@ impl Tasks {
 
     /// Runs steps of a batch in the order of the seed, and times them. How many are left.
     #[cold]
-    fn run_observed(&self, mut left: usize) -> usize {
-        while left > 0 && self.has_budget() {
+    fn run_observed(&self, mut left: usize, enough: impl Fn() -> bool) -> usize {
+        while left > 0 && self.has_budget() && !enough() {
             if let Some(order) = self.order() {
                 self.bring_forward(order.below(left));
             }

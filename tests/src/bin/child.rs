@@ -75,6 +75,8 @@ fn main() {
             reports();
             say("went on");
         }
+        #[cfg(unix)]
+        "guest" => guest(),
         "stays busy" => asyncio::run_with(Runner::builder().ctrl_c(false), busy()),
         "makes no system call" => makes_no_system_call(),
         other => panic!("there is no scene {other:?}"),
@@ -349,4 +351,20 @@ fn makes_no_system_call() {
 #[cfg(not(target_os = "linux"))]
 fn makes_no_system_call() {
     say("no system call was made");
+}
+
+/// A guest of a host that waits in short sleeps.
+#[cfg(unix)]
+fn guest() {
+    let builder = asyncio::EventLoop::builder();
+    let guest = asyncio::host::Guest::with(builder, until_interrupted(forever()));
+    let mut guest = guest.expect("a selector");
+    loop {
+        if let std::ops::ControlFlow::Break(outcome) = guest.turn(true, || false) {
+            say(&format!("cancelled: {}", outcome.is_err()));
+            say(&format!("interrupted by {:?}", guest.interrupted_by()));
+            return;
+        }
+        std::thread::sleep(ms(1));
+    }
 }
