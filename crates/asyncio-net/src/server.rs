@@ -1,5 +1,6 @@
 //! Servers: accept loops with a task for each connection, and an orderly end.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -179,7 +180,7 @@ pub fn create_unix_server<P: AnyProtocol>(
     Ok(Server::builder().start_protocols(factory, [UnixListener::bind(path)?]))
 }
 
-fn bind_all(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener>> {
+pub(crate) fn bind_all(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     let mut missing = None;
     let mut seen = Vec::new();
@@ -256,19 +257,9 @@ impl ServerBuilder {
             let (read, write) = into_split(stream);
             let reader = StreamReader::with_limit(limit, read);
             let writer = StreamWriter::new(write);
-            let (shared, number) = (served.shared.clone(), served.number);
             let aborts = writer.aborts();
             let handler = handler.clone();
-            let task = spawn(async move {
-                let _served = served;
-                handler(reader, writer).await
-            });
-            let client = Handled {
-                task: task.as_ref(),
-                writer: Some(aborts),
-            };
-            shared.register(number, Rc::new(client));
-            task.detach();
+            served.handle(Some(aborts), async move || handler(reader, writer).await);
         })
     }
 
@@ -287,24 +278,26 @@ impl ServerBuilder {
         P: AnyProtocol,
     {
         self.start_with(listeners, move |stream, served| {
-            let (shared, number) = (served.shared.clone(), served.number);
-            if let Some(protocol) = made_by(&factory)
-                && let Ok(transport) = Transport::with(
-                    stream,
-                    protocol,
-                    Setup {
-                        guest: Some(Box::new(served)),
+            if let Some(protocol) = made_by(&factory) {
+                let with = |setup| Transport::with(stream, protocol, setup);
+                served.connect(|guest| {
+                    with(Setup {
+                        guest: Some(guest),
                         ..Setup::default()
-                    },
-                )
-            {
-                shared.register(number, Rc::new(transport));
+                    })
+                });
             }
         })
     }
 
+    /// The limit of each reader.
+    #[cfg(feature = "tls")]
+    pub(crate) fn limit_of_readers(&self) -> usize {
+        self.reader_limit
+    }
+
     /// Starts the accept loops. `serve` takes care of a connection, and keeps what it is given until the connection ends.
-    fn start_with<L: Listener>(
+    pub(crate) fn start_with<L: Listener>(
         self,
         listeners: impl IntoIterator<Item = L>,
         serve: impl Fn(<L as Listener>::Stream, Served) + 'static,
@@ -329,7 +322,7 @@ impl ServerBuilder {
 }
 
 /// The protocol of a factory. None if it panics, which is reported.
-fn made_by<P>(factory: &impl Fn() -> P) -> Option<P> {
+pub(crate) fn made_by<P>(factory: &impl Fn() -> P) -> Option<P> {
     match catch_unwind(AssertUnwindSafe(factory)) {
         Ok(protocol) => Some(protocol),
         Err(payload) => {
@@ -572,9 +565,61 @@ fn report_listener(error: &io::Error) {
 }
 
 /// A connection that counts. Dropped at its end.
-struct Served {
+pub(crate) struct Served {
     shared: Rc<Shared>,
     number: u64,
+}
+
+impl Served {
+    /// Runs the handler of the connection in a task of its own.
+    pub(crate) fn handle<R: Outcome + 'static>(
+        self,
+        writer: Option<Rc<dyn Aborts>>,
+        handler: impl AsyncFnOnce() -> R + 'static,
+    ) {
+        let (shared, number) = (self.shared.clone(), self.number);
+        let task = spawn(async move {
+            let _served = self;
+            handler().await
+        });
+        let client = Handled {
+            task: task.as_ref(),
+            writer,
+        };
+        shared.register(number, Rc::new(client));
+        task.detach();
+    }
+
+    /// Leaves the connection to a transport, which keeps the value that it is given.
+    pub(crate) fn connect(self, make: impl FnOnce(Box<dyn Any>) -> io::Result<Transport>) {
+        let (shared, number) = (self.shared.clone(), self.number);
+        // Without a loop there is no transport, and the connection is closed.
+        if let Ok(transport) = make(Box::new(self)) {
+            shared.register(number, Rc::new(transport));
+        }
+    }
+
+    /// Waits for something on behalf of the connection, such as a handshake, and goes on with `then`.
+    #[cfg(feature = "tls")]
+    pub(crate) fn wait<T: 'static>(
+        self,
+        waiting: impl Future<Output = Option<T>> + 'static,
+        then: impl FnOnce(T, Self) + 'static,
+    ) {
+        let (shared, number) = (self.shared.clone(), self.number);
+        let task = spawn(async move {
+            let served = self;
+            if let Some(value) = waiting.await {
+                then(value, served);
+            }
+        });
+        let client = Handled {
+            task: task.as_ref(),
+            writer: None,
+        };
+        shared.register(number, Rc::new(client));
+        task.detach();
+    }
 }
 
 impl Drop for Served {

@@ -12,17 +12,8 @@ use asyncio_net::{MemoryStream, TcpStream, memory_pair};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 
 mod support;
+use support::tls::both_sides;
 use support::{listener, pair, run, run_virtual};
-
-/// A server's certificate for `localhost`, and a client that trusts it.
-fn both_sides() -> (TlsAcceptor, TlsConnector) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let key = made.signing_key.serialize_pem();
-    let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
-    (acceptor, TlsConnector::with_roots(roots))
-}
 
 type Pair = (TlsStream<MemoryStream>, TlsStream<MemoryStream>);
 

@@ -104,6 +104,12 @@ impl<R> StreamReader<R> {
         &self.buffer[self.filled.start + self.returned..self.filled.end]
     }
 
+    /// The limit, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The source. Bytes that are read from it are missing in this reader.
     pub fn get_ref(&self) -> &R {
         &self.source

@@ -212,6 +212,28 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         }
     }
 
+    /// Waits until all that was written is sent, and gives the stream back, open.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the stream, as the drop of the writer does.
+    ///
+    /// # Errors
+    ///
+    /// That of the stream, which is dropped. `NotConnected` if the writer was closed, or its end requested.
+    pub async fn into_inner(self) -> io::Result<W> {
+        let shared = &self.shared;
+        if shared.stage.get() != Stage::Open {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        self.set_water_marks(0, 0);
+        self.drain().await?;
+        poll_fn(|cx| shared.poll_sink(|sink| sink.poll_flush(cx))).await?;
+        let sink = shared.sink.take();
+        shared.finish();
+        sink.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     /// The number of bytes that wait to be sent.
     #[must_use]
     #[doc(alias = "get_write_buffer_size")]

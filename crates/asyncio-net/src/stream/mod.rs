@@ -2,6 +2,8 @@
 
 pub(crate) mod io_traits;
 pub(crate) mod methods;
+#[cfg(feature = "tls")]
+pub(crate) mod replayed;
 pub(crate) mod split;
 pub(crate) mod transfer;
 

@@ -172,6 +172,7 @@ impl Driver {
                 Stage::Open | Stage::EndSent if shared.needs_flush.get() => {
                     ready!(self.use_wire(|wire| wire.poll_flush(cx)))?;
                     shared.needs_flush.set(false);
+                    self.look_at_queue();
                 }
                 Stage::EndRequested => {
                     ready!(self.use_wire(|wire| wire.poll_close(cx)))?;
@@ -180,7 +181,11 @@ impl Driver {
                     }
                 }
                 Stage::Closing => {
-                    ready!(self.use_wire(|wire| wire.poll_close(cx)))?;
+                    let closed = ready!(self.use_wire(|wire| wire.poll_close(cx)));
+                    // A peer that has said goodbye, and is gone, needs none.
+                    if !shared.is_at_end.get() {
+                        closed?;
+                    }
                     self.abort();
                 }
                 _ => return Poll::Ready(Ok(())),
@@ -213,7 +218,7 @@ impl Driver {
     /// Fails the transport when closing takes too long.
     fn poll_close_limit(&self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = &*self.shared;
-        let Some(limit) = shared.close_limit else {
+        let Some(limit) = shared.close_limit.get() else {
             return Poll::Pending;
         };
         let closing = shared.closing.take();

@@ -7,3 +7,5 @@ mod driving;
 pub(crate) mod protocol;
 mod slot;
 pub(crate) mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod upgrade;

@@ -80,7 +80,7 @@ pub(crate) mod sealed {
 }
 
 /// What a transport can be made over.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Any {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Any {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Wire for S {}
 
@@ -119,13 +119,17 @@ pub(super) struct Shared {
     is_made: Cell<bool>,
     pub(super) driver: Driving,
     /// The limit of closing, for streams that have one.
-    pub(super) close_limit: Option<Duration>,
+    pub(super) close_limit: Cell<Option<Duration>>,
     pub(super) closing: Cell<Option<Pin<Box<Sleep>>>>,
     /// Tasks that wait for the end, or for room.
-    waiting: WakerList,
+    pub(super) waiting: WakerList,
+    /// The stream is being replaced. Nothing is received, and nothing more is sent by the present one.
+    pub(super) is_upgrading: Cell<bool>,
+    /// What was written since the upgrade began.
+    pub(super) later: RefCell<SendQueue>,
     /// Dropped when the connection is lost.
     guest: Cell<Option<Box<dyn Any>>>,
-    find_tcp: Cell<FindTcp>,
+    pub(super) find_tcp: Cell<FindTcp>,
 }
 
 /// Finds the TCP stream in a stream.
@@ -171,9 +175,11 @@ impl Transport {
                 needs_flush: Cell::new(false),
                 is_made: Cell::new(false),
                 driver: Driving::default(),
-                close_limit: setup.close_limit,
+                close_limit: Cell::new(setup.close_limit),
                 closing: Cell::new(None),
                 waiting: WakerList::default(),
+                is_upgrading: Cell::new(false),
+                later: RefCell::default(),
                 guest: Cell::new(setup.guest),
                 find_tcp: Cell::new(setup.find_tcp),
             }),
@@ -255,7 +261,7 @@ impl Transport {
     }
 
     fn can_send_now(&self) -> bool {
-        self.shared.queue.borrow().is_empty()
+        self.shared.queue.borrow().is_empty() && !self.shared.is_upgrading.get()
     }
 
     /// Uses the stream. It is put back afterwards, unless the connection was lost meanwhile. `Pending` if it is in use: the
@@ -282,11 +288,16 @@ impl Transport {
         if shared.stage.get() >= Stage::Failed {
             return;
         }
-        let mut queue = shared.queue.borrow_mut();
-        let was_empty = queue.is_empty();
-        push(&mut queue);
-        shared.marks.look_at(queue.len());
-        drop(queue);
+        let was_empty = if shared.is_upgrading.get() {
+            push(&mut shared.later.borrow_mut());
+            false
+        } else {
+            let mut queue = shared.queue.borrow_mut();
+            let was_empty = queue.is_empty();
+            push(&mut queue);
+            was_empty
+        };
+        shared.marks.look_at(self.get_write_buffer_size());
         if was_empty {
             shared.driver.wake();
         }
@@ -366,6 +377,7 @@ impl Transport {
         shared.stage.get() < Stage::Closing
             && !shared.is_reading_paused.get()
             && !shared.is_at_end.get()
+            && !shared.is_upgrading.get()
     }
 
     /// Sets the water marks, in bytes: the protocol's `pause_writing` is called when more than `high` bytes wait to be sent,
@@ -388,7 +400,7 @@ impl Transport {
     /// The number of bytes that wait to be sent.
     #[must_use]
     pub fn get_write_buffer_size(&self) -> usize {
-        self.shared.queue.borrow().len()
+        self.shared.queue.borrow().len() + self.shared.later.borrow().len()
     }
 
     /// Waits while more bytes wait to be sent than the high water mark, until they have come down to the low one. It is
@@ -584,8 +596,9 @@ impl Transport {
     /// Pauses or resumes the protocol and the tasks that drain, as the length of the queue says.
     pub(super) fn look_at_queue(&self) {
         let shared = &self.shared;
-        let length = shared.queue.borrow().len();
-        if shared.marks.look_at(length) {
+        // An upgrade waits for the end of the queue.
+        let is_awaited = shared.is_upgrading.get();
+        if shared.marks.look_at(self.get_write_buffer_size()) || is_awaited {
             shared.waiting.wake_all();
         }
         self.settle();

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+#[cfg(all(feature = "tls", target_os = "linux"))]
+pub(crate) mod tls;
+
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::pin::pin;

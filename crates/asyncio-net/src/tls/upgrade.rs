@@ -1,0 +1,107 @@
+//! The upgrade of a plain connection, with its reader and its writer, to TLS.
+
+use std::io;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::acceptor::TlsAcceptor;
+use super::connector::TlsConnector;
+use super::stream::TlsHalf;
+use crate::buffered::reader::StreamReader;
+use crate::buffered::writer::StreamWriter;
+use crate::stream::ByteStream;
+use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf};
+
+/// The reader and the writer of a plain connection.
+type Reader<S> = StreamReader<OwnedReadHalf<S>>;
+type Writer<S> = StreamWriter<OwnedWriteHalf<S>>;
+
+impl TlsConnector {
+    /// Has a connection continue in TLS, as its client: asyncio's `writer.start_tls`. What was written before is sent in
+    /// plain text first. Bytes that the reader has received beyond that belong to the handshake.
+    ///
+    /// ```
+    /// use asyncio_net::tls::TlsConnector;
+    /// use asyncio_net::{StreamReader, StreamWriter, open_connection};
+    ///
+    /// async fn send_mail(connector: &TlsConnector) -> std::io::Result<()> {
+    ///     let (mut reader, writer) = open_connection("mail.example.org:587").await?;
+    ///     reader.readline().await?; // the greeting
+    ///     writer.write("STARTTLS\r\n");
+    ///     reader.readline().await?; // 220
+    ///     let (mut reader, writer) =
+    ///         connector.start_tls("mail.example.org", reader, writer).await?;
+    ///     writer.write("EHLO me\r\n"); // encrypted
+    ///     reader.readline().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the writer
+    /// are of two connections.
+    ///
+    /// # Panics
+    ///
+    /// Outside of any task.
+    pub async fn start_tls<S>(
+        &self,
+        name: &str,
+        reader: Reader<S>,
+        writer: Writer<S>,
+    ) -> io::Result<(StreamReader<TlsHalf<S>>, StreamWriter<TlsHalf<S>>)>
+    where
+        S: ByteStream + AsyncRead + AsyncWrite + Unpin,
+    {
+        let limit = reader.limit();
+        let (stream, first) = reunite(reader, writer).await?;
+        let stream = self.connect_after(name, stream, first).await?;
+        Ok(stream.into_buffered_with(limit))
+    }
+}
+
+impl TlsAcceptor {
+    /// Has a connection continue in TLS, as its server. See [`TlsConnector::start_tls`].
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the writer
+    /// are of two connections.
+    ///
+    /// # Panics
+    ///
+    /// Outside of any task.
+    pub async fn start_tls<S>(
+        &self,
+        reader: Reader<S>,
+        writer: Writer<S>,
+    ) -> io::Result<(StreamReader<TlsHalf<S>>, StreamWriter<TlsHalf<S>>)>
+    where
+        S: ByteStream + AsyncRead + AsyncWrite + Unpin,
+    {
+        let limit = reader.limit();
+        let (stream, first) = reunite(reader, writer).await?;
+        let stream = self.accept_after(stream, first).await?;
+        Ok(stream.into_buffered_with(limit))
+    }
+}
+
+/// The stream of a reader and a writer, and what the reader has received.
+async fn reunite<S: ByteStream>(reader: Reader<S>, writer: Writer<S>) -> io::Result<(S, Vec<u8>)> {
+    let write = writer.into_inner().await?;
+    let (read, first) = reader.into_parts();
+    let stream = read.reunite(write).map_err(|_two| {
+        let message = "the reader and the writer are of two connections";
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })?;
+    Ok((stream, first))
+}
