@@ -131,6 +131,24 @@ macro_rules! select {
     };
 }
 
+/// Child processes.
+#[cfg(all(unix, feature = "os"))]
+pub mod process {
+    pub use asyncio_os::process::*;
+}
+
+/// Signals of the system.
+#[cfg(all(unix, feature = "os"))]
+pub mod signal {
+    pub use asyncio_os::signal::*;
+}
+
+/// Pipes and FIFOs.
+#[cfg(all(unix, feature = "os"))]
+pub mod pipe {
+    pub use asyncio_os::pipe::*;
+}
+
 /// Sockets.
 #[cfg(feature = "net")]
 pub mod net {
@@ -188,6 +206,7 @@ pub mod __private {
     doctest,
     feature = "macros",
     feature = "net",
+    feature = "os",
     feature = "pool",
     feature = "sync"
 ))]
@@ -198,6 +217,7 @@ struct Readme;
     doctest,
     feature = "macros",
     feature = "net",
+    feature = "os",
     feature = "pool",
     feature = "sync"
 ))]
@@ -208,6 +228,7 @@ struct ReadmeOfTheProject;
     doctest,
     feature = "macros",
     feature = "net",
+    feature = "os",
     feature = "pool",
     feature = "sync"
 ))]
@@ -218,6 +239,7 @@ struct PageOnCancellation;
     doctest,
     feature = "macros",
     feature = "net",
+    feature = "os",
     feature = "pool",
     feature = "sync"
 ))]

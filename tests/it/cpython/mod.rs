@@ -6,6 +6,8 @@ mod locks;
 mod rows;
 mod runners;
 mod staggered;
+#[cfg(unix)]
+mod subprocess;
 mod taskgroups;
 mod tasks;
 mod threads;

@@ -1,0 +1,40 @@
+//! Files, subprocesses, signals and pipes for the asyncio event loop.
+//!
+//! ```
+//! # #[cfg(unix)]
+//! # asyncio_loop::run(async {
+//! use asyncio_os::process::Command;
+//!
+//! let output = Command::new("echo").arg("hello").output().await?;
+//! assert_eq!(output.stdout, b"hello\n");
+//! # std::io::Result::Ok(())
+//! # }).unwrap();
+//! ```
+//!
+//! | module | what it has |
+//! |---|---|
+#![cfg_attr(
+    unix,
+    doc = "| [`process`] | child processes: [`Command`](process::Command), [`Child`](process::Child), pipelines |"
+)]
+#![cfg_attr(
+    unix,
+    doc = "| [`signal`] | signals as a stream, as callbacks; Ctrl-C |"
+)]
+#![cfg_attr(unix, doc = "| [`pipe`] | pipes, FIFOs |")]
+//!
+//! On systems that are no Unix, only the modules that the table of that system shows exist.
+
+#![forbid(unsafe_code)]
+
+#[cfg(unix)]
+pub mod pipe;
+#[cfg(unix)]
+pub mod process;
+#[cfg(unix)]
+pub mod signal;
+
+/// The programs of the README are tests.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../README.md")]
+struct Readme;

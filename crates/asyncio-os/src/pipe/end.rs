@@ -1,0 +1,66 @@
+//! One end of a pipe on a loop, without a direction.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Stdio;
+use std::time::Duration;
+
+use asyncio_net::{AsyncFd, Interest};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+
+/// A descriptor in non-blocking mode that is registered with a loop.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) fd: AsyncFd<OwnedFd>,
+}
+
+impl End {
+    /// Registers a descriptor that another program or library has made.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is no pipe, socket or character device.
+    pub(super) fn connect(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+        let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
+        match kind {
+            FileType::Fifo | FileType::Socket | FileType::CharacterDevice => {
+                Self::new(fd, interest)
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "only pipes, sockets and character devices can be connected",
+            )),
+        }
+    }
+
+    pub(super) fn new(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let fd = AsyncFd::with_interest(fd, interest)?;
+        Ok(End { fd })
+    }
+
+    /// Deregisters the descriptor and puts it into blocking mode.
+    pub(super) fn into_blocking_fd(self) -> io::Result<OwnedFd> {
+        let fd = self.fd.into_inner();
+        rustix::io::ioctl_fionbio(&fd, false)?;
+        Ok(fd)
+    }
+
+    pub(super) fn into_stdio(self) -> io::Result<Stdio> {
+        Ok(Stdio::from(self.into_blocking_fd()?))
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Whether there is nobody at the other end.
+pub(super) fn is_hung_up(fd: &OwnedFd) -> io::Result<bool> {
+    let now = Timespec::try_from(Duration::ZERO).expect("zero is a time");
+    // The system reports a hang-up or an error unasked.
+    Ok(poll(&mut [PollFd::new(fd, PollFlags::empty())], Some(&now))? > 0)
+}

@@ -1,0 +1,34 @@
+//! Child processes: asyncio's `create_subprocess_exec`, in the shape of [`std::process`].
+//!
+//! ```
+//! use asyncio_os::process::Command;
+//!
+//! # asyncio_loop::run(async {
+//! let output = Command::new("echo").arg("hello").output().await?;
+//! assert!(output.status.success());
+//! assert_eq!(output.stdout, b"hello\n");
+//! # std::io::Result::Ok(())
+//! # }).unwrap();
+//! ```
+//!
+//! What is always true:
+//!
+//! - Every child is reaped, also one whose [`Child`] is dropped or whose loop is closed.
+//! - [`Child::wait`] returns when the process has ended, whichever process still has its pipes.
+//! - It works on the loop of any thread, and takes the status of no other child. A status that other
+//!   code has taken is an error, [`StatusTaken`].
+//! - A child inherits its three standard streams and no other descriptor of this program.
+
+mod child;
+mod command;
+mod communicate;
+mod ending;
+mod pipeline;
+mod reaper;
+
+pub use std::process::{ExitStatus, Output, Stdio};
+
+pub use child::Child;
+pub use command::Command;
+pub use ending::StatusTaken;
+pub use pipeline::{Pipeline, RunningPipeline};

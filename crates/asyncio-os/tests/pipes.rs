@@ -1,0 +1,138 @@
+//! Pipes and FIFOs.
+#![cfg(unix)]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread;
+
+use asyncio_executors::{gather, timeout};
+use asyncio_loop::{run, spawn, yield_now};
+use asyncio_net::StreamReader;
+use asyncio_os::pipe::{
+    connect_read_pipe, connect_write_pipe, make_fifo, open_fifo_reader, open_fifo_writer, pipe,
+};
+use asyncio_testkit::ms;
+use futures::{AsyncReadExt, AsyncWriteExt};
+
+struct Fifo(PathBuf);
+
+impl Fifo {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("asyncio-{}-{name}", std::process::id()));
+        make_fifo(&path).unwrap();
+        Fifo(path)
+    }
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_writer_waits_for_room_and_a_reader_for_bytes() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        let sent = vec![7; 1_000_000];
+        let expected = sent.clone();
+        let writing = spawn(async move { writer.write_all(&sent).await });
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).await.unwrap();
+        writing.await.unwrap().unwrap();
+        assert!(got == expected);
+    });
+}
+
+#[test]
+fn a_cancelled_read_loses_nothing() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        let mut buf = [0; 8];
+        assert!(timeout(ms(1), reader.read(&mut buf)).await.is_err());
+        writer.write_all(b"abc").await.unwrap();
+        assert_eq!(reader.read(&mut buf).await.unwrap(), 3);
+        assert_eq!(reader.read(&mut []).await.unwrap(), 0);
+        assert!(reader.try_read(&mut buf).is_err());
+    });
+}
+
+#[test]
+fn a_writer_hears_of_the_end_of_the_reader() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        let mut closed = std::pin::pin!(writer.wait_closed());
+        assert!(asyncio_testkit::poll_once(closed.as_mut()).is_pending());
+        let close = async {
+            yield_now().await;
+            drop(reader);
+        };
+        gather((closed, close)).await.0.unwrap();
+        let error = writer.write_all(b"x").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn the_traits_of_futures_work() {
+    run(async {
+        let (mut reader, mut writer) = pipe().unwrap();
+        AsyncWriteExt::write_all(&mut writer, b"one\ntwo\n")
+            .await
+            .unwrap();
+        drop(writer);
+        let mut all = String::new();
+        reader.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "one\ntwo\n");
+    });
+}
+
+#[test]
+fn a_regular_file_is_refused() {
+    run(async {
+        let file = File::open("Cargo.toml").unwrap();
+        let error = connect_read_pipe(file.try_clone().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(connect_write_pipe(file).is_err());
+    });
+}
+
+#[test]
+fn a_fifo_waits_for_its_first_writer_and_ends_with_its_last() {
+    let fifo = Fifo::new("first");
+    run(async {
+        let reader = open_fifo_reader(&fifo.0).unwrap();
+        let mut byte = [0];
+        assert!(timeout(ms(2), reader.read(&mut byte)).await.is_err());
+        let path = fifo.0.clone();
+        let thread = thread::spawn(move || {
+            let mut file = File::options().write(true).open(path).unwrap();
+            file.write_all(b"a line\n").unwrap();
+        });
+        let mut lines = StreamReader::new(reader);
+        assert_eq!(lines.next_line().await.unwrap(), Some("a line"));
+        assert_eq!(lines.next_line().await.unwrap(), None);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_of_a_fifo_waits_for_a_reader() {
+    let fifo = Fifo::new("second");
+    run(async {
+        let write = async {
+            let writer = open_fifo_writer(&fifo.0).await.unwrap();
+            writer.write_all(b"hello").await.unwrap();
+        };
+        let read = async {
+            yield_now().await;
+            let reader = open_fifo_reader(&fifo.0).unwrap();
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).await.unwrap();
+            all
+        };
+        assert_eq!(gather((write, read)).await.1, b"hello");
+        assert!(open_fifo_reader("Cargo.toml").is_err());
+    });
+}

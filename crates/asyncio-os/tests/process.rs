@@ -1,0 +1,654 @@
+//! Child processes: pipes, ends, signals, cancellation, and what is left afterwards.
+#![cfg(unix)]
+
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio_executors::{BoxError, TaskGroup, gather, gather_iter, on_cancel, task_group, timeout};
+use asyncio_loop::{run, sleep, spawn, yield_now};
+use asyncio_net::StreamReader;
+use asyncio_os::process::{Command, StatusTaken, Stdio};
+use asyncio_os::signal::Signal;
+use asyncio_testkit::{ms, secs};
+
+const GRACE: Duration = secs(30);
+
+/// Whether the process exists, as a zombie too.
+fn exists(pid: u32) -> bool {
+    fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+/// The descriptors of this program.
+#[cfg(target_os = "linux")]
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// A process that ignores SIGTERM, and has said so.
+async fn stubborn() -> asyncio_os::process::Child {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
+    let mut child = Command::shell(script)
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = StreamReader::new(child.stdout.take().unwrap());
+    assert_eq!(lines.next_line().await.unwrap(), Some("ready"));
+    child
+}
+
+mod wait {
+    use super::*;
+
+    #[test]
+    fn any_number_of_tasks_wait_also_after_the_end() {
+        run(async {
+            let child = Rc::new(Command::shell("exit 7").spawn().unwrap());
+            let waits: Vec<_> = (0..10)
+                .map(|_| {
+                    let child = child.clone();
+                    spawn(async move { child.wait().await.unwrap().code() })
+                })
+                .collect();
+            for wait in waits {
+                assert_eq!(wait.await.unwrap(), Some(7));
+            }
+            assert_eq!(child.wait().await.unwrap().code(), Some(7));
+            assert_eq!(child.try_wait().unwrap().unwrap().code(), Some(7));
+        });
+    }
+
+    #[test]
+    fn returns_although_a_grandchild_holds_the_pipe() {
+        run(async {
+            let script = "sleep 1000 & echo $!; exit 3";
+            let mut child = Command::shell(script)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = StreamReader::new(child.stdout.take().unwrap());
+            let grandchild: i32 = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+            let status = timeout(secs(60), child.wait()).await.unwrap();
+            assert_eq!(status.unwrap().code(), Some(3));
+            let grandchild = rustix::process::Pid::from_raw(grandchild).unwrap();
+            rustix::process::kill_process(grandchild, rustix::process::Signal::KILL).unwrap();
+            assert_eq!(lines.next_line().await.unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn cancelled_it_loses_nothing() {
+        run(async {
+            let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+            assert!(timeout(ms(1), child.wait()).await.is_err());
+            drop(child.stdin.take());
+            assert!(child.wait().await.unwrap().success());
+        });
+    }
+
+    #[test]
+    fn a_status_that_other_code_has_taken_is_an_error() {
+        run(async {
+            let child = Command::new("true").spawn().unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            let pid = rustix::process::Pid::from_raw(pid);
+            rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap();
+            let error = child.wait().await.unwrap_err();
+            let taken = error
+                .get_ref()
+                .unwrap()
+                .downcast_ref::<StatusTaken>()
+                .unwrap();
+            assert_eq!(taken.pid, child.id());
+            assert!(error.to_string().contains("is lost"), "{error}");
+            // And it stays one.
+            assert!(child.wait().await.is_err());
+            assert!(child.try_wait().is_err());
+            child.kill().unwrap();
+        });
+    }
+
+    #[test]
+    fn takes_the_status_of_no_other_child() {
+        run(async {
+            let mut theirs = std::process::Command::new("true").spawn().unwrap();
+            let ours: Vec<_> = (0..20)
+                .map(|_| Command::new("true").spawn().unwrap())
+                .collect();
+            for child in &ours {
+                assert!(child.wait().await.unwrap().success());
+            }
+            assert!(theirs.wait().unwrap().success());
+        });
+    }
+
+    #[test]
+    fn on_another_loop_of_the_thread_it_is_an_error() {
+        let mut child = run(async {
+            Command::new("cat")
+                .stdin(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .unwrap()
+        });
+        run(async {
+            assert!(child.wait().await.is_err());
+            assert!(child.try_wait().unwrap().is_none());
+            drop(child.stdin.take());
+        });
+        // Without a loop it is reaped all the same.
+        let pid = child.id();
+        drop(child);
+        asyncio_testkit::eventually("it is reaped", || !exists(pid));
+    }
+}
+
+mod communicate {
+    use super::*;
+
+    #[test]
+    fn writes_and_reads_at_once() {
+        run(async {
+            // Much more than the pipes hold.
+            let input: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+            let script = "tee /dev/stderr";
+            let mut child = Command::shell(script);
+            child
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            let output = child.spawn().unwrap().communicate(&input).await.unwrap();
+            assert!(output.status.success());
+            assert!(output.stdout == input && output.stderr == input);
+        });
+    }
+
+    #[test]
+    fn a_process_that_does_not_read_its_input_is_no_error() {
+        run(async {
+            let input = vec![b'x'; 1_000_000];
+            let mut child = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+            assert!(child.communicate(&input).await.unwrap().status.success());
+        });
+    }
+
+    #[test]
+    fn input_without_a_pipe_is_an_error() {
+        run(async {
+            let mut child = Command::new("true").stdin(Stdio::null()).spawn().unwrap();
+            let error = child.communicate(b"x").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(child.communicate(b"").await.unwrap().status.success());
+        });
+    }
+
+    #[test]
+    fn standard_error_may_go_to_the_pipe_of_standard_output() {
+        run(async {
+            let script = "echo one; echo two >&2; echo three";
+            let output = Command::shell(script)
+                .stderr_to_stdout()
+                .output()
+                .await
+                .unwrap();
+            assert_eq!(output.stdout, b"one\ntwo\nthree\n");
+            assert_eq!(output.stderr, b"");
+        });
+    }
+}
+
+mod commands {
+    use super::*;
+
+    #[test]
+    fn output_has_no_input_and_can_be_repeated() {
+        run(async {
+            let mut command = Command::shell("cat; echo $GREETING $PWD; echo oops >&2");
+            command.env("GREETING", "hello").current_dir("/");
+            for _ in 0..2 {
+                let output = command.output().await.unwrap();
+                assert_eq!(output.stdout, b"hello /\n");
+                assert_eq!(output.stderr, b"oops\n");
+            }
+        });
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_that_names_it() {
+        run(async {
+            let error = Command::new("/no/such/program").spawn().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(error.to_string().contains("/no/such/program"), "{error}");
+        });
+    }
+
+    #[test]
+    fn without_a_loop_nothing_is_started() {
+        let error = Command::new("true").spawn().unwrap_err();
+        assert!(error.to_string().contains("loop"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn no_descriptor_of_ours_reaches_a_child() {
+        run(async {
+            let _pipe = asyncio_os::pipe::pipe().unwrap();
+            let _signals = asyncio_os::signal::signal(Signal::USR1).unwrap();
+            let _other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+            let list = ["-1", "/proc/self/fd"];
+            let ours = Command::new("ls").args(list).output().await.unwrap();
+            // The program that runs the tests may leave some to all its children.
+            let theirs = std::process::Command::new("ls")
+                .args(list)
+                .output()
+                .unwrap();
+            let ours = String::from_utf8(ours.stdout).unwrap();
+            assert_eq!(ours, String::from_utf8(theirs.stdout).unwrap());
+            assert!(ours.lines().count() < 8, "{ours}");
+        });
+    }
+
+    #[test]
+    fn a_pipeline_joins_processes_without_this_program() {
+        run(async {
+            let mut last = Command::new("tail");
+            last.args(["-n", "1"]).stdout(Stdio::piped());
+            let mut seq = Command::new("seq");
+            seq.arg("100000");
+            let mut running = seq.pipe(Command::new("cat")).pipe(last).spawn().unwrap();
+            assert_eq!(running.children().len(), 3);
+            let mut line = Vec::new();
+            running
+                .last()
+                .stdout
+                .take()
+                .unwrap()
+                .read_to_end(&mut line)
+                .await
+                .unwrap();
+            assert_eq!(line, b"100000\n");
+            let statuses = running.wait().await.unwrap();
+            assert!(statuses.iter().all(|status| status.success()));
+        });
+    }
+
+    #[test]
+    fn a_pipeline_whose_reader_ends_first_ends() {
+        run(async {
+            let mut head = Command::new("head");
+            head.args(["-n", "1"]).stdout(Stdio::null());
+            let mut yes = Command::new("yes");
+            yes.stdin(Stdio::null());
+            let running = yes.pipe(head).spawn().unwrap();
+            let statuses = timeout(secs(60), running.wait()).await.unwrap().unwrap();
+            assert_eq!(statuses[0].signal(), Some(Signal::PIPE.as_raw()));
+            assert!(statuses[1].success());
+        });
+    }
+
+    #[test]
+    fn a_pipeline_with_a_missing_program_leaves_no_process() {
+        run(async {
+            let mut first = Command::new("sleep");
+            first.arg("1000");
+            let broken = first.pipe(Command::new("/no/such/program"));
+            assert!(broken.spawn().is_err());
+        });
+    }
+}
+
+mod ending {
+    use super::*;
+
+    #[test]
+    fn stop_terminates_and_kills_after_the_grace_period() {
+        run(async {
+            let obedient = Command::new("sleep").arg("1000").spawn().unwrap();
+            assert_eq!(obedient.stop(GRACE).await.unwrap().signal(), Some(15));
+            let child = stubborn().await;
+            assert_eq!(child.stop(ms(20)).await.unwrap().signal(), Some(9));
+        });
+    }
+
+    #[test]
+    fn signals_to_a_process_that_has_ended_do_nothing() {
+        run(async {
+            let child = Command::new("true").spawn().unwrap();
+            while exists(child.id()) && child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                yield_now().await;
+            }
+            child.wait().await.unwrap();
+            child.terminate().unwrap();
+            child.kill().unwrap();
+            child.send_signal_to_group(Signal::KILL).unwrap();
+            assert!(child.stop(GRACE).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn a_signal_that_races_with_the_end_takes_no_status() {
+        run(async {
+            for _ in 0..50 {
+                let child = Command::new("true").spawn().unwrap();
+                let hit = async {
+                    yield_now().await;
+                    child.send_signal(Signal::HUP).unwrap();
+                };
+                let (status, ()) = gather((child.wait(), hit)).await;
+                let status = status.unwrap();
+                assert!(status.success() || status.signal() == Some(1), "{status}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_dropped_child_goes_on_and_is_reaped() {
+        run(async {
+            let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+            let (stdin, pid) = (child.stdin.take(), child.id());
+            drop(child);
+            sleep(ms(5)).await;
+            assert!(exists(pid));
+            drop(stdin);
+            while exists(pid) {
+                sleep(ms(1)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_dropped_child_is_killed_by_choice() {
+        run(async {
+            let mut command = Command::new("sleep");
+            let child = command.arg("1000").kill_on_drop(true).spawn().unwrap();
+            let pid = child.id();
+            drop(child);
+            while exists(pid) {
+                sleep(ms(1)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_child_that_outlives_its_loop_is_reaped() {
+        let (stdin, pid) = run(async {
+            let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+            let stdin = child.stdin.take().unwrap();
+            (stdin.into_blocking_fd().unwrap(), child.id())
+        });
+        assert!(exists(pid));
+        drop(stdin);
+        asyncio_testkit::eventually("it is reaped", || !exists(pid));
+    }
+
+    #[test]
+    fn a_leaked_child_is_a_leak_and_nothing_worse() {
+        run(async {
+            let child = Command::new("true").spawn().unwrap();
+            std::mem::forget(child);
+        });
+    }
+}
+
+mod cancelling {
+    use super::*;
+
+    #[test]
+    fn status_and_output_stop_the_process_before_the_cancellation_goes_on() {
+        run(async {
+            let directory = std::env::temp_dir().join(format!("asyncio-os-{}", std::process::id()));
+            fs::create_dir_all(&directory).unwrap();
+            let cleaned = directory.join("cleaned");
+            let script =
+                "trap 'sleep 0.05; : > \"$0\"; exit' TERM; echo; while :; do sleep 0.01; done";
+            for call in ["status", "output"] {
+                let mut command = Command::shell(script);
+                command.arg(&cleaned).stdout(Stdio::piped()).grace(GRACE);
+                let work = async {
+                    match call {
+                        "status" => drop(command.status().await),
+                        _ => drop(command.output().await),
+                    }
+                };
+                assert!(timeout(ms(100), work).await.is_err());
+                assert!(cleaned.exists(), "{call}");
+                fs::remove_file(&cleaned).unwrap();
+            }
+            fs::remove_dir_all(&directory).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_process_in_a_group_ends_with_it() {
+        run(async {
+            let outcome = task_group(async |tg: TaskGroup<'_>| {
+                let obedient = Command::new("sleep").arg("1000").spawn()?;
+                let stubborn = stubborn().await;
+                let pids = [obedient.id(), stubborn.id()];
+                tg.spawn(async move { Ok(obedient.wait_or_stop(GRACE).await?) });
+                tg.spawn(async move { Ok(stubborn.wait_or_stop(ms(20)).await?) });
+                yield_now().await;
+                Err::<(), BoxError>(format!("{pids:?}").into())
+            });
+            let pids = outcome.await.unwrap_err().to_string();
+            let pids = pids
+                .split(['[', ']', ','])
+                .filter_map(|pid| pid.trim().parse().ok());
+            let pids: Vec<u32> = pids.collect();
+            assert_eq!(pids.len(), 2);
+            assert!(pids.iter().all(|pid| !exists(*pid)));
+        });
+    }
+
+    #[test]
+    fn a_process_ends_with_a_group_that_ends_before_it_has_begun_to_wait() {
+        run(async {
+            let outcome = task_group(async |tg: TaskGroup<'_>| {
+                let child = Command::new("sleep").arg("1000").spawn()?;
+                let pid = child.id();
+                child.wait_in(&tg, GRACE);
+                Err::<(), BoxError>(pid.to_string().into())
+            });
+            let pid = outcome.await.unwrap_err().into_first().to_string();
+            while exists(pid.parse().unwrap()) {
+                sleep(ms(1)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_group_waits_for_its_processes() {
+        run(async {
+            let outcome = task_group(async |tg: TaskGroup<'_>| {
+                let child = Command::shell("exit 3").spawn()?;
+                let status = child.wait_in(&tg, GRACE);
+                Ok::<_, BoxError>(status.await?.code())
+            });
+            assert_eq!(outcome.await.unwrap(), Some(3));
+        });
+    }
+
+    #[test]
+    fn a_second_request_kills_at_once() {
+        run(async {
+            let child = stubborn().await;
+            let pid = child.id();
+            let work = timeout(ms(5), child.wait_or_stop(GRACE));
+            assert!(timeout(ms(30), work).await.is_err());
+            drop(child);
+            while exists(pid) {
+                sleep(ms(1)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_plain_drop_kills() {
+        run(async {
+            let child = stubborn().await;
+            let pid = child.id();
+            {
+                let mut wait = std::pin::pin!(child.wait_or_stop(GRACE));
+                assert!(asyncio_testkit::poll_once(wait.as_mut()).is_pending());
+            }
+            assert_eq!(child.wait().await.unwrap().signal(), Some(9));
+            assert!(!exists(pid));
+        });
+    }
+
+    #[test]
+    fn the_end_of_main_stops_a_process_that_a_task_waits_for() {
+        let pid = run(async {
+            let child = Command::new("sleep").arg("1000").spawn().unwrap();
+            let pid = child.id();
+            spawn(async move { child.wait_or_stop(GRACE).await.unwrap() }).discard();
+            yield_now().await;
+            pid
+        });
+        assert!(!exists(pid));
+    }
+
+    #[test]
+    fn a_cleanup_may_use_the_process() {
+        run(async {
+            let mut child = Command::new("cat");
+            let mut child = child
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let input = child.stdin.take().unwrap();
+            let goodbye = async {
+                input.write_all(b"bye").await.unwrap();
+                drop(input);
+                let mut said = Vec::new();
+                child
+                    .stdout
+                    .as_ref()
+                    .unwrap()
+                    .read_to_end(&mut said)
+                    .await
+                    .unwrap();
+                assert_eq!(said, b"bye");
+                child.wait().await.unwrap();
+            };
+            assert!(
+                timeout(ms(1), on_cancel(std::future::pending::<()>(), goodbye))
+                    .await
+                    .is_err()
+            );
+        });
+    }
+}
+
+/// Many processes, and too few descriptors.
+#[cfg(target_os = "linux")]
+mod many {
+    use super::*;
+
+    #[test]
+    fn a_thousand_short_ones_leave_nothing_behind() {
+        // A process of its own, because the other tests have descriptors too.
+        run(async {
+            let before = zombies();
+            let all = (0..1000).map(|n| async move {
+                let mut command = Command::new("true");
+                let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+                match child {
+                    Ok(child) if n % 3 == 0 => drop(child),
+                    Ok(child) => assert!(child.wait().await.unwrap().success()),
+                    // Too many for this machine.
+                    Err(error) => assert!(error.to_string().contains("cannot start"), "{error}"),
+                }
+            });
+            gather_iter(all).await;
+            while zombies() > before {
+                sleep(ms(5)).await;
+            }
+        });
+    }
+
+    /// The ended children of this program that are not reaped.
+    fn zombies() -> usize {
+        let me = std::process::id().to_string();
+        let processes = fs::read_dir("/proc").unwrap();
+        let stats = processes
+            .filter_map(|process| fs::read_to_string(process.ok()?.path().join("stat")).ok());
+        let is_ours = |stat: &String| {
+            let Some((_, rest)) = stat.rsplit_once(") ") else {
+                return false;
+            };
+            let mut fields = rest.split(' ');
+            fields.next() == Some("Z") && fields.next() == Some(&me)
+        };
+        stats.filter(is_ours).count()
+    }
+
+    #[test]
+    fn too_few_descriptors_are_an_error_and_nothing_is_left() {
+        // In a process of its own: the limit is the process's.
+        let scene = "many::scene_of_few_descriptors";
+        let me = std::env::current_exe().unwrap();
+        let output = std::process::Command::new(me)
+            .args([scene, "--exact", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && told.contains("1 passed"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    #[ignore = "the scene of another test, which lowers a limit of the process"]
+    fn scene_of_few_descriptors() {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+
+        run(async {
+            // One that works, so that all that is kept is there.
+            let mut cat = Command::new("cat");
+            cat.stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            cat.spawn().unwrap().communicate(b"").await.unwrap();
+            let before = descriptors();
+            for room in 0..24 {
+                let limit = Some(before as u64 - 1 + room);
+                let hard = Some(4096);
+                setrlimit(
+                    Resource::Nofile,
+                    Rlimit {
+                        current: limit,
+                        maximum: hard,
+                    },
+                )
+                .unwrap();
+                let started = cat.spawn();
+                let limit = Some(4096);
+                setrlimit(
+                    Resource::Nofile,
+                    Rlimit {
+                        current: limit,
+                        maximum: hard,
+                    },
+                )
+                .unwrap();
+                if let Ok(mut child) = started {
+                    child.communicate(b"x").await.unwrap();
+                    assert!(room > 3);
+                } else {
+                    assert!(room < 20);
+                }
+                assert_eq!(descriptors(), before, "room for {room}");
+            }
+            let children =
+                fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
+            assert_eq!(children.unwrap_or_default(), "");
+        });
+    }
+}
