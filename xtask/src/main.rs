@@ -9,6 +9,7 @@ mod circles;
 mod elsewhere;
 mod layers;
 mod loom;
+mod mutants;
 mod sanitize;
 mod tally;
 mod test;
@@ -30,6 +31,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   setup                             Installs the tools that ci uses, pinned, under target/tools.
   loom [--full]                     Tries the interleavings of threads.
   sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.
+  mutants [PACKAGE …]               Changes the code, one place at a time, and names the changes that no test notices.
   bench [--quick] [--filter X] …    Compares asyncio with other runtimes.
   traces                            Records what CPython does in the differential tests again.
 ";
@@ -58,6 +60,7 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["sanitize"] => sanitize::run(&shell, &[sanitize::Tool::Address, sanitize::Tool::Valgrind]),
         ["sanitize", "--address"] => sanitize::run(&shell, &[sanitize::Tool::Address]),
         ["sanitize", "--valgrind"] => sanitize::run(&shell, &[sanitize::Tool::Valgrind]),
+        ["mutants", packages @ ..] => mutants::run(&shell, packages),
         ["bench", arguments @ ..] => bench::run(&shell, arguments),
         ["traces"] => traces::run(&shell),
         ["help" | "--help" | "-h"] => {

@@ -483,6 +483,20 @@ mod tests {
     }
 
     #[test]
+    fn iter_visits_each_timer_that_is_left() {
+        let mut wheel = TimerWheel::new(0);
+        let gone = wheel.insert(1, "cancelled");
+        wheel.insert(2, "expired");
+        wheel.insert(3 * TICK, "soon");
+        wheel.insert(u64::MAX, "last");
+        wheel.cancel(gone);
+        wheel.expire_now(2);
+        let mut left: Vec<_> = wheel.iter().collect();
+        left.sort_unstable();
+        assert_eq!(left, [(3 * TICK, &"soon"), (u64::MAX, &"last")]);
+    }
+
+    #[test]
     fn debug_shows_the_number_of_timers_and_the_next_deadline() {
         struct NotDebug;
         let mut wheel = TimerWheel::new(5);
