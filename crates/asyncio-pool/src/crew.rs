@@ -12,8 +12,10 @@
 //! its place in its share to the next job.
 //!
 //! - **C1** Of the jobs in the queue, the one with the lowest number is begun first: in the order in which they came.
-//! - **C2** For each job in the queue a worker is *coming* (it is awake, and will look at the queue before it lies
-//!   down), or no thread is idle and no more may be started. [`State::muster`] makes it so after each change.
+//! - **C2** While a job is in the queue, a worker is *coming* (it is awake, and will look at the queue before it becomes
+//!   idle), or no worker is idle, and a thread is starting for each job or no more may be started. [`State::muster`] makes
+//!   it so after each change: the worker that takes a job calls the next worker, if jobs are left. So a crowd of short
+//!   jobs does not wake a worker each.
 //! - **C3** A worker that has finished a job takes the next one, or counts as coming, before anybody hears of the
 //!   outcome. So code that starts one job after the other needs one thread, and does not call a worker that comes by
 //!   itself. Only the waker runs between, and wakers must not block.
@@ -88,6 +90,8 @@ struct State {
     idle: Vec<Arc<Rest>>,
     /// Workers that will look at the queue without being called (C2).
     coming: usize,
+    /// Threads that have not begun: they may have to run a handler first.
+    starting: usize,
     /// Workers that have not left.
     threads: usize,
     /// Workers whose threads have not ended.
@@ -305,7 +309,8 @@ impl State {
 
     /// Whether one more job may be in the queue. Those for which a thread is free do not wait there.
     fn has_room(&self, settings: &Settings) -> bool {
-        let free = self.idle.len() + self.coming + (settings.max_threads - self.threads);
+        let idle = self.idle.len() + self.coming + self.starting;
+        let free = idle + (settings.max_threads - self.threads);
         settings
             .queue_limit
             .is_none_or(|limit| self.queue.len() < limit.saturating_add(free))
@@ -326,21 +331,22 @@ impl State {
     fn muster(&mut self, crew: &Arc<Crew>, calls: &mut Calls) {
         loop {
             self.admit(&crew.settings, calls);
-            if self.queue.len() <= self.coming {
+            if self.queue.is_empty() || self.coming > 0 {
                 return;
             }
             if let Some(idle) = self.idle.pop() {
                 self.coming += 1;
                 calls.call([idle]);
-            } else if self.threads < crew.settings.max_threads {
-                if let Err(error) = self.start_thread(crew) {
-                    // Those that there are do it all, if there are any.
-                    if self.threads == 0 {
-                        calls.refuse(self, || JobError::NoThread(copy(&error)));
-                    }
-                    return;
+                return;
+            }
+            if self.queue.len() <= self.starting || self.threads >= crew.settings.max_threads {
+                return;
+            }
+            if let Err(error) = self.start_thread(crew) {
+                // The others do it all, if there are any.
+                if self.threads == 0 {
+                    calls.refuse(self, || JobError::NoThread(copy(&error)));
                 }
-            } else {
                 return;
             }
         }
@@ -358,7 +364,7 @@ impl State {
         self.started += 1;
         self.threads += 1;
         self.alive += 1;
-        self.coming += 1;
+        self.starting += 1;
         Ok(())
     }
 
@@ -451,6 +457,10 @@ impl Crew {
         let settings = &self.settings;
         settings.quietly(None, "a pool's `on_thread_start` panicked", || {
             settings.on_start.call();
+        });
+        self.change(|state, _| {
+            state.starting -= 1;
+            state.coming += 1;
         });
         let rest = Arc::new(Rest::of_this_thread());
         // Until it is known better: long.

@@ -57,6 +57,48 @@ mod threads {
     }
 
     #[test]
+    fn all_idle_ones_come_to_a_crowd_of_jobs_that_block() {
+        let pool = pool_of(4);
+        let meet = |barrier: &Arc<Barrier>| {
+            let barrier = barrier.clone();
+            pool.run(move || {
+                barrier.wait();
+            })
+        };
+        for _ in 0..200 {
+            // Four at a time, or nobody passes. After the first round, four threads are idle or about to be.
+            let barrier = Arc::new(Barrier::new(4));
+            let jobs: Vec<_> = (0..4).map(|_| meet(&barrier)).collect();
+            jobs.into_iter().for_each(|job| job.wait().unwrap());
+        }
+        assert_eq!(pool.threads(), 4);
+    }
+
+    #[test]
+    fn one_that_is_slow_to_start_holds_up_no_idle_one() {
+        let (gate, starts) = (Gate::default(), AtomicUsize::new(0));
+        let pool = ThreadPool::builder()
+            .max_threads(2)
+            .on_thread_start({
+                let gate = gate.clone();
+                move || {
+                    if starts.fetch_add(1, Ordering::SeqCst) == 1 {
+                        gate.pass();
+                    }
+                }
+            })
+            .build();
+        let (first, busy) = occupy(&pool);
+        // The second thread is started for this job, and is held up by its handler.
+        let waits = pool.run(|| ());
+        first.open();
+        waits.wait().unwrap();
+        pool.run(|| ()).wait().unwrap();
+        busy.wait().unwrap();
+        gate.open();
+    }
+
+    #[test]
     fn those_that_are_idle_end_and_come_again() {
         let pool = ThreadPool::builder()
             .keep_alive(Duration::from_millis(5))
