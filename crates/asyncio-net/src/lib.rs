@@ -53,6 +53,8 @@ mod stream;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod transport;
 mod udp;
 #[cfg(unix)]
