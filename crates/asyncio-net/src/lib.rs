@@ -47,6 +47,7 @@ mod dns;
 mod failure;
 mod memory;
 mod register;
+mod send_file;
 mod send_queue;
 mod server;
 mod stream;
@@ -73,6 +74,7 @@ pub use buffered::writer::StreamWriter;
 pub use copy::{copy, copy_bidirectional};
 pub use dns::{getaddrinfo, getnameinfo};
 pub use memory::{MemoryStream, memory_pair};
+pub use send_file::{FileSink, sendfile};
 pub use server::{Listener, Server, ServerBuilder, create_server, serve, start_server};
 #[cfg(unix)]
 pub use server::{create_unix_server, start_unix_server};

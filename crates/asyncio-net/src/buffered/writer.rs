@@ -2,9 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -64,6 +64,8 @@ struct Shared<W> {
     waiting: WakerList,
     /// The background sender, while it has nothing to send.
     sender: RefCell<Option<Waker>>,
+    /// How many tasks wait until everything is sent.
+    awaiting_empty: Cell<usize>,
 }
 
 /// How far the writer has been closed.
@@ -92,6 +94,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
                 is_sending: Cell::new(false),
                 waiting: WakerList::default(),
                 sender: RefCell::new(None),
+                awaiting_empty: Cell::new(0),
             }),
         }
     }
@@ -222,16 +225,33 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// That of the stream, which is dropped. `NotConnected` if the writer was closed, or its end requested.
     pub async fn into_inner(self) -> io::Result<W> {
-        let shared = &self.shared;
-        if shared.stage.get() != Stage::Open {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        self.set_water_marks(0, 0);
-        self.drain().await?;
-        poll_fn(|cx| shared.poll_sink(|sink| sink.poll_flush(cx))).await?;
-        let sink = shared.sink.take();
-        shared.finish();
+        let sink = self.lend_sink().await?.take();
+        self.shared.finish();
         sink.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Waits until all that was written is sent, and lends the stream. What is written meanwhile waits.
+    pub(crate) async fn lend_sink(&self) -> io::Result<LentSink<'_, W>> {
+        let shared = &self.shared;
+        let _counted = Counted::new(&shared.awaiting_empty);
+        let lent = || {
+            if let Some(failure) = &*shared.error.borrow() {
+                return Some(Err(failure.error()));
+            }
+            if shared.stage.get() != Stage::Open {
+                let message = "the writer is closed, or its end was requested";
+                return Some(Err(io::Error::new(io::ErrorKind::NotConnected, message)));
+            }
+            let is_sent = shared.queue.borrow().is_empty();
+            let sink = is_sent.then(|| shared.sink.take())??;
+            Some(Ok(LentSink {
+                shared,
+                sink: Some(sink),
+            }))
+        };
+        let mut lent = poll_fn(|cx| shared.waiting.poll_until(cx.waker(), lent)).await?;
+        poll_fn(|cx| Pin::new(lent.get_mut()).poll_flush(cx)).await?;
+        Ok(lent)
     }
 
     /// The number of bytes that wait to be sent.
@@ -251,6 +271,74 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     pub fn set_water_marks(&self, low: usize, high: usize) {
         self.shared.marks.set(low, high);
         self.shared.resume_if_low();
+    }
+}
+
+/// A number that is one higher while this is there.
+struct Counted<'a>(&'a Cell<usize>);
+
+impl<'a> Counted<'a> {
+    fn new(number: &'a Cell<usize>) -> Self {
+        number.set(number.get() + 1);
+        Self(number)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The stream of a writer, lent by [`StreamWriter::lend_sink`]. Its drop gives the stream back.
+pub(crate) struct LentSink<'a, W: AsyncWrite + Unpin + 'static> {
+    shared: &'a Rc<Shared<W>>,
+    sink: Option<W>,
+}
+
+impl<W: AsyncWrite + Unpin + 'static> LentSink<'_, W> {
+    pub(crate) fn get_mut(&mut self) -> &mut W {
+        self.sink
+            .as_mut()
+            .expect("only `take` and the drop take it")
+    }
+
+    /// Keeps the stream for good.
+    fn take(mut self) -> Option<W> {
+        self.sink.take()
+    }
+
+    /// Waits for an operation on the stream, or for the end of the writer.
+    pub(crate) async fn unless_closed<T>(
+        &mut self,
+        operation: impl AsyncFnOnce(&mut W) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let shared = self.shared;
+        let sink = self
+            .sink
+            .as_mut()
+            .expect("only `take` and the drop take it");
+        let mut operation = pin!(operation(sink));
+        let closed = || (shared.stage.get() == Stage::Closed).then_some(());
+        poll_fn(|cx| match shared.waiting.poll_until(cx.waker(), closed) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Poll::Pending => operation.as_mut().poll(cx),
+        })
+        .await
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Drop for LentSink<'_, W> {
+    fn drop(&mut self) {
+        let Some(sink) = self.sink.take() else {
+            return;
+        };
+        if self.shared.stage.get() == Stage::Closed {
+            return drop(sink);
+        }
+        self.shared.sink.set(Some(sink));
+        self.shared.waiting.wake_all();
+        Shared::send_in_background(self.shared);
     }
 }
 
@@ -331,7 +419,8 @@ impl<W> Shared<W> {
 
     fn resume_if_low(&self) {
         let length = self.queue.borrow().len();
-        if self.marks.look_at(length) {
+        let is_awaited = length == 0 && self.awaiting_empty.get() > 0;
+        if self.marks.look_at(length) || is_awaited {
             self.waiting.wake_all();
         }
     }

@@ -404,6 +404,31 @@ macro_rules! byte_stream {
                 self.poll_write_vectored(cx, bufs)
             }
 
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            fn poll_send_file(
+                &self,
+                cx: &mut Context<'_>,
+                file: &std::fs::File,
+                offset: u64,
+                most: usize,
+            ) -> Poll<io::Result<usize>> {
+                self.io.poll_io(cx, Direction::Write, |stream| {
+                    let mut from = offset;
+                    Ok(rustix::fs::sendfile(stream, file, Some(&mut from), most)?)
+                })
+            }
+
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            fn poll_send_file(
+                &self,
+                _cx: &mut Context<'_>,
+                _file: &std::fs::File,
+                _offset: u64,
+                _most: usize,
+            ) -> Poll<io::Result<usize>> {
+                Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+            }
+
             fn shutdown_write(&self) -> io::Result<()> {
                 self.shutdown(Shutdown::Write)
             }

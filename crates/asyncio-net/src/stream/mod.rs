@@ -50,6 +50,14 @@ pub(crate) mod sealed {
             cx: &mut Context<'_>,
             bufs: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>>;
+        /// Has the system send a part of a file. `Unsupported` if it does not do that.
+        fn poll_send_file(
+            &self,
+            cx: &mut Context<'_>,
+            file: &std::fs::File,
+            offset: u64,
+            most: usize,
+        ) -> Poll<io::Result<usize>>;
         fn shutdown_write(&self) -> io::Result<()>;
         fn close_write(&self) -> io::Result<()>;
         fn local_addr(&self) -> io::Result<Self::Addr>;

@@ -10,8 +10,8 @@ use super::acceptor::TlsAcceptor;
 use super::connector::TlsConnector;
 use super::stream::TlsStream;
 use crate::tcp::stream::TcpStream;
+use crate::transport::hold::Hold;
 use crate::transport::stream::{AnyProtocol, Setup, Transport, Wire};
-use crate::transport::upgrade::Upgrade;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> TlsStream<S> {
     /// A transport over this connection, as [`Transport::new`] makes it. Closing it says goodbye to the peer. If that takes
@@ -75,11 +75,11 @@ impl Transport {
         connector: &TlsConnector,
         name: &str,
     ) -> impl Future<Output = io::Result<()>> + use<> {
-        let upgrade = self.begin_upgrade();
+        let hold = self.hold(true);
         let (connector, name) = (connector.clone(), name.to_owned());
         async move {
             let handshake = async |wire| connector.connect(&name, wire).await;
-            upgrade_with(upgrade?, handshake).await
+            upgrade_with(hold?, handshake).await
         }
     }
 
@@ -101,23 +101,25 @@ impl Transport {
         &self,
         acceptor: &TlsAcceptor,
     ) -> impl Future<Output = io::Result<()>> + use<> {
-        let upgrade = self.begin_upgrade();
+        let hold = self.hold(true);
         let acceptor = acceptor.clone();
-        async move { upgrade_with(upgrade?, async |wire| acceptor.accept(wire).await).await }
+        async move { upgrade_with(hold?, async |wire| acceptor.accept(wire).await).await }
     }
 }
 
 async fn upgrade_with(
-    upgrade: Upgrade,
+    mut hold: Hold,
     handshake: impl AsyncFnOnce(Box<dyn Wire>) -> io::Result<TlsStream<Box<dyn Wire>>>,
 ) -> io::Result<()> {
-    let wire = upgrade.take_wire().await?;
+    hold.wait().await?;
+    let handshake = handshake(hold.take_wire());
     // A connection that is aborted meanwhile ends at once, not with the handshake.
-    match upgrade.shake_hands(handshake(wire)).await {
+    match hold.transport().unless_lost(handshake).await {
         Ok(stream) => {
             let limit = stream.shutdown_timeout();
-            upgrade.complete(Box::new(stream), limit, tcp_below_upgraded)
+            hold.put_back(Box::new(stream), limit, tcp_below_upgraded);
+            Ok(())
         }
-        Err(error) => Err(upgrade.fail(error)),
+        Err(error) => Err(hold.fail(error)),
     }
 }

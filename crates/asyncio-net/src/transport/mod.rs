@@ -4,8 +4,7 @@ pub(crate) mod create;
 pub(crate) mod datagram;
 mod driver;
 mod driving;
+pub(crate) mod hold;
 pub(crate) mod protocol;
 mod slot;
 pub(crate) mod stream;
-#[cfg(feature = "tls")]
-pub(crate) mod upgrade;

@@ -123,9 +123,9 @@ pub(super) struct Shared {
     pub(super) closing: Cell<Option<Pin<Box<Sleep>>>>,
     /// Tasks that wait for the end, or for room.
     pub(super) waiting: WakerList,
-    /// The stream is being replaced. Nothing is received, and nothing more is sent by the present one.
-    pub(super) is_upgrading: Cell<bool>,
-    /// What was written since the upgrade began.
+    /// Somebody else uses the stream. Nothing is received, and what is written waits.
+    pub(super) is_held: Cell<bool>,
+    /// What was written since then.
     pub(super) later: RefCell<SendQueue>,
     /// Dropped when the connection is lost.
     guest: Cell<Option<Box<dyn Any>>>,
@@ -178,7 +178,7 @@ impl Transport {
                 close_limit: Cell::new(setup.close_limit),
                 closing: Cell::new(None),
                 waiting: WakerList::default(),
-                is_upgrading: Cell::new(false),
+                is_held: Cell::new(false),
                 later: RefCell::default(),
                 guest: Cell::new(setup.guest),
                 find_tcp: Cell::new(setup.find_tcp),
@@ -261,7 +261,7 @@ impl Transport {
     }
 
     fn can_send_now(&self) -> bool {
-        self.shared.queue.borrow().is_empty() && !self.shared.is_upgrading.get()
+        self.shared.queue.borrow().is_empty() && !self.shared.is_held.get()
     }
 
     /// Uses the stream. It is put back afterwards, unless the connection was lost meanwhile. `Pending` if it is in use: the
@@ -288,7 +288,7 @@ impl Transport {
         if shared.stage.get() >= Stage::Failed {
             return;
         }
-        let was_empty = if shared.is_upgrading.get() {
+        let was_empty = if shared.is_held.get() {
             push(&mut shared.later.borrow_mut());
             false
         } else {
@@ -377,7 +377,7 @@ impl Transport {
         shared.stage.get() < Stage::Closing
             && !shared.is_reading_paused.get()
             && !shared.is_at_end.get()
-            && !shared.is_upgrading.get()
+            && !shared.is_held.get()
     }
 
     /// Sets the water marks, in bytes: the protocol's `pause_writing` is called when more than `high` bytes wait to be sent,
@@ -596,8 +596,8 @@ impl Transport {
     /// Pauses or resumes the protocol and the tasks that drain, as the length of the queue says.
     pub(super) fn look_at_queue(&self) {
         let shared = &self.shared;
-        // An upgrade waits for the end of the queue.
-        let is_awaited = shared.is_upgrading.get();
+        // The holder waits for the end of the queue.
+        let is_awaited = shared.is_held.get();
         if shared.marks.look_at(self.get_write_buffer_size()) || is_awaited {
             shared.waiting.wake_all();
         }

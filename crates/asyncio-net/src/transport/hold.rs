@@ -1,0 +1,137 @@
+//! A transport whose stream somebody else uses for a time: to upgrade it, or to send a file.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+#[cfg(feature = "tls")]
+use std::time::Duration;
+
+#[cfg(feature = "tls")]
+use super::stream::FindTcp;
+use super::stream::{Stage, Transport, Wire};
+
+/// The right to use the stream of a transport. Meanwhile nothing is received, and what is written waits.
+///
+/// Its drop gives the stream back. If there is none to be given back, the connection ends.
+pub(crate) struct Hold {
+    transport: Transport,
+    /// The stream, once it was waited for.
+    wire: Option<Box<dyn Wire>>,
+    /// Without a stream there is no way back: what was written since must not be sent by the present one.
+    is_final: bool,
+}
+
+impl Transport {
+    /// Begins to hold the stream. If the hold is final, its drop without another stream ends the connection.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the transport is closing, or held already.
+    pub(crate) fn hold(&self, is_final: bool) -> io::Result<Hold> {
+        let shared = &self.shared;
+        if shared.stage.get() != Stage::Open || shared.is_held.replace(true) {
+            let message = "the transport is closing, or its stream is in use";
+            return Err(io::Error::new(io::ErrorKind::NotConnected, message));
+        }
+        Ok(Hold {
+            transport: self.clone(),
+            wire: None,
+            is_final,
+        })
+    }
+}
+
+impl Transport {
+    /// Waits for an operation on the held stream, or for the end of the connection.
+    pub(crate) async fn unless_lost<T>(
+        &self,
+        operation: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let shared = &self.shared;
+        let lost = || (shared.stage.get() >= Stage::Failed).then_some(());
+        let mut operation = pin!(operation);
+        poll_fn(|cx| match shared.waiting.poll_until(cx.waker(), lost) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Poll::Pending => operation.as_mut().poll(cx),
+        })
+        .await
+    }
+}
+
+impl Hold {
+    /// Waits until all that was written before is sent.
+    pub(crate) async fn wait(&mut self) -> io::Result<()> {
+        let shared = &self.transport.shared;
+        let wire = || {
+            if shared.stage.get() >= Stage::Failed {
+                return Some(None);
+            }
+            let is_sent = shared.queue.borrow().is_empty() && !shared.needs_flush.get();
+            is_sent.then(|| shared.wire.take())
+        };
+        self.wire = poll_fn(|cx| shared.waiting.poll_until(cx.waker(), wire)).await;
+        match self.wire {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// The stream, after [`wait`](Self::wait).
+    pub(crate) fn wire(&mut self) -> &mut dyn Wire {
+        let wire = self.wire.as_mut();
+        &mut **wire.expect("the stream was waited for, and not taken")
+    }
+
+    /// The transport.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport.clone()
+    }
+}
+
+/// For an upgrade, which replaces the stream.
+#[cfg(feature = "tls")]
+impl Hold {
+    /// Takes the stream, after [`wait`](Self::wait). If none is [put back](Self::put_back), the connection ends.
+    pub(crate) fn take_wire(&mut self) -> Box<dyn Wire> {
+        self.is_final = true;
+        self.wire
+            .take()
+            .expect("the stream was waited for, and not taken")
+    }
+
+    /// Puts a stream in place.
+    pub(crate) fn put_back(mut self, wire: Box<dyn Wire>, close_limit: Duration, find: FindTcp) {
+        self.transport.shared.close_limit.set(Some(close_limit));
+        self.transport.shared.find_tcp.set(find);
+        self.wire = Some(wire);
+    }
+
+    /// Ends the connection with an error. Returns another one like it.
+    pub(crate) fn fail(self, error: io::Error) -> io::Error {
+        let copy = crate::failure::Failure::from(&error).error();
+        self.transport.fail(error);
+        copy
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let shared = &self.transport.shared;
+        match self.wire.take() {
+            None if self.is_final => {
+                let message = "the upgrade of the connection was cancelled";
+                let error = io::Error::new(io::ErrorKind::ConnectionAborted, message);
+                return self.transport.fail(error);
+            }
+            // The driver never had to give it away.
+            None => {}
+            Some(wire) if shared.stage.get() == Stage::Lost => return drop(wire),
+            Some(wire) => shared.wire.set(Some(wire)),
+        }
+        let written = shared.later.take();
+        shared.is_held.set(false);
+        shared.queue.borrow_mut().push(written.unsent());
+        shared.driver.wake();
+    }
+}
