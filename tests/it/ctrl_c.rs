@@ -32,6 +32,20 @@ fn it_cancels_the_main_task_of_a_guest_and_the_host_goes_on() {
 }
 
 #[test]
+fn on_tokio_it_cancels_main_and_the_process_ends_by_sigint() {
+    let ended = interrupted("main waits in a guest of tokio");
+    assert_eq!(ended.output, "cleaned up\n");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
+fn on_tokio_the_cleanups_of_other_tasks_wait_for_its_timers() {
+    let ended = interrupted("others wait in a guest of tokio");
+    assert_eq!(ended.output, "the other cleaned up\n");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
 fn a_main_that_spins_on_yields_hears_it() {
     let ended = interrupted("main spins");
     assert_eq!(ended.output, "cleaned up\n");

@@ -25,4 +25,5 @@ mod select;
 mod synchronising;
 mod thread_bound;
 mod threads;
+mod tokio;
 mod unretrieved;

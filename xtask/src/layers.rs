@@ -13,8 +13,8 @@ const ROWS: &[&[&str]] = &[
     &["asyncio-tests", "asyncio-bench", "xtask"],
     // The facade: re-exports, features, prelude; no logic.
     &["asyncio"],
-    // Inspection of a running loop; hyper on our sockets.
-    &["asyncio-inspect", "asyncio-http"],
+    // Inspection of a running loop; hyper on our sockets; the loop as a guest of tokio.
+    &["asyncio-inspect", "asyncio-http", "asyncio-tokio"],
     // Files, subprocesses, signals.
     &["asyncio-os"],
     // Sockets, streams, servers.

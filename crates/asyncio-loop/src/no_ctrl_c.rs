@@ -14,9 +14,10 @@ pub(crate) enum CtrlC {}
 impl CtrlC {
     pub(crate) fn listen(_: &Reactor, signals: StopSignals) -> Option<Self> {
         let StopSignals {
-            interrupt: _,
-            terminate: _,
+            interrupt,
+            terminate,
         } = signals;
+        let _neither = (interrupt, terminate);
         None
     }
 

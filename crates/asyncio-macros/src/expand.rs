@@ -9,16 +9,17 @@ use quote::quote;
 use syn::Error;
 
 use crate::function::AsyncFn;
-use crate::options::{Clock, Limit, Options, Orders};
+use crate::options::{Clock, Host, Limit, Options, Orders};
 
 const MAIN: &str = "#[asyncio::main]";
-const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug"];
+const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug", "host"];
 const TEST: &str = "#[asyncio::test]";
 pub(crate) const TEST_OPTIONS: &[&str] = &[
     "budget",
     "clock",
     "crate",
     "debug",
+    "host",
     "order",
     "timeout",
     "virtual_timeout",
@@ -34,7 +35,8 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     let facade = options.facade();
     let builder = builder(&options, Clock::Real);
     let name = &function.signature.ident;
-    let wrapped = function.wrap(&quote!(#facade::__private::run_main(#builder, #name())));
+    let host = host(&options);
+    let wrapped = function.wrap(&quote!(#facade::__private::#host run_main(#builder, #name())));
     report(wrapped, mistakes)
 }
 
@@ -47,7 +49,13 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     let (options, mistakes) = Options::parse(options, TEST, TEST_OPTIONS);
     let mistakes = mistakes.and_then(|()| check_test(&function, &options));
     let facade = options.facade();
-    let builder = builder(&options, Clock::Virtual);
+    // The timers and sockets of a host know nothing of a virtual clock.
+    let clock = match options.host {
+        None => Clock::Virtual,
+        Some(Host::Tokio) => Clock::Real,
+    };
+    let builder = builder(&options, clock);
+    let host = host(&options);
     let orders = match &options.orders {
         None => quote!(AsQueued),
         Some(Orders::Random(count)) => quote!(Random(#count)),
@@ -60,7 +68,7 @@ pub(crate) fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     let limits = limits(&options).map(|limits| quote!(#limits,));
     let wrapped = function.wrap(&quote! {
-        #facade::__private::#run(
+        #facade::__private::#host #run(
             #limits || #builder, #facade::__private::Orders::#orders, #name
         )
     });
@@ -120,6 +128,11 @@ fn builder(options: &Options, default_clock: Clock) -> TokenStream {
     let budget = options.budget.map(Literal::u32_unsuffixed);
     let budget = budget.map(|steps| quote!(.task_budget(#steps)));
     quote!(#facade::Runner::builder() #clock #debug #budget)
+}
+
+/// The module with the functions of the host.
+fn host(options: &Options) -> Option<TokenStream> {
+    options.host.map(|Host::Tokio| quote!(tokio::))
 }
 
 /// The limits of a test, or `None` if the options give no limit.
@@ -224,6 +237,52 @@ mod tests {
                     )
                 }
             },
+        );
+    }
+
+    #[test]
+    fn a_host_runs_the_function() {
+        assert_same(
+            main(
+                quote!(host = "tokio"),
+                quote!(
+                    async fn main() {}
+                ),
+            ),
+            quote! {
+                fn main() {
+                    async fn main() {}
+                    ::asyncio::__private::tokio::run_main(::asyncio::Runner::builder(), main())
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_test_on_a_host_has_real_time() {
+        let item = quote!(
+            async fn t() {}
+        );
+        let real = test(quote!(host = "tokio"), item.clone()).to_string();
+        assert!(!real.contains("virtual_time"), "{real}");
+        assert!(real.contains(&quote!(::asyncio::__private::tokio::run_test).to_string()));
+        let asked = test(quote!(host = "tokio", clock = "virtual"), item).to_string();
+        assert!(asked.contains("virtual_time"), "{asked}");
+    }
+
+    #[test]
+    fn an_unknown_host_is_refused() {
+        let expansion = main(
+            quote!(host = "smol"),
+            quote!(
+                async fn main() {}
+            ),
+        );
+        assert!(
+            expansion
+                .to_string()
+                .contains("`host` must be `\\\"tokio\\\"`"),
+            "{expansion}"
         );
     }
 

@@ -50,6 +50,7 @@ use proc_macro::TokenStream;
 /// | `debug = true` | debug mode: reports slow steps, tasks dropped before they began, and task errors that nobody read | on if `ASYNCIO_DEBUG` is set |
 /// | `clock = "virtual"` | virtual time, which jumps to the next deadline when no task can run | `"real"` |
 /// | `budget = 64` | the number of steps in a turn, after which the loop polls I/O and timers | the loop's default |
+/// | `host = "tokio"` | runs the loop as a guest of tokio, with the feature `tokio`; see `asyncio::tokio` | a loop that waits by itself |
 /// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
@@ -104,6 +105,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `virtual_timeout = "1 h"` | the limit on virtual time | `"10 years"` |
 /// | `debug = true` | debug mode: reports slow steps, tasks dropped before they began, and task errors that nobody read | on if `ASYNCIO_DEBUG` is set |
 /// | `budget = 64` | the number of steps in a turn, after which the loop polls I/O and timers | the loop's default |
+/// | `host = "tokio"` | runs the loop as a guest of tokio, with the feature `tokio`; the clock is then `"real"`, and a virtual one moves for the guest only | a loop that waits by itself |
 /// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {

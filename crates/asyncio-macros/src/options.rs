@@ -19,6 +19,12 @@ pub(crate) enum Clock {
     Virtual,
 }
 
+/// The program's other loop, which turns this one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Host {
+    Tokio,
+}
+
 /// The limit on the time of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Limit {
@@ -41,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) budget: Option<u32>,
     pub(crate) clock: Option<Clock>,
     pub(crate) debug: Option<bool>,
+    pub(crate) host: Option<Host>,
     pub(crate) orders: Option<Orders>,
     pub(crate) timeout: Option<Limit>,
     pub(crate) virtual_timeout: Option<Limit>,
@@ -87,6 +94,7 @@ impl Options {
             "budget" => self.budget = Some(budget(value)?),
             "clock" => self.clock = Some(clock(value)?),
             "debug" => self.debug = Some(debug(value)?),
+            "host" => self.host = Some(host(value)?),
             "order" => self.orders = Some(orders(value)?),
             "timeout" => self.timeout = Some(limit(name, value)?),
             "virtual_timeout" => self.virtual_timeout = Some(limit(name, value)?),
@@ -169,6 +177,16 @@ fn debug(value: &Expr) -> syn::Result<bool> {
         Some(Lit::Bool(on)) => Ok(on.value),
         _ => {
             let problem = "`debug` must be `true` or `false`";
+            Err(Error::new(value.span(), problem))
+        }
+    }
+}
+
+fn host(value: &Expr) -> syn::Result<Host> {
+    match literal(value) {
+        Some(Lit::Str(name)) if name.value() == "tokio" => Ok(Host::Tokio),
+        _ => {
+            let problem = "`host` must be `\"tokio\"`";
             Err(Error::new(value.span(), problem))
         }
     }

@@ -170,6 +170,26 @@ pub mod host {
     pub use asyncio_loop::{Guest, Next, conclude};
 }
 
+/// The loop as a guest of tokio, on the same thread: tasks of ours use tokio's crates directly.
+///
+/// ```
+/// # #[cfg(not(feature = "macros"))] fn main() {}
+/// # #[cfg(feature = "macros")]
+/// #[asyncio::main(host = "tokio")]
+/// async fn main() {
+///     let page = asyncio::spawn(async {
+///         // Everything that needs tokio's runtime works here, in a task without `Send`.
+///         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+///         tokio::task::spawn_blocking(|| "a page").await.unwrap()
+///     });
+///     assert_eq!(page.await.unwrap(), "a page");
+/// }
+/// ```
+#[cfg(feature = "tokio")]
+pub mod tokio {
+    pub use asyncio_tokio::{Guest, run, run_with};
+}
+
 /// Synchronisation between tasks: locks, events, queues, promises.
 #[cfg(feature = "sync")]
 pub mod sync {
@@ -191,6 +211,11 @@ pub mod __private {
     pub mod select {
         pub use asyncio_executors::__private::{ArmPoll, all_disabled, select};
         pub use asyncio_macros::select as expand;
+    }
+
+    #[cfg(feature = "tokio")]
+    pub mod tokio {
+        pub use asyncio_tokio::__private::*;
     }
 
     #[cfg(not(all(unix, feature = "process")))]

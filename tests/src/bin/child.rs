@@ -77,6 +77,12 @@ fn main() {
         }
         #[cfg(unix)]
         "guest" => guest(),
+        "main waits in a guest of tokio" => asyncio::tokio::run(until_interrupted(forever())),
+        "others wait in a guest of tokio" => asyncio::tokio::run(async {
+            others_wait(ms(5)).await;
+            say("ready");
+            forever().await;
+        }),
         "stays busy" => asyncio::run_with(Runner::builder().ctrl_c(false), busy()),
         "makes no system call" => makes_no_system_call(),
         other => panic!("there is no scene {other:?}"),
@@ -367,4 +373,14 @@ fn guest() {
         }
         std::thread::sleep(ms(1));
     }
+}
+
+/// Spawns a task whose cleanup waits for a timer of tokio's.
+async fn others_wait(pause: Duration) {
+    spawn(on_cancel(forever(), async move {
+        tokio::time::sleep(pause).await;
+        say("the other cleaned up");
+    }))
+    .detach();
+    yield_now().await;
 }

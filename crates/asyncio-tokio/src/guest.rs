@@ -1,0 +1,203 @@
+//! A guest of tokio: a future that turns the loop at each poll.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use asyncio_loop::{Builder, EventLoop, JoinError, LoopHandle, Next, TaskRef};
+use tokio::task::coop::has_budget_remaining;
+
+use crate::descriptor::Descriptor;
+use crate::host_waker::HostWaker;
+use crate::timer::Timer;
+
+/// How long one poll may take, before tokio's driver gets its turn.
+const SLICE: Duration = Duration::from_micros(50);
+
+/// A main task of ours in a runtime of tokio's, as a future: [`run`](crate::run) for a program that has a runtime.
+///
+/// The future resolves when the loop has closed: the tasks that `main` has left are cancelled, and their cleanups come to
+/// their end.
+///
+/// Spawn it with `spawn_local`, in a `LocalRuntime` or a `LocalSet`, as in the example. It also works as the future of
+/// `block_on`, but there tokio asks the system for events after each wake-up. The runtime should be one of a single
+/// thread. In a `LocalSet` of a multi-thread runtime, a message to a worker takes two switches of threads.
+///
+/// ```
+/// use tokio::runtime::LocalRuntime;
+/// use tokio::sync::mpsc;
+///
+/// let runtime = LocalRuntime::new()?;
+/// let greeting = runtime.block_on(async {
+///     let (sender, mut receiver) = mpsc::channel(1);
+///     tokio::spawn(async move { sender.send("hello").await });
+///     let guest = asyncio_tokio::Guest::new(async move {
+///         // Here `asyncio::spawn`, groups and time limits work.
+///         asyncio_loop::spawn(async move { receiver.recv().await }).await.unwrap()
+///     })?;
+///     let outcome = tokio::task::spawn_local(guest).await?;
+///     Ok::<_, Box<dyn std::error::Error>>(outcome?)
+/// })?;
+/// assert_eq!(greeting, Some("hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Cancellation
+///
+/// A guest that is dropped before its end closes its loop without waiting, since its tasks may wait for the host.
+/// Futures are dropped, and cleanups that await are lost. The exception handler receives a report of each task. To end
+/// a guest in order, cancel [`main`](Self::main) and await the guest.
+///
+/// # Errors
+///
+/// [`JoinError`] if `main` was cancelled or panicked, or if the loop was stopped.
+///
+/// # Panics
+///
+/// If a loop of ours runs on this thread already. If the runtime has no time driver and the loop needs one for a
+/// deadline. If the runtime has ended.
+#[must_use = "a guest does nothing unless it is awaited"]
+pub struct Guest<T> {
+    guest: asyncio_loop::Guest<T>,
+    descriptor: Descriptor,
+    timer: Timer,
+    waker: HostWaker,
+}
+
+impl<T: 'static> Guest<T> {
+    /// Creates a guest with the default settings, in the runtime of tokio's that runs here. Ctrl-C is the affair of the
+    /// host, which has `tokio::signal`.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, if it provides no selector or no descriptor.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime, or if the runtime has no I/O driver.
+    #[track_caller]
+    pub fn new<F>(main: F) -> io::Result<Self>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        Self::with(EventLoop::builder().ctrl_c(false), main)
+    }
+
+    /// Creates a guest on a loop with the settings of `builder`. Its
+    /// [`unpark`](Builder::unpark) is replaced. Unless [`Builder::ctrl_c`] is switched off, Ctrl-C cancels `main`, and
+    /// [`interrupted_by`](Self::interrupted_by) tells.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, if it provides no selector or no descriptor.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime, or if the runtime has no I/O driver.
+    #[track_caller]
+    pub fn with<F>(builder: Builder, main: F) -> io::Result<Self>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let waker = HostWaker::default();
+        let guest = asyncio_loop::Guest::with(unparks(builder, &waker), main)?;
+        Self::of(guest, waker)
+    }
+
+    /// A guest whose loop was built by a builder of [`unparks`], with this waker.
+    pub(crate) fn of(guest: asyncio_loop::Guest<T>, waker: HostWaker) -> io::Result<Self> {
+        Ok(Self {
+            descriptor: Descriptor::new(&guest)?,
+            guest,
+            timer: Timer::default(),
+            waker,
+        })
+    }
+}
+
+/// The settings of a loop that wakes `waker`.
+pub(crate) fn unparks(builder: Builder, waker: &HostWaker) -> Builder {
+    let waker = waker.clone();
+    builder.unpark(move || waker.wake())
+}
+
+impl<T> Guest<T> {
+    /// The main task, to cancel it or to ask for its state.
+    #[must_use]
+    pub fn main(&self) -> &TaskRef {
+        self.guest.main()
+    }
+
+    /// The loop, for code of the host: [`EventLoop::spawn`] wakes the guest.
+    #[must_use]
+    pub fn event_loop(&self) -> &EventLoop {
+        self.guest.event_loop()
+    }
+
+    /// Returns a handle of the loop, for any thread and any task of tokio's.
+    #[must_use]
+    pub fn handle(&self) -> LoopHandle {
+        self.guest.handle()
+    }
+
+    /// The number of the signal that cancelled `main`, if nothing else did before.
+    #[must_use]
+    pub fn interrupted_by(&self) -> Option<i32> {
+        self.guest.interrupted_by()
+    }
+}
+
+/// The value of `main` is kept and moved, and never pinned.
+impl<T> Unpin for Guest<T> {}
+
+impl<T: 'static> Future for Guest<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.waker.set(cx.waker());
+        let mut look = this.descriptor.poll_readable(cx);
+        let begun = Instant::now();
+        // At least one step, in case another future of the same task spends the budget each time.
+        let is_begun = Cell::new(false);
+        loop {
+            let enough = || is_begun.replace(true) && !has_budget_remaining();
+            match this.guest.turn(look, enough) {
+                ControlFlow::Break(outcome) => return Poll::Ready(outcome),
+                ControlFlow::Continue(Next::Now) => {
+                    if !has_budget_remaining() || begun.elapsed() >= SLICE {
+                        yield_to_driver(cx);
+                        return Poll::Pending;
+                    }
+                }
+                ControlFlow::Continue(Next::At(time)) => {
+                    if this.timer.poll(time, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                ControlFlow::Continue(Next::Event) => return Poll::Pending,
+            }
+            look = cfg!(not(unix));
+        }
+    }
+}
+
+/// Wakes the task after the driver of tokio has looked for events. A plain wake-up would come before that, and futures
+/// of tokio's would find their budget spent again.
+fn yield_to_driver(cx: &mut Context<'_>) {
+    let yielding = pin!(tokio::task::yield_now());
+    let _pending = yielding.poll(cx);
+}
+
+impl<T> fmt::Debug for Guest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("main", self.main())
+            .field("timer", &self.timer)
+            .finish_non_exhaustive()
+    }
+}
