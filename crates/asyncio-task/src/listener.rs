@@ -48,11 +48,10 @@ impl Listener {
         tasks::of(cell, |tasks| {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();
-            let Some(key) = tree.unasked_at(place) else {
+            let Some(rest) = tree.remove_unasked_at(place) else {
                 return false;
             };
             cell.awaiting.set(Place::NONE);
-            let rest = tree.remove(key);
             drop(tree);
             drop(rest);
             true
@@ -78,19 +77,20 @@ impl Listener {
                 return false;
             };
             let mut tree = tasks.scopes.borrow_mut();
-            let around = Tasks::innermost_in(&mut tree, task);
+            let around = Tasks::innermost_place(&mut tree, task);
             if tree.is_calm(key, around) {
                 return false;
             }
             drop(tree);
-            self.hears_news(key, tasks, around)
+            self.hears_news(key, tasks, task)
         })
     }
 
     #[cold]
     #[inline(never)]
-    fn hears_news(&mut self, key: ScopeKey, tasks: &Tasks, around: ScopeKey) -> bool {
+    fn hears_news(&mut self, key: ScopeKey, tasks: &Tasks, task: NonNull<Header>) -> bool {
         let mut tree = tasks.scopes.borrow_mut();
+        let around = Tasks::innermost_in(&mut tree, task);
         if !tree.contains(key) {
             // It stood in a task of another loop, and begins anew here.
             drop(tree);
@@ -204,7 +204,7 @@ impl Listener {
         let key = match self.key.filter(|&key| tree.contains(key)) {
             Some(key) => key,
             None => {
-                let around = Tasks::innermost_in(&mut tree, task);
+                let around = Tasks::innermost_place(&mut tree, task);
                 *self.key.insert(tree.insert_observed(around))
             }
         };

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::budget;
-use crate::cancel::{HeardRequest, Isolation, Origin, ScopeKey};
+use crate::cancel::{HeardRequest, Isolation, Origin, Removal, ScopeKey};
 use crate::cancelled::Cancelled;
 use crate::cell::Header;
 use crate::current;
@@ -143,13 +143,11 @@ impl<F: Future> Scope<F> {
         state.key = None;
         frame.leave_with(|tasks, _, mut tree, left| {
             let Some(key) = left.key else { return };
-            if tree.is_asked(key) {
-                drop(tree);
-                return tasks.scopes.complete_scope(key);
-            }
-            let rest = tree.remove(key);
+            let removal = tree.remove_unasked(key);
             drop(tree);
-            drop(rest);
+            if let Removal::Asked = removal {
+                tasks.scopes.complete_scope(key);
+            }
         });
     }
 
@@ -172,8 +170,8 @@ impl<F: Future> Scope<F> {
     fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
         frame.leave_with(|tasks, task, mut tree, left| {
             let key = left.key.unwrap_or_else(|| {
-                let around = Tasks::innermost_in(&mut tree, task);
-                tree.insert(Some(around))
+                let around = Tasks::innermost_place(&mut tree, task);
+                tree.insert_in(around)
             });
             state.key = Some(key);
             if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {

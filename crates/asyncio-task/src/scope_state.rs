@@ -77,8 +77,8 @@ impl ScopeState {
                 Some(key) if tree.contains(key) => key,
                 Some(_) => panic!("{AWAY}"),
                 None => {
-                    let around = Tasks::innermost_in(&mut tree, task);
-                    tree.insert(Some(around))
+                    let around = Tasks::innermost_place(&mut tree, task);
+                    tree.insert_in(around)
                 }
             };
             self.key = Some(key);
@@ -100,8 +100,8 @@ impl ScopeState {
         tasks.end_turn();
         let mut tree = tasks.scopes.borrow_mut();
         let key = self.key.unwrap_or_else(|| {
-            let around = Tasks::innermost_in(&mut tree, task);
-            tree.insert(Some(around))
+            let around = Tasks::innermost_place(&mut tree, task);
+            tree.insert_in(around)
         });
         drop(tree);
         self.key = Some(key);
@@ -258,7 +258,7 @@ impl Frame {
         key: ScopeKey,
     ) -> Option<Self> {
         let mut tree = tasks.scopes.borrow_mut();
-        let around = Tasks::innermost_in(&mut tree, task);
+        let around = Tasks::innermost_place(&mut tree, task);
         let enters = tree.enter_calmly(task, key, around);
         enters.then(|| Self(()))
     }

@@ -34,21 +34,20 @@ impl Tasks {
     }
 
     /// The same, for those who have borrowed the tree.
-    #[inline]
     pub(crate) fn innermost_in(tree: &mut TaskScopes, task: NonNull<Header>) -> ScopeKey {
-        let polled = tree.innermost_polled(task);
-        if let Some(Some(around)) = polled {
-            return around;
-        }
+        let place = Self::innermost_place(tree, task);
+        tree.at(place).expect("the innermost scope is in the tree")
+    }
+
+    /// The place of that scope in the tree.
+    #[inline]
+    pub(crate) fn innermost_place(tree: &mut TaskScopes, task: NonNull<Header>) -> Place {
         // SAFETY: its step is under way, so it is alive (R2 in `tasks.rs`), and this is its thread.
         let header = unsafe { task.as_ref() };
-        let root = match tree.at(header.root.get()) {
-            Some(root) => root,
-            None => make_root(tree, task, header),
-        };
-        match polled {
-            Some(_) => tree.furnish_frames(task, root),
-            None => root,
+        let polled = tree.innermost_polled(task);
+        match polled.unwrap_or(header.root.get()) {
+            Place::NONE => furnish(tree, task, header),
+            place => place,
         }
     }
 
@@ -180,9 +179,18 @@ impl Tasks {
     }
 }
 
-/// The root of a task that had none.
+/// Takes the scopes of a task that are being polled into the tree, with its root. The place of the innermost.
 #[cold]
 #[inline(never)]
+fn furnish(tree: &mut TaskScopes, task: NonNull<Header>, header: &Header) -> Place {
+    let root = match tree.at(header.root.get()) {
+        Some(root) => root,
+        None => make_root(tree, task, header),
+    };
+    Place::of(Some(tree.furnish_frames(task, root)))
+}
+
+/// The root of a task that had none.
 fn make_root(tree: &mut TaskScopes, task: NonNull<Header>, header: &Header) -> ScopeKey {
     let root = tree.insert_root(task);
     header.root.set(Place::of(Some(root)));

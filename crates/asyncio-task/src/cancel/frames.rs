@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::tree::Wakes;
 use super::unresolved::Unresolved;
-use super::{DropLater, Effects, Resolution, ScopeKey, ScopeTree, WakeTarget};
+use super::{DropLater, Effects, Place, Resolution, ScopeKey, ScopeTree, WakeTarget};
 
 /// A scope that is being polled.
 pub(super) struct Frame<T> {
@@ -79,7 +79,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
     /// [`enter`](Self::enter), for a scope that has a node, if nothing is to be seen to before its poll, as nearly
     /// always: it is where it was polled last, and nothing was ever asked of it. `false`: it is not entered.
     #[inline]
-    pub(crate) fn enter_calmly(&mut self, task: T, key: ScopeKey, around: ScopeKey) -> bool {
+    pub(crate) fn enter_calmly(&mut self, task: T, key: ScopeKey, around: Place) -> bool {
         match self.get_mut(key) {
             Some(node) if node.is_calm_in(around) => node.polling = true,
             _ => return false,
@@ -104,7 +104,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
     /// Whether nothing is to be seen to before an observed scope is polled, as nearly always: it is where it was polled
     /// last, and nothing was ever asked of it.
     #[inline]
-    pub(crate) fn is_calm(&self, key: ScopeKey, around: ScopeKey) -> bool {
+    pub(crate) fn is_calm(&self, key: ScopeKey, around: Place) -> bool {
         self.get(key).is_some_and(|node| node.is_calm_in(around))
     }
 
@@ -157,12 +157,12 @@ impl<T: Copy + Eq> ScopeTree<T> {
         }
     }
 
-    /// The scope that code here and now is in, if that is none of those that are polled but the task itself: `None`.
-    /// Otherwise it may have no node; if it has one, then so have those around it.
+    /// The place of the scope that code here and now is in. `None`: it is the task itself. [`Place::NONE`]: the scope has
+    /// no node. If it has one, then so have those around it.
     #[inline]
-    pub(crate) fn innermost_polled(&self, task: T) -> Option<Option<ScopeKey>> {
+    pub(crate) fn innermost_polled(&self, task: T) -> Option<Place> {
         let frame = self.frames.last().filter(|frame| frame.task == task)?;
-        Some(frame.node)
+        Some(Place::of(frame.node))
     }
 
     /// Gives nodes to the scopes of this task that are being polled. The innermost.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
@@ -18,26 +18,18 @@ pub(crate) struct ScopeKey {
 }
 
 /// Tells the scopes of a thread apart that were at one index, one after the other. It never comes again: the counter has
-/// 64 bits, in two halves so that a key needs no more alignment than an index.
+/// 64 bits. Packed, so that a key needs no more alignment than an index.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Generation {
-    high: u32,
-    low: NonZeroU32,
-}
+#[repr(Rust, packed(4))]
+pub(super) struct Generation(NonZeroU64);
 
 impl Generation {
     /// One that no scope of this thread has had, in any tree.
     pub(super) fn next() -> Self {
         NEXT_GENERATION.with(|next| {
             let generation = next.get();
-            next.set(match generation.low.checked_add(1) {
-                Some(low) => Self { low, ..generation },
-                None => Self {
-                    high: generation.high + 1,
-                    low: NonZeroU32::MIN,
-                },
-            });
-            generation
+            next.set(generation.checked_add(1).expect("fewer than 2^64 scopes"));
+            Self(generation)
         })
     }
 }
@@ -58,22 +50,12 @@ impl Place {
 
 impl fmt::Debug for ScopeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Generation { high, low } = self.generation;
-        write!(
-            f,
-            "{}.{}",
-            self.index,
-            u64::from(high) << 32 | u64::from(low.get())
-        )
+        let Generation(generation) = self.generation;
+        write!(f, "{}.{generation}", self.index)
     }
 }
 
 thread_local! {
     /// One counter for all trees of a thread, so that no key ever fits a node of another.
-    static NEXT_GENERATION: Cell<Generation> = const {
-        Cell::new(Generation {
-            high: 0,
-            low: NonZeroU32::MIN,
-        })
-    };
+    static NEXT_GENERATION: Cell<NonZeroU64> = const { Cell::new(NonZeroU64::MIN) };
 }

@@ -75,4 +75,4 @@ pub(crate) use key::{Place, Request, ScopeKey};
 pub use origin::HeardRequest;
 pub(crate) use origin::Origin;
 pub(crate) use resolve::Resolution;
-pub(crate) use tree::ScopeTree;
+pub(crate) use tree::{Removal, ScopeTree};

@@ -124,7 +124,7 @@ impl Model {
         }
         let around = self.scopes[parent].key;
         let key = match observed {
-            true => self.tree.insert_observed(around),
+            true => self.tree.insert_observed(Place::of(Some(around))),
             false => self.tree.insert(Some(around)),
         };
         self.scopes.push(Known {

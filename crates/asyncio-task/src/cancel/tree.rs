@@ -51,6 +51,13 @@ pub(super) struct Node<T> {
     pub(super) cancel: Option<Box<CancelState>>,
 }
 
+/// Whether a scope was removed.
+pub(crate) enum Removal<T> {
+    Done(DropLater<T>),
+    /// It is here: something was asked of it.
+    Asked,
+}
+
 /// What is around a scope.
 pub(super) struct Links {
     pub(super) parent: Option<ScopeKey>,
@@ -124,9 +131,11 @@ impl<T> Node<T> {
         }
     }
 
+    /// Whether the enclosing scope is the one at that place, and nothing was ever asked of this one. A parent is in the
+    /// tree, so its place names it.
     #[inline]
-    pub(super) fn is_calm_in(&self, around: ScopeKey) -> bool {
-        self.parent == Some(around) && self.cancel.is_none()
+    pub(super) fn is_calm_in(&self, around: Place) -> bool {
+        self.cancel.is_none() && Place::of(self.parent) == around
     }
 
     #[inline]
@@ -167,18 +176,6 @@ impl<T: Copy + Eq> ScopeTree<T> {
         })
     }
 
-    /// The scope at a place, if nothing was ever asked of it.
-    #[inline]
-    pub(crate) fn unasked_at(&self, place: Place) -> Option<ScopeKey> {
-        let node = self.nodes.get(place.0 as usize)?;
-        let generation = node.generation?;
-        node.cancel.is_none().then_some(ScopeKey {
-            index: place.0,
-            generation,
-            local: PhantomData,
-        })
-    }
-
     pub(crate) fn contains(&self, key: ScopeKey) -> bool {
         self.get(key).is_some()
     }
@@ -188,13 +185,19 @@ impl<T: Copy + Eq> ScopeTree<T> {
         self.nodes.len()
     }
 
+    /// A new scope inside of `parent`, or inside of none if that is gone.
     pub(crate) fn insert(&mut self, parent: Option<ScopeKey>) -> ScopeKey {
+        self.insert_in(self.place_of(parent))
+    }
+
+    /// A new scope inside of the one at that place. Inside of none, if there is none.
+    pub(crate) fn insert_in(&mut self, around: Place) -> ScopeKey {
         let generation = Generation::next();
         // The slab has fewer than 2³² places.
         let index = self.nodes.insert() as u32;
         self.opened += 1;
         let opened_at = self.opened;
-        let (parent, next) = self.put_first(index, parent);
+        let (parent, next) = self.put_first(index, around);
         let node = &mut self.nodes[index as usize];
         node.generation = Some(generation);
         node.opened_at = opened_at;
@@ -207,36 +210,46 @@ impl<T: Copy + Eq> ScopeTree<T> {
     }
 
     /// A scope that stands for something which ends in its own time.
-    pub(crate) fn insert_observed(&mut self, parent: ScopeKey) -> ScopeKey {
-        let key = self.insert(Some(parent));
+    pub(crate) fn insert_observed(&mut self, around: Place) -> ScopeKey {
+        let key = self.insert_in(around);
         self.nodes[key.index as usize].observed = true;
         key
     }
 
     pub(super) fn link(&mut self, key: ScopeKey, parent: ScopeKey) {
-        let (parent, next) = self.put_first(key.index, Some(parent));
+        let around = self.place_of(Some(parent));
+        let (parent, next) = self.put_first(key.index, around);
         let node = &mut self.nodes[key.index as usize];
         (node.parent, node.next) = (parent, next);
         let share = self.nodes[key.index as usize].share();
         self.recount(parent, Unresolved::NOTHING, share);
     }
 
-    /// Makes a scope the first of those inside of `parent`. Gives what it has to note: the parent, if that is here,
-    /// and the next one.
+    /// The place of a scope, if that is here.
+    fn place_of(&self, key: Option<ScopeKey>) -> Place {
+        Place::of(key.filter(|&key| self.contains(key)))
+    }
+
+    /// Makes a scope the first of those inside of the one at that place. Gives what it has to note: its parent, if there
+    /// is one, and the next one.
     #[inline]
-    pub(super) fn put_first(
-        &mut self,
-        index: u32,
-        parent: Option<ScopeKey>,
-    ) -> (Option<ScopeKey>, Option<u32>) {
-        let Some(around) = parent.and_then(|parent| self.get_mut(parent)) else {
+    fn put_first(&mut self, index: u32, around: Place) -> (Option<ScopeKey>, Option<u32>) {
+        let Some(node) = self.nodes.get_mut(around.0 as usize) else {
             return (None, None);
         };
-        let next = around.first_child.replace(index);
+        let Some(generation) = node.generation else {
+            return (None, None);
+        };
+        let next = node.first_child.replace(index);
         if let Some(next) = next {
             self.nodes[next as usize].previous = Some(index);
         }
-        (parent, next)
+        let parent = ScopeKey {
+            index: around.0,
+            generation,
+            local: PhantomData,
+        };
+        (Some(parent), next)
     }
 
     pub(super) fn unlink(&mut self, key: ScopeKey) {
@@ -262,15 +275,43 @@ impl<T: Copy + Eq> ScopeTree<T> {
     /// A scope is over: what is inside of it has nothing around it until it is polled again. The result is
     /// to be dropped when the tree is not borrowed any more.
     pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<DropLater<T>> {
-        let mut node = self.get_mut(key)?;
-        if node.first_child.is_some() {
+        let node = self.get(key)?;
+        let (has_children, is_asked) = (node.first_child.is_some(), node.cancel.is_some());
+        if has_children {
             self.let_children_go(key);
-            node = self.get_mut(key)?;
         }
-        if node.cancel.is_some() {
+        if is_asked {
             self.forget_asked(key);
-            node = self.get_mut(key)?;
         }
+        Some(self.take_out(key.index))
+    }
+
+    /// [`remove`](Self::remove), unless something was ever asked of the scope. Nearly always, nothing was.
+    #[inline]
+    pub(crate) fn remove_unasked(&mut self, key: ScopeKey) -> Removal<T> {
+        match self.get(key) {
+            Some(node) if node.cancel.is_some() => Removal::Asked,
+            Some(node) if node.first_child.is_none() => Removal::Done(self.take_out(key.index)),
+            Some(_) => {
+                self.let_children_go(key);
+                Removal::Done(self.take_out(key.index))
+            }
+            None => Removal::Done(DropLater(Wakes::Nobody)),
+        }
+    }
+
+    /// The same, for the scope at a place.
+    #[inline]
+    pub(crate) fn remove_unasked_at(&mut self, place: Place) -> Option<DropLater<T>> {
+        match self.remove_unasked(self.at(place)?) {
+            Removal::Done(rest) => Some(rest),
+            Removal::Asked => None,
+        }
+    }
+
+    /// Takes out a scope of which nothing is asked, and in which there is none.
+    fn take_out(&mut self, index: u32) -> DropLater<T> {
+        let node = &mut self.nodes[index as usize];
         node.generation = None;
         node.polling = false;
         node.observed = false;
@@ -278,8 +319,8 @@ impl<T: Copy + Eq> ScopeTree<T> {
         let links = node.take_links();
         let wakes = std::mem::replace(&mut node.wakes, Wakes::Nobody);
         self.close_gap(links);
-        self.nodes.remove(key.index as usize);
-        Some(DropLater(wakes))
+        self.nodes.remove(index as usize);
+        DropLater(wakes)
     }
 
     /// What was asked of a scope that is over.
