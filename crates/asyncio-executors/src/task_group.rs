@@ -297,7 +297,12 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        self.spawn_with(SpawnOptions::new(), future)
+        if self.shared.ending.get() {
+            return self.refuse(&SpawnOptions::new(), future);
+        }
+        let children = &self.shared.children;
+        let member = self.member(Place::None, future);
+        Child::new(children.spawn_at(Location::caller(), member))
     }
 
     /// Starts a child with a name, in a given context, or [at once](SpawnOptions::eager_start).
@@ -322,16 +327,12 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        let refusal = self.refusal(&options);
-        match self.try_spawn_with(options, future) {
+        if self.shared.ending.get() {
+            return self.refuse(&options, future);
+        }
+        match self.spawn_in(options, Place::None, future) {
             Ok(child) => child,
-            Err(GroupClosed(future)) => {
-                drop(future);
-                if let Some(refusal) = refusal {
-                    refusal.report();
-                }
-                Child::refused()
-            }
+            Err(GroupClosed(future)) => self.refuse(&SpawnOptions::new(), future),
         }
     }
 
@@ -436,14 +437,16 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         self.spawn(FailsInto::new(future))
     }
 
-    /// The report of a spawn that the group is about to refuse.
+    /// Drops the future of a child that the group does not take, and reports it.
     #[track_caller]
-    #[inline]
-    fn refusal(&self, options: &SpawnOptions) -> Option<Refusal> {
-        match self.shared.ending.get() {
-            true => Refusal::of(self.shared.finished.get(), options, Location::caller()),
-            false => None,
+    #[cold]
+    fn refuse<U, F>(&self, options: &SpawnOptions, future: F) -> Child<'env, U> {
+        let refusal = Refusal::of(self.shared.finished.get(), options, Location::caller());
+        drop(future);
+        if let Some(refusal) = refusal {
+            refusal.report();
         }
+        Child::refused()
     }
 
     /// Starts a child, or gives the future back.
@@ -471,26 +474,13 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        self.try_spawn_with(SpawnOptions::new(), future)
+        self.spawn_in(SpawnOptions::new(), Place::None, future)
     }
 
+    /// Starts a child that has a place, or waits for one, or gives the future back.
     #[track_caller]
     #[inline]
-    fn try_spawn_with<U, F>(
-        &self,
-        options: SpawnOptions,
-        future: F,
-    ) -> Result<Child<'env, U>, GroupClosed<F>>
-    where
-        U: 'env,
-        F: Future<Output = Result<U, E>> + 'env,
-    {
-        self.spawn_at(options, Place::None, future)
-    }
-
-    #[track_caller]
-    #[inline]
-    fn spawn_at<U, F>(
+    fn spawn_in<U, F>(
         &self,
         options: SpawnOptions,
         mut place: Place,
@@ -504,19 +494,25 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
             self.shared.places.leave(&mut place);
             return Err(GroupClosed(future));
         }
-        self.shared.places.expect(&mut place);
         let options = options.or_location(Location::caller());
-        let member = Member {
+        let member = self.member(place, future);
+        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
+        let children = &self.shared.children;
+        Ok(Child::new(children.spawn_with(options, member, panicked)))
+    }
+
+    /// What a new child runs.
+    #[inline]
+    fn member<F>(&self, mut place: Place, future: F) -> Member<'env, F, E> {
+        self.shared.places.expect(&mut place);
+        Member {
             future,
             seat: Seat {
                 place,
                 returned: false,
                 shared: self.shared.clone(),
             },
-        };
-        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
-        let children = &self.shared.children;
-        Ok(Child::new(children.spawn_with(options, member, panicked)))
+        }
     }
 
     /// At most so many children run at once from now on. [`spawn`](Self::spawn) takes more, and they begin
@@ -595,7 +591,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        let options = SpawnOptions::new().location(Location::caller());
+        let location = Location::caller();
         let mut stand = Stand {
             place: Place::None,
             step_back: StepBack::new(),
@@ -604,16 +600,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         async move {
             poll_fn(|cx| stand.poll(cx)).await;
             let place = std::mem::take(&mut stand.place);
-            let refusal = stand.group.refusal(&options);
-            match stand.group.spawn_at(options, place, future) {
+            let options = || SpawnOptions::new().location(location);
+            match stand.group.spawn_in(options(), place, future) {
                 Ok(child) => child,
-                Err(GroupClosed(future)) => {
-                    drop(future);
-                    if let Some(refusal) = refusal {
-                        refusal.report();
-                    }
-                    Child::refused()
-                }
+                Err(GroupClosed(future)) => stand.group.refuse(&options(), future),
             }
         }
     }

@@ -93,16 +93,18 @@ pub(crate) struct VTable {
     pub(crate) is_err: unsafe fn(NonNull<Header>) -> bool,
     /// Drops the value; may unwind. Instead of `read_value`. `None` if there is nothing to do.
     pub(crate) drop_value: Option<unsafe fn(NonNull<Header>)>,
-    /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends. Gives the
-    /// family that is to be woken for it. `None`: its queue is the owner's own ready queue.
+    /// Hands a step to what schedules the task; may unwind. When it has been woken, so before it ends. `None`: its
+    /// queue is the owner's own ready queue.
     pub(crate) schedule: Option<ScheduleFn>,
-    /// Whether the future may borrow: then only its own [`Children`](crate::Children) poll and drop it.
-    pub(crate) borrows: bool,
+    /// The family, as long as the task has not ended. `Some` if the future may borrow: then only its own
+    /// [`Children`](crate::Children) poll and drop it.
+    pub(crate) family: Option<FamilyFn>,
     /// Frees the cell, when its last reference is gone. On any thread.
     pub(crate) dealloc: unsafe fn(NonNull<Header>),
 }
 
-type ScheduleFn = unsafe fn(NonNull<Header>) -> Option<Rc<Family>>;
+type ScheduleFn = unsafe fn(NonNull<Header>);
+type FamilyFn = unsafe fn(NonNull<Header>) -> Rc<Family>;
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
@@ -161,7 +163,7 @@ pub(crate) unsafe fn new_at_home<F: Future>(
             birth,
             future,
             Home,
-            const { &vtable::<F, Home>(None, false) },
+            const { &vtable::<F, Home>(None, None) },
         )
     }
 }
@@ -185,7 +187,7 @@ where
             birth,
             future,
             schedule,
-            const { &vtable::<F, S>(Some(schedule_elsewhere::<F, S>), false) },
+            const { &vtable::<F, S>(Some(schedule_elsewhere::<F, S>), None) },
         )
     }
 }
@@ -209,7 +211,7 @@ pub(crate) unsafe fn new_borrowing<F: Future>(
             birth,
             future,
             family,
-            const { &vtable::<F, Rc<Family>>(Some(schedule_child::<F>), true) },
+            const { &vtable_of_child::<F>() },
         )
     }
 }
@@ -223,7 +225,7 @@ pub(crate) fn new_beside(pool: &Pool, birth: Birth, family: Rc<Family>) -> Ancho
             birth,
             pending::<()>(),
             family,
-            const { &vtable::<Pending<()>, Rc<Family>>(Some(schedule_child::<Pending<()>>), true) },
+            const { &vtable_of_child::<Pending<()>>() },
         )
     };
     join.cell().state.abandon();
@@ -247,9 +249,9 @@ unsafe fn new<F: Future, S>(
         header: Header {
             home,
             foreign,
-            state: State::new(birth.callback),
+            state: State::new(),
             posted: AtomicBool::new(false),
-            marks: Marks::default(),
+            marks: Marks::new(birth.callback),
             vtable,
             mailbox: birth.owner.mailbox,
             generation: birth.owner.generation,
@@ -280,7 +282,11 @@ unsafe fn new<F: Future, S>(
     }
 }
 
-const fn vtable<F: Future, S>(schedule: Option<ScheduleFn>, borrows: bool) -> VTable {
+const fn vtable_of_child<F: Future>() -> VTable {
+    vtable::<F, Rc<Family>>(Some(schedule_child::<F>), Some(family::<F>))
+}
+
+const fn vtable<F: Future, S>(schedule: Option<ScheduleFn>, family: Option<FamilyFn>) -> VTable {
     VTable {
         poll: poll::<F, S>,
         drop_future: drop_future::<F, S>,
@@ -293,7 +299,7 @@ const fn vtable<F: Future, S>(schedule: Option<ScheduleFn>, borrows: bool) -> VT
             None
         },
         schedule,
-        borrows,
+        family,
         dealloc: dealloc::<F, S>,
     }
 }
@@ -433,9 +439,7 @@ unsafe fn drop_value<F: Future, S>(h: NonNull<Header>) {
     unsafe { ManuallyDrop::drop(&mut (*stage::<F, S>(h)).value) }
 }
 
-unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(
-    h: NonNull<Header>,
-) -> Option<Rc<Family>> {
+unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(h: NonNull<Header>) {
     /// Keeps the schedule from being dropped with the future for as long as this lives.
     struct Hold<F: Future, S>(NonNull<Header>, PhantomData<(F, S)>);
     impl<F: Future, S> Drop for Hold<F, S> {
@@ -459,15 +463,32 @@ unsafe fn schedule_elsewhere<F: Future, S: Schedule + Clone>(
     let copy = S::clone(unsafe { &*schedule::<F, S>(h) });
     drop(hold);
     copy.schedule(step);
-    None
 }
 
 /// For children, whose places in the queue are plain pointers (H5 in `family.rs`).
-unsafe fn schedule_child<F: Future>(h: NonNull<Header>) -> Option<Rc<Family>> {
+unsafe fn schedule_child<F: Future>(h: NonNull<Header>) {
     // SAFETY: the task has not ended, so its family is there (C2), and nothing foreign runs here.
-    let family = unsafe { &*schedule::<F, Rc<Family>>(h) };
-    // With a reference of its own: whoever is woken may end the task.
-    family.push(h).then(|| Rc::clone(family))
+    let shared = unsafe { &*schedule::<F, Rc<Family>>(h) };
+    if shared.is_woken() {
+        shared.ready.push(h);
+    } else {
+        // SAFETY: handed on to the caller.
+        wake_family(h, unsafe { family::<F>(h) });
+    }
+}
+
+/// The first of a round. Apart: the others make no call.
+#[inline(never)]
+fn wake_family(h: NonNull<Header>, family: Rc<Family>) {
+    if family.push(h) {
+        family.wake();
+    }
+}
+
+/// The family of a child, with a reference of its own: code that is woken may end the task.
+unsafe fn family<F: Future>(h: NonNull<Header>) -> Rc<Family> {
+    // SAFETY: the task has not ended, so its family is there (C2), and nothing foreign runs here.
+    Rc::clone(unsafe { &*schedule::<F, Rc<Family>>(h) })
 }
 
 unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {
@@ -506,10 +527,9 @@ impl Header {
     /// Whether the task's own context holds any values.
     #[inline]
     pub(crate) fn has_context(&self) -> bool {
-        let aside = self.aside.take();
-        let has = aside.as_ref().is_some_and(|aside| aside.has_context());
-        self.aside.set(aside);
-        has
+        // SAFETY: nothing foreign runs within `has_context`, so nothing changes the cell meanwhile.
+        let aside = unsafe { &*self.aside.as_ptr() };
+        aside.as_ref().is_some_and(|aside| aside.has_context())
     }
 
     /// The cell that is woken when this task ends, if the waker is one of ours.

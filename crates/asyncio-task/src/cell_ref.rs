@@ -85,32 +85,29 @@ impl CellRef {
         }
     }
 
-    /// Hands the task to what schedules it. `false`: its queue is the ready queue of its owner.
+    /// Hands the task to what schedules it, if that is not its owner's ready queue.
     ///
     /// # Safety
     ///
     /// The task has not ended.
-    #[inline]
-    pub(crate) unsafe fn schedule_elsewhere(&self) -> bool {
-        match self.vtable.schedule {
-            None => false,
-            Some(schedule) => {
-                // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done, by the
-                // caller's promise.
-                if let Some(family) = unsafe { schedule(self.0) } {
-                    family.wake();
-                }
-                true
-            }
-        }
+    // Apart: a wake-up of a task of the ready queue then makes no call.
+    #[inline(never)]
+    pub(crate) unsafe fn schedule_elsewhere(&self) {
+        let Some(schedule) = self.vtable.schedule else {
+            return;
+        };
+        // SAFETY: C5, C3; `self` keeps the cell alive during the call, and the task is not done, by the caller's
+        // promise.
+        unsafe { schedule(self.0) }
     }
 
     /// Wakes a task whose queue is that of a family. Gives the family if that is to be woken.
     pub(crate) fn wake_in_family(&self) -> Option<Rc<Family>> {
         debug_assert!(self.borrows());
-        let schedule = self.vtable.schedule.filter(|_| self.state.wake())?;
-        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it is not done.
-        unsafe { schedule(self.0) }
+        let family = self.vtable.family.filter(|_| self.state.wake())?;
+        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it has not ended.
+        let family = unsafe { family(self.0) };
+        family.push(self.0).then_some(family)
     }
 
     /// Whether its queue is the ready queue of its owner.
@@ -122,7 +119,7 @@ impl CellRef {
     /// Whether the future may borrow, and so is none of its loop's business.
     #[inline]
     pub(crate) fn borrows(&self) -> bool {
-        self.vtable.borrows
+        self.vtable.family.is_some()
     }
 
     /// Whether its places in a queue are plain pointers, of which one that is left behind gets a reference.

@@ -123,38 +123,79 @@ impl<'env> Children<'env> {
         self.start(options, Location::caller(), future, Some(&mut panicked))
     }
 
+    /// [`spawn`](Self::spawn), without options but the place that the child is said to be spawned at.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
+    #[inline]
+    pub fn spawn_at<F>(&self, location: &'static Location<'static>, future: F) -> Task<F::Output>
+    where
+        F: Future + 'env,
+        F::Output: 'env,
+    {
+        self.with_tasks(|tasks| {
+            // SAFETY: H1, H2: the future is dropped while `'env` lasts, or never; H4 for the output.
+            let (cell, task) =
+                unsafe { tasks.new_child(tasks.birth_at(location), future, &self.family) };
+            self.family.enter(cell);
+            task
+        })
+    }
+
     #[inline]
     fn start<F>(
         &self,
         options: SpawnOptions,
         location: &'static Location<'static>,
         future: F,
-        panicked: OnPanic<'_>,
+        mut panicked: OnPanic<'_>,
     ) -> Task<F::Output>
     where
         F: Future + 'env,
         F::Output: 'env,
     {
+        self.with_tasks(|tasks| {
+            // Outside of a round, the child could end these children, itself among them, from its first step.
+            let starts_now = options.start == Start::Now && self.in_round.get();
+            let birth = tasks.birth_with(options, location);
+            // SAFETY: H1, H2: the future is dropped while `'env` lasts, or never; H4 for the output.
+            let (cell, task) = unsafe { tasks.new_child(birth, future, &self.family) };
+            match starts_now {
+                false => self.family.enter(cell),
+                // SAFETY: H1: these are its `Children`.
+                true => unsafe {
+                    tasks.begin_child_now(cell, task.cell(), &self.family, &mut panicked);
+                },
+            }
+            task
+        })
+    }
+
+    /// Calls `f` with the tasks that these children are some of, from the first on.
+    #[inline]
+    fn with_tasks<R>(&self, f: impl FnOnce(&Tasks) -> R) -> R {
         current::tasks(|tasks| {
             let Some(tasks) = tasks else {
                 panic!("{}", crate::spawn::NoRunningLoop);
             };
             self.settle(tasks);
-            // Outside of a round, the child could end these children, itself among them, from its first step.
-            let now = options.start == Start::Now && self.in_round.get();
-            let eager = now.then_some(panicked);
-            // SAFETY: H1, H2: the future is dropped while `'env` lasts, or never; H4 for the output.
-            unsafe { tasks.spawn_child(options, location, future, &self.family, eager) }
+            f(tasks)
         })
     }
 
     /// These are children of that loop, from the first on.
     #[inline]
     fn settle(&self, tasks: &Tasks) {
-        if !self.family.is_settled() {
-            tasks.enlist(&self.family);
+        if self.family.owner() != Some(tasks.owner()) {
+            self.settle_first(tasks);
         }
+    }
+
+    #[cold]
+    fn settle_first(&self, tasks: &Tasks) {
         assert!(self.family.settle(tasks.owner()), "{MOVED}");
+        tasks.enlist(&self.family);
     }
 
     /// Runs a step of each child that was woken before this call, in the order in which they were woken. Those
@@ -244,7 +285,8 @@ impl<'env> Children<'env> {
             let mut run = Run {
                 tasks,
                 family,
-                body: body.zip(poll_body.as_mut()),
+                body: body.map(CellRef::as_raw),
+                poll_body: poll_body.as_mut(),
                 panicked: &mut panicked,
             };
             run.round(Round::begin(tasks, family, body, begins));
@@ -257,7 +299,7 @@ impl<'env> Children<'env> {
     #[inline(never)]
     fn begin_run(&self, cx: &Context<'_>, has_body: bool) -> Begun<'_> {
         let family = &*self.family;
-        let elsewhere = family.is_settled() && family.at_home(|tasks| tasks.is_none());
+        let elsewhere = family.owner().is_some() && family.at_home(|tasks| tasks.is_none());
         if elsewhere {
             assert!(self.is_empty() && self.body.get().is_none(), "{MOVED}");
             self.clear_queue();
@@ -398,9 +440,7 @@ impl<'env> Children<'env> {
             let found = member(awaiting.id).or_else(|| member(runs_it()?));
             found.map_or(Taker::Outside, Taker::Member)
         };
-        last_polls(cells.len(), taker, |place| {
-            cells[place].marks.has(Mark::Expects)
-        })
+        last_polls(cells.len(), taker, |place| cells[place].state.expects())
     }
 
     /// Says whether the first value of a member decides what becomes of the others, as in a race. As long as it does,
@@ -483,7 +523,9 @@ impl Drop for InRound<'_> {
 struct Run<'a, 'p, B> {
     tasks: &'a Tasks,
     family: &'a Family,
-    body: Option<(&'a CellRef, &'a mut B)>,
+    /// What stands for the body.
+    body: Option<NonNull<Header>>,
+    poll_body: Option<&'a mut B>,
     panicked: &'a mut OnPanic<'p>,
 }
 
@@ -525,7 +567,7 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
             let Some(h) = ready.pop() else { break };
             // SAFETY: H5.
             let cell = unsafe { CellRef::borrow(&h) };
-            found |= cell.marks.has(Mark::Expects) && !cell.state.is_done();
+            found |= cell.state.expects() && !cell.state.is_done();
             ready.push(h);
         }
         found
@@ -535,12 +577,8 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     #[cold]
     fn batch_unbounded(&mut self, round: &mut Round<'_>) {
         round.begin_unbounded();
-        loop {
-            let is_first = !round.has_run();
-            let Some(h) = round.next_unbounded() else {
-                break;
-            };
-            self.step_of_next::<true>(h, is_first);
+        while let Some(h) = round.next_unbounded() {
+            self.step_of_next::<true>(h, round);
         }
     }
 
@@ -552,22 +590,20 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     // Apart: with all of its callers around, its registers would not suffice for a step.
     #[inline(never)]
     fn batch<const OBSERVED: bool>(&mut self, round: &mut Round<'_>) {
-        let mut is_first = !round.has_run();
         let mut next = round.first::<OBSERVED>();
         while let Some(h) = next {
-            self.step_of_next::<OBSERVED>(h, is_first);
-            is_first = false;
+            self.step_of_next::<OBSERVED>(h, round);
             next = round.next::<OBSERVED>();
         }
     }
 
     /// Runs a step of the member that the queue gave out.
     #[inline(always)]
-    fn step_of_next<const OBSERVED: bool>(&mut self, h: NonNull<Header>, is_first: bool) {
+    fn step_of_next<const OBSERVED: bool>(&mut self, h: NonNull<Header>, round: &mut Round<'_>) {
         // SAFETY: H5 until its step is over, for only that ends it.
         let cell = unsafe { CellRef::borrow(&h) };
         // SAFETY: `begin` is of this cell.
-        if unsafe { self.step::<OBSERVED>(cell, || cell.state.begin(), is_first) } {
+        if unsafe { self.step::<OBSERVED>(cell, || cell.state.begin(), round) } {
             // SAFETY: H5: it ended before, and the place has a reference.
             drop(unsafe { CellRef::from_raw(h) });
         }
@@ -576,11 +612,9 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     /// Runs a step of a member that was cut short.
     #[cold]
     fn resume(&mut self, cut: &Cut, round: &mut Round<'_>) {
-        let is_first = !round.has_run();
-        round.note_step(&cut.cell);
         let begin = || self.tasks.turn.begin_resumed(cut);
         // SAFETY: `begin` is of this cell.
-        unsafe { self.step::<true>(&cut.cell, begin, is_first) };
+        unsafe { self.step::<true>(&cut.cell, begin, round) };
         round.end_resumed();
     }
 
@@ -594,26 +628,23 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
         &mut self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
-        is_first: bool,
+        round: &mut Round<'_>,
     ) -> bool {
-        if cell.marks.has(Mark::Expects) {
-            cell.marks.take(Mark::Expects); // it takes the value now
-        }
-        match &mut self.body {
-            Some((body, poll)) if *body == cell => {
-                if !is_first {
-                    self.tasks.count_step(); // otherwise it is within the step of its owner
-                }
-                self.tasks.note_enclosing_step();
-                step_body(body, begin(), self.family, *poll)
+        if self.body == Some(cell.as_raw()) {
+            let poll = self.poll_body.as_deref_mut();
+            let poll = poll.expect("what stands for a body comes with it");
+            if round.has_run() {
+                self.tasks.count_step(); // otherwise it is within the step of its owner
             }
-            _ => {
-                let (tasks, family, panicked) = (self.tasks, self.family, &mut *self.panicked);
-                let conclude = |outcome| tasks.conclude_child(cell, outcome, family, panicked);
-                // SAFETY: H1: `Children::run` runs this; and `begin` is of this cell, by the caller's promise.
-                unsafe { tasks.run_step_as::<OBSERVED>(cell, begin, conclude) }
-            }
+            round.note_step(cell);
+            self.tasks.note_enclosing_step();
+            return step_body(cell, begin(), self.family, poll);
         }
+        round.note_step(cell);
+        let (tasks, family, panicked) = (self.tasks, self.family, &mut *self.panicked);
+        let conclude = |outcome| tasks.conclude_child(cell, outcome, family, panicked);
+        // SAFETY: H1: `Children::run` runs this; and `begin` is of this cell, by the caller's promise.
+        unsafe { tasks.run_step_as::<OBSERVED>(cell, begin, conclude) }
     }
 }
 

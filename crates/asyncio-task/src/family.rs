@@ -83,9 +83,10 @@ impl Family {
         *self.owner.get_or_init(|| owner) == owner
     }
 
-    /// Whether it has any tasks, or had.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.owner.get().is_some()
+    /// Whose tasks they are, once there are any.
+    #[inline]
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        self.owner.get().copied()
     }
 
     /// Calls `f` with the tasks that the family belongs to, if they run here and now.
@@ -100,6 +101,12 @@ impl Family {
     pub(crate) fn push(&self, cell: NonNull<Header>) -> bool {
         self.ready.push(cell);
         !self.woken.replace(true)
+    }
+
+    /// Whether the task that runs the children has been woken since it ran them last.
+    #[inline]
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.get()
     }
 
     /// Wakes who runs the children, if any of them are ready and that has not been done.

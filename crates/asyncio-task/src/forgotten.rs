@@ -68,7 +68,7 @@ pub(crate) fn report_lost(cell: &CellRef) {
 
 fn report_if_forgotten(cell: &CellRef) {
     let is_forgotten = tasks::of(cell, |tasks| {
-        tasks.is_some_and(Tasks::reports_forgotten) && !cell.state.is_callback()
+        tasks.is_some_and(Tasks::reports_forgotten) && !cell.marks.has(Mark::Callback)
     });
     if !is_forgotten {
         return;

@@ -9,29 +9,27 @@ pub(crate) struct Marks(Cell<u8>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Mark {
+    /// It is no task for the eyes of users, but a callback that runs in a task's cell. Set at its birth.
+    Callback = 1 << 0,
     /// The awaiting task unwinds, as this one was cancelled on its behalf: the await does not return there.
-    AwaiterUnwinds = 1 << 0,
+    AwaiterUnwinds = 1 << 1,
     /// The request that the state notes came from letting go of the task.
-    LetGo = 1 << 1,
+    LetGo = 1 << 2,
     /// A request to it was passed on to what it waits for.
-    PassedOn = 1 << 2,
+    PassedOn = 1 << 3,
     /// The await of this task closes a circle, and is to end.
-    InCircle = 1 << 3,
+    InCircle = 1 << 4,
     /// It has ended, and whoever awaits it has let others go first.
-    SteppedBack = 1 << 4,
+    SteppedBack = 1 << 5,
     /// The holder of the handle has looked at the value.
-    LookedAt = 1 << 5,
-    /// A value is on its way to this child: what it awaits has ended with one since its last step (`handover.rs`).
-    Expects = 1 << 6,
-}
-
-impl Default for Marks {
-    fn default() -> Self {
-        Self(Cell::new(0))
-    }
+    LookedAt = 1 << 6,
 }
 
 impl Marks {
+    pub(crate) fn new(is_callback: bool) -> Self {
+        Self(Cell::new(u8::from(is_callback) * Mark::Callback as u8))
+    }
+
     #[inline]
     pub(crate) fn has(&self, mark: Mark) -> bool {
         self.0.get() & mark as u8 != 0

@@ -38,17 +38,25 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn push(&self, task: NonNull<Header>) {
         if self.len() == self.places() {
-            self.grow();
+            return self.push_and_grow(task);
         }
         let tail = self.tail.get();
         let place = self.place(tail);
-        // SAFETY: Q2. Q1: `grow` has made room, so `place` is in the ring.
+        // SAFETY: Q2. Q1: there is room, so `place` is in the ring.
         unsafe {
             (&mut *self.slots.get())
                 .get_unchecked_mut(place)
                 .write(task)
         };
         self.tail.set(tail.wrapping_add(1));
+    }
+
+    /// [`push`](Self::push), into a ring that is full.
+    #[cold]
+    #[inline(never)]
+    fn push_and_grow(&self, task: NonNull<Header>) {
+        self.grow();
+        self.push(task);
     }
 
     #[inline]

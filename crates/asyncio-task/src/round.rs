@@ -115,7 +115,8 @@ impl<'a> Round<'a> {
         Some(cut)
     }
 
-    /// A member that is resumed begins its step.
+    /// A member begins its step.
+    #[inline]
     pub(crate) fn note_step(&mut self, cell: &CellRef) {
         self.last = Some(cell.as_raw());
     }
@@ -200,9 +201,7 @@ impl<'a> Round<'a> {
         }
         self.left -= 1;
         // Another round within this one may have had the place.
-        let h = ready.pop()?;
-        self.last = Some(h);
-        Some(h)
+        ready.pop()
     }
 
     /// Brings one of the batch forward, as the seed says.

@@ -44,8 +44,8 @@ const AWAITED: u16 = 1 << 7;
 const CANCEL: u16 = 1 << 8;
 /// It came when the task was woken already: one poll more.
 const LAST_CHANCE: u16 = 1 << 9;
-/// Not a task for the eyes of users, but a callback that runs in a task's cell.
-const CALLBACK: u16 = 1 << 10;
+/// What it awaits has ended with a value since its last step began (`handover.rs`).
+const EXPECTS: u16 = 1 << 10;
 /// Its future is being dropped.
 const ENDING: u16 = 1 << 11;
 /// Its place in the queue came up while it ran.
@@ -138,8 +138,8 @@ pub enum TaskState {
 }
 
 impl State {
-    pub(crate) fn new(callback: bool) -> Self {
-        Self(Cell::new(AWAITED | if callback { CALLBACK } else { 0 }))
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(AWAITED))
     }
 
     #[inline]
@@ -162,7 +162,7 @@ impl State {
     #[inline]
     pub(crate) fn begin(&self) -> Begin {
         let s = self.0.get() & !SCHEDULED;
-        if s & (DONE | CANCEL | UNWINDS | RUNNING) == 0 {
+        if s & (DONE | CANCEL | UNWINDS | RUNNING | EXPECTS) == 0 {
             self.0.set(s | RUNNING | STARTED);
             return Begin::Poll;
         }
@@ -182,6 +182,10 @@ impl State {
 
     #[cold]
     fn begin_otherwise(&self, s: u16) -> Begin {
+        if s & EXPECTS != 0 {
+            self.0.set(self.0.get() & !EXPECTS); // it takes the value now
+            return self.begin();
+        }
         if s & RUNNING != 0 {
             self.0.set(s | SCHEDULED | MISSED);
             return Begin::Later;
@@ -343,6 +347,17 @@ impl State {
         self.0.set(self.0.get() | UNWINDS);
     }
 
+    /// What the task awaits has ended with a value, which it takes in its next step.
+    #[inline]
+    pub(crate) fn expect(&self) {
+        self.0.set(self.0.get() | EXPECTS);
+    }
+
+    /// Whether a value is on its way to it.
+    pub(crate) fn expects(&self) -> bool {
+        self.has(EXPECTS)
+    }
+
     /// Whether it has not begun, though nobody has asked it to end.
     #[inline]
     pub(crate) fn waits_for_its_first_step(&self) -> bool {
@@ -426,10 +441,6 @@ impl State {
         self.0.set(self.0.get());
     }
 
-    pub(crate) fn is_callback(&self) -> bool {
-        self.has(CALLBACK)
-    }
-
     pub(crate) fn shown(&self) -> TaskState {
         let s = self.0.get();
         if s & DONE != 0 {
@@ -467,7 +478,7 @@ mod tests {
     }
 
     fn scheduled() -> State {
-        let state = State::new(false);
+        let state = State::new();
         assert!(state.wake());
         state
     }
@@ -588,7 +599,7 @@ mod tests {
 
     #[test]
     fn seize_7_takes_what_does_not_run_and_is_not_done() {
-        for state in [State::new(false), scheduled(), parked()] {
+        for state in [State::new(), scheduled(), parked()] {
             assert!(state.seize());
             assert!(!state.seize());
             assert_eq!(state.shown(), TaskState::Running);
@@ -599,7 +610,7 @@ mod tests {
 
     #[test]
     fn cancel_8_tells_whether_the_task_has_to_be_woken() {
-        assert_eq!(State::new(false).cancel(false, false), CancelRequest::Wake);
+        assert_eq!(State::new().cancel(false, false), CancelRequest::Wake);
         assert_eq!(parked().cancel(false, false), CancelRequest::Wake);
         assert_eq!(scheduled().cancel(false, false), CancelRequest::Noted);
         assert_eq!(running().cancel(false, false), CancelRequest::Noted);

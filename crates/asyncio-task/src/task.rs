@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::budget;
 use crate::cancel::{HeardRequest, Place};
 use crate::cancelled::is_unwinding;
+use crate::cell::Payload;
 use crate::cell_ref::{CellRef, Finished, JoinRef};
 use crate::circle;
 use crate::context;
@@ -285,16 +286,22 @@ impl<T> Task<T> {
         Some(self.result(finished))
     }
 
+    #[inline]
     fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
         match finished {
             Finished::Value(value) => Ok(value),
-            Finished::Cancelled => {
-                let message = self.cell().cancel_message();
-                Err(JoinError::Cancelled(self.name(), message))
-            }
-            Finished::Panicked(payload) => {
-                Err(JoinError::Panicked(self.name(), PanicPayload::new(payload)))
-            }
+            Finished::Cancelled => Err(self.error(None)),
+            Finished::Panicked(payload) => Err(self.error(Some(payload))),
+        }
+    }
+
+    /// Why the task gave no value: the payload of a panic, or it was cancelled.
+    #[cold]
+    #[inline(never)]
+    fn error(&self, payload: Option<Payload>) -> JoinError {
+        match payload {
+            None => JoinError::Cancelled(self.name(), self.cell().cancel_message()),
+            Some(payload) => JoinError::Panicked(self.name(), PanicPayload::new(payload)),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::cell_ref::CellRef;
 use crate::context::Context;
 use crate::current;
 use crate::id::{TaskId, TaskName};
+use crate::marks::Mark;
 use crate::state::TaskState;
 use crate::tasks;
 use crate::waker;
@@ -154,7 +155,7 @@ impl TaskRef {
     /// Whether this is a callback that runs in a task's cell, not a task.
     #[must_use]
     pub fn is_callback(&self) -> bool {
-        self.cell.state.is_callback()
+        self.cell.marks.has(Mark::Callback)
     }
 }
 

@@ -230,34 +230,22 @@ impl Tasks {
         task
     }
 
-    /// Starts a child of a family that these have [enlisted](Self::enlist).
+    /// Makes a child of a family that these have [enlisted](Self::enlist).
     ///
     /// # Safety
     ///
-    /// As for [`cell::new_borrowing`]. `eager` says that it may be polled here and now (H1 in `children.rs`), and
-    /// who is told of its panic then.
-    #[inline]
-    pub(crate) unsafe fn spawn_child<F: Future>(
+    /// As for [`cell::new_borrowing`].
+    #[inline(always)]
+    pub(crate) unsafe fn new_child<F: Future>(
         &self,
-        options: SpawnOptions,
-        location: &'static Location<'static>,
+        birth: Birth,
         future: F,
         family: &Rc<Family>,
-        eager: Option<OnPanic<'_>>,
-    ) -> Task<F::Output> {
-        let birth = self.birth_with(options, location);
+    ) -> (Anchor, Task<F::Output>) {
         // SAFETY: handed on to the caller.
         let (cell, join) =
             unsafe { cell::new_borrowing(&self.pool, birth, future, family.clone()) };
-        let task = Task::new(join);
-        match eager {
-            None => family.enter(cell),
-            // SAFETY: handed on to the caller.
-            Some(mut panicked) => unsafe {
-                self.begin_child_now(cell, task.cell(), family, &mut panicked);
-            },
-        }
-        task
+        (cell, Task::new(join))
     }
 
     /// Runs the first step of a child, within the step of whoever spawned it.
@@ -266,7 +254,7 @@ impl Tasks {
     ///
     /// The caller has the `Children` of the child at hand (H1 in `children.rs`).
     #[cold]
-    unsafe fn begin_child_now(
+    pub(crate) unsafe fn begin_child_now(
         &self,
         owned: Anchor,
         cell: &CellRef,
@@ -384,7 +372,7 @@ impl Tasks {
             parent: self.running.get().and_then(|h| {
                 // SAFETY: R2.
                 let parent = unsafe { h.as_ref() };
-                (!parent.state.is_callback()).then_some(parent.id)
+                (!parent.marks.has(Mark::Callback)).then_some(parent.id)
             }),
             location,
             aside,
@@ -392,8 +380,21 @@ impl Tasks {
         }
     }
 
+    /// What a task without options starts with.
+    #[inline]
+    pub(crate) fn birth_at(&self, location: &'static Location<'static>) -> Birth {
+        match self.has_context() {
+            false => self.birth(location, false, None),
+            true => self.birth(location, false, new_aside(SpawnOptions::new())),
+        }
+    }
+
     #[inline(always)]
-    fn birth_with(&self, options: SpawnOptions, location: &'static Location<'static>) -> Birth {
+    pub(crate) fn birth_with(
+        &self,
+        options: SpawnOptions,
+        location: &'static Location<'static>,
+    ) -> Birth {
         let (location, callback) = (options.location.unwrap_or(location), options.callback);
         let is_plain = options.name.is_none() && options.context.is_none();
         if is_plain && !self.has_context() {
@@ -528,9 +529,10 @@ impl Tasks {
     /// The task has not ended.
     #[inline]
     pub(crate) unsafe fn enqueue(&self, cell: &CellRef) {
-        // SAFETY: the caller's promise.
-        if !unsafe { cell.schedule_elsewhere() } {
-            self.ready.push(cell.as_raw());
+        match cell.is_at_home() {
+            true => self.ready.push(cell.as_raw()),
+            // SAFETY: the caller's promise.
+            false => unsafe { cell.schedule_elsewhere() },
         }
     }
 
@@ -759,7 +761,7 @@ impl Tasks {
             // SAFETY: the joiner keeps it alive; and the owner never changes.
             Some(h) if unsafe { ForeignRef::owner_of(h) } == self.owner() => {
                 // SAFETY: alive, as nothing foreign has run; and a task of ours, so this is its thread.
-                unsafe { CellRef::borrow(&h) }.marks.set(Mark::Expects);
+                unsafe { CellRef::borrow(&h) }.state.expect();
             }
             _ => self.hand_over_by_handle(cell),
         }
@@ -769,7 +771,7 @@ impl Tasks {
     #[cold]
     fn hand_over_by_handle(&self, cell: &CellRef) {
         if let Some(awaiting) = self.scopes.awaiting_task(cell, false) {
-            awaiting.marks.set(Mark::Expects);
+            awaiting.state.expect();
         }
     }
 
@@ -780,7 +782,7 @@ impl Tasks {
             // SAFETY: R2.
             let running = unsafe { CellRef::borrow(&h) };
             if running.borrows() {
-                running.marks.set(Mark::Expects);
+                running.state.expect();
                 self.turn.expects.set(true);
             }
         }
@@ -790,7 +792,7 @@ impl Tasks {
     pub(crate) fn expects_value(&self) -> bool {
         // SAFETY: R2.
         let running = self.running.get().map(|h| unsafe { h.as_ref() });
-        running.is_some_and(|task| task.marks.has(Mark::Expects))
+        running.is_some_and(|task| task.state.expects())
     }
 
     /// Whether a request to the task whose step is under way takes effect after this poll.
@@ -889,7 +891,7 @@ impl Tasks {
     }
 
     /// Drops an outcome that nobody awaits; if it is a panic, reports it.
-    #[inline]
+    #[inline(always)]
     fn bury(&self, cell: &CellRef) {
         if self.reports_forgotten.get() {
             self.report_forgotten_error(cell);

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::cell_ref::CellRef;
+use crate::marks::Mark;
 use crate::task_ref::TaskRef;
 use crate::tasks::Tasks;
 use crate::unhandled::{Cause, Unhandled};
@@ -35,7 +36,7 @@ impl Tasks {
     /// Runs a step of that task, and takes its time.
     #[cold]
     pub(crate) fn timed(&self, cell: &CellRef, step: impl FnOnce() -> bool) -> bool {
-        if cell.borrows() && cell.state.is_callback() {
+        if cell.borrows() && cell.marks.has(Mark::Callback) {
             return step(); // a part of its owner
         }
         let task = TaskRef::new(cell.clone());

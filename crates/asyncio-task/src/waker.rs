@@ -21,6 +21,7 @@ use crate::cell_ref::{CellRef, ForeignRef};
 use crate::current;
 use crate::family::Family;
 use crate::id::TaskId;
+use crate::marks::Mark;
 use crate::tasks::Tasks;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
@@ -70,7 +71,7 @@ pub(crate) fn task_of(waker: &Waker) -> Option<TaskId> {
         }
         // SAFETY: the waker keeps it alive, and this is its owner's thread.
         let cell = unsafe { CellRef::borrow(&h) };
-        let made_by = cell.parent.filter(|_| cell.state.is_callback());
+        let made_by = cell.parent.filter(|_| cell.marks.has(Mark::Callback));
         Some(made_by.unwrap_or(cell.id))
     })
 }
