@@ -83,7 +83,7 @@ const LOST_BY_DROP: &str =
 /// outside of the group awaits it: its value would be lost.
 ///
 /// A group is polled within the step of its task, so groups within each other need stack. A level takes 1 to 1.5 KiB, and
-/// without optimization 3 to 5 KiB. The stack of the code in between is not counted in.
+/// without optimization 3 to 4 KiB. The stack of the code in between is not counted in.
 ///
 /// # Cancellation
 ///
@@ -106,19 +106,14 @@ where
     let group = TaskGroup {
         shared: shared.clone(),
     };
-    let mut body = pin!(Scope::new(Body {
-        future: body(group),
-        shared: &shared,
-    }));
+    let mut body = pin!(Body::new(body(group), &shared));
     // Declared after the body, so dropped before it: children first.
-    let mut group = Group {
-        shared: shared.clone(),
-        listener: Listener::new(),
-        body: None,
-        unwinds: false,
-        result: None,
-    };
-    poll_fn(|cx| group.poll(body.as_mut(), cx)).await
+    let mut group = Group::new(&shared);
+    Run {
+        group: &mut group,
+        body: body.as_mut(),
+    }
+    .await
 }
 
 /// To spawn children with, in [`task_group`]. A clone is another handle of the same group.
@@ -802,13 +797,14 @@ impl<E> Shared<'_, E> {
         })
     }
 
-    /// Opens the scope of the body.
-    fn open<F: Future>(&self, body: Pin<&mut Scope<F>>) -> ScopeHandle {
-        let opened = body.open();
-        let opened = opened
-            .expect("a task group is polled by a task: spawn what contains it, or run it as main");
-        self.body.replace(Some(opened.clone()));
-        opened
+    /// Opens the scope of the body, and gives out its handle.
+    fn open<F: Future>(&self, body: Pin<&mut Scope<F>>, handle: &mut Option<ScopeHandle>) {
+        *handle = body.open();
+        assert!(
+            handle.is_some(),
+            "a task group is polled by a task: spawn what contains it, or run it as main"
+        );
+        self.body.replace(handle.clone());
     }
 
     /// A child or the body returns.
@@ -885,27 +881,48 @@ fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
     asyncio_loop::call_exception_handler(&Unhandled::new(message, child, cause));
 }
 
-impl<T, E> Group<'_, T, E> {
-    fn poll<F>(
-        &mut self,
-        body: Pin<&mut Scope<F>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, ErrorGroup<E>>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        if let Some(BodyEnd::Passing) = self.result {
+/// Runs a group.
+struct Run<'a, 'env, T, E, F> {
+    group: &'a mut Group<'env, T, E>,
+    body: Pin<&'a mut Scope<F>>,
+}
+
+impl<T, E, F> Future for Run<'_, '_, T, E, F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, ErrorGroup<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { group, body } = &mut *self;
+        if let Some(BodyEnd::Passing) = group.result {
             return poll_again("a task group was awaited again after it had ended");
         }
-        if self.listener.heard() {
-            self.pass_on();
+        if group.listener.heard() {
+            group.pass_on();
         }
-        self.run_round(body, cx);
-        if self.result.is_some() && self.shared.children.is_empty() {
-            return self.finish();
+        // Body and children, as far as they were woken. What the body spawns waits for the next round.
+        let shared = group.shared.clone();
+        let poll_body = |cx: &mut Context<'_>| group.poll_body(body.as_mut(), cx);
+        let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
+        shared.children.poll_beside(cx, poll_body, panicked);
+        if group.result.is_some() && shared.children.is_empty() {
+            return group.finish();
         }
-        self.listener.wait(cx);
+        group.listener.wait(cx);
         Poll::Pending
+    }
+}
+
+impl<'env, T, E> Group<'env, T, E> {
+    fn new(shared: &Rc<Shared<'env, E>>) -> Self {
+        Self {
+            shared: shared.clone(),
+            listener: Listener::new(),
+            body: None,
+            unwinds: false,
+            result: None,
+        }
     }
 
     /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those who
@@ -938,61 +955,51 @@ impl<T, E> Group<'_, T, E> {
         self.shared.children.pass_on(&request, last_poll);
     }
 
-    /// Body and children, as far as they were woken. What the body spawns waits for the next round.
-    fn run_round<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>)
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        let shared = self.shared.clone();
-        let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
-        let poll_body = |cx: &mut Context<'_>| self.poll_body(body.as_mut(), cx);
-        shared.children.poll_beside(cx, poll_body, panicked);
-    }
-
     fn poll_body<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>) -> Poll<()>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let handle = &mut self.body;
-        let shared = &self.shared;
-        let poll = self.listener.isolate(|| {
-            if handle.is_none() {
-                *handle = Some(shared.open(body.as_mut()));
+        // It is stored once, where it is: in debug builds each move of it takes stack while the body is polled.
+        let mut outcome = Poll::Pending;
+        let polled = self.listener.isolate(|| {
+            if self.body.is_none() {
+                self.shared.open(body.as_mut(), &mut self.body);
             }
-            catch_unwind(AssertUnwindSafe(|| body.poll(cx)))
+            catch_unwind(AssertUnwindSafe(|| outcome = body.poll(cx)))
         });
-        match poll {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(outcome)) => self.end_body(Ok(outcome)),
-            Err(payload) => self.end_body(Err(payload)),
+        match polled {
+            Ok(()) if outcome.is_pending() => Poll::Pending,
+            polled => self.end_body(polled, &mut outcome),
         }
     }
 
-    /// The body has ended. Apart: it is not on the stack while the body is polled.
+    /// The body has panicked, or returned. Apart: it is not on the stack while the body is polled.
     #[inline(never)]
-    fn end_body(&mut self, outcome: Result<Result<Result<T, E>, Unwound>, Payload>) -> Poll<()> {
-        let end = match outcome {
-            Ok(Ok(Ok(value))) => BodyEnd::Returned(value),
-            Ok(Ok(Err(error))) => {
+    fn end_body(
+        &mut self,
+        polled: Result<(), Payload>,
+        outcome: &mut Poll<Result<Result<T, E>, Unwound>>,
+    ) -> Poll<()> {
+        let end = match std::mem::replace(outcome, Poll::Pending) {
+            Poll::Ready(Ok(Ok(value))) => BodyEnd::Returned(value),
+            Poll::Ready(Ok(Err(error))) => {
                 self.shared.end_children();
                 BodyEnd::Failed(Failure::here(error))
             }
-            Ok(Err(Unwound::Itself)) => BodyEnd::Without,
+            Poll::Ready(Err(Unwound::Itself)) | Poll::Pending => BodyEnd::Without,
             // Nothing comes in from around, where the listener stands: the body itself wants to unwind.
-            Ok(Err(Unwound::Around(cancelled))) => {
+            Poll::Ready(Err(Unwound::Around(cancelled))) => {
                 cancelled.swallow();
                 self.shared.end_children();
                 self.unwinds = true;
                 BodyEnd::Without
             }
-            Err(payload) => {
-                self.shared.body.take();
-                let task = asyncio_task::current_task();
-                self.shared.panicked(task.as_ref(), payload);
-                BodyEnd::Without
-            }
         };
         self.shared.body.take();
+        if let Err(payload) = polled {
+            let task = asyncio_task::current_task();
+            self.shared.panicked(task.as_ref(), payload);
+        }
         self.body = None;
         self.result = Some(end);
         Poll::Ready(())
@@ -1076,6 +1083,13 @@ pin_project! {
         #[pin]
         future: F,
         shared: &'a Shared<'env, E>,
+    }
+}
+
+impl<'a, 'env, F: Future, E> Body<'a, 'env, F, E> {
+    /// The body in a scope of its own.
+    fn new(future: F, shared: &'a Shared<'env, E>) -> Scope<Self> {
+        Scope::new(Self { future, shared })
     }
 }
 

@@ -686,7 +686,7 @@ mod nested_in_the_stack_of_a_test {
     }
 
     #[test]
-    fn fit_380_groups_each_in_a_child() {
+    fn fit_500_groups_each_in_a_child() {
         fn nest(depth: u32) -> Nested {
             Box::pin(async move {
                 if depth == 0 {
@@ -700,11 +700,11 @@ mod nested_in_the_stack_of_a_test {
                 1 + group.await.expect("nobody fails")
             })
         }
-        assert_fit(380, nest);
+        assert_fit(500, nest);
     }
 
     #[test]
-    fn fit_340_groups_each_in_a_body() {
+    fn fit_500_groups_each_in_a_body() {
         fn nest(depth: u32) -> Nested {
             Box::pin(async move {
                 if depth == 0 {
@@ -715,7 +715,7 @@ mod nested_in_the_stack_of_a_test {
                 group.await.expect("nobody fails")
             })
         }
-        assert_fit(340, nest);
+        assert_fit(500, nest);
     }
 
     #[test]

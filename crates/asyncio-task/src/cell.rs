@@ -334,8 +334,30 @@ unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progre
         }
         Progress::Ready
     }));
-    match (polled, returned) {
-        (Ok(Progress::Ready), Some(value)) => {
+    match polled {
+        Ok(Progress::Pending) => Progress::Pending,
+        // SAFETY: the caller's promise, and the poll is over.
+        polled => unsafe { end_poll::<F, S>(h, polled.err(), returned) },
+    }
+}
+
+/// The end of a poll that has returned a value or panicked.
+///
+/// # Safety
+///
+/// As for [`poll`]; and the future has gone if there is a value, and has not otherwise.
+// Apart in debug builds, where what is inlined takes stack while the future is polled.
+#[cfg_attr(debug_assertions, inline(never))]
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn end_poll<F: Future, S>(
+    h: NonNull<Header>,
+    panic: Option<Payload>,
+    returned: Option<F::Output>,
+) -> Progress {
+    // SAFETY: the caller's promise.
+    let header = unsafe { &*h.as_ptr() };
+    match (panic, returned) {
+        (None, Some(value)) => {
             // SAFETY: the future has just gone, and the stage is empty now.
             unsafe {
                 let_schedule_go::<F, S>(h);
@@ -343,8 +365,8 @@ unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progre
             }
             Progress::Ready
         }
-        (Ok(_), _) => Progress::Pending,
-        (Err(payload), Some(value)) => {
+        (None, None) => Progress::Pending,
+        (Some(payload), Some(value)) => {
             // Its destructor panicked, and has dropped it all the same.
             // SAFETY: the future has just gone.
             unsafe { let_schedule_go::<F, S>(h) };
@@ -352,7 +374,7 @@ unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progre
             header.leave_payload(payload);
             Progress::Panicked
         }
-        (Err(payload), None) => {
+        (Some(payload), None) => {
             // SAFETY: the future is in the stage. A second panic, from its destructor, is dropped.
             if let Err(second) = unsafe { drop_future::<F, S>(h) } {
                 discard_payload(second);

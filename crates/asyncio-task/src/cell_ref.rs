@@ -61,7 +61,8 @@ impl CellRef {
     /// # Safety
     ///
     /// The caller has the right to poll (C6), and the future has not gone.
-    #[inline]
+    // Always: debug builds keep a frame for each call, and polls are nested.
+    #[inline(always)]
     pub(crate) unsafe fn poll(&self) -> Progress {
         let waker = waker::borrowed(self);
         let mut cx = Context::from_waker(&waker);

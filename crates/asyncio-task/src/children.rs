@@ -40,7 +40,7 @@ use crate::spawn_options::{SpawnOptions, Start};
 use crate::state::{Begin, LastPoll, Pause};
 use crate::task::Task;
 use crate::task_ref::TaskRef;
-use crate::tasks::{self, Tasks};
+use crate::tasks::{self, Stepped, Tasks};
 use crate::turn::Cut;
 use crate::waker;
 
@@ -58,6 +58,20 @@ pub struct Children<'env> {
     /// Invariant: nobody may take this for children that borrow for a shorter or a longer time.
     env: PhantomData<Cell<&'env ()>>,
 }
+
+/// Polls a body outside of any task.
+#[cold]
+fn outside<B>(poll_body: Option<&mut B>, cx: &mut Context<'_>)
+where
+    B: FnMut(&mut Context<'_>) -> Poll<()>,
+{
+    if let Some(poll_body) = poll_body {
+        let _ = poll_body(cx);
+    }
+}
+
+/// The type of a body that is not there.
+type NoBody = fn(&mut Context<'_>) -> Poll<()>;
 
 /// What is told of a child's panic. Without one, the panic is the child's outcome.
 pub(crate) type OnPanic<'a> = Option<&'a mut dyn FnMut(&TaskRef, Box<dyn Any + Send>)>;
@@ -206,7 +220,7 @@ impl<'env> Children<'env> {
     ///
     /// On another loop than they were spawned on, while there are any.
     pub fn poll_woken(&self, cx: &mut Context<'_>) {
-        self.run(cx, None::<fn(&mut Context<'_>) -> Poll<()>>, None);
+        self.run(cx, None::<&mut NoBody>, None);
     }
 
     /// [`poll_woken`](Self::poll_woken), telling `panicked` of each child that ends with a panic, before anybody
@@ -220,8 +234,7 @@ impl<'env> Children<'env> {
         cx: &mut Context<'_>,
         mut panicked: impl FnMut(&TaskRef, Box<dyn Any + Send>),
     ) {
-        let none = None::<fn(&mut Context<'_>) -> Poll<()>>;
-        self.run(cx, none, Some(&mut panicked));
+        self.run(cx, None::<&mut NoBody>, Some(&mut panicked));
     }
 
     /// [`poll_woken_with`](Self::poll_woken_with), with a body: a part of the task that calls this, which is
@@ -233,13 +246,15 @@ impl<'env> Children<'env> {
     /// # Panics
     ///
     /// On another loop than the one this began on, unless all is over.
+    // Always: debug builds keep a frame for each call, and groups are nested.
+    #[inline(always)]
     pub fn poll_beside(
         &self,
         cx: &mut Context<'_>,
-        body: impl FnMut(&mut Context<'_>) -> Poll<()>,
+        mut body: impl FnMut(&mut Context<'_>) -> Poll<()>,
         mut panicked: impl FnMut(&TaskRef, Box<dyn Any + Send>),
     ) {
-        self.run(cx, Some(body), Some(&mut panicked));
+        self.run(cx, Some(&mut body), Some(&mut panicked));
     }
 
     /// The cell that stands for the body. `None` outside of any task.
@@ -265,33 +280,28 @@ impl<'env> Children<'env> {
         self.body.get().map(|body| &**body)
     }
 
-    fn run(
-        &self,
-        cx: &mut Context<'_>,
-        mut poll_body: Option<impl FnMut(&mut Context<'_>) -> Poll<()>>,
-        mut panicked: OnPanic<'_>,
-    ) {
-        let Begun {
-            body,
-            begins,
-            in_round: _in_round,
-        } = self.begin_run(cx, poll_body.is_some());
-        if let (None, Some(poll_body)) = (body, &mut poll_body) {
-            let _ = poll_body(cx); // outside of any task
-        }
-        self.family.at_home(|tasks| {
-            let Some(tasks) = tasks else { return };
-            let family = &*self.family;
+    // On the stack while children run, as is what it calls: what takes room is apart, or passed by reference.
+    fn run<B>(&self, cx: &mut Context<'_>, mut poll_body: Option<&mut B>, mut panicked: OnPanic<'_>)
+    where
+        B: FnMut(&mut Context<'_>) -> Poll<()>,
+    {
+        {
+            let begun = self.begin_run(cx, poll_body.is_some());
+            if begun.body.is_none() {
+                outside(poll_body.as_deref_mut(), cx);
+            }
             let mut run = Run {
-                tasks,
-                family,
-                body: body.map(CellRef::as_raw),
-                poll_body: poll_body.as_mut(),
+                family: &self.family,
+                body: begun.body.map(CellRef::as_raw),
+                poll_body,
                 panicked: &mut panicked,
             };
-            run.round(Round::begin(tasks, family, body, begins));
-            tasks.note_enclosing_step();
-        });
+            self.family.at_home(|tasks| {
+                if let Some(tasks) = tasks {
+                    run.round(tasks, &begun);
+                }
+            });
+        }
         self.family.wake_for_ready();
     }
 
@@ -315,7 +325,7 @@ impl<'env> Children<'env> {
         Begun {
             body,
             begins,
-            in_round,
+            _in_round: in_round,
         }
     }
 
@@ -506,7 +516,7 @@ impl<'env> Children<'env> {
 struct Begun<'a> {
     body: Option<&'a CellRef>,
     begins: Begins,
-    in_round: InRound<'a>,
+    _in_round: InRound<'a>,
 }
 
 /// A round is under way, until this is dropped. Whether one was before.
@@ -521,7 +531,6 @@ impl Drop for InRound<'_> {
 
 /// What [`Children::run`] runs.
 struct Run<'a, 'p, B> {
-    tasks: &'a Tasks,
     family: &'a Family,
     /// What stands for the body.
     body: Option<NonNull<Header>>,
@@ -530,32 +539,32 @@ struct Run<'a, 'p, B> {
 }
 
 impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
-    #[inline(always)]
-    fn round(&mut self, mut round: Round<'_>) {
+    fn round(&mut self, tasks: &Tasks, begun: &Begun<'_>) {
+        let round = &mut Round::begin(tasks, self.family, begun.body, begun.begins);
         while let Some(cut) = round.resume() {
-            self.resume(&cut, &mut round);
+            self.resume(&cut, round);
         }
-        match self.tasks.is_observed() {
-            true => self.batch_observed(&mut round),
-            false => self.batch::<false>(&mut round),
+        match tasks.is_observed() {
+            true => self.batch_observed(round),
+            false => self.batch::<false>(round),
         }
         while round.goes_on() {
-            self.batch_unbounded(&mut round);
+            self.batch_unbounded(round);
         }
-        if !self.family.handover.is_calm() || self.tasks.turn.expects.get() {
-            self.expect_value();
+        if !self.family.handover.is_calm() || tasks.turn.expects.get() {
+            self.expect_value(tasks);
         }
     }
 
     /// Has the owner expect a value, if one is on its way to a member, or in what a member runs.
     #[cold]
-    fn expect_value(&self) {
-        let inside = self.tasks.turn.expects.replace(false);
+    fn expect_value(&self, tasks: &Tasks) {
+        let inside = tasks.turn.expects.replace(false);
         let (ready, is_pending) = (&self.family.ready, self.family.handover.is_pending());
         if is_pending && ready.len() > 0
-            || inside && (self.tasks.expects_value() || self.has_expecting())
+            || inside && (tasks.expects_value() || self.has_expecting())
         {
-            self.tasks.expect_value();
+            tasks.expect_value();
         }
     }
 
@@ -602,20 +611,47 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     fn step_of_next<const OBSERVED: bool>(&mut self, h: NonNull<Header>, round: &mut Round<'_>) {
         // SAFETY: H5 until its step is over, for only that ends it.
         let cell = unsafe { CellRef::borrow(&h) };
-        // SAFETY: `begin` is of this cell.
-        if unsafe { self.step::<OBSERVED>(cell, || cell.state.begin(), round) } {
+        let was_over = match OBSERVED {
+            true => self.observed_step_of(cell, round),
+            // SAFETY: `begin` is of this cell.
+            false => unsafe { self.step(cell, || cell.state.begin(), round) },
+        };
+        if was_over {
             // SAFETY: H5: it ended before, and the place has a reference.
             drop(unsafe { CellRef::from_raw(h) });
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn observed_step_of(&mut self, cell: &CellRef, round: &mut Round<'_>) -> bool {
+        // SAFETY: `begin` is of this cell.
+        unsafe { self.observed_step(cell, || cell.state.begin(), round) }
+    }
+
     /// Runs a step of a member that was cut short.
     #[cold]
     fn resume(&mut self, cut: &Cut, round: &mut Round<'_>) {
-        let begin = || self.tasks.turn.begin_resumed(cut);
-        // SAFETY: `begin` is of this cell.
-        unsafe { self.step::<true>(&cut.cell, begin, round) };
+        let tasks = round.tasks;
+        // SAFETY: `begin_resumed` is of this cell.
+        unsafe { self.observed_step(&cut.cell, || tasks.turn.begin_resumed(cut), round) };
         round.end_resumed();
+    }
+
+    /// [`step`](Self::step), timed if debug mode is on.
+    ///
+    /// # Safety
+    ///
+    /// As for `step`.
+    unsafe fn observed_step(
+        &mut self,
+        cell: &CellRef,
+        begin: impl FnOnce() -> Begin,
+        round: &mut Round<'_>,
+    ) -> bool {
+        let tasks = round.tasks;
+        // SAFETY: the caller's promise.
+        tasks.timed_if_on(cell, || unsafe { self.step(cell, begin, round) })
     }
 
     /// Runs a step of a member. Whether it ended before, and only its place in the queue was left.
@@ -624,27 +660,33 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     ///
     /// `begin` makes the transition of this cell that begins a step, and returns what came of it.
     #[inline(always)]
-    unsafe fn step<const OBSERVED: bool>(
+    unsafe fn step(
         &mut self,
         cell: &CellRef,
         begin: impl FnOnce() -> Begin,
         round: &mut Round<'_>,
     ) -> bool {
         if self.body == Some(cell.as_raw()) {
-            let poll = self.poll_body.as_deref_mut();
-            let poll = poll.expect("what stands for a body comes with it");
             if round.has_run() {
-                self.tasks.count_step(); // otherwise it is within the step of its owner
+                round.tasks.count_step(); // otherwise it is within the step of its owner
             }
             round.note_step(cell);
-            self.tasks.note_enclosing_step();
+            round.tasks.note_enclosing_step();
+            let poll = self.poll_body.as_deref_mut();
+            let poll = poll.expect("what stands for a body comes with it");
             return step_body(cell, begin(), self.family, poll);
         }
         round.note_step(cell);
-        let (tasks, family, panicked) = (self.tasks, self.family, &mut *self.panicked);
-        let conclude = |outcome| tasks.conclude_child(cell, outcome, family, panicked);
         // SAFETY: H1: `Children::run` runs this; and `begin` is of this cell, by the caller's promise.
-        unsafe { tasks.run_step_as::<OBSERVED>(cell, begin, conclude) }
+        match unsafe { round.tasks.step(cell, begin()) } {
+            Stepped::GoesOn => false,
+            Stepped::WasOver => true,
+            Stepped::Ends(outcome) => {
+                let tasks = round.tasks;
+                tasks.conclude_child(cell, outcome, self.family, self.panicked);
+                false
+            }
+        }
     }
 }
 

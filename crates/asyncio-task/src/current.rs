@@ -9,7 +9,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use crate::cell::Header;
 use crate::context::Context;
@@ -28,9 +28,9 @@ struct Current {
 }
 
 const NOBODY: Current = Current {
-    tasks: std::ptr::null(),
+    tasks: ptr::null(),
     companion: None,
-    context: std::ptr::null(),
+    context: ptr::null(),
     context_of: None,
 };
 
@@ -57,11 +57,20 @@ fn pointer() -> *const Tasks {
 }
 
 /// Calls `f` with the tasks of that owner, if they run on this thread.
-#[inline]
-pub(crate) fn tasks_of<R>(owner: Option<Owner>, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+// Always: debug builds keep a frame for each call, and children run within `f`.
+#[inline(always)]
+pub(crate) fn tasks_of<R>(owner: Option<&Owner>, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
     // SAFETY: T1.
-    let tasks = unsafe { pointer().as_ref() };
-    f(tasks.filter(|tasks| owner == Some(tasks.owner())))
+    f(unsafe { pointer_of(owner).as_ref() })
+}
+
+/// The tasks that run on this thread, if they have that owner.
+#[inline]
+fn pointer_of(owner: Option<&Owner>) -> *const Tasks {
+    tasks(|tasks| match tasks {
+        Some(tasks) if owner == Some(&tasks.owner()) => ptr::from_ref(tasks),
+        _ => ptr::null(),
+    })
 }
 
 /// Calls `f` with the tasks that run on this thread and the one whose step is under way, if there is one.
@@ -148,7 +157,7 @@ pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
 #[inline]
 pub(crate) fn is_context_elsewhere(tasks: &Tasks) -> bool {
     let current = CURRENT.with(Cell::get);
-    !current.context.is_null() || !std::ptr::eq(current.tasks, tasks)
+    !current.context.is_null() || !ptr::eq(current.tasks, tasks)
 }
 
 /// The context that code here runs in: that of `Context::run`, of the task, of the loop. A task that has
@@ -173,7 +182,7 @@ pub(crate) fn enter<R>(tasks: &Tasks, companion: &dyn Any, f: impl FnOnce() -> R
     with(
         Current {
             tasks,
-            companion: Some(std::ptr::from_ref(companion)),
+            companion: Some(ptr::from_ref(companion)),
             ..NOBODY
         },
         f,

@@ -90,10 +90,9 @@ impl Family {
     }
 
     /// Calls `f` with the tasks that the family belongs to, if they run here and now.
-    // Always: children run within `f`, and debug builds keep a frame for each call.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn at_home<R>(&self, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
-        current::tasks_of(self.owner.get().copied(), f)
+        current::tasks_of(self.owner.get(), f)
     }
 
     /// Takes in a cell that was woken. Whether [`wake`](Self::wake) has to follow.

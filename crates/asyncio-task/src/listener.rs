@@ -149,28 +149,32 @@ impl Listener {
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed
     /// on by whoever has the listener.
+    // Always: debug builds keep a frame for each call, and polls are nested.
     #[inline(always)]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        self.poll_behind(Isolation::Observed, poll)
+        let frame = Frame::enter_behind(self.key, Isolation::Observed);
+        let result = poll();
+        self.leave(frame);
+        result
     }
 
     /// [`isolate`](Self::isolate), where nobody passes them on: what is inside comes to its own end. There, code
     /// that [resumes](crate::Cancelled::resume) a request from outside unwinds at once, as nothing else would end
     /// it; have a [`Scope`](crate::Scope) inside to see that.
+    // Always, as above.
     #[inline(always)]
     pub fn shelter<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        self.poll_behind(Isolation::Shielded, poll)
+        let frame = Frame::enter_behind(self.key, Isolation::Shielded);
+        let result = poll();
+        self.leave(frame);
+        result
     }
 
-    // Always, as are the two above: debug builds keep a frame for each call.
-    #[inline(always)]
-    fn poll_behind<R>(&mut self, isolation: Isolation, poll: impl FnOnce() -> R) -> R {
-        let frame = Frame::enter_behind(self.key, isolation);
-        let result = poll();
+    #[inline]
+    fn leave(&mut self, frame: Option<Frame>) {
         if let Some(frame) = frame {
             self.key = frame.leave();
         }
-        result
     }
 
     /// What is waited for is not over yet: requests are to come here.

@@ -12,7 +12,7 @@ use crate::turn::{Cut, Marks};
 /// See the head of this file. What it gives out is to have its step before the next is asked for: first those that
 /// [`resume`](Self::resume) gives, then [`first`](Self::first), then what [`next`](Self::next) gives.
 pub(crate) struct Round<'a> {
-    tasks: &'a Tasks,
+    pub(crate) tasks: &'a Tasks,
     family: &'a Family,
     /// How many of the batch have not run.
     left: usize,
@@ -272,6 +272,7 @@ impl Round<'_> {
 
     #[inline]
     fn end(&self, is_cut: bool) {
+        self.tasks.note_enclosing_step();
         let turn = &self.tasks.turn;
         let marks = Marks {
             cut: self.before.cut || is_cut,

@@ -154,14 +154,19 @@ impl<F: Future> Scope<F> {
     /// The scope is over by a request, and drops what it wraps.
     #[cold]
     #[inline(never)]
-    fn end(state: &mut ScopeState, future: Pin<&mut Option<F>>) -> Unwound {
+    fn end(
+        state: &mut ScopeState,
+        future: Pin<&mut Option<F>>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<F::Output, Unwound>> {
         let unwound = state.end();
-        match catch_unwind(AssertUnwindSafe(|| clear(future))) {
-            Ok(()) => unwound,
-            Err(payload) => {
-                state.end_with_panic(unwound);
-                resume_unwind(payload)
-            }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| clear(future))) {
+            state.end_with_panic(unwound);
+            resume_unwind(payload);
+        }
+        match state.reports(&unwound, cx) {
+            true => Poll::Ready(Err(unwound)),
+            false => Poll::Pending,
         }
     }
 
@@ -196,13 +201,7 @@ impl<F: Future> Future for Scope<F> {
                 PollStep::Poll(frame) => Some(frame),
                 PollStep::Pass => None,
                 PollStep::Wait => return Poll::Pending,
-                PollStep::End => {
-                    let unwound = Self::end(this.state, this.future.as_mut());
-                    return match this.state.reports(&unwound, cx) {
-                        true => Poll::Ready(Err(unwound)),
-                        false => Poll::Pending,
-                    };
-                }
+                PollStep::End => return Self::end(this.state, this.future, cx),
             };
             this.state.is_polling = true;
             let poll = polled(this.future.as_mut()).poll(cx);

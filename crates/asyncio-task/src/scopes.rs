@@ -122,7 +122,7 @@ impl Tasks {
             }
             let handled = self.scopes.borrow().handled();
             // SAFETY: C6, by the caller's promise; every poll so far has returned `Pending`.
-            match self.running(cell, || unsafe { cell.poll() }) {
+            match unsafe { self.poll(cell) } {
                 // It was doomed meanwhile: it closed its loop, say.
                 Progress::Pending if cell.state.ends_at_once() => return end(),
                 Progress::Pending => {

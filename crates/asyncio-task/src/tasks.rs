@@ -112,9 +112,6 @@ const MOST_REFUSED: u64 = 1 << 20;
 
 type Handler = Rc<dyn Fn(&Unhandled)>;
 
-/// A step that is timed if debug mode is on.
-const TIMED: bool = true;
-
 impl Tasks {
     /// No tasks yet. `unpark` is called from other threads, at most once for each time that
     /// [`park`](Self::park) said `true`, when there is something to [`deliver`](Self::deliver); once in a
@@ -264,10 +261,13 @@ impl Tasks {
         family.take_in(owned);
         if cell.state.wake() {
             self.eager_steps.set(self.eager_steps.get() + 1);
-            let begin = || cell.state.begin();
-            let conclude = |outcome| self.conclude_child(cell, outcome, family, panicked);
-            // SAFETY: the caller's promise; and `begin` is of this cell.
-            unsafe { self.run_step(cell, begin, conclude) };
+            self.timed_if_on(cell, || {
+                // SAFETY: the caller's promise; and `begin` is of this cell.
+                if let Stepped::Ends(outcome) = unsafe { self.step(cell, cell.state.begin()) } {
+                    self.conclude_child(cell, outcome, family, panicked);
+                }
+                false
+            });
             self.note_enclosing_step();
         }
     }
@@ -542,7 +542,7 @@ impl Tasks {
     /// called from within a step of another task; a task whose step is under way is passed over.
     #[inline]
     pub fn run_one(&self) -> bool {
-        self.run_one_as::<TIMED>()
+        self.run_one_as::<true>()
     }
 
     /// The same; whether the step may have to be timed was asked before.
@@ -553,11 +553,18 @@ impl Tasks {
         };
         // SAFETY: R1 until the step begins, R2 during it.
         let cell = unsafe { CellRef::borrow(&h) };
-        let begin = || cell.state.begin();
         // Here, in the loop that most tasks run in, and nowhere else, the end of a task needs no call.
-        let conclude = |outcome| self.complete_inline(cell, outcome);
-        // SAFETY: `begin` is of this cell, and what is in this queue does not borrow.
-        if unsafe { self.run_step_as::<MAY_BE_TIMED>(cell, begin, conclude) } {
+        // SAFETY: what is in this queue does not borrow.
+        let step = || unsafe {
+            self.whole_step(cell, cell.state.begin(), |outcome| {
+                self.complete_inline(cell, outcome);
+            })
+        };
+        let was_over = match MAY_BE_TIMED {
+            true => self.timed_if_on(cell, step),
+            false => step(),
+        };
+        if was_over {
             // SAFETY: R1: the task ended while it was queued, so its place has a reference.
             drop(unsafe { CellRef::from_raw(h) });
         }
@@ -566,58 +573,110 @@ impl Tasks {
 
     /// Runs one step of a task that is no child. Whether the task ended before, and only its place in the queue
     /// was left.
-    #[inline(always)]
     pub(crate) fn run_whole_step(&self, cell: &CellRef) -> bool {
         assert!(!cell.borrows(), "a child is run by its group");
-        let begin = || cell.state.begin();
         // SAFETY: `begin` is of this cell, which does not borrow.
-        unsafe { self.run_step(cell, begin, |outcome| self.complete(cell, outcome)) }
+        self.timed_if_on(cell, || unsafe {
+            self.whole_step(cell, cell.state.begin(), |outcome| {
+                self.complete(cell, outcome);
+            })
+        })
     }
 
     /// Runs the step out of turn of a task whose round was cut short, and which is no child.
     pub(crate) fn run_resumed_step(&self, cut: &Cut) {
-        assert!(!cut.cell.borrows(), "a child is run by its group");
-        let begin = || self.turn.begin_resumed(cut);
-        let conclude = |outcome| self.complete(&cut.cell, outcome);
-        // SAFETY: `begin` is of this cell, which does not borrow.
-        unsafe { self.run_step(&cut.cell, begin, conclude) };
+        let cell = &cut.cell;
+        assert!(!cell.borrows(), "a child is run by its group");
+        // SAFETY: `begin_resumed` is of this cell, which does not borrow.
+        self.timed_if_on(cell, || unsafe {
+            self.whole_step(cell, self.turn.begin_resumed(cut), |outcome| {
+                self.complete(cell, outcome);
+            })
+        });
     }
 
-    /// Runs one step of a task: the one place that every step goes through. `begin` says what it is; `conclude` is
-    /// called if the task ends with it. Whether the task ended before, and only its place in the queue was left.
+    /// Runs one step of a task that is no child. Whether the task ended before.
     ///
     /// # Safety
     ///
-    /// `begin` makes the transition of this cell that begins a step, and returns what came of it. If the task borrows,
-    /// the caller has its `Children` at hand (H1 in `children.rs`).
+    /// As for [`step`](Self::step). The task does not borrow.
     #[inline(always)]
-    pub(crate) unsafe fn run_step(
+    unsafe fn whole_step(
         &self,
         cell: &CellRef,
-        begin: impl FnOnce() -> Begin,
-        conclude: impl FnOnce(Outcome),
+        begin: Begin,
+        complete: impl FnOnce(Outcome),
     ) -> bool {
         // SAFETY: handed on to the caller.
-        unsafe { self.run_step_as::<TIMED>(cell, begin, conclude) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`run_step`](Self::run_step).
-    #[inline(always)]
-    pub(crate) unsafe fn run_step_as<const MAY_BE_TIMED: bool>(
-        &self,
-        cell: &CellRef,
-        begin: impl FnOnce() -> Begin,
-        conclude: impl FnOnce(Outcome),
-    ) -> bool {
-        self.count_step();
-        if MAY_BE_TIMED && self.timing.is_on() {
-            // SAFETY: handed on to the caller.
-            return self.timed(cell, || unsafe { self.step(cell, begin, conclude) });
+        match unsafe { self.step(cell, begin) } {
+            Stepped::GoesOn => false,
+            Stepped::WasOver => true,
+            Stepped::Ends(outcome) => {
+                complete(outcome);
+                false
+            }
         }
+    }
+
+    /// Runs one step of a task, which `begin` says how to begin: the one place that every step goes through. The caller
+    /// sees to a task that ends with it.
+    ///
+    /// # Safety
+    ///
+    /// `begin` is what came of the transition of this cell that begins a step, and nothing has happened since. If the
+    /// task borrows, the caller has its `Children` at hand (H1 in `children.rs`).
+    #[inline(always)]
+    pub(crate) unsafe fn step(&self, cell: &CellRef, begin: Begin) -> Stepped {
+        self.count_step();
+        match begin {
+            // SAFETY: C6: `begin` has made it running, and no step that drops the future leaves it to be polled.
+            Begin::Poll => unsafe {
+                let progress = self.poll(cell);
+                self.after_poll(cell, progress)
+            },
+            Begin::Nothing => Stepped::WasOver,
+            Begin::Later => Stepped::GoesOn,
+            // SAFETY: C6: `begin` has made it running.
+            Begin::Cancel => unsafe { self.cancel_step(cell, false) }.into(),
+        }
+    }
+
+    /// Polls the future of a task whose step is under way.
+    ///
+    /// # Safety
+    ///
+    /// As for [`CellRef::poll`].
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) unsafe fn poll(&self, cell: &CellRef) -> Progress {
+        let _running = self.enter_step(cell);
         // SAFETY: handed on to the caller.
-        unsafe { self.step(cell, begin, conclude) }
+        unsafe { cell.poll() }
+    }
+
+    /// What comes after the poll of a step.
+    ///
+    /// # Safety
+    ///
+    /// The caller has polled the future, with the right to poll (C6), which it has still.
+    // Apart in debug builds, where what is inlined takes stack while the future is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn after_poll(&self, cell: &CellRef, progress: Progress) -> Stepped {
+        match progress {
+            Progress::Pending => match cell.state.pause() {
+                Pause::Park => Stepped::GoesOn,
+                Pause::Again => {
+                    // SAFETY: its poll returned `Pending`, so it has not ended.
+                    unsafe { self.enqueue(cell) };
+                    Stepped::GoesOn
+                }
+                // SAFETY: C6: `pause` has left it running, and its poll returned `Pending`.
+                Pause::Cancel => unsafe { self.cancel_step(cell, true) }.into(),
+            },
+            Progress::Ready => Stepped::Ends(Outcome::Value),
+            Progress::Panicked => Stepped::Ends(Outcome::Panicked),
+        }
     }
 
     pub(crate) fn eager_steps(&self) -> u64 {
@@ -629,57 +688,17 @@ impl Tasks {
         self.turn.count_step();
     }
 
-    /// # Safety
-    ///
-    /// As for [`run_step`](Self::run_step).
-    #[inline(always)]
-    unsafe fn step(
-        &self,
-        cell: &CellRef,
-        begin: impl FnOnce() -> Begin,
-        conclude: impl FnOnce(Outcome),
-    ) -> bool {
-        let ended = match begin() {
-            Begin::Nothing => return true,
-            Begin::Later => None,
-            // SAFETY: C6: `begin` has made it running.
-            Begin::Cancel => unsafe { self.cancel_step(cell, false) },
-            // SAFETY: C6: `begin` has made it running, and no step that drops the future leaves it to be polled.
-            Begin::Poll => match self.running(cell, || unsafe { cell.poll() }) {
-                Progress::Pending => match cell.state.pause() {
-                    Pause::Park => None,
-                    Pause::Again => {
-                        // SAFETY: its poll returned `Pending`, so it has not ended.
-                        unsafe { self.enqueue(cell) };
-                        None
-                    }
-                    // SAFETY: C6: `pause` has left it running, and its poll returned `Pending`.
-                    Pause::Cancel => unsafe { self.cancel_step(cell, true) },
-                },
-                Progress::Ready => Some(Outcome::Value),
-                Progress::Panicked => Some(Outcome::Panicked),
-            },
-        };
-        if let Some(outcome) = ended {
-            conclude(outcome);
-        }
-        false
+    /// Notes whose step it is while `f` runs.
+    pub(crate) fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
+        let _running = self.enter_step(cell);
+        f()
     }
 
-    /// Notes whose step it is while `f` runs.
-    #[inline]
-    pub(crate) fn running<R>(&self, cell: &CellRef, f: impl FnOnce() -> R) -> R {
-        /// Also by a panic: the task may end then, and nobody may find it here.
-        struct Around<'a>(&'a Tasks, Option<NonNull<Header>>);
-        impl Drop for Around<'_> {
-            #[inline]
-            fn drop(&mut self) {
-                self.0.running.set(self.1);
-            }
-        }
-        let _around = Around(self, self.running.replace(Some(cell.as_raw())));
+    /// Notes whose step it is, until the result is dropped.
+    #[inline(always)]
+    fn enter_step(&self, cell: &CellRef) -> Running<'_> {
         self.pulse.enter(cell.id, cell.location);
-        f()
+        Running(self, self.running.replace(Some(cell.as_raw())))
     }
 
     /// Notes for the pulse that the enclosing step goes on, after steps within it.
@@ -731,7 +750,9 @@ impl Tasks {
     }
 
     /// The end of a child, whose future is gone.
-    #[inline(always)]
+    // Apart in debug builds, where what is inlined takes stack while the child is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn conclude_child(
         &self,
         cell: &CellRef,
@@ -1195,6 +1216,33 @@ impl Tasks {
         for _ in 0..self.ready.len() {
             self.run_one();
         }
+    }
+}
+
+/// How a step has left its task.
+pub(crate) enum Stepped {
+    GoesOn,
+    /// It had ended before, and only its place in the queue was left.
+    WasOver,
+    /// Its future is gone.
+    Ends(Outcome),
+}
+
+impl From<Option<Outcome>> for Stepped {
+    #[inline]
+    fn from(ended: Option<Outcome>) -> Self {
+        ended.map_or(Self::GoesOn, Self::Ends)
+    }
+}
+
+/// A step is under way until this is dropped, also by a panic: the task may end then, and nobody may find it here. The
+/// task whose step was under way before.
+struct Running<'a>(&'a Tasks, Option<NonNull<Header>>);
+
+impl Drop for Running<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.running.set(self.1);
     }
 }
 

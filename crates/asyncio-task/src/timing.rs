@@ -33,9 +33,18 @@ impl Tasks {
         self.timing.limit.set(limit);
     }
 
+    /// Runs a step of that task, and takes its time if debug mode is on.
+    #[inline]
+    pub(crate) fn timed_if_on(&self, cell: &CellRef, step: impl FnOnce() -> bool) -> bool {
+        match self.timing.is_on() {
+            true => self.timed(cell, step),
+            false => step(),
+        }
+    }
+
     /// Runs a step of that task, and takes its time.
     #[cold]
-    pub(crate) fn timed(&self, cell: &CellRef, step: impl FnOnce() -> bool) -> bool {
+    fn timed(&self, cell: &CellRef, step: impl FnOnce() -> bool) -> bool {
         if cell.borrows() && cell.marks.has(Mark::Callback) {
             return step(); // a part of its owner
         }
