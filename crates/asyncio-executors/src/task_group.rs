@@ -284,6 +284,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
     /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. Debug mode
     /// reports this to the exception handler. A spawn into a group that has finished is a bug and is always reported.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the event loop that the group began on. A group that is ending does not panic.
     #[track_caller]
     #[doc(alias = "create_task")]
     #[inline]
@@ -315,6 +319,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// .await?;
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
     #[track_caller]
     #[inline]
     pub fn spawn_with<U, F>(&self, options: SpawnOptions, future: F) -> Child<'env, U>
@@ -462,6 +470,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Errors
     ///
     /// The group is ending or has ended.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
     #[track_caller]
     #[inline]
     pub fn try_spawn<U, F>(&self, future: F) -> Result<Child<'env, U>, GroupClosed<F>>

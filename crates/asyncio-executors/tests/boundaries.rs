@@ -288,6 +288,31 @@ mod elsewhere {
     }
 
     #[test]
+    fn a_spawn_into_a_group_says_so() {
+        for from in EVERYWHERE {
+            let mut event_loop = new_loop();
+            let (put, taken) = slot();
+            let group = event_loop.spawn(async move {
+                let group = task_group(async |tg: TaskGroup<'static>| {
+                    let _child = tg.spawn(pending::<Result<(), _>>());
+                    put.replace(Some(tg));
+                    pending::<()>().await;
+                    Ok(())
+                });
+                group.await.is_ok()
+            });
+            event_loop.run_until_complete(yield_now()).unwrap();
+            let tg = taken.take().expect("the body has begun");
+            let said = message(|| from.act(|| drop(tg.spawn(async { Ok(()) }))));
+            assert!(said.contains("event loop"), "{from:?}: {said}");
+            drop(event_loop);
+            drop(group);
+            // Nothing is left to spawn into, so this is no panic but a report.
+            assert!(tg.try_spawn(async { Ok(()) }).is_err());
+        }
+    }
+
+    #[test]
     fn a_time_limit_says_so_outside_of_any_loop() {
         let mut event_loop = new_loop();
         let mut limited = Box::pin(async { timeout(secs(1), pending::<()>()).await.unwrap() });
