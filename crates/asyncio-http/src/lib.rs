@@ -48,10 +48,15 @@ mod hyper_io;
 mod on_loop;
 
 pub mod body;
+pub mod files;
 mod listener;
+#[cfg(feature = "multipart")]
+pub mod multipart;
 mod server;
 mod service;
-// pub mod sse;
+pub mod sse;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 #[cfg(feature = "axum")]
 mod local_handler;
@@ -71,7 +76,7 @@ pub use client::{
 pub use hyper_io::HyperIo;
 pub use listener::{Listener, Peer};
 pub use on_loop::OnLoop;
-pub use server::{Server, ServerBuilder, Upgraded, serve, upgrade};
+pub use server::{Server, ServerBuilder, Upgraded, closing, serve, upgrade};
 pub use service::{HyperService, Service};
 
 #[cfg(feature = "axum")]

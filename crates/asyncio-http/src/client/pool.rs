@@ -328,6 +328,30 @@ impl Pool {
         }
     }
 
+    /// Sends a request over a connection of its own, which may be upgraded.
+    #[cfg(feature = "websocket")]
+    pub(crate) async fn send_alone(
+        &self,
+        origin: &Origin,
+        proxy: Option<&Proxy>,
+        options: &Options,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, FetchError> {
+        // HTTP/2 has no upgrades.
+        let stream = self.dial(origin, proxy, options, &["http/1.1"]).await?;
+        // hyper demands `Send` of a stream that may be upgraded.
+        let io = crate::bound::LoopBound::new(HyperIo::with(stream, self.scratch.clone()));
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(options.max_head)
+            .handshake(io)
+            .await
+            .map_err(FetchError::Exchange)?;
+        spawn(async { drop(connection.with_upgrades().await) }).detach();
+        let sending = sender.send_request(on_http1(request, origin, proxy));
+        let response = within(options.read_timeout, sending).await?;
+        response.map_err(FetchError::Exchange)
+    }
+
     /// Makes a new connection, and a task that drives it.
     async fn connect(
         &self,
@@ -335,11 +359,30 @@ impl Pool {
         proxy: Option<&Proxy>,
         options: &Options,
     ) -> Result<Connected, FetchError> {
+        let stream = self.dial(origin, proxy, options, &[]).await?;
+        self.shake_hands(stream, options)
+            .await
+            .map_err(FetchError::Exchange)
+    }
+
+    /// Connects to an origin, within the limit. Over TLS, other protocols than those of the session may be offered.
+    async fn dial(
+        &self,
+        origin: &Origin,
+        proxy: Option<&Proxy>,
+        options: &Options,
+        protocols: &[&str],
+    ) -> Result<Stream, FetchError> {
+        #[cfg(not(feature = "tls"))]
+        let _ = protocols;
         let connecting = connect(
             origin,
             proxy,
             #[cfg(feature = "tls")]
-            || options.tls(),
+            || match protocols {
+                [] => options.tls(),
+                other => Ok(options.tls()?.alpn(other)),
+            },
         );
         let limit = options.connect_timeout;
         let connected = match timeout(limit, connecting).await {
@@ -349,16 +392,12 @@ impl Pool {
                 return Err(FetchError::TimedOut { what, limit });
             }
         };
-        let stream = connected.map_err(|error| FetchError::Connect {
+        connected.map_err(|error| FetchError::Connect {
             host: origin.to_string(),
             error,
-        })?;
-        self.shake_hands(stream, options)
-            .await
-            .map_err(FetchError::Exchange)
+        })
     }
 
-    #[cfg_attr(not(feature = "http2"), expect(unused_variables))]
     async fn shake_hands(&self, stream: Stream, options: &Options) -> hyper::Result<Connected> {
         #[cfg(feature = "http2")]
         let is_http2 = stream.is_http2()

@@ -144,6 +144,19 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
+/// The URL of a websocket, with the scheme of the request that begins it.
+#[cfg(feature = "websocket")]
+pub(super) fn as_http(url: Uri) -> Uri {
+    let scheme = match url.scheme_str() {
+        Some("ws") => http::uri::Scheme::HTTP,
+        Some("wss") => http::uri::Scheme::HTTPS,
+        _ => return url,
+    };
+    let mut parts = url.clone().into_parts();
+    parts.scheme = Some(scheme);
+    Uri::from_parts(parts).unwrap_or(url)
+}
+
 /// A URL without name and password.
 pub(super) fn without_credentials(url: Uri) -> Uri {
     let mut parts = url.clone().into_parts();

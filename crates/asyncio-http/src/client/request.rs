@@ -17,6 +17,7 @@ use super::redirect::{self, Next};
 use super::request_body::RequestBody;
 use super::response::{FetchBody, FetchResponse};
 use super::session::Session;
+use crate::body::Body;
 
 /// A request of a [`Session`], to be [sent](Self::send). Its faults are errors of `send`.
 #[must_use = "a request does nothing until it is sent"]
@@ -206,10 +207,39 @@ impl RequestBuilder {
         }
     }
 
-    async fn fetch(
+    /// The headers, of which some have one value only.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// Sends the request over a connection of its own, for an upgrade to another protocol.
+    #[cfg(feature = "websocket")]
+    pub(crate) async fn upgrade(
         self,
-        deadline: Option<(std::time::Instant, Duration)>,
-    ) -> Result<FetchResponse, FetchError> {
+    ) -> Result<(http::Response<hyper::body::Incoming>, Uri), FetchError> {
+        let limit = self.timeout.unwrap_or(self.session.inner.options.timeout);
+        let upgrading = async {
+            let (session, mut next) = self.prepare()?;
+            next.url = redirect::as_http(next.url);
+            let request = first(&session, &mut next)?;
+            let (options, pool) = (&session.inner.options, &session.inner.pool);
+            let origin = Origin::of(&next.url)?;
+            let proxy = options.proxies.of(&origin);
+            let response = pool.send_alone(&origin, proxy, options, request).await?;
+            Ok((response, next.url))
+        };
+        match asyncio_executors::timeout(limit, upgrading).await {
+            Ok(outcome) => outcome,
+            Err(_timed_out) => {
+                let what = "the fetch";
+                Err(FetchError::TimedOut { what, limit })
+            }
+        }
+    }
+
+    /// The session, and the first request with the session's headers.
+    fn prepare(self) -> Result<(Session, Next), FetchError> {
         let mut next = Next {
             method: self.method,
             url: self.url?,
@@ -235,6 +265,15 @@ impl RequestBuilder {
         if !next.headers.contains_key(ACCEPT) {
             next.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         }
+        Ok((session, next))
+    }
+
+    async fn fetch(
+        self,
+        deadline: Option<(std::time::Instant, Duration)>,
+    ) -> Result<FetchResponse, FetchError> {
+        let (session, mut next) = self.prepare()?;
+        let options = &session.inner.options;
         #[cfg(feature = "gzip")]
         let decodes = super::decode::offer(&mut next.headers);
         let mut redirects = 0;
@@ -270,6 +309,38 @@ impl RequestBuilder {
     }
 }
 
+/// The request to send now, with the headers of its origin.
+fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError> {
+    let inner = &session.inner;
+    let origin = Origin::of(&next.url)?;
+    let proxy = inner.options.proxies.of(&origin);
+    let Some(body) = next.body.take() else {
+        return Err(FetchError::BodyIsGone(next.url.clone()));
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = next.method.clone();
+    *request.uri_mut() = next.url.clone();
+    let headers = request.headers_mut();
+    *headers = next.headers.clone();
+    if !headers.contains_key(HOST) {
+        let host = HeaderValue::from_str(&origin.host_header());
+        let host = host.map_err(|error| FetchError::Invalid(error.to_string()))?;
+        headers.insert(HOST, host);
+    }
+    if inner.options.cookies && !headers.contains_key(COOKIE) {
+        let cookies = inner.cookies.borrow_mut().header(&next.url);
+        if let Some(Ok(cookies)) = cookies.map(HeaderValue::try_from) {
+            headers.insert(COOKIE, cookies);
+        }
+    }
+    let plain = proxy.filter(|_| !origin.is_secure);
+    if let Some(authorization) = plain.and_then(|proxy| proxy.authorization.as_ref()) {
+        let value = HeaderValue::from_str(authorization).expect("base64 can be in a header");
+        headers.insert(PROXY_AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
 /// Sends one request of a fetch.
 async fn exchange(
     session: &Session,
@@ -284,46 +355,16 @@ async fn exchange(
     let inner = &session.inner;
     let origin = Origin::of(&next.url)?;
     let proxy = inner.options.proxies.of(&origin);
-    let mut headers = next.headers.clone();
-    if !headers.contains_key(HOST) {
-        let host = HeaderValue::from_str(&origin.host_header());
-        let host = host.map_err(|error| FetchError::Invalid(error.to_string()))?;
-        headers.insert(HOST, host);
-    }
-    if inner.options.cookies && !headers.contains_key(COOKIE) {
-        let cookies = inner.cookies.borrow_mut().header(&next.url);
-        if let Some(Ok(cookies)) = cookies.map(HeaderValue::try_from) {
-            headers.insert(COOKIE, cookies);
-        }
-    }
-    if let Some(authorization) = proxy
-        .filter(|_| !origin.is_secure)
-        .and_then(|proxy| proxy.authorization.as_ref())
-    {
-        let value = HeaderValue::from_str(authorization).expect("base64 can be in a header");
-        headers.insert(PROXY_AUTHORIZATION, value);
-    }
-    let (method, url) = (next.method.clone(), next.url.clone());
-    let request = move |body| {
-        let mut request = Request::new(body);
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = url.clone();
-        *request.headers_mut() = headers.clone();
-        request
-    };
-    let Some(body) = next.body.take() else {
-        return Err(FetchError::BodyIsGone(next.url.clone()));
-    };
-    let first = request(body);
+    let request = first(session, next)?;
     let may_repeat = next.method.is_idempotent() && next.body.can_be_sent_again();
-    let body = std::cell::RefCell::new(&mut next.body);
-    let again = || {
-        let body = may_repeat.then(|| body.borrow_mut().take()).flatten();
-        body.map(&request)
+    let next = std::cell::RefCell::new(next);
+    let again = || match may_repeat {
+        true => first(session, &mut next.borrow_mut()).ok(),
+        false => None,
     };
     inner
         .pool
-        .send(&origin, proxy, &inner.options, first, again)
+        .send(&origin, proxy, &inner.options, request, again)
         .await
 }
 

@@ -1,6 +1,7 @@
 //! The state of one connection, as its task, its stream and the sweeper see it.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +9,11 @@ use std::rc::Rc;
 
 use asyncio_sync::Event;
 use axum_core::body::Body;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, StatusCode};
+use http::request::Parts;
+use http::{Extensions, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -61,6 +64,11 @@ impl Connection {
             asked: Cell::new(None),
             afterwards: RefCell::default(),
         }
+    }
+
+    /// Waits until it is asked to stop.
+    pub(super) async fn stopping(self: Rc<Self>) {
+        self.stop.wait().await;
     }
 
     /// Bytes have arrived.
@@ -150,9 +158,29 @@ impl Peer {
     /// The peer that a request came from; `None` if the request is not one of a [`Server`](super::Server).
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
-        let connection = request.extensions().get::<OfRequest>()?;
-        Some(connection.0.try_get()?.peer)
+        peer(request.extensions())
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        // Only a request that is none of a server has no peer.
+        peer(&parts.extensions).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(peer(&parts.extensions))
+    }
+}
+
+fn peer(extensions: &Extensions) -> Option<Peer> {
+    Some(extensions.get::<OfRequest>()?.0.try_get()?.peer)
 }
 
 /// A request under way. Dropped when its answer is sent or given up.

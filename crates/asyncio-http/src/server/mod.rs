@@ -8,7 +8,7 @@ mod server_io;
 mod shared;
 mod sweeper;
 mod ticks;
-mod upgrade;
+pub(crate) mod upgrade;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -25,7 +25,7 @@ use self::connection::Connection;
 pub use self::options::ServerBuilder;
 use self::shared::{Open, Shared};
 use self::ticks::Ticks;
-pub use self::upgrade::{Upgraded, upgrade};
+pub use self::upgrade::{Upgraded, closing, upgrade};
 use crate::hyper_io::Scratch;
 use crate::listener::{Listener, Peer};
 use crate::service::{Answers, Service};

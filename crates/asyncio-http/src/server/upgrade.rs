@@ -1,17 +1,20 @@
 //! Upgrades: a connection that goes on with another protocol.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use axum_core::response::Response;
 use futures_io::{AsyncRead, AsyncWrite};
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{Request, StatusCode};
+use http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use http::{Extensions, HeaderMap, Request, StatusCode};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
+use hyper::upgrade::OnUpgrade;
 
-use super::connection::OfRequest;
+use super::connection::{Connection, OfRequest};
 use crate::body::Body;
 
 /// Answers with 101, and has `afterwards` called with the connection when the client has the answer.
@@ -28,47 +31,113 @@ pub fn upgrade<B, F>(
 where
     F: Future<Output = ()> + 'static,
 {
-    let status = |status| {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static(protocol));
-        response
-    };
-    let asks = |name, token| {
-        let values = request.headers().get_all(name).iter();
-        let mut tokens = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        tokens.any(|one: &str| one.trim().eq_ignore_ascii_case(token))
-    };
-    let asked = asks(UPGRADE, protocol) && asks(CONNECTION, "upgrade");
-    let connection = request.extensions().get::<OfRequest>();
-    let connection = connection.and_then(|of| of.0.try_get().cloned());
-    let (true, Some(connection)) = (
-        asked
-            && request
-                .extensions()
-                .get::<hyper::upgrade::OnUpgrade>()
-                .is_some(),
-        connection,
-    ) else {
-        return status(StatusCode::UPGRADE_REQUIRED);
-    };
-    let upgraded = hyper::upgrade::on(request);
-    connection.afterwards.replace(Some(Box::pin(async move {
-        // It fails if the answer could not be sent.
-        if let Ok(stream) = upgraded.await {
-            afterwards(Upgraded { stream }).await;
+    let extensions = std::mem::take(request.extensions_mut());
+    let mut extensions = extensions;
+    let handover = Handover::of(request.headers(), &mut extensions, protocol);
+    *request.extensions_mut() = extensions;
+    match handover {
+        Some(handover) => handover.answer(protocol, afterwards),
+        None => refusal(protocol),
+    }
+}
+
+/// The answer to a request that is to ask for a protocol, and does not.
+pub(crate) fn refusal(protocol: &'static str) -> Response {
+    answer(StatusCode::UPGRADE_REQUIRED, protocol)
+}
+
+fn answer(status: StatusCode, protocol: &'static str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+    response
+}
+
+/// A connection that can be taken over.
+pub(crate) struct Handover {
+    upgraded: OnUpgrade,
+    connection: Rc<Connection>,
+}
+
+impl Handover {
+    /// The connection of a request that asks for `protocol`.
+    pub(crate) fn of(
+        headers: &HeaderMap,
+        extensions: &mut Extensions,
+        protocol: &str,
+    ) -> Option<Self> {
+        if !(lists(headers, UPGRADE, protocol) && lists(headers, CONNECTION, "upgrade")) {
+            return None;
         }
-    })));
-    status(StatusCode::SWITCHING_PROTOCOLS)
+        let connection = extensions.get::<OfRequest>()?.0.try_get()?.clone();
+        let upgraded = extensions.remove::<OnUpgrade>()?;
+        Some(Self {
+            upgraded,
+            connection,
+        })
+    }
+
+    /// The answer 101, and what is called after it.
+    pub(crate) fn answer<F>(
+        self,
+        protocol: &'static str,
+        afterwards: impl FnOnce(Upgraded) -> F + 'static,
+    ) -> Response
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let Self {
+            upgraded,
+            connection,
+        } = self;
+        // The connection does not own itself.
+        let weak = Rc::downgrade(&connection);
+        let last = connection.afterwards.replace(Some(Box::pin(async move {
+            // It fails if the answer could not be sent.
+            if let (Ok(stream), Some(connection)) = (upgraded.await, weak.upgrade()) {
+                let upgraded = Upgraded { stream, connection };
+                afterwards(upgraded).await;
+            }
+        })));
+        drop(last);
+        answer(StatusCode::SWITCHING_PROTOCOLS, protocol)
+    }
+}
+
+/// Whether a header with a list has a token.
+fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut tokens = texts.flat_map(|text| text.split(','));
+    tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
 }
 
 /// A connection after its [`upgrade`]: a stream of bytes.
 pub struct Upgraded {
     stream: hyper::upgrade::Upgraded,
+    connection: Rc<Connection>,
+}
+
+impl Upgraded {
+    /// Waits until the server is asked to stop, so that this connection can say goodbye.
+    pub fn closing(&self) -> impl Future<Output = ()> + use<> {
+        self.connection.clone().stopping()
+    }
+}
+
+/// Waits until the server of a request is asked to stop: a response that goes on for long can end then. Never ends if the
+/// request is not one of a [`Server`](super::Server).
+pub fn closing<B>(request: &Request<B>) -> impl Future<Output = ()> + use<B> {
+    let connection = request.extensions().get::<OfRequest>();
+    let connection = connection.and_then(|of| of.0.try_get().cloned());
+    async {
+        match connection {
+            Some(connection) => connection.stopping().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl fmt::Debug for Upgraded {

@@ -63,7 +63,7 @@ impl Raw {
         };
         let reading = timeout(LONG, reading).await;
         reading.expect("the server answers");
-        String::from_utf8(all).unwrap()
+        String::from_utf8_lossy(&all).into_owned()
     }
 }
 

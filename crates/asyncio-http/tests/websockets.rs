@@ -1,0 +1,277 @@
+//! Websockets between our server and our client, and bytes of other clients.
+#![cfg(feature = "websocket")]
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncio::http::websocket::{CloseCode, Message, WebSocket, WebSocketUpgrade};
+use asyncio::http::{FetchError, Request, Response, Server, Session};
+use asyncio::{sleep, timeout};
+use support::*;
+
+async fn serve(handler: impl AsyncFn(WebSocket) + Clone + 'static) -> Server {
+    start(async move |mut request: Request| -> Response {
+        let handler = handler.clone();
+        match WebSocketUpgrade::of(&mut request) {
+            Ok(upgrade) => upgrade
+                .protocols(["chat.2", "chat.1"])
+                .max_message(100_000)
+                .answer(async move |socket| handler(socket).await),
+            Err(refusal) => refusal,
+        }
+    })
+    .await
+}
+
+async fn echo(socket: WebSocket) {
+    while let Ok(Some(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+fn ws(server: &Server) -> String {
+    format!("ws://{}/", server.addresses()[0])
+}
+
+#[asyncio::test(clock = "real")]
+async fn messages_go_both_ways() -> Outcome {
+    let server = serve(echo).await;
+    let socket = Session::new().get(ws(&server)).websocket().await?;
+    socket.send("text").await?;
+    socket.send(vec![0; 50_000]).await?;
+    assert_eq!(socket.recv().await?, Some(Message::text("text")));
+    assert_eq!(socket.recv().await?, Some(Message::binary(vec![0; 50_000])));
+    socket.close().await?;
+    assert_eq!(socket.recv().await?, None);
+    assert!(socket.send("late").await.unwrap_err().is_closed());
+    socket.close().await?;
+    eventually("the connection ends", || server.connections() == 0).await;
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_receiver_and_senders_share_a_socket() -> Outcome {
+    // More than the buffers of both sides hold, so each waits for the other.
+    let server = serve(echo).await;
+    let socket = Session::new().get(ws(&server)).websocket().await?;
+    let message = "x".repeat(90_000);
+    let send = async || {
+        for _ in 0..100 {
+            socket.send(message.clone()).await.unwrap();
+        }
+    };
+    let receive = async {
+        for _ in 0..200 {
+            let received = socket.recv().await.unwrap().unwrap();
+            assert_eq!(received.len(), message.len());
+        }
+    };
+    timeout(LONG, async { futures::join!(send(), send(), receive) }).await?;
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_cancelled_operation_loses_nothing() -> Outcome {
+    let server = serve(echo).await;
+    let socket = Session::new().get(ws(&server)).websocket().await?;
+    for n in 0..50 {
+        let limit = Duration::from_micros(n * 20);
+        let _ = timeout(limit, socket.send(n.to_string())).await;
+    }
+    socket.send("end").await?;
+    let mut last = -1;
+    loop {
+        // Cancelled now and then.
+        let Ok(message) = timeout(Duration::from_micros(50), socket.recv()).await else {
+            continue;
+        };
+        let message = message?.unwrap().into_text()?;
+        if message.as_str() == "end" {
+            return Ok(());
+        }
+        let n = message.parse::<i32>()?;
+        assert!(n > last, "in order, each once");
+        last = n;
+    }
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_subprotocol_is_agreed_on() -> Outcome {
+    let server = serve(echo).await;
+    let offers = [
+        ("chat.1, chat.2", "chat.2"),
+        ("chat.1", "chat.1"),
+        ("other", ""),
+    ];
+    for (offer, agreed) in offers {
+        let raw = Raw::connect(server.addresses()[0]).await;
+        raw.send(format!(
+            "{HANDSHAKE}Sec-WebSocket-Protocol: {offer}\r\n\r\n"
+        ))
+        .await;
+        let head = raw.until("\r\n\r\n").await;
+        let line = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+        assert_eq!(line.unwrap_or_default(), agreed);
+    }
+    Ok(())
+}
+
+/// The example of RFC 6455, section 1.3, without its end.
+const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+#[asyncio::test(clock = "real")]
+async fn the_handshake_is_that_of_the_rfc() -> Outcome {
+    let server = serve(echo).await;
+    let raw = Raw::connect(server.addresses()[0]).await;
+    // A frame right behind the handshake is not lost: "Hello", masked, from section 5.7.
+    let frame = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    raw.send([format!("{HANDSHAKE}\r\n").as_bytes(), frame].concat())
+        .await;
+    let head = raw.until("\r\n\r\n").await;
+    assert_eq!(status(&head), "101");
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+    raw.until("Hello").await;
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_request_that_asks_for_no_websocket_is_refused() -> Outcome {
+    let server = serve(echo).await;
+    for (request, code) in [
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(),
+            "426",
+        ),
+        (
+            format!("{HANDSHAKE}Connection: close\r\n\r\n").replace("GET", "POST"),
+            "405",
+        ),
+        (
+            format!("{HANDSHAKE}Connection: close\r\n\r\n").replace("Version: 13", "Version: 8"),
+            "400",
+        ),
+        (
+            format!("{HANDSHAKE}Connection: close\r\n\r\n").replace("Sec-WebSocket-Key", "X"),
+            "400",
+        ),
+    ] {
+        assert_eq!(status(&answers(&server, &request).await), code, "{request}");
+    }
+    let plain = start(async |_: Request| "no websocket").await;
+    let error = Session::new()
+        .get(ws(&plain))
+        .websocket()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, FetchError::Status(status, _) if status == 200));
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn bad_frames_end_their_websocket() -> Outcome {
+    let server = serve(echo).await;
+    for frame in [
+        // Not masked; a reserved opcode; a control frame in pieces; a length beyond the limit.
+        b"\x81\x05Hello".to_vec(),
+        b"\x83\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec(),
+        b"\x09\x80\x37\xfa\x21\x3d".to_vec(),
+        b"\x82\xff\x00\x00\x7f\xff\xff\xff\xff\xff\x37\xfa\x21\x3d".to_vec(),
+        // Text that is no UTF-8.
+        b"\x81\x81\x00\x00\x00\x00\xff".to_vec(),
+    ] {
+        let raw = Raw::connect(server.addresses()[0]).await;
+        raw.send(format!("{HANDSHAKE}\r\n")).await;
+        raw.until("\r\n\r\n").await;
+        raw.send(&frame).await;
+        raw.rest().await;
+    }
+    eventually("all are gone", || server.connections() == 0).await;
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_stopping_server_says_that_it_goes_away() -> Outcome {
+    let ended = Rc::new(Cell::new(false));
+    let server = serve({
+        let ended = ended.clone();
+        async move |socket: WebSocket| {
+            echo(socket).await;
+            ended.set(true);
+        }
+    })
+    .await;
+    let socket = Session::new().get(ws(&server)).websocket().await?;
+    socket.send("hello").await?;
+    socket.recv().await?;
+    let (in_order, received) = futures::join!(server.shutdown(LONG), socket.recv());
+    assert!(in_order && ended.get());
+    assert_eq!(received?, None);
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_handler_that_goes_on_is_cancelled_after_the_grace_period() -> Outcome {
+    let trace = Rc::new(RefCell::new(Vec::new()));
+    let server = serve({
+        let trace = trace.clone();
+        async move |socket: WebSocket| {
+            trace.borrow_mut().push("begin");
+            asyncio::on_cancel(std::future::pending::<()>(), async {
+                socket.close_with(CloseCode::Away, "bye").await.ok();
+                trace.borrow_mut().push("goodbye");
+            })
+            .await;
+        }
+    })
+    .await;
+    let socket = Session::new().get(ws(&server)).websocket().await?;
+    eventually("it has begun", || !trace.borrow().is_empty()).await;
+    let (in_order, received) =
+        futures::join!(server.shutdown(Duration::from_millis(10)), socket.recv());
+    assert!(!in_order);
+    assert_eq!(received?, None);
+    assert_eq!(*trace.borrow(), ["begin", "goodbye"]);
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_client_that_never_reads_ends_at_the_write_timeout() -> Outcome {
+    let options = Server::builder().write_timeout(Duration::from_millis(50));
+    let server = start_with(options, async |mut request: Request| -> Response {
+        match WebSocketUpgrade::of(&mut request) {
+            Ok(upgrade) => upgrade.answer(
+                async |socket: WebSocket| {
+                    while socket.send(vec![0; 1 << 20]).await.is_ok() {}
+                },
+            ),
+            Err(refusal) => refusal,
+        }
+    })
+    .await;
+    let raw = Raw::connect(server.addresses()[0]).await;
+    raw.send(format!("{HANDSHAKE}\r\n")).await;
+    eventually("it is served", || server.connections() == 1).await;
+    eventually("it is cut", || server.connections() == 0).await;
+    sleep(Duration::from_millis(1)).await;
+    Ok(())
+}
+
+#[cfg(feature = "axum")]
+#[asyncio::test(clock = "real")]
+async fn it_is_an_extractor() -> Outcome {
+    use asyncio::http::routing::{Router, get};
+    let join = async |upgrade: WebSocketUpgrade| upgrade.answer(echo);
+    let server = start(Router::new().route("/", get(join))).await;
+    let socket = Session::new().get(ws(&server)).websocket().await?;
+    socket.send("axum").await?;
+    assert_eq!(socket.recv().await?, Some(Message::text("axum")));
+    Ok(())
+}
