@@ -260,6 +260,74 @@ fn taking_turns() {
 }
 
 #[test]
+fn fetch_all_is_faster_at_once_than_in_turn() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_example-fetch_all"));
+    let ended = Child::start(command.arg("100")).wait();
+    assert!(ended.status.success(), "{ended:?}");
+    let lines: Vec<_> = ended.output.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].starts_with("one after the other: "), "{lines:?}");
+    for (line, limit) in lines[1..].iter().zip([20, 200]) {
+        let begin = format!("at most {limit} at a time: 100 pages, 1690 bytes in ");
+        assert!(line.starts_with(&begin), "{line:?}");
+        let times = line
+            .rsplit(' ')
+            .nth(3)
+            .and_then(|times| times.parse::<u32>().ok());
+        assert!(times.is_some_and(|times| times >= 2), "{line:?}");
+    }
+}
+
+/// Sends a request, and returns the status and the body of the answer.
+fn request(address: &str, line: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split("\r\n\r\n").nth(1).unwrap().to_owned())
+}
+
+#[test]
+fn the_web_api_answers_overlaps_and_ends_in_order() {
+    let mut server = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_example-web_api")));
+    let listening = server.line();
+    let address = listening.strip_prefix("listening on ").unwrap().to_owned();
+    let ask = |line: &str, body: &str| request(&address, line, body);
+    let tea = r#"{"name":"tea","price":3}"#;
+    assert_eq!(ask("POST /items", tea), (201, "1\n".to_owned()));
+    assert_eq!(ask("GET /items/1", ""), (200, tea.to_owned()));
+    assert_eq!(ask("GET /items", ""), (200, format!("[{tea}]")));
+    assert_eq!(ask("GET /items/7", "").0, 404);
+    assert_eq!(ask("GET /items/x", "").0, 400);
+    assert_eq!(ask("POST /items", "{").0, 400);
+    assert_eq!(ask("GET /echo", "").0, 426);
+
+    // Twenty requests of a second each.
+    let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        let slow = || scope.spawn(|| request(&address, "GET /slow", "").0);
+        let all: Vec<_> = (0..20).map(|_| slow()).collect();
+        assert!(all.into_iter().all(|one| one.join().unwrap() == 200));
+    });
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+
+    assert_eq!(ask("POST /reports", ""), (202, "2\n".to_owned()));
+    assert_eq!(
+        ask("GET /reports/2", ""),
+        (200, "is being written\n".to_owned())
+    );
+    server.interrupt();
+    server.expect("all reports are written");
+    assert_eq!(server.wait().signal(), Some(2));
+}
+
+#[test]
 fn the_echo_server_echoes_counts_and_ends_by_ctrl_c() {
     let mut server = Child::start(&mut Command::new(env!("CARGO_BIN_EXE_example-echo_server")));
     let listening = server.line();

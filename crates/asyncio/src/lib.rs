@@ -262,6 +262,7 @@ struct PageOnCancellation;
 
 #[cfg(all(
     doctest,
+    feature = "axum",
     feature = "macros",
     feature = "net",
     feature = "os",

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use asyncio_executors::timeout_at;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION,
 };
 use http::{HeaderMap, Method, Request, Uri};
 
@@ -322,6 +323,11 @@ fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError
     *request.uri_mut() = next.url.clone();
     let headers = request.headers_mut();
     *headers = next.headers.clone();
+    let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&next.method);
+    if expects_body && next.body.is_empty() {
+        // RFC 9110, section 8.6. Some servers wait for it.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if !headers.contains_key(HOST) {
         let host = HeaderValue::from_str(&origin.host_header());
         let host = host.map_err(|error| FetchError::Invalid(error.to_string()))?;

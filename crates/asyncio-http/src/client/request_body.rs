@@ -28,6 +28,10 @@ impl RequestBody {
         matches!(self.0, Kind::Bytes(_))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.0, Kind::Bytes(bytes) if bytes.is_empty())
+    }
+
     pub(super) fn empty() -> Self {
         Self(Kind::Bytes(Bytes::new()))
     }

@@ -151,6 +151,13 @@ impl SessionBuilder {
     /// Makes the session. No connection is made yet.
     #[must_use]
     pub fn build(self) -> Session {
+        #[cfg(feature = "tls")]
+        {
+            let connector = self.options.tls.take();
+            let protocols = self.options.protocols();
+            let connector = connector.map(|connector| connector.alpn(protocols));
+            self.options.tls.replace(connector);
+        }
         Session {
             inner: Rc::new(Inner {
                 options: self.options,
@@ -265,10 +272,10 @@ impl SessionBuilder {
         self
     }
 
-    /// Uses this connector for TLS: other roots, client certificates. At first the system's roots are trusted.
+    /// Uses this connector for TLS: other roots, client certificates. At first the system's roots are trusted. The connector's
+    /// protocols (ALPN) are set by the session.
     #[cfg(feature = "tls")]
     pub fn tls(self, connector: TlsConnector) -> Self {
-        let connector = connector.alpn(self.options.protocols());
         *self.options.tls.borrow_mut() = Some(connector);
         self
     }

@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use asyncio_sync::Lock;
 use futures_core::Stream;
@@ -41,7 +41,20 @@ pub struct WebSocket {
     sending: Lock<()>,
     /// Ends when the server is asked to stop. `None` on a client, and after that.
     stopping: RefCell<Option<Stopping>>,
-    has_ended: Cell<bool>,
+    role: Role,
+    end: Cell<End>,
+}
+
+/// How far a websocket is on its way to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Messages may come.
+    Open,
+    /// The peer has said that no more come.
+    Told,
+    /// Both sides have said so. The server closes the connection first.
+    Closing,
+    Over,
 }
 
 /// The side of a websocket that waits.
@@ -78,7 +91,8 @@ impl WebSocket {
             wakers,
             sending: Lock::new(()),
             stopping: RefCell::new(stopping),
-            has_ended: Cell::new(false),
+            role,
+            end: Cell::new(End::Open),
         }
     }
 
@@ -96,9 +110,6 @@ impl WebSocket {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, WebSocketError>> {
-        if self.has_ended.get() {
-            return Poll::Ready(Ok(None));
-        }
         if self.is_stopping(cx) {
             let goodbye = CloseFrame {
                 code: CloseCode::Away,
@@ -108,23 +119,39 @@ impl WebSocket {
             let _ = self.poll_with(Side::Receiver, cx, |socket| socket.close(Some(goodbye)));
         }
         loop {
-            let next = self.poll_with(Side::Receiver, cx, tungstenite::WebSocket::read);
-            return Poll::Ready(match next {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    Ok(Some(message))
+            match self.end.get() {
+                End::Over => return Poll::Ready(Ok(None)),
+                End::Closing => {
+                    // It is over, whatever becomes of the connection.
+                    let _ = ready!(self.poll_with(Side::Receiver, cx, |socket| {
+                        let stream = socket.get_mut();
+                        Ok(stream.poll(|stream, cx| stream.poll_close(cx))?)
+                    }));
+                    self.end.set(End::Over);
+                    continue;
+                }
+                End::Open | End::Told => {}
+            }
+            match ready!(self.poll_with(Side::Receiver, cx, tungstenite::WebSocket::read)) {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
+                    return Poll::Ready(Ok(Some(message)));
                 }
                 // The answers are tungstenite's.
-                Poll::Ready(Ok(_)) => continue,
-                Poll::Ready(Err(tungstenite::Error::ConnectionClosed)) => {
-                    self.has_ended.set(true);
-                    Ok(None)
+                Ok(Message::Close(_)) => self.end.set(End::Told),
+                Ok(_) => {}
+                Err(tungstenite::Error::ConnectionClosed) => self.end.set(match self.role {
+                    Role::Server => End::Closing,
+                    Role::Client => End::Over,
+                }),
+                // Some servers close the connection without the goodbye of TLS.
+                Err(tungstenite::Error::Io(_)) if self.end.get() == End::Told => {
+                    self.end.set(End::Over);
                 }
-                Poll::Ready(Err(error)) => {
-                    self.has_ended.set(true);
-                    Err(error.into())
+                Err(error) => {
+                    self.end.set(End::Over);
+                    return Poll::Ready(Err(error.into()));
                 }
-            });
+            }
         }
     }
 
