@@ -22,6 +22,8 @@ mod processes;
 mod ready_awaits;
 mod requests;
 mod select;
+#[cfg(unix)]
+mod stdio;
 mod synchronising;
 mod thread_bound;
 mod threads;

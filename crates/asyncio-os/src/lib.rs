@@ -13,6 +13,7 @@
 //!
 //! | module | what it has |
 //! |---|---|
+//! | [`fs`] | files and directories, temporary ones, locks; on Linux changes of files |
 #![cfg_attr(
     unix,
     doc = "| [`process`] | child processes: [`Command`](process::Command), [`Child`](process::Child), pipelines |"
@@ -22,19 +23,23 @@
     doc = "| [`signal`] | signals as a stream, as callbacks; Ctrl-C |"
 )]
 #![cfg_attr(unix, doc = "| [`pipe`] | pipes, FIFOs |")]
+#![cfg_attr(unix, doc = "| [`stdio`] | the standard input, output and error |")]
 //!
 //! On systems that are no Unix, only the modules that the table of that system shows exist.
 
 #![forbid(unsafe_code)]
 
+pub mod fs;
 #[cfg(unix)]
 pub mod pipe;
 #[cfg(unix)]
 pub mod process;
 #[cfg(unix)]
 pub mod signal;
+#[cfg(unix)]
+pub mod stdio;
 
 /// The programs of the README are tests.
-#[cfg(all(doctest, unix))]
+#[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

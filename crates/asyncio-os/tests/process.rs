@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio_executors::{BoxError, TaskGroup, gather, gather_iter, on_cancel, task_group, timeout};
+use asyncio_executors::{BoxError, TaskGroup, gather, on_cancel, task_group, timeout};
 use asyncio_loop::{run, sleep, spawn, yield_now};
 use asyncio_net::StreamReader;
 use asyncio_os::process::{Command, StatusTaken, Stdio};
@@ -549,6 +549,7 @@ mod cancelling {
 #[cfg(target_os = "linux")]
 mod many {
     use super::*;
+    use asyncio_executors::gather_iter;
 
     #[test]
     fn a_thousand_short_ones_leave_nothing_behind() {

@@ -131,6 +131,12 @@ macro_rules! select {
     };
 }
 
+/// Files and directories.
+#[cfg(feature = "os")]
+pub mod fs {
+    pub use asyncio_os::fs::*;
+}
+
 /// Child processes.
 #[cfg(all(unix, feature = "os"))]
 pub mod process {
@@ -147,6 +153,12 @@ pub mod signal {
 #[cfg(all(unix, feature = "os"))]
 pub mod pipe {
     pub use asyncio_os::pipe::*;
+}
+
+/// The standard streams of the program.
+#[cfg(all(unix, feature = "os"))]
+pub mod stdio {
+    pub use asyncio_os::stdio::*;
 }
 
 /// Sockets.

@@ -20,6 +20,8 @@ fn main() {
     let scene = std::env::args().nth(1).unwrap_or_default();
     match scene.as_str() {
         "main waits" => run(until_interrupted(forever())),
+        #[cfg(unix)]
+        "echo" => run(echo()).expect("the streams work"),
         "sigterm" => asyncio::run_with(sigterm(), main_cleans_up(ms(5))),
         "sigterm takes long" => asyncio::run_with(sigterm(), main_cleans_up(secs(600))),
         "sigterm and a runner" => sigterm_and_a_runner(),
@@ -105,6 +107,20 @@ impl Drop for CleansUp {
     fn drop(&mut self) {
         say(self.0);
     }
+}
+
+/// Says each line of the standard input again, and the number of lines on standard error.
+#[cfg(unix)]
+async fn echo() -> std::io::Result<()> {
+    let mut lines = asyncio::net::StreamReader::new(asyncio::stdio::stdin()?);
+    let mut output = asyncio::stdio::stdout()?;
+    let mut count = 0;
+    while let Some(line) = lines.next_line().await? {
+        output.write_all(format!("{line}\n").as_bytes()).await?;
+        count += 1;
+    }
+    let mut errors = asyncio::stdio::stderr()?;
+    errors.write_all(count.to_string().as_bytes()).await
 }
 
 fn sigterm() -> asyncio::Builder {

@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mknodat, open};
+#[cfg(not(target_vendor = "apple"))]
+use rustix::fs::{CWD, mknodat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 
 use super::{PipeReader, PipeWriter, connect_write_pipe};
@@ -15,10 +17,13 @@ const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// Creates a FIFO that only its owner can use.
 ///
+/// Not on Apple's systems, for which there is no safe binding: run the program `mkfifo` there.
+///
 /// # Errors
 ///
 /// The system's error, such as `AlreadyExists`.
 #[doc(alias = "mkfifo")]
+#[cfg(not(target_vendor = "apple"))]
 pub fn make_fifo(path: impl AsRef<Path>) -> io::Result<()> {
     let mode = Mode::RUSR | Mode::WUSR;
     mknodat(CWD, path.as_ref(), FileType::Fifo, mode, 0)?;

@@ -1,0 +1,194 @@
+//! Temporary files and directories, which vanish.
+
+use std::env;
+use std::fmt;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use asyncio_loop::try_running_loop;
+use asyncio_pool::to_thread;
+
+use super::file::File;
+use super::on_thread::on_thread;
+
+/// How often another name is tried.
+const TRIES: usize = 16;
+
+/// A name that nobody can guess.
+pub(super) fn unused_name() -> String {
+    // Each `RandomState` has keys of its own.
+    let word = || RandomState::new().hash_one(std::process::id());
+    format!(".asyncio-{:016x}{:016x}", word(), word())
+}
+
+/// Creates with names that are in use by nobody.
+fn create<T>(directory: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
+    let mut tries = 0;
+    loop {
+        let path = directory.join(unused_name());
+        match make(&path) {
+            Ok(made) => return Ok((path, made)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
+                tries += 1
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Creates a file without a name, for reading and writing. It vanishes when it is closed, also if the program is killed.
+///
+/// # Cancellation
+///
+/// Leaves nothing.
+///
+/// # Errors
+///
+/// The system's error with the directory for temporary files. An error as well if no loop runs on this thread.
+pub async fn temp_file() -> io::Result<File> {
+    let directory = env::temp_dir();
+    let made = on_thread("create a file in", &directory, |directory| {
+        nameless(directory)
+    })
+    .await?;
+    Ok(File::of(made, directory.join("(a temporary file)"), false))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn nameless(directory: &Path) -> io::Result<fs::File> {
+    use rustix::fs::{Mode, OFlags, open};
+
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match open(directory, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(file.into()),
+        // Not every file system has files without names.
+        Err(_) => unlinked(directory),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn nameless(directory: &Path) -> io::Result<fs::File> {
+    unlinked(directory)
+}
+
+fn unlinked(directory: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let (path, file) = create(directory, |path| options.open(path))?;
+    // Where an open file cannot be removed, the system's cleaning does it.
+    let _ = fs::remove_file(path);
+    Ok(file)
+}
+
+/// A temporary directory. It is removed with all that is in it when this is dropped.
+///
+/// ```
+/// use asyncio_os::fs::{self, TempDir};
+///
+/// # asyncio_loop::run(async {
+/// let directory = TempDir::new().await?;
+/// fs::write(directory.path().join("a file"), "text").await?;
+/// directory.close().await?; // or drop it
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// The drop removes it on a thread, if a loop runs, and otherwise at once. Errors are ignored then; [`close`](Self::close)
+/// returns them.
+pub struct TempDir {
+    /// `None` when it is removed, or kept.
+    path: Option<PathBuf>,
+}
+
+impl TempDir {
+    /// Creates a directory in the system's directory for temporary files.
+    ///
+    /// # Cancellation
+    ///
+    /// Leaves nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new_in`](Self::new_in).
+    pub async fn new() -> io::Result<Self> {
+        Self::new_in(env::temp_dir()).await
+    }
+
+    /// Creates a directory in another one.
+    ///
+    /// # Cancellation
+    ///
+    /// Leaves nothing.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path of the other one. An error as well if no loop runs on this
+    /// thread.
+    pub async fn new_in(directory: impl AsRef<Path>) -> io::Result<Self> {
+        let make = |directory: &Path| {
+            let mut builder = fs::DirBuilder::new();
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            #[cfg(not(unix))]
+            let _ = &mut builder;
+            let (path, ()) = create(directory, |path| builder.create(path))?;
+            // A value that nobody receives is dropped, and removes the directory.
+            Ok(TempDir { path: Some(path) })
+        };
+        on_thread("create a directory in", directory.as_ref(), make).await
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Keeps the directory.
+    #[must_use]
+    pub fn keep(mut self) -> PathBuf {
+        self.path.take().unwrap_or_default()
+    }
+
+    /// Removes the directory.
+    ///
+    /// # Cancellation
+    ///
+    /// The directory is removed later.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path.
+    pub async fn close(mut self) -> io::Result<()> {
+        let path = self.path().to_owned();
+        let removed = on_thread("remove the directory", &path, |path| {
+            fs::remove_dir_all(path)
+        })
+        .await;
+        self.path = None;
+        removed
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let Some(path) = self.path.take() else { return };
+        let remove = move || {
+            let _ = fs::remove_dir_all(path);
+        };
+        match try_running_loop() {
+            Ok(_) => to_thread(remove).discard(),
+            Err(_) => remove(),
+        }
+    }
+}
+
+impl fmt::Debug for TempDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TempDir({})", self.path().display())
+    }
+}

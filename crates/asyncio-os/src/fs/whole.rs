@@ -1,0 +1,171 @@
+//! Whole files.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use asyncio_task::StepBack;
+
+use super::cached;
+use super::error::FsError;
+use super::on_thread::on_thread;
+use super::temporary::unused_name;
+
+/// The longest file that is read on the loop's thread: the copy takes some 20 µs.
+const LONGEST_INLINE: u64 = 128 * 1024;
+
+/// Reads a whole file.
+///
+/// # Cancellation
+///
+/// Loses the bytes.
+///
+/// # Errors
+///
+/// The system's error with the path. An error as well if no loop runs on this thread.
+pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    StepBack::new().await;
+    match cached::open(path) {
+        Some(file) => match read_cached(&file) {
+            Some(bytes) => Ok(bytes),
+            // From the start: the file has not been moved on.
+            None => on_thread("read", path, move |_| read_all(&file)).await,
+        },
+        None => on_thread("read", path, |path| fs::read(path)).await,
+    }
+}
+
+fn read_all(mut file: &fs::File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The whole file, if it is short and in the page cache.
+fn read_cached(file: &fs::File) -> Option<Vec<u8>> {
+    let length = file.metadata().ok()?.len();
+    // The files of /proc have no length.
+    if length == 0 || length > LONGEST_INLINE {
+        return None;
+    }
+    // One byte more, to see the end.
+    let mut bytes = vec![0; usize::try_from(length).ok()? + 1];
+    let mut filled = 0;
+    loop {
+        match cached::read_at(file, &mut bytes[filled..], filled as u64).ok()? {
+            0 => break,
+            n => filled += n,
+        }
+        if filled == bytes.len() {
+            return None; // it has grown
+        }
+    }
+    bytes.truncate(filled);
+    Some(bytes)
+}
+
+/// Reads a whole file as text.
+///
+/// # Cancellation
+///
+/// Loses the text.
+///
+/// # Errors
+///
+/// `InvalidData` if the file is not UTF-8, and those of [`read`].
+pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
+    let bytes = read(path).await?;
+    String::from_utf8(bytes).map_err(|error| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+        FsError::name("read", path, error)
+    })
+}
+
+/// Writes a whole file, which is created or replaced. A crash in the middle leaves a part of it; see
+/// [`write_atomic`].
+///
+/// # Cancellation
+///
+/// If the write has begun, it goes on to its end. Otherwise nothing is written.
+///
+/// # Errors
+///
+/// The system's error with the path. A part may be written then. An error as well if no loop runs on
+/// this thread.
+pub async fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::Result<()> {
+    let contents = contents.into();
+    on_thread("write", path.as_ref(), |path| fs::write(path, contents)).await
+}
+
+/// Replaces a file as a whole: other programs see the old contents or the new ones, also after a
+/// crash.
+///
+/// The contents are written to a new file beside it, synchronized with the disk, and renamed. The new file has the
+/// permissions of the old one.
+///
+/// # Cancellation
+///
+/// If the write has begun, it goes on to its end. Otherwise nothing is written.
+///
+/// # Errors
+///
+/// The system's error with the path. The old file is unchanged then. An error as well if no loop runs on this
+/// thread.
+pub async fn write_atomic(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::Result<()> {
+    let contents = contents.into();
+    on_thread("replace", path.as_ref(), move |path| {
+        replace(path, &contents)
+    })
+    .await
+}
+
+fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let permissions = fs::metadata(path).ok().map(|about| about.permissions());
+    let beside = directory.join(unused_name());
+    let written = (|| {
+        let mut file = fs::File::create_new(&beside)?;
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+        return written;
+    }
+    sync_directory(directory)
+}
+
+/// Synchronizes the new name with the disk.
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "it has errors on Unix")]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Copies the contents and the permissions of a file. Returns the number of bytes.
+///
+/// # Cancellation
+///
+/// If the copy has begun, it goes on to its end. Otherwise nothing is copied.
+///
+/// # Errors
+///
+/// The system's error with the path of the source. An error as well if no loop runs on this thread.
+pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
+    let to = to.as_ref().to_owned();
+    on_thread("copy", from.as_ref(), move |from| fs::copy(from, to)).await
+}
