@@ -91,6 +91,8 @@ fn each_crate_alone(shell: &Shell) -> anyhow::Result<()> {
         "--exclude",
         "asyncio-bench",
         "--exclude",
+        "asyncio-ecosystem",
+        "--exclude",
         "asyncio-tests",
     ];
     let each = ["--each-feature", "--no-dev-deps", "--exclude-all-features"];

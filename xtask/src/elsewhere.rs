@@ -15,12 +15,14 @@ pub(crate) const TARGETS: &[&str] = &[
 pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
     let list = cmd!(shell, "rustup target list --installed").quiet();
     let installed = list.ignore_stderr().read().unwrap_or_default();
-    // Everything except the benchmarks, whose peers run on Linux alone, and the feature `tls`: its C is not compiled for
-    // other systems here.
+    // Everything except the benchmarks, whose peers run on Linux alone, and what has C, which is not compiled for other
+    // systems here: the feature `tls`, and the programs with other crates.
     let what = [
         "--workspace",
         "--exclude",
         "asyncio-bench",
+        "--exclude",
+        "asyncio-ecosystem",
         "--all-targets",
         "--features",
         "asyncio/tracing",

@@ -10,7 +10,12 @@ use crate::workspace;
 /// The rows from top to bottom. Crates of one row do not use each other.
 const ROWS: &[&[&str]] = &[
     // Users of the whole: tests, benchmarks, and these checks.
-    &["asyncio-tests", "asyncio-bench", "xtask"],
+    &[
+        "asyncio-tests",
+        "asyncio-bench",
+        "asyncio-ecosystem",
+        "xtask",
+    ],
     // The facade: re-exports, features, prelude; no logic.
     &["asyncio"],
     // Inspection of a running loop; hyper on our sockets; the loop as a guest of tokio.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the project.
 //!
 //! These are unit tests, the tests of the facade, programs that must not compile, doc tests and the tests of these
-//! checks. Examples must build. If nextest is installed (`cargo xtask setup`), each test is a process of its own with a
+//! checks. Examples must build. The programs of `tests/ecosystem` run against servers on loopback. If nextest is installed (`cargo xtask setup`), each test is a process of its own with a
 //! time limit. Otherwise `cargo test` runs them. `ASYNCIO_HEAVY=1` runs the heavier forms of some.
 
 use xshell::{Shell, cmd};
@@ -23,8 +23,17 @@ pub(crate) fn run(shell: &Shell, arguments: &[&str]) -> anyhow::Result<()> {
     result
 }
 
-/// All tests. The default members are all packages but the benchmarks.
+/// All tests: of the default members, and of the programs with other crates, which are built apart.
 pub(crate) fn all(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
+    let own = of_default_members(shell, tally);
+    let others = tally.count(cmd!(
+        shell,
+        "cargo test --package asyncio-ecosystem --no-fail-fast"
+    ));
+    own.and(others)
+}
+
+fn of_default_members(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
     const OPTIONS: [&str; 2] = ["--all-features", "--no-fail-fast"];
     if !tools::has_nextest(shell) {
         return tally.count(cmd!(shell, "cargo test {OPTIONS...}"));
