@@ -3,11 +3,14 @@
 //! Loop time is a `std::time::Instant` for users, and a number of nanoseconds for the timer wheel.
 //! The number is [`START`] at the instant at which the loop was created. Instants before that have
 //! smaller numbers, so deadlines in the past keep their order. The highest number is [`NEVER`]: a
-//! deadline beyond the scale never expires. A virtual clock starts at the instant at which the loop
-//! was created, and only the loop moves it.
+//! deadline beyond the scale never expires. Only the loop moves a virtual clock, which starts ten years after the
+//! creation of the loop. So an instant of the machine's clock is known from an instant of the loop, and code that takes
+//! a deadline from the wrong clock is [reported](Clock::take_foreign).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
+
+use asyncio_task::{TaskRef, current_task};
 
 /// The creation of the loop, in nanoseconds of loop time: 36 years after the beginning of the scale
 /// and 548 years before its end.
@@ -18,13 +21,20 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How far ahead of the machine's clock a virtual clock starts.
+const AHEAD: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// The clock of one loop.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    /// The instant at which the loop was created.
+    /// The instant at which the loop was created; of a virtual clock, ten years later.
     start: Instant,
     /// Virtual loop time, if time is virtual. Never [`NEVER`].
     virtual_now: Option<Cell<u64>>,
+    /// The task that has given an instant of the machine's clock, on virtual time, if one has.
+    foreign: RefCell<Option<Option<TaskRef>>>,
 }
 
 impl Clock {
@@ -32,14 +42,32 @@ impl Clock {
         Self {
             start: Instant::now(),
             virtual_now: None,
+            foreign: RefCell::new(None),
         }
     }
 
     pub(crate) fn virtual_time() -> Self {
         Self {
-            start: Instant::now(),
+            start: Self::ahead(Instant::now()),
             virtual_now: Some(Cell::new(START)),
+            foreign: RefCell::new(None),
         }
+    }
+
+    /// Where the system's instants have a short scale, a virtual clock starts now.
+    fn ahead(now: Instant) -> Instant {
+        now.checked_add(AHEAD).unwrap_or(now)
+    }
+
+    /// The task that has given an instant of the machine's clock since the last call, on virtual time. There such an
+    /// instant is long past.
+    pub(crate) fn take_foreign(&self) -> Option<Option<TaskRef>> {
+        self.foreign.take()
+    }
+
+    #[cold]
+    fn note_foreign(&self) {
+        let _earlier = self.foreign.replace(Some(current_task()));
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -81,7 +109,12 @@ impl Clock {
         match instant.checked_duration_since(self.start) {
             Some(after) => START.saturating_add(nanos(after)),
             None => {
-                let before = nanos(self.start.saturating_duration_since(instant));
+                let before = self.start.saturating_duration_since(instant);
+                // Years before the loop began: this is no time of the loop, but one of the machine's clock.
+                if self.is_virtual() && before > AHEAD / 2 && before < AHEAD + YEAR {
+                    self.note_foreign();
+                }
+                let before = nanos(before);
                 START.saturating_sub(before).max(1)
             }
         }
@@ -114,8 +147,6 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
     #[test]
     fn instants_before_and_after_the_loop_round_trip() {
         let clock = Clock::virtual_time();
@@ -129,6 +160,21 @@ mod tests {
         ] {
             assert_eq!(clock.instant_of(clock.nanos_of(instant)), instant);
         }
+    }
+
+    #[test]
+    fn an_instant_of_the_machine_is_foreign_to_a_virtual_clock_only() {
+        let later = Instant::now() + Duration::from_secs(5);
+        let of_real = Clock::real();
+        of_real.nanos_of(later);
+        assert!(of_real.take_foreign().is_none());
+
+        let of_virtual = Clock::virtual_time();
+        of_virtual.nanos_of(of_virtual.instant() - Duration::from_secs(3600));
+        assert!(of_virtual.take_foreign().is_none());
+        of_virtual.nanos_of(later);
+        assert!(of_virtual.take_foreign().is_some());
+        assert!(of_virtual.take_foreign().is_none());
     }
 
     #[test]

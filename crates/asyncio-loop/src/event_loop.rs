@@ -1,6 +1,6 @@
 //! The public event loop: a thread's tasks, timers and reactor, and the methods that run them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -351,6 +351,22 @@ impl EventLoop {
         self.close_until(Instant::now().checked_add(grace));
     }
 
+    /// Collects what the exception handler of a test is told, unless the test sets another one. The default handler is
+    /// told as well.
+    pub(crate) fn collect_reports(&self) -> Rc<RefCell<Vec<String>>> {
+        let core = self.core.as_ref();
+        let limits = core.and_then(|core| core.active_limits.as_ref());
+        let reports = limits
+            .map(|limits| limits.reports.clone())
+            .unwrap_or_default();
+        let noted = reports.clone();
+        self.set_exception_handler(move |unhandled| {
+            exceptions::default_exception_handler(unhandled);
+            noted.borrow_mut().push(unhandled.to_string());
+        });
+        reports
+    }
+
     /// [Closes](Self::close) the loop. Returns the failure, if the loop has exceeded its limits.
     pub(crate) fn close_with_failure(&mut self) -> Option<String> {
         self.close_until(None)
@@ -364,6 +380,7 @@ impl EventLoop {
         self.hosted.leave(&core);
         let _alone = self.hosted.run_alone();
         core.enter(|| {
+            core.report_foreign_instant();
             if alone {
                 core.end_tasks(end);
             }

@@ -4,11 +4,15 @@
 //! closes within limits of the same length, and the test fails with a list of the tasks. Only tests
 //! have limits.
 
-use std::time::Instant;
+use std::io::Write;
+use std::time::{Duration, Instant};
 
 use crate::clock::nanos;
 use crate::core::Core;
 use crate::limits::Limits;
+
+/// How long a run on virtual time is silent, in real time.
+const SILENT: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Starts the limits of a run or of closing.
@@ -26,6 +30,32 @@ impl Core {
             .virtual_end
             .set(virtual_end.filter(|_| is_virtual));
         self.set_wait_deadline(real_end);
+        if is_virtual {
+            let began = Instant::now();
+            let progress = &active_limits.progress;
+            progress.began.set(Some(began));
+            progress.next.set(Some(began + SILENT));
+            progress.from.set(now);
+        }
+    }
+
+    /// Says how far a long run on virtual time has come, on standard error: after 5 seconds, and whenever the run has taken
+    /// twice as long.
+    #[cold]
+    fn show_progress(&self, began: Instant, now: Instant) {
+        let Some(active_limits) = &self.active_limits else {
+            return;
+        };
+        let took = now.duration_since(began);
+        let progress = &active_limits.progress;
+        progress.next.set(now.checked_add(took));
+        let passed = self.timers.clock.now() - progress.from.get();
+        let passed = Duration::from_nanos(passed);
+        let steps = self.tasks.steps();
+        let _ = writeln!(
+            std::io::stderr(),
+            "asyncio: a test on virtual time runs for {took:.1?}: {passed:?} of virtual time, {steps} steps"
+        );
     }
 
     /// The real time at which the limits end.
@@ -38,11 +68,20 @@ impl Core {
         let Some(active_limits) = &self.active_limits else {
             return false;
         };
-        if active_limits
-            .real_end
-            .get()
-            .is_some_and(|end| Instant::now() >= end)
+        let ends = [
+            active_limits.real_end.get(),
+            active_limits.progress.next.get(),
+        ];
+        if ends == [None; 2] {
+            return active_limits.failure.borrow().is_some();
+        }
+        let now = Instant::now();
+        if let Some(began) = active_limits.progress.began.get()
+            && ends[1].is_some_and(|next| now >= next)
         {
+            self.show_progress(began, now);
+        }
+        if ends[0].is_some_and(|end| now >= end) {
             let limit = active_limits.limits.real.unwrap_or_default();
             self.fail(&format!("the test is not over after {limit:?}"));
         }
@@ -77,6 +116,11 @@ impl Core {
             active_limits.failure.replace(Some(failure));
         }
         true
+    }
+
+    /// What the exception handler of a test was told since the last call.
+    pub(crate) fn take_reports(&self) -> Option<Vec<String>> {
+        Some(self.active_limits.as_ref()?.reports.take())
     }
 
     /// Takes the reason of the failure, once.

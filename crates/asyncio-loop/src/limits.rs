@@ -1,6 +1,7 @@
 //! The limits of a test: how long it may take in real and in virtual time, and why it failed.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How long a test may take.
@@ -40,6 +41,19 @@ pub(crate) struct ActiveLimits {
     /// In loop time.
     pub(crate) virtual_end: Cell<Option<u64>>,
     pub(crate) failure: RefCell<Option<String>>,
+    /// What the exception handler was told, unless the test has one of its own.
+    pub(crate) reports: Rc<RefCell<Vec<String>>>,
+    pub(crate) progress: Progress,
+}
+
+/// When a long run says how far it has come.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) began: Cell<Option<Instant>>,
+    /// When it says so next.
+    pub(crate) next: Cell<Option<Instant>>,
+    /// The loop time when it began.
+    pub(crate) from: Cell<u64>,
 }
 
 impl ActiveLimits {
@@ -49,6 +63,8 @@ impl ActiveLimits {
             real_end: Cell::new(None),
             virtual_end: Cell::new(None),
             failure: RefCell::default(),
+            reports: Rc::default(),
+            progress: Progress::default(),
         }
     }
 }

@@ -79,7 +79,8 @@ pub fn conclude<T>(outcome: Result<T, JoinError>, interrupted_by: Option<i32>) -
 /// # Panics
 ///
 /// Those of [`run`]. If the run or closing exceeds a limit, with the reason and a list of the
-/// tasks.
+/// tasks. If the exception handler was called, unless the test has one of its own or has taken the
+/// reports.
 pub(crate) fn run_limited<F: Future>(
     builder: Builder,
     limits: Limits,
@@ -90,6 +91,7 @@ pub(crate) fn run_limited<F: Future>(
         Ok(runner) => runner,
         Err(error) => panic!("cannot create an event loop: {error}"),
     };
+    let reports = runner.event_loop.collect_reports();
     let result = runner.run_from(location, main);
     let failure = runner.event_loop.close_with_failure();
     match (result, failure) {
@@ -100,6 +102,11 @@ pub(crate) fn run_limited<F: Future>(
             payload.resume()
         }
         (_, Some(failure)) => panic!("{failure}"),
+        _ if !reports.borrow().is_empty() => panic!(
+            "the exception handler was called in this test, which takes that for a failure:\n{}\n\
+             `asyncio::testing::take_reports()` gives these, to be compared with what is expected",
+            reports.take().join("\n")
+        ),
         (Ok(output), None) => output,
         (Err(error), None) => panic!("{error}"),
     }

@@ -1,15 +1,100 @@
 //! The runner behind `#[asyncio::test]`: runs a test body, once or in several orders of the ready
 //! tasks, within limits.
 
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::time::Duration;
 
 use asyncio_task::JoinError;
 
 use crate::builder::Builder;
+use crate::clock::NEVER;
+use crate::current;
 use crate::guest::Guest;
 pub use crate::limits::Limits;
 use crate::runner::run_limited;
+use crate::sleep::sleep;
+
+/// What the exception handler was told in this test since the last call, a line each.
+///
+/// A test fails if something is left at its end: a panic of a task that nobody awaits, an error of a detached task, a
+/// task that was dropped when the loop closed. A test that expects such a report takes it:
+///
+/// ```
+/// use asyncio_loop::testing::{Orders, run_test, take_reports};
+/// # use asyncio_loop::{Builder, spawn, yield_now};
+///
+/// # let builder = || Builder::default().virtual_time(true);
+/// # run_test(builder, Orders::AsQueued, async || {
+/// spawn(async { Err::<(), _>("no route") }).detach();
+/// yield_now().await;
+/// let reports = take_reports();
+/// assert_eq!(reports.len(), 1);
+/// assert!(reports[0].contains("no route"));
+/// # });
+/// ```
+///
+/// Each line names the task and the place where it was spawned. A test that sets a handler with
+/// [`set_exception_handler`](crate::set_exception_handler) decides for itself, and has no reports here.
+///
+/// # Panics
+///
+/// Without a running loop, and outside of an `#[asyncio::test]`.
+#[must_use]
+#[track_caller]
+pub fn take_reports() -> Vec<String> {
+    let reports = current::with(|core| core.take_reports());
+    reports.expect("reports are collected in an `#[asyncio::test]` only")
+}
+
+/// Moves virtual time forward by `duration` at once, and lets the tasks run that wait for what is due then.
+///
+/// A [`sleep`](crate::sleep()) on virtual time lets each timer in between come at its own time. After `advance`, all of
+/// them come together and late, in the order of their deadlines, as after a step that has blocked the thread. So it is
+/// for code that must cope with late timers. The tasks that wait for them run before this returns.
+///
+/// ```
+/// use std::time::Duration;
+/// use asyncio_loop::testing::advance;
+/// use asyncio_loop::{sleep, spawn, time};
+///
+/// # asyncio_loop::run_with(asyncio_loop::Builder::default().virtual_time(true), async {
+/// let start = time();
+/// let late = spawn(async move {
+///     sleep(Duration::from_secs(1)).await;
+///     time() - start
+/// });
+/// asyncio_loop::yield_now().await; // it sleeps now
+/// advance(Duration::from_secs(10)).await;
+/// assert_eq!(late.await.unwrap(), Duration::from_secs(10));
+/// # });
+/// ```
+///
+/// # Panics
+///
+/// Without a running loop, and on real time.
+pub async fn advance(duration: Duration) {
+    let mut reached = pin!(sleep(duration));
+    let mut has_advanced = false;
+    poll_fn(|cx| {
+        // Its timer is set before time moves, and comes after those that are due by then.
+        let poll = reached.as_mut().poll(cx);
+        if !std::mem::replace(&mut has_advanced, true) {
+            current::with(|core| {
+                let clock = &core.timers.clock;
+                assert!(
+                    clock.is_virtual(),
+                    "only virtual time can be advanced: `#[asyncio::test]`, `clock = \"virtual\"`"
+                );
+                clock.advance_to(clock.after(duration).min(NEVER - 1));
+            });
+        }
+        poll
+    })
+    .await;
+}
 
 /// The orders in which a test is run.
 #[derive(Clone, Copy, Debug)]

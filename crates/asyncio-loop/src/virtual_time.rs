@@ -26,6 +26,7 @@ impl Core {
     /// How long to wait for `deadline`, the next one. Moves the clock there if nothing else can
     /// happen.
     pub(crate) fn virtual_timeout(&self, deadline: u64) -> Duration {
+        self.report_foreign_instant();
         let clock = &self.timers.clock;
         if self.is_pending_outside() {
             return Duration::from_nanos(deadline.saturating_sub(clock.now()));
@@ -96,6 +97,17 @@ impl Core {
             pending; a task that another thread will wake must hold `LoopHandle::outside_work()` meanwhile";
         let report = Unhandled::new(message, None, Cause::Message);
         self.tasks.report(&report);
+    }
+
+    /// Reports a deadline that was given as an instant of the machine's clock.
+    pub(crate) fn report_foreign_instant(&self) {
+        let Some(task) = self.timers.clock.take_foreign() else {
+            return;
+        };
+        let message = "a deadline on virtual time was given as an instant of the machine's clock, as that of \
+            `Instant::now()`, which is long past there: count from `asyncio::time()`";
+        self.tasks
+            .report(&Unhandled::new(message, task.as_ref(), Cause::Message));
     }
 
     /// The number of [`OutsideWork`](crate::OutsideWork) guards.

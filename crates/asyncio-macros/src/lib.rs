@@ -68,8 +68,12 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - It runs longer than its limits, or closing its loop does.
 /// - Its virtual time stands still for a second of real time: no task can run, no timer is set, and
 ///   no outside work is pending.
+/// - The exception handler was called: a task panicked that nobody awaits, say. A test that expects
+///   that takes the reports with `asyncio::testing::take_reports()`, or sets a handler of its own.
 ///
-/// The message lists the tasks, the place where each was spawned, and, where known, what each
+/// A run of more than five seconds on virtual time says on standard error how far it has come.
+///
+/// The message of a test that exceeds a limit lists the tasks, the place where each was spawned, and, where known, what each
 /// awaits.
 ///
 /// Outside work is work of another thread that the test waits for. That thread must hold
