@@ -1,5 +1,6 @@
 //! Tests that drive the facade as a user does, a module a concept.
 
+mod bounded;
 #[cfg(target_os = "linux")]
 mod busy;
 mod circles;
@@ -25,6 +26,7 @@ mod select;
 #[cfg(unix)]
 mod stdio;
 mod synchronising;
+mod testing;
 mod thread_bound;
 mod threads;
 mod tokio;

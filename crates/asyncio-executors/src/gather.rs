@@ -189,22 +189,28 @@ where
     F: Future<Output = Result<T, E>> + 'env,
     S: FnOnce(T) + 'env,
 {
-    let part = Part {
-        future,
-        ending: Ending {
-            store: Some(store),
-            group: tg.clone(),
-        },
-    };
+    let part = Part::new(tg, future, store);
     drop(tg.spawn_with(SpawnOptions::new().location(place), part));
 }
 
 pin_project! {
     /// One of several: leaves its value where the others' are.
-    struct Part<'env, F, S, E> {
+    pub(crate) struct Part<'env, F, S, E> {
         #[pin]
         future: F,
         ending: Ending<'env, S, E>,
+    }
+}
+
+impl<'env, F, S, E> Part<'env, F, S, E> {
+    pub(crate) fn new(tg: &TaskGroup<'env, E>, future: F, store: S) -> Self {
+        Self {
+            future,
+            ending: Ending {
+                store: Some(store),
+                group: tg.clone(),
+            },
+        }
     }
 }
 

@@ -27,6 +27,7 @@
 //!
 //! Not here: tasks that run on their own (`asyncio-loop`'s `spawn`), pools of threads, locks and queues.
 
+mod bounded;
 mod bracket;
 mod cancel_scope;
 mod catch_cancel;
@@ -48,6 +49,9 @@ mod timeout;
 mod wait;
 
 pub use asyncio_task::Cancelled;
+pub use bounded::{
+    AsCompletedBounded, as_completed_bounded, for_each_bounded, gather_bounded, try_gather_bounded,
+};
 pub use bracket::bracket;
 pub use cancel_scope::{CancelScope, cancel_scope};
 pub use catch_cancel::{CatchCancel, catch_cancel, on_cancel, try_finally};

@@ -598,20 +598,36 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        let location = Location::caller();
-        let mut stand = Stand {
+        self.spawn_when_free_at(Location::caller(), future)
+    }
+
+    /// [`spawn_when_free`](Self::spawn_when_free), by the code at another place.
+    #[allow(
+        clippy::async_yields_async,
+        reason = "the child runs in the group; its handle is what is wanted"
+    )]
+    pub(crate) fn spawn_when_free_at<U, F>(
+        &self,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> impl Future<Output = Child<'env, U>> + use<'env, U, F, E>
+    where
+        U: 'env,
+        F: Future<Output = Result<U, E>> + 'env,
+    {
+        let mut stand = self.stand();
+        async move {
+            poll_fn(|cx| stand.poll(cx)).await;
+            stand.spawn(location, future)
+        }
+    }
+
+    /// A stand in the line for a place, for a child that is made later.
+    pub(crate) fn stand(&self) -> Stand<'env, E> {
+        Stand {
             place: Place::None,
             step_back: StepBack::new(),
             group: self.clone(),
-        };
-        async move {
-            poll_fn(|cx| stand.poll(cx)).await;
-            let place = std::mem::take(&mut stand.place);
-            let options = || SpawnOptions::new().location(location);
-            match stand.group.spawn_in(options(), place, future) {
-                Ok(child) => child,
-                Err(GroupClosed(future)) => stand.group.refuse(&options(), future),
-            }
         }
     }
 
@@ -735,14 +751,34 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
 }
 
 /// A stand in the line for a place, by somebody who is no child yet.
-struct Stand<'env, E> {
+pub(crate) struct Stand<'env, E> {
     place: Place,
     step_back: StepBack,
     group: TaskGroup<'env, E>,
 }
 
+impl<'env, E: 'env> Stand<'env, E> {
+    /// Starts a child in the place that this has come to.
+    pub(crate) fn spawn<U, F>(
+        mut self,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> Child<'env, U>
+    where
+        U: 'env,
+        F: Future<Output = Result<U, E>> + 'env,
+    {
+        let place = std::mem::take(&mut self.place);
+        let options = || SpawnOptions::new().location(location);
+        match self.group.spawn_in(options(), place, future) {
+            Ok(child) => child,
+            Err(GroupClosed(future)) => self.group.refuse(&options(), future),
+        }
+    }
+}
+
 impl<E> Stand<'_, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let places = &self.group.shared.places;
         std::task::ready!(places.poll_enter(&mut self.place, cx));
         Pin::new(&mut self.step_back).poll(cx) // with its place

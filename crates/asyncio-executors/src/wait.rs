@@ -183,7 +183,7 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
 /// When polled outside of a loop.
 pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
     AsCompleted {
-        waiting: tasks.into_iter().map(Some).collect(),
+        waiting: tasks.into_iter().collect(),
         watches: None,
         next: StepBack::new(),
     }
@@ -194,7 +194,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 #[must_use = "streams do nothing unless they are polled"]
 pub struct AsCompleted<T: 'static> {
     /// Before the first poll.
-    waiting: Vec<Option<Task<T>>>,
+    waiting: Vec<Task<T>>,
     watches: Option<Watches<T>>,
     /// Of the task that comes next.
     next: StepBack,
@@ -204,8 +204,14 @@ pub struct AsCompleted<T: 'static> {
 struct Watches<T: 'static> {
     children: Children<'static>,
     ended: Rc<RefCell<VecDeque<Task<T>>>>,
-    /// Those that have not ended.
-    left: Rc<RefCell<Vec<Option<Task<T>>>>>,
+    left: Rc<RefCell<Left<T>>>,
+}
+
+/// The tasks that have not ended. A place that is free is used again.
+#[derive(Debug)]
+struct Left<T: 'static> {
+    tasks: Vec<Option<Task<T>>>,
+    free: Vec<usize>,
 }
 
 impl<T> AsCompleted<T> {
@@ -228,12 +234,38 @@ impl<T> AsCompleted<T> {
     #[must_use]
     pub fn into_remaining(self) -> Vec<Task<T>> {
         let Some(watches) = self.watches else {
-            return self.waiting.into_iter().flatten().collect();
+            return self.waiting;
         };
         watches.children.end();
         let mut all: Vec<_> = watches.ended.take().into();
-        all.extend(watches.left.take().into_iter().flatten());
+        all.extend(watches.left.borrow_mut().tasks.drain(..).flatten());
         all
+    }
+
+    /// Adds a task.
+    ///
+    /// ```
+    /// # use asyncio_executors::as_completed;
+    /// # use asyncio_loop::spawn;
+    /// # use futures::StreamExt;
+    /// # asyncio_loop::run(async {
+    /// let mut done = as_completed([spawn(async { 1 })]);
+    /// let mut sum = 0;
+    /// while let Some(task) = done.next().await {
+    ///     let n = task.await.unwrap();
+    ///     sum += n;
+    ///     if n < 4 {
+    ///         done.push(spawn(async move { n + 1 }));
+    ///     }
+    /// }
+    /// assert_eq!(sum, 10);
+    /// # });
+    /// ```
+    pub fn push(&mut self, task: Task<T>) {
+        match &self.watches {
+            None => self.waiting.push(task),
+            Some(watches) => watches.add(task),
+        }
     }
 
     fn watch(&mut self) -> &Watches<T> {
@@ -242,39 +274,56 @@ impl<T> AsCompleted<T> {
             let watches = Watches {
                 children: Children::in_order(),
                 ended: Rc::default(),
-                left: Rc::new(RefCell::new(waiting)),
+                left: Rc::new(RefCell::new(Left {
+                    tasks: Vec::with_capacity(waiting.len()),
+                    free: Vec::new(),
+                })),
             };
-            let count = watches.left.borrow().len();
-            for n in 0..count {
-                let waits_for_ever = |task: &mut Task<T>| task.unawaitable().is_some();
-                let task = watches.left.borrow_mut()[n].take_if(waits_for_ever);
-                if let Some(task) = task {
-                    watches.ended.borrow_mut().push_back(task);
-                    continue;
-                }
-                let (ended, left) = (watches.ended.clone(), watches.left.clone());
-                let watch = async move {
-                    poll_fn(|cx| {
-                        // Out of its place while it is polled: a waker's clone is foreign code.
-                        let Some(mut task) = left.borrow_mut()[n].take() else {
-                            return Poll::Ready(());
-                        };
-                        let poll = task.poll_finished(cx);
-                        match poll {
-                            Poll::Ready(()) => ended.borrow_mut().push_back(task),
-                            Poll::Pending => left.borrow_mut()[n] = Some(task),
-                        }
-                        poll
-                    })
-                    .await;
-                };
-                watches
-                    .children
-                    .spawn(SpawnOptions::callback(), watch)
-                    .leave();
-            }
+            waiting.into_iter().for_each(|task| watches.add(task));
             watches
         })
+    }
+}
+
+impl<T> Watches<T> {
+    fn add(&self, task: Task<T>) {
+        if task.unawaitable().is_some() {
+            return self.ended.borrow_mut().push_back(task);
+        }
+        let n = {
+            let mut left = self.left.borrow_mut();
+            match left.free.pop() {
+                Some(n) => {
+                    left.tasks[n] = Some(task);
+                    n
+                }
+                None => {
+                    left.tasks.push(Some(task));
+                    left.tasks.len() - 1
+                }
+            }
+        };
+        let (ended, left) = (self.ended.clone(), self.left.clone());
+        let watch = async move {
+            poll_fn(|cx| {
+                // Out of its place while it is polled: a waker's clone is foreign code.
+                let Some(mut task) = left.borrow_mut().tasks[n].take() else {
+                    return Poll::Ready(());
+                };
+                let poll = task.poll_finished(cx);
+                match poll {
+                    Poll::Ready(()) => {
+                        left.borrow_mut().free.push(n);
+                        ended.borrow_mut().push_back(task);
+                    }
+                    Poll::Pending => left.borrow_mut().tasks[n] = Some(task),
+                }
+                poll
+            })
+            .await;
+        };
+        let watch = self.children.spawn(SpawnOptions::callback(), watch);
+        watch.leave();
     }
 }
 

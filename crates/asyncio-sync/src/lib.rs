@@ -32,6 +32,8 @@
 //! | [`Condition`] | `Condition` | wait for a state of a locked value |
 //! | [`Barrier`] | `Barrier` | tasks wait for each other |
 //! | [`Queue`], [`PriorityQueue`], [`LifoQueue`] | the same | items from task to task |
+//! | [`watch()`] | | the latest value, for all receivers |
+//! | [`broadcast()`] | | each value, for all receivers |
 //! | [`promise()`] | `loop.create_future()` | a result that is set later |
 //! | [`OnceCell`], [`Lazy`] | | a value that is made at its first use |
 //! | [`thread_queue()`] | | items between tasks and threads |
@@ -106,6 +108,9 @@ mod condition;
 
 mod queue;
 
+mod broadcast;
+mod watch;
+
 mod promise;
 
 mod once_cell;
@@ -122,6 +127,7 @@ mod thread_queue;
 pub use budget::set_step_hook;
 
 pub use barrier::{Barrier, BrokenBarrier};
+pub use broadcast::{BroadcastError, BroadcastReceiver, BroadcastSender, NoReceivers, broadcast};
 pub use condition::{Condition, OverLock};
 pub use event::Event;
 pub use lazy::Lazy;
@@ -133,7 +139,7 @@ pub use promise::{
 };
 pub use queue::{
     BaseQueue, Discipline, Fifo, GetNowaitError, Item, Lifo, LifoQueue, PriorityQueue, PutError,
-    PutNowaitError, Queue, QueueShutDown, Smallest, TooManyDone,
+    PutNowaitError, Queue, QueueShutDown, QueueSlot, Smallest, TooManyDone,
 };
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -143,6 +149,7 @@ pub use thread_promise::{ThreadAnswer, ThreadPromise, thread_promise};
 pub use thread_queue::{
     GetTimeoutError, LoopSide, PutTimeoutError, ThreadQueue, ThreadSide, thread_queue,
 };
+pub use watch::{WatchClosed, WatchReceiver, WatchSender, watch};
 
 /// Compiles the examples of the README as tests.
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ pub(crate) mod access;
 pub(crate) mod discipline;
 pub(crate) mod error;
 mod item;
+mod slot;
 pub(crate) mod state;
 
 use std::cell::{BorrowMutError, RefCell, RefMut};
@@ -27,6 +28,7 @@ use state::QueueState;
 pub use discipline::{Discipline, Fifo, Lifo, Smallest};
 pub use error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown, TooManyDone};
 pub use item::Item;
+pub use slot::QueueSlot;
 
 /// A queue between tasks: first in, first out.
 ///
@@ -167,6 +169,35 @@ impl<D: Discipline> BaseQueue<D> {
     #[inline]
     pub fn put_nowait(&self, item: D::Item) -> Result<(), PutNowaitError<D::Item>> {
         self.try_put(item)
+    }
+
+    /// Reserves a slot for an item that is put later. Waits while the queue is full, and does not yield otherwise.
+    ///
+    /// So an item is taken from elsewhere only when there is room for it, and no cancelled [`put`](Self::put) drops it.
+    ///
+    /// ```
+    /// use asyncio_sync::Queue;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (source, target) = (Queue::new(0), Queue::new(1));
+    /// source.put_nowait("a letter").unwrap();
+    ///
+    /// let slot = target.reserve().await.unwrap();
+    /// let letter = source.get().await.unwrap(); // if this is cancelled, no letter is lost
+    /// slot.put(letter).unwrap(); // never waits
+    /// assert_eq!(target.get_nowait(), Ok("a letter"));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the queue is shut down before there is a slot.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled `reserve` has no slot. A slot that was reserved for it goes to the next waiter.
+    pub fn reserve(&self) -> impl Future<Output = Result<QueueSlot<'_, D>, PutError<()>>> {
+        slot::Reserve::new(self)
     }
 
     /// Takes the next item. Waits while the queue is empty, and does not yield otherwise.

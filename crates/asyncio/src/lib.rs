@@ -24,12 +24,14 @@
 //! [`spawn`]. This crate has no code of its own. It re-exports crates that can each be used alone.
 
 pub use asyncio_executors::{
-    AsCompleted, BoxError, CancelScope, Cancelled, CatchCancel, CatchPanic, Child, Contender,
-    ErrorGroup, Gather, GroupClosed, NeverReady, Race, Ready, RescheduleError, ReturnWhen, Shield,
-    StaggeredRace, TaskGroup, TimedOut, Timeout, TimeoutHandle, TryGather, as_completed, bracket,
-    cancel_scope, catch_cancel, catch_panic, gather, gather_iter, move_on_after, on_cancel, race,
+    AsCompleted, AsCompletedBounded, BoxError, CancelScope, Cancelled, CatchCancel, CatchPanic,
+    Child, Contender, ErrorGroup, Gather, GroupClosed, NeverReady, Race, Ready, RescheduleError,
+    ReturnWhen, Shield, StaggeredRace, TaskGroup, TimedOut, Timeout, TimeoutHandle, TryGather,
+    as_completed, as_completed_bounded, bracket, cancel_scope, catch_cancel, catch_panic,
+    for_each_bounded, gather, gather_bounded, gather_iter, move_on_after, on_cancel, race,
     race_iter, shield, shield_task, staggered_race, task_group, timeout, timeout_at, timeout_scope,
-    try_finally, try_gather, try_gather_iter, wait, wait_for, wait_with_timeout,
+    try_finally, try_gather, try_gather_bounded, try_gather_iter, wait, wait_for,
+    wait_with_timeout,
 };
 pub use asyncio_loop::{
     Builder, Cause, Circle, Context, ContextToken, ContextVar, EventLoop, Handle, Interval,
@@ -206,6 +208,11 @@ pub mod tokio {
 #[cfg(feature = "sync")]
 pub mod sync {
     pub use asyncio_sync::*;
+}
+
+/// For tests: what the exception handler was told, and control of virtual time.
+pub mod testing {
+    pub use asyncio_loop::testing::{advance, take_reports};
 }
 
 /// The most used names, for `use asyncio::prelude::*`.

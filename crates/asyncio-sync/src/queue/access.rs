@@ -160,6 +160,47 @@ pub(crate) trait Access {
         }
     }
 
+    /// Polls the reservation of a slot.
+    fn poll_reserve(
+        &self,
+        waiter: &mut WaiterState,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PutError<()>>> {
+        if self.must_yield(*waiter) && self.yield_before_put(waiter, cx) {
+            return Poll::Pending;
+        }
+        let mut new_waker = None;
+        loop {
+            let mut state = self.state_mut();
+            match state.may_put(*waiter) {
+                // As in `poll_put`: dropping the clone runs foreign code.
+                Admission::Granted if new_waker.is_some() => {
+                    drop(state);
+                    drop(new_waker.take());
+                    continue;
+                }
+                Admission::Granted => {
+                    state.hold_slot(waiter, &mut new_waker);
+                    drop(state);
+                    return Poll::Ready(Ok(()));
+                }
+                Admission::Refused => {
+                    drop(state);
+                    self.remove_putter(waiter);
+                    return Poll::Ready(Err(PutError(())));
+                }
+                Admission::Wait => {
+                    let list = &mut state.putters;
+                    if list.wait(waiter, cx.waker(), &mut new_waker, Answer::Reserved) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+            drop(state);
+            new_waker = Some(cx.waker().clone());
+        }
+    }
+
     /// Polls a get.
     fn poll_get(
         &self,

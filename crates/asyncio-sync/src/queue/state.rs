@@ -34,7 +34,7 @@ pub(crate) struct QueueState<D> {
     pub(crate) joiners: WaitList<()>,
     /// The reservations of getters that have not run since. At most the number of items.
     reserved_items: usize,
-    /// The reservations of putters that have not run since.
+    /// The reservations of putters that have not run since, and the slots that are held.
     reserved_slots: usize,
 }
 
@@ -202,6 +202,37 @@ impl<D: Discipline> QueueState<D> {
         self.items.insert(item, position);
         self.unfinished += 1;
         self.reserve_item()
+    }
+
+    /// Keeps a slot reserved, for a putter that may proceed and puts its item later.
+    ///
+    /// A waker that is no longer needed is put into `old_waker`.
+    pub(crate) fn hold_slot(&mut self, waiter: &mut WaiterState, old_waker: &mut Option<Waker>) {
+        match *waiter {
+            // It has its slot already.
+            WaiterState::Listed(key) => drop(finish(&mut self.putters, key, old_waker)),
+            _ => self.reserved_slots += 1,
+        }
+        *waiter = WaiterState::Done;
+    }
+
+    /// Puts the item at `position` into a slot that is held. The queue is not shut down.
+    ///
+    /// Returns the wake-up of the getter for which an item is now reserved.
+    pub(crate) fn put_into_slot(&mut self, item: D::Item, position: D::Position) -> Option<Wakeup> {
+        self.reserved_slots -= 1;
+        self.items.insert(item, position);
+        self.unfinished += 1;
+        self.reserve_item()
+    }
+
+    /// Gives back a slot that is held. Returns the wake-up of the putter that gets it.
+    pub(crate) fn release_slot(&mut self) -> Option<Wakeup> {
+        if self.shut_down {
+            return None; // the shutdown has cancelled all reservations
+        }
+        self.reserved_slots -= 1;
+        self.reserve_slot()
     }
 
     /// Removes a getter that was dropped or refused.

@@ -5,6 +5,7 @@
 //! waits. It also checks that each wait that can continue was woken.
 
 mod barrier;
+mod broadcast;
 mod condition;
 mod event;
 mod lock;
@@ -14,6 +15,7 @@ mod rwlock;
 mod semaphore;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;

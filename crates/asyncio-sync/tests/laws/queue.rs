@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use asyncio_sync::{
     BaseQueue, Discipline, Fifo, GetNowaitError, Lifo, PutError, PutNowaitError, QueueShutDown,
-    Smallest,
+    QueueSlot, Smallest,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -46,6 +46,9 @@ enum Step {
     PutNowait(u8),
     Get,
     GetNowait,
+    Reserve,
+    UseSlot(usize, u8),
+    DropSlot(usize),
     PollPutter(usize),
     PollGetter(usize),
     MoveGetter(usize),
@@ -63,6 +66,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         20 => (0..4u8).prop_map(Step::PutNowait),
         40 => Just(Step::Get),
         20 => Just(Step::GetNowait),
+        20 => Just(Step::Reserve),
+        20 => (any::<usize>(), 0..4u8).prop_map(|(at, key)| Step::UseSlot(at, key)),
+        10 => any::<usize>().prop_map(Step::DropSlot),
         40 => any::<usize>().prop_map(Step::PollPutter),
         40 => any::<usize>().prop_map(Step::PollGetter),
         10 => any::<usize>().prop_map(Step::MoveGetter),
@@ -92,7 +98,10 @@ struct Model {
     unfinished: usize,
     shut_down: bool,
     getters: Vec<State>,
+    /// With those that wait for a slot.
     putters: Vec<State>,
+    /// The number of slots that are held.
+    slots: usize,
     /// For each joiner, whether it was released.
     joiners: Vec<bool>,
 }
@@ -107,7 +116,7 @@ impl Model {
     }
 
     fn has_room(&self) -> bool {
-        let taken = self.items.len() + count(&self.putters, State::Reserved);
+        let taken = self.items.len() + count(&self.putters, State::Reserved) + self.slots;
         self.maxsize == 0 || taken < self.maxsize
     }
 
@@ -164,6 +173,22 @@ impl Model {
 
 type Getter = Waiting<Result<Piece, QueueShutDown>>;
 type Putter = Waiting<Result<(), PutError<Piece>>>;
+type Reserver<D> = Waiting<Result<QueueSlot<'static, D>, PutError<()>>>;
+
+/// A task that waits for a slot.
+enum WaitsForSlot<D: Discipline + 'static> {
+    Put(Piece, Putter),
+    Reserve(Reserver<D>),
+}
+
+impl<D: Discipline + 'static> WaitsForSlot<D> {
+    fn was_woken(&self) -> bool {
+        match self {
+            Self::Put(_, wait) => wait.was_woken(),
+            Self::Reserve(wait) => wait.was_woken(),
+        }
+    }
+}
 
 fn check<D>(
     maxsize: usize,
@@ -173,7 +198,8 @@ fn check<D>(
 where
     D: Discipline<Item = Piece> + Debug + 'static,
 {
-    let queue = Rc::new(BaseQueue::<D>::new(maxsize));
+    // Leaked, as slots borrow it.
+    let queue: &'static Rc<_> = Box::leak(Box::new(Rc::new(BaseQueue::<D>::new(maxsize))));
     let mut model = Model {
         maxsize,
         items: Vec::new(),
@@ -182,11 +208,13 @@ where
         shut_down: false,
         getters: Vec::new(),
         putters: Vec::new(),
+        slots: 0,
         joiners: Vec::new(),
     };
     // In the same order as in the model.
     let mut getters: Vec<Getter> = Vec::new();
-    let mut putters: Vec<(Piece, Putter)> = Vec::new();
+    let mut putters: Vec<WaitsForSlot<D>> = Vec::new();
+    let mut slots: Vec<QueueSlot<'static, D>> = Vec::new();
     let mut joiners: Vec<Waiting<()>> = Vec::new();
     // Equal items are distinguished by their arrival.
     let arrival = |item: Result<Piece, QueueShutDown>| item.map(|item| item.arrival);
@@ -195,7 +223,7 @@ where
         match step {
             Step::Put(key) => {
                 let item = Piece { key, arrival: id };
-                let putter = Rc::clone(&queue);
+                let putter = Rc::clone(queue);
                 match Waiting::begin(id, async move { putter.put(item).await }) {
                     Ok(Ok(())) => {
                         prop_assert!(!model.shut_down && model.has_room());
@@ -207,7 +235,7 @@ where
                     }
                     Err(wait) => {
                         prop_assert!(!model.shut_down && !model.has_room());
-                        putters.push((item, wait));
+                        putters.push(WaitsForSlot::Put(item, wait));
                         model.putters.push(State::Waits);
                     }
                 }
@@ -227,7 +255,7 @@ where
                 }
             }
             Step::Get => {
-                let getter = Rc::clone(&queue);
+                let getter = Rc::clone(queue);
                 match Waiting::begin(id, async move { getter.get().await }) {
                     Ok(Ok(item)) => {
                         prop_assert!(model.available() > 0);
@@ -258,19 +286,75 @@ where
                 let Some(at) = pick(&putters, choice) else {
                     continue;
                 };
-                let polled = putters[at].1.poll();
-                match model.putters[at] {
-                    State::Waits => {
-                        prop_assert_eq!(polled, None);
-                        continue;
+                let state = model.putters[at];
+                let put = match &mut putters[at] {
+                    WaitsForSlot::Put(item, wait) => {
+                        let polled = wait.poll();
+                        match state {
+                            State::Waits => prop_assert_eq!(polled, None),
+                            State::Reserved => prop_assert_eq!(polled, Some(Ok(()))),
+                            State::Refused => prop_assert!(matches!(polled, Some(Err(_)))),
+                        }
+                        Some(*item)
                     }
-                    State::Reserved => prop_assert_eq!(polled, Some(Ok(()))),
-                    State::Refused => prop_assert!(matches!(polled, Some(Err(_)))),
+                    WaitsForSlot::Reserve(wait) => {
+                        match (state, wait.poll()) {
+                            (State::Waits, None) | (State::Refused, Some(Err(PutError(())))) => {}
+                            (State::Reserved, Some(Ok(slot))) => slots.push(slot),
+                            (_, polled) => prop_assert!(false, "{state:?}, but {polled:?}"),
+                        }
+                        None
+                    }
+                };
+                if state == State::Waits {
+                    continue;
                 }
-                let (item, _) = putters.remove(at);
-                if model.putters.remove(at) == State::Reserved {
-                    model.put(item);
+                putters.remove(at);
+                model.putters.remove(at);
+                match put {
+                    _ if state == State::Refused => {}
+                    Some(item) => model.put(item),
+                    None => model.slots += 1,
                 }
+            }
+            Step::Reserve => match Waiting::begin(id, queue.reserve()) {
+                Ok(Ok(slot)) => {
+                    prop_assert!(!model.shut_down && model.has_room());
+                    slots.push(slot);
+                    model.slots += 1;
+                }
+                Ok(Err(PutError(()))) => prop_assert!(model.shut_down),
+                Err(wait) => {
+                    prop_assert!(!model.shut_down && !model.has_room());
+                    putters.push(WaitsForSlot::Reserve(wait));
+                    model.putters.push(State::Waits);
+                }
+            },
+            Step::UseSlot(choice, key) => {
+                let Some(at) = pick(&slots, choice) else {
+                    continue;
+                };
+                let item = Piece { key, arrival: id };
+                let put = slots.remove(at).put(item);
+                model.slots -= 1;
+                match put {
+                    Ok(()) => {
+                        prop_assert!(!model.shut_down);
+                        model.put(item);
+                    }
+                    Err(PutError(back)) => {
+                        prop_assert!(model.shut_down);
+                        prop_assert_eq!(back.arrival, id);
+                    }
+                }
+            }
+            Step::DropSlot(choice) => {
+                let Some(at) = pick(&slots, choice) else {
+                    continue;
+                };
+                drop(slots.remove(at));
+                model.slots -= 1;
+                model.update_waiters();
             }
             Step::PollGetter(choice) | Step::MoveGetter(choice) => {
                 let Some(at) = pick(&getters, choice) else {
@@ -323,7 +407,7 @@ where
                 }
             }
             Step::Join => {
-                let joiner = Rc::clone(&queue);
+                let joiner = Rc::clone(queue);
                 let began = Waiting::begin(id, async move { joiner.join().await });
                 prop_assert_eq!(began.is_ok(), model.unfinished == 0);
                 if let Err(wait) = began {
@@ -363,7 +447,7 @@ where
         for (wait, state) in getters.iter().zip(&model.getters) {
             prop_assert_eq!(wait.was_woken(), *state != State::Waits);
         }
-        for ((_, wait), state) in putters.iter().zip(&model.putters) {
+        for (wait, state) in putters.iter().zip(&model.putters) {
             prop_assert_eq!(wait.was_woken(), *state != State::Waits);
         }
         for (wait, released) in joiners.iter().zip(&model.joiners) {
@@ -372,9 +456,10 @@ where
     }
 
     // After all waiters are dropped, the remaining items come out in order.
-    drop((getters, putters));
+    drop((getters, putters, slots));
     model.getters.clear();
     model.putters.clear();
+    model.slots = 0;
     while let Ok(item) = queue.get_nowait() {
         prop_assert_eq!(item.arrival, model.get().arrival);
     }

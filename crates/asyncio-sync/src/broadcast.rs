@@ -1,0 +1,440 @@
+//! The broadcast channel: each receiver gets each value, and is told if it was too slow.
+//!
+//! The values are numbered. The channel keeps the last of them in a ring, each with the number of receivers that have
+//! not taken it. A receiver has the number of the value that it takes next. The last one to take a value gets the value
+//! itself, and the others get clones.
+//!
+//! A receiver takes the values in order. So the receivers that have not taken a value are among those that have not
+//! taken the next one, and the values leave the ring at its front only.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::budget;
+use crate::wait_list::WaiterState;
+use crate::wait_queue::WaitQueue;
+
+/// Creates a broadcast channel: each receiver gets each value that is sent while it exists.
+///
+/// A send never waits. A receiver that is more than `capacity` values behind loses the oldest, and is told how many. For
+/// receivers that need the latest value only, there is [`watch`](crate::watch()). For values that go to one receiver each,
+/// there is [`Queue`](crate::Queue).
+///
+/// ```
+/// use asyncio_sync::{BroadcastError, broadcast};
+///
+/// # futures::executor::block_on(async {
+/// let (news, mut reader) = broadcast(2);
+/// let mut archive = news.subscribe();
+/// news.send("one").unwrap();
+/// assert_eq!(reader.recv().await, Ok("one"));
+/// news.send("two").unwrap();
+/// news.send("three").unwrap();
+/// drop(news);
+///
+/// assert_eq!(reader.recv().await, Ok("two"));
+/// assert_eq!(reader.recv().await, Ok("three"));
+/// assert_eq!(reader.recv().await, Err(BroadcastError::Closed));
+///
+/// assert_eq!(archive.recv().await, Err(BroadcastError::Lagged(1)));
+/// assert_eq!(archive.recv().await, Ok("two"));
+/// # });
+/// ```
+///
+/// A value that is expensive to clone goes into an `Rc`.
+///
+/// # Panics
+///
+/// If `capacity` is 0.
+pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T>) {
+    assert!(
+        capacity > 0,
+        "the capacity of a broadcast must be at least 1"
+    );
+    let shared = Rc::new(Shared {
+        ring: RefCell::new(Ring {
+            capacity,
+            values: VecDeque::new(),
+            first: 0,
+            receivers: 1,
+        }),
+        senders: Cell::new(1),
+        waiters: WaitQueue::new(),
+    });
+    let receiver = BroadcastReceiver {
+        shared: Rc::clone(&shared),
+        next: 0,
+    };
+    (BroadcastSender { shared }, receiver)
+}
+
+/// The side of a [`broadcast`](broadcast()) channel that sends. When the last clone is gone, the channel is closed.
+pub struct BroadcastSender<T> {
+    shared: Rc<Shared<T>>,
+}
+
+/// The side of a [`broadcast`](broadcast()) channel that receives. A clone receives what the original has not taken.
+pub struct BroadcastReceiver<T> {
+    shared: Rc<Shared<T>>,
+    /// The number of the value that it takes next.
+    next: u64,
+}
+
+/// Nobody receives any more. Contains the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broadcast channel has no receiver")]
+pub struct NoReceivers<T>(pub T);
+
+/// Why a receive gave no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// The receiver was too slow, and has lost this number of values. The next receive gives the oldest that is left.
+    #[error("{0} values of the broadcast channel were lost, as the receiver was too slow")]
+    Lagged(u64),
+    /// All senders are gone, and all values were received.
+    #[error("the broadcast channel is closed")]
+    Closed,
+}
+
+struct Shared<T> {
+    ring: RefCell<Ring<T>>,
+    senders: Cell<usize>,
+    waiters: WaitQueue,
+}
+
+/// The values that some receiver has not taken, and the receivers.
+struct Ring<T> {
+    capacity: usize,
+    values: VecDeque<Slot<T>>,
+    /// The number of the first value in `values`.
+    first: u64,
+    receivers: usize,
+}
+
+struct Slot<T> {
+    /// `None` while it is being cloned.
+    value: Option<T>,
+    /// How many receivers have not taken it. At least 1.
+    left: usize,
+}
+
+const IN_USE: &str = "a value of a broadcast channel was received by its own `Clone`";
+
+impl<T> Ring<T> {
+    /// The number of the value that is sent next.
+    fn end(&self) -> u64 {
+        self.first + self.values.len() as u64
+    }
+
+    /// Adds a value. Gives the oldest if there is no room for both, to be dropped outside.
+    fn push(&mut self, value: T) -> Option<T> {
+        let oldest = match self.values.len() < self.capacity {
+            true => None,
+            false => self.pop(),
+        };
+        self.values.push_back(Slot {
+            value: Some(value),
+            left: self.receivers,
+        });
+        oldest
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let slot = self.values.pop_front()?;
+        self.first += 1;
+        slot.value
+    }
+
+    /// The place in `values` of a number that is in there.
+    fn place_of(&self, number: u64) -> Option<usize> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        (place < self.values.len()).then_some(place)
+    }
+
+    /// A receiver has taken the value of a number. Gives the value if nobody else is to take it.
+    fn take(&mut self, number: u64) -> Option<T> {
+        let place = self.place_of(number)?;
+        let slot = &mut self.values[place];
+        slot.left -= 1;
+        if slot.left > 0 {
+            return None;
+        }
+        debug_assert_eq!(place, 0, "receivers take the values in order");
+        self.pop()
+    }
+
+    /// A receiver is gone that has not taken the values from this number on. Those that nobody takes any more.
+    fn leave(&mut self, next: u64) -> Vec<T> {
+        self.receivers -= 1;
+        let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.values
+            .iter_mut()
+            .skip(from)
+            .for_each(|slot| slot.left -= 1);
+        let mut untaken = Vec::new();
+        while self.values.front().is_some_and(|slot| slot.left == 0) {
+            untaken.extend(self.pop()); // nothing, if it is being cloned
+        }
+        untaken
+    }
+
+    /// A receiver is new that takes the values from this number on.
+    fn join(&mut self, next: u64) {
+        self.receivers += 1;
+        let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.values
+            .iter_mut()
+            .skip(from)
+            .for_each(|slot| slot.left += 1);
+    }
+}
+
+impl<T> Shared<T> {
+    fn wake_all(&self) {
+        self.waiters.grant_and_wake(usize::MAX, |_| ());
+    }
+}
+
+impl<T> BroadcastSender<T> {
+    /// Sends a value to all receivers, and returns their number. Never waits: a receiver that has no room loses its oldest
+    /// value.
+    ///
+    /// # Errors
+    ///
+    /// If there is no receiver. The error contains the value.
+    pub fn send(&self, value: T) -> Result<usize, NoReceivers<T>> {
+        let mut ring = self.shared.ring.borrow_mut();
+        let receivers = ring.receivers;
+        if receivers == 0 {
+            drop(ring);
+            return Err(NoReceivers(value));
+        }
+        let _oldest = ring.push(value); // dropped after the wake-ups
+        drop(ring);
+        self.shared.wake_all();
+        Ok(receivers)
+    }
+
+    /// A new receiver, for the values that are sent from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> BroadcastReceiver<T> {
+        let shared = Rc::clone(&self.shared);
+        let mut ring = shared.ring.borrow_mut();
+        ring.receivers += 1;
+        let next = ring.end();
+        drop(ring);
+        BroadcastReceiver { shared, next }
+    }
+
+    /// The number of receivers.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.shared.ring.borrow().receivers
+    }
+
+    /// The number of values that some receiver has not taken.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.ring.borrow().values.len()
+    }
+
+    /// Whether all receivers have taken all values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Clone for BroadcastSender<T> {
+    fn clone(&self) -> Self {
+        let shared = Rc::clone(&self.shared);
+        shared.senders.set(shared.senders.get() + 1);
+        Self { shared }
+    }
+}
+
+impl<T> Drop for BroadcastSender<T> {
+    fn drop(&mut self) {
+        let left = self.shared.senders.get() - 1;
+        self.shared.senders.set(left);
+        if left == 0 {
+            self.shared.wake_all();
+        }
+    }
+}
+
+impl<T> BroadcastReceiver<T> {
+    /// Receives the next value. Waits until there is one, and does not yield if there is.
+    ///
+    /// # Errors
+    ///
+    /// If values were lost since the last receive, or if all senders are gone and all values were received.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled receive has taken no value.
+    pub async fn recv(&mut self) -> Result<T, BroadcastError>
+    where
+        T: Clone,
+    {
+        let mut wait = Wait {
+            shared: &self.shared,
+            waiter: WaiterState::New,
+            has_spent: false,
+        };
+        let next = self.next;
+        poll_fn(|cx| wait.poll(next, cx)).await;
+        drop(wait);
+        match self.recv_nowait() {
+            Some(received) => received,
+            None => Err(BroadcastError::Closed),
+        }
+    }
+
+    /// Receives the next value without waiting; `None` if there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_nowait(&mut self) -> Option<Result<T, BroadcastError>>
+    where
+        T: Clone,
+    {
+        let mut ring = self.shared.ring.borrow_mut();
+        if self.next < ring.first {
+            let lost = ring.first - self.next;
+            self.next = ring.first;
+            return Some(Err(BroadcastError::Lagged(lost)));
+        }
+        let Some(place) = ring.place_of(self.next) else {
+            let is_closed = self.shared.senders.get() == 0;
+            return is_closed.then_some(Err(BroadcastError::Closed));
+        };
+        let slot = &mut ring.values[place];
+        let value = if slot.left > 1 {
+            let out = Out {
+                shared: &self.shared,
+                number: self.next,
+                value: Some(slot.value.take().expect(IN_USE)),
+            };
+            drop(ring);
+            let copy = out.value.clone();
+            drop(out);
+            let _unwanted = self.shared.ring.borrow_mut().take(self.next);
+            copy
+        } else {
+            ring.take(self.next)
+        };
+        self.next += 1;
+        Some(Ok(value.expect(IN_USE)))
+    }
+
+    /// The number of values that can be received without waiting.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let ring = self.shared.ring.borrow();
+        let behind = ring.end() - self.next.max(ring.first);
+        usize::try_from(behind).unwrap_or(usize::MAX)
+    }
+
+    /// Whether no value can be received without waiting.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether all senders are gone. Values that are left can be received.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.senders.get() == 0
+    }
+}
+
+/// A value that is out of its ring while it is cloned, which runs code of the user. It goes back if its slot is left.
+struct Out<'a, T> {
+    shared: &'a Shared<T>,
+    number: u64,
+    value: Option<T>,
+}
+
+impl<T> Drop for Out<'_, T> {
+    fn drop(&mut self) {
+        let mut ring = self.shared.ring.borrow_mut();
+        if let Some(place) = ring.place_of(self.number) {
+            ring.values[place].value = self.value.take();
+        }
+        // Otherwise it is dropped after the borrow, as a field of this.
+    }
+}
+
+impl<T> Clone for BroadcastReceiver<T> {
+    fn clone(&self) -> Self {
+        let shared = Rc::clone(&self.shared);
+        shared.ring.borrow_mut().join(self.next);
+        let next = self.next;
+        Self { shared, next }
+    }
+}
+
+impl<T> Drop for BroadcastReceiver<T> {
+    fn drop(&mut self) {
+        let untaken = self.shared.ring.borrow_mut().leave(self.next);
+        drop(untaken); // outside of the borrow
+    }
+}
+
+/// A receiver that waits.
+struct Wait<'a, T> {
+    shared: &'a Shared<T>,
+    waiter: WaiterState,
+    /// It has spent its unit of the budget.
+    has_spent: bool,
+}
+
+impl<T> Wait<'_, T> {
+    fn poll(&mut self, next: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_spent {
+            if !budget::try_spend() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.has_spent = true;
+        }
+        let shared = self.shared;
+        // Each send and the closing grant all waiters, so a waiter without a grant has nothing to receive.
+        let is_over = || next != shared.ring.borrow().end() || shared.senders.get() == 0;
+        let over = shared.waiters.poll(&mut self.waiter, cx, (), is_over);
+        over.map(|_| ())
+    }
+}
+
+impl<T> Drop for Wait<'_, T> {
+    fn drop(&mut self) {
+        if let WaiterState::Listed(key) = self.waiter {
+            drop(self.shared.waiters.remove(key));
+        }
+    }
+}
+
+impl<T> fmt::Debug for BroadcastSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BroadcastSender")
+            .field("values", &self.len())
+            .field("receivers", &self.receivers())
+            .finish()
+    }
+}
+
+impl<T> fmt::Debug for BroadcastReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BroadcastReceiver")
+            .field("values", &self.len())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
