@@ -27,7 +27,7 @@ use crate::stream::ByteStream;
 use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf, into_split};
 use crate::tcp::listener::TcpListener;
 use crate::tcp::stream::TcpStream;
-use crate::transport::stream::{AnyProtocol, Setup, Transport};
+use crate::transport::stream::{AnyProtocol, Transport};
 #[cfg(unix)]
 use crate::unix::{listener::UnixListener, stream::UnixStream};
 use crate::waker_list::WakerList;
@@ -279,13 +279,7 @@ impl ServerBuilder {
     {
         self.start_with(listeners, move |stream, served| {
             if let Some(protocol) = made_by(&factory) {
-                let with = |setup| Transport::with(stream, protocol, setup);
-                served.connect(|guest| {
-                    with(Setup {
-                        guest: Some(guest),
-                        ..Setup::default()
-                    })
-                });
+                served.connect(|guest| Transport::with(stream, protocol, Some(guest)));
             }
         })
     }

@@ -243,6 +243,11 @@ macro_rules! byte_stream {
                 self.io.get_ref().take_error()
             }
 
+            /// [`readable`](Self::readable), for code that polls.
+            pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.io.poll_read_ready(cx)
+            }
+
             pub(crate) fn poll_read(
                 &self,
                 cx: &mut Context<'_>,

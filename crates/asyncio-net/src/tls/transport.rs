@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::io;
+use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -11,6 +12,7 @@ use super::connector::TlsConnector;
 use super::stream::TlsStream;
 use crate::tcp::stream::TcpStream;
 use crate::transport::hold::Hold;
+use crate::transport::kind::Kind;
 use crate::transport::stream::{AnyProtocol, Setup, Transport, Wire};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> TlsStream<S> {
@@ -32,9 +34,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> TlsStream<S> {
         let setup = Setup {
             close_limit: Some(self.shutdown_timeout()),
             guest,
-            find_tcp: tcp_below::<S>,
+            kind: const { &kind(tcp_below::<S>) },
         };
-        Transport::with(self, protocol, setup)
+        Transport::set_up(self, protocol, setup)
+    }
+}
+
+/// What a transport knows of a TLS stream.
+const fn kind(find_tcp: fn(&dyn Any) -> Option<&TcpStream>) -> Kind {
+    Kind {
+        find_tcp,
+        poll_readable: |_, _| Poll::Ready(Ok(())),
+        keeps_bytes: true,
     }
 }
 
@@ -117,7 +128,7 @@ async fn upgrade_with(
     match hold.transport().unless_lost(handshake).await {
         Ok(stream) => {
             let limit = stream.shutdown_timeout();
-            hold.put_back(Box::new(stream), limit, tcp_below_upgraded);
+            hold.put_back(Box::new(stream), limit, &const { kind(tcp_below_upgraded) });
             Ok(())
         }
         Err(error) => Err(hold.fail(error)),

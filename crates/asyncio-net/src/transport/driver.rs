@@ -1,5 +1,6 @@
 //! The driver of a transport: the task that reads for it, and sends what it has kept.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use asyncio_loop::{NoRunningLoop, SpawnOptions, try_spawn_with};
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::kind::Kind;
 use super::stream::{AnyProtocol, Setup, Stage, Transport};
 
 /// So many bytes, and so many pieces, are received before other tasks run: asyncio's 256 KiB.
@@ -49,11 +51,29 @@ impl Transport {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
         P: AnyProtocol,
     {
-        Self::with(stream, protocol, Setup::default())
+        Self::with(stream, protocol, None)
+    }
+
+    /// [`new`](Self::new), with a value that is dropped when the connection is lost.
+    pub(crate) fn with<S, P>(
+        stream: S,
+        protocol: P,
+        guest: Option<Box<dyn Any>>,
+    ) -> io::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        P: AnyProtocol,
+    {
+        let setup = Setup {
+            close_limit: None,
+            guest,
+            kind: Kind::of::<S>(),
+        };
+        Self::set_up(stream, protocol, setup)
     }
 
     /// [`new`](Self::new), with more.
-    pub(crate) fn with<S, P>(stream: S, protocol: P, setup: Setup) -> io::Result<Self>
+    pub(crate) fn set_up<S, P>(stream: S, protocol: P, setup: Setup) -> io::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
         P: AnyProtocol,
@@ -104,7 +124,12 @@ impl Driver {
         let (mut bytes, mut pieces) = (0, 0);
         loop {
             let mut has_more = false;
-            match self.poll_receive(cx) {
+            // The first time something has woken the driver; later there may be nothing more.
+            let received = match pieces > 0 && self.poll_readable(cx).is_pending() {
+                true => Poll::Pending,
+                false => self.poll_receive(cx),
+            };
+            match received {
                 Poll::Ready(Ok(n)) => {
                     (bytes, pieces) = (bytes + n, pieces + 1);
                     has_more = true;
@@ -131,6 +156,16 @@ impl Driver {
             return self.poll_close_limit(cx);
         }
         Poll::Pending
+    }
+
+    /// Whether another read is worth a try.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_reading() {
+            return Poll::Pending;
+        }
+        let poll_readable = self.shared.kind.get().poll_readable;
+        self.use_wire(|wire| poll_readable(&*wire.get_mut(), cx))
+            .map(drop)
     }
 
     /// Reads once, and gives the protocol what came. `Pending` if there is nothing, or if nothing is to be read.

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
-use super::stream::FindTcp;
+use super::kind::Kind;
 use super::stream::{Stage, Transport, Wire};
 
 /// The right to use the stream of a transport. Meanwhile nothing is received, and what is written waits.
@@ -101,9 +101,14 @@ impl Hold {
     }
 
     /// Puts a stream in place.
-    pub(crate) fn put_back(mut self, wire: Box<dyn Wire>, close_limit: Duration, find: FindTcp) {
+    pub(crate) fn put_back(
+        mut self,
+        wire: Box<dyn Wire>,
+        close_limit: Duration,
+        kind: &'static Kind,
+    ) {
         self.transport.shared.close_limit.set(Some(close_limit));
-        self.transport.shared.find_tcp.set(find);
+        self.transport.shared.kind.set(kind);
         self.wire = Some(wire);
     }
 

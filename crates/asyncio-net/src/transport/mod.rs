@@ -5,6 +5,7 @@ pub(crate) mod datagram;
 mod driver;
 mod driving;
 pub(crate) mod hold;
+pub(crate) mod kind;
 pub(crate) mod protocol;
 mod slot;
 pub(crate) mod stream;

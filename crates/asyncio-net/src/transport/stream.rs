@@ -27,6 +27,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use self::sealed::Callbacks;
 use super::driving::Driving;
+use super::kind::Kind;
 use super::slot::{Slot, drop_quietly, report};
 use crate::failure::Failure;
 use crate::send_queue::{SendQueue, WaterMarks};
@@ -129,11 +130,8 @@ pub(super) struct Shared {
     pub(super) later: RefCell<SendQueue>,
     /// Dropped when the connection is lost.
     guest: Cell<Option<Box<dyn Any>>>,
-    pub(super) find_tcp: Cell<FindTcp>,
+    pub(super) kind: Cell<&'static Kind>,
 }
-
-/// Finds the TCP stream in a stream.
-pub(crate) type FindTcp = fn(&dyn Any) -> Option<&TcpStream>;
 
 /// What a transport is made with, besides its stream and its protocol.
 pub(crate) struct Setup {
@@ -141,17 +139,7 @@ pub(crate) struct Setup {
     pub(crate) close_limit: Option<Duration>,
     /// Dropped when the connection is lost.
     pub(crate) guest: Option<Box<dyn Any>>,
-    pub(crate) find_tcp: FindTcp,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            close_limit: None,
-            guest: None,
-            find_tcp: |stream| stream.downcast_ref(),
-        }
-    }
+    pub(crate) kind: &'static Kind,
 }
 
 impl Transport {
@@ -181,7 +169,7 @@ impl Transport {
                 is_held: Cell::new(false),
                 later: RefCell::default(),
                 guest: Cell::new(setup.guest),
-                find_tcp: Cell::new(setup.find_tcp),
+                kind: Cell::new(setup.kind),
             }),
         }
     }
@@ -306,6 +294,9 @@ impl Transport {
 
     /// Has the stream send what it keeps.
     fn flush(&self) {
+        if !self.shared.kind.get().keeps_bytes {
+            return;
+        }
         let cx = &mut Context::from_waker(Waker::noop());
         match self.use_wire(|wire| wire.poll_flush(cx)) {
             Poll::Ready(Ok(())) => {}
@@ -536,7 +527,7 @@ impl Transport {
 
     fn with_tcp<R>(&self, f: impl FnOnce(&TcpStream) -> io::Result<R>) -> io::Result<R> {
         let mut outcome = Err(io::ErrorKind::NotConnected.into());
-        let find = self.shared.find_tcp.get();
+        let find = self.shared.kind.get().find_tcp;
         let _ = self.use_wire(|wire| {
             if let Some(stream) = find(&*wire.get_mut()) {
                 outcome = f(stream);
@@ -575,7 +566,16 @@ impl Transport {
     }
 
     /// Makes up for callbacks that are due, once the protocol is not lent.
+    #[inline]
     fn settle(&self) {
+        let shared = &self.shared;
+        if shared.told_paused.get() != shared.marks.is_paused() || shared.driver.is_gone() {
+            self.make_up();
+        }
+    }
+
+    #[cold]
+    fn make_up(&self) {
         let shared = &self.shared;
         while shared.stage.get() < Stage::Failed
             && shared.told_paused.get() != shared.marks.is_paused()
