@@ -58,6 +58,7 @@ pub mod tls;
 mod tokio_io;
 mod transport;
 mod udp;
+mod udp_batch;
 #[cfg(unix)]
 mod unix;
 mod waker_list;
@@ -94,12 +95,15 @@ pub use transport::datagram::{
 pub use transport::protocol::{Buffered, BufferedProtocol, Protocol};
 pub use transport::stream::{AnyProtocol, Transport};
 pub use udp::UdpSocket;
+pub use udp_batch::{UdpBatch, UdpBatchSocket};
 #[cfg(unix)]
 pub use unix::datagram::UnixDatagram;
 #[cfg(unix)]
 pub use unix::descriptors::Received;
 #[cfg(unix)]
 pub use unix::listener::UnixListener;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub use unix::seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use unix::stream::PeerCred;
 #[cfg(unix)]

@@ -375,6 +375,24 @@ impl UdpSocket {
         self.io.get_ref().leave_multicast_v6(&group, interface)
     }
 
+    /// Sets the interface of multicast datagrams that are sent, by its IPv4 address. The system chooses one otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn set_multicast_interface_v4(&self, interface: Ipv4Addr) -> io::Result<()> {
+        SockRef::from(self.io.get_ref()).set_multicast_if_v4(&interface)
+    }
+
+    /// Sets the interface of multicast datagrams that are sent, by its index. The system chooses one otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn set_multicast_interface_v6(&self, interface: u32) -> io::Result<()> {
+        SockRef::from(self.io.get_ref()).set_multicast_if_v6(interface)
+    }
+
     /// Sets whether sockets of this machine receive the multicast datagrams of this socket. On by
     /// default.
     ///

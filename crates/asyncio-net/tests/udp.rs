@@ -213,8 +213,8 @@ mod options {
             let sender = socket().await;
             sender.set_multicast_loop(true).unwrap();
             sender.set_multicast_ttl(1).unwrap();
-            socket2::SockRef::from(&sender)
-                .set_multicast_if_v4(&Ipv4Addr::LOCALHOST)
+            sender
+                .set_multicast_interface_v4(Ipv4Addr::LOCALHOST)
                 .unwrap();
             let port = receiver.local_addr().unwrap().port();
             let to: SocketAddr = (group, port).into();

@@ -1,6 +1,6 @@
 //! Datagrams between processes of one machine.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Shutdown;
 #[cfg(target_os = "android")]
@@ -64,6 +64,18 @@ impl UnixDatagram {
         Self::register(mio::net::UnixDatagram::bind(path)?)
     }
 
+    /// Creates a socket at an address, which may be an abstract name
+    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)).
+    ///
+    /// # Errors
+    ///
+    /// The system's error, such as `AddrInUse`, and an error if no loop runs on this thread.
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
+        let socket = mio::net::UnixDatagram::unbound()?;
+        SockRef::from(&socket).bind(&as_sock_addr(address)?)?;
+        Self::register(socket)
+    }
+
     /// Creates two sockets that are connected to each other.
     ///
     /// # Errors
@@ -104,6 +116,15 @@ impl UnixDatagram {
         self.io.get_ref().connect(path)
     }
 
+    /// [`connect`](Self::connect) to an address, which may be an abstract name.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, such as `ConnectionRefused`.
+    pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
+        SockRef::from(self.io.get_ref()).connect(&as_sock_addr(address)?)
+    }
+
     /// Sends a datagram to the connected peer.
     ///
     /// # Cancellation
@@ -141,6 +162,20 @@ impl UnixDatagram {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// [`send_to`](Self::send_to) an address, which may be an abstract name.
+    ///
+    /// # Cancellation
+    ///
+    /// Has sent nothing, even if it loses a race.
+    ///
+    /// # Errors
+    ///
+    /// The system's error, such as `ConnectionRefused`.
+    pub async fn send_to_addr(&self, datagram: &[u8], to: &SocketAddr) -> io::Result<usize> {
+        let mut pause = None;
+        poll_fn(|cx| self.poll_send_to_addr(cx, datagram, to, Some(&mut pause))).await
     }
 
     /// [`send`](Self::send), for code that polls.

@@ -97,7 +97,7 @@ impl UnixDatagram {
     }
 }
 
-fn check(bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(super) fn check(bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     if bytes.is_empty() {
         let message = "descriptors travel with bytes: send at least one byte";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -112,7 +112,11 @@ fn check(bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+pub(super) fn send_with_fds(
+    socket: impl AsFd,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(fds.len()))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
@@ -124,7 +128,11 @@ fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
     Ok(sent)
 }
 
-fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], most: usize) -> io::Result<Received> {
+pub(super) fn recv_with_fds(
+    socket: impl AsFd,
+    buf: &mut [u8],
+    most: usize,
+) -> io::Result<Received> {
     let most = most.min(MAX_DESCRIPTORS);
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(most))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

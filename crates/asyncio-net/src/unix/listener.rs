@@ -155,7 +155,7 @@ impl std::os::fd::AsFd for UnixListener {
 
 /// The file of a listener. Its drop removes the file, unless another file has that name by then.
 #[derive(Debug)]
-struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -163,7 +163,7 @@ struct SocketFile {
 }
 
 impl SocketFile {
-    fn at(path: &Path) -> Option<Self> {
+    pub(super) fn at(path: &Path) -> Option<Self> {
         let metadata = std::fs::symlink_metadata(path).ok()?;
         Some(Self {
             // The current directory may have changed by the time of the drop.
@@ -190,13 +190,13 @@ impl Drop for SocketFile {
 }
 
 /// Whether `path` is a socket file without a listener.
-fn is_stale(path: &Path) -> bool {
+pub(super) fn is_stale(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     // The attempt does not wait: it succeeds or fails at once.
     is_socket && mio::net::UnixStream::connect(path).is_err_and(refused)
 }
 
-fn name_the_path(error: io::Error, path: &Path) -> io::Error {
+pub(super) fn name_the_path(error: io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

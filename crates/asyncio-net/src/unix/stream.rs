@@ -154,12 +154,7 @@ impl UnixStream {
     /// The system's error.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn peer_cred(&self) -> io::Result<PeerCred> {
-        let cred = rustix::net::sockopt::socket_peercred(self)?;
-        Ok(PeerCred {
-            pid: cred.pid.as_raw_nonzero().get().unsigned_abs(),
-            uid: cred.uid.as_raw(),
-            gid: cred.gid.as_raw(),
-        })
+        PeerCred::of(self)
     }
 }
 
@@ -173,6 +168,19 @@ pub struct PeerCred {
     pub uid: u32,
     /// The id of its group.
     pub gid: u32,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl PeerCred {
+    /// The peer of a connected socket.
+    pub(super) fn of(socket: &impl std::os::fd::AsFd) -> io::Result<Self> {
+        let cred = rustix::net::sockopt::socket_peercred(socket)?;
+        Ok(Self {
+            pid: cred.pid.as_raw_nonzero().get().unsigned_abs(),
+            uid: cred.uid.as_raw(),
+            gid: cred.gid.as_raw(),
+        })
+    }
 }
 
 byte_stream!(UnixStream, SocketAddr);
