@@ -525,7 +525,7 @@ fn short_tour(start: &mut Command) -> String {
     let ended = Child::start(start.stderr(Stdio::inherit())).wait();
     assert!(ended.status.success(), "{}", ended.output);
     assert!(!ended.output.contains("it went wrong"), "{}", ended.output);
-    for scene in 1..=10 {
+    for scene in 1..=11 {
         assert!(
             ended.output.contains(&format!("\n{scene}. ")),
             "{}",
@@ -540,6 +540,7 @@ fn the_tour_keeps_what_it_promises() {
     let told = short_tour(Command::new(env!("CARGO_BIN_EXE_example-tour")).arg("--short"));
     for promised in [
         "100 connections open at once; 5,000 messages of 64 bytes there and back, none lost",
+        "200 pages of 5 ms each, over 100 connections; ",
         "10,000 tasks asleep at once",
         "asleep for an hour, were cancelled too",
         "10,000 children, each with a `&mut` to its own part",

@@ -16,6 +16,7 @@ async fn sturdy() -> Server {
     let options = Server::builder()
         .header_timeout(Duration::from_millis(100))
         .keep_alive_timeout(Duration::from_millis(150))
+        .read_timeout(Duration::from_millis(100))
         .write_timeout(Duration::from_millis(100))
         .max_body(100_000)
         .max_head(8192);
@@ -241,6 +242,20 @@ async fn clients_that_never_read_end_at_the_limit() -> Outcome {
 }
 
 #[asyncio::test(clock = "real")]
+async fn bodies_that_do_not_come_end_at_the_limit() -> Outcome {
+    let server = sturdy().await;
+    for head in [
+        "Content-Length: 10\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc",
+    ] {
+        let answer = answers(&server, format!("POST / HTTP/1.1\r\nHost: a\r\n{head}")).await;
+        assert_eq!(answer, "");
+    }
+    is_well(&server).await;
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
 async fn bodies_beyond_the_limit() -> Outcome {
     let server = sturdy().await;
     let announced = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n";
@@ -410,6 +425,22 @@ mod http2 {
         );
         assert!(begun.get() < 10_000, "{}", begun.get());
         eventually("it is gone", || server.connections() == 0).await;
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn a_client_that_opens_no_window_ends_at_the_limit() -> Outcome {
+        let server = sturdy().await;
+        for path in [&b"\x04\x06/large"[..], b"\x04\x08/endless"] {
+            let raw = Raw::connect(server.addresses()[0]).await;
+            raw.send(PREFACE).await;
+            // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+            raw.send(frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+            let headers = [&b"\x82\x86"[..], path, b"\x41\x01a"].concat();
+            raw.send(frame(1, 0x5, 1, &headers)).await;
+            raw.rest().await;
+        }
+        is_well(&server).await;
         Ok(())
     }
 

@@ -259,6 +259,7 @@ struct Readme;
 
 #[cfg(all(
     doctest,
+    feature = "axum",
     feature = "macros",
     feature = "net",
     feature = "os",

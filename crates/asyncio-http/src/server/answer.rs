@@ -69,12 +69,27 @@ pin_project! {
         #[pin]
         body: Option<B>,
         in_flight: Option<InFlight>,
+        // Whether hyper has a piece, and has not asked for the next one.
+        is_owed: bool,
+    }
+
+    impl<B> PinnedDrop for AnswerBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(in_flight) = this.in_flight {
+                in_flight.gave(false, *this.is_owed);
+            }
+        }
     }
 }
 
 impl<B> AnswerBody<B> {
     fn new(body: Option<B>, in_flight: Option<InFlight>) -> Self {
-        Self { body, in_flight }
+        Self {
+            body,
+            in_flight,
+            is_owed: false,
+        }
     }
 }
 
@@ -87,10 +102,16 @@ impl<B: Body<Error: Into<BoxError>>> Body for AnswerBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        match self.project().body.as_pin_mut() {
-            Some(body) => body.poll_frame(cx).map_err(Into::into),
-            None => Poll::Ready(None),
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = body.poll_frame(cx).map_err(Into::into);
+        if let Some(in_flight) = this.in_flight {
+            let is_owed = matches!(frame, Poll::Ready(Some(Ok(_))));
+            in_flight.gave(is_owed, std::mem::replace(this.is_owed, is_owed));
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

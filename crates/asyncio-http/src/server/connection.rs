@@ -6,15 +6,18 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use asyncio_sync::Event;
+use axum_core::BoxError;
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Extensions, Request, StatusCode};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::Limited;
 use hyper::body::Incoming;
 
@@ -38,6 +41,12 @@ pub struct Connection {
     has_begun: Cell<bool>,
     /// Since when the peer takes nothing of what is sent.
     blocked_since: Cell<Option<u32>>,
+    /// The number of answers of which hyper holds a piece.
+    owed: Cell<u32>,
+    /// When the last bytes went out, or hyper took a piece of an answer.
+    progress: Cell<u32>,
+    /// Since when a handler waits for a piece of its request.
+    asked_since: Cell<Option<u32>>,
     /// Whether it does not speak HTTP any more.
     pub(super) is_upgraded: Cell<bool>,
     pub(super) is_http2: Cell<bool>,
@@ -55,6 +64,9 @@ impl Connection {
             max_body,
             in_flight: Cell::new(0),
             since: Cell::new(ticks.now()),
+            progress: Cell::new(ticks.now()),
+            owed: Cell::new(0),
+            asked_since: Cell::new(None),
             ticks,
             has_begun: Cell::new(false),
             blocked_since: Cell::new(None),
@@ -82,6 +94,7 @@ impl Connection {
     pub(super) fn wrote(&self, is_blocked: bool) {
         if !is_blocked {
             self.blocked_since.set(None);
+            self.progress.set(self.ticks.now());
         } else if self.blocked_since.get().is_none() {
             self.blocked_since.set(Some(self.ticks.now()));
         }
@@ -92,6 +105,12 @@ impl Connection {
         let ago = |since| self.ticks.now().wrapping_sub(since);
         if let Some(since) = self.blocked_since.get() {
             return Some((Wait::Write, ago(since)));
+        }
+        if let Some(since) = self.asked_since.get() {
+            return Some((Wait::Body, ago(since)));
+        }
+        if self.owed.get() > 0 {
+            return Some((Wait::Write, ago(self.progress.get())));
         }
         if self.in_flight.get() > 0 || self.is_upgraded.get() {
             return None;
@@ -123,7 +142,10 @@ impl Connection {
             true => Body::empty(),
             false => {
                 let most = usize::try_from(self.max_body).unwrap_or(usize::MAX);
-                Body::new(Limited::new(body, most))
+                Body::new(AskedBody {
+                    body: Limited::new(body, most),
+                    connection: LoopBound::new(self.clone()),
+                })
             }
         };
         Ok(Request::from_parts(parts, body))
@@ -137,6 +159,8 @@ pub(super) enum Wait {
     Request,
     /// The rest of a request's head.
     Head,
+    /// The next piece of a request's body.
+    Body,
     /// That the client takes bytes.
     Write,
 }
@@ -190,6 +214,65 @@ impl InFlight {
     pub(crate) fn begin(connection: Rc<Connection>) -> Self {
         connection.in_flight.set(connection.in_flight.get() + 1);
         Self(connection)
+    }
+}
+
+impl InFlight {
+    /// hyper has asked for a piece of the answer, and has it now or not.
+    pub(crate) fn gave(&self, has_it: bool, had_it: bool) {
+        let connection = &*self.0;
+        connection.progress.set(connection.ticks.now());
+        let owed = connection.owed.get();
+        connection.owed.set(match (had_it, has_it) {
+            (false, true) => owed + 1,
+            (true, false) => owed - 1,
+            _ => owed,
+        });
+    }
+}
+
+/// The body of a request. It notes when its handler waits for the client.
+struct AskedBody {
+    body: Limited<Incoming>,
+    // Bound, because axum demands `Send` of bodies.
+    connection: LoopBound<Rc<Connection>>,
+}
+
+impl http_body::Body for AskedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let connection = &**self.connection;
+        match frame.is_pending() {
+            false => connection.asked_since.set(None),
+            true if connection.asked_since.get().is_none() => {
+                let now = connection.ticks.now();
+                connection.asked_since.set(Some(now));
+            }
+            true => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AskedBody {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.try_get() {
+            connection.asked_since.set(None);
+        }
     }
 }
 

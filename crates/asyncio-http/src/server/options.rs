@@ -19,6 +19,7 @@ pub struct ServerBuilder {
     pub(super) max_body: u64,
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
+    pub(super) read_timeout: Duration,
     pub(super) write_timeout: Duration,
     pub(super) grace: Duration,
     #[cfg(feature = "http2")]
@@ -38,6 +39,7 @@ impl Default for ServerBuilder {
             max_body: 16 * 1024 * 1024,
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
+            read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             #[cfg(feature = "http2")]
@@ -93,6 +95,14 @@ impl ServerBuilder {
     /// How long a connection may be without a request; 75 seconds at first. Checked about once a second.
     pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
         self.keep_alive_timeout = limit;
+        self
+    }
+
+    /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds at first. Checked about
+    /// once a second. (A client that sends a little from time to time is the handler's affair: read the body within a
+    /// `timeout`.)
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = limit;
         self
     }
 
@@ -155,6 +165,7 @@ impl fmt::Debug for ServerBuilder {
             .field("max_body", &self.max_body)
             .field("header_timeout", &self.header_timeout)
             .field("keep_alive_timeout", &self.keep_alive_timeout)
+            .field("read_timeout", &self.read_timeout)
             .field("write_timeout", &self.write_timeout)
             .field("grace", &self.grace)
             .finish_non_exhaustive()

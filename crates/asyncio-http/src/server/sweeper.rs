@@ -66,13 +66,15 @@ fn limit(options: &ServerBuilder, wait: Wait) -> Duration {
     match wait {
         Wait::Request => options.keep_alive_timeout,
         Wait::Head => options.header_timeout,
+        Wait::Body => options.read_timeout,
         Wait::Write => options.write_timeout,
     }
 }
 
 /// The time between two looks: a second, or a quarter of the shortest limit.
 fn pause(options: &ServerBuilder) -> Duration {
-    let limits = [Wait::Request, Wait::Head, Wait::Write].map(|wait| limit(options, wait));
+    let limits =
+        [Wait::Request, Wait::Head, Wait::Body, Wait::Write].map(|wait| limit(options, wait));
     let shortest = limits.into_iter().min().unwrap_or(Duration::MAX);
     (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
 }

@@ -1,6 +1,6 @@
 //! A tour of asyncio for Rust: real sockets, real time, no arguments, a few seconds.
 //!
-//! `cargo run --release --example tour`. With `-- --short` the same scenes are smaller and take a second or so.
+//! `cargo run --release --example tour`, with `--features http` for the scene of fetches. With `-- --short` the same scenes are smaller and take a second or so.
 //!
 //! Each scene is a file. It reports what happened, how long that took, and what it would have cost with threads: one for
 //! each thing that waits. The cost of a thread on this machine is measured at the start.
@@ -9,6 +9,8 @@ mod borrowing;
 mod buffer;
 mod cancelled;
 mod echo;
+#[cfg(feature = "http")]
+mod fetches;
 mod foreign_thread;
 mod machine;
 mod scene;
@@ -31,6 +33,8 @@ use words::seconds;
 /// The scenes, in the order of the tour. A new scene is a file and a line here.
 const SCENES: &[Scene] = &[
     echo::SCENE,
+    #[cfg(feature = "http")]
+    fetches::SCENE,
     sleepers::SCENE,
     cancelled::SCENE,
     borrowing::SCENE,
