@@ -72,6 +72,7 @@ pub(crate) const FLOOR: &str = "floor";
 runtimes! {
     "ours", "ours", "asyncio", &[] => ours::Ours;
     "tokio-local", "tokio", "LocalRuntime", &["tokio"] => tokio::Tokio<tokio::LocalRuntime>;
+    "guest", "guest", "asyncio in tokio, with tokio's I/O", &["tokio"] => tokio::Tokio<tokio::Guest>;
     "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
     "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;
     "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-lock", "blocking"] => smol::Smol<smol::OneThread>;

@@ -1,4 +1,4 @@
-//! tokio on one thread, in its three kinds.
+//! tokio on one thread, in its three kinds, and as the host of a guest.
 //!
 //! The kinds differ in how a task is spawned; sleeping, channels and sockets are the same.
 
@@ -62,6 +62,26 @@ impl Kind for LocalRuntime {
     }
 
     async fn join<T: 'static>(task: JoinHandle<T>) -> T {
+        task.await.expect("the task returns")
+    }
+}
+
+/// Tasks of ours in a guest of tokio, with timers, channels and sockets of tokio's.
+#[derive(Debug)]
+pub(crate) struct Guest;
+
+impl Kind for Guest {
+    type Task<T: 'static> = asyncio::Task<T>;
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        asyncio::tokio::run(main)
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> asyncio::Task<F::Output> {
+        asyncio::spawn(future)
+    }
+
+    async fn join<T: 'static>(task: asyncio::Task<T>) -> T {
         task.await.expect("the task returns")
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
 
-use asyncio::sync::{Event, Future as Promised, Lock, PriorityQueue, Promise, Queue, Semaphore};
+use asyncio::sync::{Answer, Event, Lock, PriorityQueue, Promise, Queue, Semaphore};
 use asyncio::{LoopHandle, TaskGroup, catch_cancel, gather, task_group};
 
 use crate::group::{Group, GroupAbilities};
@@ -170,9 +170,9 @@ impl SortedQueue for PriorityQueue<u64> {
 
 impl Reply for Promise<u64> {
     type Setter = Self;
-    type Waiter = Promised<u64>;
+    type Waiter = Answer<u64>;
 
-    fn new() -> (Self, Promised<u64>) {
+    fn new() -> (Self, Answer<u64>) {
         asyncio::sync::promise()
     }
 
@@ -180,7 +180,7 @@ impl Reply for Promise<u64> {
         setter.set_result(value).expect("nobody else sets it");
     }
 
-    async fn wait(waiter: Promised<u64>) -> u64 {
+    async fn wait(waiter: Answer<u64>) -> u64 {
         waiter.await.expect("it is set")
     }
 }
