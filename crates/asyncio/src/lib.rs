@@ -291,3 +291,27 @@ struct PageOnCancellation;
 ))]
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
+
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "macros",
+    feature = "net",
+    feature = "os",
+    feature = "pool",
+    feature = "sync"
+))]
+#[doc = include_str!("../../../docs/coming-from-tokio.md")]
+struct ComingFromTokio;
+
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "macros",
+    feature = "net",
+    feature = "os",
+    feature = "pool",
+    feature = "sync"
+))]
+#[doc = include_str!("../../../docs/coming-from-python.md")]
+struct ComingFromPython;
