@@ -520,6 +520,107 @@ fn ten_thousand_clients_says_so_when_files_are_scarce() {
     );
 }
 
+/// A directory with files of so many lines.
+fn directory_of_files(name: &str, lines: &[usize]) -> std::path::PathBuf {
+    let directory = std::env::temp_dir().join(format!("asyncio-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    for (n, lines) in lines.iter().enumerate() {
+        std::fs::write(directory.join(n.to_string()), "two words\n".repeat(*lines)).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn wordcount() {
+    let directory = directory_of_files("wordcount", &[3, 0, 50_000]);
+    let mut wordcount = Command::new(env!("CARGO_BIN_EXE_example-wordcount"));
+    let output = wordcount.arg(&directory).output().unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (counts, times) = told.split_once('\n').unwrap();
+    assert_eq!(counts, "3 files: 50003 lines, 100006 words, 500030 bytes");
+    assert!(times.starts_with("at once: "), "{times}");
+    let missing = Command::new(env!("CARGO_BIN_EXE_example-wordcount"))
+        .arg("/no/such")
+        .output();
+    let told = String::from_utf8(missing.unwrap().stderr).unwrap();
+    assert!(told.contains("/no/such"), "{told}");
+}
+
+#[test]
+fn pipeline() {
+    let directory = directory_of_files("pipeline", &[30_000, 1]);
+    let mut pipeline = Command::new(env!("CARGO_BIN_EXE_example-pipeline"));
+    let output = pipeline
+        .args([directory.join("0"), directory.join("1")])
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "30001 words\n30001 two\n"
+    );
+}
+
+#[test]
+fn the_supervisor_starts_again_what_fails_and_ends_with_the_last() {
+    let mut supervisor = Command::new(env!("CARGO_BIN_EXE_example-supervisor"));
+    // It fails the first time, because the directory is not there.
+    let mark = std::env::temp_dir().join(format!("asyncio-supervisor-{}", std::process::id()));
+    let mark = mark.display();
+    let flaky =
+        format!("flaky=echo trying; rmdir {mark} 2>/dev/null || {{ mkdir {mark}; exit 3; }}");
+    let output = supervisor
+        .args(["hello=echo hello; echo oops >&2", &flaky])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let of = |name: &str| {
+        told.lines()
+            .filter(|line| line.starts_with(name))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("hello"),
+        [
+            "hello: started",
+            "hello | hello",
+            "hello | oops",
+            "hello: done"
+        ]
+    );
+    assert_eq!(
+        of("flaky"),
+        [
+            "flaky: started",
+            "flaky | trying",
+            "flaky: exit status: 3; again in 100ms",
+            "flaky: started",
+            "flaky | trying",
+            "flaky: done",
+        ]
+    );
+    assert_eq!(told.lines().last(), Some("all are done"));
+}
+
+#[test]
+fn the_supervisor_passes_hangups_on_and_stops_all_gracefully() {
+    let script = "polite=trap 'echo bye; exit' TERM; trap 'echo again' HUP; echo ready; while :; do sleep 0.01 & wait; done";
+    let program = env!("CARGO_BIN_EXE_example-supervisor");
+    let mut supervisor = Child::start(Command::new(program).arg(script));
+    supervisor.expect("polite: started");
+    supervisor.expect("polite | ready");
+    supervisor.hang_up();
+    supervisor.expect("polite | again");
+    supervisor.terminate();
+    let ended = supervisor.wait();
+    assert_eq!(ended.output, "polite | bye\nall have ended\n");
+    assert_eq!(ended.signal(), Some(15));
+}
+
 /// What the tour prints in its short form, started by `start`.
 fn short_tour(start: &mut Command) -> String {
     let ended = Child::start(start.stderr(Stdio::inherit())).wait();
@@ -554,6 +655,8 @@ fn the_tour_keeps_what_it_promises() {
         "20,000 callbacks in one burst, all of them called",
         "the event loop of thread `other` is kept by a step of task ",
         " late: in a ProcessPool",
+        "20 processes, 8 at a time, each waited for and its file read",
+        "a process that ignores SIGTERM has ended",
         "all of it, on one thread",
     ] {
         assert!(told.contains(promised), "{promised}: {told}");

@@ -77,6 +77,13 @@ impl Child {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
     }
 
+    /// Sends SIGHUP to it.
+    #[cfg(unix)]
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::HUP);
+    }
+
     /// Sends SIGTERM to it.
     #[cfg(unix)]
     pub fn terminate(&self) {

@@ -2,6 +2,7 @@
 
 /// The tests of all child watchers.
 mod subprocess_mixin {
+    use std::cell::RefCell;
     use std::ffi::OsString;
     use std::fs;
     use std::io;
@@ -10,7 +11,7 @@ mod subprocess_mixin {
     use std::rc::Rc;
     use std::time::Duration;
 
-    use asyncio::process::{Child, Command, Stdio};
+    use asyncio::process::{Child, Command, Stdio, SubprocessProtocol, SubprocessTransport};
     use asyncio::signal::Signal;
     use asyncio::{gather, gather_iter, move_on_after, run, sleep, spawn, timeout, yield_now};
     use asyncio_tests::{ms, secs};
@@ -314,6 +315,58 @@ mod subprocess_mixin {
                         .all(|code| code.unwrap().code() == Some(3))
                 );
             }
+        });
+    }
+
+    /// For each pipe its data come before its end. The last call is after all of them.
+    #[test]
+    fn subprocess_protocol_events() {
+        #[derive(Clone, Default)]
+        struct Events(Rc<RefCell<Vec<String>>>);
+
+        impl SubprocessProtocol for Events {
+            fn connection_made(&mut self, _: &SubprocessTransport) {
+                self.0.borrow_mut().push("made".to_owned());
+            }
+
+            fn pipe_data_received(&mut self, _: &SubprocessTransport, fd: i32, data: &[u8]) {
+                let data = String::from_utf8_lossy(data);
+                self.0.borrow_mut().push(format!("{fd}: {}", data.trim()));
+            }
+
+            fn pipe_connection_lost(
+                &mut self,
+                _: &SubprocessTransport,
+                fd: i32,
+                error: Option<&io::Error>,
+            ) {
+                assert!(error.is_none());
+                self.0.borrow_mut().push(format!("{fd} is lost"));
+            }
+
+            fn process_exited(&mut self, transport: &SubprocessTransport) {
+                assert!(transport.try_wait().unwrap().is_some());
+                self.0.borrow_mut().push("exited".to_owned());
+            }
+
+            fn connection_lost(&mut self, _: &SubprocessTransport) {
+                self.0.borrow_mut().push("lost".to_owned());
+            }
+        }
+
+        run(async {
+            let events = Events::default();
+            let mut shell = Command::shell("read line; echo $line; echo error >&2");
+            let transport = shell.spawn_with_protocol(events.clone()).unwrap();
+            transport.write("hello\n");
+            transport.write_eof();
+            assert!(transport.wait_closed().await.unwrap().success());
+            let events = events.0.take();
+            let at = |what: &str| events.iter().position(|event| event == what).unwrap();
+            assert_eq!(events.len(), 7, "{events:?}");
+            assert_eq!((at("made"), at("lost")), (0, 6));
+            assert!(at("1: hello") < at("1 is lost") && at("2: error") < at("2 is lost"));
+            assert!(at("exited") < 6);
         });
     }
 

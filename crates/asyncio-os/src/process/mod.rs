@@ -24,6 +24,7 @@ mod command;
 mod communicate;
 mod ending;
 mod pipeline;
+mod protocol;
 mod reaper;
 
 pub use std::process::{ExitStatus, Output, Stdio};
@@ -32,3 +33,4 @@ pub use child::Child;
 pub use command::Command;
 pub use ending::StatusTaken;
 pub use pipeline::{Pipeline, RunningPipeline};
+pub use protocol::{SubprocessProtocol, SubprocessTransport};

@@ -13,6 +13,8 @@ mod echo;
 mod fetches;
 mod foreign_thread;
 mod machine;
+#[cfg(unix)]
+mod processes;
 mod scene;
 mod shielded;
 mod siblings;
@@ -43,6 +45,8 @@ const SCENES: &[Scene] = &[
     shielded::SCENE,
     buffer::SCENE,
     foreign_thread::SCENE,
+    #[cfg(unix)]
+    processes::SCENE,
     stall::SCENE,
 ];
 
