@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Opens a file for reading, if the directory cache knows its path. `None` means: ask on a thread.
+/// Opens a regular file for reading, if the directory cache knows its path. Returns its length as well. `None` means:
+/// ask on a thread.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn open(path: &Path) -> Option<File> {
+pub(super) fn open(path: &Path) -> Option<(File, u64)> {
     use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
     let open = |flags| {
@@ -17,17 +18,18 @@ pub(super) fn open(path: &Path) -> Option<File> {
     };
     // To open a FIFO or a device has effects, and may wait. So the type is looked at first.
     let named = open(OFlags::PATH)?;
-    let kind = FileType::from_raw_mode(fstat(&named).ok()?.st_mode);
-    if kind != FileType::RegularFile {
+    let about = fstat(&named).ok()?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
         return None;
     }
     // Without effect on a regular file; another one may have taken its name meanwhile.
     let harmless = OFlags::NONBLOCK | OFlags::NOCTTY;
-    open(OFlags::RDONLY | harmless).map(File::from)
+    let file = File::from(open(OFlags::RDONLY | harmless)?);
+    Some((file, u64::try_from(about.st_size).ok()?))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn open(_: &Path) -> Option<File> {
+pub(super) fn open(_: &Path) -> Option<(File, u64)> {
     None
 }
 

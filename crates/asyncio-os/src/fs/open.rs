@@ -120,7 +120,7 @@ impl OpenOptions {
         let path = path.as_ref();
         if self.reads && !self.changes {
             StepBack::new().await;
-            if let Some(file) = cached::open(path) {
+            if let Some((file, _)) = cached::open(path) {
                 return Ok(File::of(file, path.to_owned(), false));
             }
         }

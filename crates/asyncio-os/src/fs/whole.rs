@@ -27,7 +27,7 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     StepBack::new().await;
     match cached::open(path) {
-        Some(file) => match read_cached(&file) {
+        Some((file, length)) => match read_cached(&file, length) {
             Some(bytes) => Ok(bytes),
             // From the start: the file has not been moved on.
             None => on_thread("read", path, move |_| read_all(&file)).await,
@@ -43,8 +43,7 @@ fn read_all(mut file: &fs::File) -> io::Result<Vec<u8>> {
 }
 
 /// The whole file, if it is short and in the page cache.
-fn read_cached(file: &fs::File) -> Option<Vec<u8>> {
-    let length = file.metadata().ok()?.len();
+fn read_cached(file: &fs::File, length: u64) -> Option<Vec<u8>> {
     // The files of /proc have no length.
     if length == 0 || length > LONGEST_INLINE {
         return None;
