@@ -488,6 +488,21 @@ mod compressed {
     }
 
     #[asyncio::test(clock = "real")]
+    async fn a_response_without_a_body_needs_no_decompression() -> Outcome {
+        let server = server(Vec::new(), "gzip").await;
+        assert_eq!(
+            Session::new()
+                .get(url(&server, "/"))
+                .send()
+                .await?
+                .text()
+                .await?,
+            ""
+        );
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
     async fn a_bomb_ends_at_the_limit() -> Outcome {
         let bomb = compressed("gzip", &vec![0; 8 << 20]);
         assert!(bomb.len() < 40_000);

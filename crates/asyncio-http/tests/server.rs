@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio::http::{HyperService, Peer, Request, Response, Server, Session, StatusCode, body};
+use asyncio::http::{HyperService, Peer, Request, Response, Session, StatusCode, body};
 use asyncio::sync::Event;
 use asyncio::{sleep, spawn, timeout};
 use support::*;
@@ -121,6 +121,7 @@ async fn the_peer_of_a_request_is_known() -> Outcome {
 #[cfg(unix)]
 #[asyncio::test(clock = "real")]
 async fn unix_sockets_serve() -> Outcome {
+    use asyncio::http::Server;
     use asyncio::net::{UnixListener, UnixStream};
     let path = std::env::temp_dir().join(format!("asyncio-http-{}", std::process::id()));
     let hello = async |request: Request| Peer::of(&request).unwrap().to_string();

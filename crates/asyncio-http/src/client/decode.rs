@@ -34,6 +34,7 @@ pub(super) struct Decoder {
     input: Bytes,
     /// The number of decompressed bytes since the last yield.
     since_yield: usize,
+    has_begun: bool,
 }
 
 enum Kind {
@@ -60,11 +61,13 @@ impl Decoder {
             kind,
             input,
             since_yield: 0,
+            has_begun: false,
         })
     }
 
     /// Gives it more compressed bytes, after all of the last ones are used up.
     pub(super) fn feed(&mut self, input: Bytes) {
+        self.has_begun |= !input.is_empty();
         self.input = input;
         if let (Kind::Deflate, Some(first)) = (&self.kind, self.input.first()) {
             self.kind = match first & 0x0f {
@@ -109,6 +112,10 @@ impl Decoder {
 
     /// The last piece. An error if the compressed body ends early.
     pub(super) fn finish(self) -> Result<Option<Bytes>, FetchError> {
+        if !self.has_begun {
+            // Some responses have no body, whatever their headers say.
+            return Ok(None);
+        }
         let rest = match self.kind {
             Kind::Gzip(decoder) => decoder.finish(),
             Kind::Zlib(decoder) => decoder.finish(),
