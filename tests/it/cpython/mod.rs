@@ -5,7 +5,9 @@ mod eager_task_factory;
 mod locks;
 mod rows;
 mod runners;
+mod server;
 mod staggered;
+mod streams;
 #[cfg(unix)]
 mod subprocess;
 mod taskgroups;
