@@ -342,21 +342,34 @@ mod budget {
 mod deadlines {
     use super::*;
 
+    /// The median of how late 40 sleeps end.
+    #[cfg(target_os = "linux")]
+    async fn lateness() -> Duration {
+        let mut late = Vec::new();
+        for n in 0..40 {
+            let length = Duration::from_micros(1500 + 20 * n);
+            let start = Instant::now();
+            sleep(length).await;
+            late.push(start.elapsed().checked_sub(length).expect("never early"));
+        }
+        late.sort();
+        late[20]
+    }
+
+    /// A timer of tokio's is a millisecond late. On a busy machine both are late now and then.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_sleep_is_finer_than_a_millisecond() {
-        let mut late: Vec<Duration> = run(async {
-            let mut late = Vec::new();
-            for n in 0..40 {
-                let length = Duration::from_micros(1500 + 20 * n);
-                let start = Instant::now();
-                sleep(length).await;
-                late.push(start.elapsed().checked_sub(length).expect("never early"));
+        let limit = Duration::from_micros(500);
+        let is_fine = run(async move {
+            for _ in 0..20 {
+                if lateness().await < limit {
+                    return true;
+                }
             }
-            late
+            false
         });
-        late.sort();
-        assert!(late[10] < Duration::from_micros(900), "{late:?}");
+        assert!(is_fine);
     }
 
     #[test]
