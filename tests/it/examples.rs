@@ -76,6 +76,79 @@ fn fire_and_forget() {
 }
 
 #[test]
+fn crawler() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-crawler")),
+        [
+            "a.example/: 3 links",
+            "a.example/missing: no such page",
+            "a.example/news: 2 links",
+            "b.example/: 3 links",
+            "b.example/1: 0 links",
+            "b.example/2: 0 links",
+            "b.example/3: 1 links",
+            "c.example/: timed out",
+            "9 pages seen, cut by the deadline after 2s",
+        ]
+    );
+}
+
+#[test]
+fn connection_pool() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-connection_pool")),
+        [
+            "3.5 s: connection 1 counts 3 for ada",
+            "5.5 s: connection 2 counts 5 for grace",
+            "5.5 s: connection 2: an empty query",
+            "connection 2 closed", // its user was cut in the middle
+            "7.1 s: timed out",
+            "10.5 s: connection 1 counts 7 for barbara",
+            "2 connections were opened",
+            "connection 1 closed",
+        ]
+    );
+}
+
+#[test]
+fn job_scheduler() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-job_scheduler")),
+        [
+            " 4 s: mail is done",
+            " 6 s: backup failed: disk full",
+            "13 s: backup failed: disk full",
+            "14 s: mail is done",
+            "21 s: backup is done",
+            "24 s: mail is done",
+            "62 s: stopping",
+            "66 s: backup is done",
+            "66 s: stopped",
+        ]
+    );
+}
+
+#[test]
+fn supervised_workers() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_example-supervised_workers")),
+        [
+            "indexer, start 1: panic: index 1 is out of bounds",
+            "mailer, start 1: no route to host",
+            "indexer, start 2: panic: index 2 is out of bounds",
+            "mailer, start 2: no route to host",
+            "mailer, start 3: no route to host",
+            "mailer, start 4: no route to host",
+            "mailer, start 5: no route to host",
+            "server: goodbye",
+            "1 task failed",
+            "└─ mailer was started too often",
+            r#"{"indexer": 3, "mailer": 5, "server": 1} after 21s"#,
+        ]
+    );
+}
+
+#[test]
 fn eager_start() {
     assert_eq!(
         lines(env!("CARGO_BIN_EXE_example-eager_start")),

@@ -20,6 +20,22 @@
 //! }
 //! ```
 //!
+//! | to | use |
+//! |---|---|
+//! | run a program, or a test | [`run`], [`main`](macro@main), [`test`](macro@test), [`testing`] |
+//! | start a task | [`spawn`] gives a [`Task`], which is awaited, detached, or cancelled by its drop |
+//! | run several things that borrow | [`task_group`], [`gather`], [`race`]; at most so many with [`gather_bounded`] |
+//! | wait for several sources | [`select!`] |
+//! | wait, and limit waits | [`sleep`], [`interval`], [`timeout`] |
+//! | clean up, however work ends | [`bracket`], [`try_finally`], [`catch_cancel`], [`shield`] |
+//! | share values and pass them on | a `Cell` or a `RefCell`; the locks, queues and channels of [`sync`] |
+//! | reach the network | [`net`]: TCP, UDP, Unix sockets, servers |
+//! | block, or compute | [`to_thread`], [`ThreadPool`], [`ProcessPool`], [`LoopPool`] |
+//! | come from other threads | [`LoopHandle`], [`LoopThread`] |
+//!
+//! The repository has a guide (`docs/guide.md`), the rules of cancellation (`docs/cancellation.md`), and a map from
+//! asyncio's and tokio's names (`docs/asyncio-map.md`). `Cargo.toml` lists the features, of which most are on.
+//!
 //! The names are asyncio's. Where Rust has another habit, a search for the Python name finds ours: `create_task` is
 //! [`spawn`]. This crate has no code of its own. It re-exports crates that can each be used alone.
 
