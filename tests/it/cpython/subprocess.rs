@@ -4,7 +4,6 @@
 mod subprocess_mixin {
     use std::cell::RefCell;
     use std::ffi::OsString;
-    use std::fs;
     use std::io;
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
@@ -215,7 +214,7 @@ mod subprocess_mixin {
 
     #[cfg(target_os = "linux")]
     fn children_of_this_thread() -> Vec<String> {
-        let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
         children.split_whitespace().map(str::to_owned).collect()
     }
 
