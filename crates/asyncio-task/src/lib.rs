@@ -39,6 +39,8 @@ mod context;
 mod current;
 mod detach;
 mod discard;
+#[cfg(all(test, not(loom)))]
+mod effort;
 mod family;
 mod forgotten;
 mod handover;

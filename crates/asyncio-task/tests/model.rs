@@ -118,6 +118,9 @@ fn program() -> impl Strategy<Value = Vec<Act>> {
 /// Numbers from here on mean the task that is polled.
 const MYSELF: usize = 5;
 
+/// Within so many polls, one in the other, none runs a further one: in debug builds the stack would overflow.
+const DEEPEST: usize = 32;
+
 type Trace = Arc<Mutex<Vec<String>>>;
 
 // ---- the tasks themselves ----
@@ -294,6 +297,7 @@ impl World {
                 self.taken.borrow_mut().push(false);
                 self.handles.borrow_mut().push(Some(handle));
             }
+            Act::Run(_) | Act::RunStep if self.polled.borrow().len() >= DEEPEST => {}
             Act::Run(steps) => (0..*steps).for_each(|_| {
                 self.tasks.run_one();
             }),
@@ -463,6 +467,7 @@ impl Model {
                     self.wake(n);
                 }
             }
+            Act::Run(_) | Act::RunStep if self.running.len() >= DEEPEST => {}
             Act::Run(steps) => (0..*steps).for_each(|_| self.run_one()),
             Act::RunStep => {
                 if let Some(n) = self.steps.pop_front() {

@@ -19,6 +19,12 @@ const SPARE: usize = 32;
 /// Ends a list of blocks.
 const NONE: u32 = u32::MAX;
 
+#[cfg(test)]
+thread_local! {
+    /// How many looks at places there were on this thread: what a request costs, in a unit that no other thread disturbs.
+    pub(crate) static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// Entries at numbered places.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
@@ -135,12 +141,16 @@ impl<T> Slab<T> {
     /// What is at a place, in use or vacant, if there is memory for it.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         let block = self.blocks.get(index / IN_A_BLOCK)?;
         Some(&block.places.as_ref()?[index % IN_A_BLOCK])
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         let block = self.blocks.get_mut(index / IN_A_BLOCK)?;
         Some(&mut block.places.as_mut()?[index % IN_A_BLOCK])
     }
