@@ -1,15 +1,19 @@
 //! Why awaiting a task gave no value.
 
 use std::any::Any;
-use std::fmt;
+use std::error::Error;
+use std::fmt::{self, Write};
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::circle::Circle;
 use crate::discard::discard_payload;
 use crate::id::TaskName;
+use crate::one_line::OneLine;
 
 /// Why awaiting a task gave no value.
+///
+/// Its text is one line: newlines and other control characters in names, messages and panics are escaped.
 ///
 /// ```
 /// # use asyncio_task::JoinError;
@@ -21,44 +25,51 @@ use crate::id::TaskName;
 ///     }
 /// }
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The task was cancelled before it returned, perhaps with a [message](Self::message).
-    #[error("task {0} was cancelled{why}", why = Why(.1.as_deref()))]
     Cancelled(TaskName, Option<Arc<str>>),
     /// The task's future panicked; the payload can be resumed.
-    #[error("task {0} panicked: {1}")]
     Panicked(TaskName, PanicPayload),
     /// The task failed, and its error or panic went to the group it belongs to.
-    #[error("task {0} failed, and its group has the error")]
     Failed(TaskName),
     /// The task awaited itself, which would never end.
-    #[error("task {0} awaits itself")]
     AwaitsItself(TaskName),
     /// The await would never end: the tasks await each other, and a request to cancel has gone round.
-    #[error("task {0} is in a circle of tasks that await each other: {1}")]
     InCircle(TaskName, Circle),
     /// The task belongs to another event loop than the one that it was awaited on, which cannot run
     /// meanwhile.
-    #[error("task {0} belongs to another event loop, which cannot run while this one does")]
     Elsewhere(TaskName),
     /// The loop was stopped before the task returned.
-    #[error("the event loop stopped before task {0} returned")]
     Stopped(TaskName),
 }
 
-/// What was said by whoever cancelled, as the end of a sentence.
-struct Why<'a>(Option<&'a str>);
-
-impl fmt::Display for Why<'_> {
+impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(said) => write!(f, ": {said}"),
-            None => Ok(()),
+        let mut line = OneLine(f);
+        match self {
+            Self::Cancelled(name, None) => write!(line, "task {name} was cancelled"),
+            Self::Cancelled(name, Some(why)) => write!(line, "task {name} was cancelled: {why}"),
+            Self::Panicked(name, payload) => write!(line, "task {name} panicked: {payload}"),
+            Self::Failed(name) => write!(line, "task {name} failed, and its group has the error"),
+            Self::AwaitsItself(name) => write!(line, "task {name} awaits itself"),
+            Self::InCircle(name, circle) => write!(
+                line,
+                "task {name} is in a circle of tasks that await each other: {circle}"
+            ),
+            Self::Elsewhere(name) => write!(
+                line,
+                "task {name} belongs to another event loop, which cannot run while this one does"
+            ),
+            Self::Stopped(name) => {
+                write!(line, "the event loop stopped before task {name} returned")
+            }
         }
     }
 }
+
+impl Error for JoinError {}
 
 impl JoinError {
     /// The name of the task that gave no value.
@@ -190,6 +201,16 @@ impl fmt::Debug for PanicPayload {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_is_one_line_whatever_went_wrong() {
+        let panic = PanicPayload::new(Box::new("left: 1\nright: 2"));
+        let panicked = JoinError::Panicked("fetch\n1".into(), panic).to_string();
+        assert_eq!(panicked, "task fetch\\n1 panicked: left: 1\\nright: 2");
+        let why = Some(Arc::from("too slow:\r\n9 s"));
+        let cancelled = JoinError::Cancelled("fetch".into(), why).to_string();
+        assert_eq!(cancelled, "task fetch was cancelled: too slow:\\r\\n9 s");
+    }
 
     struct HardBomb;
 

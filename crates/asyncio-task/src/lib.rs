@@ -52,6 +52,7 @@ mod listener;
 mod loom_tests;
 mod mailbox;
 mod marks;
+mod one_line;
 mod order;
 mod pool;
 mod pulse;

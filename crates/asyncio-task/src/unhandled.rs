@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::discard::discard;
 use crate::join_error::PanicPayload;
+use crate::one_line::OneLine;
 use crate::task_ref::{TaskInfo, TaskRef};
 
 /// Something that went wrong where nobody is left to be told, handed to the exception handler.
@@ -101,23 +102,6 @@ impl fmt::Display for Unhandled {
             Some(task) => write!(line, " ({}, spawned at {})", task.name, task.location),
             None => Ok(()),
         }
-    }
-}
-
-/// Escapes what would begin another line, or steer a terminal.
-struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
-
-impl fmt::Write for OneLine<'_, '_> {
-    fn write_str(&mut self, mut rest: &str) -> fmt::Result {
-        while let Some(at) = rest.find(char::is_control) {
-            self.0.write_str(&rest[..at])?;
-            let mut chars = rest[at..].chars();
-            if let Some(control) = chars.next() {
-                write!(self.0, "{}", control.escape_default())?;
-            }
-            rest = chars.as_str();
-        }
-        self.0.write_str(rest)
     }
 }
 
