@@ -397,7 +397,7 @@ mod bursts {
     use std::rc::Rc;
 
     use asyncio::sync::{Event, Lock, Queue, Semaphore};
-    use asyncio::{Task, catch_cancel, timeout};
+    use asyncio::{Task, call_later, catch_cancel, timeout};
 
     const MANY: usize = 50_000;
     /// For all tables together, and what the loop keeps in any case.
@@ -451,6 +451,26 @@ mod bursts {
         check("sleeps", |n| async move {
             sleep(Duration::from_millis(1 + n as u64 % 7)).await;
             some_turns(n).await;
+        });
+    }
+
+    #[test]
+    fn of_callbacks() {
+        run_with(asyncio::Runner::builder().virtual_time(true), async move {
+            settle().await;
+            let before = HELD.get();
+            for n in 0..MANY {
+                let delay = Duration::from_millis(1 + n as u64 % 7);
+                call_later(delay, move || {
+                    std::hint::black_box(n);
+                });
+            }
+            let height = HELD.get() - before;
+            assert!(height > 2 * REST, "this is no burst: {height}");
+            sleep(Duration::from_millis(10)).await;
+            settle().await;
+            let left = HELD.get() - before;
+            assert!(left < REST, "{left} bytes of {height} are left");
         });
     }
 
