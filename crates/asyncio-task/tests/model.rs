@@ -623,6 +623,8 @@ impl Model {
         task.handle = Handle::Dropped;
         task.bell = false;
         if task.done.is_none() {
+            // Nobody can take a value any more, so a request that was made before leaves no poll.
+            task.last_chance = false;
             self.cancel(n);
         } else if before == Handle::Held {
             self.bury(n, false);
