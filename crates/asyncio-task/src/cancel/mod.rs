@@ -75,6 +75,6 @@ pub(crate) use key::{Place, Request, ScopeKey};
 pub use origin::HeardRequest;
 pub(crate) use origin::Origin;
 pub(crate) use resolve::Resolution;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) use slab::LOOKS;
 pub(crate) use tree::{Removal, ScopeTree};
