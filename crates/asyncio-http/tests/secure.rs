@@ -119,7 +119,8 @@ async fn a_tunnel_leads_through_a_proxy() -> Outcome {
         let to = server.addresses()[0];
         async move {
             let inner = Raw(listener.accept().await?.0);
-            heads.borrow_mut().push(inner.until("\r\n\r\n").await);
+            let head = inner.until("\r\n\r\n").await;
+            heads.borrow_mut().push(head);
             let outer = TcpStream::connect(to).await?;
             inner
                 .send("HTTP/1.1 200 Connection established\r\n\r\n")
