@@ -3,7 +3,7 @@
 //!
 //! [`Tasks`] is the executor's half that every event loop needs and that has nothing to do with events:
 //! it makes tasks, queues those that are woken, runs their steps, and ends them. Where the events come
-//! from, and what time it is, is the business of whoever drives it.
+//! from, and what time it is, is left to the driver.
 //!
 //! ```
 //! use asyncio_task::Tasks;
@@ -25,84 +25,60 @@
 //!   if the thread is parked;
 //! - wakers and handles may outlive everything, on any thread; the last waker frees memory and nothing
 //!   else;
-//! - a panic ends its task, not the thread, and somebody is told.
+//! - a panic ends its task, not the thread, and is reported.
 
-mod aside;
-mod budget;
-mod cancel;
-mod cancelled;
+// The parts of a task. All code that polls and frees is here.
 mod cell;
-mod cell_ref;
+
+// Steps that wait to run, tasks that have not ended, and the way in from other threads.
+mod queue;
+
+// The executor: runs steps, and ends tasks.
+mod engine;
+
+// Requests to cancel: the tree of scopes, and its use by tasks.
+mod cancel;
+mod scopes;
+
+// Tasks that borrow.
 mod children;
-mod circle;
+
+// The part that user code holds.
 mod context;
-mod current;
-mod detach;
+mod handle;
+
+// Small parts with several users.
 mod discard;
-#[cfg(all(test, not(loom)))]
-mod effort;
-mod family;
-mod forgotten;
-mod handover;
-mod home;
-mod id;
-mod join_error;
-mod listener;
+mod one_line;
+mod sync;
+
 #[cfg(all(test, loom))]
 mod loom_tests;
-mod mailbox;
-mod marks;
-mod one_line;
-mod order;
-mod pool;
-mod pulse;
-mod ready;
-mod refs;
-mod registry;
-mod remote;
-mod round;
-mod schedule;
-mod scope;
-mod scope_state;
-mod scopes;
-mod shared_context;
-mod spawn;
-mod spawn_options;
-mod state;
-mod step_back;
-mod sync;
-mod task;
-mod task_ref;
-mod tasks;
-mod timing;
-mod turn;
-mod unhandled;
-mod waker;
 
 pub use cancel::HeardRequest;
-pub use cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwind_here};
+pub use cell::forgotten::is_err;
+pub use cell::state::{LastPoll, TaskState};
 pub use children::Children;
-pub use circle::{Circle, awaiter_of, circles};
+pub use context::shared_context::{SharedContext, shared_context};
 pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
-pub use current::{current_step, is_in_task, order_below, with_companion};
-pub use detach::{Outcome, failure_of};
-pub use forgotten::is_err;
-pub use id::{TaskId, TaskName};
-pub use join_error::{JoinError, PanicPayload};
-pub use listener::Listener;
-pub use pulse::Pulse;
-pub use remote::{Closed, Remote};
-pub use schedule::{Schedule, Step};
-pub use scope::{Scope, ScopeHandle, Unwound};
-pub use shared_context::{SharedContext, shared_context};
-pub use spawn::{NoRunningLoop, TrySpawnError, spawn, try_spawn, try_spawn_with};
-pub use spawn_options::SpawnOptions;
-pub use state::{LastPoll, TaskState};
-pub use step_back::StepBack;
-pub use task::Task;
-pub use task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
-pub use tasks::Tasks;
-pub use unhandled::{Cause, Unhandled};
+pub use engine::current::{current_step, is_in_task, order_below, with_companion};
+pub use engine::pulse::Pulse;
+pub use engine::tasks::Tasks;
+pub use engine::unhandled::{Cause, Unhandled};
+pub use handle::detach::{Outcome, failure_of};
+pub use handle::id::{TaskId, TaskName};
+pub use handle::join_error::{JoinError, PanicPayload};
+pub use handle::spawn::{NoRunningLoop, TrySpawnError, spawn, try_spawn, try_spawn_with};
+pub use handle::spawn_options::SpawnOptions;
+pub use handle::step_back::StepBack;
+pub use handle::task::Task;
+pub use handle::task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
+pub use queue::remote::{Closed, Remote};
+pub use queue::schedule::{Schedule, Step};
+pub use scopes::cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwind_here};
+pub use scopes::circle::{Circle, awaiter_of, circles};
+pub use scopes::listener::Listener;
+pub use scopes::scope::{Scope, ScopeHandle, Unwound};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -23,7 +23,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
 use crate::cell::Header;
-use crate::mailbox::{Lease, Letter, Mailbox, Owner, Unpark};
+use crate::queue::mailbox::{Lease, Letter, Mailbox, Owner, Unpark};
 use crate::{SpawnOptions, Tasks};
 
 /// Called before a cell is freed, on the thread that does it.

@@ -1,0 +1,336 @@
+//! How the references to a cell are counted: in plain memory at home, atomically elsewhere.
+//!
+//! A locked operation costs as much as the rest of a wait, and nearly every reference is made and given up
+//! on the thread of the task's owner. So there are two counts, and that thread has one of them for itself:
+//!
+//! ```text
+//!                    at home                              elsewhere
+//!  anchored          home ± 1                             foreign ± 1
+//!  the last anchor   the sum is seen to be 0: free        -
+//!                    else merge: foreign += home − BIAS
+//!  merged            foreign ± 1; from 1 to 0: free       foreign ± 1; from 1 to 0: free
+//! ```
+//!
+//! A reference may be counted on one side and given up on the other: a waker is dropped on another thread
+//! than the one it was made on, or comes home by mail. So each count may rise and fall without end, and
+//! only their sum says anything. It need not be asked for while the cell is *anchored*. There are two
+//! anchors: the reference of the owner, or for a child of its family, and that of the handle. They never
+//! leave the thread, and are counted apart.
+//!
+//! - **N1** The home count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Who is there
+//!   and knows it counts at home, be its loop running or not; who cannot know counts as a foreigner.
+//! - **N2** While there is an anchor, `home + foreign − BIAS` is the number of the other references, and
+//!   nobody frees the cell. `home` stays within 2¹³ of zero, as it is poured into `foreign` when it gets
+//!   farther. So `foreign` is never as low as 1, and the one rule for foreigners, to free when they take it
+//!   from 1 to 0, does not hit, though they know nothing of anchors.
+//! - **N3** When the last anchor goes and the sum is not seen to be 0, one exchange adds `home` and takes
+//!   BIAS away. From then on `foreign` alone is the number of references, for everybody, and whoever takes
+//!   it to 0, which may be this exchange, frees. The home count says `MERGED` before that, for afterwards
+//!   the cell may be gone.
+//! - **N4** That look at the sum only loads `foreign`, and what it sees may be old, as others count on. But
+//!   if the sum is 0, there are no references, and never will be. So a task of which nobody has a waker
+//!   when it is over needs no exchange from birth to end. The proof:
+//!   Take what was *counted by then*: by the owner's thread before the load, and in `foreign` up to the
+//!   value that the load sees. Whatever was counted in `foreign` and happened before the load is among
+//!   that; and nothing that the owner's thread counts after the load happened before any of that.
+//!   Making a reference happens before giving it up. So with each giving up that was counted by then, its
+//!   making was; and as the sum is 0, all references whose making was counted by then were given up by
+//!   then, as the anchors were. Is there any other? It was cloned from one that existed, that from
+//!   another, and so on, back to one of those or to an anchor. But cloning happens before the giving up of
+//!   what is cloned: so the first of these clones was counted by then, and is one of those itself.
+//! - **N5** References are given up by `Release`, the merge is one, and who frees does so behind an
+//!   `Acquire` fence. So what others did with their references comes before: each reads `foreign` at the end
+//!   of a chain of exchanges, for nothing else writes it.
+
+use crate::sync::{AtomicU32, Cell, Ordering};
+
+/// The last two bits of the home count are the number of anchors.
+const ANCHOR: u16 = 1;
+const ANCHORS: u16 = 0b11;
+/// The others are the number of references, from zero up and down.
+const ONE: u16 = 0b100;
+const ZERO: u16 = 1 << 15;
+/// The home count of a cell without anchors.
+const MERGED: u16 = 0;
+/// What is between these is counted on without a further look.
+const LOW: u16 = 1 << 12;
+const HIGH: u16 = u16::MAX - LOW;
+
+/// What keeps the foreign count away from zero while there are anchors (N2).
+const BIAS: u32 = 1 << 31;
+/// More references than anybody can want: beyond them the count could wrap, so the process ends.
+const MOST: u32 = BIAS + (1 << 30);
+
+/// The count of the owner's thread.
+pub(crate) struct HomeCount(Cell<u16>);
+
+/// The count of the others; after the merge, of everybody.
+pub(crate) struct ForeignCount(AtomicU32);
+
+/// The counts of a new cell: two anchors, no other references.
+#[inline]
+pub(crate) fn anchored() -> (HomeCount, ForeignCount) {
+    let home = HomeCount(Cell::new(ZERO + 2 * ANCHOR));
+    (home, ForeignCount(AtomicU32::new(BIAS)))
+}
+
+#[inline]
+fn is_ordinary(n: u16) -> bool {
+    n.wrapping_sub(LOW) < HIGH - LOW
+}
+
+/// How many references a home count stands for: to be added, as it wraps if there are fewer than none.
+#[inline]
+fn amount(n: u16) -> u32 {
+    u32::from(n / ONE).wrapping_sub(u32::from(ZERO / ONE))
+}
+
+impl HomeCount {
+    /// Another reference.
+    #[inline]
+    pub(crate) fn retain(&self, foreign: &ForeignCount) {
+        let n = self.0.get();
+        if is_ordinary(n) {
+            self.0.set(n + ONE);
+        } else {
+            self.retain_otherwise(foreign);
+        }
+    }
+
+    #[cold]
+    fn retain_otherwise(&self, foreign: &ForeignCount) {
+        if self.0.get() == MERGED {
+            return foreign.retain();
+        }
+        self.pour_into(foreign);
+        self.retain(foreign);
+    }
+
+    /// A reference is given up. `true`: the cell is to be freed; `false`: it may be gone.
+    #[inline]
+    #[must_use]
+    pub(crate) fn release(&self, foreign: &ForeignCount) -> bool {
+        let n = self.0.get();
+        if !is_ordinary(n) {
+            return self.release_otherwise(foreign);
+        }
+        self.0.set(n - ONE);
+        false
+    }
+
+    #[cold]
+    fn release_otherwise(&self, foreign: &ForeignCount) -> bool {
+        if self.0.get() == MERGED {
+            return foreign.release();
+        }
+        self.pour_into(foreign);
+        self.release(foreign)
+    }
+
+    /// An anchor goes. `true`: the cell is to be freed; `false`: it may be gone.
+    #[inline]
+    #[must_use]
+    pub(crate) fn let_go(&self, foreign: &ForeignCount) -> bool {
+        let n = self.0.get() - ANCHOR;
+        if n & ANCHORS != 0 {
+            self.0.set(n);
+            return false;
+        }
+        // N4; who frees has the fence (N5).
+        let seen = foreign.0.load(Ordering::Relaxed);
+        seen.wrapping_add(amount(n)) == BIAS || self.merge(foreign, n)
+    }
+
+    /// N3.
+    #[cold]
+    fn merge(&self, foreign: &ForeignCount, n: u16) -> bool {
+        self.0.set(MERGED);
+        let change = amount(n).wrapping_sub(BIAS);
+        let before = foreign.0.fetch_add(change, Ordering::Release);
+        before.wrapping_add(change) == 0
+    }
+
+    /// The foreign count takes over what is counted here (N2).
+    fn pour_into(&self, foreign: &ForeignCount) {
+        let n = self.0.get();
+        self.0.set(ZERO | (n & ANCHORS));
+        let before = foreign.0.fetch_add(amount(n), Ordering::Relaxed);
+        guard(before.wrapping_add(amount(n)));
+    }
+
+    /// Touches the count, as freeing the cell does, for the model checker to see.
+    #[cfg(all(test, loom))]
+    pub(crate) fn touch(&self) {
+        self.0.set(self.0.get());
+    }
+}
+
+impl ForeignCount {
+    /// Another reference.
+    #[inline]
+    pub(crate) fn retain(&self) {
+        // Relaxed, as for `Arc`: a new reference is made from one that exists.
+        guard(self.0.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// A reference is given up. `true`: the cell is to be freed; `false`: it may be gone.
+    #[inline]
+    #[must_use]
+    pub(crate) fn release(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::Release) == 1
+    }
+}
+
+#[inline]
+fn guard(references: u32) {
+    if references > MOST {
+        too_many();
+    }
+}
+
+#[cold]
+fn too_many() {
+    #[cfg(test)]
+    panic!("too many references");
+    #[cfg(not(test))]
+    std::process::abort();
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// The same numbers each time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, n: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            (self.0 >> 33) % n
+        }
+    }
+
+    /// Both counts, and how many references there really are.
+    struct Counted {
+        home: HomeCount,
+        foreign: ForeignCount,
+        anchors: u32,
+        others: u32,
+    }
+
+    impl Counted {
+        fn new() -> Self {
+            let (home, foreign) = anchored();
+            Self {
+                home,
+                foreign,
+                anchors: 2,
+                others: 0,
+            }
+        }
+
+        fn retain(&mut self, at_home: bool) {
+            self.others += 1;
+            if at_home {
+                self.home.retain(&self.foreign);
+            } else {
+                self.foreign.retain();
+            }
+        }
+
+        /// Whether that was the last.
+        fn release(&mut self, at_home: bool) -> bool {
+            self.others -= 1;
+            let freed = if at_home {
+                self.home.release(&self.foreign)
+            } else {
+                self.foreign.release()
+            };
+            self.check(freed)
+        }
+
+        fn let_go(&mut self) -> bool {
+            self.anchors -= 1;
+            let freed = self.home.let_go(&self.foreign);
+            self.check(freed)
+        }
+
+        fn check(&self, freed: bool) -> bool {
+            assert_eq!(freed, self.anchors + self.others == 0);
+            freed
+        }
+    }
+
+    #[test]
+    fn the_last_one_frees_wherever_each_was_made_and_given_up() {
+        let mut dice = Dice(1);
+        for round in 0..4000 {
+            let mut counted = Counted::new();
+            let (made, given_up) = (dice.below(5), dice.below(5)); // of 4, at home
+            let anchors_go = if round % 2 == 0 { 8 } else { 200 };
+            loop {
+                let some = counted.others > 0;
+                let last = match dice.below(anchors_go) {
+                    0 if counted.anchors > 0 => counted.let_go(),
+                    n if n % 2 == 0 && (counted.anchors > 0 || some) => {
+                        counted.retain(!some || dice.below(4) < made);
+                        false
+                    }
+                    _ if some => counted.release(dice.below(4) < given_up),
+                    _ => false,
+                };
+                if last {
+                    break;
+                }
+                // To an end some time.
+                if counted.anchors == 0 && dice.below(20) == 0 {
+                    while counted.others > 1 {
+                        assert!(!counted.release(dice.below(4) < given_up));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_always_made_here_and_given_up_there_wears_nothing_out() {
+        for made_at_home in [true, false] {
+            for anchors in [1, 0] {
+                let mut counted = Counted::new();
+                counted.retain(true);
+                for _ in anchors..2 {
+                    assert!(!counted.let_go());
+                }
+                for _ in 0..100_000 {
+                    counted.retain(made_at_home);
+                    assert!(!counted.release(!made_at_home));
+                }
+                assert_eq!(counted.release(!made_at_home), anchors == 0);
+                for _ in 0..anchors {
+                    assert!(counted.let_go());
+                }
+            }
+        }
+    }
+
+    /// A wrapped count would free what is in use.
+    #[test]
+    fn references_that_are_made_and_never_given_up_end_the_process() {
+        for at_home in [true, false] {
+            for anchors in [2, 0] {
+                let mut counted = Counted::new();
+                counted.retain(true);
+                for _ in anchors..2 {
+                    assert!(!counted.let_go());
+                }
+                let so_far = MOST - 100_000;
+                *counted.foreign.0.get_mut() = so_far;
+                let forgotten = catch_unwind(AssertUnwindSafe(|| {
+                    (0..200_000).for_each(|_| counted.retain(at_home));
+                }));
+                assert!(forgotten.is_err(), "at home: {at_home}, {anchors} anchors");
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A round of a family: who of those that were woken has a step now. The rules are those of `turn.rs`.
+
+use std::ptr::NonNull;
+
+use crate::cell::Header;
+use crate::cell::cell_ref::CellRef;
+use crate::children::family::Family;
+use crate::engine::order::Order;
+use crate::engine::tasks::Tasks;
+use crate::engine::turn::{Cut, Marks};
+
+/// See the head of this file. What it gives out is to have its step before the next is asked for: first those that
+/// [`resume`](Self::resume) gives, then [`first`](Self::first), then what [`next`](Self::next) gives.
+pub(crate) struct Round<'a> {
+    pub(crate) tasks: &'a Tasks,
+    family: &'a Family,
+    /// How many of the batch have not run.
+    left: usize,
+    /// What stands for the body, which is a part of the owner.
+    body: Option<&'a CellRef>,
+    /// Nothing is to run.
+    passes: bool,
+    /// The budget was spent before.
+    overdraws: bool,
+    /// Whose step was the last.
+    last: Option<NonNull<Header>>,
+    /// The marks of the owner's step, which are not those of its children's steps.
+    before: Marks,
+    /// Whether values were handed over in the same step before it began.
+    hands_over: bool,
+    /// The members end in it.
+    ends: bool,
+}
+
+/// What the round of a family is to others of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// The body has not run, and begins within the step of its owner, whatever the budget.
+    First,
+    Later,
+    /// Another one is under way.
+    Within,
+}
+
+impl<'a> Round<'a> {
+    /// Begins a round with what is ready now, or goes on with the batch that was cut short.
+    #[inline]
+    pub(crate) fn begin(
+        tasks: &'a Tasks,
+        family: &'a Family,
+        body: Option<&'a CellRef>,
+        start: Begins,
+    ) -> Self {
+        let before = tasks.turn.marks.take();
+        let cut_short = family.batch.get();
+        let goes_on = start != Begins::Within && (cut_short > 0 || family.has_cut.get());
+        let ready = family.ready.len();
+        let ends = family.handover.is_ending();
+        let left = match goes_on {
+            _ if ends => 0, // all of them run without a budget
+            true => cut_short,
+            false if before.resumed && start == Begins::Later => 0,
+            false => ready,
+        };
+        if left == ready {
+            family.handover.settle();
+        }
+        let hands_over = tasks.turn.hands_over.get();
+        if family.handover.is_contest() || tasks.is_in_last_poll() {
+            tasks.turn.hands_over.set(true);
+        }
+        let overdraws = start != Begins::First && !tasks.has_budget();
+        let passes = start != Begins::First
+            && (before.others_first && family.ran.get() || overdraws && tasks.turn.overdrawn.get());
+        Self {
+            tasks,
+            family,
+            left,
+            body,
+            passes,
+            overdraws,
+            last: None,
+            before,
+            hands_over,
+            ends,
+        }
+    }
+
+    /// Whether anything has run.
+    #[inline]
+    pub(crate) fn has_run(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// A member that was cut short, if one was.
+    #[inline]
+    pub(crate) fn resume(&mut self) -> Option<Cut> {
+        match self.family.has_cut.get() {
+            true => self.resume_cut(),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn resume_cut(&mut self) -> Option<Cut> {
+        if !self.may_begin() {
+            return None;
+        }
+        self.family.has_cut.set(false);
+        let cut = self.family.cut.take()?;
+        // Not one that has run since.
+        if !cut.cell.state.is_scheduled() || cut.cell.state.is_done() {
+            return None;
+        }
+        Some(cut)
+    }
+
+    /// A member begins its step.
+    #[inline]
+    pub(crate) fn note_step(&mut self, cell: &CellRef) {
+        self.last = Some(cell.as_raw());
+    }
+
+    /// The member that was resumed has had its step.
+    pub(crate) fn end_resumed(&mut self) {
+        if self.tasks.turn.end_resumed() {
+            self.keep_cut();
+        }
+    }
+
+    /// Whether anything may run: the first whatever the budget.
+    fn may_begin(&self) -> bool {
+        !self.passes && (!self.has_run() || self.tasks.has_budget())
+    }
+
+    /// The first of the batch, if it may run.
+    #[inline]
+    pub(crate) fn first<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+        match self.may_begin() {
+            true => self.pop::<OBSERVED>(),
+            false => None,
+        }
+    }
+
+    /// The next of the batch. `None`: the round is over.
+    #[inline]
+    pub(crate) fn next<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+        match self.tasks.has_budget() {
+            true => self.pop::<OBSERVED>(),
+            false => None,
+        }
+    }
+
+    /// Whether the round goes on with all that are ready, whatever the budget: the members end, or a value is handed
+    /// over (`handover.rs`).
+    #[inline]
+    pub(crate) fn goes_on(&mut self) -> bool {
+        !self.family.handover.is_calm() && self.has_to_go_on()
+    }
+
+    #[cold]
+    fn has_to_go_on(&mut self) -> bool {
+        let handover = &self.family.handover;
+        if handover.take_end() {
+            self.ends = true;
+            return true;
+        }
+        let is_due = match self.ends {
+            true => handover.has_ended(),
+            false => handover.is_pending() && self.tasks.hands_over(),
+        };
+        is_due && self.family.ready.len() > 0
+    }
+
+    /// Takes all that are ready now as the batch, with what was cut short, which is in the queue.
+    #[cold]
+    pub(crate) fn begin_unbounded(&mut self) {
+        self.family.forget_batch();
+        self.family.handover.settle();
+        self.left = self.family.ready.len();
+    }
+
+    /// The next of the batch, whatever the budget.
+    #[cold]
+    pub(crate) fn next_unbounded(&mut self) -> Option<NonNull<Header>> {
+        if self.has_run() && self.tasks.turn.marks.get().cut {
+            // The last member was cut short in its step. It is in the queue.
+            drop(self.tasks.turn.take_cut());
+        }
+        self.pop::<true>()
+    }
+
+    #[inline(always)]
+    fn pop<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+        if self.left == 0 {
+            return None;
+        }
+        let ready = &self.family.ready;
+        if OBSERVED && let Some(order) = self.tasks.order() {
+            self.choose(order);
+        }
+        self.left -= 1;
+        // Another round within this one may have had the place.
+        ready.pop()
+    }
+
+    /// Brings one of the batch forward, as the seed says.
+    #[cold]
+    fn choose(&self, order: &Order) {
+        let ready = &self.family.ready;
+        let batch = self.left.min(ready.len());
+        if batch > 1 && !self.family.in_order.get() {
+            ready.bring_forward(order.below(batch));
+        }
+    }
+
+    /// Keeps what was cut short in the last step, to resume it.
+    #[inline]
+    fn keep_cut(&mut self) {
+        if self.tasks.turn.marks.get().cut {
+            self.keep_cut_of(self.last);
+        }
+    }
+
+    #[cold]
+    fn keep_cut_of(&mut self, last: Option<NonNull<Header>>) {
+        let Some(cut) = self.tasks.turn.take_cut() else {
+            return;
+        };
+        let h = Some(cut.cell.as_raw());
+        let body = self.body.filter(|body| last == Some(body.as_raw()));
+        let cut = match body {
+            _ if h == last => cut,
+            // The body's step is a part of the owner's.
+            Some(body) if h == self.tasks.running_step() => cut.with_cell(body.clone()),
+            // Not a member: a task that began in the step of one, say.
+            _ => return,
+        };
+        self.family.cut.set(Some(cut));
+        self.family.has_cut.set(true);
+    }
+}
+
+impl Drop for Round<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.tasks.turn.hands_over.set(self.hands_over);
+        self.family.ran.set(self.has_run());
+        if self.has_run() && self.overdraws {
+            self.tasks.turn.overdrawn.set(true);
+        }
+        let was_cut = self.tasks.turn.marks.get().cut || self.family.has_cut.get();
+        if was_cut || self.left > 0 {
+            self.end_with_cut();
+        } else {
+            self.family.batch.set(0);
+            self.end(false);
+        }
+    }
+}
+
+impl Round<'_> {
+    /// Ends a round that has left members of its batch, or in which one was cut short.
+    #[cold]
+    fn end_with_cut(&mut self) {
+        self.keep_cut();
+        // Another round within this one may have had their places.
+        let left = self.left.min(self.family.ready.len());
+        self.family.batch.set(left);
+        self.end(left > 0 || self.family.has_cut.get());
+    }
+
+    #[inline]
+    fn end(&self, is_cut: bool) {
+        self.tasks.note_enclosing_step();
+        let turn = &self.tasks.turn;
+        let marks = Marks {
+            cut: self.before.cut || is_cut,
+            passed_over: self.before.passed_over || is_cut && !self.has_run(),
+            ..self.before
+        };
+        turn.marks.set(marks);
+        if is_cut {
+            self.tasks.put_off_requests();
+        }
+        if marks.cut {
+            let owner = self.tasks.running_task();
+            turn.note_cut(owner.map(|owner| owner.cell().clone()));
+        }
+    }
+}

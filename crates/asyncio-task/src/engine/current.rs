@@ -1,0 +1,213 @@
+//! Whose tasks run on this thread right now.
+//!
+//! - **T1** The thread-local holds null, or pointers to what [`Tasks::enter`] and [`Context::run`] have
+//!   borrowed further up this thread's stack: the tasks, their companion, the context. They put the old
+//!   ones back before their borrow ends, also when they unwind. So what is reached here is alive.
+//! - **T2** It is `const` and has no destructor: it can be read at any time, also while the thread's
+//!   other thread-locals are being destroyed.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use crate::cell::Header;
+use crate::context::Context;
+use crate::engine::tasks::Tasks;
+use crate::queue::mailbox::Owner;
+
+#[derive(Clone, Copy)]
+struct Current {
+    tasks: *const Tasks,
+    companion: Option<*const dyn Any>,
+    /// The context of the innermost [`Context::run`] since then.
+    context: *const Context,
+    /// The step under way at that call. The context is not that of steps of other tasks, which run if the
+    /// loop is run from within the call.
+    context_of: Option<NonNull<Header>>,
+}
+
+const NOBODY: Current = Current {
+    tasks: ptr::null(),
+    companion: None,
+    context: ptr::null(),
+    context_of: None,
+};
+
+#[cfg(not(loom))]
+thread_local! {
+    static CURRENT: Cell<Current> = const { Cell::new(NOBODY) };
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    static CURRENT: Cell<Current> = Cell::new(NOBODY);
+}
+
+/// Calls `f` with the tasks that run on this thread.
+#[inline]
+pub(crate) fn tasks<R>(f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    // SAFETY: T1.
+    f(unsafe { pointer().as_ref() })
+}
+
+#[inline]
+fn pointer() -> *const Tasks {
+    CURRENT.with(Cell::get).tasks
+}
+
+/// Calls `f` with the tasks of that owner, if they run on this thread.
+// Always: debug builds keep a frame for each call, and children run within `f`.
+#[inline(always)]
+pub(crate) fn tasks_of<R>(owner: Option<&Owner>, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    // SAFETY: T1.
+    f(unsafe { pointer_of(owner).as_ref() })
+}
+
+/// The tasks that run on this thread, if they have that owner.
+#[inline]
+fn pointer_of(owner: Option<&Owner>) -> *const Tasks {
+    tasks(|tasks| match tasks {
+        Some(tasks) if owner == Some(&tasks.owner()) => ptr::from_ref(tasks),
+        _ => ptr::null(),
+    })
+}
+
+/// Calls `f` with the tasks that run on this thread and the one whose step is under way, if there is one.
+#[inline]
+pub(crate) fn running<R>(f: impl FnOnce(Option<(&Tasks, NonNull<Header>)>) -> R) -> R {
+    tasks(|tasks| f(tasks.and_then(|tasks| Some((tasks, tasks.running_step()?)))))
+}
+
+/// Whether code here and now runs in the step of a task.
+///
+/// ```
+/// use asyncio_task::{Tasks, is_in_task};
+/// assert!(!is_in_task());
+/// let tasks = Tasks::new(|| ());
+/// let mut task = tasks.spawn(async { is_in_task() });
+/// tasks.enter(&(), || tasks.run_one());
+/// assert!(task.try_take().unwrap().unwrap());
+/// ```
+#[must_use]
+#[inline]
+pub fn is_in_task() -> bool {
+    running(|step| step.is_some())
+}
+
+/// A number of the step under way, or `None` outside of any task. Two polls of a future with the same number on one
+/// loop belong to the same step. The first step of a task that [starts at once](crate::SpawnOptions::eager_start)
+/// belongs to that of whoever spawned it.
+#[must_use]
+#[inline]
+pub fn current_step() -> Option<u64> {
+    running(|step| step.map(|(tasks, _)| tasks.steps() - tasks.eager_steps()))
+}
+
+/// A number below `n` from the seed that orders the tasks of the running loop. `None` without a seed, which is the rule
+/// outside of tests: then code that looks at several futures looks at them in their order.
+///
+/// ```
+/// use asyncio_task::{Tasks, order_below};
+/// let tasks = Tasks::new(|| ());
+/// tasks.enter(&(), || assert_eq!(order_below(3), None));
+/// tasks.order_by(7);
+/// tasks.enter(&(), || assert!(order_below(3) < Some(3)));
+/// ```
+///
+/// # Panics
+///
+/// If `n` is zero and there is a seed.
+#[must_use]
+#[inline]
+pub fn order_below(n: usize) -> Option<usize> {
+    tasks(|tasks| {
+        let order = tasks?.order()?;
+        assert!(n > 0, "no number is below zero");
+        Some(order.below(n))
+    })
+}
+
+/// Ends the turn under way on this thread after the step under way, if there is one.
+#[cold]
+pub(crate) fn end_turn() {
+    tasks(|tasks| tasks.map(Tasks::end_turn));
+}
+
+/// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
+/// loop built on [`Tasks`] finds itself again without a thread-local of its own.
+///
+/// ```
+/// # use asyncio_task::{Tasks, with_companion};
+/// struct Loop { turns: u32 }
+/// let tasks = Tasks::new(|| ());
+/// let me = Loop { turns: 3 };
+/// tasks.enter(&me, || with_companion(|me: Option<&Loop>| assert_eq!(me.unwrap().turns, 3)));
+/// with_companion(|me: Option<&Loop>| assert!(me.is_none()));
+/// ```
+#[inline]
+pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
+    let companion = CURRENT.with(Cell::get).companion;
+    // SAFETY: T1.
+    f(companion.and_then(|companion| unsafe { &*companion }.downcast_ref::<C>()))
+}
+
+/// Whether the context here and now may be another than that of the task that runs, or of `tasks`: a
+/// `Context::run` is under way, or other tasks are the current ones.
+#[inline]
+pub(crate) fn is_context_elsewhere(tasks: &Tasks) -> bool {
+    let current = CURRENT.with(Cell::get);
+    !current.context.is_null() || !ptr::eq(current.tasks, tasks)
+}
+
+/// The context that code here runs in: that of `Context::run`, of the task, of the loop. A task that has
+/// none gets one if `make` says so.
+pub(crate) fn context(make: bool) -> Option<Context> {
+    let current = CURRENT.with(Cell::get);
+    // SAFETY: T1.
+    let tasks = unsafe { current.tasks.as_ref() };
+    // SAFETY: T1.
+    match unsafe { current.context.as_ref() } {
+        Some(context) if current.context_of == step(tasks) => Some(context.clone()),
+        _ => tasks?.context(make),
+    }
+}
+
+fn step(tasks: Option<&Tasks>) -> Option<NonNull<Header>> {
+    tasks.and_then(Tasks::running_step)
+}
+
+/// Makes `tasks` and its companion the current ones while `f` runs.
+pub(crate) fn enter<R>(tasks: &Tasks, companion: &dyn Any, f: impl FnOnce() -> R) -> R {
+    with(
+        Current {
+            tasks,
+            companion: Some(ptr::from_ref(companion)),
+            ..NOBODY
+        },
+        f,
+    )
+}
+
+/// Makes `context` the current one while `f` runs.
+pub(crate) fn enter_context<R>(context: &Context, f: impl FnOnce() -> R) -> R {
+    with(
+        Current {
+            context,
+            context_of: tasks(step),
+            ..CURRENT.with(Cell::get)
+        },
+        f,
+    )
+}
+
+fn with<R>(now: Current, f: impl FnOnce() -> R) -> R {
+    struct Restore(Current);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.with(|current| current.set(self.0));
+        }
+    }
+    let _restore = Restore(CURRENT.with(|current| current.replace(now)));
+    f()
+}

@@ -1,0 +1,129 @@
+//! What went wrong and nobody asked for: panics and errors that no one awaits.
+
+use std::any::Any;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::discard::discard;
+use crate::handle::join_error::PanicPayload;
+use crate::handle::task_ref::{TaskInfo, TaskRef};
+use crate::one_line::OneLine;
+
+/// Something that went wrong where nobody is left to be told, handed to the exception handler.
+///
+/// `Display` gives it in one line: what happened, to which task, and where that was spawned. Newlines and other control
+/// characters, of the message of a panic say, are escaped.
+#[derive(Debug)]
+#[doc(alias = "call_exception_handler")]
+pub struct Unhandled {
+    message: &'static str,
+    task: Option<TaskInfo>,
+    cause: Cause,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A panic, with its payload.
+    Panic(PanicPayload),
+    /// An error, as its `Debug` shows it.
+    Error(String),
+    /// A step that took so long.
+    Slow(Duration),
+    /// Nothing but what the message says.
+    Message,
+}
+
+impl Unhandled {
+    /// A report that concerns `task`, if there is one.
+    #[must_use]
+    pub fn new(message: &'static str, task: Option<&TaskRef>, cause: Cause) -> Self {
+        Self {
+            message,
+            task: task.map(TaskRef::info),
+            cause,
+        }
+    }
+
+    /// A report that concerns a task of which this is known.
+    #[must_use]
+    pub fn about(message: &'static str, task: Option<TaskInfo>, cause: Cause) -> Self {
+        Self {
+            message,
+            task,
+            cause,
+        }
+    }
+
+    pub(crate) fn panic(task: &TaskRef, payload: Box<dyn Any + Send>) -> Self {
+        let message = if task.is_callback() {
+            "a callback panicked"
+        } else {
+            "a task panicked and nobody awaits it"
+        };
+        Self::new(
+            message,
+            Some(task),
+            Cause::Panic(PanicPayload::new(payload)),
+        )
+    }
+
+    /// What happened, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.message
+    }
+
+    /// The task it happened to.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskInfo> {
+        self.task.as_ref()
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+}
+
+impl fmt::Display for Unhandled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = OneLine(f);
+        line.write_str(self.message)?;
+        match &self.cause {
+            Cause::Panic(payload) => write!(line, ": {payload}")?,
+            Cause::Error(error) => write!(line, ": {error}")?,
+            Cause::Slow(took) => write!(line, " for {took:.3?}")?,
+            Cause::Message => {}
+        }
+        match &self.task {
+            Some(task) => write!(line, " ({}, spawned at {})", task.name, task.location),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a report when no loop is there to take it: a line on standard error.
+pub(crate) fn report_to_stderr(unhandled: &Unhandled) {
+    // Printing panics if standard error is gone, and then there is nobody left to tell.
+    discard(|| eprintln!("asyncio: {unhandled}"));
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_line_whatever_went_wrong() {
+        let panic = PanicPayload::new(Box::new("left: 1\r\nright: \u{1b}[31m2".to_owned()));
+        let report = Unhandled::new("a task panicked", None, Cause::Panic(panic));
+        let line = "a task panicked: left: 1\\r\\nright: \\u{1b}[31m2";
+        assert_eq!(report.to_string(), line);
+        let error = Cause::Error("2 tasks failed\n├─ a\n└─ b".to_owned());
+        let report = Unhandled::new("a detached task failed", None, error);
+        let line = "a detached task failed: 2 tasks failed\\n├─ a\\n└─ b";
+        assert_eq!(report.to_string(), line);
+    }
+}

@@ -1,0 +1,525 @@
+//! The handle of a task.
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::cancel::{HeardRequest, Place};
+use crate::cell::Payload;
+use crate::cell::cell_ref::{CellRef, Finished, JoinRef};
+use crate::cell::forgotten;
+use crate::cell::marks::Mark;
+use crate::cell::state::{LastPoll, TaskState};
+use crate::context;
+use crate::engine::budget;
+use crate::engine::current::{self, current_step};
+use crate::engine::tasks;
+use crate::engine::unhandled::Unhandled;
+use crate::handle::detach::{self, Outcome};
+use crate::handle::id::{TaskId, TaskName};
+use crate::handle::join_error::{JoinError, PanicPayload};
+use crate::handle::task_ref::TaskRef;
+use crate::scopes::cancelled::is_unwinding;
+use crate::scopes::circle;
+use crate::scopes::listener::Listener;
+
+/// A future that runs for its own sake, and the right to its outcome.
+///
+/// Awaiting it gives what the future returned, or why it did not. A task is one of three things to the
+/// one who has it: awaited, [detached](Task::detach), or dropped, which cancels it. So nothing runs on
+/// by accident.
+///
+/// ```
+/// # let tasks = asyncio_task::Tasks::new(|| ());
+/// # tasks.enter(&(), || {
+/// # let spawn = |f| tasks.spawn(f);
+/// let task = spawn(async { 6 * 7 });
+/// # tasks.run_one();
+/// # let seven = futures::FutureExt::now_or_never(task).unwrap();
+/// # /*
+/// let seven = task.await;
+/// # */
+/// assert_eq!(seven.unwrap(), 42);
+/// # });
+/// ```
+///
+/// # Cancellation
+///
+/// Dropping a `Task` asks it to end, as [`cancel_once`](Task::cancel_once) does, and does not wait for it.
+/// Dropping a `&mut Task` that was being awaited does nothing to the task. Where it was awaited by code that a request
+/// has ended together with the task, awaiting it again gives [`JoinError::Cancelled`].
+///
+/// # Panics
+///
+/// Awaiting it again after it gave its outcome panics.
+#[must_use = "a task that is dropped is cancelled: await it, or detach it"]
+pub struct Task<T> {
+    join: JoinRef<T>,
+}
+
+impl<T> Task<T> {
+    pub(crate) fn new(join: JoinRef<T>) -> Self {
+        Self { join }
+    }
+
+    pub(crate) fn cell(&self) -> &CellRef {
+        self.join.cell()
+    }
+
+    /// Asks the task to end.
+    ///
+    /// At its next step the task's future is dropped where it waits, and whoever awaits the task gets
+    /// [`JoinError::Cancelled`]. A task that has not begun never begins. First come, first served: if
+    /// the task was woken before the request, it is polled once more, and a value that it returns then
+    /// wins. So `true` says that the request was made, not that it will be granted; `false`, that the
+    /// task had ended already.
+    ///
+    /// Several requests that are made before the task hears of one are heard as one.
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        tasks::cancel(self.cell(), None)
+    }
+
+    /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: it is in
+    /// each `Cancelled` that the code of the task gets to see, and, if the task ends cancelled, in
+    /// [`JoinError::message`]. Of several requests that are heard as one, the last message counts that was
+    /// given.
+    ///
+    /// ```
+    /// # let tasks = asyncio_task::Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// # let spawn = |f| tasks.spawn(f);
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.cancel_with("the user pressed stop");
+    /// # tasks.run_one();
+    /// # let outcome = futures::FutureExt::now_or_never(task).unwrap();
+    /// # /*
+    /// let outcome = task.await;
+    /// # */
+    /// assert_eq!(outcome.unwrap_err().message(), Some("the user pressed stop"));
+    /// # });
+    /// ```
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
+        tasks::cancel(self.cell(), Some(message.into()))
+    }
+
+    /// [Asks the task to end](Self::cancel), unless a request to it is open: so this never interrupts a cleanup
+    /// that such a request began. Dropping the handle does the same.
+    ///
+    /// ```
+    /// # let tasks = asyncio_task::Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// # let spawn = |f| tasks.spawn(f);
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.cancel();
+    /// task.cancel_once(); // asks for nothing
+    /// assert_eq!(task.cancelling(), 1);
+    /// # });
+    /// ```
+    pub fn cancel_once(&self) -> bool {
+        tasks::let_go(self.cell())
+    }
+
+    /// Passes on to the task a request that a [`Listener`] has heard. It keeps its identity: nothing is asked
+    /// if it has come to the task before, by another way. `false` if the task has ended.
+    pub fn pass_on(&self, request: &HeardRequest) -> bool {
+        let last_poll = match request.dismissed {
+            true => LastPoll::Refused,
+            false => LastPoll::Allowed,
+        };
+        tasks::request(
+            self.cell(),
+            request.origin,
+            request.message.clone(),
+            last_poll,
+        )
+    }
+
+    /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
+    /// the task ends. What cancels a scope inside of the task, a time limit say, is not counted.
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        tasks::cancelling(self.cell())
+    }
+
+    /// Lets the task run on without a handle. What goes wrong in it, an `Err` or a panic, is reported to
+    /// the exception handler.
+    ///
+    /// ```
+    /// # let tasks = asyncio_task::Tasks::new(|| ());
+    /// # tasks.enter(&(), || {
+    /// tasks.spawn(async { println!("on my own") }).detach();
+    /// # tasks.run_one();
+    /// # });
+    /// ```
+    pub fn detach(self)
+    where
+        T: Outcome + 'static,
+    {
+        detach::supervise(self);
+    }
+
+    /// Lets the task run on without a handle, whatever it returns. Only panics are reported.
+    pub fn discard(self)
+    where
+        T: 'static,
+    {
+        detach::ignore(self);
+    }
+
+    /// Gives up the handle and nothing else: the task goes on, and belongs to whoever runs it. For tasks of
+    /// [`Children`](crate::Children); one of the loop's own would run on unseen.
+    #[inline]
+    pub fn leave(self) {
+        detach::leave(self);
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.cell().state.is_done()
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.cell().id
+    }
+
+    /// Its name: the one it was given, or `Task-N`.
+    #[must_use]
+    #[doc(alias = "get_name")]
+    pub fn name(&self) -> TaskName {
+        self.cell().name()
+    }
+
+    /// Gives it a name.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        self.cell().aside_or_new().set_name(name.into());
+    }
+
+    /// The context it runs in.
+    #[must_use]
+    #[doc(alias = "get_context")]
+    pub fn context(&self) -> context::Context {
+        self.as_ref().context()
+    }
+
+    /// The same task without its type: to keep, to compare, to cancel.
+    #[must_use]
+    pub fn as_ref(&self) -> TaskRef {
+        TaskRef::new(self.cell().clone())
+    }
+
+    /// Why awaiting the task here and now would never end, if so: it is the one that runs, or it belongs to another
+    /// loop.
+    #[must_use]
+    pub fn unawaitable(&self) -> Option<JoinError> {
+        let cell = self.cell();
+        if cell.state.is_done() {
+            return None;
+        }
+        tasks::unawaitable(cell)
+    }
+
+    /// Why the await of the task in the task that runs now would never end, if a request has come to it, and this one
+    /// waits for that: the two are in a circle. For those who poll, when they have heard a request.
+    #[must_use]
+    pub fn circle(&self) -> Option<JoinError> {
+        let cell = self.cell();
+        let found = cell.marks.take(Mark::InCircle) || cell.marks.has(Mark::PassedOn);
+        let circle = found.then(|| circle::closed_by_awaiting(cell)).flatten()?;
+        Some(JoinError::InCircle(cell.name(), circle))
+    }
+
+    /// Whether the await of the task has been found to close a circle: ask for [`circle`](Self::circle).
+    #[must_use]
+    #[inline]
+    pub fn closes_circle(&self) -> bool {
+        self.cell().marks.has(Mark::InCircle)
+    }
+
+    /// Waits for the end of the task and leaves the outcome where it is, for those who poll.
+    ///
+    /// # Cancellation
+    ///
+    /// Requests are not passed on to the task.
+    pub fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_finished() {
+            return Poll::Ready(());
+        }
+        self.wait_in(cx);
+        if self.is_finished() {
+            drop(self.cell().joiner.take()); // It found none.
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// The value, if the task has ended with one and nobody has taken it. An error that was looked at here, or by
+    /// [`has_failed`](Self::has_failed), is not reported when the task is dropped.
+    #[must_use]
+    pub fn peek(&mut self) -> Option<&T> {
+        if self.cell().state.has_value() {
+            self.cell().marks.set(Mark::LookedAt);
+        }
+        self.join.peek()
+    }
+
+    /// Whether the task has ended with a panic, or with an `Err` that nobody has taken.
+    #[must_use]
+    pub fn has_failed(&mut self) -> bool
+    where
+        T: Outcome,
+    {
+        self.cell().state.has_panicked() || self.peek().is_some_and(detach::is_failure)
+    }
+
+    /// The outcome, if the task has ended and nobody has taken it.
+    #[doc(alias = "result")]
+    pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
+        let finished = self.join.take()?;
+        Some(self.result(finished))
+    }
+
+    #[inline]
+    fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
+        match finished {
+            Finished::Value(value) => Ok(value),
+            Finished::Cancelled => Err(self.error(None)),
+            Finished::Panicked(payload) => Err(self.error(Some(payload))),
+        }
+    }
+
+    /// Why the task gave no value: the payload of a panic, or it was cancelled.
+    #[cold]
+    #[inline(never)]
+    fn error(&self, payload: Option<Payload>) -> JoinError {
+        match payload {
+            None => JoinError::Cancelled(self.name(), self.cell().cancel_message()),
+            Some(payload) => JoinError::Panicked(self.name(), PanicPayload::new(payload)),
+        }
+    }
+
+    /// Notes who waits for the end of the task.
+    fn wait_in(&self, cx: &Context<'_>) {
+        let joiner = &self.cell().joiner;
+        let waker = match joiner.take() {
+            Some(same) if same.will_wake(cx.waker()) => same,
+            other => {
+                // Code of others: the clone and the drop of a waker. The cell is not touched meanwhile.
+                let new = cx.waker().clone();
+                drop(other);
+                new
+            }
+        };
+        // If the task has ended meanwhile, whoever looks finds the outcome, and takes the waker out again.
+        joiner.set(Some(waker));
+    }
+
+    /// Whether whoever awaits it can be reached by requests to cancel.
+    #[inline]
+    pub(crate) fn has_listener(&self) -> bool {
+        self.cell().awaiting.get() != Place::NONE
+    }
+
+    /// Whether whoever awaits the task, which has ended, is to return `Pending` once: it was ready at once, after many
+    /// other awaits that were. For those who poll; they are woken.
+    #[inline]
+    pub fn steps_back(&self, cx: &Context<'_>) -> bool {
+        !self.has_listener() && !budget::draw(current_step) && self.has_not_stepped_back(cx)
+    }
+
+    #[cold]
+    fn has_not_stepped_back(&self, cx: &Context<'_>) -> bool {
+        let marks = &self.cell().marks;
+        if marks.take(Mark::SteppedBack) {
+            return false;
+        }
+        marks.set(Mark::SteppedBack);
+        current::end_turn();
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    /// Calls `f` with the listener of whoever awaits the task, for those who poll: a building block.
+    pub fn with_listener<R>(&self, f: impl FnOnce(&mut Listener) -> R) -> R {
+        let mut listener = if self.has_listener() {
+            Listener::of(self.cell())
+        } else {
+            Listener::new()
+        };
+        let result = f(&mut listener);
+        listener.keep(self.cell());
+        result
+    }
+
+    /// Concludes the listener of whoever awaits the task, if nothing was ever asked of that one, as nearly always.
+    /// Otherwise nothing happens, and the result is `false`. For those who poll: a building block.
+    #[inline]
+    pub fn conclude_unasked(&self) -> bool {
+        !self.has_listener() || Listener::end_unasked(self.cell())
+    }
+
+    /// Nobody awaits it any more.
+    pub(crate) fn stop_listening(&mut self) {
+        if self.has_listener() {
+            drop(Listener::of(self.cell()));
+        }
+    }
+
+    /// The awaited task has ended, and nobody can take the value of whoever awaits it: that one unwinds, and the
+    /// outcome stays where it is, for others who may have the handle.
+    #[cold]
+    fn pass_by(&mut self) -> Poll<Result<T, JoinError>> {
+        self.with_listener(|listener| listener.conclude(false));
+        self.cell().marks.set(Mark::AwaiterUnwinds);
+        Poll::Pending
+    }
+
+    /// The awaited task has ended. If it was cancelled because whoever awaits it was, that one unwinds;
+    /// otherwise the outcome answers the request.
+    fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {
+        let cancelled = matches!(finished, Finished::Cancelled);
+        let heard = self.with_listener(|listener| match answered || cancelled {
+            true => listener.conclude(!cancelled),
+            false => listener.release(),
+        });
+        if heard && cancelled {
+            self.cell().marks.set(Mark::AwaiterUnwinds);
+            return Poll::Pending;
+        }
+        Poll::Ready(self.result(finished))
+    }
+
+    /// The value or the payload of a panic; neither if the task was cancelled, or the outcome taken.
+    pub(crate) fn take_outcome(&mut self) -> Option<Result<T, Box<dyn Any + Send>>> {
+        match self.join.take()? {
+            Finished::Value(value) => Some(Ok(value)),
+            Finished::Panicked(payload) => Some(Err(payload)),
+            Finished::Cancelled => None,
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Most often the task has ended, and nothing was asked of its awaiter meanwhile.
+        if self.is_finished() {
+            if self.steps_back(cx) {
+                return Poll::Pending;
+            }
+            if !self.cell().marks.has(Mark::AwaiterUnwinds)
+                && self.conclude_unasked()
+                && let Some(finished) = self.join.take()
+            {
+                return Poll::Ready(self.result(finished));
+            }
+        }
+        self.poll_on(cx)
+    }
+}
+
+impl<T> Task<T> {
+    #[inline(never)]
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        if self.cell().marks.has(Mark::AwaiterUnwinds) {
+            if is_unwinding() {
+                return Poll::Pending;
+            }
+            // It is awaited elsewhere now.
+            self.cell().marks.take(Mark::AwaiterUnwinds);
+            let finished = self.join.take();
+            let was_cancelled = self.cell().state.shown() == TaskState::Cancelled;
+            if let Some(finished) = finished.or(was_cancelled.then_some(Finished::Cancelled)) {
+                return Poll::Ready(self.result(finished));
+            }
+        }
+        // A request goes to the task, with what it says. If that has ended, it goes on after this.
+        let (heard, dismissed) =
+            self.with_listener(|listener| (listener.heard(), listener.is_dismissed()));
+        if (heard || self.closes_circle())
+            && !self.is_finished()
+            && let Some(error) = self.circle()
+        {
+            self.with_listener(|listener| listener.release());
+            return Poll::Ready(Err(error));
+        }
+        let answered = !heard || {
+            let request = self.with_listener(|listener| listener.request());
+            self.pass_on(&request)
+        };
+        if dismissed && self.is_finished() {
+            return self.pass_by();
+        }
+        if let Some(finished) = self.join.take() {
+            return self.conclude(finished, answered);
+        }
+        let cell = self.cell();
+        assert!(
+            !cell.state.is_taken(),
+            "a task was awaited again after it gave its outcome"
+        );
+        if let Some(error) = self.unawaitable() {
+            return Poll::Ready(Err(error));
+        }
+        self.wait_in(cx);
+        if let Some(finished) = self.join.take() {
+            // The code of others that noting a waker may run has ended the task, which found no joiner.
+            drop(self.cell().joiner.take());
+            return self.conclude(finished, answered);
+        }
+        self.with_listener(|listener| listener.wait(cx));
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Task<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let cell = self.cell();
+        if cell.state.is_taken() && !self.has_listener() {
+            // The joiner went when the task ended.
+            return cell.clear_aside();
+        }
+        self.give_up();
+    }
+}
+
+impl<T> Task<T> {
+    #[inline(never)]
+    fn give_up(&mut self) {
+        self.stop_listening();
+        let cell = self.cell();
+        let left = !cell.state.is_awaited();
+        if !left {
+            forgotten::report_lost(cell);
+        }
+        cell.state.abandon();
+        let _joiner = cell.joiner.take(); // Dropped last: it is of others, and may panic.
+        if cell.state.is_done() {
+            if let Some(payload) = cell.take_unwanted() {
+                let task = self.as_ref();
+                tasks::report(&task, Unhandled::panic(&task, payload));
+            }
+            cell.clear_aside();
+        } else if !left {
+            tasks::let_go(cell);
+        }
+    }
+}
+
+impl<T> Unpin for Task<T> {}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({:?})", self.cell())
+    }
+}

@@ -1,0 +1,279 @@
+//! The ready queue: the tasks that can run now, first in, first out.
+//!
+//! A ring of pointers. They are plain: the owner's reference keeps a queued task's cell alive. If the task
+//! ends while it is queued, its place here gets a reference (C4 in `cell/mod.rs`).
+//!
+//! - **Q1** `slots` has a power of two of places, or none. Tasks are numbered as they come, from `head`
+//!   up to `tail` (both wrap round); the place of a number is the number modulo the places. There are at
+//!   most as many as places. Those places are filled; the others are not.
+//! - **Q2** `slots` is borrowed within the functions of this file only, one at a time, and no foreign
+//!   code runs meanwhile.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use crate::cell::Header;
+
+/// See the head of this file.
+#[derive(Default)]
+pub(crate) struct ReadyQueue {
+    head: Cell<usize>,
+    tail: Cell<usize>,
+    /// Where `head` was when [`shrink`](Self::shrink) looked last.
+    seen: Cell<usize>,
+    slots: UnsafeCell<Box<[MaybeUninit<NonNull<Header>>]>>,
+}
+
+/// How many places the first ring has: few, as each group of tasks has one.
+const FIRST: usize = 8;
+
+/// How many places ahead a cell is fetched into the cache: it is looked at in so many steps. With many
+/// tasks their cells lie all over the memory, and waiting for each would cost more than its step.
+const AHEAD: usize = 3;
+
+impl ReadyQueue {
+    #[inline]
+    pub(crate) fn push(&self, task: NonNull<Header>) {
+        if self.len() == self.places() {
+            return self.push_and_grow(task);
+        }
+        let tail = self.tail.get();
+        let place = self.place(tail);
+        // SAFETY: Q2. Q1: there is room, so `place` is in the ring.
+        unsafe {
+            (&mut *self.slots.get())
+                .get_unchecked_mut(place)
+                .write(task)
+        };
+        self.tail.set(tail.wrapping_add(1));
+    }
+
+    /// [`push`](Self::push), into a ring that is full.
+    #[cold]
+    #[inline(never)]
+    fn push_and_grow(&self, task: NonNull<Header>) {
+        self.grow();
+        self.push(task);
+    }
+
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<NonNull<Header>> {
+        let first = self.first()?;
+        self.head.set(self.head.get().wrapping_add(1));
+        if let Some(soon) = self.get(AHEAD) {
+            fetch(soon);
+        }
+        Some(first)
+    }
+
+    #[inline]
+    pub(crate) fn first(&self) -> Option<NonNull<Header>> {
+        self.get(0)
+    }
+
+    #[inline]
+    fn get(&self, n: usize) -> Option<NonNull<Header>> {
+        if n >= self.len() {
+            return None;
+        }
+        let place = self.place(self.head.get().wrapping_add(n));
+        // SAFETY: Q2. Q1: the place is filled.
+        Some(unsafe { (&*self.slots.get()).get_unchecked(place).assume_init() })
+    }
+
+    /// Brings the task at place `n` to the head, and the one at the head there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such place.
+    pub(crate) fn bring_forward(&self, n: usize) {
+        assert!(
+            n < self.len(),
+            "there is nothing at place {n} of the ready queue"
+        );
+        let head = self.head.get();
+        let (first, other) = (self.place(head), self.place(head.wrapping_add(n)));
+        // SAFETY: Q2.
+        unsafe { &mut *self.slots.get() }.swap(first, other);
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.tail.get().wrapping_sub(self.head.get())
+    }
+
+    /// Gives memory back after a burst. To be called now and then, also while tasks are queued: if there are many
+    /// places, and few of them were used since the last call.
+    pub(crate) fn shrink(&self) {
+        const WORTH_IT: usize = 1 << 12;
+        let seen = self.seen.replace(self.head.get());
+        // Those that were queued then, and those that have come since.
+        let used = self.tail.get().wrapping_sub(seen);
+        if self.places() > WORTH_IT && used < self.places() / 8 {
+            self.move_to(match self.len() {
+                0 => 0,
+                len => len.next_power_of_two(),
+            });
+        }
+    }
+
+    #[inline]
+    fn places(&self) -> usize {
+        // SAFETY: Q2.
+        unsafe { &*self.slots.get() }.len()
+    }
+
+    /// Where the task of that number is, or would be. Only if there are places.
+    #[inline]
+    fn place(&self, number: usize) -> usize {
+        number & (self.places() - 1)
+    }
+
+    /// Doubles the places, when all are filled.
+    #[cold]
+    fn grow(&self) {
+        self.move_to((self.places() * 2).max(FIRST));
+    }
+
+    /// Moves the queued tasks to a ring of so many places: a power of two, or none, and as many as tasks at least.
+    #[cold]
+    fn move_to(&self, places: usize) {
+        let mut ring = Box::new_uninit_slice(places);
+        let len = self.len();
+        if len > 0 {
+            // SAFETY: Q2.
+            let slots = unsafe { &*self.slots.get() };
+            // Q1: from the place of `head` on, and from the beginning if they go on across the seam.
+            let head = self.place(self.head.get());
+            let first = &slots[head..slots.len().min(head + len)];
+            let rest = &slots[..len - first.len()];
+            ring[..first.len()].copy_from_slice(first);
+            ring[first.len()..len].copy_from_slice(rest);
+        }
+        self.seen.set(self.seen.get().wrapping_sub(self.head.get()));
+        self.head.set(0);
+        self.tail.set(len);
+        // SAFETY: Q2. The first `len` places are filled, and the copies above fail if there are fewer (Q1).
+        unsafe { *self.slots.get() = ring };
+    }
+}
+
+/// Asks the processor for the cell, without waiting for it.
+#[inline]
+fn fetch(task: NonNull<Header>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(task.as_ptr().cast::<i8>()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = task;
+}
+
+impl fmt::Debug for ReadyQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadyQueue({})", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// A pointer that is only compared.
+    fn task(n: usize) -> NonNull<Header> {
+        NonNull::without_provenance(std::num::NonZero::new(n * 16 + 16).unwrap())
+    }
+
+    // Proves Q1, Q2.
+    #[test]
+    fn it_is_first_in_first_out_across_the_seam_and_while_it_grows() {
+        let queue = ReadyQueue::default();
+        let mut model = VecDeque::new();
+        let mut next = 0;
+        for round in 0..1000 {
+            for _ in 0..(round * 7) % 23 {
+                queue.push(task(next));
+                model.push_back(task(next));
+                next += 1;
+            }
+            for _ in 0..(round * 5) % 19 {
+                assert_eq!(queue.pop(), model.pop_front());
+            }
+            assert_eq!(
+                (queue.len(), queue.first()),
+                (model.len(), model.front().copied())
+            );
+        }
+        while let Some(task) = model.pop_front() {
+            assert_eq!(queue.pop(), Some(task));
+        }
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn it_gives_memory_back_when_a_burst_is_over() {
+        let queue = ReadyQueue::default();
+        (0..100_000).for_each(|n| queue.push(task(n)));
+        queue.shrink();
+        assert!(queue.places() >= 100_000, "not while it is used");
+        while queue.pop().is_some() {}
+        queue.shrink();
+        assert!(queue.places() >= 100_000, "it was used just now");
+        // What comes in such numbers again and again allocates nothing.
+        (0..20_000).for_each(|n| queue.push(task(n)));
+        while queue.pop().is_some() {}
+        queue.shrink();
+        assert!(queue.places() >= 100_000);
+        queue.push(task(1));
+        queue.pop();
+        queue.shrink();
+        assert_eq!(queue.places(), 0);
+        queue.push(task(1));
+        assert_eq!(queue.pop(), Some(task(1)));
+    }
+
+    #[test]
+    fn it_gives_memory_back_though_some_are_always_queued() {
+        // As those of a group whose body is always ready: wherever the few are, also across the seam.
+        for at in [0, 1, 100_000, (1 << 17) - 2] {
+            let queue = ReadyQueue::default();
+            (0..100_000).for_each(|n| queue.push(task(n)));
+            let mut next = 100_000;
+            let mut pass = |queue: &ReadyQueue| {
+                queue.push(task(next));
+                next += 1;
+                queue.pop().unwrap()
+            };
+            for _ in 0..at {
+                pass(&queue);
+            }
+            while queue.len() > 5 {
+                queue.pop();
+            }
+            queue.shrink();
+            queue.shrink();
+            assert!(queue.places() <= 8, "{}", queue.places());
+            let mut queued: Vec<_> = (0..100).map(|_| pass(&queue)).collect();
+            queued.extend(std::iter::from_fn(|| queue.pop()));
+            let first = 100_000 + at - 5;
+            let expected: Vec<_> = (first..first + 105).map(task).collect();
+            assert_eq!(queued, expected);
+        }
+    }
+
+    #[test]
+    fn bringing_forward_swaps() {
+        let queue = ReadyQueue::default();
+        (0..4).for_each(|n| queue.push(task(n)));
+        queue.bring_forward(2);
+        queue.bring_forward(0);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, [task(2), task(1), task(0), task(3)]);
+    }
+}

@@ -1,0 +1,189 @@
+//! The token of a cancellation: whoever has it decides what becomes of the request.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::cancel::{Request, Resolution, ScopeKey};
+use crate::engine::current::{self, is_in_task};
+use crate::scopes::home;
+
+/// A request to cancel, as it reaches code that asked to hear of it.
+///
+/// While it lives, the code around does not unwind: there is time to clean up, with `await`. Then it goes
+/// one of three ways.
+/// - [`resume`](Self::resume) sends the request on outwards and never returns: Python's `raise`.
+/// - Dropping it sends the request on as well, without waiting: what runs goes on until it next waits.
+/// - [`swallow`](Self::swallow) ends the request: Python's `except CancelledError: pass`.
+///
+/// A second request interrupts the cleanup, unless that is shielded.
+#[must_use = "dropping a cancellation sends it on: the code around unwinds at its next await"]
+pub struct Cancelled {
+    /// The scope that it holds; none where there is no task.
+    holder: Option<ScopeKey>,
+    request: Request,
+    message: Option<Arc<str>>,
+    /// Let go already.
+    gone: bool,
+}
+
+const AGAIN: &str = "code that had sent a cancellation on was awaited again, where nothing unwinds";
+
+impl Cancelled {
+    pub(crate) fn new(
+        holder: Option<ScopeKey>,
+        request: Request,
+        message: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            holder,
+            request,
+            message,
+            gone: false,
+        }
+    }
+
+    /// The scope that it holds, and against which request.
+    pub(crate) fn of(&self) -> Option<(ScopeKey, Request)> {
+        Some((self.holder?, self.request))
+    }
+
+    /// What was said by whoever cancelled, be it the task, with [`Task::cancel_with`](crate::Task::cancel_with),
+    /// or a scope around this. Of several requests that are open, the last message that was given.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Sends the request on to the code around, which unwinds with this. Never returns. Inside of a shield that
+    /// stands in between, the shield's future unwinds as well, and in another task that one.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled again in code that does not unwind, as it was moved there: it would wait for ever.
+    #[doc(alias = "raise")]
+    pub async fn resume(mut self) -> ! {
+        self.gone = true;
+        let was_holding = self.is_holding();
+        self.send(Resolution::Propagated);
+        if !is_in_task() {
+            std::future::pending::<()>().await;
+        }
+        if !is_unwinding() {
+            // It held something else, or what it held has ended: what this is awaited in unwinds as well.
+            match was_holding {
+                true => unwind_here(),
+                false => self.unwind_by_this(),
+            }
+        }
+        match poll_fn(|_| poll_again::<Infallible>(AGAIN)).await {}
+    }
+
+    /// Has the code around unwind by the request of this token.
+    fn unwind_by_this(&self) {
+        current::running(|step| {
+            if let Some((tasks, task)) = step {
+                let here = tasks.innermost_scope(task);
+                let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
+                tasks.scopes.apply(let_go);
+            }
+        });
+    }
+
+    /// Ends the request: the task goes on as if it had not been cancelled. If several tokens hold the same
+    /// code, the request ends when all of them are swallowed.
+    #[doc(alias = "uncancel")]
+    pub fn swallow(mut self) {
+        self.let_go(Resolution::Swallowed);
+    }
+
+    fn let_go(&mut self, resolution: Resolution) {
+        if !std::mem::replace(&mut self.gone, true) {
+            self.send(resolution);
+        }
+    }
+
+    /// Tells the scope that it holds, wherever that is.
+    fn send(&self, resolution: Resolution) {
+        let Some(holder) = self.holder else { return };
+        home::of_scope(holder, |home| {
+            if let Some(home) = home {
+                home.let_go(holder, self.request, resolution);
+            }
+        });
+    }
+
+    /// Whether the scope that it holds has not ended.
+    fn is_holding(&self) -> bool {
+        self.holder
+            .is_some_and(|holder| home::of_scope(holder, |home| home.is_some()))
+    }
+}
+
+/// Has the code that this is called from unwind when it next waits, as if a request to cancel had come.
+///
+/// For those who wait on somebody's behalf and find that what they wait for was cancelled.
+pub fn unwind_here() {
+    current::running(|step| {
+        if let Some((tasks, task)) = step {
+            let here = tasks.innermost_scope(task);
+            let let_go = tasks.scopes.borrow_mut().propagate_anew(here);
+            tasks.scopes.apply(let_go);
+        }
+    });
+}
+
+/// Whether the code that this is called from unwinds, so that a wait without an end ends there all the same. `false`
+/// outside of any task.
+///
+/// For futures that have made the code around unwind, and give nothing to it. They may be polled again before that
+/// code is dropped, as a branch of a `join!` is while another one cleans up. Polled anywhere else, they are over.
+#[must_use]
+pub fn is_unwinding() -> bool {
+    current::running(|step| {
+        step.is_some_and(|(tasks, task)| {
+            let here = tasks.innermost_scope(task);
+            tasks.scopes.borrow().is_unwinding(here)
+        })
+    })
+}
+
+/// Whether a request was made to the innermost scope that this is called from, or to its task, and has not been
+/// swallowed. `false` outside of any task.
+///
+/// For futures that wait for several parts and ask each, at its end, whether it has answered a request.
+#[must_use]
+pub fn has_open_request() -> bool {
+    current::running(|step| {
+        step.is_some_and(|(tasks, task)| {
+            let here = tasks.innermost_scope(task);
+            tasks.scopes.borrow().is_asked_to_end(here)
+        })
+    })
+}
+
+/// What such a future gives when it is polled again and has no outcome that is left: `Pending` in code that unwinds.
+///
+/// # Panics
+///
+/// With `message`, in any other code: it would wait there for ever.
+pub fn poll_again<T>(message: &'static str) -> Poll<T> {
+    assert!(is_unwinding(), "{message}");
+    Poll::Pending
+}
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.let_go(Resolution::Propagated);
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled")
+            .field("message", &self.message())
+            .finish_non_exhaustive()
+    }
+}

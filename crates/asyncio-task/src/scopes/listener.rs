@@ -1,0 +1,259 @@
+//! The scope of something that is waited for and ends in its own time: a task, a group of tasks.
+//!
+//! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
+//! unwind until the listener says that what it stands for has ended.
+
+use std::ptr::NonNull;
+use std::task::{Context, Waker};
+
+use crate::cancel::{HeardRequest, Isolation, Origin, Place, Resolution, ScopeKey};
+use crate::cell::Header;
+use crate::cell::cell_ref::CellRef;
+use crate::cell::waker;
+use crate::engine::current;
+use crate::engine::tasks::{self, Tasks};
+use crate::scopes;
+use crate::scopes::circle;
+use crate::scopes::home;
+use crate::scopes::scope_state::Frame;
+
+/// Hears of requests to cancel on behalf of something that must be waited for.
+///
+/// This is a building block for futures that end what they stand for in order: call [`heard`](Self::heard)
+/// first in each poll, [`wait`](Self::wait) before returning `Pending`, and
+/// [`conclude`](Self::conclude) or [`release`](Self::release) when all has ended.
+#[derive(Debug, Default)]
+pub struct Listener {
+    key: Option<ScopeKey>,
+}
+
+impl Listener {
+    /// One that nobody can reach yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { key: None }
+    }
+
+    /// The listener of whoever awaits a task, as the task's cell keeps it.
+    pub(crate) fn of(cell: &CellRef) -> Self {
+        let place = cell.awaiting.replace(Place::NONE);
+        let key = home::of_task(cell, |home| home?.borrow().at(place));
+        Self { key }
+    }
+
+    /// Ends the listener that a task's cell keeps, if nothing was ever asked of its scope, as nearly always: one look
+    /// at the tree. `false` if there is more to see to.
+    pub(crate) fn end_unasked(cell: &CellRef) -> bool {
+        let place = cell.awaiting.get();
+        tasks::of(cell, |tasks| {
+            let Some(tasks) = tasks else { return false };
+            let mut tree = tasks.scopes.borrow_mut();
+            let Some(rest) = tree.remove_unasked_at(place) else {
+                return false;
+            };
+            cell.awaiting.set(Place::NONE);
+            drop(tree);
+            drop(rest);
+            true
+        })
+    }
+
+    /// Puts it back.
+    pub(crate) fn keep(mut self, cell: &CellRef) {
+        cell.awaiting.set(Place::of(self.key.take()));
+    }
+
+    /// Whether a request has come since the last poll. From then on the code around is held. A second
+    /// request is heard as well.
+    #[inline]
+    pub fn heard(&mut self) -> bool {
+        self.key.is_some_and(|key| self.hears(key))
+    }
+
+    #[inline]
+    fn hears(&mut self, key: ScopeKey) -> bool {
+        current::running(|step| {
+            let Some((tasks, task)) = step else {
+                return false;
+            };
+            let mut tree = tasks.scopes.borrow_mut();
+            let around = Tasks::innermost_place(&mut tree, task);
+            if tree.is_calm(key, around) {
+                return false;
+            }
+            drop(tree);
+            self.hears_news(key, tasks, task)
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hears_news(&mut self, key: ScopeKey, tasks: &Tasks, task: NonNull<Header>) -> bool {
+        let mut tree = tasks.scopes.borrow_mut();
+        let around = Tasks::innermost_in(&mut tree, task);
+        if !tree.contains(key) {
+            // It stood in a task of another loop, and begins anew here.
+            drop(tree);
+            self.key = None;
+            scopes::close(key);
+            return false;
+        }
+        let moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
+        let heard = tree.observe(key);
+        drop(tree);
+        if heard {
+            tasks.note_passed_on();
+        }
+        if let Some(moved) = moved {
+            tasks.scopes.apply(moved);
+        }
+        heard
+    }
+
+    /// The request that was heard, to be passed on. To be asked right after [`heard`](Self::heard) said `true`.
+    #[must_use]
+    pub fn request(&self) -> HeardRequest {
+        let heard = self.key.and_then(|key| {
+            home::of_scope(key, |home| {
+                let tree = home?.borrow();
+                Some(HeardRequest {
+                    heard_by: Some(key),
+                    origin: tree.origin_heard(key),
+                    message: tree.message_heard(key),
+                    dismissed: tree.is_dismissed(key),
+                })
+            })
+        });
+        heard.unwrap_or(HeardRequest {
+            heard_by: None,
+            origin: Origin::ANEW,
+            message: None,
+            dismissed: false,
+        })
+    }
+
+    /// Whether the request that was heard ends code whose value nobody can take, such as a loser of a race. What is
+    /// waited for is then to end without a last poll, its value is not to be taken, and the code around unwinds.
+    #[must_use]
+    #[inline]
+    pub fn is_dismissed(&self) -> bool {
+        let Some(key) = self.key else { return false };
+        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().is_dismissed(key)))
+    }
+
+    /// For those who have heard a request and do not pass it on: if the task waits for itself, as it is in a circle of
+    /// tasks that await each other, one of these awaits ends with an error.
+    pub fn break_circle(&self) {
+        circle::break_here();
+    }
+
+    /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed
+    /// on by whoever has the listener.
+    // Always: debug builds keep a frame for each call, and polls are nested.
+    #[inline(always)]
+    pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        let frame = Frame::enter_behind(self.key, Isolation::Observed);
+        let result = poll();
+        self.leave(frame);
+        result
+    }
+
+    /// [`isolate`](Self::isolate), where nobody passes them on: what is inside comes to its own end. There, code
+    /// that [resumes](crate::Cancelled::resume) a request from outside unwinds at once, as nothing else would end
+    /// it; have a [`Scope`](crate::Scope) inside to see that.
+    // Always, as above.
+    #[inline(always)]
+    pub fn shelter<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        let frame = Frame::enter_behind(self.key, Isolation::Shielded);
+        let result = poll();
+        self.leave(frame);
+        result
+    }
+
+    #[inline]
+    fn leave(&mut self, frame: Option<Frame>) {
+        if let Some(frame) = frame {
+            self.key = frame.leave();
+        }
+    }
+
+    /// What is waited for is not over yet: requests are to come here.
+    #[inline]
+    pub fn wait(&mut self, cx: &Context<'_>) {
+        current::running(|step| {
+            let Some((tasks, task)) = step else {
+                return;
+            };
+            let own_waker = waker::cell_of(cx.waker()) == Some(task);
+            let is_calm = self.key.is_some_and(|key| {
+                let mut tree = tasks.scopes.borrow_mut();
+                tree.pauses_calmly(key, own_waker)
+            });
+            if !is_calm {
+                self.begin_to_wait(tasks, task, cx.waker(), own_waker);
+            }
+        });
+    }
+
+    /// The first time, or where something was asked of the scope, or with a waker of others.
+    #[inline(never)]
+    fn begin_to_wait(
+        &mut self,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        waker: &Waker,
+        own_waker: bool,
+    ) {
+        let mut tree = tasks.scopes.borrow_mut();
+        let key = match self.key.filter(|&key| tree.contains(key)) {
+            Some(key) => key,
+            None => {
+                let around = Tasks::innermost_place(&mut tree, task);
+                *self.key.insert(tree.insert_observed(around))
+            }
+        };
+        if tree.pauses_calmly(key, own_waker) {
+            return;
+        }
+        drop(tree);
+        tasks.note_waker(key, task, waker);
+    }
+
+    /// What was waited for is over, by the request if one was heard: the code around unwinds when it next waits,
+    /// whatever that is. Or, `swallowed`, the request ends here. `true` if one was heard.
+    #[inline]
+    pub fn conclude(&mut self, swallowed: bool) -> bool {
+        self.end(if swallowed {
+            Resolution::Swallowed
+        } else {
+            Resolution::Propagated
+        })
+    }
+
+    /// What was waited for is over, and has nothing to do with the request, if one was heard. That goes on to
+    /// what the code around awaits next: to a `catch_cancel` there, or it unwinds. `true` if one was.
+    #[inline]
+    pub fn release(&mut self) -> bool {
+        self.end(Resolution::Deferred)
+    }
+
+    #[inline]
+    fn end(&mut self, resolution: Resolution) -> bool {
+        let Some(key) = self.key.take() else {
+            return false;
+        };
+        home::of_scope(key, |home| {
+            home.is_some_and(|home| home.conclude_scope(key, resolution))
+        })
+    }
+}
+
+impl Drop for Listener {
+    #[inline]
+    fn drop(&mut self) {
+        // Dropped before its time: the request is still where it came from.
+        if let Some(key) = self.key.take() {
+            scopes::close(key);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A cancel scope around a future: what `catch_cancel`, timeouts and their like are made of.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::cancel::{HeardRequest, Isolation, Origin, Removal, ScopeKey};
+use crate::cell::Header;
+use crate::cell::state::LastPoll;
+use crate::cell::waker;
+use crate::engine::budget;
+use crate::engine::current;
+use crate::engine::tasks::Tasks;
+use crate::scopes::cancelled::Cancelled;
+use crate::scopes::home;
+use crate::scopes::scope_state::{AWAY, Frame, PollStep, ScopeState, Stage};
+
+pin_project! {
+    /// A future as a scope of its own: it can be cancelled apart from the code around, and that code hears of
+    /// it when a request has ended the future.
+    ///
+    /// This is a building block. Outside of any task it only passes polls through.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled on another loop than it began on; [opened](Self::open), also outside of any: nothing could
+    /// end it there.
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Scope<F> {
+        state: ScopeState,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scope<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(key) = this.state.key.take() {
+                crate::scopes::drop_scope(key, this.state.is_polling, || this.future.set(None));
+            }
+        }
+    }
+}
+
+/// How a [`Scope`] ended that did not come to a value. What it wrapped has been dropped.
+#[derive(Debug)]
+pub enum Unwound {
+    /// It was cancelled itself, through its handle or its deadline, and nothing around it was.
+    Itself,
+    /// The request was for a scope around it, or for the task, and goes on with this token.
+    Around(Cancelled),
+}
+
+/// The means to cancel a scope.
+#[derive(Clone, Debug)]
+pub struct ScopeHandle {
+    key: ScopeKey,
+}
+
+impl<F: Future> Scope<F> {
+    /// A scope around `future`.
+    pub fn new(future: F) -> Self {
+        Self {
+            state: ScopeState::new(),
+            future: Some(future),
+        }
+    }
+
+    /// Opens the scope where this is called, in a poll of the task it belongs to, and gives what can cancel
+    /// it. `None` outside of any task.
+    pub fn open(self: Pin<&mut Self>) -> Option<ScopeHandle> {
+        let key = self.project().state.open()?;
+        Some(ScopeHandle { key })
+    }
+
+    /// For code that has caught a panic of a poll: drops what is left of the future.
+    pub fn discard(self: Pin<&mut Self>) {
+        self.project().future.set(None);
+    }
+
+    /// For code that has caught a panic of a poll, and has [discarded](Self::discard) the future: the request to
+    /// cancel that the future had heard of, if there is one. The panic has let it go; here it is again, so that code
+    /// that cleans up is not cut by it.
+    pub fn take_request(self: Pin<&mut Self>) -> Option<Cancelled> {
+        self.project().state.take_request()
+    }
+
+    /// Whether it has polled what it wraps. A poll may step back instead, after many awaits that were ready.
+    pub fn has_begun(self: Pin<&mut Self>) -> bool {
+        self.project().state.has_begun()
+    }
+}
+
+/// What is done in nearly every poll. It is compiled with each type of future, and so into the poll.
+impl<F: Future> Scope<F> {
+    /// The scope is polled.
+    #[inline]
+    fn begin(state: &mut ScopeState, cx: &Context<'_>) -> PollStep {
+        current::running(|step| match step {
+            Some((tasks, task)) => Self::begin_in(state, tasks, task, cx),
+            None => {
+                assert!(!state.is_open, "{AWAY}");
+                PollStep::Pass
+            }
+        })
+    }
+
+    #[inline]
+    fn begin_in(
+        state: &mut ScopeState,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &Context<'_>,
+    ) -> PollStep {
+        let stage = state.stage;
+        state.stage = match stage {
+            Stage::New if !budget::draw(current::current_step) => {
+                state.step_back(tasks, task, cx);
+                return PollStep::Wait;
+            }
+            Stage::New => Stage::PolledOnce,
+            _ => Stage::Polled,
+        };
+        state.rounds = 0;
+        match state.key {
+            Some(key) => match Frame::enter_calmly(tasks, task, key) {
+                Some(frame) => PollStep::Poll(frame),
+                None => state.begin_with_news(key, tasks, task, cx),
+            },
+            None if stage == Stage::Ended => PollStep::End,
+            None => PollStep::Poll(Frame::enter(tasks, task, None, Isolation::None)),
+        }
+    }
+
+    /// What the scope wraps has returned a value.
+    #[inline]
+    fn finish(state: &mut ScopeState, frame: Frame) {
+        state.key = None;
+        frame.leave_with(|tasks, _, mut tree, left| {
+            let Some(key) = left.key else { return };
+            let removal = tree.remove_unasked(key);
+            drop(tree);
+            if let Removal::Asked = removal {
+                tasks.scopes.complete_scope(key);
+            }
+        });
+    }
+
+    /// The scope is over by a request, and drops what it wraps.
+    #[cold]
+    #[inline(never)]
+    fn end(
+        state: &mut ScopeState,
+        future: Pin<&mut Option<F>>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<F::Output, Unwound>> {
+        let unwound = state.end();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| clear(future))) {
+            state.end_with_panic(unwound);
+            resume_unwind(payload);
+        }
+        match state.reports(&unwound, cx) {
+            true => Poll::Ready(Err(unwound)),
+            false => Poll::Pending,
+        }
+    }
+
+    /// What the scope wraps has returned `Pending`.
+    #[inline]
+    fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
+        frame.leave_with(|tasks, task, mut tree, left| {
+            let key = left.key.unwrap_or_else(|| {
+                let around = Tasks::innermost_place(&mut tree, task);
+                tree.insert_in(around)
+            });
+            state.key = Some(key);
+            if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
+                return PollStep::Wait;
+            }
+            let next = tree.after_round(key, left.handled, tasks.steps(), u32::from(state.rounds));
+            drop(tree);
+            state.see_to(next, tasks, task, cx)
+        })
+    }
+}
+
+impl<F: Future> Future for Scope<F> {
+    type Output = Result<F::Output, Unwound>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut step = Self::begin(this.state, cx);
+        loop {
+            let frame = match step {
+                PollStep::Poll(frame) => Some(frame),
+                PollStep::Pass => None,
+                PollStep::Wait => return Poll::Pending,
+                PollStep::End => return Self::end(this.state, this.future, cx),
+            };
+            this.state.is_polling = true;
+            let poll = polled(this.future.as_mut()).poll(cx);
+            this.state.is_polling = false;
+            if let Poll::Ready(output) = poll {
+                if let Some(frame) = frame {
+                    Self::finish(this.state, frame);
+                }
+                clear(this.future.as_mut());
+                return Poll::Ready(Ok(output));
+            }
+            step = match frame {
+                Some(frame) => Self::pause(this.state, frame, cx),
+                None => PollStep::Wait,
+            };
+        }
+    }
+}
+
+/// Drops the future. Apart: in debug builds, the `None` takes as much of the stack as a future.
+#[inline]
+fn clear<F>(mut future: Pin<&mut Option<F>>) {
+    future.set(None);
+}
+
+fn polled<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
+    future
+        .as_pin_mut()
+        .expect("a scope was polled again after it ended")
+}
+
+impl ScopeHandle {
+    /// Asks the scope to end. `false` if it has. Made while its loop does not run, the request takes effect
+    /// when that runs again.
+    pub fn cancel(&self) -> bool {
+        self.cancel_with(None)
+    }
+
+    /// Asks the scope to end, and perhaps says why.
+    pub fn cancel_with(&self, message: Option<Arc<str>>) -> bool {
+        self.request(Origin::ANEW, message, LastPoll::Allowed)
+    }
+
+    /// Asks the scope to end where nobody can take its value any more, though it may take values of what it awaits: it
+    /// is not polled to one again, even if it was woken before.
+    pub fn cut(&self) -> bool {
+        self.request(Origin::ANEW, None, LastPoll::IfAwaited)
+    }
+
+    /// Passes on to the scope a request that a [`Listener`](crate::Listener) has heard, and leaves it no last poll.
+    /// `false` as with [`cancel`](Self::cancel).
+    pub fn pass_on(&self, request: &HeardRequest) -> bool {
+        let last_poll = match request.dismissed {
+            true => LastPoll::Refused,
+            false => LastPoll::IfAwaited,
+        };
+        self.request(request.origin, request.message.clone(), last_poll)
+    }
+
+    fn request(&self, origin: Origin, message: Option<Arc<str>>, last_poll: LastPoll) -> bool {
+        home::of_scope(self.key, |home| {
+            home.is_some_and(|home| home.cancel_scope(self.key, origin, message, last_poll))
+        })
+    }
+
+    /// For timers: the scope's time is over. Unlike [`cancel`](Self::cancel) this interrupts nothing if the
+    /// scope unwinds already.
+    pub fn expire(&self) {
+        self.expire_at(false);
+    }
+
+    /// For timers: the scope's time was over before it began. It is polled once.
+    pub fn expire_after_one_poll(&self) {
+        self.expire_at(true);
+    }
+
+    fn expire_at(&self, one_poll: bool) {
+        home::of_scope(self.key, |home| {
+            if let Some(home) = home {
+                home.expire_scope(self.key, one_poll);
+            }
+        });
+    }
+
+    /// Whether the scope has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        home::of_scope(self.key, |home| home.is_some())
+    }
+}
+
+impl<F> fmt::Debug for Scope<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("ended", &self.future.is_none())
+            .finish_non_exhaustive()
+    }
+}

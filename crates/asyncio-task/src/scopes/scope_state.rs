@@ -1,0 +1,315 @@
+//! What a cancel scope is at, whatever future it wraps: what is to be done before each poll of that and after it.
+//!
+//! Nothing here depends on the type of the future, and none of it is on the stack while that is polled. So scopes can
+//! be nested deep. The rules are those of `cancel/mod.rs`.
+
+use std::cell::RefMut;
+use std::ptr::NonNull;
+use std::task::{Context, Waker};
+
+use crate::cancel::{Isolation, Left, ScopeKey};
+use crate::cell::Header;
+use crate::engine::current;
+use crate::engine::tasks::Tasks;
+use crate::scopes;
+use crate::scopes::cancelled::Cancelled;
+use crate::scopes::home::TaskScopes;
+use crate::scopes::scope::Unwound;
+
+/// What a cancel scope is at.
+#[derive(Debug)]
+pub(crate) struct ScopeState {
+    pub(crate) key: Option<ScopeKey>,
+    pub(crate) stage: Stage,
+    /// How many polls there were at a stretch before the one under way.
+    pub(crate) rounds: u8,
+    /// It polls what it wraps. Afterwards: that has panicked.
+    pub(crate) is_polling: bool,
+    /// Somebody has a handle of it.
+    pub(crate) is_open: bool,
+}
+
+type Next = crate::cancel::Next<NonNull<Header>>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    New,
+    /// It has let others go first, and polled nothing.
+    SteppedBack,
+    /// It has been polled once, or is being polled for the first time.
+    PolledOnce,
+    Polled,
+    /// It was cancelled itself, and says so at its next poll.
+    Ended,
+}
+
+/// What a scope does next.
+pub(crate) enum PollStep {
+    /// It polls what it wraps.
+    Poll(Frame),
+    Wait,
+    /// It [leaves](ScopeState::end) the tree, drops what it wraps, and [reports](ScopeState::reports).
+    End,
+    /// It polls what it wraps and is no scope, as this is no step of a task.
+    Pass,
+}
+
+pub(crate) const AWAY: &str = "a time limit or another cancel scope belongs to the event loop that it began on, which does not \
+                    run here: await it there, or make it where it is awaited";
+
+impl ScopeState {
+    pub(crate) fn new() -> Self {
+        Self {
+            key: None,
+            stage: Stage::New,
+            rounds: 0,
+            is_polling: false,
+            is_open: false,
+        }
+    }
+
+    /// Opens the scope in the step under way. `None` outside of any task.
+    pub(crate) fn open(&mut self) -> Option<ScopeKey> {
+        current::running(|step| {
+            let (tasks, task) = step?;
+            let mut tree = tasks.scopes.borrow_mut();
+            let key = match self.key {
+                Some(key) if tree.contains(key) => key,
+                Some(_) => panic!("{AWAY}"),
+                None => {
+                    let around = Tasks::innermost_place(&mut tree, task);
+                    tree.insert_in(around)
+                }
+            };
+            self.key = Some(key);
+            self.is_open = true;
+            Some(key)
+        })
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        !matches!(self.stage, Stage::New | Stage::SteppedBack)
+    }
+
+    /// Lets others go first. The scope is in the tree, so that requests that come meanwhile are heard by the code that
+    /// opened it. What has been asked of it already stays for the next poll.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn step_back(&mut self, tasks: &Tasks, task: NonNull<Header>, cx: &Context<'_>) {
+        self.stage = Stage::SteppedBack;
+        tasks.end_turn();
+        let mut tree = tasks.scopes.borrow_mut();
+        let key = self.key.unwrap_or_else(|| {
+            let around = Tasks::innermost_place(&mut tree, task);
+            tree.insert_in(around)
+        });
+        drop(tree);
+        self.key = Some(key);
+        tasks.note_waker(key, task, cx.waker());
+        cx.waker().wake_by_ref();
+    }
+
+    /// Begins where something has been asked of the scope, or where it has not been polled before.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_with_news(
+        &mut self,
+        key: ScopeKey,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &Context<'_>,
+    ) -> PollStep {
+        let mut tree = tasks.scopes.borrow_mut();
+        assert!(tree.contains(key), "{AWAY}");
+        let around = Tasks::innermost_in(&mut tree, task);
+        let moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
+        let next = tree.before_poll(key, tasks.steps());
+        drop(tree);
+        if let Some(moved) = moved {
+            tasks.scopes.apply(moved);
+        }
+        self.see_to(next, tasks, task, cx)
+    }
+
+    /// Does what comes next, apart from polls.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn see_to(
+        &mut self,
+        next: Next,
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        cx: &Context<'_>,
+    ) -> PollStep {
+        let put_off = matches!(next, Next::Yield);
+        let overdue = match next {
+            Next::Poll(told) => {
+                told.into_iter().for_each(Waker::wake);
+                self.rounds += 1;
+                return PollStep::Poll(Frame::enter(tasks, task, self.key, Isolation::None));
+            }
+            Next::End => return PollStep::End,
+            Next::Settled(overdue) => tasks.scopes.wakers(overdue),
+            Next::Wait | Next::Yield => Vec::new(),
+        };
+        if let Some(key) = self.key {
+            tasks.note_waker(key, task, cx.waker());
+        }
+        if put_off {
+            cx.waker().wake_by_ref();
+        }
+        overdue.into_iter().for_each(Waker::wake);
+        PollStep::Wait
+    }
+
+    /// The scope is over by a request: how.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end(&mut self) -> Unwound {
+        let ended = self.key.take().and_then(|key| {
+            current::tasks(|tasks| {
+                let mut tree = tasks?.scopes.borrow_mut();
+                let (interruption, rest) = tree.end(key)?;
+                if !interruption.own {
+                    tree.hold(interruption.parent, interruption.request);
+                }
+                Some((interruption, rest))
+            })
+        });
+        match ended {
+            Some((interruption, _rest)) if !interruption.own => Unwound::Around(Cancelled::new(
+                interruption.parent,
+                interruption.request,
+                interruption.message,
+            )),
+            _ => Unwound::Itself,
+        }
+    }
+
+    /// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: a scope takes
+    /// its place.
+    #[cold]
+    pub(crate) fn end_with_panic(&mut self, unwound: Unwound) {
+        self.is_polling = true;
+        let Unwound::Around(cancelled) = unwound else {
+            return;
+        };
+        let held = cancelled.of();
+        self.key = held.and_then(|(holder, request)| {
+            current::tasks(|tasks| {
+                let mut tree = tasks?.scopes.borrow_mut();
+                let is_here = tree.contains(holder);
+                is_here.then(|| tree.stand_in(holder, request))
+            })
+        });
+        drop(cancelled); // The code around propagates, unless it catches the panic and takes the request.
+    }
+
+    /// The request that the work had heard of, which has panicked.
+    pub(crate) fn take_request(&mut self) -> Option<Cancelled> {
+        let has_let_go = self.key.is_some_and(|key| {
+            current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().has_let_go(key)))
+        });
+        let heard = has_let_go.then(|| self.end());
+        if let Some(key) = self.key.take() {
+            scopes::close(key);
+        }
+        match heard {
+            Some(Unwound::Around(cancelled)) => Some(cancelled),
+            Some(Unwound::Itself) | None => None,
+        }
+    }
+
+    /// Whether the scope, which has ended, says so in this poll. If it has waited for nothing yet, it does in the
+    /// next: in a loop, the task would neither let others run nor hear of requests.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn reports(&mut self, unwound: &Unwound, cx: &Context<'_>) -> bool {
+        let waits = self.stage == Stage::PolledOnce && matches!(unwound, Unwound::Itself);
+        if waits {
+            self.stage = Stage::Ended;
+            cx.waker().wake_by_ref();
+        }
+        !waits
+    }
+}
+
+/// A scope that is being polled, for as long as this lives. It is left in the step in which it was entered, as polls
+/// are nested.
+pub(crate) struct Frame(());
+
+impl Frame {
+    #[inline]
+    pub(crate) fn enter(
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        key: Option<ScopeKey>,
+        isolation: Isolation,
+    ) -> Self {
+        tasks.scopes.borrow_mut().enter(task, key, isolation);
+        Self(())
+    }
+
+    /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
+    #[inline]
+    pub(crate) fn enter_calmly(
+        tasks: &Tasks,
+        task: NonNull<Header>,
+        key: ScopeKey,
+    ) -> Option<Self> {
+        let mut tree = tasks.scopes.borrow_mut();
+        let around = Tasks::innermost_place(&mut tree, task);
+        let enters = tree.enter_calmly(task, key, around);
+        enters.then(|| Self(()))
+    }
+
+    /// Enters an observed scope in the step under way. `None` outside of any task.
+    #[inline]
+    pub(crate) fn enter_behind(key: Option<ScopeKey>, isolation: Isolation) -> Option<Self> {
+        current::running(|step| {
+            let (tasks, task) = step?;
+            Some(Self::enter(tasks, task, key, isolation))
+        })
+    }
+
+    /// Gives the key of the scope, which it may have got meanwhile.
+    #[inline]
+    pub(crate) fn leave(self) -> Option<ScopeKey> {
+        self.leave_with(|_, _, mut tree, left| {
+            tree.pause(left.key);
+            left.key
+        })
+    }
+
+    /// Calls `f` with the tasks, the one whose step is under way, their tree, and what is known of the scope. That is
+    /// to be paused or removed there.
+    #[inline]
+    pub(crate) fn leave_with<R>(
+        self,
+        f: impl FnOnce(&Tasks, NonNull<Header>, RefMut<'_, TaskScopes>, Left) -> R,
+    ) -> R {
+        std::mem::forget(self);
+        current::running(|step| {
+            let (tasks, task) = step.expect("a poll ends in the step in which it began");
+            let mut tree = tasks.scopes.borrow_mut();
+            let left = tree.leave();
+            f(tasks, task, tree, left)
+        })
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // The poll panicked.
+        current::tasks(|tasks| {
+            let Some(tasks) = tasks else { return };
+            let mut tree = tasks.scopes.borrow_mut();
+            let left = tree.leave();
+            tree.pause(left.key);
+            drop(tree);
+            if let Some(key) = left.key.filter(|_| left.is_new) {
+                tasks.scopes.complete_scope(key);
+            }
+        });
+    }
+}
