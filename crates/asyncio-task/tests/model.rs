@@ -121,6 +121,9 @@ const MYSELF: usize = 5;
 /// Within so many polls, one in the other, none runs a further one: in debug builds the stack would overflow.
 const DEEPEST: usize = 32;
 
+/// After so many words nothing is run any more but by the loop: polls within each other can be too many to wait for.
+const MOST_WORDS: usize = 2_000;
+
 type Trace = Arc<Mutex<Vec<String>>>;
 
 // ---- the tasks themselves ----
@@ -219,6 +222,11 @@ impl World {
         self.trace.lock().unwrap().push(words);
     }
 
+    fn has_run_enough(&self) -> bool {
+        let depth = self.polled.borrow().len();
+        depth >= DEEPEST || depth > 0 && self.trace.lock().unwrap().len() >= MOST_WORDS
+    }
+
     fn number(&self, n: usize) -> Option<usize> {
         match self.polled.borrow().last() {
             Some(me) if n >= MYSELF => Some(*me),
@@ -297,7 +305,7 @@ impl World {
                 self.taken.borrow_mut().push(false);
                 self.handles.borrow_mut().push(Some(handle));
             }
-            Act::Run(_) | Act::RunStep if self.polled.borrow().len() >= DEEPEST => {}
+            Act::Run(_) | Act::RunStep if self.has_run_enough() => {}
             Act::Run(steps) => (0..*steps).for_each(|_| {
                 self.tasks.run_one();
             }),
@@ -404,6 +412,11 @@ impl Model {
         self.trace.push(words);
     }
 
+    fn has_run_enough(&self) -> bool {
+        let depth = self.running.len();
+        depth >= DEEPEST || depth > 0 && self.trace.len() >= MOST_WORDS
+    }
+
     fn act(&mut self, act: &Act) {
         let tasks = self.tasks.len();
         let me = self.running.last().copied();
@@ -467,7 +480,7 @@ impl Model {
                     self.wake(n);
                 }
             }
-            Act::Run(_) | Act::RunStep if self.running.len() >= DEEPEST => {}
+            Act::Run(_) | Act::RunStep if self.has_run_enough() => {}
             Act::Run(steps) => (0..*steps).for_each(|_| self.run_one()),
             Act::RunStep => {
                 if let Some(n) = self.steps.pop_front() {
@@ -623,9 +636,10 @@ impl Model {
         task.handle = Handle::Dropped;
         task.bell = false;
         if task.done.is_none() {
-            // Nobody can take a value any more, so a request that was made before leaves no poll.
-            task.last_chance = false;
-            self.cancel(n);
+            // The drop of a handle is no news to a task that has been asked to end: it does not even wake it.
+            if !task.cancel {
+                self.cancel(n);
+            }
         } else if before == Handle::Held {
             self.bury(n, false);
         }
