@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::exceptions;
 use crate::run_once::{COALESCED_TIMERS, MILLISECOND};
 
-/// When the host must turn its loop again, from [`EventLoop::turn`].
+/// When the host must turn its loop again, from [`EventLoop::turn`](crate::EventLoop::turn).
 ///
 /// In each case the host may turn the loop earlier. It must do so when the descriptor of the loop is readable, and when
 /// [`Builder::unpark`](crate::Builder::unpark) is called.

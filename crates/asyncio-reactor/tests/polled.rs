@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncio_reactor::{Interest, Reactor};
 use mio::unix::pipe;
@@ -59,7 +59,7 @@ fn it_lives_as_long_as_a_clone() {
 fn an_alarm_makes_it_readable_in_time() {
     let reactor = Reactor::new().unwrap();
     for alarm in [0, 1, 300, 2_500, 12_000].map(Duration::from_micros) {
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         assert!(reactor.set_alarm(alarm));
         assert!(is_readable(&reactor, LONG));
         assert!(start.elapsed() >= alarm);

@@ -42,7 +42,7 @@
 //! # Ends
 //!
 //! A peer that closes its side in order says so (`close_notify`), and a read returns no bytes. If the connection ends without
-//! that, a read is an error, [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): somebody may have cut what was sent.
+//! that, a read is an error, [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof): somebody may have cut what was sent.
 
 mod acceptor;
 mod connector;
