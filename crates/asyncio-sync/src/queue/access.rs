@@ -8,7 +8,7 @@ use std::future::Future;
 use std::mem;
 use std::ops::DerefMut;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
@@ -118,6 +118,37 @@ pub(crate) trait Access {
         item: &mut Option<ItemOf<Self>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PutError<ItemOf<Self>>>> {
+        let put = self.poll_room(waiter, cx, |state, waiter, old_waker| {
+            let carried = item.as_ref().expect(CARRIED);
+            let (mut state, position) =
+                self.find_position(state, |items| items.position_for(carried));
+            let item = item.take().expect(CARRIED);
+            let getter = state.put(waiter, item, position, old_waker);
+            drop(state);
+            self.wake_getter(getter);
+        });
+        put.map_err(|PutError(())| PutError(item.take().expect(CARRIED)))
+    }
+
+    /// Polls the reservation of a slot.
+    fn poll_reserve(
+        &self,
+        waiter: &mut WaiterState,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PutError<()>>> {
+        self.poll_room(waiter, cx, |mut state, waiter, old_waker| {
+            state.hold_slot(waiter, old_waker);
+        })
+    }
+
+    /// Polls a wait for room. `take` takes the room with the state that granted it, and the waker that is left over.
+    #[inline]
+    fn poll_room<'a>(
+        &'a self,
+        waiter: &mut WaiterState,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(Self::Guard<'a>, &mut WaiterState, &mut Option<Waker>),
+    ) -> Poll<Result<(), PutError<()>>> {
         if self.must_yield(*waiter) && self.yield_before_put(waiter, cx) {
             return Poll::Pending;
         }
@@ -133,55 +164,7 @@ pub(crate) trait Access {
                     continue;
                 }
                 Admission::Granted => {
-                    let carried = item.as_ref().expect(CARRIED);
-                    let (mut state, position) =
-                        self.find_position(state, |items| items.position_for(carried));
-                    let item = item.take().expect(CARRIED);
-                    let getter = state.put(waiter, item, position, &mut new_waker);
-                    drop(state);
-                    self.wake_getter(getter);
-                    return Poll::Ready(Ok(()));
-                }
-                Admission::Refused => {
-                    drop(state);
-                    self.remove_putter(waiter);
-                    return Poll::Ready(Err(PutError(item.take().expect(CARRIED))));
-                }
-                Admission::Wait => {
-                    let list = &mut state.putters;
-                    if list.wait(waiter, cx.waker(), &mut new_waker, Answer::Reserved) {
-                        return Poll::Pending;
-                    }
-                }
-            }
-            drop(state);
-            // Cloning runs foreign code, so check again afterwards.
-            new_waker = Some(cx.waker().clone());
-        }
-    }
-
-    /// Polls the reservation of a slot.
-    fn poll_reserve(
-        &self,
-        waiter: &mut WaiterState,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), PutError<()>>> {
-        if self.must_yield(*waiter) && self.yield_before_put(waiter, cx) {
-            return Poll::Pending;
-        }
-        let mut new_waker = None;
-        loop {
-            let mut state = self.state_mut();
-            match state.may_put(*waiter) {
-                // As in `poll_put`: dropping the clone runs foreign code.
-                Admission::Granted if new_waker.is_some() => {
-                    drop(state);
-                    drop(new_waker.take());
-                    continue;
-                }
-                Admission::Granted => {
-                    state.hold_slot(waiter, &mut new_waker);
-                    drop(state);
+                    take(state, waiter, &mut new_waker);
                     return Poll::Ready(Ok(()));
                 }
                 Admission::Refused => {
@@ -197,6 +180,7 @@ pub(crate) trait Access {
                 }
             }
             drop(state);
+            // Cloning runs foreign code, so check again afterwards.
             new_waker = Some(cx.waker().clone());
         }
     }
