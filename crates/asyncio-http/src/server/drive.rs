@@ -32,10 +32,9 @@ where
     if let Some(acceptor) = &shared.options.tls {
         let acceptor = acceptor.clone().alpn(shared.options.protocols());
         let stream = acceptor.accept(stream).await?;
-        let is_http2 = (stream.alpn_protocol() == Some(b"h2")).then_some(true);
         // Without ALPN the client speaks HTTP/1.
-        let is_http2 = Some(is_http2.unwrap_or(false));
-        return serve_protocol(stream, is_http2, service, connection, shared).await;
+        let is_http2 = stream.alpn_protocol() == Some(b"h2");
+        return serve_protocol(stream, Some(is_http2), service, connection, shared).await;
     }
     serve_protocol(stream, None, service, connection, shared).await
 }
