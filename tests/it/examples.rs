@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use asyncio_tests::Child;
 
-/// What `program` prints, line by line.
+/// The output of `program`, line by line.
 fn lines(program: &str) -> Vec<String> {
     let ended = Child::start(Command::new(program).stderr(Stdio::null())).wait();
     assert!(ended.status.success(), "{ended:?}");

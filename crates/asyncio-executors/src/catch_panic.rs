@@ -40,7 +40,7 @@ use pin_project_lite::pin_project;
 ///
 /// # Errors
 ///
-/// What the panic carried. `PanicPayload` goes to other threads, and shows the message of the panic.
+/// The payload of the panic. `PanicPayload` goes to other threads, and shows the message of the panic.
 ///
 /// # Cancellation
 ///

@@ -21,7 +21,7 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! What is always true: nothing that is started here outlives the await that it was started in, and whatever
+//! These things are always true: nothing that is started here outlives the await that it was started in, and whatever
 //! ends early is cancelled and waited for. Built on the cancel scopes of `asyncio-task`, whose rules are told
 //! at the head of its `cancel/mod.rs`.
 //!
@@ -69,7 +69,7 @@ pub use timeout::{
 };
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait, wait_with_timeout};
 
-/// What the facade's `select!` expands to. Not a part of the public interface.
+/// The expansion of the facade's `select!`. Not a part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::select::{ArmPoll, Select, all_disabled, select};

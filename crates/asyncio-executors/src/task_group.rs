@@ -508,7 +508,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         Ok(Child::new(children.spawn_with(options, member, panicked)))
     }
 
-    /// What a new child runs.
+    /// The future of a new child.
     #[inline]
     fn member<F>(&self, mut place: Place, future: F) -> Member<'env, F, E> {
         self.shared.places.expect(&mut place);

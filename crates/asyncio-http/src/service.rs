@@ -1,4 +1,4 @@
-//! What answers the requests of a server.
+//! The service of a server: answers its requests.
 
 use std::fmt;
 use std::future::Future;
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use crate::server::connection::Connection;
 
-/// What answers requests: an async closure, an axum `Router` (feature `axum`), or a service of hyper in a
+/// A service, which answers requests: an async closure, an axum `Router` (feature `axum`), or a service of hyper in a
 /// [`HyperService`].
 ///
 /// It needs no `Send`, and neither do its futures.
@@ -31,7 +31,7 @@ use crate::server::connection::Connection;
 pub trait Service<M>: sealed::IntoAnswers<M> + 'static {}
 
 pub(crate) mod sealed {
-    /// What [`Service`](super::Service) does, which only this crate calls.
+    /// The work of a [`Service`](super::Service), which only this crate calls.
     pub trait IntoAnswers<M> {
         type Answers: super::Answers;
 

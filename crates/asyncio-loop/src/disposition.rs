@@ -1,4 +1,4 @@
-//! What the signals of the process do: their default action, or what a listener makes of them.
+//! The effect of the process's signals: their default action, or that of a listener.
 //!
 //! The handlers of a signal are installed once per process, at the first use, and stay. A flag
 //! decides whether they take the default action. Two kinds of listeners clear it:
@@ -21,7 +21,7 @@ use signal_hook::{SigId, flag, low_level};
 /// The signals that have been used, with what each does now.
 static TABLE: Mutex<Vec<(i32, Disposition)>> = Mutex::new(Vec::new());
 
-/// What one signal does.
+/// The effect of one signal.
 struct Disposition {
     /// Whether the handlers take the default action.
     default: Arc<AtomicBool>,
@@ -29,7 +29,7 @@ struct Disposition {
     was_default: bool,
     /// Sets `default` when the signal arrives: the action for the second one.
     escalation: Option<SigId>,
-    /// What a runner needs, once there was one.
+    /// The part for a runner, once there was one.
     runner: Option<RunnerFlags>,
     /// Whether a runner listens.
     has_runner: bool,

@@ -48,7 +48,7 @@ const AHEAD: u64 = 3 * MILLISECOND / 2;
 #[cfg(not(unix))]
 const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(10);
 
-/// What a loop keeps between two turns of its host.
+/// The state of a loop between two turns of its host.
 #[derive(Debug, Default)]
 pub(crate) struct Hosted {
     /// Whether a host has turned the loop.

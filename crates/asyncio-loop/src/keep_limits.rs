@@ -118,7 +118,7 @@ impl Core {
         true
     }
 
-    /// What the exception handler of a test was told since the last call.
+    /// The reports to the exception handler of a test since the last call.
     pub(crate) fn take_reports(&self) -> Option<Vec<String>> {
         Some(self.active_limits.as_ref()?.reports.take())
     }

@@ -41,7 +41,7 @@ pub(crate) struct ActiveLimits {
     /// In loop time.
     pub(crate) virtual_end: Cell<Option<u64>>,
     pub(crate) failure: RefCell<Option<String>>,
-    /// What the exception handler was told, unless the test has one of its own.
+    /// The reports to the exception handler, unless the test has one of its own.
     pub(crate) reports: Rc<RefCell<Vec<String>>>,
     pub(crate) progress: Progress,
 }

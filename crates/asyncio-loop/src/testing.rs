@@ -17,7 +17,7 @@ pub use crate::limits::Limits;
 use crate::runner::run_limited;
 use crate::sleep::sleep;
 
-/// What the exception handler was told in this test since the last call, a line each.
+/// The reports to the exception handler in this test since the last call, a line each.
 ///
 /// A test fails if something is left at its end: a panic of a task that nobody awaits, an error of a detached task, a
 /// task that was dropped when the loop closed. A test that expects such a report takes it:

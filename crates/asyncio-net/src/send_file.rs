@@ -33,8 +33,8 @@ const BY_HAND: u64 = 64 * 1024;
 /// `offset` is the place in the file. It is advanced by what was sent, also if this fails or is cancelled. The file's own
 /// position is neither used nor changed.
 ///
-/// What was written to a [`StreamWriter`] or a [`Transport`] before is sent before the file, and what is written meanwhile
-/// is sent after it. A transport receives nothing meanwhile.
+/// Bytes written to a [`StreamWriter`] or a [`Transport`] before are sent before the file. Bytes written meanwhile
+/// are sent after it. A transport receives nothing meanwhile.
 ///
 /// ```
 /// use asyncio_net::{TcpListener, TcpStream, sendfile};
@@ -82,7 +82,7 @@ pub async fn sendfile(
     Ok(*part.offset - begin)
 }
 
-/// What [`sendfile`] can send to.
+/// A target of [`sendfile`].
 pub trait FileSink: sealed::Sealed {}
 
 mod sealed {

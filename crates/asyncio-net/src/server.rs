@@ -38,7 +38,7 @@ pub trait Listener: sealed::Sealed<Stream = <Self as Listener>::Stream> + 'stati
     type Stream: ByteStream;
 }
 
-/// What a handler of a listener's connections is given.
+/// The reader that a handler of a listener's connections is given.
 type Reader<L> = StreamReader<OwnedReadHalf<<L as Listener>::Stream>>;
 type Writer<L> = StreamWriter<OwnedWriteHalf<<L as Listener>::Stream>>;
 

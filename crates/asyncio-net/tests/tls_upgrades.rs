@@ -20,7 +20,7 @@ mod support;
 use support::tls::both_sides;
 use support::{listener, pair, run, run_virtual};
 
-/// What happened to a protocol, in order.
+/// The calls to a protocol, in order.
 #[derive(Clone, Default)]
 struct Recorder {
     log: Rc<RefCell<Vec<String>>>,

@@ -18,7 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use support::{run, run_virtual};
 
-/// What happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -32,7 +32,7 @@ impl Log {
     }
 }
 
-/// What a test wants a callback to do.
+/// The action of a callback in a test.
 type Action = Box<dyn FnMut(&Transport)>;
 
 /// Writes down its callbacks, and does what the test says in them.

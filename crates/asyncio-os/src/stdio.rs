@@ -40,7 +40,7 @@ const ALWAYS_FITS: usize = 256;
 
 /// The standard input of the program.
 ///
-/// What std's `stdin` has in its buffer is missing here.
+/// Bytes in the buffer of std's `stdin` are missing here.
 ///
 /// # Errors
 ///

@@ -501,7 +501,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What an operation returns.
+/// The result of an operation.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Bytes(Vec<u8>),

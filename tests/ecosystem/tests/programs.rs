@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use servers::{Pages, Postgres, Redis};
 
-/// What `program` prints, line by line.
+/// The output of `program`, line by line.
 fn lines(program: &str, arguments: &[&str]) -> Vec<String> {
     let ended = Command::new(program)
         .args(arguments)

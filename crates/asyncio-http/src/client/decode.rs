@@ -30,7 +30,7 @@ pub(super) fn offer(headers: &mut HeaderMap) -> bool {
 /// Decompresses a body.
 pub(super) struct Decoder {
     kind: Kind,
-    /// What was fed and not decompressed yet.
+    /// The input that was fed and is not decompressed yet.
     input: Bytes,
     /// The number of decompressed bytes since the last yield.
     since_yield: usize,

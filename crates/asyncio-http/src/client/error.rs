@@ -25,7 +25,7 @@ pub enum FetchError {
     /// A time limit was exceeded.
     #[error("{what} took longer than {limit:?}")]
     TimedOut {
-        /// What took too long: "connecting", "waiting for the server" or "the fetch".
+        /// The step that took too long: "connecting", "waiting for the server" or "the fetch".
         what: &'static str,
         /// The limit.
         limit: Duration,

@@ -53,7 +53,7 @@ pub(crate) struct Host {
     first: Lock<()>,
 }
 
-/// What is known of HTTP/2 at a host.
+/// The knowledge about HTTP/2 at a host.
 #[cfg(feature = "http2")]
 #[derive(Default)]
 enum Shared {

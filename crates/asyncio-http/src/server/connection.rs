@@ -25,7 +25,7 @@ use super::ticks::Ticks;
 use crate::bound::LoopBound;
 use crate::listener::Peer;
 
-/// What runs on a connection after its upgrade.
+/// The future that runs on a connection after its upgrade.
 pub(super) type Afterwards = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The state of one connection.
@@ -152,7 +152,7 @@ impl Connection {
     }
 }
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     /// A request.

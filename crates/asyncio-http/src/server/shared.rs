@@ -1,4 +1,4 @@
-//! What the parts of a server share: its options, its listeners and its connections.
+//! The part of a server that all its parts share: its options, its listeners and its connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::options::ServerBuilder;
 use super::ticks::Ticks;
 use crate::hyper_io::Scratch;
 
-/// What a server's parts share.
+/// The state that the parts of a server share.
 pub(super) struct Shared {
     pub(super) options: ServerBuilder,
     pub(super) scratch: Scratch,

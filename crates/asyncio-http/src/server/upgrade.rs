@@ -19,7 +19,7 @@ use crate::body::Body;
 
 /// Answers with 101, and has `afterwards` called with the connection when the client has the answer.
 ///
-/// What it returns runs in the task of the connection: the server counts it, waits for it, and cancels it after the grace
+/// Its future runs in the task of the connection: the server counts it, waits for it, and cancels it after the grace
 /// period. A panic is reported.
 ///
 /// Answers with 426 if the request is none of HTTP/1, or does not ask for `protocol`.

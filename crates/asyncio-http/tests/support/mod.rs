@@ -1,4 +1,4 @@
-//! What the tests share: servers on ports of their own, and clients that speak byte by byte.
+//! The tools of the tests: servers on ports of their own, and clients that speak byte by byte.
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ impl Raw {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// What the server sends until it closes or resets the connection.
+    /// The bytes that the server sends until it closes or resets the connection.
     pub(crate) async fn rest(&self) -> String {
         let mut all = Vec::new();
         let mut buf = [0; 4096];

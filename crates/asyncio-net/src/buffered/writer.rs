@@ -511,7 +511,7 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
             if let Poll::Ready(Ok(n)) = written {
                 queue.advance(n);
             }
-            // What the stream's own code has written meanwhile comes behind.
+            // Bytes that the stream's own code has written meanwhile come behind.
             let behind = self.queue.replace(queue);
             if !behind.is_empty() {
                 self.queue.borrow_mut().push(behind.unsent());

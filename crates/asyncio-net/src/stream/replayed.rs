@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 #[derive(Debug)]
 pub(crate) struct Replayed<S> {
     stream: S,
-    /// What is not read again yet.
+    /// The bytes that are not read again yet.
     first: Vec<u8>,
 }
 

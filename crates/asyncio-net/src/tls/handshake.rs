@@ -1,4 +1,4 @@
-//! What both sides of TLS have in common: limits, the provider of ciphers, the handshake.
+//! The common part of both sides of TLS: limits, the provider of ciphers, the handshake.
 
 use std::future::Future;
 use std::io;

@@ -40,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> TlsStream<S> {
     }
 }
 
-/// What a transport knows of a TLS stream.
+/// The kind of a TLS stream.
 const fn kind(find_tcp: fn(&dyn Any) -> Option<&TcpStream>) -> Kind {
     Kind {
         find_tcp,

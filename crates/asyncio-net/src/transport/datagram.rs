@@ -1,6 +1,6 @@
 //! Transports of datagrams.
 //!
-//! What the head of [`stream`](super::stream) says of the stream and of callbacks is true here, too. The socket is never
+//! The rules of [`stream`](super::stream) on the stream and on callbacks hold here, too. The socket is never
 //! taken: it is one of this crate, and runs no foreign code.
 
 use std::any::Any;
@@ -531,7 +531,7 @@ impl<S: DatagramSocket> fmt::Debug for DatagramTransport<S> {
     }
 }
 
-/// What the driver's task holds. If it is dropped before the end, its loop has closed.
+/// The future of the driver's task. If it is dropped before the end, its loop has closed.
 struct Driver<S: DatagramSocket>(DatagramTransport<S>);
 
 impl<S: DatagramSocket> Deref for Driver<S> {

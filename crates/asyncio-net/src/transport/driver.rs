@@ -90,7 +90,7 @@ impl Transport {
     }
 }
 
-/// What the driver's task holds. If it is dropped before the connection is lost, its loop has closed.
+/// The future of the driver's task. If it is dropped before the connection is lost, its loop has closed.
 struct Driver(Transport);
 
 impl Deref for Driver {
@@ -236,7 +236,7 @@ impl Driver {
             queue.advance(n);
             shared.needs_flush.set(true);
         }
-        // What the stream's own code has written meanwhile comes behind.
+        // Bytes that the stream's own code has written meanwhile come behind.
         let behind = shared.queue.replace(queue);
         if !behind.is_empty() {
             shared.queue.borrow_mut().push(behind.unsent());

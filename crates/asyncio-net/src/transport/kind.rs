@@ -1,4 +1,4 @@
-//! What a transport knows of the type of its stream.
+//! A transport's knowledge of the type of its stream.
 
 use std::any::{Any, TypeId};
 use std::io;
@@ -8,7 +8,7 @@ use crate::tcp::stream::TcpStream;
 #[cfg(unix)]
 use crate::unix::stream::UnixStream;
 
-/// What a transport knows of the type of its stream.
+/// A transport's knowledge of the type of its stream.
 pub(crate) struct Kind {
     /// Finds the TCP stream in the stream.
     pub(crate) find_tcp: fn(&dyn Any) -> Option<&TcpStream>,

@@ -1,6 +1,6 @@
 //! The place of a protocol, which is lent to one callback at a time.
 //!
-//! What stays true:
+//! These things stay true:
 //!
 //! - A protocol is taken out of its place while a callback runs. So a callback may call the transport, which may want to
 //!   call the protocol, and finds it lent: the second callback comes after the first.

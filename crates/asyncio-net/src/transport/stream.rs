@@ -62,7 +62,7 @@ pub(crate) mod sealed {
     /// Reads into a buffer.
     pub(crate) type ReadInto<'a> = dyn FnMut(&mut [u8]) -> Poll<io::Result<usize>> + 'a;
 
-    /// What the transport calls.
+    /// The callbacks that the transport calls.
     pub trait Callbacks: 'static {
         fn made(&mut self, transport: &Transport);
         /// Reads once, and passes on what came. 0 is the end.
@@ -80,7 +80,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// What a transport can be made over.
+/// A stream that a transport can be made over.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Any {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Wire for S {}
@@ -101,7 +101,7 @@ pub(super) enum Stage {
     Lost,
 }
 
-/// What the handles of a transport and its driver share.
+/// The state that the handles of a transport and its driver share.
 pub(super) struct Shared {
     /// Taken while it is used; gone once the connection is lost.
     pub(super) wire: Cell<Option<Box<dyn Wire>>>,
@@ -126,14 +126,14 @@ pub(super) struct Shared {
     pub(super) waiting: WakerList,
     /// Somebody else uses the stream. Nothing is received, and what is written waits.
     pub(super) is_held: Cell<bool>,
-    /// What was written since then.
+    /// The bytes that were written since then.
     pub(super) later: RefCell<SendQueue>,
     /// Dropped when the connection is lost.
     guest: Cell<Option<Box<dyn Any>>>,
     pub(super) kind: Cell<&'static Kind>,
 }
 
-/// What a transport is made with, besides its stream and its protocol.
+/// The settings of a new transport, besides its stream and its protocol.
 pub(crate) struct Setup {
     /// The limit of closing, for streams that have one.
     pub(crate) close_limit: Option<Duration>,

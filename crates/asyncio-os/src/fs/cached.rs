@@ -1,4 +1,4 @@
-//! What the system's caches can serve at once: no operation here waits for a disk.
+//! Operations that the system's caches can serve at once: none waits for a disk.
 //!
 //! Only Linux can be asked so. Elsewhere every answer is "not cached".
 

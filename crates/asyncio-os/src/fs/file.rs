@@ -80,7 +80,7 @@ pub struct File {
     is_cached: bool,
     /// Where the last read ended.
     read_to: u64,
-    /// What a cancelled read has read.
+    /// The bytes that a cancelled read has read.
     kept: Kept,
     /// Whether the file was changed since those were read.
     is_kept_stale: Cell<bool>,
@@ -98,7 +98,7 @@ struct Kept {
     at: u64,
 }
 
-/// What a thread does with the file.
+/// The work of a thread with the file.
 enum UnderWay {
     Nothing,
     Read(Job<(Vec<u8>, io::Result<()>)>, u64),
@@ -627,7 +627,7 @@ impl File {
                     Err(_) => {}
                 }
             }
-            // What comes is new.
+            // The bytes that come are new.
             self.is_kept_stale.set(false);
             self.begin_read(buf.len().min(LONGEST_READ))?;
         }

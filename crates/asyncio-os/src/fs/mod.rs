@@ -17,7 +17,7 @@
 //! # }).unwrap();
 //! ```
 //!
-//! What is always true:
+//! These things are always true:
 //!
 //! - An operation that may wait for a disk runs on a thread of the loop's
 //!   [default pool](asyncio_pool::default_executor). On Linux, a read that the page cache can serve

@@ -68,11 +68,11 @@ pub struct Watch {
 pub struct Change {
     /// The file: the watched path, with the name of a file in it if that has changed.
     pub path: PathBuf,
-    /// What has changed.
+    /// The kind of the change.
     pub kind: ChangeKind,
 }
 
-/// What has changed.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeKind {

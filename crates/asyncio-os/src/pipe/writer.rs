@@ -185,7 +185,7 @@ impl PipeWriter {
     /// Gives the pipe more room, if so many bytes are to go through it. Each turn then moves more.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn grow_if_long(&self, bytes: usize) {
-        /// What a process may ask for without privileges.
+        /// The most that a process may ask for without privileges.
         const ROOM: usize = 1024 * 1024;
         if bytes >= ROOM {
             // It works without.

@@ -51,7 +51,7 @@ pub(super) struct Process {
     leads_group: bool,
 }
 
-/// What reports the end of a process.
+/// The source that reports the end of a process.
 enum Watch {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     Pidfd(AsyncFd<OwnedFd>),

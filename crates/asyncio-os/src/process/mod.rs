@@ -11,7 +11,7 @@
 //! # }).unwrap();
 //! ```
 //!
-//! What is always true:
+//! These things are always true:
 //!
 //! - Every child is reaped, also one whose [`Child`] is dropped or whose loop is closed.
 //! - [`Child::wait`] returns when the process has ended, whichever process still has its pipes.

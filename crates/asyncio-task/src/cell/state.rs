@@ -44,7 +44,7 @@ const AWAITED: u16 = 1 << 7;
 const CANCEL: u16 = 1 << 8;
 /// It came when the task was woken already: one poll more.
 const LAST_CHANCE: u16 = 1 << 9;
-/// What it awaits has ended with a value since its last step began (`handover.rs`).
+/// An awaited task has ended with a value since its last step began (`handover.rs`).
 const EXPECTS: u16 = 1 << 10;
 /// Its future is being dropped.
 const ENDING: u16 = 1 << 11;
@@ -347,7 +347,7 @@ impl State {
         self.0.set(self.0.get() | UNWINDS);
     }
 
-    /// What the task awaits has ended with a value, which it takes in its next step.
+    /// A task that it awaits has ended with a value, which it takes in its next step.
     #[inline]
     pub(crate) fn expect(&self) {
         self.0.set(self.0.get() | EXPECTS);

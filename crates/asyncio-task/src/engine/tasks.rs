@@ -380,7 +380,7 @@ impl Tasks {
         }
     }
 
-    /// What a task without options starts with.
+    /// The start of a task without options.
     #[inline]
     pub(crate) fn birth_at(&self, location: &'static Location<'static>) -> Birth {
         match self.has_context() {
