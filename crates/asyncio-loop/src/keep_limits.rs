@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::nanos;
 use crate::core::Core;
-use crate::limits::Limits;
+use crate::limits::{ActiveLimits, Limits};
 
 /// How long a run on virtual time is silent, in real time.
 const SILENT: Duration = Duration::from_secs(5);
@@ -64,10 +64,15 @@ impl Core {
     }
 
     /// Whether the run has exceeded a limit and must end.
+    #[inline]
     pub(crate) fn has_exceeded_limits(&self) -> bool {
-        let Some(active_limits) = &self.active_limits else {
-            return false;
-        };
+        self.active_limits
+            .as_ref()
+            .is_some_and(|active_limits| self.has_exceeded(active_limits))
+    }
+
+    #[inline(never)]
+    fn has_exceeded(&self, active_limits: &ActiveLimits) -> bool {
         let ends = [
             active_limits.real_end.get(),
             active_limits.progress.next.get(),

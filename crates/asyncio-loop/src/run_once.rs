@@ -86,25 +86,48 @@ impl Core {
         }
         let clock = &self.timers.clock;
         let parked_at = self.spin.times_parks().then(|| clock.now());
-        let passing = self.is_time_passing().then(Instant::now);
-        let still = self.begin_standstill(park_timeout);
+        let is_plain = !clock.is_virtual() && self.wait_deadline.get().is_none();
+        let has_mail = if is_plain {
+            self.park(park_timeout)
+        } else {
+            self.park_observed(park_timeout)
+        };
+        let now = clock.now();
+        self.last_io_poll.set(now);
+        self.spin
+            .record_park(parked_at.map(|parked_at| now - parked_at), has_mail);
+        now
+    }
+
+    /// Waits until the operating system or another thread has something, or until the timeout. Takes
+    /// the messages of other threads. True if there were any.
+    #[inline(always)]
+    fn park(&self, timeout: Option<Duration>) -> bool {
         self.rest();
-        self.turn_reactor(self.bounded_timeout(park_timeout, still.is_some()));
+        self.turn_reactor(timeout);
         self.work();
         self.tasks.unpark();
         let has_mail = self.tasks.has_mail();
-        self.drain_inbox();
+        if has_mail {
+            self.drain_inbox_share();
+        }
+        has_mail
+    }
+
+    /// Parks where the wait itself is of interest: virtual time passes or stands still in it, or it
+    /// must end for the caller to read the clock.
+    #[inline(never)]
+    fn park_observed(&self, park_timeout: Option<Duration>) -> bool {
+        let passing = self.is_time_passing().then(Instant::now);
+        let still = self.begin_standstill(park_timeout);
+        let has_mail = self.park(self.bounded_timeout(park_timeout, still.is_some()));
         if let Some(since) = still {
             self.end_standstill(since);
         }
         if let Some(since) = passing {
             self.pass_time(since.elapsed());
         }
-        let now = clock.now();
-        self.last_io_poll.set(now);
-        self.spin
-            .record_park(parked_at.map(|parked_at| now - parked_at), has_mail);
-        now
+        has_mail
     }
 
     /// Tells the stall detector that the loop waits.
@@ -130,7 +153,7 @@ impl Core {
         let reports = stands_still || self.may_report_passing();
         let by = self.wait_deadline.get();
         if by.is_none() && !reports {
-            return park_timeout; // the usual case
+            return park_timeout;
         }
         let left = by.map(|by| by.saturating_duration_since(Instant::now()));
         let a_second = reports.then_some(REPORT_AFTER);

@@ -66,8 +66,8 @@ impl Spin {
         park_timeout: Option<Duration>,
         has_mail: impl Fn() -> bool,
     ) -> bool {
-        let has_time = park_timeout.is_none_or(|park_timeout| park_timeout > 4 * MAX_SPIN);
-        self.is_worth_it() && has_time && self.spin(has_mail)
+        let has_time = || park_timeout.is_none_or(|park_timeout| park_timeout > 4 * MAX_SPIN);
+        self.is_worth_it() && has_time() && self.spin(has_mail)
     }
 
     #[inline]

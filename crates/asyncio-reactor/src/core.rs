@@ -1,7 +1,7 @@
 //! The state that a reactor shares with its sources: reads events, and wakes the waiting tasks.
 //!
 //! An event takes one path: its token names a slot, the slot's readiness bits are set, and the
-//! wakers of that direction move to `pending_wakes`. No foreign code runs on this path, so a whole
+//! wakers of that direction become pending. No foreign code runs on this path, so a whole
 //! batch is recorded before the first waker runs. Then the wakers run one by one, while nothing is
 //! borrowed.
 
@@ -34,14 +34,7 @@ pub(crate) struct ReactorCore {
     /// Separate from the selector, so that registering a source (foreign code) borrows nothing.
     registry: Registry,
     slots: RefCell<Slots<ReactorCore>>,
-    /// Wakers that were taken from their slots and not woken yet, the next one last. Empty between
-    /// turns, unless a waker panicked.
-    pending_wakes: RefCell<Vec<Waker>>,
-    /// Wakers that the next turn moves to `pending_wakes` first. Separate, because a turn would not
-    /// end if a task that polls again at once were woken in the same turn.
-    deferred_wakes: RefCell<Vec<Waker>>,
-    /// Sources whose event has not woken all waiters yet.
-    crowds: RefCell<Vec<Crowd>>,
+    wakes: RefCell<Wakes>,
     budget: Budget,
     unparker: Unparker,
     /// Whether a wait will end: the reactor is turned, and not closed.
@@ -58,7 +51,20 @@ struct Selector {
     fine_timer: FineTimer,
 }
 
-/// The capacity that `deferred_wakes` keeps.
+/// The wakers that turns will wake, in one cell: a turn without any asks once.
+#[derive(Default)]
+struct Wakes {
+    /// Wakers that were taken from their slots and not woken yet, the next one last. Empty between
+    /// turns, unless a waker panicked.
+    pending: Vec<Waker>,
+    /// Wakers that the next turn moves to `pending` first. Separate, because a turn would not end if
+    /// a task that polls again at once were woken in the same turn.
+    deferred: Vec<Waker>,
+    /// Sources whose event has not woken all waiters yet.
+    crowds: Vec<Crowd>,
+}
+
+/// The capacity that the list of deferred wakers keeps.
 const KEPT_DEFERRED_WAKES: usize = 1 << 12;
 
 impl ReactorCore {
@@ -75,9 +81,7 @@ impl ReactorCore {
             }),
             registry,
             slots: RefCell::default(),
-            pending_wakes: RefCell::default(),
-            deferred_wakes: RefCell::default(),
-            crowds: RefCell::default(),
+            wakes: RefCell::default(),
             budget: Budget::default(),
             unparker,
             is_turned: Cell::new(true),
@@ -90,28 +94,40 @@ impl ReactorCore {
     /// Takes one turn, see [`Reactor::turn`](crate::Reactor::turn).
     pub(crate) fn turn(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.budget.begin_turn();
-        self.queue_crowds();
-        self.queue_deferred();
-        // Wakers are pending here if they were deferred, if a waker panicked in an earlier turn, or
-        // if a waker calls `turn` from within a turn.
-        let timeout = if self.wake_pending() {
-            Some(Duration::ZERO)
-        } else {
+        let timeout = if self.wakes.borrow().is_empty() {
             timeout
+        } else {
+            self.wake_left_over(timeout)
         };
         let seen = self.poll_events(timeout)?;
         self.wake_pending();
         Ok(seen)
     }
 
+    /// Wakes what earlier turns have left, and some of each crowd. Returns the timeout of this turn:
+    /// it does not wait if a waker was woken.
+    #[cold]
+    #[inline(never)]
+    fn wake_left_over(&self, timeout: Option<Duration>) -> Option<Duration> {
+        self.queue_crowds();
+        self.queue_deferred();
+        // Wakers are pending here if they were deferred, if a waker panicked in an earlier turn, or
+        // if a waker calls `turn` from within a turn.
+        match self.wake_pending() {
+            true => Some(Duration::ZERO),
+            false => timeout,
+        }
+    }
+
     /// The capacity of the lists of wakers.
     #[cfg(all(test, unix))]
     pub(crate) fn room_for_wakers(&self) -> usize {
-        self.pending_wakes.borrow().capacity() + self.deferred_wakes.borrow().capacity()
+        let wakes = self.wakes.borrow();
+        wakes.pending.capacity() + wakes.deferred.capacity()
     }
 
     /// Polls the system, records the readiness of each source with an event, and moves its waiters
-    /// to `pending_wakes`, which is empty.
+    /// to the pending wakers, of which there are none.
     fn poll_events(&self, timeout: Option<Duration>) -> io::Result<usize> {
         self.check_open()?;
         let slots = self.slots.borrow();
@@ -121,16 +137,17 @@ impl ReactorCore {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             Err(error) => return Err(error),
         }
-        let mut to_wake = self.pending_wakes.borrow_mut();
-        let mut crowds = self.crowds.borrow_mut();
+        let Wakes {
+            pending, crowds, ..
+        } = &mut *self.wakes.borrow_mut();
         let mut seen = 0;
         for event in &selector.events {
             // The tokens of the unparker and the fine timer name no source.
             let readiness = Readiness::of_event(event);
-            seen += usize::from(slots.record(event.token(), readiness, &mut to_wake, &mut crowds));
+            seen += usize::from(slots.record(event.token(), readiness, pending, crowds));
         }
         // Wakers are popped from the end.
-        to_wake.reverse();
+        pending.reverse();
         Ok(seen)
     }
 
@@ -142,10 +159,7 @@ impl ReactorCore {
             let selector = self.selector.borrow();
             selector.events.iter().nth(EVENTS_PER_TURN - 1).is_some()
         };
-        !self.deferred_wakes.borrow().is_empty()
-            || !self.pending_wakes.borrow().is_empty()
-            || !self.crowds.borrow().is_empty()
-            || is_cut_short()
+        !self.wakes.borrow().is_empty() || is_cut_short()
     }
 
     /// Makes the selector readable after `duration`. False where the system has no such timer.
@@ -164,43 +178,36 @@ impl ReactorCore {
     }
 
     fn queue_deferred(&self) {
-        let mut deferred = self.deferred_wakes.borrow_mut();
-        if !deferred.is_empty() {
-            self.pending_wakes
-                .borrow_mut()
-                .extend(deferred.drain(..).rev());
-            deferred.shrink_to(KEPT_DEFERRED_WAKES);
+        let wakes = &mut *self.wakes.borrow_mut();
+        if !wakes.deferred.is_empty() {
+            wakes.pending.extend(wakes.deferred.drain(..).rev());
+            wakes.deferred.shrink_to(KEPT_DEFERRED_WAKES);
         }
     }
 
-    /// Moves more waiters of each crowd to `pending_wakes`, if its source is still ready.
+    /// Moves more waiters of each crowd to the pending wakers, if its source is still ready.
     fn queue_crowds(&self) {
-        let mut crowds = self.crowds.borrow_mut();
-        if crowds.is_empty() {
+        let wakes = &mut *self.wakes.borrow_mut();
+        if wakes.crowds.is_empty() {
             return;
         }
         let slots = self.slots.borrow();
         let mut to_wake = Vec::new();
-        crowds.retain_mut(|crowd| match slots.take_more(*crowd, &mut to_wake) {
-            Some(rest) => {
-                *crowd = rest;
-                true
-            }
-            None => false,
-        });
-        self.pending_wakes
-            .borrow_mut()
-            .extend(to_wake.into_iter().rev());
+        wakes
+            .crowds
+            .retain_mut(|crowd| match slots.take_more(*crowd, &mut to_wake) {
+                Some(rest) => {
+                    *crowd = rest;
+                    true
+                }
+                None => false,
+            });
+        wakes.pending.extend(to_wake.into_iter().rev());
     }
 
-    /// Wakes the wakers in `pending_wakes`. Returns false if there are none.
+    /// Wakes the pending wakers. Returns false if there are none.
     #[inline]
     fn wake_pending(&self) -> bool {
-        !self.pending_wakes.borrow().is_empty() && self.wake_all()
-    }
-
-    #[inline(never)]
-    fn wake_all(&self) -> bool {
         let mut woke = 0;
         while let Some(waker) = self.next_wake() {
             waker.wake();
@@ -208,15 +215,21 @@ impl ReactorCore {
         }
         self.budget.add_wakers(woke);
         if woke > KEPT_WAKES {
-            for list in [&self.pending_wakes, &self.deferred_wakes] {
-                list.borrow_mut().shrink_to(KEPT_WAKES);
-            }
+            self.shrink_wakes();
         }
         woke > 0
     }
 
+    #[inline]
     fn next_wake(&self) -> Option<Waker> {
-        self.pending_wakes.borrow_mut().pop()
+        self.wakes.borrow_mut().pending.pop()
+    }
+
+    #[cold]
+    fn shrink_wakes(&self) {
+        let wakes = &mut *self.wakes.borrow_mut();
+        wakes.pending.shrink_to(KEPT_WAKES);
+        wakes.deferred.shrink_to(KEPT_WAKES);
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -235,12 +248,12 @@ impl ReactorCore {
 
     /// Lets the next turn wake `wakers`. That turn does not wait.
     pub(crate) fn defer_wakes(&self, wakers: Vec<Waker>) {
-        self.deferred_wakes.borrow_mut().extend(wakers);
+        self.wakes.borrow_mut().deferred.extend(wakers);
     }
 
     /// Lets the next turn wake `waker`. Returns the waker if it equals the last deferred one.
     pub(crate) fn defer_wake(&self, waker: Waker) -> Option<Waker> {
-        let mut deferred = self.deferred_wakes.borrow_mut();
+        let deferred = &mut self.wakes.borrow_mut().deferred;
         // Otherwise a caller that ignores `Pending` and polls on would pile up wakers.
         if deferred.last().is_some_and(|last| last.will_wake(&waker)) {
             return Some(waker);
@@ -315,11 +328,17 @@ impl ReactorCore {
         self.is_closed.set(true);
         self.is_turned.set(false);
         let waited = self.slots.borrow_mut().close();
-        self.crowds.take();
-        let (to_wake, deferred) = (self.pending_wakes.take(), self.deferred_wakes.take());
+        let wakes = self.wakes.take();
         // Dropped last: the drop of a waker may call the reactor again.
         drop(waited);
-        drop((to_wake, deferred));
+        drop(wakes);
+    }
+}
+
+impl Wakes {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.deferred.is_empty() && self.crowds.is_empty()
     }
 }
 

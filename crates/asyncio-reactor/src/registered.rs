@@ -287,14 +287,26 @@ impl<S: Source> Registered<S> {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        let registration = self.registration();
-        if registration.allows(direction) {
-            if registration.is_crowded() {
-                registration.dequeue(*waiter);
-            }
-            return registration.poll_budget(cx, direction);
+        if self.registration().begin(cx.waker(), direction) {
+            return Poll::Ready(Ok(()));
         }
-        registration.wait(cx, direction, waiter)
+        self.poll_ready_aside(waiter, cx, direction)
+    }
+
+    /// Continues where an operation cannot begin at once: the source is not ready, the budget is
+    /// spent, or a crowd waits.
+    #[inline(always)]
+    fn poll_ready_aside(
+        &self,
+        waiter: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        let registration = self.registration();
+        if !registration.allows(direction) {
+            return registration.wait(cx, direction, waiter);
+        }
+        registration.poll_slowly(cx, direction, *waiter)
     }
 
     #[inline(always)]
@@ -305,7 +317,9 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(self.poll_ready_as(waiter, cx, direction))?;
+        if !self.registration().begin(cx.waker(), direction) {
+            ready!(self.poll_ready_aside(waiter, cx, direction))?;
+        }
         match f(self.get_ref()) {
             Ok(result) => {
                 *waiter = WaiterId::NOT_WAITING;
@@ -350,7 +364,7 @@ impl<S: Source> Registered<S> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_transfer_as(
         &self,
         waiter: &mut WaiterId,
@@ -362,7 +376,9 @@ impl<S: Source> Registered<S> {
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
-        ready!(self.poll_ready_as(waiter, cx, direction))?;
+        if !self.registration().begin(cx.waker(), direction) {
+            ready!(self.poll_ready_aside(waiter, cx, direction))?;
+        }
         match f(self.get_ref()) {
             Ok(moved) => {
                 self.clear_if_short(direction, moved, wanted);

@@ -45,12 +45,6 @@ impl<'a> Registration<'a> {
         self.slot().readiness.get()
     }
 
-    /// Whether waiters may remain although the source is ready.
-    #[inline]
-    pub(crate) fn is_crowded(self) -> bool {
-        self.slot().is_crowded()
-    }
-
     /// Whether an operation in `direction` is worth a try.
     #[inline]
     pub(crate) fn allows(self, direction: Direction) -> bool {
@@ -151,29 +145,40 @@ impl<'a> Registration<'a> {
         }
     }
 
-    /// Removes the waiter because the source is ready; a waiter of a crowd may still be queued. Its
-    /// id stays valid, so it gets its position back if it has to wait again.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn dequeue(self, waiter: WaiterId) {
-        // A poller has no id of its own, so the queued pollers may be other tasks.
-        if !waiter.is_poller() {
-            self.remove_waiter(waiter);
-        }
+    /// Counts an operation that can wait, if it can be tried at once: the source is ready, no waiters
+    /// remain, and the budget is not spent. The usual case.
+    #[inline(always)]
+    pub(crate) fn begin(self, waker: &Waker, direction: Direction) -> bool {
+        self.allows(direction) && !self.slot().is_crowded() && self.core().budget().spend(waker)
     }
 
-    /// Counts an operation that can wait. Once the budget is spent, the operation waits for the
-    /// next turn, so that everything else runs before it.
-    #[inline]
-    pub(crate) fn poll_budget(
+    /// Begins an operation on a source that is ready, if [`begin`](Self::begin) did not. Once the
+    /// budget is spent, the operation waits for the next turn, so that everything else runs before
+    /// it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poll_slowly(
         self,
         cx: &mut Context<'_>,
         direction: Direction,
+        waiter: WaiterId,
     ) -> Poll<io::Result<()>> {
+        if self.slot().is_crowded() {
+            self.dequeue(waiter);
+        }
         if self.core().budget().spend(cx.waker()) {
             return Poll::Ready(Ok(()));
         }
         self.yield_to_reactor(cx, direction)
+    }
+
+    /// Removes the waiter because the source is ready; a waiter of a crowd may still be queued. Its
+    /// id stays valid, so it gets its position back if it has to wait again.
+    fn dequeue(self, waiter: WaiterId) {
+        // A poller has no id of its own, so the queued pollers may be other tasks.
+        if !waiter.is_poller() {
+            self.remove_waiter(waiter);
+        }
     }
 
     /// Counts an operation that cannot wait. False if the operation must be refused.
@@ -183,8 +188,6 @@ impl<'a> Registration<'a> {
         self.core().budget().spend_try(direction) || !self.core().is_turned()
     }
 
-    #[cold]
-    #[inline(never)]
     fn yield_to_reactor(self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         if !self.core().is_turned() {
             return Poll::Ready(Ok(())); // there may be no next turn

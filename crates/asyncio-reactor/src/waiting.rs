@@ -206,7 +206,8 @@ impl<'a, S: Source, D: Side> Waiting<'a, S, D> {
     /// # Errors
     ///
     /// Those of [`Registered::poll_io`].
-    #[inline]
+    // Always: a writer has one call on its usual path and one in its loop, and inlining stops at two.
+    #[inline(always)]
     pub fn poll_transfer(
         &mut self,
         cx: &mut Context<'_>,

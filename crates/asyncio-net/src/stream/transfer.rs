@@ -248,7 +248,7 @@ pub(crate) fn try_read_with<S: StreamSource>(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn poll_write<S: Source>(
     waiting: &mut Waiting<'_, S, Writing>,
     cx: &mut Context<'_>,
