@@ -131,6 +131,75 @@ mod whole {
         });
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn an_atomic_write_replaces_the_file_behind_a_link() {
+        in_directory(|directory| async move {
+            use std::os::unix::fs::symlink;
+            let path = |name: &str| directory.join(name);
+            std_fs::create_dir(path("below")).unwrap();
+            std_fs::write(path("below/file"), "old").unwrap();
+            symlink("below/file", path("link")).unwrap();
+            symlink(path("link"), path("link of a link")).unwrap();
+            symlink("below/later", path("dangling")).unwrap();
+            symlink("circle", path("circle")).unwrap();
+            for link in ["link", "link of a link", "dangling"] {
+                fs::write_atomic(path(link), link).await.unwrap();
+                assert!(std_fs::symlink_metadata(path(link)).unwrap().is_symlink());
+                assert_eq!(std_fs::read_to_string(path(link)).unwrap(), link);
+            }
+            assert_eq!(
+                std_fs::read_to_string(path("below/later")).unwrap(),
+                "dangling"
+            );
+            assert!(fs::write_atomic(path("circle"), "").await.is_err());
+            assert_eq!(names(&path("below")).await.len(), 2);
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_atomic_write_keeps_the_owner_and_all_bits() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+        in_directory(|directory| async move {
+            let path = directory.join("program");
+            std_fs::write(&path, "old").unwrap();
+            // Only root may give a file away.
+            let mine = std_fs::metadata(&path).unwrap();
+            let owner = match chown(&path, Some(4321), Some(5432)) {
+                Ok(()) => (4321, 5432),
+                Err(_) => (mine.uid(), mine.gid()),
+            };
+            std_fs::set_permissions(&path, std_fs::Permissions::from_mode(0o6751)).unwrap();
+            fs::write_atomic(&path, "new").await.unwrap();
+            let about = std_fs::metadata(&path).unwrap();
+            assert_eq!((about.uid(), about.gid()), owner);
+            assert_eq!(about.mode() & 0o7777, 0o6751);
+        });
+    }
+
+    #[test]
+    fn errors_of_two_paths_name_both() {
+        in_directory(|directory| async move {
+            let (from, to) = (directory.join("from"), directory.join("none/to"));
+            std_fs::write(&from, "").unwrap();
+            let failures = [
+                fs::copy(&from, &to).await.map(drop),
+                fs::rename(&from, &to).await,
+                fs::hard_link(&from, &to).await,
+            ];
+            for failure in failures {
+                let error = failure.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::NotFound);
+                let both = format!("{} to {}: ", from.display(), to.display());
+                assert!(error.to_string().contains(&both), "{error}");
+                let inner: &FsError = error.get_ref().unwrap().downcast_ref().unwrap();
+                assert_eq!((inner.path(), inner.target()), (&*from, Some(&*to)));
+            }
+        });
+    }
+
     #[test]
     fn a_directory_of_many_entries_is_a_stream() {
         in_directory(|directory| async move {
@@ -221,6 +290,21 @@ mod temporary {
     }
 
     #[test]
+    fn one_in_a_relative_place_is_removed_from_any_other() {
+        run(async {
+            // With a relative path, another working directory would be cleared.
+            let directory = TempDir::new_in("src").await.unwrap();
+            assert!(directory.path().is_absolute());
+            assert!(
+                directory
+                    .path()
+                    .starts_with(std::env::current_dir().unwrap())
+            );
+            directory.close().await.unwrap();
+        });
+    }
+
+    #[test]
     fn a_cancelled_one_leaves_nothing() {
         in_directory(|parent| async move {
             for _ in 0..20 {
@@ -308,6 +392,24 @@ mod parts {
             one.write_all(b"three").await.unwrap();
             assert_eq!(fs::read_to_string(&path).await.unwrap(), "one two three");
             assert_eq!(one.position(), Some(13));
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_std_has_opened_for_appending_knows_its_end() {
+        in_directory(|directory| async move {
+            let path = directory.join("log");
+            std_fs::write(&path, "12345").unwrap();
+            let mut options = std_fs::OpenOptions::new();
+            options.read(true).append(true);
+            let opened = File::from_std(options.open(&path).unwrap(), &path).unwrap();
+            let by_options = OpenOptions::from(options).open(&path).await.unwrap();
+            for (mut file, end) in [(opened, 7), (by_options, 9)] {
+                file.write_all(b"ab").await.unwrap();
+                assert_eq!(file.position(), Some(end));
+                assert_eq!(file.read(&mut [0; 8]).await.unwrap(), 0);
+            }
         });
     }
 
@@ -540,9 +642,20 @@ async fn ours(file: &mut File, operation: Operation, is_cached: bool) -> Outcome
         Operation::SetLen(n) => Outcome::of(file.set_len(n).await, |()| Outcome::Done),
         Operation::ReadAt(n, at) => {
             let mut buf = vec![0; n];
-            Outcome::of(file.read_at(&mut buf, at).await, |n| {
-                Outcome::Bytes(buf[..n].to_vec())
-            })
+            let mut filled = 0;
+            while filled < n {
+                match file.read_at(&mut buf[filled..], at + filled as u64).await {
+                    Ok(0) => break,
+                    Ok(n) => filled += n,
+                    Err(error) => return Outcome::Error(error.kind()),
+                }
+            }
+            let mut exact = vec![0; n];
+            let is_exact = file.read_exact_at(&mut exact, at).await.is_ok();
+            assert_eq!(is_exact, filled == n);
+            assert!(!is_exact || exact == buf);
+            buf.truncate(filled);
+            Outcome::Bytes(buf)
         }
         Operation::WriteAt(bytes, at) => {
             Outcome::of(file.write_at(bytes, at).await, |()| Outcome::Done)

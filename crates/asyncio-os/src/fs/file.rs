@@ -140,7 +140,8 @@ impl File {
         file
     }
 
-    /// A file of the standard library, at its position. `path` is for errors.
+    /// A file of the standard library, at its position. `path` is for errors. On Windows it must not be open for
+    /// appending.
     ///
     /// # Errors
     ///
@@ -150,7 +151,8 @@ impl File {
             true => file.stream_position()?,
             false => 0,
         };
-        let mut file = Self::of(file, path.into(), false);
+        let append = appends(&file);
+        let mut file = Self::of(file, path.into(), append);
         file.position = file.position.map(|_| position);
         Ok(file)
     }
@@ -170,7 +172,7 @@ impl File {
     }
 
     /// Reads up to the size of `buf` at the position. Zero means the end of the file (or `buf` is
-    /// empty).
+    /// empty). It may be less than `buf` before the end, too: see [`read_exact`](Self::read_exact).
     ///
     /// # Cancellation
     ///
@@ -223,7 +225,8 @@ impl File {
         }
     }
 
-    /// Reads up to the size of `buf` at `offset`. The position stays.
+    /// Reads up to the size of `buf` at `offset`. The position stays. Zero means the end of the file (or `buf` is
+    /// empty). It may be less than `buf` before the end, too: see [`read_exact_at`](Self::read_exact_at).
     ///
     /// # Cancellation
     ///
@@ -255,6 +258,28 @@ impl File {
         let bytes = flatten(start(read)?.await).map_err(|error| self.name("read", error))?;
         buf[..bytes.len()].copy_from_slice(&bytes);
         Ok(bytes.len())
+    }
+
+    /// Fills `buf` from `offset` on. The position stays.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses the bytes that were read so far.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends first. Otherwise the system's error with the path.
+    pub async fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read_at(buf, offset).await? {
+                0 => return Err(self.name("read", io::ErrorKind::UnexpectedEof.into())),
+                n => {
+                    buf = &mut buf[n..];
+                    offset += n as u64;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes all of `buf` at the position, to the system's cache. See [`sync_all`](Self::sync_all).
@@ -830,6 +855,20 @@ fn has_positions(about: &Metadata) -> bool {
     #[cfg(not(unix))]
     let is_block_device = false;
     about.is_file() || is_block_device
+}
+
+/// Whether all writes go to the end.
+#[cfg(unix)]
+pub(super) fn appends(file: &fs::File) -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl};
+
+    fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::APPEND))
+}
+
+/// Nothing tells. [`OpenOptions`](super::OpenOptions) knows it.
+#[cfg(not(unix))]
+pub(super) fn appends(_: &fs::File) -> bool {
+    false
 }
 
 fn again_if_interrupted<T>(mut f: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -19,6 +19,18 @@ pub(super) async fn on_thread<T: Send + 'static>(
     flatten(outcome).map_err(|error| FsError::name(operation, path, error))
 }
 
+/// Runs an operation with two paths on a thread. An error names both.
+pub(super) async fn on_thread_with_both<T: Send + 'static>(
+    operation: &'static str,
+    path: &Path,
+    target: &Path,
+    f: fn(&Path, &Path) -> io::Result<T>,
+) -> io::Result<T> {
+    let owned = (path.to_owned(), target.to_owned());
+    let outcome = start(move || f(&owned.0, &owned.1))?.await;
+    flatten(outcome).map_err(|error| FsError::name_both(operation, path, target, error))
+}
+
 /// Starts a job on a thread.
 ///
 /// # Errors

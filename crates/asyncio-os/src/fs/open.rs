@@ -7,7 +7,7 @@ use std::path::Path;
 use asyncio_task::StepBack;
 
 use super::cached;
-use super::file::File;
+use super::file::{File, appends};
 use super::on_thread::on_thread;
 
 /// How a file is opened, in the shape of [`std::fs::OpenOptions`].
@@ -40,7 +40,7 @@ impl Default for OpenOptions {
 }
 
 impl From<fs::OpenOptions> for OpenOptions {
-    /// The options of the standard library, with flags that are not here. They must not append.
+    /// The options of the standard library, with flags that are not here. On Windows they must not append.
     fn from(inner: fs::OpenOptions) -> Self {
         OpenOptions {
             inner,
@@ -126,7 +126,8 @@ impl OpenOptions {
         }
         let options = self.inner.clone();
         let file = on_thread("open", path, move |path| options.open(path)).await?;
-        Ok(File::of(file, path.to_owned(), self.append))
+        let append = self.append || appends(&file);
+        Ok(File::of(file, path.to_owned(), append))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::on_thread::on_thread;
+use super::on_thread::{on_thread, on_thread_with_both};
 
 /// Defines functions of one path that call the one of the same name in the standard library.
 macro_rules! of_one_path {
@@ -55,10 +55,10 @@ of_one_path! {
 ///
 /// # Errors
 ///
-/// The system's error with the old path. An error as well if no loop runs on this thread.
+/// The system's error with both paths. An error as well if no loop runs on this thread.
 pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-    let to = to.as_ref().to_owned();
-    on_thread("rename", from.as_ref(), move |from| fs::rename(from, to)).await
+    let rename = |from: &Path, to: &Path| fs::rename(from, to);
+    on_thread_with_both("rename", from.as_ref(), to.as_ref(), rename).await
 }
 
 /// Gives a file a second name.
@@ -69,10 +69,10 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 ///
 /// # Errors
 ///
-/// The system's error with the first path. An error as well if no loop runs on this thread.
+/// The system's error with both paths. An error as well if no loop runs on this thread.
 pub async fn hard_link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-    let to = to.as_ref().to_owned();
-    on_thread("link", from.as_ref(), move |from| fs::hard_link(from, to)).await
+    let link = |from: &Path, to: &Path| fs::hard_link(from, to);
+    on_thread_with_both("link", from.as_ref(), to.as_ref(), link).await
 }
 
 /// Creates a symbolic link at `link` that points to `target`.

@@ -135,14 +135,16 @@ impl TempDir {
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
             #[cfg(not(unix))]
             let _ = &mut builder;
-            let (path, ()) = create(directory, |path| builder.create(path))?;
+            // Absolute: the program may have another working directory when it is removed.
+            let directory = std::path::absolute(directory)?;
+            let (path, ()) = create(&directory, |path| builder.create(path))?;
             // A value that nobody receives is dropped, and removes the directory.
             Ok(TempDir { path: Some(path) })
         };
         on_thread("create a directory in", directory.as_ref(), make).await
     }
 
-    /// The path.
+    /// The path, which is absolute.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(""))

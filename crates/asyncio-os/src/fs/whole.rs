@@ -1,15 +1,18 @@
 //! Whole files.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use asyncio_task::StepBack;
 
 use super::cached;
 use super::error::FsError;
-use super::on_thread::on_thread;
+use super::on_thread::{on_thread, on_thread_with_both};
 use super::temporary::unused_name;
+
+/// How many symbolic links one path may lead through, as on Linux.
+const MOST_LINKS: usize = 40;
 
 /// The longest file that is read on the loop's thread: the copy takes some 20 µs.
 const LONGEST_INLINE: u64 = 128 * 1024;
@@ -102,7 +105,9 @@ pub async fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::
 /// crash.
 ///
 /// The contents are written to a new file beside it, synchronized with the disk, and renamed. The new file has the
-/// permissions of the old one.
+/// permissions of the old one, and its owner and group if this program may set them. Access control lists are not kept.
+/// A symbolic link stays one: the file that it leads to is replaced. A crash may leave the new file, which has a name that
+/// begins with `.asyncio-`.
 ///
 /// # Cancellation
 ///
@@ -110,8 +115,8 @@ pub async fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::
 ///
 /// # Errors
 ///
-/// The system's error with the path. The old file is unchanged then. An error as well if no loop runs on this
-/// thread.
+/// The system's error with the path. The old file is unchanged then, unless the error comes from the synchronization of
+/// the directory after the rename. An error as well if no loop runs on this thread.
 pub async fn write_atomic(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::Result<()> {
     let contents = contents.into();
     on_thread("replace", path.as_ref(), move |path| {
@@ -121,18 +126,27 @@ pub async fn write_atomic(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) 
 }
 
 fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let path = &followed(path)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let permissions = fs::metadata(path).ok().map(|about| about.permissions());
+    let old = fs::metadata(path).ok();
     let beside = directory.join(unused_name());
     let written = (|| {
-        let mut file = fs::File::create_new(&beside)?;
-        if let Some(permissions) = permissions {
-            file.set_permissions(permissions)?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        if old.is_some() {
+            // Until the file has the old one's permissions.
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
+        let mut file = options.open(&beside)?;
         file.write_all(contents)?;
+        if let Some(old) = &old {
+            // After the write, which clears the set-user-id bit.
+            inherit(&file, old)?;
+        }
         file.sync_all()?;
         fs::rename(&beside, path)
     })();
@@ -141,6 +155,46 @@ fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         return written;
     }
     sync_directory(directory)
+}
+
+/// The path of the file to which symbolic links lead, which may not exist yet.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else {
+            return Ok(path);
+        };
+        // An absolute target replaces the whole path.
+        path = match path.parent() {
+            Some(parent) => parent.join(target),
+            None => target,
+        };
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
+}
+
+/// Gives a new file the owner, the group and the permissions of an old one, as far as this program may.
+#[cfg(unix)]
+fn inherit(file: &fs::File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+
+    let new = file.metadata()?;
+    let mut mode = old.mode() & 0o7777;
+    let is_same = (new.uid(), new.gid()) == (old.uid(), old.gid());
+    if !is_same && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
+        // The privileges of another user are not this one's to give.
+        mode &= !0o6000;
+        if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
+            // Another group may do as much as everybody.
+            mode = mode & !0o070 | (mode & 0o007) << 3;
+        }
+    }
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn inherit(file: &fs::File, old: &Metadata) -> io::Result<()> {
+    file.set_permissions(old.permissions())
 }
 
 /// Synchronizes the new name with the disk.
@@ -163,8 +217,8 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// The system's error with the path of the source. An error as well if no loop runs on this thread.
+/// The system's error with both paths. An error as well if no loop runs on this thread.
 pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
-    let to = to.as_ref().to_owned();
-    on_thread("copy", from.as_ref(), move |from| fs::copy(from, to)).await
+    let copy = |from: &Path, to: &Path| fs::copy(from, to);
+    on_thread_with_both("copy", from.as_ref(), to.as_ref(), copy).await
 }
