@@ -10,7 +10,7 @@ use std::time::Duration;
 use asyncio_executors::{BoxError, TaskGroup, gather, on_cancel, task_group, timeout};
 use asyncio_loop::{run, sleep, spawn, yield_now};
 use asyncio_net::StreamReader;
-use asyncio_os::process::{Command, StatusTaken, Stdio};
+use asyncio_os::process::{Command, SpawnError, StatusTaken, Stdio};
 use asyncio_os::signal::Signal;
 use asyncio_testkit::{ms, secs};
 
@@ -226,6 +226,29 @@ mod commands {
     }
 
     #[test]
+    fn an_error_says_where_and_keeps_the_number() {
+        run(async {
+            let mut elsewhere = Command::new("true");
+            let error = elsewhere.current_dir("/none").status().await.unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("cannot start true in /none: "),
+                "{error}"
+            );
+            let too_long = Command::new("true").arg("x".repeat(3_000_000)).spawn();
+            let error = too_long.unwrap_err();
+            let inner: &SpawnError = error.get_ref().unwrap().downcast_ref().unwrap();
+            assert_eq!(
+                (inner.program().to_str(), inner.current_dir()),
+                (Some("true"), None)
+            );
+            let number = rustix::io::Errno::TOOBIG.raw_os_error();
+            assert_eq!(inner.os_error().raw_os_error(), Some(number));
+        });
+    }
+
+    #[test]
     fn without_a_loop_nothing_is_started() {
         let error = Command::new("true").spawn().unwrap_err();
         assert!(error.to_string().contains("loop"), "{error}");
@@ -313,6 +336,68 @@ mod ending {
         });
     }
 
+    /// A leader that obeys SIGTERM at once, with a child that takes a while or ignores it.
+    async fn leader_of(child: &str) -> asyncio_os::process::Child {
+        let script = "sh -c \"$0\" & wait; exit 1";
+        let mut leader = Command::shell(script);
+        let leader = leader
+            .arg(child)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 6];
+        leader
+            .stdout
+            .as_ref()
+            .unwrap()
+            .read_exact(&mut ready)
+            .await
+            .unwrap();
+        leader
+    }
+
+    #[test]
+    fn stop_waits_for_the_rest_of_the_group() {
+        run(async {
+            let child =
+                "trap 'sleep 0.1; echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done";
+            let mut leader = leader_of(child).await;
+            assert_eq!(leader.stop(GRACE).await.unwrap().signal(), Some(15));
+            let mut told = Vec::new();
+            let end = leader.stdout.take().unwrap();
+            end.read_to_end(&mut told).await.unwrap();
+            assert_eq!(told, b"bye\n");
+        });
+    }
+
+    #[test]
+    fn stop_kills_the_rest_of_the_group() {
+        run(async {
+            let child = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
+            let leader = leader_of(child).await;
+            assert_eq!(leader.stop(ms(50)).await.unwrap().signal(), Some(15));
+            // The pipe ends with the last process that has it.
+            leader
+                .stdout
+                .as_ref()
+                .unwrap()
+                .read_to_end(&mut Vec::new())
+                .await
+                .unwrap();
+            // A stop that is interrupted kills as well.
+            let leader = leader_of(child).await;
+            assert!(timeout(ms(50), leader.stop(GRACE)).await.is_err());
+            leader
+                .stdout
+                .as_ref()
+                .unwrap()
+                .read_to_end(&mut Vec::new())
+                .await
+                .unwrap();
+        });
+    }
+
     #[test]
     fn signals_to_a_process_that_has_ended_do_nothing() {
         run(async {
@@ -390,6 +475,65 @@ mod ending {
         run(async {
             let child = Command::new("true").spawn().unwrap();
             std::mem::forget(child);
+        });
+    }
+}
+
+mod protocol {
+    use super::*;
+    use asyncio_os::process::{SubprocessProtocol, SubprocessTransport};
+    use std::cell::RefCell;
+
+    /// Notes its calls. Closes the transport when data come.
+    struct Closes(Rc<RefCell<Vec<&'static str>>>);
+
+    impl SubprocessProtocol for Closes {
+        fn pipe_data_received(&mut self, transport: &SubprocessTransport, _: i32, _: &[u8]) {
+            self.0.borrow_mut().push("data");
+            transport.close();
+        }
+
+        fn pipe_connection_lost(
+            &mut self,
+            _: &SubprocessTransport,
+            fd: i32,
+            error: Option<&io::Error>,
+        ) {
+            assert!(error.is_none());
+            self.0
+                .borrow_mut()
+                .push(if fd == 1 { "1 lost" } else { "2 lost" });
+        }
+
+        fn process_exited(&mut self, _: &SubprocessTransport) {
+            self.0.borrow_mut().push("exited");
+        }
+
+        fn connection_lost(&mut self, _: &SubprocessTransport) {
+            self.0.borrow_mut().push("lost");
+        }
+    }
+
+    #[test]
+    fn close_kills_the_process_and_leaves_pipes_that_a_grandchild_holds() {
+        run(async {
+            let calls = Rc::new(RefCell::new(Vec::new()));
+            let mut command = Command::shell("sleep 1000 & echo $!; exec sleep 1000");
+            let transport = command
+                .process_group(0)
+                .spawn_with_protocol(Closes(calls.clone()));
+            let transport = transport.unwrap();
+            let group = transport.id();
+            let status = transport.wait_closed().await.unwrap();
+            assert_eq!(status.signal(), Some(9));
+            transport.close(); // again
+            assert_eq!(
+                *calls.borrow(),
+                ["data", "1 lost", "2 lost", "exited", "lost"]
+            );
+            // The grandchild is the test's to end.
+            let group = rustix::process::Pid::from_raw(group.cast_signed()).unwrap();
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         });
     }
 }
@@ -589,6 +733,16 @@ mod many {
         stats.filter(is_ours).count()
     }
 
+    /// The children of this process that are not reaped.
+    fn children() -> String {
+        // Each thread has its own.
+        let threads = fs::read_dir("/proc/self/task").unwrap();
+        let of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children"));
+        threads
+            .map(|thread| of(thread.unwrap()).unwrap_or_default())
+            .collect()
+    }
+
     #[test]
     fn too_few_descriptors_are_an_error_and_nothing_is_left() {
         // In a process of its own: the limit is the process's.
@@ -617,28 +771,16 @@ mod many {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
             cat.spawn().unwrap().communicate(b"").await.unwrap();
+            sleep(ms(1)).await; // the first one opens a timer
             let before = descriptors();
+            let limit = |current: usize| {
+                let (current, maximum) = (Some(current as u64), Some(4096));
+                setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+            };
             for room in 0..24 {
-                let limit = Some(before as u64 - 1 + room);
-                let hard = Some(4096);
-                setrlimit(
-                    Resource::Nofile,
-                    Rlimit {
-                        current: limit,
-                        maximum: hard,
-                    },
-                )
-                .unwrap();
+                limit(before - 1 + room);
                 let started = cat.spawn();
-                let limit = Some(4096);
-                setrlimit(
-                    Resource::Nofile,
-                    Rlimit {
-                        current: limit,
-                        maximum: hard,
-                    },
-                )
-                .unwrap();
+                limit(4096);
                 if let Ok(mut child) = started {
                     child.communicate(b"x").await.unwrap();
                     assert!(room > 3);
@@ -647,9 +789,29 @@ mod many {
                 }
                 assert_eq!(descriptors(), before, "room for {room}");
             }
-            let children =
-                fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
-            assert_eq!(children.unwrap_or_default(), "");
+            for room in 0..24 {
+                let endless = || {
+                    let mut sleep = Command::new("sleep");
+                    sleep.arg("1000").stdin(Stdio::null());
+                    sleep
+                };
+                limit(before - 1 + room);
+                let started = endless().pipe(endless()).pipe(endless()).spawn();
+                limit(4096);
+                match started {
+                    Ok(mut running) => {
+                        for child in running.children() {
+                            child.kill().unwrap();
+                        }
+                    }
+                    Err(error) => assert!(error.to_string().contains("cannot start"), "{error}"),
+                }
+                // Killed, and reaped in the background.
+                while !children().is_empty() {
+                    sleep(ms(1)).await;
+                }
+                assert_eq!(descriptors(), before, "room for {room}");
+            }
         });
     }
 }

@@ -168,11 +168,12 @@ impl Child {
     /// Ends the process: sends `SIGTERM`, waits for `grace`, sends `SIGKILL` if it has not ended, and
     /// waits.
     ///
-    /// If the process leads a process group of its own, both signals go to the whole group.
+    /// If the process leads a process group of its own, both signals go to the whole group, and it waits for all
+    /// processes of the group: `SIGKILL` comes after `grace` if one of them has not ended.
     ///
     /// # Cancellation
     ///
-    /// The process has `SIGTERM`, and goes on unless it obeys.
+    /// The process has `SIGTERM`, and goes on unless it obeys. If it has ended, the rest of its group is killed.
     ///
     /// # Errors
     ///
@@ -261,8 +262,17 @@ impl Child {
 
 /// Terminates a process, and kills it after `grace`.
 pub(super) async fn stop(process: &Process, grace: Duration) -> io::Result<ExitStatus> {
+    // The number of a process that has ended before may be another group's by now.
+    let group = process.group();
     process.send_signal_to_all(Signal::TERM)?;
-    match timeout(grace, process.wait()).await {
+    let ended = async {
+        let status = process.wait().await?;
+        if let Some(group) = group {
+            group.wait_or_kill().await;
+        }
+        Ok(status)
+    };
+    match timeout(grace, ended).await {
         Ok(ended) => ended,
         Err(_timed_out) => {
             process.send_signal_to_all(Signal::KILL)?;

@@ -12,6 +12,7 @@ use asyncio_loop::try_reactor;
 use super::child::{Child, Guard, stop_if_cancelled};
 use super::communicate::communicate;
 use super::ending::Process;
+use super::error::SpawnError;
 use super::reaper;
 use crate::pipe::{PipeReader, PipeWriter};
 
@@ -173,7 +174,8 @@ impl Command {
         self
     }
 
-    /// Sets whether the process is killed when its [`Child`] is dropped. The default is `false`.
+    /// Sets whether the process is killed when its [`Child`] is dropped, and the group that it leads with it. The
+    /// default is `false`.
     pub fn kill_on_drop(&mut self, on: bool) -> &mut Self {
         self.kill_on_drop = on;
         self
@@ -225,18 +227,14 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// The system's error with the name of the program: `NotFound`, `PermissionDenied`, or a lack of
+    /// The system's error with the name of the program, [`SpawnError`]: `NotFound`, `PermissionDenied`, or a lack of
     /// processes, memory or descriptors. Nothing is left behind then. An error as well if no loop
     /// runs on this thread.
     pub fn spawn(&mut self) -> io::Result<Child> {
         try_reactor().map_err(io::Error::other)?;
         reaper::reap_left();
         let merged = match self.merges_stderr {
-            true => {
-                let (reader, writer) = io::pipe()?;
-                self.inner.stdout(writer.try_clone()?).stderr(writer);
-                Some(reader)
-            }
+            true => Some(self.merge().map_err(|error| self.name(error))?),
             false => None,
         };
         let started = self.inner.spawn();
@@ -251,19 +249,29 @@ impl Command {
             None => started.stdout.take().map(Into::into),
         };
         let stderr = started.stderr.take();
-        let guard = Guard {
-            process: Process::new(started, self.leads_group)?,
-            // Until all is well.
-            kill_on_drop: true,
+        let connect = || {
+            let guard = Guard {
+                process: Process::new(started, self.leads_group)?,
+                // Until all is well.
+                kill_on_drop: true,
+            };
+            Ok(Child {
+                stdin: stdin.map(|fd| PipeWriter::new(fd.into())).transpose()?,
+                stdout: stdout.map(PipeReader::new).transpose()?,
+                stderr: stderr.map(|fd| PipeReader::new(fd.into())).transpose()?,
+                guard,
+            })
         };
-        let mut child = Child {
-            stdin: stdin.map(|fd| PipeWriter::new(fd.into())).transpose()?,
-            stdout: stdout.map(PipeReader::new).transpose()?,
-            stderr: stderr.map(|fd| PipeReader::new(fd.into())).transpose()?,
-            guard,
-        };
+        let mut child = connect().map_err(|error| self.name(error))?;
         child.guard.kill_on_drop = self.kill_on_drop;
         Ok(child)
+    }
+
+    /// One pipe for both outputs. Returns its reading end.
+    fn merge(&mut self) -> io::Result<io::PipeReader> {
+        let (reader, writer) = io::pipe()?;
+        self.inner.stdout(writer.try_clone()?).stderr(writer);
+        Ok(reader)
     }
 
     /// Starts the command and waits for its end.
@@ -335,9 +343,8 @@ impl Command {
         })
     }
 
-    fn name(&self, error: io::Error) -> io::Error {
-        let program = self.inner.get_program().to_string_lossy();
-        io::Error::new(error.kind(), format!("cannot start {program}: {error}"))
+    pub(super) fn name(&self, error: io::Error) -> io::Error {
+        SpawnError::name(&self.inner, error)
     }
 
     /// Connects the command to the next one of a pipeline.

@@ -18,6 +18,7 @@ use asyncio_task::try_spawn_with;
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group};
 
+use super::group::Group;
 use super::reaper;
 use crate::signal::{Signal, signal};
 
@@ -155,6 +156,11 @@ impl Process {
         if let Ok(task) = try_spawn_with(SpawnOptions::callback(), waiting) {
             task.detach();
         }
+    }
+
+    /// The group that the process leads, unless the process is known to have ended.
+    pub(super) fn group(&self) -> Option<Group> {
+        (self.leads_group && self.outcome.get().is_none()).then(|| Group::new(self.as_pid()))
     }
 
     /// Sends a signal. One to a process that has ended does nothing.

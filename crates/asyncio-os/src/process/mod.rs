@@ -17,12 +17,15 @@
 //! - [`Child::wait`] returns when the process has ended, whichever process still has its pipes.
 //! - It works on the loop of any thread, and takes the status of no other child. A status that other
 //!   code has taken is an error, [`StatusTaken`].
-//! - A child inherits its three standard streams and no other descriptor of this program.
+//! - A child inherits its three standard streams, and no other descriptor that this library or the standard library has
+//!   opened. One that came from this program's parent, or that C code has opened without `O_CLOEXEC`, it inherits.
 
 mod child;
 mod command;
 mod communicate;
 mod ending;
+mod error;
+mod group;
 mod pipeline;
 mod protocol;
 mod reaper;
@@ -32,5 +35,6 @@ pub use std::process::{ExitStatus, Output, Stdio};
 pub use child::Child;
 pub use command::Command;
 pub use ending::StatusTaken;
+pub use error::SpawnError;
 pub use pipeline::{Pipeline, RunningPipeline};
 pub use protocol::{SubprocessProtocol, SubprocessTransport};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::command::Command;
+use crate::signal::Signal;
 
 /// Commands of which each reads the output of the one before, as `a | b | c` in a shell.
 ///
@@ -74,11 +75,12 @@ impl Pipeline {
         let mut children = Vec::new();
         let mut commands = self.commands.into_iter().peekable();
         while let Some(mut command) = commands.next() {
-            if let Some(next) = commands.peek_mut() {
-                command.connect(next)?;
-            }
+            let connected = match commands.peek_mut() {
+                Some(next) => command.connect(next).map_err(|error| command.name(error)),
+                None => Ok(()),
+            };
             // The drop of the command closes this program's ends of its pipes.
-            let mut child = match command.spawn() {
+            let mut child = match connected.and_then(|()| command.spawn()) {
                 Ok(child) => child,
                 Err(error) => {
                     kill_all(&children);
@@ -96,7 +98,7 @@ impl Pipeline {
 
 fn kill_all(children: &[Child]) {
     for child in children {
-        let _ = child.kill();
+        let _ = child.send_signal_to_group(Signal::KILL);
     }
 }
 

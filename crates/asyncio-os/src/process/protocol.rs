@@ -92,6 +92,8 @@ pub struct SubprocessTransport {
 struct Shared {
     guard: Guard,
     stdin: RefCell<Option<Rc<StreamWriter<PipeWriter>>>>,
+    /// Set by [`close`](SubprocessTransport::close).
+    closing: Event,
     /// Set after the last callback.
     closed: Event,
 }
@@ -119,6 +121,7 @@ impl Command {
         let shared = Shared {
             guard,
             stdin: RefCell::new(stdin.map(|pipe| Rc::new(StreamWriter::new(pipe)))),
+            closing: Event::new(),
             closed: Event::new(),
         };
         let transport = SubprocessTransport {
@@ -178,6 +181,33 @@ impl SubprocessTransport {
         self.shared.guard.process.send_signal(signal)
     }
 
+    /// Asks the process to end, by `SIGTERM`. It does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Child::send_signal`].
+    pub fn terminate(&self) -> io::Result<()> {
+        self.send_signal(Signal::TERM)
+    }
+
+    /// Ends the process, by `SIGKILL`. It does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Child::send_signal`].
+    pub fn kill(&self) -> io::Result<()> {
+        self.send_signal(Signal::KILL)
+    }
+
+    /// Closes the pipes, and kills the process if it has not ended. The protocol hears of the ends, in callbacks that
+    /// come soon.
+    pub fn close(&self) {
+        self.write_eof();
+        // The process may be another user's. Its pipes are closed all the same.
+        let _ = self.kill();
+        self.shared.closing.set();
+    }
+
     /// Waits for the last callback, and returns the status of the process.
     ///
     /// # Cancellation
@@ -208,9 +238,16 @@ impl<P: SubprocessProtocol> Driver<P> {
         self.protocol.connection_made(&self.transport);
         let process = self.transport.shared.guard.process.clone();
         let mut end = pin!(process.wait());
+        let transport = self.transport.clone();
+        let mut closing = pin!(transport.shared.closing.wait());
+        let mut is_closing = false;
         let mut has_ended = false;
         let mut buf = vec![0; CHUNK];
         poll_fn(|cx| {
+            if !is_closing && closing.as_mut().poll(cx).is_ready() {
+                is_closing = true;
+                self.close_pipes();
+            }
             let mut is_open = false;
             for number in 0..self.pipes.len() {
                 is_open |= self.poll_pipe(cx, number, &mut buf).is_pending();
@@ -226,6 +263,15 @@ impl<P: SubprocessProtocol> Driver<P> {
         })
         .await;
         self.protocol.connection_lost(&self.transport);
+    }
+
+    fn close_pipes(&mut self) {
+        for (fd, pipe) in &mut self.pipes {
+            if pipe.take().is_some() {
+                self.protocol
+                    .pipe_connection_lost(&self.transport, *fd, None);
+            }
+        }
     }
 
     /// Reads from a pipe until it has no more now. Ready when it has ended.

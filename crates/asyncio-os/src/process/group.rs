@@ -1,0 +1,55 @@
+//! The processes that are left of a group when its leader has ended.
+
+use std::time::Duration;
+
+use asyncio_loop::{sleep, try_running_loop};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+/// The pauses between two looks for processes of the group: the first, and the maximum.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(20);
+
+/// A process group. Its number is its own while it has a process, also one that is not reaped.
+///
+/// When the last process has ended, the system may give the number to another group. That takes as many new processes as
+/// there are numbers, between two looks.
+pub(super) struct Group {
+    number: Pid,
+}
+
+impl Group {
+    pub(super) fn new(leader: Pid) -> Self {
+        Group { number: leader }
+    }
+
+    /// Waits until no process is left. If it is dropped before, it kills them.
+    pub(super) async fn wait_or_kill(self) {
+        // Virtual time does not jump from one look to the next.
+        let _outside = try_running_loop().map(|here| here.outside_work());
+        let group = KillOnDrop(Some(self.number));
+        let mut pause = MIN_PAUSE;
+        while test_kill_process_group(self.number) != Err(Errno::SRCH) {
+            sleep(pause).await;
+            pause = MAX_PAUSE.min(pause * 2);
+        }
+        group.disarm();
+    }
+}
+
+struct KillOnDrop(Option<Pid>);
+
+impl KillOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(number) = self.0 {
+            // Without one there is nothing to kill.
+            let _ = kill_process_group(number, Signal::KILL);
+        }
+    }
+}
