@@ -10,7 +10,7 @@ use asyncio_executors::{gather, timeout};
 use asyncio_loop::{run, spawn, yield_now};
 use asyncio_net::StreamReader;
 use asyncio_os::pipe::{
-    connect_read_pipe, connect_write_pipe, open_fifo_reader, open_fifo_writer, pipe,
+    connect_read_pipe, connect_write_pipe, make_fifo, open_fifo_reader, open_fifo_writer, pipe,
 };
 use asyncio_testkit::ms;
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -96,6 +96,38 @@ fn a_regular_file_is_refused() {
         let error = connect_read_pipe(file.try_clone().unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(connect_write_pipe(file).is_err());
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_is_never_waited_for_is_refused_and_stays_as_it_was() {
+    use std::os::fd::OwnedFd;
+    run(async {
+        let null = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let shared = null.try_clone().unwrap();
+        let error = connect_read_pipe(null).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let flags = rustix::fs::fcntl_getfl(shared).unwrap();
+        assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+    });
+}
+
+#[test]
+fn errors_of_a_fifo_name_its_path() {
+    run(async {
+        let failures = [
+            make_fifo("/none/fifo"),
+            open_fifo_reader("/none/fifo").map(drop),
+            open_fifo_writer("/none/fifo").await.map(drop),
+        ];
+        for failure in failures {
+            let error = failure.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(error.to_string().contains(" /none/fifo: "), "{error}");
+        }
+        let no_fifo = open_fifo_reader("/dev/null").unwrap_err();
+        assert!(no_fifo.to_string().contains(" /dev/null: "), "{no_fifo}");
     });
 }
 

@@ -20,7 +20,7 @@ impl End {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it is no pipe, socket or character device.
+    /// `InvalidInput` if it is no pipe, socket or character device, or if the system never waits for it.
     pub(super) fn connect(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
         let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
         match kind {
@@ -35,8 +35,18 @@ impl End {
     }
 
     pub(super) fn new(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+        let fd = match AsyncFd::with_interest(fd, interest) {
+            // Linux says it of `/dev/null`.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the system never waits for this device: use it as a file",
+                ));
+            }
+            registered => registered?,
+        };
+        // Last: a refused descriptor, which others may share, stays as it was.
         rustix::io::ioctl_fionbio(&fd, true)?;
-        let fd = AsyncFd::with_interest(fd, interest)?;
         Ok(End { fd })
     }
 

@@ -4,12 +4,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-#[cfg(not(target_vendor = "apple"))]
-use rustix::fs::{CWD, mknodat};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 
 use super::{PipeReader, PipeWriter, connect_write_pipe};
+use crate::fs::FsError;
 
 /// The pauses between two looks for a reader: the first, and the maximum.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
@@ -17,17 +16,27 @@ const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// Creates a FIFO that only its owner can use.
 ///
-/// Not on Apple's systems, for which there is no safe binding: run the program `mkfifo` there.
-///
 /// # Errors
 ///
-/// The system's error, such as `AlreadyExists`.
+/// The system's error with the path, such as `AlreadyExists`.
 #[doc(alias = "mkfifo")]
-#[cfg(not(target_vendor = "apple"))]
 pub fn make_fifo(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref();
+    make(path).map_err(|error| FsError::name("create the FIFO", path, error))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn make(path: &Path) -> io::Result<()> {
     let mode = Mode::RUSR | Mode::WUSR;
-    mknodat(CWD, path.as_ref(), FileType::Fifo, mode, 0)?;
-    Ok(())
+    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, mode)?)
+}
+
+/// rustix has none for Apple's systems.
+#[cfg(target_vendor = "apple")]
+fn make(path: &Path) -> io::Result<()> {
+    use nix::sys::stat::Mode;
+
+    Ok(nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?)
 }
 
 /// Opens a FIFO for reading. It does not wait for a writer.
@@ -36,12 +45,16 @@ pub fn make_fifo(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the file is no FIFO. Otherwise the system's error, and an error if no loop runs
-/// on this thread.
+/// `InvalidInput` if the file is no FIFO. Otherwise the system's error. Both have the path. An error as well if no loop
+/// runs on this thread.
 pub fn open_fifo_reader(path: impl AsRef<Path>) -> io::Result<PipeReader> {
-    let fd = open(path.as_ref(), flags(OFlags::RDONLY), Mode::empty())?;
-    must_be_fifo(&fd)?;
-    PipeReader::fifo(fd)
+    let path = path.as_ref();
+    let open = || {
+        let fd = open(path, flags(OFlags::RDONLY), Mode::empty())?;
+        must_be_fifo(&fd)?;
+        PipeReader::fifo(fd)
+    };
+    open().map_err(|error| name(path, error))
 }
 
 /// Opens a FIFO for writing, as soon as a process has it open for reading.
@@ -54,8 +67,8 @@ pub fn open_fifo_reader(path: impl AsRef<Path>) -> io::Result<PipeReader> {
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the file is no FIFO. Otherwise the system's error, and an error if no loop runs
-/// on this thread.
+/// `InvalidInput` if the file is no FIFO. Otherwise the system's error. Both have the path. An error as well if no loop
+/// runs on this thread.
 pub async fn open_fifo_writer(path: impl AsRef<Path>) -> io::Result<PipeWriter> {
     let path = path.as_ref();
     let here = asyncio_loop::try_running_loop().map_err(io::Error::other)?;
@@ -65,15 +78,19 @@ pub async fn open_fifo_writer(path: impl AsRef<Path>) -> io::Result<PipeWriter> 
     loop {
         match open(path, flags(OFlags::WRONLY), Mode::empty()) {
             Ok(fd) => {
-                must_be_fifo(&fd)?;
-                return connect_write_pipe(fd);
+                let writer = must_be_fifo(&fd).and_then(|()| connect_write_pipe(fd));
+                return writer.map_err(|error| name(path, error));
             }
             Err(Errno::NXIO) => {} // no reader yet
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(name(path, error.into())),
         }
         asyncio_loop::sleep(pause).await;
         pause = MAX_PAUSE.min(pause * 2);
     }
+}
+
+fn name(path: &Path, error: io::Error) -> io::Error {
+    FsError::name("open the FIFO", path, error)
 }
 
 fn flags(access: OFlags) -> OFlags {

@@ -21,9 +21,7 @@ mod writer;
 
 use std::io;
 
-#[cfg(not(target_vendor = "apple"))]
-pub use fifo::make_fifo;
-pub use fifo::{open_fifo_reader, open_fifo_writer};
+pub use fifo::{make_fifo, open_fifo_reader, open_fifo_writer};
 pub use reader::{PipeReader, connect_read_pipe};
 pub use writer::{PipeWriter, connect_write_pipe};
 

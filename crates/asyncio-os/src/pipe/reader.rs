@@ -23,7 +23,7 @@ const CHUNK: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// `InvalidInput` for a regular file, which is never waited for; see [`fs`](crate::fs). Otherwise
+/// `InvalidInput` for a regular file or `/dev/null`, which are never waited for; see [`fs`](crate::fs). Otherwise
 /// the system's error, and an error if no loop runs on this thread.
 pub fn connect_read_pipe(fd: impl Into<OwnedFd>) -> io::Result<PipeReader> {
     Ok(PipeReader {

@@ -19,7 +19,7 @@ use super::end::{End, is_hung_up};
 ///
 /// # Errors
 ///
-/// `InvalidInput` for a regular file, which is never waited for; see [`fs`](crate::fs). Otherwise
+/// `InvalidInput` for a regular file or `/dev/null`, which are never waited for; see [`fs`](crate::fs). Otherwise
 /// the system's error, and an error if no loop runs on this thread.
 pub fn connect_write_pipe(fd: impl Into<OwnedFd>) -> io::Result<PipeWriter> {
     Ok(PipeWriter {
