@@ -15,6 +15,7 @@ mod request;
 mod request_body;
 mod response;
 mod session;
+mod upload;
 
 pub use self::error::FetchError;
 pub use self::proxy::Proxy;

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use asyncio_executors::timeout;
-use asyncio_loop::spawn;
+use asyncio_executors::{move_on_after, timeout};
+use asyncio_loop::{TaskRef, spawn};
 use asyncio_sync::{Lock, OwnedSemaphorePermit, Semaphore};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -23,8 +23,12 @@ use super::error::FetchError;
 use super::options::Options;
 use super::origin::Origin;
 use super::proxy::Proxy;
+use super::upload::{Progress, Upload, within};
 use crate::body::Body;
 use crate::hyper_io::{HyperIo, Scratch};
+
+/// How long a connection may take to end an exchange of which the response is complete.
+const SETTLING: Duration = Duration::from_millis(200);
 
 /// The connections of a session.
 pub(crate) struct Pool {
@@ -61,29 +65,44 @@ enum Shared {
     Unknown,
     /// The host speaks HTTP/1.
     Never,
-    Connected(http2::SendRequest<Body>),
+    Connected(http2::SendRequest<Upload>),
 }
 
 struct Idle {
-    sender: http1::SendRequest<Body>,
+    link: Link,
     since: Instant,
 }
 
-/// A connection in use, with its permit.
+/// An HTTP/1 connection. Dropped, it ends after the exchange under way.
+struct Link {
+    sender: http1::SendRequest<Upload>,
+    task: TaskRef,
+}
+
+/// A connection in use, with its permit. Dropped, it closes the connection.
 pub(crate) struct Lease {
-    sender: Option<http1::SendRequest<Body>>,
+    link: Option<Link>,
     host: Rc<Host>,
     /// Dropped after the connection has gone back.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Lease {
-    /// Gives the connection back: its response has ended.
+    /// Gives the connection back: its request and its response have ended.
     pub(crate) fn give_back(mut self) {
-        let sender = self.sender.take();
-        if let Some(sender) = sender.filter(|sender| !sender.is_closed()) {
+        let link = self.link.take();
+        if let Some(link) = link.filter(|link| !link.sender.is_closed()) {
             let since = asyncio_loop::time();
-            self.host.idle.borrow_mut().push(Idle { sender, since });
+            self.host.idle.borrow_mut().push(Idle { link, since });
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // The request or the response is cut off. The task might wait for the rest of either.
+        if let Some(link) = self.link.take() {
+            link.task.cancel();
         }
     }
 }
@@ -109,29 +128,46 @@ impl Host {
     }
 
     /// The idle connection that was used last and can be used again.
-    async fn reuse(&self) -> Option<http1::SendRequest<Body>> {
+    async fn reuse(&self) -> Option<Link> {
         loop {
-            let Idle { mut sender, since } = self.idle.borrow_mut().pop()?;
+            let Idle { mut link, since } = self.idle.borrow_mut().pop()?;
             let age = asyncio_loop::time().duration_since(since);
             if age > self.idle_timeout {
                 // Those below are older.
                 let old = self.idle.take();
-                drop((sender, old));
+                drop((link, old));
                 return None;
             }
-            // Its task may not have seen yet that the last response has ended.
-            if sender.ready().await.is_ok() {
-                return Some(sender);
+            if link.sender.is_ready() {
+                return Some(link);
+            }
+            // Its task may not have seen yet that the last response has ended. A server that has answered without reading
+            // the request keeps it from the end of the exchange.
+            match move_on_after(SETTLING, link.sender.ready()).await {
+                Some(Ok(())) => return Some(link),
+                Some(Err(_closed)) => {}
+                None => {
+                    link.task.cancel();
+                }
             }
         }
     }
+}
+
+/// A request that the server has begun to answer.
+pub(crate) struct Exchange {
+    pub(super) response: Response<Incoming>,
+    /// The connection; none for HTTP/2.
+    pub(super) lease: Option<Lease>,
+    /// The body of the request, if it has one.
+    pub(super) upload: Option<Rc<Progress>>,
 }
 
 /// A request that failed.
 struct Failed {
     error: hyper::Error,
     /// The request, if nothing of it was sent.
-    unsent: Option<Request<Body>>,
+    unsent: Option<Request<Upload>>,
 }
 
 impl Pool {
@@ -192,23 +228,30 @@ impl Pool {
         origin: &Origin,
         proxy: Option<&Proxy>,
         options: &Options,
-        mut request: Request<Body>,
+        request: Request<Body>,
         again: impl Fn() -> Option<Request<Body>>,
-    ) -> Result<(Response<Incoming>, Option<Lease>), FetchError> {
+    ) -> Result<Exchange, FetchError> {
         let host = self.host(origin, proxy, options);
+        let (mut request, mut upload) = uploaded(request);
         #[cfg(feature = "http2")]
         {
             request = match self
-                .send_shared(&host, origin, proxy, options, request)
+                .send_shared(&host, origin, proxy, options, request, upload.as_deref())
                 .await?
             {
-                Ok(response) => return Ok((response, None)),
+                Ok(response) => {
+                    return Ok(Exchange {
+                        response,
+                        lease: None,
+                        upload,
+                    });
+                }
                 Err(request) => request,
             };
         }
         let permit = host.permits.clone().acquire_owned().await;
         let mut lease = Lease {
-            sender: None,
+            link: None,
             host: host.clone(),
             _permit: permit,
         };
@@ -223,38 +266,52 @@ impl Pool {
                 false => None,
             };
             let is_reused = reused.is_some();
-            let mut sender = match reused {
-                Some(sender) => sender,
+            let link = match reused {
+                Some(link) => link,
                 None => match self.connect(origin, proxy, options).await? {
-                    Connected::Http1(sender) => sender,
+                    Connected::Http1(link) => link,
                     #[cfg(feature = "http2")]
                     Connected::Http2(sender) => {
                         // The host has changed its mind.
                         *host.shared.borrow_mut() = Shared::Connected(sender.clone());
                         *request.uri_mut() = url;
-                        let sent = send_http2(sender, request, options).await?;
-                        let response = sent.map_err(|failed| FetchError::Exchange(failed.error));
-                        return Ok((response?, None));
+                        let sent = send_http2(sender, request, options, upload.as_deref()).await?;
+                        let response = sent.map_err(|failed| FetchError::Exchange(failed.error))?;
+                        return Ok(Exchange {
+                            response,
+                            lease: None,
+                            upload,
+                        });
                     }
                 },
             };
-            let sending = sender.try_send_request(on_http1(request, origin, proxy));
-            let failed = match within(options.read_timeout, sending).await? {
+            let link = lease.link.insert(link);
+            let sending = link
+                .sender
+                .try_send_request(on_http1(request, origin, proxy));
+            let failed = match within(options.read_timeout, upload.as_deref(), sending).await? {
                 Ok(response) => {
-                    lease.sender = Some(sender);
-                    return Ok((response, Some(lease)));
+                    let lease = Some(lease);
+                    return Ok(Exchange {
+                        response,
+                        lease,
+                        upload,
+                    });
                 }
                 Err(mut failed) => Failed {
                     unsent: failed.take_message(),
                     error: failed.into_error(),
                 },
             };
-            let next = failed
-                .unsent
-                .or_else(|| again().filter(|_| is_broken(&failed.error)));
-            match next {
-                Some(next) if is_reused => request = next,
-                _ => return Err(FetchError::Exchange(failed.error)),
+            if !is_reused {
+                return Err(FetchError::Exchange(failed.error));
+            }
+            match failed.unsent {
+                Some(unsent) => request = unsent,
+                None => match again().filter(|_| is_broken(&failed.error)) {
+                    Some(anew) => (request, upload) = uploaded(anew),
+                    None => return Err(FetchError::Exchange(failed.error)),
+                },
             }
         }
     }
@@ -268,8 +325,9 @@ impl Pool {
         origin: &Origin,
         proxy: Option<&Proxy>,
         options: &Options,
-        mut request: Request<Body>,
-    ) -> Result<Result<Response<Incoming>, Request<Body>>, FetchError> {
+        mut request: Request<Upload>,
+        upload: Option<&Progress>,
+    ) -> Result<Result<Response<Incoming>, Request<Upload>>, FetchError> {
         let may_speak = origin.is_secure || options.http2_prior_knowledge && proxy.is_none();
         if !may_speak || !options.http2 {
             return Ok(Err(request));
@@ -278,7 +336,7 @@ impl Pool {
             let Some(sender) = self.shared(host, origin, proxy, options).await? else {
                 return Ok(Err(request));
             };
-            match send_http2(sender, request, options).await? {
+            match send_http2(sender, request, options, upload).await? {
                 Ok(response) => return Ok(Ok(response)),
                 Err(Failed { error, unsent }) => match unsent {
                     Some(unsent) => request = unsent,
@@ -297,7 +355,7 @@ impl Pool {
         origin: &Origin,
         proxy: Option<&Proxy>,
         options: &Options,
-    ) -> Result<Option<http2::SendRequest<Body>>, FetchError> {
+    ) -> Result<Option<http2::SendRequest<Upload>>, FetchError> {
         let known = || match &*host.shared.borrow() {
             Shared::Unknown => None,
             Shared::Never => Some(None),
@@ -317,12 +375,12 @@ impl Pool {
                 drop(before);
                 Ok(Some(sender))
             }
-            Connected::Http1(sender) => {
+            Connected::Http1(link) => {
                 let before = host.shared.replace(Shared::Never);
                 drop(before);
                 // For whoever comes first. It has no permit, so it may be one too many, until it is used.
                 let since = asyncio_loop::time();
-                host.idle.borrow_mut().push(Idle { sender, since });
+                host.idle.borrow_mut().push(Idle { link, since });
                 Ok(None)
             }
         }
@@ -347,8 +405,9 @@ impl Pool {
             .await
             .map_err(FetchError::Exchange)?;
         spawn(async { drop(connection.with_upgrades().await) }).detach();
+        let (request, upload) = uploaded(request);
         let sending = sender.send_request(on_http1(request, origin, proxy));
-        let response = within(options.read_timeout, sending).await?;
+        let response = within(options.read_timeout, upload.as_deref(), sending).await?;
         response.map_err(FetchError::Exchange)
     }
 
@@ -416,22 +475,25 @@ impl Pool {
             .max_buf_size(options.max_head)
             .handshake(io)
             .await?;
-        spawn(async { drop(connection.await) }).detach();
-        Ok(Connected::Http1(sender))
+        let driving = spawn(async { drop(connection.await) });
+        let task = driving.as_ref();
+        driving.detach();
+        Ok(Connected::Http1(Link { sender, task }))
     }
 }
 
 enum Connected {
-    Http1(http1::SendRequest<Body>),
+    Http1(Link),
     #[cfg(feature = "http2")]
-    Http2(http2::SendRequest<Body>),
+    Http2(http2::SendRequest<Upload>),
 }
 
 #[cfg(feature = "http2")]
 async fn send_http2(
-    mut sender: http2::SendRequest<Body>,
-    request: Request<Body>,
+    mut sender: http2::SendRequest<Upload>,
+    request: Request<Upload>,
     options: &Options,
+    upload: Option<&Progress>,
 ) -> Result<Result<Response<Incoming>, Failed>, FetchError> {
     let mut request = request;
     // The connection has a header of HTTP/1 no use for.
@@ -449,17 +511,14 @@ async fn send_http2(
                 error: failed.into_error(),
             })
     };
-    within(options.read_timeout, sending).await
+    within(options.read_timeout, upload, sending).await
 }
 
-/// Waits for a response within the limit.
-async fn within<F: Future>(limit: Duration, sending: F) -> Result<F::Output, FetchError> {
-    if limit == Duration::MAX {
-        return Ok(sending.await);
-    }
-    let outcome = timeout(limit, sending).await;
-    let what = "waiting for the server";
-    outcome.map_err(|_timed_out| FetchError::TimedOut { what, limit })
+/// The request with a body that notes its progress.
+fn uploaded(request: Request<Body>) -> (Request<Upload>, Option<Rc<Progress>>) {
+    let (head, body) = request.into_parts();
+    let (upload, progress) = Upload::new(body);
+    (Request::from_parts(head, upload), progress)
 }
 
 /// Whether the connection ended before a response.
@@ -473,7 +532,11 @@ fn is_io(error: &hyper::Error) -> bool {
 }
 
 /// The request as HTTP/1 sends it: without the scheme and the host, unless a proxy has to know them.
-fn on_http1(mut request: Request<Body>, origin: &Origin, proxy: Option<&Proxy>) -> Request<Body> {
+fn on_http1(
+    mut request: Request<Upload>,
+    origin: &Origin,
+    proxy: Option<&Proxy>,
+) -> Request<Upload> {
     if proxy.is_none() || origin.is_secure {
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));

@@ -279,25 +279,25 @@ impl RequestBuilder {
         let decodes = super::decode::offer(&mut next.headers);
         let mut redirects = 0;
         loop {
-            let (response, lease) = exchange(&session, &mut next).await?;
+            let exchange = exchange(&session, &mut next).await?;
+            let response = &exchange.response;
             if options.cookies {
                 let mut jar = session.inner.cookies.borrow_mut();
                 jar.store(&next.url, response.headers());
             }
             let is_last = options.max_redirects == 0;
-            if let Some(target) = redirect::target(&response, &next.url).filter(|_| !is_last) {
+            if let Some(target) = redirect::target(response, &next.url).filter(|_| !is_last) {
                 redirects += 1;
                 if redirects > options.max_redirects {
                     return Err(FetchError::TooManyRedirects(options.max_redirects));
                 }
                 // Short pages of redirects are read, so that the connection can be used again.
-                let body = FetchBody::new(response, lease, options.read_timeout, deadline);
-                let (status, body) = body;
+                let (head, body) = FetchBody::new(exchange, options.read_timeout, deadline);
                 drop(crate::body::to_bytes(body, 16 * 1024).await);
-                next = next.redirected(status.status, target?)?;
+                next = next.redirected(head.status, target?)?;
                 continue;
             }
-            let (head, body) = FetchBody::new(response, lease, options.read_timeout, deadline);
+            let (head, body) = FetchBody::new(exchange, options.read_timeout, deadline);
             let mut response = FetchResponse::new(head, body, next.url, options.max_body);
             #[cfg(feature = "gzip")]
             if decodes && next.method != Method::HEAD {
@@ -348,16 +348,7 @@ fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError
 }
 
 /// Sends one request of a fetch.
-async fn exchange(
-    session: &Session,
-    next: &mut Next,
-) -> Result<
-    (
-        http::Response<hyper::body::Incoming>,
-        Option<super::pool::Lease>,
-    ),
-    FetchError,
-> {
+async fn exchange(session: &Session, next: &mut Next) -> Result<super::pool::Exchange, FetchError> {
     let inner = &session.inner;
     let origin = Origin::of(&next.url)?;
     let proxy = inner.options.proxies.of(&origin);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,15 @@ use asyncio_loop::{Sleep, sleep_until, time};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 #[cfg(feature = "gzip")]
 use super::decode::Decoder;
 use super::error::FetchError;
-use super::pool::Lease;
+use super::pool::{Exchange, Lease};
+use super::upload::Progress;
 use crate::body::{self, Body, TooLarge};
 use crate::bound::LoopBound;
 
@@ -204,6 +206,8 @@ pub struct FetchBody {
     incoming: Incoming,
     /// The connection; none for HTTP/2, and none after the end.
     lease: Option<Lease>,
+    /// The body of the request, which may still be on its way.
+    upload: Option<Rc<Progress>>,
     #[cfg(feature = "gzip")]
     decoder: Option<Decoder>,
     read_timeout: Duration,
@@ -216,15 +220,15 @@ pub struct FetchBody {
 
 impl FetchBody {
     pub(super) fn new(
-        response: Response<Incoming>,
-        lease: Option<Lease>,
+        exchange: Exchange,
         read_timeout: Duration,
         deadline: Option<(Instant, Duration)>,
     ) -> (http::response::Parts, Self) {
-        let (head, incoming) = response.into_parts();
+        let (head, incoming) = exchange.response.into_parts();
         let mut body = Self {
             incoming,
-            lease,
+            lease: exchange.lease,
+            upload: exchange.upload,
             #[cfg(feature = "gzip")]
             decoder: None,
             read_timeout,
@@ -232,13 +236,17 @@ impl FetchBody {
             timer: None,
             is_over: false,
         };
-        body.give_back_at_end();
+        if body.incoming.is_end_stream() {
+            body.give_back();
+        }
         (head, body)
     }
 
-    fn give_back_at_end(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some(lease) = self.lease.take()
+    /// The response has ended, so the connection is for others. If the request has not ended, the connection closes.
+    fn give_back(&mut self) {
+        let is_sent = self.upload.as_ref().is_none_or(|upload| upload.is_over());
+        if let Some(lease) = self.lease.take()
+            && is_sent
         {
             lease.give_back();
         }
@@ -251,11 +259,10 @@ impl FetchBody {
         let next = ready!(self.poll_next_data(cx));
         if !matches!(next, Some(Ok(_))) {
             self.is_over = true;
-            // After an error the connection is closed.
-            if let Some(lease) = self.lease.take()
-                && next.is_none()
-            {
-                lease.give_back();
+            match next {
+                None => self.give_back(),
+                // After an error the connection is closed.
+                _ => drop(self.lease.take()),
             }
         }
         Poll::Ready(next)
@@ -279,7 +286,9 @@ impl FetchBody {
             self.timer = None;
             match next {
                 Some(Ok(frame)) => {
-                    self.give_back_at_end();
+                    if self.incoming.is_end_stream() {
+                        self.give_back();
+                    }
                     // Trailers are of no interest here.
                     let Ok(data) = frame.into_data() else {
                         continue;
@@ -307,28 +316,39 @@ impl FetchBody {
 
     /// Waits for the first of the two limits.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<FetchError> {
-        if self.timer.is_none() {
-            let silent = time().checked_add(self.read_timeout);
-            let whole = self.deadline.map(|(deadline, _)| deadline);
-            let Some(first) = silent.into_iter().chain(whole).min() else {
+        let mut since = time();
+        loop {
+            if self.timer.is_none() {
+                let silent = since.checked_add(self.read_timeout);
+                let whole = self.deadline.map(|(deadline, _)| deadline);
+                let Some(first) = silent.into_iter().chain(whole).min() else {
+                    return Poll::Pending;
+                };
+                self.timer = Some(sleep_until(first));
+            }
+            let Some(timer) = &mut self.timer else {
                 return Poll::Pending;
             };
-            self.timer = Some(sleep_until(first));
-        }
-        let Some(timer) = &mut self.timer else {
-            return Poll::Pending;
-        };
-        ready!(Pin::new(timer).poll(cx));
-        Poll::Ready(match self.deadline {
-            Some((deadline, limit)) if time() >= deadline => {
+            ready!(Pin::new(timer).poll(cx));
+            let now = time();
+            let deadline = self.deadline.filter(|&(deadline, _)| now >= deadline);
+            if let Some((_, limit)) = deadline {
                 let what = "the fetch";
-                FetchError::TimedOut { what, limit }
+                return Poll::Ready(FetchError::TimedOut { what, limit });
             }
-            _ => FetchError::TimedOut {
-                what: "waiting for the server",
-                limit: self.read_timeout,
-            },
-        })
+            // The server may wait for the body of the request.
+            let limit = self.read_timeout;
+            match self.upload.as_ref().filter(|upload| !upload.is_over()) {
+                Some(upload) if now.duration_since(upload.silent_since()) < limit => {
+                    since = upload.silent_since();
+                    self.timer = None;
+                }
+                _ => {
+                    let what = "waiting for the server";
+                    return Poll::Ready(FetchError::TimedOut { what, limit });
+                }
+            }
+        }
     }
 }
 

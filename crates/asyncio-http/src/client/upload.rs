@@ -1,0 +1,141 @@
+//! The body of a request on its way, and what is known of it.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use asyncio_executors::timeout_at;
+use axum_core::Error;
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use super::error::FetchError;
+use crate::body::Body;
+
+/// The body of a request, which notes how far it is. A request without a body has nothing to note.
+pub(crate) struct Upload {
+    body: Body,
+    progress: Option<Rc<Progress>>,
+}
+
+/// How far the body of a request is.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    state: Cell<State>,
+    /// The time of the last piece.
+    last: Cell<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The connection has the last piece, and has not asked for the next one.
+    Sending,
+    /// The connection waits for the caller's next piece.
+    Waiting,
+    /// The connection has the whole body, or has given it up.
+    Over,
+}
+
+impl Upload {
+    /// The body, and its progress if it is not empty.
+    pub(super) fn new(body: Body) -> (Self, Option<Rc<Progress>>) {
+        let progress = (!body.is_end_stream()).then(|| {
+            Rc::new(Progress {
+                state: Cell::new(State::Sending),
+                last: Cell::new(asyncio_loop::time()),
+            })
+        });
+        let upload = Self {
+            body,
+            progress: progress.clone(),
+        };
+        (upload, progress)
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(progress) = &self.progress {
+            progress.note(match &frame {
+                Poll::Pending => State::Waiting,
+                Poll::Ready(Some(Ok(_))) => State::Sending,
+                Poll::Ready(_) => State::Over,
+            });
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The connection drops a body after its last piece.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.progress {
+            progress.note(State::Over);
+        }
+    }
+}
+
+impl Progress {
+    fn note(&self, state: State) {
+        self.state.set(state);
+        self.last.set(asyncio_loop::time());
+    }
+
+    /// Whether the connection needs nothing more of the body.
+    pub(super) fn is_over(&self) -> bool {
+        self.state.get() == State::Over
+    }
+
+    /// The time from which on the server is silent. While the connection waits for the caller, that is now.
+    pub(super) fn silent_since(&self) -> Instant {
+        match self.state.get() {
+            State::Waiting => asyncio_loop::time(),
+            State::Sending | State::Over => self.last.get(),
+        }
+    }
+}
+
+/// Waits for a response. A server that is silent for longer than `limit` is an error; while the body is on its way, it is
+/// not silent.
+pub(super) async fn within<F: Future>(
+    limit: Duration,
+    progress: Option<&Progress>,
+    sending: F,
+) -> Result<F::Output, FetchError> {
+    let mut sending = pin!(sending);
+    let mut since = asyncio_loop::time();
+    loop {
+        let Some(deadline) = since.checked_add(limit) else {
+            return Ok(sending.await);
+        };
+        if let Ok(output) = timeout_at(deadline, sending.as_mut()).await {
+            return Ok(output);
+        }
+        let later = progress.map(Progress::silent_since);
+        match later.filter(|&later| later > since) {
+            Some(later) => since = later,
+            None => {
+                let what = "waiting for the server";
+                return Err(FetchError::TimedOut { what, limit });
+            }
+        }
+    }
+}
