@@ -165,8 +165,152 @@ async fn a_post_that_may_have_been_seen_is_not_repeated() -> Outcome {
     Ok(())
 }
 
+/// A server that answers each head at once and reads no body.
+async fn hasty() -> Result<(std::net::SocketAddr, Rc<Cell<usize>>), BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let open = Rc::new(Cell::new(0));
+    let counted = open.clone();
+    spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let open = counted.clone();
+            open.set(open.get() + 1);
+            spawn(async move {
+                let raw = Raw(stream);
+                raw.until("\r\n\r\n").await;
+                raw.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    .await;
+                let mut buf = [0];
+                while open.get() > 0 && matches!(raw.0.peek(&mut buf).await, Ok(1..)) {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                open.set(open.get() - 1);
+            })
+            .detach();
+        }
+    })
+    .detach();
+    Ok((address, open))
+}
+
+mod an_answer_before_the_end_of_the_upload {
+    use super::*;
+
+    fn endless() -> Body {
+        body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn keeps_the_connection_from_other_requests() -> Outcome {
+        let (address, open) = hasty().await?;
+        let page = format!("http://{address}/");
+        let session = Session::builder().max_per_host(1).build();
+        for _ in 0..3 {
+            let response = session.post(&page).body(endless()).send().await?;
+            assert_eq!(response.text().await?, "ok");
+            assert_eq!(session.idle_connections(), 0);
+        }
+        eventually("all are closed", || open.get() == 0).await;
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn is_dropped_with_its_connection() -> Outcome {
+        let (address, open) = hasty().await?;
+        let response = Session::new()
+            .post(format!("http://{address}/"))
+            .body(endless())
+            .send()
+            .await?;
+        drop(response);
+        eventually("it is closed", || open.get() == 0).await;
+        Ok(())
+    }
+
+    /// The body is in hyper's buffer, and the socket's is full.
+    #[asyncio::test(clock = "real")]
+    async fn holds_the_next_request_up_for_a_moment() -> Outcome {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let page = format!("http://{}/", listener.local_addr()?);
+        let serving = spawn(async move {
+            let mut unread = Vec::new();
+            loop {
+                let raw = Raw(listener.accept().await.unwrap().0);
+                raw.until("\r\n\r\n").await;
+                raw.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    .await;
+                unread.push(raw);
+            }
+        });
+        let session = Session::builder().max_per_host(1).build();
+        let large = vec![0; 20_000_000];
+        let response = session.post(&page).body(large).send().await?;
+        assert_eq!(response.text().await?, "ok");
+        let next = timeout(LONG, session.get(&page).send()).await??;
+        assert_eq!(next.text().await?, "ok");
+        serving.cancel();
+        Ok(())
+    }
+}
+
 mod time_limits {
     use super::*;
+
+    #[asyncio::test(clock = "real")]
+    async fn a_long_upload_is_no_silence_of_the_server() -> Outcome {
+        let server = start(async |request: Request| {
+            let body = body::to_bytes(request.into_body(), 1000).await.unwrap();
+            body.len().to_string()
+        })
+        .await;
+        let session = Session::builder()
+            .read_timeout(Duration::from_millis(60))
+            .build();
+        // The first pause is longer than the limit, and all of them are.
+        let pieces = futures::stream::unfold(0, async |n| {
+            let pause = if n == 0 { 100 } else { 20 };
+            sleep(Duration::from_millis(pause)).await;
+            (n < 5).then_some((Ok::<_, std::io::Error>("x"), n + 1))
+        });
+        let post = session
+            .post(url(&server, "/"))
+            .body(body::from_stream(pieces));
+        assert_eq!(post.send().await?.text().await?, "5");
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn a_server_that_takes_no_body() -> Outcome {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let session = Session::builder()
+            .read_timeout(Duration::from_millis(60))
+            .build();
+        let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(100_000)));
+        let post = session
+            .post(format!("http://{}/", listener.local_addr()?))
+            .body(body::from_stream(pieces));
+        let error = timeout(LONG, post.send()).await?.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        Ok(())
+    }
+
+    /// The answer begins at once, and goes on when the upload does.
+    #[asyncio::test(clock = "real")]
+    async fn a_server_that_waits_for_the_upload() -> Outcome {
+        let server = start(async |request: Request| Response::new(request.into_body())).await;
+        let session = Session::builder()
+            .read_timeout(Duration::from_millis(60))
+            .build();
+        let pieces = futures::stream::unfold(0, async |n| {
+            sleep(Duration::from_millis(100)).await;
+            (n < 2).then_some((Ok::<_, std::io::Error>("x"), n + 1))
+        });
+        let post = session
+            .post(url(&server, "/"))
+            .body(body::from_stream(pieces));
+        assert_eq!(post.send().await?.text().await?, "xx");
+        Ok(())
+    }
 
     #[asyncio::test(clock = "real")]
     async fn a_silent_server() -> Outcome {
@@ -353,6 +497,9 @@ async fn invalid_requests_are_errors_and_send_nothing() -> Outcome {
         "ftp://a/",
         "http://",
         "http://a b/",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:x/",
+        "http://\u{fc}/",
     ] {
         let error = session.get(bad).send().await.unwrap_err();
         assert!(matches!(error, FetchError::Invalid(_)), "{bad:?}: {error}");
@@ -371,6 +518,51 @@ async fn invalid_requests_are_errors_and_send_nothing() -> Outcome {
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Invalid(_)));
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn urls_are_encoded() -> Outcome {
+    let server = start(async |request: Request| request.uri().to_string()).await;
+    let session = Session::new();
+    for (path, sent) in [
+        ("", "/"),
+        ("?x", "/?x"),
+        ("/a b?c d", "/a%20b?c%20d"),
+        ("/\u{e9}", "/%C3%A9"),
+        ("/%20?a=[]&b={}", "/%20?a=[]&b=%7B%7D"),
+        ("/a\r\nX: y", "/a%0D%0AX:%20y"),
+        ("/a#b", "/a"),
+    ] {
+        let text = session.get(url(&server, path)).send().await?.text().await?;
+        assert_eq!(text, sent, "{path:?}");
+    }
+    Ok(())
+}
+
+/// Otherwise the server takes a part of the next request for the rest of the body.
+#[asyncio::test(clock = "real")]
+async fn the_framing_of_a_body_is_not_the_callers() -> Outcome {
+    let server = start(async |request: Request| {
+        let (parts, body) = request.into_parts();
+        let size = body::to_bytes(body, 1000).await.unwrap().len();
+        format!("{} {size}", parts.uri.path())
+    })
+    .await;
+    let session = Session::new();
+    for (name, value) in [("Content-Length", "7"), ("Transfer-Encoding", "chunked")] {
+        for (method, text) in [(Method::GET, ""), (Method::POST, "abc")] {
+            let fetch = session
+                .request(method, url(&server, "/first"))
+                .header(name, value)
+                .body(text);
+            let first = fetch.send().await?.text().await?;
+            assert_eq!(first, format!("/first {}", text.len()));
+            let next = session.get(url(&server, "/next")).send().await?;
+            assert_eq!(next.text().await?, "/next 0");
+        }
+    }
+    assert_eq!(server.connections(), 1);
     Ok(())
 }
 

@@ -128,7 +128,7 @@ fn parse(text: &str, origin: &Origin, path: &str) -> Option<(Cookie, bool)> {
     if cookie.name.is_empty() {
         return None;
     }
-    let (mut age, mut date) = (None, None);
+    let (mut age, mut date, mut has_domain) = (None, None, false);
     for attribute in parts {
         let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
         let value = value.trim();
@@ -142,6 +142,7 @@ fn parse(text: &str, origin: &Origin, path: &str) -> Option<(Cookie, bool)> {
                 }
                 cookie.is_host_only = is_own && origin.host.parse::<IpAddr>().is_ok();
                 cookie.domain = domain;
+                has_domain = true;
             }
             "path" if value.starts_with('/') => value.clone_into(&mut cookie.path),
             "secure" => cookie.is_secure = true,
@@ -152,6 +153,17 @@ fn parse(text: &str, origin: &Origin, path: &str) -> Option<(Cookie, bool)> {
     }
     // A connection without encryption sets no secure cookie.
     if cookie.is_secure && !origin.is_secure {
+        return None;
+    }
+    // Names that promise these attributes (RFC 6265bis, section 5.7).
+    let has_prefix = |prefix: &str| {
+        let start = cookie.name.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let is_host_alone = !has_domain && cookie.path == "/";
+    if has_prefix("__Secure-") && !cookie.is_secure
+        || has_prefix("__Host-") && !(cookie.is_secure && is_host_alone)
+    {
         return None;
     }
     // `Max-Age` comes before `Expires`.
@@ -194,12 +206,24 @@ mod tests {
                 ("http://a.example.org/", "top=4; Domain=org"),
                 ("http://a.example.org/", "other=5; Domain=example.com"),
                 ("http://a.example.org/", "unsafe=6; Secure"),
+                ("https://a.example.org/", "__Secure-a=7; Path=/"),
+                ("https://a.example.org/", "__Host-b=8; Secure; Path=/x"),
+                (
+                    "https://a.example.org/",
+                    "__Host-c=9; Secure; Path=/; Domain=example.org",
+                ),
+                ("https://a.example.org/", "__Host-d=10; Secure; Path=/"),
             ]);
             assert_eq!(sent(&mut jar, "http://a.example.org/x/z"), "here=1; all=2");
             assert_eq!(sent(&mut jar, "http://a.example.org/xx"), "all=2");
             assert_eq!(sent(&mut jar, "http://b.example.org/x/"), "all=2");
             assert_eq!(sent(&mut jar, "http://badexample.org/"), "");
-            assert_eq!(sent(&mut jar, "https://a.example.org/"), "all=2; safe=3");
+            let secure = "all=2; safe=3; __Host-d=10";
+            assert_eq!(sent(&mut jar, "https://a.example.org/"), secure);
+            assert_eq!(
+                sent(&mut jar, "https://b.example.org/"),
+                "all=2; safe=3".split("; ").next().unwrap()
+            );
         });
     }
 

@@ -35,7 +35,13 @@ impl Origin {
         if host.is_empty() {
             return Err(FetchError::Invalid(format!("{uri} has no host")));
         }
-        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let port = match port_of(uri) {
+            "" if is_secure => 443,
+            "" => 80,
+            written => written.parse().map_err(|_not_16_bits| {
+                FetchError::Invalid(format!("`{written}` is no port in {uri}"))
+            })?,
+        };
         Ok(Self {
             is_secure,
             host: host.to_ascii_lowercase(),
@@ -57,6 +63,15 @@ impl Origin {
             false => self.host.clone(),
         }
     }
+}
+
+/// The port that a URL names, as it is written; empty if it names none.
+fn port_of(uri: &Uri) -> &str {
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let after = place.strip_prefix(host).unwrap_or_default();
+    after.strip_prefix(':').unwrap_or_default()
 }
 
 /// Host and port.

@@ -132,8 +132,8 @@ fn without_dots(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// Servers send bytes that belong percent-encoded as they are.
-fn encoded(text: &str) -> String {
+/// Encodes bytes that a URL does not contain. Servers and users write them as they are.
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {

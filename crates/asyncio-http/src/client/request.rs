@@ -6,7 +6,7 @@ use std::time::Duration;
 use asyncio_executors::timeout_at;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
-    PROXY_AUTHORIZATION,
+    PROXY_AUTHORIZATION, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, Uri};
 
@@ -72,7 +72,7 @@ impl RequestBuilder {
     fn new(session: Session, method: Method, url: &str) -> Self {
         // The fragment is for the reader of the page.
         let url = url.split('#').next().unwrap_or_default();
-        let parsed = url.parse::<Uri>();
+        let parsed = redirect::encoded(url).parse::<Uri>();
         let parsed = parsed.map_err(|error| FetchError::Invalid(format!("{url}: {error}")));
         Self {
             session,
@@ -323,6 +323,12 @@ fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError
     *request.uri_mut() = next.url.clone();
     let headers = request.headers_mut();
     *headers = next.headers.clone();
+    // The framing is the connection's. A length that is not that of the body would make the server take the next request
+    // for a part of this one.
+    headers.remove(TRANSFER_ENCODING);
+    if next.body.can_be_sent_again() {
+        headers.remove(CONTENT_LENGTH);
+    }
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&next.method);
     if expects_body && next.body.is_empty() {
         // RFC 9110, section 8.6. Some servers wait for it.
