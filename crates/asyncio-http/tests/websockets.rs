@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use asyncio::http::websocket::{CloseCode, Message, WebSocket, WebSocketUpgrade};
 use asyncio::http::{FetchError, Request, Response, Server, Session};
-use asyncio::{sleep, timeout};
+use asyncio::{sleep, spawn, timeout};
 use support::*;
 
 async fn serve(handler: impl AsyncFn(WebSocket) + Clone + 'static) -> Server {
@@ -178,22 +178,73 @@ async fn a_request_that_asks_for_no_websocket_is_refused() -> Outcome {
 #[asyncio::test(clock = "real")]
 async fn bad_frames_end_their_websocket() -> Outcome {
     let server = serve(echo).await;
-    for frame in [
+    for (code, frame) in [
         // Not masked; a reserved opcode; a control frame in pieces; a length beyond the limit.
-        b"\x81\x05Hello".to_vec(),
-        b"\x83\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec(),
-        b"\x09\x80\x37\xfa\x21\x3d".to_vec(),
-        b"\x82\xff\x00\x00\x7f\xff\xff\xff\xff\xff\x37\xfa\x21\x3d".to_vec(),
+        (1002, b"\x81\x05Hello".to_vec()),
+        (
+            1002,
+            b"\x83\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec(),
+        ),
+        (1002, b"\x09\x80\x37\xfa\x21\x3d".to_vec()),
+        (
+            1009,
+            b"\x82\xff\x00\x00\x7f\xff\xff\xff\xff\xff\x37\xfa\x21\x3d".to_vec(),
+        ),
         // Text that is no UTF-8.
-        b"\x81\x81\x00\x00\x00\x00\xff".to_vec(),
+        (1007, b"\x81\x81\x00\x00\x00\x00\xff".to_vec()),
     ] {
         let raw = Raw::connect(server.addresses()[0]).await;
         raw.send(format!("{HANDSHAKE}\r\n")).await;
         raw.until("\r\n\r\n").await;
         raw.send(&frame).await;
+        let mut goodbye = [0; 4];
+        raw.0.read_exact(&mut goodbye).await?;
+        assert_eq!(goodbye[0], 0x88);
+        assert_eq!(u16::from_be_bytes([goodbye[2], goodbye[3]]), code);
         raw.rest().await;
     }
     eventually("all are gone", || server.connections() == 0).await;
+    Ok(())
+}
+
+/// The waiting task is not forgotten when another one uses the socket.
+#[asyncio::test(clock = "real")]
+async fn a_close_ends_the_receivers_of_other_tasks() -> Outcome {
+    let server = serve(echo).await;
+    let socket = Rc::new(Session::new().get(ws(&server)).websocket().await?);
+    let receivers = [(); 2].map(|()| {
+        let socket = socket.clone();
+        spawn(async move { socket.recv().await })
+    });
+    asyncio::yield_now().await;
+    timeout(LONG, socket.close()).await??;
+    for receiver in receivers {
+        assert_eq!(timeout(LONG, receiver).await??.unwrap(), None);
+    }
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn receivers_take_turns() -> Outcome {
+    let server = serve(echo).await;
+    let socket = Rc::new(Session::new().get(ws(&server)).websocket().await?);
+    let trace = Rc::new(RefCell::new(Vec::new()));
+    let receivers = [1, 2, 3].map(|n| {
+        let (socket, trace) = (socket.clone(), trace.clone());
+        spawn(async move {
+            let message = socket.recv().await.unwrap().unwrap();
+            trace.borrow_mut().push((n, message.to_string()));
+        })
+    });
+    asyncio::yield_now().await;
+    for text in ["a", "b", "c"] {
+        socket.send(text).await?;
+    }
+    for receiver in receivers {
+        timeout(LONG, receiver).await??;
+    }
+    let expected = [(1, "a"), (2, "b"), (3, "c")].map(|(n, text)| (n, text.to_owned()));
+    assert_eq!(*trace.borrow(), expected);
     Ok(())
 }
 

@@ -28,7 +28,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Below for T {}
 
 type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A websocket. Its methods take `&self`, so one task may receive while another sends.
+/// A websocket. Its methods take `&self`, so one task may receive while others send, or close it. Tasks that receive at the same
+/// time take turns in order of arrival.
 ///
 /// It answers pings by itself, while somebody receives. When the server of its connection is asked to stop, it tells the peer
 /// that it goes away, and [`recv`](Self::recv) ends when the peer agrees.
@@ -37,8 +38,9 @@ type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 pub struct WebSocket {
     inner: RefCell<tungstenite::WebSocket<Blocking>>,
     wakers: Arc<Wakers>,
-    /// Held by a sender, so that others wait in order.
+    /// Held by a sender and by a receiver, so that others wait in order.
     sending: Lock<()>,
+    receiving: Lock<()>,
     /// Ends when the server is asked to stop. `None` on a client, and after that.
     stopping: RefCell<Option<Stopping>>,
     role: Role,
@@ -90,6 +92,7 @@ impl WebSocket {
             )),
             wakers,
             sending: Lock::new(()),
+            receiving: Lock::new(()),
             stopping: RefCell::new(stopping),
             role,
             end: Cell::new(End::Open),
@@ -104,8 +107,10 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// The connection breaks off, the peer violates the protocol, or a message is too large. Then the websocket is over.
+    /// The connection breaks off, the peer violates the protocol, or a message is too large. Then the websocket is over. In the
+    /// latter two cases the peer is told why, if it takes a few more bytes.
     pub async fn recv(&self) -> Result<Option<Message>, WebSocketError> {
+        let _turn = self.receiving.lock().await;
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -148,6 +153,11 @@ impl WebSocket {
                     self.end.set(End::Over);
                 }
                 Err(error) => {
+                    if let Some(reason) = reason(&error) {
+                        // The error is the one to tell, whatever becomes of this.
+                        let _ =
+                            self.poll_with(Side::Receiver, cx, |socket| socket.close(Some(reason)));
+                    }
                     self.end.set(End::Over);
                     return Poll::Ready(Err(error.into()));
                 }
@@ -225,13 +235,16 @@ impl WebSocket {
             reason: reason.into(),
         };
         let mut frame = Some(frame);
+        let turn = self.sending.lock().await;
         let closed = poll_fn(|cx| {
             self.poll_with(Side::Sender, cx, |socket| match frame.take() {
                 Some(frame) => socket.close(Some(frame)),
                 None => socket.flush(),
             })
         });
-        match closed.await {
+        let closed = closed.await;
+        drop(turn);
+        match closed {
             Ok(()) => {}
             Err(tungstenite::Error::ConnectionClosed) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -274,6 +287,22 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket").finish_non_exhaustive()
     }
+}
+
+/// The code and the reason for a peer that has violated the protocol (RFC 6455, section 7.4.1).
+fn reason(error: &tungstenite::Error) -> Option<CloseFrame> {
+    use tungstenite::error::ProtocolError;
+
+    let (code, reason) = match error {
+        tungstenite::Error::Capacity(_) => (CloseCode::Size, "the message is too large"),
+        tungstenite::Error::Utf8(_) => (CloseCode::Invalid, "the text is not UTF-8"),
+        // The peer is gone.
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
+        tungstenite::Error::Protocol(_) => (CloseCode::Protocol, "the frame violates the protocol"),
+        _ => return None,
+    };
+    let reason = reason.into();
+    Some(CloseFrame { code, reason })
 }
 
 /// The tasks that wait for the stream of a websocket.
