@@ -33,8 +33,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
-    X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, Request, StatusCode, Uri};
 
@@ -230,6 +230,9 @@ impl Opened {
             set(LAST_MODIFIED, date);
         }
         set(ACCEPT_RANGES, "bytes");
+        if self.is_another(headers) {
+            return StatusCode::PRECONDITION_FAILED.into_response();
+        }
         if self.is_known(headers, tag.as_deref()) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             *response.headers_mut() = fields;
@@ -271,6 +274,18 @@ impl Opened {
             });
         }
         response
+    }
+
+    /// Whether the client asks for another version (RFC 9110, section 13.2.2). A weak tag is none that it can ask for.
+    fn is_another(&self, headers: &HeaderMap) -> bool {
+        if let Some(tags) = headers.get(IF_MATCH) {
+            return tags != "*";
+        }
+        let since = headers.get(IF_UNMODIFIED_SINCE).and_then(date);
+        let modified = self.modified.map(whole_seconds);
+        since
+            .zip(modified)
+            .is_some_and(|(since, modified)| modified > since)
     }
 
     /// Whether the client has this version (RFC 9110, section 13.2.2).

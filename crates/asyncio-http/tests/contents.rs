@@ -100,6 +100,7 @@ mod files {
         let date = whole.header("last-modified").unwrap().to_owned();
         assert_eq!(whole.text().await?, "0123456789");
         let later = "Thu, 01 Jan 2150 00:00:00 GMT";
+        let long_ago = "Thu, 01 Jan 1970 00:00:00 GMT";
 
         for (headers, code, text, range) in [
             (&[("range", "bytes=2-4")][..], 206, "234", "bytes 2-4/10"),
@@ -132,6 +133,10 @@ mod files {
                 "",
             ),
             (&[("if-modified-since", &date)], 304, "", ""),
+            (&[("if-match", "*")], 200, "0123456789", ""),
+            (&[("if-match", &tag)], 412, "", ""),
+            (&[("if-unmodified-since", &date)], 200, "0123456789", ""),
+            (&[("if-unmodified-since", long_ago)], 412, "", ""),
             (&[("if-modified-since", "nonsense")], 200, "0123456789", ""),
         ] {
             let response = get(headers).await?;
