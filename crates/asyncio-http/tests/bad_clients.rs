@@ -181,7 +181,8 @@ async fn slow_heads_end_at_the_limit() -> Outcome {
     let silent = async { Raw::connect(server.addresses()[0]).await.rest().await };
     let kept = answers(&server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let (slow, silent, kept) = futures::join!(slow, silent, kept);
-    assert_eq!((slow.as_str(), silent.as_str()), ("", ""));
+    // A client that has sent nothing would take 408 for the answer to its next request.
+    assert_eq!((status(&slow), silent.as_str()), ("408", ""));
     assert!(kept.ends_with("0 bytes"));
     assert!(begin.elapsed() < Duration::from_secs(5));
     is_well(&server).await;
@@ -251,6 +252,74 @@ async fn bodies_that_do_not_come_end_at_the_limit() -> Outcome {
     ] {
         let answer = answers(&server, format!("POST / HTTP/1.1\r\nHost: a\r\n{head}")).await;
         assert_eq!(answer, "");
+    }
+    is_well(&server).await;
+    Ok(())
+}
+
+/// Each byte comes in time, and the last one would come in hours.
+#[asyncio::test(clock = "real")]
+async fn bodies_that_trickle_end_at_the_rate() -> Outcome {
+    for (rate, is_cut) in [(1_000, true), (0, false)] {
+        let options = Server::builder()
+            .read_timeout(Duration::from_millis(60))
+            .min_rate(rate);
+        let server = start_with(options, answer).await;
+        let raw = Raw::connect(server.addresses()[0]).await;
+        raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n")
+            .await;
+        for _ in 0..50 {
+            if raw.0.write_all(b"x").await.is_err() {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        raw.0.shutdown(std::net::Shutdown::Write).ok();
+        let answer = raw.rest().await;
+        assert_eq!(answer.is_empty(), is_cut, "{answer}");
+        eventually("it ends", || server.connections() == 0).await;
+    }
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn clients_that_read_byte_by_byte_end_at_the_rate() -> Outcome {
+    let options = Server::builder()
+        .write_timeout(Duration::from_millis(150))
+        .min_rate(100_000_000);
+    let server = start_with(options, answer).await;
+    let raw = Raw::connect(server.addresses()[0]).await;
+    raw.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    raw.until("\r\n\r\n").await;
+    let mut buf = vec![0; 100_000];
+    let reading = async {
+        // Often enough for the limit between two pieces.
+        while matches!(raw.0.read(&mut buf).await, Ok(1..)) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    asyncio::timeout(LONG, reading).await?;
+    eventually("it is cut", || server.connections() == 0).await;
+    Ok(())
+}
+
+/// RFC 9112, section 3.2. A proxy and the server must not see different hosts.
+#[asyncio::test(clock = "real")]
+async fn a_request_names_one_host() -> Outcome {
+    let server = sturdy().await;
+    for (version, hosts, code) in [
+        ("1.1", "", "400"),
+        ("1.1", "Host: a\r\nHost: a\r\n", "400"),
+        ("1.1", "Host: a, b\r\n", "400"),
+        ("1.1", "Host: a b\r\n", "400"),
+        ("1.1", "Host: a/b\r\n", "400"),
+        ("1.1", "Host: a@b\r\n", "400"),
+        ("1.1", "Host: [::1]:80\r\n", "200"),
+        ("1.1", "Host:\r\n", "200"),
+        ("1.0", "", "200"),
+    ] {
+        let request = format!("GET / HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        assert_eq!(status(&answers(&server, &request).await), code, "{request}");
     }
     is_well(&server).await;
     Ok(())

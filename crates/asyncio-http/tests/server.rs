@@ -291,6 +291,38 @@ mod ending {
         Ok(())
     }
 
+    /// The handler prepares an upgrade, and then answers otherwise.
+    #[asyncio::test(clock = "real")]
+    async fn an_upgrade_that_is_not_answered_does_not_happen() -> Outcome {
+        let upgrades = Rc::new(Cell::new(0));
+        let server = start({
+            let upgrades = upgrades.clone();
+            async move |mut request: Request| {
+                let upgrades = upgrades.clone();
+                let mut answer = asyncio::http::upgrade(&mut request, "echo", async move |_| {
+                    upgrades.set(upgrades.get() + 1);
+                });
+                if request.uri().path() == "/no" {
+                    *answer.status_mut() = asyncio::http::StatusCode::OK;
+                }
+                answer
+            }
+        })
+        .await;
+        for (path, happened) in [("/no", 0), ("/yes", 1)] {
+            let raw = Raw::connect(server.addresses()[0]).await;
+            raw.send(format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
+            ))
+            .await;
+            raw.until("\r\n\r\n").await;
+            drop(raw);
+            eventually("it has ended", || server.connections() == 0).await;
+            assert_eq!(upgrades.get(), happened, "{path}");
+        }
+        Ok(())
+    }
+
     #[asyncio::test(clock = "real")]
     async fn a_client_that_leaves_drops_its_handler() -> Outcome {
         struct Dropped(Rc<Event>);

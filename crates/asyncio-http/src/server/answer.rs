@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::{Cause, PanicPayload, Unhandled, call_exception_handler, current_task};
 use axum_core::BoxError;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -26,20 +26,54 @@ pub(super) async fn answer<S: Answers>(
 ) -> Result<Response<AnswerBody<S::Body>>, BoxError> {
     let in_flight = InFlight::begin(connection.clone());
     let version = request.version();
-    match catching(service.answer(request, &connection)).await {
-        Ok(Ok(response)) => Ok(response.map(|body| AnswerBody::new(Some(body), Some(in_flight)))),
+    if !names_its_host(&request) {
+        return Ok(last_answer(StatusCode::BAD_REQUEST, version, in_flight));
+    }
+    let outcome = catching(service.answer(request, &connection)).await;
+    match outcome {
+        Ok(Ok(response)) => {
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                connection.stays();
+            }
+            Ok(response.map(|body| AnswerBody::new(Some(body), Some(in_flight))))
+        }
         Ok(Err(error)) => Err(error),
         Err(payload) => {
             report(payload);
-            let mut response = Response::new(AnswerBody::new(None, Some(in_flight)));
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            if version < Version::HTTP_2 {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
-            Ok(response)
+            connection.stays();
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Ok(last_answer(status, version, in_flight))
         }
     }
+}
+
+/// Whether a request of HTTP/1.1 has one header `Host`, and a valid one (RFC 9112, section 3.2). Otherwise a proxy before the
+/// server and the server might take it for requests of different hosts.
+fn names_its_host(request: &Request<Incoming>) -> bool {
+    if request.version() != Version::HTTP_11 {
+        return true;
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let is_of_host = |byte: &u8| matches!(byte, b'!' | b'$'..=b'+' | b'-' | b'.' | b'0'..=b';' | b'=' | b'A'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~');
+    host.as_bytes().iter().all(is_of_host)
+}
+
+/// An answer without a body, after which an HTTP/1 connection ends.
+fn last_answer<B>(
+    status: StatusCode,
+    version: Version,
+    in_flight: InFlight,
+) -> Response<AnswerBody<B>> {
+    let mut response = Response::new(AnswerBody::new(None, Some(in_flight)));
+    *response.status_mut() = status;
+    if version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 type Payload = Box<dyn Any + Send>;

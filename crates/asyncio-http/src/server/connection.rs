@@ -21,6 +21,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::Limited;
 use hyper::body::Incoming;
 
+use super::pace::Pace;
 use super::ticks::Ticks;
 use crate::bound::LoopBound;
 use crate::listener::Peer;
@@ -47,6 +48,11 @@ pub struct Connection {
     progress: Cell<u32>,
     /// Since when a handler waits for a piece of its request.
     asked_since: Cell<Option<u32>>,
+    /// How fast the client sends bodies, and takes answers.
+    pub(super) sends: Pace,
+    pub(super) takes: Pace,
+    /// Whether the head of a request has not come in time.
+    pub(super) is_late: Cell<bool>,
     /// Whether it does not speak HTTP any more.
     pub(super) is_upgraded: Cell<bool>,
     pub(super) is_http2: Cell<bool>,
@@ -70,6 +76,9 @@ impl Connection {
             ticks,
             has_begun: Cell::new(false),
             blocked_since: Cell::new(None),
+            sends: Pace::default(),
+            takes: Pace::default(),
+            is_late: Cell::new(false),
             is_upgraded: Cell::new(false),
             is_http2: Cell::new(false),
             stop: Event::new(),
@@ -90,14 +99,24 @@ impl Connection {
         }
     }
 
-    /// A write has been tried, and the peer has taken bytes or not.
-    pub(super) fn wrote(&self, is_blocked: bool) {
-        if !is_blocked {
-            self.blocked_since.set(None);
-            self.progress.set(self.ticks.now());
-        } else if self.blocked_since.get().is_none() {
+    /// The peer has taken bytes.
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.takes.moved(bytes);
+        self.blocked_since.set(None);
+        self.progress.set(self.ticks.now());
+    }
+
+    /// The peer takes no bytes.
+    pub(super) fn is_blocked(&self) {
+        if self.blocked_since.get().is_none() {
             self.blocked_since.set(Some(self.ticks.now()));
         }
+    }
+
+    /// The answer is none of an upgrade, whatever the handler has prepared.
+    pub(super) fn stays(&self) {
+        let afterwards = self.afterwards.take();
+        drop(afterwards);
     }
 
     /// For how many ticks it has waited for a client, and for which of its duties.
@@ -212,7 +231,12 @@ pub(crate) struct InFlight(Rc<Connection>);
 
 impl InFlight {
     pub(crate) fn begin(connection: Rc<Connection>) -> Self {
-        connection.in_flight.set(connection.in_flight.get() + 1);
+        let others = connection.in_flight.get();
+        connection.in_flight.set(others + 1);
+        if others == 0 {
+            connection.sends.begin();
+            connection.takes.begin();
+        }
         Self(connection)
     }
 }
@@ -248,6 +272,11 @@ impl http_body::Body for AskedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         let connection = &**self.connection;
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            connection
+                .sends
+                .moved(frame.data_ref().map_or(0, Bytes::len));
+        }
         match frame.is_pending() {
             false => connection.asked_since.set(None),
             true if connection.asked_since.get().is_none() => {

@@ -1,12 +1,16 @@
 //! The task of a connection, from the handshake to its end.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::SystemTime;
 
 use axum_core::BoxError;
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::body::Incoming;
+use hyper::rt::Write as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
@@ -31,7 +35,10 @@ where
     #[cfg(feature = "tls")]
     if let Some(acceptor) = &shared.options.tls {
         let acceptor = acceptor.clone().alpn(shared.options.protocols());
-        let stream = acceptor.accept(stream).await?;
+        let Some(stream) = until(acceptor.accept(stream), connection).await else {
+            return Ok(());
+        };
+        let stream = stream?;
         // Without ALPN the client speaks HTTP/1.
         let is_http2 = stream.alpn_protocol() == Some(b"h2");
         return serve_protocol(stream, Some(is_http2), service, connection, shared).await;
@@ -88,12 +95,21 @@ where
     let answers = service_fn(|request: hyper::Request<Incoming>| {
         answer(service.clone(), connection.clone(), request)
     });
-    let served = http1::Builder::new()
+    let mut served = http1::Builder::new()
         .max_buf_size(shared.options.max_head)
         // hyper demands `Send` of a stream that may be upgraded.
         .serve_connection(LoopBound::new(io), answers)
         .with_upgrades();
-    drive(served, connection, |served| served.graceful_shutdown()).await?;
+    let outcome = drive(Pin::new(&mut served), connection, |served| {
+        Pin::new(&mut **served).graceful_shutdown();
+    });
+    if !outcome.await? {
+        // No request is under way and hyper has sent all answers, so the stream is free.
+        if let Some(parts) = served.into_parts() {
+            tell_late(parts.io).await?;
+        }
+        return Ok(());
+    }
     let afterwards = connection.afterwards.take();
     if let Some(afterwards) = afterwards {
         connection.is_upgraded.set(true);
@@ -126,37 +142,62 @@ where
         .max_header_list_size(max_head)
         .max_concurrent_streams(shared.options.max_streams)
         .serve_connection(io, answers);
-    drive(served, connection, |served| served.graceful_shutdown()).await?;
+    let served = pin!(served);
+    drive(served, connection, |served| {
+        served.as_mut().graceful_shutdown()
+    })
+    .await?;
     Ok(())
 }
 
-/// Polls a connection of hyper to its end, and passes on the request to stop.
+/// Tells a client that the head of its request has not come in time.
+async fn tell_late<T>(mut io: LoopBound<ServerIo<T>>) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
+    );
+    // A client that takes nothing of it is cut off by the sweeper.
+    let mut rest = answer.as_bytes();
+    while !rest.is_empty() {
+        match poll_fn(|cx| Pin::new(&mut io).poll_write(cx, rest)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => rest = &rest[n..],
+        }
+    }
+    poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await
+}
+
+/// Polls a connection of hyper to its end, and passes on the request to stop. `false` if it stops before its end, because the
+/// client is late with the head of a request.
 async fn drive<C>(
-    served: C,
+    mut served: Pin<&mut C>,
     connection: &Connection,
-    stop: impl Fn(Pin<&mut C>),
-) -> Result<(), hyper::Error>
+    stop: impl Fn(&mut Pin<&mut C>),
+) -> Result<bool, hyper::Error>
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut served = pin!(served);
     let mut asked = pin!(connection.stop.wait());
     let mut is_stopping = false;
     poll_fn(|cx| {
         if !is_stopping && asked.as_mut().poll(cx).is_ready() {
+            if connection.is_late.get() {
+                return Poll::Ready(Ok(false));
+            }
             is_stopping = true;
-            stop(served.as_mut());
+            stop(&mut served);
         }
-        served.as_mut().poll(cx)
+        served.as_mut().poll(cx).map_ok(|()| true)
     })
     .await
 }
 
 /// The outcome of `future`, or `None` if the connection is to stop first.
-#[cfg(feature = "http2")]
+#[cfg(any(feature = "http2", feature = "tls"))]
 async fn until<F: Future>(future: F, connection: &Connection) -> Option<F::Output> {
-    use std::task::Poll;
-
     let mut future = pin!(future);
     let mut asked = pin!(connection.stop.wait());
     poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod connection;
 mod drive;
 mod options;
+mod pace;
 mod server_io;
 mod shared;
 mod sweeper;

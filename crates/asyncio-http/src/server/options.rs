@@ -21,6 +21,7 @@ pub struct ServerBuilder {
     pub(super) keep_alive_timeout: Duration,
     pub(super) read_timeout: Duration,
     pub(super) write_timeout: Duration,
+    pub(super) min_rate: u32,
     pub(super) grace: Duration,
     #[cfg(feature = "http2")]
     pub(super) http2: bool,
@@ -41,6 +42,7 @@ impl Default for ServerBuilder {
             keep_alive_timeout: Duration::from_secs(75),
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            min_rate: 100,
             grace: Duration::from_secs(10),
             #[cfg(feature = "http2")]
             http2: true,
@@ -86,7 +88,7 @@ impl ServerBuilder {
     }
 
     /// How long a client may take to send the head of a request, from its first byte on; 30 seconds at first. Checked about once
-    /// a second.
+    /// a second. A late client gets status 408.
     pub fn header_timeout(mut self, limit: Duration) -> Self {
         self.header_timeout = limit;
         self
@@ -99,8 +101,7 @@ impl ServerBuilder {
     }
 
     /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds at first. Checked about
-    /// once a second. (A client that sends a little from time to time is the handler's affair: read the body within a
-    /// `timeout`.)
+    /// once a second. For a client that sends a little from time to time see [`min_rate`](Self::min_rate).
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read_timeout = limit;
         self
@@ -109,6 +110,14 @@ impl ServerBuilder {
     /// How long a client may take nothing of what is sent to it; 60 seconds at first. Checked about once a second.
     pub fn write_timeout(mut self, limit: Duration) -> Self {
         self.write_timeout = limit;
+        self
+    }
+
+    /// The bytes a second that a client must send of a body for which a handler waits, and must take of an answer; 100 at first.
+    /// Averaged over the [`read_timeout`](Self::read_timeout) and the [`write_timeout`](Self::write_timeout); time in which the
+    /// server does not wait for the client is left out. 0 is no limit: for bodies that last long and say little.
+    pub fn min_rate(mut self, bytes_per_second: u32) -> Self {
+        self.min_rate = bytes_per_second;
         self
     }
 

@@ -86,6 +86,18 @@ impl<T: AsyncRead + Unpin> Read for ServerIo<T> {
     }
 }
 
+impl<T> ServerIo<T> {
+    /// Notes the outcome of a write.
+    fn note(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &outcome {
+            Poll::Pending => self.connection.is_blocked(),
+            Poll::Ready(Ok(bytes)) => self.connection.wrote(*bytes),
+            Poll::Ready(Err(_)) => self.connection.wrote(0),
+        }
+        outcome
+    }
+}
+
 impl<T: AsyncWrite + Unpin> Write for ServerIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -93,21 +105,23 @@ impl<T: AsyncWrite + Unpin> Write for ServerIo<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.connection.wrote(outcome.is_pending());
-        outcome
+        self.note(outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         if outcome.is_pending() {
-            self.connection.wrote(true);
+            self.connection.is_blocked();
         }
         outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.connection.wrote(outcome.is_pending());
+        match outcome.is_pending() {
+            true => self.connection.is_blocked(),
+            false => self.connection.wrote(0),
+        }
         outcome
     }
 
@@ -121,7 +135,6 @@ impl<T: AsyncWrite + Unpin> Write for ServerIo<T> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.connection.wrote(outcome.is_pending());
-        outcome
+        self.note(outcome)
     }
 }

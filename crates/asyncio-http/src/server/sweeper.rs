@@ -43,17 +43,25 @@ async fn sweep(server: std::rc::Weak<Shared>) {
             let Some((wait, ticks)) = connection.waits() else {
                 continue;
             };
+            let (limit, rate) = (limit(&shared.options, wait), shared.options.min_rate);
+            let is_too_slow = match wait {
+                Wait::Body => connection.sends.is_too_slow(pause, limit, rate),
+                Wait::Write => connection.takes.is_too_slow(pause, limit, rate),
+                Wait::Request | Wait::Head => false,
+            };
             // The first of the ticks may have come at once.
-            if pause.saturating_mul(ticks.saturating_sub(1)) < limit(&shared.options, wait) {
+            if !is_too_slow && pause.saturating_mul(ticks.saturating_sub(1)) < limit {
                 continue;
             }
             match (wait, connection.asked.get()) {
-                // An idle HTTP/2 client is told, so that it knows which requests were not seen.
-                (Wait::Request, None) => {
+                // An idle HTTP/2 client is told, so that it knows which requests were not seen. A client that is late with a
+                // head is told, too.
+                (Wait::Request | Wait::Head, None) => {
+                    connection.is_late.set(wait == Wait::Head);
                     connection.asked.set(Some(now));
                     connection.stop.set();
                 }
-                (Wait::Request, Some(asked)) if asked == now => {}
+                (Wait::Request | Wait::Head, Some(asked)) if asked == now => {}
                 _ => {
                     task.cancel();
                 }
