@@ -5,7 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use asyncio_task::StepBack;
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::waker_list::poll_step_back;
 
 /// The size of the buffer of one direction.
 const BUFFER: usize = 16 * 1024;
@@ -87,6 +90,7 @@ struct Direction {
     end: usize,
     copied: u64,
     stage: Stage,
+    step_back: StepBack,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -112,6 +116,7 @@ impl Direction {
     {
         while self.stage == Stage::Copying {
             if self.begin == self.end {
+                ready!(poll_step_back(&mut self.step_back, cx));
                 if self.buffer.is_empty() {
                     self.buffer = vec![0; BUFFER];
                 }

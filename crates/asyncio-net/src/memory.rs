@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use asyncio_task::StepBack;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::waker_list::WakerList;
+use crate::waker_list::{WakerList, poll_step_back};
 
 /// Creates two streams that are connected to each other in memory. Each direction holds up to `capacity` bytes; a
 /// writer waits while it is full.
@@ -51,10 +52,12 @@ pub fn memory_pair(capacity: usize) -> (MemoryStream, MemoryStream) {
     let one = MemoryStream {
         incoming: back.clone(),
         outgoing: there.clone(),
+        step_backs: Default::default(),
     };
     let other = MemoryStream {
         incoming: there,
         outgoing: back,
+        step_backs: Default::default(),
     };
     (one, other)
 }
@@ -63,6 +66,8 @@ pub fn memory_pair(capacity: usize) -> (MemoryStream, MemoryStream) {
 pub struct MemoryStream {
     incoming: Rc<Pipe>,
     outgoing: Rc<Pipe>,
+    /// Of the reader and of the writer that poll.
+    step_backs: [StepBack; 2],
 }
 
 /// One direction.
@@ -96,34 +101,32 @@ impl Pipe {
         })
     }
 
-    fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let read = self.readers.poll_until(cx.waker(), || {
-            let mut state = self.state.borrow_mut();
-            if state.bytes.is_empty() && !state.is_closed && !buf.is_empty() {
-                return None;
-            }
-            Some(io::Read::read(&mut state.bytes, buf))
-        });
-        if read.is_ready() {
-            self.writers.wake_all();
+    /// Reads what there is; nothing if that means to wait.
+    fn try_read(&self, buf: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut state = self.state.borrow_mut();
+        if state.bytes.is_empty() && !state.is_closed && !buf.is_empty() {
+            return None;
         }
-        read
+        let read = io::Read::read(&mut state.bytes, buf);
+        drop(state);
+        self.writers.wake_all();
+        Some(read)
     }
 
-    fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.writers.poll_until(cx.waker(), || {
-            let mut state = self.state.borrow_mut();
-            if state.is_broken || state.is_closed {
-                return Some(Err(io::ErrorKind::BrokenPipe.into()));
-            }
-            let n = buf.len().min(self.capacity - state.bytes.len());
-            state.bytes.extend(&buf[..n]);
-            (n > 0 || buf.is_empty()).then_some(Ok(n))
-        });
-        if written.is_ready() {
-            self.readers.wake_all();
+    /// Writes what fits; nothing if that means to wait.
+    fn try_write(&self, buf: &[u8]) -> Option<io::Result<usize>> {
+        let mut state = self.state.borrow_mut();
+        if state.is_broken || state.is_closed {
+            return Some(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        written
+        let n = buf.len().min(self.capacity - state.bytes.len());
+        if n == 0 && !buf.is_empty() {
+            return None;
+        }
+        state.bytes.extend(&buf[..n]);
+        drop(state);
+        self.readers.wake_all();
+        Some(Ok(n))
     }
 
     /// The writer sends nothing more.
@@ -150,7 +153,8 @@ impl MemoryStream {
     ///
     /// None.
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(move |cx| self.incoming.poll_read(cx, buf))
+        let incoming = &self.incoming;
+        incoming.readers.wait_until(move || incoming.try_read(buf))
     }
 
     /// Waits for room, and writes as much of `buf` as fits.
@@ -163,7 +167,8 @@ impl MemoryStream {
     ///
     /// `BrokenPipe` if the other end is gone, or if this one was [shut down](Self::shutdown).
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(move |cx| self.outgoing.poll_write(cx, buf))
+        let outgoing = &self.outgoing;
+        outgoing.writers.wait_until(move || outgoing.try_write(buf))
     }
 
     /// Writes all of `buf`.
@@ -202,7 +207,12 @@ impl AsyncRead for MemoryStream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.incoming.poll_read(cx, buf)
+        let this = self.get_mut();
+        ready!(poll_step_back(&mut this.step_backs[0], cx));
+        let incoming = &this.incoming;
+        incoming
+            .readers
+            .poll_until(cx.waker(), || incoming.try_read(buf))
     }
 }
 
@@ -212,7 +222,12 @@ impl AsyncWrite for MemoryStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.outgoing.poll_write(cx, buf)
+        let this = self.get_mut();
+        ready!(poll_step_back(&mut this.step_backs[1], cx));
+        let outgoing = &this.outgoing;
+        outgoing
+            .writers
+            .poll_until(cx.waker(), || outgoing.try_write(buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

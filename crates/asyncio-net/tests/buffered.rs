@@ -1,6 +1,7 @@
 //! Streams with buffers: `StreamReader`, `StreamWriter`, and the pair in memory.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -492,6 +493,75 @@ mod writer {
     }
 
     #[test]
+    fn a_drain_hears_of_an_abort() {
+        run_virtual(async {
+            let (one, _other) = memory_pair(4);
+            let writer = Rc::new(StreamWriter::new(one));
+            writer.set_water_marks(0, 0);
+            writer.write(b"12345678");
+            let draining = writer.clone();
+            let draining = spawn(async move { draining.drain().await });
+            yield_now().await;
+            writer.abort();
+            for drained in [draining.await.unwrap(), writer.drain().await] {
+                let error = drained.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+            }
+            writer.wait_closed().await.unwrap();
+        });
+    }
+
+    /// Takes a byte each time, and then panics.
+    struct Panics {
+        after: usize,
+    }
+
+    impl AsyncWrite for Panics {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.after = self.after.checked_sub(1).expect("the sink panics");
+            cx.waker().wake_by_ref();
+            match self.after % 2 {
+                0 => Poll::Pending,
+                _ => Poll::Ready(Ok(1)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            assert!(!std::thread::panicking() || self.after == 0);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_panics_closes_its_writer() {
+        for after in [0, 3, 4] {
+            run_virtual(async {
+                asyncio_loop::set_exception_handler(|_| {});
+                let writer = StreamWriter::new(Panics { after });
+                writer.set_water_marks(0, 0);
+                let writing = std::panic::AssertUnwindSafe(|| writer.write(b"12345678"));
+                let panicked = std::panic::catch_unwind(writing).is_err();
+                assert_eq!(panicked, after == 0);
+                assert!(writer.drain().await.is_err());
+                assert!(writer.wait_closed().await.is_err());
+            });
+        }
+    }
+
+    #[test]
     fn a_writer_may_be_dropped_with_its_loop_or_after_it() {
         let kept = run_virtual(async {
             let (one, _other) = memory_pair(2);
@@ -636,6 +706,103 @@ mod connections {
             writer.write("still open");
             let mut buf = [0; 16];
             assert_eq!(TcpStream::read(&theirs, &mut buf).await.unwrap(), 10);
+        });
+    }
+}
+
+/// How many steps another task had while `main` ran.
+async fn steps_of_another<T>(main: impl Future<Output = T>) -> usize {
+    let steps = Rc::new(Cell::new(0));
+    let counting = steps.clone();
+    let other = spawn(async move {
+        loop {
+            counting.set(counting.get() + 1);
+            yield_now().await;
+        }
+    });
+    main.await;
+    drop(other);
+    steps.get()
+}
+
+/// Loops of awaits that are all ready let other tasks run.
+mod a_loop_without_waits {
+    use super::*;
+    use futures::{AsyncReadExt, AsyncWriteExt};
+
+    const ROUNDS: usize = 2_000;
+    const STEPS: usize = ROUNDS / 256;
+
+    #[test]
+    fn over_a_pair_in_memory() {
+        run_virtual(async {
+            let (mut one, mut other) = memory_pair(8);
+            let steps = steps_of_another(async {
+                let mut buf = [0; 8];
+                for _ in 0..ROUNDS {
+                    one.write(b"x").await.unwrap();
+                    other.read(&mut buf).await.unwrap();
+                }
+            });
+            assert!(steps.await >= STEPS);
+            let steps = steps_of_another(async {
+                let mut buf = [0; 8];
+                for _ in 0..ROUNDS {
+                    AsyncWriteExt::write(&mut one, b"x").await.unwrap();
+                    AsyncReadExt::read(&mut other, &mut buf).await.unwrap();
+                }
+            });
+            assert!(steps.await >= STEPS);
+        });
+    }
+
+    #[test]
+    fn of_lines_that_were_received_at_once() {
+        run_virtual(async {
+            let lines = b"\n".repeat(ROUNDS);
+            let mut reader = StreamReader::new(futures::io::Cursor::new(&lines));
+            let steps =
+                steps_of_another(async { while !reader.readline().await.unwrap().is_empty() {} });
+            assert!(steps.await >= STEPS);
+            let reader = StreamReader::new(futures::io::Cursor::new(&lines));
+            let steps = steps_of_another(async {
+                let mut lines = reader.lines();
+                while futures::StreamExt::next(&mut lines).await.is_some() {}
+            });
+            assert!(steps.await >= STEPS);
+        });
+    }
+
+    #[test]
+    fn over_a_source_that_is_always_ready() {
+        run_virtual(async {
+            let mut reader = StreamReader::new(futures::io::repeat(b'x'));
+            let steps = steps_of_another(async {
+                for _ in 0..ROUNDS {
+                    reader.read_exact(5000).await.unwrap();
+                }
+            });
+            assert!(steps.await >= STEPS);
+            let mut source = futures::io::repeat(b'x').take((ROUNDS * 16 * 1024) as u64);
+            let mut sink = futures::io::sink();
+            let steps = steps_of_another(async {
+                asyncio_net::copy(&mut source, &mut sink).await.unwrap();
+            });
+            assert!(steps.await >= STEPS);
+        });
+    }
+
+    #[test]
+    fn of_drains() {
+        run_virtual(async {
+            let writer = StreamWriter::new(futures::io::sink());
+            let steps = steps_of_another(async {
+                for _ in 0..ROUNDS {
+                    writer.write(b"x");
+                    writer.drain().await.unwrap();
+                }
+            });
+            assert!(steps.await >= STEPS);
         });
     }
 }

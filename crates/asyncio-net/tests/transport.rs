@@ -4,6 +4,7 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -357,6 +358,66 @@ mod a_panic {
             transport.wait_closed().await.unwrap();
         });
         assert_eq!(reports, ["the destructor of a protocol panicked"; 2]);
+    }
+
+    /// Panics when it is written to.
+    struct Panics;
+
+    impl AsyncRead for Panics {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Panics {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            panic!("the stream panics")
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn of_the_stream_ends_its_connection() {
+        run_virtual(async {
+            let log = Log::default();
+            let transport = Transport::new(Panics, Recorder::new(&log)).unwrap();
+            let writing = AssertUnwindSafe(|| transport.write(b"x"));
+            assert!(catch_unwind(writing).is_err());
+            assert!(transport.wait_closed().await.is_err());
+            assert!(log.take().iter().any(|event| event.starts_with("lost")));
+        });
+    }
+
+    #[test]
+    fn of_a_look_at_the_stream_is_the_callers() {
+        run_virtual(async {
+            let log = Log::default();
+            let (peer, transport) = connected(Recorder::new(&log));
+            let looking = AssertUnwindSafe(|| {
+                transport.with_stream(|_: &MemoryStream| panic!("the caller's own"))
+            });
+            assert!(catch_unwind(looking).is_err());
+            transport.write(b"hello");
+            let mut buf = [0; 8];
+            assert_eq!(peer.read(&mut buf).await.unwrap(), 5);
+            transport.close();
+            transport.wait_closed().await.unwrap();
+        });
     }
 
     #[test]

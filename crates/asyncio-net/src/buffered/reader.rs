@@ -7,12 +7,14 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use asyncio_task::StepBack;
 use futures_io::{AsyncBufRead, AsyncRead};
 
 use super::error::{IncompleteRead, LimitOverrun, ReadError};
 use super::separator::Separator;
 use crate::stream::split::OwnedReadHalf;
 use crate::tcp::stream::TcpStream;
+use crate::waker_list::poll_step_back;
 
 /// The limit of a reader that is given none, in bytes: asyncio's.
 pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
@@ -67,6 +69,8 @@ pub struct StreamReader<R = OwnedReadHalf<TcpStream>> {
     returned: usize,
     limit: usize,
     is_eof: bool,
+    /// Of code that polls.
+    step_back: StepBack,
 }
 
 impl<R> StreamReader<R> {
@@ -89,6 +93,7 @@ impl<R> StreamReader<R> {
             returned: 0,
             limit,
             is_eof: false,
+            step_back: StepBack::new(),
         }
     }
 
@@ -176,7 +181,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// That of the stream, once all bytes that came before were returned.
     pub async fn read(&mut self, n: usize) -> io::Result<&[u8]> {
-        self.give_up_returned();
+        self.begin().await;
         if self.filled.is_empty() && n > 0 {
             self.fill(n).await?;
         }
@@ -192,7 +197,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// bytes that came stay in the reader.
     #[doc(alias = "readexactly")]
     pub async fn read_exact(&mut self, n: usize) -> Result<&[u8], ReadError> {
-        self.give_up_returned();
+        self.begin().await;
         while self.filled.len() < n {
             if self.fill(n - self.filled.len()).await? == 0 {
                 return Err(ReadError::Incomplete(IncompleteRead {
@@ -211,7 +216,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// [`ReadError::LimitOverrun`] if there are more; they stay in the reader. Otherwise that of the stream; the bytes that
     /// came stay in the reader.
     pub async fn read_to_end(&mut self, most: usize) -> Result<&[u8], ReadError> {
-        self.give_up_returned();
+        self.begin().await;
         loop {
             if self.filled.len() > most {
                 return Err(ReadError::LimitOverrun(LimitOverrun {
@@ -243,7 +248,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
             !separator.is_empty(),
             "a separator must have at least one byte"
         );
-        self.give_up_returned();
+        self.begin().await;
         // No separator ends before this place.
         let mut searched = 0;
         let limit = self.limit;
@@ -330,8 +335,16 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
         self.buffer = bytes;
     }
 
+    /// Begins a method: gives up what the last one returned. A loop of reads that find their bytes in the buffer lets other
+    /// tasks run now and then.
+    async fn begin(&mut self) {
+        StepBack::new().await;
+        self.give_up_returned();
+    }
+
     /// Reads once, some `wanted` bytes. 0 is the end of the stream.
     async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
+        StepBack::new().await; // some sources are always ready
         poll_fn(|cx| self.poll_fill(cx, wanted)).await
     }
 
@@ -351,6 +364,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
 impl<R: AsyncRead + Unpin> AsyncBufRead for StreamReader<R> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
+        ready!(poll_step_back(&mut this.step_back, cx));
         this.give_up_returned();
         if this.filled.is_empty() {
             ready!(this.poll_fill(cx, CHUNK))?;
@@ -372,6 +386,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for StreamReader<R> {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(poll_step_back(&mut this.step_back, cx));
         this.give_up_returned();
         if this.filled.is_empty() && !this.is_eof {
             // Past the buffer: the caller has one.

@@ -1,14 +1,18 @@
 //! Writing to a stream through a buffer.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use asyncio_loop::{SpawnOptions, try_spawn_with};
+use asyncio_loop::{Sleep, SpawnOptions, sleep, try_spawn_with};
 use futures_io::AsyncWrite;
 
 use crate::failure::Failure;
@@ -64,8 +68,16 @@ struct Shared<W> {
     waiting: WakerList,
     /// The background sender, while it has nothing to send.
     sender: RefCell<Option<Waker>>,
+    /// An abort has dropped bytes.
+    was_cut: Cell<bool>,
     /// How many tasks wait until everything is sent.
     awaiting_empty: Cell<usize>,
+    /// The limit of closing, for streams that have one.
+    close_limit: Option<Duration>,
+    /// The limit under way.
+    closing: Cell<Option<Pin<Box<Sleep>>>>,
+    /// Dropped when the stream is closed.
+    guest: Cell<Option<Box<dyn Any>>>,
 }
 
 /// How far the writer has been closed.
@@ -84,6 +96,11 @@ enum Stage {
 impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// A writer to `sink`.
     pub fn new(sink: W) -> Self {
+        Self::with_close_limit(sink, None)
+    }
+
+    /// [`new`](Self::new), with a limit of closing.
+    pub(crate) fn with_close_limit(sink: W, close_limit: Option<Duration>) -> Self {
         Self {
             shared: Rc::new(Shared {
                 sink: Cell::new(Some(sink)),
@@ -94,7 +111,11 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
                 is_sending: Cell::new(false),
                 waiting: WakerList::default(),
                 sender: RefCell::new(None),
+                was_cut: Cell::new(false),
                 awaiting_empty: Cell::new(0),
+                close_limit,
+                closing: Cell::new(None),
+                guest: Cell::new(None),
             }),
         }
     }
@@ -158,14 +179,22 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// # Errors
     ///
     /// That of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of `write` and
-    /// `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end.
+    /// `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if an
+    /// [`abort`](Self::abort) has dropped bytes.
     pub async fn drain(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_drained = || match &*shared.error.borrow() {
             Some(failure) => Some(Err(failure.error())),
+            None if shared.was_cut.get() => {
+                let message = "the writer was aborted before all bytes were sent";
+                Some(Err(io::Error::new(
+                    io::ErrorKind::ConnectionAborted,
+                    message,
+                )))
+            }
             None => (!shared.marks.is_paused()).then_some(Ok(())),
         };
-        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_drained)).await
+        shared.waiting.wait_until(is_drained).await
     }
 
     /// Sends the end of the stream after what was written: the peer reads an end, and may continue to send.
@@ -187,7 +216,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
 
     /// Closes the stream now. What was not sent is dropped.
     pub fn abort(&self) {
-        self.shared.finish();
+        self.shared.cut();
     }
 
     /// Whether the stream is closed, or about to be.
@@ -208,7 +237,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     pub async fn wait_closed(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_closed = || (shared.stage.get() == Stage::Closed).then_some(());
-        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_closed)).await;
+        shared.waiting.wait_until(is_closed).await;
         match &*shared.error.borrow() {
             Some(failure) => Err(failure.error()),
             None => Ok(()),
@@ -249,7 +278,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
                 sink: Some(sink),
             }))
         };
-        let mut lent = poll_fn(|cx| shared.waiting.poll_until(cx.waker(), lent)).await?;
+        let mut lent = shared.waiting.wait_until(lent).await?;
         poll_fn(|cx| Pin::new(lent.get_mut()).poll_flush(cx)).await?;
         Ok(lent)
     }
@@ -320,7 +349,8 @@ impl<W: AsyncWrite + Unpin + 'static> LentSink<'_, W> {
             .expect("only `take` and the drop take it");
         let mut operation = pin!(operation(sink));
         let closed = || (shared.stage.get() == Stage::Closed).then_some(());
-        poll_fn(|cx| match shared.waiting.poll_until(cx.waker(), closed) {
+        let mut closed = shared.waiting.wait_until(closed);
+        poll_fn(|cx| match Pin::new(&mut closed).poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Poll::Pending => operation.as_mut().poll(cx),
         })
@@ -350,7 +380,7 @@ pub(crate) trait Aborts {
 
 impl<W> Aborts for Shared<W> {
     fn abort(&self) {
-        self.finish();
+        self.cut();
     }
 }
 
@@ -358,6 +388,11 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// What closes the stream though the writer is another's.
     pub(crate) fn aborts(&self) -> Rc<dyn Aborts> {
         self.shared.clone()
+    }
+
+    /// Keeps a value until the stream is closed.
+    pub(crate) fn keep(&self, guest: Box<dyn Any>) {
+        self.shared.guest.set(Some(guest));
     }
 }
 
@@ -400,12 +435,23 @@ impl<W> Shared<W> {
         }
     }
 
+    /// The stream is closed. What was not sent is dropped.
+    fn cut(&self) {
+        let has_more = !self.queue.borrow().is_empty();
+        if has_more && self.stage.get() != Stage::Closed {
+            self.was_cut.set(true);
+        }
+        self.finish();
+    }
+
     /// The stream is closed.
     fn finish(&self) {
         self.stage.set(Stage::Closed);
         self.queue.borrow_mut().clear();
         self.marks.look_at(0);
         drop(self.sink.take());
+        drop(self.guest.take());
+        drop(self.closing.take());
         self.waiting.wake_all();
         self.wake_sender();
     }
@@ -445,7 +491,9 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
         let Some(mut sink) = self.sink.take() else {
             return Poll::Pending;
         };
+        let unless_panic = UsingSink(self);
         let outcome = f(Pin::new(&mut sink));
+        mem::forget(unless_panic);
         if self.stage.get() != Stage::Closed {
             self.sink.set(Some(sink));
         }
@@ -493,6 +541,7 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
                     self.fail(error);
                     return Poll::Ready(());
                 }
+                Poll::Pending if self.has_closed_too_long(cx) => return Poll::Ready(()),
                 Poll::Pending => {
                     let waker = cx.waker().clone();
                     let old = self.sender.replace(Some(waker));
@@ -501,6 +550,25 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
                 }
             }
         }
+    }
+
+    /// Ends a stream whose closing takes too long.
+    fn has_closed_too_long(&self, cx: &mut Context<'_>) -> bool {
+        let Some(limit) = self
+            .close_limit
+            .filter(|_| self.stage.get() == Stage::Closing)
+        else {
+            return false;
+        };
+        let closing = self.closing.take();
+        let mut closing = closing.unwrap_or_else(|| Box::pin(sleep(limit)));
+        if closing.as_mut().poll(cx).is_pending() {
+            self.closing.set(Some(closing));
+            return false;
+        }
+        let message = format!("the connection was not closed within {limit:?}");
+        self.fail(io::Error::new(io::ErrorKind::TimedOut, message));
+        true
     }
 
     /// Takes the next step. `false` if there is none.
@@ -540,6 +608,20 @@ impl<W: AsyncWrite + Unpin + 'static> Shared<W> {
             }
             Stage::Closed => Poll::Ready(Ok(false)),
         }
+    }
+}
+
+/// A use of the stream. Its drop says that the stream has panicked, and closes the writer: the stream is gone.
+struct UsingSink<'a, W>(&'a Shared<W>);
+
+impl<W> Drop for UsingSink<'_, W> {
+    fn drop(&mut self) {
+        // Wakers are foreign code, and a panic must not leave a destructor that runs because of a panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let failure = Failure::new(io::ErrorKind::Other, "the stream panicked");
+            self.0.fail_with(failure);
+            self.0.finish();
+        }));
     }
 }
 

@@ -408,7 +408,7 @@ impl<S: DatagramSocket> DatagramTransport<S> {
     pub async fn wait_closed(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_lost = || (shared.stage.get() == Stage::Lost).then_some(());
-        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_lost)).await;
+        shared.waiting.wait_until(is_lost).await;
         let failure = shared.failure.borrow();
         let failure = failure.as_ref();
         failure.map_or(Ok(()), |error| Err(Failure::from(&**error).error()))

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 #[cfg(feature = "tls")]
 use std::time::Duration;
@@ -51,7 +51,8 @@ impl Transport {
         let shared = &self.shared;
         let lost = || (shared.stage.get() >= Stage::Failed).then_some(());
         let mut operation = pin!(operation);
-        poll_fn(|cx| match shared.waiting.poll_until(cx.waker(), lost) {
+        let mut lost = shared.waiting.wait_until(lost);
+        poll_fn(|cx| match Pin::new(&mut lost).poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Poll::Pending => operation.as_mut().poll(cx),
         })
@@ -70,7 +71,7 @@ impl Hold {
             let is_sent = shared.queue.borrow().is_empty() && !shared.needs_flush.get();
             is_sent.then(|| shared.wire.take())
         };
-        self.wire = poll_fn(|cx| shared.waiting.poll_until(cx.waker(), wire)).await;
+        self.wire = shared.waiting.wait_until(wire).await;
         match self.wire {
             Some(_) => Ok(()),
             None => Err(io::ErrorKind::NotConnected.into()),

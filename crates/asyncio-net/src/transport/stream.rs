@@ -13,10 +13,10 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::net::SocketAddr;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -261,7 +261,9 @@ impl Transport {
         let Some(mut wire) = self.shared.wire.take() else {
             return Poll::Pending;
         };
+        let unless_panic = UsingWire(self);
         let outcome = f(Pin::new(&mut *wire));
+        mem::forget(unless_panic);
         match self.shared.stage.get() {
             Stage::Lost => drop(wire),
             _ => self.shared.wire.set(Some(wire)),
@@ -414,7 +416,7 @@ impl Transport {
             }
             _ => (!shared.marks.is_paused()).then_some(Ok(())),
         };
-        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_drained)).await
+        shared.waiting.wait_until(is_drained).await
     }
 
     /// Waits until the connection is lost, and the protocol's `connection_lost` was called.
@@ -429,7 +431,7 @@ impl Transport {
     pub async fn wait_closed(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_lost = || (shared.stage.get() == Stage::Lost).then_some(());
-        poll_fn(|cx| shared.waiting.poll_until(cx.waker(), is_lost)).await;
+        shared.waiting.wait_until(is_lost).await;
         self.why_lost().map_or(Ok(()), Err)
     }
 
@@ -501,10 +503,15 @@ impl Transport {
         let mut result = None;
         let _ = self.use_wire(|wire| {
             let wire: &dyn Any = &*wire.get_mut();
-            result = wire.downcast_ref::<S>().map(f);
+            let stream = wire.downcast_ref::<S>();
+            // A panic of `f` is the caller's own, and does not end the connection.
+            result = stream.map(|stream| catch_unwind(AssertUnwindSafe(|| f(stream))));
             Poll::Ready(Ok(()))
         });
-        result
+        match result? {
+            Ok(result) => Some(result),
+            Err(payload) => resume_unwind(payload),
+        }
     }
 
     /// The address of the peer, over TCP.
@@ -622,6 +629,18 @@ impl Transport {
         drop(shared.closing.take());
         drop(shared.guest.take());
         shared.waiting.wake_all();
+    }
+}
+
+/// A use of the stream. Its drop says that the stream has panicked, and ends the connection: the stream is gone.
+struct UsingWire<'a>(&'a Transport);
+
+impl Drop for UsingWire<'_> {
+    fn drop(&mut self) {
+        // Wakers are foreign code, and a panic must not leave a destructor that runs because of a panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.0.fail(io::Error::other("the stream panicked"));
+        }));
     }
 }
 
