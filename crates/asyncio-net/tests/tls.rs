@@ -248,6 +248,23 @@ mod ends {
 
 /// rustls takes more than the stream below, which is full, and keeps it.
 #[test]
+fn closing_a_writer_has_a_limit_though_the_peer_never_reads() {
+    run_virtual(async {
+        let (acceptor, connector) = both_sides();
+        let connector = connector.shutdown_timeout(Duration::from_secs(7));
+        let (client, _server) = connected(&acceptor, &connector).await.unwrap();
+        let (_reader, writer) = client.into_buffered();
+        writer.write(vec![7; 1 << 20]);
+        sleep(Duration::from_secs(60)).await;
+        let closed_at = asyncio_loop::time();
+        writer.close();
+        let error = writer.wait_closed().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(asyncio_loop::time() - closed_at, Duration::from_secs(7));
+    });
+}
+
+#[test]
 fn a_writer_sends_what_tls_has_kept() {
     run_virtual(async {
         let (acceptor, connector) = both_sides();

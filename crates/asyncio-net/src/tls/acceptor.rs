@@ -10,7 +10,7 @@ use futures_rustls::rustls::ServerConfig;
 use futures_rustls::rustls::pki_types::pem::PemObject as _;
 use futures_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::handshake::{HANDSHAKE, SHUTDOWN, names_of, provider, shake_hands};
+use super::handshake::{Limits, names_of, provider};
 use super::stream::TlsStream;
 use crate::stream::replayed::Replayed;
 
@@ -18,8 +18,7 @@ use crate::stream::replayed::Replayed;
 #[derive(Clone)]
 pub struct TlsAcceptor {
     config: Arc<ServerConfig>,
-    handshake_timeout: Duration,
-    shutdown_timeout: Duration,
+    limits: Limits,
 }
 
 impl TlsAcceptor {
@@ -27,8 +26,7 @@ impl TlsAcceptor {
     pub fn new(config: impl Into<Arc<ServerConfig>>) -> Self {
         Self {
             config: config.into(),
-            handshake_timeout: HANDSHAKE,
-            shutdown_timeout: SHUTDOWN,
+            limits: Limits::default(),
         }
     }
 
@@ -66,14 +64,16 @@ impl TlsAcceptor {
     /// How long a handshake may take; 60 seconds at first.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.handshake_timeout = limit;
+        self.limits.handshake = limit;
         self
     }
 
-    /// How long the end of a connection may take, from the first attempt to say goodbye on; 30 seconds at first.
+    /// How long the end of a connection may take; 30 seconds at first. It counts from the close of the writer or of the
+    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to say
+    /// goodbye.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.shutdown_timeout = limit;
+        self.limits.shutdown = limit;
         self
     }
 
@@ -110,16 +110,14 @@ impl TlsAcceptor {
     {
         let acceptor = futures_rustls::TlsAcceptor::from(self.config.clone());
         let accepting = acceptor.accept(Replayed::new(stream, first));
-        let stream = shake_hands(accepting, self.handshake_timeout).await?;
-        Ok(TlsStream::of(stream.into(), self.shutdown_timeout))
+        self.limits.shake_hands(accepting).await
     }
 }
 
 impl fmt::Debug for TlsAcceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsAcceptor")
-            .field("handshake_timeout", &self.handshake_timeout)
-            .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

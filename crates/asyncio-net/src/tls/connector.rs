@@ -10,7 +10,7 @@ use futures_rustls::rustls::pki_types::ServerName;
 use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::handshake::{HANDSHAKE, SHUTDOWN, names_of, provider, shake_hands};
+use super::handshake::{Limits, names_of, provider};
 use super::stream::TlsStream;
 use crate::stream::replayed::Replayed;
 
@@ -18,8 +18,7 @@ use crate::stream::replayed::Replayed;
 #[derive(Clone)]
 pub struct TlsConnector {
     config: Arc<ClientConfig>,
-    handshake_timeout: Duration,
-    shutdown_timeout: Duration,
+    limits: Limits,
 }
 
 impl TlsConnector {
@@ -27,8 +26,7 @@ impl TlsConnector {
     pub fn new(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self {
             config: config.into(),
-            handshake_timeout: HANDSHAKE,
-            shutdown_timeout: SHUTDOWN,
+            limits: Limits::default(),
         }
     }
 
@@ -66,14 +64,16 @@ impl TlsConnector {
     /// How long a handshake may take; 60 seconds at first.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.handshake_timeout = limit;
+        self.limits.handshake = limit;
         self
     }
 
-    /// How long the end of a connection may take, from the first attempt to say goodbye on; 30 seconds at first.
+    /// How long the end of a connection may take; 30 seconds at first. It counts from the close of the writer or of the
+    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to say
+    /// goodbye.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.shutdown_timeout = limit;
+        self.limits.shutdown = limit;
         self
     }
 
@@ -115,16 +115,14 @@ impl TlsConnector {
         })?;
         let connector = futures_rustls::TlsConnector::from(self.config.clone());
         let connecting = connector.connect(name, Replayed::new(stream, first));
-        let stream = shake_hands(connecting, self.handshake_timeout).await?;
-        Ok(TlsStream::of(stream.into(), self.shutdown_timeout))
+        self.limits.shake_hands(connecting).await
     }
 }
 
 impl fmt::Debug for TlsConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsConnector")
-            .field("handshake_timeout", &self.handshake_timeout)
-            .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

@@ -8,9 +8,25 @@ use std::time::Duration;
 use asyncio_executors::timeout;
 use futures_rustls::rustls::crypto::{CryptoProvider, ring};
 
+use super::stream::TlsStream;
+use crate::stream::replayed::Replayed;
+
+/// How long the begin and the end of a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) handshake: Duration,
+    pub(super) shutdown: Duration,
+}
+
 /// asyncio's limits.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(60);
-pub(super) const SHUTDOWN: Duration = Duration::from_secs(30);
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(60),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
@@ -22,20 +38,27 @@ pub(super) fn names_of<P: AsRef<[u8]>>(protocols: impl IntoIterator<Item = P>) -
     names.collect()
 }
 
-/// Waits for a handshake, up to a limit.
-pub(super) async fn shake_hands<T>(
-    handshake: impl Future<Output = io::Result<T>>,
-    limit: Duration,
-) -> io::Result<T> {
-    match timeout(limit, handshake).await {
-        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            let message = "the connection ended during the TLS handshake";
-            Err(io::Error::new(io::ErrorKind::ConnectionReset, message))
-        }
-        Ok(outcome) => outcome,
-        Err(_timed_out) => {
-            let message = format!("the TLS handshake took longer than {limit:?}");
-            Err(io::Error::new(io::ErrorKind::TimedOut, message))
+impl Limits {
+    /// Waits for a handshake, and makes a stream of the connection.
+    pub(super) async fn shake_hands<S, C>(
+        self,
+        handshake: impl Future<Output = io::Result<C>>,
+    ) -> io::Result<TlsStream<S>>
+    where
+        C: Into<futures_rustls::TlsStream<Replayed<S>>>,
+    {
+        let limit = self.handshake;
+        match timeout(limit, handshake).await {
+            Ok(Ok(connection)) => Ok(TlsStream::of(connection.into(), self.shutdown)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let message = "the connection ended during the TLS handshake";
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, message))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_timed_out) => {
+                let message = format!("the TLS handshake took longer than {limit:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            }
         }
     }
 }

@@ -78,9 +78,8 @@ impl ServerBuilder {
         let limit = self.limit_of_readers();
         self.start_shaking_hands(acceptor, listeners, move |stream, served| {
             let (reader, writer) = stream.into_buffered_with(limit);
-            let aborts = writer.aborts();
             let handler = handler.clone();
-            served.handle(Some(aborts), async move || handler(reader, writer).await);
+            served.handle(writer, async move |writer| handler(reader, writer).await);
         })
     }
 

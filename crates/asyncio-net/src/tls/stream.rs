@@ -109,7 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         poll_fn(|cx| Pin::new(&mut *self).poll_close(cx)).await
     }
 
-    /// A reader and a writer with buffers for this connection.
+    /// A reader and a writer with buffers for this connection. If closing the writer takes longer than the
+    /// [limit](super::TlsConnector::shutdown_timeout), because the peer does not read, the connection is lost with `TimedOut`.
     pub fn into_buffered(self) -> (StreamReader<TlsHalf<S>>, StreamWriter<TlsHalf<S>>)
     where
         S: 'static,
@@ -125,11 +126,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     where
         S: 'static,
     {
+        let close_limit = Some(self.shutdown_timeout);
         let shared = Rc::new(RefCell::new(self));
         let (read, write) = (TlsHalf(shared.clone()), TlsHalf(shared));
         (
             StreamReader::with_limit(limit, read),
-            StreamWriter::new(write),
+            StreamWriter::with_close_limit(write, close_limit),
         )
     }
 }
