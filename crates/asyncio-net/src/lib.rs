@@ -42,6 +42,7 @@ mod address;
 #[cfg(unix)]
 mod async_fd;
 mod buffered;
+mod connections;
 mod copy;
 mod dns;
 mod failure;
@@ -72,6 +73,7 @@ pub use buffered::open::open_connection;
 pub use buffered::reader::StreamReader;
 pub use buffered::separator::Separator;
 pub use buffered::writer::StreamWriter;
+pub use connections::{Connection, Connections};
 pub use copy::{copy, copy_bidirectional};
 pub use dns::{getaddrinfo, getnameinfo};
 pub use memory::{MemoryStream, memory_pair};

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -23,6 +22,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::address::{ToSocketAddrs, resolve};
 use crate::buffered::reader::{DEFAULT_LIMIT, StreamReader};
 use crate::buffered::writer::{Aborts, StreamWriter};
+use crate::connections::{Connection, Connections};
 use crate::stream::ByteStream;
 use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf, into_split};
 use crate::tcp::listener::TcpListener;
@@ -30,7 +30,9 @@ use crate::tcp::stream::TcpStream;
 use crate::transport::stream::{AnyProtocol, Transport};
 #[cfg(unix)]
 use crate::unix::{listener::UnixListener, stream::UnixStream};
-use crate::waker_list::WakerList;
+
+/// How long the last bytes of connections may take when [`Server::serve_forever`] is cancelled.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// A listener that a [`Server`] accepts from: a [`TcpListener`] or a `UnixListener`.
 pub trait Listener: sealed::Sealed<Stream = <Self as Listener>::Stream> + 'static {
@@ -257,9 +259,8 @@ impl ServerBuilder {
             let (read, write) = into_split(stream);
             let reader = StreamReader::with_limit(limit, read);
             let writer = StreamWriter::new(write);
-            let aborts = writer.aborts();
             let handler = handler.clone();
-            served.handle(Some(aborts), async move || handler(reader, writer).await);
+            served.handle(writer, async move |writer| handler(reader, writer).await);
         })
     }
 
@@ -300,10 +301,8 @@ impl ServerBuilder {
         let shared = Rc::new(Shared {
             options: self,
             accepting: RefCell::default(),
-            connections: RefCell::default(),
-            started: Cell::new(0),
-            is_closed: Cell::new(false),
-            waiting: WakerList::default(),
+            connections: Connections::new(),
+            running: Cell::new(0),
         });
         let mut addresses = Vec::new();
         for listener in listeners {
@@ -340,12 +339,9 @@ struct Shared {
     options: ServerBuilder,
     /// The accept loops. Dropped, they end.
     accepting: RefCell<Vec<Task<()>>>,
-    connections: RefCell<BTreeMap<u64, Rc<dyn Client>>>,
-    /// The number of connections so far.
-    started: Cell<u64>,
-    is_closed: Cell<bool>,
-    /// The tasks that wait for the end of a connection or of the server.
-    waiting: WakerList,
+    connections: Connections<Rc<dyn Client>>,
+    /// The number of handlers that have not ended.
+    running: Cell<usize>,
 }
 
 /// A connection that the server can end.
@@ -364,14 +360,15 @@ struct Handled {
 
 impl Client for Handled {
     fn close(&self) {
-        self.task.cancel();
+        // Once: ending the connections again must not interrupt the cleanup that this began.
+        self.task.cancel_once();
     }
 
     fn abort(&self) {
         if let Some(writer) = &self.writer {
             writer.abort();
         }
-        self.task.cancel();
+        self.task.cancel_once();
     }
 }
 
@@ -401,30 +398,30 @@ impl Server {
         &self.addresses
     }
 
-    /// The number of connections that are open.
+    /// The number of connections that are open: the handler runs, or what it has written is being sent.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.connections.borrow().len()
+        self.shared.connections.len()
     }
 
     /// Whether it accepts connections.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        !self.shared.is_closed.get()
+        !self.shared.connections.is_closed()
     }
 
     /// Accepts no more connections, from the loop's next turn on. Those that are there go on. Closing twice does nothing.
     pub fn close(&self) {
-        self.shared.is_closed.set(true);
+        self.shared.connections.close();
         let accepting = self.shared.accepting.take();
         drop(accepting);
-        self.shared.waiting.wake_all();
     }
 
     /// Cancels the handlers of all connections. They may clean up; then what was written is sent, and the connections are
-    /// closed. The transports of a [`create_server`] are [closed](Transport::close).
+    /// closed. The transports of a [`create_server`] are [closed](Transport::close). A second call does not interrupt the
+    /// cleanups that the first one began.
     pub fn close_clients(&self) {
-        for client in self.shared.clients() {
+        for client in self.shared.connections.list() {
             client.close();
         }
     }
@@ -432,25 +429,26 @@ impl Server {
     /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped. The transports of a
     /// [`create_server`] are [aborted](Transport::abort).
     pub fn abort_clients(&self) {
-        for client in self.shared.clients() {
+        for client in self.shared.connections.list() {
             client.abort();
         }
     }
 
-    /// Waits until the server is closed and the last handler has ended.
+    /// Waits until the server is closed, the last handler has ended, and what the handlers have written is sent.
     ///
-    /// It may wait forever if a handler never ends: see [`shutdown`](Self::shutdown).
+    /// It may wait forever, for a handler that never ends or for a client that does not read: see
+    /// [`shutdown`](Self::shutdown).
     ///
     /// # Cancellation
     ///
     /// Loses nothing.
     pub async fn wait_closed(&self) {
-        let is_over = || self.shared.is_closed.get() && self.connections() == 0;
-        self.shared.wait_until(is_over).await;
+        self.shared.connections.wait_closed().await;
     }
 
-    /// Closes the server and waits for its handlers, for `grace` at most; then cancels those that are left, and waits for
-    /// their cleanups. `true` if none had to be cancelled.
+    /// Closes the server and waits for its connections, for `grace` at most. Then it cancels the handlers that are left and
+    /// waits for their cleanups. What they have written has `grace` once more to be sent; then the connections are
+    /// aborted. `true` if none had to be cancelled.
     ///
     /// # Cancellation
     ///
@@ -460,8 +458,7 @@ impl Server {
         if move_on_after(grace, self.wait_closed()).await.is_some() {
             return true;
         }
-        self.close_clients();
-        self.wait_closed().await;
+        self.end_clients(grace).await;
         false
     }
 
@@ -470,15 +467,30 @@ impl Server {
     /// # Cancellation
     ///
     /// Closes the server, cancels its handlers, and waits for their cleanups. So what the handlers use may be taken down when
-    /// this has ended.
+    /// this has ended. What they have written has 5 seconds to be sent; then the connections are aborted.
     pub async fn serve_forever(&self) {
-        let served = self.shared.wait_until(|| self.shared.is_closed.get());
+        let connections = &self.shared.connections;
+        let served = connections.wait_until(|| connections.is_closed());
         on_cancel(served, async {
             self.close();
-            self.close_clients();
-            self.wait_closed().await;
+            self.end_clients(LAST_BYTES).await;
         })
         .await;
+    }
+
+    /// Cancels the handlers, waits for them, and then for `limit` at most for what they have written.
+    async fn end_clients(&self, limit: Duration) {
+        self.close_clients();
+        let Shared {
+            connections,
+            running,
+            ..
+        } = &*self.shared;
+        connections.wait_until(|| running.get() == 0).await;
+        if move_on_after(limit, self.wait_closed()).await.is_none() {
+            self.abort_clients();
+            self.wait_closed().await;
+        }
     }
 }
 
@@ -499,38 +511,16 @@ impl fmt::Debug for Server {
 }
 
 impl Shared {
-    fn clients(&self) -> Vec<Rc<dyn Client>> {
-        self.connections.borrow().values().cloned().collect()
-    }
-
-    /// Counts a connection, up to the drop of the result.
     fn begin(self: &Rc<Self>) -> Served {
-        let number = self.started.get();
-        self.started.set(number + 1);
         Served {
+            connection: self.connections.begin(),
             shared: self.clone(),
-            number,
         }
-    }
-
-    /// Has the client of this number ended with the server's other ones.
-    fn register(&self, number: u64, client: Rc<dyn Client>) {
-        let old = self.connections.borrow_mut().insert(number, client);
-        drop(old);
-    }
-
-    async fn wait_until(&self, is_so: impl Fn() -> bool) {
-        poll_fn(|cx| {
-            self.waiting
-                .poll_until(cx.waker(), || is_so().then_some(()))
-        })
-        .await;
     }
 
     async fn wait_for_room(&self) {
         let most = self.options.max_connections;
-        self.wait_until(|| self.connections.borrow().len() < most)
-            .await;
+        self.connections.wait_for_room(most).await;
     }
 }
 
@@ -558,38 +548,30 @@ fn report_listener(error: &io::Error) {
     call_exception_handler(&Unhandled::new(message, None, cause));
 }
 
-/// A connection that counts. Dropped at its end.
+/// A connection of a server.
 pub(crate) struct Served {
+    connection: Connection<Rc<dyn Client>>,
     shared: Rc<Shared>,
-    number: u64,
 }
 
 impl Served {
-    /// Runs the handler of the connection in a task of its own.
-    pub(crate) fn handle<R: Outcome + 'static>(
+    /// Runs the handler of the connection in a task of its own. The connection ends with the handler, and when what was
+    /// written is sent.
+    pub(crate) fn handle<W: AsyncWrite + Unpin + 'static, R: Outcome + 'static>(
         self,
-        writer: Option<Rc<dyn Aborts>>,
-        handler: impl AsyncFnOnce() -> R + 'static,
+        writer: StreamWriter<W>,
+        handler: impl AsyncFnOnce(StreamWriter<W>) -> R + 'static,
     ) {
-        let (shared, number) = (self.shared.clone(), self.number);
-        let task = spawn(async move {
-            let _served = self;
-            handler().await
-        });
-        let client = Handled {
-            task: task.as_ref(),
-            writer,
-        };
-        shared.register(number, Rc::new(client));
-        task.detach();
+        writer.keep(Box::new(self.connection.clone()));
+        let aborts = Some(writer.aborts());
+        self.run(aborts, async move |_| handler(writer).await);
     }
 
     /// Leaves the connection to a transport, which keeps the value that it is given.
     pub(crate) fn connect(self, make: impl FnOnce(Box<dyn Any>) -> io::Result<Transport>) {
-        let (shared, number) = (self.shared.clone(), self.number);
         // Without a loop there is no transport, and the connection is closed.
-        if let Ok(transport) = make(Box::new(self)) {
-            shared.register(number, Rc::new(transport));
+        if let Ok(transport) = make(Box::new(self.connection.clone())) {
+            self.connection.set(Rc::new(transport));
         }
     }
 
@@ -600,27 +582,47 @@ impl Served {
         waiting: impl Future<Output = Option<T>> + 'static,
         then: impl FnOnce(T, Self) + 'static,
     ) {
-        let (shared, number) = (self.shared.clone(), self.number);
-        let task = spawn(async move {
-            let served = self;
+        self.run(None, async move |served| {
             if let Some(value) = waiting.await {
                 then(value, served);
             }
         });
+    }
+
+    fn run<R: Outcome + 'static>(
+        self,
+        writer: Option<Rc<dyn Aborts>>,
+        run: impl AsyncFnOnce(Self) -> R + 'static,
+    ) {
+        let connection = self.connection.clone();
+        let running = Running::new(self.shared.clone());
+        let task = spawn(async move {
+            let _running = running;
+            run(self).await
+        });
         let client = Handled {
             task: task.as_ref(),
-            writer: None,
+            writer,
         };
-        shared.register(number, Rc::new(client));
+        connection.set(Rc::new(client));
         task.detach();
     }
 }
 
-impl Drop for Served {
+/// A handler that has not ended.
+struct Running(Rc<Shared>);
+
+impl Running {
+    fn new(shared: Rc<Shared>) -> Self {
+        shared.running.set(shared.running.get() + 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let connection = self.shared.connections.borrow_mut().remove(&self.number);
-        drop(connection);
-        self.shared.waiting.wake_all();
+        self.0.running.set(self.0.running.get() - 1);
+        self.0.connections.wake_all();
     }
 }
 

@@ -291,6 +291,69 @@ mod ends {
     }
 
     #[test]
+    fn a_cleanup_that_has_begun_is_not_interrupted() {
+        run(async {
+            let cleanups = Rc::new(Cell::new(0));
+            let counting = cleanups.clone();
+            let handler = async move |_: StreamReader, _: StreamWriter| {
+                let clean_up = async {
+                    sleep(Duration::from_millis(5)).await;
+                    counting.set(counting.get() + 1);
+                };
+                on_cancel(pending::<()>(), clean_up).await;
+            };
+            let server = Rc::new(start_server(handler, LOCAL).await.unwrap());
+            let _client = open_connection(server.addresses()).await.unwrap();
+            until(|| server.connections() == 1).await;
+            // The second shutdown comes to its end of grace in the cleanup of the first.
+            let other = server.clone();
+            let other = spawn(async move { other.shutdown(Duration::from_millis(2)).await });
+            assert!(!server.shutdown(Duration::ZERO).await);
+            server.close_clients();
+            assert!(!other.await.unwrap());
+            assert_eq!(cleanups.get(), 1);
+        });
+    }
+
+    /// More than the buffers of the system hold.
+    const MUCH: usize = 20 << 20;
+
+    async fn sends_much(_: StreamReader, writer: StreamWriter) {
+        writer.write(vec![7; MUCH]);
+    }
+
+    #[test]
+    fn a_closed_server_waits_for_the_last_bytes() {
+        let (client, ready) = (Cell::new(None), Cell::new(false));
+        run(async {
+            let server = start_server(sends_much, LOCAL).await.unwrap();
+            let mut stream = std::net::TcpStream::connect(server.addresses()).unwrap();
+            until(|| server.connections() == 1).await;
+            client.set(Some(std::thread::spawn(move || {
+                let mut all = Vec::new();
+                io::Read::read_to_end(&mut stream, &mut all).unwrap();
+                all.len()
+            })));
+            assert!(server.shutdown(Duration::from_secs(20)).await);
+            ready.set(true);
+        });
+        // The loop has ended, and cuts what is not sent.
+        assert_eq!(client.take().unwrap().join().unwrap(), MUCH);
+        assert!(ready.get());
+    }
+
+    #[test]
+    fn a_client_that_never_reads_holds_up_no_shutdown() {
+        run(async {
+            let server = start_server(sends_much, LOCAL).await.unwrap();
+            let _client = open_connection(server.addresses()).await.unwrap();
+            until(|| server.connections() == 1).await;
+            assert!(!server.shutdown(Duration::from_millis(2)).await);
+            assert_eq!(server.connections(), 0);
+        });
+    }
+
+    #[test]
     fn serving_forever_ends_when_the_server_is_closed() {
         run(async {
             let server = Rc::new(start_server(echo, LOCAL).await.unwrap());
