@@ -5,6 +5,7 @@ mod bounded;
 mod busy;
 mod circles;
 mod closing;
+mod console;
 mod cpython;
 #[cfg(unix)]
 mod ctrl_c;

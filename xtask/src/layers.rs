@@ -35,6 +35,8 @@ const ROWS: &[&[&str]] = &[
         "asyncio-task",
         "asyncio-sync",
     ],
+    // The spans that tokio-console reads.
+    &["asyncio-console"],
     // Emits paths into the facade; uses no crate of ours.
     &["asyncio-macros"],
     // The tools that tests share.

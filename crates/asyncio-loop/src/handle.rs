@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
+use asyncio_console::Place;
 use asyncio_task::{Context, SpawnOptions, TaskRef};
 
 use crate::core::Core;
@@ -127,7 +128,7 @@ impl Core {
         task.detach();
         // The timer starts now, not with the first step, so that deadlines keep the order of the
         // calls.
-        let mut sleep = Sleep::at(&self.timers, deadline);
+        let mut sleep = Sleep::at(&self.timers, deadline, Place::of(location));
         sleep.arm(&step.waker());
         timer.set(Some(sleep));
         TimerHandle {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use asyncio_task::{NoRunningLoop, StepBack};
 use asyncio_timer::TimerKey;
 
@@ -44,7 +45,8 @@ const WRONG_LOOP: &str = "this `Sleep` belongs to another event loop, or its loo
 /// Without a running loop; [`try_sleep`] returns an error instead.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    current::with(|core| Sleep::new(&core.timers, duration))
+    let place = Place::caller();
+    current::with(|core| Sleep::new(&core.timers, duration, place))
 }
 
 /// Like [`sleep`], with an error if no loop runs.
@@ -52,8 +54,10 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Errors
 ///
 /// [`NoRunningLoop`] if no loop runs on this thread.
+#[track_caller]
 pub fn try_sleep(duration: Duration) -> Result<Sleep, NoRunningLoop> {
-    current::try_with(|core| Sleep::new(&core.timers, duration))
+    let place = Place::caller();
+    current::try_with(|core| Sleep::new(&core.timers, duration, place))
 }
 
 /// Waits until `deadline`, in the time of the running loop ([`time`](crate::time)). A deadline that
@@ -64,7 +68,11 @@ pub fn try_sleep(duration: Duration) -> Result<Sleep, NoRunningLoop> {
 /// Without a running loop.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    current::with(|core| Sleep::until(&core.timers, deadline))
+    let place = Place::caller();
+    current::with(|core| {
+        let deadline = core.timers.clock.nanos_of(deadline);
+        Sleep::at(&core.timers, deadline, place)
+    })
 }
 
 /// The future of [`sleep`] and [`sleep_until`]. It can be [reset](Sleep::reset) to another
@@ -80,7 +88,14 @@ pub struct Sleep {
     state: SleepState,
     deadline: u64,
     timers: Rc<Timers>,
+    shown: Resource,
 }
+
+const KIND: &ResourceKind = &ResourceKind {
+    concrete_type: "Sleep",
+    kind: "timer",
+    operation: "sleep",
+};
 
 #[derive(Clone, Copy)]
 enum SleepState {
@@ -95,28 +110,21 @@ enum SleepState {
 }
 
 impl Sleep {
-    fn new(timers: &Rc<Timers>, duration: Duration) -> Self {
+    fn new(timers: &Rc<Timers>, duration: Duration, place: Place) -> Self {
         let deadline = match duration {
             Duration::ZERO => 0, // without reading the clock
             _ => timers.clock.after(duration),
         };
-        Self {
-            state: SleepState::New,
-            deadline,
-            timers: timers.clone(),
-        }
-    }
-
-    pub(crate) fn until(timers: &Rc<Timers>, deadline: Instant) -> Self {
-        Self::at(timers, timers.clock.nanos_of(deadline))
+        Self::at(timers, deadline, place)
     }
 
     /// Creates a sleep until a loop time.
-    pub(crate) fn at(timers: &Rc<Timers>, deadline: u64) -> Self {
+    pub(crate) fn at(timers: &Rc<Timers>, deadline: u64, place: Place) -> Self {
         Self {
             state: SleepState::New,
             deadline,
             timers: timers.clone(),
+            shown: Resource::new(KIND, place),
         }
     }
 
@@ -174,11 +182,35 @@ impl Sleep {
     }
 }
 
+/// The one wait for a sleep, for a console.
+const WAIT: usize = 0;
+
 impl Future for Sleep {
     type Output = ();
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let operation = this.shown.operation();
+        let watch = this.shown.begin(operation, Some(WAIT));
+        let is_new = matches!(this.state, SleepState::New);
+        let polled = this.poll_armed(cx);
+        let entry = polled.is_pending().then_some(WAIT);
+        this.shown.end(watch, operation, entry);
+        if is_new {
+            let Self {
+                timers, deadline, ..
+            } = this;
+            let left = || deadline.saturating_sub(timers.clock.now()) / 1_000_000;
+            this.shown.set_duration(left);
+        }
+        polled
+    }
+}
+
+impl Sleep {
+    #[inline(always)]
+    fn poll_armed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.state {
             SleepState::New if self.deadline == 0 => {
                 self.state = SleepState::Due;

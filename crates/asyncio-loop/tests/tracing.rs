@@ -15,8 +15,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 struct Events(Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Events {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, about: &Metadata<'_>) -> bool {
+        about.target() == "asyncio" // and not what a console reads
     }
 
     fn event(&self, event: &Event<'_>) {

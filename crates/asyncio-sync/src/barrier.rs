@@ -30,9 +30,13 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
+use asyncio_console::ResourceKind;
+
 use crate::budget;
 use crate::wait_list::{WaitList, WaiterState};
 use crate::wait_queue::WaitQueue;
+
+const KIND: &ResourceKind = &ResourceKind::sync("Barrier", "wait");
 
 /// A barrier: no task passes before all tasks have arrived.
 ///
@@ -103,13 +107,14 @@ impl Barrier {
     /// # Panics
     ///
     /// If `parties` is 0.
+    #[track_caller]
     pub const fn new(parties: usize) -> Self {
         assert!(parties > 0, "`parties` must be at least 1");
         Self {
             parties,
             phase: Cell::new(Phase::Filling),
             leaving: Cell::new(0),
-            waiters: WaitQueue::new(),
+            waiters: WaitQueue::new(KIND),
         }
     }
 

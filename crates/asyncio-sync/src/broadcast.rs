@@ -14,9 +14,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_console::ResourceKind;
+
 use crate::budget;
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
+
+const KIND: &ResourceKind = &ResourceKind::sync("broadcast", "receive");
 
 /// Creates a broadcast channel: each receiver gets each value that is sent while it exists.
 ///
@@ -50,6 +54,7 @@ use crate::wait_queue::WaitQueue;
 /// # Panics
 ///
 /// If `capacity` is 0.
+#[track_caller]
 pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T>) {
     assert!(
         capacity > 0,
@@ -63,7 +68,7 @@ pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T
             receivers: 1,
         }),
         senders: Cell::new(1),
-        waiters: WaitQueue::new(),
+        waiters: WaitQueue::new(KIND),
     });
     let receiver = BroadcastReceiver {
         shared: Rc::clone(&shared),

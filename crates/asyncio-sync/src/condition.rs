@@ -4,9 +4,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use asyncio_console::ResourceKind;
+
 use crate::lock::{Lock, LockGuard};
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
+
+const KIND: &ResourceKind = &ResourceKind::sync("Condition", "wait");
 
 /// A condition variable: a task that holds a [`Lock`] waits until the lock's value changes.
 ///
@@ -102,10 +106,11 @@ mod sealed {
 
 impl<L: OverLock> Condition<L> {
     /// Creates a condition over `lock`.
+    #[track_caller]
     pub const fn new(lock: L) -> Self {
         Self {
             lock,
-            waiters: WaitQueue::new(),
+            waiters: WaitQueue::new(KIND),
         }
     }
 

@@ -6,8 +6,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use asyncio_console::ResourceKind;
+
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
+
+const KIND: &ResourceKind = &ResourceKind::sync("Event", "wait");
 
 /// A flag for which any number of tasks can wait.
 ///
@@ -44,10 +48,11 @@ pub struct Event {
 
 impl Event {
     /// Creates an event that is not set.
+    #[track_caller]
     pub const fn new() -> Self {
         Self {
             set: Cell::new(false),
-            waiters: WaitQueue::new(),
+            waiters: WaitQueue::new(KIND),
         }
     }
 

@@ -31,6 +31,7 @@ pub struct Lazy<T, F> {
 
 impl<T, F: AsyncFn() -> T> Lazy<T, F> {
     /// Creates a lazy value that `make` makes.
+    #[track_caller]
     pub const fn new(make: F) -> Self {
         Self {
             cell: OnceCell::new(),

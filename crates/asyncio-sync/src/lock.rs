@@ -9,7 +9,11 @@ use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use asyncio_console::ResourceKind;
+
 use crate::permits::Permits;
+
+const KIND: &ResourceKind = &ResourceKind::sync("Lock", "lock");
 
 /// A mutual exclusion lock that a task can hold across `await`s.
 ///
@@ -55,9 +59,10 @@ pub struct Lock<T> {
 
 impl<T> Lock<T> {
     /// Creates an unlocked lock with `value`.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
         Self {
-            permits: Permits::new(1),
+            permits: Permits::new(1, KIND),
             value: RefCell::new(Some(value)),
         }
     }

@@ -4,8 +4,12 @@ use std::cell;
 use std::convert::Infallible;
 use std::fmt;
 
+use asyncio_console::ResourceKind;
+
 use crate::budget::{self, YieldOnce};
 use crate::permits::Permits;
+
+const KIND: &ResourceKind = &ResourceKind::sync("OnceCell", "get_or_init");
 
 /// A cell whose value is made once, by the first task that needs it. Other tasks wait meanwhile.
 ///
@@ -55,10 +59,11 @@ impl<T> fmt::Debug for AlreadySet<T> {
 
 impl<T> OnceCell<T> {
     /// Creates a cell without a value.
+    #[track_caller]
     pub const fn new() -> Self {
         Self {
             value: cell::OnceCell::new(),
-            turn: Permits::new(1),
+            turn: Permits::new(1, KIND),
         }
     }
 
@@ -162,7 +167,7 @@ impl<T> From<T> for OnceCell<T> {
     fn from(value: T) -> Self {
         Self {
             value: cell::OnceCell::from(value),
-            turn: Permits::new(usize::MAX),
+            turn: Permits::new(usize::MAX, KIND),
         }
     }
 }

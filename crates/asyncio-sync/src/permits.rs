@@ -16,6 +16,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use asyncio_console::ResourceKind;
+
 use crate::wait_list::{Key, WaiterState};
 use crate::wait_queue::WaitQueue;
 
@@ -26,10 +28,11 @@ pub(crate) struct Permits {
 }
 
 impl Permits {
-    pub(crate) const fn new(count: usize) -> Self {
+    #[track_caller]
+    pub(crate) const fn new(count: usize, kind: &'static ResourceKind) -> Self {
         Self {
             free: Cell::new(count),
-            waiters: WaitQueue::new(),
+            waiters: WaitQueue::new(kind),
         }
     }
 

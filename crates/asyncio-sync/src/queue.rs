@@ -18,6 +18,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use futures_core::Stream;
 
 use crate::budget;
@@ -141,13 +142,18 @@ pub type LifoQueue<T> = BaseQueue<Lifo<T>>;
 /// [`mem::forget`](std::mem::forget), it keeps it forever.
 pub struct BaseQueue<D> {
     state: RefCell<QueueState<D>>,
+    shown: Resource,
 }
+
+const KIND: &ResourceKind = &ResourceKind::sync("Queue", "get");
 
 impl<D: Discipline> BaseQueue<D> {
     /// Creates an empty queue for at most `maxsize` items; 0 means no limit.
+    #[track_caller]
     pub fn new(maxsize: usize) -> Self {
         Self {
             state: RefCell::new(QueueState::new(maxsize)),
+            shown: Resource::new(KIND, Place::caller()),
         }
     }
 
@@ -343,6 +349,11 @@ impl<D: Discipline> Access for BaseQueue<D> {
         = RefMut<'a, QueueState<D>>
     where
         D: 'a;
+
+    #[inline(always)]
+    fn shown(&self) -> Option<&Resource> {
+        Some(&self.shown)
+    }
 
     #[inline]
     fn state_mut(&self) -> RefMut<'_, QueueState<D>> {

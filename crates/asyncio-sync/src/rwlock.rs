@@ -8,7 +8,11 @@ use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
 
+use asyncio_console::ResourceKind;
+
 use crate::permits::Permits;
+
+const KIND: &ResourceKind = &ResourceKind::sync("RwLock", "lock");
 
 /// The number of permits that a writer takes, which is also the maximum number of readers.
 const ALL: usize = usize::MAX;
@@ -54,9 +58,10 @@ pub struct RwLock<T> {
 
 impl<T> RwLock<T> {
     /// Creates an unlocked lock with `value`.
+    #[track_caller]
     pub const fn new(value: T) -> Self {
         Self {
-            permits: Permits::new(ALL),
+            permits: Permits::new(ALL, KIND),
             value: RefCell::new(value),
         }
     }

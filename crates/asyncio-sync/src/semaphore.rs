@@ -4,7 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 
+use asyncio_console::ResourceKind;
+
 use crate::permits::Permits;
+
+const KIND: &ResourceKind = &ResourceKind::sync("Semaphore", "acquire");
 
 /// A semaphore: limits the number of tasks that do something at the same time.
 ///
@@ -47,9 +51,10 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// Creates a semaphore with a number of permits.
+    #[track_caller]
     pub const fn new(permits: usize) -> Self {
         Self {
-            permits: Permits::new(permits),
+            permits: Permits::new(permits, KIND),
         }
     }
 

@@ -50,6 +50,24 @@ pub(crate) enum WaiterState {
     Done,
 }
 
+impl Key {
+    /// The place in the list.
+    pub(crate) fn entry(self) -> usize {
+        self.0
+    }
+}
+
+impl WaiterState {
+    /// The place in the list of a future that is there.
+    #[inline]
+    pub(crate) fn entry(self) -> Option<usize> {
+        match self {
+            Self::Listed(key) => Some(key.entry()),
+            Self::New | Self::Done => None,
+        }
+    }
+}
+
 /// The result of polling a waiter.
 #[derive(Debug)]
 pub(crate) enum WaitPoll<G> {

@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
 
+use asyncio_console::{Place, Resource, ResourceKind};
+
 use crate::budget;
 use crate::wait_list::{Key, Removed, WaitList, WaitPoll, WaiterState, Wakeup};
 
@@ -15,13 +17,16 @@ pub(crate) struct WaitQueue<G = ()> {
     /// A copy of `list.len()`, for operations that need not wait.
     len: Cell<usize>,
     list: RefCell<WaitList<G>>,
+    shown: Resource,
 }
 
 impl<G: Copy> WaitQueue<G> {
-    pub(crate) const fn new() -> Self {
+    #[track_caller]
+    pub(crate) const fn new(kind: &'static ResourceKind) -> Self {
         Self {
             len: Cell::new(0),
             list: RefCell::new(WaitList::new()),
+            shown: Resource::new(kind, Place::caller()),
         }
     }
 
@@ -99,6 +104,22 @@ impl<G: Copy> WaitQueue<G> {
         try_now: Option<impl Fn() -> bool>,
         grant_waiters: impl Fn(),
     ) -> Poll<Option<G>> {
+        let operation = self.shown.operation();
+        let watch = self.shown.begin(operation, waiter.entry());
+        let polled = self.poll_watched(waiter, cx, request, try_now, grant_waiters);
+        self.shown.end(watch, operation, waiter.entry());
+        polled
+    }
+
+    #[inline(always)]
+    fn poll_watched(
+        &self,
+        waiter: &mut WaiterState,
+        cx: &mut Context<'_>,
+        request: G,
+        try_now: Option<impl Fn() -> bool>,
+        grant_waiters: impl Fn(),
+    ) -> Poll<Option<G>> {
         let is_new = *waiter == WaiterState::New;
         let (mut new_waker, mut old_waker) = (None, None);
         loop {
@@ -132,7 +153,9 @@ impl<G: Copy> WaitQueue<G> {
     /// in the result is foreign code.
     #[inline(never)]
     pub(crate) fn remove(&self, key: Key) -> Removed<G> {
-        self.with(|list| list.remove(key))
+        let removed = self.with(|list| list.remove(key));
+        self.shown.leave(self.shown.operation(), key.entry());
+        removed
     }
 
     /// Gives the first `count` waiters the grants that `grant` returns, and wakes them in order.

@@ -10,9 +10,13 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_console::ResourceKind;
+
 use crate::budget;
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
+
+const KIND: &ResourceKind = &ResourceKind::sync("watch", "changed");
 
 /// Creates a watch channel: its receivers see the latest value, and wait for changes.
 ///
@@ -40,13 +44,14 @@ use crate::wait_queue::WaitQueue;
 /// ```
 ///
 /// A value that is expensive to clone goes into an `Rc`.
+#[track_caller]
 pub fn watch<T>(value: T) -> (WatchSender<T>, WatchReceiver<T>) {
     let shared = Rc::new(Shared {
         value: RefCell::new(value),
         version: Cell::new(0),
         senders: Cell::new(1),
         receivers: Cell::new(1),
-        waiters: WaitQueue::new(),
+        waiters: WaitQueue::new(KIND),
     });
     let receiver = WatchReceiver {
         shared: Rc::clone(&shared),

@@ -6,9 +6,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use asyncio_console::ResourceKind;
+
 use crate::promise::{BoxError, Handle, PromiseError};
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
+
+const KIND: &ResourceKind = &ResourceKind::sync("SharedAnswer", "wait");
 
 /// A cloneable future of a promise, for many tasks; from [`Answer::shared`](crate::Answer::shared).
 ///
@@ -91,7 +95,7 @@ impl<T, E> SharedAnswer<T, E> {
         let sharing = Rc::new(Sharing {
             handle,
             outcome: OnceCell::new(),
-            waiters: WaitQueue::new(),
+            waiters: WaitQueue::new(KIND),
         });
         let cell = &sharing.handle.cell;
         let first = cell.sharing.set(Rc::downgrade(&sharing));

@@ -10,17 +10,22 @@ use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use asyncio_console::Resource;
 use futures_core::Stream;
 
 use crate::budget;
 use crate::queue::discipline::Discipline;
 use crate::queue::error::{GetNowaitError, PutError, PutNowaitError, QueueShutDown};
 use crate::queue::state::{Admission, Answer, QueueState};
-use crate::wait_list::{WaitList, WaiterState, Wakeup};
+use crate::wait_list::{Key, WaitList, WaiterState, Wakeup};
 use crate::wait_queue::until_none;
 
 /// The item type of a queue.
 pub(crate) type ItemOf<Q> = <<Q as Access>::Discipline as Discipline>::Item;
+
+/// The operations, for a console.
+const GET: &str = "get";
+pub(crate) const PUT: &str = "put";
 
 /// Access to the state of a queue.
 pub(crate) trait Access {
@@ -41,6 +46,37 @@ pub(crate) trait Access {
     #[inline]
     fn must_yield(&self, waiter: WaiterState) -> bool {
         Self::USES_BUDGET && waiter == WaiterState::New && !budget::try_spend()
+    }
+
+    /// How a console shows the queue, if it does.
+    #[inline(always)]
+    fn shown(&self) -> Option<&Resource> {
+        None
+    }
+
+    /// Shows a poll of a wait to a console.
+    #[inline(always)]
+    fn watch<T>(
+        &self,
+        operation: &'static str,
+        waiter: &mut WaiterState,
+        poll: impl FnOnce(&mut WaiterState) -> Poll<T>,
+    ) -> Poll<T> {
+        let Some(shown) = self.shown() else {
+            return poll(waiter);
+        };
+        let watch = shown.begin(operation, waiter.entry());
+        let polled = poll(waiter);
+        shown.end(watch, operation, waiter.entry());
+        polled
+    }
+
+    /// Shows the end of a wait whose future was dropped or refused.
+    #[inline]
+    fn unwatch(&self, operation: &'static str, key: Key) {
+        if let Some(shown) = self.shown() {
+            shown.leave(operation, key.entry());
+        }
     }
 
     /// The state, borrowed or locked. No foreign code may run before the guard is dropped.
@@ -236,6 +272,7 @@ pub(crate) trait Access {
         if let WaiterState::Listed(key) = mem::replace(waiter, WaiterState::Done) {
             let (_removed, next) = self.state_mut().remove_putter(key);
             self.wake_putter(next);
+            self.unwatch(PUT, key);
         }
     }
 
@@ -244,6 +281,7 @@ pub(crate) trait Access {
         if let WaiterState::Listed(key) = mem::replace(waiter, WaiterState::Done) {
             let (_removed, next) = self.state_mut().remove_getter(key);
             self.wake_getter(next);
+            self.unwatch(GET, key);
         }
     }
 
@@ -335,7 +373,7 @@ impl<Q: Access> Future for Put<'_, Q> {
             waiter,
             item,
         } = &mut *self;
-        queue.poll_put(waiter, item, cx)
+        queue.watch(PUT, waiter, |waiter| queue.poll_put(waiter, item, cx))
     }
 }
 
@@ -367,7 +405,7 @@ impl<Q: Access> Future for Get<'_, Q> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { queue, waiter } = &mut *self;
-        queue.poll_get(waiter, cx)
+        queue.watch(GET, waiter, |waiter| queue.poll_get(waiter, cx))
     }
 }
 
@@ -394,7 +432,7 @@ impl<Q: Access> Stream for Items<'_, Q> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Get { queue, waiter } = &mut self.0;
-        let polled = queue.poll_get(waiter, cx);
+        let polled = queue.watch(GET, waiter, |waiter| queue.poll_get(waiter, cx));
         if polled.is_ready() {
             // Begin the next get. After the last item it is refused at once.
             *waiter = WaiterState::New;

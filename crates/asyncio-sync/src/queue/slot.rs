@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::queue::BaseQueue;
-use crate::queue::access::Access;
+use crate::queue::access::{Access, PUT};
 use crate::queue::discipline::Discipline;
 use crate::queue::error::PutError;
 use crate::wait_list::WaiterState;
@@ -79,7 +79,8 @@ impl<'a, D: Discipline> Future for Reserve<'a, D> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { queue, waiter } = &mut *self;
-        let reserved = std::task::ready!(queue.poll_reserve(waiter, cx));
+        let reserved = queue.watch(PUT, waiter, |waiter| queue.poll_reserve(waiter, cx));
+        let reserved = std::task::ready!(reserved);
         let queue = Some(*queue);
         Poll::Ready(reserved.map(|()| QueueSlot { queue }))
     }

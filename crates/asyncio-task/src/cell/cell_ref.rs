@@ -15,6 +15,8 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::Context;
 
+use asyncio_console::SpanId;
+
 use crate::cell::refs::{ForeignCount, HomeCount};
 use crate::cell::state::Outcome;
 use crate::cell::waker;
@@ -289,7 +291,7 @@ impl Placed for Anchor {
 /// A counted reference to a cell, for any thread: all it can do is go home.
 pub(crate) struct ForeignRef(NonNull<Header>);
 
-// SAFETY: a foreign reference touches the count, the posted flag, the owner and the vtable only, which are
+// SAFETY: a foreign reference touches the count, the posted flag, the owner, the number of the span and the vtable only, which are
 // atomic or never change (C3); its drop may free the cell, which drops nothing that cares about the thread
 // (C1).
 unsafe impl Send for ForeignRef {}
@@ -320,6 +322,17 @@ impl ForeignRef {
                 generation: (*h.as_ptr()).generation,
             }
         }
+    }
+
+    /// The number of its span.
+    ///
+    /// # Safety
+    ///
+    /// `h` must be alive.
+    #[inline(always)]
+    pub(crate) unsafe fn span_id_of(h: NonNull<Header>) -> SpanId {
+        // SAFETY: the caller's promise; the field never changes, so it is for every thread (C3).
+        unsafe { (*h.as_ptr()).span_id }
     }
 
     /// Posts a task to its owner, unless that has been done and not yet been seen.

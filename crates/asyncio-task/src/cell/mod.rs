@@ -8,8 +8,8 @@
 //!   so that nobody else comes near; the state says done afterwards. From then on the stage holds the
 //!   value until it is taken, if the outcome is a value, and the state says taken before it is. What
 //!   schedules the task goes when its future does, or, if it is being cloned at that moment, right after.
-//! - **C3** Other threads reach the foreign count, the `posted` flag, the owner and the vtable, by pointers to
-//!   just these fields. The rest is touched on the owner's thread only; the thread that drops the last
+//! - **C3** Other threads reach the foreign count, the `posted` flag, the owner, the number of the span and the vtable,
+//!   by pointers to just these fields. The rest is touched on the owner's thread only; the thread that drops the last
 //!   reference may touch it too, after everybody else.
 //! - **C4** The owner, or for a child its family, holds an anchor from birth to the end of the task, and during its last step. So
 //!   a place in the ready queue needs none of its own, and neither does a poll. If a task ends while its
@@ -42,6 +42,8 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+use asyncio_console::{SpanId, TaskFacts, TaskKind, TaskSpan};
 
 use crate::cancel::Place;
 use crate::cell::aside::{Aside, Requests};
@@ -83,6 +85,9 @@ pub(crate) struct Header {
     /// The scope of whoever awaits it, once that had to wait.
     pub(crate) awaiting: StdCell<Place>,
     aside: StdCell<Option<Rc<Aside>>>,
+    /// The span that a console shows, and its number, which never changes.
+    pub(crate) span: TaskSpan,
+    pub(crate) span_id: SpanId,
 }
 
 /// What depends on the types of the future and of what schedules it.
@@ -145,6 +150,42 @@ pub(crate) struct Birth {
     pub(crate) location: &'static Location<'static>,
     pub(crate) aside: Option<Rc<Aside>>,
     pub(crate) callback: bool,
+    pub(crate) shown: Shown,
+}
+
+/// How a console shows a task.
+#[derive(Clone, Copy)]
+pub(crate) enum Shown {
+    As(TaskKind),
+    /// As a part of the task with this span.
+    Within(SpanId),
+}
+
+impl Birth {
+    /// Creates the span of the task. Calls the subscriber.
+    #[inline(always)]
+    fn span<F>(&self) -> (TaskSpan, SpanId) {
+        match self.shown {
+            Shown::Within(id) => (TaskSpan::default(), id),
+            Shown::As(kind) if asyncio_console::is_listening() && !self.callback => {
+                self.new_span(kind, size_of::<F>())
+            }
+            Shown::As(_) => Default::default(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_span(&self, kind: TaskKind, size: usize) -> (TaskSpan, SpanId) {
+        TaskSpan::new(&TaskFacts {
+            kind,
+            id: self.id.get(),
+            parent: self.parent.map(TaskId::get),
+            name: self.aside.as_ref().and_then(|aside| aside.name()),
+            place: self.location,
+            size,
+        })
+    }
 }
 
 /// The owner's own ready queue; [`VTable::schedule`] is `None` for it.
@@ -248,6 +289,7 @@ unsafe fn new<F: Future, S>(
     schedule: S,
     vtable: &'static VTable,
 ) -> (Anchor, JoinRef<F::Output>) {
+    let (span, span_id) = birth.span::<F>();
     let block = pool
         .take(Layout::new::<TaskCell<F, S>>())
         .cast::<TaskCell<F, S>>();
@@ -270,6 +312,8 @@ unsafe fn new<F: Future, S>(
             root: StdCell::new(Place::NONE),
             awaiting: StdCell::new(Place::NONE),
             aside: StdCell::new(birth.aside),
+            span,
+            span_id,
         },
         stage: UnsafeCell::new(Stage {
             future: ManuallyDrop::new(future),
@@ -671,7 +715,8 @@ mod tests {
 
     #[test]
     fn a_parked_task_is_a_header_and_its_future() {
-        assert!(size_of::<Header>() <= 88, "{}", size_of::<Header>());
+        let bare = size_of::<Header>() - size_of::<TaskSpan>() - size_of::<SpanId>();
+        assert!(bare <= 88, "{bare}");
         let cell = size_of::<TaskCell<std::future::Ready<[u64; 4]>, Home>>();
         let future = size_of::<std::future::Ready<[u64; 4]>>();
         assert_eq!(cell, size_of::<Header>() + future);

@@ -16,6 +16,8 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use asyncio_console::SpanId;
+
 use crate::cell::Header;
 use crate::cell::cell_ref::{CellRef, ForeignRef};
 use crate::cell::marks::Mark;
@@ -95,6 +97,16 @@ pub(crate) fn wake_in_family(waker: &Waker) -> Result<Option<Rc<Family>>, ()> {
     })
 }
 
+/// The task of a waker that was made here was woken, without a call of the waker. The result tells the console.
+#[inline]
+pub(crate) fn span_id_of(waker: &Waker) -> SpanId {
+    match cell_of(waker) {
+        // SAFETY: the waker keeps the cell alive (W1).
+        Some(h) => unsafe { ForeignRef::span_id_of(h) },
+        None => SpanId::default(),
+    }
+}
+
 /// # Safety
 ///
 /// For this and the four below: `ptr` is the pointer of a live waker made in this file.
@@ -119,6 +131,8 @@ unsafe fn at_home<R>(h: NonNull<Header>, f: impl FnOnce(Option<&Tasks>) -> R) ->
 unsafe fn clone(ptr: *const ()) -> RawWaker {
     // SAFETY: the caller's promise.
     let h = unsafe { header(ptr) };
+    // SAFETY: the waker's reference keeps the cell alive (W1).
+    unsafe { ForeignRef::span_id_of(h) }.note_clone();
     // The clone gets a reference of its own (W1), which it is given where it is made.
     // SAFETY: the waker's reference keeps the cell alive (W1), and stays the waker's.
     unsafe {
@@ -138,6 +152,8 @@ fn raw(cell: NonNull<Header>) -> RawWaker {
 unsafe fn wake(ptr: *const ()) {
     // SAFETY: the caller's promise.
     let h = unsafe { header(ptr) };
+    // SAFETY: the waker's reference keeps the cell alive (W1).
+    unsafe { ForeignRef::span_id_of(h) }.note_wake();
     // SAFETY: the waker's reference passes on (W1), and is given up also if a schedule of others unwinds. It
     // keeps the cell alive until then.
     unsafe {
@@ -153,6 +169,7 @@ unsafe fn wake_by_ref(ptr: *const ()) {
     let h = unsafe { header(ptr) };
     // SAFETY: the waker's reference keeps the cell alive (W1).
     unsafe {
+        ForeignRef::span_id_of(h).note_wake_by_ref();
         at_home(h, |tasks| match tasks {
             Some(tasks) => tasks.wake(CellRef::borrow(&h)),
             None => ForeignRef::post(h),
@@ -165,6 +182,7 @@ unsafe fn drop_waker(ptr: *const ()) {
     let h = unsafe { header(ptr) };
     // SAFETY: the waker's reference ends here (W1). Any thread may do that (W2).
     unsafe {
+        ForeignRef::span_id_of(h).note_drop();
         at_home(h, |tasks| match tasks {
             Some(_) => drop(CellRef::from_raw(h)),
             None => drop(ForeignRef::from_raw(h)),

@@ -145,7 +145,9 @@ impl Family {
         }
         let waker = self.waker.take()?;
         if let Ok(next) = waker::wake_in_family(&waker) {
+            let woken = waker::span_id_of(&waker);
             self.waker.set(Some(waker));
+            woken.note_wake_by_ref();
             return next;
         }
         let out = Out(self, Some(waker));

@@ -28,6 +28,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 
+use asyncio_console::{SpanId, TaskKind, TaskSpan};
+
 use crate::cancel::{Origin, Place};
 use crate::cell::aside::Aside;
 use crate::cell::cell_ref::{Anchor, CellRef, Finished, ForeignRef, JoinRef};
@@ -35,7 +37,7 @@ use crate::cell::marks::Mark;
 use crate::cell::pool::Pool;
 use crate::cell::state::{Begin, CancelRequest, LastPoll, Outcome, Pause};
 use crate::cell::waker;
-use crate::cell::{self, Birth, Header, Payload, Progress};
+use crate::cell::{self, Birth, Header, Payload, Progress, Shown};
 use crate::children::OnPanic;
 use crate::children::family::Family;
 use crate::context::Context;
@@ -282,6 +284,8 @@ impl Tasks {
             location: Location::caller(),
             aside: None,
             callback: true,
+            // SAFETY: R2.
+            shown: Shown::Within(unsafe { task.as_ref() }.span_id),
         };
         cell::new_beside(&self.pool, birth, family.clone())
     }
@@ -331,7 +335,10 @@ impl Tasks {
                 self.0.bury(cell);
             }
         }
-        let birth = self.birth_with(options, Location::caller());
+        let birth = Birth {
+            shown: Shown::As(TaskKind::BlockOn),
+            ..self.birth_with(options, Location::caller())
+        };
         // SAFETY: `Main` sees to it that the future is dropped and its output taken or dropped before
         // this function returns or unwinds, so before anything that they borrow ends. It cannot be
         // leaked: nobody else has it. A step of the task is not under way at that moment (R2): it would
@@ -377,6 +384,7 @@ impl Tasks {
             location,
             aside,
             callback,
+            shown: Shown::As(TaskKind::Task),
         }
     }
 
@@ -698,7 +706,9 @@ impl Tasks {
     #[inline(always)]
     fn enter_step(&self, cell: &CellRef) -> Running<'_> {
         self.pulse.enter(cell.id, cell.location);
-        Running(self, self.running.replace(Some(cell.as_raw())))
+        let running = Running(self, self.running.replace(Some(cell.as_raw())));
+        running.enter_span(cell);
+        running
     }
 
     /// Notes for the pulse that the enclosing step goes on, after steps within it.
@@ -854,6 +864,7 @@ impl Tasks {
             discard(|| drop(unwanted));
             cell.clear_aside();
         }
+        cell.span.close(cell.span_id);
         if let Some(joiner) = joiner {
             discard(|| joiner.wake());
         }
@@ -902,6 +913,7 @@ impl Tasks {
             // R1: for the place that is left. Who finds it there may come before the owner's reference goes.
             cell.clone().into_raw();
         }
+        cell.span.close(cell.span_id);
         if !cell.state.is_awaited() {
             self.bury(cell);
         }
@@ -937,6 +949,7 @@ impl Tasks {
                 // SAFETY: alive; and a task of ours, so this is its thread.
                 let waiting = unsafe { CellRef::borrow(&h) };
                 if waiting.is_at_home() {
+                    waiting.span_id.note_wake_by_ref();
                     return self.wake(waiting);
                 }
                 self.wake_foreign_joiner(cell, joiner);
@@ -1239,9 +1252,34 @@ impl From<Option<Outcome>> for Stepped {
 /// task whose step was under way before.
 struct Running<'a>(&'a Tasks, Option<NonNull<Header>>);
 
+impl Running<'_> {
+    /// Shows the step to a console.
+    // Apart in debug builds, where what is inlined takes stack while the future is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn enter_span(&self, cell: &CellRef) {
+        cell.span.enter(cell.span_id, self.enclosing_span());
+    }
+
+    /// The span of the task whose step was under way before.
+    #[inline(always)]
+    fn enclosing_span(&self) -> Option<(&TaskSpan, SpanId)> {
+        self.1.as_ref().map(|h| {
+            // SAFETY: R2.
+            let enclosing = unsafe { h.as_ref() };
+            (&enclosing.span, enclosing.span_id)
+        })
+    }
+}
+
 impl Drop for Running<'_> {
     #[inline]
     fn drop(&mut self) {
+        if let Some(h) = self.0.running.get() {
+            // SAFETY: R2.
+            let running = unsafe { h.as_ref() };
+            running.span.exit(running.span_id, self.enclosing_span());
+        }
         self.0.running.set(self.1);
     }
 }

@@ -104,6 +104,7 @@ impl TaskRef {
     /// ```
     #[must_use]
     pub fn waker(&self) -> Waker {
+        self.cell.span_id.note_clone();
         waker::owned(self.cell.clone())
     }
 

@@ -200,7 +200,11 @@ impl Home {
             WakeTarget::Task(task) => waker::owned(unsafe { CellRef::borrow(&task) }.clone()),
             WakeTarget::Waker(waker) => waker,
         };
-        all.into_iter().map(waker).collect()
+        let wakers: Vec<_> = all.into_iter().map(waker).collect();
+        for waker in &wakers {
+            waker::span_id_of(waker).note_clone();
+        }
+        wakers
     }
 
     /// The task that awaits a task by its handle; `bound`: only if it cannot go on without it.

@@ -1,0 +1,37 @@
+//! The place in a program at which a lock, a queue or a sleep was created.
+
+use std::panic::Location;
+
+/// The place of a call. Empty without the feature `tracing`.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(#[cfg(feature = "tracing")] &'static Location<'static>);
+
+impl Place {
+    /// The place at which the function was called that calls this, if it is `#[track_caller]`.
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    pub const fn caller() -> Self {
+        Self(
+            #[cfg(feature = "tracing")]
+            Location::caller(),
+        )
+    }
+
+    /// A place that is known.
+    #[inline]
+    #[must_use]
+    pub const fn of(location: &'static Location<'static>) -> Self {
+        #[cfg(not(feature = "tracing"))]
+        let _ = location;
+        Self(
+            #[cfg(feature = "tracing")]
+            location,
+        )
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn location(self) -> &'static Location<'static> {
+        self.0
+    }
+}
