@@ -743,20 +743,138 @@ mod many {
             .collect()
     }
 
-    #[test]
-    fn too_few_descriptors_are_an_error_and_nothing_is_left() {
-        // In a process of its own: the limit is the process's.
-        let scene = "many::scene_of_few_descriptors";
+    /// Runs a scene in a process of its own, which has no other test's children and descriptors.
+    fn alone(scene: &str) {
         let me = std::env::current_exe().unwrap();
         let output = std::process::Command::new(me)
             .args([scene, "--exact", "--ignored", "--nocapture"])
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let [told, errors] = [output.stdout, output.stderr];
+        let told = String::from_utf8_lossy(&told).into_owned();
         assert!(
             output.status.success() && told.contains("1 passed"),
-            "{told}"
+            "{told}{}",
+            String::from_utf8_lossy(&errors)
         );
+    }
+
+    #[test]
+    fn random_ends_leave_nothing_behind() {
+        alone("many::scene_of_random_ends");
+    }
+
+    /// Pseudo-random numbers below a limit.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % limit
+        }
+    }
+
+    /// Starts a process that ends soon, on SIGTERM, or on SIGKILL alone, and lets it come to one of its ends.
+    async fn some_process(random: &mut Random) {
+        let scripts = [
+            "exit 3",
+            "sleep 0.00$0; exit 3",
+            "exec sleep 1000",
+            "trap '' TERM; while :; do sleep 0.01; done",
+            "sleep 1000 & exec sleep 1000",
+            "head -c 100000 /dev/zero; exec cat",
+        ];
+        let script = scripts[random.below(scripts.len() as u64) as usize];
+        let mut command = Command::shell(script);
+        command
+            .arg(random.below(10).to_string())
+            .grace(ms(random.below(10)));
+        // The group is one's own, so that a grandchild ends with it.
+        command.process_group(0).kill_on_drop(true);
+        if random.below(2) == 0 {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        } else {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+        }
+        let patience = Duration::from_micros(random.below(20_000));
+        let grace = ms(random.below(10));
+        match random.below(8) {
+            0 => drop(timeout(patience, command.status()).await),
+            1 => drop(timeout(patience, command.output()).await),
+            2 => drop(command.spawn().unwrap()),
+            3 => {
+                let mut child = command.spawn().unwrap();
+                drop(timeout(patience, child.communicate(b"")).await);
+            }
+            4 => {
+                let child = command.spawn().unwrap();
+                sleep(patience).await;
+                child.stop(grace).await.unwrap();
+            }
+            5 => {
+                let child = command.spawn().unwrap();
+                child.send_signal(Signal::STOP).unwrap();
+                sleep(patience).await;
+                child.send_signal_to_group(Signal::KILL).unwrap();
+                child.send_signal(Signal::CONT).unwrap();
+                let status = child.wait().await.unwrap();
+                assert!(matches!(
+                    (status.code(), status.signal()),
+                    (Some(0 | 3), _) | (_, Some(9))
+                ));
+            }
+            6 => {
+                let child = Rc::new(command.spawn().unwrap());
+                let waits = (0..3).map(|_| timeout(patience, child.wait()));
+                gather_iter(waits).await;
+            }
+            _ => {
+                let child = command.spawn().unwrap();
+                drop(timeout(patience, child.wait_or_stop(grace)).await);
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "the scene of another test, in a process of its own"]
+    fn scene_of_random_ends() {
+        let seeds = match std::env::var_os("ASYNCIO_HEAVY") {
+            Some(_) => 1..500,
+            None => 1..7,
+        };
+        for seed in seeds {
+            run(async move {
+                let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+                sleep(ms(1)).await; // the first one opens a timer
+                let before = descriptors();
+                let all = (0..20).map(|_| {
+                    let mut own = Random(random.below(u64::MAX) | 1);
+                    async move { some_process(&mut own).await }
+                });
+                gather_iter(all).await;
+                let patience = timeout(secs(20), async {
+                    while !children().is_empty() || descriptors() > before {
+                        sleep(ms(1)).await;
+                    }
+                });
+                let left = patience
+                    .await
+                    .map_err(|_| (descriptors() - before, children()));
+                assert_eq!(
+                    left,
+                    Ok(()),
+                    "seed {seed}: descriptors and children are left"
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn too_few_descriptors_are_an_error_and_nothing_is_left() {
+        // The limit is the process's.
+        alone("many::scene_of_few_descriptors");
     }
 
     #[test]
