@@ -226,9 +226,11 @@ mod sigterm {
 
     #[test]
     fn cancels_main_by_option_and_the_process_ends_by_it() {
-        let ended = terminated("sigterm");
-        assert_eq!(ended.output, "cleaning up\nclean\n");
-        assert_eq!(ended.signal(), SIGTERM);
+        for scene in ["sigterm", "sigterm by the attribute"] {
+            let ended = terminated(scene);
+            assert_eq!(ended.output, "cleaning up\nclean\n");
+            assert_eq!(ended.signal(), SIGTERM);
+        }
     }
 
     #[test]

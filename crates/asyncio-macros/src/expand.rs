@@ -12,7 +12,7 @@ use crate::function::AsyncFn;
 use crate::options::{Clock, Host, Limit, Options, Orders};
 
 const MAIN: &str = "#[asyncio::main]";
-const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug", "host"];
+const MAIN_OPTIONS: &[&str] = &["budget", "clock", "crate", "debug", "host", "sigterm"];
 const TEST: &str = "#[asyncio::test]";
 pub(crate) const TEST_OPTIONS: &[&str] = &[
     "budget",
@@ -127,7 +127,8 @@ fn builder(options: &Options, default_clock: Clock) -> TokenStream {
     // Without a suffix, so that the builder determines the integer type.
     let budget = options.budget.map(Literal::u32_unsuffixed);
     let budget = budget.map(|steps| quote!(.task_budget(#steps)));
-    quote!(#facade::Runner::builder() #clock #debug #budget)
+    let sigterm = options.sigterm.map(|on| quote!(.sigterm(#on)));
+    quote!(#facade::Runner::builder() #clock #debug #budget #sigterm)
 }
 
 /// The module with the functions of the host.
@@ -219,6 +220,7 @@ mod tests {
                     debug = true,
                     clock = "virtual",
                     budget = 64,
+                    sigterm = true,
                     crate = "facade"
                 ),
                 quote!(
@@ -232,7 +234,8 @@ mod tests {
                         facade::Runner::builder()
                             .virtual_time(true)
                             .debug(true)
-                            .task_budget(64),
+                            .task_budget(64)
+                            .sigterm(true),
                         main()
                     )
                 }

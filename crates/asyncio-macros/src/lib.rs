@@ -49,6 +49,7 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `debug = true` | debug mode: reports slow steps, tasks dropped before they began, and task errors that nobody read | on if `ASYNCIO_DEBUG` is set |
 /// | `clock = "virtual"` | virtual time, which jumps to the next deadline when no task can run | `"real"` |
+/// | `sigterm = true` | SIGTERM cancels `main`, as Ctrl-C does; see `asyncio::Builder::sigterm` | SIGTERM ends the process |
 /// | `budget = 64` | the number of steps in a turn, after which the loop polls I/O and timers | the loop's default |
 /// | `host = "tokio"` | runs the loop as a guest of tokio, with the feature `tokio`; see `asyncio::tokio` | a loop that waits by itself |
 /// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |

@@ -49,6 +49,7 @@ pub(crate) struct Options {
     pub(crate) debug: Option<bool>,
     pub(crate) host: Option<Host>,
     pub(crate) orders: Option<Orders>,
+    pub(crate) sigterm: Option<bool>,
     pub(crate) timeout: Option<Limit>,
     pub(crate) virtual_timeout: Option<Limit>,
     krate: Option<Path>,
@@ -93,9 +94,10 @@ impl Options {
         match name {
             "budget" => self.budget = Some(budget(value)?),
             "clock" => self.clock = Some(clock(value)?),
-            "debug" => self.debug = Some(debug(value)?),
+            "debug" => self.debug = Some(switch(name, value)?),
             "host" => self.host = Some(host(value)?),
             "order" => self.orders = Some(orders(value)?),
+            "sigterm" => self.sigterm = Some(switch(name, value)?),
             "timeout" => self.timeout = Some(limit(name, value)?),
             "virtual_timeout" => self.virtual_timeout = Some(limit(name, value)?),
             "crate" => self.krate = Some(krate(value)?),
@@ -172,11 +174,11 @@ fn clock(value: &Expr) -> syn::Result<Clock> {
     }
 }
 
-fn debug(value: &Expr) -> syn::Result<bool> {
+fn switch(name: &str, value: &Expr) -> syn::Result<bool> {
     match literal(value) {
         Some(Lit::Bool(on)) => Ok(on.value),
         _ => {
-            let problem = "`debug` must be `true` or `false`";
+            let problem = format!("`{name}` must be `true` or `false`");
             Err(Error::new(value.span(), problem))
         }
     }

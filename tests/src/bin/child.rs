@@ -23,6 +23,7 @@ fn main() {
         #[cfg(unix)]
         "echo" => run(echo()).expect("the streams work"),
         "sigterm" => asyncio::run_with(sigterm(), main_cleans_up(ms(5))),
+        "sigterm by the attribute" => sigterm_by_the_attribute(),
         "sigterm takes long" => asyncio::run_with(sigterm(), main_cleans_up(secs(600))),
         "sigterm and a runner" => sigterm_and_a_runner(),
         "main spins" => run(until_interrupted(spin())),
@@ -125,6 +126,11 @@ async fn echo() -> std::io::Result<()> {
 
 fn sigterm() -> asyncio::Builder {
     Runner::builder().sigterm(true)
+}
+
+#[asyncio::main(sigterm = true)]
+async fn sigterm_by_the_attribute() {
+    main_cleans_up(ms(5)).await;
 }
 
 fn sigterm_and_a_runner() {
