@@ -371,6 +371,36 @@ mod ending {
         });
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_made_itself_a_leader_is_stopped_with_its_group() {
+        run(async {
+            let script = "trap '' TERM; echo ready; while :; do sleep 0.01; done & wait";
+            let mut session = Command::new("setsid");
+            let leader = session
+                .args(["sh", "-c", script])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut ready = [0; 6];
+            leader
+                .stdout
+                .as_ref()
+                .unwrap()
+                .read_exact(&mut ready)
+                .await
+                .unwrap();
+            assert_eq!(leader.stop(ms(20)).await.unwrap().signal(), Some(9));
+            leader
+                .stdout
+                .as_ref()
+                .unwrap()
+                .read_to_end(&mut Vec::new())
+                .await
+                .unwrap();
+        });
+    }
+
     #[test]
     fn stop_kills_the_rest_of_the_group() {
         run(async {

@@ -36,7 +36,6 @@ pub struct Command {
     inner: std::process::Command,
     kill_on_drop: bool,
     grace: Duration,
-    leads_group: bool,
     /// Whether the standard error goes to the pipe of the standard output.
     merges_stderr: bool,
     streams: Streams,
@@ -57,7 +56,6 @@ impl From<std::process::Command> for Command {
             inner,
             kill_on_drop: false,
             grace: GRACE,
-            leads_group: false,
             merges_stderr: false,
             streams: Streams::default(),
         }
@@ -196,9 +194,11 @@ impl Command {
 
     /// Sets the process group. With 0 the process leads a new group: Ctrl-C in the terminal does not
     /// reach it, and [`Child::stop`] ends its children with it.
+    ///
+    /// A process that makes itself the leader of a group is treated in the same way. So is one with a new session, as by
+    /// the program `setsid`: `Command::new("setsid").arg("server")` starts `server` under the same process id.
     pub fn process_group(&mut self, group: i32) -> &mut Self {
         self.inner.process_group(group);
-        self.leads_group = group == 0;
         self
     }
 
@@ -214,8 +214,7 @@ impl Command {
         self
     }
 
-    /// The command of the standard library, for options that are not here. Set the standard streams
-    /// and the process group here, not there.
+    /// The command of the standard library, for options that are not here. Set the standard streams here, not there.
     pub fn as_std_mut(&mut self) -> &mut std::process::Command {
         &mut self.inner
     }
@@ -251,7 +250,7 @@ impl Command {
         let stderr = started.stderr.take();
         let connect = || {
             let guard = Guard {
-                process: Process::new(started, self.leads_group)?,
+                process: Process::new(started)?,
                 // Until all is well.
                 kill_on_drop: true,
             };

@@ -16,7 +16,7 @@ use asyncio_loop::SpawnOptions;
 use asyncio_net::{AsyncFd, Direction, Interest};
 use asyncio_task::try_spawn_with;
 use rustix::io::Errno;
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{Pid, getpgid, kill_process};
 
 use super::group::Group;
 use super::reaper;
@@ -48,8 +48,6 @@ pub(super) struct Process {
     outcome: Cell<Option<Outcome>>,
     /// Reports the end. `None` when it is known.
     watch: RefCell<Option<Rc<Watch>>>,
-    /// Whether the process leads a process group of its own.
-    leads_group: bool,
 }
 
 /// The source that reports the end of a process.
@@ -62,9 +60,9 @@ enum Watch {
 
 impl Process {
     /// Takes over a child that was just started. It is killed and reaped if that fails.
-    pub(super) fn new(mut child: std::process::Child, leads_group: bool) -> io::Result<Rc<Self>> {
+    pub(super) fn new(mut child: std::process::Child) -> io::Result<Rc<Self>> {
         match Watch::new(child.id()) {
-            Ok(watch) => Ok(Self::watched(child, leads_group, watch)),
+            Ok(watch) => Ok(Self::watched(child, watch)),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -73,13 +71,12 @@ impl Process {
         }
     }
 
-    fn watched(child: std::process::Child, leads_group: bool, watch: Watch) -> Rc<Self> {
+    fn watched(child: std::process::Child, watch: Watch) -> Rc<Self> {
         Rc::new(Process {
             pid: child.id(),
             child: RefCell::new(Some(child)),
             outcome: Cell::new(None),
             watch: RefCell::new(Some(Rc::new(watch))),
-            leads_group,
         })
     }
 
@@ -158,9 +155,17 @@ impl Process {
         }
     }
 
-    /// The group that the process leads, unless the process is known to have ended.
+    /// The group that the process leads, unless the process is known to have ended: then its number may belong to another
+    /// group.
+    ///
+    /// The system knows it, also if the process has made itself a leader.
     pub(super) fn group(&self) -> Option<Group> {
-        (self.leads_group && self.outcome.get().is_none()).then(|| Group::new(self.as_pid()))
+        if self.outcome.get().is_some() {
+            return None;
+        }
+        let process = self.as_pid();
+        let leads = getpgid(Some(process)) == Ok(process);
+        leads.then(|| Group::new(process))
     }
 
     /// Sends a signal. One to a process that has ended does nothing.
@@ -181,15 +186,10 @@ impl Process {
 
     /// Sends a signal to the process, and to its group if it leads one.
     pub(super) fn send_signal_to_all(&self, signal: Signal) -> io::Result<()> {
-        let named = signal.named()?;
-        if !self.leads_group {
-            return self.send_signal(signal);
+        match self.group() {
+            Some(group) => gone_is_fine(group.kill(signal.named()?)),
+            None => self.send_signal(signal),
         }
-        if self.outcome.get().is_some() {
-            // The number may belong to another group.
-            return Ok(());
-        }
-        gone_is_fine(kill_process_group(self.as_pid(), named))
     }
 
     fn as_pid(&self) -> Pid {
@@ -253,7 +253,7 @@ mod tests {
 
     fn without_pidfd(command: &mut Command) -> Rc<Process> {
         let child = command.spawn().expect("it starts");
-        Process::watched(child, false, Watch::Sigchld)
+        Process::watched(child, Watch::Sigchld)
     }
 
     #[test]

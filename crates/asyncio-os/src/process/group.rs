@@ -23,6 +23,10 @@ impl Group {
         Group { number: leader }
     }
 
+    pub(super) fn kill(&self, signal: Signal) -> rustix::io::Result<()> {
+        kill_process_group(self.number, signal)
+    }
+
     /// Waits until no process is left. If it is dropped before, it kills them.
     pub(super) async fn wait_or_kill(self) {
         // Virtual time does not jump from one look to the next.
