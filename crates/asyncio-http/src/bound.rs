@@ -72,7 +72,7 @@ pub struct LoopBound<T: 'static> {
 }
 
 // SAFETY: B1 and B2. On other threads nothing but the home and the mark is used, which are plain numbers and a pointer to
-// a mailbox, which other threads may use.
+// an inbox, which other threads may use.
 unsafe impl<T> Send for LoopBound<T> {}
 // SAFETY: B1: a shared wrapper gives its value to the thread of its home only.
 unsafe impl<T> Sync for LoopBound<T> {}

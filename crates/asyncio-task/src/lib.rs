@@ -21,19 +21,17 @@
 //!
 //! What holds:
 //! - a task is polled, and its future and value are dropped, on its own thread only;
-//! - waking on that thread, cloning a waker and dropping it are plain memory; from elsewhere it takes a mailbox, and a system call only
+//! - waking on that thread, cloning a waker and dropping it are plain memory; from elsewhere it takes a inbox, and a system call only
 //!   if the thread is parked;
 //! - wakers and handles may outlive everything, on any thread; the last waker frees memory and nothing
 //!   else;
 //! - a panic ends its task, not the thread, and is reported.
 
-// The parts of a task. All code that polls and frees is here.
+// The parts of a task, and the way in from other threads. Most of the code that polls and frees is here.
 mod cell;
-
-// Steps that wait to run, tasks that have not ended, and the way in from other threads.
 mod queue;
 
-// The executor: runs steps, and ends tasks.
+// The half of a loop that its thread has for itself: it runs steps, and ends tasks.
 mod engine;
 
 // Requests to cancel: the tree of scopes, and its use by tasks.
@@ -47,6 +45,9 @@ mod children;
 mod context;
 mod handle;
 
+// The executor on top of it all.
+mod tasks;
+
 // Small parts with several users.
 mod discard;
 mod one_line;
@@ -56,29 +57,34 @@ mod sync;
 mod loom_tests;
 
 pub use cancel::HeardRequest;
-pub use cell::forgotten::is_err;
+pub use cell::is_err::is_err;
 pub use cell::state::{LastPoll, TaskState};
 pub use children::Children;
+pub use context::context_var::{ContextToken, ContextVar, NoContext, copy_context};
 pub use context::shared_context::{SharedContext, shared_context};
-pub use context::{Context, ContextToken, ContextVar, NoContext, copy_context};
+pub use context::values::Context;
 pub use engine::current::{current_step, is_in_task, order_below, with_companion};
 pub use engine::pulse::Pulse;
-pub use engine::tasks::Tasks;
 pub use engine::unhandled::{Cause, Unhandled};
-pub use handle::detach::{Outcome, failure_of};
+pub use handle::circle::Circle;
+pub use handle::circles::{awaiter_of, circles};
 pub use handle::id::{TaskId, TaskName};
-pub use handle::join_error::{JoinError, PanicPayload};
+pub use handle::join_error::JoinError;
+pub use handle::outcome::{Outcome, failure_of};
+pub use handle::panic_payload::PanicPayload;
+pub use handle::remote::{Closed, Remote};
+pub use handle::schedule::{Schedule, Step};
 pub use handle::spawn::{NoRunningLoop, TrySpawnError, spawn, try_spawn, try_spawn_with};
 pub use handle::spawn_options::SpawnOptions;
 pub use handle::step_back::StepBack;
 pub use handle::task::Task;
-pub use handle::task_ref::{TaskInfo, TaskRef, all_tasks, current_task};
-pub use queue::remote::{Closed, Remote};
-pub use queue::schedule::{Schedule, Step};
+pub use handle::task_info::TaskInfo;
+pub use handle::task_ref::{TaskRef, all_tasks, current_task};
 pub use scopes::cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwind_here};
-pub use scopes::circle::{Circle, awaiter_of, circles};
 pub use scopes::listener::Listener;
-pub use scopes::scope::{Scope, ScopeHandle, Unwound};
+pub use scopes::scope::{Scope, ScopeHandle};
+pub use scopes::scope_state::Unwound;
+pub use tasks::Tasks;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

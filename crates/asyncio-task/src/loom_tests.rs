@@ -1,9 +1,9 @@
-//! The places where threads meet, in every order that the memory model allows: the mailbox, the park
+//! The places where threads meet, in every order that the memory model allows: the inbox, the park
 //! word, and the life of a waker on another thread.
 //!
 //! Each model is small, so that its interleavings can be counted through. "Found" in its comment names
 //! mistakes that were put into the code, and that made it fail. (Not found, as it is no mistake: relaxed
-//! accesses to the park word. The lock of the box orders what the word announces.)
+//! accesses to the park word. The lock of the inbox orders what the word announces.)
 //!
 //! What only the owner's thread may touch is seen by the checker through the task's state, a cell that it
 //! tracks: any two accesses that are not ordered fail a model, and so does freeing a cell whose last use
@@ -22,17 +22,9 @@ use loom::sync::Notify;
 use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
-use crate::cell::Header;
-use crate::queue::mailbox::{Lease, Letter, Mailbox, Owner, Unpark};
+use crate::cell::cell_ref::{Inbox, Lease, Message, Owner};
+use crate::queue::inbox::Unpark;
 use crate::{SpawnOptions, Tasks};
-
-/// Called before a cell is freed, on the thread that does it.
-pub(crate) fn will_be_freed(header: &Header) {
-    header.state.touch();
-    header.home.touch();
-    // Relaxed, so that it orders nothing.
-    header.mailbox.freed.fetch_add(1, Relaxed);
-}
 
 /// Somewhere to wait, and how often it was called for to end the wait.
 #[derive(Default)]
@@ -54,24 +46,24 @@ impl Bench {
 /// What arrived, in order.
 type Log = Arc<StdMutex<Vec<(&'static str, u32)>>>;
 
-fn letter(log: &Log, from: &'static str, n: u32) -> Letter {
+fn message(log: &Log, from: &'static str, n: u32) -> Message {
     let log = log.clone();
     let call = move || log.lock().unwrap().push((from, n));
-    Letter::Call(Box::new(call), std::panic::Location::caller())
+    Message::Call(Box::new(call), std::panic::Location::caller())
 }
 
-fn open(letters: Vec<Letter>) {
-    for letter in letters {
-        if let Letter::Call(call, _) = letter {
+fn open(messages: Vec<Message>) {
+    for message in messages {
+        if let Message::Call(call, _) = message {
             call();
         }
     }
 }
 
-fn taken(lease: &Lease) -> Vec<Letter> {
-    let mut letters = Vec::new();
-    lease.take(&mut letters);
-    letters
+fn taken(lease: &Lease) -> Vec<Message> {
+    let mut messages = Vec::new();
+    lease.take(&mut messages);
+    messages
 }
 
 fn numbers(log: &Log, from: &str) -> Vec<u32> {
@@ -82,7 +74,7 @@ fn numbers(log: &Log, from: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Found: emptying the box before the word is cleared; announcing before the letter is in the box, or
+/// Found: emptying the inbox before the word is cleared; announcing before the message is in the inbox, or
 /// looking before that whether it is announced already; leaving out the announcement.
 // Proves M1, M2.
 #[test]
@@ -93,7 +85,7 @@ fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
         let send = |from: &'static str, owner: Owner, log: Log| {
             move || {
                 for n in 0..2 {
-                    owner.post(letter(&log, from, n)).unwrap();
+                    owner.post(message(&log, from, n)).unwrap();
                 }
             }
         };
@@ -104,8 +96,8 @@ fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
         other.join().unwrap();
         let so_far = log.lock().unwrap().len();
         assert!(
-            so_far == 4 || lease.has_mail(),
-            "what is in the box has announced itself"
+            so_far == 4 || lease.has_messages(),
+            "what is in the inbox has announced itself"
         );
         open(taken(&lease));
         assert_eq!(numbers(&log, "a"), [0, 1]);
@@ -119,11 +111,11 @@ fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
     }
 }
 
-/// Waits for mail as a loop does, until `enough`.
-fn wait_for_mail(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usize {
+/// Waits for messages as a loop does, until `enough`.
+fn wait_for_messages(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usize {
     let mut parked = 0;
     loop {
-        if lease.has_mail() {
+        if lease.has_messages() {
             open(taken(lease));
         }
         if enough() {
@@ -138,7 +130,7 @@ fn wait_for_mail(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) -> usi
 }
 
 /// Found: parking by a load and a store, or announcing by these, instead of an exchange; clearing the word
-/// after the wait whatever it says (all lose the wake-up: a deadlock); unparking for each letter (more calls
+/// after the wait whatever it says (all lose the wake-up: a deadlock); unparking for each message (more calls
 /// than waits).
 // Proves M3.
 #[test]
@@ -149,9 +141,9 @@ fn a_parked_owner_is_unparked_and_once_for_a_burst() {
         let log = Log::default();
         let senders = ["a", "b"].map(|from| {
             let (owner, log) = (lease.owner(), log.clone());
-            thread::spawn(move || owner.post(letter(&log, from, 0)).unwrap())
+            thread::spawn(move || owner.post(message(&log, from, 0)).unwrap())
         });
-        let parked = wait_for_mail(&lease, &bench, || log.lock().unwrap().len() == 2);
+        let parked = wait_for_messages(&lease, &bench, || log.lock().unwrap().len() == 2);
         join(senders);
         assert!(
             bench.calls.load(SeqCst) <= parked,
@@ -160,16 +152,16 @@ fn a_parked_owner_is_unparked_and_once_for_a_burst() {
     });
 }
 
-/// Found: no look at the generation, or a generation that stays the same (the next lease opens the letter);
-/// letters that stay in the box when a lease ends (neither opened nor dropped).
+/// Found: no look at the generation, or a generation that stays the same (the next lease opens the message);
+/// messages that stay in the inbox when a lease ends (neither opened nor dropped).
 #[test]
-fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
+fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
     loom::model(|| {
-        let mailbox = {
+        let inbox = {
             let lease = Lease::new(Arc::new(|| ()));
-            lease.owner().mailbox
+            lease.owner().inbox
         };
-        let lease = Lease::of(mailbox, Arc::new(|| ()));
+        let lease = Lease::of(inbox, Arc::new(|| ()));
         let owner = lease.owner();
         let log = Log::default();
         let proof = Arc::new(());
@@ -182,11 +174,11 @@ fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
                 };
                 let location = std::panic::Location::caller();
                 // Refused: it comes back, here.
-                owner.post(Letter::Call(Box::new(call), location)).is_err()
+                owner.post(Message::Call(Box::new(call), location)).is_err()
             })
         };
         drop(lease);
-        let next = Lease::of(mailbox, Arc::new(|| ()));
+        let next = Lease::of(inbox, Arc::new(|| ()));
         open(taken(&next));
         sender.join().unwrap();
         open(taken(&next));
@@ -198,7 +190,7 @@ fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
     });
 }
 
-/// A letter was posted under an old lease, and its announcement comes when the mailbox is leased again: it
+/// A message was posted under an old lease, and its announcement comes when the inbox is leased again: it
 /// takes the word from PARKED, so it has to unpark the new owner, or who posts now finds the word NOTIFIED
 /// and does not.
 ///
@@ -209,21 +201,21 @@ fn a_letter_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
 fn a_late_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
     loom::model(|| {
         let old = Lease::new(Arc::new(|| ()));
-        let mailbox: &'static Mailbox = old.owner().mailbox;
+        let inbox: &'static Inbox = old.owner().inbox;
         let log = Log::default();
         let late = {
             let (owner, log) = (old.owner(), log.clone());
-            thread::spawn(move || drop(owner.post(letter(&log, "old", 0))))
+            thread::spawn(move || drop(owner.post(message(&log, "old", 0))))
         };
         drop(old);
         let bench = Arc::new(Bench::default());
         let unpark: Unpark = Arc::new(bench.unpark());
-        let new = Lease::of(mailbox, unpark);
+        let new = Lease::of(inbox, unpark);
         let sender = {
             let (owner, log) = (new.owner(), log.clone());
-            thread::spawn(move || owner.post(letter(&log, "new", 0)).unwrap())
+            thread::spawn(move || owner.post(message(&log, "new", 0)).unwrap())
         };
-        wait_for_mail(&new, &bench, || !log.lock().unwrap().is_empty());
+        wait_for_messages(&new, &bench, || !log.lock().unwrap().is_empty());
         late.join().unwrap();
         sender.join().unwrap();
         assert_eq!(*log.lock().unwrap(), [("new", 0)]);
@@ -316,8 +308,8 @@ fn use_up(waker: Waker) {
     clone.wake();
 }
 
-fn freed(mailbox: &Mailbox) -> usize {
-    mailbox.freed.load(Relaxed)
+fn freed(inbox: &Inbox) -> usize {
+    inbox.freed.load(Relaxed)
 }
 
 /// Runs a model: a task that waits, a thread that uses its waker up meanwhile, and `meanwhile` for the
@@ -327,7 +319,7 @@ fn with_a_waker_elsewhere(
 ) {
     loom::model(move || {
         let (tasks, bench) = tasks();
-        let mailbox = tasks.owner().mailbox;
+        let inbox = tasks.owner().inbox;
         let drops = Rc::new(Cell::new(0));
         let noted = Noted::new(&drops);
         let task = tasks.enter(&(), || {
@@ -351,14 +343,14 @@ fn with_a_waker_elsewhere(
         meanwhile(tasks, &bench, task);
         thread.join().unwrap();
         assert_eq!(drops.get(), 1, "the future is dropped once");
-        assert_eq!(freed(mailbox), 1, "the cell is freed once");
+        assert_eq!(freed(inbox), 1, "the cell is freed once");
     });
 }
 
 /// Found: the merge `Relaxed`, or no fence before freeing (an unordered access to the state); a merge by a load
 /// and a store (freed twice, or never); `MERGED` noted after the merge, or not at all; a clone or a drop
 /// elsewhere that takes itself to be at home; no bias, or a foreigner that frees at the bias (freed in use);
-/// one anchor at birth, or three; a letter without a reference of its own; waking by touching the state from the
+/// one anchor at birth, or three; a message without a reference of its own; waking by touching the state from the
 /// other thread; the announcement left out.
 // Proves W1.
 #[test]
@@ -385,7 +377,7 @@ fn a_waker_is_used_up_elsewhere_while_its_task_is_cancelled() {
     });
 }
 
-/// Found: the same again; posting to an ended lease, and letters that stay in the box when it ends (the cell
+/// Found: the same again; posting to an ended lease, and messages that stay in the inbox when it ends (the cell
 /// is never freed).
 #[test]
 fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
@@ -395,7 +387,7 @@ fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
     });
 }
 
-/// The owner lets go first, without looking at its mail; whoever is last frees the cell, and nothing but
+/// The owner lets go first, without looking at its inbox; whoever is last frees the cell, and nothing but
 /// the cell.
 ///
 /// Found: the decrement `Relaxed`, no fence (unordered); no merge, or one that forgets what was counted at home
@@ -405,7 +397,7 @@ fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
 fn the_last_reference_frees_the_cell_on_whatever_thread() {
     loom::model(|| {
         let (tasks, _) = tasks();
-        let mailbox = tasks.owner().mailbox;
+        let inbox = tasks.owner().inbox;
         let drops = Rc::new(Cell::new(0));
         let noted = Noted::new(&drops);
         let task = tasks.spawn(async move {
@@ -418,13 +410,13 @@ fn the_last_reference_frees_the_cell_on_whatever_thread() {
         drop(tasks);
         assert_eq!(drops.get(), 1);
         join(threads);
-        assert_eq!(freed(mailbox), 1);
+        assert_eq!(freed(inbox), 1);
     });
 }
 
-/// A task without a future to speak of, and the mailbox that counts whether its cell is freed.
-fn waiting_task(tasks: &Tasks) -> (crate::Task<()>, &'static Mailbox) {
-    (tasks.spawn(pending()), tasks.owner().mailbox)
+/// A task without a future to speak of, and the inbox that counts whether its cell is freed.
+fn waiting_task(tasks: &Tasks) -> (crate::Task<()>, &'static Inbox) {
+    (tasks.spawn(pending()), tasks.owner().inbox)
 }
 
 /// Ends all tasks and lets go of one of them, as a loop does that runs.
@@ -446,7 +438,7 @@ fn end(tasks: Tasks, task: crate::Task<()>) {
 fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
     loom::model(|| {
         let (tasks, _) = tasks();
-        let (task, mailbox) = waiting_task(&tasks);
+        let (task, inbox) = waiting_task(&tasks);
         let waker = task.as_ref().waker();
         let sent = Arc::new(loom::sync::Mutex::new(None));
         let thread = {
@@ -454,7 +446,7 @@ fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
             thread::spawn(move || {
                 let clone = waker.clone();
                 *sent.lock().unwrap() = Some(clone);
-                assert_eq!(freed(mailbox), 0, "there is a waker");
+                assert_eq!(freed(inbox), 0, "there is a waker");
                 drop(waker);
             })
         };
@@ -466,10 +458,10 @@ fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
         thread.join().unwrap();
         let late = sent.lock().unwrap().take();
         if late.is_some() {
-            assert_eq!(freed(mailbox), 0, "there is a clone");
+            assert_eq!(freed(inbox), 0, "there is a clone");
         }
         drop(late);
-        assert_eq!(freed(mailbox), 1);
+        assert_eq!(freed(inbox), 1);
     });
 }
 
@@ -481,20 +473,20 @@ fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
 fn what_is_left_at_home_and_elsewhere_after_the_merge_frees_the_cell_once() {
     loom::model(|| {
         let (tasks, _) = tasks();
-        let (task, mailbox) = waiting_task(&tasks);
+        let (task, inbox) = waiting_task(&tasks);
         let kept = task.as_ref();
         let waker = kept.waker();
         let thread = thread::spawn(move || {
             drop(waker.clone());
-            assert_eq!(freed(mailbox), 0, "there is a waker");
+            assert_eq!(freed(inbox), 0, "there is a waker");
             drop(waker);
         });
         end(tasks, task);
         drop(kept.clone());
-        assert_eq!(freed(mailbox), 0, "there is a reference at home");
+        assert_eq!(freed(inbox), 0, "there is a reference at home");
         drop(kept);
         thread.join().unwrap();
-        assert_eq!(freed(mailbox), 1);
+        assert_eq!(freed(inbox), 1);
     });
 }
 
@@ -505,7 +497,7 @@ fn what_is_left_at_home_and_elsewhere_after_the_merge_frees_the_cell_once() {
 fn no_one_frees_a_cell_that_is_anchored() {
     loom::model(|| {
         let (tasks, _) = tasks();
-        let (task, mailbox) = waiting_task(&tasks);
+        let (task, inbox) = waiting_task(&tasks);
         let waker = task.as_ref().waker();
         let thread = thread::spawn(move || {
             drop(waker.clone());
@@ -517,15 +509,15 @@ fn no_one_frees_a_cell_that_is_anchored() {
         });
         drop(tasks);
         assert!(task.is_finished());
-        assert_eq!(freed(mailbox), 0, "there is a handle");
+        assert_eq!(freed(inbox), 0, "there is a handle");
         thread.join().unwrap();
-        assert_eq!(freed(mailbox), 0, "there is a handle");
+        assert_eq!(freed(inbox), 0, "there is a handle");
         drop(task);
-        assert_eq!(freed(mailbox), 1);
+        assert_eq!(freed(inbox), 1);
     });
 }
 
-/// Found: posting to an ended lease, and letters that stay in the box when it ends (neither made nor
+/// Found: posting to an ended lease, and messages that stay in the inbox when it ends (neither made nor
 /// dropped).
 #[test]
 fn a_call_from_elsewhere_is_made_or_dropped_at_home_or_given_back() {
@@ -554,11 +546,11 @@ fn a_call_from_elsewhere_is_made_or_dropped_at_home_or_given_back() {
     });
 }
 
-/// The task is in the ready queue by the wake-up at home, and in the mailbox by the other one. Whichever its
+/// The task is in the ready queue by the wake-up at home, and in the inbox by the other one. Whichever its
 /// first poll sees, the last one sees both.
 ///
 /// Found: the state touched by the posting thread (an unordered access); the announcement left out, or made
-/// before the letter is in the box.
+/// before the message is in the inbox.
 #[test]
 fn a_task_woken_from_elsewhere_and_at_home_at_once_is_polled_for_both() {
     loom::model(|| {

@@ -407,7 +407,7 @@ fn a_scope_cancelled_by_its_handle_ends_as_its_own_outcome() {
     assert_eq!(trace, ["inner hears"]);
 }
 
-// Proves S1.
+// Proves S2.
 #[test]
 fn nothing_is_left_of_scopes_that_are_gone() {
     let tasks = Tasks::new(|| ());
@@ -614,7 +614,6 @@ fn a_token_that_is_kept_holds_until_it_goes_and_one_that_is_leaked_until_a_secon
     assert_eq!(trace, ["goes on", "still held", "held for ever"]);
 }
 
-// Proves S1.
 #[test]
 fn a_token_that_outlives_its_task_is_let_go_in_peace() {
     run(async |_| {

@@ -1,11 +1,13 @@
 //! How much a step may do on behalf of requests in scopes that it has opened itself.
 //!
-//! Scopes that were there before are so many, and each is put off after [`MOST_ROUNDS`](super::deliver::MOST_ROUNDS). Code
+//! Scopes that were there before are so many, and each is put off after [`MOST_ROUNDS`]. Code
 //! that goes on opening scopes which are cancelled at once, and swallows that, would never let others run: each
 //! of its scopes is a new one. So these are counted together. When the allowance is spent, the next one is put
 //! off, and the task has its next step after the others.
 
-use super::deliver::MOST_ROUNDS;
+/// How often a scope is polled at a stretch on behalf of a request. Only code that opens one shield after the
+/// other and waits for nothing needs more.
+pub(super) const MOST_ROUNDS: u32 = 16;
 
 /// The allowance of one step of a task.
 #[derive(Default)]

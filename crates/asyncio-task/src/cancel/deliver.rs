@@ -3,13 +3,9 @@
 
 use std::task::Waker;
 
-use super::tree::Wakes;
-use super::unresolved::Unresolved;
-use super::{Request, ScopeKey, ScopeTree, WakeTarget};
-
-/// How often a scope is polled at a stretch on behalf of a request. Only code that opens one shield after the
-/// other and waits for nothing needs more.
-pub(super) const MOST_ROUNDS: u32 = 16;
+use super::allowance::MOST_ROUNDS;
+use super::node::{Unresolved, Wakes};
+use super::{Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
 /// What a scope does next.
 pub(crate) enum Next<T> {
@@ -38,7 +34,7 @@ pub(super) struct Round {
     busy: bool,
 }
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// What a scope does at the beginning of its poll.
     pub(crate) fn before_poll(&mut self, key: ScopeKey, step: u64) -> Next<T> {
         let Some(node) = self.get(key) else {

@@ -4,7 +4,7 @@
 use std::task::Waker;
 
 use super::ScopeKey;
-use super::tree::Wakes;
+use super::node::Wakes;
 
 /// A task or a waker, to be woken once the tree is not borrowed any more.
 pub(crate) enum WakeTarget<T> {

@@ -2,22 +2,8 @@
 
 use std::task::Waker;
 
-use super::tree::Wakes;
-use super::unresolved::Unresolved;
-use super::{DropLater, Effects, Place, Resolution, ScopeKey, ScopeTree, WakeTarget};
-
-/// A scope that is being polled.
-pub(super) struct Frame<T> {
-    /// The task whose step it is; compared, never followed.
-    pub(super) task: T,
-    /// `None` until it, or a scope inside of it, has to wait.
-    pub(super) node: Option<ScopeKey>,
-    pub(super) isolation: Isolation,
-    /// How many scopes had acted before.
-    handled: u64,
-    /// It had no node when the poll began.
-    is_new: bool,
-}
+use super::node::{Frame, Isolation, Unresolved, Wakes};
+use super::{DropLater, Effects, Place, Resolution, ScopeKey, ScopeTree, Task, WakeTarget};
 
 /// What is known of a scope whose poll has ended.
 #[derive(Clone, Copy)]
@@ -30,20 +16,10 @@ pub(crate) struct Left {
     pub(crate) is_new: bool,
 }
 
-/// What becomes of requests from outside at a scope.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Isolation {
-    None,
-    /// It is observed: it hears of them, and tells what is inside.
-    Observed,
-    /// It is observed, and what is inside never hears of them.
-    Shielded,
-}
-
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// A scope's poll begins. `node`: the one that it has, if that is here.
     #[inline]
-    pub(crate) fn enter(&mut self, task: T, node: Option<ScopeKey>, isolation: Isolation) {
+    pub(crate) fn enter(&mut self, task: T::Id, node: Option<ScopeKey>, isolation: Isolation) {
         let mut known = node;
         if let Some(key) = node {
             match self.get_mut(key) {
@@ -79,7 +55,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
     /// [`enter`](Self::enter), for a scope that has a node, if nothing is to be seen to before its poll, as nearly
     /// always: it is where it was polled last, and nothing was ever asked of it. `false`: it is not entered.
     #[inline]
-    pub(crate) fn enter_calmly(&mut self, task: T, key: ScopeKey, around: Place) -> bool {
+    pub(crate) fn enter_calmly(&mut self, task: T::Id, key: ScopeKey, around: Place) -> bool {
         match self.get_mut(key) {
             Some(node) if node.is_calm_in(around) => node.polling = true,
             _ => return false,
@@ -160,16 +136,16 @@ impl<T: Copy + Eq> ScopeTree<T> {
     /// The place of the scope that code here and now is in. `None`: it is the task itself. [`Place::NONE`]: the scope has
     /// no node. If it has one, then so have those around it.
     #[inline]
-    pub(crate) fn innermost_polled(&self, task: T) -> Option<Place> {
+    pub(crate) fn innermost_polled(&self, task: T::Id) -> Option<Place> {
         let frame = self.frames.last().filter(|frame| frame.task == task)?;
         Some(Place::of(frame.node))
     }
 
     /// Gives nodes to the scopes of this task that are being polled. The innermost.
     #[inline(never)]
-    pub(crate) fn furnish_frames(&mut self, task: T, root: ScopeKey) -> ScopeKey {
+    pub(crate) fn furnish_frames(&mut self, task: T::Id, root: ScopeKey) -> ScopeKey {
         // The scope of this task that is outermost among those without a node.
-        let mine = |frame: &Frame<T>| frame.task == task;
+        let mine = |frame: &Frame<T::Id>| frame.task == task;
         let first = self
             .frames
             .iter()
@@ -247,7 +223,6 @@ impl<T: Copy + Eq> ScopeTree<T> {
     /// What gets a scope polled. A waker goes out, to be used up, as cloning it is foreign code; the next
     /// poll brings a new one.
     pub(super) fn waker_of(&mut self, key: ScopeKey) -> Option<WakeTarget<T>> {
-        let task = self.task_of(key);
         let node = self.get_mut(key)?;
         if node.polling {
             return None; // It looks again before its poll returns.
@@ -257,7 +232,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
             Wakes::Waker(waker) => Some(WakeTarget::Waker(waker)),
             kept @ (Wakes::Task | Wakes::Root(_)) => {
                 node.wakes = kept;
-                task.map(WakeTarget::Task)
+                self.task_of(key).map(WakeTarget::Task)
             }
         }
     }

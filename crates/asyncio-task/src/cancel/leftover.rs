@@ -9,10 +9,10 @@
 //!
 //! Only a request to a scope around matters: one to the scope itself is spent.
 
-use super::tree::Wakes;
-use super::{DropLater, Effects, Request, Resolution, ScopeKey, ScopeTree};
+use super::node::Wakes;
+use super::{DropLater, Effects, Request, Resolution, ScopeKey, ScopeTree, Task};
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// Whether anything was ever asked of a scope.
     #[inline]
     pub(crate) fn is_asked(&self, key: ScopeKey) -> bool {

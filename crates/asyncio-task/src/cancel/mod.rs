@@ -32,13 +32,13 @@
 //!
 //! A scope that is over stays as a *leftover* while tokens hold it ([`leftover`]).
 //!
-//! The tree is a data structure of its own. It names tasks by any `T`, is told what happens, and answers whom to wake
+//! The tree is a data structure of its own. Its tasks are any [`Task`]. It is told what happens, and answers whom to wake
 //! ([`Effects`]). It runs nothing foreign: wakers go out to the code that has borrowed the tree, and are woken or dropped
 //! when the borrow is over.
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `key.rs`, `slab.rs`, `tree.rs`, `frames.rs` | the scopes: names, storage, links, polls under way |
+//! | `key.rs`, `node.rs`, `slab.rs`, `tree.rs`, `frames.rs` | the scopes: names, data, storage, links, polls under way |
 //! | `request.rs`, `requests.rs`, `origin.rs` | move 1 |
 //! | `deliver.rs`, `allowance.rs` | move 2 |
 //! | `resolve.rs`, `tokens.rs`, `unresolved.rs`, `propagate.rs`, `leftover.rs` | moves 3 to 6 |
@@ -56,6 +56,7 @@ mod key;
 mod leftover;
 #[cfg(test)]
 mod model;
+mod node;
 mod origin;
 mod overdue;
 mod propagate;
@@ -70,11 +71,19 @@ mod unresolved;
 
 pub(crate) use deliver::Next;
 pub(crate) use effects::{DropLater, Effect, Effects, WakeTarget};
-pub(crate) use frames::{Isolation, Left};
+pub(crate) use frames::Left;
 pub(crate) use key::{Place, Request, ScopeKey};
+pub(crate) use node::Isolation;
 pub use origin::HeardRequest;
 pub(crate) use origin::Origin;
 pub(crate) use resolve::Resolution;
 #[cfg(all(test, not(loom)))]
 pub(crate) use slab::LOOKS;
 pub(crate) use tree::{Removal, ScopeTree};
+
+/// A task, as the tree has it: a reference at its root, and something to compare in the polls under way.
+pub(crate) trait Task: Clone {
+    type Id: Copy + Eq;
+
+    fn id(&self) -> Self::Id;
+}

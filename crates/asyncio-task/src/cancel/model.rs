@@ -66,6 +66,14 @@ struct Token {
 }
 
 /// The tree of one task, and what the model knows of it.
+impl Task for u32 {
+    type Id = u32;
+
+    fn id(&self) -> u32 {
+        *self
+    }
+}
+
 struct Model {
     tree: ScopeTree<u32>,
     scopes: Vec<Known>,

@@ -12,11 +12,10 @@
 //! So each look costs the way to the next obstacle, and of many limits one inside the other only the outermost
 //! one's goes far.
 
-use super::tree::Node;
-use super::unresolved::Unresolved;
-use super::{Origin, Request, ScopeKey, ScopeTree, WakeTarget};
+use super::node::{Node, Unresolved};
+use super::{Origin, Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing, and is noted.
     pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<WakeTarget<T>> {
         let Some(obstacle) = self.obstacle(key) else {

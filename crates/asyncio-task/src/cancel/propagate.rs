@@ -1,9 +1,9 @@
 //! Which scopes propagate a request, and how they are made to.
 
-use super::tree::Wakes;
-use super::{Effect, Effects, Request, ScopeKey, ScopeTree};
+use super::node::Wakes;
+use super::{Effect, Effects, Request, ScopeKey, ScopeTree, Task};
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// Whether code in `here` is going to be dropped: this scope or an enclosing one propagates a request, or will when
     /// all cleanups inside are over. An observed scope in between passes that on, unless it keeps requests out.
     pub(crate) fn is_unwinding(&self, here: ScopeKey) -> bool {
@@ -55,7 +55,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
         // A scope around that is being polled polls it once more.
         self.handled += 1;
         match self.get(key).map(|node| &node.wakes) {
-            Some(Wakes::Root(task)) => Effect::Propagates(*task).into(),
+            Some(Wakes::Root(task)) => Effect::Propagates(task.clone()).into(),
             _ => Effects::wake(self.waker_of(key)),
         }
     }

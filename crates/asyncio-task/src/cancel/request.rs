@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::tree::Node;
-use super::{Origin, Place, Request, ScopeKey, ScopeTree, WakeTarget};
+use super::node::Node;
+use super::{Origin, Place, Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     pub(super) fn next_request(&mut self) -> Request {
         self.last_request += 1;
         self.last_request

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::tree::{Node, Wakes};
-use super::{DropLater, Effect, Effects, Origin, Request, ScopeKey, ScopeTree, WakeTarget};
+use super::node::{Node, Wakes};
+use super::{DropLater, Effect, Effects, Origin, Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
 /// What becomes of a request whose token goes, or which an observed scope has held up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Interruption {
     pub(crate) message: Option<Arc<str>>,
 }
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
     pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Interruption, DropLater<T>)> {
         let around = self.is_open_around(key);
@@ -227,7 +227,8 @@ impl<T: Copy + Eq> ScopeTree<T> {
         if node.state().swallowed >= request {
             node.state_mut().swallowed = 0; // Not by this one.
         }
-        if let Wakes::Root(task) = node.wakes {
+        if let Wakes::Root(task) = &node.wakes {
+            let task = task.clone();
             if node.state().requests.last() == 0 {
                 node.state_mut()
                     .requests
@@ -270,8 +271,9 @@ impl<T: Copy + Eq> ScopeTree<T> {
                     node.state_mut().requests.answer(spared, answered);
                 }
                 if node.state().swallowed > 0 {
-                    let polling = match node.wakes {
+                    let polling = match &node.wakes {
                         Wakes::Root(task) => {
+                            let task = task.clone();
                             let_go.effect = Effect::Answered {
                                 task,
                                 root: key,

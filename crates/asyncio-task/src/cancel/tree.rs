@@ -2,21 +2,18 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::task::Waker;
 
 use super::allowance::Allowance;
-use super::frames::{Frame, Isolation};
 use super::key::Generation;
+use super::node::{Frame, Links, Node, Unresolved, Wakes};
 use super::slab::Slab;
-use super::state::CancelState;
-use super::unresolved::Unresolved;
-use super::{DropLater, Place, Request, ScopeKey};
+use super::{DropLater, Place, Request, ScopeKey, Task};
 
-/// The cancel scopes of one loop, whose tasks are named by `T`.
-pub(crate) struct ScopeTree<T> {
+/// The cancel scopes of one loop, whose tasks are `T`.
+pub(crate) struct ScopeTree<T: Task> {
     pub(super) nodes: Slab<Node<T>>,
     /// The scopes whose polls are under way, the innermost last.
-    pub(super) frames: Vec<Frame<T>>,
+    pub(super) frames: Vec<Frame<T::Id>>,
     pub(super) last_request: Request,
     /// The request that deadlines of one moment make together; 0: none yet. The next delivery ends the moment.
     pub(super) of_this_moment: Request,
@@ -27,30 +24,6 @@ pub(crate) struct ScopeTree<T> {
     pub(super) allowance: Allowance,
 }
 
-pub(super) struct Node<T> {
-    /// `None`: this place is free.
-    pub(super) generation: Option<Generation>,
-    /// `None`: a root, or a scope that has not been polled since the enclosing scope went.
-    pub(super) parent: Option<ScopeKey>,
-    pub(super) first_child: Option<u32>,
-    pub(super) next: Option<u32>,
-    pub(super) previous: Option<u32>,
-    pub(super) wakes: Wakes<T>,
-    pub(super) opened_at: u64,
-    pub(super) polling: bool,
-    /// Requests from outside do not enter. It is told of them, and handled in its own time.
-    pub(super) observed: bool,
-    /// Observed, and nothing inside is told of them either.
-    pub(super) shielded: bool,
-    /// It is over, and stays for its tokens (see `leftover.rs`).
-    pub(super) leftover: bool,
-    /// Its work is being dropped.
-    pub(super) dropping: bool,
-    pub(super) inside: Unresolved,
-    /// `None` until something is asked of the scope.
-    pub(super) cancel: Option<Box<CancelState>>,
-}
-
 /// Whether a scope was removed.
 pub(crate) enum Removal<T> {
     Done(DropLater<T>),
@@ -58,24 +31,7 @@ pub(crate) enum Removal<T> {
     Asked,
 }
 
-/// What is around a scope.
-pub(super) struct Links {
-    pub(super) parent: Option<ScopeKey>,
-    pub(super) previous: Option<u32>,
-    pub(super) next: Option<u32>,
-}
-
-/// How to get a scope polled.
-pub(super) enum Wakes<T> {
-    Nobody,
-    /// This is the root of that task.
-    Root(T),
-    /// It is polled with its task's own waker.
-    Task,
-    Waker(Waker),
-}
-
-impl<T> Default for ScopeTree<T> {
+impl<T: Task> Default for ScopeTree<T> {
     fn default() -> Self {
         Self {
             nodes: Slab::default(),
@@ -89,63 +45,7 @@ impl<T> Default for ScopeTree<T> {
     }
 }
 
-impl<T> Default for Node<T> {
-    fn default() -> Self {
-        Self {
-            generation: None,
-            parent: None,
-            first_child: None,
-            next: None,
-            previous: None,
-            wakes: Wakes::Nobody,
-            opened_at: 0,
-            polling: false,
-            observed: false,
-            shielded: false,
-            leftover: false,
-            dropping: false,
-            inside: Unresolved::NOTHING,
-            cancel: None,
-        }
-    }
-}
-
-impl<T> Node<T> {
-    /// The cancel state; one without anything, if nothing was ever asked of the scope.
-    #[inline]
-    pub(super) fn state(&self) -> &CancelState {
-        self.cancel.as_deref().unwrap_or(CancelState::NOTHING)
-    }
-
-    /// The cancel state, which is allocated when something is asked for the first time.
-    pub(super) fn state_mut(&mut self) -> &mut CancelState {
-        self.cancel.get_or_insert_with(Box::default)
-    }
-
-    #[inline]
-    pub(super) fn take_links(&mut self) -> Links {
-        Links {
-            parent: self.parent.take(),
-            previous: self.previous.take(),
-            next: self.next.take(),
-        }
-    }
-
-    /// Whether the enclosing scope is the one at that place, and nothing was ever asked of this one. A parent is in the
-    /// tree, so its place names it.
-    #[inline]
-    pub(super) fn is_calm_in(&self, around: Place) -> bool {
-        self.cancel.is_none() && Place::of(self.parent) == around
-    }
-
-    #[inline]
-    pub(super) fn isolate_node(&mut self, isolation: Isolation) {
-        self.observed |= isolation != Isolation::None;
-        self.shielded |= isolation == Isolation::Shielded;
-    }
-}
-
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     pub(super) fn get(&self, key: ScopeKey) -> Option<&Node<T>> {
         let node = self.nodes.get(key.index as usize)?;
         (node.generation == Some(key.generation)).then_some(node)
@@ -354,8 +254,8 @@ impl<T: Copy + Eq> ScopeTree<T> {
         while let Some(parent) = node.parent {
             node = self.get(parent)?;
         }
-        match node.wakes {
-            Wakes::Root(task) => Some(task),
+        match &node.wakes {
+            Wakes::Root(task) => Some(task.clone()),
             _ => None,
         }
     }
@@ -375,7 +275,7 @@ impl<T: Copy + Eq> ScopeTree<T> {
     }
 }
 
-impl<T: Copy + Eq> fmt::Debug for ScopeTree<T> {
+impl<T: Task> fmt::Debug for ScopeTree<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ScopeTree({} scopes)", self.len())
     }

@@ -6,30 +6,12 @@
 //! A scope counts in those around it up to the first observed one, that one included: requests from outside do not
 //! enter there, so what is told inside is of no concern further out. Each change of the counts walks that way.
 
-use super::tree::Node;
-use super::{Request, ScopeKey, ScopeTree};
+use super::node::{Node, Unresolved};
+use super::{Request, ScopeKey, ScopeTree, Task};
 
 /// How many scopes inside there may be for debug builds to check the counts.
 #[cfg(any(debug_assertions, test))]
 const SMALL: usize = 32;
-
-/// What is unresolved inside of a scope.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Unresolved {
-    /// Scopes inside that were told and have not acted.
-    pub(super) told: u32,
-    /// Tokens that hold this scope or one inside, and scopes inside that propagate a request and have not acted.
-    pub(super) live: u32,
-}
-
-impl Unresolved {
-    pub(super) const NOTHING: Self = Self { told: 0, live: 0 };
-
-    pub(super) fn replace(&mut self, before: Self, after: Self) {
-        self.told = self.told + after.told - before.told;
-        self.live = self.live + after.live - before.live;
-    }
-}
 
 impl<T> Node<T> {
     /// How much a scope adds to the counts of the one around it.
@@ -53,7 +35,7 @@ impl<T> Node<T> {
     }
 }
 
-impl<T: Copy + Eq> ScopeTree<T> {
+impl<T: Task> ScopeTree<T> {
     /// Whether anybody inside was told and has not acted.
     pub(super) fn has_unheard(&self, key: ScopeKey) -> bool {
         #[cfg(debug_assertions)]

@@ -14,7 +14,7 @@
 //! A reference may be counted on one side and given up on the other: a waker is dropped on another thread
 //! than the one it was made on, or comes home by mail. So each count may rise and fall without end, and
 //! only their sum says anything. It need not be asked for while the cell is *anchored*. There are two
-//! anchors: the reference of the owner, or for a child of its family, and that of the handle. They never
+//! anchors: the reference of the owner, or for a child of its set, and that of the handle. They never
 //! leave the thread, and are counted apart.
 //!
 //! - **N1** The home count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Who is there
@@ -62,16 +62,16 @@ const BIAS: u32 = 1 << 31;
 const MOST: u32 = BIAS + (1 << 30);
 
 /// The count of the owner's thread.
-pub(crate) struct HomeCount(Cell<u16>);
+pub(crate) struct LocalCount(Cell<u16>);
 
 /// The count of the others; after the merge, of everybody.
-pub(crate) struct ForeignCount(AtomicU32);
+pub(crate) struct RemoteCount(AtomicU32);
 
 /// The counts of a new cell: two anchors, no other references.
 #[inline]
-pub(crate) fn anchored() -> (HomeCount, ForeignCount) {
-    let home = HomeCount(Cell::new(ZERO + 2 * ANCHOR));
-    (home, ForeignCount(AtomicU32::new(BIAS)))
+pub(super) fn anchored() -> (LocalCount, RemoteCount) {
+    let home = LocalCount(Cell::new(ZERO + 2 * ANCHOR));
+    (home, RemoteCount(AtomicU32::new(BIAS)))
 }
 
 #[inline]
@@ -85,10 +85,10 @@ fn amount(n: u16) -> u32 {
     u32::from(n / ONE).wrapping_sub(u32::from(ZERO / ONE))
 }
 
-impl HomeCount {
+impl LocalCount {
     /// Another reference.
     #[inline]
-    pub(crate) fn retain(&self, foreign: &ForeignCount) {
+    pub(super) fn retain(&self, foreign: &RemoteCount) {
         let n = self.0.get();
         if is_ordinary(n) {
             self.0.set(n + ONE);
@@ -98,7 +98,7 @@ impl HomeCount {
     }
 
     #[cold]
-    fn retain_otherwise(&self, foreign: &ForeignCount) {
+    fn retain_otherwise(&self, foreign: &RemoteCount) {
         if self.0.get() == MERGED {
             return foreign.retain();
         }
@@ -109,7 +109,7 @@ impl HomeCount {
     /// A reference is given up. `true`: the cell is to be freed; `false`: it may be gone.
     #[inline]
     #[must_use]
-    pub(crate) fn release(&self, foreign: &ForeignCount) -> bool {
+    pub(super) fn release(&self, foreign: &RemoteCount) -> bool {
         let n = self.0.get();
         if !is_ordinary(n) {
             return self.release_otherwise(foreign);
@@ -119,7 +119,7 @@ impl HomeCount {
     }
 
     #[cold]
-    fn release_otherwise(&self, foreign: &ForeignCount) -> bool {
+    fn release_otherwise(&self, foreign: &RemoteCount) -> bool {
         if self.0.get() == MERGED {
             return foreign.release();
         }
@@ -130,7 +130,7 @@ impl HomeCount {
     /// An anchor goes. `true`: the cell is to be freed; `false`: it may be gone.
     #[inline]
     #[must_use]
-    pub(crate) fn let_go(&self, foreign: &ForeignCount) -> bool {
+    pub(super) fn release_anchor(&self, foreign: &RemoteCount) -> bool {
         let n = self.0.get() - ANCHOR;
         if n & ANCHORS != 0 {
             self.0.set(n);
@@ -143,7 +143,7 @@ impl HomeCount {
 
     /// N3.
     #[cold]
-    fn merge(&self, foreign: &ForeignCount, n: u16) -> bool {
+    fn merge(&self, foreign: &RemoteCount, n: u16) -> bool {
         self.0.set(MERGED);
         let change = amount(n).wrapping_sub(BIAS);
         let before = foreign.0.fetch_add(change, Ordering::Release);
@@ -151,7 +151,7 @@ impl HomeCount {
     }
 
     /// The foreign count takes over what is counted here (N2).
-    fn pour_into(&self, foreign: &ForeignCount) {
+    fn pour_into(&self, foreign: &RemoteCount) {
         let n = self.0.get();
         self.0.set(ZERO | (n & ANCHORS));
         let before = foreign.0.fetch_add(amount(n), Ordering::Relaxed);
@@ -160,15 +160,15 @@ impl HomeCount {
 
     /// Touches the count, as freeing the cell does, for the model checker to see.
     #[cfg(all(test, loom))]
-    pub(crate) fn touch(&self) {
+    pub(super) fn touch(&self) {
         self.0.set(self.0.get());
     }
 }
 
-impl ForeignCount {
+impl RemoteCount {
     /// Another reference.
     #[inline]
-    pub(crate) fn retain(&self) {
+    pub(super) fn retain(&self) {
         // Relaxed, as for `Arc`: a new reference is made from one that exists.
         guard(self.0.fetch_add(1, Ordering::Relaxed));
     }
@@ -176,7 +176,7 @@ impl ForeignCount {
     /// A reference is given up. `true`: the cell is to be freed; `false`: it may be gone.
     #[inline]
     #[must_use]
-    pub(crate) fn release(&self) -> bool {
+    pub(super) fn release(&self) -> bool {
         self.0.fetch_sub(1, Ordering::Release) == 1
     }
 }
@@ -213,8 +213,8 @@ mod tests {
 
     /// Both counts, and how many references there really are.
     struct Counted {
-        home: HomeCount,
-        foreign: ForeignCount,
+        home: LocalCount,
+        foreign: RemoteCount,
         anchors: u32,
         others: u32,
     }
@@ -250,9 +250,9 @@ mod tests {
             self.check(freed)
         }
 
-        fn let_go(&mut self) -> bool {
+        fn release_anchor(&mut self) -> bool {
             self.anchors -= 1;
-            let freed = self.home.let_go(&self.foreign);
+            let freed = self.home.release_anchor(&self.foreign);
             self.check(freed)
         }
 
@@ -272,7 +272,7 @@ mod tests {
             loop {
                 let some = counted.others > 0;
                 let last = match dice.below(anchors_go) {
-                    0 if counted.anchors > 0 => counted.let_go(),
+                    0 if counted.anchors > 0 => counted.release_anchor(),
                     n if n % 2 == 0 && (counted.anchors > 0 || some) => {
                         counted.retain(!some || dice.below(4) < made);
                         false
@@ -300,7 +300,7 @@ mod tests {
                 let mut counted = Counted::new();
                 counted.retain(true);
                 for _ in anchors..2 {
-                    assert!(!counted.let_go());
+                    assert!(!counted.release_anchor());
                 }
                 for _ in 0..100_000 {
                     counted.retain(made_at_home);
@@ -308,7 +308,7 @@ mod tests {
                 }
                 assert_eq!(counted.release(!made_at_home), anchors == 0);
                 for _ in 0..anchors {
-                    assert!(counted.let_go());
+                    assert!(counted.release_anchor());
                 }
             }
         }
@@ -322,7 +322,7 @@ mod tests {
                 let mut counted = Counted::new();
                 counted.retain(true);
                 for _ in anchors..2 {
-                    assert!(!counted.let_go());
+                    assert!(!counted.release_anchor());
                 }
                 let so_far = MOST - 100_000;
                 *counted.foreign.0.get_mut() = so_far;

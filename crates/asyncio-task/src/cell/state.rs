@@ -53,7 +53,7 @@ const MISSED: u16 = 1 << 12;
 /// What schedules it is being cloned, and must not be dropped meanwhile.
 const HELD: u16 = 1 << 13;
 /// A cancel scope inside of it has passed a request on: it unwinds as a whole.
-const UNWINDS: u16 = 1 << 14;
+const PROPAGATES: u16 = 1 << 14;
 /// It is to end without further ado.
 const DOOMED: u16 = 1 << 15;
 
@@ -62,19 +62,19 @@ pub(crate) struct State(Cell<u16>);
 
 /// What to do with a task whose turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Begin {
+pub(super) enum Begin {
     Poll,
     /// Drop the future unpolled.
     Cancel,
     /// It is done; only its place in the queue was left.
-    Nothing,
+    AlreadyDone,
     /// It runs at this moment, further up the stack: its turn comes after that.
-    Later,
+    AlreadyRunning,
 }
 
 /// What to do with a task whose poll returned `Pending`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Pause {
+pub(super) enum Pause {
     Park,
     /// Queue it: it was woken, and the place that it had is used up.
     Again,
@@ -138,7 +138,7 @@ pub enum TaskState {
 }
 
 impl State {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Cell::new(AWAITED))
     }
 
@@ -149,7 +149,7 @@ impl State {
 
     /// 1: the task is woken. Whether it has to be queued.
     #[inline]
-    pub(crate) fn wake(&self) -> bool {
+    pub(super) fn wake(&self) -> bool {
         let s = self.0.get();
         if s & (SCHEDULED | ENDING | DONE) != 0 {
             return false;
@@ -160,9 +160,9 @@ impl State {
 
     /// 2: the task has come to the head of its queue.
     #[inline]
-    pub(crate) fn begin(&self) -> Begin {
+    pub(super) fn begin(&self) -> Begin {
         let s = self.0.get() & !SCHEDULED;
-        if s & (DONE | CANCEL | UNWINDS | RUNNING | EXPECTS) == 0 {
+        if s & (DONE | CANCEL | PROPAGATES | RUNNING | EXPECTS) == 0 {
             self.0.set(s | RUNNING | STARTED);
             return Begin::Poll;
         }
@@ -170,10 +170,10 @@ impl State {
     }
 
     /// 2, out of turn: the task keeps the place that it has in its queue.
-    pub(crate) fn begin_out_of_turn(&self) -> Begin {
+    pub(super) fn begin_out_of_turn(&self) -> Begin {
         let s = self.0.get();
         if s & RUNNING != 0 {
-            return Begin::Later; // that place is its turn
+            return Begin::AlreadyRunning; // that place is its turn
         }
         let begin = self.begin();
         self.0.set(self.0.get() | s & SCHEDULED);
@@ -188,11 +188,11 @@ impl State {
         }
         if s & RUNNING != 0 {
             self.0.set(s | SCHEDULED | MISSED);
-            return Begin::Later;
+            return Begin::AlreadyRunning;
         }
         if s & DONE != 0 {
             self.0.set(s);
-            return Begin::Nothing;
+            return Begin::AlreadyDone;
         }
         if s & LAST_CHANCE != 0 {
             self.0.set((s | RUNNING) & !LAST_CHANCE);
@@ -204,9 +204,9 @@ impl State {
 
     /// 3: its poll returned `Pending`.
     #[inline]
-    pub(crate) fn pause(&self) -> Pause {
+    pub(super) fn pause(&self) -> Pause {
         let s = self.0.get();
-        if s & (CANCEL | UNWINDS | MISSED) == 0 {
+        if s & (CANCEL | PROPAGATES | MISSED) == 0 {
             self.0.set(s & !RUNNING);
             return Pause::Park;
         }
@@ -215,14 +215,14 @@ impl State {
 
     #[cold]
     fn pause_otherwise(&self, s: u16) -> Pause {
-        if s & UNWINDS != 0 || s & (CANCEL | LAST_CHANCE) == CANCEL {
+        if s & PROPAGATES != 0 || s & (CANCEL | LAST_CHANCE) == CANCEL {
             return Pause::Cancel;
         }
         self.park()
     }
 
     /// 3, for a task whose request goes on elsewhere: in a cleanup, say.
-    pub(crate) fn park(&self) -> Pause {
+    pub(super) fn park(&self) -> Pause {
         let s = self.0.get();
         self.0.set(s & !(RUNNING | MISSED));
         if s & MISSED != 0 {
@@ -234,13 +234,13 @@ impl State {
 
     /// 4: the future is about to be dropped, and nothing wakes the task from here on.
     #[inline]
-    pub(crate) fn end(&self) {
+    pub(super) fn begin_drop(&self) {
         self.0.set(self.0.get() | ENDING);
     }
 
     /// 5: it is over. Whether its place in a queue is left behind.
     #[inline]
-    pub(crate) fn finish(&self, outcome: Outcome) -> bool {
+    pub(super) fn finish(&self, outcome: Outcome) -> bool {
         let flag = match outcome {
             Outcome::Value => VALUE,
             Outcome::Panicked => PANICKED,
@@ -248,7 +248,7 @@ impl State {
         };
         let s = self.0.get();
         self.0.set(
-            s & !(RUNNING | ENDING | MISSED | CANCEL | LAST_CHANCE | UNWINDS | DOOMED)
+            s & !(RUNNING | ENDING | MISSED | CANCEL | LAST_CHANCE | PROPAGATES | DOOMED)
                 | DONE
                 | flag,
         );
@@ -257,7 +257,7 @@ impl State {
 
     /// 6: somebody takes the outcome, once.
     #[inline]
-    pub(crate) fn take(&self) -> Option<Outcome> {
+    pub(super) fn take(&self) -> Option<Outcome> {
         let s = self.0.get();
         if s & (DONE | TAKEN) != DONE {
             return None;
@@ -273,7 +273,7 @@ impl State {
     }
 
     /// 7: the owner is about to end a task out of turn. Whether it may: not one that runs or is done.
-    pub(crate) fn seize(&self) -> bool {
+    pub(super) fn seize(&self) -> bool {
         let s = self.0.get();
         if s & (DONE | RUNNING) != 0 {
             return false;
@@ -282,7 +282,7 @@ impl State {
         true
     }
 
-    /// 8: somebody asks the task to end. `woken`: a letter that wakes it is on its way. `scoped`: it may be
+    /// 8: somebody asks the task to end. `woken`: a message that wakes it is on its way. `scoped`: it may be
     /// at a cleanup, which a second request interrupts as the first did what was before it.
     pub(crate) fn cancel(&self, woken: bool, scoped: bool) -> CancelRequest {
         let s = self.0.get();
@@ -311,7 +311,7 @@ impl State {
     #[cold]
     pub(crate) fn put_off(&self) {
         let s = self.0.get();
-        if s & (CANCEL | RUNNING | UNWINDS | DOOMED | DONE) == CANCEL | RUNNING {
+        if s & (CANCEL | RUNNING | PROPAGATES | DOOMED | DONE) == CANCEL | RUNNING {
             self.0.set(s | LAST_CHANCE);
         }
     }
@@ -343,8 +343,8 @@ impl State {
     }
 
     /// A scope inside has passed a request on to the task.
-    pub(crate) fn unwind(&self) {
-        self.0.set(self.0.get() | UNWINDS);
+    pub(crate) fn propagate(&self) {
+        self.0.set(self.0.get() | PROPAGATES);
     }
 
     /// A task that it awaits has ended with a value, which it takes in its next step.
@@ -382,18 +382,18 @@ impl State {
     }
 
     /// What schedules the task is about to be cloned, by code that may end the task.
-    pub(crate) fn hold_schedule(&self) {
+    pub(super) fn hold_schedule(&self) {
         self.0.set(self.0.get() | HELD);
     }
 
     /// The clone is made.
-    pub(crate) fn release_schedule(&self) {
+    pub(super) fn release_schedule(&self) {
         self.0.set(self.0.get() & !HELD);
     }
 
     /// Whether what schedules the task must not be dropped now.
     #[inline]
-    pub(crate) fn is_schedule_held(&self) -> bool {
+    pub(super) fn is_schedule_held(&self) -> bool {
         self.has(HELD)
     }
 
@@ -420,13 +420,13 @@ impl State {
 
     /// Nobody will take the outcome any more.
     #[inline]
-    pub(crate) fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         self.0.set(self.0.get() & !AWAITED);
     }
 
     /// The same, for a handle that is given up: no poll is left to a task that has been asked to end.
     #[inline]
-    pub(crate) fn leave(&self) {
+    pub(super) fn forget_handle(&self) {
         self.0.set(self.0.get() & !(AWAITED | LAST_CHANCE));
     }
 
@@ -437,7 +437,7 @@ impl State {
 
     /// Touches the word, as freeing the cell does, for the model checker to see.
     #[cfg(all(test, loom))]
-    pub(crate) fn touch(&self) {
+    pub(super) fn touch(&self) {
         self.0.set(self.0.get());
     }
 
@@ -491,7 +491,7 @@ mod tests {
 
     fn done(outcome: Outcome) -> State {
         let state = running();
-        state.end();
+        state.begin_drop();
         assert!(!state.finish(outcome));
         state
     }
@@ -505,7 +505,7 @@ mod tests {
         assert!(state.wake());
         assert!(!state.wake());
         let state = running();
-        state.end();
+        state.begin_drop();
         assert!(!state.wake());
         assert!(OUTCOMES.iter().all(|outcome| !done(*outcome).wake()));
     }
@@ -526,12 +526,12 @@ mod tests {
 
         let ended_while_queued = running();
         ended_while_queued.wake();
-        ended_while_queued.end();
+        ended_while_queued.begin_drop();
         assert!(
             ended_while_queued.finish(Outcome::Value),
             "its place is left"
         );
-        assert_eq!(ended_while_queued.begin(), Begin::Nothing);
+        assert_eq!(ended_while_queued.begin(), Begin::AlreadyDone);
         assert!(!ended_while_queued.wake());
     }
 
@@ -539,7 +539,7 @@ mod tests {
     fn begin_2_passes_over_a_running_task_and_pause_3_queues_it_again() {
         let state = running();
         state.wake();
-        assert_eq!(state.begin(), Begin::Later);
+        assert_eq!(state.begin(), Begin::AlreadyRunning);
         assert!(!state.wake(), "it is to be queued, by pause");
         assert_eq!(state.pause(), Pause::Again);
         assert_eq!(state.shown(), TaskState::Ready);
@@ -549,7 +549,7 @@ mod tests {
         let ends_instead = running();
         ends_instead.wake();
         ends_instead.begin();
-        ends_instead.end();
+        ends_instead.begin_drop();
         assert!(!ends_instead.finish(Outcome::Value), "its place is used up");
     }
 
@@ -577,7 +577,7 @@ mod tests {
         ]) {
             let state = running();
             state.cancel(false, false);
-            state.end();
+            state.begin_drop();
             state.finish(outcome);
             assert!(state.is_done());
             assert_eq!(state.shown(), shown);
@@ -651,7 +651,7 @@ mod tests {
         let abandoned = parked();
         abandoned.wake();
         abandoned.cancel(false, false);
-        abandoned.leave();
+        abandoned.forget_handle();
         for state in [refused, abandoned] {
             assert_eq!(state.begin(), Begin::Cancel);
         }

@@ -1,4 +1,4 @@
-//! Values on their way between the members of a family.
+//! Values on their way between the members of a child set.
 //!
 //! A child that ends with a value leaves it to the task that awaits it. That task takes the value in its next step. If
 //! it is ended before that step, the value is lost, and with it an item of a queue that the child had taken. Therefore:
@@ -8,13 +8,13 @@
 //! - Elsewhere, a member that a value is on its way to keeps its last poll when its group ends
 //!   ([`Keeps::OnePoll`]). So does a member whose own children hand a value over.
 //! - When a group ends, an awaited member keeps its last poll only if the task that awaits it can take the value: a
-//!   task outside of the family, the body, or a member that keeps its own for the same reason ([`last_polls`]).
+//!   task outside of the set, the body, or a member that keeps its own for the same reason ([`last_polls`]).
 //! - The members of a group that ends are told, and those that wait for nothing but each other are dropped, in one
 //!   round, whatever the budget. So a race returns its value in the step in which it is decided.
 
 use std::cell::Cell;
 
-/// What a family knows of values on their way between its members: a set of flags.
+/// What a child set knows of values on their way between its members: a set of flags.
 #[derive(Default)]
 pub(crate) struct Handover(Cell<u8>);
 
@@ -121,7 +121,7 @@ pub(crate) enum Taker {
     Nobody,
     /// Another member, by its place in the list.
     Member(usize),
-    /// A task that does not end with the family.
+    /// A task that does not end with the set.
     Outside,
 }
 

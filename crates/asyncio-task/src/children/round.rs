@@ -1,23 +1,23 @@
-//! A round of a family: who of those that were woken has a step now. The rules are those of `turn.rs`.
+//! A round of a child set: which of the members that were woken have a step now. The rules are those of `turn.rs`.
 
 use std::ptr::NonNull;
 
-use crate::cell::Header;
-use crate::cell::cell_ref::CellRef;
-use crate::children::family::Family;
+use crate::cell::cell_ref::{LocalRef, QueueEntry};
+use crate::cell::header::Header;
+use crate::children::child_set::ChildSet;
+use crate::engine::local::Local;
 use crate::engine::order::Order;
-use crate::engine::tasks::Tasks;
 use crate::engine::turn::{Cut, Marks};
 
 /// See the head of this file. What it gives out is to have its step before the next is asked for: first those that
 /// [`resume`](Self::resume) gives, then [`first`](Self::first), then what [`next`](Self::next) gives.
 pub(crate) struct Round<'a> {
-    pub(crate) tasks: &'a Tasks,
-    family: &'a Family,
+    pub(crate) tasks: &'a Local,
+    set: &'a ChildSet,
     /// How many of the batch have not run.
     left: usize,
     /// What stands for the body, which is a part of the owner.
-    body: Option<&'a CellRef>,
+    body: Option<&'a LocalRef>,
     /// Nothing is to run.
     passes: bool,
     /// The budget was spent before.
@@ -32,7 +32,7 @@ pub(crate) struct Round<'a> {
     ends: bool,
 }
 
-/// What the round of a family is to others of it.
+/// What the round of a child set is to others of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begins {
     /// The body has not run, and begins within the step of its owner, whatever the budget.
@@ -46,16 +46,16 @@ impl<'a> Round<'a> {
     /// Begins a round with what is ready now, or goes on with the batch that was cut short.
     #[inline]
     pub(crate) fn begin(
-        tasks: &'a Tasks,
-        family: &'a Family,
-        body: Option<&'a CellRef>,
+        tasks: &'a Local,
+        set: &'a ChildSet,
+        body: Option<&'a LocalRef>,
         start: Begins,
     ) -> Self {
         let before = tasks.turn.marks.take();
-        let cut_short = family.batch.get();
-        let goes_on = start != Begins::Within && (cut_short > 0 || family.has_cut.get());
-        let ready = family.ready.len();
-        let ends = family.handover.is_ending();
+        let cut_short = set.batch.get();
+        let goes_on = start != Begins::Within && (cut_short > 0 || set.has_cut.get());
+        let ready = set.ready.len();
+        let ends = set.handover.is_ending();
         let left = match goes_on {
             _ if ends => 0, // all of them run without a budget
             true => cut_short,
@@ -63,18 +63,18 @@ impl<'a> Round<'a> {
             false => ready,
         };
         if left == ready {
-            family.handover.settle();
+            set.handover.settle();
         }
         let hands_over = tasks.turn.hands_over.get();
-        if family.handover.is_contest() || tasks.is_in_last_poll() {
+        if set.handover.is_contest() || tasks.is_in_last_poll() {
             tasks.turn.hands_over.set(true);
         }
         let overdraws = start != Begins::First && !tasks.has_budget();
         let passes = start != Begins::First
-            && (before.others_first && family.ran.get() || overdraws && tasks.turn.overdrawn.get());
+            && (before.others_first && set.ran.get() || overdraws && tasks.turn.overdrawn.get());
         Self {
             tasks,
-            family,
+            set,
             left,
             body,
             passes,
@@ -95,7 +95,7 @@ impl<'a> Round<'a> {
     /// A member that was cut short, if one was.
     #[inline]
     pub(crate) fn resume(&mut self) -> Option<Cut> {
-        match self.family.has_cut.get() {
+        match self.set.has_cut.get() {
             true => self.resume_cut(),
             false => None,
         }
@@ -106,8 +106,8 @@ impl<'a> Round<'a> {
         if !self.may_begin() {
             return None;
         }
-        self.family.has_cut.set(false);
-        let cut = self.family.cut.take()?;
+        self.set.has_cut.set(false);
+        let cut = self.set.cut.take()?;
         // Not one that has run since.
         if !cut.cell.state.is_scheduled() || cut.cell.state.is_done() {
             return None;
@@ -117,8 +117,8 @@ impl<'a> Round<'a> {
 
     /// A member begins its step.
     #[inline]
-    pub(crate) fn note_step(&mut self, cell: &CellRef) {
-        self.last = Some(cell.as_raw());
+    pub(crate) fn note_step(&mut self, h: NonNull<Header>) {
+        self.last = Some(h);
     }
 
     /// The member that was resumed has had its step.
@@ -135,7 +135,7 @@ impl<'a> Round<'a> {
 
     /// The first of the batch, if it may run.
     #[inline]
-    pub(crate) fn first<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+    pub(crate) fn first<const OBSERVED: bool>(&mut self) -> Option<QueueEntry> {
         match self.may_begin() {
             true => self.pop::<OBSERVED>(),
             false => None,
@@ -144,7 +144,7 @@ impl<'a> Round<'a> {
 
     /// The next of the batch. `None`: the round is over.
     #[inline]
-    pub(crate) fn next<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+    pub(crate) fn next<const OBSERVED: bool>(&mut self) -> Option<QueueEntry> {
         match self.tasks.has_budget() {
             true => self.pop::<OBSERVED>(),
             false => None,
@@ -155,12 +155,12 @@ impl<'a> Round<'a> {
     /// over (`handover.rs`).
     #[inline]
     pub(crate) fn goes_on(&mut self) -> bool {
-        !self.family.handover.is_calm() && self.has_to_go_on()
+        !self.set.handover.is_calm() && self.has_to_go_on()
     }
 
     #[cold]
     fn has_to_go_on(&mut self) -> bool {
-        let handover = &self.family.handover;
+        let handover = &self.set.handover;
         if handover.take_end() {
             self.ends = true;
             return true;
@@ -169,20 +169,20 @@ impl<'a> Round<'a> {
             true => handover.has_ended(),
             false => handover.is_pending() && self.tasks.hands_over(),
         };
-        is_due && self.family.ready.len() > 0
+        is_due && self.set.ready.len() > 0
     }
 
     /// Takes all that are ready now as the batch, with what was cut short, which is in the queue.
     #[cold]
     pub(crate) fn begin_unbounded(&mut self) {
-        self.family.forget_batch();
-        self.family.handover.settle();
-        self.left = self.family.ready.len();
+        self.set.forget_batch();
+        self.set.handover.settle();
+        self.left = self.set.ready.len();
     }
 
     /// The next of the batch, whatever the budget.
     #[cold]
-    pub(crate) fn next_unbounded(&mut self) -> Option<NonNull<Header>> {
+    pub(crate) fn next_unbounded(&mut self) -> Option<QueueEntry> {
         if self.has_run() && self.tasks.turn.marks.get().cut {
             // The last member was cut short in its step. It is in the queue.
             drop(self.tasks.turn.take_cut());
@@ -191,11 +191,11 @@ impl<'a> Round<'a> {
     }
 
     #[inline(always)]
-    fn pop<const OBSERVED: bool>(&mut self) -> Option<NonNull<Header>> {
+    fn pop<const OBSERVED: bool>(&mut self) -> Option<QueueEntry> {
         if self.left == 0 {
             return None;
         }
-        let ready = &self.family.ready;
+        let ready = &self.set.ready;
         if OBSERVED && let Some(order) = self.tasks.order() {
             self.choose(order);
         }
@@ -207,10 +207,10 @@ impl<'a> Round<'a> {
     /// Brings one of the batch forward, as the seed says.
     #[cold]
     fn choose(&self, order: &Order) {
-        let ready = &self.family.ready;
+        let ready = &self.set.ready;
         let batch = self.left.min(ready.len());
-        if batch > 1 && !self.family.in_order.get() {
-            ready.bring_forward(order.below(batch));
+        if batch > 1 && !self.set.in_order.get() {
+            ready.swap_to_front(order.below(batch));
         }
     }
 
@@ -232,12 +232,12 @@ impl<'a> Round<'a> {
         let cut = match body {
             _ if h == last => cut,
             // The body's step is a part of the owner's.
-            Some(body) if h == self.tasks.running_step() => cut.with_cell(body.clone()),
+            Some(body) if h == self.tasks.step.as_raw() => cut.with_cell(body.clone()),
             // Not a member: a task that began in the step of one, say.
             _ => return,
         };
-        self.family.cut.set(Some(cut));
-        self.family.has_cut.set(true);
+        self.set.cut.set(Some(cut));
+        self.set.has_cut.set(true);
     }
 }
 
@@ -245,15 +245,15 @@ impl Drop for Round<'_> {
     #[inline]
     fn drop(&mut self) {
         self.tasks.turn.hands_over.set(self.hands_over);
-        self.family.ran.set(self.has_run());
+        self.set.ran.set(self.has_run());
         if self.has_run() && self.overdraws {
             self.tasks.turn.overdrawn.set(true);
         }
-        let was_cut = self.tasks.turn.marks.get().cut || self.family.has_cut.get();
+        let was_cut = self.tasks.turn.marks.get().cut || self.set.has_cut.get();
         if was_cut || self.left > 0 {
             self.end_with_cut();
         } else {
-            self.family.batch.set(0);
+            self.set.batch.set(0);
             self.end(false);
         }
     }
@@ -265,9 +265,9 @@ impl Round<'_> {
     fn end_with_cut(&mut self) {
         self.keep_cut();
         // Another round within this one may have had their places.
-        let left = self.left.min(self.family.ready.len());
-        self.family.batch.set(left);
-        self.end(left > 0 || self.family.has_cut.get());
+        let left = self.left.min(self.set.ready.len());
+        self.set.batch.set(left);
+        self.end(left > 0 || self.set.has_cut.get());
     }
 
     #[inline]
@@ -284,8 +284,7 @@ impl Round<'_> {
             self.tasks.put_off_requests();
         }
         if marks.cut {
-            let owner = self.tasks.running_task();
-            turn.note_cut(owner.map(|owner| owner.cell().clone()));
+            turn.note_cut(self.tasks.step.task());
         }
     }
 }

@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use crate::context::{Context, SharedValue};
+use crate::context::values::{Context, SharedValue};
+use crate::engine::current;
 
 /// The values of [shared](crate::ContextVar::shared) variables, for work on another thread. Made by
 /// [`Context::to_shared`] and [`shared_context`].
@@ -17,13 +18,9 @@ pub struct SharedContext {
 }
 
 impl SharedContext {
-    pub(crate) fn of(values: Vec<(u64, SharedValue)>) -> Self {
-        Self { values }
-    }
-
     /// Calls `f` on this thread in a context with these values. What `f` sets is gone when it returns.
     pub fn run<R>(self, f: impl FnOnce() -> R) -> R {
-        Context::of_shared(self.values).run(f)
+        current::enter_context(&Context::of_shared(self.values), f)
     }
 
     /// The number of values.
@@ -45,9 +42,18 @@ impl fmt::Debug for SharedContext {
     }
 }
 
+impl Context {
+    /// The values that other threads may have: those of [shared](crate::ContextVar::shared) variables.
+    pub fn to_shared(&self) -> SharedContext {
+        SharedContext {
+            values: self.shared_values(),
+        }
+    }
+}
+
 /// The values of the context that code here and now runs in, as far as other threads may have them.
 pub fn shared_context() -> SharedContext {
-    crate::engine::current::context(false)
+    current::context(false)
         .map(|context| context.to_shared())
         .unwrap_or_default()
 }

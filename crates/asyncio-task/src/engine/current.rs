@@ -1,25 +1,31 @@
-//! Whose tasks run on this thread right now.
+//! The tasks that run on this thread right now, and the scope trees of all its loops.
 //!
-//! - **T1** The thread-local holds null, or pointers to what [`Tasks::enter`] and [`Context::run`] have
-//!   borrowed further up this thread's stack: the tasks, their companion, the context. They put the old
-//!   ones back before their borrow ends, also when they unwind. So what is reached here is alive.
+//! - **T1** The thread-local holds null, or pointers to what [`enter`] and [`enter_context`] have borrowed further up this
+//!   thread's stack: the tasks, their driver, the context. They put the old ones back before their borrow ends, also when
+//!   they unwind. So what is reached here is alive.
 //! - **T2** It is `const` and has no destructor: it can be read at any time, also while the thread's
 //!   other thread-locals are being destroyed.
+//! - **L1** The list of a thread points to nodes that are alive: one leaves the list in its destructor, and a [`Listed`] is
+//!   neither `Send` nor `Sync`.
+//! - **L2** Nothing foreign runs while the list is walked. The scopes that were found there come out with a reference of
+//!   their own, as foreign code may drop the loop meanwhile.
 #![allow(unsafe_code)]
 
 use std::any::Any;
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 
-use crate::cell::Header;
-use crate::context::Context;
-use crate::engine::tasks::Tasks;
-use crate::queue::mailbox::Owner;
+use crate::cell::cell_ref::{LocalRef, Owner};
+use crate::cell::header::Header;
+use crate::context::values::Context;
+use crate::engine::local::Local;
+use crate::scopes::loop_scopes::LoopScopes;
 
 #[derive(Clone, Copy)]
 struct Current {
-    tasks: *const Tasks,
-    companion: Option<*const dyn Any>,
+    tasks: *const Local,
+    driver: Option<*const dyn Any>,
     /// The context of the innermost [`Context::run`] since then.
     context: *const Context,
     /// The step under way at that call. The context is not that of steps of other tasks, which run if the
@@ -29,7 +35,7 @@ struct Current {
 
 const NOBODY: Current = Current {
     tasks: ptr::null(),
-    companion: None,
+    driver: None,
     context: ptr::null(),
     context_of: None,
 };
@@ -46,37 +52,50 @@ loom::thread_local! {
 
 /// Calls `f` with the tasks that run on this thread.
 #[inline]
-pub(crate) fn tasks<R>(f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+pub(crate) fn tasks<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
     // SAFETY: T1.
     f(unsafe { pointer().as_ref() })
 }
 
 #[inline]
-fn pointer() -> *const Tasks {
+fn pointer() -> *const Local {
     CURRENT.with(Cell::get).tasks
+}
+
+/// Whether these are the tasks that run on this thread.
+pub(crate) fn is(local: &Local) -> bool {
+    ptr::eq(pointer(), local)
 }
 
 /// Calls `f` with the tasks of that owner, if they run on this thread.
 // Always: debug builds keep a frame for each call, and children run within `f`.
 #[inline(always)]
-pub(crate) fn tasks_of<R>(owner: Option<&Owner>, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+pub(crate) fn tasks_of<R>(owner: Option<&Owner>, f: impl FnOnce(Option<&Local>) -> R) -> R {
     // SAFETY: T1.
     f(unsafe { pointer_of(owner).as_ref() })
 }
 
 /// The tasks that run on this thread, if they have that owner.
 #[inline]
-fn pointer_of(owner: Option<&Owner>) -> *const Tasks {
+fn pointer_of(owner: Option<&Owner>) -> *const Local {
     tasks(|tasks| match tasks {
         Some(tasks) if owner == Some(&tasks.owner()) => ptr::from_ref(tasks),
         _ => ptr::null(),
     })
 }
 
+/// Calls `f` with the tasks that `cell` belongs to, if they run here and now.
+pub(crate) fn of<R>(cell: &LocalRef, f: impl FnOnce(Option<&Local>) -> R) -> R {
+    tasks(|tasks| f(tasks.filter(|tasks| cell.is_owned_by(tasks.owner()))))
+}
+
 /// Calls `f` with the tasks that run on this thread and the one whose step is under way, if there is one.
 #[inline]
-pub(crate) fn running<R>(f: impl FnOnce(Option<(&Tasks, NonNull<Header>)>) -> R) -> R {
-    tasks(|tasks| f(tasks.and_then(|tasks| Some((tasks, tasks.running_step()?)))))
+pub(crate) fn running<R>(f: impl FnOnce(Option<(&Local, &LocalRef)>) -> R) -> R {
+    tasks(|tasks| match tasks {
+        Some(tasks) => tasks.step.with(|task| f(task.map(|task| (tasks, task)))),
+        None => f(None),
+    })
 }
 
 /// Whether code here and now runs in the step of a task.
@@ -101,7 +120,7 @@ pub fn is_in_task() -> bool {
 #[must_use]
 #[inline]
 pub fn current_step() -> Option<u64> {
-    running(|step| step.map(|(tasks, _)| tasks.steps() - tasks.eager_steps()))
+    running(|step| step.map(|(tasks, _)| tasks.step_number()))
 }
 
 /// A number below `n` from the seed that orders the tasks of the running loop. `None` without a seed, which is the rule
@@ -131,11 +150,11 @@ pub fn order_below(n: usize) -> Option<usize> {
 /// Ends the turn under way on this thread after the step under way, if there is one.
 #[cold]
 pub(crate) fn end_turn() {
-    tasks(|tasks| tasks.map(Tasks::end_turn));
+    tasks(|tasks| tasks.map(|tasks| tasks.turn.spend()));
 }
 
 /// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
-/// loop built on [`Tasks`] finds itself again without a thread-local of its own.
+/// loop built on [`Tasks`](crate::Tasks) finds itself again without a thread-local of its own.
 ///
 /// ```
 /// # use asyncio_task::{Tasks, with_companion};
@@ -147,15 +166,15 @@ pub(crate) fn end_turn() {
 /// ```
 #[inline]
 pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
-    let companion = CURRENT.with(Cell::get).companion;
+    let driver = CURRENT.with(Cell::get).driver;
     // SAFETY: T1.
-    f(companion.and_then(|companion| unsafe { &*companion }.downcast_ref::<C>()))
+    f(driver.and_then(|driver| unsafe { &*driver }.downcast_ref::<C>()))
 }
 
 /// Whether the context here and now may be another than that of the task that runs, or of `tasks`: a
 /// `Context::run` is under way, or other tasks are the current ones.
 #[inline]
-pub(crate) fn is_context_elsewhere(tasks: &Tasks) -> bool {
+pub(crate) fn is_context_elsewhere(tasks: &Local) -> bool {
     let current = CURRENT.with(Cell::get);
     !current.context.is_null() || !ptr::eq(current.tasks, tasks)
 }
@@ -173,16 +192,16 @@ pub(crate) fn context(make: bool) -> Option<Context> {
     }
 }
 
-fn step(tasks: Option<&Tasks>) -> Option<NonNull<Header>> {
-    tasks.and_then(Tasks::running_step)
+fn step(tasks: Option<&Local>) -> Option<NonNull<Header>> {
+    tasks.and_then(|tasks| tasks.step.as_raw())
 }
 
-/// Makes `tasks` and its companion the current ones while `f` runs.
-pub(crate) fn enter<R>(tasks: &Tasks, companion: &dyn Any, f: impl FnOnce() -> R) -> R {
+/// Makes `tasks` and its driver the current ones while `f` runs.
+pub(crate) fn enter<R>(tasks: &Local, driver: &dyn Any, f: impl FnOnce() -> R) -> R {
     with(
         Current {
             tasks,
-            companion: Some(ptr::from_ref(companion)),
+            driver: Some(ptr::from_ref(driver)),
             ..NOBODY
         },
         f,
@@ -210,4 +229,59 @@ fn with<R>(now: Current, f: impl FnOnce() -> R) -> R {
     }
     let _restore = Restore(CURRENT.with(|current| current.replace(now)));
     f()
+}
+
+thread_local! {
+    /// The scope trees of this thread's loops.
+    static FIRST: Cell<*const Node> = const { Cell::new(ptr::null()) };
+}
+
+struct Node {
+    scopes: Rc<LoopScopes>,
+    next: Cell<*const Node>,
+}
+
+/// The scopes of a loop are on the list of its thread for as long as this lives.
+pub(crate) struct Listed(Box<Node>);
+
+impl Listed {
+    pub(crate) fn new(scopes: Rc<LoopScopes>) -> Self {
+        let node = Box::new(Node {
+            scopes,
+            next: Cell::new(FIRST.get()),
+        });
+        FIRST.set(ptr::from_ref(&*node));
+        Self(node)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let this = ptr::from_ref(&*self.0);
+        let mut link = FIRST.get();
+        if ptr::eq(link, this) {
+            return FIRST.set(self.0.next.get());
+        }
+        // SAFETY: L1, for all that is on the list; this node itself is alive until this returns.
+        while let Some(node) = unsafe { link.as_ref() } {
+            link = node.next.get();
+            if ptr::eq(link, this) {
+                return node.next.set(self.0.next.get());
+            }
+        }
+    }
+}
+
+/// The scopes of a loop of this thread, also of one that does not run.
+#[cold]
+pub(crate) fn find_scopes(is_it: impl Fn(&LoopScopes) -> bool) -> Option<Rc<LoopScopes>> {
+    let mut link = FIRST.get();
+    // SAFETY: L1; the list does not change meanwhile (L2).
+    while let Some(node) = unsafe { link.as_ref() } {
+        if is_it(&node.scopes) {
+            return Some(node.scopes.clone());
+        }
+        link = node.next.get();
+    }
+    None
 }

@@ -4,9 +4,11 @@ use std::any::Any;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use crate::cell::cell_ref::LocalRef;
+use crate::cell::marks::Mark;
 use crate::discard::discard;
-use crate::handle::join_error::PanicPayload;
-use crate::handle::task_ref::{TaskInfo, TaskRef};
+use crate::handle::panic_payload::PanicPayload;
+use crate::handle::task_info::TaskInfo;
 use crate::one_line::OneLine;
 
 /// Something that went wrong where nobody is left to be told, handed to the exception handler.
@@ -36,16 +38,6 @@ pub enum Cause {
 }
 
 impl Unhandled {
-    /// A report that concerns `task`, if there is one.
-    #[must_use]
-    pub fn new(message: &'static str, task: Option<&TaskRef>, cause: Cause) -> Self {
-        Self {
-            message,
-            task: task.map(TaskRef::info),
-            cause,
-        }
-    }
-
     /// A report that concerns a task of which this is known.
     #[must_use]
     pub fn about(message: &'static str, task: Option<TaskInfo>, cause: Cause) -> Self {
@@ -56,17 +48,17 @@ impl Unhandled {
         }
     }
 
-    pub(crate) fn panic(task: &TaskRef, payload: Box<dyn Any + Send>) -> Self {
-        let message = if task.is_callback() {
-            "a callback panicked"
-        } else {
-            "a task panicked and nobody awaits it"
+    /// A report that concerns this task.
+    pub(crate) fn of_task(message: &'static str, cell: &LocalRef, cause: Cause) -> Self {
+        Self::about(message, Some(TaskInfo::of(cell)), cause)
+    }
+
+    pub(crate) fn panic(cell: &LocalRef, payload: Box<dyn Any + Send>) -> Self {
+        let message = match cell.marks.has(Mark::Callback) {
+            true => "a callback panicked",
+            false => "a task panicked and nobody awaits it",
         };
-        Self::new(
-            message,
-            Some(task),
-            Cause::Panic(PanicPayload::new(payload)),
-        )
+        Self::of_task(message, cell, Cause::Panic(PanicPayload::new(payload)))
     }
 
     /// What happened, in words.
@@ -118,11 +110,11 @@ mod tests {
     #[test]
     fn a_report_is_one_line_whatever_went_wrong() {
         let panic = PanicPayload::new(Box::new("left: 1\r\nright: \u{1b}[31m2".to_owned()));
-        let report = Unhandled::new("a task panicked", None, Cause::Panic(panic));
+        let report = Unhandled::about("a task panicked", None, Cause::Panic(panic));
         let line = "a task panicked: left: 1\\r\\nright: \\u{1b}[31m2";
         assert_eq!(report.to_string(), line);
         let error = Cause::Error("2 tasks failed\n├─ a\n└─ b".to_owned());
-        let report = Unhandled::new("a detached task failed", None, error);
+        let report = Unhandled::about("a detached task failed", None, error);
         let line = "a detached task failed: 2 tasks failed\\n├─ a\\n└─ b";
         assert_eq!(report.to_string(), line);
     }

@@ -1,15 +1,14 @@
 //! Why awaiting a task gave no value.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::discard::discard_payload;
+use crate::handle::circle::Circle;
 use crate::handle::id::TaskName;
+use crate::handle::panic_payload::PanicPayload;
 use crate::one_line::OneLine;
-use crate::scopes::circle::Circle;
 
 /// Why awaiting a task gave no value.
 ///
@@ -125,79 +124,6 @@ impl From<JoinError> for io::Error {
     }
 }
 
-/// What a panic carried. `Display` and `Debug` show its message.
-pub struct PanicPayload {
-    /// A `Mutex` only to be `Sync`, so that errors with a payload fit where errors have to be.
-    /// `None` once it was given away.
-    payload: Mutex<Option<Box<dyn Any + Send>>>,
-    message: Box<str>,
-}
-
-impl PanicPayload {
-    /// Wraps what [`std::panic::catch_unwind`] gave.
-    #[must_use]
-    pub fn new(payload: Box<dyn Any + Send>) -> Self {
-        let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
-            Box::from(*text)
-        } else if let Some(text) = payload.downcast_ref::<String>() {
-            Box::from(text.as_str())
-        } else {
-            Box::from("a payload that is no text")
-        };
-        Self {
-            payload: Mutex::new(Some(payload)),
-            message,
-        }
-    }
-
-    /// The message of the panic, if it had one.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// What the panic carried.
-    #[must_use]
-    pub fn into_inner(mut self) -> Box<dyn Any + Send> {
-        self.take().expect("only this and the drop take it")
-    }
-
-    fn take(&mut self) -> Option<Box<dyn Any + Send>> {
-        let payload = self.payload.get_mut();
-        payload.unwrap_or_else(|e| e.into_inner()).take()
-    }
-
-    /// Lets the panic go on from here, without calling the panic hook again.
-    ///
-    /// # Panics
-    ///
-    /// Always: that is what it is for.
-    pub fn resume(self) -> ! {
-        std::panic::resume_unwind(self.into_inner())
-    }
-}
-
-/// Drops the payload. A panic of the payload's own destructor ends here: the panic hook has reported it.
-impl Drop for PanicPayload {
-    fn drop(&mut self) {
-        if let Some(payload) = self.take() {
-            discard_payload(payload);
-        }
-    }
-}
-
-impl fmt::Display for PanicPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl fmt::Debug for PanicPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PanicPayload").field(&self.message).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,28 +136,5 @@ mod tests {
         let why = Some(Arc::from("too slow:\r\n9 s"));
         let cancelled = JoinError::Cancelled("fetch".into(), why).to_string();
         assert_eq!(cancelled, "task fetch was cancelled: too slow:\\r\\n9 s");
-    }
-
-    struct HardBomb;
-
-    impl Drop for HardBomb {
-        fn drop(&mut self) {
-            std::panic::panic_any(HarderBomb)
-        }
-    }
-
-    struct HarderBomb;
-
-    impl Drop for HarderBomb {
-        fn drop(&mut self) {
-            panic!("this panic is part of the test")
-        }
-    }
-
-    #[test]
-    fn a_payload_that_panics_when_it_is_dropped_ends_there() {
-        drop(PanicPayload::new(Box::new(HardBomb)));
-        let given = PanicPayload::new(Box::new(7_u8)).into_inner();
-        assert_eq!(given.downcast_ref(), Some(&7_u8));
     }
 }

@@ -2,9 +2,15 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::rc::Rc;
 
+use crate::cell::cell_ref::{LocalRef, OwnerRef};
+use crate::cell::extra::TaskExtra;
+use crate::cell::header::NewTask;
+use crate::cell::layout;
 use crate::engine::current;
-use crate::handle::spawn_options::SpawnOptions;
+use crate::engine::local::Local;
+use crate::handle::spawn_options::{SpawnOptions, Start};
 use crate::handle::task::Task;
 
 /// No event loop runs on this thread.
@@ -51,7 +57,7 @@ where
     F::Output: 'static,
 {
     let location = Location::caller();
-    match current::tasks(|tasks| Some(tasks?.spawn_at(location, future))) {
+    match current::tasks(|tasks| Some(spawn_at(tasks?, location, future))) {
         Some(task) => task,
         None => panic!("{NoRunningLoop}"),
     }
@@ -100,7 +106,109 @@ where
 {
     let location = Location::caller();
     current::tasks(|tasks| match tasks {
-        Some(tasks) => Ok(tasks.spawn_with(options.or_location(location), future)),
+        Some(tasks) => Ok(spawn_on(tasks, options, location, future)),
         None => Err(TrySpawnError(future)),
     })
+}
+
+/// Starts a task without options: the way most go.
+#[inline]
+pub(crate) fn spawn_at<F>(
+    tasks: &Local,
+    location: &'static Location<'static>,
+    future: F,
+) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    if has_context(tasks) {
+        return spawn_on(tasks, SpawnOptions::new(), location, future);
+    }
+    let new = tasks.new_task(location, false, None);
+    let (cell, join) = layout::new_local(&tasks.pool, new, future);
+    let task = Task::new(join);
+    begin(tasks, cell, Start::Soon, task.cell());
+    task
+}
+
+/// Starts a task, at `location` unless the options say otherwise.
+#[inline(always)]
+pub(crate) fn spawn_on<F>(
+    tasks: &Local,
+    options: SpawnOptions,
+    location: &'static Location<'static>,
+    future: F,
+) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let start = options.start;
+    let new = new_task_with(tasks, options, location);
+    let (cell, join) = layout::new_local(&tasks.pool, new, future);
+    let task = Task::new(join);
+    begin(tasks, cell, start, task.cell());
+    task
+}
+
+/// The start of a task without options.
+#[inline]
+pub(crate) fn new_task_at(tasks: &Local, location: &'static Location<'static>) -> NewTask {
+    let extra = match has_context(tasks) {
+        false => None,
+        true => new_extra(SpawnOptions::new()),
+    };
+    tasks.new_task(location, false, extra)
+}
+
+/// The start of a task, at `location` unless the options say otherwise.
+#[inline(always)]
+pub(crate) fn new_task_with(
+    tasks: &Local,
+    options: SpawnOptions,
+    location: &'static Location<'static>,
+) -> NewTask {
+    let (location, callback) = (options.location.unwrap_or(location), options.callback);
+    let is_plain = options.name.is_none() && options.context.is_none();
+    if is_plain && !has_context(tasks) {
+        std::mem::forget(options); // There is nothing in it.
+        return tasks.new_task(location, callback, None);
+    }
+    tasks.new_task(location, callback, new_extra(options))
+}
+
+/// Whether what is spawned here and now may have values to inherit.
+#[inline]
+fn has_context(tasks: &Local) -> bool {
+    current::is_context_elsewhere(tasks)
+        || tasks.step.with(|task| match task {
+            Some(task) => task.has_context(),
+            None => !tasks.context.is_empty(),
+        })
+}
+
+/// The extra part of a new task: the name and the context it was given, or a copy of the one here and now.
+#[inline(never)]
+fn new_extra(options: SpawnOptions) -> Option<Rc<TaskExtra>> {
+    let context = options.context.or_else(|| {
+        let context = current::context(false).filter(|context| !context.is_empty())?;
+        Some(context.copy())
+    });
+    let needed = options.name.is_some() || context.is_some();
+    needed.then(|| Rc::new(TaskExtra::new(options.name, context)))
+}
+
+/// Has a new task take its first step. `cell` is that of its handle, which keeps it alive if the task ends here.
+pub(crate) fn begin(tasks: &Local, owned: OwnerRef, start: Start, cell: &LocalRef) {
+    tasks.register(owned);
+    if tasks.closed.get() {
+        return tasks.refuse(cell);
+    }
+    match start {
+        Start::Soon => tasks.wake(cell),
+        Start::Now if current::is(tasks) => tasks.step_now(cell),
+        Start::Now => tasks.wake(cell),
+        Start::Dormant => {}
+    }
 }

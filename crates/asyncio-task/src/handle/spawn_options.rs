@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::context::Context;
+use crate::context::values::Context;
 
 /// What a new task is called and runs in.
 ///

@@ -1,28 +1,29 @@
 //! The handle of a task.
 
-use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::cancel::{HeardRequest, Place};
-use crate::cell::Payload;
-use crate::cell::cell_ref::{CellRef, Finished, JoinRef};
-use crate::cell::forgotten;
+use crate::cell::cell_ref::{Finished, Handle, JoinRef, LocalRef, OnDrop};
+use crate::cell::header::Payload;
 use crate::cell::marks::Mark;
 use crate::cell::state::{LastPoll, TaskState};
-use crate::context;
+use crate::context::values::Context as TaskContext;
 use crate::engine::budget;
 use crate::engine::current::{self, current_step};
-use crate::engine::tasks;
+use crate::engine::forgotten;
+use crate::engine::report::report;
+use crate::engine::request;
 use crate::engine::unhandled::Unhandled;
-use crate::handle::detach::{self, Outcome};
 use crate::handle::id::{TaskId, TaskName};
-use crate::handle::join_error::{JoinError, PanicPayload};
+use crate::handle::join_error::JoinError;
+use crate::handle::outcome::{self, Outcome};
+use crate::handle::panic_payload::PanicPayload;
 use crate::handle::task_ref::TaskRef;
+use crate::scopes::awaits;
 use crate::scopes::cancelled::is_unwinding;
-use crate::scopes::circle;
 use crate::scopes::listener::Listener;
 
 /// A future that runs for its own sake, and the right to its outcome.
@@ -56,16 +57,26 @@ use crate::scopes::listener::Listener;
 /// Awaiting it again after it gave its outcome panics.
 #[must_use = "a task that is dropped is cancelled: await it, or detach it"]
 pub struct Task<T> {
-    join: JoinRef<T>,
+    handle: Handle<T, GiveUp>,
 }
 
 impl<T> Task<T> {
+    #[inline]
     pub(crate) fn new(join: JoinRef<T>) -> Self {
-        Self { join }
+        Self {
+            handle: Handle::new(join),
+        }
     }
 
-    pub(crate) fn cell(&self) -> &CellRef {
-        self.join.cell()
+    #[inline]
+    pub(crate) fn cell(&self) -> &LocalRef {
+        self.handle.join().cell()
+    }
+
+    /// The right to the outcome, without the handle.
+    #[inline]
+    pub(crate) fn into_join(self) -> JoinRef<T> {
+        self.handle.into_join()
     }
 
     /// Asks the task to end.
@@ -79,7 +90,7 @@ impl<T> Task<T> {
     /// Several requests that are made before the task hears of one are heard as one.
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        tasks::cancel(self.cell(), None)
+        request::cancel(self.cell(), None)
     }
 
     /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: it is in
@@ -102,7 +113,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
-        tasks::cancel(self.cell(), Some(message.into()))
+        request::cancel(self.cell(), Some(message.into()))
     }
 
     /// [Asks the task to end](Self::cancel), unless a request to it is open: so this never interrupts a cleanup
@@ -119,7 +130,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     pub fn cancel_once(&self) -> bool {
-        tasks::let_go(self.cell())
+        request::let_go(self.cell())
     }
 
     /// Passes on to the task a request that a [`Listener`] has heard. It keeps its identity: nothing is asked
@@ -129,7 +140,7 @@ impl<T> Task<T> {
             true => LastPoll::Refused,
             false => LastPoll::Allowed,
         };
-        tasks::request(
+        request::request(
             self.cell(),
             request.origin,
             request.message.clone(),
@@ -141,39 +152,7 @@ impl<T> Task<T> {
     /// the task ends. What cancels a scope inside of the task, a time limit say, is not counted.
     #[must_use]
     pub fn cancelling(&self) -> usize {
-        tasks::cancelling(self.cell())
-    }
-
-    /// Lets the task run on without a handle. What goes wrong in it, an `Err` or a panic, is reported to
-    /// the exception handler.
-    ///
-    /// ```
-    /// # let tasks = asyncio_task::Tasks::new(|| ());
-    /// # tasks.enter(&(), || {
-    /// tasks.spawn(async { println!("on my own") }).detach();
-    /// # tasks.run_one();
-    /// # });
-    /// ```
-    pub fn detach(self)
-    where
-        T: Outcome + 'static,
-    {
-        detach::supervise(self);
-    }
-
-    /// Lets the task run on without a handle, whatever it returns. Only panics are reported.
-    pub fn discard(self)
-    where
-        T: 'static,
-    {
-        detach::ignore(self);
-    }
-
-    /// Gives up the handle and nothing else: the task goes on, and belongs to whoever runs it. For tasks of
-    /// [`Children`](crate::Children); one of the loop's own would run on unseen.
-    #[inline]
-    pub fn leave(self) {
-        detach::leave(self);
+        request::cancelling(self.cell())
     }
 
     /// Whether the task has ended.
@@ -198,13 +177,13 @@ impl<T> Task<T> {
 
     /// Gives it a name.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
-        self.cell().aside_or_new().set_name(name.into());
+        self.cell().extra_or_new().set_name(name.into());
     }
 
     /// The context it runs in.
     #[must_use]
     #[doc(alias = "get_context")]
-    pub fn context(&self) -> context::Context {
+    pub fn context(&self) -> TaskContext {
         self.as_ref().context()
     }
 
@@ -222,7 +201,7 @@ impl<T> Task<T> {
         if cell.state.is_done() {
             return None;
         }
-        tasks::unawaitable(cell)
+        unawaitable(cell)
     }
 
     /// Why the await of the task in the task that runs now would never end, if a request has come to it, and this one
@@ -231,7 +210,7 @@ impl<T> Task<T> {
     pub fn circle(&self) -> Option<JoinError> {
         let cell = self.cell();
         let found = cell.marks.take(Mark::InCircle) || cell.marks.has(Mark::PassedOn);
-        let circle = found.then(|| circle::closed_by_awaiting(cell)).flatten()?;
+        let circle = found.then(|| awaits::closed_by_awaiting(cell)).flatten()?;
         Some(JoinError::InCircle(cell.name(), circle))
     }
 
@@ -253,7 +232,7 @@ impl<T> Task<T> {
         }
         self.wait_in(cx);
         if self.is_finished() {
-            drop(self.cell().joiner.take()); // It found none.
+            drop(self.cell().take_joiner()); // It found none.
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -267,7 +246,7 @@ impl<T> Task<T> {
         if self.cell().state.has_value() {
             self.cell().marks.set(Mark::LookedAt);
         }
-        self.join.peek()
+        self.handle.join().peek()
     }
 
     /// Whether the task has ended with a panic, or with an `Err` that nobody has taken.
@@ -276,13 +255,13 @@ impl<T> Task<T> {
     where
         T: Outcome,
     {
-        self.cell().state.has_panicked() || self.peek().is_some_and(detach::is_failure)
+        self.cell().state.has_panicked() || self.peek().is_some_and(outcome::is_failure)
     }
 
     /// The outcome, if the task has ended and nobody has taken it.
     #[doc(alias = "result")]
     pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
-        let finished = self.join.take()?;
+        let finished = self.handle.join_mut().take()?;
         Some(self.result(finished))
     }
 
@@ -307,8 +286,8 @@ impl<T> Task<T> {
 
     /// Notes who waits for the end of the task.
     fn wait_in(&self, cx: &Context<'_>) {
-        let joiner = &self.cell().joiner;
-        let waker = match joiner.take() {
+        let cell = self.cell();
+        let waker = match cell.take_joiner() {
             Some(same) if same.will_wake(cx.waker()) => same,
             other => {
                 // Code of others: the clone and the drop of a waker. The cell is not touched meanwhile.
@@ -318,13 +297,13 @@ impl<T> Task<T> {
             }
         };
         // If the task has ended meanwhile, whoever looks finds the outcome, and takes the waker out again.
-        joiner.set(Some(waker));
+        cell.set_joiner(Some(waker));
     }
 
     /// Whether whoever awaits it can be reached by requests to cancel.
     #[inline]
     pub(crate) fn has_listener(&self) -> bool {
-        self.cell().awaiting.get() != Place::NONE
+        self.cell().awaiting().get() != Place::NONE
     }
 
     /// Whether whoever awaits the task, which has ended, is to return `Pending` once: it was ready at once, after many
@@ -365,11 +344,15 @@ impl<T> Task<T> {
         !self.has_listener() || Listener::end_unasked(self.cell())
     }
 
-    /// Nobody awaits it any more.
+    /// No poll is left to a task that has been asked to end, and nothing takes its outcome.
+    #[inline]
+    pub(crate) fn forget_handle(&mut self) {
+        self.handle.join_mut().forget();
+    }
+
+    /// Nothing awaits it any more.
     pub(crate) fn stop_listening(&mut self) {
-        if self.has_listener() {
-            drop(Listener::of(self.cell()));
-        }
+        stop_listening(self.cell());
     }
 
     /// The awaited task has ended, and nobody can take the value of whoever awaits it: that one unwinds, and the
@@ -395,15 +378,6 @@ impl<T> Task<T> {
         }
         Poll::Ready(self.result(finished))
     }
-
-    /// The value or the payload of a panic; neither if the task was cancelled, or the outcome taken.
-    pub(crate) fn take_outcome(&mut self) -> Option<Result<T, Box<dyn Any + Send>>> {
-        match self.join.take()? {
-            Finished::Value(value) => Some(Ok(value)),
-            Finished::Panicked(payload) => Some(Err(payload)),
-            Finished::Cancelled => None,
-        }
-    }
 }
 
 impl<T> Future for Task<T> {
@@ -418,7 +392,7 @@ impl<T> Future for Task<T> {
             }
             if !self.cell().marks.has(Mark::AwaiterUnwinds)
                 && self.conclude_unasked()
-                && let Some(finished) = self.join.take()
+                && let Some(finished) = self.handle.join_mut().take()
             {
                 return Poll::Ready(self.result(finished));
             }
@@ -436,7 +410,7 @@ impl<T> Task<T> {
             }
             // It is awaited elsewhere now.
             self.cell().marks.take(Mark::AwaiterUnwinds);
-            let finished = self.join.take();
+            let finished = self.handle.join_mut().take();
             let was_cancelled = self.cell().state.shown() == TaskState::Cancelled;
             if let Some(finished) = finished.or(was_cancelled.then_some(Finished::Cancelled)) {
                 return Poll::Ready(self.result(finished));
@@ -459,7 +433,7 @@ impl<T> Task<T> {
         if dismissed && self.is_finished() {
             return self.pass_by();
         }
-        if let Some(finished) = self.join.take() {
+        if let Some(finished) = self.handle.join_mut().take() {
             return self.conclude(finished, answered);
         }
         let cell = self.cell();
@@ -471,9 +445,9 @@ impl<T> Task<T> {
             return Poll::Ready(Err(error));
         }
         self.wait_in(cx);
-        if let Some(finished) = self.join.take() {
+        if let Some(finished) = self.handle.join_mut().take() {
             // The code of others that noting a waker may run has ended the task, which found no joiner.
-            drop(self.cell().joiner.take());
+            drop(self.cell().take_joiner());
             return self.conclude(finished, answered);
         }
         self.with_listener(|listener| listener.wait(cx));
@@ -481,39 +455,58 @@ impl<T> Task<T> {
     }
 }
 
-impl<T> Drop for Task<T> {
+/// Asks a task to end whose handle is dropped.
+struct GiveUp;
+
+impl<T> OnDrop<T> for GiveUp {
     #[inline]
-    fn drop(&mut self) {
-        let cell = self.cell();
-        if cell.state.is_taken() && !self.has_listener() {
+    fn on_drop(join: &mut JoinRef<T>) {
+        let cell = join.cell();
+        if cell.state.is_taken() && cell.awaiting().get() == Place::NONE {
             // The joiner went when the task ended.
-            return cell.clear_aside();
+            return cell.clear_extra();
         }
-        self.give_up();
+        give_up(join);
     }
 }
 
-impl<T> Task<T> {
-    #[inline(never)]
-    fn give_up(&mut self) {
-        self.stop_listening();
-        let cell = self.cell();
-        let left = !cell.state.is_awaited();
-        if !left {
-            forgotten::report_lost(cell);
-        }
-        cell.state.abandon();
-        let _joiner = cell.joiner.take(); // Dropped last: it is of others, and may panic.
-        if cell.state.is_done() {
-            if let Some(payload) = cell.take_unwanted() {
-                let task = self.as_ref();
-                tasks::report(&task, Unhandled::panic(&task, payload));
-            }
-            cell.clear_aside();
-        } else if !left {
-            tasks::let_go(cell);
-        }
+#[inline(never)]
+fn give_up<T>(join: &mut JoinRef<T>) {
+    stop_listening(join.cell());
+    let left = !join.cell().state.is_awaited();
+    if !left {
+        forgotten::report_lost(join.cell());
     }
+    join.abandon();
+    let cell = join.cell();
+    let _joiner = cell.take_joiner(); // Dropped last: it is foreign, and may panic.
+    if cell.state.is_done() {
+        if let Some(payload) = cell.take_unwanted() {
+            report(cell, Unhandled::panic(cell, payload));
+        }
+        cell.clear_extra();
+    } else if !left {
+        request::let_go(cell);
+    }
+}
+
+/// Nothing awaits the task any more.
+fn stop_listening(cell: &LocalRef) {
+    if cell.awaiting().get() != Place::NONE {
+        drop(Listener::of(cell));
+    }
+}
+
+/// Why the await of a task that has not ended would never end, if it is the one that runs, or one of another loop.
+#[inline]
+fn unawaitable(cell: &LocalRef) -> Option<JoinError> {
+    current::tasks(|tasks| match tasks {
+        Some(tasks) if !cell.is_owned_by(tasks.owner()) => Some(JoinError::Elsewhere(cell.name())),
+        Some(tasks) if tasks.step.as_raw() == Some(cell.as_raw()) => {
+            Some(JoinError::AwaitsItself(cell.name()))
+        }
+        _ => None,
+    })
 }
 
 impl<T> Unpin for Task<T> {}

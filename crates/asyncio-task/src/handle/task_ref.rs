@@ -1,43 +1,28 @@
 //! A task whose type is not known: to list it, to name it, to cancel it.
 
 use std::fmt;
-use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::cell::cell_ref::CellRef;
+use crate::cell::cell_ref::LocalRef;
 use crate::cell::marks::Mark;
-use crate::cell::state::TaskState;
 use crate::cell::waker;
-use crate::context::Context;
+use crate::context::values::Context;
 use crate::engine::current;
-use crate::engine::tasks;
+use crate::engine::local::Local;
+use crate::engine::request;
+use crate::engine::unhandled::{Cause, Unhandled};
 use crate::handle::id::{TaskId, TaskName};
+use crate::handle::task_info::TaskInfo;
 
 /// A reference to a task, whatever its type. It keeps the task's name and number, not its future.
 #[derive(Clone, PartialEq)]
 pub struct TaskRef {
-    cell: CellRef,
-}
-
-/// What is known of a task at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TaskInfo {
-    /// Its number.
-    pub id: TaskId,
-    /// Its name.
-    pub name: TaskName,
-    /// The task that spawned it, unless that was no task.
-    pub parent: Option<TaskId>,
-    /// Where it was spawned.
-    pub location: &'static Location<'static>,
-    /// What it was at.
-    pub state: TaskState,
+    cell: LocalRef,
 }
 
 impl TaskRef {
-    pub(crate) fn new(cell: CellRef) -> Self {
+    pub(crate) fn new(cell: LocalRef) -> Self {
         Self { cell }
     }
 
@@ -56,19 +41,13 @@ impl TaskRef {
 
     /// Gives it a name.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
-        self.cell.aside_or_new().set_name(name.into());
+        self.cell.extra_or_new().set_name(name.into());
     }
 
     /// All that is known of it.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
-        TaskInfo {
-            id: self.cell.id,
-            name: self.name(),
-            parent: self.cell.parent,
-            location: self.cell.location,
-            state: self.cell.state.shown(),
-        }
+        TaskInfo::of(&self.cell)
     }
 
     /// Whether it has ended.
@@ -83,7 +62,7 @@ impl TaskRef {
     #[doc(alias = "get_context")]
     pub fn context(&self) -> Context {
         self.cell
-            .aside()
+            .extra()
             .and_then(|aside| aside.context())
             .unwrap_or_default()
     }
@@ -111,46 +90,34 @@ impl TaskRef {
     /// Whether `waiting` is what is woken when this has ended: a task that awaits this one has its waker there.
     #[must_use]
     pub fn is_awaited_by(&self, waiting: &Waker) -> bool {
-        let Some(joiner) = self.cell.joiner.take() else {
-            return false;
-        };
-        let is_awaited = joiner.will_wake(waiting);
-        self.cell.joiner.set(Some(joiner));
-        is_awaited
+        let is_it = |joiner: Option<&Waker>| joiner.is_some_and(|joiner| joiner.will_wake(waiting));
+        self.cell.look_at_joiner(is_it)
     }
 
     /// Asks the task to end. See [`Task::cancel`](crate::Task::cancel).
     pub fn cancel(&self) -> bool {
-        tasks::cancel(&self.cell, None)
+        request::cancel(&self.cell, None)
     }
 
     /// Asks the task to end, and says why. See [`Task::cancel_with`](crate::Task::cancel_with).
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
-        tasks::cancel(&self.cell, Some(message.into()))
+        request::cancel(&self.cell, Some(message.into()))
     }
 
     /// Asks the task to end, unless a request to it is open. See
     /// [`Task::cancel_once`](crate::Task::cancel_once).
     pub fn cancel_once(&self) -> bool {
-        tasks::let_go(&self.cell)
+        request::let_go(&self.cell)
     }
 
     /// How many requests to cancel it are open. See [`Task::cancelling`](crate::Task::cancelling).
     #[must_use]
     pub fn cancelling(&self) -> usize {
-        tasks::cancelling(&self.cell)
+        request::cancelling(&self.cell)
     }
 
-    pub(crate) fn cell(&self) -> &CellRef {
+    pub(crate) fn cell(&self) -> &LocalRef {
         &self.cell
-    }
-
-    /// Its context, made if need be.
-    pub(crate) fn own_context(&self, make: bool) -> Option<Context> {
-        if make {
-            return Some(self.cell.aside_or_new().context_or_new());
-        }
-        self.cell.aside()?.context()
     }
 
     /// Whether this is a callback that runs in a task's cell, not a task.
@@ -174,14 +141,29 @@ impl fmt::Debug for TaskRef {
     }
 }
 
+impl Unhandled {
+    /// A report that concerns `task`, if there is one.
+    #[must_use]
+    pub fn new(message: &'static str, task: Option<&TaskRef>, cause: Cause) -> Self {
+        Self::about(message, task.map(TaskRef::info), cause)
+    }
+}
+
 /// The task that runs right now on this thread. `None` outside of any, and in callbacks.
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
-    current::tasks(|tasks| tasks?.running_task().filter(|task| !task.is_callback()))
+    let running = current::tasks(|tasks| tasks?.step.task().map(TaskRef::new));
+    running.filter(|task| !task.is_callback())
 }
 
 /// All tasks of the loop that runs on this thread which have not ended, oldest first. Empty without one.
 #[must_use]
 pub fn all_tasks() -> Vec<TaskRef> {
-    current::tasks(|tasks| tasks.map(|tasks| tasks.all()).unwrap_or_default())
+    current::tasks(|tasks| tasks.map(all_of).unwrap_or_default())
+}
+
+/// All tasks of a loop that have not ended, oldest first, without callbacks.
+pub(crate) fn all_of(tasks: &Local) -> Vec<TaskRef> {
+    let all = tasks.cells().into_iter().map(TaskRef::new);
+    all.filter(|task| !task.is_callback()).collect()
 }

@@ -1,4 +1,4 @@
-//! A registry: what has not ended, so that it can be listed and closed. Tasks, and families of children.
+//! A registry: what has not ended, so that it can be listed and closed. Tasks, and child_sets of children.
 //!
 //! Places in a vector, each entry knowing its own: O(1) to enter and to leave, 8 bytes an entry. When three
 //! quarters of the places are free, and more than [`FEW`], the entries move together and the rest of the memory

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use crate::cancel::{Request, Resolution, ScopeKey};
 use crate::engine::current::{self, is_in_task};
-use crate::scopes::home;
+use crate::scopes::delivery;
 
 /// A request to cancel, as it reaches code that asked to hear of it.
 ///
@@ -108,9 +108,9 @@ impl Cancelled {
     /// Tells the scope that it holds, wherever that is.
     fn send(&self, resolution: Resolution) {
         let Some(holder) = self.holder else { return };
-        home::of_scope(holder, |home| {
-            if let Some(home) = home {
-                home.let_go(holder, self.request, resolution);
+        delivery::of_scope(holder, |scopes| {
+            if let Some(scopes) = scopes {
+                scopes.let_go(holder, self.request, resolution);
             }
         });
     }
@@ -118,7 +118,7 @@ impl Cancelled {
     /// Whether the scope that it holds has not ended.
     fn is_holding(&self) -> bool {
         self.holder
-            .is_some_and(|holder| home::of_scope(holder, |home| home.is_some()))
+            .is_some_and(|holder| delivery::of_scope(holder, |scopes| scopes.is_some()))
     }
 }
 

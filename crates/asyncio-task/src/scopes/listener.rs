@@ -3,19 +3,16 @@
 //! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
 //! unwind until the listener says that what it stands for has ended.
 
-use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
 use crate::cancel::{HeardRequest, Isolation, Origin, Place, Resolution, ScopeKey};
-use crate::cell::Header;
-use crate::cell::cell_ref::CellRef;
+use crate::cell::cell_ref::LocalRef;
 use crate::cell::waker;
 use crate::engine::current;
-use crate::engine::tasks::{self, Tasks};
+use crate::engine::local::Local;
 use crate::scopes;
-use crate::scopes::circle;
-use crate::scopes::home;
 use crate::scopes::scope_state::Frame;
+use crate::scopes::{awaits, delivery};
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
 ///
@@ -35,23 +32,23 @@ impl Listener {
     }
 
     /// The listener of whoever awaits a task, as the task's cell keeps it.
-    pub(crate) fn of(cell: &CellRef) -> Self {
-        let place = cell.awaiting.replace(Place::NONE);
-        let key = home::of_task(cell, |home| home?.borrow().at(place));
+    pub(crate) fn of(cell: &LocalRef) -> Self {
+        let place = cell.awaiting().replace(Place::NONE);
+        let key = delivery::of_task(cell, |scopes| scopes?.borrow().at(place));
         Self { key }
     }
 
     /// Ends the listener that a task's cell keeps, if nothing was ever asked of its scope, as nearly always: one look
     /// at the tree. `false` if there is more to see to.
-    pub(crate) fn end_unasked(cell: &CellRef) -> bool {
-        let place = cell.awaiting.get();
-        tasks::of(cell, |tasks| {
+    pub(crate) fn end_unasked(cell: &LocalRef) -> bool {
+        let place = cell.awaiting().get();
+        current::of(cell, |tasks| {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();
             let Some(rest) = tree.remove_unasked_at(place) else {
                 return false;
             };
-            cell.awaiting.set(Place::NONE);
+            cell.awaiting().set(Place::NONE);
             drop(tree);
             drop(rest);
             true
@@ -59,8 +56,8 @@ impl Listener {
     }
 
     /// Puts it back.
-    pub(crate) fn keep(mut self, cell: &CellRef) {
-        cell.awaiting.set(Place::of(self.key.take()));
+    pub(crate) fn keep(mut self, cell: &LocalRef) {
+        cell.awaiting().set(Place::of(self.key.take()));
     }
 
     /// Whether a request has come since the last poll. From then on the code around is held. A second
@@ -77,7 +74,7 @@ impl Listener {
                 return false;
             };
             let mut tree = tasks.scopes.borrow_mut();
-            let around = Tasks::innermost_place(&mut tree, task);
+            let around = Local::innermost_place(&mut tree, task);
             if tree.is_calm(key, around) {
                 return false;
             }
@@ -88,9 +85,9 @@ impl Listener {
 
     #[cold]
     #[inline(never)]
-    fn hears_news(&mut self, key: ScopeKey, tasks: &Tasks, task: NonNull<Header>) -> bool {
+    fn hears_news(&mut self, key: ScopeKey, tasks: &Local, task: &LocalRef) -> bool {
         let mut tree = tasks.scopes.borrow_mut();
-        let around = Tasks::innermost_in(&mut tree, task);
+        let around = Local::innermost_in(&mut tree, task);
         if !tree.contains(key) {
             // It stood in a task of another loop, and begins anew here.
             drop(tree);
@@ -114,8 +111,8 @@ impl Listener {
     #[must_use]
     pub fn request(&self) -> HeardRequest {
         let heard = self.key.and_then(|key| {
-            home::of_scope(key, |home| {
-                let tree = home?.borrow();
+            delivery::of_scope(key, |scopes| {
+                let tree = scopes?.borrow();
                 Some(HeardRequest {
                     heard_by: Some(key),
                     origin: tree.origin_heard(key),
@@ -144,7 +141,7 @@ impl Listener {
     /// For those who have heard a request and do not pass it on: if the task waits for itself, as it is in a circle of
     /// tasks that await each other, one of these awaits ends with an error.
     pub fn break_circle(&self) {
-        circle::break_here();
+        awaits::break_here();
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed
@@ -184,7 +181,7 @@ impl Listener {
             let Some((tasks, task)) = step else {
                 return;
             };
-            let own_waker = waker::cell_of(cx.waker()) == Some(task);
+            let own_waker = waker::is_of(cx.waker(), task);
             let is_calm = self.key.is_some_and(|key| {
                 let mut tree = tasks.scopes.borrow_mut();
                 tree.pauses_calmly(key, own_waker)
@@ -197,18 +194,12 @@ impl Listener {
 
     /// The first time, or where something was asked of the scope, or with a waker of others.
     #[inline(never)]
-    fn begin_to_wait(
-        &mut self,
-        tasks: &Tasks,
-        task: NonNull<Header>,
-        waker: &Waker,
-        own_waker: bool,
-    ) {
+    fn begin_to_wait(&mut self, tasks: &Local, task: &LocalRef, waker: &Waker, own_waker: bool) {
         let mut tree = tasks.scopes.borrow_mut();
         let key = match self.key.filter(|&key| tree.contains(key)) {
             Some(key) => key,
             None => {
-                let around = Tasks::innermost_place(&mut tree, task);
+                let around = Local::innermost_place(&mut tree, task);
                 *self.key.insert(tree.insert_observed(around))
             }
         };
@@ -242,8 +233,8 @@ impl Listener {
         let Some(key) = self.key.take() else {
             return false;
         };
-        home::of_scope(key, |home| {
-            home.is_some_and(|home| home.conclude_scope(key, resolution))
+        delivery::of_scope(key, |scopes| {
+            scopes.is_some_and(|scopes| scopes.conclude_scope(key, resolution))
         })
     }
 }

@@ -3,22 +3,21 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::cancel::{HeardRequest, Isolation, Origin, Removal, ScopeKey};
-use crate::cell::Header;
+use crate::cell::cell_ref::LocalRef;
 use crate::cell::state::LastPoll;
 use crate::cell::waker;
 use crate::engine::budget;
 use crate::engine::current;
-use crate::engine::tasks::Tasks;
+use crate::engine::local::Local;
 use crate::scopes::cancelled::Cancelled;
-use crate::scopes::home;
-use crate::scopes::scope_state::{AWAY, Frame, PollStep, ScopeState, Stage};
+use crate::scopes::delivery;
+use crate::scopes::scope_state::{AWAY, Frame, PollStep, ScopeState, Stage, Unwound};
 
 pin_project! {
     /// A future as a scope of its own: it can be cancelled apart from the code around, and that code hears of
@@ -45,15 +44,6 @@ pin_project! {
             }
         }
     }
-}
-
-/// How a [`Scope`] ended that did not come to a value. What it wrapped has been dropped.
-#[derive(Debug)]
-pub enum Unwound {
-    /// It was cancelled itself, through its handle or its deadline, and nothing around it was.
-    Itself,
-    /// The request was for a scope around it, or for the task, and goes on with this token.
-    Around(Cancelled),
 }
 
 /// The means to cancel a scope.
@@ -113,8 +103,8 @@ impl<F: Future> Scope<F> {
     #[inline]
     fn begin_in(
         state: &mut ScopeState,
-        tasks: &Tasks,
-        task: NonNull<Header>,
+        tasks: &Local,
+        task: &LocalRef,
         cx: &Context<'_>,
     ) -> PollStep {
         let stage = state.stage;
@@ -175,14 +165,19 @@ impl<F: Future> Scope<F> {
     fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
         frame.leave_with(|tasks, task, mut tree, left| {
             let key = left.key.unwrap_or_else(|| {
-                let around = Tasks::innermost_place(&mut tree, task);
+                let around = Local::innermost_place(&mut tree, task);
                 tree.insert_in(around)
             });
             state.key = Some(key);
-            if tree.pauses_calmly(key, waker::cell_of(cx.waker()) == Some(task)) {
+            if tree.pauses_calmly(key, waker::is_of(cx.waker(), task)) {
                 return PollStep::Wait;
             }
-            let next = tree.after_round(key, left.handled, tasks.steps(), u32::from(state.rounds));
+            let next = tree.after_round(
+                key,
+                left.handled,
+                tasks.turn.steps(),
+                u32::from(state.rounds),
+            );
             drop(tree);
             state.see_to(next, tasks, task, cx)
         })
@@ -262,8 +257,8 @@ impl ScopeHandle {
     }
 
     fn request(&self, origin: Origin, message: Option<Arc<str>>, last_poll: LastPoll) -> bool {
-        home::of_scope(self.key, |home| {
-            home.is_some_and(|home| home.cancel_scope(self.key, origin, message, last_poll))
+        delivery::of_scope(self.key, |scopes| {
+            scopes.is_some_and(|scopes| scopes.cancel_scope(self.key, origin, message, last_poll))
         })
     }
 
@@ -279,9 +274,9 @@ impl ScopeHandle {
     }
 
     fn expire_at(&self, one_poll: bool) {
-        home::of_scope(self.key, |home| {
-            if let Some(home) = home {
-                home.expire_scope(self.key, one_poll);
+        delivery::of_scope(self.key, |scopes| {
+            if let Some(scopes) = scopes {
+                scopes.expire_scope(self.key, one_poll);
             }
         });
     }
@@ -289,7 +284,7 @@ impl ScopeHandle {
     /// Whether the scope has not ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        home::of_scope(self.key, |home| home.is_some())
+        delivery::of_scope(self.key, |scopes| scopes.is_some())
     }
 }
 

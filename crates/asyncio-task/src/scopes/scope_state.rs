@@ -4,17 +4,15 @@
 //! be nested deep. The rules are those of `cancel/mod.rs`.
 
 use std::cell::RefMut;
-use std::ptr::NonNull;
 use std::task::{Context, Waker};
 
-use crate::cancel::{Isolation, Left, ScopeKey};
-use crate::cell::Header;
+use crate::cancel::{Isolation, Left, ScopeKey, Task};
+use crate::cell::cell_ref::LocalRef;
 use crate::engine::current;
-use crate::engine::tasks::Tasks;
+use crate::engine::local::Local;
 use crate::scopes;
 use crate::scopes::cancelled::Cancelled;
-use crate::scopes::home::TaskScopes;
-use crate::scopes::scope::Unwound;
+use crate::scopes::loop_scopes::TaskScopes;
 
 /// What a cancel scope is at.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub(crate) struct ScopeState {
     pub(crate) is_open: bool,
 }
 
-type Next = crate::cancel::Next<NonNull<Header>>;
+type Next = crate::cancel::Next<LocalRef>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
@@ -52,6 +50,15 @@ pub(crate) enum PollStep {
     End,
     /// It polls what it wraps and is no scope, as this is no step of a task.
     Pass,
+}
+
+/// How a [`Scope`](crate::Scope) ended that did not come to a value. What it wrapped has been dropped.
+#[derive(Debug)]
+pub enum Unwound {
+    /// It was cancelled itself, through its handle or its deadline, and nothing around it was.
+    Itself,
+    /// The request was for a scope around it, or for the task, and goes on with this token.
+    Around(Cancelled),
 }
 
 pub(crate) const AWAY: &str = "a time limit or another cancel scope belongs to the event loop that it began on, which does not \
@@ -77,7 +84,7 @@ impl ScopeState {
                 Some(key) if tree.contains(key) => key,
                 Some(_) => panic!("{AWAY}"),
                 None => {
-                    let around = Tasks::innermost_place(&mut tree, task);
+                    let around = Local::innermost_place(&mut tree, task);
                     tree.insert_in(around)
                 }
             };
@@ -95,12 +102,12 @@ impl ScopeState {
     /// opened it. What has been asked of it already stays for the next poll.
     #[cold]
     #[inline(never)]
-    pub(crate) fn step_back(&mut self, tasks: &Tasks, task: NonNull<Header>, cx: &Context<'_>) {
+    pub(crate) fn step_back(&mut self, tasks: &Local, task: &LocalRef, cx: &Context<'_>) {
         self.stage = Stage::SteppedBack;
-        tasks.end_turn();
+        tasks.turn.spend();
         let mut tree = tasks.scopes.borrow_mut();
         let key = self.key.unwrap_or_else(|| {
-            let around = Tasks::innermost_place(&mut tree, task);
+            let around = Local::innermost_place(&mut tree, task);
             tree.insert_in(around)
         });
         drop(tree);
@@ -115,15 +122,15 @@ impl ScopeState {
     pub(crate) fn begin_with_news(
         &mut self,
         key: ScopeKey,
-        tasks: &Tasks,
-        task: NonNull<Header>,
+        tasks: &Local,
+        task: &LocalRef,
         cx: &Context<'_>,
     ) -> PollStep {
         let mut tree = tasks.scopes.borrow_mut();
         assert!(tree.contains(key), "{AWAY}");
-        let around = Tasks::innermost_in(&mut tree, task);
+        let around = Local::innermost_in(&mut tree, task);
         let moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
-        let next = tree.before_poll(key, tasks.steps());
+        let next = tree.before_poll(key, tasks.turn.steps());
         drop(tree);
         if let Some(moved) = moved {
             tasks.scopes.apply(moved);
@@ -137,8 +144,8 @@ impl ScopeState {
     pub(crate) fn see_to(
         &mut self,
         next: Next,
-        tasks: &Tasks,
-        task: NonNull<Header>,
+        tasks: &Local,
+        task: &LocalRef,
         cx: &Context<'_>,
     ) -> PollStep {
         let put_off = matches!(next, Next::Yield);
@@ -241,25 +248,21 @@ pub(crate) struct Frame(());
 impl Frame {
     #[inline]
     pub(crate) fn enter(
-        tasks: &Tasks,
-        task: NonNull<Header>,
+        tasks: &Local,
+        task: &LocalRef,
         key: Option<ScopeKey>,
         isolation: Isolation,
     ) -> Self {
-        tasks.scopes.borrow_mut().enter(task, key, isolation);
+        tasks.scopes.borrow_mut().enter(task.id(), key, isolation);
         Self(())
     }
 
     /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
     #[inline]
-    pub(crate) fn enter_calmly(
-        tasks: &Tasks,
-        task: NonNull<Header>,
-        key: ScopeKey,
-    ) -> Option<Self> {
+    pub(crate) fn enter_calmly(tasks: &Local, task: &LocalRef, key: ScopeKey) -> Option<Self> {
         let mut tree = tasks.scopes.borrow_mut();
-        let around = Tasks::innermost_place(&mut tree, task);
-        let enters = tree.enter_calmly(task, key, around);
+        let around = Local::innermost_place(&mut tree, task);
+        let enters = tree.enter_calmly(task.id(), key, around);
         enters.then(|| Self(()))
     }
 
@@ -286,7 +289,7 @@ impl Frame {
     #[inline]
     pub(crate) fn leave_with<R>(
         self,
-        f: impl FnOnce(&Tasks, NonNull<Header>, RefMut<'_, TaskScopes>, Left) -> R,
+        f: impl FnOnce(&Local, &LocalRef, RefMut<'_, TaskScopes>, Left) -> R,
     ) -> R {
         std::mem::forget(self);
         current::running(|step| {

@@ -70,9 +70,8 @@ fn children_that_end_while_their_loop_does_not_run_are_on_its_list_no_more() {
     });
 }
 
-// Proves S1.
 #[test]
-fn the_scope_of_a_child_that_ends_far_from_home_is_closed_when_its_loop_takes_in_its_mail() {
+fn the_scope_of_a_child_that_ends_remotely_is_closed_when_its_loop_takes_in_its_messages() {
     entered(|tasks, _| {
         let children = Children::new();
         let task = children.spawn(SpawnOptions::new(), async {
@@ -225,7 +224,7 @@ fn children_belong_to_the_loop_they_began_on() {
 }
 
 #[test]
-fn lists_of_children_that_ended_far_from_home_do_not_add_up() {
+fn lists_of_children_that_ended_remotely_do_not_add_up() {
     entered(|tasks, _| {
         let elsewhere = Tasks::new(|| ());
         for _ in 0..1000 {
@@ -233,7 +232,7 @@ fn lists_of_children_that_ended_far_from_home_do_not_add_up() {
             children.spawn(SpawnOptions::new(), pending::<()>()).leave();
             elsewhere.enter(&(), || drop(children));
         }
-        assert!(format!("{tasks:?}").contains("families: 4"), "{tasks:?}");
+        assert!(format!("{tasks:?}").contains("groups: 4"), "{tasks:?}");
     });
 }
 

@@ -167,7 +167,7 @@ fn a_value_nobody_will_take_is_dropped_when_the_task_returns_it() {
     });
 }
 
-// Proves D1.
+// Proves W3.
 #[test]
 fn a_detached_task_runs_on_and_so_does_one_detached_while_awaited() {
     entered(|tasks, trace| {

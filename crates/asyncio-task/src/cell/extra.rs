@@ -7,11 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cancel::Origin;
-use crate::context::Context;
+use crate::context::values::Context;
 
 /// See the head of this file.
 #[derive(Default)]
-pub(crate) struct Aside {
+pub(crate) struct TaskExtra {
     name: RefCell<Option<Arc<str>>>,
     context: RefCell<Option<Context>>,
     payload: Cell<Option<Box<dyn Any + Send>>>,
@@ -29,7 +29,7 @@ pub(crate) struct Requests {
     pub(crate) message: Option<Arc<str>>,
 }
 
-impl Aside {
+impl TaskExtra {
     pub(crate) fn new(name: Option<Arc<str>>, context: Option<Context>) -> Self {
         Self {
             name: RefCell::new(name),
@@ -75,7 +75,7 @@ impl Aside {
         !has_payload && self.context.borrow().is_none()
     }
 
-    pub(crate) fn leave_payload(&self, payload: Box<dyn Any + Send>) {
+    pub(crate) fn keep_payload(&self, payload: Box<dyn Any + Send>) {
         self.payload.set(Some(payload));
     }
 
@@ -124,9 +124,9 @@ impl Aside {
     }
 }
 
-impl fmt::Debug for Aside {
+impl fmt::Debug for TaskExtra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aside")
+        f.debug_struct("TaskExtra")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

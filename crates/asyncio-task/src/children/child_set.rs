@@ -1,42 +1,38 @@
-//! What children share with whoever runs them: the list of those that have not ended, and the queue of those
+//! What children share with the task that runs them: the list of those that have not ended, and the queue of those
 //! that were woken.
 //!
-//! The loop has families on its list, not their children, and each child knows its family; neither owns a
-//! child. A family belongs to the loop that its first child was spawned on.
+//! The loop has child sets on its list, not their children, and each child knows its set; neither owns a
+//! child. A set belongs to the loop that its first child was spawned on.
 //!
-//! - **H5** A cell in the queue is alive: while its task has not ended, by the reference among the members,
-//!   or that of the `Children` to their body; afterwards by one of the place itself, as in the loop's own queue.
-//!   Only what ends a child takes it from the members. `Children` that are dropped end their body and empty the
-//!   queue.
+//! - **H5** A cell in the queue is alive (C4 in `cell/mod.rs`): the owner's reference is among the members, or, for a body,
+//!   that of the `Children`. Only the end of a child takes it from the members. `Children` that are dropped end their body
+//!   and empty the queue.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
-use std::ptr::NonNull;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use crate::cancel::ScopeKey;
-use crate::cell::Header;
-use crate::cell::cell_ref::{Anchor, CellRef};
+use crate::cell::cell_ref::{ChildQueue, LocalRef, Owner, OwnerRef, QueueEntry, wake_owners};
+use crate::cell::ready::SiblingQueue;
 use crate::cell::waker;
 use crate::children::handover::Handover;
 use crate::discard::discard;
 use crate::engine::current;
-use crate::engine::tasks::Tasks;
+use crate::engine::local::Local;
 use crate::engine::turn::Cut;
 use crate::handle::id::TaskId;
-use crate::queue::mailbox::Owner;
-use crate::queue::ready::ReadyQueue;
 use crate::queue::registry::{NOWHERE, Placed, Registry};
 
-/// See the head of this file.
-pub(crate) struct Family {
-    pub(crate) ready: ReadyQueue,
-    pub(crate) members: Registry<Anchor>,
+/// The children of one group.
+pub(crate) struct ChildSet {
+    pub(crate) ready: SiblingQueue,
+    pub(crate) members: Registry<OwnerRef>,
     /// Whose tasks they are, once there are any.
     owner: OnceCell<Owner>,
     /// Where the loop has it on its list.
-    pub(crate) place: Cell<u32>,
+    pub(crate) index: Cell<u32>,
     /// The scope of their group that has heard a request and passed it on.
     pub(crate) heard_by: Cell<Option<ScopeKey>>,
     /// The waker of the task that runs the children.
@@ -57,13 +53,13 @@ pub(crate) struct Family {
     pub(crate) handover: Handover,
 }
 
-impl Family {
+impl ChildSet {
     pub(crate) fn new() -> Self {
         Self {
-            ready: ReadyQueue::default(),
+            ready: SiblingQueue::default(),
             members: Registry::default(),
             owner: OnceCell::new(),
-            place: Cell::new(NOWHERE),
+            index: Cell::new(NOWHERE),
             heard_by: Cell::new(None),
             waker: Cell::new(None),
             woken: Cell::new(false),
@@ -79,7 +75,7 @@ impl Family {
 
     /// It belongs to these from now on. `false` if it belongs to others.
     #[inline]
-    pub(crate) fn settle(&self, owner: Owner) -> bool {
+    pub(crate) fn bind_owner(&self, owner: Owner) -> bool {
         *self.owner.get_or_init(|| owner) == owner
     }
 
@@ -89,23 +85,10 @@ impl Family {
         self.owner.get().copied()
     }
 
-    /// Calls `f` with the tasks that the family belongs to, if they run here and now.
+    /// Calls `f` with the tasks that the set belongs to, if they run here and now.
     #[inline]
-    pub(crate) fn at_home<R>(&self, f: impl FnOnce(Option<&Tasks>) -> R) -> R {
+    pub(crate) fn with_tasks<R>(&self, f: impl FnOnce(Option<&Local>) -> R) -> R {
         current::tasks_of(self.owner.get(), f)
-    }
-
-    /// Takes in a cell that was woken. Whether [`wake`](Self::wake) has to follow.
-    #[inline]
-    pub(crate) fn push(&self, cell: NonNull<Header>) -> bool {
-        self.ready.push(cell);
-        !self.woken.replace(true)
-    }
-
-    /// Whether the task that runs the children has been woken since it ran them last.
-    #[inline]
-    pub(crate) fn is_woken(&self) -> bool {
-        self.woken.get()
     }
 
     /// Wakes who runs the children, if any of them are ready and that has not been done.
@@ -116,21 +99,19 @@ impl Family {
         }
     }
 
-    /// Wakes who runs the children. That may be a child of another family, whose runner is woken as well, and so on:
-    /// in a loop, as families may be nested deeper than a stack is.
+    /// Wakes the task that runs the children, and those that run that one.
     pub(crate) fn wake(&self) {
-        let mut next = self.wake_runner();
-        while let Some(family) = next {
-            next = family.wake_runner();
+        if let Some(next) = self.wake_runner() {
+            wake_owners(next);
         }
     }
 
-    /// Wakes who runs the children, and gives the family of that one if it is to be woken as well. If the waker panics
-    /// it is kept all the same, and the next wake-up of a child wakes it again: otherwise the children would never run
-    /// any more.
-    fn wake_runner(&self) -> Option<Rc<Self>> {
+    /// Wakes the task that runs the children. The queue of that one, if its owner is to be woken as well. If the waker
+    /// panics it is kept all the same, and the next wake-up of a child wakes it again: otherwise the children would never
+    /// run any more.
+    fn wake_runner(&self) -> Option<Rc<dyn ChildQueue>> {
         /// The waker, out of its cell while foreign code runs, and back there afterwards.
-        struct Out<'a>(&'a Family, Option<Waker>);
+        struct Out<'a>(&'a ChildSet, Option<Waker>);
         impl Drop for Out<'_> {
             #[inline]
             fn drop(&mut self) {
@@ -139,12 +120,12 @@ impl Family {
                 }
                 let newer = self.0.waker.replace(self.1.take());
                 if newer.is_some() || self.0.over.get() {
-                    self.0.put_aside(newer);
+                    self.0.drop_needless(newer);
                 }
             }
         }
         let waker = self.waker.take()?;
-        if let Ok(next) = waker::wake_in_family(&waker) {
+        if let Ok(next) = waker::wake_child(&waker) {
             let woken = waker::span_id_of(&waker);
             self.waker.set(Some(waker));
             woken.note_wake_by_ref();
@@ -159,7 +140,7 @@ impl Family {
 
     /// Drops a waker that was put back though `newer` had come meanwhile, or though nobody runs them any more.
     #[cold]
-    fn put_aside(&self, newer: Option<Waker>) {
+    fn drop_needless(&self, newer: Option<Waker>) {
         let kept = newer.filter(|_| !self.over.get());
         let needless = self.waker.replace(kept);
         discard(|| drop(needless));
@@ -198,62 +179,84 @@ impl Family {
 
     /// Takes in a new child, which is to take its first step.
     #[inline]
-    pub(crate) fn enter(&self, cell: Anchor) {
-        let raw = cell.as_raw();
-        cell.state.wake();
+    pub(crate) fn enter(&self, cell: OwnerRef) {
+        self.ready.push_new(&cell);
         self.take_in(cell);
-        if self.push(raw) {
+        if !self.woken.replace(true) {
             self.wake();
         }
     }
 
     /// Takes in a new child.
     #[inline]
-    pub(crate) fn take_in(&self, cell: Anchor) {
-        self.members.enter(|place| {
-            cell.place.set(place);
+    pub(crate) fn take_in(&self, cell: OwnerRef) {
+        self.members.enter(|index| {
+            cell.set_place(index);
             cell
         });
     }
 
-    /// Whether a child is one of its members.
-    pub(crate) fn has(&self, cell: &CellRef) -> bool {
-        self.members
-            .with(cell.place.get(), |member| **member == *cell)
+    /// Takes a child that ends from the members.
+    #[inline]
+    pub(crate) fn leave(&self, cell: &LocalRef) -> Option<OwnerRef> {
+        self.members.leave(cell.index().replace(NOWHERE))
     }
 
-    /// The task that runs them, if it is known.
-    pub(crate) fn runner(&self) -> Option<TaskId> {
+    /// The children that have not ended, oldest first.
+    pub(crate) fn sorted_cells(&self) -> Vec<LocalRef> {
+        let mut cells = self.cells();
+        cells.sort_by_key(|cell| cell.id);
+        cells
+    }
+}
+
+impl ChildQueue for ChildSet {
+    #[inline]
+    fn push(&self, entry: QueueEntry) -> bool {
+        if self.woken.get() {
+            self.ready.push(entry);
+            return false;
+        }
+        self.ready.push(entry);
+        self.woken.set(true);
+        true
+    }
+
+    fn wake_owner(&self) -> Option<Rc<dyn ChildQueue>> {
+        self.wake_runner()
+    }
+
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn cells(&self) -> Vec<LocalRef> {
+        self.members.collect(|cell| Some(LocalRef::clone(cell)))
+    }
+
+    fn has(&self, cell: &LocalRef) -> bool {
+        self.members
+            .with(cell.index().get(), |member| **member == *cell)
+    }
+
+    fn runner(&self) -> Option<TaskId> {
         let waker = self.waker.take()?;
         let runner = waker::task_of(&waker);
         self.waker.set(Some(waker));
         runner
     }
 
-    /// Takes a child that has ended from the members.
-    #[inline]
-    pub(crate) fn leave(&self, cell: &CellRef) -> Option<Anchor> {
-        self.members.leave(cell.place.replace(NOWHERE))
+    fn heard_by(&self) -> Option<ScopeKey> {
+        self.heard_by.get()
     }
 
-    /// The children that have not ended, oldest first.
-    pub(crate) fn cells(&self) -> Vec<CellRef> {
-        let mut cells = self.members.collect(|cell| Some(CellRef::clone(cell)));
-        cells.sort_by_key(|cell| cell.id);
-        cells
+    fn set_index(&self, index: u32) {
+        self.index.set(index);
     }
 }
 
-impl Placed for Weak<Family> {
-    fn set_place(&self, place: u32) {
-        if let Some(family) = self.upgrade() {
-            family.place.set(place);
-        }
-    }
-}
-
-impl fmt::Debug for Family {
+impl fmt::Debug for ChildSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Family({} children)", self.members.len())
+        write!(f, "ChildSet({} children)", self.members.len())
     }
 }

@@ -1,13 +1,15 @@
 //! Where a woken task goes, for executors that keep their own queue.
 
-use crate::cell::cell_ref::CellRef;
-use crate::engine::tasks::{self, Tasks};
+use crate::cell::cell_ref::LocalRef;
+use crate::cell::layout::Scheduler;
+use crate::engine::current;
+use crate::engine::deliver::end_unscheduled;
 use crate::handle::task_ref::TaskRef;
 
 /// How a woken task gets into the queue of whoever runs it. Called on the task's own thread only.
 ///
-/// Most tasks are at home in the ready queue of their [`Tasks`] and need none of this. An executor with
-/// an order of its own spawns with [`Tasks::spawn_on`]:
+/// Most tasks are at home in the ready queue of their [`Tasks`](crate::Tasks) and need none of this. An executor with
+/// an order of its own spawns with [`Tasks::spawn_on`](crate::Tasks::spawn_on):
 ///
 /// ```
 /// use asyncio_task::{Schedule, Step, Tasks};
@@ -49,19 +51,15 @@ pub trait Schedule {
 /// One step of a task: the right, and the duty, to poll it once.
 ///
 /// Dropping a step cancels its task then and there: nobody else would poll it any more. (If the task runs
-/// at that moment, after its poll; if its [`Tasks`] are not entered, when they next
-/// [deliver](Tasks::deliver).)
+/// at that moment, after its poll; if its [`Tasks`](crate::Tasks) are not entered, when they next
+/// [deliver](crate::Tasks::deliver).)
 #[derive(Debug)]
 #[must_use = "a step that is dropped cancels its task"]
 pub struct Step {
-    cell: Option<CellRef>,
+    cell: Option<LocalRef>,
 }
 
 impl Step {
-    pub(crate) fn new(cell: CellRef) -> Self {
-        Self { cell: Some(cell) }
-    }
-
     /// The task it belongs to.
     #[must_use]
     pub fn task(&self) -> TaskRef {
@@ -77,17 +75,15 @@ impl Step {
     ///
     /// # Panics
     ///
-    /// If the [`Tasks`] it was spawned on are not entered on this thread, and the task has not ended. It is
+    /// If the [`Tasks`](crate::Tasks) it was spawned on are not entered on this thread, and the task has not ended. It is
     /// cancelled then.
     pub fn run(mut self) {
         let Some(cell) = self.cell.take() else { return };
-        tasks::of(&cell, |tasks| match tasks {
-            Some(tasks) => {
-                tasks.run_whole_step(&cell);
-            }
+        current::of(&cell, |tasks| match tasks {
+            Some(tasks) => tasks.run_scheduled(&cell),
             None if cell.state.is_done() => {}
             None => {
-                Tasks::end_elsewhere(&cell);
+                end_unscheduled(&cell);
                 panic!("a step was run outside of the loop that its task belongs to");
             }
         });
@@ -97,7 +93,23 @@ impl Step {
 impl Drop for Step {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            Tasks::end_elsewhere(&cell);
+            end_unscheduled(&cell);
         }
+    }
+}
+
+/// An executor's schedule, as a cell has it.
+#[derive(Clone)]
+pub(crate) struct Scheduled<S>(pub(crate) S);
+
+impl<S: Schedule + Clone> Scheduler for Scheduled<S> {
+    type Entry = Step;
+
+    fn entry(cell: LocalRef) -> Step {
+        Step { cell: Some(cell) }
+    }
+
+    fn take(&self, entry: Step) {
+        self.0.schedule(entry);
     }
 }

@@ -1,4 +1,4 @@
-//! The mailbox of a thread's tasks: the one place where other threads reach them.
+//! The inbox of a thread's tasks: the one place where other threads reach them.
 //!
 //! ```text
 //!  another thread                                the owner's thread
@@ -7,29 +7,28 @@
 //!        if it was PARKED: unpark                each turn:     NOTIFIED ─► AWAKE, then empty it
 //! ```
 //!
-//! - **M1** A letter is in the box before the park word says so, and the owner clears the word before
-//!   it empties the box. So a letter is seen in this turn or announces itself for the next. (The lock
-//!   orders the letters, and what was written before them; the word needs no more than to be exchanged.)
+//! - **M1** A message is in the box before the park word says so, and the owner clears the word before
+//!   it empties the box. So a message is seen in this turn or announces itself for the next. (The lock
+//!   orders the messages, and what was written before them; the word needs no more than to be exchanged.)
 //! - **M2** Posting never waits for the owner: the box is unbounded, and the lock is held for a push or
 //!   a swap of two vectors, never across anyone's code.
 //! - **M3** Only a parked owner is unparked, once: whoever takes the word from PARKED does it. A burst
 //!   costs one system call, and the owner never signals itself.
-//! - **M4** Mailboxes are never freed. They are leased, and a lease has a generation that is never used
+//! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used
 //!   again: what was posted under an old generation is refused, so wakers and handles may outlive
-//!   everything they pointed at. A process has as many mailboxes as it ever had loops at one time,
+//!   everything they pointed at. A process has as many inboxes as it ever had loops at one time,
 //!   and one more for each 2¹⁶ loops that had the same.
 //!
-//! A task refers to its mailbox, never to its loop.
+//! A task refers to its inbox, never to its loop.
 
 use std::fmt;
-use std::panic::Location;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::cell::cell_ref::ForeignRef;
 use crate::discard::discard;
 use crate::sync::{AtomicU8, Mutex, Ordering};
 
-/// The owner is running and will look at its mailbox by itself.
+/// The owner is running and will look at its inbox by itself.
 const AWAKE: u8 = 0;
 /// The owner waits for the operating system.
 const PARKED: u8 = 1;
@@ -39,53 +38,51 @@ const NOTIFIED: u8 = 2;
 /// Something that gets a parked thread going again, from any thread.
 pub(crate) type Unpark = Arc<dyn Fn() + Send + Sync>;
 
-/// What threads send each other.
-pub(crate) enum Letter {
-    /// A task was woken.
-    Wake(ForeignRef),
-    /// A task has to end: it was to take a step, and nobody will run it.
-    End(ForeignRef),
-    /// Something is to be called on the owner's thread. From where it was posted.
-    Call(Box<dyn FnOnce() + Send>, &'static Location<'static>),
+/// What threads send each other. A message that is dropped may run foreign code.
+pub(crate) trait Posted: Send + Sized + 'static {
+    /// The inboxes for such messages that have no lease at the moment.
+    #[cfg(not(loom))]
+    fn free() -> &'static Free<Self>;
 }
 
-impl fmt::Debug for Letter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Wake(_) => "Wake",
-            Self::End(_) => "End",
-            Self::Call(..) => "Call",
-        })
+/// Inboxes without a lease.
+#[cfg(not(loom))]
+pub(crate) struct Free<M: Posted>(std::sync::Mutex<Vec<&'static Inbox<M>>>);
+
+#[cfg(not(loom))]
+impl<M: Posted> Free<M> {
+    pub(crate) const fn new() -> Self {
+        Self(std::sync::Mutex::new(Vec::new()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<&'static Inbox<M>>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
-/// See the head of this file.
-pub(crate) struct Mailbox {
+/// The inbox of one loop.
+pub(crate) struct Inbox<M: Posted> {
     word: AtomicU8,
-    inner: Mutex<Inner>,
+    inner: Mutex<Inner<M>>,
     /// How many cells were freed that refer to it.
     #[cfg(all(test, loom))]
     pub(crate) freed: loom::sync::atomic::AtomicUsize,
 }
 
-struct Inner {
+struct Inner<M> {
     /// The generation of the present lease, or of the coming one if `unpark` is `None`.
     generation: u16,
-    letters: Vec<Letter>,
+    messages: Vec<M>,
     unpark: Option<Unpark>,
 }
 
-/// Mailboxes that nobody leases at the moment.
-#[cfg(not(loom))]
-static FREE: std::sync::Mutex<Vec<&'static Mailbox>> = std::sync::Mutex::new(Vec::new());
-
-impl Mailbox {
+impl<M: Posted> Inbox<M> {
     fn new() -> Self {
         Self {
             word: AtomicU8::new(AWAKE),
             inner: Mutex::new(Inner {
                 generation: 0,
-                letters: Vec::new(),
+                messages: Vec::new(),
                 unpark: None,
             }),
             #[cfg(all(test, loom))]
@@ -95,7 +92,7 @@ impl Mailbox {
 
     #[cfg(not(loom))]
     fn unleased() -> &'static Self {
-        let free = FREE.lock().unwrap_or_else(|e| e.into_inner()).pop();
+        let free = M::free().lock().pop();
         free.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
@@ -104,40 +101,54 @@ impl Mailbox {
         Box::leak(Box::new(Self::new()))
     }
 
-    fn inner<R>(&self, look: impl FnOnce(&mut Inner) -> R) -> R {
+    /// Counts a cell that was freed, for the model checker. Relaxed, so that it orders nothing.
+    #[cfg(all(test, loom))]
+    pub(crate) fn note_free(&self) {
+        self.freed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn inner<R>(&self, look: impl FnOnce(&mut Inner<M>) -> R) -> R {
         // Nothing that runs under this lock can panic, so a poisoned one is as good as any.
         look(&mut self.inner.lock().unwrap_or_else(|e| e.into_inner()))
     }
 }
 
-/// The owner of a task: a mailbox and one of its leases. No two owners are equal, past or future (M4).
-#[derive(Clone, Copy)]
-pub(crate) struct Owner {
-    pub(crate) mailbox: &'static Mailbox,
+/// The owner of a task: a inbox and one of its leases. No two owners are equal, past or future (M4).
+pub(crate) struct Owner<M: Posted> {
+    pub(crate) inbox: &'static Inbox<M>,
     pub(crate) generation: u16,
 }
 
-impl PartialEq for Owner {
+impl<M: Posted> Clone for Owner<M> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Posted> Copy for Owner<M> {}
+
+impl<M: Posted> PartialEq for Owner<M> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.mailbox, other.mailbox) && self.generation == other.generation
+        std::ptr::eq(self.inbox, other.inbox) && self.generation == other.generation
     }
 }
 
-impl fmt::Debug for Owner {
+impl<M: Posted> fmt::Debug for Owner<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Owner({:p}, {})", self.mailbox, self.generation)
+        write!(f, "Owner({:p}, {})", self.inbox, self.generation)
     }
 }
 
-impl Owner {
-    /// Posts a letter and unparks the owner if it is parked. Gives the letter back if the owner is gone.
-    pub(crate) fn post(self, letter: Letter) -> Result<(), Letter> {
-        self.mailbox.inner(|inner| {
+impl<M: Posted> Owner<M> {
+    /// Posts a message and unparks the owner if it is parked. Gives the message back if the owner is gone.
+    pub(crate) fn post(self, message: M) -> Result<(), M> {
+        self.inbox.inner(|inner| {
             if inner.generation != self.generation || inner.unpark.is_none() {
-                return Err(letter);
+                return Err(message);
             }
-            inner.letters.push(letter);
+            inner.messages.push(message);
             Ok(())
         })?;
         self.announce();
@@ -145,7 +156,7 @@ impl Owner {
     }
 
     fn announce(self) {
-        let word = &self.mailbox.word;
+        let word = &self.inbox.word;
         // If the word says NOTIFIED, the owner has yet to clear it and to look (M1): the lock that was
         // taken to post orders this load behind the clearing that precedes the owner's last look.
         if word.load(Ordering::Relaxed) == NOTIFIED {
@@ -154,7 +165,7 @@ impl Owner {
         if word.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
             // M3. A lease that ended meanwhile has no unpark any more, or a later lease is woken for
             // nothing, which it does not mind.
-            let unpark = self.mailbox.inner(|inner| inner.unpark.clone());
+            let unpark = self.inbox.inner(|inner| inner.unpark.clone());
             if let Some(unpark) = unpark {
                 unpark();
             }
@@ -162,102 +173,100 @@ impl Owner {
     }
 }
 
-/// The owner's side of a mailbox, for as long as its tasks live.
-pub(crate) struct Lease {
-    owner: Owner,
+/// The owner's side of a inbox, for as long as its tasks live.
+pub(crate) struct Lease<M: Posted> {
+    owner: Owner<M>,
+    /// It stays on the thread of the tasks.
+    thread: PhantomData<*const ()>,
 }
 
-impl fmt::Debug for Lease {
+impl<M: Posted> fmt::Debug for Lease<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.owner.fmt(f)
     }
 }
 
-impl Lease {
-    /// Takes a mailbox. `unpark` is called from other threads when there is mail for a parked owner.
+impl<M: Posted> Lease<M> {
+    /// Takes a inbox. `unpark` is called from other threads when there is mail for a parked owner.
     pub(crate) fn new(unpark: Unpark) -> Self {
-        Self::of(Mailbox::unleased(), unpark)
+        Self::of(Inbox::unleased(), unpark)
     }
 
-    /// Takes this mailbox, which nobody leases.
-    pub(crate) fn of(mailbox: &'static Mailbox, unpark: Unpark) -> Self {
+    /// Takes this inbox, which nobody leases.
+    pub(crate) fn of(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
         // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
-        mailbox.word.swap(AWAKE, Ordering::AcqRel);
-        let generation = mailbox.inner(|inner| {
+        inbox.word.swap(AWAKE, Ordering::AcqRel);
+        let generation = inbox.inner(|inner| {
             inner.unpark = Some(unpark);
             inner.generation
         });
         Self {
-            owner: Owner {
-                mailbox,
-                generation,
-            },
+            owner: Owner { inbox, generation },
+            thread: PhantomData,
         }
     }
 
     #[inline]
-    pub(crate) fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner<M> {
         self.owner
     }
 
     /// Whether there is mail. One relaxed load.
     #[inline]
-    pub(crate) fn has_mail(&self) -> bool {
-        self.owner.mailbox.word.load(Ordering::Relaxed) != AWAKE
+    pub(crate) fn has_messages(&self) -> bool {
+        self.owner.inbox.word.load(Ordering::Relaxed) != AWAKE
     }
 
-    /// Empties the box into `letters`.
-    pub(crate) fn take(&self, letters: &mut Vec<Letter>) {
-        debug_assert!(letters.is_empty());
-        self.owner.mailbox.word.swap(AWAKE, Ordering::AcqRel); // M1: first the word, then the box
+    /// Empties the box into `messages`.
+    pub(crate) fn take(&self, messages: &mut Vec<M>) {
+        debug_assert!(messages.is_empty());
+        self.owner.inbox.word.swap(AWAKE, Ordering::AcqRel); // M1: first the word, then the box
         self.owner
-            .mailbox
-            .inner(|inner| std::mem::swap(&mut inner.letters, letters));
+            .inbox
+            .inner(|inner| std::mem::swap(&mut inner.messages, messages));
     }
 
     /// Says that the owner is about to wait. `false` if there is mail, and waiting would miss it.
     pub(crate) fn park(&self) -> bool {
-        let word = &self.owner.mailbox.word;
+        let word = &self.owner.inbox.word;
         word.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
     }
 
     /// Says that the owner waits no longer. Mail that came meanwhile stays announced.
     pub(crate) fn unpark(&self) {
-        let word = &self.owner.mailbox.word;
+        let word = &self.owner.inbox.word;
         let _ = word.compare_exchange(PARKED, AWAKE, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// Ends the lease: from now on posting is refused. Gives what was still in the box, and what would have
     /// unparked the owner.
-    fn end(&self) -> (Vec<Letter>, Option<Unpark>) {
-        let (letters, unpark, reusable) = self.owner.mailbox.inner(|inner| {
+    fn end(&self) -> (Vec<M>, Option<Unpark>) {
+        let (messages, unpark, reusable) = self.owner.inbox.inner(|inner| {
             let next = inner.generation.checked_add(1);
             inner.generation = next.unwrap_or(u16::MAX);
             (
-                std::mem::take(&mut inner.letters),
+                std::mem::take(&mut inner.messages),
                 inner.unpark.take(),
                 next.is_some(),
             )
         });
         #[cfg(not(loom))]
         if reusable {
-            // After 2¹⁶ leases a mailbox retires, so that no generation comes twice.
-            FREE.lock()
-                .unwrap_or_else(|e| e.into_inner())
-                .push(self.owner.mailbox);
+            // After 2¹⁶ leases a inbox retires, so that no generation comes twice.
+            M::free().lock().push(self.owner.inbox);
         }
         let _ = reusable;
-        (letters, unpark)
+        (messages, unpark)
     }
 }
 
-impl Drop for Lease {
+impl<M: Posted> Drop for Lease<M> {
     fn drop(&mut self) {
         // Outside the lock, and one by one: these are closures of others.
-        let (letters, unpark) = self.end();
-        for letter in letters {
-            discard(|| drop(letter));
+        let (messages, unpark) = self.end();
+        for message in messages {
+            discard(|| drop(message));
         }
         discard(|| drop(unpark));
     }
@@ -268,18 +277,28 @@ mod tests {
     use super::*;
     use std::sync::LazyLock;
 
+    /// Nothing is sent.
+    struct Nothing;
+
+    impl Posted for Nothing {
+        fn free() -> &'static Free<Self> {
+            static FREE: Free<Nothing> = Free::new();
+            &FREE
+        }
+    }
+
     /// `waker.rs` compares owners to know its thread, so no two loops may have equal ones.
     #[test]
-    fn a_mailbox_retires_before_a_generation_comes_twice() {
-        static MAILBOX: LazyLock<Mailbox> = LazyLock::new(Mailbox::new);
-        let mailbox: &'static Mailbox = &MAILBOX;
+    fn an_inbox_retires_before_a_generation_comes_twice() {
+        static INBOX: LazyLock<Inbox<Nothing>> = LazyLock::new(Inbox::new);
+        let inbox: &'static Inbox<Nothing> = &INBOX;
         let take_from_free = || {
-            let mut free = FREE.lock().unwrap();
-            let place = free.iter().position(|free| std::ptr::eq(*free, mailbox));
+            let mut free = Nothing::free().lock();
+            let place = free.iter().position(|free| std::ptr::eq(*free, inbox));
             place.map(|place| free.swap_remove(place)).is_some()
         };
         for n in 0..=u16::MAX {
-            let lease = Lease::of(mailbox, Arc::new(|| ()));
+            let lease = Lease::of(inbox, Arc::new(|| ()));
             assert_eq!(lease.owner().generation, n);
             drop(lease);
             assert_eq!(take_from_free(), n < u16::MAX, "after lease {n}");

@@ -1,13 +1,15 @@
-//! The ready queue: the tasks that can run now, first in, first out.
+//! The ready queues: the tasks that can run now, first in, first out.
 //!
 //! A ring of pointers. They are plain: the owner's reference keeps a queued task's cell alive. If the task
-//! ends while it is queued, its place here gets a reference (C4 in `cell/mod.rs`).
+//! ends while it is queued, its entry gets a reference (C4 in `cell/mod.rs`).
 //!
 //! - **Q1** `slots` has a power of two of places, or none. Tasks are numbered as they come, from `head`
 //!   up to `tail` (both wrap round); the place of a number is the number modulo the places. There are at
 //!   most as many as places. Those places are filled; the others are not.
-//! - **Q2** `slots` is borrowed within the functions of this file only, one at a time, and no foreign
+//! - **Q2** `slots` is borrowed within the functions of [`Ring`] only, one at a time, and no foreign
 //!   code runs meanwhile.
+//! - **Q3** What is filled in is an entry of a task, and the ring has taken it over. In a [`LocalQueue`] it is one of a task
+//!   that does not borrow.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
@@ -15,11 +17,174 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-use crate::cell::Header;
+use crate::cell::cell_ref::{Begin, LocalRef, QueueEntry, Running};
+use crate::cell::header::Header;
+use crate::cell::state;
 
-/// See the head of this file.
+/// The ready queue of a loop.
 #[derive(Default)]
-pub(crate) struct ReadyQueue {
+pub(crate) struct LocalQueue(Ring);
+
+/// An entry of a loop's own queue.
+pub(crate) struct LocalEntry(QueueEntry);
+
+/// What becomes of a task whose poll has returned `Pending`.
+pub(crate) enum Paused {
+    /// It waits, or is queued again.
+    Parked,
+    /// A request came meanwhile: the future is to be dropped.
+    Cancel(Running),
+}
+
+impl LocalQueue {
+    /// Wakes a task: puts it into its queue, this one or that of its executor, unless it is there. May unwind if it is that
+    /// of an executor.
+    #[inline]
+    pub(crate) fn wake(&self, cell: &LocalRef) {
+        if cell.state.wake() {
+            // SAFETY: it could be woken, so it has not ended, and has no entry.
+            unsafe { self.enqueue(cell) };
+        }
+    }
+
+    /// The poll of a step has returned `Pending`.
+    #[inline]
+    pub(crate) fn pause(&self, running: Running) -> Paused {
+        match running.state.pause() {
+            state::Pause::Park => Paused::Parked,
+            state::Pause::Again => {
+                // SAFETY: its poll returned `Pending`, so it has not ended; and its entry is used up.
+                unsafe { self.enqueue(&running) };
+                Paused::Parked
+            }
+            state::Pause::Cancel => Paused::Cancel(running),
+        }
+    }
+
+    /// The same, for a task whose request goes on elsewhere: in a cleanup, say.
+    pub(crate) fn park(&self, running: Running) {
+        if running.state.park() == state::Pause::Again {
+            // SAFETY: as in `pause`.
+            unsafe { self.enqueue(&running) };
+        }
+    }
+
+    /// Puts a task into its queue.
+    ///
+    /// # Safety
+    ///
+    /// The task has just become scheduled, or its entry is used up, and has not ended.
+    #[inline]
+    unsafe fn enqueue(&self, cell: &LocalRef) {
+        match cell.is_local() {
+            // Q3: what is local does not borrow.
+            true => self.0.push(cell.as_raw()),
+            // SAFETY: handed on to the caller.
+            false => unsafe { cell.schedule() },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<LocalEntry> {
+        // SAFETY: Q3.
+        Some(LocalEntry(unsafe { QueueEntry::from_raw(self.0.pop()?) }))
+    }
+
+    /// The task whose entry comes next.
+    pub(crate) fn first(&self) -> Option<LocalRef> {
+        let first = self.0.first()?;
+        // SAFETY: Q3: the entry keeps it alive (C4).
+        Some(unsafe { LocalRef::borrow(&first) }.clone())
+    }
+
+    /// Lets the entry at place `n` change places with the first.
+    pub(crate) fn swap_to_front(&self, n: usize) {
+        self.0.swap_to_front(n);
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Gives memory back after a burst. To be called now and then.
+    pub(crate) fn shrink(&self) {
+        self.0.shrink();
+    }
+}
+
+impl LocalEntry {
+    /// Begins the step that the entry is for.
+    #[inline]
+    pub(crate) fn begin(self) -> Begin {
+        // SAFETY: Q3: it does not borrow.
+        unsafe { self.0.begin() }
+    }
+
+    /// The task.
+    #[inline]
+    pub(crate) fn cell(&self) -> &LocalRef {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LocalQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalQueue({})", self.len())
+    }
+}
+
+/// The ready queue of a group's children and of its body.
+#[derive(Default)]
+pub(crate) struct SiblingQueue(Ring);
+
+impl SiblingQueue {
+    #[inline]
+    pub(crate) fn push(&self, entry: QueueEntry) {
+        self.0.push(entry.into_raw());
+    }
+
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<QueueEntry> {
+        // SAFETY: Q3.
+        Some(unsafe { QueueEntry::from_raw(self.0.pop()?) })
+    }
+
+    /// Puts a new member into the queue, which nothing has woken. Whether it was new.
+    pub(crate) fn push_new(&self, cell: &LocalRef) {
+        if cell.borrows() && cell.state.wake() {
+            self.0.push(cell.as_raw());
+        }
+    }
+
+    /// The poll of a body is over, and it goes on.
+    #[inline]
+    pub(crate) fn pause(&self, running: Running) {
+        if running.borrows() && running.state.pause() == state::Pause::Again {
+            self.0.push(running.as_raw());
+        }
+    }
+
+    /// Lets the entry at place `n` change places with the first.
+    pub(crate) fn swap_to_front(&self, n: usize) {
+        self.0.swap_to_front(n);
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Gives memory back after a burst. To be called now and then.
+    #[inline]
+    pub(crate) fn shrink(&self) {
+        self.0.shrink();
+    }
+}
+
+/// A ring of entries.
+#[derive(Default)]
+struct Ring {
     head: Cell<usize>,
     tail: Cell<usize>,
     /// Where `head` was when [`shrink`](Self::shrink) looked last.
@@ -34,11 +199,11 @@ const FIRST: usize = 8;
 /// tasks their cells lie all over the memory, and waiting for each would cost more than its step.
 const AHEAD: usize = 3;
 
-impl ReadyQueue {
+impl Ring {
     #[inline]
-    pub(crate) fn push(&self, task: NonNull<Header>) {
+    fn push(&self, cell: NonNull<Header>) {
         if self.len() == self.places() {
-            return self.push_and_grow(task);
+            return self.push_and_grow(cell);
         }
         let tail = self.tail.get();
         let place = self.place(tail);
@@ -46,7 +211,7 @@ impl ReadyQueue {
         unsafe {
             (&mut *self.slots.get())
                 .get_unchecked_mut(place)
-                .write(task)
+                .write(cell)
         };
         self.tail.set(tail.wrapping_add(1));
     }
@@ -54,13 +219,13 @@ impl ReadyQueue {
     /// [`push`](Self::push), into a ring that is full.
     #[cold]
     #[inline(never)]
-    fn push_and_grow(&self, task: NonNull<Header>) {
+    fn push_and_grow(&self, cell: NonNull<Header>) {
         self.grow();
-        self.push(task);
+        self.push(cell);
     }
 
     #[inline]
-    pub(crate) fn pop(&self) -> Option<NonNull<Header>> {
+    fn pop(&self) -> Option<NonNull<Header>> {
         let first = self.first()?;
         self.head.set(self.head.get().wrapping_add(1));
         if let Some(soon) = self.get(AHEAD) {
@@ -70,7 +235,7 @@ impl ReadyQueue {
     }
 
     #[inline]
-    pub(crate) fn first(&self) -> Option<NonNull<Header>> {
+    fn first(&self) -> Option<NonNull<Header>> {
         self.get(0)
     }
 
@@ -89,7 +254,7 @@ impl ReadyQueue {
     /// # Panics
     ///
     /// If there is no such place.
-    pub(crate) fn bring_forward(&self, n: usize) {
+    fn swap_to_front(&self, n: usize) {
         assert!(
             n < self.len(),
             "there is nothing at place {n} of the ready queue"
@@ -101,13 +266,13 @@ impl ReadyQueue {
     }
 
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
     /// Gives memory back after a burst. To be called now and then, also while tasks are queued: if there are many
     /// places, and few of them were used since the last call.
-    pub(crate) fn shrink(&self) {
+    fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
         let seen = self.seen.replace(self.head.get());
         // Those that were queued then, and those that have come since.
@@ -163,21 +328,15 @@ impl ReadyQueue {
 
 /// Asks the processor for the cell, without waiting for it.
 #[inline]
-fn fetch(task: NonNull<Header>) {
+fn fetch(cell: NonNull<Header>) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(task.as_ptr().cast::<i8>()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(cell.as_ptr().cast::<i8>()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = task;
-}
-
-impl fmt::Debug for ReadyQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReadyQueue({})", self.len())
-    }
+    let _ = cell;
 }
 
 #[cfg(test)]
@@ -190,10 +349,10 @@ mod tests {
         NonNull::without_provenance(std::num::NonZero::new(n * 16 + 16).unwrap())
     }
 
-    // Proves Q1, Q2.
+    // Proves Q1, Q2, Q3.
     #[test]
     fn it_is_first_in_first_out_across_the_seam_and_while_it_grows() {
-        let queue = ReadyQueue::default();
+        let queue = Ring::default();
         let mut model = VecDeque::new();
         let mut next = 0;
         for round in 0..1000 {
@@ -218,7 +377,7 @@ mod tests {
 
     #[test]
     fn it_gives_memory_back_when_a_burst_is_over() {
-        let queue = ReadyQueue::default();
+        let queue = Ring::default();
         (0..100_000).for_each(|n| queue.push(task(n)));
         queue.shrink();
         assert!(queue.places() >= 100_000, "not while it is used");
@@ -242,10 +401,10 @@ mod tests {
     fn it_gives_memory_back_though_some_are_always_queued() {
         // As those of a group whose body is always ready: wherever the few are, also across the seam.
         for at in [0, 1, 100_000, (1 << 17) - 2] {
-            let queue = ReadyQueue::default();
+            let queue = Ring::default();
             (0..100_000).for_each(|n| queue.push(task(n)));
             let mut next = 100_000;
-            let mut pass = |queue: &ReadyQueue| {
+            let mut pass = |queue: &Ring| {
                 queue.push(task(next));
                 next += 1;
                 queue.pop().unwrap()
@@ -268,11 +427,11 @@ mod tests {
     }
 
     #[test]
-    fn bringing_forward_swaps() {
-        let queue = ReadyQueue::default();
+    fn the_first_changes_places() {
+        let queue = Ring::default();
         (0..4).for_each(|n| queue.push(task(n)));
-        queue.bring_forward(2);
-        queue.bring_forward(0);
+        queue.swap_to_front(2);
+        queue.swap_to_front(0);
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [task(2), task(1), task(0), task(3)]);
     }

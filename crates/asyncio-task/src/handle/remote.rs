@@ -3,7 +3,8 @@
 use std::fmt;
 use std::panic::Location;
 
-use crate::queue::mailbox::{Letter, Owner};
+use crate::cell::cell_ref::{Message, Owner};
+use crate::engine::current;
 
 /// A way to call something on the thread of some [`Tasks`](crate::Tasks), from any thread.
 ///
@@ -35,7 +36,7 @@ impl Remote {
     #[must_use]
     #[inline]
     pub fn here() -> Option<Self> {
-        crate::engine::current::tasks(|tasks| tasks.map(|tasks| Self::new(tasks.owner())))
+        current::tasks(|tasks| tasks.map(|tasks| Self::new(tasks.owner())))
     }
 
     /// Has `call` called on the thread of the tasks, after what is ready there when it arrives. A panic
@@ -46,12 +47,12 @@ impl Remote {
     /// The tasks are gone. If they go before they get to it, `call` is dropped on their thread.
     #[track_caller]
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
-        let letter = Letter::Call(Box::new(call), Location::caller());
-        match self.owner.post(letter) {
+        let message = Message::Call(Box::new(call), Location::caller());
+        match self.owner.post(message) {
             Ok(()) => Ok(()),
-            Err(Letter::Call(call, _)) => Err(Closed(call)),
-            Err(Letter::Wake(_) | Letter::End(_)) => {
-                unreachable!("the letter that comes back is the one that was posted")
+            Err(Message::Call(call, _)) => Err(Closed(call)),
+            Err(Message::Wake(_) | Message::End(_)) => {
+                unreachable!("the message that comes back is the one that was posted")
             }
         }
     }
@@ -66,9 +67,7 @@ impl Remote {
     #[must_use]
     #[inline]
     pub fn is_here(&self) -> bool {
-        crate::engine::current::tasks(|tasks| {
-            tasks.is_some_and(|tasks| tasks.owner() == self.owner)
-        })
+        current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.owner() == self.owner))
     }
 }
 

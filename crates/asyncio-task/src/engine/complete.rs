@@ -1,0 +1,167 @@
+//! The end of a task: its outcome is left for the handle or dropped, and what awaits it is woken.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+use crate::cell::cell_ref::{Ended, LocalRef, OwnerRef};
+use crate::cell::header::Payload;
+use crate::cell::waker;
+use crate::engine::local::Local;
+use crate::engine::unhandled::{Cause, Unhandled};
+use crate::handle::panic_payload::PanicPayload;
+use crate::queue::registry::NOWHERE;
+use crate::scopes;
+
+/// So many tasks that come after closing are ended one within the other.
+const DEEPEST: u32 = 16;
+
+/// So many tasks that come while all are ended are ended too.
+const MOST_REFUSED: u64 = 1 << 20;
+
+impl Local {
+    /// The end of a task that is no child, whose future is gone.
+    #[inline(never)]
+    pub(crate) fn complete(&self, ended: Ended) {
+        self.complete_inline(ended);
+    }
+
+    /// [`complete`](Self::complete), for the one loop in which most tasks end.
+    #[inline(always)]
+    pub(crate) fn complete_inline(&self, ended: Ended) {
+        let owned = ended.finish(|cell| self.registry.leave(cell.index().replace(NOWHERE)));
+        if let Some(owned) = owned {
+            self.complete_with(owned);
+        }
+    }
+
+    /// What is left to do when a task is done.
+    #[inline(always)]
+    pub(crate) fn complete_with(&self, owned: OwnerRef) {
+        let cell: &LocalRef = &owned;
+        // First everything here, so that it is seen to when foreign code comes in below.
+        let joiner = cell.take_joiner();
+        scopes::close_root(cell);
+        cell.span.close(cell.span_id);
+        if !cell.state.is_awaited() {
+            self.drop_unclaimed(cell);
+        }
+        if let Some(joiner) = joiner {
+            self.wake_joiner(cell, joiner);
+        }
+    }
+
+    /// Drops an outcome that nothing awaits; if it is a panic, reports it.
+    #[inline(always)]
+    pub(crate) fn drop_unclaimed(&self, cell: &LocalRef) {
+        if self.reports_forgotten.get() {
+            self.report_forgotten_error(cell);
+        }
+        if let Some(payload) = cell.take_unwanted() {
+            self.report_panic(cell, payload);
+        }
+        cell.clear_extra();
+    }
+
+    #[cold]
+    fn report_panic(&self, cell: &LocalRef, payload: Payload) {
+        self.report_and_drop(cell, Unhandled::panic(cell, payload));
+    }
+
+    #[inline]
+    fn wake_joiner(&self, cell: &LocalRef, joiner: Waker) {
+        let is_woken = waker::with_cell(&joiner, self, |waiting| {
+            let waiting = waiting.filter(|waiting| waiting.is_local());
+            let is_local = waiting.map(|waiting| {
+                waiting.span_id.note_wake_by_ref();
+                self.wake(waiting);
+            });
+            is_local.is_some()
+        });
+        if !is_woken {
+            self.wake_foreign_joiner(cell, joiner);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_foreign_joiner(&self, cell: &LocalRef, joiner: Waker) {
+        self.wake_guarded_waker(cell, joiner, "the waker of whoever awaits a task panicked");
+    }
+
+    /// Wakes a waker on behalf of a task, and does not unwind: the task has to be seen to.
+    pub(crate) fn wake_guarded_waker(&self, cell: &LocalRef, waker: Waker, panicked: &'static str) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            self.report_and_drop(cell, Unhandled::of_task(panicked, cell, cause));
+        }
+    }
+
+    /// Ends a task out of turn, or, if it runs, after its poll. A child is its group's to end (H1 in `children/mod.rs`).
+    pub(crate) fn end(&self, cell: &LocalRef) {
+        if cell.borrows() {
+            return;
+        }
+        match cell.seize() {
+            Some(running) => {
+                let ended = self.drop_future(running);
+                self.note_enclosing_step();
+                self.complete(ended);
+            }
+            None => cell.state.doom(),
+        }
+    }
+
+    /// Ends a task that came after the loop was closed. Its destructors may spawn more, and so on: what is
+    /// deeper than a few of these within each other stays in the registry until the outermost has ended.
+    #[cold]
+    pub(crate) fn refuse(&self, cell: &LocalRef) {
+        let depth = self.refusing.get();
+        if depth < DEEPEST {
+            self.refusing.set(depth + 1);
+            self.end(cell);
+            self.refusing.set(depth);
+        }
+        if depth == 0 {
+            self.end_all();
+        }
+    }
+
+    /// Ends all tasks, oldest first, and what they spawn while they end. A chain of destructors that spawn has
+    /// an end: the futures that are left after [`MOST_REFUSED`] are leaked, and one report tells of them.
+    pub(crate) fn end_all(&self) {
+        let before = self.refusing.replace(self.refusing.get().max(1));
+        let last = self.ids.get() + MOST_REFUSED;
+        loop {
+            let mut cells = self.registry.collect(|cell| Some(LocalRef::clone(cell)));
+            cells.sort_by_key(|cell| cell.id);
+            // One that runs ends when its step is over.
+            cells.retain(|cell| {
+                if cell.state.is_running() {
+                    cell.state.doom();
+                }
+                !cell.state.is_running()
+            });
+            if cells.is_empty() {
+                break;
+            }
+            if self.ids.get() >= last {
+                self.leak_all(&cells);
+                break;
+            }
+            for cell in &cells {
+                self.end(cell);
+            }
+        }
+        self.refusing.set(before);
+    }
+
+    #[cold]
+    fn leak_all(&self, cells: &[LocalRef]) {
+        let first = &cells[0];
+        let cause = Cause::Error(format!("{} futures are leaked", cells.len()));
+        let message = "destructors of tasks spawn tasks without end while their event loop closes";
+        self.report_and_drop(first, Unhandled::of_task(message, first, cause));
+        for running in cells.iter().filter_map(LocalRef::seize) {
+            self.complete(running.leak_future());
+        }
+    }
+}

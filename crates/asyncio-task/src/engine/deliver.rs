@@ -1,0 +1,78 @@
+//! What comes of the messages of other threads.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use crate::cell::cell_ref::{LocalRef, Message};
+use crate::engine::current;
+use crate::engine::local::Local;
+use crate::engine::unhandled::{Cause, Unhandled};
+use crate::handle::panic_payload::PanicPayload;
+
+impl Local {
+    /// Whether other threads have sent anything that was not delivered. One relaxed load.
+    #[inline]
+    pub(crate) fn has_messages(&self) -> bool {
+        self.lease.has_messages() || !self.messages.borrow().is_empty()
+    }
+
+    /// Takes in no more than `limit` messages. Those that are left come next, before later ones. `call_soon` makes a
+    /// callback of a call.
+    pub(crate) fn deliver(
+        &self,
+        limit: usize,
+        call_soon: impl Fn(Box<dyn FnOnce() + Send>, &'static Location<'static>),
+    ) {
+        if self.messages.borrow().is_empty() {
+            let mut messages = Vec::from(self.messages.take());
+            self.lease.take(&mut messages);
+            self.messages.replace(messages.into());
+        }
+        for _ in 0..limit {
+            let message = self.messages.borrow_mut().pop_front();
+            match message {
+                None => break,
+                Some(Message::Wake(task)) => {
+                    if let Some(cell) = task.arrive(&self.lease) {
+                        self.wake_guarded(&cell);
+                    }
+                }
+                Some(Message::End(task)) => {
+                    if let Some(cell) = task.into_local(&self.lease) {
+                        self.end(&cell);
+                    }
+                }
+                Some(Message::Call(call, location)) => call_soon(call, location),
+            }
+        }
+        const LARGE: usize = 1 << 12;
+        let messages = &mut *self.messages.borrow_mut();
+        if messages.is_empty() && messages.capacity() > LARGE {
+            *messages = VecDeque::new();
+        }
+    }
+
+    /// Wakes a task, and does not unwind: the messages that are left would be lost.
+    fn wake_guarded(&self, cell: &LocalRef) {
+        if cell.is_local() {
+            return self.wake(cell);
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake(cell))) {
+            let cause = Cause::Panic(PanicPayload::new(payload));
+            let message = "what schedules a task panicked";
+            self.report_and_drop(cell, Unhandled::of_task(message, cell, cause));
+        }
+    }
+}
+
+/// Ends a task whose step nothing will run.
+pub(crate) fn end_unscheduled(cell: &LocalRef) {
+    current::of(cell, |tasks| match tasks {
+        Some(tasks) => tasks.end(cell),
+        // Its loop does not run here and now, or is gone, and then the task has ended.
+        None => {
+            cell.state.doom();
+            cell.post_end();
+        }
+    });
+}

@@ -1,0 +1,106 @@
+//! Requests to cancel a task.
+
+use std::sync::Arc;
+
+use crate::cancel::{Origin, Place};
+use crate::cell::cell_ref::LocalRef;
+use crate::cell::marks::Mark;
+use crate::cell::state::{CancelRequest, LastPoll};
+use crate::engine::current;
+use crate::scopes;
+
+/// Asks a task to end, and perhaps says why. `false` if it has.
+pub(crate) fn cancel(cell: &LocalRef, message: Option<Arc<str>>) -> bool {
+    request(cell, Origin::ANEW, message, LastPoll::Allowed)
+}
+
+/// Asks a task to end that nobody needs any more, unless it has been asked already.
+pub(crate) fn let_go(cell: &LocalRef) -> bool {
+    if cell.root().get() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
+        return request(cell, Origin::LET_GO, None, LastPoll::Allowed);
+    }
+    // Most often: all there is to note is in the cell.
+    cell.marks.set(Mark::LetGo);
+    wake_to_end(cell, cell.state.cancel(cell.is_posted(), false));
+    true
+}
+
+/// Asks a task to end, if a request of this origin is news there. `false` if it has ended.
+pub(crate) fn request(
+    cell: &LocalRef,
+    origin: Origin,
+    message: Option<Arc<str>>,
+    last_poll: LastPoll,
+) -> bool {
+    if cell.state.is_done() {
+        return false;
+    }
+    let refused = match last_poll {
+        LastPoll::Allowed | LastPoll::OfAwaited => false,
+        LastPoll::IfHeld => !cell.state.is_awaited(),
+        LastPoll::IfAwaited => !cell.has_joiner(),
+        LastPoll::Refused => true,
+    };
+    if origin != Origin::ANEW && !scopes::is_news(cell, origin) {
+        if refused {
+            refuse_last_poll(cell);
+        }
+        return true;
+    }
+    let scoped = cell.root().get() != Place::NONE;
+    let again = cell.state.is_cancelling();
+    let request = cell.state.cancel(cell.is_posted(), scoped);
+    if origin == Origin::LET_GO {
+        cell.marks.set(Mark::LetGo);
+    }
+    let travels = origin.is_passed_on() && cell.state.has_last_chance();
+    if scoped || again || travels || message.is_some() {
+        scopes::note_request(cell, again, origin, message);
+    }
+    if refused {
+        refuse_last_poll(cell);
+    } else if last_poll == LastPoll::OfAwaited {
+        cell.state.refuse_last_poll();
+    }
+    wake_to_end(cell, request);
+    true
+}
+
+/// Wakes a task that has been asked to end, if it would not see that without.
+#[inline]
+fn wake_to_end(cell: &LocalRef, request: CancelRequest) {
+    match request {
+        CancelRequest::Done | CancelRequest::Noted => {}
+        CancelRequest::Wake => current::of(cell, |tasks| match tasks {
+            Some(tasks) => tasks.wake(cell),
+            None => cell.post_wake(),
+        }),
+    }
+}
+
+/// Nobody can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
+pub(crate) fn refuse_last_poll(cell: &LocalRef) {
+    cell.state.refuse_last_poll();
+    if cell.root().get() != Place::NONE {
+        scopes::refuse_last_poll(cell);
+    }
+}
+
+/// Nobody can take a value of a task any more, which keeps the last poll that it has.
+pub(crate) fn refuse_later_polls(cell: &LocalRef) {
+    if cell.root().get() != Place::NONE {
+        scopes::refuse_later_polls(cell);
+    }
+}
+
+/// How many requests to cancel a task are open.
+pub(crate) fn cancelling(cell: &LocalRef) -> usize {
+    if cell.state.is_done() {
+        return 0;
+    }
+    if cell.root().get() != Place::NONE {
+        return scopes::requests(cell);
+    }
+    let further = cell.extra().map_or(0, |aside| aside.further_requests());
+    usize::from(cell.state.is_cancelling()) + further
+}

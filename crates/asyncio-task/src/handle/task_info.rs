@@ -1,0 +1,35 @@
+//! What is known of a task at one moment.
+
+use std::panic::Location;
+
+use crate::cell::cell_ref::LocalRef;
+use crate::cell::state::TaskState;
+use crate::handle::id::{TaskId, TaskName};
+
+/// What is known of a task at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: TaskId,
+    /// Its name.
+    pub name: TaskName,
+    /// The task that spawned it, unless that was no task.
+    pub parent: Option<TaskId>,
+    /// Where it was spawned.
+    pub location: &'static Location<'static>,
+    /// What it was at.
+    pub state: TaskState,
+}
+
+impl TaskInfo {
+    pub(crate) fn of(cell: &LocalRef) -> Self {
+        Self {
+            id: cell.id,
+            name: cell.name(),
+            parent: cell.parent,
+            location: cell.location,
+            state: cell.state.shown(),
+        }
+    }
+}
