@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use asyncio_task::{Scope, ScopeHandle, Unwound};
+use asyncio_task::{Interrupted, Scope, ScopeHandle};
 
 use crate::timeout::open;
 
@@ -50,8 +50,8 @@ pub async fn cancel_scope<T>(work: impl AsyncFnOnce(CancelScope) -> T) -> Option
     .await;
     match outcome {
         Ok(value) => Some(value),
-        Err(Unwound::Itself) => None,
-        Err(Unwound::Around(cancelled)) => cancelled.resume().await,
+        Err(Interrupted::Own) => None,
+        Err(Interrupted::Outer(cancelled)) => cancelled.resume().await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use asyncio_loop::call_exception_handler;
-use asyncio_task::{Cancelled, Cause, PanicPayload, Scope, Unhandled, Unwound, current_task};
+use asyncio_task::{Cancelled, Cause, Interrupted, PanicPayload, Scope, Unhandled, current_task};
 use pin_project_lite::pin_project;
 
 type Payload = Box<dyn Any + Send>;
@@ -64,8 +64,8 @@ impl<F: Future> Future for CatchCancel<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match std::task::ready!(self.project().scope.poll(cx)) {
             Ok(value) => Poll::Ready(Ok(value)),
-            Err(Unwound::Around(cancelled)) => Poll::Ready(Err(cancelled)),
-            Err(Unwound::Itself) => unreachable!("nobody has the handle of this scope"),
+            Err(Interrupted::Outer(cancelled)) => Poll::Ready(Err(cancelled)),
+            Err(Interrupted::Own) => unreachable!("nobody has the handle of this scope"),
         }
     }
 }
@@ -139,8 +139,8 @@ impl<T> Work<T> {
         let mut work = pin!(Scope::new(future));
         match poll_fn(|cx| caught(|| work.as_mut().poll(cx))).await {
             Ok(Ok(value)) => Self::Returned(value),
-            Ok(Err(Unwound::Around(cancelled))) => Self::Cancelled(cancelled),
-            Ok(Err(Unwound::Itself)) => unreachable!("nobody has the handle of this scope"),
+            Ok(Err(Interrupted::Outer(cancelled))) => Self::Cancelled(cancelled),
+            Ok(Err(Interrupted::Own)) => unreachable!("nobody has the handle of this scope"),
             Err(payload) => {
                 let mut panic = HeldPanic {
                     payload: Some(payload),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use asyncio_task::{
-    HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, is_unwinding,
+    HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, is_propagating,
 };
 
 use crate::task_group::refused;
@@ -173,7 +173,7 @@ impl<U> Future for Child<'_, U> {
             return Poll::Ready(Err(refused()));
         };
         if this.passing {
-            if is_unwinding() {
+            if is_propagating() {
                 return Poll::Pending;
             }
             this.passing = false; // It is awaited elsewhere now.

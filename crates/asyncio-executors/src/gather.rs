@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{SpawnOptions, StepBack, poll_again, unwind_here};
+use asyncio_task::{SpawnOptions, StepBack, poll_again, propagate_here};
 use pin_project_lite::pin_project;
 
 use crate::outputs::NeverFails;
@@ -249,7 +249,7 @@ impl<T, E, F: Future<Output = Result<T, E>>, S: FnOnce(T)> Future for Part<'_, F
 /// Somebody has cancelled a part of what is needed here, and so whoever waits for it.
 #[cold]
 pub(crate) async fn cancelled_with_a_part<T>() -> T {
-    unwind_here();
+    propagate_here();
     let again = "what had unwound with a part of it that was cancelled was awaited again";
     poll_fn(|_| poll_again(again)).await
 }

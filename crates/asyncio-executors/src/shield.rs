@@ -4,7 +4,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{JoinError, Listener, Outcome, Scope, Task, Unwound, poll_again, unwind_here};
+use asyncio_task::{
+    Interrupted, JoinError, Listener, Outcome, Scope, Task, poll_again, propagate_here,
+};
 use pin_project_lite::pin_project;
 
 /// Runs `future` to its end, whatever is asked meanwhile or has been asked before: a request to cancel waits
@@ -86,11 +88,11 @@ impl<F: Future> Future for Shield<F> {
             }
             Poll::Ready(Err(unwound)) => {
                 *this.passing = true;
-                if let Unwound::Around(cancelled) = unwound {
+                if let Interrupted::Outer(cancelled) = unwound {
                     cancelled.swallow(); // it was for what is inside
                 }
                 if !this.listener.conclude(false) {
-                    unwind_here();
+                    propagate_here();
                 }
                 Poll::Pending
             }

@@ -26,8 +26,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_task::{
-    Cause, Children, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle, SpawnOptions,
-    StepBack, TaskRef, Unhandled, Unwound, has_open_request, poll_again, unwind_here,
+    Cause, Children, Interrupted, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle,
+    SpawnOptions, StepBack, TaskRef, Unhandled, has_open_request, poll_again, propagate_here,
 };
 use pin_project_lite::pin_project;
 
@@ -1026,7 +1026,7 @@ impl<'env, T, E> Group<'env, T, E> {
     fn end_body(
         &mut self,
         polled: Result<(), Payload>,
-        outcome: &mut Poll<Result<Result<T, E>, Unwound>>,
+        outcome: &mut Poll<Result<Result<T, E>, Interrupted>>,
     ) -> Poll<()> {
         let end = match std::mem::replace(outcome, Poll::Pending) {
             Poll::Ready(Ok(Ok(value))) => BodyEnd::Returned(value),
@@ -1034,9 +1034,9 @@ impl<'env, T, E> Group<'env, T, E> {
                 self.shared.end_children();
                 BodyEnd::Failed(Failure::here(error))
             }
-            Poll::Ready(Err(Unwound::Itself)) | Poll::Pending => BodyEnd::Without,
+            Poll::Ready(Err(Interrupted::Own)) | Poll::Pending => BodyEnd::Without,
             // Nothing comes in from around, where the listener stands: the body itself wants to unwind.
-            Poll::Ready(Err(Unwound::Around(cancelled))) => {
+            Poll::Ready(Err(Interrupted::Outer(cancelled))) => {
                 cancelled.swallow();
                 self.shared.end_children();
                 self.unwinds = true;
@@ -1080,7 +1080,7 @@ impl<'env, T, E> Group<'env, T, E> {
         match result {
             _ if heard => Poll::Pending,
             None | Some(BodyEnd::Without) if self.unwinds => {
-                unwind_here();
+                propagate_here();
                 Poll::Pending
             }
             Some(BodyEnd::Returned(value)) => Poll::Ready(Ok(value)),

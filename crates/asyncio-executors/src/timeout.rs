@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::Deadline;
-use asyncio_task::{Scope, ScopeHandle, Unwound, is_in_task, poll_again};
+use asyncio_task::{Interrupted, Scope, ScopeHandle, is_in_task, poll_again};
 use pin_project_lite::pin_project;
 
 /// The time was over before the work was done.
@@ -222,8 +222,8 @@ impl<F: Future> Future for Timeout<F> {
                 this.deadline.disarm();
                 Poll::Ready(Ok(value))
             }
-            Err(Unwound::Itself) => Poll::Ready(Err(TimedOut)),
-            Err(Unwound::Around(cancelled)) => {
+            Err(Interrupted::Own) => Poll::Ready(Err(TimedOut)),
+            Err(Interrupted::Outer(cancelled)) => {
                 *this.state = State::Passing;
                 this.deadline.disarm();
                 drop(cancelled); // which sends it on
@@ -302,8 +302,8 @@ pub async fn timeout_scope<T>(
     .await;
     match outcome {
         Ok(value) => Ok(value),
-        Err(Unwound::Itself) => Err(TimedOut),
-        Err(Unwound::Around(cancelled)) => {
+        Err(Interrupted::Own) => Err(TimedOut),
+        Err(Interrupted::Outer(cancelled)) => {
             drop(_finish);
             cancelled.resume().await
         }

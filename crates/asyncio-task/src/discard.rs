@@ -1,4 +1,4 @@
-//! Destructors of others whose panics have nowhere to go.
+//! Foreign destructors whose panics have nowhere to go.
 //!
 //! The panic hook has told of the panic already. What is left is to go on.
 

@@ -1,4 +1,4 @@
-//! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and nothing
+//! A task cell for single-threaded executors: one allocation a task, wakers forevery thread, and nothing
 //! atomic on the local path.
 //!
 //! [`Tasks`] is the executor's half that every event loop needs and that has nothing to do with events:
@@ -80,10 +80,12 @@ pub use handle::step_back::StepBack;
 pub use handle::task::Task;
 pub use handle::task_info::TaskInfo;
 pub use handle::task_ref::{TaskRef, all_tasks, current_task};
-pub use scopes::cancelled::{Cancelled, has_open_request, is_unwinding, poll_again, unwind_here};
+pub use scopes::cancelled::{
+    Cancelled, has_open_request, is_propagating, poll_again, propagate_here,
+};
 pub use scopes::listener::Listener;
 pub use scopes::scope::{Scope, ScopeHandle};
-pub use scopes::scope_state::Unwound;
+pub use scopes::scope_state::Interrupted;
 pub use tasks::Tasks;
 
 #[cfg(doctest)]

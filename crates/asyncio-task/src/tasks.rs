@@ -287,6 +287,11 @@ impl Tasks {
         &self.local.context
     }
 
+    #[cfg(all(test, loom))]
+    pub(crate) fn owner(&self) -> crate::cell::cell_ref::Owner {
+        self.local.owner()
+    }
+
     /// A handle for other threads.
     #[must_use]
     pub fn remote(&self) -> Remote {
@@ -332,7 +337,7 @@ impl Tasks {
         self.local.lease.unpark();
     }
 
-    /// Sets who is told of what goes wrong where nobody awaits it. Without one it is a line on standard
+    /// Sets the handler of what goes wrong where nothing awaits it. Without one it is a line on standard
     /// error.
     pub fn on_unhandled(&self, handler: impl Fn(&Unhandled) + 'static) {
         let old = self
@@ -374,7 +379,7 @@ impl Tasks {
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.close();
-        // One by one: these are closures of others.
+        // One by one: these are foreign closures.
         for message in self.local.messages.take() {
             discard(|| drop(message));
         }

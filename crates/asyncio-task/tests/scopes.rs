@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use asyncio_task::{
-    Cancelled, JoinError, Listener, Scope, ScopeHandle, Task, Tasks, Unwound, current_task, spawn,
+    Cancelled, Interrupted, JoinError, Listener, Scope, ScopeHandle, Task, Tasks, current_task,
+    spawn,
 };
 
 type Trace = Rc<RefCell<Vec<&'static str>>>;
@@ -18,8 +19,8 @@ type Trace = Rc<RefCell<Vec<&'static str>>>;
 async fn catch<F: Future>(future: F) -> Result<F::Output, Cancelled> {
     match Scope::new(future).await {
         Ok(value) => Ok(value),
-        Err(Unwound::Around(cancelled)) => Err(cancelled),
-        Err(Unwound::Itself) => unreachable!("nobody has its handle"),
+        Err(Interrupted::Outer(cancelled)) => Err(cancelled),
+        Err(Interrupted::Own) => unreachable!("nobody has its handle"),
     }
 }
 
@@ -401,7 +402,7 @@ fn a_scope_cancelled_by_its_handle_ends_as_its_own_outcome() {
         .await
     });
     assert!(
-        matches!(result, Some(Ok(Err(Unwound::Itself)))),
+        matches!(result, Some(Ok(Err(Interrupted::Own)))),
         "{result:?}"
     );
     assert_eq!(trace, ["inner hears"]);
@@ -543,7 +544,7 @@ fn a_scope_opened_while_a_sibling_cleans_up_is_told_when_that_has_finished() {
             scope.as_mut().poll(cx)
         })
         .await;
-        assert!(matches!(end, Err(Unwound::Itself)));
+        assert!(matches!(end, Err(Interrupted::Own)));
     });
     assert_eq!(
         trace,

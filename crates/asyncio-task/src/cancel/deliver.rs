@@ -54,7 +54,7 @@ impl<T: Task> ScopeTree<T> {
         if std::mem::take(&mut node.state_mut().last_chance) || node.state().open() == 0 {
             return Next::Poll(Vec::new());
         }
-        // Those inside who were told on behalf of a scope around have not been polled since.
+        // Those inside that were told on behalf of an enclosing scope have not been polled since.
         match self.after_poll(key, self.handled.wrapping_sub(1), step) {
             Next::Wait => Next::Poll(Vec::new()),
             next => next,
@@ -73,8 +73,8 @@ impl<T: Task> ScopeTree<T> {
         self.handled
     }
 
-    /// [`after_poll`](Self::after_poll), when it was polled so many times at a stretch. Nobody is told if that
-    /// was often enough: who was told and is not polled would be taken to be put aside.
+    /// [`after_poll`](Self::after_poll), when it was polled so many times at a stretch. No scope is told if that
+    /// was often enough: what was told and is not polled would be taken to be put aside.
     pub(crate) fn after_round(
         &mut self,
         key: ScopeKey,
@@ -106,7 +106,7 @@ impl<T: Task> ScopeTree<T> {
             return Next::Wait;
         }
         let (swallowed, opened_at) = (node.state().open() == 0, node.opened_at);
-        // A combinator may poll only some of its futures at a time: as long as that reaches anybody who was
+        // A combinator may poll only some of its futures at a time: as long as that reaches anything that was
         // told, it is polled again.
         let reaching = self.handled != handled;
         self.of_this_moment = 0;
@@ -129,7 +129,7 @@ impl<T: Task> ScopeTree<T> {
         };
         let mut round = Round {
             request,
-            // What opened after the last token went is not asked: it would never end if it opened for ever.
+            // What opened after the last token went is not asked: it would never end if it opened forever.
             opened_by: if node.state().resumed == request {
                 node.state().resumed_at
             } else {
@@ -163,7 +163,7 @@ impl<T: Task> ScopeTree<T> {
                 if node.state().tokens.request() >= round.request {
                     round.busy = true; // a cleanup is under way in there
                 } else if node.leftover {
-                    // It holds the scope around, or nothing any more.
+                    // It holds the enclosing scope, or nothing any more.
                 } else if node.state().resumed >= round.request {
                     // It propagates the request, has been woken for that, and tells what is inside itself.
                     round.unreached = true;
@@ -195,7 +195,7 @@ impl<T: Task> ScopeTree<T> {
     }
 
     /// Whether a token of this request holds anything inside of these scopes: a cleanup is under way there, and the
-    /// scopes around it come after it.
+    /// its enclosing scopes come after it.
     pub(super) fn is_any_held(&self, mut to_do: Vec<ScopeKey>, request: Request) -> bool {
         while let Some(key) = to_do.pop() {
             let mut next = self.get(key).and_then(|node| node.first_child);

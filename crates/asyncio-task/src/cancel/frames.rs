@@ -134,7 +134,7 @@ impl<T: Task> ScopeTree<T> {
     }
 
     /// The place of the scope that code here and now is in. `None`: it is the task itself. [`Place::NONE`]: the scope has
-    /// no node. If it has one, then so have those around it.
+    /// no node. If it has one, then so have its enclosing scopes.
     #[inline]
     pub(crate) fn innermost_polled(&self, task: T::Id) -> Option<Place> {
         let frame = self.frames.last().filter(|frame| frame.task == task)?;
@@ -178,7 +178,7 @@ impl<T: Task> ScopeTree<T> {
         let was_due = node.state().due.is_some();
         self.unlink(key);
         self.link(key, around);
-        // It was put aside when it was told, so it is not one of those who have yet to be heard: what others
+        // It was put aside when it was told, so it is not one of those that have yet to be heard: what others
         // have swallowed since is over for it.
         if told > 0 && !self.upwards(around).any(|node| node.state().open() >= told) {
             self.take_told(key);

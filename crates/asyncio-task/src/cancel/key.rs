@@ -35,7 +35,7 @@ impl Generation {
 }
 
 /// Where a scope is in its tree, in half the room of a key. Good only as long as its scope is there, so for
-/// those who alone end it.
+/// code that alone ends it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(pub(super) u32);
 

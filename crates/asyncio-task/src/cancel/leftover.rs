@@ -1,13 +1,13 @@
 //! Scopes that are over while something that was asked of them is not.
 //!
 //! A token may leave the scope that it holds: the work returns it, or keeps it elsewhere. A scope that is over stays
-//! in the tree as long as tokens hold it, as a *leftover*: it holds the scope around it, and passes on what its tokens
+//! in the tree as long as tokens hold it, as a *leftover*: it holds its enclosing scope, and passes on what its tokens
 //! come to. So a request is never told anew because its token has left a scope, and a token holds what is around it
 //! wherever it is.
 //!
-//! A request that was resumed inside, and on which the scope has not acted, goes on to the scope around.
+//! A request that was resumed inside, and on which the scope has not acted, goes on to the enclosing scope.
 //!
-//! Only a request to a scope around matters: one to the scope itself is spent.
+//! Only a request to an enclosing scope matters: one to the scope itself is spent.
 
 use super::node::Wakes;
 use super::{DropLater, Effects, Request, Resolution, ScopeKey, ScopeTree, Task};
@@ -52,7 +52,7 @@ impl<T: Task> ScopeTree<T> {
         open.filter(|&open| open <= request).max().unwrap_or(0)
     }
 
-    /// A scope that tokens hold is over. It holds the one around it until they have gone.
+    /// A scope that tokens hold is over. It holds its enclosing scope until they have gone.
     pub(super) fn leave_behind(
         &mut self,
         key: ScopeKey,
@@ -85,7 +85,7 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// The last token of a leftover has gone. Gives the scope around it, if that is still there, and its request.
+    /// The last token of a leftover has gone. Gives its enclosing scope, if that is still there, and its request.
     pub(super) fn end_leftover(&mut self, key: ScopeKey) -> (Option<ScopeKey>, Request) {
         let Some(node) = self.get_mut(key) else {
             return (None, 0);

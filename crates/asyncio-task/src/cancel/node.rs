@@ -31,7 +31,7 @@ pub(super) struct Node<T> {
     pub(super) cancel: Option<Box<CancelState>>,
 }
 
-/// What is around a scope.
+/// The links of a scope.
 pub(super) struct Links {
     pub(super) parent: Option<ScopeKey>,
     pub(super) previous: Option<u32>,

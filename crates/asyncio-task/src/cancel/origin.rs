@@ -8,7 +8,7 @@
 //! cleanup that it began, and a request that comes back to a task is recognized.
 //!
 //! The oldest origin of all is [`Origin::LET_GO`]: a handle was dropped, the main task has ended, the loop closes.
-//! It asks a task to end that nobody has asked yet, and never interrupts a cleanup that a request to that task
+//! It asks a task to end that nothing has asked yet, and never interrupts a cleanup that a request to that task
 //! began.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::{Request, ScopeKey};
 pub(crate) struct Origin(Request);
 
 impl Origin {
-    /// Nobody needs the task any more.
+    /// Nothing needs the task any more.
     pub(crate) const LET_GO: Self = Self(0);
     /// A request that begins at this target, newer than all others.
     pub(crate) const ANEW: Self = Self(Request::MAX);
@@ -59,12 +59,12 @@ pub struct HeardRequest {
     pub(crate) origin: Origin,
     /// The message that came with it.
     pub(crate) message: Option<Arc<str>>,
-    /// It ends code whose value nobody can take, and leaves no last poll.
+    /// It ends code whose value nothing can take, and leaves no last poll.
     pub(crate) dismissed: bool,
 }
 
 impl HeardRequest {
-    /// Whether it ends code whose value nobody can take: it leaves no last poll to anything.
+    /// Whether it ends code whose value nothing can take: it leaves no last poll to anything.
     #[must_use]
     pub fn dismissed(&self) -> bool {
         self.dismissed

@@ -1,12 +1,12 @@
 //! Deadlines that come while they cannot be acted on.
 //!
-//! A deadline interrupts nothing while its scope unwinds. If the request that makes it unwind is answered, the
+//! A deadline interrupts nothing while its scope propagates a request. If that request is answered, the
 //! work goes on, and its time is over all the same: the deadline is acted on then. Until then the scope is
 //! *due*, and waits at its *obstacle*, the innermost of these:
 //! - itself, while a token holds it, or holds something inside against a request that siblings hold against as well:
 //!   looked at again when the last token goes ([`ScopeTree::answer`]);
 //! - a scope with an open request, itself included: looked at again when that is [settled](ScopeTree::settle);
-//! - a scope around it that is due as well, and nothing holds it: that one is asked in its place, as of several
+//! - an enclosing scope that is due as well, and nothing holds it: that one is asked in its place, as of several
 //!   limits the outermost reports. It goes on from there as from any scope with an open request.
 //!
 //! So each look costs the way to the next obstacle, and of many limits one inside the other only the outermost
@@ -16,7 +16,7 @@ use super::node::{Node, Unresolved};
 use super::{Origin, Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
 impl<T: Task> ScopeTree<T> {
-    /// The deadline of a scope has come. While the scope unwinds already, that interrupts nothing, and is noted.
+    /// The deadline of a scope has come. While the scope propagates a request already, that interrupts nothing, and is noted.
     pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<WakeTarget<T>> {
         let Some(obstacle) = self.obstacle(key) else {
             if let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) {

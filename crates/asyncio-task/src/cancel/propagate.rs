@@ -6,7 +6,7 @@ use super::{Effect, Effects, Request, ScopeKey, ScopeTree, Task};
 impl<T: Task> ScopeTree<T> {
     /// Whether code in `here` is going to be dropped: this scope or an enclosing one propagates a request, or will when
     /// all cleanups inside are over. An observed scope in between passes that on, unless it keeps requests out.
-    pub(crate) fn is_unwinding(&self, here: ScopeKey) -> bool {
+    pub(crate) fn is_propagating(&self, here: ScopeKey) -> bool {
         let mut next = Some(here);
         while let Some(node) = next.and_then(|key| self.get(key)) {
             if node.state().resumed > 0 {
@@ -52,7 +52,7 @@ impl<T: Task> ScopeTree<T> {
 
     /// A scope propagates its request: it is polled for that, or its task ends.
     pub(super) fn propagate(&mut self, key: ScopeKey) -> Effects<T> {
-        // A scope around that is being polled polls it once more.
+        // An enclosing scope that is being polled polls it once more.
         self.handled += 1;
         match self.get(key).map(|node| &node.wakes) {
             Some(Wakes::Root(task)) => Effect::Propagates(task.clone()).into(),

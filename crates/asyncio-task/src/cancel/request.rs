@@ -109,8 +109,8 @@ impl<T: Task> ScopeTree<T> {
         self.get(key).is_some_and(|node| node.state().unwanted)
     }
 
-    /// What runs in this scope goes on in the next step: requests to the scopes around are put off until then. `false` if
-    /// nobody can take a value any more.
+    /// What runs in this scope goes on in the next step: requests to the enclosing scopes are put off until then. `false` if
+    /// nothing can take a value any more.
     pub(crate) fn put_off(&mut self, key: ScopeKey) -> bool {
         let is_over = |node: &Node<T>| node.state().unwanted && node.state().unanswered() > 0;
         if self.upwards(key).any(is_over) {
@@ -143,14 +143,14 @@ impl<T: Task> ScopeTree<T> {
     }
 
     /// Whether the request that an observed scope has heard leaves no last poll: it ends a scope, this or one around,
-    /// whose value nobody can take.
+    /// whose value nothing can take.
     pub(crate) fn is_dismissed(&self, key: ScopeKey) -> bool {
         let heard = self.get(key).map_or(0, |node| node.state().holding);
         let ends = |node: &Node<T>| node.state().unwanted && node.state().unanswered() >= heard;
         heard > 0 && self.upwards(key).any(ends)
     }
 
-    /// Whether a request concerns this scope: one to itself or to a scope around it, unless a token in
+    /// Whether a request concerns this scope: one to itself or to an enclosing scope, unless a token in
     /// between holds against it.
     pub(crate) fn is_open(&self, key: ScopeKey) -> bool {
         let mut held_against = 0;
@@ -167,7 +167,7 @@ impl<T: Task> ScopeTree<T> {
             .any(|node| node.state().unanswered() >= told)
     }
 
-    /// Whether a request concerns a scope around this one, and comes in from there.
+    /// Whether a request concerns an enclosing scope, and comes in from there.
     pub(super) fn is_open_around(&self, key: ScopeKey) -> bool {
         self.get(key)
             .and_then(|node| node.parent)
@@ -192,7 +192,7 @@ impl<T: Task> ScopeTree<T> {
             .is_some_and(|node| node.state().requests.last() > 0)
     }
 
-    /// The message of a request to this scope or to one around it, and of those that were heard with it. Those that
+    /// The message of a request to this scope or to an enclosing one, and of those that were heard with it. Those that
     /// earlier tokens hold against are others.
     pub(crate) fn message(&self, key: ScopeKey, request: Request) -> Option<Arc<str>> {
         let mut apart = 0;
@@ -207,7 +207,7 @@ impl<T: Task> ScopeTree<T> {
         self.message(root, self.get(root)?.state().unanswered())
     }
 
-    /// What was said by whoever made the request that an observed scope has heard.
+    /// The message of the request that an observed scope has heard.
     pub(crate) fn message_heard(&self, key: ScopeKey) -> Option<Arc<str>> {
         let node = self.get(key)?;
         let around = node.parent.filter(|&parent| !self.is_observed(parent))?;
@@ -224,7 +224,7 @@ impl<T: Task> ScopeTree<T> {
         origin.unwrap_or(Origin::of(heard))
     }
 
-    /// Whether the task around an observed scope cannot go on before what that stands for has ended: it holds up a
+    /// Whether the task of an observed scope cannot go on before what that stands for has ended: it holds up a
     /// request, or stands behind a shield.
     pub(crate) fn is_bound(&self, key: ScopeKey) -> bool {
         let mut next = Some(key).filter(|&key| !self.is_holding(key));
@@ -237,7 +237,7 @@ impl<T: Task> ScopeTree<T> {
         self.is_holding(key)
     }
 
-    /// Whether an observed scope holds the scope around it.
+    /// Whether an observed scope holds its enclosing scope.
     pub(crate) fn is_holding(&self, key: ScopeKey) -> bool {
         self.get(key).is_some_and(|node| node.state().holding > 0)
     }

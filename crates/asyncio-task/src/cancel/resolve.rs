@@ -18,7 +18,7 @@ pub(crate) enum Resolution {
 
 /// How a scope ended that was cancelled.
 pub(crate) struct Interruption {
-    /// The request was to itself, and none to a scope around it is open.
+    /// The request was to itself, and none to an enclosing scope is open.
     pub(crate) own: bool,
     pub(crate) request: Request,
     pub(crate) parent: Option<ScopeKey>,
@@ -50,7 +50,7 @@ impl<T: Task> ScopeTree<T> {
     }
 
     /// For an observed scope, at each poll: whether a request has reached it since the last. It then holds
-    /// the scope around it.
+    /// its enclosing scope.
     pub(crate) fn observe(&mut self, key: ScopeKey) -> bool {
         if self.get(key).is_none_or(|node| node.cancel.is_none()) {
             return false;
@@ -200,7 +200,7 @@ impl<T: Task> ScopeTree<T> {
             Resolution::Swallowed if was_last == Some(true) && !is_propagating => {
                 self.answer(key, request)
             }
-            // Those who hold against the later one are waited for. Even if they swallow that, this was not.
+            // Tokens that hold against the later one are waited for. Even if they swallow that, this was not.
             Resolution::Propagated if held_against > 0 => {
                 self.change(key, |node| node.state_mut().resume(held_against, u64::MAX));
                 Effects::NONE
@@ -244,9 +244,9 @@ impl<T: Task> ScopeTree<T> {
         Effects::wake(self.waker_of(key))
     }
 
-    /// All tokens were swallowed: requests up to this one are answered, here and around, but for those that
+    /// All tokens were swallowed: requests up to this one are answered, here and in enclosing scopes, but for those that
     /// an earlier token is about. That waits until nothing inside may still send them on. While their target is polled
-    /// it is left to the end of the poll, as others who were told may not have been heard yet.
+    /// it is left to the end of the poll, as others that were told may not have been heard yet.
     pub(super) fn answer(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
         let mut let_go = Effects::NONE;
         let mut due = Vec::new();
@@ -290,7 +290,7 @@ impl<T: Task> ScopeTree<T> {
                 }
             }
             let Some(node) = self.get(key) else { break };
-            // A token that holds an observed scope comes from inside of it, where requests from around never
+            // A token that holds an observed scope comes from inside of it, where requests from outside never
             // were.
             let enclosed = node.observed;
             next = node

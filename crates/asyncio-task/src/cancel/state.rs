@@ -16,7 +16,7 @@ pub(super) struct CancelState {
     /// One poll more comes before anything is decided. Set when a request comes to a task that was woken already, and
     /// when the scope lets others go first; cleared by the next poll.
     pub(super) last_chance: bool,
-    /// Nobody can take the value of this scope: no request leaves a last poll. Set by its owner, never cleared.
+    /// Nothing can take the value of this scope: no request leaves a last poll. Set by its owner, never cleared.
     pub(super) unwanted: bool,
     /// The request that the scope was told of. Set by a delivery, cleared when the scope handled.
     pub(super) told: Request,

@@ -1,4 +1,4 @@
-//! The nodes of the tree: coming, going, and who is around whom.
+//! The nodes of the tree: coming, going, and and which encloses which.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -172,7 +172,7 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// A scope is over: what is inside of it has nothing around it until it is polled again. The result is
+    /// A scope is over: what is inside of it has no enclosing scope until it is polled again. The result is
     /// to be dropped when the tree is not borrowed any more.
     pub(crate) fn remove(&mut self, key: ScopeKey) -> Option<DropLater<T>> {
         let node = self.get(key)?;
@@ -260,7 +260,7 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// A scope and those around it, as far as requests come in from there.
+    /// A scope and its enclosing scopes, as far as requests come in from there.
     pub(super) fn upwards(&self, key: ScopeKey) -> impl Iterator<Item = &Node<T>> {
         let mut next = Some(key);
         std::iter::from_fn(move || {

@@ -3,7 +3,7 @@
 //! A request that was swallowed is answered once nothing is left inside that may still send it on. Each scope counts
 //! that, so that the question costs one look, however many scopes are there.
 //!
-//! A scope counts in those around it up to the first observed one, that one included: requests from outside do not
+//! A scope counts in its enclosing scopes up to the first observed one, that one included: requests from outside do not
 //! enter there, so what is told inside is of no concern further out. Each change of the counts walks that way.
 
 use super::node::{Node, Unresolved};
@@ -14,7 +14,7 @@ use super::{Request, ScopeKey, ScopeTree, Task};
 const SMALL: usize = 32;
 
 impl<T> Node<T> {
-    /// How much a scope adds to the counts of the one around it.
+    /// How much a scope adds to the counts of its enclosing scope.
     pub(super) fn share(&self) -> Unresolved {
         let inside = match self.observed {
             true => Unresolved::NOTHING,

@@ -1,5 +1,5 @@
 //! What few tasks have, kept beside the cell so that the others stay small: a name, a context of
-//! their own, the payload of a panic, what was said by whoever cancelled them.
+//! their own, the payload of a panic, the message of a request to cancel them.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -117,7 +117,7 @@ impl TaskExtra {
         message
     }
 
-    /// Takes out all but the name. Values of others, so the caller drops them with nothing borrowed.
+    /// Takes out all but the name. Foreign values, so the caller drops them with nothing borrowed.
     pub(crate) fn empty(&self) -> impl Sized + use<> {
         self.requests.take();
         (self.context.take(), self.payload.take())

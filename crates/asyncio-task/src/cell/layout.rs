@@ -255,7 +255,7 @@ unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progre
     let mut returned = None;
     // One guard for the poll and for the drop of a future that has returned.
     // SAFETY: the caller's promise; the stage holds the future, which stays where it is until it is
-    // dropped, in place: it is pinned. It is dropped once: nobody polls it again, the state says running.
+    // dropped, in place: it is pinned. It is dropped once: nothing polls it again, the state says running.
     let polled = catch_unwind(AssertUnwindSafe(|| unsafe {
         let future: *mut ManuallyDrop<F> = &raw mut (*stage::<F, S>(h)).future;
         let Poll::Ready(value) = Pin::new_unchecked(&mut **future).poll(cx) else {
@@ -352,7 +352,7 @@ unsafe fn release_schedule<F: Future, S>(h: NonNull<Header>) {
 
 /// # Safety
 ///
-/// As for [`stage`]; and nobody uses the schedule now, or ever again.
+/// As for [`stage`]; and nothing uses the schedule now, or ever again.
 unsafe fn drop_schedule<F: Future, S>(h: NonNull<Header>) {
     if std::mem::needs_drop::<S>() {
         // SAFETY: the caller's promise, and C5.
@@ -370,7 +370,7 @@ unsafe fn schedule<F: Future, S>(h: NonNull<Header>) -> *mut ManuallyDrop<S> {
 }
 
 unsafe fn read_value<F: Future, S>(h: NonNull<Header>, to: *mut ()) {
-    // SAFETY: the caller's promise: the stage holds the value, nobody reads it again, and `to` has room
+    // SAFETY: the caller's promise: the stage holds the value, nothing reads it again, and `to` has room
     // for one.
     unsafe {
         let value = ptr::read(&(*stage::<F, S>(h)).value);

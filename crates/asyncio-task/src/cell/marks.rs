@@ -11,15 +11,15 @@ pub(crate) struct Marks(Cell<u8>);
 pub(crate) enum Mark {
     /// It is no task for the eyes of users, but a callback that runs in a task's cell. Set at its birth.
     Callback = 1 << 0,
-    /// The awaiting task unwinds, as this one was cancelled on its behalf: the await does not return there.
-    AwaiterUnwinds = 1 << 1,
+    /// The awaiting task propagates a request, as this one was cancelled on its behalf: the await does not return there.
+    AwaiterPropagates = 1 << 1,
     /// The request that the state notes came from letting go of the task.
     LetGo = 1 << 2,
     /// A request to it was passed on to what it waits for.
     PassedOn = 1 << 3,
     /// The await of this task closes a circle, and is to end.
     InCircle = 1 << 4,
-    /// It has ended, and whoever awaits it has let others go first.
+    /// It has ended, and the awaiting task has let others go first.
     SteppedBack = 1 << 5,
     /// The holder of the handle has looked at the value.
     LookedAt = 1 << 6,

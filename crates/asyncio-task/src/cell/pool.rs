@@ -5,12 +5,12 @@
 //! full, needs hundreds.
 //!
 //! - **P1** A shelf holds blocks that came from the global allocator with the layout that
-//!   [`block_layout`] gives for its size class, which nobody else uses. The first word of each points to
+//!   [`block_layout`] gives for its size class, which nothing else uses. The first word of each points to
 //!   the next.
 //! - **P2** Only what `block_layout` gives a class goes on a shelf, so both sides agree on the layout, and
 //!   a block that is freed elsewhere, by another thread say, goes back to the global allocator with it.
 //! - **P3** At most [`SHELF`] blocks are kept of a size, and `limit` bytes of all sizes together. When that is
-//!   reached, another shelf is cleared: it may be of a size that nobody needs any more.
+//!   reached, another shelf is cleared: it may be of a size that nothing needs any more.
 //!
 //! In debug builds a block that is kept is filled with [`DEAD`], so that a use after it was freed does not go
 //! unseen. With a limit of 0 nothing is kept, and sanitizers see each block come and go.
@@ -54,7 +54,7 @@ struct Block {
     next: Option<NonNull<Block>>,
 }
 
-/// The layout a cell is allocated and freed with, whoever does it, and its class if it has one.
+/// The layout a cell is allocated and freed with, in all places, and its class if it has one.
 const fn block_layout(cell: Layout) -> (Layout, Option<usize>) {
     let steps = cell.size().div_ceil(STEP);
     if cell.align() > STEP || steps == 0 || steps > CLASSES {
@@ -223,7 +223,7 @@ mod tests {
         fn fill(&self, blocks: u32, size: usize) {
             let taken: Vec<_> = (0..blocks).map(|_| self.take(layout(size, 8))).collect();
             for block in taken {
-                // SAFETY: a block of that size that nobody else uses.
+                // SAFETY: a block of that size that nothing else uses.
                 unsafe { self.give(block, layout(size, 8)) };
             }
         }
@@ -240,7 +240,7 @@ mod tests {
     fn a_block_that_was_given_is_taken_next() {
         let pool = Pool::new(LIMIT);
         let first = pool.take(layout(96, 8));
-        // SAFETY: it is that large, and nobody else's.
+        // SAFETY: it is that large, and no other's.
         unsafe { pool.give(first, layout(96, 8)) };
         pool.check();
         assert_eq!(pool.kept.get(), 96);
@@ -284,7 +284,7 @@ mod tests {
         for size in [80, 88, 200, 512, 600] {
             let blocks: Vec<_> = (0..2 * SHELF).map(|_| pool.take(layout(size, 8))).collect();
             for block in blocks {
-                // SAFETY: blocks of that size that nobody else uses.
+                // SAFETY: blocks of that size that nothing else uses.
                 unsafe {
                     block.write_bytes(0xa5, size);
                     pool.give(block, layout(size, 8));

@@ -1,62 +1,60 @@
-//! How the references to a cell are counted: in plain memory at home, atomically elsewhere.
+//! Biased reference counting: the references to a cell are counted in plain memory on the owner's thread, and atomically on
+//! all others.
 //!
-//! A locked operation costs as much as the rest of a wait, and nearly every reference is made and given up
-//! on the thread of the task's owner. So there are two counts, and that thread has one of them for itself:
+//! A locked operation costs as much as the rest of a wait, and nearly every reference is made and given up on the thread of
+//! the task's owner. So there are two counts, and that thread has one of them for itself (Choi, Shull and Torrellas,
+//! "Biased Reference Counting", PACT 2018; PEP 703):
 //!
 //! ```text
-//!                    at home                              elsewhere
-//!  anchored          home ± 1                             foreign ± 1
-//!  the last anchor   the sum is seen to be 0: free        -
-//!                    else merge: foreign += home − BIAS
-//!  merged            foreign ± 1; from 1 to 0: free       foreign ± 1; from 1 to 0: free
+//!                    owner's thread                     another thread
+//!  anchored          local ± 1                          remote ± 1
+//!  the last anchor   the sum is seen to be 0: free      -
+//!                    else merge: remote += local − BIAS
+//!  merged            remote ± 1; from 1 to 0: free      remote ± 1; from 1 to 0: free
 //! ```
 //!
-//! A reference may be counted on one side and given up on the other: a waker is dropped on another thread
-//! than the one it was made on, or comes home by mail. So each count may rise and fall without end, and
-//! only their sum says anything. It need not be asked for while the cell is *anchored*. There are two
-//! anchors: the reference of the owner, or for a child of its set, and that of the handle. They never
-//! leave the thread, and are counted apart.
+//! A reference may be counted on one side and given up on the other: a waker is dropped on another thread than the one it
+//! was made on, or comes back with a message. So each count may rise and fall without end, and only their sum says
+//! anything. It need not be asked for while the cell is *anchored*. There are two anchors: the reference of the owner, or
+//! for a child of its child set, and that of the handle. They never leave the thread, and are counted apart.
 //!
-//! - **N1** The home count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Who is there
-//!   and knows it counts at home, be its loop running or not; who cannot know counts as a foreigner.
-//! - **N2** While there is an anchor, `home + foreign − BIAS` is the number of the other references, and
-//!   nobody frees the cell. `home` stays within 2¹³ of zero, as it is poured into `foreign` when it gets
-//!   farther. So `foreign` is never as low as 1, and the one rule for foreigners, to free when they take it
-//!   from 1 to 0, does not hit, though they know nothing of anchors.
-//! - **N3** When the last anchor goes and the sum is not seen to be 0, one exchange adds `home` and takes
-//!   BIAS away. From then on `foreign` alone is the number of references, for everybody, and whoever takes
-//!   it to 0, which may be this exchange, frees. The home count says `MERGED` before that, for afterwards
-//!   the cell may be gone.
-//! - **N4** That look at the sum only loads `foreign`, and what it sees may be old, as others count on. But
-//!   if the sum is 0, there are no references, and never will be. So a task of which nobody has a waker
-//!   when it is over needs no exchange from birth to end. The proof:
-//!   Take what was *counted by then*: by the owner's thread before the load, and in `foreign` up to the
-//!   value that the load sees. Whatever was counted in `foreign` and happened before the load is among
-//!   that; and nothing that the owner's thread counts after the load happened before any of that.
-//!   Making a reference happens before giving it up. So with each giving up that was counted by then, its
-//!   making was; and as the sum is 0, all references whose making was counted by then were given up by
-//!   then, as the anchors were. Is there any other? It was cloned from one that existed, that from
-//!   another, and so on, back to one of those or to an anchor. But cloning happens before the giving up of
-//!   what is cloned: so the first of these clones was counted by then, and is one of those itself.
-//! - **N5** References are given up by `Release`, the merge is one, and who frees does so behind an
-//!   `Acquire` fence. So what others did with their references comes before: each reads `foreign` at the end
-//!   of a chain of exchanges, for nothing else writes it.
+//! - **N1** The local count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Code that knows it is on
+//!   that thread uses it, whether its loop runs or not. All other code uses the remote count.
+//! - **N2** While there is an anchor, `local + remote − BIAS` is the number of the other references, and the cell is not
+//!   freed. The local count is flushed to the remote one before it leaves ±2¹³ of zero. So the remote count is never as low
+//!   as 1, and the one rule for other threads, to free at the step from 1 to 0, does not hit, though they know nothing of
+//!   anchors.
+//! - **N3** When the last anchor goes and the sum is not seen to be 0, one exchange adds the local count and takes BIAS
+//!   away. From then on the remote count alone is the number of references, for every thread, and the one that takes it to
+//!   0, which may be this exchange, frees. The local count says `MERGED` before that, for afterwards the cell may be gone.
+//! - **N4** That look at the sum only loads the remote count, and the value may be old. But if the sum is 0, there is no
+//!   reference, and never will be. So a task without a waker at its end needs no exchange from birth to end.
+//!   *Definition.* S is the set of references created before the load: on the owner's thread in program order, and in the
+//!   remote count at or before the loaded value in its modification order.
+//!   *Lemma 1.* If the release of a reference is counted in the sum, so is its creation: creation happens before release.
+//!   *Lemma 2.* If r ∈ S was released by then and r′ was cloned from r, then r′ ∈ S: the clone happens before the release
+//!   of r, and by coherence it is counted by then as well.
+//!   *Claim.* If the sum is 0, each reference in S was released by then (lemma 1), as the anchors were. Each other reference
+//!   would be the first of a chain of clones that begins at an anchor or in S, and is in S (lemma 2). So there is none.
+//! - **N5** References are given up by `Release`, the merge is one, and the thread that frees does so behind an `Acquire`
+//!   fence. So what other threads did with their references comes before: each reads the remote count at the end of a
+//!   chain of exchanges, for nothing else writes it.
 
 use crate::sync::{AtomicU32, Cell, Ordering};
 
-/// The last two bits of the home count are the number of anchors.
+/// The last two bits of the local count are the number of anchors.
 const ANCHOR: u16 = 1;
 const ANCHORS: u16 = 0b11;
 /// The others are the number of references, from zero up and down.
 const ONE: u16 = 0b100;
 const ZERO: u16 = 1 << 15;
-/// The home count of a cell without anchors.
+/// The local count of a cell without anchors.
 const MERGED: u16 = 0;
 /// What is between these is counted on without a further look.
 const LOW: u16 = 1 << 12;
 const HIGH: u16 = u16::MAX - LOW;
 
-/// What keeps the foreign count away from zero while there are anchors (N2).
+/// What keeps the remote count away from zero while there are anchors (N2).
 const BIAS: u32 = 1 << 31;
 /// More references than anybody can want: beyond them the count could wrap, so the process ends.
 const MOST: u32 = BIAS + (1 << 30);
@@ -70,8 +68,8 @@ pub(crate) struct RemoteCount(AtomicU32);
 /// The counts of a new cell: two anchors, no other references.
 #[inline]
 pub(super) fn anchored() -> (LocalCount, RemoteCount) {
-    let home = LocalCount(Cell::new(ZERO + 2 * ANCHOR));
-    (home, RemoteCount(AtomicU32::new(BIAS)))
+    let local = LocalCount(Cell::new(ZERO + 2 * ANCHOR));
+    (local, RemoteCount(AtomicU32::new(BIAS)))
 }
 
 #[inline]
@@ -79,7 +77,7 @@ fn is_ordinary(n: u16) -> bool {
     n.wrapping_sub(LOW) < HIGH - LOW
 }
 
-/// How many references a home count stands for: to be added, as it wraps if there are fewer than none.
+/// How many references a local count stands for: to be added, as it wraps if there are fewer than none.
 #[inline]
 fn amount(n: u16) -> u32 {
     u32::from(n / ONE).wrapping_sub(u32::from(ZERO / ONE))
@@ -88,73 +86,73 @@ fn amount(n: u16) -> u32 {
 impl LocalCount {
     /// Another reference.
     #[inline]
-    pub(super) fn retain(&self, foreign: &RemoteCount) {
+    pub(super) fn retain(&self, remote: &RemoteCount) {
         let n = self.0.get();
         if is_ordinary(n) {
             self.0.set(n + ONE);
         } else {
-            self.retain_otherwise(foreign);
+            self.retain_otherwise(remote);
         }
     }
 
     #[cold]
-    fn retain_otherwise(&self, foreign: &RemoteCount) {
+    fn retain_otherwise(&self, remote: &RemoteCount) {
         if self.0.get() == MERGED {
-            return foreign.retain();
+            return remote.retain();
         }
-        self.pour_into(foreign);
-        self.retain(foreign);
+        self.flush_into(remote);
+        self.retain(remote);
     }
 
     /// A reference is given up. `true`: the cell is to be freed; `false`: it may be gone.
     #[inline]
     #[must_use]
-    pub(super) fn release(&self, foreign: &RemoteCount) -> bool {
+    pub(super) fn release(&self, remote: &RemoteCount) -> bool {
         let n = self.0.get();
         if !is_ordinary(n) {
-            return self.release_otherwise(foreign);
+            return self.release_otherwise(remote);
         }
         self.0.set(n - ONE);
         false
     }
 
     #[cold]
-    fn release_otherwise(&self, foreign: &RemoteCount) -> bool {
+    fn release_otherwise(&self, remote: &RemoteCount) -> bool {
         if self.0.get() == MERGED {
-            return foreign.release();
+            return remote.release();
         }
-        self.pour_into(foreign);
-        self.release(foreign)
+        self.flush_into(remote);
+        self.release(remote)
     }
 
     /// An anchor goes. `true`: the cell is to be freed; `false`: it may be gone.
     #[inline]
     #[must_use]
-    pub(super) fn release_anchor(&self, foreign: &RemoteCount) -> bool {
+    pub(super) fn release_anchor(&self, remote: &RemoteCount) -> bool {
         let n = self.0.get() - ANCHOR;
         if n & ANCHORS != 0 {
             self.0.set(n);
             return false;
         }
-        // N4; who frees has the fence (N5).
-        let seen = foreign.0.load(Ordering::Relaxed);
-        seen.wrapping_add(amount(n)) == BIAS || self.merge(foreign, n)
+        // N4; the free has the fence (N5).
+        let seen = remote.0.load(Ordering::Relaxed);
+        seen.wrapping_add(amount(n)) == BIAS || self.merge(remote, n)
     }
 
     /// N3.
     #[cold]
-    fn merge(&self, foreign: &RemoteCount, n: u16) -> bool {
+    fn merge(&self, remote: &RemoteCount, n: u16) -> bool {
         self.0.set(MERGED);
         let change = amount(n).wrapping_sub(BIAS);
-        let before = foreign.0.fetch_add(change, Ordering::Release);
+        let before = remote.0.fetch_add(change, Ordering::Release);
         before.wrapping_add(change) == 0
     }
 
-    /// The foreign count takes over what is counted here (N2).
-    fn pour_into(&self, foreign: &RemoteCount) {
+    /// The remote count takes over what is counted here (N2).
+    fn flush_into(&self, remote: &RemoteCount) {
         let n = self.0.get();
         self.0.set(ZERO | (n & ANCHORS));
-        let before = foreign.0.fetch_add(amount(n), Ordering::Relaxed);
+        let before = remote.0.fetch_add(amount(n), Ordering::Relaxed);
         guard(before.wrapping_add(amount(n)));
     }
 
@@ -213,18 +211,18 @@ mod tests {
 
     /// Both counts, and how many references there really are.
     struct Counted {
-        home: LocalCount,
-        foreign: RemoteCount,
+        local: LocalCount,
+        remote: RemoteCount,
         anchors: u32,
         others: u32,
     }
 
     impl Counted {
         fn new() -> Self {
-            let (home, foreign) = anchored();
+            let (local, remote) = anchored();
             Self {
-                home,
-                foreign,
+                local,
+                remote,
                 anchors: 2,
                 others: 0,
             }
@@ -233,9 +231,9 @@ mod tests {
         fn retain(&mut self, at_home: bool) {
             self.others += 1;
             if at_home {
-                self.home.retain(&self.foreign);
+                self.local.retain(&self.remote);
             } else {
-                self.foreign.retain();
+                self.remote.retain();
             }
         }
 
@@ -243,16 +241,16 @@ mod tests {
         fn release(&mut self, at_home: bool) -> bool {
             self.others -= 1;
             let freed = if at_home {
-                self.home.release(&self.foreign)
+                self.local.release(&self.remote)
             } else {
-                self.foreign.release()
+                self.remote.release()
             };
             self.check(freed)
         }
 
         fn release_anchor(&mut self) -> bool {
             self.anchors -= 1;
-            let freed = self.home.release_anchor(&self.foreign);
+            let freed = self.local.release_anchor(&self.remote);
             self.check(freed)
         }
 
@@ -267,7 +265,7 @@ mod tests {
         let mut dice = Dice(1);
         for round in 0..4000 {
             let mut counted = Counted::new();
-            let (made, given_up) = (dice.below(5), dice.below(5)); // of 4, at home
+            let (made, given_up) = (dice.below(5), dice.below(5)); // of 4, at local
             let anchors_go = if round % 2 == 0 { 8 } else { 200 };
             loop {
                 let some = counted.others > 0;
@@ -325,11 +323,11 @@ mod tests {
                     assert!(!counted.release_anchor());
                 }
                 let so_far = MOST - 100_000;
-                *counted.foreign.0.get_mut() = so_far;
+                *counted.remote.0.get_mut() = so_far;
                 let forgotten = catch_unwind(AssertUnwindSafe(|| {
                     (0..200_000).for_each(|_| counted.retain(at_home));
                 }));
-                assert!(forgotten.is_err(), "at home: {at_home}, {anchors} anchors");
+                assert!(forgotten.is_err(), "at local: {at_home}, {anchors} anchors");
             }
         }
     }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Ending is the time in which the future is dropped. It counts as running, and nothing wakes the task
-//! any more, for nobody would poll it.
+//! any more, for nothing would poll it.
 //!
 //! A loop may be run from within a poll. If the running task was woken meanwhile, that loop finds it in
 //! the queue and cannot run it: its place in the queue is used up, which is noted, and the task gets
@@ -22,7 +22,7 @@
 //!
 //! A request to cancel ends the task at its next step, its future dropped unpolled, except that
 //! - a task that was woken before the request came is polled once more, and a value that this poll
-//!   returns wins (first come, first served), unless nobody can take a value ([`LastPoll`]);
+//!   returns wins (first come, first served), unless nothing can take a value ([`LastPoll`]);
 //! - a task that has not begun never begins;
 //! - a request made while the task runs takes effect when that poll returns `Pending`.
 
@@ -52,7 +52,7 @@ const ENDING: u16 = 1 << 11;
 const MISSED: u16 = 1 << 12;
 /// What schedules it is being cloned, and must not be dropped meanwhile.
 const HELD: u16 = 1 << 13;
-/// A cancel scope inside of it has passed a request on: it unwinds as a whole.
+/// A cancel scope inside of it has passed a request on: it propagates that as a whole.
 const PROPAGATES: u16 = 1 << 14;
 /// It is to end without further ado.
 const DOOMED: u16 = 1 << 15;
@@ -93,7 +93,7 @@ pub enum LastPoll {
     IfAwaited,
     /// None for the task itself. What it awaits keeps its own, and the task takes a value from there.
     OfAwaited,
-    /// Nobody can take a value: the task is dropped where it waits, and what was on its way to it goes to the next
+    /// Nothing can take a value: the task is dropped where it waits, and what was on its way to it goes to the next
     /// in line.
     Refused,
 }
@@ -358,7 +358,7 @@ impl State {
         self.has(EXPECTS)
     }
 
-    /// Whether it has not begun, though nobody has asked it to end.
+    /// Whether it has not begun, though nothing has asked it to end.
     #[inline]
     pub(crate) fn waits_for_its_first_step(&self) -> bool {
         self.0.get() & (STARTED | RUNNING | DONE | CANCEL) == 0
@@ -402,7 +402,7 @@ impl State {
         self.has(DONE)
     }
 
-    /// Whether it ended with a value that nobody has taken.
+    /// Whether it ended with a value that nothing has taken.
     #[inline]
     pub(crate) fn has_value(&self) -> bool {
         self.0.get() & (DONE | VALUE | TAKEN) == DONE | VALUE
@@ -418,7 +418,7 @@ impl State {
         self.has(TAKEN)
     }
 
-    /// Nobody will take the outcome any more.
+    /// Nothing will take the outcome any more.
     #[inline]
     pub(super) fn abandon(&self) {
         self.0.set(self.0.get() & !AWAITED);

@@ -1,4 +1,4 @@
-//! The waker of a task: one vtable over its cell, for every thread.
+//! The waker of a task: one vtable over its cell, forevery thread.
 //!
 //! A vtable cannot know where it is called, so each call compares the owner of the task with the tasks
 //! that run on this thread: one thread-local read. On the owner's thread waking is plain state and a
@@ -57,7 +57,7 @@ pub(crate) fn borrowed(cell: &LocalRef) -> impl Deref<Target = Waker> + use<'_> 
     )
 }
 
-/// The cell of a waker that was made here; `None` for wakers of others.
+/// The cell of a waker that was made here; `None` for foreign wakers.
 #[inline]
 fn cell_of(waker: &Waker) -> Option<NonNull<Header>> {
     // A static has one address, so the vtable tells whose waker it is.
@@ -185,7 +185,7 @@ unsafe fn wake(ptr: *const ()) {
     let h = unsafe { header(ptr) };
     // SAFETY: the waker's reference keeps the cell alive (W1).
     unsafe { RemoteRef::span_id_of(h) }.note_wake();
-    // SAFETY: the waker's reference passes on (W1), and is given up also if a schedule of others unwinds. It
+    // SAFETY: the waker's reference passes on (W1), and is given up also if a foreign schedule unwinds. It
     // keeps the cell alive until then.
     unsafe {
         on_owner(h, |tasks| match tasks {

@@ -39,7 +39,7 @@ pub(crate) struct ChildSet {
     waker: Cell<Option<Waker>>,
     /// Whether that one need not be woken: it has been since it ran them last, or is gone.
     woken: Cell<bool>,
-    /// Nobody runs them any more.
+    /// Nothing runs them any more.
     over: Cell<bool>,
     /// They run first in, first out, also if a seed orders all others.
     pub(crate) in_order: Cell<bool>,
@@ -91,7 +91,7 @@ impl ChildSet {
         current::tasks_of(self.owner.get(), f)
     }
 
-    /// Wakes who runs the children, if any of them are ready and that has not been done.
+    /// Wakes the task that runs the children, if any of them are ready and that has not been done.
     #[inline]
     pub(crate) fn wake_for_ready(&self) {
         if self.ready.len() > 0 && !self.woken.replace(true) {
@@ -138,7 +138,7 @@ impl ChildSet {
         None
     }
 
-    /// Drops a waker that was put back though `newer` had come meanwhile, or though nobody runs them any more.
+    /// Drops a waker that was put back though `newer` had come meanwhile, or though nothing runs them any more.
     #[cold]
     fn drop_needless(&self, newer: Option<Waker>) {
         let kept = newer.filter(|_| !self.over.get());
@@ -169,7 +169,7 @@ impl ChildSet {
         self.cut.set(None);
     }
 
-    /// Nobody runs them any more.
+    /// Nothing runs them any more.
     pub(crate) fn close(&self) {
         self.over.set(true);
         self.forget_batch();

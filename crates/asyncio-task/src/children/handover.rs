@@ -20,7 +20,7 @@ pub(crate) struct Handover(Cell<u8>);
 
 /// Set while the first value of a member decides what becomes of the others. No value may be under way then.
 const CONTEST: u8 = 1 << 0;
-/// Set when the members have been asked to end, and nobody takes their values. Cleared by the next round, or by the one
+/// Set when the members have been asked to end, and nothing takes their values. Cleared by the next round, or by the one
 /// under way.
 const ENDS: u8 = 1 << 1;
 /// Set when an awaited member has ended with a value. Cleared when all that were ready then are about to have a step.
@@ -55,7 +55,7 @@ impl Handover {
         !self.has(ENDS | VALUE | NO_VALUE)
     }
 
-    /// Notes that all members were asked to end and that nobody takes their values.
+    /// Notes that all members were asked to end and that nothing takes their values.
     pub(crate) fn end(&self) {
         self.set(ENDS, true);
     }

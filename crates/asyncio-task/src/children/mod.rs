@@ -29,7 +29,7 @@ use crate::handle::task::Task;
 use crate::handle::task_ref::TaskRef;
 use crate::scopes::awaits;
 
-/// Tasks that may borrow, run by whoever has this. A building block of task groups.
+/// Tasks that may borrow, run by the code that has this. A building block of task groups.
 ///
 /// They are tasks like others, with names, scopes and handles, except that they run only in
 /// [`poll_woken`](Self::poll_woken), and end with this at the latest. They belong to the loop that the first
@@ -47,7 +47,7 @@ impl<'env> Children<'env> {
         }
     }
 
-    /// No children yet, for parts of the task around that are no tasks for the eyes of users. They run in the
+    /// No children yet, for parts of the enclosing task that are no tasks for the eyes of users. They run in the
     /// order in which they are woken, also if a [seed](crate::Tasks::order_by) orders all others.
     #[must_use]
     pub fn in_order() -> Self {
@@ -241,7 +241,7 @@ impl<'env> Children<'env> {
         }
     }
 
-    /// Takes back the last poll of those that have been asked to end and whose value nobody takes.
+    /// Takes back the last poll of those that have been asked to end and whose value nothing takes.
     pub fn refuse_last_polls(&self) {
         self.set().handover.end();
         let cells = self.set().sorted_cells();

@@ -6,7 +6,7 @@
 //! the budget is spent, the next one steps back: it wakes its task and returns `Pending`, once, before it does
 //! anything else. So nothing was taken that could be lost.
 //!
-//! The budget is for one step of a task. Nobody fills it for each step: only when it is spent is the
+//! The budget is for one step of a task. Nothing fills it for each step: only when it is spent is the
 //! [step under way](crate::current_step) looked at. If that is not the one in which the budget was filled last, it is
 //! filled and nothing else happens. So an await steps back after 121 to 256 ready ones of one step, and a task that
 //! does a few in each step never does. Outside of any task none does.

@@ -116,7 +116,7 @@ pub fn is_in_task() -> bool {
 
 /// A number of the step under way, or `None` outside of any task. Two polls of a future with the same number on one
 /// loop belong to the same step. The first step of a task that [starts at once](crate::SpawnOptions::eager_start)
-/// belongs to that of whoever spawned it.
+/// belongs to that of the task that spawned it.
 #[must_use]
 #[inline]
 pub fn current_step() -> Option<u64> {
@@ -153,7 +153,7 @@ pub(crate) fn end_turn() {
     tasks(|tasks| tasks.map(|tasks| tasks.turn.spend()));
 }
 
-/// Calls `f` with what whoever drives the current tasks keeps beside them, if it is a `C`. So an event
+/// Calls `f` with the driver of the current tasks, if it is a `C`. So an event
 /// loop built on [`Tasks`](crate::Tasks) finds itself again without a thread-local of its own.
 ///
 /// ```

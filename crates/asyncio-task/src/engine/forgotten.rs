@@ -25,7 +25,7 @@ impl Local {
     }
 }
 
-/// Reports what is about to be lost with the handle of a task. Runs the code of others, and does not unwind.
+/// Reports what is about to be lost with the handle of a task. Runs the foreign code, and does not unwind.
 #[inline]
 pub(crate) fn report_lost(cell: &LocalRef) {
     // Nothing is lost with the handle of a task that is under way.

@@ -14,7 +14,7 @@ pub(crate) fn cancel(cell: &LocalRef, message: Option<Arc<str>>) -> bool {
     request(cell, Origin::ANEW, message, LastPoll::Allowed)
 }
 
-/// Asks a task to end that nobody needs any more, unless it has been asked already.
+/// Asks a task to end that nothing needs any more, unless it has been asked already.
 pub(crate) fn let_go(cell: &LocalRef) -> bool {
     if cell.root().get() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
         return request(cell, Origin::LET_GO, None, LastPoll::Allowed);
@@ -78,7 +78,7 @@ fn wake_to_end(cell: &LocalRef, request: CancelRequest) {
     }
 }
 
-/// Nobody can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
+/// Nothing can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
 pub(crate) fn refuse_last_poll(cell: &LocalRef) {
     cell.state.refuse_last_poll();
     if cell.root().get() != Place::NONE {
@@ -86,7 +86,7 @@ pub(crate) fn refuse_last_poll(cell: &LocalRef) {
     }
 }
 
-/// Nobody can take a value of a task any more, which keeps the last poll that it has.
+/// Nothing can take a value of a task any more, which keeps the last poll that it has.
 pub(crate) fn refuse_later_polls(cell: &LocalRef) {
     if cell.root().get() != Place::NONE {
         scopes::refuse_later_polls(cell);

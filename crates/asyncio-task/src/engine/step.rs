@@ -36,7 +36,7 @@ impl Local {
         self.timed(&cell, || self.whole_step(entry.begin()));
     }
 
-    /// Runs a step of a task that an executor of others schedules.
+    /// Runs a step of a task that a foreign executor schedules.
     pub(crate) fn run_scheduled(&self, cell: &LocalRef) {
         self.timed_if_on(cell, || self.whole_step(cell.begin_scheduled()));
     }

@@ -12,7 +12,7 @@
 //! step only what was cut short goes on, and no batch begins. The wake-up alone is enough for progress. The step
 //! out of turn only keeps the order.
 //!
-//! The members of a batch were woken before it began. A request that would end the owner, or a scope around the round,
+//! The members of a batch were woken before it began. A request that would end the owner, or an enclosing scope the round,
 //! after a step that was cut short is therefore put off until the batch is over (`put_off_requests` in `scopes/mod.rs`).
 //!
 //! A task may poll several groups in one step, as branches of a `join!`. The first of them could take the whole

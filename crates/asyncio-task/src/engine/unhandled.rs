@@ -1,4 +1,4 @@
-//! What went wrong and nobody asked for: panics and errors that no one awaits.
+//! What went wrong and nothing asked for: panics and errors that nothing awaits.
 
 use std::any::Any;
 use std::fmt::{self, Write};
@@ -11,7 +11,7 @@ use crate::handle::panic_payload::PanicPayload;
 use crate::handle::task_info::TaskInfo;
 use crate::one_line::OneLine;
 
-/// Something that went wrong where nobody is left to be told, handed to the exception handler.
+/// Something that went wrong where nothing is left to take it, handed to the exception handler.
 ///
 /// `Display` gives it in one line: what happened, to which task, and where that was spawned. Newlines and other control
 /// characters, of the message of a panic say, are escaped.
@@ -99,7 +99,7 @@ impl fmt::Display for Unhandled {
 
 /// What becomes of a report when no loop is there to take it: a line on standard error.
 pub(crate) fn report_to_stderr(unhandled: &Unhandled) {
-    // Printing panics if standard error is gone, and then there is nobody left to tell.
+    // Printing panics if standard error is gone, and then nothing is left to tell.
     discard(|| eprintln!("asyncio: {unhandled}"));
 }
 

@@ -57,7 +57,7 @@ impl<T> Task<T> {
         detach::<T, IgnoreValues>(self);
     }
 
-    /// Gives up the handle and nothing else: the task goes on, and belongs to whoever runs it. For tasks of
+    /// Gives up the handle and nothing else: the task goes on, and belongs to the code that runs it. For tasks of
     /// [`Children`](crate::Children); one of the loop's own would run on unseen.
     #[inline]
     pub fn leave(mut self) {

@@ -92,7 +92,7 @@ impl JoinError {
         matches!(self, Self::Cancelled(..))
     }
 
-    /// What was said by whoever [cancelled](crate::Task::cancel_with) the task; `None` if nothing was, or if
+    /// The message of the [request](crate::Task::cancel_with) that cancelled the task; `None` if nothing was, or if
     /// it ended otherwise.
     #[must_use]
     pub fn message(&self) -> Option<&str> {

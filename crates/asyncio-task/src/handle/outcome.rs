@@ -38,7 +38,7 @@ impl sealed::Outcome for () {
     }
 }
 
-/// For a task that goes round for ever: `async { loop { … } }`.
+/// For a task that goes round forever: `async { loop { … } }`.
 #[diagnostic::do_not_recommend]
 impl sealed::Outcome for Never {
     fn failure(&self) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::engine::current;
 use crate::engine::deliver::end_unscheduled;
 use crate::handle::task_ref::TaskRef;
 
-/// How a woken task gets into the queue of whoever runs it. Called on the task's own thread only.
+/// How a woken task gets into the queue of the code that runs it. Called on the task's own thread only.
 ///
 /// Most tasks are at home in the ready queue of their [`Tasks`](crate::Tasks) and need none of this. An executor with
 /// an order of its own spawns with [`Tasks::spawn_on`](crate::Tasks::spawn_on):
@@ -50,7 +50,7 @@ pub trait Schedule {
 
 /// One step of a task: the right, and the duty, to poll it once.
 ///
-/// Dropping a step cancels its task then and there: nobody else would poll it any more. (If the task runs
+/// Dropping a step cancels its task then and there: nothing else would poll it any more. (If the task runs
 /// at that moment, after its poll; if its [`Tasks`](crate::Tasks) are not entered, when they next
 /// [deliver](crate::Tasks::deliver).)
 #[derive(Debug)]

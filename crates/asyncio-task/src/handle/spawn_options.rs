@@ -108,7 +108,7 @@ impl SpawnOptions {
     /// ```
     ///
     /// That step is one of the new task: it is the current task meanwhile, in a context of its own, and no
-    /// cancel scope of the spawner is around it. If it panics, whoever awaits the task gets that. It runs on
+    /// cancel scope of the spawner is around it. If it panics, the awaiting task gets that. It runs on
     /// the stack of the spawner, so tasks that each spawn another one like this, without end, overflow it.
     ///
     /// Where its loop does not run, the task starts like any other. A child of a group starts at once while

@@ -23,7 +23,7 @@ use crate::handle::outcome::{self, Outcome};
 use crate::handle::panic_payload::PanicPayload;
 use crate::handle::task_ref::TaskRef;
 use crate::scopes::awaits;
-use crate::scopes::cancelled::is_unwinding;
+use crate::scopes::cancelled::is_propagating;
 use crate::scopes::listener::Listener;
 
 /// A future that runs for its own sake, and the right to its outcome.
@@ -81,7 +81,7 @@ impl<T> Task<T> {
 
     /// Asks the task to end.
     ///
-    /// At its next step the task's future is dropped where it waits, and whoever awaits the task gets
+    /// At its next step the task's future is dropped where it waits, and the awaiting task gets
     /// [`JoinError::Cancelled`]. A task that has not begun never begins. First come, first served: if
     /// the task was woken before the request, it is polled once more, and a value that it returns then
     /// wins. So `true` says that the request was made, not that it will be granted; `false`, that the
@@ -205,7 +205,7 @@ impl<T> Task<T> {
     }
 
     /// Why the await of the task in the task that runs now would never end, if a request has come to it, and this one
-    /// waits for that: the two are in a circle. For those who poll, when they have heard a request.
+    /// waits for that: the two are in a circle. For code that polls, when they have heard a request.
     #[must_use]
     pub fn circle(&self) -> Option<JoinError> {
         let cell = self.cell();
@@ -221,7 +221,7 @@ impl<T> Task<T> {
         self.cell().marks.has(Mark::InCircle)
     }
 
-    /// Waits for the end of the task and leaves the outcome where it is, for those who poll.
+    /// Waits for the end of the task and leaves the outcome where it is, for code that polls.
     ///
     /// # Cancellation
     ///
@@ -239,7 +239,7 @@ impl<T> Task<T> {
         }
     }
 
-    /// The value, if the task has ended with one and nobody has taken it. An error that was looked at here, or by
+    /// The value, if the task has ended with one and nothing has taken it. An error that was looked at here, or by
     /// [`has_failed`](Self::has_failed), is not reported when the task is dropped.
     #[must_use]
     pub fn peek(&mut self) -> Option<&T> {
@@ -249,7 +249,7 @@ impl<T> Task<T> {
         self.handle.join().peek()
     }
 
-    /// Whether the task has ended with a panic, or with an `Err` that nobody has taken.
+    /// Whether the task has ended with a panic, or with an `Err` that nothing has taken.
     #[must_use]
     pub fn has_failed(&mut self) -> bool
     where
@@ -258,7 +258,7 @@ impl<T> Task<T> {
         self.cell().state.has_panicked() || self.peek().is_some_and(outcome::is_failure)
     }
 
-    /// The outcome, if the task has ended and nobody has taken it.
+    /// The outcome, if the task has ended and nothing has taken it.
     #[doc(alias = "result")]
     pub fn try_take(&mut self) -> Option<Result<T, JoinError>> {
         let finished = self.handle.join_mut().take()?;
@@ -284,30 +284,30 @@ impl<T> Task<T> {
         }
     }
 
-    /// Notes who waits for the end of the task.
+    /// Notes the waker of the task that waits for the end of the task.
     fn wait_in(&self, cx: &Context<'_>) {
         let cell = self.cell();
         let waker = match cell.take_joiner() {
             Some(same) if same.will_wake(cx.waker()) => same,
             other => {
-                // Code of others: the clone and the drop of a waker. The cell is not touched meanwhile.
+                // Foreign code: the clone and the drop of a waker. The cell is not touched meanwhile.
                 let new = cx.waker().clone();
                 drop(other);
                 new
             }
         };
-        // If the task has ended meanwhile, whoever looks finds the outcome, and takes the waker out again.
+        // If the task has ended meanwhile, the next look finds the outcome, and takes the waker out again.
         cell.set_joiner(Some(waker));
     }
 
-    /// Whether whoever awaits it can be reached by requests to cancel.
+    /// Whether the awaiting task can be reached by requests to cancel.
     #[inline]
     pub(crate) fn has_listener(&self) -> bool {
         self.cell().awaiting().get() != Place::NONE
     }
 
-    /// Whether whoever awaits the task, which has ended, is to return `Pending` once: it was ready at once, after many
-    /// other awaits that were. For those who poll; they are woken.
+    /// Whether the awaiting task is to return `Pending` once: it was ready at once, after many
+    /// other awaits that were. For code that polls; they are woken.
     #[inline]
     pub fn steps_back(&self, cx: &Context<'_>) -> bool {
         !self.has_listener() && !budget::draw(current_step) && self.has_not_stepped_back(cx)
@@ -325,7 +325,7 @@ impl<T> Task<T> {
         true
     }
 
-    /// Calls `f` with the listener of whoever awaits the task, for those who poll: a building block.
+    /// Calls `f` with the listener of the awaiting task, for code that polls: a building block.
     pub fn with_listener<R>(&self, f: impl FnOnce(&mut Listener) -> R) -> R {
         let mut listener = if self.has_listener() {
             Listener::of(self.cell())
@@ -337,8 +337,8 @@ impl<T> Task<T> {
         result
     }
 
-    /// Concludes the listener of whoever awaits the task, if nothing was ever asked of that one, as nearly always.
-    /// Otherwise nothing happens, and the result is `false`. For those who poll: a building block.
+    /// Concludes the listener of the awaiting task, if nothing was ever asked of that one, as nearly always.
+    /// Otherwise nothing happens, and the result is `false`. For code that polls: a building block.
     #[inline]
     pub fn conclude_unasked(&self) -> bool {
         !self.has_listener() || Listener::end_unasked(self.cell())
@@ -355,16 +355,16 @@ impl<T> Task<T> {
         stop_listening(self.cell());
     }
 
-    /// The awaited task has ended, and nobody can take the value of whoever awaits it: that one unwinds, and the
+    /// The awaited task has ended, and nothing can take the value of the awaiting task: that one propagates the request, and the
     /// outcome stays where it is, for others who may have the handle.
     #[cold]
     fn pass_by(&mut self) -> Poll<Result<T, JoinError>> {
         self.with_listener(|listener| listener.conclude(false));
-        self.cell().marks.set(Mark::AwaiterUnwinds);
+        self.cell().marks.set(Mark::AwaiterPropagates);
         Poll::Pending
     }
 
-    /// The awaited task has ended. If it was cancelled because whoever awaits it was, that one unwinds;
+    /// The awaited task has ended. If it was cancelled because the awaiting task was, that one propagates the request;
     /// otherwise the outcome answers the request.
     fn conclude(&mut self, finished: Finished<T>, answered: bool) -> Poll<Result<T, JoinError>> {
         let cancelled = matches!(finished, Finished::Cancelled);
@@ -373,7 +373,7 @@ impl<T> Task<T> {
             false => listener.release(),
         });
         if heard && cancelled {
-            self.cell().marks.set(Mark::AwaiterUnwinds);
+            self.cell().marks.set(Mark::AwaiterPropagates);
             return Poll::Pending;
         }
         Poll::Ready(self.result(finished))
@@ -390,7 +390,7 @@ impl<T> Future for Task<T> {
             if self.steps_back(cx) {
                 return Poll::Pending;
             }
-            if !self.cell().marks.has(Mark::AwaiterUnwinds)
+            if !self.cell().marks.has(Mark::AwaiterPropagates)
                 && self.conclude_unasked()
                 && let Some(finished) = self.handle.join_mut().take()
             {
@@ -404,12 +404,12 @@ impl<T> Future for Task<T> {
 impl<T> Task<T> {
     #[inline(never)]
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.cell().marks.has(Mark::AwaiterUnwinds) {
-            if is_unwinding() {
+        if self.cell().marks.has(Mark::AwaiterPropagates) {
+            if is_propagating() {
                 return Poll::Pending;
             }
             // It is awaited elsewhere now.
-            self.cell().marks.take(Mark::AwaiterUnwinds);
+            self.cell().marks.take(Mark::AwaiterPropagates);
             let finished = self.handle.join_mut().take();
             let was_cancelled = self.cell().state.shown() == TaskState::Cancelled;
             if let Some(finished) = finished.or(was_cancelled.then_some(Finished::Cancelled)) {
@@ -446,7 +446,7 @@ impl<T> Task<T> {
         }
         self.wait_in(cx);
         if let Some(finished) = self.handle.join_mut().take() {
-            // The code of others that noting a waker may run has ended the task, which found no joiner.
+            // The foreign code that noting a waker may run has ended the task, which found no joiner.
             drop(self.cell().take_joiner());
             return self.conclude(finished, answered);
         }

@@ -12,7 +12,7 @@
 //!   orders the messages, and what was written before them; the word needs no more than to be exchanged.)
 //! - **M2** Posting never waits for the owner: the box is unbounded, and the lock is held for a push or
 //!   a swap of two vectors, never across anyone's code.
-//! - **M3** Only a parked owner is unparked, once: whoever takes the word from PARKED does it. A burst
+//! - **M3** Only a parked owner is unparked, once: the thread that takes the word from PARKED does it. A burst
 //!   costs one system call, and the owner never signals itself.
 //! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used
 //!   again: what was posted under an old generation is refused, so wakers and handles may outlive
@@ -192,7 +192,7 @@ impl<M: Posted> Lease<M> {
         Self::of(Inbox::unleased(), unpark)
     }
 
-    /// Takes this inbox, which nobody leases.
+    /// Takes this inbox, which no loop leases.
     pub(crate) fn of(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
         // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
         inbox.word.swap(AWAKE, Ordering::AcqRel);
@@ -263,7 +263,7 @@ impl<M: Posted> Lease<M> {
 
 impl<M: Posted> Drop for Lease<M> {
     fn drop(&mut self) {
-        // Outside the lock, and one by one: these are closures of others.
+        // Outside the lock, and one by one: these are foreign closures.
         let (messages, unpark) = self.end();
         for message in messages {
             discard(|| drop(message));

@@ -74,7 +74,7 @@ impl<T: Placed> Registry<T> {
         inner.places.iter().flatten().filter_map(pick).collect()
     }
 
-    /// Forgets entries that nobody needs any more, before more memory is taken for others.
+    /// Forgets entries that nothing needs any more, before more memory is taken for others.
     pub(crate) fn forget_if_full(&self, needless: impl Fn(&T) -> bool) {
         let inner = &mut *self.inner.borrow_mut();
         if !inner.free.is_empty() || inner.places.len() < inner.places.capacity() {

@@ -1,4 +1,4 @@
-//! The token of a cancellation: whoever has it decides what becomes of the request.
+//! The token of a cancellation: the code that has it decides what becomes of the request.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,14 +12,14 @@ use crate::scopes::delivery;
 
 /// A request to cancel, as it reaches code that asked to hear of it.
 ///
-/// While it lives, the code around does not unwind: there is time to clean up, with `await`. Then it goes
+/// While it lives, the enclosing code does not propagate the request: there is time to clean up, with `await`. Then it goes
 /// one of three ways.
 /// - [`resume`](Self::resume) sends the request on outwards and never returns: Python's `raise`.
 /// - Dropping it sends the request on as well, without waiting: what runs goes on until it next waits.
 /// - [`swallow`](Self::swallow) ends the request: Python's `except CancelledError: pass`.
 ///
 /// A second request interrupts the cleanup, unless that is shielded.
-#[must_use = "dropping a cancellation sends it on: the code around unwinds at its next await"]
+#[must_use = "dropping a cancellation sends it on: the enclosing code propagates it at its next await"]
 pub struct Cancelled {
     /// The scope that it holds; none where there is no task.
     holder: Option<ScopeKey>,
@@ -29,7 +29,8 @@ pub struct Cancelled {
     gone: bool,
 }
 
-const AGAIN: &str = "code that had sent a cancellation on was awaited again, where nothing unwinds";
+const AGAIN: &str =
+    "code that had sent a cancellation on was awaited again, where nothing propagates a request";
 
 impl Cancelled {
     pub(crate) fn new(
@@ -50,19 +51,19 @@ impl Cancelled {
         Some((self.holder?, self.request))
     }
 
-    /// What was said by whoever cancelled, be it the task, with [`Task::cancel_with`](crate::Task::cancel_with),
-    /// or a scope around this. Of several requests that are open, the last message that was given.
+    /// The message of the request, be it to the task, with [`Task::cancel_with`](crate::Task::cancel_with),
+    /// or an enclosing scope. Of several requests that are open, the last message that was given.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// Sends the request on to the code around, which unwinds with this. Never returns. Inside of a shield that
-    /// stands in between, the shield's future unwinds as well, and in another task that one.
+    /// Sends the request on to the enclosing code, which propagates it. Never returns. Inside of a shield that
+    /// stands in between, the shield's future propagates it as well, and in another task that one.
     ///
     /// # Panics
     ///
-    /// When it is polled again in code that does not unwind, as it was moved there: it would wait for ever.
+    /// When it is polled again in code that propagates no request, as it was moved there: it would wait forever.
     #[doc(alias = "raise")]
     pub async fn resume(mut self) -> ! {
         self.gone = true;
@@ -71,18 +72,18 @@ impl Cancelled {
         if !is_in_task() {
             std::future::pending::<()>().await;
         }
-        if !is_unwinding() {
-            // It held something else, or what it held has ended: what this is awaited in unwinds as well.
+        if !is_propagating() {
+            // It held something else, or what it held has ended: what this is awaited in propagates it as well.
             match was_holding {
-                true => unwind_here(),
-                false => self.unwind_by_this(),
+                true => propagate_here(),
+                false => self.propagate_this(),
             }
         }
         match poll_fn(|_| poll_again::<Infallible>(AGAIN)).await {}
     }
 
-    /// Has the code around unwind by the request of this token.
-    fn unwind_by_this(&self) {
+    /// Has the enclosing code propagate the request of this token.
+    fn propagate_this(&self) {
         current::running(|step| {
             if let Some((tasks, task)) = step {
                 let here = tasks.innermost_scope(task);
@@ -122,10 +123,10 @@ impl Cancelled {
     }
 }
 
-/// Has the code that this is called from unwind when it next waits, as if a request to cancel had come.
+/// Has the code that this is called from propagate a request when it next waits, as if a request to cancel had come.
 ///
-/// For those who wait on somebody's behalf and find that what they wait for was cancelled.
-pub fn unwind_here() {
+/// For code that waits on behalf of other code and finds that what it waits for was cancelled.
+pub fn propagate_here() {
     current::running(|step| {
         if let Some((tasks, task)) = step {
             let here = tasks.innermost_scope(task);
@@ -135,17 +136,17 @@ pub fn unwind_here() {
     });
 }
 
-/// Whether the code that this is called from unwinds, so that a wait without an end ends there all the same. `false`
+/// Whether the code that this is called from propagates a request, so that a wait without an end ends there all the same. `false`
 /// outside of any task.
 ///
-/// For futures that have made the code around unwind, and give nothing to it. They may be polled again before that
+/// For futures that have made the enclosing code propagate a request, and give nothing to it. They may be polled again before that
 /// code is dropped, as a branch of a `join!` is while another one cleans up. Polled anywhere else, they are over.
 #[must_use]
-pub fn is_unwinding() -> bool {
+pub fn is_propagating() -> bool {
     current::running(|step| {
         step.is_some_and(|(tasks, task)| {
             let here = tasks.innermost_scope(task);
-            tasks.scopes.borrow().is_unwinding(here)
+            tasks.scopes.borrow().is_propagating(here)
         })
     })
 }
@@ -164,13 +165,13 @@ pub fn has_open_request() -> bool {
     })
 }
 
-/// What such a future gives when it is polled again and has no outcome that is left: `Pending` in code that unwinds.
+/// What such a future gives when it is polled again and has no outcome that is left: `Pending` in code that propagates a request.
 ///
 /// # Panics
 ///
-/// With `message`, in any other code: it would wait there for ever.
+/// With `message`, in any other code: it would wait there forever.
 pub fn poll_again<T>(message: &'static str) -> Poll<T> {
-    assert!(is_unwinding(), "{message}");
+    assert!(is_propagating(), "{message}");
     Poll::Pending
 }
 

@@ -67,7 +67,7 @@ impl LoopScopes {
         if let Some(let_go) = let_go {
             self.apply(let_go);
         }
-        // A waker of others: its destructor may end the tasks that were let go.
+        // A foreign waker: its destructor may end the tasks that were let go.
         drop(rest);
         held
     }
@@ -87,7 +87,7 @@ impl LoopScopes {
     }
 
     /// A scope is dropped, and then its work. `true` if it is here meanwhile, as something was asked of it; otherwise
-    /// what is inside has nothing around it any more.
+    /// what is inside has no enclosing scope any more.
     pub(crate) fn begin_drop(&self, key: ScopeKey) -> bool {
         let is_asked = self.borrow().is_asked(key);
         match is_asked {
@@ -111,7 +111,7 @@ impl LoopScopes {
             let (root, apart) = (*root, *apart);
             let state = &task.state;
             let mut tree = self.borrow_mut();
-            // If it runs, those who have yet to be heard may be before the end of this poll.
+            // If it runs, those that have yet to be heard may be before the end of this poll.
             if !state.is_running() && !tree.is_undecided(root, apart) {
                 overdue.extend(tree.settle(root));
             }

@@ -10,14 +10,14 @@ use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::cancel::LOOKS;
-use crate::{Cancelled, Scope, Tasks, Unwound};
+use crate::{Cancelled, Interrupted, Scope, Tasks};
 
 /// `catch_cancel`, as an executor would write it.
 async fn catch<F: Future>(future: F) -> Result<F::Output, Cancelled> {
     match Scope::new(future).await {
         Ok(value) => Ok(value),
-        Err(Unwound::Around(cancelled)) => Err(cancelled),
-        Err(Unwound::Itself) => unreachable!("nobody has its handle"),
+        Err(Interrupted::Outer(cancelled)) => Err(cancelled),
+        Err(Interrupted::Own) => unreachable!("nobody has its handle"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The scope of something that is waited for and ends in its own time: a task, a group of tasks.
 //!
-//! Nothing is dropped when a request reaches it. It is told, and holds the code around, which does not
-//! unwind until the listener says that what it stands for has ended.
+//! Nothing is dropped when a request reaches it. It is told, and holds the enclosing code, which does not
+//! propagate the request until the listener says that what it stands for has ended.
 
 use std::task::{Context, Waker};
 
@@ -25,13 +25,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// One that nobody can reach yet.
+    /// One that nothing can reach yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { key: None }
     }
 
-    /// The listener of whoever awaits a task, as the task's cell keeps it.
+    /// The listener of the awaiting task, as the task's cell keeps it.
     pub(crate) fn of(cell: &LocalRef) -> Self {
         let place = cell.awaiting().replace(Place::NONE);
         let key = delivery::of_task(cell, |scopes| scopes?.borrow().at(place));
@@ -60,7 +60,7 @@ impl Listener {
         cell.awaiting().set(Place::of(self.key.take()));
     }
 
-    /// Whether a request has come since the last poll. From then on the code around is held. A second
+    /// Whether a request has come since the last poll. From then on the enclosing code is held. A second
     /// request is heard as well.
     #[inline]
     pub fn heard(&mut self) -> bool {
@@ -129,8 +129,8 @@ impl Listener {
         })
     }
 
-    /// Whether the request that was heard ends code whose value nobody can take, such as a loser of a race. What is
-    /// waited for is then to end without a last poll, its value is not to be taken, and the code around unwinds.
+    /// Whether the request that was heard ends code whose value nothing can take, such as a loser of a race. What is
+    /// waited for is then to end without a last poll, its value is not to be taken, and the enclosing code propagates the request.
     #[must_use]
     #[inline]
     pub fn is_dismissed(&self) -> bool {
@@ -138,14 +138,14 @@ impl Listener {
         current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().is_dismissed(key)))
     }
 
-    /// For those who have heard a request and do not pass it on: if the task waits for itself, as it is in a circle of
+    /// For code that has heard a request and do not pass it on: if the task waits for itself, as it is in a circle of
     /// tasks that await each other, one of these awaits ends with an error.
     pub fn break_circle(&self) {
         awaits::break_here();
     }
 
     /// Polls something inside that requests from outside do not enter: they are heard here instead, and passed
-    /// on by whoever has the listener.
+    /// on by the code that has the listener.
     // Always: debug builds keep a frame for each call, and polls are nested.
     #[inline(always)]
     pub fn isolate<R>(&mut self, poll: impl FnOnce() -> R) -> R {
@@ -155,8 +155,8 @@ impl Listener {
         result
     }
 
-    /// [`isolate`](Self::isolate), where nobody passes them on: what is inside comes to its own end. There, code
-    /// that [resumes](crate::Cancelled::resume) a request from outside unwinds at once, as nothing else would end
+    /// [`isolate`](Self::isolate), where nothing passes them on: what is inside comes to its own end. There, code
+    /// that [resumes](crate::Cancelled::resume) a request from outside propagates it at once, as nothing else would end
     /// it; have a [`Scope`](crate::Scope) inside to see that.
     // Always, as above.
     #[inline(always)]
@@ -192,7 +192,7 @@ impl Listener {
         });
     }
 
-    /// The first time, or where something was asked of the scope, or with a waker of others.
+    /// The first time, or where something was asked of the scope, or with a foreign waker.
     #[inline(never)]
     fn begin_to_wait(&mut self, tasks: &Local, task: &LocalRef, waker: &Waker, own_waker: bool) {
         let mut tree = tasks.scopes.borrow_mut();
@@ -210,7 +210,7 @@ impl Listener {
         tasks.note_waker(key, task, waker);
     }
 
-    /// What was waited for is over, by the request if one was heard: the code around unwinds when it next waits,
+    /// What was waited for is over, by the request if one was heard: the enclosing code propagates it when it next waits,
     /// whatever that is. Or, `swallowed`, the request ends here. `true` if one was heard.
     #[inline]
     pub fn conclude(&mut self, swallowed: bool) -> bool {
@@ -222,7 +222,7 @@ impl Listener {
     }
 
     /// What was waited for is over, and has nothing to do with the request, if one was heard. That goes on to
-    /// what the code around awaits next: to a `catch_cancel` there, or it unwinds. `true` if one was.
+    /// what the enclosing code awaits next: to a `catch_cancel` there, or it propagates it. `true` if one was.
     #[inline]
     pub fn release(&mut self) -> bool {
         self.end(Resolution::Deferred)

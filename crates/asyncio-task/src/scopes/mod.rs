@@ -30,7 +30,7 @@ impl Local {
         Self::innermost_in(&mut self.scopes.borrow_mut(), task)
     }
 
-    /// The same, for those who have borrowed the tree.
+    /// The same, for code that has borrowed the tree.
     pub(crate) fn innermost_in(tree: &mut TaskScopes, task: &LocalRef) -> ScopeKey {
         let place = Self::innermost_place(tree, task);
         tree.at(place).expect("the innermost scope is in the tree")
@@ -129,7 +129,7 @@ impl Local {
     }
 
     /// The budget of the turn has cut a round short in the step under way. Its members were woken before: a request to
-    /// the task, or to a scope around the round, that would take effect after this poll waits until they have run.
+    /// the task, or to an enclosing scope the round, that would take effect after this poll waits until they have run.
     #[cold]
     pub(crate) fn put_off_requests(&self) {
         self.step.with(|task| {
@@ -142,7 +142,7 @@ impl Local {
         });
     }
 
-    /// Keeps what was said by whoever cancelled a task that ends of it, for whoever awaits it.
+    /// Keeps the message of the request that ends a task, for the awaiting task.
     pub(crate) fn keep_message(&self, cell: &LocalRef) {
         let tree = self.scopes.borrow();
         let root = tree.at(cell.root().get());
@@ -236,7 +236,7 @@ pub(crate) fn note_request(
     });
 }
 
-/// Nobody can take the value of a task any more, which has been asked to end.
+/// Nothing can take the value of a task any more, which has been asked to end.
 pub(crate) fn refuse_last_poll(cell: &LocalRef) {
     of_task(cell, |scopes| {
         let Some(scopes) = scopes else { return };
@@ -308,7 +308,7 @@ pub(crate) fn drop_scope(key: ScopeKey, panicked: bool, mut drop_work: impl FnMu
     }
 }
 
-/// A scope is over, as whoever drops it finds, wherever that is.
+/// A scope is over, as its drop finds, wherever that is.
 #[inline(never)]
 pub(crate) fn close(key: ScopeKey) {
     of_scope(key, |scopes| {

@@ -17,10 +17,10 @@ use crate::engine::current;
 use crate::engine::local::Local;
 use crate::scopes::cancelled::Cancelled;
 use crate::scopes::delivery;
-use crate::scopes::scope_state::{AWAY, Frame, PollStep, ScopeState, Stage, Unwound};
+use crate::scopes::scope_state::{AWAY, Frame, Interrupted, PollStep, ScopeState, Stage};
 
 pin_project! {
-    /// A future as a scope of its own: it can be cancelled apart from the code around, and that code hears of
+    /// A future as a scope of its own: it can be cancelled apart from the enclosing code, and that code hears of
     /// it when a request has ended the future.
     ///
     /// This is a building block. Outside of any task it only passes polls through.
@@ -53,7 +53,7 @@ pub struct ScopeHandle {
 }
 
 impl<F: Future> Scope<F> {
-    /// A scope around `future`.
+    /// An enclosing scope `future`.
     pub fn new(future: F) -> Self {
         Self {
             state: ScopeState::new(),
@@ -148,14 +148,14 @@ impl<F: Future> Scope<F> {
         state: &mut ScopeState,
         future: Pin<&mut Option<F>>,
         cx: &Context<'_>,
-    ) -> Poll<Result<F::Output, Unwound>> {
-        let unwound = state.end();
+    ) -> Poll<Result<F::Output, Interrupted>> {
+        let interrupted = state.end();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| clear(future))) {
-            state.end_with_panic(unwound);
+            state.end_with_panic(interrupted);
             resume_unwind(payload);
         }
-        match state.reports(&unwound, cx) {
-            true => Poll::Ready(Err(unwound)),
+        match state.reports(&interrupted, cx) {
+            true => Poll::Ready(Err(interrupted)),
             false => Poll::Pending,
         }
     }
@@ -185,7 +185,7 @@ impl<F: Future> Scope<F> {
 }
 
 impl<F: Future> Future for Scope<F> {
-    type Output = Result<F::Output, Unwound>;
+    type Output = Result<F::Output, Interrupted>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -240,7 +240,7 @@ impl ScopeHandle {
         self.request(Origin::ANEW, message, LastPoll::Allowed)
     }
 
-    /// Asks the scope to end where nobody can take its value any more, though it may take values of what it awaits: it
+    /// Asks the scope to end where nothing can take its value any more, though it may take values of what it awaits: it
     /// is not polled to one again, even if it was woken before.
     pub fn cut(&self) -> bool {
         self.request(Origin::ANEW, None, LastPoll::IfAwaited)
@@ -263,7 +263,7 @@ impl ScopeHandle {
     }
 
     /// For timers: the scope's time is over. Unlike [`cancel`](Self::cancel) this interrupts nothing if the
-    /// scope unwinds already.
+    /// scope propagates a request already.
     pub fn expire(&self) {
         self.expire_at(false);
     }

@@ -54,11 +54,11 @@ pub(crate) enum PollStep {
 
 /// How a [`Scope`](crate::Scope) ended that did not come to a value. What it wrapped has been dropped.
 #[derive(Debug)]
-pub enum Unwound {
-    /// It was cancelled itself, through its handle or its deadline, and nothing around it was.
-    Itself,
-    /// The request was for a scope around it, or for the task, and goes on with this token.
-    Around(Cancelled),
+pub enum Interrupted {
+    /// It was cancelled itself, through its handle or its deadline, and no enclosing scope was.
+    Own,
+    /// The request was for an enclosing scope, or for the task, and goes on with this token.
+    Outer(Cancelled),
 }
 
 pub(crate) const AWAY: &str = "a time limit or another cancel scope belongs to the event loop that it began on, which does not \
@@ -172,7 +172,7 @@ impl ScopeState {
     /// The scope is over by a request: how.
     #[cold]
     #[inline(never)]
-    pub(crate) fn end(&mut self) -> Unwound {
+    pub(crate) fn end(&mut self) -> Interrupted {
         let ended = self.key.take().and_then(|key| {
             current::tasks(|tasks| {
                 let mut tree = tasks?.scopes.borrow_mut();
@@ -184,21 +184,21 @@ impl ScopeState {
             })
         });
         match ended {
-            Some((interruption, _rest)) if !interruption.own => Unwound::Around(Cancelled::new(
+            Some((interruption, _rest)) if !interruption.own => Interrupted::Outer(Cancelled::new(
                 interruption.parent,
                 interruption.request,
                 interruption.message,
             )),
-            _ => Unwound::Itself,
+            _ => Interrupted::Own,
         }
     }
 
     /// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: a scope takes
     /// its place.
     #[cold]
-    pub(crate) fn end_with_panic(&mut self, unwound: Unwound) {
+    pub(crate) fn end_with_panic(&mut self, interrupted: Interrupted) {
         self.is_polling = true;
-        let Unwound::Around(cancelled) = unwound else {
+        let Interrupted::Outer(cancelled) = interrupted else {
             return;
         };
         let held = cancelled.of();
@@ -209,7 +209,7 @@ impl ScopeState {
                 is_here.then(|| tree.stand_in(holder, request))
             })
         });
-        drop(cancelled); // The code around propagates, unless it catches the panic and takes the request.
+        drop(cancelled); // The enclosing code propagates, unless it catches the panic and takes the request.
     }
 
     /// The request that the work had heard of, which has panicked.
@@ -222,8 +222,8 @@ impl ScopeState {
             scopes::close(key);
         }
         match heard {
-            Some(Unwound::Around(cancelled)) => Some(cancelled),
-            Some(Unwound::Itself) | None => None,
+            Some(Interrupted::Outer(cancelled)) => Some(cancelled),
+            Some(Interrupted::Own) | None => None,
         }
     }
 
@@ -231,8 +231,8 @@ impl ScopeState {
     /// next: in a loop, the task would neither let others run nor hear of requests.
     #[cold]
     #[inline(never)]
-    pub(crate) fn reports(&mut self, unwound: &Unwound, cx: &Context<'_>) -> bool {
-        let waits = self.stage == Stage::PolledOnce && matches!(unwound, Unwound::Itself);
+    pub(crate) fn reports(&mut self, interrupted: &Interrupted, cx: &Context<'_>) -> bool {
+        let waits = self.stage == Stage::PolledOnce && matches!(interrupted, Interrupted::Own);
         if waits {
             self.stage = Stage::Ended;
             cx.waker().wake_by_ref();

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{Children, Scope, SpawnOptions, Tasks, Unwound, all_tasks};
+use asyncio_task::{Children, Interrupted, Scope, SpawnOptions, Tasks, all_tasks};
 
 use crate::odd_waker::odd_waker;
 use crate::support::{OnDrop, entered, message_of, settle, yield_now};
@@ -321,7 +321,7 @@ fn a_child_that_ends_all_from_its_cleanup_ends_after_its_step_as_well() {
                 let cancelled = Scope::new(pending::<()>()).await;
                 all.end();
                 say.note("ended");
-                if let (true, Err(Unwound::Around(cancelled))) = (swallows, cancelled) {
+                if let (true, Err(Interrupted::Outer(cancelled))) = (swallows, cancelled) {
                     cancelled.swallow();
                 }
                 pending::<()>().await;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use asyncio_task::{JoinError, Schedule, Scope, Step, Task, Tasks, Unwound, current_task};
+use asyncio_task::{Interrupted, JoinError, Schedule, Scope, Step, Task, Tasks, current_task};
 use futures::FutureExt;
 
 use crate::odd_waker::odd_waker;
@@ -496,7 +496,7 @@ fn a_task_that_closes_its_loop_ends_after_this_step_even_if_it_swallows_a_reques
                 nested.upgrade().unwrap().close();
                 my_waker().await.wake();
                 match cancelled {
-                    Err(Unwound::Around(cancelled)) if swallows => cancelled.swallow(),
+                    Err(Interrupted::Outer(cancelled)) if swallows => cancelled.swallow(),
                     _ => assert!(current_task().unwrap().cancel()),
                 }
                 pending::<()>().await;
