@@ -44,10 +44,10 @@ pub trait Answers: 'static {
     type Body: http_body::Body<Data: Buf + 'static, Error: Into<BoxError>> + 'static;
 
     fn answer(
-        &self,
+        self: &Rc<Self>,
         request: Request<Incoming>,
         connection: &Rc<Connection>,
-    ) -> impl Future<Output = Result<Response<Self::Body>, BoxError>>;
+    ) -> impl Future<Output = Result<Response<Self::Body>, BoxError>> + use<Self>;
 }
 
 /// The marker of async closures.
@@ -86,14 +86,17 @@ where
 {
     type Body = Body;
 
-    async fn answer(
-        &self,
+    fn answer(
+        self: &Rc<Self>,
         request: Request<Incoming>,
         connection: &Rc<Connection>,
-    ) -> Result<Response<Body>, BoxError> {
-        match connection.admit(request) {
-            Ok(request) => Ok(self.0(request).await.into_response()),
-            Err(refusal) => Ok(refusal),
+    ) -> impl Future<Output = Result<Response<Body>, BoxError>> + use<F, R> {
+        let (service, admitted) = (self.clone(), connection.admit(request));
+        async move {
+            match admitted {
+                Ok(request) => Ok(service.0(request).await.into_response()),
+                Err(refusal) => Ok(refusal),
+            }
         }
     }
 }
@@ -119,15 +122,19 @@ impl sealed::IntoAnswers<ByRouter> for axum::Router {
 impl Answers for axum::Router {
     type Body = Body;
 
-    async fn answer(
-        &self,
+    fn answer(
+        self: &Rc<Self>,
         request: Request<Incoming>,
         connection: &Rc<Connection>,
-    ) -> Result<Response<Body>, BoxError> {
+    ) -> impl Future<Output = Result<Response<Body>, BoxError>> + use<> {
         use tower_service::Service as _;
-        match connection.admit(request) {
-            Ok(request) => Ok(self.clone().call(request).await?),
-            Err(refusal) => Ok(refusal),
+        let called = connection.admit(request);
+        let called = called.map(|request| (**self).clone().call(request));
+        async move {
+            match called {
+                Ok(response) => Ok(response.await?),
+                Err(refusal) => Ok(refusal),
+            }
         }
     }
 }
@@ -177,11 +184,12 @@ where
 {
     type Body = B;
 
-    async fn answer(
-        &self,
+    fn answer(
+        self: &Rc<Self>,
         request: Request<Incoming>,
         _connection: &Rc<Connection>,
-    ) -> Result<Response<B>, BoxError> {
-        self.0.call(request).await.map_err(Into::into)
+    ) -> impl Future<Output = Result<Response<B>, BoxError>> + use<S, B> {
+        let called = self.0.call(request);
+        async move { called.await.map_err(Into::into) }
     }
 }

@@ -49,7 +49,8 @@ use super::proxy::{Proxies, Proxy, exceptions};
 /// A connection is kept for the next request to the same scheme, host and port, for 90 seconds. HTTP/2 is used if the server agrees
 /// (TLS with ALPN); then one connection serves all requests. For HTTP/1 the session makes up to
 /// [`max_per_host`](SessionBuilder::max_per_host) connections, and requests beyond wait in order of arrival. Read responses to
-/// their end: a response that is dropped early closes its connection.
+/// their end: a response that is dropped early closes its connection. So does one that is complete before the body of its request
+/// is.
 ///
 /// # Retries
 ///
@@ -191,7 +192,8 @@ impl SessionBuilder {
         self
     }
 
-    /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds at first.
+    /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds at first. While it
+    /// takes the body of the request, or waits for the next piece of it, it is not silent.
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.options.read_timeout = limit;
         self

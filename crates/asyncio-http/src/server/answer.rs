@@ -1,11 +1,11 @@
 //! One request and its answer: panics end here, and the answer's end is noted.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use asyncio_loop::{Cause, PanicPayload, Unhandled, call_exception_handler, current_task};
 use axum_core::BoxError;
@@ -18,32 +18,73 @@ use pin_project_lite::pin_project;
 use super::connection::{Connection, InFlight};
 use crate::service::Answers;
 
+pin_project! {
+    /// One request on its way through a service. The service is called at once, and not in a future of its own, because each
+    /// future around another one copies the request.
+    pub(super) struct Answering<F> {
+        // None: the answer is `early`.
+        #[pin]
+        answer: Option<F>,
+        early: StatusCode,
+        version: Version,
+        in_flight: Option<InFlight>,
+        connection: Rc<Connection>,
+    }
+}
+
 /// Answers one request.
-pub(super) async fn answer<S: Answers>(
-    service: Rc<S>,
-    connection: Rc<Connection>,
+pub(super) fn answer<S: Answers>(
+    service: &Rc<S>,
+    connection: &Rc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody<S::Body>>, BoxError> {
+) -> Answering<impl Future<Output = Result<Response<S::Body>, BoxError>> + use<S>> {
     let in_flight = InFlight::begin(connection.clone());
     let version = request.version();
-    if !names_its_host(&request) {
-        return Ok(last_answer(StatusCode::BAD_REQUEST, version, in_flight));
+    let (answer, early) = match names_its_host(&request) {
+        false => (None, StatusCode::BAD_REQUEST),
+        true => {
+            let call = AssertUnwindSafe(|| service.answer(request, connection));
+            let called = catch_unwind(call).map_err(report);
+            (called.ok(), StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    };
+    Answering {
+        answer,
+        early,
+        version,
+        in_flight: Some(in_flight),
+        connection: connection.clone(),
     }
-    let outcome = catching(service.answer(request, &connection)).await;
-    match outcome {
-        Ok(Ok(response)) => {
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                connection.stays();
-            }
-            Ok(response.map(|body| AnswerBody::new(Some(body), Some(in_flight))))
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, BoxError>>,
+{
+    type Output = Result<Response<AnswerBody<B>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let answered = match this.answer.as_mut().as_pin_mut() {
+            None => None,
+            Some(answer) => match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
+                Ok(poll) => Some(ready!(poll)),
+                Err(payload) => {
+                    report(payload);
+                    None
+                }
+            },
+        };
+        let in_flight = this.in_flight.take();
+        let response = match answered {
+            Some(Err(error)) => return Poll::Ready(Err(error)),
+            Some(Ok(response)) => response.map(|body| AnswerBody::new(Some(body), in_flight)),
+            None => last_answer(*this.early, *this.version, in_flight),
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            this.connection.stays();
         }
-        Ok(Err(error)) => Err(error),
-        Err(payload) => {
-            report(payload);
-            connection.stays();
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Ok(last_answer(status, version, in_flight))
-        }
+        Poll::Ready(Ok(response))
     }
 }
 
@@ -57,17 +98,35 @@ fn names_its_host(request: &Request<Incoming>) -> bool {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return false;
     };
-    let is_of_host = |byte: &u8| matches!(byte, b'!' | b'$'..=b'+' | b'-' | b'.' | b'0'..=b';' | b'=' | b'A'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~');
-    host.as_bytes().iter().all(is_of_host)
+    host.as_bytes()
+        .iter()
+        .all(|&byte| IS_OF_HOST[usize::from(byte)])
 }
+
+/// The bytes of a host and a port (RFC 3986, section 3.2).
+static IS_OF_HOST: [bool; 256] = {
+    let mut is_of_host = [false; 256];
+    let bytes = b"-._~!$&'()*+;=:[]%";
+    let mut n = 0;
+    while n < 256 {
+        is_of_host[n] = (n as u8).is_ascii_alphanumeric();
+        n += 1;
+    }
+    n = 0;
+    while n < bytes.len() {
+        is_of_host[bytes[n] as usize] = true;
+        n += 1;
+    }
+    is_of_host
+};
 
 /// An answer without a body, after which an HTTP/1 connection ends.
 fn last_answer<B>(
     status: StatusCode,
     version: Version,
-    in_flight: InFlight,
+    in_flight: Option<InFlight>,
 ) -> Response<AnswerBody<B>> {
-    let mut response = Response::new(AnswerBody::new(None, Some(in_flight)));
+    let mut response = Response::new(AnswerBody::new(None, in_flight));
     *response.status_mut() = status;
     if version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
@@ -77,18 +136,6 @@ fn last_answer<B>(
 }
 
 type Payload = Box<dyn Any + Send>;
-
-/// The output of `future`, or the payload of its panic.
-async fn catching<F: Future>(future: F) -> Result<F::Output, Payload> {
-    let mut future = pin!(future);
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
-        },
-    )
-    .await
-}
 
 fn report(payload: Payload) {
     let cause = Cause::Panic(PanicPayload::new(payload));

@@ -92,9 +92,8 @@ where
     S: Answers,
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let answers = service_fn(|request: hyper::Request<Incoming>| {
-        answer(service.clone(), connection.clone(), request)
-    });
+    let answers =
+        service_fn(|request: hyper::Request<Incoming>| answer(&service, connection, request));
     let mut served = http1::Builder::new()
         .max_buf_size(shared.options.max_head)
         // hyper demands `Send` of a stream that may be upgraded.
@@ -134,7 +133,7 @@ where
 
     let of_connection = connection.clone();
     let answers = service_fn(move |request: hyper::Request<Incoming>| {
-        answer(service.clone(), of_connection.clone(), request)
+        answer(&service, &of_connection, request)
     });
     let max_head = u32::try_from(shared.options.max_head).unwrap_or(u32::MAX);
     let served = http2::Builder::new(OnLoop)
@@ -181,9 +180,11 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut asked = pin!(connection.stop.wait());
-    let mut is_stopping = false;
+    let (mut is_waiting, mut is_stopping) = (false, false);
     poll_fn(|cx| {
-        if !is_stopping && asked.as_mut().poll(cx).is_ready() {
+        // The waker of a task stays the same, so one poll waits for the event.
+        let may_stop = !std::mem::replace(&mut is_waiting, true) || connection.stop.is_set();
+        if !is_stopping && may_stop && asked.as_mut().poll(cx).is_ready() {
             if connection.is_late.get() {
                 return Poll::Ready(Ok(false));
             }

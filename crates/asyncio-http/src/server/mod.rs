@@ -95,8 +95,17 @@ pub async fn serve<L: Listener, S: Service<M>, M>(listener: L, service: S) -> io
 ///
 /// # Bad clients
 ///
-/// Nothing that a client sends ends more than its own connection. hyper answers what it cannot parse with 400, and a head
-/// that is too large with 431. The builder has limits of time for slow clients. A connection's error goes to
+/// Nothing that a client sends ends more than its own connection. The answers to bad requests:
+///
+/// | request | answer |
+/// |---|---|
+/// | no HTTP, or ambiguous lengths | 400 |
+/// | HTTP/1.1 without a host, or with two | 400 |
+/// | a head that does not come [in time](ServerBuilder::header_timeout) | 408 |
+/// | a body that is announced larger than the [limit](ServerBuilder::max_body) | 413 |
+/// | a head larger than the [limit](ServerBuilder::max_head), or with more than 100 headers | 431 |
+///
+/// A client that sends a body or takes an answer too slowly is cut off. A connection's error goes to
 /// [`on_error`](ServerBuilder::on_error).
 ///
 /// # Handlers
