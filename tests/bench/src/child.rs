@@ -82,7 +82,7 @@ impl Run {
             process: server.child.id(),
             connections: traffic.connections,
             idle: traffic.idle,
-            bytes: traffic.bytes,
+            message: traffic.message,
             until,
         };
         let mut words = vec![own_path()?];

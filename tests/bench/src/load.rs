@@ -1,4 +1,4 @@
-//! The load generator for the echo workloads: an epoll loop with one request in flight on each connection. It records the
+//! The load generator for the workloads that are servers: an epoll loop with one request in flight on each connection. It records the
 //! time of each request.
 //!
 //! If the next request follows the answer, generator and server are both at their limits. A request then spends most of
@@ -19,6 +19,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::retry_on_intr;
 
 use crate::figures::{Figures, quantile};
+use crate::workload::Message;
 
 /// The arguments of the load generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// The number of further connections that are used once and stay open.
     pub(crate) idle: usize,
-    pub(crate) bytes: usize,
+    pub(crate) message: Message,
     pub(crate) until: Until,
 }
 
@@ -78,6 +79,8 @@ struct Clients {
     /// Open connections that are no longer used.
     _idle: Vec<TcpStream>,
     request: Vec<u8>,
+    /// The length of each answer.
+    answer: usize,
     /// The time of each request, in nanoseconds.
     took: Vec<u32>,
     events: Vec<epoll::Event>,
@@ -100,15 +103,17 @@ impl Clients {
     /// Opens the connections and uses each of them once, so that the server has accepted them all.
     fn connect(load: Load) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let request: Vec<u8> = (0..load.bytes).map(|byte| byte as u8).collect();
+        let request = load.message.request();
+        let mut answer = 0;
         let mut clients = Vec::with_capacity(load.connections);
         let mut idle = Vec::with_capacity(load.idle);
         for number in 0..load.connections {
             // The busy connections are spread among the idle ones.
             while idle.len() < load.idle * (number + 1) / load.connections {
-                idle.push(used_once(load.server, &request)?);
+                idle.push(used_once(load)?.0);
             }
-            let socket = used_once(load.server, &request)?;
+            let socket;
+            (socket, answer) = used_once(load)?;
             socket.set_nonblocking(true)?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(
@@ -130,6 +135,7 @@ impl Clients {
             clients,
             _idle: idle,
             request,
+            answer,
             took: Vec::with_capacity(1 << 20),
             events: Vec::with_capacity(1_024),
         })
@@ -156,7 +162,7 @@ impl Clients {
     /// Sends a request every `gap`, on one connection after the other, then waits for the missing answers. A request on a
     /// busy connection follows the answer there, and counts from its own time.
     fn request_at(&mut self, gap: Duration, time: Duration) -> io::Result<()> {
-        let mut buffer = vec![0; self.request.len().max(64 * 1024)];
+        let mut buffer = vec![0; self.answer.max(64 * 1024)];
         let (started, mut heard) = (Instant::now(), Instant::now());
         let mut due = (0..)
             .map(|number: usize| (number, started + gap * number as u32))
@@ -185,7 +191,7 @@ impl Clients {
                 if client.sent < self.request.len() {
                     client.send(&self.request)?;
                 }
-                if client.idle() || !client.receive(&mut buffer, self.request.len())? {
+                if client.idle() || !client.receive(&mut buffer, self.answer)? {
                     continue;
                 }
                 self.took.push(client.started.elapsed().as_nanos() as u32);
@@ -207,7 +213,7 @@ impl Clients {
     /// Sends the next request on each connection as soon as the last has its answer, while `more` is true. Then waits for
     /// the missing answers.
     fn request_while(&mut self, more: impl Fn(&Self) -> bool) -> io::Result<()> {
-        let mut buffer = vec![0; self.request.len().max(64 * 1024)];
+        let mut buffer = vec![0; self.answer.max(64 * 1024)];
         let mut in_flight = 0;
         for client in &mut self.clients {
             client.begin(&self.request)?;
@@ -221,7 +227,7 @@ impl Clients {
                 if client.sent < self.request.len() {
                     client.send(&self.request)?;
                 }
-                if client.idle() || !client.receive(&mut buffer, self.request.len())? {
+                if client.idle() || !client.receive(&mut buffer, self.answer)? {
                     continue;
                 }
                 self.took.push(client.started.elapsed().as_nanos() as u32);
@@ -272,18 +278,52 @@ impl Clients {
     }
 }
 
-/// Connects, and sends and receives once.
-fn used_once(server: SocketAddr, request: &[u8]) -> io::Result<TcpStream> {
-    let mut socket = TcpStream::connect(server)?;
+impl Message {
+    fn request(self) -> Vec<u8> {
+        match self {
+            Self::Echo(bytes) => (0..bytes).map(|byte| byte as u8).collect(),
+            Self::Http => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+        }
+    }
+}
+
+/// Connects, and sends and receives once. Returns the length of the answer as well.
+fn used_once(load: Load) -> io::Result<(TcpStream, usize)> {
+    let request = &load.message.request()[..];
+    let mut socket = TcpStream::connect(load.server)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.write_all(request)?;
+    if load.message == Message::Http {
+        let length = read_page(&mut socket)?;
+        return Ok((socket, length));
+    }
     let mut answer = vec![0; request.len()];
     socket.read_exact(&mut answer)?;
     if answer != request {
         return Err(io::Error::other("the server sent back something else"));
     }
-    Ok(socket)
+    Ok((socket, answer.len()))
+}
+
+/// Reads a page with its head. Returns their length, which is that of all answers: only the date changes.
+fn read_page(socket: &mut TcpStream) -> io::Result<usize> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let lines = text.lines();
+    let length = lines.filter_map(|line| line.strip_prefix("content-length: "));
+    let length = length
+        .filter_map(|length| length.parse::<usize>().ok())
+        .next();
+    let length = length.filter(|_| text.starts_with("http/1.1 200 "));
+    let length = length.ok_or_else(|| io::Error::other(format!("the server answers {text}")))?;
+    socket.read_exact(&mut vec![0; length])?;
+    Ok(head.len() + length)
 }
 
 impl Client {

@@ -27,6 +27,7 @@ mod signal;
 mod svg;
 mod terminal;
 mod threads;
+mod web;
 mod workload;
 mod workloads;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::effort::Effort;
 use crate::load::{Load, Until};
 use crate::runtimes;
+use crate::workload::Message;
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
@@ -172,7 +173,10 @@ fn parse_load(mut words: impl Iterator<Item = String>) -> Result<Command, String
     let process = number(&next("the server's process")?)?;
     let connections = number(&next("a number of connections")?)?;
     let idle = number(&next("a number of idle connections")?)?;
-    let bytes = number(&next("a size")?)?;
+    let message = match next("a message")?.as_str() {
+        "http" => Message::Http,
+        bytes => Message::Echo(number(bytes)?),
+    };
     let until = next("an end")?;
     let until = match until.split_once('=') {
         Some(("millis", millis)) => Until::Millis(number(millis)?),
@@ -192,7 +196,7 @@ fn parse_load(mut words: impl Iterator<Item = String>) -> Result<Command, String
         process,
         connections,
         idle,
-        bytes,
+        message,
         until,
     }))
 }
@@ -205,7 +209,10 @@ pub(crate) fn load_words(load: Load) -> Vec<String> {
         load.process.to_string(),
         load.connections.to_string(),
         load.idle.to_string(),
-        load.bytes.to_string(),
+        match load.message {
+            Message::Http => "http".to_owned(),
+            Message::Echo(bytes) => bytes.to_string(),
+        },
         match load.until {
             Until::Millis(millis) => format!("millis={millis}"),
             Until::Requests(requests) => format!("requests={requests}"),
@@ -265,13 +272,18 @@ mod tests {
             millis: 10,
             per_second: 1_000,
         };
-        for until in [Until::Requests(5), Until::Millis(7), Until::HungUp, paced] {
+        for (until, message) in [
+            (Until::Requests(5), Message::Echo(64)),
+            (Until::Millis(7), Message::Http),
+            (Until::HungUp, Message::Echo(1)),
+            (paced, Message::Echo(64)),
+        ] {
             let load = Load {
                 server: "127.0.0.1:4711".parse().unwrap(),
                 process: 7,
                 connections: 100,
                 idle: 10,
-                bytes: 64,
+                message,
                 until,
             };
             assert_eq!(Command::parse(load_words(load)), Ok(Command::Load(load)));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::group::Group;
 use crate::primitives::Primitives;
 use crate::threads::Threads;
+use crate::web::Web;
 use crate::workloads::echo::Progress;
 
 /// The abilities of a runtime, beyond running tasks and sleeping.
@@ -38,6 +39,8 @@ pub(crate) trait Runtime: 'static {
     type Primitives: Primitives;
     /// The pool of threads, and the way back from it.
     type Threads: Threads;
+    /// Its HTTP.
+    type Web: Web;
 
     const CAN: Abilities;
 

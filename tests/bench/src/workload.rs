@@ -21,9 +21,17 @@ pub(crate) struct Traffic {
     pub(crate) connections: usize,
     /// The number of further connections that are used once and stay open.
     pub(crate) idle: usize,
-    /// The size of a request.
-    pub(crate) bytes: usize,
+    pub(crate) message: Message,
     pub(crate) requests: Requests,
+}
+
+/// A request, and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// So many bytes, which come back.
+    Echo(usize),
+    /// `GET /` by HTTP/1, and a page.
+    Http,
 }
 
 /// The times at which a connection sends its requests.

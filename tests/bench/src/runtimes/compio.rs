@@ -13,6 +13,7 @@ use crate::group::NoGroup;
 use crate::primitives::Lacking;
 use crate::runtime::{Abilities, NoChannel, Runtime};
 use crate::threads::Threads;
+use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
 /// compio as it comes.
@@ -25,6 +26,7 @@ impl Runtime for Compio {
     type Group = NoGroup;
     type Primitives = Lacking;
     type Threads = Blocking;
+    type Web = NoWeb;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

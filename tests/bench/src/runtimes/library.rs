@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::primitives::Primitives;
 use crate::runtime::{Abilities, Runtime};
 use crate::threads::NoThreads;
+use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
 /// The groups of `G` and the primitives of `P`.
@@ -22,6 +23,7 @@ impl<G: Group, P: Primitives> Runtime for Library<G, P> {
     type Group = G;
     type Primitives = P;
     type Threads = NoThreads;
+    type Web = NoWeb;
 
     const CAN: Abilities = Floor::CAN;
 

@@ -8,6 +8,9 @@ mod ours;
 mod smol;
 mod tokio;
 mod tools;
+mod web;
+
+pub(crate) use self::web::serve_for_clients;
 
 use ::monoio::{IoUringDriver, LegacyDriver};
 

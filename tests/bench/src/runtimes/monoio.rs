@@ -16,6 +16,7 @@ use super::tools;
 use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::threads::Threads;
+use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
 /// monoio, over the driver `D`.
@@ -77,6 +78,7 @@ impl<D: Driver> Runtime for Monoio<D> {
     type Group = NoGroup;
     type Primitives = tools::local_sync::LocalSync;
     type Threads = Blocking;
+    type Web = NoWeb;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

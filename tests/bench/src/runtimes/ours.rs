@@ -21,6 +21,7 @@ impl Runtime for Ours {
     type Group = tools::ours::Executors;
     type Primitives = tools::ours::Sync;
     type Threads = tools::ours::Pool;
+    type Web = super::web::Ours;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

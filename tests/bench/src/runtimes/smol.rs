@@ -15,6 +15,7 @@ use super::tools;
 use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::threads::Threads;
+use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
 /// smol's executor for one thread, with the main future run as `K` says.
@@ -58,6 +59,7 @@ impl<K: Kind> Runtime for Smol<K> {
     type Group = NoGroup;
     type Primitives = tools::async_lock::AsyncLock;
     type Threads = Unblock;
+    type Web = NoWeb;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

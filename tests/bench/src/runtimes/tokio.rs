@@ -171,6 +171,7 @@ impl<K: Kind> Runtime for Tokio<K> {
     type Group = tools::tokio::Set<K>;
     type Primitives = tools::tokio::Sync;
     type Threads = tools::tokio::Pool;
+    type Web = super::web::OnTokio<K>;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -21,7 +21,7 @@ use super::memory::resident;
 use crate::effort::Effort;
 use crate::figures::Figures;
 use crate::runtime::Runtime;
-use crate::workload::{Column, Countable, Requests, Traffic, Workload};
+use crate::workload::{Column, Countable, Message, Requests, Traffic, Workload};
 
 /// Requests of so many bytes on so many connections.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
         traffic: Some(Traffic {
             connections: CONNECTIONS,
             idle: 0,
-            bytes: BYTES,
+            message: Message::Echo(BYTES),
             requests: Requests::Answered,
         }),
     };
@@ -107,7 +107,7 @@ impl<const IDLE: usize> Work for Paced<IDLE> {
         traffic: Some(Traffic {
             connections: Self::CONNECTIONS,
             idle: IDLE,
-            bytes: 64,
+            message: Message::Echo(64),
             requests: Requests::Paced(50_000),
         }),
     };
@@ -140,7 +140,7 @@ impl Work for Idle {
         traffic: Some(Traffic {
             connections: Self::CONNECTIONS,
             idle: 0,
-            bytes: 64,
+            message: Message::Echo(64),
             requests: Requests::Once,
         }),
     };
@@ -202,7 +202,7 @@ impl Progress {
 }
 
 /// Listens on loopback with a long queue, and reports the address to the parent.
-fn announced_listener() -> TcpListener {
+pub(super) fn announced_listener() -> TcpListener {
     let listener = listener().expect("loopback takes a listener");
     println!("{}", listener.local_addr().expect("it is bound"));
     std::io::stdout().flush().expect("the parent listens");

@@ -4,6 +4,7 @@ mod calls;
 pub(crate) mod echo;
 mod foreign;
 mod groups;
+mod http;
 mod memory;
 mod ping_pong;
 mod primitives;
@@ -101,7 +102,10 @@ workloads![
     echo::Echo<1_000, 16_384>,
     echo::Paced<0>,
     echo::Paced<10_000>,
-    echo::Idle;
+    echo::Idle,
+    http::Serve<false>,
+    http::Serve<true>,
+    http::Fetches;
     of libraries:
     groups::GroupJoin,
     groups::GroupOutputs,

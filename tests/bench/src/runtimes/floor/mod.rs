@@ -21,6 +21,7 @@ use crate::group::NoGroup;
 use crate::primitives::Lacking;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::threads::NoThreads;
+use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
 /// The bare executor, ticks and epoll loop.
@@ -33,6 +34,7 @@ impl Runtime for Floor {
     type Group = NoGroup;
     type Primitives = Lacking;
     type Threads = NoThreads;
+    type Web = NoWeb;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: false,

@@ -1,0 +1,135 @@
+//! HTTP/1: small pages of a server, and fetches of a client.
+
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Work;
+use super::echo::announced_listener;
+use crate::cores::{Role, pin};
+use crate::effort::Effort;
+use crate::figures::{Figures, quantile};
+use crate::runtime::Runtime;
+use crate::runtimes::serve_for_clients;
+use crate::web::{Page, Web};
+use crate::workload::{Column, Countable, Message, Requests, Traffic, Workload};
+
+/// The number of connections of a server, and of fetches at a time.
+const CONNECTIONS: usize = 64;
+
+/// A page, again and again on 64 connections. `JSON`: from a route of axum, otherwise from a service of hyper.
+#[derive(Debug)]
+pub(crate) struct Serve<const JSON: bool>;
+
+impl<const JSON: bool> Work for Serve<JSON> {
+    const WORKLOAD: Workload = Workload {
+        name: if JSON { "http-json" } else { "http-hello" },
+        what: if JSON {
+            "HTTP/1, 64 connections, JSON from a route of axum"
+        } else {
+            "HTTP/1, 64 connections, hello world by hyper"
+        },
+        columns: &[
+            Column::less("server", "server CPU ns a request"),
+            Column::more("per_second", "requests/s").aside(),
+            Column::less("p50", "µs p50").aside(),
+            Column::less("p99", "µs p99"),
+        ],
+        countable: Countable::Requests(CONNECTIONS as u64 * 5, CONNECTIONS as u64 * 5 + 10_000),
+        traffic: Some(Traffic {
+            connections: CONNECTIONS,
+            idle: 0,
+            message: Message::Http,
+            requests: Requests::Answered,
+        }),
+    };
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        if !R::Web::CAN {
+            return None;
+        }
+        let listener = announced_listener();
+        let page = if JSON { Page::Json } else { Page::Hello };
+        R::block_on(R::Web::serve(listener, page, CONNECTIONS));
+        Some(Figures::default())
+    }
+}
+
+/// Fetches of a small page from a server on another core, 64 at a time.
+#[derive(Debug)]
+pub(crate) struct Fetches;
+
+impl Work for Fetches {
+    const WORKLOAD: Workload = Workload {
+        name: "fetches",
+        what: "fetches of a small page by HTTP/1, 64 at a time",
+        columns: &[
+            Column::less("cpu", "client CPU ns a fetch"),
+            Column::less("p50", "µs p50").aside(),
+            Column::less("p99", "µs p99"),
+        ],
+        countable: Countable::No,
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        if !R::Web::CAN {
+            return None;
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback takes one");
+        listener.set_nonblocking(true).expect("it is a listener");
+        let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+        // It ends with the process.
+        std::thread::spawn(move || {
+            pin(Role::Driver).expect("a thread can choose its core");
+            asyncio::run(serve_for_clients(listener));
+        });
+        Some(R::block_on(async move {
+            let client = R::Web::client();
+            fetch_for::<R>(&client, &url, effort.warm_up()).await;
+            let before = thread_time();
+            let mut took = fetch_for::<R>(&client, &url, effort.measured()).await;
+            let cpu = (thread_time() - before) / took.len() as f64;
+            took.sort_by(f64::total_cmp);
+            Figures::default()
+                .with("cpu", cpu)
+                .with("p50", quantile(&took, 0.5))
+                .with("p99", quantile(&took, 0.99))
+        }))
+    }
+}
+
+/// Fetches for this time. Returns the time of each fetch, in microseconds.
+async fn fetch_for<R: Runtime>(
+    client: &<R::Web as Web>::Client,
+    url: &str,
+    time: std::time::Duration,
+) -> Vec<f64> {
+    let started = Instant::now();
+    let fetchers: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (client, url) = (client.clone(), url.to_owned());
+            R::spawn(async move {
+                let mut took = Vec::new();
+                while started.elapsed() < time {
+                    let before = Instant::now();
+                    let length = R::Web::fetch(client.clone(), url.clone()).await;
+                    assert_eq!(length, crate::web::HELLO.len(), "it is the page");
+                    took.push(before.elapsed().as_nanos() as f64 / 1e3);
+                }
+                took
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for fetcher in fetchers {
+        all.extend(R::join(fetcher).await);
+    }
+    all
+}
+
+/// The processor time of this thread so far, in nanoseconds.
+fn thread_time() -> f64 {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    spent.tv_sec as f64 * 1e9 + spent.tv_nsec as f64
+}
