@@ -51,12 +51,13 @@ impl Run {
     pub(crate) fn execute(&self) -> io::Result<Outcome> {
         let mut worker = Started::new(&self.under, &self.worker_words()?)?;
         let traffic = match self.traffic {
-            Some((traffic, until)) => Some(self.drive(&mut worker, traffic, until)?),
+            Some((traffic, until)) => self.drive(&mut worker, traffic, until)?,
             None => None,
         };
         let (answer, errors) = worker.finish()?;
         let answer = answer.trim();
-        if answer == UNAVAILABLE {
+        // A server says it in place of its address.
+        if answer == UNAVAILABLE || (self.traffic.is_some() && traffic.is_none()) {
             return Ok(Outcome {
                 figures: None,
                 errors,
@@ -70,11 +71,19 @@ impl Run {
         })
     }
 
-    /// Puts the load on a worker that is a server.
-    fn drive(&self, server: &mut Started, traffic: Traffic, until: Until) -> io::Result<Figures> {
+    /// Puts the load on a worker that is a server. `None` if its runtime cannot be one.
+    fn drive(
+        &self,
+        server: &mut Started,
+        traffic: Traffic,
+        until: Until,
+    ) -> io::Result<Option<Figures>> {
         let address = server.line()?;
+        let address = address.trim();
+        if address == UNAVAILABLE {
+            return Ok(None);
+        }
         let address: SocketAddr = address
-            .trim()
             .parse()
             .map_err(|_| io::Error::other(format!("{self} announced {address:?}")))?;
         let load = Load {
@@ -89,6 +98,7 @@ impl Run {
         words.extend(load_words(load));
         let (answer, _) = Started::new(&[], &words)?.finish()?;
         Figures::from_line(&answer)
+            .map(Some)
             .ok_or_else(|| io::Error::other(format!("the load on {self} answered {answer:?}")))
     }
 

@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::future::LocalBoxFuture;
+
 use crate::group::Group;
 use crate::primitives::Primitives;
 use crate::threads::Threads;
@@ -27,6 +29,15 @@ pub(crate) struct Abilities {
     pub(crate) channel: bool,
 }
 
+/// The ways in which an echo server may use its connections, beside plain reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// A reader and a writer with buffers.
+    Buffers,
+    /// Callbacks.
+    Protocol,
+}
+
 /// A runtime under test. Everything but [`block_on`](Self::block_on) is called from inside it.
 pub(crate) trait Runtime: 'static {
     /// The handle of a spawned task.
@@ -43,6 +54,8 @@ pub(crate) trait Runtime: 'static {
     type Web: Web;
 
     const CAN: Abilities;
+    /// What [`serve_through`](Self::serve_through) can serve through.
+    const THROUGH: &'static [Through] = &[];
 
     /// Runs `main` on a new runtime on this thread.
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
@@ -78,6 +91,30 @@ pub(crate) trait Runtime: 'static {
         buffer: usize,
         progress: Rc<Progress>,
     ) -> impl Future<Output = ()> + 'static;
+
+    /// [`serve`](Self::serve) in another way.
+    fn serve_through(
+        through: Through,
+        listener: std::net::TcpListener,
+        buffer: usize,
+        progress: Rc<Progress>,
+    ) -> impl Future<Output = ()> + 'static {
+        let _ = through;
+        Self::serve(listener, buffer, progress)
+    }
+
+    /// Sends a datagram of 64 bytes to another task and waits for its answer, so many times. `None` without UDP.
+    fn datagrams(trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+        let _ = trips;
+        None
+    }
+
+    /// Makes TLS connections over loopback, one after the other. On each, 64 bytes go to another task and back, so many
+    /// times. `None` without TLS.
+    fn tls(connections: u64, trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+        let _ = (connections, trips);
+        None
+    }
 }
 
 /// An unbounded queue of numbers from one task to another.

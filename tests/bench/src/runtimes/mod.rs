@@ -1,5 +1,6 @@
 //! The runtimes, each behind the trait the workloads are written against.
 
+mod certificate;
 mod compio;
 mod floor;
 mod library;

@@ -5,10 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio::Task;
-use asyncio::net::{TcpListener, TcpStream};
+use asyncio::net::tls::{TlsAcceptor, TlsConnector};
+use asyncio::net::{Protocol, TcpListener, TcpStream, Transport, UdpSocket};
+use futures::future::{FutureExt as _, LocalBoxFuture};
+use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::certificate::{Configurations, NAME};
 use super::tools;
-use crate::runtime::{Abilities, Runtime};
+use crate::runtime::{Abilities, Runtime, Through};
 use crate::workloads::echo::Progress;
 
 /// asyncio as it comes.
@@ -29,6 +33,7 @@ impl Runtime for Ours {
         timeout: true,
         channel: true,
     };
+    const THROUGH: &'static [Through] = &[Through::Buffers, Through::Protocol];
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
         asyncio::run(main)
@@ -65,6 +70,112 @@ impl Runtime for Ours {
             Self::join(task).await;
         }
     }
+
+    async fn serve_through(
+        through: Through,
+        listener: std::net::TcpListener,
+        buffer: usize,
+        progress: Rc<Progress>,
+    ) {
+        let listener = TcpListener::from_std(listener).expect("asyncio takes the listener");
+        let mut tasks = Vec::new();
+        for _ in 0..progress.connections() {
+            let (stream, _) = listener.accept().await.expect("a connection comes");
+            tasks.push(match through {
+                Through::Buffers => Self::spawn(echo_buffered(stream, buffer)),
+                Through::Protocol => {
+                    let transport = Transport::new(stream, Echo).expect("the loop runs");
+                    Self::spawn(async move { drop(transport.wait_closed().await) })
+                }
+            });
+        }
+        for task in tasks {
+            Self::join(task).await;
+        }
+    }
+
+    fn datagrams(trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(async move { datagrams(trips).await.expect("loopback works") }.boxed_local())
+    }
+
+    fn tls(connections: u64, trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(async move { tls(connections, trips).await.expect("loopback works") }.boxed_local())
+    }
+}
+
+/// Sends back what it receives, through a reader and a writer.
+async fn echo_buffered(stream: TcpStream, buffer: usize) {
+    let (mut reader, writer) = stream.into_buffered();
+    loop {
+        match reader.read(buffer).await {
+            Ok([]) | Err(_) => return,
+            Ok(received) => writer.write(received),
+        }
+        if writer.drain().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends back what it receives, by callbacks.
+struct Echo;
+
+impl Protocol for Echo {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        transport.write(data);
+    }
+}
+
+async fn datagrams(trips: u64) -> std::io::Result<()> {
+    let server = UdpSocket::bind("127.0.0.1:0").await?;
+    let client = UdpSocket::connected(server.local_addr()?).await?;
+    let answering = asyncio::spawn(async move {
+        let mut buffer = [0; 64];
+        for _ in 0..trips {
+            let (n, from) = server.recv_from(&mut buffer).await?;
+            server.send_to(&buffer[..n], from).await?;
+        }
+        std::io::Result::Ok(())
+    });
+    let mut buffer = [0; 64];
+    for _ in 0..trips {
+        client.send(&buffer).await?;
+        client.recv(&mut buffer).await?;
+    }
+    answering.await.expect("the task returns")
+}
+
+async fn tls(connections: u64, trips: u64) -> std::io::Result<()> {
+    let Configurations { server, client } = Configurations::get();
+    let (acceptor, connector) = (TlsAcceptor::new(server), TlsConnector::new(client));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let answering = asyncio::spawn(async move {
+        let mut buffer = [0; 64];
+        for _ in 0..connections {
+            let mut stream = acceptor.accept(listener.accept().await?.0).await?;
+            for _ in 0..trips {
+                stream.read_exact(&mut buffer).await?;
+                stream.write_all(&buffer).await?;
+                stream.flush().await?;
+            }
+            stream.shutdown().await?;
+        }
+        std::io::Result::Ok(())
+    });
+    let mut buffer = [0; 64];
+    for _ in 0..connections {
+        let mut stream = connector
+            .connect(NAME, TcpStream::connect(address).await?)
+            .await?;
+        for _ in 0..trips {
+            stream.write_all(&buffer).await?;
+            stream.flush().await?;
+            stream.read_exact(&mut buffer).await?;
+        }
+        stream.shutdown().await?;
+    }
+    answering.await.expect("the task returns")
 }
 
 /// Sends back what it receives until the connection ends.

@@ -11,14 +11,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use futures::future::{FutureExt as _, LocalBoxFuture};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 
+use super::certificate::{Configurations, NAME};
 use super::tools;
-use crate::runtime::{Abilities, Channel, Runtime};
+use crate::runtime::{Abilities, Channel, Runtime, Through};
 use crate::workloads::echo::Progress;
 
 /// tokio, run in the way `K` says.
@@ -179,6 +181,7 @@ impl<K: Kind> Runtime for Tokio<K> {
         timeout: true,
         channel: true,
     };
+    const THROUGH: &'static [Through] = &[Through::Buffers];
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
         K::block_on(main)
@@ -215,6 +218,105 @@ impl<K: Kind> Runtime for Tokio<K> {
             K::join(task).await;
         }
     }
+
+    async fn serve_through(
+        _: Through,
+        listener: std::net::TcpListener,
+        buffer: usize,
+        progress: Rc<Progress>,
+    ) {
+        let listener = TcpListener::from_std(listener).expect("tokio takes the listener");
+        let mut tasks = Vec::new();
+        for _ in 0..progress.connections() {
+            let (stream, _) = listener.accept().await.expect("a connection comes");
+            tasks.push(K::spawn(echo_buffered(stream, buffer)));
+        }
+        for task in tasks {
+            K::join(task).await;
+        }
+    }
+
+    fn datagrams(trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(async move { datagrams::<K>(trips).await.expect("loopback works") }.boxed_local())
+    }
+
+    fn tls(connections: u64, trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(
+            async move { tls::<K>(connections, trips).await.expect("loopback works") }
+                .boxed_local(),
+        )
+    }
+}
+
+/// Sends back what it receives, through buffers.
+async fn echo_buffered(stream: TcpStream, buffer: usize) {
+    let mut stream = BufStream::new(stream);
+    let mut buffer = vec![0; buffer];
+    loop {
+        let Ok(received @ 1..) = stream.read(&mut buffer).await else {
+            return;
+        };
+        if stream.write_all(&buffer[..received]).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn datagrams<K: Kind>(trips: u64) -> std::io::Result<()> {
+    let server = UdpSocket::bind("127.0.0.1:0").await?;
+    let client = UdpSocket::bind("127.0.0.1:0").await?;
+    client.connect(server.local_addr()?).await?;
+    let answering = K::spawn(async move {
+        let mut buffer = [0; 64];
+        for _ in 0..trips {
+            let (n, from) = server.recv_from(&mut buffer).await?;
+            server.send_to(&buffer[..n], from).await?;
+        }
+        std::io::Result::Ok(())
+    });
+    let mut buffer = [0; 64];
+    for _ in 0..trips {
+        client.send(&buffer).await?;
+        client.recv(&mut buffer).await?;
+    }
+    K::join(answering).await
+}
+
+async fn tls<K: Kind>(connections: u64, trips: u64) -> std::io::Result<()> {
+    let Configurations { server, client } = Configurations::get();
+    let acceptor = tokio_rustls::TlsAcceptor::from(server);
+    let connector = tokio_rustls::TlsConnector::from(client);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let answering = K::spawn(async move {
+        let mut buffer = [0; 64];
+        for _ in 0..connections {
+            let stream = listener.accept().await?.0;
+            stream.set_nodelay(true)?;
+            let mut stream = acceptor.accept(stream).await?;
+            for _ in 0..trips {
+                stream.read_exact(&mut buffer).await?;
+                stream.write_all(&buffer).await?;
+                stream.flush().await?;
+            }
+            stream.shutdown().await?;
+        }
+        std::io::Result::Ok(())
+    });
+    let mut buffer = [0; 64];
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = NAME.try_into().expect("it is a name");
+        let mut stream = connector.connect(name, stream).await?;
+        for _ in 0..trips {
+            stream.write_all(&buffer).await?;
+            stream.flush().await?;
+            stream.read_exact(&mut buffer).await?;
+        }
+        stream.shutdown().await?;
+    }
+    K::join(answering).await
 }
 
 /// Sends back what it receives until the connection ends.

@@ -20,7 +20,7 @@ use super::Work;
 use super::memory::resident;
 use crate::effort::Effort;
 use crate::figures::Figures;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Through};
 use crate::workload::{Column, Countable, Message, Requests, Traffic, Workload};
 
 /// Requests of so many bytes on so many connections.
@@ -73,6 +73,43 @@ impl<const CONNECTIONS: usize, const BYTES: usize> Work for Echo<CONNECTIONS, BY
         let listener = announced_listener();
         R::block_on(async move {
             R::serve(listener, BUFFER, Rc::new(Progress::new(CONNECTIONS, || ()))).await;
+            Some(Figures::default())
+        })
+    }
+}
+
+/// Requests through buffers or callbacks. The floor is the bare epoll loop.
+#[derive(Debug)]
+pub(crate) struct EchoThrough<const PROTOCOL: bool>;
+
+impl<const PROTOCOL: bool> EchoThrough<PROTOCOL> {
+    const THROUGH: Through = match PROTOCOL {
+        true => Through::Protocol,
+        false => Through::Buffers,
+    };
+}
+
+impl<const PROTOCOL: bool> Work for EchoThrough<PROTOCOL> {
+    const WORKLOAD: Workload = Workload {
+        name: match PROTOCOL {
+            true => "echo-protocol",
+            false => "echo-buffered",
+        },
+        what: match PROTOCOL {
+            true => "echo, 100 connections, 64 B, by callbacks of a protocol",
+            false => "echo, 100 connections, 64 B, through a reader and a writer with buffers",
+        },
+        ..Echo::<100, 64>::WORKLOAD
+    };
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        if !R::THROUGH.contains(&Self::THROUGH) {
+            return None;
+        }
+        let listener = announced_listener();
+        R::block_on(async move {
+            let progress = Rc::new(Progress::new(100, || ()));
+            R::serve_through(Self::THROUGH, listener, BUFFER, progress).await;
             Some(Figures::default())
         })
     }

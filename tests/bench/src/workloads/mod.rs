@@ -6,6 +6,7 @@ mod foreign;
 mod groups;
 mod http;
 mod memory;
+mod network;
 mod ping_pong;
 mod primitives;
 mod sleeps;
@@ -100,6 +101,11 @@ workloads![
     echo::Echo<1, 16_384>,
     echo::Echo<100, 16_384>,
     echo::Echo<1_000, 16_384>,
+    echo::EchoThrough<false>,
+    echo::EchoThrough<true>,
+    network::Datagrams,
+    network::Tls<true>,
+    network::Tls<false>,
     echo::Paced<0>,
     echo::Paced<10_000>,
     echo::Idle,

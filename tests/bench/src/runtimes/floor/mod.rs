@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::group::NoGroup;
 use crate::primitives::Lacking;
-use crate::runtime::{Abilities, Channel, Runtime};
+use crate::runtime::{Abilities, Channel, Runtime, Through};
 use crate::threads::NoThreads;
 use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
@@ -42,6 +42,9 @@ impl Runtime for Floor {
         timeout: true,
         channel: true,
     };
+
+    // The same loop, for comparison.
+    const THROUGH: &'static [Through] = &[Through::Buffers, Through::Protocol];
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
         let mut main = task::spawn(main);

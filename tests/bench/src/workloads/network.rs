@@ -1,0 +1,60 @@
+//! Datagrams and TLS, with both ends in the worker. A figure has the cost of both.
+
+use super::Work;
+use crate::effort::Effort;
+use crate::figures::Figures;
+use crate::meter::measure;
+use crate::runtime::Runtime;
+use crate::workload::{Column, Countable, Workload};
+
+/// Datagrams between two tasks.
+#[derive(Debug)]
+pub(crate) struct Datagrams;
+
+impl Work for Datagrams {
+    const WORKLOAD: Workload = Workload {
+        name: "udp",
+        what: "a datagram of 64 B to another task, and its answer",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(2, 12),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const TRIPS: u64 = 1_000;
+        R::block_on(async move {
+            R::datagrams(0)?.await;
+            let batch = async || R::datagrams(TRIPS).expect("it has datagrams").await;
+            Some(measure(effort, TRIPS, batch).await)
+        })
+    }
+}
+
+/// TLS connections between two tasks: new ones, or messages on one.
+#[derive(Debug)]
+pub(crate) struct Tls<const MESSAGES: bool>;
+
+impl<const MESSAGES: bool> Work for Tls<MESSAGES> {
+    const WORKLOAD: Workload = Workload {
+        name: match MESSAGES {
+            true => "tls-echo",
+            false => "tls-handshake",
+        },
+        what: match MESSAGES {
+            true => "64 B over TLS to another task, and back",
+            false => "a TLS connection to another task: connect, handshake, close",
+        },
+        columns: &[Column::CPU],
+        countable: Countable::Worker(1, 3),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        let (connections, trips) = if MESSAGES { (1, 5_000) } else { (20, 1) };
+        R::block_on(async move {
+            R::tls(0, 0)?.await;
+            let batch = async || R::tls(connections, trips).expect("it has TLS").await;
+            Some(measure(effort, connections * trips, batch).await)
+        })
+    }
+}
