@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod circles;
 mod elsewhere;
+mod fuzz;
 mod layers;
 mod loom;
 mod mutants;
@@ -31,6 +32,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   setup                             Installs the tools that ci uses, pinned, under target/tools.
   loom [--full]                     Tries the interleavings of threads.
   sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.
+  fuzz [--seconds N] [TARGET …]     Gives parsers and frame readers the bytes of a fuzzer; about a minute.
   mutants [PACKAGE …]               Changes the code, one place at a time, and names the changes that no test notices.
   bench [--quick] [--filter X] …    Compares asyncio with other runtimes.
   traces                            Records what CPython does in the differential tests again.
@@ -60,6 +62,7 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["sanitize"] => sanitize::run(&shell, &[sanitize::Tool::Address, sanitize::Tool::Valgrind]),
         ["sanitize", "--address"] => sanitize::run(&shell, &[sanitize::Tool::Address]),
         ["sanitize", "--valgrind"] => sanitize::run(&shell, &[sanitize::Tool::Valgrind]),
+        ["fuzz", words @ ..] => fuzz::run(&shell, words),
         ["mutants", packages @ ..] => mutants::run(&shell, packages),
         ["bench", arguments @ ..] => bench::run(&shell, arguments),
         ["traces"] => traces::run(&shell),
