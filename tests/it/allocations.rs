@@ -6,11 +6,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::pending;
 use std::time::Duration;
 
 use asyncio::{
-    BoxError, Interval, Ready, TaskGroup, gather_iter, interval, run_with, running_loop, sleep,
-    spawn, task_group, time, yield_now,
+    BoxError, Interval, Ready, TaskGroup, gather, gather_iter, interval, race, run_with,
+    running_loop, sleep, spawn, task_group, time, try_gather, yield_now,
 };
 
 /// The system's allocator, counting.
@@ -124,6 +125,28 @@ fn selects() {
                     got = numbers.get(), if n % 2 == 0 => assert_eq!(got, Ok(n)),
                     () = sleep(Duration::from_micros(1)) => {}
                 }
+            }
+        });
+        assert_eq!(counted.await, 0);
+    });
+}
+
+#[test]
+fn races_and_gathers_in_place() {
+    on_both_clocks(async || {
+        let counted = when_warm(async || {
+            for n in 0..100 {
+                let later = async || {
+                    yield_now().await;
+                    n
+                };
+                assert_eq!(race((later(), pending())).await, n);
+                assert_eq!(race([later(), later()]).await, n);
+                assert_eq!(gather((later(), later(), later())).await, (n, n, n));
+                assert_eq!(gather([later(), later()]).await, [n, n]);
+                let fails = async { Err::<(), _>(later().await) };
+                let other = async { Ok(pending::<u32>().await) };
+                assert_eq!(try_gather((fails, other)).await, Err(n));
             }
         });
         assert_eq!(counted.await, 0);

@@ -15,6 +15,7 @@ mod examples;
 mod first_hour;
 mod handed_over;
 mod host;
+mod in_place;
 mod loop_pool;
 mod nothing_lost;
 #[cfg(unix)]

@@ -2,7 +2,7 @@
 //!
 //! A group whose children leave their outputs in places that they borrow, and nobody awaits each of them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::Location;
@@ -12,13 +12,17 @@ use std::task::{Context, Poll};
 use asyncio_task::{SpawnOptions, StepBack, poll_again, propagate_here};
 use pin_project_lite::pin_project;
 
+use crate::in_place::{
+    Array, Gathering, TryGathering, Tuple1, Tuple2, Tuple3, Tuple4, Tuple5, Tuple6, Tuple7, Tuple8,
+    Tuple9, Tuple10, Tuple11, Tuple12,
+};
 use crate::outputs::NeverFails;
 use crate::task_group::{TaskGroup, task_group};
 
 /// Runs several futures concurrently and gives all their outputs, in order.
 ///
 /// Takes a tuple of up to twelve futures, an array, or a `Vec`; any other iterator goes through
-/// [`gather_iter`]. Each runs as a task of its own, may borrow, and ends with this at the latest.
+/// [`gather_iter`]. The futures may borrow, and have ended when this returns.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -34,14 +38,18 @@ use crate::task_group::{TaskGroup, task_group};
 /// # });
 /// ```
 ///
+/// The futures of a tuple and of an array are polled in place: parts of the task that awaits this, without an allocation.
+/// Each wake-up polls all that have not returned, in order. Of a `Vec` and of an iterator each is a task, with a name and
+/// a context of its own, and is polled when it is woken.
+///
 /// Unlike Python's, nothing runs on afterwards: if this is cancelled or one of them panics, all are cancelled
 /// and awaited. For futures that fail there is [`try_gather`]; to have the errors as values, `gather` those.
 ///
 /// # Cancellation
 ///
 /// The request goes to all of them, and on when all have ended. Outputs that were there are lost. If each that was told
-/// has [swallowed](crate::Cancelled::swallow) the request, it ends here, and the outputs are returned. Cancelling one
-/// of them, as a task, cancels all.
+/// has [swallowed](crate::Cancelled::swallow) the request, it ends here, and the outputs are returned. If one
+/// of a `Vec` is cancelled, as a task, all are.
 ///
 /// # Panics
 ///
@@ -313,8 +321,8 @@ impl<F: Future, const N: usize> sealed::Sealed for [F; N] {}
 impl<F: Future, const N: usize> Gather for [F; N] {
     type Outputs = [F::Output; N];
 
-    async fn gather(self, place: Place) -> Self::Outputs {
-        as_many(gather_all(self, place).await)
+    fn gather(self, place: Place) -> impl Future<Output = Self::Outputs> {
+        Gathering::new(Array::of(self), place)
     }
 }
 
@@ -322,14 +330,9 @@ impl<T, E, F: Future<Output = Result<T, E>>, const N: usize> TryGather for [F; N
     type Outputs = [T; N];
     type Error = E;
 
-    async fn try_gather(self, place: Place) -> Result<[T; N], E> {
-        Ok(as_many(try_gather_all(self, place).await?))
+    fn try_gather(self, place: Place) -> impl Future<Output = Result<[T; N], E>> {
+        TryGathering::new(Array::of(self), place)
     }
-}
-
-fn as_many<T, const N: usize>(outputs: Vec<T>) -> [T; N] {
-    let outputs: Result<[T; N], _> = outputs.try_into();
-    outputs.unwrap_or_else(|_| unreachable!("as many outputs as futures"))
 }
 
 impl sealed::Sealed for () {}
@@ -343,16 +346,14 @@ impl Gather for () {
 }
 
 macro_rules! gather_tuple {
-    ($($future:ident $value:ident $slot:ident)+) => {
+    ($name:ident: $($future:ident $value:ident)+) => {
         impl<$($future: Future),+> sealed::Sealed for ($($future,)+) {}
 
         impl<$($future: Future),+> Gather for ($($future,)+) {
             type Outputs = ($($future::Output,)+);
 
-            async fn gather(self, place: Place) -> Self::Outputs {
-                let ($($slot,)+) = self;
-                let Ok(outputs): Result<_, Infallible> = ($(NeverFails::new($slot),)+).try_gather(place).await;
-                outputs
+            fn gather(self, place: Place) -> impl Future<Output = Self::Outputs> {
+                Gathering::new($name::of(self), place)
             }
         }
 
@@ -363,36 +364,22 @@ macro_rules! gather_tuple {
             type Outputs = ($($value,)+);
             type Error = Error;
 
-            #[allow(non_snake_case)] // a future and its type have one name here
-            async fn try_gather(self, place: Place) -> Result<Self::Outputs, Error> {
-                let ($($future,)+) = self;
-                $(let $slot = Cell::new(None);)+
-                let gathered = task_group(async |tg: TaskGroup<'_, Error>| {
-                    $({
-                        let slot = &$slot;
-                        spawn(&tg, place, $future, move |value| slot.set(Some(value)));
-                    })+
-                    Ok(())
-                });
-                gathered.await.map_err(crate::ErrorGroup::into_first)?;
-                match ($($slot.into_inner(),)+) {
-                    ($(Some($slot),)+) => Ok(($($slot,)+)),
-                    _ => cancelled_with_a_part().await,
-                }
+            fn try_gather(self, place: Place) -> impl Future<Output = Result<Self::Outputs, Error>> {
+                TryGathering::new($name::of(self), place)
             }
         }
     };
 }
 
-gather_tuple!(A VA a);
-gather_tuple!(A VA a B VB b);
-gather_tuple!(A VA a B VB b C VC c);
-gather_tuple!(A VA a B VB b C VC c D VD d);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i J VJ j);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i J VJ j K VK k);
-gather_tuple!(A VA a B VB b C VC c D VD d E VE e F VF f G VG g H VH h I VI i J VJ j K VK k L VL l);
+gather_tuple!(Tuple1: A VA);
+gather_tuple!(Tuple2: A VA B VB);
+gather_tuple!(Tuple3: A VA B VB C VC);
+gather_tuple!(Tuple4: A VA B VB C VC D VD);
+gather_tuple!(Tuple5: A VA B VB C VC D VD E VE);
+gather_tuple!(Tuple6: A VA B VB C VC D VD E VE F VF);
+gather_tuple!(Tuple7: A VA B VB C VC D VD E VE F VF G VG);
+gather_tuple!(Tuple8: A VA B VB C VC D VD E VE F VF G VG H VH);
+gather_tuple!(Tuple9: A VA B VB C VC D VD E VE F VF G VG H VH I VI);
+gather_tuple!(Tuple10: A VA B VB C VC D VD E VE F VF G VG H VH I VI J VJ);
+gather_tuple!(Tuple11: A VA B VB C VC D VD E VE F VF G VG H VH I VI J VJ K VK);
+gather_tuple!(Tuple12: A VA B VB C VC D VD E VE F VF G VG H VH I VI J VJ K VK L VL);

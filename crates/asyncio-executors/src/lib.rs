@@ -37,6 +37,7 @@ mod error_group;
 mod error_tree;
 mod forgotten;
 mod gather;
+mod in_place;
 mod outputs;
 mod places;
 mod race;

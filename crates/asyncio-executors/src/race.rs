@@ -10,6 +10,10 @@ use asyncio_task::SpawnOptions;
 use crate::catch_cancel::catch_cancel;
 use crate::error_group::ErrorGroup;
 use crate::gather::{Place, cancelled_with_a_part};
+use crate::in_place::{
+    Array, Racing, Tuple1, Tuple2, Tuple3, Tuple4, Tuple5, Tuple6, Tuple7, Tuple8, Tuple9, Tuple10,
+    Tuple11, Tuple12,
+};
 use crate::signal::Signal;
 use crate::task_group::{TaskGroup, task_group};
 use crate::timeout::timeout;
@@ -35,6 +39,10 @@ use crate::timeout::timeout;
 /// assert_eq!(race((mirror("far", 50), cached)).await, "from the cache");
 /// # });
 /// ```
+///
+/// The futures of a tuple and of an array are polled in place: parts of the task that awaits this, without an allocation.
+/// Each wake-up polls all of them, in order, so the first of several that are ready wins. Of a `Vec` and of an iterator each
+/// is a task, and is polled when it is woken.
 ///
 /// Nobody is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear of
 /// that, it cleans up first. So what was on its way to a loser goes to the next in line, and a loop of races over
@@ -175,45 +183,37 @@ impl<F: Future, const N: usize> Race for [F; N] {
     type Output = F::Output;
 
     fn race(self, place: Place) -> impl Future<Output = F::Output> {
-        race_all(self, place)
+        assert!(N > 0, "a race has somebody to run it");
+        Racing::new(Array::of(self), place)
     }
 }
 
 macro_rules! race_tuple {
-    ($($future:ident)+) => {
+    ($name:ident: $($future:ident)+) => {
         impl<Output, $($future: Future<Output = Output>),+> sealed::Sealed for ($($future,)+) {}
 
         impl<Output, $($future: Future<Output = Output>),+> Race for ($($future,)+) {
             type Output = Output;
 
-            #[allow(non_snake_case)] // a future and its type have one name here
-            async fn race(self, place: Place) -> Output {
-                let ($($future,)+) = self;
-                let winner = RefCell::new(None);
-                let raced = task_group(async |tg: TaskGroup<'_, Infallible>| {
-                    tg.open_contest();
-                    $(enter(&tg, place, &winner, $future);)+
-                    Ok(())
-                });
-                let Ok(()) = raced.await.map_err(ErrorGroup::into_first);
-                first(winner).await
+            fn race(self, place: Place) -> impl Future<Output = Output> {
+                Racing::new($name::of(self), place)
             }
         }
     };
 }
 
-race_tuple!(A);
-race_tuple!(A B);
-race_tuple!(A B C);
-race_tuple!(A B C D);
-race_tuple!(A B C D E);
-race_tuple!(A B C D E F);
-race_tuple!(A B C D E F G);
-race_tuple!(A B C D E F G H);
-race_tuple!(A B C D E F G H I);
-race_tuple!(A B C D E F G H I J);
-race_tuple!(A B C D E F G H I J K);
-race_tuple!(A B C D E F G H I J K L);
+race_tuple!(Tuple1: A);
+race_tuple!(Tuple2: A B);
+race_tuple!(Tuple3: A B C);
+race_tuple!(Tuple4: A B C D);
+race_tuple!(Tuple5: A B C D E);
+race_tuple!(Tuple6: A B C D E F);
+race_tuple!(Tuple7: A B C D E F G);
+race_tuple!(Tuple8: A B C D E F G H);
+race_tuple!(Tuple9: A B C D E F G H I);
+race_tuple!(Tuple10: A B C D E F G H I J);
+race_tuple!(Tuple11: A B C D E F G H I J K);
+race_tuple!(Tuple12: A B C D E F G H I J K L);
 
 /// What became of one that took part in a [`staggered_race`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

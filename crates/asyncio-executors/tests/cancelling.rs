@@ -742,7 +742,7 @@ async fn children_cancelled<T: 'static>(
 #[test]
 fn what_unwinds_of_its_own_accord_is_not_kept_by_a_shield() {
     run(async |_: Trace| {
-        let contenders = || [pending::<()>(), pending()];
+        let contenders = || vec![pending::<()>(), pending()]; // tasks of their own, with names
         let is_cancelled = |end: (Result<(), JoinError>, Duration)| {
             assert!(end.0.unwrap_err().is_cancelled());
             end.1
@@ -778,7 +778,7 @@ fn what_unwinds_of_its_own_accord_is_not_kept_by_a_shield() {
 fn code_around_a_shield_hears_of_what_unwinds_inside() {
     run(async |_: Trace| {
         let work = async {
-            let raced = catch_cancel(shield(race([pending::<()>(), pending()]))).await;
+            let raced = catch_cancel(shield(race(vec![pending::<()>(), pending()]))).await;
             raced.expect_err("nobody won").swallow();
             sleep(ms(5)).await;
             "went on"

@@ -57,7 +57,7 @@ fn says_that_it_is_over<F: Future + 'static>(make: impl Fn() -> F) {
 
 /// A future that ends by itself as if it had been cancelled.
 async fn unwinding() {
-    race([async {
+    race(vec![async {
         yield_now().await;
         current_task().expect("a contender is a task").cancel();
         pending::<()>().await;
@@ -282,6 +282,7 @@ mod in_code_that_unwinds {
                 sleep(secs(1)).await;
                 7
             })));
+            yield_now().await; // its timer is set first
             let loser = {
                 let task = task.clone();
                 async move {

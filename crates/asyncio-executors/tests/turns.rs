@@ -632,7 +632,7 @@ mod debug_mode {
             gather((async { hold_up(LIMIT) }, pending_once())).await;
         });
         assert_eq!(told.len(), 1, "{told:?}");
-        let place = format!("spawned at {}:{}:", file!(), line.get());
+        let place = format!("called at {}:{}:", file!(), line.get());
         assert!(told[0].contains(&place), "{told:?}");
     }
 
@@ -656,8 +656,10 @@ mod debug_mode {
             assert!(starts.await.winner.is_some());
         });
         assert_eq!(told.len(), 4, "{told:?}");
-        for (told, line) in told.iter().zip(lines.take()) {
-            let place = format!("spawned at {}:{line}:", file!());
+        // A tuple and an array are polled in place. The others run tasks.
+        let verbs = ["called", "called", "spawned", "spawned"];
+        for ((told, line), verb) in told.iter().zip(lines.take()).zip(verbs) {
+            let place = format!("{verb} at {}:{line}:", file!());
             assert!(told.contains(&place), "{told}, not {place}");
         }
     }

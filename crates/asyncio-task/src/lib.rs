@@ -80,6 +80,9 @@ pub use handle::step_back::StepBack;
 pub use handle::task::Task;
 pub use handle::task_info::TaskInfo;
 pub use handle::task_ref::{TaskRef, all_tasks, current_task};
+pub use scopes::branch::{
+    Branch, BranchEnd, PlainRound, is_observed, request_to_losers, timed_part,
+};
 pub use scopes::cancelled::{
     Cancelled, has_open_request, is_propagating, poll_again, propagate_here,
 };

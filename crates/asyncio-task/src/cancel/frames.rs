@@ -42,6 +42,36 @@ impl<T: Task> ScopeTree<T> {
         });
     }
 
+    /// A poll of several branches begins, of which none has a node.
+    #[inline(always)]
+    pub(crate) fn enter_branches(&mut self, task: T::Id) {
+        self.frames.push(Frame {
+            task,
+            node: None,
+            isolation: Isolation::Branch,
+            handled: self.handled,
+            is_new: true,
+        });
+    }
+
+    /// Whether a scope has opened in what is polled, which had no node.
+    #[inline(always)]
+    pub(crate) fn has_opened(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.node.is_some())
+    }
+
+    /// The poll of several branches ends, of which none has a node.
+    #[inline(always)]
+    pub(crate) fn leave_branches(&mut self) {
+        self.frames.truncate(self.frames.len().saturating_sub(1));
+    }
+
+    /// The listener around the branch that is polled, and has a node.
+    #[cold]
+    pub(crate) fn listener_of_branch(&self) -> Option<ScopeKey> {
+        self.get(self.frames.last()?.node?)?.parent
+    }
+
     #[inline]
     fn isolate_node(&mut self, key: ScopeKey, isolation: Isolation) {
         match self.get_mut(key) {
@@ -156,6 +186,13 @@ impl<T: Task> ScopeTree<T> {
             around = match self.frames[n].node {
                 Some(node) => node,
                 None => {
+                    if self.frames[n].isolation == Isolation::Branch {
+                        let listener = self.insert(Some(around));
+                        let opened = &mut self.nodes[listener.index as usize];
+                        opened.polling = true;
+                        opened.isolate_node(Isolation::Observed);
+                        around = listener;
+                    }
                     let node = self.insert(Some(around));
                     let opened = &mut self.nodes[node.index as usize];
                     opened.polling = true;

@@ -74,6 +74,8 @@ pub(crate) enum Isolation {
     Observed,
     /// It is observed, and what is inside never hears of them.
     Shielded,
+    /// It is a branch inside of an observed scope that has no frame of its own: both get a node at once.
+    Branch,
 }
 
 /// A scope that is being polled.
@@ -140,7 +142,7 @@ impl<T> Node<T> {
 
     #[inline]
     pub(super) fn isolate_node(&mut self, isolation: Isolation) {
-        self.observed |= isolation != Isolation::None;
+        self.observed |= matches!(isolation, Isolation::Observed | Isolation::Shielded);
         self.shielded |= isolation == Isolation::Shielded;
     }
 }

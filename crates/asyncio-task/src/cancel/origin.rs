@@ -69,4 +69,11 @@ impl HeardRequest {
     pub fn dismissed(&self) -> bool {
         self.dismissed
     }
+
+    /// The same request, which leaves no last poll to anything.
+    #[must_use]
+    pub fn dismissing(mut self) -> Self {
+        self.dismissed = true;
+        self
+    }
 }

@@ -1,5 +1,6 @@
 //! Measures steps, and reports slow ones (`timing.rs`).
 
+use std::panic::Location;
 use std::time::Instant;
 
 use crate::cell::cell_ref::LocalRef;
@@ -37,5 +38,32 @@ impl Local {
         }
         drop(cell);
         self.timing.within.set(around + start.elapsed());
+    }
+
+    /// Runs a part of the step under way that is named by a place in the source, and takes its time if debug mode is on.
+    /// The time is not that of the rest of the step.
+    pub(crate) fn timed_part<R>(
+        &self,
+        place: &'static Location<'static>,
+        part: impl FnOnce() -> R,
+    ) -> R {
+        if !self.timing.is_on() {
+            return part();
+        }
+        let around = self.timing.within.take();
+        let start = Instant::now();
+        let result = part();
+        let took = start.elapsed().saturating_sub(self.timing.within.get());
+        if self.timing.limit.get().is_some_and(|limit| took >= limit) {
+            let message = "a future that a step polls beside others held up the event loop";
+            let cause = Cause::SlowPart(took, place);
+            let task = self.step.task();
+            self.report(&match task {
+                Some(task) => Unhandled::of_task(message, &task, cause),
+                None => Unhandled::new(message, None, cause),
+            });
+        }
+        self.timing.within.set(around + start.elapsed());
+        result
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::{self, Write};
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::cell::cell_ref::LocalRef;
@@ -33,6 +34,9 @@ pub enum Cause {
     Error(String),
     /// A step that took so long.
     Slow(Duration),
+    /// A future that is polled in place, by a `race` or a `gather`, took so long in one step. The place is that of the
+    /// call.
+    SlowPart(Duration, &'static Location<'static>),
     /// Nothing but what the message says.
     Message,
 }
@@ -88,6 +92,7 @@ impl fmt::Display for Unhandled {
             Cause::Panic(payload) => write!(line, ": {payload}")?,
             Cause::Error(error) => write!(line, ": {error}")?,
             Cause::Slow(took) => write!(line, " for {took:.3?}")?,
+            Cause::SlowPart(took, place) => write!(line, " for {took:.3?}, called at {place}")?,
             Cause::Message => {}
         }
         match &self.task {

@@ -55,6 +55,11 @@ impl Listener {
         })
     }
 
+    /// It stands at a scope that the tree has given it.
+    pub(crate) fn stand_at(&mut self, key: Option<ScopeKey>) {
+        self.key = key;
+    }
+
     /// Puts it back.
     pub(crate) fn keep(mut self, cell: &LocalRef) {
         cell.awaiting().set(Place::of(self.key.take()));
@@ -171,6 +176,14 @@ impl Listener {
     fn leave(&mut self, frame: Option<Frame>) {
         if let Some(frame) = frame {
             self.key = frame.leave();
+        }
+    }
+
+    /// [`wait`](Self::wait), unless no scope has opened inside: then nothing there could hear of a request.
+    #[inline]
+    pub fn wait_if_needed(&mut self, cx: &Context<'_>) {
+        if self.key.is_some() {
+            self.wait(cx);
         }
     }
 

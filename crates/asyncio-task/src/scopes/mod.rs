@@ -4,6 +4,7 @@
 //! S2 is in `delivery.rs`.
 
 pub(crate) mod awaits;
+pub(crate) mod branch;
 pub(crate) mod cancelled;
 pub(crate) mod delivery;
 #[cfg(all(test, not(loom)))]

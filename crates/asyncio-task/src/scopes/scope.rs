@@ -229,6 +229,10 @@ fn polled<F>(future: Pin<&mut Option<F>>) -> Pin<&mut F> {
 }
 
 impl ScopeHandle {
+    pub(crate) fn of(key: ScopeKey) -> Self {
+        Self { key }
+    }
+
     /// Asks the scope to end. `false` if it has. Made while its loop does not run, the request takes effect
     /// when that runs again.
     pub fn cancel(&self) -> bool {
@@ -279,6 +283,14 @@ impl ScopeHandle {
                 scopes.expire_scope(self.key, one_poll);
             }
         });
+    }
+
+    /// Whether the scope has a request of its own that nobody has answered.
+    #[must_use]
+    pub fn is_asked_to_end(&self) -> bool {
+        delivery::of_scope(self.key, |scopes| {
+            scopes.is_some_and(|scopes| scopes.borrow().is_asked_to_end(self.key))
+        })
     }
 
     /// Whether the scope has not ended.

@@ -257,6 +257,11 @@ impl Frame {
         Self(())
     }
 
+    /// A frame that the tree has entered otherwise.
+    pub(crate) fn entered() -> Self {
+        Self(())
+    }
+
     /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
     #[inline]
     pub(crate) fn enter_calmly(tasks: &Local, task: &LocalRef, key: ScopeKey) -> Option<Self> {

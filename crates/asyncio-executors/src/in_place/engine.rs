@@ -1,0 +1,542 @@
+//! The course of a race or a gather: who is polled, who is told to end, and what becomes of a request from outside.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use asyncio_task::{
+    Cause, HeardRequest, Listener, PanicPayload, PlainRound, StepBack, Unhandled, current_task,
+    is_observed, order_below, poll_again, propagate_here, request_to_losers, timed_part,
+};
+
+use super::crew::{Crew, CrewOf};
+use super::member::{End, MemberState};
+use crate::forgotten::Failure;
+
+/// The report of an error in a gather that panics.
+const LOST_BY_PANIC: &str = "an error in a gather is lost, as the gather panics";
+
+/// The report of an error in a gather that is dropped before it returns.
+const LOST_BY_DROP: &str =
+    "an error in a gather is lost, as the gather is dropped before it returns";
+
+/// The report of a panic after the first.
+const SECOND_PANIC: &str = "a race or a gather had one more panic than it can pass on";
+
+type Payload = Box<dyn Any + Send>;
+
+/// How the members resolve a request from outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// None has come.
+    Unasked,
+    /// Each that has ended since has swallowed it.
+    Swallowed,
+    /// One that has ended since has not, so the request goes on.
+    GoesOn,
+}
+
+/// The engine of a race or a gather.
+pub(crate) struct Engine<R> {
+    listener: Listener,
+    step_back: StepBack,
+    stage: Stage,
+    course: Course,
+    /// The place of the call, for debug mode.
+    place: &'static Location<'static>,
+    rule: PhantomData<fn() -> R>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No scope has opened in any member.
+    Plain,
+    /// One may have.
+    Scoped,
+    /// It has ended, with a value or without.
+    Over,
+}
+
+/// What has come of a plain round.
+enum Plain {
+    Wait,
+    /// All have ended, or one has decided.
+    Done,
+    /// A scope has opened in this member.
+    Opened(usize),
+}
+
+/// The members in a plain round. If the poll of one panics, the others are dropped: none can hear of that.
+struct Fellows<'a, C: Crew> {
+    crew: Pin<&'a mut C>,
+    stage: &'a mut Stage,
+    is_over: bool,
+}
+
+impl<C: Crew> Drop for Fellows<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_over {
+            *self.stage = Stage::Over;
+            discard_all(self.crew.as_mut());
+        }
+    }
+}
+
+#[cold]
+fn discard_all<C: Crew>(mut crew: Pin<&mut C>) {
+    for member in 0..C::LEN {
+        let discard = || crew.as_mut().discard(member);
+        if let Err(second) = catch_unwind(AssertUnwindSafe(discard)) {
+            report(SECOND_PANIC, second);
+        }
+    }
+}
+
+/// How far a race or a gather has come.
+struct Course {
+    /// How many members have not ended.
+    left: usize,
+    /// A member has ended without a value.
+    is_short: bool,
+    /// The others end: they have been told.
+    is_ending: bool,
+    answer: Answer,
+    /// The member whose value has ended the others.
+    decided: Option<usize>,
+    rest: Option<Box<Rare>>,
+}
+
+/// Rarely used fields of a course.
+#[derive(Default)]
+struct Rare {
+    /// The first panic.
+    panic: Option<Payload>,
+    /// The request to the losers: one cause, however often it is made.
+    request: Option<HeardRequest>,
+}
+
+impl<R> Engine<R> {
+    pub(crate) fn new(members: usize, place: &'static Location<'static>) -> Self {
+        Self {
+            listener: Listener::new(),
+            step_back: StepBack::new(),
+            stage: Stage::Plain,
+            course: Course {
+                left: members,
+                is_short: false,
+                is_ending: false,
+                answer: Answer::Unasked,
+                decided: None,
+                rest: None,
+            },
+            place,
+            rule: PhantomData,
+        }
+    }
+
+    /// Polls all. `Ready` when all have ended and the values that are needed are there: with the member whose value has
+    /// decided, if one has.
+    #[inline]
+    pub(crate) fn poll<C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        ready!(Pin::new(&mut self.step_back).poll(cx)); // so a loop of ready ones lets others run
+        if self.stage != Stage::Plain || is_observed() {
+            return self.poll_scoped(crew, cx);
+        }
+        match self.plain_round(crew.as_mut(), cx) {
+            Plain::Wait => Poll::Pending,
+            Plain::Done => Poll::Ready(self.course.decided),
+            Plain::Opened(member) => self.go_on(crew, member + 1, cx),
+        }
+    }
+
+    /// A round as long as no scope has opened in any member.
+    #[inline(always)]
+    fn plain_round<C: CrewOf<R>>(&mut self, mut crew: Pin<&mut C>, cx: &mut Context<'_>) -> Plain {
+        PlainRound::run(|round| {
+            let course = &mut self.course;
+            let mut fellows = Fellows {
+                crew: crew.as_mut(),
+                stage: &mut self.stage,
+                is_over: false,
+            };
+            let mut opened = None;
+            for member in 0..C::LEN {
+                let poll = fellows.crew.as_mut().poll_plain(member, cx);
+                if round.has_opened() {
+                    opened = Some((member, poll));
+                    break;
+                }
+                if let Poll::Ready(decides) = poll {
+                    course.left -= 1;
+                    if decides {
+                        course.decided = Some(member);
+                        course.left = 0;
+                        (0..C::LEN).for_each(|other| fellows.crew.as_mut().discard(other));
+                        break;
+                    }
+                }
+            }
+            fellows.is_over = true;
+            drop(fellows);
+            if let Some((member, poll)) = opened {
+                self.open(crew, member, poll, round, cx);
+                return Plain::Opened(member);
+            }
+            round.end();
+            if self.course.left > 0 {
+                return Plain::Wait;
+            }
+            self.stage = Stage::Over;
+            Plain::Done
+        })
+    }
+
+    /// A scope has opened in a member. From here on the members can hear of requests.
+    #[cold]
+    #[inline(never)]
+    fn open<C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        member: usize,
+        poll: Poll<bool>,
+        round: PlainRound<'_>,
+        cx: &mut Context<'_>,
+    ) {
+        self.stage = Stage::Scoped;
+        let end = match poll {
+            Poll::Pending => crew.as_mut().go_on(member, round, &mut self.listener, cx),
+            Poll::Ready(decides) => {
+                let is_asked = crew.as_mut().end_plain(member, round, &mut self.listener);
+                Poll::Ready(End::Returned { decides, is_asked })
+            }
+        };
+        if let Poll::Ready(end) = end
+            && self.course.note_end(crew.as_mut(), member, end)
+        {
+            self.course.end_others(crew);
+        }
+    }
+
+    /// Polls all, if scopes have opened in some of them.
+    #[inline(never)]
+    fn poll_scoped<C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        if self.stage == Stage::Over {
+            return poll_again("a race or a gather was awaited again after it had ended");
+        }
+        self.stage = Stage::Scoped;
+        if self.listener.heard() {
+            self.pass_on(crew.as_mut());
+        }
+        self.go_on(crew, 0, cx)
+    }
+
+    /// Polls the members from this one on, and sees what has become of all.
+    #[inline(never)]
+    fn go_on<C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        first: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        let was_ending = self.course.is_ending && first == 0;
+        if first == 0 || !self.course.is_ending {
+            self.poll_all(crew.as_mut(), first, cx);
+        }
+        if self.course.is_ending && !was_ending && self.course.left > 0 {
+            // Those that wait for nothing end in the step in which they are told.
+            self.poll_all(crew, 0, cx);
+        }
+        if self.course.left > 0 {
+            self.listener.wait_if_needed(cx);
+            return Poll::Pending;
+        }
+        self.stage = Stage::Over;
+        if self.course.answer == Answer::Unasked
+            && self.course.rest.is_none()
+            && self.has_value::<C>()
+            && !self.listener.conclude(false)
+        {
+            return Poll::Ready(self.course.decided);
+        }
+        self.finish::<C>()
+    }
+
+    fn poll_all<C: CrewOf<R>>(&mut self, crew: Pin<&mut C>, first: usize, cx: &mut Context<'_>) {
+        match is_observed() {
+            false => self.round(crew, first, |n| n, |member, crew| crew.poll(member, cx)),
+            true => self.observed_round(crew, cx),
+        }
+    }
+
+    /// Polls in the order of the seed, and takes the times.
+    #[cold]
+    #[inline(never)]
+    fn observed_round<C: CrewOf<R>>(&mut self, crew: Pin<&mut C>, cx: &mut Context<'_>) {
+        let (order, place) = (shuffled(C::LEN), self.place);
+        let poll = |member, crew: Pin<&mut C>| timed_part(place, || crew.poll(member, cx));
+        self.round(crew, 0, |n| order[n], poll);
+    }
+
+    /// Polls each member once. A panic of one ends the others.
+    #[inline]
+    fn round<C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        first: usize,
+        member: impl Fn(usize) -> usize,
+        mut poll: impl FnMut(usize, Pin<&mut C>) -> Poll<End>,
+    ) {
+        let course = &mut self.course;
+        let mut next = first;
+        loop {
+            let is_contest = C::IS_CONTEST && course.decided.is_none();
+            let polled = self.listener.poll_branches(is_contest, || {
+                catch_unwind(AssertUnwindSafe(|| {
+                    while next < C::LEN {
+                        let member = member(next);
+                        next += 1;
+                        if let Poll::Ready(end) = poll(member, crew.as_mut())
+                            && course.note_end(crew.as_mut(), member, end)
+                        {
+                            course.end_others(crew.as_mut());
+                            return;
+                        }
+                    }
+                }))
+            });
+            match polled {
+                Ok(()) => return,
+                Err(payload) => course.panicked(crew.as_mut(), member(next - 1), payload),
+            }
+        }
+    }
+
+    /// Passes a request from outside on to all. Those that were woken before it have been polled since, by the last poll of
+    /// the code around.
+    #[cold]
+    fn pass_on<C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
+        let request = self.listener.request();
+        let course = &mut self.course;
+        course.is_ending = true;
+        if course.answer == Answer::Unasked {
+            // If all is decided, only losers are told, and they do not answer for the race.
+            course.answer = match C::IS_CONTEST && course.decided.is_some() {
+                true => Answer::GoesOn,
+                false => Answer::Swallowed,
+            };
+        }
+        // A value wins the race, so a task that a contender awaits keeps its last poll.
+        let request = match C::IS_CONTEST && course.decided.is_none() {
+            true => request,
+            false => request.dismissing(),
+        };
+        course.tell_all(crew, || request.clone());
+    }
+
+    /// Whether the values that are needed are there.
+    fn has_value<C: CrewOf<R>>(&self) -> bool {
+        self.course.decided.is_some() || !C::IS_CONTEST && !self.course.is_short
+    }
+
+    /// All have ended: after a request, a panic, or without a value.
+    #[cold]
+    #[inline(never)]
+    fn finish<C: CrewOf<R>>(&mut self) -> Poll<Option<usize>> {
+        if let Some(payload) = self.course.take_panic() {
+            self.listener.release();
+            if !C::IS_CONTEST {
+                self.report_loss(LOST_BY_PANIC);
+            }
+            resume_unwind(payload);
+        }
+        let decided = self.course.decided;
+        let has_value = self.has_value::<C>();
+        if has_value && self.course.answer == Answer::Swallowed {
+            self.listener.conclude(true);
+        } else if decided.is_some() && (!C::IS_CONTEST || !self.listener.is_dismissed()) {
+            self.listener.release();
+        }
+        let heard = self.listener.conclude(false);
+        if has_value && !heard {
+            return Poll::Ready(decided);
+        }
+        if !heard {
+            propagate_here();
+        }
+        Poll::Pending
+    }
+
+    /// A gather is dropped. If it has an error that it has not returned, the error is lost.
+    pub(super) fn drop_gather(&self) {
+        if self.stage != Stage::Over {
+            self.report_loss(LOST_BY_DROP);
+        }
+    }
+
+    fn report_loss(&self, message: &'static str) {
+        if self.course.decided.is_some() {
+            Failure::lose(vec![Failure::here(())], message);
+        }
+    }
+}
+
+impl Course {
+    /// A member has ended. Whether the others end with it.
+    #[inline]
+    fn note_end<R, C: CrewOf<R>>(&mut self, crew: Pin<&mut C>, member: usize, end: End) -> bool {
+        self.left -= 1;
+        match end {
+            End::Returned { decides, is_asked } => {
+                if is_asked {
+                    self.goes_on::<R, C>();
+                }
+                if decides && self.decided.is_none() {
+                    if self.answer == Answer::Swallowed && is_any_asked(crew) {
+                        self.answer = Answer::GoesOn;
+                    }
+                    self.decided = Some(member);
+                }
+                decides && !self.is_ending
+            }
+            End::Cancelled => {
+                self.is_short = true;
+                self.goes_on::<R, C>();
+                false
+            }
+            End::Propagates => {
+                self.is_short = true;
+                self.goes_on::<R, C>();
+                // Others can win a race. Without all values there is nothing to gather.
+                !C::IS_CONTEST && !self.is_ending
+            }
+        }
+    }
+
+    /// A member has ended, and has not swallowed the request from outside, if there is one.
+    fn goes_on<R, C: CrewOf<R>>(&mut self) {
+        // A race that is decided ends its losers itself.
+        if self.answer == Answer::Swallowed && !(C::IS_CONTEST && self.decided.is_some()) {
+            self.answer = Answer::GoesOn;
+        }
+    }
+
+    /// Ends the others: nobody can take their values.
+    fn end_others<R, C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
+        self.is_ending = true;
+        let mut request = self.rest.as_mut().and_then(|rest| rest.request.take());
+        self.tell_all::<R, C>(crew, || {
+            request.get_or_insert_with(request_to_losers).clone()
+        });
+        if request.is_some() {
+            self.rest.get_or_insert_default().request = request;
+        }
+    }
+
+    /// Tells each member that has a scope, and drops the others.
+    fn tell_all<R, C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        mut request: impl FnMut() -> HeardRequest,
+    ) {
+        for n in 0..C::LEN {
+            match crew.as_mut().state(n) {
+                MemberState::Ended => {}
+                MemberState::Scoped(handle) => {
+                    handle.pass_on(&request());
+                }
+                MemberState::Plain => {
+                    self.left -= 1;
+                    self.is_short = true;
+                    self.goes_on::<R, C>();
+                    let discard = || crew.as_mut().discard(n);
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(discard)) {
+                        self.keep_panic(payload);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The poll of a member has panicked.
+    #[cold]
+    #[inline(never)]
+    fn panicked<R, C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        member: usize,
+        payload: Payload,
+    ) {
+        self.keep_panic(payload);
+        let discard = || crew.as_mut().discard(member);
+        if let Err(second) = catch_unwind(AssertUnwindSafe(discard)) {
+            self.keep_panic(second);
+        }
+        self.is_short = true;
+        self.left = (0..C::LEN)
+            .filter(|&n| !matches!(crew.as_mut().state(n), MemberState::Ended))
+            .count();
+        self.end_others::<R, C>(crew);
+    }
+
+    /// Keeps the first panic, and reports the others.
+    #[cold]
+    fn keep_panic(&mut self, payload: Payload) {
+        let rest = self.rest.get_or_insert_default();
+        match rest.panic {
+            None => rest.panic = Some(payload),
+            Some(_) => report(SECOND_PANIC, payload),
+        }
+    }
+
+    fn take_panic(&mut self) -> Option<Payload> {
+        self.rest.as_mut()?.panic.take()
+    }
+}
+
+impl Drop for Rare {
+    fn drop(&mut self) {
+        if let Some(payload) = self.panic.take() {
+            report(
+                "a race or a gather is dropped before its panic can go on",
+                payload,
+            );
+        }
+    }
+}
+
+/// Whether a request to any member is open.
+#[cold]
+fn is_any_asked<C: Crew>(mut crew: Pin<&mut C>) -> bool {
+    (0..C::LEN).any(|n| match crew.as_mut().state(n) {
+        MemberState::Ended | MemberState::Plain => false,
+        MemberState::Scoped(handle) => handle.is_asked_to_end(),
+    })
+}
+
+#[cold]
+fn report(message: &'static str, payload: Payload) {
+    let task = current_task();
+    let cause = Cause::Panic(PanicPayload::new(payload));
+    asyncio_loop::call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
+}
+
+/// The numbers below `len`, in an order from the loop's seed.
+#[cold]
+pub(crate) fn shuffled(len: usize) -> Vec<usize> {
+    let mut all: Vec<_> = (0..len).collect();
+    for left in (1..len).rev() {
+        all.swap(left, order_below(left + 1).unwrap_or(left));
+    }
+    all
+}
