@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio::http::{HyperService, Peer, Request, Response, Session, StatusCode, body};
+use asyncio::http::{HyperService, Method, Peer, Request, Response, Session, StatusCode, body};
 use asyncio::sync::Event;
 use asyncio::{sleep, spawn, timeout};
 use support::*;
@@ -409,6 +409,101 @@ mod http2 {
         let (text, in_order) = futures::join!(fetch, stop);
         assert_eq!(text?, "done");
         assert!(in_order);
+        Ok(())
+    }
+
+    /// RFC 9113, section 8.1.1: it would be malformed.
+    #[asyncio::test(clock = "real")]
+    async fn no_body_follows_where_none_belongs() -> Outcome {
+        let server = start(async |request: Request| match request.uri().path() {
+            "/204" => (StatusCode::NO_CONTENT, "body"),
+            "/304" => (StatusCode::NOT_MODIFIED, "body"),
+            _ => (StatusCode::OK, "body"),
+        })
+        .await;
+        let sessions = [session(), Session::new()];
+        for session in &sessions {
+            for (method, path, text) in [
+                (Method::HEAD, "/", ""),
+                (Method::GET, "/204", ""),
+                (Method::GET, "/304", ""),
+                (Method::GET, "/", "body"),
+            ] {
+                let is_head = method == Method::HEAD;
+                let response = session.request(method, url(&server, path)).send().await?;
+                if is_head {
+                    assert_eq!(response.content_length(), Some(4));
+                }
+                assert_eq!(response.text().await?, text, "{path}");
+            }
+        }
+        assert_eq!(server.connections(), 2);
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn after_the_grace_period_handlers_are_cancelled_and_clean_up() -> Outcome {
+        let trace = Rc::new(RefCell::new(Vec::new()));
+        let server = start({
+            let trace = trace.clone();
+            async move |_: Request| {
+                trace.borrow_mut().push("begin");
+                let forever = std::future::pending::<()>();
+                asyncio::on_cancel(forever, async {
+                    sleep(Duration::from_millis(5)).await;
+                    trace.borrow_mut().push("cleaned up");
+                })
+                .await;
+            }
+        })
+        .await;
+        let session = session();
+        let fetches = [(); 2].map(|()| {
+            let request = session.get(url(&server, "/"));
+            asyncio::spawn(async move { request.send().await.is_err() })
+        });
+        eventually("the handlers begin", || trace.borrow().len() == 2).await;
+        assert!(!server.shutdown(Duration::from_millis(20)).await);
+        let expected = ["begin", "begin", "cleaned up", "cleaned up"];
+        assert_eq!(*trace.borrow(), expected);
+        assert_eq!(server.connections(), 0);
+        for fetch in fetches {
+            assert!(fetch.await?);
+        }
+        Ok(())
+    }
+
+    /// A server that is closed has no handlers any more.
+    #[asyncio::test(clock = "real")]
+    async fn a_connection_ends_after_its_handlers() -> Outcome {
+        struct OnDrop(Rc<Cell<usize>>);
+
+        impl Drop for OnDrop {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() + 1);
+            }
+        }
+
+        let (begun, dropped) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let server = start({
+            let (begun, dropped) = (begun.clone(), dropped.clone());
+            async move |_: Request| {
+                let _on_drop = OnDrop(dropped.clone());
+                begun.set(begun.get() + 1);
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let session = session();
+        let fetches = [(); 2].map(|()| {
+            let request = session.get(url(&server, "/"));
+            asyncio::spawn(async move { request.send().await.is_err() })
+        });
+        eventually("the handlers begin", || begun.get() == 2).await;
+        drop((fetches, session));
+        server.close();
+        timeout(LONG, server.wait_closed()).await?;
+        assert_eq!(dropped.get(), 2);
         Ok(())
     }
 

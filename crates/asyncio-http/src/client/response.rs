@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use asyncio_loop::{Sleep, sleep_until, time};
 use bytes::Bytes;
 use futures_core::Stream;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -83,10 +83,13 @@ impl FetchResponse {
         &self.url
     }
 
-    /// The length of the body, if the server has told it.
+    /// The length of the body, if the server has told it. For `HEAD`, the length that the body would have.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
-        http_body::Body::size_hint(&self.body).exact()
+        // A response to `HEAD` has the length of a body that does not come.
+        let told = self.head.headers.get(CONTENT_LENGTH);
+        let told = told.and_then(|told| told.to_str().ok()?.parse().ok());
+        told.or_else(|| http_body::Body::size_hint(&self.body).exact())
     }
 
     /// The response, unless its status is one of an error.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use asyncio_loop::{Cause, PanicPayload, Unhandled, call_exception_handler, current_task};
 use axum_core::BoxError;
-use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -27,6 +27,7 @@ pin_project! {
         answer: Option<F>,
         early: StatusCode,
         version: Version,
+        is_head: bool,
         in_flight: Option<InFlight>,
         connection: Rc<Connection>,
     }
@@ -39,7 +40,7 @@ pub(super) fn answer<S: Answers>(
     request: Request<Incoming>,
 ) -> Answering<impl Future<Output = Result<Response<S::Body>, BoxError>> + use<S>> {
     let in_flight = InFlight::begin(connection.clone());
-    let version = request.version();
+    let (version, is_head) = (request.version(), request.method() == Method::HEAD);
     let (answer, early) = match names_its_host(&request) {
         false => (None, StatusCode::BAD_REQUEST),
         true => {
@@ -52,6 +53,7 @@ pub(super) fn answer<S: Answers>(
         answer,
         early,
         version,
+        is_head,
         in_flight: Some(in_flight),
         connection: connection.clone(),
     }
@@ -60,6 +62,7 @@ pub(super) fn answer<S: Answers>(
 impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, BoxError>>,
+    B: Body,
 {
     type Output = Result<Response<AnswerBody<B>>, BoxError>;
 
@@ -78,6 +81,15 @@ where
         let in_flight = this.in_flight.take();
         let response = match answered {
             Some(Err(error)) => return Poll::Ready(Err(error)),
+            // On HTTP/2, hyper would send the body.
+            Some(Ok(response)) if *this.version == Version::HTTP_2 && *this.is_head => {
+                without_body(with_length(response), in_flight)
+            }
+            Some(Ok(response))
+                if *this.version == Version::HTTP_2 && has_no_body(response.status()) =>
+            {
+                without_body(response, in_flight)
+            }
             Some(Ok(response)) => response.map(|body| AnswerBody::new(Some(body), in_flight)),
             None => last_answer(*this.early, *this.version, in_flight),
         };
@@ -86,6 +98,26 @@ where
         }
         Poll::Ready(Ok(response))
     }
+}
+
+/// Whether answers of this status end with their head (RFC 9110, sections 15.3.5 and 15.4.5).
+fn has_no_body(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+fn without_body<B>(response: Response<B>, in_flight: Option<InFlight>) -> Response<AnswerBody<B>> {
+    response.map(|_left_out| AnswerBody::new(None, in_flight))
+}
+
+/// The response with the length of its body among its headers.
+fn with_length<B: Body>(mut response: Response<B>) -> Response<B> {
+    if let Some(length) = response.body().size_hint().exact() {
+        let headers = response.headers_mut();
+        headers
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    response
 }
 
 /// Whether a request of HTTP/1.1 has one header `Host`, and a valid one (RFC 9112, section 3.2). Otherwise a proxy before the

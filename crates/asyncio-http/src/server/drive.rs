@@ -18,6 +18,8 @@ use super::answer::answer;
 use super::connection::Connection;
 use super::server_io::ServerIo;
 use super::shared::Shared;
+#[cfg(feature = "http2")]
+use super::streams::Streams;
 use crate::bound::LoopBound;
 use crate::service::Answers;
 
@@ -129,6 +131,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     use crate::on_loop::OnLoop;
+    use asyncio_executors::on_cancel;
     use hyper::server::conn::http2;
 
     let of_connection = connection.clone();
@@ -136,16 +139,26 @@ where
         answer(&service, &of_connection, request)
     });
     let max_head = u32::try_from(shared.options.max_head).unwrap_or(u32::MAX);
-    let served = http2::Builder::new(OnLoop)
+    let streams = Streams::default();
+    let served = http2::Builder::new(streams.clone())
         .timer(OnLoop)
         .max_header_list_size(max_head)
         .max_concurrent_streams(shared.options.max_streams)
         .serve_connection(io, answers);
-    let served = pin!(served);
-    drive(served, connection, |served| {
-        served.as_mut().graceful_shutdown()
-    })
-    .await?;
+    let outcome = {
+        let served = pin!(served);
+        let driving = drive(served, connection, |served| {
+            served.as_mut().graceful_shutdown();
+        });
+        // Without their connection the handlers would be dropped.
+        let cleanup = async {
+            streams.cancel();
+            streams.wait_over().await;
+        };
+        on_cancel(driving, cleanup).await
+    };
+    streams.wait_over().await;
+    outcome?;
     Ok(())
 }
 

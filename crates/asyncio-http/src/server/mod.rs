@@ -7,6 +7,8 @@ mod options;
 mod pace;
 mod server_io;
 mod shared;
+#[cfg(feature = "http2")]
+mod streams;
 mod sweeper;
 mod ticks;
 pub(crate) mod upgrade;
