@@ -2,11 +2,14 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use asyncio_loop::{
-    EventLoop, Runner, call_later, call_soon, run, running_loop, sleep, spawn, yield_now,
+    EventLoop, LoopHandle, Runner, call_later, call_soon, run, running_loop, sleep, spawn,
+    yield_now,
 };
 use support::{Trace, forever, note_reports, secs, virtual_loop};
 
@@ -116,6 +119,44 @@ fn callbacks_and_timers_are_dropped_without_being_called() {
     let mut dropped = trace.take();
     dropped.sort();
     assert_eq!(dropped, ["later", "soon"]);
+}
+
+/// The time that a loop takes to end for a burst of messages that come too late, after so many tasks.
+fn end_in_a_burst(tasks: usize) -> Duration {
+    const BURST: usize = 10_000;
+    /// Sends when the loop drops it.
+    struct Sends(LoopHandle, Rc<Cell<Option<Instant>>>);
+    impl Drop for Sends {
+        fn drop(&mut self) {
+            let send = || {
+                for _ in 0..BURST {
+                    let sent = self.0.call_soon_threadsafe(|| panic!("called"));
+                    assert!(sent.is_ok());
+                }
+            };
+            thread::scope(|scope| scope.spawn(send).join().unwrap());
+            self.1.set(Some(Instant::now()));
+        }
+    }
+    let mut event_loop = virtual_loop();
+    let ended: Vec<_> = (0..tasks).map(|_| event_loop.spawn(async {})).collect();
+    event_loop
+        .run_until_complete(async { yield_now().await })
+        .unwrap();
+    drop(ended);
+    let since = Rc::new(Cell::new(None));
+    // Closing drops its timers after its last messages but one.
+    let last = Sends(event_loop.handle(), since.clone());
+    event_loop.call_later(secs(1), move || drop(last));
+    drop(event_loop);
+    since.get().expect("it was dropped").elapsed()
+}
+
+#[test]
+fn messages_that_come_too_late_cost_as_much_after_many_tasks_as_after_few() {
+    let best = |tasks| (0..3).map(|_| end_in_a_burst(tasks)).min().unwrap();
+    let (few, many) = (best(1), best(4_000));
+    assert!(many < 6 * few, "{many:?} after many, {few:?} after few");
 }
 
 #[test]

@@ -120,7 +120,8 @@ impl Local {
             self.end(cell);
             self.refusing.set(depth);
         }
-        if depth == 0 {
+        // Most leave nothing. To look for more is a step for each place of the registry, of which there may be thousands.
+        if depth == 0 && self.registry.len() > 0 {
             self.end_all();
         }
     }
