@@ -219,7 +219,18 @@ impl EventLoop {
     /// If the loop is closed.
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
-        let handle = self.core().call_soon(callback, Location::caller());
+        self.call_soon_at(Location::caller(), callback)
+    }
+
+    /// [`call_soon`](Self::call_soon) for a callback from another place. A building block.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn call_soon_at(
+        &self,
+        location: &'static Location<'static>,
+        callback: impl FnOnce() + 'static,
+    ) -> Handle {
+        let handle = self.core().call_soon(callback, location);
         self.wake_host();
         handle
     }

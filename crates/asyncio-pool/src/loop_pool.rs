@@ -6,13 +6,14 @@
 use std::fmt;
 use std::io;
 use std::num::NonZero;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::{Builder, EventLoop, JoinError, LoopClosed, LoopHandle, TaskName, ThreadFuture};
 
-use crate::loop_thread::{GRACE, LoopThread, LoopThreadBuilder, StopError, say};
+use crate::loop_thread::{First, GRACE, LoopThread, LoopThreadBuilder, StopError, say};
 use crate::pin;
 
 /// Event loops on threads of their own, one a processor unless set otherwise.
@@ -71,7 +72,9 @@ pub struct LoopPoolBuilder {
 
 /// Something to call on each loop with its number.
 #[derive(Clone, Default)]
-struct OnStart(Option<Arc<dyn Fn(usize) + Send + Sync>>);
+struct OnStart(Option<(EachFirst, &'static Location<'static>)>);
+
+type EachFirst = Arc<dyn Fn(usize) + Send + Sync>;
 
 /// Which loops of a pool have not ended in order, by number, and why.
 #[derive(Debug)]
@@ -290,8 +293,9 @@ impl LoopPoolBuilder {
 
     /// Has `first` called on each loop with its number, before anything else, to set its exception handler for
     /// instance.
+    #[track_caller]
     pub fn on_start(mut self, first: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        self.on_start = OnStart(Some(Arc::new(first)));
+        self.on_start = OnStart(Some((Arc::new(first), Location::caller())));
         self
     }
 
@@ -333,10 +337,11 @@ impl LoopPoolBuilder {
         if let Some(bytes) = self.stack_size {
             thread = thread.stack_size(bytes);
         }
-        match self.on_start.0.clone() {
-            None => thread,
-            Some(first) => thread.on_start(move || first(number)),
-        }
+        let first = self.on_start.0.clone();
+        thread.first(first.map(|(first, location)| First {
+            call: Box::new(move || first(number)),
+            location,
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -57,8 +58,15 @@ pub struct LoopThreadBuilder {
     stack_size: Option<usize>,
     grace: Duration,
     event_loop: Builder,
-    on_start: Option<Box<dyn FnOnce() + Send>>,
+    on_start: Option<First>,
     cpu: Option<Cpu>,
+}
+
+/// Something to call on a loop before anything else.
+pub(crate) struct First {
+    pub(crate) call: Box<dyn FnOnce() + Send>,
+    /// The place that reports name.
+    pub(crate) location: &'static Location<'static>,
 }
 
 /// Why a loop's thread has not ended in order.
@@ -243,8 +251,17 @@ impl LoopThreadBuilder {
     }
 
     /// Has `first` called on the loop before anything else, to set its exception handler for instance.
+    #[track_caller]
     pub fn on_start(mut self, first: impl FnOnce() + Send + 'static) -> Self {
-        self.on_start = Some(Box::new(first));
+        self.on_start = Some(First {
+            call: Box::new(first),
+            location: Location::caller(),
+        });
+        self
+    }
+
+    pub(crate) fn first(mut self, first: Option<First>) -> Self {
+        self.on_start = first;
         self
     }
 
@@ -277,7 +294,7 @@ impl LoopThreadBuilder {
                 Err(error) => return drop(started.send(Err(error))),
             };
             if let Some(first) = on_start {
-                event_loop.call_soon(first);
+                event_loop.call_soon_at(first.location, first.call);
             }
             // The starting thread waits for this message.
             let _ = started.send(Ok(event_loop.handle()));

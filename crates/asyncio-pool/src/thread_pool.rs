@@ -168,7 +168,12 @@ impl ThreadPool {
     /// # Cancellation
     ///
     /// The wait ends, nothing else.
+    ///
+    /// # Panics
+    ///
+    /// On a thread of the pool, which would wait for itself.
     pub async fn wait_closed(&self) {
+        self.must_be_elsewhere();
         let mut waiting = Waiting {
             crew: self.crew(),
             key: None,

@@ -150,6 +150,23 @@ mod running {
         assert!(trace[0].starts_with("0: a callback panicked: oh"));
         assert!(trace[1].starts_with("1: a callback panicked: oh"));
     }
+
+    #[test]
+    fn a_report_of_its_setting_up_names_the_program() {
+        let trace = Trace::default();
+        let noted = trace.clone();
+        let setting_up = move |_| {
+            let reports = noted.clone();
+            set_exception_handler(move |report| reports.note(report.to_string()));
+            panic!("oh");
+        };
+        let builder = LoopPool::builder().loops(1).on_start(setting_up);
+        builder.start().unwrap().stop(LONG).unwrap();
+        let [report] = &trace.take()[..] else {
+            panic!("there is one");
+        };
+        assert!(report.contains("tests/loop_pools.rs"), "{report}");
+    }
 }
 
 mod the_end {

@@ -540,6 +540,10 @@ mod the_end {
         let inside = pool.clone();
         let message = pool.run(move || panic_of(|| inside.wait_timeout(LONG)));
         assert!(message.wait().unwrap().starts_with("a job that waits"));
+        let inside = pool.clone();
+        let on_a_loop = move || run(async move { inside.wait_closed().await });
+        let message = pool.run(move || panic_of(on_a_loop));
+        assert!(message.wait().unwrap().starts_with("a job that waits"));
     }
 
     #[test]
