@@ -9,6 +9,8 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bounds::{Bounded, Bounds};
+
 /// How many bytes come before the body.
 const HEAD: usize = KIND + 1 + NUMBER;
 
@@ -102,6 +104,8 @@ pub(crate) enum FrameError {
     Trailing,
     #[error("a frame is no answer")]
     Unexpected,
+    #[error("it closed its socket and went on")]
+    Closed,
     #[error("an answer is that of call {0}, not of call {1}")]
     OtherCall(u64, u64),
 }
@@ -138,7 +142,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     let mut bytes = begin(kind);
     head.iter().for_each(|part| bytes.extend_from_slice(part));
     let limit = limit.saturating_add(bytes.len());
-    match postcard::serialize_with_flavor(value, Bounded { bytes, limit }) {
+    match postcard::serialize_with_flavor(value, UpTo { bytes, limit }) {
         Ok(bytes) => Ok(finish(bytes)),
         Err(postcard::Error::SerializeBufferFull) => Err(EncodeError::TooLarge),
         Err(error) => Err(EncodeError::Other(error.to_string())),
@@ -147,10 +151,15 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
 
 /// The value in a body, all of which it takes.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    match postcard::take_from_bytes(body) {
-        Ok((value, [])) => Ok(value),
-        Ok((_value, rest)) => Err(format!("{} bytes are left over", rest.len())),
-        Err(error) => Err(error.to_string()),
+    let bounds = Bounds::new(body.len());
+    let mut bytes = postcard::Deserializer::from_bytes(body);
+    let read = T::deserialize(Bounded::new(&mut bytes, &bounds));
+    let read = read.and_then(|value| Ok((value, bytes.finalize()?)));
+    match (read, bounds.exceeded()) {
+        (Err(_), Some(bound)) => Err(bound.to_owned()),
+        (Err(error), None) => Err(error.to_string()),
+        (Ok((value, [])), _) => Ok(value),
+        (Ok((_value, rest)), _) => Err(format!("{} bytes are left over", rest.len())),
     }
 }
 
@@ -175,12 +184,12 @@ fn finish(mut out: Vec<u8>) -> Vec<u8> {
 }
 
 /// Bytes up to a limit.
-struct Bounded {
+struct UpTo {
     bytes: Vec<u8>,
     limit: usize,
 }
 
-impl Flavor for Bounded {
+impl Flavor for UpTo {
     type Output = Vec<u8>;
 
     #[inline]

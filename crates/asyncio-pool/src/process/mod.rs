@@ -1,9 +1,11 @@
 //! Worker processes: what needs a core of its own, may crash, or takes more memory than it should.
 //!
-//! From the bottom to the top: frames over a socket ([`frame`]), the list of functions ([`remote`]), how a program is
+//! From the bottom to the top: frames over a socket ([`frame`]), read within bounds
+//! ([`bounds`]), the list of functions ([`remote`]), how a program is
 //! told that it is a worker ([`summons`]) and what it does then ([`worker`]); in the parent one process ([`link`]), one
 //! call ([`call`]), the processes and the calls of a pool ([`crew`]), and what a user holds.
 
+mod bounds;
 mod call;
 mod crew;
 mod error;
