@@ -420,6 +420,47 @@ mod failing {
         });
     }
 
+    /// A value whose reading would take all of the stack is an error of its call, on either side.
+    #[test]
+    fn a_value_that_is_nested_too_deeply_harms_nobody() {
+        let small = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+        let small = small.spawn(|| {
+            run(async {
+                let pool = pool(1);
+                assert!(pool.run(chain, 200).await.is_ok());
+                // The worker, with the stack of a main thread, can write what this thread cannot read.
+                let error = pool.run(chain, 12_000).await.unwrap_err();
+                assert!(matches!(error, ProcessError::BadValue(_)), "{error}");
+                let kept = pool.run(remote::pid, ()).await.unwrap();
+                let error = pool.run(chain_length, chain(8_000)).await.unwrap_err();
+                assert!(matches!(error, ProcessError::BadArguments(_)), "{error}");
+                assert_eq!(pool.run(remote::pid, ()).await.unwrap(), kept);
+            });
+        });
+        small.unwrap().join().unwrap();
+    }
+
+    /// A worker that is killed before it is one, several times, fails the call that it would have had.
+    #[test]
+    fn replacements_that_are_killed_fail_one_call_only() {
+        let (_, starts) = file("starts");
+        run(async {
+            let pool = scene(&["is killed from start 2 to 6", &starts]);
+            let pool = pool.workers(1).build();
+            let dies = pool.run(kills_itself, ());
+            let calls: Vec<_> = (0..20).map(|n| pool.run(double, n)).collect();
+            assert!(matches!(dies.await, Err(ProcessError::Died(_))));
+            for (n, call) in calls.into_iter().enumerate() {
+                match call.await {
+                    Err(ProcessError::NoWorker(error)) if n == 0 => {
+                        assert!(error.to_string().contains("SIGKILL"), "{error}");
+                    }
+                    outcome => assert_eq!(outcome.unwrap(), 2 * n as u64),
+                }
+            }
+        });
+    }
+
     #[test]
     fn one_that_is_killed_while_it_is_idle_fails_no_call() {
         run(async {
@@ -751,9 +792,14 @@ mod garbage {
     fn the_end_in_the_middle_of_a_frame_is_a_death() {
         let error = error_after("half a frame");
         assert!(error.to_string().contains("exit status: 4"), "{error}");
-        // It closed its socket, and was killed for that after a moment.
+    }
+
+    /// As one that has become another program. It is killed after a moment, which is not its own end.
+    #[test]
+    fn a_worker_that_closes_its_socket_and_goes_on_has_not_died() {
         let error = error_after("nothing");
-        assert!(error.to_string().contains("signal: 9"), "{error}");
+        assert!(matches!(error, ProcessError::Garbage(_)), "{error}");
+        assert!(error.to_string().contains("closed its socket"), "{error}");
     }
 }
 
@@ -853,6 +899,22 @@ mod the_end {
             .map(|id| id.parse().unwrap())
             .collect();
         assert_eq!(workers.len(), 2);
+        drop(parent); // by SIGKILL
+        workers.into_iter().for_each(has_gone);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_worker_that_is_stopped_ends_with_its_parent() {
+        let mut parent = Child::start(Command::new(PROGRAM).arg("workers outlive nobody"));
+        let workers: Vec<u32> = parent
+            .line()
+            .split(' ')
+            .map(|id| id.parse().unwrap())
+            .collect();
+        for worker in &workers {
+            kill_process(as_pid(*worker), Signal::STOP).unwrap();
+        }
         drop(parent); // by SIGKILL
         workers.into_iter().for_each(has_gone);
     }

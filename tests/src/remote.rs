@@ -247,6 +247,32 @@ pub fn writes_what_panics() -> Panicking {
     Panicking
 }
 
+/// A chain of boxes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Chain(Option<Box<Chain>>);
+
+impl Drop for Chain {
+    // The usual drop of a long chain takes as many frames of the stack.
+    fn drop(&mut self) {
+        let mut next = self.0.take();
+        while let Some(mut link) = next {
+            next = link.0.take();
+        }
+    }
+}
+
+/// A chain of so many boxes.
+#[asyncio::remote]
+pub fn chain(length: u32) -> Chain {
+    (0..length).fold(Chain::default(), |chain, _| Chain(Some(Box::new(chain))))
+}
+
+/// How many boxes a chain has.
+#[asyncio::remote]
+pub fn chain_length(chain: Chain) -> u32 {
+    std::iter::successors(chain.0.as_deref(), |link| link.0.as_deref()).count() as u32
+}
+
 /// Exits if the number is odd.
 #[asyncio::remote]
 pub fn exits_if_odd(n: u32) -> u32 {

@@ -28,6 +28,7 @@ mod scenes {
             "makes a pool" => makes_a_pool(),
             "exits" => std::process::exit(3),
             "writes" => writes(&std::env::args().nth(2).unwrap_or_default()),
+            "is killed from start 2 to 6" => killed_from_start_2_to_6(),
             "is late" => std::thread::sleep(Duration::from_millis(300)),
             _ => {}
         }
@@ -79,6 +80,22 @@ mod scenes {
             }
         });
         std::thread::sleep(Duration::from_secs(60));
+    }
+
+    /// Counts its starts in a file.
+    fn killed_from_start_2_to_6() {
+        let path = std::env::args().nth(2).expect("the file is named");
+        let mut starts = std::fs::OpenOptions::new();
+        let mut starts = starts
+            .append(true)
+            .create(true)
+            .open(path)
+            .expect("it opens");
+        starts.write_all(b".").expect("it is written");
+        let count = starts.metadata().expect("it has a length").len();
+        if (2..=6).contains(&count) {
+            asyncio_tests::remote::kills_itself();
+        }
     }
 
     /// A pool of a program that forgets, which is this one.

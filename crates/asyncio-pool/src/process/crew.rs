@@ -300,6 +300,13 @@ impl Crew {
         }
     }
 
+    /// Settles the next call in the queue with an error.
+    fn fail_first(&self, error: ProcessError) {
+        if let Some((call, _frame)) = self.next() {
+            call.settle(Err(error));
+        }
+    }
+
     /// Takes the next call from the queue.
     fn next(&self) -> Option<(Rc<Call>, Vec<u8>)> {
         loop {
@@ -330,6 +337,8 @@ enum Failed {
     Unneeded,
     /// The program is no worker.
     NotAWorker(String),
+    /// Another process killed this one. Others may start.
+    Killed(ExitStatus),
     /// It may work at the next try.
     Otherwise(io::Error),
 }
@@ -384,7 +393,7 @@ impl Seat {
         }
         // A word that was not asked for is as good as none.
         self.leave();
-        let _ended = worker.killed(line).await;
+        worker.killed(line).await;
         match self.crew.counts().waiting {
             0 => Err(Failed::Unneeded),
             _ => self.start(incoming).await,
@@ -434,17 +443,26 @@ impl Seat {
                 format!("did not become one within {patience:?}")
             }
         };
-        let _status = worker.killed(line).await;
+        worker.killed(line).await;
         Err(Failed::NotAWorker(why))
     }
 
     /// Takes the consequences of a start that failed. Another one may be tried.
     fn failed(self, failed: Failed) {
         let crew = &self.crew;
-        let (error, is_broken) = match failed {
+        let mut is_broken = false;
+        let mut concerns_all = true;
+        let error = match failed {
             Failed::Unneeded => return,
-            Failed::NotAWorker(why) => (ProcessError::NotAWorker(why), true),
-            Failed::Otherwise(error) => (ProcessError::no_worker(error), false),
+            Failed::NotAWorker(why) => {
+                is_broken = true;
+                ProcessError::NotAWorker(why)
+            }
+            Failed::Killed(status) => {
+                concerns_all = !crew.state.borrow().is_known;
+                ProcessError::no_worker(ended_early(status))
+            }
+            Failed::Otherwise(error) => ProcessError::no_worker(error),
         };
         let tries = crew.failed.get() + 1;
         crew.failed.set(tries);
@@ -458,7 +476,10 @@ impl Seat {
         };
         if is_last_try {
             crew.failed.set(0);
-            crew.fail_queue(&error);
+            match concerns_all {
+                true => crew.fail_queue(&error),
+                false => crew.fail_first(error),
+            }
         }
         // The drop of this gives the place to another driver, if calls are left.
     }
@@ -472,7 +493,7 @@ impl Seat {
             let Some((call, mut frame)) = next else {
                 if crew.is_closed() {
                     self.leave();
-                    let _status = worker.retired(line).await;
+                    worker.retired(line).await;
                     return;
                 }
                 drop(line);
@@ -503,7 +524,7 @@ impl Seat {
                     self.settle(Ok(answer));
                     if settings.max_tasks.is_some_and(|most| number >= most as u64) {
                         self.leave();
-                        let _status = worker.retired(line).await;
+                        worker.retired(line).await;
                         return;
                     }
                     continue;
@@ -542,19 +563,19 @@ impl Seat {
             }
             Lost::Ended => Some(died(worker.ended(line).await)),
             Lost::TimeLimit(limit) => {
-                let _status = worker.killed(line).await;
+                worker.killed(line).await;
                 Some(ProcessError::TimeLimit(limit))
             }
             Lost::Killed => {
-                let _status = worker.killed(line).await;
+                worker.killed(line).await;
                 Some(ProcessError::Cancelled)
             }
             Lost::Garbage(error) => {
-                let _status = worker.killed(line).await;
+                worker.killed(line).await;
                 Some(ProcessError::Garbage(error.to_string()))
             }
             Lost::Io(error) => {
-                let _status = worker.killed(line).await;
+                worker.killed(line).await;
                 Some(ProcessError::no_worker(error))
             }
         }
@@ -606,14 +627,20 @@ impl Drop for Seat {
 }
 
 impl Failed {
-    fn ended(status: ExitStatus, is_known: bool) -> Self {
-        // Another process has killed it, or it has been a worker before.
-        if is_known || status.code().is_none() {
-            let error = format!("it ended before it became a worker ({status})");
-            return Self::Otherwise(io::Error::other(error));
+    /// The program has closed its socket. It has been a worker before, or not.
+    fn ended(status: Option<ExitStatus>, is_known: bool) -> Self {
+        match status {
+            None if is_known => Self::Otherwise(io::Error::other(FrameError::Closed)),
+            None => Self::NotAWorker("closed its standard input".to_owned()),
+            Some(status) if status.code().is_none() => Self::Killed(status),
+            Some(status) if is_known => Self::Otherwise(ended_early(status)),
+            Some(status) => Self::NotAWorker(format!("ended ({status})")),
         }
-        Self::NotAWorker(format!("ended ({status})"))
     }
+}
+
+fn ended_early(status: ExitStatus) -> io::Error {
+    io::Error::other(format!("it ended before it became a worker ({status})"))
 }
 
 fn is_answer(kind: Kind) -> bool {
@@ -621,6 +648,10 @@ fn is_answer(kind: Kind) -> bool {
     matches!(kind, Value | Panicked | Unknown | BadArguments | BadValue)
 }
 
-fn died(status: io::Result<ExitStatus>) -> ProcessError {
-    status.map_or_else(ProcessError::no_worker, ProcessError::Died)
+fn died(status: io::Result<Option<ExitStatus>>) -> ProcessError {
+    match status {
+        Ok(Some(status)) => ProcessError::Died(status),
+        Ok(None) => ProcessError::Garbage(FrameError::Closed.to_string()),
+        Err(error) => ProcessError::no_worker(error),
+    }
 }

@@ -221,27 +221,28 @@ impl Worker {
         self.is_busy = false;
     }
 
-    /// Waits for its end: of what has ended or broken, which is killed if that takes long.
-    pub(crate) async fn ended(mut self, mut line: Line) -> io::Result<ExitStatus> {
+    /// Waits for the end of a process that has closed its socket. `None`: it went on without the socket, for so long
+    /// that it was killed.
+    pub(crate) async fn ended(mut self, mut line: Line) -> io::Result<Option<ExitStatus>> {
         let status = self.wait_for_end(&mut line, PATIENCE).await?;
-        if let Some(status) = status {
-            return Ok(status);
+        if status.is_none() {
+            self.kill();
+            self.wait_for_end(&mut line, Duration::MAX).await?;
         }
-        self.kill();
-        let status = self.wait_for_end(&mut line, Duration::MAX).await?;
-        status.ok_or_else(|| io::ErrorKind::TimedOut.into())
+        Ok(status)
     }
 
     /// Kills it and waits for its end.
-    pub(crate) async fn killed(mut self, line: Line) -> io::Result<ExitStatus> {
+    pub(crate) async fn killed(mut self, line: Line) {
         self.kill();
-        self.ended(line).await
+        // A selector that has failed is an error of the loop, and ends the wait.
+        let _ = self.ended(line).await;
     }
 
     /// Closes its socket, so that it ends in order, and waits for that.
-    pub(crate) async fn retired(self, line: Line) -> io::Result<ExitStatus> {
+    pub(crate) async fn retired(self, line: Line) {
         self.hang_up();
-        self.ended(line).await
+        let _ = self.ended(line).await;
     }
 
     fn hang_up(&self) {

@@ -59,6 +59,10 @@ pub fn run_if_worker() {
 
 fn work(summons: &Summons) -> io::Result<()> {
     let mut socket = summons.socket()?;
+    // A stopped worker runs on when its parent ends, and then ends as well. The signal does nothing else, which matters
+    // because it follows the thread of the parent that started this, and not the parent.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     // From now on the summons is followed, and what a call reads from standard input is no frame.
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     let functions = Functions::of_this_program().map_err(|name| {
