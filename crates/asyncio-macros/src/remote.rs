@@ -2,8 +2,9 @@
 //!
 //! The function stays as it is.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Error, FnArg, ReturnType, Safety, Type};
 
 use crate::function::AsyncFn;
@@ -23,8 +24,13 @@ pub(crate) fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
     let types = match check(&function) {
         Ok(types) => types,
         Err(error) => {
-            let (error, placeholder) = (error.into_compile_error(), function.placeholder());
-            return quote!(#error #placeholder);
+            let error = error.into_compile_error();
+            // Only an `impl` or a `trait` takes a method.
+            let rest = match function.signature.receiver() {
+                Some(_self) => item,
+                None => function.placeholder(),
+            };
+            return quote!(#error #rest);
         }
     };
     let errors = mistakes.err().map(Error::into_compile_error);
@@ -44,23 +50,57 @@ fn entry(function: &AsyncFn, types: &[Type], facade: &TokenStream) -> TokenStrea
         ([name], [only]) => (quote!(#name), quote!(#only)),
         (names, types) => (quote!((#(#names),*)), quote!((#(#types),*))),
     };
+    // The compiler shows a type that serde cannot read or write where it is named.
+    let inputs = match signature.inputs.is_empty() {
+        true => name.span(),
+        false => signature.inputs.span(),
+    };
+    let output = match &signature.output {
+        ReturnType::Default => name.span(),
+        ReturnType::Type(_, output) => output.span(),
+    };
+    let private_at = |span| respanned(&private, span);
+    let (reads, writes) = (private_at(inputs), private_at(output));
+    let read = quote_spanned!(inputs=> #reads::read::<#arguments>);
+    let write = quote_spanned!(output=> #writes::write);
     let call = match signature.asyncness {
         None => quote!(call),
         Some(_) => quote!(call_async),
     };
-    let conditions = function.attributes.iter().filter(|attribute| {
+    let is_condition = |attribute: &&syn::Attribute| {
         let path = attribute.path();
         path.is_ident("cfg") || path.is_ident("cfg_attr")
-    });
+    };
+    let conditions: Vec<_> = function.attributes.iter().filter(is_condition).collect();
+    // In an `impl` or a `trait` these constants are associated ones. There the items of the second constant do not see the
+    // first one, and the error of the compiler has its name.
+    let path = format_ident!(
+        "__remote_function_{name}_must_stand_outside_of_impl_and_trait",
+        span = name.span()
+    );
+    let entry = format_ident!("__asyncio_remote_{name}");
     quote! {
         #(#conditions)*
-        const _: () = {
+        #[doc(hidden)]
+        #[allow(non_upper_case_globals)]
+        const #path: &::core::primitive::str =
+            ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name));
+        #(#conditions)*
+        #[doc(hidden)]
+        #[allow(non_upper_case_globals)]
+        const #entry: () = {
             fn __asyncio_call(arguments: &[u8], limit: usize) -> ::std::vec::Vec<u8> {
-                #private::#call(arguments, limit, |#pattern: #arguments| #name(#(#names),*))
+                #private::#call(
+                    arguments,
+                    limit,
+                    #read,
+                    |#pattern: #arguments| #name(#(#names),*),
+                    #write,
+                )
             }
             #private::inventory::submit! {
                 #private::Registered::new(
-                    ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)),
+                    #path,
                     ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                     || #private::type_of(#name),
                     __asyncio_call,
@@ -68,6 +108,15 @@ fn entry(function: &AsyncFn, types: &[Type], facade: &TokenStream) -> TokenStrea
             }
         };
     }
+}
+
+/// A path of one span: the compiler shows a path that begins in the attribute at the attribute.
+fn respanned(path: &TokenStream, span: Span) -> TokenStream {
+    let tokens = path.clone().into_iter().map(|mut token| {
+        token.set_span(span);
+        token
+    });
+    tokens.collect()
 }
 
 /// The types of the arguments. Refuses what cannot be called in another process.
@@ -155,15 +204,26 @@ mod tests {
         let expected = quote! {
             #function
             #[cfg(unix)]
-            const _: () = {
+            #[doc(hidden)]
+            #[allow(non_upper_case_globals)]
+            const __remote_function_add_must_stand_outside_of_impl_and_trait: &::core::primitive::str =
+                ::core::concat!(::core::module_path!(), "::", ::core::stringify!(add));
+            #[cfg(unix)]
+            #[doc(hidden)]
+            #[allow(non_upper_case_globals)]
+            const __asyncio_remote_add: () = {
                 fn __asyncio_call(arguments: &[u8], limit: usize) -> ::std::vec::Vec<u8> {
                     ::asyncio::__private::call(
-                        arguments, limit,
-                        |(argument_0, argument_1): (u32, (u32, u32))| add(argument_0, argument_1))
+                        arguments,
+                        limit,
+                        ::asyncio::__private::read::<(u32, (u32, u32))>,
+                        |(argument_0, argument_1): (u32, (u32, u32))| add(argument_0, argument_1),
+                        ::asyncio::__private::write,
+                    )
                 }
                 ::asyncio::__private::inventory::submit! {
                     ::asyncio::__private::Registered::new(
-                        ::core::concat!(::core::module_path!(), "::", ::core::stringify!(add)),
+                        __remote_function_add_must_stand_outside_of_impl_and_trait,
                         ::core::concat!(
                             ::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                         || ::asyncio::__private::type_of(add),
@@ -184,7 +244,9 @@ mod tests {
         let call = quote!(facade::__private::call_async(
             arguments,
             limit,
-            |argument_0: u64| wait(argument_0)
+            facade::__private::read::<u64>,
+            |argument_0: u64| wait(argument_0),
+            facade::__private::write,
         ));
         assert!(expansion.contains(&call.to_string()), "{expansion}");
     }

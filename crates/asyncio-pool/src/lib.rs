@@ -59,7 +59,7 @@ pub use thread_pool::{Pending, PoolShare, ThreadPool};
 #[cfg(all(unix, feature = "process", not(loom)))]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::process::{Later, Registered, call, call_async, run_main, type_of};
+    pub use crate::process::{Later, Registered, call, call_async, read, run_main, type_of, write};
     pub use inventory;
 }
 

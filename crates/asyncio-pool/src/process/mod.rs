@@ -24,7 +24,7 @@ pub use map::ProcessMap;
 pub use pool::{ProcessPool, ProcessPoolBuilder};
 pub use remote::RemoteFn;
 #[doc(hidden)]
-pub use remote::{Later, Registered, call, call_async, type_of};
+pub use remote::{Later, Registered, call, call_async, read, type_of, write};
 pub use worker::run_if_worker;
 
 /// Runs a program's `main`, or what a worker does. `#[asyncio::main]` expands to it.

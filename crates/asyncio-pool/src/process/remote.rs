@@ -19,6 +19,10 @@ use super::frame::{EncodeError, Kind, decode, encode, message};
 ///
 /// One argument is given as it is, none as `()`, several, up to twelve, as a tuple. `Kind` tells functions apart for the
 /// compiler, and is left to it.
+///
+/// The format is [postcard](https://docs.rs/postcard). It has no names of fields, so serde's `untagged`, `flatten`,
+/// `tag` and `skip_serializing_if` do not work. A value whose reading takes more than 512 KiB of the stack is an error of
+/// its call: a chain of some thousand boxes, for example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no remote function for arguments of type `{Arguments}`",
     note = "several arguments are given as a tuple, and what the function returns has serde's `Serialize` and `Deserialize`"
@@ -116,20 +120,34 @@ pub fn type_of<F: 'static>(_function: F) -> TypeId {
     TypeId::of::<F>()
 }
 
+/// Reads the arguments of a call. Written by the attribute.
+#[doc(hidden)]
+pub fn read<A: DeserializeOwned>(arguments: &[u8]) -> Result<A, String> {
+    decode(arguments)
+}
+
+/// The frame with the value of a call. Written by the attribute.
+#[doc(hidden)]
+pub fn write<R: Serialize>(value: &R, limit: usize) -> Vec<u8> {
+    match encode(Kind::Value, &[], value, limit) {
+        Ok(frame) => frame,
+        Err(error) => message(Kind::BadValue, &error.tell(limit)),
+    }
+}
+
 /// Calls a function with arguments that have come. Written by the attribute.
 #[doc(hidden)]
-pub fn call<A, R>(arguments: &[u8], limit: usize, function: impl FnOnce(A) -> R) -> Vec<u8>
-where
-    A: DeserializeOwned,
-    R: Serialize,
-{
+pub fn call<A, R>(
+    arguments: &[u8],
+    limit: usize,
+    read: impl FnOnce(&[u8]) -> Result<A, String>,
+    function: impl FnOnce(A) -> R,
+    write: impl FnOnce(&R, usize) -> Vec<u8>,
+) -> Vec<u8> {
     // All of it is foreign code: reading, the function, writing, and dropping what it returned.
-    let answer = || match decode(arguments) {
+    let answer = || match read(arguments) {
         Err(why) => message(Kind::BadArguments, &why),
-        Ok(arguments) => match encode(Kind::Value, &[], &function(arguments), limit) {
-            Ok(frame) => frame,
-            Err(error) => message(Kind::BadValue, &error.tell(limit)),
-        },
+        Ok(arguments) => write(&function(arguments), limit),
     };
     match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(frame) => frame,
@@ -142,18 +160,18 @@ where
 pub fn call_async<A, R, Fut>(
     arguments: &[u8],
     limit: usize,
+    read: impl FnOnce(&[u8]) -> Result<A, String>,
     function: impl FnOnce(A) -> Fut,
+    write: impl FnOnce(&R, usize) -> Vec<u8>,
 ) -> Vec<u8>
 where
-    A: DeserializeOwned,
-    R: Serialize,
     Fut: Future<Output = R>,
 {
     let on_a_loop = |arguments| {
         let builder = EventLoop::builder().ctrl_c(false);
         run_with(builder, async { function(arguments).await })
     };
-    call(arguments, limit, on_a_loop)
+    call(arguments, limit, read, on_a_loop, write)
 }
 
 impl EncodeError {
