@@ -15,7 +15,14 @@ pub(crate) enum Form {
 }
 
 /// The tests written for loom: in these packages, those with `loom` in their path.
-const PACKAGES: &[&str] = &["--package", "asyncio-task", "--package", "asyncio-pool"];
+const PACKAGES: &[&str] = &[
+    "--package",
+    "asyncio-task",
+    "--package",
+    "asyncio-loop",
+    "--package",
+    "asyncio-pool",
+];
 
 /// The number of unforced switches of threads in the short form.
 const SHORT: &str = "2";

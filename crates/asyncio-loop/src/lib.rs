@@ -30,6 +30,8 @@ mod limits;
 mod shared;
 mod spin;
 mod stall;
+mod sync;
+mod thread_state;
 mod timers;
 
 mod core;

@@ -6,18 +6,21 @@
 //! - While all loops wait, that thread sleeps without a timeout. A loop that begins to work again wakes it, at most once
 //!   for each of its looks.
 //!
-//! The report has the task and the place that spawned it, but no stack of the loop's thread. To take that, a signal
-//! handler would have to unwind the thread, which is not safe in the middle of an allocation.
+//! The report has the task, the place that spawned it, and on Linux whether the thread computes or waits, and where in
+//! the kernel. It has no stack of the thread: a signal handler would have to unwind it, which is not safe in the middle
+//! of an allocation.
 
 use std::fmt;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use asyncio_task::{PanicPayload, Pulse, TaskId};
+
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence};
+use crate::thread_state::ThreadNumber;
 
 /// The limit of a stall unless set otherwise.
 pub(crate) const LIMIT: Duration = Duration::from_secs(1);
@@ -37,6 +40,9 @@ pub struct Stall {
     /// The number of the task or callback whose step is under way, and the place that spawned it. `None` if it is no
     /// step, but a destructor or a waker.
     pub task: Option<(TaskId, &'static Location<'static>)>,
+    /// What the loop's thread does, while the stall lasts: `it computes`, or `it waits in the kernel's futex_do_wait`,
+    /// for a lock for example. `None` where the system does not tell: Linux does, unless it is hardened.
+    pub doing: Option<String>,
     /// How long it has lasted, or did. It is measured from outside and may be a quarter of the limit short.
     pub lasted: Duration,
     /// Whether the loop goes on again.
@@ -49,11 +55,15 @@ impl fmt::Display for Stall {
         write!(f, "the event loop of thread `{}` {verb} kept", self.thread)?;
         let lasted = Duration::from_millis(self.lasted.as_millis() as u64);
         match self.task {
-            None => write!(f, " outside of tasks for {lasted:?}"),
+            None => write!(f, " outside of tasks for {lasted:?}")?,
             Some((id, place)) => write!(
                 f,
                 " by a step of task {id}, spawned at {place}, for {lasted:?}"
-            ),
+            )?,
+        }
+        match &self.doing {
+            Some(doing) => write!(f, ": {doing}"),
+            None => Ok(()),
         }
     }
 }
@@ -94,6 +104,7 @@ pub(crate) struct Watched {
     limit: Duration,
     on_stall: OnStall,
     thread: String,
+    number: ThreadNumber,
 }
 
 impl Watched {
@@ -109,6 +120,7 @@ impl Watched {
                 .name()
                 .unwrap_or("without a name")
                 .to_owned(),
+            number: ThreadNumber::here(),
         });
         let mut watch = WATCH.lock();
         watch.loops.push(watched.clone());
@@ -143,12 +155,7 @@ impl Watched {
     /// Notes that the loop works.
     #[inline]
     pub(crate) fn work(&self) {
-        self.is_waiting.store(false, Ordering::Relaxed);
-        // With the fence in `Watch::sleep`: this sees that the thread sleeps, or the thread sees that the loop works.
-        fence(Ordering::SeqCst);
-        if WATCH.is_asleep.load(Ordering::Relaxed) {
-            WATCH.wake();
-        }
+        WATCH.works(&self.is_waiting);
     }
 
     fn is_waiting(&self) -> bool {
@@ -157,6 +164,7 @@ impl Watched {
 }
 
 /// The thread that looks at the loops, and the loops.
+#[cfg_attr(loom, derive(Default))]
 struct Watch {
     state: Mutex<WatchState>,
     woken: Condvar,
@@ -164,11 +172,13 @@ struct Watch {
     is_asleep: AtomicBool,
 }
 
+#[cfg_attr(loom, derive(Default))]
 struct WatchState {
     loops: Vec<Arc<Watched>>,
     has_thread: bool,
 }
 
+#[cfg(not(loom))]
 static WATCH: Watch = Watch {
     state: Mutex::new(WatchState {
         loops: Vec::new(),
@@ -177,6 +187,10 @@ static WATCH: Watch = Watch {
     woken: Condvar::new(),
     is_asleep: AtomicBool::new(false),
 };
+
+// The types of loom have no constants. No loop runs in a model.
+#[cfg(loom)]
+static WATCH: std::sync::LazyLock<Watch> = std::sync::LazyLock::new(Watch::default);
 
 /// A turn that has not ended between two looks.
 struct Late {
@@ -194,6 +208,17 @@ impl Watch {
     fn lock(&self) -> MutexGuard<'_, WatchState> {
         // Nothing that can panic runs under this lock.
         self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Notes that the loop of this word works.
+    #[inline]
+    fn works(&self, is_waiting: &AtomicBool) {
+        is_waiting.store(false, Ordering::Relaxed);
+        // With the fence in `sleep`: this sees that the thread sleeps, or the thread sees that the loop works.
+        fence(Ordering::SeqCst);
+        if self.is_asleep.load(Ordering::Relaxed) {
+            self.wake();
+        }
     }
 
     #[cold]
@@ -284,9 +309,11 @@ impl Watch {
 impl Late {
     fn report(&self, is_over: bool) {
         let (lasted, task) = self.last;
+        let number = self.watched.number;
         let stall = Stall {
             thread: self.watched.thread.clone(),
             task,
+            doing: (!is_over).then(|| number.doing()).flatten(),
             lasted,
             is_over,
         };
@@ -295,5 +322,58 @@ impl Late {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(&stall))) {
             drop(PanicPayload::new(payload));
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+
+    fn with_one_loop() -> (Arc<Watch>, Arc<Watched>) {
+        let watched = Arc::new(Watched {
+            pulse: Arc::default(),
+            turn: AtomicU64::new(0),
+            is_waiting: AtomicBool::new(true),
+            limit: LIMIT,
+            on_stall: OnStall::default(),
+            thread: String::new(),
+            number: ThreadNumber::here(),
+        });
+        let watch = Watch::default();
+        watch.lock().loops.push(watched.clone());
+        (Arc::new(watch), watched)
+    }
+
+    /// Found: either fence left out; a wake without the lock.
+    #[test]
+    fn loom_a_loop_that_works_again_wakes_the_detector() {
+        loom::model(|| {
+            let (watch, watched) = with_one_loop();
+            let sleeper = watch.clone();
+            let detector = loom::thread::spawn(move || sleeper.sleep(sleeper.lock()));
+            watch.works(&watched.is_waiting);
+            // A lost wake-up is a deadlock here.
+            detector.join().unwrap();
+            assert!(!watch.is_asleep.load(Ordering::Relaxed));
+        });
+    }
+
+    #[test]
+    fn loom_a_loop_that_works_for_a_moment_wakes_it_as_well() {
+        loom::model(|| {
+            let (watch, watched) = with_one_loop();
+            let other = with_one_loop().1;
+            watch.lock().loops.push(other.clone());
+            let sleeper = watch.clone();
+            let detector = loom::thread::spawn(move || sleeper.sleep(sleeper.lock()));
+            let (there, word) = (watch.clone(), other);
+            let second = loom::thread::spawn(move || {
+                there.works(&word.is_waiting);
+                word.rest();
+            });
+            watch.works(&watched.is_waiting);
+            second.join().unwrap();
+            detector.join().unwrap();
+        });
     }
 }

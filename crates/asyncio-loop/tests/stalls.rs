@@ -74,6 +74,43 @@ fn a_step_that_keeps_the_loop_is_named_while_it_does_and_afterwards() {
     assert!(stalls[2].to_string().contains(" was kept by a step of "));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_says_whether_the_thread_computes_or_waits() {
+    let stalls = Stalls::default();
+    run_with(stalls.builder(ms(40)), async {
+        while stalls.all().is_empty() {
+            std::hint::spin_loop();
+        }
+        stalls.until(2).await;
+        let begun = stalls.all().len();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let inner = stalls.clone();
+        let watcher = thread::spawn(move || {
+            inner.block_until(begun + 1);
+            drop(done);
+        });
+        assert!(wait.recv().is_err());
+        watcher.join().unwrap();
+    });
+    let doing: Vec<_> = stalls
+        .all()
+        .into_iter()
+        .map(|stall| (stall.is_over, stall.doing))
+        .collect();
+    assert_eq!(doing[0], (false, Some("it computes".to_owned())));
+    assert_eq!(doing[1], (true, None));
+    // The place is missing on a hardened kernel.
+    let (_, waits) = &doing[2];
+    assert!(
+        waits
+            .as_ref()
+            .unwrap()
+            .starts_with("it waits in the kernel"),
+        "{waits:?}"
+    );
+}
+
 #[test]
 fn a_callback_is_named_as_well() {
     let stalls = Stalls::default();
