@@ -39,6 +39,7 @@ use crate::cores::{Role, pin};
 use crate::options::{Command, HELP, Selection};
 
 fn main() -> ExitCode {
+    asyncio::run_if_worker();
     let command = match Command::parse(std::env::args().skip(1)) {
         Ok(command) => command,
         Err(mistake) => {

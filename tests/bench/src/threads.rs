@@ -8,6 +8,8 @@ pub(crate) trait Threads: 'static {
     const CALLS: bool = true;
     /// Whether other threads may post callbacks.
     const POSTS: bool = false;
+    /// Whether there are pools of worker processes.
+    const PROCESSES: bool = false;
 
     /// A way to the running loop, for other threads.
     type Handle: Clone + Send + 'static;

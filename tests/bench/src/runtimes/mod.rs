@@ -2,10 +2,12 @@
 
 mod certificate;
 mod compio;
+mod cpython;
 mod floor;
 mod library;
 mod monoio;
 mod ours;
+mod pool;
 mod smol;
 mod tokio;
 mod tools;
@@ -36,6 +38,10 @@ macro_rules! runtimes {
         $($name:literal, $family:literal, $what:literal, $packages:expr => $runtime:ty;)+
         libraries:
         $($library:literal, $lib_family:literal, $lib_what:literal, $lib_packages:expr => $on:ty;)+
+        pools:
+        $($pool:literal, $pool_family:literal, $pool_what:literal, $pool_packages:expr => $with:ty;)+
+        programs:
+        $($program:literal, $program_family:literal, $program_what:literal => $start:path;)+
     ) => {
         /// All runtimes, in the order in which they take their turns.
         pub(crate) const ALL: &[Description] = &[
@@ -51,6 +57,18 @@ macro_rules! runtimes {
                 what: $lib_what,
                 packages: $lib_packages,
             },)+
+            $(Description {
+                name: $pool,
+                family: $pool_family,
+                what: $pool_what,
+                packages: $pool_packages,
+            },)+
+            $(Description {
+                name: $program,
+                family: $program_family,
+                what: $program_what,
+                packages: &[],
+            },)+
         ];
 
         /// Gives the work called `workload` to the runtime called `runtime`. `None` if the runtime cannot do it.
@@ -62,6 +80,8 @@ macro_rules! runtimes {
             match runtime {
                 $($name => workloads::run::<$runtime>(workload, effort),)+
                 $($library => workloads::run_with_library::<$on>(workload, effort),)+
+                $($pool => workloads::run_with_pool::<$with>(workload, effort),)+
+                $($program => $start(workload, effort),)+
                 _ => panic!("there is no runtime called {runtime}"),
             }
         }
@@ -90,4 +110,8 @@ runtimes! {
     "futures-buffered", "libraries", "futures-buffered on the floor", &["futures-buffered"] => library::Library<tools::groups::Buffered, Lacking>;
     "futures-concurrency", "libraries", "futures-concurrency on the floor", &["futures-concurrency"] => library::Library<tools::groups::Concurrency, Lacking>;
     "moro-local", "libraries", "moro-local on the floor", &["moro-local"] => library::Library<tools::groups::Moro, Lacking>;
+    pools:
+    "rayon", "rayon", "rayon's spawn and a oneshot, on our loop", &["rayon"] => pool::OnOurLoop<tools::rayon::Pool>;
+    programs:
+    "cpython", "cpython", "CPython's asyncio, to_thread and ProcessPoolExecutor" => cpython::run;
 }

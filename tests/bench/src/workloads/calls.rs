@@ -64,16 +64,22 @@ impl<const PINNED: bool> Work for Call<PINNED> {
     }
 }
 
-const BATCH: u64 = 1_000;
-
-/// A thousand calls are under way at a time.
+/// So many calls are under way at a time.
 #[derive(Debug)]
-pub(crate) struct Calls;
+pub(crate) struct Calls<const AT_A_TIME: u64>;
 
-impl Work for Calls {
+impl<const AT_A_TIME: u64> Work for Calls<AT_A_TIME> {
     const WORKLOAD: Workload = Workload {
-        name: "calls-1000",
-        what: "empty calls on the thread pool, 1000 at a time",
+        name: if AT_A_TIME == 1_000 {
+            "calls-1000"
+        } else {
+            "calls-1000000"
+        },
+        what: if AT_A_TIME == 1_000 {
+            "empty calls on the thread pool, 1000 at a time"
+        } else {
+            "empty calls on the thread pool, a million at a time"
+        },
         columns: &[Column::less("wall", "ns a call"), Column::CPU.aside()],
         countable: Countable::No,
         traffic: None,
@@ -85,9 +91,13 @@ impl Work for Calls {
         }
         unpin().expect("a thread can choose its cores");
         Some(R::block_on_with_threads(async move {
-            let mut calls = Vec::with_capacity(BATCH as usize);
-            measure(effort, BATCH, async || {
-                for number in 0..BATCH {
+            let at_a_time = match AT_A_TIME {
+                1_000 => AT_A_TIME,
+                many => effort.size(many),
+            };
+            let mut calls = Vec::with_capacity(at_a_time as usize);
+            measure(effort, at_a_time, async || {
+                for number in 0..at_a_time {
                     calls.push(R::Threads::call(move || number));
                 }
                 for call in calls.drain(..) {

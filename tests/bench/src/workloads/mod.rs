@@ -9,6 +9,7 @@ mod memory;
 mod network;
 mod ping_pong;
 mod primitives;
+mod processes;
 mod sleeps;
 mod spawn;
 mod timeouts;
@@ -28,10 +29,11 @@ pub(crate) trait Work {
 }
 
 macro_rules! workloads {
-    (of runtimes: $($work:ty),+; of libraries: $($tool:ty),+ $(;)?) => {
+    (of runtimes: $($work:ty),+; of pools: $($call:ty),+; of libraries: $($tool:ty),+ $(;)?) => {
         /// All workloads, in the order of the table.
         pub(crate) const ALL: &[Workload] = &[
             $(<$work as Work>::WORKLOAD,)+
+            $(<$call as Work>::WORKLOAD,)+
             $(<$tool as Work>::WORKLOAD,)+
         ];
 
@@ -44,7 +46,22 @@ macro_rules! workloads {
             $(if <$work as Work>::WORKLOAD.name == name {
                 return <$work as Work>::run::<R>(effort);
             })+
+            $(if <$call as Work>::WORKLOAD.name == name {
+                return <$call as Work>::run::<R>(effort);
+            })+
             run_with_library::<R>(name, effort)
+        }
+
+        /// The same for a pool of threads on a borrowed loop, without the work that would measure that loop.
+        ///
+        /// # Panics
+        ///
+        /// When there is no workload of that name.
+        pub(crate) fn run_with_pool<R: Runtime>(name: &str, effort: Effort) -> Option<Figures> {
+            $(if <$call as Work>::WORKLOAD.name == name {
+                return <$call as Work>::run::<R>(effort);
+            })+
+            must_be_known(name)
         }
 
         /// The same for a library on a borrowed executor, without the work that would measure that executor.
@@ -56,13 +73,23 @@ macro_rules! workloads {
             $(if <$tool as Work>::WORKLOAD.name == name {
                 return <$tool as Work>::run::<R>(effort);
             })+
-            assert!(
-                ALL.iter().any(|workload| workload.name == name),
-                "there is no workload called {name}"
-            );
-            None
+            must_be_known(name)
         }
     };
+}
+
+/// `None`, for work that is not done.
+///
+/// # Panics
+///
+/// When there is no workload of that name.
+fn must_be_known(name: &str) -> Option<Figures> {
+    let mut all = ALL.iter();
+    assert!(
+        all.any(|workload| workload.name == name),
+        "there is no workload called {name}"
+    );
+    None
 }
 
 workloads![
@@ -90,9 +117,6 @@ workloads![
     foreign::BurstMany,
     foreign::RoundTrip,
     foreign::Lockstep,
-    calls::Call<false>,
-    calls::Call<true>,
-    calls::Calls,
     calls::Callbacks<1>,
     calls::Callbacks<4>,
     echo::Echo<1, 64>,
@@ -112,6 +136,14 @@ workloads![
     http::Serve<false>,
     http::Serve<true>,
     http::Fetches;
+    of pools:
+    calls::Call<false>,
+    calls::Call<true>,
+    calls::Calls<1_000>,
+    calls::Calls<1_000_000>,
+    processes::ProcessCall<0>,
+    processes::ProcessCall<1_048_576>,
+    processes::PoolStart;
     of libraries:
     groups::GroupJoin,
     groups::GroupOutputs,

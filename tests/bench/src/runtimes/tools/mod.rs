@@ -5,4 +5,5 @@ pub(super) mod futures;
 pub(super) mod groups;
 pub(super) mod local_sync;
 pub(super) mod ours;
+pub(super) mod rayon;
 pub(super) mod tokio;

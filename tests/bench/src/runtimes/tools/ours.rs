@@ -191,6 +191,7 @@ pub(crate) struct Pool;
 
 impl Threads for Pool {
     const POSTS: bool = true;
+    const PROCESSES: bool = true;
     type Handle = LoopHandle;
 
     fn call<T, F>(job: F) -> impl Future<Output = T> + 'static
