@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use asyncio_loop::spawn;
 use asyncio_net::{TcpStream, copy, copy_bidirectional, memory_pair};
+use futures::AsyncRead;
 
 mod support;
 use support::{listener, pair, run, run_virtual};
@@ -33,6 +36,46 @@ fn all_bytes_arrive_whatever_room_there_is() {
             assert_eq!(reading.await.unwrap(), sent);
         });
     }
+}
+
+/// Gives as much as is asked for, and waits at times.
+struct Bulk {
+    left: usize,
+    largest: usize,
+    waits: bool,
+}
+
+impl AsyncRead for Bulk {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if std::mem::replace(&mut self.waits, false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let n = buf.len().min(self.left);
+        self.left -= n;
+        self.largest = self.largest.max(n);
+        self.waits = self.left % 3 == 0;
+        Poll::Ready(Ok(n))
+    }
+}
+
+#[test]
+fn much_is_copied_in_large_pieces() {
+    run_virtual(async {
+        let (left, largest, waits) = (10_000_000, 0, false);
+        let mut bulk = Bulk {
+            left,
+            largest,
+            waits,
+        };
+        let copied = copy(&mut bulk, &mut futures::io::sink()).await;
+        assert_eq!((copied.unwrap(), bulk.left), (10_000_000, 0));
+        assert_eq!(bulk.largest, 64 * 1024);
+    });
 }
 
 /// A proxy between a client and a server.
