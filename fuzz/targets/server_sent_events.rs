@@ -74,9 +74,9 @@ fuzz_target!(|sent: Vec<Sent>| {
         }
         events.push(event);
     }
-    let response = Sse::new(futures::stream::iter(events)).into_response();
     let mut text = String::new();
     on_a_loop(async {
+        let response = Sse::new(futures::stream::iter(events)).into_response();
         let body = response.into_body().collect().await.unwrap();
         text = String::from_utf8(body.to_bytes().to_vec()).unwrap();
     });

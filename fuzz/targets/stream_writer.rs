@@ -18,7 +18,7 @@ struct Input {
 
 #[derive(Arbitrary, Debug)]
 enum Call {
-    Write(u16),
+    Write(u8),
     WriteLines(Vec<u8>),
     /// In a task of its own.
     Drain,
