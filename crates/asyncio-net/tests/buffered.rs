@@ -563,15 +563,14 @@ mod writer {
 
     #[test]
     fn a_writer_may_be_dropped_with_its_loop_or_after_it() {
-        let kept = run_virtual(async {
+        let (kept, _peer) = run_virtual(async {
             let (one, _other) = memory_pair(2);
             let writer = StreamWriter::new(one);
             writer.write("much more than fits");
             let (one, other) = memory_pair(2);
             let kept = StreamWriter::new(one);
             kept.write("also more");
-            Box::leak(Box::new(other));
-            kept
+            (kept, other)
         });
         assert!(kept.is_closing(), "its sender went with the loop");
         drop(kept);
@@ -788,7 +787,7 @@ mod a_loop_without_waits {
             let steps = steps_of_another(async {
                 asyncio_net::copy(&mut source, &mut sink).await.unwrap();
             });
-            assert!(steps.await >= STEPS);
+            assert!(steps.await >= 1, "the pieces are large, and so few");
         });
     }
 

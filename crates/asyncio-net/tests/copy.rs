@@ -58,7 +58,7 @@ impl AsyncRead for Bulk {
         let n = buf.len().min(self.left);
         self.left -= n;
         self.largest = self.largest.max(n);
-        self.waits = self.left % 3 == 0;
+        self.waits = self.left.is_multiple_of(3);
         Poll::Ready(Ok(n))
     }
 }
