@@ -23,12 +23,15 @@ pub(crate) fn run(shell: &Shell, arguments: &[&str]) -> anyhow::Result<()> {
     result
 }
 
+/// The subscriber of tokio-console insists on this cfg, and on nothing else of tokio's unstable parts.
+const CONSOLE: &str = r#"build.rustflags=["--cfg", "console_without_tokio_unstable"]"#;
+
 /// All tests: of the default members, and of the programs with other crates, which are built apart.
 pub(crate) fn all(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
     let own = of_default_members(shell, tally);
     let others = tally.count(cmd!(
         shell,
-        "cargo test --package asyncio-ecosystem --no-fail-fast"
+        "cargo test --package asyncio-ecosystem --no-fail-fast --config {CONSOLE}"
     ));
     own.and(others)
 }
