@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ctrl_c::StopSignals;
 use crate::limits::Limits;
@@ -24,6 +24,7 @@ pub struct Builder {
     pub(crate) ctrl_c: bool,
     pub(crate) sigterm: bool,
     pub(crate) unpark: Option<OnUnpark>,
+    pub(crate) host_clock: Option<fn() -> Instant>,
     /// The limits of a test.
     pub(crate) limits: Option<Limits>,
 }
@@ -51,6 +52,7 @@ impl Default for Builder {
             ctrl_c: true,
             sigterm: false,
             unpark: None,
+            host_clock: None,
             limits: None,
         }
     }
@@ -197,6 +199,34 @@ impl Builder {
     /// ```
     pub fn unpark(mut self, host: impl Fn() + Send + Sync + 'static) -> Self {
         self.unpark = Some(OnUnpark(Arc::new(host)));
+        self
+    }
+
+    /// Takes the time from the host, for a host whose clock may stand still or jump: a simulation, a paused game.
+    ///
+    /// For a loop that a host [turns](crate::EventLoop::turn). Its times are those of `now`, and so is the time of
+    /// [`Next::At`](crate::Next::At). `now` must not go back. While it differs from the machine's clock, the loop leaves
+    /// the whole wait for a deadline to the host. [`virtual_time`](Self::virtual_time) comes before this.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::time::{Duration, Instant};
+    /// use asyncio_loop::{EventLoop, Next, sleep};
+    ///
+    /// thread_local! {
+    ///     static NOW: Cell<Instant> = Cell::new(Instant::now());
+    /// }
+    ///
+    /// let mut game = EventLoop::builder().host_clock(|| NOW.get()).build_loop()?;
+    /// let hour = game.spawn(sleep(Duration::from_secs(3600)));
+    /// let Next::At(time) = game.turn(true, || false) else { panic!("an hour is left") };
+    /// NOW.set(time); // the hour passes at once
+    /// while game.turn(false, || false) == Next::Now {}
+    /// assert!(hour.is_finished());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn host_clock(mut self, now: fn() -> Instant) -> Self {
+        self.host_clock = Some(now);
         self
     }
 

@@ -31,27 +31,41 @@ const AHEAD: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 pub(crate) struct Clock {
     /// The instant at which the loop was created; of a virtual clock, ten years later.
     start: Instant,
-    /// Virtual loop time, if time is virtual. Never [`NEVER`].
-    virtual_now: Option<Cell<u64>>,
+    source: Source,
     /// The task that has given an instant of the machine's clock, on virtual time, if one has.
     foreign: RefCell<Option<Option<TaskRef>>>,
 }
 
+/// The source of the time.
+#[derive(Debug)]
+enum Source {
+    Machine,
+    /// Virtual loop time. Never [`NEVER`].
+    Virtual(Cell<u64>),
+    /// The clock of the host, which may stand still or jump.
+    Host(fn() -> Instant),
+}
+
 impl Clock {
     pub(crate) fn real() -> Self {
+        Self::of(Instant::now(), Source::Machine)
+    }
+
+    pub(crate) fn host(now: fn() -> Instant) -> Self {
+        Self::of(now(), Source::Host(now))
+    }
+
+    fn of(start: Instant, source: Source) -> Self {
         Self {
-            start: Instant::now(),
-            virtual_now: None,
+            start,
+            source,
             foreign: RefCell::new(None),
         }
     }
 
     pub(crate) fn virtual_time() -> Self {
-        Self {
-            start: Self::ahead(Instant::now()),
-            virtual_now: Some(Cell::new(START)),
-            foreign: RefCell::new(None),
-        }
+        let source = Source::Virtual(Cell::new(START));
+        Self::of(Self::ahead(Instant::now()), source)
     }
 
     /// Where the system's instants have a short scale, a virtual clock starts now.
@@ -71,15 +85,29 @@ impl Clock {
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
-        self.virtual_now.is_some()
+        matches!(self.source, Source::Virtual(_))
+    }
+
+    /// Whether this is the clock of a host and differs from the machine's clock, which the reactor's alarm follows.
+    pub(crate) fn differs(&self) -> bool {
+        let Source::Host(now) = self.source else {
+            return false;
+        };
+        let before = Instant::now();
+        let now = now();
+        now < before || Instant::now() < now
     }
 
     /// The current loop time.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        match &self.virtual_now {
-            None => START.saturating_add(nanos(self.start.elapsed())),
-            Some(now) => now.get(),
+        match &self.source {
+            Source::Machine => START.saturating_add(nanos(self.start.elapsed())),
+            Source::Virtual(now) => now.get(),
+            Source::Host(now) => {
+                let elapsed = now().saturating_duration_since(self.start);
+                START.saturating_add(nanos(elapsed))
+            }
         }
     }
 
@@ -130,7 +158,7 @@ impl Clock {
     /// Moves virtual time forward.
     pub(crate) fn advance_to(&self, nanos: u64) {
         debug_assert_ne!(nanos, NEVER);
-        if let Some(now) = &self.virtual_now {
+        if let Source::Virtual(now) = &self.source {
             now.set(now.get().max(nanos));
         }
     }

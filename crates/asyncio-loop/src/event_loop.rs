@@ -83,10 +83,10 @@ impl EventLoop {
             None => Tasks::new(move || unparker.unpark()),
             Some(host) => host.tasks(),
         };
-        let clock = if builder.virtual_time {
-            Clock::virtual_time()
-        } else {
-            Clock::real()
+        let clock = match builder.host_clock {
+            _ if builder.virtual_time => Clock::virtual_time(),
+            Some(now) => Clock::host(now),
+            None => Clock::real(),
         };
         let debug = builder.debug.unwrap_or_else(crate::debug::is_asked_for);
         exceptions::set_default(&tasks);

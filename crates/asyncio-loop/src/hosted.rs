@@ -31,7 +31,7 @@ use crate::run_once::{COALESCED_TIMERS, MILLISECOND};
 pub enum Next {
     /// As soon as the host has looked at its own events: tasks are ready.
     Now,
-    /// At this time, on the machine's clock. A host that waits in milliseconds may be a millisecond late: the loop
+    /// At this time, on the machine's clock or that of the [host](crate::Builder::host_clock). A host that waits in milliseconds may be a millisecond late: the loop
     /// measures the rest itself.
     At(Instant),
     /// When the descriptor is readable or the loop is unparked, and not before.
@@ -180,6 +180,9 @@ impl Hosted {
         let now = clock.now();
         if deadline <= now {
             return Next::Now;
+        }
+        if clock.differs() {
+            return Next::At(clock.instant_of(deadline));
         }
         if deadline - now > MEASURED_HERE {
             return Next::At(clock.instant_of(deadline - AHEAD));

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::{Builder, EventLoop, JoinError, LoopHandle, Next, TaskRef};
+use tokio::runtime::{Handle, Id};
 use tokio::task::coop::has_budget_remaining;
 
 use crate::descriptor::Descriptor;
@@ -46,6 +47,9 @@ const SLICE: Duration = Duration::from_micros(50);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// The guest's clock is tokio's: on a clock that is paused (`tokio::time::pause`, `start_paused`), sleeps and limits of
+/// ours and tokio's timers end in one order, and at once.
+///
 /// # Cancellation
 ///
 /// A guest that is dropped before its end closes its loop without waiting, since its tasks may wait for the host.
@@ -59,13 +63,15 @@ const SLICE: Duration = Duration::from_micros(50);
 /// # Panics
 ///
 /// If a loop of ours runs on this thread already. If the runtime has no time driver and the loop needs one for a
-/// deadline. If the runtime has ended.
+/// deadline. If the runtime has ended, or another runtime than that of [`new`](Self::new) polls it.
 #[must_use = "a guest does nothing unless it is awaited"]
 pub struct Guest<T> {
     guest: asyncio_loop::Guest<T>,
     descriptor: Descriptor,
     timer: Timer,
     waker: HostWaker,
+    /// Where the descriptor is registered.
+    runtime: Id,
 }
 
 impl<T: 'static> Guest<T> {
@@ -115,6 +121,7 @@ impl<T: 'static> Guest<T> {
             guest,
             timer: Timer::default(),
             waker,
+            runtime: Handle::current().id(),
         })
     }
 }
@@ -122,10 +129,20 @@ impl<T: 'static> Guest<T> {
 /// The settings of a loop that wakes `waker`.
 pub(crate) fn unparks(builder: Builder, waker: &HostWaker) -> Builder {
     let waker = waker.clone();
+    let builder = builder.host_clock(|| tokio::time::Instant::now().into_std());
     builder.unpark(move || waker.wake())
 }
 
 impl<T> Guest<T> {
+    /// A guest waits for its runtime's events and timers. In another runtime it would wait for ever.
+    fn assert_at_home(&self) {
+        let here = Handle::try_current().map(|here| here.id());
+        assert!(
+            here.is_ok_and(|here| here == self.runtime),
+            "a guest belongs to the runtime of tokio's in which it was created: await it there"
+        );
+    }
+
     /// The main task, to cancel it or to ask for its state.
     #[must_use]
     pub fn main(&self) -> &TaskRef {
@@ -159,7 +176,9 @@ impl<T: 'static> Future for Guest<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.waker.set(cx.waker());
+        if this.waker.set(cx.waker()) {
+            this.assert_at_home();
+        }
         let mut look = this.descriptor.poll_readable(cx);
         let begun = Instant::now();
         // At least one step, in case another future of the same task spends the budget each time.
@@ -168,18 +187,17 @@ impl<T: 'static> Future for Guest<T> {
             let enough = || is_begun.replace(true) && !has_budget_remaining();
             match this.guest.turn(look, enough) {
                 ControlFlow::Break(outcome) => return Poll::Ready(outcome),
-                ControlFlow::Continue(Next::Now) => {
-                    if !has_budget_remaining() || begun.elapsed() >= SLICE {
-                        yield_to_driver(cx);
-                        return Poll::Pending;
-                    }
-                }
+                ControlFlow::Continue(Next::Now) => {}
                 ControlFlow::Continue(Next::At(time)) => {
                     if this.timer.poll(time, cx).is_pending() {
                         return Poll::Pending;
                     }
                 }
                 ControlFlow::Continue(Next::Event) => return Poll::Pending,
+            }
+            if !has_budget_remaining() || begun.elapsed() >= SLICE {
+                yield_to_driver(cx);
+                return Poll::Pending;
             }
             look = cfg!(not(unix));
         }

@@ -18,14 +18,15 @@ impl HostWaker {
         }
     }
 
-    /// Replaces the waker.
-    pub(crate) fn set(&self, waker: &Waker) {
+    /// Replaces the waker. Whether it is that of another task.
+    pub(crate) fn set(&self, waker: &Waker) -> bool {
         if self.lock().as_ref().is_some_and(|old| old.will_wake(waker)) {
-            return;
+            return false;
         }
         let new = Some(waker.clone());
         let old = std::mem::replace(&mut *self.lock(), new);
         drop(old);
+        true
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {

@@ -15,7 +15,7 @@ use asyncio_testkit::{Trace, forever, ms, panic_of, secs};
 use asyncio_tokio::{Guest, run, run_with};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::spawn_local;
+use tokio::task::{LocalSet, spawn_local};
 
 /// Runs the host's own code in a runtime of a single thread.
 fn host<F: Future>(main: F) -> F::Output {
@@ -836,6 +836,89 @@ mod other_hosts {
             assert!(time() - start < secs(3600));
         });
         assert!(real.elapsed() < secs(600));
+    }
+
+    /// Runs the host's own code on a clock of tokio's that is paused.
+    fn paused<F: Future>(main: F) -> F::Output {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        LocalSet::new().block_on(&runtime, main)
+    }
+
+    #[test]
+    fn a_paused_clock_of_tokio_is_that_of_the_guest() {
+        let real = Instant::now();
+        paused(async {
+            let trace = Trace::default();
+            let (ours, theirs) = (trace.clone(), trace.clone());
+            let guest = Guest::new(async move {
+                let start = time();
+                sleep(secs(3600)).await;
+                ours.note("ours after an hour");
+                sleep(ms(1)).await;
+                tokio::time::sleep(secs(1200)).await;
+                let late = timeout(secs(600), forever()).await;
+                assert!(late.is_err());
+                ours.note("ours after an hour and a half");
+                let passed = time() - start;
+                assert!(passed >= secs(5400) && passed < secs(5401), "{passed:?}");
+            });
+            let guest = spawn_local(guest.unwrap());
+            for note in ["half an hour", "an hour and a quarter", "two hours"] {
+                let pause = secs(if note == "half an hour" { 1800 } else { 2700 });
+                tokio::time::sleep(pause).await;
+                theirs.note(note);
+            }
+            guest.await.unwrap().unwrap();
+            assert_eq!(
+                trace.take(),
+                [
+                    "half an hour",
+                    "ours after an hour",
+                    "an hour and a quarter",
+                    "ours after an hour and a half",
+                    "two hours",
+                ]
+            );
+        });
+        assert!(real.elapsed() < secs(600));
+    }
+
+    #[test]
+    fn a_clock_that_is_paused_later_does_not_hold_the_host_up() {
+        run(async {
+            let start = time();
+            let task = spawn(async {
+                sleep(secs(500)).await;
+                sleep(ms(2)).await;
+            });
+            yield_now().await;
+            tokio::time::pause();
+            let before = Instant::now();
+            tokio::time::sleep(secs(300)).await;
+            assert!(!task.is_finished());
+            tokio::time::sleep(secs(300)).await;
+            assert!(task.is_finished());
+            assert!(before.elapsed() < secs(60), "the host stood still");
+            assert!(time() - start >= secs(600));
+            tokio::time::resume();
+            let start = Instant::now();
+            sleep(ms(3)).await;
+            assert!(start.elapsed() >= ms(3));
+        });
+    }
+
+    #[test]
+    fn a_guest_does_not_move_to_another_runtime() {
+        let (first, second) = (LocalRuntime::new().unwrap(), LocalRuntime::new().unwrap());
+        let mut kept = None;
+        first.block_on(async {
+            let guest = Guest::new(async { sleep(secs(60)).await });
+            let _elapsed = tokio::time::timeout(ms(1), kept.insert(guest.unwrap())).await;
+        });
+        let guest = kept.unwrap();
+        let panic = panic_of(|| second.block_on(async { guest.await.unwrap() }));
+        assert!(panic.contains("await it there"), "{panic}");
     }
 
     #[test]
