@@ -636,7 +636,11 @@ async fn ours(file: &mut File, operation: Operation, is_cached: bool) -> Outcome
         }
         Operation::Write(bytes) => Outcome::of(file.write_all(&bytes).await, |()| Outcome::Done),
         Operation::WriteOwned(bytes) => {
-            Outcome::of(file.write_owned(bytes).await, |()| Outcome::Done)
+            let written = file.write_owned(bytes.clone()).await;
+            Outcome::of(written, |buf| {
+                assert_eq!(buf, bytes, "it is given back");
+                Outcome::Done
+            })
         }
         Operation::Seek(to) => Outcome::of(file.seek(to).await, Outcome::Number),
         Operation::SetLen(n) => Outcome::of(file.set_len(n).await, |()| Outcome::Done),

@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs::{self, Metadata, Permissions};
 use std::future::poll_fn;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ const LONGEST_INLINE: usize = 128 * 1024;
 
 /// The most that a thread writes at once.
 const LONGEST_WRITE: usize = 4 * 1024 * 1024;
+
+/// The largest buffer that is kept from one write to the next.
+const LONGEST_SPARE: usize = 256 * 1024;
 
 /// How much of a file that is read in sequence the system is told to read ahead.
 const AHEAD: u64 = 2 * 1024 * 1024;
@@ -85,6 +89,8 @@ pub struct File {
     /// Whether the file was changed since those were read.
     is_kept_stale: Cell<bool>,
     under_way: UnderWay,
+    /// The buffer of the last write, for the next one.
+    spare: Vec<u8>,
     step_back: StepBack,
 }
 
@@ -107,6 +113,7 @@ enum UnderWay {
 
 /// The outcome of a write.
 struct Written {
+    buffer: Vec<u8>,
     bytes: usize,
     /// Where it ended, if the file only appends.
     end: Option<u64>,
@@ -127,6 +134,7 @@ impl File {
             kept: Kept::default(),
             is_kept_stale: Cell::new(false),
             under_way: UnderWay::Nothing,
+            spare: Vec::new(),
             step_back: StepBack::new(),
         }
     }
@@ -298,14 +306,15 @@ impl File {
         self.settled().await?;
         while !buf.is_empty() {
             let (now, later) = buf.split_at(buf.len().min(LONGEST_WRITE));
-            self.begin_write(now.to_vec())?;
+            self.begin_write_of(now)?;
             self.settled().await?;
             buf = later;
         }
+        self.trim_spare();
         Ok(())
     }
 
-    /// Writes all of `buf` at the position, without a copy of it, and as one operation.
+    /// Writes all of `buf` at the position, without a copy of it, and as one operation. Returns it.
     ///
     /// # Cancellation
     ///
@@ -314,10 +323,11 @@ impl File {
     /// # Errors
     ///
     /// Those of [`write_all`](Self::write_all).
-    pub async fn write_owned(&mut self, buf: Vec<u8>) -> io::Result<()> {
+    pub async fn write_owned(&mut self, buf: Vec<u8>) -> io::Result<Vec<u8>> {
         self.settled().await?;
         self.begin_write(buf)?;
-        self.settled().await.map(drop)
+        self.settled().await?;
+        Ok(mem::take(&mut self.spare))
     }
 
     /// Writes all of `buf` at `offset`. The position stays.
@@ -686,6 +696,21 @@ impl File {
         Ok(())
     }
 
+    /// Has a thread write a copy. Nothing is under way.
+    fn begin_write_of(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut copy = mem::take(&mut self.spare);
+        copy.clear();
+        copy.extend_from_slice(bytes);
+        self.begin_write(copy)
+    }
+
+    /// Gives up the memory of a long write.
+    fn trim_spare(&mut self) {
+        if self.spare.capacity() > LONGEST_SPARE {
+            self.spare = Vec::new();
+        }
+    }
+
     /// Has a thread write. Nothing is under way.
     fn begin_write(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         let file = self.inner.clone();
@@ -699,6 +724,7 @@ impl File {
             };
             let end = append.then(|| (&*file).stream_position().ok()).flatten();
             Written {
+                buffer: bytes,
                 bytes: written,
                 end,
                 result,
@@ -734,6 +760,7 @@ impl File {
                 let outcome = joined(ready!(Pin::new(job).poll(cx)));
                 self.under_way = UnderWay::Nothing;
                 let written = outcome?;
+                self.spare = written.buffer;
                 if let Some(position) = &mut self.position {
                     *position = written.end.unwrap_or(*position + written.bytes as u64);
                 }
@@ -766,7 +793,7 @@ impl Kept {
 
 impl Drop for File {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.under_way, UnderWay::Nothing) {
+        match mem::replace(&mut self.under_way, UnderWay::Nothing) {
             // It is done, though nobody waits for it.
             UnderWay::Write(job, _) => job.discard(),
             UnderWay::Read(..) | UnderWay::Nothing => {}
@@ -798,13 +825,16 @@ impl AsyncWrite for File {
         this.step_back = StepBack::new();
         let now = &buf[..buf.len().min(LONGEST_WRITE)];
         if !now.is_empty() {
-            this.begin_write(now.to_vec())?;
+            this.begin_write_of(now)?;
         }
         Poll::Ready(Ok(now.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_settled(cx).map_ok(drop)
+        let this = self.get_mut();
+        ready!(this.poll_settled(cx))?;
+        this.trim_spare();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
