@@ -25,6 +25,7 @@ mod runtimes;
 mod series;
 mod signal;
 mod svg;
+mod system;
 mod terminal;
 mod threads;
 mod web;

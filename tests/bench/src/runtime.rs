@@ -12,6 +12,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::group::Group;
 use crate::primitives::Primitives;
+use crate::system::System;
 use crate::threads::Threads;
 use crate::web::Web;
 use crate::workloads::echo::Progress;
@@ -52,6 +53,8 @@ pub(crate) trait Runtime: 'static {
     type Threads: Threads;
     /// Its HTTP.
     type Web: Web;
+    /// The files and the child processes.
+    type System: System;
 
     const CAN: Abilities;
     /// What [`serve_through`](Self::serve_through) can serve through.

@@ -27,6 +27,7 @@ impl Runtime for Compio {
     type Primitives = Lacking;
     type Threads = Blocking;
     type Web = NoWeb;
+    type System = super::system::compio::Compio;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

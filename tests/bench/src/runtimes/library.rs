@@ -9,6 +9,7 @@ use super::floor::Floor;
 use crate::group::Group;
 use crate::primitives::Primitives;
 use crate::runtime::{Abilities, Runtime};
+use crate::system::NoSystem;
 use crate::threads::NoThreads;
 use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
@@ -24,6 +25,7 @@ impl<G: Group, P: Primitives> Runtime for Library<G, P> {
     type Primitives = P;
     type Threads = NoThreads;
     type Web = NoWeb;
+    type System = NoSystem;
 
     const CAN: Abilities = Floor::CAN;
 

@@ -9,6 +9,7 @@ mod monoio;
 mod ours;
 mod pool;
 mod smol;
+mod system;
 mod tokio;
 mod tools;
 mod web;
@@ -99,7 +100,7 @@ runtimes! {
     "guest", "guest", "asyncio in tokio, with tokio's I/O", &["tokio"] => tokio::Tokio<tokio::Guest>;
     "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
     "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;
-    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-lock", "blocking"] => smol::Smol<smol::OneThread>;
+    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-lock", "blocking", "async-fs", "async-process"] => smol::Smol<smol::OneThread>;
     "smol-lite", "smol", "LocalExecutor, futures-lite's block_on", &["futures-lite"] => smol::Smol<smol::TwoThreads>;
     "monoio", "monoio", "epoll", &["monoio", "local-sync"] => monoio::Monoio<LegacyDriver>;
     "monoio-uring", "monoio", "io_uring", &["monoio", "local-sync"] => monoio::Monoio<IoUringDriver>;

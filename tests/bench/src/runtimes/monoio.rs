@@ -15,6 +15,7 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use super::tools;
 use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
+use crate::system::NoSystem;
 use crate::threads::Threads;
 use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
@@ -79,6 +80,7 @@ impl<D: Driver> Runtime for Monoio<D> {
     type Primitives = tools::local_sync::LocalSync;
     type Threads = Blocking;
     type Web = NoWeb;
+    type System = NoSystem;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

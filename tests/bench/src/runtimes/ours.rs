@@ -26,6 +26,7 @@ impl Runtime for Ours {
     type Primitives = tools::ours::Sync;
     type Threads = tools::ours::Pool;
     type Web = super::web::Ours;
+    type System = super::system::ours::Ours;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ours::Ours;
 use crate::runtime::{Abilities, Runtime};
+use crate::system::NoSystem;
 use crate::threads::Threads;
 use crate::workloads::echo::Progress;
 
@@ -21,6 +22,7 @@ impl<P: Threads> Runtime for OnOurLoop<P> {
     type Primitives = <Ours as Runtime>::Primitives;
     type Threads = P;
     type Web = <Ours as Runtime>::Web;
+    type System = NoSystem;
 
     const CAN: Abilities = Ours::CAN;
 

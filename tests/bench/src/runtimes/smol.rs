@@ -60,6 +60,7 @@ impl<K: Kind> Runtime for Smol<K> {
     type Primitives = tools::async_lock::AsyncLock;
     type Threads = Unblock;
     type Web = NoWeb;
+    type System = super::system::smol::Smol;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -174,6 +174,7 @@ impl<K: Kind> Runtime for Tokio<K> {
     type Primitives = tools::tokio::Sync;
     type Threads = tools::tokio::Pool;
     type Web = super::web::OnTokio<K>;
+    type System = super::system::tokio::Tokio;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: true,

@@ -2,6 +2,7 @@
 
 mod calls;
 pub(crate) mod echo;
+mod files;
 mod foreign;
 mod groups;
 mod http;
@@ -12,6 +13,7 @@ mod primitives;
 mod processes;
 mod sleeps;
 mod spawn;
+mod subprocesses;
 mod timeouts;
 mod yields;
 
@@ -119,6 +121,13 @@ workloads![
     foreign::Lockstep,
     calls::Callbacks<1>,
     calls::Callbacks<4>,
+    files::RandomReads,
+    files::SequentialRead,
+    files::SequentialWrite,
+    files::Lines,
+    files::SmallFiles,
+    subprocesses::ShortProcess,
+    subprocesses::ThroughCat,
     echo::Echo<1, 64>,
     echo::Echo<100, 64>,
     echo::Echo<1_000, 64>,

@@ -35,6 +35,7 @@ impl Runtime for Floor {
     type Primitives = Lacking;
     type Threads = NoThreads;
     type Web = NoWeb;
+    type System = super::system::blocking::Blocking;
 
     const CAN: Abilities = Abilities {
         foreign_wakes: false,
