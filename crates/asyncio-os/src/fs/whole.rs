@@ -51,17 +51,18 @@ fn read_cached(file: &fs::File, length: u64) -> Option<Vec<u8>> {
     if length == 0 || length > LONGEST_INLINE {
         return None;
     }
-    // One byte more, to see the end.
-    let mut bytes = vec![0; usize::try_from(length).ok()? + 1];
+    let length = usize::try_from(length).ok()?;
+    // One byte more, to see whether it has grown.
+    let mut bytes = vec![0; length + 1];
     let mut filled = 0;
-    loop {
+    while filled < length {
         match cached::read_at(file, &mut bytes[filled..], filled as u64).ok()? {
-            0 => break,
+            0 => break, // it was cut
             n => filled += n,
         }
-        if filled == bytes.len() {
-            return None; // it has grown
-        }
+    }
+    if filled > length {
+        return None;
     }
     bytes.truncate(filled);
     Some(bytes)
