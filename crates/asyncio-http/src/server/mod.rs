@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use asyncio_executors::{move_on_after, on_cancel};
 use asyncio_loop::{Cause, Unhandled, call_exception_handler, spawn};
-use asyncio_sync::Event;
+use asyncio_net::Connections;
 
 use self::connection::Connection;
 pub use self::options::ServerBuilder;
@@ -141,28 +141,28 @@ impl Server {
     /// The number of connections that are open.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.connections.borrow().len()
+        self.shared.connections.len()
     }
 
     /// Whether it accepts connections.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        !self.shared.is_closed.get()
+        !self.shared.connections.is_closed()
     }
 
     /// Accepts no more connections, and lets each connection end after the request under way. Idle ones end at once.
     /// Closing twice does nothing.
     pub fn close(&self) {
         self.shared.close();
-        for open in self.shared.open() {
-            open.1.stop.set();
+        for open in self.shared.connections.list() {
+            open.connection.stop.set();
         }
     }
 
     /// Cancels all connections with their handlers. These may clean up.
     pub fn close_clients(&self) {
-        for (task, _) in self.shared.open() {
-            task.cancel();
+        for open in self.shared.connections.list() {
+            open.task.cancel();
         }
     }
 
@@ -174,8 +174,7 @@ impl Server {
     ///
     /// Loses nothing.
     pub async fn wait_closed(&self) {
-        let is_over = || self.shared.is_closed.get() && self.connections() == 0;
-        self.shared.wait_until(is_over).await;
+        self.shared.connections.wait_closed().await;
     }
 
     /// Closes the server and waits for the requests under way, for `grace` at most. Then it cancels the connections that are
@@ -213,7 +212,8 @@ impl Server {
     /// Outside of any task.
     pub async fn serve_forever(&self) -> io::Result<()> {
         let grace = self.shared.options.grace;
-        let closed = self.shared.wait_until(|| self.shared.is_closed.get());
+        let connections = &self.shared.connections;
+        let closed = connections.wait_until(|| connections.is_closed());
         on_cancel(closed, async {
             self.shutdown(grace).await;
         })
@@ -260,11 +260,8 @@ impl ServerBuilder {
             options: self,
             scratch: Scratch::default(),
             accepting: RefCell::default(),
-            connections: RefCell::default(),
-            started: Cell::new(0),
-            is_closed: Cell::new(false),
+            connections: Connections::new(),
             failure: Cell::new(None),
-            changed: Event::new(),
             ticks: Ticks::default(),
             sweeper: Cell::new(None),
         });
@@ -284,24 +281,20 @@ where
     S: Answers,
     T: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
 {
-    let number = shared.started.get();
-    shared.started.set(number + 1);
     let connection = Rc::new(Connection::new(
         peer,
         shared.options.max_body,
         shared.ticks.clone(),
     ));
-    if shared.is_closed.get() {
+    if shared.connections.is_closed() {
         connection.stop.set();
     }
-    let ended = Ended {
-        shared: shared.clone(),
-        number,
-    };
+    let counted = shared.connections.begin();
     let task = spawn({
         let (shared, connection) = (shared.clone(), connection.clone());
+        let until_its_end = counted.clone();
         async move {
-            let _ended = ended;
+            let _counted = until_its_end;
             let served = drive::serve_stream(stream, service, &connection, &shared).await;
             if let (Err(error), Some(on_error)) = (served, &shared.options.on_error) {
                 on_error(peer, error);
@@ -312,7 +305,7 @@ where
         task: task.as_ref(),
         connection,
     };
-    shared.connections.borrow_mut().insert(number, open);
+    counted.set(open);
     task.detach();
     sweeper::begin(shared);
 }
@@ -343,21 +336,6 @@ fn failed(shared: &Shared, error: io::Error) {
     };
     // The one that ends now has not finished yet.
     if others() <= 1 {
-        shared.is_closed.set(true);
-        shared.changed.set();
-    }
-}
-
-/// Dropped at the end of a connection's task.
-struct Ended {
-    shared: Rc<Shared>,
-    number: u64,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let open = self.shared.connections.borrow_mut().remove(&self.number);
-        drop(open);
-        self.shared.changed.set();
+        shared.connections.close();
     }
 }

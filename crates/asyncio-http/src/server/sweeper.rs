@@ -10,7 +10,7 @@ use asyncio_loop::{sleep, spawn};
 
 use super::connection::Wait;
 use super::options::ServerBuilder;
-use super::shared::Shared;
+use super::shared::{Open, Shared};
 
 /// Starts the sweeper of a server, unless it runs.
 pub(super) fn begin(shared: &Rc<Shared>) {
@@ -34,12 +34,12 @@ async fn sweep(server: std::rc::Weak<Shared>) {
             return;
         };
         shared.ticks.count();
-        let open = shared.open();
+        let open = shared.connections.list();
         if open.is_empty() {
             return;
         }
         let now = shared.ticks.now();
-        for (task, connection) in open {
+        for Open { task, connection } in open {
             let Some((wait, ticks)) = connection.waits() else {
                 continue;
             };
