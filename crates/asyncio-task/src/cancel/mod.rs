@@ -45,6 +45,7 @@
 //! | `state.rs`, `effects.rs` | what is noted at a scope, and what goes out |
 //! | `overdue.rs` | time limits that are due while a request is open |
 //! | `model.rs` | random operations, compared with a naive model |
+//! | `recursive.rs` | waves of requests in random orders, compared with the rules as a recursive function |
 
 #![forbid(unsafe_code)]
 
@@ -60,6 +61,8 @@ mod node;
 mod origin;
 mod overdue;
 mod propagate;
+#[cfg(test)]
+mod recursive;
 mod request;
 mod requests;
 mod resolve;

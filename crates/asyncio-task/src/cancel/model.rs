@@ -189,11 +189,14 @@ impl Model {
     /// A scope acts by a request.
     fn act(&mut self, i: usize) {
         self.scopes[i].is_open = false;
+        // A later request to the scope itself interrupts what holds against an earlier one.
+        let node = self.tree.get(self.scopes[i].key);
+        let own = node.map_or(0, |node| node.state().unanswered());
         let (interruption, rest) = self.tree.end(self.scopes[i].key).expect("it is there");
         drop(rest);
         let request = interruption.request;
         assert!(
-            !self.is_held(i, request),
+            !self.is_held(i, request.max(own)),
             "a scope acts although a token holds it"
         );
         let parent = self.scopes[i].parent;

@@ -175,6 +175,15 @@ impl<T: Task> ScopeTree<T> {
             .is_some_and(|parent| self.is_open(parent))
     }
 
+    /// Whether a request to an enclosing scope that comes in from there has not been settled. Tokens of siblings may hold
+    /// against it, or may have been swallowed.
+    pub(super) fn is_unanswered_around(&self, key: ScopeKey, request: Request) -> bool {
+        self.get(key)
+            .and_then(|node| node.parent)
+            .filter(|&parent| request > 0 && !self.is_observed(parent))
+            .is_some_and(|parent| self.is_unanswered(parent, request))
+    }
+
     /// How many requests to a root are open.
     pub(crate) fn requests(&self, root: ScopeKey) -> usize {
         self.get(root)

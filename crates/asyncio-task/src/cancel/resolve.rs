@@ -25,19 +25,36 @@ pub(crate) struct Interruption {
     pub(crate) message: Option<Arc<str>>,
 }
 
+/// The earlier of two requests, if there are any.
+pub(super) fn first(one: Request, other: Request) -> Request {
+    match (one, other) {
+        (0, only) | (only, 0) => only,
+        _ => one.min(other),
+    }
+}
+
 impl<T: Task> ScopeTree<T> {
     /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
     pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Interruption, DropLater<T>)> {
-        let around = self.is_open_around(key);
+        let state = self.get(key)?.state();
+        let reached = first(state.reached, state.last_told);
+        let around = self.is_open_around(key) || self.is_unanswered_around(key, reached);
         let node = self.get(key)?;
         let (parent, own) = (node.parent, node.state().requests.last() > 0 && !around);
         let inner = node.state().last_told;
         let highest = |node: &Node<T>| node.state().unanswered();
-        let request = self.upwards(key).map(highest).max().unwrap_or(0).max(inner);
-        // What was said to this one alone ends with it.
+        // What was asked of this one alone ends with it, and so does its message.
         let outside = parent.filter(|&parent| !self.is_observed(parent));
+        let outer = outside.and_then(|parent| self.upwards(parent).map(highest).max());
+        let request = match outer {
+            Some(outer) if outer > 0 && !own => outer,
+            _ => self.upwards(key).map(highest).max().unwrap_or(0).max(inner),
+        };
         let message = outside.and_then(|parent| self.message(parent, request));
         let rest = self.remove(key)?;
+        if !own {
+            self.note_reached(parent, reached);
+        }
         Some((
             Interruption {
                 own,
@@ -68,6 +85,7 @@ impl<T: Task> ScopeTree<T> {
         if held_before < told {
             node.state_mut().holding = told;
             self.hold(parent, told);
+            self.note_reached(parent, told);
             // It is one token, whatever it has heard.
             self.unhold(parent, held_before);
         }
@@ -83,6 +101,14 @@ impl<T: Task> ScopeTree<T> {
                 self.let_go(parent, holding, resolution)
             }
             _ => Effects::NONE,
+        }
+    }
+
+    /// Something inside of a scope has acted on a request. Notes that if the request is one to an enclosing scope.
+    fn note_reached(&mut self, scope: Option<ScopeKey>, request: Request) {
+        let outer = scope.filter(|&key| self.is_unanswered_around(key, request));
+        if let Some(node) = outer.and_then(|key| self.get_mut(key)) {
+            node.state_mut().reached = first(node.state().reached, request);
         }
     }
 
@@ -259,11 +285,17 @@ impl<T: Task> ScopeTree<T> {
                 let tokens = &node.state().tokens;
                 spared = spared.max(tokens.request());
                 apart += tokens.len_before(request);
+                if tokens.request() == 0 && node.state().resumed == 0 {
+                    node.state_mut().reached = 0;
+                }
                 if node.state().due.is_some() {
                     due.push(key);
                 }
                 let asked = node.state().requests.last().max(node.state().deferred);
+                // Tokens of earlier requests are apart only from what this one answers.
+                let mut apart_here = 0;
                 if spared < asked && asked <= request && node.state().resumed < asked {
+                    apart_here = apart;
                     node.state_mut().swallowed = node.state().swallowed.max(request);
                     node.state_mut().spared = spared;
                 } else if spared < request {
@@ -277,14 +309,14 @@ impl<T: Task> ScopeTree<T> {
                             let_go.effect = Effect::Answered {
                                 task,
                                 root: key,
-                                apart,
+                                apart: apart_here,
                             };
                             true // Or not: that is looked at outside.
                         }
                         _ => node.polling,
                     };
                     let to_be_heard = polling && self.has_unheard(key);
-                    if !to_be_heard && !self.is_undecided(key, apart) {
+                    if !to_be_heard && !self.is_undecided(key, apart_here) {
                         let_go.overdue.extend(self.settle(key));
                     }
                 }
@@ -307,7 +339,7 @@ impl<T: Task> ScopeTree<T> {
     /// earlier requests.
     pub(crate) fn is_undecided(&self, key: ScopeKey, apart: u32) -> bool {
         let own = self.get(key).map_or(0, |node| {
-            node.state().tokens.len_before(node.state().swallowed)
+            node.state().tokens.len_before(node.state().spared + 1)
         });
         self.has_live(key, apart.max(own))
     }
@@ -320,7 +352,9 @@ impl<T: Task> ScopeTree<T> {
         };
         let swallowed = std::mem::take(&mut node.state_mut().swallowed);
         let spared = node.state().spared;
-        node.state_mut().requests.answer(spared, swallowed);
+        // What was propagated since is not answered.
+        let answered = swallowed.min(node.state().resumed.wrapping_sub(1));
+        node.state_mut().requests.answer(spared, answered);
         if node.state().requests.last() == 0 {
             node.state_mut().last_chance = false;
         }

@@ -39,6 +39,9 @@ pub(super) struct CancelState {
     pub(super) swallowed: Request,
     /// The last request before `swallowed` that a live token is about. Set with `swallowed`.
     pub(super) spared: Request,
+    /// The first request to an enclosing scope that anything inside has acted on. Set by that, cleared when the last token
+    /// is swallowed: what has heard of several requests has a say about each.
+    pub(super) reached: Request,
     /// For an observed scope and a leftover: the request that it holds the enclosing scope against. Set when it has
     /// heard, cleared when it concludes.
     pub(super) holding: Request,
@@ -68,6 +71,7 @@ impl CancelState {
             deferred: 0,
             swallowed: 0,
             spared: 0,
+            reached: 0,
             holding: 0,
             due: None,
             waiting: Vec::new(),
