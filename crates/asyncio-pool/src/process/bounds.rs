@@ -56,8 +56,8 @@ impl Bounds {
     }
 
     #[inline]
-    fn count_element<E: Error>(&self) -> Result<(), E> {
-        let Some(left) = self.elements.get().checked_sub(1) else {
+    fn count_elements<E: Error>(&self, count: usize) -> Result<(), E> {
+        let Some(left) = self.elements.get().checked_sub(count) else {
             return Err(self.exceeds("it has too many elements without content"));
         };
         self.elements.set(left);
@@ -72,8 +72,9 @@ fn stack_address() -> usize {
     std::hint::black_box(&raw const here).addr()
 }
 
-/// A part of serde's machinery, with bounds.
-pub(crate) struct Bounded<'b, T> {
+/// A part of serde's machinery, with bounds. `COUNTS`: a visitor of a value whose bytes tell the number of its elements. Of
+/// other values the type tells it.
+pub(crate) struct Bounded<'b, T, const COUNTS: bool = false> {
     inner: T,
     bounds: &'b Bounds,
 }
@@ -81,6 +82,51 @@ pub(crate) struct Bounded<'b, T> {
 impl<'b, T> Bounded<'b, T> {
     pub(crate) fn new(inner: T, bounds: &'b Bounds) -> Self {
         Self { inner, bounds }
+    }
+}
+
+impl<'b, T> Bounded<'b, T, true> {
+    fn counting(inner: T, bounds: &'b Bounds) -> Self {
+        Self { inner, bounds }
+    }
+}
+
+/// Access to elements, with bounds.
+pub(crate) struct Elements<'b, A> {
+    inner: A,
+    bounds: &'b Bounds,
+    /// Whether the type tells their number, or they were counted before the first one, which costs less. postcard does not
+    /// tell the number if it is larger than that of the bytes.
+    are_counted: bool,
+}
+
+impl<'b, A> Elements<'b, A> {
+    #[inline]
+    fn new(inner: A, bounds: &'b Bounds) -> Self {
+        Self {
+            inner,
+            bounds,
+            are_counted: true,
+        }
+    }
+
+    #[inline]
+    fn counting<E: Error>(inner: A, count: Option<usize>, bounds: &'b Bounds) -> Result<Self, E> {
+        if let Some(count) = count {
+            bounds.count_elements(count)?;
+        }
+        Ok(Self {
+            are_counted: count.is_some(),
+            ..Self::new(inner, bounds)
+        })
+    }
+
+    #[inline]
+    fn count_next<E: Error>(&self) -> Result<(), E> {
+        match self.are_counted {
+            true => Ok(()),
+            false => self.bounds.count_elements(1),
+        }
     }
 }
 
@@ -98,7 +144,7 @@ macro_rules! plain {
 
 /// Methods that read a value with others in it.
 macro_rules! nested {
-    ($($method:ident($($argument:ident: $type:ty),*))*) => {
+    ($bounded:ident: $($method:ident($($argument:ident: $type:ty),*))*) => {
         $(
             #[inline]
             fn $method<V: Visitor<'de>>(
@@ -107,7 +153,7 @@ macro_rules! nested {
                 visitor: V,
             ) -> Result<V::Value, D::Error> {
                 self.bounds.descend()?;
-                self.inner.$method($($argument,)* Bounded::new(visitor, self.bounds))
+                self.inner.$method($($argument,)* Bounded::$bounded(visitor, self.bounds))
             }
         )*
     };
@@ -124,10 +170,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
         deserialize_f32 deserialize_f64
     }
 
+    nested! { counting: deserialize_seq() deserialize_map() }
+
     nested! {
+        new:
         deserialize_option()
-        deserialize_seq()
-        deserialize_map()
         deserialize_tuple(len: usize)
         deserialize_newtype_struct(name: &'static str)
         deserialize_tuple_struct(name: &'static str, len: usize)
@@ -150,7 +197,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
 
 /// postcard's format does not describe itself: a visitor gets what it asked for. Those that get here ask for a value
 /// with others in it.
-impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
+impl<'de, V: Visitor<'de>, const COUNTS: bool> Visitor<'de> for Bounded<'_, V, COUNTS> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,12 +222,20 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Bounded::new(access, self.bounds))
+        let count = access.size_hint();
+        self.inner.visit_seq(match COUNTS {
+            true => Elements::counting(access, count, self.bounds)?,
+            false => Elements::new(access, self.bounds),
+        })
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Bounded::new(access, self.bounds))
+        let count = access.size_hint();
+        self.inner.visit_map(match COUNTS {
+            true => Elements::counting(access, count, self.bounds)?,
+            false => Elements::new(access, self.bounds),
+        })
     }
 
     #[inline]
@@ -198,7 +253,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Bounded<'_, S> {
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -206,7 +261,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.bounds.count_element()?;
+        self.count_next()?;
         let seed = Bounded::new(seed, self.bounds);
         self.inner.next_element_seed(seed)
     }
@@ -217,7 +272,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     #[inline]
@@ -225,7 +280,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.bounds.count_element()?;
+        self.count_next()?;
         let seed = Bounded::new(seed, self.bounds);
         self.inner.next_key_seed(seed)
     }
