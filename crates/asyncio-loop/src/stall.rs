@@ -344,7 +344,7 @@ mod loom_tests {
         (Arc::new(watch), watched)
     }
 
-    /// Found: either fence left out; a wake without the lock.
+    /// Found: either fence left out.
     #[test]
     fn loom_a_loop_that_works_again_wakes_the_detector() {
         loom::model(|| {
