@@ -319,6 +319,84 @@ mod map {
     }
 
     #[test]
+    fn chunks_give_the_same_outcomes() {
+        run(async {
+            let pool = pool(2);
+            let map = pool.map(exits_if_odd, (0..100).map(|n| 2 * n));
+            let outcomes: Vec<u32> = map.chunk_size(7).map(Result::unwrap).collect().await;
+            assert_eq!(outcomes, (0..100).map(|n| 2 * n).collect::<Vec<_>>());
+            // One that panics is an outcome like the others.
+            let texts = (0..20).map(|n| {
+                if n == 5 {
+                    "?".to_owned()
+                } else {
+                    n.to_string()
+                }
+            });
+            let map = pool.map(parsed_or_panics, texts).chunk_size(10);
+            let outcomes: Vec<_> = map.collect().await;
+            for (n, outcome) in outcomes.into_iter().enumerate() {
+                match outcome {
+                    Err(ProcessError::Panicked(text)) => {
+                        assert_eq!((n, &text[..]), (5, "no number"))
+                    }
+                    outcome => assert_eq!(outcome.unwrap(), n as u32),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_worker_that_dies_ends_its_chunk_and_no_other() {
+        run(async {
+            let pool = pool(1);
+            let map = pool.map(exits_if_odd, (0..40).map(|n| if n == 25 { 1 } else { 2 }));
+            let outcomes: Vec<_> = map.in_flight(1).chunk_size(10).collect().await;
+            assert_eq!(outcomes.len(), 40);
+            // The first two calls were on their way alone.
+            let died = |n: usize| (22..32).contains(&n);
+            for (n, outcome) in outcomes.into_iter().enumerate() {
+                match outcome {
+                    Err(ProcessError::Died(_)) => assert!(died(n), "{n}"),
+                    outcome => assert!(outcome.unwrap() == 2 && !died(n), "{n}"),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_chunk_ends_before_it_is_too_large() {
+        run(async {
+            let pool = builder(1).message_limit(10_000).build();
+            let sizes = [10, 4_000, 4_000, 4_000, 20_000, 9_000, 9_000, 5];
+            let arguments = sizes.map(|size| vec![7_u8; size]);
+            let outcomes: Vec<_> = pool.map(length, arguments).chunk_size(8).collect().await;
+            for (size, outcome) in sizes.into_iter().zip(outcomes) {
+                match outcome {
+                    Err(ProcessError::BadArguments(_)) => assert_eq!(size, 20_000),
+                    outcome => assert_eq!(outcome.unwrap(), size),
+                }
+            }
+            // The values of a chunk have the limit together. The first two calls were on their way alone.
+            let outcomes: Vec<_> = pool
+                .map(bytes, [4_000; 6])
+                .in_flight(1)
+                .chunk_size(5)
+                .collect()
+                .await;
+            let lengths: Vec<_> = outcomes
+                .iter()
+                .map(|outcome| match outcome {
+                    Ok(bytes) => bytes.len(),
+                    Err(ProcessError::BadValue(_)) => 0,
+                    Err(error) => panic!("{error}"),
+                })
+                .collect();
+            assert_eq!(lengths, [4_000, 4_000, 4_000, 4_000, 0, 0]);
+        });
+    }
+
+    #[test]
     fn one_that_fails_is_an_outcome_like_the_others() {
         run(async {
             let pool = pool(2);

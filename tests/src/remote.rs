@@ -57,6 +57,12 @@ pub fn parsed(text: String) -> Result<u32, String> {
     text.parse().map_err(|error| format!("{text:?}: {error}"))
 }
 
+/// A number, or a panic.
+#[asyncio::remote]
+pub fn parsed_or_panics(text: String) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("no number"))
+}
+
 /// An `async` function: sleeps, and spawns a task that is cancelled with its loop.
 #[asyncio::remote]
 pub async fn slept(milliseconds: u64, value: String) -> String {

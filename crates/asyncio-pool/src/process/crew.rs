@@ -20,6 +20,7 @@ use std::time::Duration;
 use asyncio_loop::{SpawnOptions, try_running_loop, try_spawn_with};
 
 use super::call::{Call, Waiting};
+use super::chunk::{ANSWER, MOST_CALLS};
 use super::error::ProcessError;
 use super::frame::{Frame, FrameError, Incoming, Kind, encode, set_number};
 use super::link::{Line, Lost, Program, Worker};
@@ -44,6 +45,13 @@ pub(crate) struct Settings {
     pub(crate) start_timeout: Duration,
     pub(crate) kill_on_cancel: bool,
     pub(crate) program: Program,
+}
+
+impl Settings {
+    /// How large an answer may be: a value, or the values of a chunk.
+    fn answer_limit(&self) -> usize {
+        self.message_limit.saturating_add(MOST_CALLS * ANSWER)
+    }
 }
 
 /// The workers of a pool and the calls that wait for them.
@@ -349,7 +357,7 @@ impl Seat {
         let here = try_running_loop().ok();
         // Virtual time does not jump over what is out.
         let _away = here.as_ref().map(|here| here.outside_work());
-        let mut incoming = Incoming::new(self.crew.settings.message_limit);
+        let mut incoming = Incoming::new(self.crew.settings.answer_limit());
         let started = match worker {
             Some(worker) => self.resumed(worker, &mut incoming).await,
             None => self.start(&mut incoming).await,

@@ -50,11 +50,13 @@ pub(crate) enum Kind {
     BadArguments = 8,
     /// The value cannot be sent, with a message.
     BadValue = 9,
+    /// To the worker: the name of a function, and the arguments of several calls. The value is the list of answers.
+    Calls = 10,
 }
 
 impl Kind {
-    fn of(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 9] = [
+    pub(crate) fn of(byte: u8) -> Option<Self> {
+        const ALL: [Kind; 10] = [
             Kind::Hello,
             Kind::Forgot,
             Kind::Configure,
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Unknown,
             Kind::BadArguments,
             Kind::BadValue,
+            Kind::Calls,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
@@ -141,12 +144,40 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
 ) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = begin(kind);
     head.iter().for_each(|part| bytes.extend_from_slice(part));
+    write_behind(bytes, value, limit).map(finish)
+}
+
+/// `bytes` with a value behind them, which takes `limit` bytes at most.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub(crate) fn write_behind<T: Serialize + ?Sized>(
+    bytes: Vec<u8>,
+    value: &T,
+    limit: usize,
+) -> Result<Vec<u8>, EncodeError> {
     let limit = limit.saturating_add(bytes.len());
     match postcard::serialize_with_flavor(value, UpTo { bytes, limit }) {
-        Ok(bytes) => Ok(finish(bytes)),
+        Ok(bytes) => Ok(bytes),
         Err(postcard::Error::SerializeBufferFull) => Err(EncodeError::TooLarge),
         Err(error) => Err(EncodeError::Other(error.to_string())),
     }
+}
+
+/// The kind of a frame, and its body.
+pub(crate) fn kind_and_body(frame: &[u8]) -> (u8, &[u8]) {
+    (frame[KIND], &frame[HEAD..])
+}
+
+/// The beginning of a message, of `most` bytes at most.
+pub(crate) fn cut(text: &[u8], most: usize) -> &[u8] {
+    let is_inside_of_a_letter = |end: &usize| text.get(*end).is_some_and(|byte| byte >> 6 == 0b10);
+    let end = (0..=most.min(text.len())).rev();
+    &text[..end
+        .into_iter()
+        .find(|end| !is_inside_of_a_letter(end))
+        .unwrap_or(0)]
 }
 
 /// The value in a body, all of which it takes.
@@ -177,7 +208,8 @@ fn begin(kind: Kind) -> Vec<u8> {
     out
 }
 
-fn finish(mut out: Vec<u8>) -> Vec<u8> {
+/// Sets the length of a frame.
+pub(crate) fn finish(mut out: Vec<u8>) -> Vec<u8> {
     let length = u32::try_from(out.len() - KIND).unwrap_or(u32::MAX);
     out[..KIND].copy_from_slice(&length.to_le_bytes());
     out

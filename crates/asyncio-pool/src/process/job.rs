@@ -144,11 +144,17 @@ impl<R> ProcessJob<R> {
     }
 }
 
-/// Reads an outcome. This is foreign code, and its input was written by another process.
+/// Reads an outcome.
 fn read<R: DeserializeOwned>(outcome: call::Outcome) -> Result<R, ProcessError> {
     let frame = outcome?;
-    let reading = std::panic::AssertUnwindSafe(|| decode(frame.body()));
-    Err(match frame.kind {
+    read_answer(frame.kind, frame.body())
+}
+
+/// Reads an answer. This is foreign code, and its input was written by another process.
+pub(crate) fn read_answer<R: DeserializeOwned>(kind: Kind, body: &[u8]) -> Result<R, ProcessError> {
+    let reading = std::panic::AssertUnwindSafe(|| decode(body));
+    let text = || String::from_utf8_lossy(body).into_owned();
+    Err(match kind {
         Kind::Value => match std::panic::catch_unwind(reading) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(why)) => ProcessError::BadValue(why),
@@ -157,10 +163,10 @@ fn read<R: DeserializeOwned>(outcome: call::Outcome) -> Result<R, ProcessError> 
                 ProcessError::BadValue("reading it panicked".to_owned())
             }
         },
-        Kind::Panicked => ProcessError::Panicked(frame.text()),
-        Kind::Unknown => ProcessError::Unknown(frame.text()),
-        Kind::BadArguments => ProcessError::BadArguments(frame.text()),
-        Kind::BadValue => ProcessError::BadValue(frame.text()),
+        Kind::Panicked => ProcessError::Panicked(text()),
+        Kind::Unknown => ProcessError::Unknown(text()),
+        Kind::BadArguments => ProcessError::BadArguments(text()),
+        Kind::BadValue => ProcessError::BadValue(text()),
         other => ProcessError::Garbage(format!("{other:?} is no answer")),
     })
 }

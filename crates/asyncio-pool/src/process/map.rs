@@ -10,15 +10,20 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use serde::Serialize;
 
+use super::chunk::{Answer, Chunk, MOST_CALLS};
 use super::error::ProcessError;
-use super::job::ProcessJob;
+use super::frame::Kind;
+use super::job::{ProcessJob, read_answer};
 use super::pool::ProcessPool;
 use super::remote::RemoteFn;
+
+/// The report of a worker that has answered fewer calls than it had.
+const MISSING: &str = "the answer to a call of a chunk is missing";
 
 /// The outcomes of many calls, in the order of their arguments. Made by [`ProcessPool::map`].
 ///
 /// A bounded number of calls is under way at a time. Further arguments are taken from their iterator when outcomes are
-/// taken from here.
+/// taken from here. Calls that take microseconds go faster in [chunks](Self::chunk_size).
 ///
 /// # Cancellation
 ///
@@ -32,8 +37,24 @@ where
     pool: ProcessPool,
     function: F,
     arguments: Fuse<I>,
-    jobs: VecDeque<ProcessJob<F::Value>>,
+    /// The arguments that had no room in their chunk, written.
+    left_over: Option<Vec<u8>>,
+    /// The chunk that is being put together. It is here, and not in a variable, because the iterator may panic.
+    chunk: Option<Chunk>,
+    /// Outcomes that have come with others.
+    ready: VecDeque<Result<F::Value, ProcessError>>,
+    under_way: VecDeque<UnderWay<F::Value>>,
     in_flight: usize,
+    chunk_size: usize,
+}
+
+/// What has been sent, or has failed before.
+#[derive(Debug)]
+enum UnderWay<V> {
+    Call(ProcessJob<V>),
+    /// So many calls.
+    Chunk(ProcessJob<Vec<Answer>>, usize),
+    Failed(ProcessError),
 }
 
 impl ProcessPool {
@@ -66,15 +87,19 @@ where
             pool,
             function,
             arguments: arguments.fuse(),
-            jobs: VecDeque::new(),
+            left_over: None,
+            chunk: None,
+            ready: VecDeque::new(),
+            under_way: VecDeque::new(),
             in_flight,
+            chunk_size: 1,
         };
         this.fill();
         this
     }
 
-    /// Sets how many calls are under way, or have ended and wait to be taken, at most; twice the number of workers
-    /// unless set, at least 1. Calls that are under way stay so.
+    /// Sets how many calls, or chunks, are under way, or have ended and wait to be taken, at most; twice the number of
+    /// workers unless set, at least 1. Calls that are under way stay so.
     #[doc(alias = "buffersize")]
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls.max(1);
@@ -82,12 +107,110 @@ where
         self
     }
 
+    /// Sets how many calls go to a worker together, at least 1, at most 4096; 1 unless set. The worker makes them one
+    /// after the other and answers once. The first calls of this stream are on their way before that is set.
+    ///
+    /// A call costs a message there and one back, some 20 µs. In a chunk of 100 it costs a hundredth of that. Each call
+    /// has an outcome of its own. If their worker dies, all calls of the chunk have [`ProcessError::Died`]. The chunk
+    /// counts as one call for [`job_time_limit`](crate::ProcessPoolBuilder::job_time_limit) and
+    /// [`max_tasks_per_worker`](crate::ProcessPoolBuilder::max_tasks_per_worker). Its arguments, and its values, take the
+    /// [`message_limit`](crate::ProcessPoolBuilder::message_limit) together: a chunk is sent before it exceeds the limit.
+    #[doc(alias = "chunksize")]
+    pub fn chunk_size(mut self, calls: usize) -> Self {
+        self.chunk_size = calls.clamp(1, MOST_CALLS);
+        self.fill();
+        self
+    }
+
     fn fill(&mut self) {
-        while self.jobs.len() < self.in_flight
-            && let Some(arguments) = self.arguments.next()
-        {
-            self.jobs.push_back(self.pool.run(self.function, arguments));
+        while self.under_way.len() < self.in_flight {
+            let sent = match self.chunk_size {
+                1 if self.left_over.is_none() => self.send_one(),
+                _ => self.send_chunk(),
+            };
+            if !sent {
+                return;
+            }
         }
+    }
+
+    /// Sends a call. `false` if there is none.
+    fn send_one(&mut self) -> bool {
+        let Some(arguments) = self.arguments.next() else {
+            return false;
+        };
+        let job = self.pool.run(self.function, arguments);
+        self.under_way.push_back(UnderWay::Call(job));
+        true
+    }
+
+    /// Sends a chunk. `false` if there are no calls.
+    fn send_chunk(&mut self) -> bool {
+        let mut failed = None;
+        let pool = &self.pool;
+        let chunk = self.chunk.get_or_insert_with(|| pool.new_chunk::<F>());
+        while chunk.calls() < self.chunk_size {
+            let written = match self.left_over.take() {
+                Some(written) => Ok(written),
+                None => match self.arguments.next() {
+                    Some(arguments) => pool.write_arguments(&arguments),
+                    None => break,
+                },
+            };
+            match written {
+                Ok(arguments) if chunk.add(&arguments) => {}
+                Ok(arguments) => {
+                    self.left_over = Some(arguments);
+                    break;
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let calls = chunk.calls();
+        if calls > 0
+            && let Some(chunk) = self.chunk.take()
+        {
+            let job = self.pool.run_chunk(chunk);
+            self.under_way.push_back(UnderWay::Chunk(job, calls));
+        }
+        let has_failed = failed.is_some();
+        self.under_way.extend(failed.map(UnderWay::Failed));
+        calls > 0 || has_failed
+    }
+
+    /// Waits for the first of what is under way, and makes its outcomes ready. Pending as well if there is nothing.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.under_way.front_mut() {
+            None => return Poll::Pending,
+            Some(UnderWay::Call(job)) => {
+                let outcome = ready!(Pin::new(job).poll(cx));
+                self.ready.push_back(outcome);
+            }
+            Some(UnderWay::Chunk(job, calls)) => {
+                let answers = ready!(Pin::new(job).poll(cx));
+                let (answers, missing) = match answers {
+                    Ok(answers) => (answers, ProcessError::Garbage(MISSING.to_owned())),
+                    Err(error) => (Vec::new(), error),
+                };
+                let mut answers = answers.iter();
+                self.ready.extend((0..*calls).map(|_| match answers.next() {
+                    Some((kind, body)) => match Kind::of(*kind) {
+                        Some(kind) => read_answer(kind, body),
+                        None => Err(ProcessError::Garbage(MISSING.to_owned())),
+                    },
+                    None => Err(missing.clone()),
+                }));
+            }
+            Some(UnderWay::Failed(error)) => {
+                let error = error.clone();
+                self.ready.push_back(Err(error));
+            }
+        }
+        self.under_way.pop_front();
+        Poll::Ready(())
     }
 
     /// The next outcome; `None` after the last one.
@@ -108,15 +231,16 @@ where
     type Item = Result<F::Value, ProcessError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.fill();
-        let Some(first) = self.jobs.front_mut() else {
-            return Poll::Ready(None);
-        };
-        let outcome = ready!(Pin::new(first).poll(cx));
-        self.jobs.pop_front();
-        // The free place is used at once, not when the next outcome is asked for.
-        self.fill();
-        Poll::Ready(Some(outcome))
+        if self.ready.is_empty() {
+            self.fill();
+            if self.under_way.is_empty() {
+                return Poll::Ready(None);
+            }
+            ready!(self.poll_first(cx));
+            // The free place is used at once, not when the next outcome is asked for.
+            self.fill();
+        }
+        Poll::Ready(self.ready.pop_front())
     }
 }
 
@@ -124,7 +248,7 @@ impl<F: RemoteFn<I::Item, K>, K, I: Iterator> fmt::Debug for ProcessMap<F, K, I>
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessMap")
             .field("function", &std::any::type_name::<F>())
-            .field("jobs", &self.jobs)
+            .field("under_way", &self.under_way.len())
             .finish_non_exhaustive()
     }
 }

@@ -3,10 +3,11 @@
 //! From the bottom to the top: frames over a socket ([`frame`]), read within bounds
 //! ([`bounds`]), the list of functions ([`remote`]), how a program is
 //! told that it is a worker ([`summons`]) and what it does then ([`worker`]); in the parent one process ([`link`]), one
-//! call ([`call`]), the processes and the calls of a pool ([`crew`]), and what a user holds.
+//! call ([`call`]), several in one message ([`chunk`]), the processes and the calls of a pool ([`crew`]), and what a user holds.
 
 mod bounds;
 mod call;
+mod chunk;
 mod crew;
 mod error;
 mod frame;

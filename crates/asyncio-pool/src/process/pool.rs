@@ -13,9 +13,10 @@ use asyncio_loop::running_loop;
 use serde::Serialize;
 
 use super::call::{Call, Waiting};
+use super::chunk::{Answer, Chunk};
 use super::crew::{Crew, Settings};
 use super::error::ProcessError;
-use super::frame::{Kind, encode};
+use super::frame::{Kind, encode, write_behind};
 use super::job::ProcessJob;
 use super::link::Program;
 use super::remote::RemoteFn;
@@ -145,6 +146,41 @@ impl ProcessPool {
                 ProcessJob::new(call, crew.clone())
             }
         }
+    }
+
+    /// A chunk for calls of `F`.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    #[track_caller]
+    pub(crate) fn new_chunk<F: 'static>(&self) -> Chunk {
+        let crew = self.crew();
+        Chunk::new(crew.addresses().of::<F>(), crew.settings.message_limit)
+    }
+
+    /// The arguments of a call of a chunk, written.
+    pub(crate) fn write_arguments<A: Serialize>(
+        &self,
+        arguments: &A,
+    ) -> Result<Vec<u8>, ProcessError> {
+        let limit = self.crew().settings.message_limit;
+        let written = write_behind(Vec::new(), arguments, limit);
+        written.map_err(|error| ProcessError::BadArguments(error.tell(limit)))
+    }
+
+    /// Makes the calls of a chunk in a worker process.
+    pub(crate) fn run_chunk(&self, chunk: Chunk) -> ProcessJob<Vec<Answer>> {
+        let crew = self.crew();
+        let call = match crew.refusal() {
+            Some(error) => Call::failed(error),
+            None => {
+                let call = Call::new(chunk.into_frame());
+                crew.enter(call.clone());
+                call
+            }
+        };
+        ProcessJob::new(call, crew.clone())
     }
 
     /// Starts all workers and waits until they are there. Otherwise they are started when calls need them.

@@ -12,7 +12,8 @@ use asyncio_loop::{EventLoop, PanicPayload, run_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{EncodeError, Kind, decode, encode, message};
+use super::chunk;
+use super::frame::{EncodeError, Frame, Kind, decode, encode, message};
 
 /// A function that worker processes can call with these arguments: it has `#[asyncio::remote]`, takes what serde writes,
 /// and returns, or its future does, what serde writes and reads.
@@ -234,14 +235,21 @@ impl Functions {
         Ok(Self { all })
     }
 
-    /// Does what the body of a frame says, and gives the frame to answer with.
-    pub(crate) fn answer(&self, body: &[u8], limit: usize) -> Vec<u8> {
-        let Some((address, arguments)) = split(body) else {
+    /// Does what a frame says, and gives the frame to answer with.
+    pub(crate) fn answer(&self, frame: &Frame, limit: usize) -> Vec<u8> {
+        let Some((address, rest)) = split(frame.body()) else {
             return message(Kind::BadArguments, "the call has no address");
         };
-        match self.all.get(address) {
-            Some(function) => (function.call)(arguments, limit),
-            None => message(Kind::Unknown, &String::from_utf8_lossy(name_in(address))),
+        let Some(function) = self.all.get(address) else {
+            return message(Kind::Unknown, &String::from_utf8_lossy(name_in(address)));
+        };
+        match frame.kind {
+            Kind::Calls => {
+                let answers = chunk::answers(rest, limit, function.call);
+                // Its parts have had the limit.
+                write(&answers, usize::MAX)
+            }
+            _ => (function.call)(rest, limit),
         }
     }
 }

@@ -89,7 +89,7 @@ fn work(summons: &Summons) -> io::Result<()> {
     socket.write_all(&frame(Kind::Hello, &[hello.as_bytes()]))?;
     while let Some(call) = next(&mut socket, &mut incoming)? {
         is_busy.store(true, Ordering::SeqCst);
-        let mut answer = functions.answer(call.body(), limit);
+        let mut answer = functions.answer(&call, limit);
         set_number(&mut answer, call.number);
         is_busy.store(false, Ordering::SeqCst);
         drop(call);
