@@ -18,7 +18,7 @@
 //!
 //! - **C1** A cell lives until its last reference is dropped, on whatever thread (`refs.rs` counts). That drop frees memory
 //!   and nothing else: by then future, schedule, value, joiner, context and payload are gone. All that may be left is the
-//!   task's name, which any thread may drop.
+//!   task's name, which any thread may drop. A future that is leaked keeps its cell, as it may be pinned.
 //! - **C2** The stage holds the future until it has returned or is dropped, while the state says running, so that nothing
 //!   else uses it; the state says done afterwards. From then on the stage holds the value until it is taken, if the
 //!   completion is a value, and the state says taken before it is. What schedules the task goes when its future does, or,

@@ -166,3 +166,67 @@ impl Local {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::marker::PhantomPinned;
+    use std::panic::Location;
+    use std::pin::Pin;
+    use std::ptr;
+    use std::rc::Rc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::handle::spawn::spawn_at;
+
+    /// Notes where it is pinned. Code that is told so may use that memory until the destructor has run.
+    struct Pinned {
+        at: Rc<Cell<usize>>,
+        is_dropped: Rc<Cell<bool>>,
+        _pin: PhantomPinned,
+    }
+
+    impl Future for Pinned {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            self.at.set(ptr::from_ref(&*self).addr());
+            Poll::Pending
+        }
+    }
+
+    impl Drop for Pinned {
+        fn drop(&mut self) {
+            self.is_dropped.set(true);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_leaked_future_is_not_used_again() {
+        /// For sanitizers: this leak is meant.
+        static LEAKED: AtomicUsize = AtomicUsize::new(0);
+        let local = Local::new(|| ());
+        let spawn = || {
+            let (at, is_dropped) = <(Rc<Cell<usize>>, Rc<Cell<bool>>)>::default();
+            let future = Pinned {
+                at: at.clone(),
+                is_dropped: is_dropped.clone(),
+                _pin: PhantomPinned,
+            };
+            let task = spawn_at(&local, Location::caller(), future);
+            assert!(local.run_one());
+            (task, at.get(), is_dropped)
+        };
+        let (task, at, is_dropped) = spawn();
+        LEAKED.store(at, Ordering::Relaxed);
+        local.leak_all(&[task.cell().clone()]);
+        drop(task);
+        assert!(!is_dropped.get());
+        let (task, next, is_dropped) = spawn();
+        assert_ne!(next, at);
+        local.end(task.cell());
+        assert!(is_dropped.get());
+    }
+}
