@@ -895,8 +895,15 @@ impl<T, D: OnDrop<T>> Handle<T, D> {
 impl<T, D: OnDrop<T>> Drop for Handle<T, D> {
     #[inline]
     fn drop(&mut self) {
-        D::on_drop(&mut self.join);
-        // SAFETY: it is dropped here, once.
-        unsafe { ManuallyDrop::drop(&mut self.join) }
+        /// The reference, which is given up also if a foreign destructor unwinds.
+        struct Join<'a, T>(&'a mut ManuallyDrop<JoinRef<T>>);
+        impl<T> Drop for Join<'_, T> {
+            #[inline]
+            fn drop(&mut self) {
+                // SAFETY: the handle is being dropped, so this is the one use.
+                unsafe { ManuallyDrop::drop(self.0) }
+            }
+        }
+        D::on_drop(Join(&mut self.join).0);
     }
 }

@@ -1,12 +1,16 @@
 //! When the memory of a task goes: with its last reference, wherever they were made and are given up.
 
+use std::cell::Cell;
 use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use asyncio_task::{Children, SpawnOptions, Task, TaskRef, Tasks};
 
+use crate::odd_waker::odd_waker;
 use crate::support::{entered, settle};
 
 /// What a task is named by goes with its memory, so its name tells whether that is there.
@@ -307,4 +311,25 @@ fn a_task_is_freed_at_its_end_however_its_handle_went() {
             assert!(!named.is_there(), "a child whose handle was {name}");
         });
     }
+}
+
+#[test]
+fn a_waker_that_panics_as_the_handle_drops_it_leaves_nothing_behind() {
+    entered(|tasks, _| {
+        let (named, mut task) = Named::task(tasks);
+        settle(tasks);
+        let is_armed = Rc::new(Cell::new(false));
+        let armed = is_armed.clone();
+        let waker = odd_waker(move |event| {
+            if event == "drop" && armed.take() {
+                panic!("the destructor of a waker");
+            }
+        });
+        let mut cx = Context::from_waker(&waker);
+        assert!(task.poll_finished(&mut cx).is_pending());
+        is_armed.set(true);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
+        settle(tasks);
+        assert!(!named.is_there());
+    });
 }
