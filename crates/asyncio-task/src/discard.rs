@@ -12,9 +12,13 @@ pub(crate) fn discard(drop_it: impl FnOnce()) {
     }
 }
 
-/// Drops the payload of a panic, whose own destructor may panic, and so may that one's payload.
+/// Drops the payload of a panic, whose own destructor may panic, and so may that one's payload: unless it is a text, it
+/// is leaked.
 pub(crate) fn discard_payload(payload: Box<dyn Any + Send>) {
-    if let Err(next) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+    if let Err(next) = catch_unwind(AssertUnwindSafe(move || drop(payload)))
+        && !next.is::<&'static str>()
+        && !next.is::<String>()
+    {
         std::mem::forget(next);
     }
 }
