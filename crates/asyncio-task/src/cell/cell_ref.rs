@@ -830,13 +830,14 @@ impl<T> JoinRef<T> {
         })
     }
 
-    /// The value, if the task has ended with one that nothing has taken.
+    /// The value, if the task has ended with one that nothing has taken, and this has not been abandoned.
     pub(crate) fn peek(&self) -> Option<&T> {
-        if !self.cell().state.has_value() {
+        let state = &self.cell().state;
+        if !state.has_value() || !state.is_awaited() {
             return None;
         }
-        // SAFETY: C2: done, a value, not taken; `take` needs this handle mutably, and `take_unwanted` leaves a value that is
-        // awaited. `T` is the future's output.
+        // SAFETY: C2: done, a value, not taken. `take` and `abandon` need this handle mutably, and `take_unwanted` leaves a
+        // value that is awaited, so it stays as long as the result. `T` is the future's output.
         Some(unsafe { &*(self.cell().vtable.value)(self.cell().0).cast::<T>() })
     }
 

@@ -72,23 +72,35 @@ pub(crate) fn run_borrowing<F: Future, R>(
     run: impl FnOnce(OwnerRef, &mut JoinRef<F::Output>) -> R,
 ) -> R {
     /// Ends the task in any case.
-    struct Main<T, E: Fn(&LocalRef)>(JoinRef<T>, E);
+    struct Main<T, E: Fn(&LocalRef)> {
+        /// `run` may put another one in its place.
+        join: JoinRef<T>,
+        cell: LocalRef,
+        end: E,
+    }
     impl<T, E: Fn(&LocalRef)> Drop for Main<T, E> {
         fn drop(&mut self) {
-            self.0.abandon();
-            let cell = self.0.cell();
-            self.1(cell);
-            if !cell.state.is_done() || cell.state.has_value() {
-                // What the future borrows would end before it does.
-                std::process::abort();
+            /// Checks that the task has ended, also if `end` unwinds.
+            struct IsOver<'a>(&'a LocalRef);
+            impl Drop for IsOver<'_> {
+                fn drop(&mut self) {
+                    if !self.0.state.is_done() || self.0.state.has_value() {
+                        // What the future borrows would end before it does.
+                        std::process::abort();
+                    }
+                }
             }
+            let _is_over = IsOver(&self.cell);
+            self.join.abandon();
+            (self.end)(&self.cell);
         }
     }
     // SAFETY: `Main` sees to it that the future is dropped and its output taken or dropped before this function returns or
     // unwinds, so before anything that they borrow ends. It cannot be leaked: nothing else has it.
     let (owned, join) = unsafe { new_own(pool, task, future) };
-    let mut main = Main(join, end);
-    run(owned, &mut main.0)
+    let cell = join.cell().clone();
+    let mut main = Main { join, cell, end };
+    run(owned, &mut main.join)
 }
 
 /// # Safety
@@ -480,7 +492,11 @@ unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::engine::local::Local;
+    use crate::handle::spawn::{new_task_at, spawn_at};
     use asyncio_console::{SpanId, TaskSpan};
+    use std::cell::Cell;
+    use std::panic::Location;
 
     #[test]
     fn a_parked_task_is_a_header_and_its_future() {
@@ -489,6 +505,47 @@ mod tests {
         let cell = size_of::<TaskCell<std::future::Ready<[u64; 4]>, OwnQueue>>();
         let future = size_of::<std::future::Ready<[u64; 4]>>();
         assert_eq!(cell, size_of::<Header>() + future);
+    }
+
+    #[test]
+    fn a_task_that_borrows_ends_in_time_though_its_handle_was_exchanged() {
+        struct Note<'a>(&'a Cell<bool>);
+        impl Drop for Note<'_> {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let local = Local::new(|| ());
+        let is_dropped = Cell::new(false);
+        let note = Note(&is_dropped);
+        let borrows = async move {
+            let _note = note;
+            pending::<()>().await;
+        };
+        let mut other = spawn_at(&local, Location::caller(), async {}).into_join();
+        local.end(other.cell());
+        local.run_one();
+        let new = new_task_at(&local, Location::caller());
+        let end = |cell: &LocalRef| local.end(cell);
+        run_borrowing(&local.pool, new, borrows, end, |owned, join| {
+            local.register(owned);
+            std::mem::swap(join, &mut other);
+        });
+        assert!(is_dropped.get());
+        assert!(other.cell().state.is_done());
+    }
+
+    #[test]
+    fn a_value_that_may_go_is_not_looked_at() {
+        let local = Local::new(|| ());
+        let value = async { String::from("value") };
+        let mut join = spawn_at(&local, Location::caller(), value).into_join();
+        local.run_one();
+        assert_eq!(join.peek().map(String::as_str), Some("value"));
+        join.abandon();
+        assert_eq!(join.peek(), None);
+        assert!(join.cell().take_unwanted().is_none());
+        assert!(join.take().is_none());
     }
 
     #[test]

@@ -242,22 +242,23 @@ struct Node {
 }
 
 /// The scopes of a loop are on the list of its thread for as long as this lives.
-pub(crate) struct Listed(Box<Node>);
+// No `Box`: that would be the only pointer to its content, and the list has others.
+pub(crate) struct Listed(Rc<Node>);
 
 impl Listed {
     pub(crate) fn new(scopes: Rc<LoopScopes>) -> Self {
-        let node = Box::new(Node {
+        let node = Rc::new(Node {
             scopes,
             next: Cell::new(FIRST.get()),
         });
-        FIRST.set(ptr::from_ref(&*node));
+        FIRST.set(Rc::as_ptr(&node));
         Self(node)
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let this = ptr::from_ref(&*self.0);
+        let this = Rc::as_ptr(&self.0);
         let mut link = FIRST.get();
         if ptr::eq(link, this) {
             return FIRST.set(self.0.next.get());
