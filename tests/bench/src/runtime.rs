@@ -76,6 +76,12 @@ pub(crate) trait Runtime: 'static {
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
 
+    /// Starts a task of tokio's, in the way that is usual in this runtime. `false`: it has none.
+    fn spawn_on_tokio(future: impl Future<Output = ()> + Send + 'static) -> bool {
+        drop(future);
+        false
+    }
+
     /// Yields by the runtime's own function.
     fn own_yield() -> impl Future<Output = ()> + 'static {
         ready(())

@@ -35,6 +35,14 @@ pub(crate) trait Kind: 'static {
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static;
 
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
+        async move { tokio::time::timeout(limit, future).await.ok() }
+    }
+
     /// Starts a task in a set. What it runs is `Send`, so that all kinds can.
     fn spawn_in<F>(set: &mut JoinSet<F::Output>, future: F)
     where
@@ -68,7 +76,7 @@ impl Kind for LocalRuntime {
     }
 }
 
-/// Tasks of ours in a guest of tokio, with timers, channels and sockets of tokio's.
+/// Tasks and timers of ours in a guest of tokio, with channels and sockets of tokio's.
 #[derive(Debug)]
 pub(crate) struct Guest;
 
@@ -85,6 +93,14 @@ impl Kind for Guest {
 
     async fn join<T: 'static>(task: asyncio::Task<T>) -> T {
         task.await.expect("the task returns")
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        asyncio::sleep(duration)
+    }
+
+    async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+        asyncio::timeout(limit, future).await.ok()
     }
 }
 
@@ -197,15 +213,20 @@ impl<K: Kind> Runtime for Tokio<K> {
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        tokio::time::sleep(duration)
+        K::sleep(duration)
+    }
+
+    fn spawn_on_tokio(future: impl Future<Output = ()> + Send + 'static) -> bool {
+        drop(tokio::spawn(future));
+        true
     }
 
     fn own_yield() -> impl Future<Output = ()> + 'static {
         tokio::task::yield_now()
     }
 
-    async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-        tokio::time::timeout(limit, future).await.ok()
+    fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
+        K::timeout(limit, future)
     }
 
     async fn serve(listener: std::net::TcpListener, buffer: usize, progress: Rc<Progress>) {

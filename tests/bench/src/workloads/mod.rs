@@ -107,6 +107,7 @@ workloads![
     yields::OwnYield,
     ping_pong::Wakers,
     ping_pong::OwnChannel,
+    ping_pong::TaskOfTokio,
     sleeps::Sleeps<100_000>,
     sleeps::Sleeps<1_000_000>,
     sleeps::ShortSleep,

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use tokio::sync::mpsc;
+
 use super::Work;
 use crate::effort::Effort;
 use crate::figures::Figures;
@@ -105,6 +107,47 @@ impl Work for OwnChannel {
                 R::join(answering).await;
                 figures
             })
+        })
+    }
+}
+
+/// Round trips between a task of the runtime and one of tokio's, over two channels of tokio's.
+#[derive(Debug)]
+pub(crate) struct TaskOfTokio;
+
+impl Work for TaskOfTokio {
+    const WORKLOAD: Workload = Workload {
+        name: "ping-pong-tokio",
+        what: "ping-pong round trip with a task of tokio's, which ours alone has on another thread",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(20, 120),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::block_on(async move {
+            let (ask, mut asked) = mpsc::unbounded_channel();
+            let (answer, mut answered) = mpsc::unbounded_channel();
+            let answering = async move {
+                while let Some(value) = asked.recv().await {
+                    if answer.send(value).is_err() {
+                        break;
+                    }
+                }
+            };
+            if !R::spawn_on_tokio(answering) {
+                return None;
+            }
+            let asking = R::spawn(async move {
+                measure(effort, ROUND_TRIPS, async || {
+                    for value in 0..ROUND_TRIPS {
+                        ask.send(value).expect("the task of tokio's is there");
+                        assert_eq!(answered.recv().await, Some(value));
+                    }
+                })
+                .await
+            });
+            Some(R::join(asking).await)
         })
     }
 }
