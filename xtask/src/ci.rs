@@ -8,7 +8,7 @@ use anyhow::Context;
 use xshell::{Shell, cmd};
 
 use crate::tally::Tally;
-use crate::{elsewhere, loom, test, tidy, tools};
+use crate::{book, elsewhere, loom, test, tidy, tools};
 
 /// The command of the tour, as in the README.
 pub(crate) const TOUR: &str = "cargo run --release --example tour";
@@ -20,6 +20,7 @@ const STEPS: &[(&str, Step)] = &[
     ("format", |sh, _| format(sh)),
     ("tidy", |sh, _| tidy::check(sh)),
     ("pages", |sh, _| pages(sh)),
+    ("book", |sh, _| book::build(sh)),
     ("dependencies", |sh, _| dependencies(sh)),
     ("clippy", |sh, _| clippy(sh)),
     ("test", test::all),

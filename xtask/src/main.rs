@@ -4,6 +4,7 @@
 //! ([`tools`]) do the common checks. The checks written here are those that only this project has.
 
 mod bench;
+mod book;
 mod ci;
 mod circles;
 mod elsewhere;
@@ -29,6 +30,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   test [ARGUMENTS]                  Runs every test; ends with a line of counts.
   ci                                Runs all that CI runs; stops at the first failure.
   tidy                              Checks layers, circles, heads, unsafe files, proofs, prose, names and map.
+  book                              Builds the pages of docs as a book in target/book/html, and checks its links.
   setup                             Installs the tools that ci uses, pinned, under target/tools.
   loom [--full]                     Tries the interleavings of threads.
   sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.
@@ -57,6 +59,7 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["ci"] => ci::run(&shell),
         ["tidy"] => tidy::run(&shell),
         ["setup"] => tools::install_all(&shell),
+        ["book"] => book::build(&shell),
         ["loom"] => loom::run(&shell, loom::Form::Short),
         ["loom", "--full"] => loom::run(&shell, loom::Form::Full),
         ["sanitize"] => sanitize::run(&shell, &[sanitize::Tool::Address, sanitize::Tool::Valgrind]),

