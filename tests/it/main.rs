@@ -33,3 +33,4 @@ mod thread_bound;
 mod threads;
 mod tokio;
 mod unretrieved;
+mod wrong_loop;

@@ -95,9 +95,14 @@ impl<T> Shared<T> {
         let mut slot = self.value.try_borrow_mut().expect(IN_USE);
         let old = mem::replace(&mut *slot, value);
         drop(slot);
+        self.has_changed();
+        old
+    }
+
+    /// Wakes the receivers after a change of the value.
+    fn has_changed(&self) {
         self.version.set(self.version.get() + 1);
         self.wake_all();
-        old
     }
 
     fn wake_all(&self) {
@@ -126,6 +131,35 @@ impl<T> WatchSender<T> {
     /// As [`set`](Self::set).
     pub fn replace(&self, value: T) -> T {
         self.shared.replace(value)
+    }
+
+    /// Changes the value in place, and wakes the receivers that wait.
+    ///
+    /// ```
+    /// use asyncio_sync::watch;
+    ///
+    /// let (done, mut seen) = watch(0);
+    /// done.modify(|n| *n += 1);
+    /// assert!(seen.has_changed());
+    /// assert_eq!(seen.get(), 1);
+    /// ```
+    ///
+    /// If `change` panics, the value counts as changed.
+    ///
+    /// # Panics
+    ///
+    /// If the value is being looked at, as by its `Clone`. The same holds inside of `change`, for each look at the value.
+    pub fn modify(&self, change: impl FnOnce(&mut T)) {
+        /// When the change is over, also by a panic.
+        struct Changed<'a, T>(&'a Shared<T>);
+        impl<T> Drop for Changed<'_, T> {
+            fn drop(&mut self) {
+                self.0.has_changed();
+            }
+        }
+        let changed = Changed(&self.shared);
+        change(&mut self.shared.value.try_borrow_mut().expect(IN_USE));
+        drop(changed);
     }
 
     /// Changes the value like [`set`](Self::set) if it is another one. Whether it was.
