@@ -1,4 +1,4 @@
-//! A task cell for single-threaded executors: one allocation a task, wakers forevery thread, and nothing
+//! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and nothing
 //! atomic on the local path.
 //!
 //! [`Tasks`] is the executor's half that every event loop needs and that has nothing to do with events:

@@ -1,4 +1,4 @@
-//! The nodes of the tree: coming, going, and and which encloses which.
+//! The nodes of the tree: coming, going, and which encloses which.
 
 use std::fmt;
 use std::marker::PhantomData;

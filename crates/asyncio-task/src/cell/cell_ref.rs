@@ -339,7 +339,7 @@ impl fmt::Debug for LocalRef {
     }
 }
 
-/// The two counts of a cell, by pointers to just these: the rest is not forevery thread (C3).
+/// The two counts of a cell, by pointers to just these: the rest is not for every thread (C3).
 #[inline]
 fn counts(h: NonNull<Header>) -> (*const LocalCount, *const RemoteCount) {
     // SAFETY: whatever has `h` has a reference, so it is alive (C1). Nothing is read here.
@@ -607,7 +607,7 @@ impl RemoteRef {
     /// `h` must be alive.
     #[inline]
     pub(super) unsafe fn owner_of(h: NonNull<Header>) -> Owner {
-        // SAFETY: the caller's promise; neither field ever changes, so they are forevery thread (C3).
+        // SAFETY: the caller's promise; neither field ever changes, so they are for every thread (C3).
         unsafe {
             Owner {
                 inbox: (*h.as_ptr()).inbox,
@@ -623,7 +623,7 @@ impl RemoteRef {
     /// `h` must be alive.
     #[inline(always)]
     pub(super) unsafe fn span_id_of(h: NonNull<Header>) -> SpanId {
-        // SAFETY: the caller's promise; the field never changes, so it is forevery thread (C3).
+        // SAFETY: the caller's promise; the field never changes, so it is for every thread (C3).
         unsafe { (*h.as_ptr()).span_id }
     }
 
@@ -634,7 +634,7 @@ impl RemoteRef {
     /// `h` must stay alive during the call.
     #[inline(never)]
     pub(super) unsafe fn post(h: NonNull<Header>) {
-        // SAFETY: the caller's promise; the flag is forevery thread (C3).
+        // SAFETY: the caller's promise; the flag is for every thread (C3).
         let posted = unsafe { &(*h.as_ptr()).posted };
         // Release here and acquire in `arrive`: a thread that skips the message has still handed over what it wrote before
         // the wake-up to the thread that clears the flag, and that is before the poll.
@@ -673,7 +673,7 @@ impl Clone for RemoteRef {
     #[inline]
     fn clone(&self) -> Self {
         let (_, remote) = counts(self.0);
-        // SAFETY: this is a reference (C1); the count is forevery thread (C3).
+        // SAFETY: this is a reference (C1); the count is for every thread (C3).
         unsafe { (*remote).retain() };
         Self(self.0)
     }
@@ -683,7 +683,7 @@ impl Drop for RemoteRef {
     #[inline]
     fn drop(&mut self) {
         let (_, remote) = counts(self.0);
-        // SAFETY: this is a reference (C1), and given up here; the count is forevery thread (C3).
+        // SAFETY: this is a reference (C1), and given up here; the count is for every thread (C3).
         if unsafe { (*remote).release() } {
             free(self.0);
         }

@@ -1,4 +1,4 @@
-//! The waker of a task: one vtable over its cell, forevery thread.
+//! The waker of a task: one vtable over its cell, for every thread.
 //!
 //! A vtable cannot know where it is called, so each call compares the owner of the task with the tasks
 //! that run on this thread: one thread-local read. On the owner's thread waking is plain state and a

@@ -113,7 +113,7 @@ impl<M: Posted> Inbox<M> {
     }
 }
 
-/// The owner of a task: a inbox and one of its leases. No two owners are equal, past or future (M4).
+/// The owner of a task: an inbox and one of its leases. No two owners are equal, past or future (M4).
 pub(crate) struct Owner<M: Posted> {
     pub(crate) inbox: &'static Inbox<M>,
     pub(crate) generation: u16,
