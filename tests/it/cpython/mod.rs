@@ -14,4 +14,5 @@ mod taskgroups;
 mod tasks;
 mod threads;
 mod timeouts;
+mod transports;
 mod waitfor;
