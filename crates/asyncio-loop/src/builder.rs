@@ -218,7 +218,7 @@ impl Builder {
     /// }
     ///
     /// let mut game = EventLoop::builder().host_clock(|| NOW.get()).build_loop()?;
-    /// let hour = game.spawn(sleep(Duration::from_secs(3600)));
+    /// let hour = game.spawn(async { sleep(Duration::from_secs(3600)).await });
     /// let Next::At(time) = game.turn(true, || false) else { panic!("an hour is left") };
     /// NOW.set(time); // the hour passes at once
     /// while game.turn(false, || false) == Next::Now {}
