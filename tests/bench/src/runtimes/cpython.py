@@ -94,11 +94,11 @@ async def main():
             await crowds()
         case "callbacks-1":
             await callbacks()
-        case "process":
+        case "worker-call":
             await processes(0)
-        case "process-1MiB":
+        case "worker-call-1MiB":
             await processes(1 << 20)
-        case "process-pool-start":
+        case "worker-pool-start":
             await starts()
 
 

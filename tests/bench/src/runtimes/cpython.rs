@@ -15,9 +15,9 @@ const KNOWN: &[&str] = &[
     "call-pinned",
     "calls-1000",
     "callbacks-1",
-    "process",
-    "process-1MiB",
-    "process-pool-start",
+    "worker-call",
+    "worker-call-1MiB",
+    "worker-pool-start",
 ];
 
 /// Does the work called `workload`. `None` if the script does not know it, or there is no `python3`.

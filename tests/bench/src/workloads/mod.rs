@@ -174,3 +174,27 @@ workloads![
     primitives::SortedMany,
     primitives::RequestAnswer;
 ];
+
+// A workload is found by its name.
+const _: () = {
+    let mut one = 0;
+    while one < ALL.len() {
+        let mut other = 0;
+        while other < one {
+            assert!(
+                !is_same(ALL[one].name.as_bytes(), ALL[other].name.as_bytes()),
+                "two workloads have one name"
+            );
+            other += 1;
+        }
+        one += 1;
+    }
+};
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}

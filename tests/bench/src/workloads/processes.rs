@@ -25,9 +25,9 @@ pub(crate) struct ProcessCall<const BYTES: usize>;
 impl<const BYTES: usize> Work for ProcessCall<BYTES> {
     const WORKLOAD: Workload = Workload {
         name: if BYTES == 0 {
-            "process"
+            "worker-call"
         } else {
-            "process-1MiB"
+            "worker-call-1MiB"
         },
         what: if BYTES == 0 {
             "an empty call in a worker process"
@@ -73,7 +73,7 @@ pub(crate) struct PoolStart;
 
 impl Work for PoolStart {
     const WORKLOAD: Workload = Workload {
-        name: "process-pool-start",
+        name: "worker-pool-start",
         what: "a pool of 2 processes, from its start to its first answers",
         columns: &[Column::less("wall", "ms")],
         countable: Countable::No,
