@@ -816,18 +816,41 @@ impl<T> JoinRef<T> {
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Finished<T>> {
         Some(match self.cell().state.take()? {
-            Outcome::Value => {
-                let mut value = MaybeUninit::<T>::uninit();
-                // SAFETY: C2: done, a value, not taken before. `T` is the future's output: a `JoinRef`
-                // is made with its cell, and nothing changes its type.
-                Finished::Value(unsafe {
-                    (self.cell().vtable.read_value)(self.cell().0, value.as_mut_ptr().cast());
-                    value.assume_init()
-                })
-            }
+            // SAFETY: the value was not taken before.
+            Outcome::Value => Finished::Value(unsafe { self.read_value() }),
             Outcome::Cancelled => Finished::Cancelled,
             Outcome::Panicked => Finished::Panicked(self.cell().take_payload()),
         })
+    }
+
+    /// Takes the value, if the task has ended with one that nothing has taken. Any other outcome stays.
+    ///
+    /// Faster than [`take`](Self::take): a value that goes through a [`Finished`] is stored in its own size and loaded in
+    /// that of the largest outcome, and the processor waits for the store.
+    #[inline]
+    pub(crate) fn take_value(&mut self) -> Option<T> {
+        if !self.cell().state.has_value() {
+            return None;
+        }
+        self.cell().state.take();
+        // SAFETY: there was a value, and it was not taken before.
+        Some(unsafe { self.read_value() })
+    }
+
+    /// Moves the value out of the cell.
+    ///
+    /// # Safety
+    ///
+    /// The task has ended with a value, and this is the one that has taken it.
+    #[inline]
+    unsafe fn read_value(&self) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: C2 and the caller's promise: done, a value, not read before. `T` is the future's output: a `JoinRef` is
+        // made with its cell, and nothing changes its type. So the room is right, and filled afterwards.
+        unsafe {
+            (self.cell().vtable.read_value)(self.cell().0, value.as_mut_ptr().cast());
+            value.assume_init()
+        }
     }
 
     /// The value, if the task has ended with one that nothing has taken, and this has not been abandoned.

@@ -390,11 +390,13 @@ impl<T> Future for Task<T> {
             if self.steps_back(cx) {
                 return Poll::Pending;
             }
-            if !self.cell().marks.has(Mark::AwaiterPropagates)
-                && self.conclude_unasked()
-                && let Some(finished) = self.handle.join_mut().take()
-            {
-                return Poll::Ready(self.result(finished));
+            if !self.cell().marks.has(Mark::AwaiterPropagates) && self.conclude_unasked() {
+                if let Some(value) = self.handle.join_mut().take_value() {
+                    return Poll::Ready(Ok(value));
+                }
+                if let Some(finished) = self.handle.join_mut().take() {
+                    return Poll::Ready(self.result(finished));
+                }
             }
         }
         self.poll_on(cx)
