@@ -336,6 +336,12 @@ mod ending {
         });
     }
 
+    /// Waits for the end of all processes of the group: the pipe ends with the last that has it.
+    async fn until_all_have_ended(leader: &asyncio_os::process::Child) {
+        let pipe = leader.stdout.as_ref().unwrap();
+        pipe.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+
     /// A leader that obeys SIGTERM at once, with a child that takes a while or ignores it.
     async fn leader_of(child: &str) -> asyncio_os::process::Child {
         let script = "sh -c \"$0\" & wait; exit 1";
@@ -391,13 +397,7 @@ mod ending {
                 .await
                 .unwrap();
             assert_eq!(leader.stop(ms(20)).await.unwrap().signal(), Some(9));
-            leader
-                .stdout
-                .as_ref()
-                .unwrap()
-                .read_to_end(&mut Vec::new())
-                .await
-                .unwrap();
+            until_all_have_ended(&leader).await;
         });
     }
 
@@ -407,24 +407,11 @@ mod ending {
             let child = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
             let leader = leader_of(child).await;
             assert_eq!(leader.stop(ms(50)).await.unwrap().signal(), Some(15));
-            // The pipe ends with the last process that has it.
-            leader
-                .stdout
-                .as_ref()
-                .unwrap()
-                .read_to_end(&mut Vec::new())
-                .await
-                .unwrap();
+            until_all_have_ended(&leader).await;
             // A stop that is interrupted kills as well.
             let leader = leader_of(child).await;
             assert!(timeout(ms(50), leader.stop(GRACE)).await.is_err());
-            leader
-                .stdout
-                .as_ref()
-                .unwrap()
-                .read_to_end(&mut Vec::new())
-                .await
-                .unwrap();
+            until_all_have_ended(&leader).await;
         });
     }
 
