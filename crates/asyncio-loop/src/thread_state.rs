@@ -1,4 +1,4 @@
-//! What a thread does, as Linux tells other threads of its process.
+//! The state of a thread, as Linux tells it to other threads of its process.
 
 /// The number of a thread in its system. `None` where other threads cannot ask what it does.
 #[derive(Clone, Copy, Debug)]

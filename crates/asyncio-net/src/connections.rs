@@ -106,7 +106,7 @@ impl<C> Connections<C> {
         self.0.is_closed.get()
     }
 
-    /// What the connections were [given](Connection::set), the oldest first.
+    /// The values that the connections were [given](Connection::set), the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<C>
     where

@@ -59,7 +59,7 @@ enum Stage {
     Over,
 }
 
-/// What has come of a plain round.
+/// The result of a plain round.
 enum Plain {
     Wait,
     /// All have ended, or one has decided.

@@ -48,7 +48,7 @@ where
     chunk_size: usize,
 }
 
-/// What has been sent, or has failed before.
+/// A call, or a chunk of them, that has been sent or has failed before.
 #[derive(Debug)]
 enum UnderWay<V> {
     Call(ProcessJob<V>),

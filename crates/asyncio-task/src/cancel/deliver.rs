@@ -129,7 +129,7 @@ impl<T: Task> ScopeTree<T> {
         };
         let mut round = Round {
             request,
-            // What opened after the last token went is not asked: it would never end if it opened forever.
+            // A scope that opened after the last token went is not asked: it would never end if it opened forever.
             opened_by: if node.state().resumed == request {
                 node.state().resumed_at
             } else {

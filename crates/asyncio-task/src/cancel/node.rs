@@ -48,7 +48,7 @@ pub(super) enum Wakes<T> {
     Waker(Waker),
 }
 
-/// What is unresolved inside of a scope.
+/// How many scopes and tokens inside of a scope have not acted on a request.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Unresolved {
     /// Scopes inside that were told and have not acted.
