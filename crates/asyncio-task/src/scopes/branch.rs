@@ -15,7 +15,6 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::cancel::{HeardRequest, Isolation, Origin, Removal, Task as _};
-use crate::cell::waker;
 use crate::engine::current;
 use crate::engine::local::Local;
 use crate::scopes::listener::Listener;
@@ -146,26 +145,10 @@ impl<F: Future> Branch<F> {
         })
     }
 
-    /// The future has returned `Pending`.
+    /// The future has returned `Pending`. A branch in which no scope has opened stays out of the tree.
     #[inline]
     fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
-        frame.leave_with(|tasks, task, mut tree, left| {
-            let Some(key) = left.key else {
-                return PollStep::Wait;
-            };
-            state.key = Some(key);
-            if tree.pauses_calmly(key, waker::is_of(cx.waker(), task)) {
-                return PollStep::Wait;
-            }
-            let next = tree.after_round(
-                key,
-                left.handled,
-                tasks.turn.steps(),
-                u32::from(state.rounds),
-            );
-            drop(tree);
-            state.see_to(next, tasks, task, cx)
-        })
+        state.pause(frame, cx, |_, _| None)
     }
 
     /// The future has returned a value. Whether it has left a request unanswered.

@@ -11,7 +11,6 @@ use pin_project_lite::pin_project;
 use crate::cancel::{HeardRequest, Isolation, Origin, Removal, ScopeKey};
 use crate::cell::cell_ref::LocalRef;
 use crate::cell::state::LastPoll;
-use crate::cell::waker;
 use crate::engine::budget;
 use crate::engine::current;
 use crate::engine::local::Local;
@@ -163,23 +162,9 @@ impl<F: Future> Scope<F> {
     /// What the scope wraps has returned `Pending`.
     #[inline]
     fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
-        frame.leave_with(|tasks, task, mut tree, left| {
-            let key = left.key.unwrap_or_else(|| {
-                let around = Local::innermost_place(&mut tree, task);
-                tree.insert_in(around)
-            });
-            state.key = Some(key);
-            if tree.pauses_calmly(key, waker::is_of(cx.waker(), task)) {
-                return PollStep::Wait;
-            }
-            let next = tree.after_round(
-                key,
-                left.handled,
-                tasks.turn.steps(),
-                u32::from(state.rounds),
-            );
-            drop(tree);
-            state.see_to(next, tasks, task, cx)
+        state.pause(frame, cx, |tree, task| {
+            let around = Local::innermost_place(tree, task);
+            Some(tree.insert_in(around))
         })
     }
 }

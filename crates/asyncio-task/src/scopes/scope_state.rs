@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 
 use crate::cancel::{Isolation, Left, ScopeKey, Task};
 use crate::cell::cell_ref::LocalRef;
+use crate::cell::waker;
 use crate::engine::current;
 use crate::engine::local::Local;
 use crate::scopes;
@@ -136,6 +137,30 @@ impl ScopeState {
             tasks.scopes.apply(moved);
         }
         self.see_to(next, tasks, task, cx)
+    }
+
+    /// The future of the scope has returned `Pending`. If the scope is not in the tree yet, `enter` may put it there; one
+    /// that stays out has nothing to hear.
+    #[inline]
+    pub(crate) fn pause(
+        &mut self,
+        frame: Frame,
+        cx: &Context<'_>,
+        enter: impl FnOnce(&mut TaskScopes, &LocalRef) -> Option<ScopeKey>,
+    ) -> PollStep {
+        frame.leave_with(|tasks, task, mut tree, left| {
+            let Some(key) = left.key.or_else(|| enter(&mut tree, task)) else {
+                return PollStep::Wait;
+            };
+            self.key = Some(key);
+            if tree.pauses_calmly(key, waker::is_of(cx.waker(), task)) {
+                return PollStep::Wait;
+            }
+            let rounds = u32::from(self.rounds);
+            let next = tree.after_round(key, left.handled, tasks.turn.steps(), rounds);
+            drop(tree);
+            self.see_to(next, tasks, task, cx)
+        })
     }
 
     /// Does what comes next, apart from polls.
