@@ -1,0 +1,92 @@
+//! Locks, which keep other programs out that lock, too.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use super::File;
+
+/// The pauses between two tries to lock: the first, and the maximum.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+impl File {
+    /// Waits for the exclusive lock of the file. It keeps other programs out only if they lock, too.
+    ///
+    /// The system has no event for a lock, so it tries again after 1 ms at first, and at most 50 ms.
+    /// The lock ends with [`unlock`](Self::unlock), or when the file is closed.
+    ///
+    /// # Cancellation
+    ///
+    /// Has not locked.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path.
+    #[doc(alias = "flock")]
+    pub async fn lock(&self) -> io::Result<()> {
+        self.lock_by(fs::File::try_lock).await
+    }
+
+    /// Waits for a shared lock of the file: any number of programs may have one at once.
+    ///
+    /// # Cancellation
+    ///
+    /// Has not locked.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path.
+    pub async fn lock_shared(&self) -> io::Result<()> {
+        self.lock_by(fs::File::try_lock_shared).await
+    }
+
+    /// Takes the exclusive lock, if it is free. `false` if it is not.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        self.try_lock_by(fs::File::try_lock)
+    }
+
+    /// Takes a shared lock, if there is no exclusive one. `false` if there is.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path.
+    pub fn try_lock_shared(&self) -> io::Result<bool> {
+        self.try_lock_by(fs::File::try_lock_shared)
+    }
+
+    /// Ends the lock.
+    ///
+    /// # Errors
+    ///
+    /// The system's error with the path.
+    pub fn unlock(&self) -> io::Result<()> {
+        self.inner
+            .unlock()
+            .map_err(|error| self.name("unlock", error))
+    }
+
+    async fn lock_by(&self, lock: fn(&fs::File) -> Result<(), fs::TryLockError>) -> io::Result<()> {
+        let here = asyncio_loop::try_running_loop().map_err(io::Error::other)?;
+        // Another program has the lock, so virtual time does not jump.
+        let _outside = here.outside_work();
+        let mut pause = MIN_PAUSE;
+        while !self.try_lock_by(lock)? {
+            asyncio_loop::sleep(pause).await;
+            pause = MAX_PAUSE.min(pause * 2);
+        }
+        Ok(())
+    }
+
+    fn try_lock_by(&self, lock: fn(&fs::File) -> Result<(), fs::TryLockError>) -> io::Result<bool> {
+        match lock(&self.inner) {
+            Ok(()) => Ok(true),
+            Err(fs::TryLockError::WouldBlock) => Ok(false),
+            Err(fs::TryLockError::Error(error)) => Err(self.name("lock", error)),
+        }
+    }
+}
