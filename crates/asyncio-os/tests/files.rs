@@ -8,9 +8,9 @@ use std::pin::pin;
 
 use asyncio_executors::{gather, timeout};
 use asyncio_loop::{Runner, run, run_with, sleep, spawn, time, yield_now};
-use asyncio_net::StreamReader;
+use asyncio_net::{StreamReader, StreamWriter};
 use asyncio_os::fs::{self, File, FsError, OpenOptions, TempDir};
-use asyncio_pool::{ThreadPool, set_default_executor};
+use asyncio_pool::{Pending, ThreadPool, set_default_executor};
 use asyncio_testkit::{ms, poll_once, secs};
 use futures::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use proptest::prelude::*;
@@ -476,7 +476,7 @@ mod cancelling {
     use super::*;
 
     /// A pool whose only thread is busy until the sender is dropped.
-    fn busy_pool() -> std::sync::mpsc::Sender<()> {
+    pub(super) fn busy_pool() -> std::sync::mpsc::Sender<()> {
         set_default_executor(ThreadPool::builder().max_threads(1).build());
         let (free, wait) = std::sync::mpsc::channel::<()>();
         asyncio_pool::to_thread(move || wait.recv().is_ok()).discard();
@@ -569,12 +569,188 @@ mod cancelling {
     }
 }
 
+/// Writes that are accepted before they are done.
+mod behind {
+    use super::cancelling::busy_pool;
+    use super::*;
+
+    #[test]
+    fn parts_are_accepted_while_the_thread_is_busy_and_written_in_order() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            let mut file = File::create(&path).await.unwrap();
+            let free = busy_pool();
+            let mut expected = Vec::new();
+            for n in 0..1000_u32 {
+                file.write_behind(&n.to_le_bytes()).await.unwrap();
+                expected.extend(n.to_le_bytes());
+            }
+            assert_eq!((file.unsettled(), file.position()), (4000, Some(0)));
+            drop(free);
+            assert_eq!(file.settle().await.unwrap(), 4000);
+            assert_eq!((file.unsettled(), file.position()), (0, Some(4000)));
+            assert!(std_fs::read(&path).unwrap() == expected);
+        });
+    }
+
+    #[test]
+    fn a_full_buffer_waits_for_room_and_a_cancelled_wait_loses_nothing() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            let mut file = File::create(&path).await.unwrap();
+            let free = busy_pool();
+            let part = vec![7; 100_000];
+            assert!(
+                timeout(ms(1), async {
+                    loop {
+                        file.write_behind(&part).await.unwrap();
+                    }
+                })
+                .await
+                .is_err()
+            );
+            let accepted = file.unsettled();
+            assert!((200_000..2_000_000).contains(&accepted), "{accepted}");
+            {
+                let mut more = pin!(file.write_behind(b"more"));
+                assert!(poll_once(more.as_mut()).is_pending());
+            }
+            let write = async {
+                for _ in 0..100 {
+                    file.write_behind(&part).await.unwrap();
+                }
+                file.settle().await.unwrap();
+            };
+            let release = async {
+                yield_now().await;
+                drop(free);
+            };
+            gather((write, release)).await;
+            let all = std_fs::read(&path).unwrap();
+            assert_eq!(all.len(), accepted + 100 * part.len());
+            assert!(all.iter().all(|byte| *byte == 7));
+        });
+    }
+
+    #[test]
+    fn what_was_accepted_is_read_and_written_after_the_drop() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create_new(true);
+            let mut file = options.open(&path).await.unwrap();
+            file.write_behind(b"hello, ").await.unwrap();
+            file.write_behind(b"world").await.unwrap();
+            file.seek(SeekFrom::Current(-5)).await.unwrap();
+            let mut word = [0; 5];
+            file.read_exact(&mut word).await.unwrap();
+            assert_eq!(&word, b"world");
+            file.set_len(6).await.unwrap();
+            file.seek(SeekFrom::End(0)).await.unwrap();
+            let free = busy_pool();
+            file.write_behind(b" moon").await.unwrap();
+            file.write_behind(b"!").await.unwrap();
+            drop(file);
+            drop(free);
+            set_default_executor(ThreadPool::new()); // the old one ends its jobs
+            while std_fs::metadata(&path).unwrap().len() < 12 {
+                sleep(ms(1)).await;
+            }
+            assert_eq!(std_fs::read_to_string(&path).unwrap(), "hello, moon!");
+        });
+    }
+
+    #[test]
+    fn appended_parts_stay_in_order() {
+        in_directory(|directory| async move {
+            let path = directory.join("log");
+            std_fs::write(&path, "0 ").unwrap();
+            let mut options = OpenOptions::new();
+            let mut log = options.append(true).open(&path).await.unwrap();
+            let free = busy_pool();
+            for word in ["1 ", "2 ", "3"] {
+                log.write_behind(word.as_bytes()).await.unwrap();
+            }
+            drop(free);
+            log.settle().await.unwrap();
+            assert_eq!(log.position(), Some(7));
+            assert_eq!(std_fs::read_to_string(&path).unwrap(), "0 1 2 3");
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_error_comes_with_a_later_operation() {
+        run(async {
+            let mut options = OpenOptions::new();
+            let mut full = options.write(true).open("/dev/full").await.unwrap();
+            full.write_behind(b"x").await.unwrap();
+            let error = full.sync_all().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            assert_eq!(full.unsettled(), 0);
+            full.write_behind(b"x").await.unwrap();
+            let error = full.close().await.unwrap_err();
+            assert!(error.to_string().contains("/dev/full"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_pool_that_is_closed_is_an_error_and_no_wait() {
+        in_directory(|directory| async move {
+            let mut file = File::create(directory.join("file")).await.unwrap();
+            let pool = ThreadPool::builder().max_threads(1).build();
+            set_default_executor(pool.clone());
+            let (free, wait) = std::sync::mpsc::channel::<()>();
+            pool.run(move || wait.recv().is_ok()).discard();
+            let write = async {
+                loop {
+                    file.write_behind(&[1; 100_000]).await?;
+                }
+            };
+            let close = async {
+                yield_now().await;
+                // The write has not begun, and never will.
+                pool.shutdown(Pending::Cancel);
+            };
+            let outcome: (io::Result<()>, ()) =
+                timeout(secs(60), gather((write, close))).await.unwrap();
+            assert!(outcome.0.is_err());
+            assert_eq!(file.unsettled(), 0);
+            assert!(file.write_all(b"x").await.is_err());
+            drop(free);
+            set_default_executor(ThreadPool::new());
+            file.write_all(b"x").await.unwrap();
+            assert_eq!(file.position(), Some(1));
+        });
+    }
+
+    #[test]
+    fn a_stream_writer_writes_a_file() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            let writer = StreamWriter::new(File::create(&path).await.unwrap());
+            let mut expected = Vec::new();
+            for n in 0..20_000 {
+                let line = format!("line {n}\n");
+                writer.write(&line);
+                writer.drain().await.unwrap();
+                expected.extend_from_slice(line.as_bytes());
+            }
+            writer.close();
+            writer.wait_closed().await.unwrap();
+            assert!(std_fs::read(&path).unwrap() == expected);
+        });
+    }
+}
+
 /// Operations on one file, ours beside the standard library's.
 #[derive(Clone, Debug)]
 enum Operation {
     Read(usize),
     Write(Vec<u8>),
     WriteOwned(Vec<u8>),
+    /// A write that is not awaited to its end. The next operation is another one.
+    WriteBehind(Vec<u8>),
     Seek(SeekFrom),
     SetLen(u64),
     ReadAt(usize, u64),
@@ -591,6 +767,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         (0..3000_usize).prop_map(Operation::Read),
         bytes().prop_map(Operation::Write),
         bytes().prop_map(Operation::WriteOwned),
+        bytes().prop_map(Operation::WriteBehind),
         (0..5000_u64).prop_map(|to| Operation::Seek(SeekFrom::Start(to))),
         (-3000..3000_i64).prop_map(|by| Operation::Seek(SeekFrom::Current(by))),
         (-5000..1000_i64).prop_map(|by| Operation::Seek(SeekFrom::End(by))),
@@ -642,6 +819,9 @@ async fn ours(file: &mut File, operation: Operation, is_cached: bool) -> Outcome
                 Outcome::Done
             })
         }
+        Operation::WriteBehind(bytes) => {
+            Outcome::of(file.write_behind(&bytes).await, |()| Outcome::Done)
+        }
         Operation::Seek(to) => Outcome::of(file.seek(to).await, Outcome::Number),
         Operation::SetLen(n) => Outcome::of(file.set_len(n).await, |()| Outcome::Done),
         Operation::ReadAt(n, at) => {
@@ -689,7 +869,7 @@ fn theirs(file: &mut std_fs::File, operation: Operation) -> Outcome {
             let read = Read::by_ref(file).take(n as u64).read_to_end(&mut buf);
             Outcome::of(read, |_| Outcome::Bytes(buf))
         }
-        Operation::Write(bytes) | Operation::WriteOwned(bytes) => {
+        Operation::Write(bytes) | Operation::WriteOwned(bytes) | Operation::WriteBehind(bytes) => {
             Outcome::of(Write::write_all(file, &bytes), |()| Outcome::Done)
         }
         Operation::Seek(to) => Outcome::of(Seek::seek(file, to), Outcome::Number),
@@ -729,8 +909,15 @@ proptest! {
             options.read(true).write(true).create_new(true);
             let mut their = options.open(directory.path().join("theirs")).unwrap();
             for operation in operations {
+                use Operation::{CancelledRead, Length, ReadAt, WriteAt};
+                if let ReadAt(..) | WriteAt(..) | Length | CancelledRead(_) = operation {
+                    our.settle().await.unwrap();
+                }
                 let outcome = ours(&mut our, operation.clone(), true).await;
                 assert_eq!(outcome, theirs(&mut their, operation.clone()), "{operation:?}");
+                if matches!(operation, Operation::WriteBehind(_)) {
+                    continue;
+                }
                 assert_eq!(our.position().unwrap(), their.stream_position().unwrap());
             }
             let mut rest = our.into_std().await.unwrap();
@@ -762,45 +949,6 @@ mod failures {
             let error = full.write_all(b"x").await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
             assert!(error.to_string().contains("/dev/full"), "{error}");
-        });
-    }
-
-    #[test]
-    fn a_limit_of_the_size_cuts_a_write() {
-        // In a process of its own, for the limit and the signal are the process's.
-        let me = std::env::current_exe().unwrap();
-        let scene = "failures::scene_of_a_limited_size";
-        let output = std::process::Command::new(me)
-            .args([scene, "--exact", "--ignored"])
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success() && told.contains("1 passed"),
-            "{told}"
-        );
-    }
-
-    #[test]
-    #[ignore = "the scene of another test, which lowers a limit of the process"]
-    fn scene_of_a_limited_size() {
-        use rustix::process::{Resource, Rlimit, setrlimit};
-
-        run(async {
-            // Otherwise the limit ends the process by SIGXFSZ.
-            let number = signal_hook::consts::SIGXFSZ;
-            let _signals =
-                asyncio_os::signal::signal(asyncio_os::signal::Signal::from_raw(number)).unwrap();
-            let limit = Rlimit {
-                current: Some(6000),
-                maximum: Some(6000),
-            };
-            setrlimit(Resource::Fsize, limit).unwrap();
-            let mut file = fs::temp_file().await.unwrap();
-            let error = file.write_all(&[7; 10_000]).await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-            assert_eq!(file.position(), Some(6000));
-            assert_eq!(file.metadata().await.unwrap().len(), 6000);
         });
     }
 

@@ -7,6 +7,7 @@
 //! At most one operation of a file is on a thread. It is kept in the file, so the operation
 //! outlives the future that began it, and the next one waits for it.
 
+mod behind;
 mod calls;
 mod locks;
 mod reads;
@@ -30,7 +31,7 @@ use futures_io::AsyncSeek;
 use super::error::FsError;
 use super::on_thread::{flatten, joined, start};
 use reads::Kept;
-use writes::Written;
+use writes::Writing;
 
 /// An open file: aiofiles's, in the shape of [`std::fs::File`].
 ///
@@ -55,7 +56,11 @@ use writes::Written;
 ///
 /// A write that a thread has begun goes on when its await is cancelled, and one that waits for a
 /// thread is still done. [`unsettled`](Self::unsettled) is how much may have been written. The next operation on
-/// the file waits for it, and [`settle`](Self::settle) tells how much it was.
+/// the file waits for it, and [`settle`](Self::settle) tells how much it was. A write that was [accepted and not
+/// done](Self::write_behind) is treated in the same way.
+///
+/// Methods that take `&self` do not wait for such a write: [`read_at`](Self::read_at), [`write_at`](Self::write_at),
+/// [`metadata`](Self::metadata), [`unlock`](Self::unlock). Settle it before.
 ///
 /// # Dropping
 ///
@@ -75,8 +80,8 @@ pub struct File {
     /// Whether the file was changed since those were read.
     is_kept_stale: Cell<bool>,
     under_way: UnderWay,
-    /// The buffer of the last write, for the next one.
-    spare: Vec<u8>,
+    /// The buffers of the last write, for the next one.
+    spares: [Vec<u8>; 2],
     step_back: StepBack,
 }
 
@@ -84,7 +89,7 @@ pub struct File {
 enum UnderWay {
     Nothing,
     Read(Job<(Vec<u8>, io::Result<()>)>, u64),
-    Write(Job<Written>, usize),
+    Write(Writing),
 }
 
 impl File {
@@ -101,7 +106,7 @@ impl File {
             kept: Kept::default(),
             is_kept_stale: Cell::new(false),
             under_way: UnderWay::Nothing,
-            spare: Vec::new(),
+            spares: Default::default(),
             step_back: StepBack::new(),
         }
     }
@@ -324,11 +329,12 @@ impl File {
                 self.kept = Kept::new(bytes, at);
                 Poll::Ready(Ok(0))
             }
-            UnderWay::Write(job, _) => {
-                let outcome = joined(ready!(Pin::new(job).poll(cx)));
+            UnderWay::Write(writing) => {
+                let outcome = joined(ready!(Pin::new(&mut writing.job).poll(cx)));
+                let next = writing.behind.take_memory();
                 self.under_way = UnderWay::Nothing;
                 let written = outcome?;
-                self.spare = written.buffer;
+                self.spares = [written.buffer, next];
                 if let Some(position) = &mut self.position {
                     *position = written.end.unwrap_or(*position + written.bytes as u64);
                 }
@@ -347,7 +353,7 @@ impl Drop for File {
     fn drop(&mut self) {
         match mem::replace(&mut self.under_way, UnderWay::Nothing) {
             // It is done, though nobody waits for it.
-            UnderWay::Write(job, _) => job.discard(),
+            UnderWay::Write(writing) => writing.job.discard(),
             UnderWay::Read(..) | UnderWay::Nothing => {}
         }
     }
