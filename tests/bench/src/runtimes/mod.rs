@@ -114,5 +114,5 @@ runtimes! {
     pools:
     "rayon", "rayon", "rayon's spawn and a oneshot, on our loop", &["rayon"] => pool::OnOurLoop<tools::rayon::Pool>;
     programs:
-    "cpython", "cpython", "CPython's asyncio, to_thread and ProcessPoolExecutor" => cpython::run;
+    "cpython", "cpython", "CPython's asyncio, its pools, aiofiles" => cpython::run;
 }
