@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use asyncio_loop::{
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::address::{ToSocketAddrs, resolve};
+use crate::buffered::guest::{Aborts, Guest};
 use crate::buffered::reader::{DEFAULT_LIMIT, StreamReader};
-use crate::buffered::writer::{Aborts, StreamWriter};
+use crate::buffered::writer::StreamWriter;
 use crate::connections::{Connection, Connections};
 use crate::stream::ByteStream;
 use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf, into_split};
@@ -31,7 +32,7 @@ use crate::transport::stream::{AnyProtocol, Transport};
 #[cfg(unix)]
 use crate::unix::{listener::UnixListener, stream::UnixStream};
 
-/// How long the last bytes of connections may take when [`Server::serve_forever`] is cancelled.
+/// How long the last bytes of connections may take when [`Server::serve_forever`] is cancelled, and when [`serve`] ends.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// A listener that a [`Server`] accepts from: a [`TcpListener`] or a `UnixListener`.
@@ -355,7 +356,47 @@ trait Client {
 /// The handler of a connection, and its writer once there is one.
 struct Handled {
     task: TaskRef,
-    writer: Option<Rc<dyn Aborts>>,
+    writer: Rc<CurrentWriter>,
+}
+
+/// The writer of a connection. An upgrade to TLS replaces it.
+#[derive(Default)]
+struct CurrentWriter(Cell<Option<Weak<dyn Aborts>>>);
+
+impl CurrentWriter {
+    fn abort(&self) {
+        let writer = self.0.take();
+        let alive = writer.as_ref().and_then(Weak::upgrade);
+        self.0.set(writer);
+        if let Some(writer) = alive {
+            writer.abort();
+        }
+    }
+}
+
+/// A connection that counts until its writer has closed the stream.
+struct Counted<C> {
+    _connection: Connection<C>,
+    writer: Rc<CurrentWriter>,
+}
+
+impl<C> Guest for Counted<C> {
+    fn enters(&self, writer: Weak<dyn Aborts>) {
+        self.writer.0.set(Some(writer));
+    }
+}
+
+/// Has a connection count until `writer` has closed its stream.
+fn count_until_closed<C: 'static, W: AsyncWrite + Unpin + 'static>(
+    connection: Connection<C>,
+    writer: &StreamWriter<W>,
+) -> Rc<CurrentWriter> {
+    let current = Rc::new(CurrentWriter::default());
+    writer.keep(Box::new(Counted {
+        _connection: connection,
+        writer: current.clone(),
+    }));
+    current
 }
 
 impl Client for Handled {
@@ -365,9 +406,7 @@ impl Client for Handled {
     }
 
     fn abort(&self) {
-        if let Some(writer) = &self.writer {
-            writer.abort();
-        }
+        self.writer.abort();
         self.task.cancel_once();
     }
 }
@@ -562,9 +601,8 @@ impl Served {
         writer: StreamWriter<W>,
         handler: impl AsyncFnOnce(StreamWriter<W>) -> R + 'static,
     ) {
-        writer.keep(Box::new(self.connection.clone()));
-        let aborts = Some(writer.aborts());
-        self.run(aborts, async move |_| handler(writer).await);
+        let current = count_until_closed(self.connection.clone(), &writer);
+        self.run(current, async move |_| handler(writer).await);
     }
 
     /// Leaves the connection to a transport, which keeps the value that it is given.
@@ -582,7 +620,7 @@ impl Served {
         waiting: impl Future<Output = Option<T>> + 'static,
         then: impl FnOnce(T, Self) + 'static,
     ) {
-        self.run(None, async move |served| {
+        self.run(Rc::default(), async move |served| {
             if let Some(value) = waiting.await {
                 then(value, served);
             }
@@ -591,7 +629,7 @@ impl Served {
 
     fn run<R: Outcome + 'static>(
         self,
-        writer: Option<Rc<dyn Aborts>>,
+        writer: Rc<CurrentWriter>,
         run: impl AsyncFnOnce(Self) -> R + 'static,
     ) {
         let connection = self.connection.clone();
@@ -657,11 +695,12 @@ impl Drop for Running {
 ///
 /// # Cancellation
 ///
-/// Cancels all handlers, and waits for their cleanups.
+/// Cancels all handlers, and waits for their cleanups. Then it waits until what they have written is sent, for 5 seconds
+/// at most; after that the connections are aborted.
 ///
 /// # Errors
 ///
-/// It ends with the error of the listener only, after all handlers.
+/// It ends with the error of the listener only, after all handlers and their last bytes, as when cancelled.
 ///
 /// # Panics
 ///
@@ -672,6 +711,7 @@ where
     H: AsyncFn(Reader<L>, Writer<L>),
 {
     let handler = &handler;
+    let connections = Connections::new();
     let served = task_group(async |tg: TaskGroup<'_, Infallible>| {
         loop {
             let (read, write) = match listener.next().await {
@@ -679,15 +719,28 @@ where
                 Err(error) => return Ok(error),
             };
             let (reader, writer) = (StreamReader::new(read), StreamWriter::new(write));
+            let connection = connections.begin();
+            connection.set(count_until_closed(connection.clone(), &writer));
             tg.spawn(async move {
                 reporting_panics(handler(reader, writer)).await;
                 Ok(())
             });
         }
     });
-    match served.await {
-        Ok(error) => error,
+    match on_cancel(served, last_bytes(&connections)).await {
+        Ok(error) => {
+            last_bytes(&connections).await;
+            error
+        }
         Err(never) => match never.into_first() {},
+    }
+}
+
+/// Waits until the connections are closed, and aborts those that take too long.
+async fn last_bytes(connections: &Connections<Rc<CurrentWriter>>) {
+    let closed = connections.wait_until(|| connections.is_empty());
+    if move_on_after(LAST_BYTES, closed).await.is_none() {
+        connections.list().iter().for_each(|writer| writer.abort());
     }
 }
 
@@ -706,4 +759,33 @@ async fn reporting_panics(handler: impl Future<Output = ()>) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::memory_pair;
+    use asyncio_loop::{EventLoop, time};
+
+    #[test]
+    fn last_bytes_that_nobody_takes_are_dropped_in_the_end() {
+        let builder = EventLoop::builder().virtual_time(true);
+        let waiting = async {
+            let (ours, theirs) = memory_pair(16);
+            let connections = Connections::new();
+            let writer = StreamWriter::new(ours);
+            let connection = connections.begin();
+            connection.set(count_until_closed(connection.clone(), &writer));
+            drop(connection);
+            writer.write([7; 100]);
+            drop(writer);
+            let start = time();
+            last_bytes(&connections).await;
+            assert_eq!(time() - start, LAST_BYTES);
+            assert!(connections.is_empty());
+            drop(theirs);
+        };
+        let mut event_loop = builder.build_loop().unwrap();
+        event_loop.run_until_complete(waiting).unwrap();
+    }
 }

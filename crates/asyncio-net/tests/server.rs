@@ -52,6 +52,22 @@ fn reports() -> Rc<RefCell<Vec<String>>> {
     reports
 }
 
+/// More than the buffers of the system hold.
+const MUCH: usize = 20 << 20;
+
+async fn sends_much(_: StreamReader, writer: StreamWriter) {
+    writer.write(vec![7; MUCH]);
+}
+
+/// Reads to the end, on a thread of its own. The result is the number of bytes.
+fn reads_all(mut stream: std::net::TcpStream) -> std::thread::JoinHandle<usize> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        io::Read::read_to_end(&mut stream, &mut all).unwrap();
+        all.len()
+    })
+}
+
 mod connections {
     use super::*;
 
@@ -315,25 +331,14 @@ mod ends {
         });
     }
 
-    /// More than the buffers of the system hold.
-    const MUCH: usize = 20 << 20;
-
-    async fn sends_much(_: StreamReader, writer: StreamWriter) {
-        writer.write(vec![7; MUCH]);
-    }
-
     #[test]
     fn a_closed_server_waits_for_the_last_bytes() {
         let (client, ready) = (Cell::new(None), Cell::new(false));
         run(async {
             let server = start_server(sends_much, LOCAL).await.unwrap();
-            let mut stream = std::net::TcpStream::connect(server.addresses()).unwrap();
+            let stream = std::net::TcpStream::connect(server.addresses()).unwrap();
             until(|| server.connections() == 1).await;
-            client.set(Some(std::thread::spawn(move || {
-                let mut all = Vec::new();
-                io::Read::read_to_end(&mut stream, &mut all).unwrap();
-                all.len()
-            })));
+            client.set(Some(reads_all(stream)));
             assert!(server.shutdown(Duration::from_secs(20)).await);
             ready.set(true);
         });
@@ -445,5 +450,26 @@ mod borrowing {
             assert_eq!(lines.into_inner(), ["one", "two", "cleaned"]);
             assert_eq!(reports.borrow().len(), 1);
         });
+    }
+    #[test]
+    fn handlers_have_sent_their_last_bytes_when_it_is_cancelled() {
+        let client = Cell::new(None);
+        run(async {
+            let listener = TcpListener::bind(LOCAL).await.unwrap();
+            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let handled = Cell::new(false);
+            let handler = async |reader: StreamReader, writer: StreamWriter| {
+                sends_much(reader, writer).await;
+                handled.set(true);
+            };
+            let begin_to_read = async {
+                until(|| handled.get()).await;
+                client.set(Some(reads_all(stream)));
+            };
+            let serving = async { drop(serve(&listener, handler).await) };
+            asyncio_executors::race((serving, begin_to_read)).await;
+        });
+        // The loop has ended, and cuts what is not sent.
+        assert_eq!(client.take().unwrap().join().unwrap(), MUCH);
     }
 }

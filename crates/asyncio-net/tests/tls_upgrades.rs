@@ -3,16 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_loop::{sleep, spawn, time, yield_now};
 use asyncio_net::tls::{
-    TlsHalf, TlsStream, create_tls_connection, create_tls_server, rustls, start_tls_server,
+    TlsAcceptor, TlsConnector, TlsHalf, TlsStream, create_tls_connection, create_tls_server,
+    rustls, start_tls_server,
 };
 use asyncio_net::{
-    MemoryStream, Protocol, Server, StreamReader, StreamWriter, TcpStream, Transport, memory_pair,
-    open_connection,
+    MemoryStream, Protocol, Server, StreamReader, StreamWriter, TcpSocket, TcpStream, Transport,
+    memory_pair, open_connection, start_server,
 };
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -450,6 +452,101 @@ mod a_server {
             server.wait_closed().await;
             assert_eq!(client.log.take(), ["made", "HELLO", "lost"]);
             assert_eq!(recorder.log.take(), ["made", "hello", "lost"]);
+        });
+    }
+
+    /// More than the buffers of the system hold, which [`upgrading`] keeps small.
+    const MUCH: usize = 1 << 20;
+
+    /// A server whose handlers upgrade their connection, send much in TLS, and never end.
+    async fn upgrading(acceptor: TlsAcceptor, sent: &Rc<Cell<bool>>) -> Server {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(16 << 10).unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let sent = sent.clone();
+        let handler = async move |reader: StreamReader, writer: StreamWriter| {
+            let (_reader, writer) = acceptor.start_tls(reader, writer).await?;
+            writer.write(vec![7; MUCH]);
+            sent.set(true);
+            std::future::pending::<io::Result<()>>().await
+        };
+        Server::builder().start(handler, [socket.listen(1).unwrap()])
+    }
+
+    async fn connected(server: &Server, connector: &TlsConnector) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let stream = socket.connect(server.addresses()[0]).await.unwrap();
+        connector.connect("localhost", stream).await.unwrap()
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        while !condition() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[test]
+    fn aborts_a_connection_that_its_handler_has_upgraded() {
+        run(async {
+            let (acceptor, connector) = both_sides();
+            let sent = Rc::default();
+            let server = upgrading(acceptor, &sent).await;
+            let mut stream = connected(&server, &connector).await;
+            until(|| sent.get()).await;
+            server.abort_clients();
+            // The client does not read, so a connection that was only closed would stay for its shutdown timeout.
+            until(|| server.connections() == 0).await;
+            let mut all = Vec::new();
+            let cut = stream.read_to_end(&mut all).await.unwrap_err();
+            assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof, "no goodbye");
+            assert!(all.len() < MUCH);
+        });
+    }
+
+    #[test]
+    fn waits_for_the_last_bytes_of_an_upgraded_connection() {
+        run(async {
+            let (acceptor, connector) = both_sides();
+            let sent = Rc::default();
+            let server = upgrading(acceptor, &sent).await;
+            let mut stream = connected(&server, &connector).await;
+            until(|| sent.get()).await;
+            server.close();
+            server.close_clients();
+            yield_now().await;
+            assert_eq!(server.connections(), 1, "there are bytes to be sent");
+            let mut all = Vec::new();
+            let reading = async { stream.read_to_end(&mut all).await.unwrap() };
+            futures::join!(reading, server.wait_closed());
+            assert_eq!(all.len(), MUCH);
+        });
+    }
+
+    /// The upgrade runs in a task of its own, which the server does not cancel.
+    #[test]
+    fn aborts_a_connection_in_the_handshake_of_its_upgrade() {
+        run(async {
+            let (acceptor, _) = both_sides();
+            let outcome: Rc<Cell<Option<io::Error>>> = Rc::default();
+            let note = outcome.clone();
+            let handler = async move |reader: StreamReader, writer: StreamWriter| {
+                let (acceptor, note) = (acceptor.clone(), note.clone());
+                let upgrade = async move {
+                    note.set(acceptor.start_tls(reader, writer).await.err());
+                };
+                spawn(upgrade).detach();
+            };
+            let server = start_server(handler, "127.0.0.1:0").await.unwrap();
+            let silent = TcpStream::connect(server.addresses()).await.unwrap();
+            until(|| server.connections() == 1).await;
+            sleep(Duration::from_millis(2)).await;
+            assert_eq!(server.connections(), 1, "the handshake is under way");
+            server.abort_clients();
+            assert_eq!(server.connections(), 0);
+            assert!(matches!(silent.read(&mut [0]).await, Ok(0) | Err(_)));
+            let error = outcome.take().expect("the upgrade has ended");
+            assert_eq!(error.kind(), io::ErrorKind::NotConnected);
         });
     }
 

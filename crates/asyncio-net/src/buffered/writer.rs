@@ -1,6 +1,5 @@
 //! Writing to a stream through a buffer.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -8,13 +7,14 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use asyncio_loop::{Sleep, SpawnOptions, sleep, try_spawn_with};
 use futures_io::AsyncWrite;
 
+use super::guest::{Aborts, Guest};
 use crate::failure::Failure;
 use crate::send_queue::{SendQueue, WaterMarks};
 use crate::stream::ByteStream;
@@ -76,8 +76,8 @@ struct Shared<W> {
     close_limit: Option<Duration>,
     /// The limit under way.
     closing: Cell<Option<Pin<Box<Sleep>>>>,
-    /// Dropped when the stream is closed.
-    guest: Cell<Option<Box<dyn Any>>>,
+    /// Dropped when the stream is closed. It moves to the writer of an upgraded stream.
+    guest: Cell<Option<Box<dyn Guest>>>,
 }
 
 /// How far the writer has been closed.
@@ -254,9 +254,14 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// That of the stream, which is dropped. `NotConnected` if the writer was closed, or its end requested.
     pub async fn into_inner(self) -> io::Result<W> {
+        let (sink, _taken) = self.take_sink().await?;
+        Ok(sink)
+    }
+
+    /// Waits until all that was written is sent, and takes the stream out.
+    pub(crate) async fn take_sink(self) -> io::Result<(W, TakenSink<W>)> {
         let sink = self.lend_sink().await?.take();
-        self.shared.finish();
-        sink.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        Ok((sink, TakenSink(self)))
     }
 
     /// Waits until all that was written is sent, and lends the stream. What is written meanwhile waits.
@@ -333,8 +338,9 @@ impl<W: AsyncWrite + Unpin + 'static> LentSink<'_, W> {
     }
 
     /// Keeps the stream for good.
-    fn take(mut self) -> Option<W> {
-        self.sink.take()
+    fn take(mut self) -> W {
+        let sink = self.sink.take();
+        sink.expect("only `take` and the drop take it")
     }
 
     /// Waits for an operation on the stream, or for the end of the writer.
@@ -343,18 +349,7 @@ impl<W: AsyncWrite + Unpin + 'static> LentSink<'_, W> {
         operation: impl AsyncFnOnce(&mut W) -> io::Result<T>,
     ) -> io::Result<T> {
         let shared = self.shared;
-        let sink = self
-            .sink
-            .as_mut()
-            .expect("only `take` and the drop take it");
-        let mut operation = pin!(operation(sink));
-        let closed = || (shared.stage.get() == Stage::Closed).then_some(());
-        let mut closed = shared.waiting.wait_until(closed);
-        poll_fn(|cx| match Pin::new(&mut closed).poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Poll::Pending => operation.as_mut().poll(cx),
-        })
-        .await
+        shared.unless_closed(operation(self.get_mut())).await
     }
 }
 
@@ -372,10 +367,36 @@ impl<W: AsyncWrite + Unpin + 'static> Drop for LentSink<'_, W> {
     }
 }
 
-/// What closes a connection from outside of its handler.
-pub(crate) trait Aborts {
-    /// See [`StreamWriter::abort`].
-    fn abort(&self);
+/// The writer whose stream was taken out, by [`StreamWriter::take_sink`]. An abort of the connection still reaches it. Its
+/// drop closes the writer.
+pub(crate) struct TakenSink<W: AsyncWrite + Unpin + 'static>(StreamWriter<W>);
+
+#[cfg(feature = "tls")]
+impl<W: AsyncWrite + Unpin + 'static> TakenSink<W> {
+    /// Waits for an operation on the stream, or for an abort of the connection.
+    pub(crate) async fn unless_aborted<T>(
+        &self,
+        operation: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        self.0.shared.unless_closed(operation).await
+    }
+
+    /// Passes the guest to the writer of the upgraded stream.
+    pub(crate) fn continue_in<V: AsyncWrite + Unpin + 'static>(self, writer: &StreamWriter<V>) {
+        let shared = &self.0.shared;
+        if shared.stage.get() == Stage::Closed {
+            writer.abort();
+        }
+        if let Some(guest) = shared.guest.take() {
+            writer.keep(guest);
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin + 'static> Drop for TakenSink<W> {
+    fn drop(&mut self) {
+        self.0.shared.finish();
+    }
 }
 
 impl<W> Aborts for Shared<W> {
@@ -385,13 +406,10 @@ impl<W> Aborts for Shared<W> {
 }
 
 impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
-    /// What closes the stream though the writer is another's.
-    pub(crate) fn aborts(&self) -> Rc<dyn Aborts> {
-        self.shared.clone()
-    }
-
-    /// Keeps a value until the stream is closed.
-    pub(crate) fn keep(&self, guest: Box<dyn Any>) {
+    /// Keeps a guest until the stream is closed.
+    pub(crate) fn keep(&self, guest: Box<dyn Guest>) {
+        let writer: Weak<Shared<W>> = Rc::downgrade(&self.shared);
+        guest.enters(writer);
         self.shared.guest.set(Some(guest));
     }
 }
@@ -417,6 +435,21 @@ impl<S: ByteStream> StreamWriter<OwnedWriteHalf<S>> {
 }
 
 impl<W> Shared<W> {
+    /// Waits for an operation on the stream, or for the end of the writer.
+    async fn unless_closed<T>(
+        &self,
+        operation: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut operation = pin!(operation);
+        let closed = || (self.stage.get() == Stage::Closed).then_some(());
+        let mut closed = self.waiting.wait_until(closed);
+        poll_fn(|cx| match Pin::new(&mut closed).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Poll::Pending => operation.as_mut().poll(cx),
+        })
+        .await
+    }
+
     fn has_failed(&self) -> bool {
         self.error.borrow().is_some()
     }

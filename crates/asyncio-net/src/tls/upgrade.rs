@@ -6,7 +6,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::acceptor::TlsAcceptor;
 use super::connector::TlsConnector;
-use super::stream::TlsHalf;
+use super::stream::{TlsHalf, TlsStream};
 use crate::buffered::reader::StreamReader;
 use crate::buffered::writer::StreamWriter;
 use crate::stream::ByteStream;
@@ -44,7 +44,7 @@ impl TlsConnector {
     /// # Errors
     ///
     /// Those of [`connect`](Self::connect) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the writer
-    /// are of two connections.
+    /// are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection meanwhile.
     ///
     /// # Panics
     ///
@@ -58,15 +58,15 @@ impl TlsConnector {
     where
         S: ByteStream + AsyncRead + AsyncWrite + Unpin,
     {
-        let limit = reader.limit();
-        let (stream, first) = reunite(reader, writer).await?;
-        let stream = self.connect_after(name, stream, first).await?;
-        Ok(stream.into_buffered_with(limit))
+        let handshake = async |stream, first| self.connect_after(name, stream, first).await;
+        upgrade(reader, writer, handshake).await
     }
 }
 
 impl TlsAcceptor {
     /// Has a connection continue in TLS, as its server. See [`TlsConnector::start_tls`].
+    ///
+    /// In the handler of a [`Server`](crate::Server), the server goes on to count the connection, and can abort it.
     ///
     /// # Cancellation
     ///
@@ -75,7 +75,7 @@ impl TlsAcceptor {
     /// # Errors
     ///
     /// Those of [`accept`](Self::accept) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the writer
-    /// are of two connections.
+    /// are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection meanwhile.
     ///
     /// # Panics
     ///
@@ -88,20 +88,30 @@ impl TlsAcceptor {
     where
         S: ByteStream + AsyncRead + AsyncWrite + Unpin,
     {
-        let limit = reader.limit();
-        let (stream, first) = reunite(reader, writer).await?;
-        let stream = self.accept_after(stream, first).await?;
-        Ok(stream.into_buffered_with(limit))
+        let handshake = async |stream, first| self.accept_after(stream, first).await;
+        upgrade(reader, writer, handshake).await
     }
 }
 
-/// The stream of a reader and a writer, and what the reader has received.
-async fn reunite<S: ByteStream>(reader: Reader<S>, writer: Writer<S>) -> io::Result<(S, Vec<u8>)> {
-    let write = writer.into_inner().await?;
+/// Replaces the stream of a reader and a writer by the one that a handshake gives. The handshake has the bytes that the
+/// reader has received. If a server aborts the connection meanwhile, the handshake ends at once.
+async fn upgrade<S>(
+    reader: Reader<S>,
+    writer: Writer<S>,
+    handshake: impl AsyncFnOnce(S, Vec<u8>) -> io::Result<TlsStream<S>>,
+) -> io::Result<(StreamReader<TlsHalf<S>>, StreamWriter<TlsHalf<S>>)>
+where
+    S: ByteStream + AsyncRead + AsyncWrite + Unpin,
+{
+    let limit = reader.limit();
+    let (write, taken) = writer.take_sink().await?;
     let (read, first) = reader.into_parts();
     let stream = read.reunite(write).map_err(|_two| {
         let message = "the reader and the writer are of two connections";
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })?;
-    Ok((stream, first))
+    let stream = taken.unless_aborted(handshake(stream, first)).await?;
+    let (reader, writer) = stream.into_buffered_with(limit);
+    taken.continue_in(&writer);
+    Ok((reader, writer))
 }
