@@ -6,7 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio::http::{HyperService, Method, Peer, Request, Response, Session, StatusCode, body};
+use asyncio::http::{
+    HyperService, Method, Peer, Request, Response, Server, Session, StatusCode, body,
+};
 use asyncio::sync::Event;
 use asyncio::{sleep, spawn, timeout};
 use support::*;
@@ -121,7 +123,6 @@ async fn the_peer_of_a_request_is_known() -> Outcome {
 #[cfg(unix)]
 #[asyncio::test(clock = "real")]
 async fn unix_sockets_serve() -> Outcome {
-    use asyncio::http::Server;
     use asyncio::net::{UnixListener, UnixStream};
     let path = std::env::temp_dir().join(format!("asyncio-http-{}", std::process::id()));
     let hello = async |request: Request| Peer::of(&request).unwrap().to_string();
@@ -192,6 +193,33 @@ mod panics {
     }
 }
 
+type Trace = Rc<RefCell<Vec<&'static str>>>;
+
+/// A server whose handlers run until they are cancelled, and then clean up.
+async fn endless() -> (Server, Trace) {
+    let trace = Trace::default();
+    let noted = trace.clone();
+    let server = start(async move |_: Request| {
+        noted.borrow_mut().push("begin");
+        let forever = std::future::pending::<()>();
+        asyncio::on_cancel(forever, async {
+            sleep(Duration::from_millis(5)).await;
+            noted.borrow_mut().push("cleaned up");
+        })
+        .await;
+    });
+    (server.await, trace)
+}
+
+/// Shuts an endless server down when this number of handlers run.
+async fn end_in_cleanups(server: &Server, trace: &Trace, handlers: usize) {
+    eventually("the handlers begin", || trace.borrow().len() == handlers).await;
+    assert!(!server.shutdown(Duration::from_millis(20)).await);
+    let expected = [["begin"].repeat(handlers), ["cleaned up"].repeat(handlers)];
+    assert_eq!(*trace.borrow(), expected.concat());
+    assert_eq!(server.connections(), 0);
+}
+
 mod ending {
     use super::*;
 
@@ -230,26 +258,10 @@ mod ending {
 
     #[asyncio::test(clock = "real")]
     async fn after_the_grace_period_handlers_are_cancelled_and_clean_up() -> Outcome {
-        let trace = Rc::new(RefCell::new(Vec::new()));
-        let server = start({
-            let trace = trace.clone();
-            async move |_: Request| {
-                trace.borrow_mut().push("begin");
-                let forever = std::future::pending::<()>();
-                asyncio::on_cancel(forever, async {
-                    sleep(Duration::from_millis(5)).await;
-                    trace.borrow_mut().push("cleaned up");
-                })
-                .await;
-            }
-        })
-        .await;
+        let (server, trace) = endless().await;
         let raw = Raw::connect(server.addresses()[0]).await;
         raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        eventually("the handler begins", || !trace.borrow().is_empty()).await;
-        assert!(!server.shutdown(Duration::from_millis(20)).await);
-        assert_eq!(*trace.borrow(), ["begin", "cleaned up"]);
-        assert_eq!(server.connections(), 0);
+        end_in_cleanups(&server, &trace, 1).await;
         Ok(())
     }
 
@@ -443,30 +455,13 @@ mod http2 {
 
     #[asyncio::test(clock = "real")]
     async fn after_the_grace_period_handlers_are_cancelled_and_clean_up() -> Outcome {
-        let trace = Rc::new(RefCell::new(Vec::new()));
-        let server = start({
-            let trace = trace.clone();
-            async move |_: Request| {
-                trace.borrow_mut().push("begin");
-                let forever = std::future::pending::<()>();
-                asyncio::on_cancel(forever, async {
-                    sleep(Duration::from_millis(5)).await;
-                    trace.borrow_mut().push("cleaned up");
-                })
-                .await;
-            }
-        })
-        .await;
+        let (server, trace) = endless().await;
         let session = session();
         let fetches = [(); 2].map(|()| {
             let request = session.get(url(&server, "/"));
             asyncio::spawn(async move { request.send().await.is_err() })
         });
-        eventually("the handlers begin", || trace.borrow().len() == 2).await;
-        assert!(!server.shutdown(Duration::from_millis(20)).await);
-        let expected = ["begin", "begin", "cleaned up", "cleaned up"];
-        assert_eq!(*trace.borrow(), expected);
-        assert_eq!(server.connections(), 0);
+        end_in_cleanups(&server, &trace, 2).await;
         for fetch in fetches {
             assert!(fetch.await?);
         }
