@@ -1,5 +1,5 @@
-//! The load generator for the workloads that are servers: an epoll loop with one request in flight on each connection. It records the
-//! time of each request.
+//! The load generator for the workloads that are servers: an epoll loop with one request in flight on each connection, or with
+//! several on a connection of HTTP/2. It records the time of each request.
 //!
 //! If the next request follows the answer, generator and server are both at their limits. A request then spends most of
 //! its time in a wait for the slower of the two, which may be the generator. *Paced* requests show the delay of a server:
@@ -8,6 +8,9 @@
 //!
 //! Everything is bounded: the connections, the time or the number of requests, and the wait for an answer
 //! ([`PATIENCE`]).
+
+mod dialogue;
+mod http2;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -18,6 +21,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::retry_on_intr;
 
+use self::dialogue::Dialogue;
 use crate::figures::{Figures, quantile};
 use crate::workload::Message;
 
@@ -64,7 +68,8 @@ pub(crate) fn run(load: Load) -> io::Result<Figures> {
         }),
         Until::Requests(requests) => {
             clients.request_while(|clients| (clients.took.len() as u64) < requests)?;
-            Ok(Figures::default().with("operations", clients.took.len() as f64))
+            let operations = clients.took.len() * load.message.requests();
+            Ok(Figures::default().with("operations", operations as f64))
         }
         Until::HungUp => {
             clients.wait_for_the_end();
@@ -78,9 +83,6 @@ struct Clients {
     clients: Vec<Client>,
     /// Open connections that are no longer used.
     _idle: Vec<TcpStream>,
-    request: Vec<u8>,
-    /// The length of each answer.
-    answer: usize,
     /// The time of each request, in nanoseconds.
     took: Vec<u32>,
     events: Vec<epoll::Event>,
@@ -93,18 +95,17 @@ struct Client {
     started: Instant,
     /// The times at which the next requests were to begin.
     due: VecDeque<Instant>,
+    dialogue: Dialogue,
     /// The bytes of the request that are sent.
     sent: usize,
-    /// The bytes of the answer that have come.
-    received: usize,
+    /// Whether an answer is awaited.
+    is_busy: bool,
 }
 
 impl Clients {
     /// Opens the connections and uses each of them once, so that the server has accepted them all.
     fn connect(load: Load) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let request = load.message.request();
-        let mut answer = 0;
         let mut clients = Vec::with_capacity(load.connections);
         let mut idle = Vec::with_capacity(load.idle);
         for number in 0..load.connections {
@@ -112,8 +113,7 @@ impl Clients {
             while idle.len() < load.idle * (number + 1) / load.connections {
                 idle.push(used_once(load)?.0);
             }
-            let socket;
-            (socket, answer) = used_once(load)?;
+            let (socket, dialogue) = used_once(load)?;
             socket.set_nonblocking(true)?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(
@@ -126,16 +126,15 @@ impl Clients {
                 socket,
                 started: Instant::now(),
                 due: VecDeque::new(),
-                sent: request.len(),
-                received: usize::MAX,
+                dialogue,
+                sent: 0,
+                is_busy: false,
             });
         }
         Ok(Self {
             epoll,
             clients,
             _idle: idle,
-            request,
-            answer,
             took: Vec::with_capacity(1 << 20),
             events: Vec::with_capacity(1_024),
         })
@@ -156,13 +155,13 @@ impl Clients {
         requests(self, measured)?;
         let elapsed = started.elapsed().as_secs_f64();
         let server = processor_time_of(load.process)? - server;
-        Ok(self.figures(elapsed, server))
+        Ok(self.figures(load.message, elapsed, server))
     }
 
     /// Sends a request every `gap`, on one connection after the other, then waits for the missing answers. A request on a
     /// busy connection follows the answer there, and counts from its own time.
     fn request_at(&mut self, gap: Duration, time: Duration) -> io::Result<()> {
-        let mut buffer = vec![0; self.answer.max(64 * 1024)];
+        let mut buffer = vec![0; 64 * 1024];
         let (started, mut heard) = (Instant::now(), Instant::now());
         let mut due = (0..)
             .map(|number: usize| (number, started + gap * number as u32))
@@ -175,10 +174,10 @@ impl Clients {
                 let number = number % self.clients.len();
                 let client = &mut self.clients[number];
                 in_flight += 1;
-                if client.idle() {
-                    client.begin_at(due, &self.request)?;
-                } else {
+                if client.is_busy {
                     client.due.push_back(due);
+                } else {
+                    client.begin_at(due)?;
                 }
             }
             if self.look(Some(&Timespec::default()))? {
@@ -188,17 +187,18 @@ impl Clients {
             }
             for event in &self.events {
                 let client = &mut self.clients[event.data.u64() as usize];
-                if client.sent < self.request.len() {
-                    client.send(&self.request)?;
+                if !client.is_busy {
+                    continue;
                 }
-                if client.idle() || !client.receive(&mut buffer, self.answer)? {
+                client.send()?;
+                if !client.receive(&mut buffer)? {
                     continue;
                 }
                 self.took.push(client.started.elapsed().as_nanos() as u32);
                 in_flight -= 1;
                 match client.due.pop_front() {
-                    Some(due) => client.begin_at(due, &self.request)?,
-                    None => client.end(),
+                    Some(due) => client.begin_at(due)?,
+                    None => client.is_busy = false,
                 }
             }
         }
@@ -213,10 +213,10 @@ impl Clients {
     /// Sends the next request on each connection as soon as the last has its answer, while `more` is true. Then waits for
     /// the missing answers.
     fn request_while(&mut self, more: impl Fn(&Self) -> bool) -> io::Result<()> {
-        let mut buffer = vec![0; self.answer.max(64 * 1024)];
+        let mut buffer = vec![0; 64 * 1024];
         let mut in_flight = 0;
         for client in &mut self.clients {
-            client.begin(&self.request)?;
+            client.begin_at(Instant::now())?;
             in_flight += 1;
         }
         while in_flight > 0 {
@@ -224,17 +224,18 @@ impl Clients {
             self.wait()?;
             for event in &self.events {
                 let client = &mut self.clients[event.data.u64() as usize];
-                if client.sent < self.request.len() {
-                    client.send(&self.request)?;
+                if !client.is_busy {
+                    continue;
                 }
-                if client.idle() || !client.receive(&mut buffer, self.answer)? {
+                client.send()?;
+                if !client.receive(&mut buffer)? {
                     continue;
                 }
                 self.took.push(client.started.elapsed().as_nanos() as u32);
                 if again {
-                    client.begin(&self.request)?;
+                    client.begin_at(Instant::now())?;
                 } else {
-                    client.end();
+                    client.is_busy = false;
                     in_flight -= 1;
                 }
             }
@@ -266,8 +267,8 @@ impl Clients {
         let _ = last.socket.read(&mut [0]);
     }
 
-    fn figures(&self, seconds: f64, server: f64) -> Figures {
-        let requests = self.took.len() as f64;
+    fn figures(&self, message: Message, seconds: f64, server: f64) -> Figures {
+        let requests = (self.took.len() * message.requests()) as f64;
         let mut micros: Vec<f64> = self.took.iter().map(|ns| f64::from(*ns) / 1e3).collect();
         micros.sort_by(f64::total_cmp);
         Figures::default()
@@ -278,79 +279,41 @@ impl Clients {
     }
 }
 
-impl Message {
-    fn request(self) -> Vec<u8> {
-        match self {
-            Self::Echo(bytes) => (0..bytes).map(|byte| byte as u8).collect(),
-            Self::Http => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+/// Connects, and sends and receives once.
+fn used_once(load: Load) -> io::Result<(TcpStream, Dialogue)> {
+    let mut dialogue = Dialogue::new(load.message);
+    let mut socket = TcpStream::connect(load.server)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    dialogue.begin();
+    socket.write_all(dialogue.request())?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match socket.read(&mut buffer)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n if dialogue.receive(&buffer[..n])? => return Ok((socket, dialogue)),
+            _ => {}
         }
     }
 }
 
-/// Connects, and sends and receives once. Returns the length of the answer as well.
-fn used_once(load: Load) -> io::Result<(TcpStream, usize)> {
-    let request = &load.message.request()[..];
-    let mut socket = TcpStream::connect(load.server)?;
-    socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.write_all(request)?;
-    if load.message == Message::Http {
-        let length = read_page(&mut socket)?;
-        return Ok((socket, length));
-    }
-    let mut answer = vec![0; request.len()];
-    socket.read_exact(&mut answer)?;
-    if answer != request {
-        return Err(io::Error::other("the server sent back something else"));
-    }
-    Ok((socket, answer.len()))
-}
-
-/// Reads a page with its head. Returns their length, which is that of all answers: only the date changes.
-fn read_page(socket: &mut TcpStream) -> io::Result<usize> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte)?;
-        head.extend(byte);
-    }
-    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    let lines = text.lines();
-    let length = lines.filter_map(|line| line.strip_prefix("content-length: "));
-    let length = length
-        .filter_map(|length| length.parse::<usize>().ok())
-        .next();
-    let length = length.filter(|_| text.starts_with("http/1.1 200 "));
-    let length = length.ok_or_else(|| io::Error::other(format!("the server answers {text}")))?;
-    socket.read_exact(&mut vec![0; length])?;
-    Ok(head.len() + length)
-}
-
 impl Client {
-    /// Whether nothing is in flight.
-    fn idle(&self) -> bool {
-        self.received == usize::MAX
-    }
-
-    fn end(&mut self) {
-        self.received = usize::MAX;
-    }
-
-    fn begin(&mut self, request: &[u8]) -> io::Result<()> {
-        self.begin_at(Instant::now(), request)
-    }
-
     /// Begins a request, whose time counts from `started`.
-    fn begin_at(&mut self, started: Instant, request: &[u8]) -> io::Result<()> {
+    fn begin_at(&mut self, started: Instant) -> io::Result<()> {
         self.started = started;
+        self.dialogue.begin();
         self.sent = 0;
-        self.received = 0;
-        self.send(request)
+        self.is_busy = true;
+        self.send()
     }
 
-    /// Sends as much as the socket takes.
-    fn send(&mut self, request: &[u8]) -> io::Result<()> {
-        match (&self.socket).write(&request[self.sent..]) {
+    /// Sends as much of the request as the socket takes.
+    fn send(&mut self) -> io::Result<()> {
+        let rest = &self.dialogue.request()[self.sent..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        match (&self.socket).write(rest) {
             Ok(sent) => self.sent += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -359,16 +322,16 @@ impl Client {
     }
 
     /// Receives the bytes that have come. True if the answer is complete.
-    fn receive(&mut self, buffer: &mut [u8], expected: usize) -> io::Result<bool> {
-        while self.received < expected {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        loop {
             match (&self.socket).read(buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(received) => self.received += received,
+                Ok(received) if self.dialogue.receive(&buffer[..received])? => return Ok(true),
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
     }
 }
 

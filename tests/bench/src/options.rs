@@ -175,6 +175,7 @@ fn parse_load(mut words: impl Iterator<Item = String>) -> Result<Command, String
     let idle = number(&next("a number of idle connections")?)?;
     let message = match next("a message")?.as_str() {
         "http" => Message::Http,
+        "http2" => Message::Http2,
         bytes => Message::Echo(number(bytes)?),
     };
     let until = next("an end")?;
@@ -211,6 +212,7 @@ pub(crate) fn load_words(load: Load) -> Vec<String> {
         load.idle.to_string(),
         match load.message {
             Message::Http => "http".to_owned(),
+            Message::Http2 => "http2".to_owned(),
             Message::Echo(bytes) => bytes.to_string(),
         },
         match load.until {
@@ -275,6 +277,7 @@ mod tests {
         for (until, message) in [
             (Until::Requests(5), Message::Echo(64)),
             (Until::Millis(7), Message::Http),
+            (Until::Millis(8), Message::Http2),
             (Until::HungUp, Message::Echo(1)),
             (paced, Message::Echo(64)),
         ] {

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 
-/// HTTP/1 on a runtime.
+/// HTTP on a runtime.
 pub(crate) trait Web: 'static {
-    /// Whether the runtime has any.
-    const CAN: bool = true;
+    /// The pages that it can serve.
+    const PAGES: &'static [Page] = &[Page::Hello, Page::Json, Page::HelloByHttp2];
+    /// Whether it has a client.
+    const FETCHES: bool = true;
 
     type Client: Clone + 'static;
 
@@ -29,6 +31,8 @@ pub(crate) enum Page {
     Hello,
     /// A small value as JSON, from a route of axum.
     Json,
+    /// The page of `Hello` by HTTP/2, with prior knowledge.
+    HelloByHttp2,
 }
 
 /// The body of [`Page::Hello`].
@@ -51,7 +55,8 @@ pub(crate) const PRICE: Price = Price {
 pub(crate) struct NoWeb;
 
 impl Web for NoWeb {
-    const CAN: bool = false;
+    const PAGES: &'static [Page] = &[];
+    const FETCHES: bool = false;
     type Client = ();
 
     async fn serve(_listener: std::net::TcpListener, _page: Page, _connections: usize) {}

@@ -32,6 +32,21 @@ pub(crate) enum Message {
     Echo(usize),
     /// `GET /` by HTTP/1, and a page.
     Http,
+    /// The same by HTTP/2, [several](Self::STREAMS) at a time. All of them are answered before the next ones.
+    Http2,
+}
+
+impl Message {
+    /// The number of requests that are sent together by HTTP/2.
+    pub(crate) const STREAMS: usize = 8;
+
+    /// The number of requests that it stands for.
+    pub(crate) const fn requests(self) -> usize {
+        match self {
+            Self::Http2 => Self::STREAMS,
+            Self::Echo(_) | Self::Http => 1,
+        }
+    }
 }
 
 /// The times at which a connection sends its requests.

@@ -13,7 +13,6 @@ use crate::group::NoGroup;
 use crate::primitives::Lacking;
 use crate::runtime::{Abilities, NoChannel, Runtime};
 use crate::threads::Threads;
-use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
 /// compio as it comes.
@@ -26,7 +25,7 @@ impl Runtime for Compio {
     type Group = NoGroup;
     type Primitives = Lacking;
     type Threads = Blocking;
-    type Web = NoWeb;
+    type Web = super::web::OnCompio;
     type System = super::system::compio::Compio;
 
     const CAN: Abilities = Abilities {

@@ -104,7 +104,7 @@ runtimes! {
     "smol-lite", "smol", "LocalExecutor, futures-lite's block_on", &["futures-lite"] => smol::Smol<smol::TwoThreads>;
     "monoio", "monoio", "epoll", &["monoio", "local-sync"] => monoio::Monoio<LegacyDriver>;
     "monoio-uring", "monoio", "io_uring", &["monoio", "local-sync"] => monoio::Monoio<IoUringDriver>;
-    "compio", "compio", "io_uring", &["compio"] => compio::Compio;
+    "compio", "compio", "io_uring", &["compio", "cyper-core"] => compio::Compio;
     "floor", "floor", "a bare executor, a bare epoll loop", &[] => floor::Floor;
     libraries:
     "futures", "libraries", "futures on the floor", &["futures"] => library::Library<tools::groups::Unordered, tools::futures::Futures>;

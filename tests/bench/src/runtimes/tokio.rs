@@ -35,6 +35,11 @@ pub(crate) trait Kind: 'static {
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static;
 
+    /// Lets a task run to its end.
+    fn detach<T: 'static>(task: Self::Task<T>) {
+        drop(task);
+    }
+
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
         tokio::time::sleep(duration)
     }
@@ -93,6 +98,10 @@ impl Kind for Guest {
 
     async fn join<T: 'static>(task: asyncio::Task<T>) -> T {
         task.await.expect("the task returns")
+    }
+
+    fn detach<T: 'static>(task: asyncio::Task<T>) {
+        task.discard();
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {

@@ -1,4 +1,8 @@
-//! HTTP by ours, and by hyper, axum and reqwest on tokio.
+//! HTTP by ours, by hyper, axum and reqwest on tokio, and by hyper on compio.
+
+mod compio;
+
+pub(crate) use self::compio::OnCompio;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,6 +14,8 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -40,7 +46,9 @@ impl Web for Ours {
 
         let listener = asyncio::net::TcpListener::from_std(listener).expect("it is a listener");
         let server = match page {
-            Page::Hello => Server::builder().start(HyperService(service_fn(hello)), [listener]),
+            Page::Hello | Page::HelloByHttp2 => {
+                Server::builder().start(HyperService(service_fn(hello)), [listener])
+            }
             Page::Json => {
                 let router = Router::new().route("/", get(price));
                 Server::builder().start(router, [listener])
@@ -81,11 +89,15 @@ impl<K: Kind> Web for OnTokio<K> {
             let (stream, _) = listener.accept().await.expect("a connection comes");
             // As hyper-util and axum do it.
             stream.set_nodelay(true).expect("it is a connection");
-            tasks.push(K::spawn(async {
-                let server = hyper::server::conn::http1::Builder::new();
-                let _ = server
-                    .serve_connection(TokioIo::new(stream), service_fn(hello))
-                    .await;
+            let stream = TokioIo::new(stream);
+            tasks.push(K::spawn(async move {
+                if page == Page::HelloByHttp2 {
+                    let server = http2::Builder::new(Spawns::<K>(PhantomData));
+                    let _ = server.serve_connection(stream, service_fn(hello)).await;
+                } else {
+                    let server = http1::Builder::new();
+                    let _ = server.serve_connection(stream, service_fn(hello)).await;
+                }
             }));
         }
         for task in tasks {
@@ -101,6 +113,22 @@ impl<K: Kind> Web for OnTokio<K> {
     async fn fetch(client: reqwest::Client, url: String) -> usize {
         let response = client.get(url).send().await.expect("the server answers");
         response.bytes().await.expect("the page comes").len()
+    }
+}
+
+/// Runs the requests of an HTTP/2 connection in tasks.
+#[derive(Debug)]
+struct Spawns<K>(PhantomData<K>);
+
+impl<K> Clone for Spawns<K> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K: Kind, F: Future<Output: 'static> + 'static> Executor<F> for Spawns<K> {
+    fn execute(&self, future: F) {
+        K::detach(K::spawn(future));
     }
 }
 

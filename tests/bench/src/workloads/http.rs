@@ -1,4 +1,4 @@
-//! HTTP/1: small pages of a server, and fetches of a client.
+//! HTTP: small pages of a server, and fetches of a client.
 
 use std::time::Instant;
 
@@ -17,41 +17,84 @@ use crate::workload::{Column, Countable, Message, Requests, Traffic, Workload};
 /// The number of connections of a server, and of fetches at a time.
 const CONNECTIONS: usize = 64;
 
-/// A page, again and again on 64 connections. `JSON`: from a route of axum, otherwise from a service of hyper.
+/// Hello world from a service of hyper, again and again on 64 connections.
 #[derive(Debug)]
-pub(crate) struct Serve<const JSON: bool>;
+pub(crate) struct Hello;
 
-impl<const JSON: bool> Work for Serve<JSON> {
-    const WORKLOAD: Workload = Workload {
-        name: if JSON { "http-json" } else { "http-hello" },
-        what: if JSON {
-            "HTTP/1, 64 connections, JSON from a route of axum"
-        } else {
-            "HTTP/1, 64 connections, hello world by hyper"
-        },
-        columns: &[
-            Column::less("server", "server CPU ns a request"),
-            Column::more("per_second", "requests/s").aside(),
-            Column::less("p50", "µs p50").aside(),
-            Column::less("p99", "µs p99"),
-        ],
-        countable: Countable::Requests(CONNECTIONS as u64 * 5, CONNECTIONS as u64 * 5 + 10_000),
+/// JSON from a route of axum, in the same way.
+#[derive(Debug)]
+pub(crate) struct Json;
+
+/// Hello world by HTTP/2, 8 requests at a time on each of 64 connections.
+#[derive(Debug)]
+pub(crate) struct Http2;
+
+const COLUMNS: &[Column] = &[
+    Column::less("server", "server CPU ns a request"),
+    Column::more("per_second", "requests/s").aside(),
+    Column::less("p50", "µs p50").aside(),
+    Column::less("p99", "µs p99"),
+];
+
+const fn of_page(name: &'static str, what: &'static str, message: Message) -> Workload {
+    // The load generator counts all requests of a connection at a time as one.
+    let rounds = (CONNECTIONS * 5) as u64;
+    Workload {
+        name,
+        what,
+        columns: COLUMNS,
+        countable: Countable::Requests(rounds, rounds + 10_000 / message.requests() as u64),
         traffic: Some(Traffic {
             connections: CONNECTIONS,
             idle: 0,
-            message: Message::Http,
+            message,
             requests: Requests::Answered,
         }),
-    };
+    }
+}
+
+fn serve<R: Runtime>(page: Page) -> Option<Figures> {
+    if !R::Web::PAGES.contains(&page) {
+        return None;
+    }
+    let listener = announced_listener();
+    R::block_on(R::Web::serve(listener, page, CONNECTIONS));
+    Some(Figures::default())
+}
+
+impl Work for Hello {
+    const WORKLOAD: Workload = of_page(
+        "http-hello",
+        "HTTP/1, 64 connections, hello world by hyper",
+        Message::Http,
+    );
 
     fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
-        if !R::Web::CAN {
-            return None;
-        }
-        let listener = announced_listener();
-        let page = if JSON { Page::Json } else { Page::Hello };
-        R::block_on(R::Web::serve(listener, page, CONNECTIONS));
-        Some(Figures::default())
+        serve::<R>(Page::Hello)
+    }
+}
+
+impl Work for Json {
+    const WORKLOAD: Workload = of_page(
+        "http-json",
+        "HTTP/1, 64 connections, JSON from a route of axum",
+        Message::Http,
+    );
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        serve::<R>(Page::Json)
+    }
+}
+
+impl Work for Http2 {
+    const WORKLOAD: Workload = of_page(
+        "http2-hello",
+        "HTTP/2, 64 connections with 8 requests each, hello world by hyper",
+        Message::Http2,
+    );
+
+    fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
+        serve::<R>(Page::HelloByHttp2)
     }
 }
 
@@ -73,7 +116,7 @@ impl Work for Fetches {
     };
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
-        if !R::Web::CAN {
+        if !R::Web::FETCHES {
             return None;
         }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback takes one");

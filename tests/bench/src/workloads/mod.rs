@@ -143,8 +143,9 @@ workloads![
     echo::Paced<0>,
     echo::Paced<10_000>,
     echo::Idle,
-    http::Serve<false>,
-    http::Serve<true>,
+    http::Hello,
+    http::Http2,
+    http::Json,
     http::Fetches;
     of pools:
     calls::Call<false>,
