@@ -199,7 +199,7 @@ impl<F: Future> Future for Timeout<F> {
                 assert!(is_in_task(), "{OUTSIDE}");
             }
             State::New | State::Late => {
-                if let Some(over) = begin(this.scope.as_mut(), this.deadline) {
+                if let Some(over) = begin(this.scope.as_mut().open(), this.deadline) {
                     over.expire_after_one_poll();
                 }
                 *this.state = State::Open;
@@ -207,7 +207,7 @@ impl<F: Future> Future for Timeout<F> {
         }
         let Poll::Ready(outcome) = this.scope.as_mut().poll(cx) else {
             if *this.state == State::Late {
-                let over = begin(this.scope.as_mut(), this.deadline);
+                let over = begin(this.scope.as_mut().open_after_poll(), this.deadline);
                 *this.state = State::Open;
                 match over {
                     Some(over) if this.scope.has_begun() => over.expire(),
@@ -233,11 +233,11 @@ impl<F: Future> Future for Timeout<F> {
     }
 }
 
-/// Opens the scope of a time limit and starts its timer. Gives the scope if its time is over.
+/// Starts the timer of a time limit, whose scope has been opened. Gives the scope if its time is over.
 #[inline]
-fn begin<F: Future>(scope: Pin<&mut Scope<F>>, deadline: &mut Deadline) -> Option<ScopeHandle> {
+fn begin(scope: Option<ScopeHandle>, deadline: &mut Deadline) -> Option<ScopeHandle> {
     assert!(deadline.is_here(), "{AWAY}");
-    let scope = open(scope);
+    let scope = scope.expect(OUTSIDE);
     (!deadline.arm(&scope)).then_some(scope)
 }
 

@@ -98,6 +98,7 @@ impl<T> Entries<T> {
     /// # Panics
     ///
     /// If the index of a new entry does not fit into 32 bits.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, slot: usize, deadline: u64, value: T) -> TimerKey {
         let key = match self.first_vacant {
             NONE => self.fill_new(value),
@@ -108,6 +109,7 @@ impl<T> Entries<T> {
         key
     }
 
+    #[inline(always)]
     fn fill_vacant(&mut self, index: u32, value: T) -> TimerKey {
         let entry = &mut self.entries[index as usize];
         let Content::Vacant { generation } = entry.content else {
@@ -118,6 +120,8 @@ impl<T> Entries<T> {
         TimerKey { index, generation }
     }
 
+    #[cold]
+    #[inline(never)]
     fn fill_new(&mut self, value: T) -> TimerKey {
         let index = u32::try_from(self.entries.len()).expect("a wheel holds at most 2^32 timers");
         let generation = self.first_generation;
@@ -145,6 +149,7 @@ impl<T> Entries<T> {
     }
 
     /// Adds a timer that is in no ring at the end of a slot's ring.
+    #[inline(never)]
     pub(crate) fn push(&mut self, slot: usize, index: u32, deadline: u64) {
         let head = &mut self.entries[slot];
         head.deadline = head.deadline.min(deadline);

@@ -67,6 +67,18 @@ impl<F: Future> Scope<F> {
         Some(ScopeHandle { key })
     }
 
+    /// [`open`](Self::open), right after a poll that has returned `Pending`: the scope is open, and this gives what can
+    /// cancel it.
+    #[inline]
+    pub fn open_after_poll(self: Pin<&mut Self>) -> Option<ScopeHandle> {
+        let state = self.project().state;
+        if state.key.is_none() {
+            state.open();
+        }
+        state.is_open = true;
+        state.key.map(ScopeHandle::of)
+    }
+
     /// For code that has caught a panic of a poll: drops what is left of the future.
     pub fn discard(self: Pin<&mut Self>) {
         self.project().future.set(None);
