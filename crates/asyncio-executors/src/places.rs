@@ -48,7 +48,30 @@ pub(crate) enum Place {
     /// For a child that has not taken its first step.
     Expected(u64),
     Waiting(Waiting),
-    Taken,
+    /// Here, beside the place, it needs no room.
+    Taken {
+        has_returned: bool,
+    },
+}
+
+impl Place {
+    const TAKEN: Self = Self::Taken {
+        has_returned: false,
+    };
+
+    /// The child that has the place returns.
+    #[inline]
+    pub(crate) fn note_return(&mut self) {
+        if let Self::Taken { has_returned } = self {
+            *has_returned = true;
+        }
+    }
+
+    /// Whether the child that has the place has returned.
+    #[inline]
+    pub(crate) fn has_returned(&self) -> bool {
+        matches!(self, Self::Taken { has_returned: true })
+    }
 }
 
 /// A stand in the line.
@@ -92,12 +115,12 @@ impl Places {
     #[inline]
     pub(crate) fn poll_enter(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
         match place {
-            Place::Taken => Poll::Ready(()),
+            Place::Taken { .. } => Poll::Ready(()),
             // Without a limit nobody waits.
             Place::Expected(_) if self.limit.get() == usize::MAX => {
                 self.expected.set(self.expected.get() - 1);
                 self.taken.set(self.taken.get() + 1);
-                *place = Place::Taken;
+                *place = Place::TAKEN;
                 Poll::Ready(())
             }
             _ => self.poll_line(place, cx),
@@ -110,7 +133,7 @@ impl Places {
         let (number, expected) = match place {
             Place::Expected(number) => (*number, self.expected.get() - 1),
             Place::None => (u64::MAX, self.expected.get()),
-            Place::Waiting(_) | Place::Taken => return false,
+            Place::Waiting(_) | Place::Taken { .. } => return false,
         };
         // A child that takes its first step before an earlier one does not wait for that.
         let before = if number == u64::MAX { expected } else { 0 };
@@ -121,7 +144,7 @@ impl Places {
         }
         self.expected.set(expected);
         self.taken.set(self.taken.get() + 1);
-        *place = Place::Taken;
+        *place = Place::TAKEN;
         true
     }
 
@@ -135,7 +158,7 @@ impl Places {
             return Poll::Ready(());
         }
         match place {
-            Place::Taken => return Poll::Ready(()),
+            Place::Taken { .. } => return Poll::Ready(()),
             Place::None => self.join(place, self.number(), waker),
             Place::Expected(number) => {
                 let number = *number;
@@ -151,7 +174,7 @@ impl Places {
         match place {
             Place::Waiting(Waiting(waiter)) if waiter.state.get() == State::Granted => {
                 let unused = waiter.waker.take();
-                *place = Place::Taken;
+                *place = Place::TAKEN;
                 drop(unused);
                 Poll::Ready(())
             }
@@ -177,7 +200,7 @@ impl Places {
     pub(crate) fn leave(&self, place: &mut Place) {
         match place {
             Place::None => {}
-            Place::Taken if self.line.borrow().is_empty() => {
+            Place::Taken { .. } if self.line.borrow().is_empty() => {
                 *place = Place::None;
                 self.taken.set(self.taken.get() - 1);
             }
@@ -190,7 +213,7 @@ impl Places {
         match std::mem::take(place) {
             Place::None => return,
             Place::Expected(_) => self.expected.set(self.expected.get() - 1),
-            Place::Taken => self.taken.set(self.taken.get() - 1),
+            Place::Taken { .. } => self.taken.set(self.taken.get() - 1),
             Place::Waiting(Waiting(waiter)) => {
                 if waiter.state.replace(State::Gone) == State::Waiting {
                     let waker = waiter.waker.take();

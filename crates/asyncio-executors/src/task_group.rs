@@ -516,7 +516,6 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
             future,
             seat: Seat {
                 place,
-                returned: false,
                 shared: self.shared.clone(),
             },
         }
@@ -1055,6 +1054,11 @@ impl<'env, T, E> Group<'env, T, E> {
 
     fn finish(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
         self.shared.ending.set(true);
+        let is_without_errors =
+            self.shared.errors.borrow().is_empty() && self.shared.panic.borrow().is_none();
+        if is_without_errors && let Some(BodyEnd::Returned(_)) = self.result {
+            return self.finish_with_value();
+        }
         let (failures, result) = self.take_ends();
         let panic = self.shared.panic.take();
         if let Some((payload, _)) = panic {
@@ -1067,15 +1071,6 @@ impl<'env, T, E> Group<'env, T, E> {
             self.listener.release();
             return Poll::Ready(Err(errors));
         }
-        let has_value = matches!(result, Some(BodyEnd::Returned(_)));
-        if has_value && self.shared.answer.get() == Answer::Swallowed {
-            self.listener.conclude(true);
-        } else if has_value
-            && self.shared.contest.get() == Contest::Decided
-            && !self.listener.is_dismissed()
-        {
-            self.listener.release();
-        }
         let heard = self.listener.conclude(false);
         match result {
             _ if heard => Poll::Pending,
@@ -1083,10 +1078,25 @@ impl<'env, T, E> Group<'env, T, E> {
                 propagate_here();
                 Poll::Pending
             }
-            Some(BodyEnd::Returned(value)) => Poll::Ready(Ok(value)),
             _ => {
                 unreachable!("a body without a value was cancelled, by an error or from outside")
             }
+        }
+    }
+
+    /// The body has returned a value, and nothing has failed.
+    // Apart from the other ends: a value that goes through a type for all of them is stored in its own size and loaded in
+    // that of the largest, and the processor waits for the store.
+    fn finish_with_value(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
+        if self.shared.answer.get() == Answer::Swallowed {
+            self.listener.conclude(true);
+        } else if self.shared.contest.get() == Contest::Decided && !self.listener.is_dismissed() {
+            self.listener.release();
+        }
+        let heard = self.listener.conclude(false);
+        match self.result.replace(BodyEnd::Passing) {
+            Some(BodyEnd::Returned(value)) if !heard => Poll::Ready(Ok(value)),
+            _ => Poll::Pending,
         }
     }
 }
@@ -1168,14 +1178,13 @@ pin_project! {
 /// What a child has of its group.
 struct Seat<'env, E> {
     place: Place,
-    returned: bool,
     shared: Rc<Shared<'env, E>>,
 }
 
 impl<E> Drop for Seat<'_, E> {
     #[inline]
     fn drop(&mut self) {
-        if !self.returned {
+        if !self.place.has_returned() {
             self.shared.goes_on();
         }
         self.shared.places.leave(&mut self.place);
@@ -1189,16 +1198,12 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        let Seat {
-            place,
-            returned,
-            shared,
-        } = this.seat;
+        let Seat { place, shared } = this.seat;
         if shared.places.poll_enter(place, cx).is_pending() {
             return Poll::Pending;
         }
         let result = std::task::ready!(this.future.poll(cx));
-        *returned = true;
+        place.note_return();
         shared.has_returned();
         match result {
             Ok(value) => Poll::Ready(Some(value)),
