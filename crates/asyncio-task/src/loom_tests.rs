@@ -161,7 +161,7 @@ fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() 
             let lease = Lease::new(Arc::new(|| ()));
             lease.owner().inbox
         };
-        let lease = Lease::of(inbox, Arc::new(|| ()));
+        let lease = Lease::again(inbox, Arc::new(|| ()));
         let owner = lease.owner();
         let log = Log::default();
         let proof = Arc::new(());
@@ -178,7 +178,7 @@ fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() 
             })
         };
         drop(lease);
-        let next = Lease::of(inbox, Arc::new(|| ()));
+        let next = Lease::again(inbox, Arc::new(|| ()));
         open(taken(&next));
         sender.join().unwrap();
         open(taken(&next));
@@ -210,7 +210,7 @@ fn a_late_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
         drop(old);
         let bench = Arc::new(Bench::default());
         let unpark: Unpark = Arc::new(bench.unpark());
-        let new = Lease::of(inbox, unpark);
+        let new = Lease::again(inbox, unpark);
         let sender = {
             let (owner, log) = (new.owner(), log.clone());
             thread::spawn(move || owner.post(message(&log, "new", 0)).unwrap())

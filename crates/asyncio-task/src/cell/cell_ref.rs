@@ -66,10 +66,26 @@ impl fmt::Debug for Message {
     }
 }
 
-/// The queue of the children of one group, in place of the loop's own (`children/child_set.rs`).
-pub(crate) trait ChildQueue {
-    /// Takes in a child that was woken. Whether [`wake_owner`](Self::wake_owner) has to follow. Runs no foreign code.
-    fn push(&self, entry: QueueEntry) -> bool;
+/// The ready queue of the children of one group.
+///
+/// # Safety
+///
+/// What is put in comes out at the same group only.
+pub(crate) unsafe trait OwnEntries {
+    /// Takes in an entry. Runs no foreign code.
+    ///
+    /// # Safety
+    ///
+    /// It is of a task whose queue this is (Q3 in `ready.rs`): the code of a cell calls this, and asks the cell for its
+    /// queue.
+    unsafe fn push(&self, entry: QueueEntry);
+}
+
+/// What a child knows of its group (`children/child_set.rs`).
+pub(crate) trait ChildQueue: OwnEntries {
+    /// A child has come into the queue that was woken. Whether [`wake_owner`](Self::wake_owner) has to follow. Runs no
+    /// foreign code.
+    fn note_woken(&self) -> bool;
 
     /// Wakes the task that runs the children. That may be a child of another group: then the queue of that one, if its
     /// owner is to be woken as well. So nesting needs no stack.
@@ -154,21 +170,38 @@ impl LocalRef {
     /// Wakes a task whose queue is that of a group. The queue, if its owner is to be woken. Runs no foreign code.
     pub(crate) fn wake_child(&self) -> Option<Rc<dyn ChildQueue>> {
         debug_assert!(self.borrows());
-        let children = self.vtable.children.filter(|_| self.state.wake())?;
-        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it has not ended.
-        let children = unsafe { children(self.0) };
-        children.push(QueueEntry(self.0)).then_some(children)
+        let children = self.enter_queue()?;
+        children.note_woken().then_some(children)
     }
 
-    /// Begins the step of a task that a foreign executor schedules.
-    pub(crate) fn begin_scheduled(&self) -> Begin {
-        assert!(!self.borrows(), "a child is run by its group");
-        assert!(
-            !self.is_local(),
-            "a task of the ready queue has its entry there"
-        );
-        // SAFETY: it does not borrow, and none of its steps is a plain entry.
-        unsafe { self.begin() }
+    /// Puts a child into its queue, unless it is there, and wakes nobody. The queue.
+    pub(crate) fn enter_queue(&self) -> Option<Rc<dyn ChildQueue>> {
+        let children = self.vtable.children.filter(|_| self.state.wake())?;
+        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it has not ended. The queue is its own.
+        unsafe {
+            let children = children(self.0);
+            children.push(QueueEntry(self.0));
+            Some(children)
+        }
+    }
+
+    /// Puts a child into its queue, unless it is there, and has the task woken that runs it.
+    pub(crate) fn schedule_child(&self) {
+        debug_assert!(self.borrows());
+        if self.borrows() && self.state.wake() {
+            // SAFETY: it could be woken, so it has not ended.
+            unsafe { self.schedule() }
+        }
+    }
+
+    /// Whether this is a child of the group with that queue, and has not ended.
+    pub(crate) fn is_child_of<Q: ChildQueue>(&self, queue: &Rc<Q>) -> bool {
+        let children = self.vtable.children.filter(|_| !self.state.is_done());
+        children.is_some_and(|children| {
+            // SAFETY: C5, C3; `self` keeps the cell alive, and the task has not ended.
+            let own = unsafe { children(self.0) };
+            ptr::addr_eq(Rc::as_ptr(&own), Rc::as_ptr(queue))
+        })
     }
 
     /// Begins a step of a task that is not queued. `None`: it is, or has ended.
@@ -308,9 +341,11 @@ impl Deref for LocalRef {
 impl Clone for LocalRef {
     #[inline]
     fn clone(&self) -> Self {
-        let (local, remote) = counts(self.0);
         // SAFETY: this is a reference (C1), on the owner's thread (N1).
-        unsafe { (*local).retain(&*remote) };
+        unsafe {
+            let (local, remote) = counts(self.0);
+            (*local).retain(&*remote);
+        }
         Self(self.0)
     }
 }
@@ -318,10 +353,12 @@ impl Clone for LocalRef {
 impl Drop for LocalRef {
     #[inline]
     fn drop(&mut self) {
-        let (local, remote) = counts(self.0);
-        // SAFETY: this is a reference (C1), on the owner's thread (N1), and given up here.
-        if unsafe { (*local).release(&*remote) } {
-            free(self.0);
+        // SAFETY: this is a reference (C1), on the owner's thread (N1), and given up here. It is freed if it was the last.
+        unsafe {
+            let (local, remote) = counts(self.0);
+            if (*local).release(&*remote) {
+                free(self.0);
+            }
         }
     }
 }
@@ -340,9 +377,13 @@ impl fmt::Debug for LocalRef {
 }
 
 /// The two counts of a cell, by pointers to just these: the rest is not for every thread (C3).
+///
+/// # Safety
+///
+/// The cell is alive.
 #[inline]
-fn counts(h: NonNull<Header>) -> (*const LocalCount, *const RemoteCount) {
-    // SAFETY: whatever has `h` has a reference, so it is alive (C1). Nothing is read here.
+unsafe fn counts(h: NonNull<Header>) -> (*const LocalCount, *const RemoteCount) {
+    // SAFETY: the caller's promise: the fields are in the cell. Nothing is read here.
     unsafe {
         (
             &raw const (*h.as_ptr()).local,
@@ -351,14 +392,17 @@ fn counts(h: NonNull<Header>) -> (*const LocalCount, *const RemoteCount) {
     }
 }
 
+/// # Safety
+///
+/// The count has said that the reference which was given up was the last one, and nothing uses the cell afterwards.
 #[inline(never)]
-fn free(h: NonNull<Header>) {
+unsafe fn free(h: NonNull<Header>) {
     // What other threads did with their references happened before this (N5).
     fence(Ordering::Acquire);
     #[cfg(all(test, loom))]
     // SAFETY: alive until `dealloc`, and this thread's alone.
     unsafe { h.as_ref() }.note_free();
-    // SAFETY: that was the last reference (C1), and the vtable fits (C5).
+    // SAFETY: that was the last reference, by the caller's promise (C1), and the vtable fits (C5).
     unsafe { ((*h.as_ptr()).vtable.dealloc)(h) }
 }
 
@@ -379,10 +423,13 @@ impl Deref for Anchor {
 impl Drop for Anchor {
     #[inline]
     fn drop(&mut self) {
-        let (local, remote) = counts(self.0);
-        // SAFETY: this keeps the cell alive (C1), on the owner's thread (N1), and is given up here.
-        if unsafe { (*local).release_anchor(&*remote) } {
-            free(self.0);
+        // SAFETY: this keeps the cell alive (C1), on the owner's thread (N1), and is given up here. It is freed if it was
+        // the last.
+        unsafe {
+            let (local, remote) = counts(self.0);
+            if (*local).release_anchor(&*remote) {
+                free(self.0);
+            }
         }
     }
 }
@@ -420,7 +467,7 @@ impl Drop for OwnerRef {
 
 impl Placed for OwnerRef {
     fn set_place(&self, place: u32) {
-        self.index().set(place);
+        self.note_place(place);
     }
 }
 
@@ -465,6 +512,30 @@ impl QueueEntry {
         // SAFETY: C4, as in `begin`.
         drop(unsafe { LocalRef::from_raw(self.0) });
         None
+    }
+}
+
+/// The right to one step of a task that a foreign executor schedules, with a counted reference.
+#[derive(Debug)]
+pub(crate) struct StepRight(LocalRef);
+
+impl StepRight {
+    /// # Safety
+    ///
+    /// The task has just become scheduled, its entries are not plain, and it does not borrow.
+    pub(super) unsafe fn new(cell: LocalRef) -> Self {
+        Self(cell)
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self) -> &LocalRef {
+        &self.0
+    }
+
+    /// Begins the step.
+    pub(crate) fn begin(self) -> Begin {
+        // SAFETY: the task does not borrow, and has no plain entry, by the promise to `new`.
+        unsafe { self.0.begin() }
     }
 }
 
@@ -518,6 +589,23 @@ impl Running {
             }
         };
         Ended(self.0, outcome)
+    }
+
+    /// The poll of a child or of a body is over, and it goes on.
+    #[inline]
+    pub(crate) fn pause_child(self) {
+        if self.state.pause() == state::Pause::Again {
+            self.queue_again();
+        }
+    }
+
+    /// It was woken in its poll, and its entry is used up.
+    #[cold]
+    fn queue_again(self) {
+        if let Some(children) = self.vtable.children {
+            // SAFETY: C5, C3, C4; the task has not ended. The queue is its own.
+            unsafe { children(self.0).push(QueueEntry(self.0)) };
+        }
     }
 
     /// Leaks the future, and its cell: the task ends as if the future had been dropped.
@@ -672,9 +760,11 @@ impl RemoteRef {
 impl Clone for RemoteRef {
     #[inline]
     fn clone(&self) -> Self {
-        let (_, remote) = counts(self.0);
         // SAFETY: this is a reference (C1); the count is for every thread (C3).
-        unsafe { (*remote).retain() };
+        unsafe {
+            let (_, remote) = counts(self.0);
+            (*remote).retain();
+        }
         Self(self.0)
     }
 }
@@ -682,10 +772,13 @@ impl Clone for RemoteRef {
 impl Drop for RemoteRef {
     #[inline]
     fn drop(&mut self) {
-        let (_, remote) = counts(self.0);
-        // SAFETY: this is a reference (C1), and given up here; the count is for every thread (C3).
-        if unsafe { (*remote).release() } {
-            free(self.0);
+        // SAFETY: this is a reference (C1), and given up here; the count is for every thread (C3). It is freed if it was the
+        // last.
+        unsafe {
+            let (_, remote) = counts(self.0);
+            if (*remote).release() {
+                free(self.0);
+            }
         }
     }
 }

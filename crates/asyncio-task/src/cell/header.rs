@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::cell::Cell as StdCell;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -11,13 +13,14 @@ use std::task::{Context, Waker};
 use asyncio_console::{SpanId, TaskFacts, TaskKind, TaskSpan};
 
 use crate::cancel::Place;
-use crate::cell::cell_ref::{ChildQueue, Inbox, Owner};
+use crate::cell::cell_ref::{ChildQueue, Inbox, Lease, Owner};
 use crate::cell::extra::{Requests, TaskExtra};
 use crate::cell::marks::Marks;
 use crate::cell::refs::{LocalCount, RemoteCount};
 use crate::cell::state::State;
 use crate::discard::discard;
 use crate::handle::id::{TaskId, TaskName};
+use crate::queue::registry::NOWHERE;
 use crate::sync::AtomicBool;
 
 /// The header of a cell.
@@ -37,7 +40,7 @@ pub(crate) struct Header {
     /// Where the registry of its owner keeps it.
     index: StdCell<u32>,
     /// The waker of the task that waits for the outcome.
-    joiner: StdCell<Option<Waker>>,
+    joiner: StdCell<Option<Joiner>>,
     pub(crate) id: TaskId,
     pub(crate) parent: Option<TaskId>,
     pub(crate) location: &'static Location<'static>,
@@ -89,9 +92,41 @@ pub(super) enum Progress {
     Panicked,
 }
 
+/// The waker of a task that waits for the outcome. It may be that of a supervisor, which never leaves its thread (W3 in
+/// `waker.rs`), so neither does this. Nothing gets the waker out: it is looked at, woken or dropped.
+pub(crate) struct Joiner {
+    waker: Waker,
+    local: PhantomData<*const ()>,
+}
+
+impl Joiner {
+    #[inline]
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self {
+            waker,
+            local: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn wake(self) {
+        self.waker.wake();
+    }
+}
+
+impl Deref for Joiner {
+    type Target = Waker;
+
+    #[inline]
+    fn deref(&self) -> &Waker {
+        &self.waker
+    }
+}
+
 /// What a new task starts with.
-pub(crate) struct NewTask {
-    pub(crate) owner: Owner,
+pub(crate) struct NewTask<'a> {
+    /// The lease of its owner. It never leaves its thread, so the task is made on the thread of its owner.
+    pub(crate) owner: &'a Lease,
     pub(crate) id: TaskId,
     pub(crate) parent: Option<TaskId>,
     pub(crate) location: &'static Location<'static>,
@@ -108,7 +143,7 @@ pub(crate) enum Shown {
     Within(SpanId),
 }
 
-impl NewTask {
+impl NewTask<'_> {
     /// Creates the span of the task, whose future has that size. Calls the subscriber.
     #[inline(always)]
     pub(super) fn span(&self, size: usize) -> (TaskSpan, SpanId) {
@@ -139,11 +174,12 @@ impl Header {
     // Always: a call of its own would copy the header once more.
     #[inline(always)]
     pub(super) fn new(
-        new: NewTask,
+        new: NewTask<'_>,
         (span, span_id): (TaskSpan, SpanId),
         vtable: &'static VTable,
     ) -> Self {
         let (local, remote) = super::refs::anchored();
+        let Owner { inbox, generation } = new.owner.owner();
         Self {
             local,
             remote,
@@ -151,9 +187,9 @@ impl Header {
             posted: AtomicBool::new(false),
             marks: Marks::new(new.callback),
             vtable,
-            inbox: new.owner.inbox,
-            generation: new.owner.generation,
-            index: StdCell::new(u32::MAX),
+            inbox,
+            generation,
+            index: StdCell::new(NOWHERE),
             joiner: StdCell::new(None),
             id: new.id,
             parent: new.parent,
@@ -179,22 +215,55 @@ impl Header {
         self.owner() == owner
     }
 
-    /// Where the registry of its owner keeps it.
+    /// The place where the registry of its owner keeps it.
     #[inline]
-    pub(crate) fn index(&self) -> &StdCell<u32> {
-        &self.index
+    pub(crate) fn place(&self) -> u32 {
+        self.index.get()
+    }
+
+    /// The registry of its owner keeps it at this place.
+    #[inline]
+    pub(crate) fn note_place(&self, place: u32) {
+        self.index.set(place);
+    }
+
+    /// Takes the place where the registry of its owner keeps it.
+    #[inline]
+    pub(crate) fn take_place(&self) -> u32 {
+        self.index.replace(NOWHERE)
     }
 
     /// The root of its cancel scopes.
     #[inline]
-    pub(crate) fn root(&self) -> &StdCell<Place> {
-        &self.root
+    pub(crate) fn root(&self) -> Place {
+        self.root.get()
+    }
+
+    /// This is the root of its cancel scopes.
+    pub(crate) fn set_root(&self, root: Place) {
+        self.root.set(root);
+    }
+
+    /// Takes the root of its cancel scopes.
+    pub(crate) fn take_root(&self) -> Place {
+        self.root.replace(Place::NONE)
     }
 
     /// The scope of the task that awaits it.
     #[inline]
-    pub(crate) fn awaiting(&self) -> &StdCell<Place> {
-        &self.awaiting
+    pub(crate) fn awaiting(&self) -> Place {
+        self.awaiting.get()
+    }
+
+    /// This is the scope of the task that awaits it.
+    #[inline]
+    pub(crate) fn set_awaiting(&self, scope: Place) {
+        self.awaiting.set(scope);
+    }
+
+    /// Takes the scope of the task that awaits it.
+    pub(crate) fn take_awaiting(&self) -> Place {
+        self.awaiting.replace(Place::NONE)
     }
 
     /// Whether its queue is the ready queue of its owner.
@@ -229,16 +298,15 @@ impl Header {
         }
     }
 
-    /// Takes the waker of the task that waits for the outcome, to wake it, to drop it or to put it back. It may be that
-    /// of a supervisor, which never leaves this thread (W3 in `waker.rs`).
+    /// Takes the waker of the task that waits for the outcome, to wake it, to drop it or to put it back.
     #[inline]
-    pub(crate) fn take_joiner(&self) -> Option<Waker> {
+    pub(crate) fn take_joiner(&self) -> Option<Joiner> {
         self.joiner.take()
     }
 
     /// Sets the waker of the task that waits for the outcome. There is none, or one that may be dropped here.
     #[inline]
-    pub(crate) fn set_joiner(&self, joiner: Option<Waker>) {
+    pub(crate) fn set_joiner(&self, joiner: Option<Joiner>) {
         self.joiner.set(joiner);
     }
 
@@ -252,7 +320,7 @@ impl Header {
     #[inline]
     pub(crate) fn look_at_joiner<R>(&self, look: impl FnOnce(Option<&Waker>) -> R) -> R {
         let joiner = self.joiner.take();
-        let result = look(joiner.as_ref());
+        let result = look(joiner.as_deref());
         self.joiner.set(joiner);
         result
     }

@@ -14,7 +14,9 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cell::cell_ref::{ChildQueue, JoinRef, LocalRef, OwnerRef, QueueEntry, wake_owners};
+use crate::cell::cell_ref::{
+    ChildQueue, JoinRef, LocalRef, OwnerRef, QueueEntry, StepRight, wake_owners,
+};
 use crate::cell::header::{ChildQueueFn, Header, NewTask, Payload, Progress, ScheduleFn, VTable};
 use crate::cell::is_err::is_err as is_err_value;
 use crate::cell::pool::{self, Pool};
@@ -37,10 +39,10 @@ union Stage<F: Future> {
 
 /// What schedules a task in place of its owner's ready queue: a clone gets each entry.
 pub(crate) trait Scheduler: Clone {
-    /// The right to one step of a task. Dropped, it ends the task.
+    /// A step of a task. Dropped, it ends the task.
     type Entry;
 
-    fn entry(cell: LocalRef) -> Self::Entry;
+    fn entry(right: StepRight) -> Self::Entry;
 
     /// Takes an entry. May be foreign code.
     fn take(&self, entry: Self::Entry);
@@ -52,7 +54,11 @@ struct OwnQueue;
 /// Makes a cell for the owner's own ready queue.
 // Always: a call of its own would copy the future once more.
 #[inline(always)]
-pub(crate) fn new_local<F>(pool: &Pool, task: NewTask, future: F) -> (OwnerRef, JoinRef<F::Output>)
+pub(crate) fn new_local<F>(
+    pool: &Pool,
+    task: NewTask<'_>,
+    future: F,
+) -> (OwnerRef, JoinRef<F::Output>)
 where
     F: Future + 'static,
     F::Output: 'static,
@@ -66,7 +72,7 @@ where
 #[inline(always)]
 pub(crate) fn run_borrowing<F: Future, R>(
     pool: &Pool,
-    task: NewTask,
+    task: NewTask<'_>,
     future: F,
     end: impl Fn(&LocalRef),
     run: impl FnOnce(OwnerRef, &mut JoinRef<F::Output>) -> R,
@@ -111,7 +117,7 @@ pub(crate) fn run_borrowing<F: Future, R>(
 #[inline(always)]
 unsafe fn new_own<F: Future>(
     pool: &Pool,
-    task: NewTask,
+    task: NewTask<'_>,
     future: F,
 ) -> (OwnerRef, JoinRef<F::Output>) {
     // SAFETY: handed on to the caller. The vtable is that of these types, and what is in the own queue has no schedule.
@@ -129,7 +135,7 @@ unsafe fn new_own<F: Future>(
 /// Makes a cell that goes to `schedule` when it is woken.
 pub(crate) fn new_scheduled<F, S>(
     pool: &Pool,
-    task: NewTask,
+    task: NewTask<'_>,
     future: F,
     schedule: S,
 ) -> (OwnerRef, JoinRef<F::Output>)
@@ -158,7 +164,7 @@ where
 #[inline]
 pub(crate) unsafe fn new_child<F: Future, Q: ChildQueue + 'static>(
     pool: &Pool,
-    task: NewTask,
+    task: NewTask<'_>,
     future: F,
     queue: Rc<Q>,
 ) -> (OwnerRef, JoinRef<F::Output>) {
@@ -177,7 +183,7 @@ pub(crate) unsafe fn new_child<F: Future, Q: ChildQueue + 'static>(
 /// Makes a cell that stands for a body in the queue of a group: its own future is never polled.
 pub(crate) fn new_body<Q: ChildQueue + 'static>(
     pool: &Pool,
-    task: NewTask,
+    task: NewTask<'_>,
     queue: Rc<Q>,
 ) -> OwnerRef {
     // SAFETY: everything is `'static`, and the vtable is that of these types.
@@ -201,7 +207,7 @@ pub(crate) fn new_body<Q: ChildQueue + 'static>(
 #[inline(always)]
 unsafe fn new<F: Future, S>(
     pool: &Pool,
-    task: NewTask,
+    task: NewTask<'_>,
     future: F,
     schedule: S,
     vtable: &'static VTable,
@@ -217,11 +223,13 @@ unsafe fn new<F: Future, S>(
         }),
         schedule: UnsafeCell::new(ManuallyDrop::new(schedule)),
     };
-    // SAFETY: the block is new and has the layout of the cell.
+    // SAFETY: the pool has given a block of this layout, which nothing else uses (P1 to P3 in `pool.rs`): it may be written
+    // to, and what it held is not to be dropped.
     unsafe { block.write(cell) };
     // The pointer is that of the whole cell (C5).
     let h = block.cast::<Header>();
-    // SAFETY: it has two anchors, one for each. The output is that of the cell's future.
+    // SAFETY: the cell is new, and these are called once for it, here. A `NewTask` has the lease of the owner, so this is
+    // the owner's thread. `Header::new` counts two anchors, one for each. The output is that of the cell's future.
     unsafe { (OwnerRef::of_new(h), JoinRef::of_new(h)) }
 }
 
@@ -424,7 +432,9 @@ unsafe fn schedule_elsewhere<F: Future, S: Scheduler>(h: NonNull<Header>) {
     // SAFETY: `h` is alive; the new reference keeps it so.
     let cell = unsafe { LocalRef::borrow(&h) }.clone();
     let _alive = cell.clone();
-    let entry = S::entry(cell);
+    // SAFETY: the task has just been woken, or its step is used up. What calls this is in the vtable of cells that do not
+    // borrow, and whose entries go to their schedule.
+    let entry = S::entry(unsafe { StepRight::new(cell) });
     // SAFETY: as above.
     unsafe { &(*h.as_ptr()).state }.hold_schedule();
     let hold = Hold::<F, S>(h, PhantomData);
@@ -439,8 +449,9 @@ unsafe fn schedule_elsewhere<F: Future, S: Scheduler>(h: NonNull<Header>) {
 unsafe fn schedule_child<F: Future, Q: ChildQueue + 'static>(h: NonNull<Header>) {
     // SAFETY: the task has not ended, so its queue is there (C2), and nothing foreign runs here.
     let queue: &Rc<Q> = unsafe { &*schedule::<F, Rc<Q>>(h) };
-    // SAFETY: the task has just been woken, or its entry is used up; a child has plain entries.
-    if queue.push(unsafe { QueueEntry::from_raw(h) }) {
+    // SAFETY: the task has just been woken, or its entry is used up; a child has plain entries. The queue is its own.
+    unsafe { queue.push(QueueEntry::from_raw(h)) };
+    if queue.note_woken() {
         // SAFETY: handed on to the caller.
         unsafe { wake_owners_of::<F, Q>(h) };
     }

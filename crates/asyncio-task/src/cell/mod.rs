@@ -11,6 +11,7 @@
 //! | [`OwnerRef`](cell_ref::OwnerRef) | none: it keeps a task alive that has not ended |
 //! | [`JoinRef`](cell_ref::JoinRef) | to take the outcome |
 //! | [`QueueEntry`](cell_ref::QueueEntry) | one place in a ready queue, to begin one step |
+//! | [`StepRight`](cell_ref::StepRight) | the same for the queue of a foreign executor, with a reference |
 //! | [`Running`](cell_ref::Running) | to poll the future once more, or to drop it |
 //! | [`Ended`](cell_ref::Ended) | to finish a task whose future has gone |
 //!
@@ -33,7 +34,7 @@
 //!   to all of it.
 //! - **C6** There is one [`Running`](cell_ref::Running) or [`Ended`](cell_ref::Ended) of a cell at most: it is made by the
 //!   transition of the state to running, and used up by the next one. A task that borrows becomes running only in an
-//!   unsafe function, whose caller has its `Children` at hand (H1 in `children/mod.rs`).
+//!   unsafe function, whose caller has its `Children` at hand (H1 in `children/members.rs`).
 
 pub(crate) mod cell_ref;
 pub(crate) mod extra;

@@ -9,7 +9,8 @@
 //! - **Q2** `slots` is borrowed within the functions of [`Ring`] only, one at a time, and no foreign
 //!   code runs meanwhile.
 //! - **Q3** What is filled in is an entry of a task, and the ring has taken it over. In a [`LocalQueue`] it is one of a task
-//!   that does not borrow.
+//!   that does not borrow. In a [`SiblingQueue`] it is one of a task whose own queue it is: the code of the cell puts it
+//!   there, which asks the cell for its queue.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
@@ -139,8 +140,13 @@ impl fmt::Debug for LocalQueue {
 pub(crate) struct SiblingQueue(Ring);
 
 impl SiblingQueue {
+    /// Takes in an entry.
+    ///
+    /// # Safety
+    ///
+    /// It is of a task whose queue this is (Q3).
     #[inline]
-    pub(crate) fn push(&self, entry: QueueEntry) {
+    pub(crate) unsafe fn push(&self, entry: QueueEntry) {
         self.0.push(entry.into_raw());
     }
 
@@ -150,19 +156,25 @@ impl SiblingQueue {
         Some(unsafe { QueueEntry::from_raw(self.0.pop()?) })
     }
 
-    /// Puts a new member into the queue, which nothing has woken. Whether it was new.
-    pub(crate) fn push_new(&self, cell: &LocalRef) {
-        if cell.borrows() && cell.state.wake() {
-            self.0.push(cell.as_raw());
+    /// Takes out the entries of tasks that have ended.
+    pub(crate) fn forget_ended(&self) {
+        for _ in 0..self.len() {
+            let Some(entry) = self.pop() else { break };
+            if let Some(entry) = entry.unless_done() {
+                self.0.push(entry.into_raw());
+            }
         }
     }
 
-    /// The poll of a body is over, and it goes on.
-    #[inline]
-    pub(crate) fn pause(&self, running: Running) {
-        if running.borrows() && running.state.pause() == state::Pause::Again {
-            self.0.push(running.as_raw());
+    /// Whether this is true of one of the tasks.
+    pub(crate) fn any(&self, is_it: impl Fn(&LocalRef) -> bool) -> bool {
+        let mut found = false;
+        for _ in 0..self.len() {
+            let Some(entry) = self.pop() else { break };
+            found |= is_it(&entry);
+            self.0.push(entry.into_raw());
         }
+        found
     }
 
     /// Lets the entry at place `n` change places with the first.
@@ -326,14 +338,17 @@ impl Ring {
     }
 }
 
-/// Asks the processor for the cell, without waiting for it.
+/// Asks the processor for the part of the cell that a step looks at first, without waiting for it.
 #[inline]
 fn fetch(cell: NonNull<Header>) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let state = cell
+            .as_ptr()
+            .wrapping_byte_add(std::mem::offset_of!(Header, state));
         // SAFETY: a hint, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(cell.as_ptr().cast::<i8>()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(state.cast::<i8>()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = cell;

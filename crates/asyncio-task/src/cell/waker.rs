@@ -8,9 +8,9 @@
 //! - **W1** Every waker owns one counted reference to its cell, except the one made by [`borrowed`],
 //!   which borrows one and is never dropped.
 //! - **W2** No waker of a task drops a future or a value: the last one frees memory only (C1 in `cell/mod.rs`).
-//! - **W3** The waker of a supervisor is in the joiner slot of its own cell and nowhere else, but while it is woken or
-//!   dropped. It owns what was the handle's anchor and right to the outcome. It is woken or dropped once, on the owner's
-//!   thread, and never cloned; a clone would be a waker that does nothing.
+//! - **W3** The waker of a supervisor is in a [`Joiner`], in the joiner slot of its own cell or on its way from there, and
+//!   nothing gets it out. It owns what was the handle's anchor and right to the outcome. A `Joiner` never leaves the
+//!   owner's thread, so it is woken or dropped once and there. A clone of it is a waker that does nothing.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -25,7 +25,7 @@ use asyncio_console::SpanId;
 use crate::cell::cell_ref::{
     ChildQueue, CurrentStep, Ended, JoinRef, LocalRef, Polled, RemoteRef, Running,
 };
-use crate::cell::header::{Header, Progress};
+use crate::cell::header::{Header, Joiner, Progress};
 use crate::cell::marks::Mark;
 use crate::cell::state::Outcome;
 use crate::engine::current;
@@ -264,7 +264,7 @@ pub(crate) fn supervise<T: 'static, S: Supervisor<T>>(join: JoinRef<T>) {
     );
     // SAFETY: the functions of the vtable keep the contract of a waker, for one that stays in its cell (W3).
     let supervisor = unsafe { Waker::from_raw(raw) };
-    cell.set_joiner(Some(supervisor));
+    cell.set_joiner(Some(Joiner::new(supervisor)));
 }
 
 struct Supervised<T, S>(PhantomData<(T, S)>);

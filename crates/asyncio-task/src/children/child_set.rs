@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use crate::cancel::ScopeKey;
-use crate::cell::cell_ref::{ChildQueue, LocalRef, Owner, OwnerRef, QueueEntry, wake_owners};
+use crate::cell::cell_ref::{ChildQueue, LocalRef, Owner, OwnerRef, wake_owners};
 use crate::cell::ready::SiblingQueue;
 use crate::cell::waker;
 use crate::children::handover::Handover;
@@ -177,16 +177,6 @@ impl ChildSet {
         drop(waker);
     }
 
-    /// Takes in a new child, which is to take its first step.
-    #[inline]
-    pub(crate) fn enter(&self, cell: OwnerRef) {
-        self.ready.push_new(&cell);
-        self.take_in(cell);
-        if !self.woken.replace(true) {
-            self.wake();
-        }
-    }
-
     /// Takes in a new child.
     #[inline]
     pub(crate) fn take_in(&self, cell: OwnerRef) {
@@ -199,7 +189,7 @@ impl ChildSet {
     /// Takes a child that ends from the members.
     #[inline]
     pub(crate) fn leave(&self, cell: &LocalRef) -> Option<OwnerRef> {
-        self.members.leave(cell.index().replace(NOWHERE))
+        self.members.leave(cell.take_place())
     }
 
     /// The children that have not ended, oldest first.
@@ -212,14 +202,8 @@ impl ChildSet {
 
 impl ChildQueue for ChildSet {
     #[inline]
-    fn push(&self, entry: QueueEntry) -> bool {
-        if self.woken.get() {
-            self.ready.push(entry);
-            return false;
-        }
-        self.ready.push(entry);
-        self.woken.set(true);
-        true
+    fn note_woken(&self) -> bool {
+        !self.woken.replace(true)
     }
 
     fn wake_owner(&self) -> Option<Rc<dyn ChildQueue>> {
@@ -235,8 +219,7 @@ impl ChildQueue for ChildSet {
     }
 
     fn has(&self, cell: &LocalRef) -> bool {
-        self.members
-            .with(cell.index().get(), |member| **member == *cell)
+        self.members.with(cell.place(), |member| **member == *cell)
     }
 
     fn runner(&self) -> Option<TaskId> {

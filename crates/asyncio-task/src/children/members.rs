@@ -1,9 +1,10 @@
 //! The children of one group and the code that runs and ends them.
 //!
-//! - **H1** The future of a child is polled and dropped by the functions of [`Members`] only. All are called with the
-//!   `Members<'env>` in hand, so while `'env` lasts. In particular the loop, its lists and wakers only see a child's header
-//!   and set flags: the loop passes over tasks that borrow when it closes, and their entries are used by
-//!   [`Members::run`] alone.
+//! - **H1** The future of a child is polled and dropped by the functions of its own [`Members`] only. All are called with
+//!   the `Members<'env>` in hand, so while `'env` lasts. A child is known by its queue, which its cell names: what comes
+//!   out of the queue of these `Members` is one of their children (Q3 in `cell/ready.rs`), and any other child is asked
+//!   for its queue first. The loop, its lists and wakers only see a child's header and set flags: the loop passes over
+//!   tasks that borrow when it closes.
 //! - **H2** Dropping `Members` ends them all: none is being polled at that moment, as a poll has borrowed the `Members`. If
 //!   it is never dropped but leaked, so are they: nothing polls or drops their futures any more, and what they borrow may
 //!   end.
@@ -23,7 +24,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cell::cell_ref::{Begin, Ended, LocalRef, OwnerRef, QueueEntry, Running};
+use crate::cell::cell_ref::{Begin, Ended, LocalRef, OwnEntries, OwnerRef, QueueEntry, Running};
 use crate::cell::header::{Header, NewTask, Shown};
 use crate::cell::layout;
 use crate::cell::state::Outcome;
@@ -58,8 +59,19 @@ pub(super) struct Members<'env> {
 /// The function that hears of a child's panic. Without one, the panic is the child's outcome.
 pub(super) type OnPanic<'a> = Option<&'a mut dyn FnMut(&TaskRef, Box<dyn Any + Send>)>;
 
+// SAFETY: the queue is a field of the set, which nothing replaces, and nothing else puts entries in.
+unsafe impl OwnEntries for ChildSet {
+    #[inline]
+    unsafe fn push(&self, entry: QueueEntry) {
+        // SAFETY: handed on to the caller.
+        unsafe { self.ready.push(entry) }
+    }
+}
+
 /// The type of a body that is not there.
 pub(super) type NoBody = fn(&mut Context<'_>) -> Poll<()>;
+
+const FOREIGN: &str = "a child of another group came among the children of this one";
 
 const MOVED: &str = "the children of a group belong to the event loop that it began on: \
                      it cannot go on or take more children anywhere else";
@@ -97,7 +109,7 @@ impl<'env> Members<'env> {
     {
         self.with_tasks(|tasks| {
             let (cell, task) = self.new_child(tasks, new_task_at(tasks, location), future);
-            self.set.enter(cell);
+            self.enter(cell, &task);
             task
         })
     }
@@ -121,7 +133,7 @@ impl<'env> Members<'env> {
             let (cell, task) =
                 self.new_child(tasks, new_task_with(tasks, options, location), future);
             match starts_now {
-                false => self.set.enter(cell),
+                false => self.enter(cell, &task),
                 true => self.begin_now(tasks, cell, task.cell(), &mut panicked),
             }
             task
@@ -129,7 +141,12 @@ impl<'env> Members<'env> {
     }
 
     #[inline(always)]
-    fn new_child<F>(&self, tasks: &Local, new: NewTask, future: F) -> (OwnerRef, Task<F::Output>)
+    fn new_child<F>(
+        &self,
+        tasks: &Local,
+        new: NewTask<'_>,
+        future: F,
+    ) -> (OwnerRef, Task<F::Output>)
     where
         F: Future + 'env,
         F::Output: 'env,
@@ -137,6 +154,13 @@ impl<'env> Members<'env> {
         // SAFETY: H1, H2: the future is dropped while `'env` lasts, or never; H4 for the output.
         let (cell, join) = unsafe { layout::new_child(&tasks.pool, new, future, self.set.clone()) };
         (cell, Task::new(join))
+    }
+
+    /// Takes in a new child, which is to take its first step.
+    #[inline]
+    fn enter<T>(&self, owned: OwnerRef, task: &Task<T>) {
+        self.set.take_in(owned);
+        task.cell().schedule_child();
     }
 
     /// Runs the first step of a child, within the step of the task that spawned it.
@@ -205,7 +229,7 @@ impl<'env> Members<'env> {
             let (tasks, task) = step?;
             self.bind_owner(tasks);
             let new = NewTask {
-                owner: tasks.owner(),
+                owner: &tasks.lease,
                 id: task.id,
                 parent: None,
                 location: Location::caller(),
@@ -214,7 +238,7 @@ impl<'env> Members<'env> {
                 shown: Shown::Within(task.span_id),
             };
             let body = layout::new_body(&tasks.pool, new, self.set.clone());
-            self.set.ready.push_new(&body);
+            body.enter_queue();
             self.body.set(body).ok()
         });
         self.body.get().map(|body| &**body)
@@ -258,7 +282,7 @@ impl<'env> Members<'env> {
         if is_elsewhere {
             let is_over = set.members.len() == 0 && self.body.get().is_none();
             assert!(is_over, "{MOVED}");
-            self.clear_queue();
+            self.set.ready.forget_ended();
         }
         let in_round = InRound(&self.in_round, self.in_round.replace(true));
         set.begin_round(cx);
@@ -297,13 +321,17 @@ impl<'env> Members<'env> {
         {
             end_body(running);
         }
-        self.clear_queue();
+        self.set.ready.forget_ended();
         self.set.close();
     }
 
     /// Ends a child, whether its loop runs here and now or not. One that runs ends when its step is over.
     fn end_child(&self, cell: &LocalRef, panicked: &mut OnPanic<'_>) {
-        // SAFETY: H1.
+        if cell.state.is_done() {
+            return; // The destructors of another one have ended it.
+        }
+        assert!(cell.is_child_of(&self.set), "{FOREIGN}");
+        // SAFETY: H1: it is one of these children.
         let Some(running) = (unsafe { cell.seize_child() }) else {
             return cell.state.doom();
         };
@@ -314,17 +342,6 @@ impl<'env> Members<'env> {
             }
             None => end_remotely(running, &self.set, panicked),
         });
-    }
-
-    /// Takes what has ended out of the queue.
-    fn clear_queue(&self) {
-        let ready = &self.set.ready;
-        for _ in 0..ready.len() {
-            let Some(entry) = ready.pop() else { break };
-            if let Some(entry) = entry.unless_done() {
-                ready.push(entry);
-            }
-        }
     }
 }
 
@@ -373,7 +390,7 @@ impl Drop for InRound<'_> {
 
 /// What [`Members::run`] runs.
 struct Run<'a, 'p, B> {
-    set: &'a ChildSet,
+    set: &'a Rc<ChildSet>,
     /// What stands for the body.
     body: Option<NonNull<Header>>,
     poll_body: Option<&'a mut B>,
@@ -413,20 +430,16 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     /// Whether a value is on its way in what one of those that are ready runs.
     fn has_expecting(&self) -> bool {
         let ready = &self.set.ready;
-        let mut found = false;
-        for _ in 0..ready.len() {
-            let Some(entry) = ready.pop() else { break };
-            found |= entry.state.expects() && !entry.state.is_done();
-            ready.push(entry);
-        }
-        found
+        ready.any(|cell| cell.state.expects() && !cell.state.is_done())
     }
 
     /// Runs a step of all that are ready now, whatever the budget.
     #[cold]
     fn batch_unbounded(&mut self, round: &mut Round<'_>) {
         round.begin_unbounded();
-        while let Some(entry) = round.next_unbounded() {
+        while round.next_unbounded()
+            && let Some(entry) = self.set.ready.pop()
+        {
             self.observed_step_of(entry, round);
         }
     }
@@ -439,23 +452,24 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     // Apart: with all of its callers around, its registers would not suffice for a step.
     #[inline(never)]
     fn batch<const OBSERVED: bool>(&mut self, round: &mut Round<'_>) {
-        let mut next = round.first::<OBSERVED>();
-        while let Some(entry) = next {
+        let mut goes_on = round.first::<OBSERVED>();
+        // Another round within this one may have had the place.
+        while goes_on && let Some(entry) = self.set.ready.pop() {
             match OBSERVED {
                 true => self.observed_step_of(entry, round),
-                // SAFETY: H1: `Members::run` runs this.
+                // SAFETY: H1: it is of the queue of the `Members`, whose `run` calls this.
                 false => self.step(entry.as_raw(), || unsafe { entry.begin() }, round),
             }
-            next = round.next::<OBSERVED>();
+            goes_on = round.next::<OBSERVED>();
         }
     }
 
-    /// Runs the step that an entry is for, timed if debug mode is on.
+    /// Runs the step that an entry of the queue is for, timed if debug mode is on.
     #[cold]
     #[inline(never)]
     fn observed_step_of(&mut self, entry: QueueEntry, round: &mut Round<'_>) {
         let cell = entry.clone();
-        // SAFETY: H1: `Members::run` runs this.
+        // SAFETY: H1: it is of the queue of the `Members`, whose `run` calls this.
         self.observed_step(&cell, || unsafe { entry.begin() }, round);
     }
 
@@ -463,9 +477,10 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     #[cold]
     fn resume(&mut self, cut: &Cut, round: &mut Round<'_>) {
         let tasks = round.tasks;
+        assert!(cut.cell.is_child_of(self.set), "{FOREIGN}");
         let begin = || {
             tasks.turn.begin_resumed(cut);
-            // SAFETY: H1: `Members::run` runs this.
+            // SAFETY: H1: it is one of the children of the `Members`, whose `run` calls this.
             unsafe { cut.cell.begin_child_out_of_turn() }
         };
         self.observed_step(&cut.cell, begin, round);
@@ -494,7 +509,7 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
             tasks.note_enclosing_step();
             let poll = self.poll_body.as_deref_mut();
             let poll = poll.expect("what stands for a body comes with it");
-            return step_body(begin(), self.set, poll);
+            return step_body(begin(), poll);
         }
         round.note_step(h);
         tasks.count_step();
@@ -505,18 +520,18 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
 }
 
 /// A step of the body.
-fn step_body(begin: Begin, set: &ChildSet, poll: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) {
+fn step_body(begin: Begin, poll: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) {
     /// When its poll is over, also by a panic.
-    struct Parked<'a>(Option<Running>, &'a ChildSet);
-    impl Drop for Parked<'_> {
+    struct Parked(Option<Running>);
+    impl Drop for Parked {
         fn drop(&mut self) {
             if let Some(running) = self.0.take() {
-                self.1.ready.pause(running);
+                running.pause_child();
             }
         }
     }
     let Begin::Poll(running) = begin else { return };
-    let mut parked = Parked(Some(running), set);
+    let mut parked = Parked(Some(running));
     let is_over = parked.0.as_ref().is_some_and(|body| {
         let waker = waker::borrowed(body);
         poll(&mut Context::from_waker(&waker)).is_ready()

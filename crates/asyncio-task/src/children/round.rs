@@ -2,15 +2,16 @@
 
 use std::ptr::NonNull;
 
-use crate::cell::cell_ref::{LocalRef, QueueEntry};
+use crate::cell::cell_ref::LocalRef;
 use crate::cell::header::Header;
 use crate::children::child_set::ChildSet;
 use crate::engine::local::Local;
 use crate::engine::order::Order;
 use crate::engine::turn::{Cut, Marks};
 
-/// See the head of this file. What it gives out is to have its step before the next is asked for: first those that
-/// [`resume`](Self::resume) gives, then [`first`](Self::first), then what [`next`](Self::next) gives.
+/// See the head of this file. Each that it allows is to have its step before the next is asked for: those that
+/// [`resume`](Self::resume) gives, then the first of the queue for each [`first`](Self::first) and
+/// [`next`](Self::next) that is `true`.
 pub(crate) struct Round<'a> {
     pub(crate) tasks: &'a Local,
     set: &'a ChildSet,
@@ -59,7 +60,7 @@ impl<'a> Round<'a> {
         let left = match goes_on {
             _ if ends => 0, // all of them run without a budget
             true => cut_short,
-            false if before.resumed && start == Begins::Later => 0,
+            false if before.has(Marks::RESUMED) && start == Begins::Later => 0,
             false => ready,
         };
         if left == ready {
@@ -71,7 +72,8 @@ impl<'a> Round<'a> {
         }
         let overdraws = start != Begins::First && !tasks.has_budget();
         let passes = start != Begins::First
-            && (before.others_first && set.ran.get() || overdraws && tasks.turn.overdrawn.get());
+            && (before.has(Marks::OTHERS_FIRST) && set.ran.get()
+                || overdraws && tasks.turn.overdrawn.get());
         Self {
             tasks,
             set,
@@ -133,22 +135,16 @@ impl<'a> Round<'a> {
         !self.passes && (!self.has_run() || self.tasks.has_budget())
     }
 
-    /// The first of the batch, if it may run.
+    /// Whether the first of the batch may run.
     #[inline]
-    pub(crate) fn first<const OBSERVED: bool>(&mut self) -> Option<QueueEntry> {
-        match self.may_begin() {
-            true => self.pop::<OBSERVED>(),
-            false => None,
-        }
+    pub(crate) fn first<const OBSERVED: bool>(&mut self) -> bool {
+        self.may_begin() && self.count::<OBSERVED>()
     }
 
-    /// The next of the batch. `None`: the round is over.
+    /// Whether the next of the batch may run. Otherwise, the round is over.
     #[inline]
-    pub(crate) fn next<const OBSERVED: bool>(&mut self) -> Option<QueueEntry> {
-        match self.tasks.has_budget() {
-            true => self.pop::<OBSERVED>(),
-            false => None,
-        }
+    pub(crate) fn next<const OBSERVED: bool>(&mut self) -> bool {
+        self.tasks.has_budget() && self.count::<OBSERVED>()
     }
 
     /// Whether the round goes on with all that are ready, whatever the budget: the members end, or a value is handed
@@ -180,28 +176,27 @@ impl<'a> Round<'a> {
         self.left = self.set.ready.len();
     }
 
-    /// The next of the batch, whatever the budget.
+    /// Whether there is a next one of the batch, whatever the budget.
     #[cold]
-    pub(crate) fn next_unbounded(&mut self) -> Option<QueueEntry> {
-        if self.has_run() && self.tasks.turn.marks.get().cut {
+    pub(crate) fn next_unbounded(&mut self) -> bool {
+        if self.has_run() && self.tasks.turn.is_cut() {
             // The last member was cut short in its step. It is in the queue.
             drop(self.tasks.turn.take_cut());
         }
-        self.pop::<true>()
+        self.count::<true>()
     }
 
+    /// Counts one of the batch, which is then the first of the queue. `false`: none is left.
     #[inline(always)]
-    fn pop<const OBSERVED: bool>(&mut self) -> Option<QueueEntry> {
+    fn count<const OBSERVED: bool>(&mut self) -> bool {
         if self.left == 0 {
-            return None;
+            return false;
         }
-        let ready = &self.set.ready;
         if OBSERVED && let Some(order) = self.tasks.order() {
             self.choose(order);
         }
         self.left -= 1;
-        // Another round within this one may have had the place.
-        ready.pop()
+        true
     }
 
     /// Brings one of the batch forward, as the seed says.
@@ -217,7 +212,7 @@ impl<'a> Round<'a> {
     /// Keeps what was cut short in the last step, to resume it.
     #[inline]
     fn keep_cut(&mut self) {
-        if self.tasks.turn.marks.get().cut {
+        if self.tasks.turn.is_cut() {
             self.keep_cut_of(self.last);
         }
     }
@@ -249,7 +244,7 @@ impl Drop for Round<'_> {
         if self.has_run() && self.overdraws {
             self.tasks.turn.overdrawn.set(true);
         }
-        let was_cut = self.tasks.turn.marks.get().cut || self.set.has_cut.get();
+        let was_cut = self.tasks.turn.is_cut() || self.set.has_cut.get();
         if was_cut || self.left > 0 {
             self.end_with_cut();
         } else {
@@ -274,16 +269,13 @@ impl Round<'_> {
     fn end(&self, is_cut: bool) {
         self.tasks.note_enclosing_step();
         let turn = &self.tasks.turn;
-        let marks = Marks {
-            cut: self.before.cut || is_cut,
-            passed_over: self.before.passed_over || is_cut && !self.has_run(),
-            ..self.before
-        };
+        let marks = self.before.with(Marks::CUT, is_cut);
+        let marks = marks.with(Marks::PASSED_OVER, is_cut && !self.has_run());
         turn.marks.set(marks);
         if is_cut {
             self.tasks.put_off_requests();
         }
-        if marks.cut {
+        if marks.has(Marks::CUT) {
             turn.note_cut(self.tasks.step.task());
         }
     }

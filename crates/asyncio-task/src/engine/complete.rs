@@ -4,12 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::cell::cell_ref::{Ended, LocalRef, OwnerRef};
-use crate::cell::header::Payload;
+use crate::cell::header::{Joiner, Payload};
 use crate::cell::waker;
 use crate::engine::local::Local;
 use crate::engine::unhandled::{Cause, Unhandled};
 use crate::handle::panic_payload::PanicPayload;
-use crate::queue::registry::NOWHERE;
 use crate::scopes;
 
 /// So many tasks that come after closing are ended one within the other.
@@ -28,7 +27,7 @@ impl Local {
     /// [`complete`](Self::complete), for the one loop in which most tasks end.
     #[inline(always)]
     pub(crate) fn complete_inline(&self, ended: Ended) {
-        let owned = ended.finish(|cell| self.registry.leave(cell.index().replace(NOWHERE)));
+        let owned = ended.finish(|cell| self.registry.leave(cell.take_place()));
         if let Some(owned) = owned {
             self.complete_with(owned);
         }
@@ -68,7 +67,7 @@ impl Local {
     }
 
     #[inline]
-    fn wake_joiner(&self, cell: &LocalRef, joiner: Waker) {
+    fn wake_joiner(&self, cell: &LocalRef, joiner: Joiner) {
         let is_woken = waker::with_cell(&joiner, self, |waiting| {
             let waiting = waiting.filter(|waiting| waiting.is_local());
             let is_local = waiting.map(|waiting| {
@@ -83,19 +82,27 @@ impl Local {
     }
 
     #[inline(never)]
-    fn wake_foreign_joiner(&self, cell: &LocalRef, joiner: Waker) {
-        self.wake_guarded_waker(cell, joiner, "the waker of whoever awaits a task panicked");
+    fn wake_foreign_joiner(&self, cell: &LocalRef, joiner: Joiner) {
+        self.guard_wake(
+            cell,
+            || joiner.wake(),
+            "the waker of whoever awaits a task panicked",
+        );
     }
 
     /// Wakes a waker on behalf of a task, and does not unwind: the task has to be seen to.
     pub(crate) fn wake_guarded_waker(&self, cell: &LocalRef, waker: Waker, panicked: &'static str) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        self.guard_wake(cell, || waker.wake(), panicked);
+    }
+
+    fn guard_wake(&self, cell: &LocalRef, wake: impl FnOnce(), panicked: &'static str) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
             let cause = Cause::Panic(PanicPayload::new(payload));
             self.report_and_drop(cell, Unhandled::of_task(panicked, cell, cause));
         }
     }
 
-    /// Ends a task out of turn, or, if it runs, after its poll. A child is its group's to end (H1 in `children/mod.rs`).
+    /// Ends a task out of turn, or, if it runs, after its poll. A child is its group's to end (H1 in `children/members.rs`).
     pub(crate) fn end(&self, cell: &LocalRef) {
         if cell.borrows() {
             return;

@@ -117,11 +117,11 @@ impl Local {
         location: &'static Location<'static>,
         callback: bool,
         extra: Option<Rc<TaskExtra>>,
-    ) -> NewTask {
+    ) -> NewTask<'_> {
         let id = self.ids.get() + 1;
         self.ids.set(id);
         NewTask {
-            owner: self.owner(),
+            owner: &self.lease,
             id: TaskId::new(id).expect("counted from 1"),
             parent: self.step.with(|task| {
                 let parent = task.filter(|task| !task.marks.has(Mark::Callback));
@@ -238,8 +238,7 @@ impl Local {
     pub(crate) fn is_in_last_poll(&self) -> bool {
         self.step.with(|task| {
             task.is_some_and(|task| {
-                task.state.is_cancelling()
-                    && self.scopes.borrow().acts_after_poll(task.root().get())
+                task.state.is_cancelling() && self.scopes.borrow().acts_after_poll(task.root())
             })
         })
     }

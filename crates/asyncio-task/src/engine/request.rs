@@ -16,7 +16,7 @@ pub(crate) fn cancel(cell: &LocalRef, message: Option<Arc<str>>) -> bool {
 
 /// Asks a task to end that nothing needs any more, unless it has been asked already.
 pub(crate) fn let_go(cell: &LocalRef) -> bool {
-    if cell.root().get() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
+    if cell.root() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
         return request(cell, Origin::LET_GO, None, LastPoll::Allowed);
     }
     // Most often: all there is to note is in the cell.
@@ -47,7 +47,7 @@ pub(crate) fn request(
         }
         return true;
     }
-    let scoped = cell.root().get() != Place::NONE;
+    let scoped = cell.root() != Place::NONE;
     let again = cell.state.is_cancelling();
     let request = cell.state.cancel(cell.is_posted(), scoped);
     if origin == Origin::LET_GO {
@@ -81,14 +81,14 @@ fn wake_to_end(cell: &LocalRef, request: CancelRequest) {
 /// Nothing can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
 pub(crate) fn refuse_last_poll(cell: &LocalRef) {
     cell.state.refuse_last_poll();
-    if cell.root().get() != Place::NONE {
+    if cell.root() != Place::NONE {
         scopes::refuse_last_poll(cell);
     }
 }
 
 /// Nothing can take a value of a task any more, which keeps the last poll that it has.
 pub(crate) fn refuse_later_polls(cell: &LocalRef) {
-    if cell.root().get() != Place::NONE {
+    if cell.root() != Place::NONE {
         scopes::refuse_later_polls(cell);
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn cancelling(cell: &LocalRef) -> usize {
     if cell.state.is_done() {
         return 0;
     }
-    if cell.root().get() != Place::NONE {
+    if cell.root() != Place::NONE {
         return scopes::requests(cell);
     }
     let further = cell.extra().map_or(0, |aside| aside.further_requests());

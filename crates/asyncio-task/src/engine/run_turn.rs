@@ -40,7 +40,7 @@ impl Local {
         let _over = Over(self);
         turn.set_budget(i64::try_from(budget).unwrap_or(UNLIMITED));
         turn.overdrawn.set(false);
-        if turn.marks.get().cut {
+        if turn.is_cut() {
             self.resume();
         }
         loop {
@@ -60,7 +60,7 @@ impl Local {
                 }
             }
             turn.batch.set(left);
-            if left > 0 || turn.marks.get().cut || is_over() {
+            if left > 0 || turn.is_cut() || is_over() {
                 return;
             }
         }
@@ -87,7 +87,7 @@ impl Local {
 
     /// Whether no batch is cut short.
     pub(crate) fn is_between_batches(&self) -> bool {
-        self.turn.batch.get() == 0 && !self.turn.marks.get().cut
+        self.turn.batch.get() == 0 && !self.turn.is_cut()
     }
 
     /// Gives the task whose round the last turn cut short one step more, before all others.

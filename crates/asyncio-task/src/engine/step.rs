@@ -1,6 +1,6 @@
 //! One step of a task: the one place that every poll goes through.
 
-use crate::cell::cell_ref::{Begin, Ended, LocalRef, Polled, Running};
+use crate::cell::cell_ref::{Begin, Ended, LocalRef, Polled, Running, StepRight};
 use crate::cell::ready::{LocalEntry, Paused};
 use crate::engine::local::Local;
 use crate::engine::turn::Cut;
@@ -37,8 +37,8 @@ impl Local {
     }
 
     /// Runs a step of a task that a foreign executor schedules.
-    pub(crate) fn run_scheduled(&self, cell: &LocalRef) {
-        self.timed_if_on(cell, || self.whole_step(cell.begin_scheduled()));
+    pub(crate) fn run_scheduled(&self, cell: &LocalRef, right: StepRight) {
+        self.timed_if_on(cell, || self.whole_step(right.begin()));
     }
 
     /// Runs the first step of a task, within the step of the task that spawned it.
@@ -75,13 +75,20 @@ impl Local {
     /// Runs one step of a task. The caller counts it, and sees to a task that ends with it.
     #[inline(always)]
     pub(crate) fn step(&self, begin: Begin) -> Option<Ended> {
+        // One question: a match of all four would jump through a table.
+        let Begin::Poll(running) = begin else {
+            return self.step_without_poll(begin);
+        };
+        let polled = self.poll(running);
+        self.after_poll(polled)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn step_without_poll(&self, begin: Begin) -> Option<Ended> {
         match begin {
-            Begin::Poll(running) => {
-                let polled = self.poll(running);
-                self.after_poll(polled)
-            }
-            Begin::AlreadyDone | Begin::AlreadyRunning => None,
             Begin::Cancel(running) => self.cancel_step(running, false),
+            Begin::Poll(_) | Begin::AlreadyDone | Begin::AlreadyRunning => None,
         }
     }
 

@@ -43,16 +43,35 @@ pub(crate) struct Turn {
     pub(crate) expects: Cell<bool>,
 }
 
+/// A set of marks in one byte. Several fields would be stored one by one and loaded together, and the processor waits for
+/// such stores.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Marks {
+pub(crate) struct Marks(u8);
+
+impl Marks {
     /// A round was cut short.
-    pub(crate) cut: bool,
+    pub(crate) const CUT: Self = Self(1 << 0);
     /// A round got no step at all.
-    pub(crate) passed_over: bool,
+    pub(crate) const PASSED_OVER: Self = Self(1 << 1);
     /// This is a step out of turn.
-    pub(crate) resumed: bool,
+    pub(crate) const RESUMED: Self = Self(1 << 2);
     /// In the step before it, a round got no step at all.
-    pub(crate) others_first: bool,
+    pub(crate) const OTHERS_FIRST: Self = Self(1 << 3);
+
+    #[inline]
+    pub(crate) fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    #[inline]
+    pub(crate) fn with(self, mark: Self, is_set: bool) -> Self {
+        Self(self.0 | if is_set { mark.0 } else { 0 })
+    }
+
+    #[inline]
+    pub(crate) fn without(self, mark: Self) -> Self {
+        Self(self.0 & !mark.0)
+    }
 }
 
 /// The budget outside of turns.
@@ -115,6 +134,12 @@ impl Turn {
         }
     }
 
+    /// Whether a round was cut short in the step under way, or in the last one.
+    #[inline]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.marks.get().has(Marks::CUT)
+    }
+
     /// Notes that a round of `owner` was cut short.
     #[cold]
     pub(crate) fn note_cut(&self, owner: Option<LocalRef>) {
@@ -124,7 +149,7 @@ impl Turn {
     /// The task whose round was cut short in the step that has just ended.
     #[cold]
     pub(crate) fn take_cut(&self) -> Option<Cut> {
-        let others_first = self.marks.take().passed_over;
+        let others_first = self.marks.take().has(Marks::PASSED_OVER);
         let cell = self.cut.take()?;
         Some(Cut { cell, others_first })
     }
@@ -132,21 +157,15 @@ impl Turn {
     /// Ends a step out of turn. Whether a round was cut short in it as well.
     pub(crate) fn end_resumed(&self) -> bool {
         let marks = self.marks.get();
-        self.marks.set(Marks {
-            resumed: false,
-            others_first: false,
-            ..marks
-        });
-        marks.cut
+        let step = marks.without(Marks::RESUMED).without(Marks::OTHERS_FIRST);
+        self.marks.set(step);
+        marks.has(Marks::CUT)
     }
 
     /// Notes that the step out of turn of a task begins, whose round was cut short.
     #[cold]
     pub(crate) fn begin_resumed(&self, cut: &Cut) {
-        self.marks.set(Marks {
-            resumed: true,
-            others_first: cut.others_first,
-            ..Marks::default()
-        });
+        let others_first = Marks::default().with(Marks::OTHERS_FIRST, cut.others_first);
+        self.marks.set(others_first.with(Marks::RESUMED, true));
     }
 }

@@ -1,6 +1,6 @@
 //! Where a woken task goes, for executors that keep their own queue.
 
-use crate::cell::cell_ref::LocalRef;
+use crate::cell::cell_ref::StepRight;
 use crate::cell::layout::Scheduler;
 use crate::engine::current;
 use crate::engine::deliver::end_unscheduled;
@@ -56,18 +56,17 @@ pub trait Schedule {
 #[derive(Debug)]
 #[must_use = "a step that is dropped cancels its task"]
 pub struct Step {
-    cell: Option<LocalRef>,
+    /// `None`: it has been run.
+    right: Option<StepRight>,
 }
 
 impl Step {
     /// The task it belongs to.
     #[must_use]
     pub fn task(&self) -> TaskRef {
-        TaskRef::new(
-            self.cell
-                .clone()
-                .expect("a step has its task until it is run"),
-        )
+        let right = self.right.as_ref();
+        let right = right.expect("a step has its task until it is run");
+        TaskRef::new(right.cell().clone())
     }
 
     /// Polls the task, unless it has ended. If a step of it is under way, further up the stack, it is
@@ -78,9 +77,12 @@ impl Step {
     /// If the [`Tasks`](crate::Tasks) it was spawned on are not entered on this thread, and the task has not ended. It is
     /// cancelled then.
     pub fn run(mut self) {
-        let Some(cell) = self.cell.take() else { return };
+        let Some(right) = self.right.take() else {
+            return;
+        };
+        let cell = right.cell().clone();
         current::of(&cell, |tasks| match tasks {
-            Some(tasks) => tasks.run_scheduled(&cell),
+            Some(tasks) => tasks.run_scheduled(&cell, right),
             None if cell.state.is_done() => {}
             None => {
                 end_unscheduled(&cell);
@@ -92,8 +94,8 @@ impl Step {
 
 impl Drop for Step {
     fn drop(&mut self) {
-        if let Some(cell) = self.cell.take() {
-            end_unscheduled(&cell);
+        if let Some(right) = self.right.take() {
+            end_unscheduled(right.cell());
         }
     }
 }
@@ -105,8 +107,8 @@ pub(crate) struct Scheduled<S>(pub(crate) S);
 impl<S: Schedule + Clone> Scheduler for Scheduled<S> {
     type Entry = Step;
 
-    fn entry(cell: LocalRef) -> Step {
-        Step { cell: Some(cell) }
+    fn entry(right: StepRight) -> Step {
+        Step { right: Some(right) }
     }
 
     fn take(&self, entry: Step) {

@@ -154,7 +154,10 @@ where
 
 /// The start of a task without options.
 #[inline]
-pub(crate) fn new_task_at(tasks: &Local, location: &'static Location<'static>) -> NewTask {
+pub(crate) fn new_task_at<'a>(
+    tasks: &'a Local,
+    location: &'static Location<'static>,
+) -> NewTask<'a> {
     let extra = match has_context(tasks) {
         false => None,
         true => new_extra(SpawnOptions::new()),
@@ -164,11 +167,11 @@ pub(crate) fn new_task_at(tasks: &Local, location: &'static Location<'static>) -
 
 /// The start of a task, at `location` unless the options say otherwise.
 #[inline(always)]
-pub(crate) fn new_task_with(
-    tasks: &Local,
+pub(crate) fn new_task_with<'a>(
+    tasks: &'a Local,
     options: SpawnOptions,
     location: &'static Location<'static>,
-) -> NewTask {
+) -> NewTask<'a> {
     let (location, callback) = (options.location.unwrap_or(location), options.callback);
     let is_plain = options.name.is_none() && options.context.is_none();
     if is_plain && !has_context(tasks) {

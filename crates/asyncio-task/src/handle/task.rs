@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::cancel::{HeardRequest, Place};
 use crate::cell::cell_ref::{Finished, Handle, JoinRef, LocalRef, OnDrop};
-use crate::cell::header::Payload;
+use crate::cell::header::{Joiner, Payload};
 use crate::cell::marks::Mark;
 use crate::cell::state::{LastPoll, TaskState};
 use crate::context::values::Context as TaskContext;
@@ -293,7 +293,7 @@ impl<T> Task<T> {
                 // Foreign code: the clone and the drop of a waker. The cell is not touched meanwhile.
                 let new = cx.waker().clone();
                 drop(other);
-                new
+                Joiner::new(new)
             }
         };
         // If the task has ended meanwhile, the next look finds the outcome, and takes the waker out again.
@@ -303,7 +303,7 @@ impl<T> Task<T> {
     /// Whether the awaiting task can be reached by requests to cancel.
     #[inline]
     pub(crate) fn has_listener(&self) -> bool {
-        self.cell().awaiting().get() != Place::NONE
+        self.cell().awaiting() != Place::NONE
     }
 
     /// Whether the awaiting task is to return `Pending` once: it was ready at once, after many
@@ -464,7 +464,7 @@ impl<T> OnDrop<T> for GiveUp {
     #[inline]
     fn on_drop(join: &mut JoinRef<T>) {
         let cell = join.cell();
-        if cell.state.is_taken() && cell.awaiting().get() == Place::NONE {
+        if cell.state.is_taken() && cell.awaiting() == Place::NONE {
             // The joiner went when the task ended.
             return cell.clear_extra();
         }
@@ -494,7 +494,7 @@ fn give_up<T>(join: &mut JoinRef<T>) {
 
 /// Nothing awaits the task any more.
 fn stop_listening(cell: &LocalRef) {
-    if cell.awaiting().get() != Place::NONE {
+    if cell.awaiting() != Place::NONE {
         drop(Listener::of(cell));
     }
 }

@@ -192,8 +192,14 @@ impl<M: Posted> Lease<M> {
         Self::of(Inbox::unleased(), unpark)
     }
 
+    /// [`of`](Self::of), for the model checker.
+    #[cfg(all(test, loom))]
+    pub(crate) fn again(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
+        Self::of(inbox, unpark)
+    }
+
     /// Takes this inbox, which no loop leases.
-    pub(crate) fn of(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
+    fn of(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
         // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
         inbox.word.swap(AWAKE, Ordering::AcqRel);
         let generation = inbox.inner(|inner| {

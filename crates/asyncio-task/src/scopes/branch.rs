@@ -328,7 +328,7 @@ impl Listener {
         // A round that was cut short in a branch puts off the requests inside of the listener. Those around it are next.
         current::tasks(|tasks| {
             if let Some(tasks) = tasks
-                && tasks.turn.marks.get().cut
+                && tasks.turn.is_cut()
             {
                 tasks.put_off_requests();
             }

@@ -158,7 +158,7 @@ impl LoopScopes {
     /// The task that awaits a task by its handle; `bound`: only if it cannot go on without it.
     pub(crate) fn awaiting_task(&self, cell: &LocalRef, bound: bool) -> Option<LocalRef> {
         let tree = self.borrow();
-        let key = tree.at(cell.awaiting().get())?;
+        let key = tree.at(cell.awaiting())?;
         if bound && !tree.is_bound(key) {
             return None;
         }

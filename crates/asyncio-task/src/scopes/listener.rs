@@ -33,7 +33,7 @@ impl Listener {
 
     /// The listener of the awaiting task, as the task's cell keeps it.
     pub(crate) fn of(cell: &LocalRef) -> Self {
-        let place = cell.awaiting().replace(Place::NONE);
+        let place = cell.take_awaiting();
         let key = delivery::of_task(cell, |scopes| scopes?.borrow().at(place));
         Self { key }
     }
@@ -41,14 +41,14 @@ impl Listener {
     /// Ends the listener that a task's cell keeps, if nothing was ever asked of its scope, as nearly always: one look
     /// at the tree. `false` if there is more to see to.
     pub(crate) fn end_unasked(cell: &LocalRef) -> bool {
-        let place = cell.awaiting().get();
+        let place = cell.awaiting();
         current::of(cell, |tasks| {
             let Some(tasks) = tasks else { return false };
             let mut tree = tasks.scopes.borrow_mut();
             let Some(rest) = tree.remove_unasked_at(place) else {
                 return false;
             };
-            cell.awaiting().set(Place::NONE);
+            cell.set_awaiting(Place::NONE);
             drop(tree);
             drop(rest);
             true
@@ -62,7 +62,7 @@ impl Listener {
 
     /// Puts it back.
     pub(crate) fn keep(mut self, cell: &LocalRef) {
-        cell.awaiting().set(Place::of(self.key.take()));
+        cell.set_awaiting(Place::of(self.key.take()));
     }
 
     /// Whether a request has come since the last poll. From then on the enclosing code is held. A second

@@ -41,7 +41,7 @@ impl Local {
     #[inline]
     pub(crate) fn innermost_place(tree: &mut TaskScopes, task: &LocalRef) -> Place {
         let polled = tree.innermost_polled(task.id());
-        match polled.unwrap_or(task.root().get()) {
+        match polled.unwrap_or(task.root()) {
             Place::NONE => furnish(tree, task),
             place => place,
         }
@@ -67,7 +67,7 @@ impl Local {
         let mut running = running;
         let mut tree = self.scopes.borrow_mut();
         let Some(root) = tree
-            .at(running.root().get())
+            .at(running.root())
             .filter(|_| !running.state.ends_at_once())
         else {
             drop(tree);
@@ -146,7 +146,7 @@ impl Local {
     /// Keeps the message of the request that ends a task, for the awaiting task.
     pub(crate) fn keep_message(&self, cell: &LocalRef) {
         let tree = self.scopes.borrow();
-        let root = tree.at(cell.root().get());
+        let root = tree.at(cell.root());
         let message = root.and_then(|root| tree.last_message(root));
         drop(tree);
         if message.is_some() {
@@ -166,7 +166,7 @@ impl Local {
 #[cold]
 #[inline(never)]
 fn furnish(tree: &mut TaskScopes, task: &LocalRef) -> Place {
-    let root = match tree.at(task.root().get()) {
+    let root = match tree.at(task.root()) {
         Some(root) => root,
         None => make_root(tree, task),
     };
@@ -176,7 +176,7 @@ fn furnish(tree: &mut TaskScopes, task: &LocalRef) -> Place {
 /// The root of a task that had none.
 fn make_root(tree: &mut TaskScopes, task: &LocalRef) -> ScopeKey {
     let root = tree.insert_root(task.clone());
-    task.root().set(Place::of(Some(root)));
+    task.set_root(Place::of(Some(root)));
     if task.state.is_cancelling() {
         pass_on_requests(tree, root, task);
     }
@@ -207,7 +207,7 @@ pub(crate) fn is_news(cell: &LocalRef, origin: Origin) -> bool {
         // Without a root, no scope in it has been told of anything: whatever comes is heard as one.
         scopes.is_some_and(|scopes| {
             let tree = scopes.borrow();
-            let root = tree.at(cell.root().get());
+            let root = tree.at(cell.root());
             root.is_some_and(|root| tree.is_news(root, origin))
         })
     })
@@ -221,13 +221,13 @@ pub(crate) fn note_request(
     origin: Origin,
     message: Option<Arc<str>>,
 ) {
-    if cell.root().get() == Place::NONE {
+    if cell.root() == Place::NONE {
         return cell.extra_or_new().note_request(again, origin, message);
     }
     of_task(cell, |scopes| {
         let Some(scopes) = scopes else { return };
         let mut tree = scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root().get()) {
+        if let Some(root) = tree.at(cell.root()) {
             // The canceller wakes the task.
             let _ = tree.request(root, false, origin, message);
             if tree.is_unwanted(root) {
@@ -242,7 +242,7 @@ pub(crate) fn refuse_last_poll(cell: &LocalRef) {
     of_task(cell, |scopes| {
         let Some(scopes) = scopes else { return };
         let mut tree = scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root().get()) {
+        if let Some(root) = tree.at(cell.root()) {
             tree.refuse_last_poll(root);
         }
     });
@@ -253,7 +253,7 @@ pub(crate) fn refuse_later_polls(cell: &LocalRef) {
     of_task(cell, |scopes| {
         let Some(scopes) = scopes else { return };
         let mut tree = scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root().get()) {
+        if let Some(root) = tree.at(cell.root()) {
             tree.refuse_later_polls(root);
         }
     });
@@ -264,22 +264,21 @@ pub(crate) fn requests(cell: &LocalRef) -> usize {
     of_task(cell, |scopes| {
         let Some(scopes) = scopes else { return 0 };
         let tree = scopes.borrow();
-        tree.at(cell.root().get())
-            .map_or(0, |root| tree.requests(root))
+        tree.at(cell.root()).map_or(0, |root| tree.requests(root))
     })
 }
 
 /// A task is over, and its root with it.
 #[inline]
 pub(crate) fn close_root(cell: &LocalRef) {
-    if cell.root().get() != Place::NONE {
+    if cell.root() != Place::NONE {
         close_scopes(cell);
     }
 }
 
 #[inline(never)]
 fn close_scopes(cell: &LocalRef) {
-    let root = cell.root().replace(Place::NONE);
+    let root = cell.take_root();
     of_task(cell, |scopes| {
         if let Some(scopes) = scopes {
             let root = scopes.borrow().at(root);
