@@ -443,3 +443,67 @@ impl<T> fmt::Debug for BroadcastReceiver<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn both_sides_count_the_values_that_are_left() {
+        let (sender, mut first) = broadcast(4);
+        let mut second = first.clone();
+        let counts = |first: &BroadcastReceiver<_>, second: &BroadcastReceiver<_>| {
+            let is_empty = (sender.is_empty(), first.is_empty());
+            let (all, left) = (sender.len(), first.len());
+            assert_eq!(is_empty, (all == 0, left == 0));
+            (all, left, second.len())
+        };
+        assert_eq!(counts(&first, &second), (0, 0, 0));
+        sender.send("a").unwrap();
+        sender.send("b").unwrap();
+        assert_eq!(counts(&first, &second), (2, 2, 2));
+        assert_eq!(first.recv_nowait(), Some(Ok("a")));
+        assert_eq!(first.recv_nowait(), Some(Ok("b")));
+        assert_eq!(counts(&first, &second), (2, 0, 2));
+        assert_eq!(second.recv_nowait(), Some(Ok("a")));
+        assert_eq!(second.recv_nowait(), Some(Ok("b")));
+        assert_eq!(counts(&first, &second), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_receiver_that_lost_values_counts_those_that_are_left() {
+        let (sender, receiver) = broadcast(2);
+        (0..5).for_each(|n| assert_eq!(sender.send(n), Ok(1)));
+        assert_eq!((sender.len(), receiver.len()), (2, 2));
+    }
+
+    #[test]
+    fn the_last_sender_closes_the_channel() {
+        let (sender, mut receiver) = broadcast(1);
+        let other = sender.clone();
+        sender.send(1).unwrap();
+        drop(sender);
+        assert!(!receiver.is_closed());
+        drop(other);
+        assert!(receiver.is_closed() && !receiver.is_empty());
+        assert_eq!(receiver.recv_nowait(), Some(Ok(1)));
+        assert_eq!(receiver.recv_nowait(), Some(Err(BroadcastError::Closed)));
+    }
+
+    #[test]
+    fn a_cancelled_receive_leaves_no_waiter() {
+        let (sender, mut receiver) = broadcast::<u32>(1);
+        {
+            let mut recv = pin!(receiver.recv());
+            assert!(
+                recv.as_mut()
+                    .poll(&mut Context::from_waker(std::task::Waker::noop()))
+                    .is_pending()
+            );
+            assert_eq!(sender.shared.waiters.len(), 1);
+        }
+        assert_eq!(sender.shared.waiters.len(), 0);
+    }
+}

@@ -542,6 +542,43 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_freed_when_less_than_an_eighth_is_used() {
+        let mut list = WaitList::new();
+        let keys: Vec<Key> = (0..8 * MIN_ENTRIES).map(|n| push(&mut list, n)).collect();
+        let full = list.entries.capacity();
+        let (leaving, staying) = keys.split_at(keys.len() - MIN_ENTRIES);
+        leaving.iter().rev().for_each(|&key| drop(list.remove(key)));
+        assert_eq!(list.entries.capacity(), full, "an eighth is left");
+        staying.iter().rev().for_each(|&key| drop(list.remove(key)));
+        assert!(list.entries.capacity() <= 2 * MIN_ENTRIES);
+    }
+
+    /// The caller has woken a waiter, which left meanwhile, and another one has its entry.
+    #[test]
+    fn a_kept_waker_does_not_replace_that_of_the_next_in_its_entry() {
+        let mut list = WaitList::new();
+        let woken = push(&mut list, 0);
+        let wakeup = list.grant_first().unwrap();
+        drop(list.remove(woken));
+        assert!(list.keep_waker(wakeup).is_some(), "it has left");
+
+        let woken = push(&mut list, 1);
+        let wakeup = list.grant_first().unwrap();
+        drop(list.remove(woken));
+        assert_eq!(push(&mut list, 2).entry(), woken.entry());
+        assert!(list.keep_waker(wakeup).is_some(), "it waits");
+
+        let wakeup = Wakeup {
+            waker: Waker::noop().clone(),
+            key: woken,
+        };
+        assert!(list.grant_first_unwoken(2));
+        assert!(list.keep_waker(wakeup).is_some(), "it is not woken yet");
+        let next = list.next_unwoken().unwrap();
+        assert!(list.keep_waker(next).is_none(), "it is its own");
+    }
+
+    #[test]
     fn reused_entries_allocate_nothing() {
         let mut list = WaitList::new();
         let round = |list: &mut WaitList<usize>| {

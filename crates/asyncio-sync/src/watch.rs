@@ -372,3 +372,56 @@ impl<T: fmt::Debug> fmt::Debug for WatchReceiver<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn each_way_to_change_the_value_shows_it_to_receivers() {
+        let (sender, mut receiver) = watch(0);
+        sender.set(1);
+        assert!(receiver.has_changed());
+        assert_eq!((receiver.get(), receiver.has_changed()), (1, false));
+        assert_eq!(sender.replace(2), 1);
+        assert_eq!((receiver.has_changed(), receiver.get()), (true, 2));
+        sender.modify(|value| *value += 1);
+        assert_eq!((receiver.has_changed(), receiver.get()), (true, 3));
+        assert!(sender.set_if_changed(4) && receiver.has_changed());
+        assert_eq!((receiver.get(), sender.get()), (4, 4));
+        assert!(!sender.set_if_changed(4) && !receiver.has_changed());
+    }
+
+    #[test]
+    fn a_change_in_place_that_panics_counts() {
+        let (sender, mut receiver) = watch(0);
+        let half = AssertUnwindSafe(|| {
+            sender.modify(|value| {
+                *value = 1;
+                panic!("half done");
+            });
+        });
+        assert!(catch_unwind(half).is_err());
+        assert_eq!((receiver.has_changed(), receiver.get()), (true, 1));
+    }
+
+    #[test]
+    fn a_cancelled_wait_leaves_no_waiter() {
+        let (sender, mut receiver) = watch(0);
+        {
+            let mut changed = pin!(receiver.changed());
+            assert!(
+                changed
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+            );
+            assert_eq!(sender.shared.waiters.len(), 1);
+        }
+        assert_eq!(sender.shared.waiters.len(), 0);
+    }
+}

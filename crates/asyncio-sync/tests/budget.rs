@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use asyncio_sync::{
     Barrier, Event, Lazy, LifoQueue, Lock, OnceCell, PriorityQueue, Queue, RwLock, Semaphore,
-    promise, set_step_hook,
+    broadcast, promise, set_step_hook, thread_promise, watch,
 };
 use futures::StreamExt;
 use shared::{TestLoop, Trace};
@@ -112,6 +112,21 @@ async fn each(mut check: impl AsyncFnMut(&str, &dyn Fn() -> Pin<Box<dyn Future<O
     promise.set_result(1).unwrap();
     kind!("a shared promise", answer.shared(), |answer| {
         assert_eq!((*answer).clone().await.unwrap(), 1)
+    });
+    kind!("a promise of a thread", (), |_nothing| {
+        let (promise, answer) = thread_promise();
+        promise.set_result(1).unwrap();
+        assert_eq!(answer.await, Ok(1));
+    });
+    kind!("a broadcast", broadcast(1).0, |sender| {
+        let mut receiver = sender.subscribe();
+        sender.send(1).unwrap();
+        assert_eq!(receiver.recv().await, Ok(1));
+    });
+    kind!("a watch", watch(0).0, |sender| {
+        let mut receiver = sender.subscribe();
+        sender.set(1);
+        assert_eq!(receiver.changed().await, Ok(1));
     });
     kind!("a cell", OnceCell::new(), |cell| cell
         .get_or_init(async || 1)

@@ -57,6 +57,34 @@ fn either_side_can_cancel() {
     assert!(theirs.cancelled());
     assert_eq!(theirs.set_result(1), Err(SetError::Cancelled(1)));
     assert_eq!(of.run_until_complete(answer), Err(PromiseError::Cancelled));
+    assert!(theirs.cancelled(), "also after the answer was awaited");
+}
+
+#[test]
+fn each_clone_of_a_shared_answer_can_cancel_and_look() {
+    let of = TestLoop::new();
+    let (ours, answer) = promise_or::<u32, ()>();
+    let answer = answer.shared();
+    let other = answer.clone();
+    assert!(!answer.done() && !answer.cancelled() && answer.try_result().is_none());
+    assert!(other.cancel() && !answer.cancel());
+    assert!(answer.done() && answer.cancelled() && ours.cancelled());
+    assert_eq!(of.run_until_complete(answer), Err(PromiseError::Cancelled));
+
+    let (ours, answer) = promise_or::<u32, ()>();
+    let answer = answer.shared();
+    ours.set_result(1).unwrap();
+    assert!(answer.done() && !answer.cancelled() && !answer.cancel());
+    assert_eq!(answer.try_result(), Some(Ok(1)));
+}
+
+#[test]
+fn a_value_of_a_cell_can_be_changed_through_its_owner() {
+    let mut cell = OnceCell::new();
+    assert_eq!(cell.get_mut(), None::<&mut u32>);
+    cell.set(1).unwrap();
+    *cell.get_mut().unwrap() += 1;
+    assert_eq!(cell.get(), Some(&2));
 }
 
 /// Cancelling the waiting task cancels the promise. Setting it returns the value in an error.

@@ -1,5 +1,6 @@
 //! The queue between tasks and threads.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use asyncio_sync::{
     GetNowaitError, GetTimeoutError, PutError, PutNowaitError, PutTimeoutError, QueueShutDown,
-    thread_queue,
+    ThreadHooks, ThreadQueue, set_thread_hooks, thread_queue,
 };
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -252,4 +253,36 @@ fn the_last_handle_of_a_side_shuts_down() {
     drop(on_threads);
     assert!(on_loop.is_shutdown());
     assert_eq!(on_loop.get_nowait(), Err(GetNowaitError::QueueShutDown));
+}
+
+#[test]
+fn each_side_sees_the_state_of_the_queue() {
+    let (tasks, threads) = thread_queue(2);
+    for n in 0..=2 {
+        let (q, of): (&ThreadQueue<i32>, &ThreadQueue<i32>) = (&tasks, &threads);
+        for side in [q, of] {
+            assert_eq!((side.qsize(), side.maxsize()), (n, 2));
+            assert_eq!((side.empty(), side.full()), (n == 0, n == 2));
+        }
+        if n < 2 {
+            threads.put_nowait(1).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_loop_learns_that_its_tasks_yield() {
+    thread_local!(static YIELDS: Cell<u32> = const { Cell::new(0) });
+    let mut hooks = ThreadHooks::none();
+    hooks.step_back = || YIELDS.set(YIELDS.get() + 1);
+    let before = set_thread_hooks(hooks);
+    let (tasks, threads) = thread_queue(0);
+    (0..1000).for_each(|n| threads.put_nowait(n).unwrap());
+    block_on(async {
+        for n in 0..1000 {
+            assert_eq!(tasks.get().await, Ok(n));
+        }
+    });
+    set_thread_hooks(before);
+    assert!((10..=20).contains(&YIELDS.get()), "{}", YIELDS.get());
 }

@@ -333,6 +333,18 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_freed_when_less_than_an_eighth_is_used() {
+        const LEAST: usize = 1 << 12;
+        assert_eq!(shrink_target(0, LEAST), None, "small queues keep theirs");
+        assert_eq!(shrink_target(2 * LEAST, 16 * LEAST), None, "an eighth");
+        assert_eq!(
+            shrink_target(2 * LEAST - 1, 16 * LEAST),
+            Some(4 * LEAST - 2)
+        );
+        assert_eq!(shrink_target(1, 16 * LEAST), Some(LEAST));
+    }
+
+    #[test]
     fn a_burst_of_items_frees_its_memory() {
         fill_and_empty::<Fifo<u32>>(|items| items.0.capacity());
         fill_and_empty::<Lifo<u32>>(|items| items.0.capacity());

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use asyncio_sync::{Barrier, BrokenBarrier};
+use asyncio_testkit::poll_once;
 
 use crate::shared::{Task, TestLoop, Trace, yield_now};
 
@@ -295,5 +296,30 @@ fn abort_barrier_when_exception_then_resetting() {
     let tasks = waiters::<N>(&of, &barrier);
     of.run();
     assert!(tasks.iter().all(|task| task.result().is_ok()));
+    assert_idle(&barrier);
+}
+
+/// An aborted round leaves before the next one begins, also if the barrier is reset meanwhile.
+#[test]
+fn reset_barrier_before_the_aborted_tasks_have_left() {
+    let of = TestLoop::new();
+    let barrier = barrier();
+    assert_eq!(barrier.parties(), N);
+    let broken = waiters::<{ N - 1 }>(&of, &barrier);
+    of.tick();
+    barrier.abort();
+    barrier.reset();
+    let mut early = Box::pin(barrier.wait());
+    assert!(poll_once(early.as_mut()).is_pending());
+    assert_eq!(barrier.n_waiting(), 0, "the broken round has not left");
+    of.run();
+    assert!(broken.iter().all(|task| task.result().is_err()));
+    assert!(poll_once(early.as_mut()).is_pending());
+    assert_eq!(barrier.n_waiting(), 1);
+    let tasks = waiters::<{ N - 1 }>(&of, &barrier);
+    of.run();
+    assert!(tasks.iter().all(|task| task.result().is_ok()));
+    assert!(poll_once(early.as_mut()).is_ready());
+    drop(early);
     assert_idle(&barrier);
 }
