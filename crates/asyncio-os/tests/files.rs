@@ -180,6 +180,20 @@ mod whole {
     }
 
     #[test]
+    fn a_copy_of_a_file_onto_itself_is_refused() {
+        in_directory(|directory| async move {
+            let (file, link) = (directory.join("file"), directory.join("link"));
+            std_fs::write(&file, "precious").unwrap();
+            std_fs::hard_link(&file, &link).unwrap();
+            for to in [&file, &link] {
+                let error = fs::copy(&file, to).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            }
+            assert_eq!(std_fs::read_to_string(&file).unwrap(), "precious");
+        });
+    }
+
+    #[test]
     fn errors_of_two_paths_name_both() {
         in_directory(|directory| async move {
             let (from, to) = (directory.join("from"), directory.join("none/to"));
@@ -410,6 +424,24 @@ mod parts {
                 assert_eq!(file.position(), Some(end));
                 assert_eq!(file.read(&mut [0; 8]).await.unwrap(), 0);
             }
+        });
+    }
+
+    #[test]
+    fn an_offset_beyond_all_files_is_an_error_or_the_end() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            std_fs::write(&path, "hello").unwrap();
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).open(&path).await.unwrap();
+            // The largest number means the system's own position in some calls.
+            for offset in [1 << 62, 1 << 63, u64::MAX - 1, u64::MAX] {
+                let read = file.read_at(&mut [0; 4], offset).await;
+                assert!(!matches!(read, Ok(1..)), "{offset}");
+                let exact = file.read_exact_at(&mut [0; 4], offset).await;
+                assert!(exact.is_err() && file.write_at("x", offset).await.is_err());
+            }
+            assert_eq!(std_fs::read_to_string(&path).unwrap(), "hello");
         });
     }
 

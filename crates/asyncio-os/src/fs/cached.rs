@@ -39,6 +39,10 @@ pub(super) fn open(_: &Path) -> Option<(File, u64)> {
 pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+    if i64::try_from(offset).is_err() {
+        // To the system, the largest number means its own position.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let mut bufs = [io::IoSliceMut::new(buf)];
     loop {
         return match preadv2(file, &mut bufs, offset, ReadWriteFlags::NOWAIT) {

@@ -210,7 +210,7 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies the contents and the permissions of a file. Returns the number of bytes.
+/// Copies the contents and the permissions of a file. Returns the number of bytes. A file of the new name is replaced.
 ///
 /// # Cancellation
 ///
@@ -218,8 +218,31 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// The system's error with both paths. An error as well if no loop runs on this thread.
+/// `InvalidInput` if both paths lead to the same file. Otherwise the system's error with both paths. An error as well if no
+/// loop runs on this thread.
 pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
-    let copy = |from: &Path, to: &Path| fs::copy(from, to);
+    let copy = |from: &Path, to: &Path| match is_same(from, to) {
+        // Otherwise it would be emptied first.
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "they are the same file",
+        )),
+        false => fs::copy(from, to),
+    };
     on_thread_with_both("copy", from.as_ref(), to.as_ref(), copy).await
+}
+
+/// Whether two paths lead to one file.
+#[cfg(unix)]
+fn is_same(from: &Path, to: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let number = |path: &Path| fs::metadata(path).map(|about| (about.dev(), about.ino()));
+    matches!((number(from), number(to)), (Ok(from), Ok(to)) if from == to)
+}
+
+/// Here the system refuses such a copy.
+#[cfg(not(unix))]
+fn is_same(_: &Path, _: &Path) -> bool {
+    false
 }

@@ -117,7 +117,8 @@ impl File {
         Ok(buf)
     }
 
-    /// Writes all of `buf` at `offset`. The position stays.
+    /// Writes all of `buf` at `offset`. The position stays. In a file that is opened for appending, Linux writes it at the
+    /// end.
     ///
     /// # Cancellation
     ///
