@@ -211,6 +211,17 @@ mod commands {
     }
 
     #[test]
+    fn the_status_of_a_process_whose_output_nobody_reads_comes() {
+        run(async {
+            // Much more than the pipe holds.
+            let mut yes = Command::new("yes");
+            let status = yes.stdin(Stdio::piped()).stdout(Stdio::piped()).status();
+            let status = timeout(secs(60), status).await.unwrap().unwrap();
+            assert_eq!(status.signal(), Some(Signal::PIPE.as_raw()));
+        });
+    }
+
+    #[test]
     fn a_program_that_is_not_there_is_an_error_that_names_it() {
         run(async {
             let error = Command::new("/no/such/program").spawn().unwrap_err();
@@ -562,7 +573,10 @@ mod cancelling {
                 "trap 'sleep 0.05; : > \"$0\"; exit' TERM; echo; while :; do sleep 0.01; done";
             for call in ["status", "output"] {
                 let mut command = Command::shell(script);
-                command.arg(&cleaned).stdout(Stdio::piped()).grace(GRACE);
+                command.arg(&cleaned).stdin(Stdio::null()).grace(GRACE);
+                if call == "status" {
+                    command.stdout(Stdio::null());
+                }
                 let work = async {
                     match call {
                         "status" => drop(command.status().await),

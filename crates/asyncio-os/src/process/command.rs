@@ -273,7 +273,8 @@ impl Command {
         Ok(reader)
     }
 
-    /// Starts the command and waits for its end.
+    /// Starts the command and waits for its end. Streams that are set to be piped are closed at once: the process reads the
+    /// end, and a write fails.
     ///
     /// # Cancellation
     ///
@@ -286,12 +287,12 @@ impl Command {
     pub async fn status(&mut self) -> io::Result<ExitStatus> {
         let Child {
             stdin,
-            stdout: _stdout,
-            stderr: _stderr,
+            stdout,
+            stderr,
             guard,
         } = self.spawn()?;
-        // The process would wait for more.
-        drop(stdin);
+        // The process would wait for more input, or for a reader of its output.
+        drop((stdin, stdout, stderr));
         stop_if_cancelled(&guard.process, self.grace, guard.process.wait()).await
     }
 
