@@ -487,6 +487,30 @@ mod parts {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn what_the_page_cache_has_is_read_without_a_thread() {
+        use rustix::io::{ReadWriteFlags, preadv2};
+
+        in_directory(|directory| async move {
+            let path = directory.join("cached");
+            fs::write(&path, vec![1; 100_000]).await.unwrap();
+            let probe = std_fs::File::open(&path).unwrap();
+            let mut byte = [0];
+            let mut bufs = [io::IoSliceMut::new(&mut byte)];
+            if preadv2(&probe, &mut bufs, 0, ReadWriteFlags::NOWAIT).is_err() {
+                return; // This file system cannot be asked.
+            }
+            let free = super::cancelling::busy_pool();
+            let mut file = File::open(&path).await.unwrap();
+            let mut all = Vec::new();
+            assert_eq!(file.read_to_end(&mut all).await.unwrap(), 100_000);
+            file.read_exact_at(&mut all[..5000], 90_000).await.unwrap();
+            assert_eq!(fs::read(&path).await.unwrap(), all);
+            drop(free);
+        });
+    }
+
+    #[test]
     fn a_loop_of_reads_from_the_cache_lets_others_run() {
         in_directory(|directory| async move {
             let path = directory.join("cached");
