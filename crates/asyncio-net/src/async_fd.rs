@@ -145,6 +145,52 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.poll_io(cx, direction, |fd| f(fd.get_ref()))
     }
 
+    /// [`io`](Self::io) for a byte stream: `f` moves at most `wanted` bytes and returns their number. If `wanted` is 0, so is
+    /// the result.
+    ///
+    /// Less than `wanted` means that there is nothing more to read, or no more room. So the next operation waits for an
+    /// event first, and saves a system call. A terminal, a datagram socket, and a pipe in packet mode may move less for
+    /// another reason. The next read could then wait forever: use [`io`](Self::io) for them.
+    ///
+    /// # Cancellation
+    ///
+    /// Loses nothing, even if it loses a race.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`io`](Self::io).
+    pub async fn transfer(
+        &self,
+        direction: Direction,
+        wanted: usize,
+        mut f: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let f = |fd: &Fd<T>| f(fd.get_ref());
+        match direction {
+            Direction::Read => self.io.read_with(wanted, f).await,
+            Direction::Write => self.io.write_with(wanted, f).await,
+        }
+    }
+
+    /// [`transfer`](Self::transfer), for code that polls.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`io`](Self::io).
+    pub fn poll_transfer(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        wanted: usize,
+        mut f: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let f = |fd: &Fd<T>| f(fd.get_ref());
+        match direction {
+            Direction::Read => self.io.poll_read_with(cx, wanted, f),
+            Direction::Write => self.io.poll_write_with(cx, wanted, f),
+        }
+    }
+
     /// Tries an operation once. Returns `WouldBlock` without a try while the loop has recorded that
     /// the descriptor is not ready. The same happens after a thousand reads without an `await` that
     /// waits.

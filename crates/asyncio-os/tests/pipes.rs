@@ -12,7 +12,7 @@ use asyncio_net::StreamReader;
 use asyncio_os::pipe::{
     connect_read_pipe, connect_write_pipe, make_fifo, open_fifo_reader, open_fifo_writer, pipe,
 };
-use asyncio_testkit::ms;
+use asyncio_testkit::{ms, secs};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 struct Fifo(PathBuf);
@@ -86,6 +86,77 @@ fn the_traits_of_futures_work() {
         let mut all = String::new();
         reader.read_to_string(&mut all).await.unwrap();
         assert_eq!(all, "one\ntwo\n");
+    });
+}
+
+#[test]
+fn short_reads_and_writes_of_any_size_lose_no_event() {
+    run(async {
+        const TOTAL: usize = 3_000_000;
+        let (reader, writer) = pipe().unwrap();
+        let byte = |n: usize| (n % 251) as u8;
+        let sizes = |seed: u64| {
+            let mut state = seed;
+            move || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005) + 1;
+                (state >> 33) as usize % 100_000 + 1
+            }
+        };
+        // On another thread, so that each end finds the pipe in the middle of the other's transfer.
+        let mut written = std::fs::File::from(writer.into_blocking_fd().unwrap());
+        let thread = thread::spawn(move || {
+            let mut next = sizes(1);
+            let mut sent = 0;
+            while sent < TOTAL {
+                let end = TOTAL.min(sent + next());
+                let part: Vec<u8> = (sent..end).map(byte).collect();
+                written.write_all(&part).unwrap();
+                sent = end;
+            }
+        });
+        let (back, out) = pipe().unwrap();
+        let forward = async {
+            let mut next = sizes(2);
+            loop {
+                let mut part = vec![0; next()];
+                match reader.read(&mut part).await.unwrap() {
+                    0 => break drop(out),
+                    n => out.write_all(&part[..n]).await.unwrap(),
+                }
+            }
+        };
+        let collect = async {
+            let mut all = Vec::new();
+            back.read_to_end(&mut all).await.unwrap();
+            all
+        };
+        let (forward, collect) = (std::pin::pin!(forward), std::pin::pin!(collect));
+        let both = timeout(secs(60), gather((forward, collect)));
+        let ((), all) = both.await.unwrap();
+        assert!(all.len() == TOTAL && all.iter().enumerate().all(|(n, b)| *b == byte(n)));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_connected_descriptor_may_have_boundaries() {
+    run(async {
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let reader = connect_read_pipe(ours).unwrap();
+        let mut buf = [0; 64];
+        for _ in 0..3 {
+            theirs.send(b"one").unwrap();
+            theirs.send(b"two").unwrap();
+            // The second is there, though the first did not fill the buffer.
+            for expected in [b"one", b"two"] {
+                let read = timeout(secs(60), reader.read(&mut buf)).await;
+                assert_eq!(read.unwrap().unwrap(), 3);
+                assert_eq!(&buf[..3], expected);
+            }
+        }
+        let writer = connect_write_pipe(theirs).unwrap();
+        writer.write_all(b"three").await.unwrap();
+        assert_eq!(reader.try_read(&mut buf).unwrap(), 5);
     });
 }
 

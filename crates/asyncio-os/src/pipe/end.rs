@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_net::{AsyncFd, Interest};
+use asyncio_net::{AsyncFd, Direction, Interest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 
@@ -13,6 +14,8 @@ use rustix::fs::{FileType, fstat};
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) fd: AsyncFd<OwnedFd>,
+    /// Whether it is a pipe that this library has made: a transfer that is short has emptied or filled it.
+    is_stream: bool,
 }
 
 impl End {
@@ -25,7 +28,7 @@ impl End {
         let kind = FileType::from_raw_mode(fstat(&fd)?.st_mode);
         match kind {
             FileType::Fifo | FileType::Socket | FileType::CharacterDevice => {
-                Self::new(fd, interest)
+                Self::register(fd, interest, false)
             }
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -34,7 +37,12 @@ impl End {
         }
     }
 
+    /// Registers an end of a pipe that this library has made.
     pub(super) fn new(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+        Self::register(fd, interest, true)
+    }
+
+    fn register(fd: OwnedFd, interest: Interest, is_stream: bool) -> io::Result<Self> {
         let fd = match AsyncFd::with_interest(fd, interest) {
             // Linux says it of `/dev/null`.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -47,7 +55,36 @@ impl End {
         };
         // Last: a refused descriptor, which others may share, stays as it was.
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(End { fd })
+        Ok(End { fd, is_stream })
+    }
+
+    /// Moves bytes, at most `most`, and waits until that is possible.
+    pub(super) fn transfer(
+        &self,
+        direction: Direction,
+        most: usize,
+        f: impl FnMut(&OwnedFd) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        self.fd.transfer(direction, self.wanted(most), f)
+    }
+
+    /// [`transfer`](Self::transfer), for code that polls.
+    pub(super) fn poll_transfer(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        most: usize,
+        f: impl FnMut(&OwnedFd) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.fd.poll_transfer(cx, direction, self.wanted(most), f)
+    }
+
+    /// The size below which a transfer is short. None is below one byte.
+    fn wanted(&self, most: usize) -> usize {
+        match self.is_stream {
+            true => most,
+            false => most.min(1),
+        }
     }
 
     /// Deregisters the descriptor and puts it into blocking mode.

@@ -55,7 +55,7 @@ impl PipeReader {
     /// A FIFO that may not have had a writer yet.
     pub(super) fn fifo(fd: OwnedFd) -> io::Result<Self> {
         Ok(PipeReader {
-            end: End::new(fd, Interest::READABLE)?,
+            end: End::connect(fd, Interest::READABLE)?,
             awaits_writer: true,
         })
     }
@@ -80,11 +80,9 @@ impl PipeReader {
     ///
     /// The system's error.
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        let read = |fd: &OwnedFd| match buf.is_empty() {
-            true => Ok(0),
-            false => self.read_now(fd, &mut *buf),
-        };
-        self.end.fd.io(Direction::Read, read)
+        let most = buf.len();
+        let read = |fd: &OwnedFd| self.read_now(fd, &mut *buf);
+        self.end.transfer(Direction::Read, most, read)
     }
 
     /// Fills `buf`.
@@ -122,8 +120,9 @@ impl PipeReader {
             if buf.capacity() - buf.len() < CHUNK {
                 buf.reserve(CHUNK);
             }
+            let most = buf.capacity() - buf.len();
             let read = |fd: &OwnedFd| self.read_now(fd, spare_capacity(buf));
-            if self.end.fd.io(Direction::Read, read).await? == 0 {
+            if self.end.transfer(Direction::Read, most, read).await? == 0 {
                 return Ok(buf.len() - before);
             }
         }
@@ -161,11 +160,9 @@ impl PipeReader {
     ///
     /// The system's error.
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let read = |fd: &OwnedFd| match buf.is_empty() {
-            true => Ok(0),
-            false => self.read_now(fd, &mut *buf),
-        };
-        self.end.fd.poll_io(cx, Direction::Read, read)
+        let most = buf.len();
+        let read = |fd: &OwnedFd| self.read_now(fd, &mut *buf);
+        self.end.poll_transfer(cx, Direction::Read, most, read)
     }
 
     /// Deregisters the pipe and returns its descriptor in blocking mode.

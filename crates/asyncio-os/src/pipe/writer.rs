@@ -57,7 +57,7 @@ impl PipeWriter {
     /// `BrokenPipe` if nobody can read it any more. Otherwise the system's error.
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         let write = |fd: &OwnedFd| Ok(rustix::io::write(fd, buf)?);
-        self.end.fd.io(Direction::Write, write)
+        self.end.transfer(Direction::Write, buf.len(), write)
     }
 
     /// [`write`](Self::write) from several buffers, one after the other.
@@ -125,7 +125,8 @@ impl PipeWriter {
     /// Those of [`write`](Self::write).
     pub fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let write = |fd: &OwnedFd| Ok(rustix::io::write(fd, buf)?);
-        self.end.fd.poll_io(cx, Direction::Write, write)
+        self.end
+            .poll_transfer(cx, Direction::Write, buf.len(), write)
     }
 
     /// Deregisters the pipe and returns its descriptor in blocking mode.
@@ -179,21 +180,4 @@ impl AsFd for PipeWriter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
     }
-}
-
-impl PipeWriter {
-    /// Gives the pipe more room, if so many bytes are to go through it. Each turn then moves more.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn grow_if_long(&self, bytes: usize) {
-        /// The most that a process may ask for without privileges.
-        const ROOM: usize = 1024 * 1024;
-        if bytes >= ROOM {
-            // It works without.
-            let _ = rustix::pipe::fcntl_setpipe_size(self, ROOM);
-        }
-    }
-
-    /// Elsewhere the size of a pipe is fixed.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn grow_if_long(&self, _: usize) {}
 }

@@ -54,7 +54,6 @@ pub(super) async fn communicate(
 /// Writes all of `input`, then closes the pipe.
 async fn feed(stdin: Option<PipeWriter>, input: &[u8]) -> io::Result<()> {
     let Some(stdin) = stdin else { return Ok(()) };
-    stdin.grow_if_long(input.len());
     match stdin.write_all(input).await {
         // The process does not want it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
