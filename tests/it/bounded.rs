@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::pending;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use asyncio::{
@@ -58,9 +59,22 @@ async fn nothing_is_gathered_at_once() {
 }
 
 #[asyncio::test]
-#[should_panic(expected = "never ends")]
-async fn a_bound_of_zero_is_a_mistake() {
-    gather_bounded(0, [async {}]).await;
+async fn a_bound_of_zero_panics_at_the_call() {
+    let calls: [fn(); 4] = [
+        || drop(gather_bounded(0, [async {}])),
+        || drop(try_gather_bounded(0, [async { Ok::<(), ()>(()) }])),
+        || {
+            drop(for_each_bounded(0, stream::iter([1]), async |_| {
+                Ok::<(), ()>(())
+            }))
+        },
+        || drop(as_completed_bounded(0, [async {}])),
+    ];
+    for call in calls {
+        let payload = catch_unwind(call).unwrap_err();
+        let message = payload.downcast_ref::<&str>().copied();
+        assert_eq!(message, Some("`limit` must be at least 1"));
+    }
 }
 
 #[asyncio::test]

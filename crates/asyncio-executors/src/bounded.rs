@@ -56,6 +56,7 @@ pub fn gather_bounded<I>(
 where
     I: IntoIterator<Item: Future>,
 {
+    must_allow_one(limit);
     let place = Location::caller();
     async move {
         let futures = futures.into_iter().map(NeverFails::new);
@@ -95,7 +96,14 @@ pub fn try_gather_bounded<I, T, E>(
 where
     I: IntoIterator<Item: Future<Output = Result<T, E>>>,
 {
+    must_allow_one(limit);
     gather_all(limit, futures, Location::caller())
+}
+
+/// Panics at the call, and not at the first poll.
+#[track_caller]
+fn must_allow_one(limit: usize) {
+    assert!(limit > 0, "`limit` must be at least 1");
 }
 
 async fn gather_all<I, T, E>(limit: usize, futures: I, place: Place) -> Result<Vec<T>, E>
@@ -170,6 +178,7 @@ pub fn for_each_bounded<S, E>(
 where
     S: Stream,
 {
+    must_allow_one(limit);
     let place = Location::caller();
     async move {
         let mut items = pin!(items);
@@ -222,6 +231,7 @@ where
 ///
 /// If `limit` is zero. When polled outside of a loop.
 #[doc(alias("buffer_unordered", "JoinSet"))]
+#[track_caller]
 pub fn as_completed_bounded<I>(
     limit: usize,
     futures: I,
@@ -229,7 +239,7 @@ pub fn as_completed_bounded<I>(
 where
     I: IntoIterator<Item: Future<Output: 'static> + 'static>,
 {
-    assert!(limit > 0, "`limit` must be at least 1");
+    must_allow_one(limit);
     AsCompletedBounded {
         futures: Some(futures.into_iter()),
         tasks: crate::as_completed([]),

@@ -555,8 +555,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Panics
     ///
     /// If `children` is zero.
+    #[track_caller]
     pub fn limit(&self, children: usize) {
-        assert!(children > 0, "a group in which nobody may run never ends");
+        assert!(children > 0, "`limit` must be at least 1");
         self.shared.places.set_limit(children);
     }
 
