@@ -13,6 +13,7 @@ mod eager;
 #[cfg(unix)]
 mod examples;
 mod first_hour;
+mod fused;
 mod handed_over;
 mod host;
 mod in_place;

@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use asyncio_task::Task;
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 
 use crate::error_group::ErrorGroup;
 use crate::gather::{Part, Place, cancelled_with_a_part};
@@ -278,5 +278,16 @@ where
             }
         }
         Poll::Ready(ready!(Pin::new(&mut this.tasks).poll_next(cx)))
+    }
+}
+
+impl<I, T> FusedStream for AsCompletedBounded<I, T>
+where
+    I: Iterator<Item: Future<Output = T> + 'static>,
+    T: 'static,
+{
+    /// Whether the stream has ended.
+    fn is_terminated(&self) -> bool {
+        self.futures.is_none() && self.tasks.is_terminated()
     }
 }

@@ -10,6 +10,8 @@ use asyncio_task::{
     HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, is_propagating,
 };
 
+use futures_core::FusedFuture;
+
 use crate::task_group::refused;
 
 /// A child of a [`task_group`](crate::task_group), for those who want its value or want to cancel it.
@@ -233,6 +235,13 @@ impl<U> Future for Child<'_, U> {
         }
         let outcome = task.try_take().expect(TAKEN);
         Poll::Ready(result(task, outcome))
+    }
+}
+
+impl<U> FusedFuture for Child<'_, U> {
+    /// Whether the outcome has been taken. A child that was refused gives its error at each await.
+    fn is_terminated(&self) -> bool {
+        self.task.as_ref().is_some_and(Task::is_terminated)
     }
 }
 

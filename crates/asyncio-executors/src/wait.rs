@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use asyncio_task::{Children, Outcome, SpawnOptions, StepBack, Task};
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 
 use crate::timeout::timeout;
 
@@ -186,6 +186,7 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
         waiting: tasks.into_iter().collect(),
         watches: None,
         next: StepBack::new(),
+        has_ended: false,
     }
 }
 
@@ -198,6 +199,8 @@ pub struct AsCompleted<T: 'static> {
     watches: Option<Watches<T>>,
     /// Of the task that comes next.
     next: StepBack,
+    /// It has said that no task is left.
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -262,6 +265,7 @@ impl<T> AsCompleted<T> {
     /// # });
     /// ```
     pub fn push(&mut self, task: Task<T>) {
+        self.has_ended = false;
         match &self.watches {
             None => self.waiting.push(task),
             Some(watches) => watches.add(task),
@@ -339,10 +343,18 @@ impl<T> Stream for AsCompleted<T> {
             return Poll::Pending;
         }
         self.next = StepBack::new();
+        self.has_ended = next.is_none();
         Poll::Ready(next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.len(), Some(self.len()))
+    }
+}
+
+impl<T> FusedStream for AsCompleted<T> {
+    /// Whether the stream has ended, and no task was added since.
+    fn is_terminated(&self) -> bool {
+        self.has_ended
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
+use futures_core::{FusedFuture, FusedStream, Stream};
 
 use crate::current;
 use crate::sleep::{Sleep, sleep_until};
@@ -83,8 +83,11 @@ impl Interval {
     /// # Cancellation
     ///
     /// No tick is lost: the next call waits for the same tick.
-    pub async fn tick(&mut self) -> Instant {
-        std::future::poll_fn(|cx| self.poll_tick(cx)).await
+    pub fn tick(&mut self) -> impl FusedFuture<Output = Instant> {
+        Tick {
+            interval: self,
+            is_over: false,
+        }
     }
 
     /// Polls for the next [`tick`](Self::tick).
@@ -120,10 +123,40 @@ impl Interval {
     }
 }
 
+/// The future of [`tick`](Interval::tick).
+struct Tick<'a> {
+    interval: &'a mut Interval,
+    /// It has returned.
+    is_over: bool,
+}
+
+impl Future for Tick<'_> {
+    type Output = Instant;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
+        let due = std::task::ready!(self.interval.poll_tick(cx));
+        self.is_over = true;
+        Poll::Ready(due)
+    }
+}
+
+impl FusedFuture for Tick<'_> {
+    fn is_terminated(&self) -> bool {
+        self.is_over
+    }
+}
+
 impl Stream for Interval {
     type Item = Instant;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
         self.poll_tick(cx).map(Some)
+    }
+}
+
+impl FusedStream for Interval {
+    /// False, because an interval never ends.
+    fn is_terminated(&self) -> bool {
+        false
     }
 }

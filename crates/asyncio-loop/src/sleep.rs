@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use asyncio_console::{Place, Resource, ResourceKind};
 use asyncio_task::{NoRunningLoop, StepBack};
 use asyncio_timer::TimerKey;
+use futures_core::FusedFuture;
 
 use crate::clock::Clock;
 use crate::current;
@@ -205,6 +206,13 @@ impl Future for Sleep {
             this.shown.set_duration(left);
         }
         polled
+    }
+}
+
+impl FusedFuture for Sleep {
+    /// Whether the sleep has returned, and was not [reset](Self::reset) since.
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, SleepState::Over)
     }
 }
 

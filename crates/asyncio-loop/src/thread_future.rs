@@ -13,6 +13,8 @@ use asyncio_task::{
     is_err, try_spawn_with,
 };
 
+use futures_core::FusedFuture;
+
 use crate::core::Core;
 use crate::current;
 use crate::debug;
@@ -417,6 +419,13 @@ impl<T> Future for ThreadFuture<T> {
             self.outside = here.ok().map(|here| here.outside_work());
         }
         Poll::Pending
+    }
+}
+
+impl<T> FusedFuture for ThreadFuture<T> {
+    /// Whether the outcome has been taken.
+    fn is_terminated(&self) -> bool {
+        matches!(self.shared.lock().outcome, Completion::Taken)
     }
 }
 

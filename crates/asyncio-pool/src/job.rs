@@ -10,6 +10,8 @@ use std::time::Duration;
 use asyncio_loop::{LoopHandle, Outcome, OutsideWork, shared_context, try_running_loop};
 use asyncio_task::{StepBack, failure_of};
 
+use futures_core::FusedFuture;
+
 use crate::block_on::{block_on, block_on_for};
 use crate::cell::{Awaited, Cell, Orphan};
 use crate::crew::{Crew, Entered, Entry, ShareOf, Ticket};
@@ -47,6 +49,8 @@ pub struct Job<T> {
     away: Option<OutsideWork>,
     /// Whether the cell has been left.
     left: bool,
+    /// Whether the outcome was taken.
+    is_over: bool,
     step_back: StepBack,
 }
 
@@ -107,6 +111,7 @@ impl<T: Send + 'static> Job<T> {
             home,
             away: None,
             left: false,
+            is_over: false,
             step_back: StepBack::new(),
         }
     }
@@ -178,7 +183,10 @@ impl<T> Job<T> {
     #[must_use]
     pub fn try_take(&mut self) -> Option<Result<T, JobError>> {
         match self.cell.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => outcome,
+            Poll::Ready(outcome) => {
+                self.is_over = true;
+                outcome
+            }
             Poll::Pending => None,
         }
     }
@@ -250,7 +258,15 @@ impl<T> Future for Job<T> {
         self.stay_away();
         let outcome = ready!(self.cell.poll(cx));
         self.away = None;
+        self.is_over = true;
         Poll::Ready(outcome.expect("awaited again after it gave its outcome"))
+    }
+}
+
+impl<T> FusedFuture for Job<T> {
+    /// Whether the outcome has been taken.
+    fn is_terminated(&self) -> bool {
+        self.is_over
     }
 }
 

@@ -31,6 +31,7 @@ use std::task::{Context, Poll};
 use thiserror::Error;
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::budget;
 use crate::wait_list::{WaitList, WaiterState};
@@ -125,12 +126,11 @@ impl Barrier {
     /// # Errors
     ///
     /// If the barrier is broken, or if it is aborted or reset before this task has passed.
-    pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
+    pub fn wait(&self) -> impl FusedFuture<Output = Result<usize, BrokenBarrier>> {
         Wait {
             barrier: self,
             waiter: WaiterState::New,
         }
-        .await
     }
 
     /// Ends the current round with an error, and repairs a broken barrier.
@@ -280,6 +280,12 @@ impl Future for Wait<'_> {
                 }
             }
         })
+    }
+}
+
+impl FusedFuture for Wait<'_> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
     }
 }
 

@@ -10,11 +10,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::budget;
 use crate::wait_list::WaiterState;
@@ -283,21 +285,14 @@ impl<T> BroadcastReceiver<T> {
     /// # Cancellation
     ///
     /// A cancelled receive has taken no value.
-    pub async fn recv(&mut self) -> Result<T, BroadcastError>
+    pub fn recv(&mut self) -> impl FusedFuture<Output = Result<T, BroadcastError>>
     where
         T: Clone,
     {
-        let mut wait = Wait {
-            shared: &self.shared,
+        Recv {
+            receiver: self,
             waiter: WaiterState::New,
             has_spent: false,
-        };
-        let next = self.next;
-        poll_fn(|cx| wait.poll(next, cx)).await;
-        drop(wait);
-        match self.recv_nowait() {
-            Some(received) => received,
-            None => Err(BroadcastError::Closed),
         }
     }
 
@@ -393,35 +388,45 @@ impl<T> Drop for BroadcastReceiver<T> {
     }
 }
 
-/// A receiver that waits.
-struct Wait<'a, T> {
-    shared: &'a Shared<T>,
+/// The future of [`recv`](BroadcastReceiver::recv).
+struct Recv<'a, T> {
+    receiver: &'a mut BroadcastReceiver<T>,
     waiter: WaiterState,
     /// It has spent its unit of the budget.
     has_spent: bool,
 }
 
-impl<T> Wait<'_, T> {
-    fn poll(&mut self, next: u64, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.has_spent {
+impl<T: Clone> Future for Recv<'_, T> {
+    type Output = Result<T, BroadcastError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !this.has_spent {
             if !budget::try_spend() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            self.has_spent = true;
+            this.has_spent = true;
         }
-        let shared = self.shared;
+        let BroadcastReceiver { shared, next } = &*this.receiver;
         // Each send and the closing grant all waiters, so a waiter without a grant has nothing to receive.
-        let is_over = || next != shared.ring.borrow().end() || shared.senders.get() == 0;
-        let over = shared.waiters.poll(&mut self.waiter, cx, (), is_over);
-        over.map(|_| ())
+        let is_over = || *next != shared.ring.borrow().end() || shared.senders.get() == 0;
+        std::task::ready!(shared.waiters.poll(&mut this.waiter, cx, (), is_over));
+        let received = this.receiver.recv_nowait();
+        Poll::Ready(received.unwrap_or(Err(BroadcastError::Closed)))
     }
 }
 
-impl<T> Drop for Wait<'_, T> {
+impl<T: Clone> FusedFuture for Recv<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
+    }
+}
+
+impl<T> Drop for Recv<'_, T> {
     fn drop(&mut self) {
         if let WaiterState::Listed(key) = self.waiter {
-            drop(self.shared.waiters.remove(key));
+            drop(self.receiver.shared.waiters.remove(key));
         }
     }
 }

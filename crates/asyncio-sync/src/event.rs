@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
@@ -78,7 +79,7 @@ impl Event {
 
     /// Waits until the event is set. Does not yield if it is set.
     #[inline]
-    pub fn wait(&self) -> impl Future<Output = ()> {
+    pub fn wait(&self) -> impl FusedFuture<Output = ()> {
         let waiter = WaiterState::New;
         Wait {
             event: self,
@@ -127,6 +128,12 @@ impl Future for Wait<'_> {
         waiters
             .poll_within_budget(waiter, cx, (), || event.is_set(), grant_waiters)
             .map(|_| ())
+    }
+}
+
+impl FusedFuture for Wait<'_> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
     }
 }
 

@@ -5,11 +5,11 @@
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::permits::Permits;
 
@@ -72,7 +72,7 @@ impl<T> Lock<T> {
     /// Does not yield if the lock is free. A task that already holds the guard waits forever.
     #[doc(alias = "acquire")]
     #[inline]
-    pub fn lock(&self) -> impl Future<Output = LockGuard<'_, T>> {
+    pub fn lock(&self) -> impl FusedFuture<Output = LockGuard<'_, T>> {
         let permit = self.permits.acquire(1);
         permit.and_then(|_| LockGuard::of(self))
     }

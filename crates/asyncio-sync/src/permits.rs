@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::wait_list::{Key, WaiterState};
 use crate::wait_queue::WaitQueue;
@@ -188,7 +189,7 @@ impl<'a> Acquire<'a> {
 
     /// Waits for the permits, and returns `make(count)`.
     #[inline]
-    pub(crate) fn and_then<G>(self, make: impl Fn(usize) -> G) -> impl Future<Output = G> {
+    pub(crate) fn and_then<G>(self, make: impl Fn(usize) -> G) -> impl FusedFuture<Output = G> {
         let acquire = self;
         Acquired { acquire, make }
     }
@@ -214,5 +215,11 @@ impl<G, F: Fn(usize) -> G> Future for Acquired<'_, F> {
         let Self { acquire, make } = &mut *self;
         let count = acquire.count;
         Pin::new(acquire).poll(cx).map(|()| make(count))
+    }
+}
+
+impl<G, F: Fn(usize) -> G> FusedFuture for Acquired<'_, F> {
+    fn is_terminated(&self) -> bool {
+        self.acquire.waiter.is_done()
     }
 }

@@ -16,6 +16,8 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use futures_core::FusedFuture;
+
 use crate::budget;
 use crate::wait_list::POLLED_AGAIN;
 use shared::Sharing;
@@ -197,6 +199,11 @@ impl<T, E> PromiseCell<T, E> {
         self.waker.set(waker);
         let sharing = self.sharing.get().and_then(Weak::upgrade);
         sharing.map_or(one, |all| all.waiters())
+    }
+
+    /// Whether the outcome was taken.
+    fn is_taken(&self) -> bool {
+        matches!(self.state.get(), State::Taken | State::TakenCancelled)
     }
 
     /// The state in a word, for `Debug`.
@@ -407,9 +414,7 @@ impl<T, E> Answer<T, E> {
     ///
     /// If the outcome was taken before.
     pub fn shared(self) -> SharedAnswer<T, E> {
-        let state = self.handle.cell.state.get();
-        let given = matches!(state, State::Taken | State::TakenCancelled);
-        assert!(!given, "{POLLED_AGAIN}");
+        assert!(!self.handle.cell.is_taken(), "{POLLED_AGAIN}");
         SharedAnswer::new(self.handle)
     }
 }
@@ -439,6 +444,13 @@ impl<T, E> Future for Answer<T, E> {
             return Poll::Pending;
         }
         cell.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<T, E> FusedFuture for Answer<T, E> {
+    /// Whether the outcome has been taken.
+    fn is_terminated(&self) -> bool {
+        self.handle.cell.is_taken()
     }
 }
 

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_console::{Place, Resource, ResourceKind};
-use futures_core::Stream;
+use futures_core::{FusedFuture, FusedStream};
 
 use crate::budget;
 use crate::wait_list::{WaitPoll, WaiterState};
@@ -163,7 +163,7 @@ impl<D: Discipline> BaseQueue<D> {
     ///
     /// If the queue is shut down before the item is put. The error contains the item.
     #[inline]
-    pub fn put(&self, item: D::Item) -> impl Future<Output = Result<(), PutError<D::Item>>> {
+    pub fn put(&self, item: D::Item) -> impl FusedFuture<Output = Result<(), PutError<D::Item>>> {
         Put::new(self, item)
     }
 
@@ -202,7 +202,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// # Cancellation
     ///
     /// A cancelled `reserve` has no slot. A slot that was reserved for it goes to the next waiter.
-    pub fn reserve(&self) -> impl Future<Output = Result<QueueSlot<'_, D>, PutError<()>>> {
+    pub fn reserve(&self) -> impl FusedFuture<Output = Result<QueueSlot<'_, D>, PutError<()>>> {
         slot::Reserve::new(self)
     }
 
@@ -216,7 +216,7 @@ impl<D: Discipline> BaseQueue<D> {
     ///
     /// If the queue is shut down and empty.
     #[inline]
-    pub fn get(&self) -> impl Future<Output = Result<D::Item, QueueShutDown>> {
+    pub fn get(&self) -> impl FusedFuture<Output = Result<D::Item, QueueShutDown>> {
         Get::new(self)
     }
 
@@ -260,7 +260,7 @@ impl<D: Discipline> BaseQueue<D> {
     /// assert_eq!(lengths, [3, 5, 2, 1, 6]);
     /// # });
     /// ```
-    pub fn items(&self) -> impl Stream<Item = D::Item> {
+    pub fn items(&self) -> impl FusedStream<Item = D::Item> {
         Items::new(self)
     }
 
@@ -279,12 +279,11 @@ impl<D: Discipline> BaseQueue<D> {
     ///
     /// A waiting task is released when the last item is marked, even if more items are put before
     /// it runs.
-    pub async fn join(&self) {
+    pub fn join(&self) -> impl FusedFuture<Output = ()> {
         Join {
             queue: self,
             waiter: WaiterState::New,
         }
-        .await;
     }
 
     /// Shuts the queue down: no more items can be put, and waiting puts fail.
@@ -439,6 +438,12 @@ impl<D: Discipline> Future for Join<'_, D> {
                 WaitPoll::NeedsWaker => new_waker = Some(cx.waker().clone()),
             }
         }
+    }
+}
+
+impl<D: Discipline> FusedFuture for Join<'_, D> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
     }
 }
 

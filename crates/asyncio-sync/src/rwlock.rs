@@ -5,10 +5,10 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::permits::Permits;
 
@@ -70,7 +70,7 @@ impl<T> RwLock<T> {
     ///
     /// Does not yield if no task writes and [`waiters`](Self::waiters) is 0.
     #[inline]
-    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+    pub fn read(&self) -> impl FusedFuture<Output = RwLockReadGuard<'_, T>> {
         let permit = self.permits.acquire(1);
         permit.and_then(|_| RwLockReadGuard::of(self))
     }
@@ -86,7 +86,7 @@ impl<T> RwLock<T> {
     ///
     /// Does not yield if no task reads, writes or waits.
     #[inline]
-    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+    pub fn write(&self) -> impl FusedFuture<Output = RwLockWriteGuard<'_, T>> {
         let permits = self.permits.acquire(ALL);
         permits.and_then(|_| RwLockWriteGuard::of(self))
     }

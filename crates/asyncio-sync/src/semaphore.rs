@@ -1,10 +1,10 @@
 //! The semaphore: a limited number of permits, in the order of the requests.
 
 use std::fmt;
-use std::future::Future;
 use std::rc::Rc;
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::permits::Permits;
 
@@ -62,7 +62,7 @@ impl Semaphore {
     ///
     /// Does not yield if a permit is free and [`waiters`](Self::waiters) is 0.
     #[inline]
-    pub fn acquire(&self) -> impl Future<Output = SemaphorePermit<'_>> {
+    pub fn acquire(&self) -> impl FusedFuture<Output = SemaphorePermit<'_>> {
         self.acquire_many(1)
     }
 
@@ -71,7 +71,7 @@ impl Semaphore {
     /// If the semaphore never has `count` permits, the request waits forever and blocks all
     /// requests behind it. A request for 0 permits never waits.
     #[inline]
-    pub fn acquire_many(&self, count: usize) -> impl Future<Output = SemaphorePermit<'_>> {
+    pub fn acquire_many(&self, count: usize) -> impl FusedFuture<Output = SemaphorePermit<'_>> {
         let permits = self.permits.acquire(count);
         permits.and_then(move |count| SemaphorePermit {
             semaphore: self,

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures_core::FusedFuture;
+
 use crate::block_on::block_on;
 use crate::budget;
 use crate::thread_hooks::ThreadWait;
@@ -94,7 +96,7 @@ impl ThreadEvent {
     }
 
     /// Waits until the event is set, in a task of any executor. Does not wait if it is set.
-    pub fn wait(&self) -> impl Future<Output = ()> + '_ {
+    pub fn wait(&self) -> impl FusedFuture<Output = ()> {
         self.waiting()
     }
 
@@ -114,6 +116,7 @@ impl ThreadEvent {
             key: None,
             held: None,
             has_yielded: false,
+            is_over: false,
         }
     }
 }
@@ -135,6 +138,8 @@ struct Wait<'a> {
     key: Option<u64>,
     held: Option<ThreadWait>,
     has_yielded: bool,
+    /// It has returned.
+    is_over: bool,
 }
 
 impl Future for Wait<'_> {
@@ -157,6 +162,7 @@ impl Future for Wait<'_> {
             drop(shared);
             self.key = None;
             self.held = None;
+            self.is_over = true;
             return Poll::Ready(());
         }
         let key = self.key.unwrap_or(shared.next_key);
@@ -171,6 +177,12 @@ impl Future for Wait<'_> {
             self.held = Some(ThreadWait::begin());
         }
         Poll::Pending
+    }
+}
+
+impl FusedFuture for Wait<'_> {
+    fn is_terminated(&self) -> bool {
+        self.is_over
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures_core::FusedFuture;
+
 use crate::block_on::block_on;
 use crate::budget;
 use crate::promise::{PromiseError, SetError};
@@ -215,6 +217,13 @@ impl<T> Future for ThreadAnswer<T> {
             self.held = Some(ThreadWait::begin());
         }
         Poll::Pending
+    }
+}
+
+impl<T> FusedFuture for ThreadAnswer<T> {
+    /// Whether the value has been taken.
+    fn is_terminated(&self) -> bool {
+        matches!(*lock(&self.cell), State::Finished)
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
+use futures_core::{FusedFuture, FusedStream, Stream};
 use thiserror::Error;
 
 use crate::block_on::block_on;
@@ -208,7 +208,7 @@ impl<T> LoopSide<T> {
     /// # Errors
     ///
     /// If the queue is shut down before the item is put. The error contains the item.
-    pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> {
+    pub fn put(&self, item: T) -> impl FusedFuture<Output = Result<(), PutError<T>>> {
         TaskOperation::new(&self.0.ready_in_a_row, Put::new(&self.0.queue, item))
     }
 
@@ -222,12 +222,12 @@ impl<T> LoopSide<T> {
     /// # Errors
     ///
     /// If the queue is shut down and empty.
-    pub fn get(&self) -> impl Future<Output = Result<T, QueueShutDown>> {
+    pub fn get(&self) -> impl FusedFuture<Output = Result<T, QueueShutDown>> {
         TaskOperation::new(&self.0.ready_in_a_row, Get::new(&self.0.queue))
     }
 
     /// A stream of the items, which ends when the queue is shut down and empty.
-    pub fn items(&self) -> impl Stream<Item = T> {
+    pub fn items(&self) -> impl FusedStream<Item = T> {
         TaskOperation::new(&self.0.ready_in_a_row, Items::new(&self.0.queue))
     }
 }
@@ -294,11 +294,23 @@ impl<F: Future + Unpin> Future for TaskOperation<'_, F> {
     }
 }
 
+impl<F: FusedFuture + Unpin> FusedFuture for TaskOperation<'_, F> {
+    fn is_terminated(&self) -> bool {
+        self.operation.is_terminated()
+    }
+}
+
 impl<S: Stream + Unpin> Stream for TaskOperation<'_, S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         self.poll_with(cx, |operation, cx| Pin::new(operation).poll_next(cx))
+    }
+}
+
+impl<S: FusedStream + Unpin> FusedStream for TaskOperation<'_, S> {
+    fn is_terminated(&self) -> bool {
+        self.operation.is_terminated()
     }
 }
 

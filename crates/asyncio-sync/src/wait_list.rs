@@ -66,6 +66,12 @@ impl WaiterState {
             Self::New | Self::Done => None,
         }
     }
+
+    /// Whether its future has returned, and must not be polled again.
+    #[inline]
+    pub(crate) fn is_done(self) -> bool {
+        self == Self::Done
+    }
 }
 
 /// The result of polling a waiter.

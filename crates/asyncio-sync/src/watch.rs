@@ -5,12 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::budget;
 use crate::wait_list::WaiterState;
@@ -258,12 +260,11 @@ impl<T> WatchReceiver<T> {
     /// # Cancellation
     ///
     /// Nothing is lost: a change that was not returned has not been seen.
-    pub async fn changed(&mut self) -> Result<T, WatchClosed>
+    pub fn changed(&mut self) -> impl FusedFuture<Output = Result<T, WatchClosed>>
     where
         T: Clone,
     {
-        self.wait().await?;
-        Ok(self.get())
+        Changed(Wait::new(self))
     }
 
     /// Waits until `condition` is true of the value, and returns a clone of it. Looks at the present value first.
@@ -287,18 +288,9 @@ impl<T> WatchReceiver<T> {
             if let Some(value) = found {
                 return Ok(value);
             }
-            self.wait().await?;
+            let mut wait = Wait::new(self);
+            poll_fn(|cx| wait.poll(cx)).await?;
         }
-    }
-
-    /// Waits until there is a value that was not seen.
-    async fn wait(&self) -> Result<(), WatchClosed> {
-        let mut wait = Wait {
-            shared: &self.shared,
-            waiter: WaiterState::New,
-            has_spent: false,
-        };
-        poll_fn(|cx| wait.poll(self.seen, cx)).await
     }
 }
 
@@ -317,16 +309,42 @@ impl<T> Drop for WatchReceiver<T> {
     }
 }
 
-/// A receiver that waits.
+/// The future of [`changed`](WatchReceiver::changed).
+struct Changed<'a, T>(Wait<'a, T>);
+
+impl<T: Clone> Future for Changed<'_, T> {
+    type Output = Result<T, WatchClosed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        std::task::ready!(self.0.poll(cx))?;
+        Poll::Ready(Ok(self.0.receiver.get()))
+    }
+}
+
+impl<T: Clone> FusedFuture for Changed<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.0.waiter.is_done()
+    }
+}
+
+/// The wait of a receiver for a value that it has not seen.
 struct Wait<'a, T> {
-    shared: &'a Shared<T>,
+    receiver: &'a mut WatchReceiver<T>,
     waiter: WaiterState,
     /// It has spent its unit of the budget.
     has_spent: bool,
 }
 
-impl<T> Wait<'_, T> {
-    fn poll(&mut self, seen: u64, cx: &mut Context<'_>) -> Poll<Result<(), WatchClosed>> {
+impl<'a, T> Wait<'a, T> {
+    fn new(receiver: &'a mut WatchReceiver<T>) -> Self {
+        Self {
+            receiver,
+            waiter: WaiterState::New,
+            has_spent: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WatchClosed>> {
         if !self.has_spent {
             if !budget::try_spend() {
                 cx.waker().wake_by_ref();
@@ -334,12 +352,12 @@ impl<T> Wait<'_, T> {
             }
             self.has_spent = true;
         }
-        let shared = self.shared;
-        let is_over = || seen != shared.version.get() || shared.is_closed();
+        let WatchReceiver { shared, seen } = &*self.receiver;
+        let is_over = || *seen != shared.version.get() || shared.is_closed();
         // Each change and the closing grant all waiters, so a waiter without a grant has nothing to see.
         let over = shared.waiters.poll(&mut self.waiter, cx, (), is_over);
         std::task::ready!(over);
-        Poll::Ready(match seen == shared.version.get() {
+        Poll::Ready(match *seen == shared.version.get() {
             true => Err(WatchClosed),
             false => Ok(()),
         })
@@ -349,7 +367,7 @@ impl<T> Wait<'_, T> {
 impl<T> Drop for Wait<'_, T> {
     fn drop(&mut self) {
         if let WaiterState::Listed(key) = self.waiter {
-            drop(self.shared.waiters.remove(key));
+            drop(self.receiver.shared.waiters.remove(key));
         }
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use asyncio_loop::SignalClaim;
 use asyncio_net::{AsyncFd, Direction, Interest};
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 use signal_hook::{SigId, low_level};
 
 use super::kind::Signal;
@@ -163,5 +163,12 @@ impl Stream for Signals {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_recv(cx).map(Some)
+    }
+}
+
+impl FusedStream for Signals {
+    /// False, because the stream never ends.
+    fn is_terminated(&self) -> bool {
+        false
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use asyncio_loop::{Cause, Outcome, PanicPayload, Unhandled, call_exception_handler};
 use asyncio_task::{StepBack, failure_of};
+use futures_core::FusedFuture;
 use serde::de::DeserializeOwned;
 
 use super::call::{self, Call};
@@ -43,6 +44,8 @@ pub struct ProcessJob<R> {
     call: Rc<Call>,
     crew: Rc<Crew>,
     left: bool,
+    /// Whether the outcome was taken.
+    is_over: bool,
     step_back: StepBack,
     value: PhantomData<fn() -> R>,
 }
@@ -53,6 +56,7 @@ impl<R: DeserializeOwned> ProcessJob<R> {
             call,
             crew,
             left: false,
+            is_over: false,
             step_back: StepBack::new(),
             value: PhantomData,
         }
@@ -62,7 +66,10 @@ impl<R: DeserializeOwned> ProcessJob<R> {
     #[must_use]
     pub fn try_take(&mut self) -> Option<Result<R, ProcessError>> {
         match self.call.poll(&Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => outcome.map(read),
+            Poll::Ready(outcome) => {
+                self.is_over = true;
+                outcome.map(read)
+            }
             Poll::Pending => None,
         }
     }
@@ -181,9 +188,17 @@ impl<R: DeserializeOwned> Future for ProcessJob<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(Pin::new(&mut self.step_back).poll(cx));
         let outcome = ready!(self.call.poll(cx));
+        self.is_over = true;
         Poll::Ready(read(
             outcome.expect("awaited again after it gave its outcome"),
         ))
+    }
+}
+
+impl<R: DeserializeOwned> FusedFuture for ProcessJob<R> {
+    /// Whether the outcome has been taken.
+    fn is_terminated(&self) -> bool {
+        self.is_over
     }
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_console::ResourceKind;
+use futures_core::FusedFuture;
 
 use crate::promise::{BoxError, Handle, PromiseError};
 use crate::wait_list::WaiterState;
@@ -156,6 +157,13 @@ impl<T: Clone, E> Future for SharedAnswer<T, E> {
             Some(outcome) if waiting.is_ready() => Poll::Ready(outcome.clone()),
             _ => Poll::Pending,
         }
+    }
+}
+
+impl<T: Clone, E> FusedFuture for SharedAnswer<T, E> {
+    /// Whether this clone has returned the outcome.
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
     }
 }
 

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_console::Resource;
-use futures_core::Stream;
+use futures_core::{FusedFuture, FusedStream, Stream};
 
 use crate::budget;
 use crate::queue::discipline::Discipline;
@@ -377,6 +377,12 @@ impl<Q: Access> Future for Put<'_, Q> {
     }
 }
 
+impl<Q: Access> FusedFuture for Put<'_, Q> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
+    }
+}
+
 impl<Q: Access> Drop for Put<'_, Q> {
     #[inline]
     fn drop(&mut self) {
@@ -409,6 +415,12 @@ impl<Q: Access> Future for Get<'_, Q> {
     }
 }
 
+impl<Q: Access> FusedFuture for Get<'_, Q> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
+    }
+}
+
 impl<Q: Access> Drop for Get<'_, Q> {
     #[inline]
     fn drop(&mut self) {
@@ -419,11 +431,17 @@ impl<Q: Access> Drop for Get<'_, Q> {
 }
 
 /// The stream of the items of a queue: one [`Get`] after the other, until one fails.
-pub(crate) struct Items<'a, Q: Access>(Get<'a, Q>);
+pub(crate) struct Items<'a, Q: Access> {
+    get: Get<'a, Q>,
+    has_ended: bool,
+}
 
 impl<'a, Q: Access> Items<'a, Q> {
     pub(crate) fn new(queue: &'a Q) -> Self {
-        Self(Get::new(queue))
+        Self {
+            get: Get::new(queue),
+            has_ended: false,
+        }
     }
 }
 
@@ -431,12 +449,19 @@ impl<Q: Access> Stream for Items<'_, Q> {
     type Item = ItemOf<Q>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Get { queue, waiter } = &mut self.0;
+        let Get { queue, waiter } = &mut self.get;
         let polled = queue.watch(GET, waiter, |waiter| queue.poll_get(waiter, cx));
-        if polled.is_ready() {
+        if let Poll::Ready(item) = &polled {
             // Begin the next get. After the last item it is refused at once.
             *waiter = WaiterState::New;
+            self.has_ended = item.is_err();
         }
         polled.map(Result::ok)
+    }
+}
+
+impl<Q: Access> FusedStream for Items<'_, Q> {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
     }
 }

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::FusedFuture;
+
 use crate::queue::BaseQueue;
 use crate::queue::access::{Access, PUT};
 use crate::queue::discipline::Discipline;
@@ -83,6 +85,12 @@ impl<'a, D: Discipline> Future for Reserve<'a, D> {
         let reserved = std::task::ready!(reserved);
         let queue = Some(*queue);
         Poll::Ready(reserved.map(|()| QueueSlot { queue }))
+    }
+}
+
+impl<D: Discipline> FusedFuture for Reserve<'_, D> {
+    fn is_terminated(&self) -> bool {
+        self.waiter.is_done()
     }
 }
 

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_core::FusedFuture;
+
 use crate::cancel::{HeardRequest, Place};
 use crate::cell::cell_ref::{Finished, Handle, JoinRef, LocalRef, OnDrop};
 use crate::cell::header::{Joiner, Payload};
@@ -400,6 +402,13 @@ impl<T> Future for Task<T> {
             }
         }
         self.poll_on(cx)
+    }
+}
+
+impl<T> FusedFuture for Task<T> {
+    /// Whether the outcome has been taken.
+    fn is_terminated(&self) -> bool {
+        self.cell().state.is_taken()
     }
 }
 
