@@ -5,7 +5,7 @@
     reason = "a future begins on one loop, and goes on on another"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,10 +13,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use asyncio::net::{TcpListener, TcpStream};
-use asyncio::sync::{Lock, Queue, promise};
+use asyncio::sync::{Lock, Queue, promise, thread_queue};
 use asyncio::{
-    BoxError, EventLoop, JoinError, TaskGroup, call_soon, catch_cancel, gather, interval, race,
-    select, shield, sleep, spawn, task_group, timeout, try_sleep, try_spawn, yield_now,
+    BoxError, EventLoop, JoinError, LoopHandle, TaskGroup, call_soon, catch_cancel, gather,
+    interval, race, select, shield, sleep, spawn, task_group, timeout, try_sleep, try_spawn,
+    yield_now,
 };
 use asyncio_tests::secs;
 
@@ -218,9 +219,94 @@ fn catches_and_shields() {
 }
 
 #[test]
+fn loop_handles() {
+    let mut first = new_loop();
+    let handle = first.handle();
+    // No loop runs: it is called when that one does.
+    let called = Rc::new(Cell::new(0));
+    let sends = |handle: &LoopHandle| handle.call_soon_threadsafe(|| ()).is_ok();
+    assert!(sends(&handle));
+    let elsewhere = handle.clone();
+    let (mut second, seen) = (new_loop(), called.clone());
+    second
+        .run_until_complete(async move { seen.set(u32::from(sends(&elsewhere))) })
+        .unwrap();
+    assert_eq!(called.get(), 1);
+    let local = handle.clone();
+    first
+        .run_until_complete(async move { assert!(in_a_task_and_a_callback(&local).await) })
+        .unwrap();
+    drop(first);
+    // What was sent comes back.
+    let text = String::from("sent");
+    let Err(closed) = handle.call_soon_threadsafe(move || drop(text)) else {
+        panic!("the loop is closed");
+    };
+    (closed.0)();
+    let Err(closed) = handle.run_coroutine_threadsafe(|| async { 7 }) else {
+        panic!("the loop is closed");
+    };
+    assert_eq!(made(closed.0), Value(7));
+}
+
+/// Whether a handle of the running loop reaches it from a task and from a callback.
+async fn in_a_task_and_a_callback(handle: &LoopHandle) -> bool {
+    let direct = handle.run_coroutine_threadsafe(|| async { 1 }).unwrap();
+    let (seen, other) = (Rc::new(RefCell::new(None)), handle.clone());
+    let place = seen.clone();
+    call_soon(move || {
+        place.replace(other.run_coroutine_threadsafe(|| async { 2 }).ok());
+    });
+    yield_now().await;
+    let called = seen.take().expect("it was sent");
+    direct.await.unwrap() + called.await.unwrap() == 3
+}
+
+#[test]
+fn thread_futures() {
+    let mut first = new_loop();
+    let begin = |handle: LoopHandle| -> Work<Result<u32, JoinError>> {
+        let future = handle.run_coroutine_threadsafe(|| async {
+            yield_now().await;
+            7
+        });
+        Box::pin(future.expect("the loop is open"))
+    };
+    // Without a running loop it waits for its own one to run.
+    let mut waits = begin(first.handle());
+    assert!(matches!(poll(&mut waits), Waits));
+    assert!(matches!(first.run_until_complete(waits), Ok(Ok(7))));
+    // On another loop it would wait for ever.
+    let mut stuck = begin(first.handle());
+    let seen = new_loop().run_until_complete(async move { poll(&mut stuck) });
+    assert!(matches!(seen, Ok(Value(Err(JoinError::Elsewhere(..))))));
+    // One that has ended gives its outcome there.
+    let mut ended = begin(first.handle());
+    first
+        .run_until_complete(async {
+            for _ in 0..5 {
+                yield_now().await;
+            }
+        })
+        .unwrap();
+    let seen = new_loop().run_until_complete(async move { poll(&mut ended) });
+    assert!(matches!(seen, Ok(Value(Ok(7)))));
+    // The closing loop cancels the task.
+    let mut cut = begin(first.handle());
+    drop(first);
+    match new_loop()
+        .run_until_complete(async move { poll(&mut cut) })
+        .unwrap()
+    {
+        Value(Err(error)) => assert!(error.is_cancelled()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn the_others_work_anywhere() {
     fn check(run: impl Fn(fn() -> Work<u32>) -> Seen<u32>) {
-        let all: [fn() -> Work<u32>; 4] = [
+        let all: [fn() -> Work<u32>; 5] = [
             || {
                 Box::pin(async {
                     select! { n = ready(1) => n }
@@ -247,6 +333,13 @@ fn the_others_work_anywhere() {
                     future.await.unwrap()
                 })
             },
+            || {
+                Box::pin(async {
+                    let (queue, thread) = thread_queue(0);
+                    thread.put(1).unwrap();
+                    queue.get().await.unwrap()
+                })
+            },
         ];
         all.into_iter()
             .for_each(|make| assert_eq!(run(make), Value(1)));
@@ -264,4 +357,13 @@ fn the_others_work_anywhere() {
     });
     queue.put_nowait(7).unwrap();
     assert_eq!(second.run_until_complete(begun.unwrap()).unwrap(), 7);
+    let (gets, thread) = thread_queue::<u32>(0);
+    let begun = first.run_until_complete(async move {
+        let mut get: Work<u32> = Box::pin(async move { gets.get().await.unwrap() });
+        assert!(futures::poll!(&mut get).is_pending());
+        get
+    });
+    drop(first);
+    thread.put(8).unwrap();
+    assert_eq!(second.run_until_complete(begun.unwrap()).unwrap(), 8);
 }
