@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use asyncio_tests::Child;
+use asyncio_tests::{Child, Ended};
 
 /// The output of `program`, line by line.
-fn lines(program: &str) -> Vec<String> {
+pub(crate) fn lines(program: &str) -> Vec<String> {
     let ended = Child::start(Command::new(program).stderr(Stdio::null())).wait();
     assert!(ended.status.success(), "{ended:?}");
     ended.output.lines().map(str::to_owned).collect()
@@ -516,9 +516,12 @@ fn asked(address: &str, request: &str) -> (u16, String) {
 
 #[test]
 fn background_tasks_are_started_asked_and_cancelled_and_end_with_the_server() {
-    let mut server = Child::start(&mut Command::new(env!(
-        "CARGO_BIN_EXE_example-background_tasks"
-    )));
+    serves_background_tasks(env!("CARGO_BIN_EXE_example-background_tasks"));
+}
+
+/// Drives the example, or its twin.
+pub(crate) fn serves_background_tasks(program: &str) {
+    let mut server = Child::start(&mut Command::new(program));
     let listening = server.line();
     let address = listening.strip_prefix("listening on ").unwrap();
     let status = |number: u32| asked(address, &format!("GET /status/{number}")).1;
@@ -756,6 +759,12 @@ fn the_tour_takes_no_other_arguments() {
 
 #[test]
 fn the_chat_passes_lines_on_and_disconnects_who_is_silent() {
+    let ended = chats(env!("CARGO_BIN_EXE_example-chat"));
+    assert_eq!(ended.signal(), Some(2));
+}
+
+/// Drives the example, or its twin, until Ctrl-C.
+pub(crate) fn chats(program: &str) -> Ended {
     use std::io::{BufRead, BufReader};
 
     struct Guest(BufReader<TcpStream>);
@@ -780,7 +789,6 @@ fn the_chat_passes_lines_on_and_disconnects_who_is_silent() {
         }
     }
 
-    let program = env!("CARGO_BIN_EXE_example-chat");
     let mut server = Child::start(Command::new(program).args(["0", "2"]));
     let listening = server.line();
     let address = listening.strip_prefix("listening on ").unwrap().to_owned();
@@ -805,10 +813,10 @@ fn the_chat_passes_lines_on_and_disconnects_who_is_silent() {
     while server.line() != "late has joined" {}
     server.interrupt();
     let ended = server.wait();
-    assert_eq!(ended.signal(), Some(2));
     let mut rest = String::new();
     late.0.read_to_string(&mut rest).unwrap();
     assert!(rest.ends_with("* the chat is over, goodbye\n"), "{rest:?}");
+    ended
 }
 
 #[test]

@@ -33,5 +33,7 @@ mod testing;
 mod thread_bound;
 mod threads;
 mod tokio;
+#[cfg(unix)]
+mod twins;
 mod unretrieved;
 mod wrong_loop;

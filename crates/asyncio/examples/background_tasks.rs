@@ -192,3 +192,31 @@ fn main() -> Result<(), BoxError> {
     say(tasks.list().trim_end());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use asyncio::{spawn, time};
+
+    #[asyncio::test]
+    async fn a_task_counts_its_steps() {
+        let (start, done) = (time(), Arc::default());
+        assert_eq!(work(1, 50, Arc::clone(&done)).await, 50);
+        assert_eq!(
+            (done.load(Ordering::Relaxed), time() - start),
+            (50, STEP * 50)
+        );
+    }
+
+    #[asyncio::test]
+    async fn a_cancelled_task_cleans_up() {
+        let (start, done) = (time(), Arc::default());
+        let task = spawn(work(1, 50, Arc::clone(&done)));
+        sleep(STEP * 9 / 2).await;
+        task.cancel();
+        assert!(task.await.is_err_and(|error| error.is_cancelled()));
+        assert_eq!(done.load(Ordering::Relaxed), 4);
+        assert_eq!(time() - start, STEP * 11 / 2); // with the step of the cleanup
+    }
+}

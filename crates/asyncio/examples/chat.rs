@@ -15,6 +15,7 @@ use std::time::Duration;
 use asyncio::net::{StreamReader, StreamWriter, start_server};
 use asyncio::sync::Queue;
 use asyncio::{BoxError, on_cancel, race, timeout};
+use futures::io::{AsyncRead, AsyncWrite};
 
 /// The number of lines that wait for a client. A client that is further behind is disconnected.
 const MOST_BEHIND: usize = 64;
@@ -69,7 +70,11 @@ impl Member {
     }
 
     /// Reads the client's lines until its end, or until it has said nothing for `idle`.
-    async fn receive(&self, reader: &mut StreamReader, idle: Duration) -> io::Result<&'static str> {
+    async fn receive<R: AsyncRead + Unpin>(
+        &self,
+        reader: &mut StreamReader<R>,
+        idle: Duration,
+    ) -> io::Result<&'static str> {
         loop {
             let Ok(line) = timeout(idle, reader.next_line()).await else {
                 return Ok("said nothing for too long");
@@ -82,7 +87,10 @@ impl Member {
     }
 
     /// Sends the client what the others say.
-    async fn send(&self, writer: &StreamWriter) -> io::Result<&'static str> {
+    async fn send<W: AsyncWrite + Unpin + 'static>(
+        &self,
+        writer: &StreamWriter<W>,
+    ) -> io::Result<&'static str> {
         while let Ok(line) = self.lines.get().await {
             writer.write(format!("{line}\n"));
             writer.drain().await?;
@@ -98,11 +106,12 @@ impl Drop for Member {
     }
 }
 
-async fn serve_client(
+/// Serves a client, over a socket or, in tests, in memory.
+async fn serve_client<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + 'static>(
     room: Rc<Room>,
     idle: Duration,
-    mut reader: StreamReader,
-    writer: StreamWriter,
+    mut reader: StreamReader<R>,
+    writer: StreamWriter<W>,
 ) -> io::Result<()> {
     writer.write("* what is your name?\n");
     let Ok(name) = timeout(idle, reader.next_line()).await else {
@@ -147,4 +156,86 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use asyncio::net::{MemoryStream, memory_pair};
+    use asyncio::{Task, sleep, spawn, time};
+    use futures::AsyncReadExt;
+    use futures::io::{ReadHalf, WriteHalf};
+
+    const IDLE: Duration = Duration::from_secs(300);
+
+    struct Guest {
+        reader: StreamReader<ReadHalf<MemoryStream>>,
+        writer: StreamWriter<WriteHalf<MemoryStream>>,
+        served: Task<io::Result<()>>,
+    }
+
+    impl Guest {
+        async fn join(room: &Rc<Room>, name: &str) -> Self {
+            let (client, server) = memory_pair(1024);
+            let (reader, writer) = server.split();
+            let (reader, writer) = (StreamReader::new(reader), StreamWriter::new(writer));
+            let served = spawn(serve_client(room.clone(), IDLE, reader, writer));
+            let (reader, writer) = client.split();
+            let (reader, writer) = (StreamReader::new(reader), StreamWriter::new(writer));
+            let mut guest = Guest {
+                reader,
+                writer,
+                served,
+            };
+            assert_eq!(guest.hear().await, "* what is your name?");
+            guest.say(name);
+            sleep(Duration::from_secs(1)).await;
+            guest
+        }
+
+        fn say(&self, line: &str) {
+            self.writer.write(format!("{line}\n"));
+        }
+
+        async fn hear(&mut self) -> String {
+            let line = self.reader.next_line().await.expect("a line");
+            line.expect("not the end").to_owned()
+        }
+    }
+
+    #[asyncio::test]
+    async fn a_silent_client_is_disconnected_after_five_minutes() {
+        let (room, start) = (Rc::new(Room::default()), time());
+        let mut ada = Guest::join(&room, "ada").await;
+        let mut bob = Guest::join(&room, "bob").await;
+        assert_eq!(ada.hear().await, "* bob has joined");
+        sleep(Duration::from_secs(240)).await;
+        bob.say("hello");
+        assert_eq!(ada.hear().await, "bob: hello");
+        assert_eq!(bob.hear().await, "* ada said nothing for too long");
+        assert_eq!(time() - start, IDLE);
+        assert!(ada.reader.next_line().await.unwrap().is_none());
+    }
+
+    #[asyncio::test]
+    async fn a_client_that_reads_too_slowly_is_disconnected() {
+        let room = Rc::new(Room::default());
+        let mut ada = Guest::join(&room, "ada").await;
+        let _bob = Guest::join(&room, "bob").await;
+        assert_eq!(ada.hear().await, "* bob has joined");
+        let line = "x".repeat(1000);
+        for _ in 0..200 {
+            ada.say(&line);
+        }
+        assert_eq!(ada.hear().await, "* bob reads too slowly");
+        assert_eq!(room.members.borrow().len(), 1);
+    }
+
+    #[asyncio::test]
+    async fn a_client_hears_goodbye() {
+        let mut ada = Guest::join(&Rc::default(), "ada").await;
+        ada.served.cancel();
+        assert_eq!(ada.hear().await, "* the chat is over, goodbye");
+    }
 }
