@@ -210,3 +210,42 @@ impl<E: fmt::Debug> fmt::Debug for ErrorGroup<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> Error for ErrorGroup<E> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TimedOut;
+
+    #[test]
+    fn errors_are_split_in_order() {
+        let group = ErrorGroup::new(vec![1, 2, 3, 4]).unwrap();
+        let (even, odd) = group.split(|n| n % 2 == 0);
+        assert_eq!(even.unwrap().into_iter().collect::<Vec<_>>(), [2, 4]);
+        let odd = odd.unwrap();
+        assert_eq!((&odd).into_iter().collect::<Vec<_>>(), [&1, &3]);
+        assert_eq!(odd.map(|n| n * 10).into_first(), 10);
+    }
+
+    #[test]
+    fn a_subgroup_without_errors_is_none() {
+        let group = || ErrorGroup::new(vec![1, 2, 3]).unwrap();
+        let many = group().subgroup(|&n| n > 1).unwrap();
+        assert_eq!(many.into_iter().collect::<Vec<_>>(), [2, 3]);
+        assert!(group().subgroup(|_| false).is_none());
+    }
+
+    #[test]
+    fn leaves_are_split_where_they_are() {
+        let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into(), TimedOut.into()]);
+        let errors = vec![TimedOut.into(), "no route".into(), inner.unwrap().into()];
+        let group = ErrorGroup::<BoxError>::new(errors).unwrap();
+        let (late, rest) = group.split_leaves(|error| error.is::<TimedOut>());
+        let words = |group: Option<ErrorGroup>| {
+            let group = group.unwrap();
+            let leaves: Vec<_> = group.leaves().map(ToString::to_string).collect();
+            (group.into_iter().count(), leaves.join(", "))
+        };
+        assert_eq!(words(late), (2, "timed out, timed out".to_owned()));
+        assert_eq!(words(rest), (2, "no route, disk full".to_owned()));
+    }
+}

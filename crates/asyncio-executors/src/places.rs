@@ -379,4 +379,64 @@ mod tests {
         assert!(enter(&places, &mut b));
         assert!(!enter(&places, &mut c));
     }
+
+    #[test]
+    fn a_child_that_has_not_begun_does_not_overtake_an_earlier_one_in_the_line() {
+        let places = Places::new();
+        places.set_limit(1);
+        let (mut first, mut second, mut child) = Default::default();
+        places.expect(&mut first);
+        assert!(!enter(&places, &mut second));
+        places.expect(&mut child);
+        places.leave(&mut first);
+        assert!(!enter(&places, &mut child), "the second came before it");
+        assert!(enter(&places, &mut second));
+        places.leave(&mut second);
+        assert!(enter(&places, &mut child));
+    }
+
+    #[test]
+    fn those_who_leave_the_middle_of_the_line_are_passed_over() {
+        let places = Places::new();
+        places.set_limit(1);
+        let (mut runs, mut first, mut second) = Default::default();
+        let mut between: [Place; 3] = Default::default();
+        assert!(enter(&places, &mut runs));
+        assert!(!enter(&places, &mut first));
+        for place in &mut between {
+            assert!(!enter(&places, place));
+        }
+        assert!(!enter(&places, &mut second));
+        between
+            .iter_mut()
+            .take(2)
+            .for_each(|place| places.leave(place));
+        assert_eq!((places.gone.get(), places.line.borrow().len()), (2, 5));
+        places.leave(&mut first);
+        assert_eq!(places.gone.get(), 0, "more than half have gone");
+        assert_eq!(places.line.borrow().len(), 2);
+
+        assert!(!enter(&places, &mut first));
+        places.leave(&mut second);
+        assert_eq!((places.gone.get(), places.line.borrow().len()), (1, 3));
+        places.leave(&mut runs);
+        assert!(enter(&places, &mut between[2]));
+        places.leave(&mut between[2]);
+        assert!(enter(&places, &mut first));
+        assert_eq!(places.gone.get(), 0);
+    }
+
+    #[test]
+    fn the_first_in_the_line_is_one_that_waits() {
+        let places = Places::new();
+        places.set_limit(1);
+        let mut runs = Place::None;
+        let mut line: [Place; 4] = Default::default();
+        assert!(enter(&places, &mut runs));
+        for place in &mut line {
+            assert!(!enter(&places, place));
+        }
+        places.leave(&mut line[0]);
+        assert_eq!((places.gone.get(), places.line.borrow().len()), (0, 3));
+    }
 }

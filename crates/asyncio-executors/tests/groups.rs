@@ -408,6 +408,24 @@ fn a_child_that_ends_before_it_is_ready_is_an_error_for_whoever_starts_it() {
 }
 
 #[test]
+fn a_start_ends_when_its_ready_is_dropped_although_the_child_goes_on() {
+    run(async |_: Trace| {
+        task_group(async |tg: Group| {
+            let silent = tg.start(async |ready: Ready<u8>| {
+                drop(ready);
+                sleep(ms(1000)).await;
+                Ok(())
+            });
+            let silent = timeout(ms(1), silent).await;
+            assert_eq!(silent.unwrap().err(), Some(NeverReady));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
 fn a_start_ends_with_its_child_wherever_its_ready_is_kept() {
     run(async |_: Trace| {
         let kept: RefCell<Option<Ready<u32>>> = RefCell::new(None);

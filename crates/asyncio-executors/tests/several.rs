@@ -7,12 +7,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use asyncio_executors::{
-    CancelScope, Contender, ReturnWhen, StaggeredRace, TaskGroup, cancel_scope, gather,
-    move_on_after, on_cancel, race, race_iter, staggered_race, task_group, timeout, try_gather,
-    try_gather_iter, wait,
+    CancelScope, Contender, ReturnWhen, StaggeredRace, TaskGroup, as_completed, cancel_scope,
+    gather, move_on_after, on_cancel, race, race_iter, staggered_race, task_group, timeout,
+    try_gather, try_gather_iter, wait,
 };
 use asyncio_loop::{Task, sleep, spawn, time};
-use futures::FutureExt;
+use futures::{FutureExt, Stream, StreamExt};
 use support::run;
 
 type Trace = support::Trace<String>;
@@ -177,6 +177,26 @@ fn a_limit_counts_from_the_call() {
 }
 
 #[test]
+fn those_that_complete_are_counted_until_they_are_given_out() {
+    run(async |_: Trace| {
+        let mut done = as_completed([3, 1].map(|n| {
+            spawn(async move {
+                sleep(secs(n)).await;
+                n
+            })
+        }));
+        for (left, value) in [(2, 1), (1, 3)] {
+            assert_eq!((done.len(), done.is_empty()), (left, false));
+            assert_eq!(done.size_hint(), (left, Some(left)));
+            assert_eq!(done.next().await.unwrap().await.unwrap(), value);
+        }
+        assert_eq!((done.len(), done.is_empty()), (0, true));
+        assert_eq!(done.size_hint(), (0, Some(0)));
+        assert!(done.next().await.is_none());
+    });
+}
+
+#[test]
 fn a_staggered_race_of_nobody_has_no_winner() {
     run(async |_: Trace| {
         let nobody = std::iter::empty::<fn() -> std::future::Ready<Result<(), ()>>>();
@@ -264,6 +284,7 @@ fn a_staggered_race_that_is_cancelled_waits_for_all_that_run() {
 fn a_scope_around_a_group_ends_body_and_children() {
     let seen = run(async |trace| {
         let all = cancel_scope(async |scope: CancelScope| {
+            assert!(!scope.is_cancelled());
             task_group(async |tg: TaskGroup<'_>| {
                 tg.spawn(async {
                     for_ever(&trace, "the child").await;
@@ -272,6 +293,7 @@ fn a_scope_around_a_group_ends_body_and_children() {
                 tg.spawn(async {
                     sleep(secs(1)).await;
                     scope.cancel();
+                    assert!(scope.is_cancelled());
                     Ok(())
                 });
                 for_ever(&trace, "the body").await;
