@@ -12,6 +12,8 @@ pub(crate) trait Primitives: 'static {
     type Queue: BoundedQueue;
     type Sorted: SortedQueue;
     type Reply: Reply;
+    type Latest: Latest;
+    type ForAll: ForAll;
 }
 
 /// A lock or a semaphore.
@@ -66,6 +68,31 @@ pub(crate) trait Reply: 'static {
     fn wait(waiter: Self::Waiter) -> impl Future<Output = u64>;
 }
 
+/// A channel for the latest number.
+pub(crate) trait Latest: 'static {
+    const HERE: bool = true;
+    type Sender: 'static;
+    type Receiver: Clone + 'static;
+
+    fn new() -> (Self::Sender, Self::Receiver);
+    fn set(sender: &Self::Sender, value: u64);
+
+    /// Waits for a number that this receiver has not seen.
+    fn changed(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
+}
+
+/// A channel that gives each number to all receivers.
+pub(crate) trait ForAll: 'static {
+    const HERE: bool = true;
+    type Sender: 'static;
+    type Receiver: 'static;
+
+    /// A channel that keeps at least `room` numbers.
+    fn new(room: usize, receivers: usize) -> (Self::Sender, Vec<Self::Receiver>);
+    fn send(sender: &Self::Sender, value: u64) -> impl Future<Output = ()>;
+    fn recv(receiver: &mut Self::Receiver) -> impl Future<Output = u64>;
+}
+
 /// The missing kinds of a library. No workload calls them.
 #[derive(Debug)]
 pub(crate) struct Lacking;
@@ -79,6 +106,8 @@ impl Primitives for Lacking {
     type Queue = Self;
     type Sorted = Self;
     type Reply = Self;
+    type Latest = Self;
+    type ForAll = Self;
 }
 
 impl Hold for Lacking {
@@ -145,6 +174,38 @@ impl Reply for Lacking {
     fn set((): (), _value: u64) {}
 
     async fn wait((): ()) -> u64 {
+        0
+    }
+}
+
+impl Latest for Lacking {
+    const HERE: bool = false;
+    type Sender = ();
+    type Receiver = ();
+
+    fn new() -> ((), ()) {
+        unreachable!("{NEVER}")
+    }
+
+    fn set((): &(), _value: u64) {}
+
+    async fn changed((): &mut ()) -> u64 {
+        0
+    }
+}
+
+impl ForAll for Lacking {
+    const HERE: bool = false;
+    type Sender = ();
+    type Receiver = ();
+
+    fn new(_room: usize, _receivers: usize) -> ((), Vec<()>) {
+        unreachable!("{NEVER}")
+    }
+
+    async fn send((): &(), _value: u64) {}
+
+    async fn recv((): &mut ()) -> u64 {
         0
     }
 }

@@ -1,4 +1,5 @@
 //! A library for any runtime, run on the floor's executor. That is the cheapest executor, so the figure is the library's.
+//! On our loop it has the same costs around it as our own functions.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -14,35 +15,35 @@ use crate::threads::NoThreads;
 use crate::web::NoWeb;
 use crate::workloads::echo::Progress;
 
-/// The groups of `G` and the primitives of `P`.
+/// The groups of `G` and the primitives of `P`, on the executor `E`.
 #[derive(Debug)]
-pub(crate) struct Library<G, P>(PhantomData<(G, P)>);
+pub(crate) struct Library<G, P, E = Floor>(PhantomData<(G, P, E)>);
 
-impl<G: Group, P: Primitives> Runtime for Library<G, P> {
-    type Task<T: 'static> = <Floor as Runtime>::Task<T>;
-    type Channel = <Floor as Runtime>::Channel;
+impl<G: Group, P: Primitives, E: Runtime> Runtime for Library<G, P, E> {
+    type Task<T: 'static> = <E as Runtime>::Task<T>;
+    type Channel = <E as Runtime>::Channel;
     type Group = G;
     type Primitives = P;
     type Threads = NoThreads;
     type Web = NoWeb;
     type System = NoSystem;
 
-    const CAN: Abilities = Floor::CAN;
+    const CAN: Abilities = E::CAN;
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
-        Floor::block_on(main)
+        E::block_on(main)
     }
 
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output> {
-        Floor::spawn(future)
+        E::spawn(future)
     }
 
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T> + 'static {
-        Floor::join(task)
+        E::join(task)
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-        Floor::sleep(duration)
+        E::sleep(duration)
     }
 
     fn serve(
@@ -50,6 +51,6 @@ impl<G: Group, P: Primitives> Runtime for Library<G, P> {
         buffer: usize,
         progress: Rc<Progress>,
     ) -> impl Future<Output = ()> + 'static {
-        Floor::serve(listener, buffer, progress)
+        E::serve(listener, buffer, progress)
     }
 }

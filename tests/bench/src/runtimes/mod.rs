@@ -100,7 +100,7 @@ runtimes! {
     "guest", "guest", "asyncio in tokio, with tokio's I/O", &["tokio"] => tokio::Tokio<tokio::Guest>;
     "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
     "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;
-    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-lock", "blocking", "async-fs", "async-process"] => smol::Smol<smol::OneThread>;
+    "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-broadcast", "async-lock", "blocking", "async-fs", "async-process"] => smol::Smol<smol::OneThread>;
     "smol-lite", "smol", "LocalExecutor, futures-lite's block_on", &["futures-lite"] => smol::Smol<smol::TwoThreads>;
     "monoio", "monoio", "epoll", &["monoio", "local-sync"] => monoio::Monoio<LegacyDriver>;
     "monoio-uring", "monoio", "io_uring", &["monoio", "local-sync"] => monoio::Monoio<IoUringDriver>;
@@ -108,6 +108,7 @@ runtimes! {
     "floor", "floor", "a bare executor, a bare epoll loop", &[] => floor::Floor;
     libraries:
     "futures", "libraries", "futures on the floor", &["futures"] => library::Library<tools::groups::Unordered, tools::futures::Futures>;
+    "futures-on-ours", "libraries", "futures on our loop", &["futures"] => library::Library<tools::groups::Unordered, Lacking, ours::Ours>;
     "futures-buffered", "libraries", "futures-buffered on the floor", &["futures-buffered"] => library::Library<tools::groups::Buffered, Lacking>;
     "futures-concurrency", "libraries", "futures-concurrency on the floor", &["futures-concurrency"] => library::Library<tools::groups::Concurrency, Lacking>;
     "moro-local", "libraries", "moro-local on the floor", &["moro-local"] => library::Library<tools::groups::Moro, Lacking>;

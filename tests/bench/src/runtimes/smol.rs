@@ -12,7 +12,6 @@ use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 
 use super::tools;
-use crate::group::NoGroup;
 use crate::runtime::{Abilities, Channel, Runtime};
 use crate::threads::Threads;
 use crate::web::NoWeb;
@@ -56,7 +55,7 @@ thread_local! {
 impl<K: Kind> Runtime for Smol<K> {
     type Task<T: 'static> = Task<T>;
     type Channel = AsyncChannel;
-    type Group = NoGroup;
+    type Group = tools::groups::Lite;
     type Primitives = tools::async_lock::AsyncLock;
     type Threads = Unblock;
     type Web = NoWeb;

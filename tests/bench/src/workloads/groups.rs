@@ -1,6 +1,7 @@
 //! Structured concurrency: a thousand children, a thousand gathered futures, busy children, and a cancellable stretch.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use super::Work;
 use super::yields::yield_now;
@@ -140,6 +141,31 @@ impl Work for GroupYields {
     }
 }
 
+/// Futures that yield once, ten at a time.
+#[derive(Debug)]
+pub(crate) struct Bounded;
+
+impl Work for Bounded {
+    const WORKLOAD: Workload = Workload {
+        name: "gather-bounded",
+        what: "1000 futures that yield once, 10 at a time, per future",
+        ..GroupJoin::WORKLOAD
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        R::Group::CAN.bounded.then(|| {
+            in_task::<R, _>(measure(effort, CHILDREN, async || {
+                let futures = (0..CHILDREN).map(|number| async move {
+                    yield_now().await;
+                    number
+                });
+                let sum = R::Group::sum_bounded(10, futures).await;
+                assert_eq!(sum, CHILDREN * (CHILDREN - 1) / 2);
+            }))
+        })
+    }
+}
+
 /// A stretch that could be cancelled alone, around one yield.
 #[derive(Debug)]
 pub(crate) struct CancellableYield;
@@ -162,6 +188,44 @@ impl Work for CancellableYield {
             }))
         })
     }
+}
+
+/// Yields in twenty stretches, one inside the other. The cost of the yield itself is spread over the levels.
+#[derive(Debug)]
+pub(crate) struct Nested;
+
+impl Work for Nested {
+    const WORKLOAD: Workload = Workload {
+        name: "catch-cancel-nested",
+        what: "a yield under 20 stretches that can be cancelled alone, per level",
+        columns: &[Column::CPU],
+        countable: Countable::Worker(1, 3),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const LEVELS: u64 = 20;
+        const TURNS: u64 = 1_000;
+        R::Group::CAN.catch.then(|| {
+            in_task::<R, _>(measure(effort, LEVELS * TURNS, async || {
+                nested::<R::Group>(LEVELS, TURNS).await;
+            }))
+        })
+    }
+}
+
+/// Yields `turns` times under `levels` stretches.
+fn nested<G: Group>(levels: u64, turns: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        if levels == 0 {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+        } else {
+            let inner = G::cancellable(nested::<G>(levels - 1, turns));
+            assert!(inner.await.is_some());
+        }
+    })
 }
 
 /// Runs the workload in a task, as programs use groups. Some runtimes treat the main future differently.

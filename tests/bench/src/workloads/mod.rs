@@ -6,6 +6,7 @@ mod files;
 mod foreign;
 mod groups;
 mod http;
+mod in_place;
 mod memory;
 mod network;
 mod ping_pong;
@@ -162,6 +163,16 @@ workloads![
     groups::GatherYield,
     groups::GroupYields,
     groups::CancellableYield,
+    groups::Nested,
+    groups::Bounded,
+    in_place::Race<2>,
+    in_place::Race<3>,
+    in_place::Select<2>,
+    in_place::Select<3>,
+    in_place::Gather<2>,
+    in_place::Gather<3>,
+    in_place::TryGather<2>,
+    in_place::TryGather<3>,
     primitives::LockAlone,
     primitives::LockAmongTasks,
     primitives::SemaphoreAlone,
@@ -173,7 +184,11 @@ workloads![
     primitives::Queues<1, 1_024>,
     primitives::Queues<100, 16>,
     primitives::SortedMany,
-    primitives::RequestAnswer;
+    primitives::RequestAnswer,
+    primitives::Watches<1>,
+    primitives::Watches<100>,
+    primitives::Broadcasts<1>,
+    primitives::Broadcasts<100>;
 ];
 
 // A workload is found by its name.

@@ -9,7 +9,7 @@ use super::yields::yield_now;
 use crate::effort::Effort;
 use crate::figures::Figures;
 use crate::meter::measure;
-use crate::primitives::{BoundedQueue, Flag, Hold, Primitives, Reply, SortedQueue};
+use crate::primitives::{BoundedQueue, Flag, ForAll, Hold, Latest, Primitives, Reply, SortedQueue};
 use crate::runtime::Runtime;
 use crate::signal::Signal;
 use crate::workload::{Column, Countable, Workload};
@@ -23,6 +23,9 @@ type Event<R> = <<R as Runtime>::Primitives as Primitives>::Event;
 type Queue<R> = <<R as Runtime>::Primitives as Primitives>::Queue;
 type Sorted<R> = <<R as Runtime>::Primitives as Primitives>::Sorted;
 type ReplyOf<R> = <<R as Runtime>::Primitives as Primitives>::Reply;
+
+type LatestOf<R> = <<R as Runtime>::Primitives as Primitives>::Latest;
+type ForAllOf<R> = <<R as Runtime>::Primitives as Primitives>::ForAll;
 
 /// A batch of [`TIMES`] operations, run again and again by one task.
 const BATCH: Workload = Workload {
@@ -342,6 +345,112 @@ impl Work for RequestAnswer {
                 asked.set();
                 R::join(answering).await;
                 figures
+            })
+        })
+    }
+}
+
+/// A task sets a number and yields, again and again. Others wait for each change.
+#[derive(Debug)]
+pub(crate) struct Watches<const RECEIVERS: u64>;
+
+impl<const RECEIVERS: u64> Work for Watches<RECEIVERS> {
+    const WORKLOAD: Workload = Workload {
+        name: if RECEIVERS == 1 {
+            "watch-1"
+        } else {
+            "watch-100"
+        },
+        what: if RECEIVERS == 1 {
+            "a watched value, 1 receiver, per change seen"
+        } else {
+            "a watched value, 100 receivers, per change seen"
+        },
+        columns: &[Column::CPU],
+        countable: Countable::Worker(1, 3),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const SEEN: u64 = 100_000;
+        LatestOf::<R>::HERE.then(|| {
+            in_task::<R, _>(async move {
+                let (sender, first) = LatestOf::<R>::new();
+                let mut tasks = Vec::with_capacity(RECEIVERS as usize);
+                let mut last = 0;
+                measure(effort, SEEN, async || {
+                    let end = last + SEEN / RECEIVERS;
+                    for _ in 0..RECEIVERS {
+                        let mut receiver = first.clone();
+                        tasks.push(R::spawn(async move {
+                            while LatestOf::<R>::changed(&mut receiver).await != end {}
+                        }));
+                    }
+                    yield_now().await;
+                    while last < end {
+                        last += 1;
+                        LatestOf::<R>::set(&sender, last);
+                        yield_now().await;
+                    }
+                    for task in tasks.drain(..) {
+                        R::join(task).await;
+                    }
+                })
+                .await
+            })
+        })
+    }
+}
+
+/// A task sends sixteen numbers and yields, again and again. Others receive all of them.
+#[derive(Debug)]
+pub(crate) struct Broadcasts<const RECEIVERS: u64>;
+
+impl<const RECEIVERS: u64> Work for Broadcasts<RECEIVERS> {
+    const WORKLOAD: Workload = Workload {
+        name: if RECEIVERS == 1 {
+            "broadcast-1"
+        } else {
+            "broadcast-100"
+        },
+        what: if RECEIVERS == 1 {
+            "a broadcast to 1 receiver, 16 at a time, per number received"
+        } else {
+            "a broadcast to 100 receivers, 16 at a time, per number received"
+        },
+        columns: &[Column::CPU],
+        countable: Countable::Worker(1, 3),
+        traffic: None,
+    };
+
+    fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
+        const RECEIVED: u64 = 160_000;
+        const BURST: u64 = 16;
+        ForAllOf::<R>::HERE.then(|| {
+            in_task::<R, _>(async move {
+                measure(effort, RECEIVED, async || {
+                    // More room than a burst needs, since a receiver may be a burst behind.
+                    let (sender, receivers) = ForAllOf::<R>::new(64, RECEIVERS as usize);
+                    let numbers = RECEIVED / RECEIVERS;
+                    let mut tasks = Vec::with_capacity(RECEIVERS as usize);
+                    for mut receiver in receivers {
+                        tasks.push(R::spawn(async move {
+                            for number in 0..numbers {
+                                assert_eq!(ForAllOf::<R>::recv(&mut receiver).await, number);
+                            }
+                        }));
+                    }
+                    for number in 0..numbers {
+                        ForAllOf::<R>::send(&sender, number).await;
+                        if number % BURST == BURST - 1 {
+                            yield_now().await;
+                        }
+                    }
+                    for task in tasks {
+                        R::join(task).await;
+                    }
+                })
+                .await
             })
         })
     }

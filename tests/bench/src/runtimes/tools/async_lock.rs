@@ -1,10 +1,10 @@
-//! async-lock, and async-channel with a bound, as programs on smol use them.
+//! async-lock, async-channel with a bound, and async-broadcast, as programs on smol use them.
 
 use std::future::Future;
 
 use async_lock::{Mutex, Semaphore};
 
-use crate::primitives::{BoundedQueue, Hold, Lacking, Primitives};
+use crate::primitives::{BoundedQueue, ForAll, Hold, Lacking, Primitives};
 
 /// async-lock and async-channel.
 #[derive(Debug)]
@@ -17,6 +17,31 @@ impl Primitives for AsyncLock {
     type Queue = Bounded;
     type Sorted = Lacking;
     type Reply = Lacking;
+    type Latest = Lacking;
+    type ForAll = Broadcast;
+}
+
+/// async-broadcast, whose senders wait for the slowest receiver.
+#[derive(Debug)]
+pub(crate) struct Broadcast;
+
+impl ForAll for Broadcast {
+    type Sender = async_broadcast::Sender<u64>;
+    type Receiver = async_broadcast::Receiver<u64>;
+
+    fn new(room: usize, receivers: usize) -> (Self::Sender, Vec<Self::Receiver>) {
+        let (sender, first) = async_broadcast::broadcast(room);
+        (sender, vec![first; receivers])
+    }
+
+    async fn send(sender: &Self::Sender, value: u64) {
+        let sent = sender.broadcast_direct(value).await;
+        sent.expect("the receivers are there");
+    }
+
+    async fn recv(receiver: &mut Self::Receiver) -> u64 {
+        receiver.recv_direct().await.expect("the sender is there")
+    }
 }
 
 impl Hold for Mutex<u64> {

@@ -19,6 +19,8 @@ impl Primitives for Futures {
     type Queue = Mpsc;
     type Sorted = Lacking;
     type Reply = Oneshot;
+    type Latest = Lacking;
+    type ForAll = Lacking;
 }
 
 impl Hold for Mutex<u64> {

@@ -19,6 +19,8 @@ impl Primitives for LocalSync {
     type Queue = Bounded;
     type Sorted = Lacking;
     type Reply = Oneshot;
+    type Latest = Lacking;
+    type ForAll = Lacking;
 }
 
 impl Hold for Semaphore {

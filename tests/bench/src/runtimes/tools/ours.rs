@@ -4,11 +4,17 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
 
-use asyncio::sync::{Answer, Event, Lock, PriorityQueue, Promise, Queue, Semaphore};
-use asyncio::{LoopHandle, TaskGroup, catch_cancel, gather, task_group};
+use asyncio::sync::{
+    Answer, BroadcastReceiver, BroadcastSender, Event, Lock, PriorityQueue, Promise, Queue,
+    Semaphore, WatchReceiver, WatchSender,
+};
+use asyncio::{
+    LoopHandle, TaskGroup, catch_cancel, gather, gather_bounded, race, select, task_group,
+    try_gather,
+};
 
-use crate::group::{Group, GroupAbilities};
-use crate::primitives::{BoundedQueue, Flag, Hold, Primitives, Reply, SortedQueue};
+use crate::group::{Group, GroupAbilities, Sure};
+use crate::primitives::{BoundedQueue, Flag, ForAll, Hold, Latest, Primitives, Reply, SortedQueue};
 use crate::runtime::Channel;
 use crate::threads::Threads;
 
@@ -21,6 +27,10 @@ impl Group for Executors {
         group: true,
         gather: true,
         catch: true,
+        race: true,
+        select: true,
+        join: true,
+        bounded: true,
     };
 
     async fn run_all<F>(children: impl Iterator<Item = F>)
@@ -65,6 +75,77 @@ impl Group for Executors {
     async fn cancellable<F: Future>(future: F) -> Option<F::Output> {
         catch_cancel(future).await.ok()
     }
+
+    async fn sum_bounded<F>(limit: usize, futures: impl Iterator<Item = F>) -> u64
+    where
+        F: Future<Output = u64> + Send + 'static,
+    {
+        gather_bounded(limit, futures).await.into_iter().sum()
+    }
+
+    fn race_two(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+    ) -> impl Future<Output = u64> {
+        race((a, b))
+    }
+
+    fn race_three(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+        c: impl Future<Output = u64>,
+    ) -> impl Future<Output = u64> {
+        race((a, b, c))
+    }
+
+    async fn select_two(a: impl Future<Output = u64>, b: impl Future<Output = u64>) -> u64 {
+        select! {
+            a = a => a,
+            b = b => b,
+        }
+    }
+
+    async fn select_three(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+        c: impl Future<Output = u64>,
+    ) -> u64 {
+        select! {
+            a = a => a,
+            b = b => b,
+            c = c => c,
+        }
+    }
+
+    fn join_two(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+    ) -> impl Future<Output = (u64, u64)> {
+        gather((a, b))
+    }
+
+    fn join_three(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+        c: impl Future<Output = u64>,
+    ) -> impl Future<Output = (u64, u64, u64)> {
+        gather((a, b, c))
+    }
+
+    fn try_join_two(
+        a: impl Future<Output = Sure>,
+        b: impl Future<Output = Sure>,
+    ) -> impl Future<Output = Result<(u64, u64), ()>> {
+        try_gather((a, b))
+    }
+
+    fn try_join_three(
+        a: impl Future<Output = Sure>,
+        b: impl Future<Output = Sure>,
+        c: impl Future<Output = Sure>,
+    ) -> impl Future<Output = Result<(u64, u64, u64), ()>> {
+        try_gather((a, b, c))
+    }
 }
 
 /// asyncio::sync.
@@ -78,6 +159,51 @@ impl Primitives for Sync {
     type Queue = Queue<u64>;
     type Sorted = PriorityQueue<u64>;
     type Reply = Promise<u64>;
+    type Latest = Watch;
+    type ForAll = Broadcast;
+}
+
+/// `watch`.
+#[derive(Debug)]
+pub(crate) struct Watch;
+
+impl Latest for Watch {
+    type Sender = WatchSender<u64>;
+    type Receiver = WatchReceiver<u64>;
+
+    fn new() -> (Self::Sender, Self::Receiver) {
+        asyncio::sync::watch(0)
+    }
+
+    fn set(sender: &Self::Sender, value: u64) {
+        sender.set(value);
+    }
+
+    async fn changed(receiver: &mut Self::Receiver) -> u64 {
+        receiver.changed().await.expect("the sender is there")
+    }
+}
+
+/// `broadcast`.
+#[derive(Debug)]
+pub(crate) struct Broadcast;
+
+impl ForAll for Broadcast {
+    type Sender = BroadcastSender<u64>;
+    type Receiver = BroadcastReceiver<u64>;
+
+    fn new(room: usize, receivers: usize) -> (Self::Sender, Vec<Self::Receiver>) {
+        let (sender, first) = asyncio::sync::broadcast(room);
+        (sender, vec![first; receivers])
+    }
+
+    async fn send(sender: &Self::Sender, value: u64) {
+        sender.send(value).expect("the receivers are there");
+    }
+
+    async fn recv(receiver: &mut Self::Receiver) -> u64 {
+        receiver.recv().await.expect("it keeps up")
+    }
 }
 
 impl Hold for Lock<u64> {

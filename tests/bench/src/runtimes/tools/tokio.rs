@@ -4,12 +4,12 @@ use std::future::Future;
 use std::marker::PhantomData;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::super::tokio::Kind;
-use crate::group::{Group, GroupAbilities};
-use crate::primitives::{BoundedQueue, Flag, Hold, Lacking, Primitives, Reply};
+use crate::group::{Group, GroupAbilities, Sure};
+use crate::primitives::{BoundedQueue, Flag, ForAll, Hold, Lacking, Latest, Primitives, Reply};
 use crate::threads::Threads;
 
 /// A `JoinSet` whose tasks are spawned in the way `K` says.
@@ -21,6 +21,10 @@ impl<K: Kind> Group for Set<K> {
         group: true,
         gather: false,
         catch: false,
+        race: true,
+        select: true,
+        join: true,
+        bounded: true,
     };
 
     async fn run_all<F>(children: impl Iterator<Item = F>)
@@ -48,6 +52,73 @@ impl<K: Kind> Group for Set<K> {
         }
         sum
     }
+
+    async fn sum_bounded<F>(limit: usize, futures: impl Iterator<Item = F>) -> u64
+    where
+        F: Future<Output = u64> + Send + 'static,
+    {
+        let mut set = JoinSet::new();
+        let mut sum = 0;
+        for future in futures {
+            if set.len() == limit {
+                let output = set.join_next().await.expect("a task runs");
+                sum += output.expect("the task returns");
+            }
+            K::spawn_in(&mut set, future);
+        }
+        while let Some(output) = set.join_next().await {
+            sum += output.expect("the task returns");
+        }
+        sum
+    }
+
+    async fn race_two(a: impl Future<Output = u64>, b: impl Future<Output = u64>) -> u64 {
+        tokio::select! {
+            biased;
+            a = a => a,
+            b = b => b,
+        }
+    }
+
+    async fn race_three(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+        c: impl Future<Output = u64>,
+    ) -> u64 {
+        tokio::select! {
+            biased;
+            a = a => a,
+            b = b => b,
+            c = c => c,
+        }
+    }
+
+    async fn join_two(a: impl Future<Output = u64>, b: impl Future<Output = u64>) -> (u64, u64) {
+        tokio::join!(a, b)
+    }
+
+    async fn join_three(
+        a: impl Future<Output = u64>,
+        b: impl Future<Output = u64>,
+        c: impl Future<Output = u64>,
+    ) -> (u64, u64, u64) {
+        tokio::join!(a, b, c)
+    }
+
+    async fn try_join_two(
+        a: impl Future<Output = Sure>,
+        b: impl Future<Output = Sure>,
+    ) -> Result<(u64, u64), ()> {
+        tokio::try_join!(a, b)
+    }
+
+    async fn try_join_three(
+        a: impl Future<Output = Sure>,
+        b: impl Future<Output = Sure>,
+        c: impl Future<Output = Sure>,
+    ) -> Result<(u64, u64, u64), ()> {
+        tokio::try_join!(a, b, c)
+    }
 }
 
 /// `tokio::sync`.
@@ -61,6 +132,53 @@ impl Primitives for Sync {
     type Queue = Mpsc;
     type Sorted = Lacking;
     type Reply = Oneshot;
+    type Latest = Watch;
+    type ForAll = Broadcast;
+}
+
+/// tokio's `watch`.
+#[derive(Debug)]
+pub(crate) struct Watch;
+
+impl Latest for Watch {
+    type Sender = watch::Sender<u64>;
+    type Receiver = watch::Receiver<u64>;
+
+    fn new() -> (Self::Sender, Self::Receiver) {
+        watch::channel(0)
+    }
+
+    fn set(sender: &Self::Sender, value: u64) {
+        sender.send(value).expect("the receivers are there");
+    }
+
+    async fn changed(receiver: &mut Self::Receiver) -> u64 {
+        receiver.changed().await.expect("the sender is there");
+        *receiver.borrow_and_update()
+    }
+}
+
+/// tokio's `broadcast`.
+#[derive(Debug)]
+pub(crate) struct Broadcast;
+
+impl ForAll for Broadcast {
+    type Sender = broadcast::Sender<u64>;
+    type Receiver = broadcast::Receiver<u64>;
+
+    fn new(room: usize, receivers: usize) -> (Self::Sender, Vec<Self::Receiver>) {
+        let (sender, _first) = broadcast::channel(room);
+        let receivers = (0..receivers).map(|_| sender.subscribe()).collect();
+        (sender, receivers)
+    }
+
+    async fn send(sender: &Self::Sender, value: u64) {
+        sender.send(value).expect("the receivers are there");
+    }
+
+    async fn recv(receiver: &mut Self::Receiver) -> u64 {
+        receiver.recv().await.expect("it keeps up")
+    }
 }
 
 impl Hold for Mutex<u64> {
