@@ -140,21 +140,10 @@ impl<T: 'static> Guest<T> {
         look: bool,
         enough: impl Fn() -> bool,
     ) -> ControlFlow<Result<T, JoinError>, Next> {
+        if let State::Running(_) = self.state {
+            return ControlFlow::Continue(self.turn_main(look, enough));
+        }
         match mem::replace(&mut self.state, State::Over) {
-            State::Running(mut main) => {
-                self.heed_signals();
-                let is_over = || self.main.is_finished();
-                let next = self.event_loop.turn_until(look, enough, is_over);
-                match self.outcome(&mut main) {
-                    None => self.state = State::Running(main),
-                    Some(outcome) => {
-                        self.state = State::Closing(outcome);
-                        self.ctrl_c = None;
-                        return ControlFlow::Continue(Next::Now);
-                    }
-                }
-                ControlFlow::Continue(next)
-            }
             State::Closing(outcome) => match self.event_loop.close_turn(look, enough) {
                 Some(next) => {
                     self.state = State::Closing(outcome);
@@ -165,14 +154,33 @@ impl<T: 'static> Guest<T> {
                     ControlFlow::Break(outcome)
                 }
             },
-            State::Over => panic!("the guest has ended"),
+            State::Running(_) | State::Over => panic!("the guest has ended"),
+        }
+    }
+
+    /// Runs a turn while `main` runs. It leaves the state in its place, which may be as large as the value of `main`.
+    #[track_caller]
+    fn turn_main(&mut self, look: bool, enough: impl Fn() -> bool) -> Next {
+        self.heed_signals();
+        let is_over = || self.main.is_finished();
+        let next = self.event_loop.turn_until(look, enough, is_over);
+        match self.outcome() {
+            None => next,
+            Some(outcome) => {
+                self.state = State::Closing(outcome);
+                self.ctrl_c = None;
+                Next::Now
+            }
         }
     }
 
     /// The outcome of `main`, if it has ended or may not go on.
-    fn outcome(&mut self, main: &mut Task<T>) -> Option<Result<T, JoinError>> {
-        if main.is_finished() {
+    fn outcome(&mut self) -> Option<Result<T, JoinError>> {
+        if self.main.is_finished() {
             self.event_loop.end_main();
+            let State::Running(main) = &mut self.state else {
+                return None;
+            };
             return main.try_take();
         }
         let has_stopped = self.event_loop.take_stopped();

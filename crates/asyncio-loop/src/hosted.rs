@@ -17,6 +17,7 @@ use asyncio_reactor::{Reactor, Unparker};
 use asyncio_task::Tasks;
 
 use crate::attachments::ClosingAttachments;
+use crate::clock::NEVER;
 use crate::closing::ClosePass;
 use crate::core::Core;
 use crate::exceptions;
@@ -55,6 +56,8 @@ pub(crate) struct Hosted {
     pub(crate) is_on: bool,
     /// Whether the last turn has parked the loop.
     pub(crate) is_parked: bool,
+    /// The loop time at which the last turn began, or [`NEVER`] if it did not need to know.
+    turn_began: u64,
     /// The loop time for which the reactor's alarm is set.
     alarm: u64,
     /// The end of the last turn, if virtual time passes meanwhile.
@@ -127,9 +130,13 @@ impl Hosted {
     ) -> Next {
         let was_parked = self.is_parked;
         self.leave(core);
-        let now = core.begin_hosted_turn(look, was_parked);
-        core.timers
-            .expire(now, |payload| core.waker_panicked(payload));
+        let was_timed = mem::replace(&mut self.turn_began, NEVER) != NEVER;
+        let now = core.begin_hosted_turn(look, was_parked, was_timed);
+        self.turn_began = now.unwrap_or(NEVER);
+        if let Some(now) = now {
+            core.timers
+                .expire(now, |payload| core.waker_panicked(payload));
+        }
         core.is_first_turn.set(false);
         core.tasks
             .run_turn_until(core.budget, enough, || core.stopping.get() || is_over());
@@ -177,15 +184,16 @@ impl Hosted {
             return Next::Event;
         };
         let clock = &core.timers.clock;
+        // The beginning of the turn suffices if it is known, for this is an absolute time.
+        if deadline.saturating_sub(self.turn_began) > MEASURED_HERE {
+            return Next::At(clock.instant_of(deadline - AHEAD));
+        }
         let now = clock.now();
         if deadline <= now {
             return Next::Now;
         }
         if clock.differs() {
             return Next::At(clock.instant_of(deadline));
-        }
-        if deadline - now > MEASURED_HERE {
-            return Next::At(clock.instant_of(deadline - AHEAD));
         }
         let together = now.saturating_add(MILLISECOND);
         if deadline < together && core.timers.are_due_by(together, COALESCED_TIMERS) {
@@ -217,23 +225,28 @@ impl Hosted {
 }
 
 impl Core {
-    /// Takes messages, and asks the system for events if need be. Returns the time.
-    fn begin_hosted_turn(&self, look: bool, was_parked: bool) -> u64 {
+    /// Takes messages, and asks the system for events if need be. Returns the time, unless nothing depends on it: the clock
+    /// is a large part of a turn for one message.
+    fn begin_hosted_turn(&self, look: bool, was_parked: bool, was_timed: bool) -> Option<u64> {
         if let Some(watched) = &self.watched {
             watched.begin_turn();
         }
         self.drain_inbox();
         let look = look || self.reactor.has_soon();
-        if !look && !was_parked {
+        let is_virtual = self.timers.clock.is_virtual();
+        if !look && !was_parked && (was_timed || is_virtual) {
             // The host may not have looked at the descriptor since.
-            return self.poll_io();
+            return Some(self.poll_io());
+        }
+        if !look && was_parked && self.timers.is_empty() && !is_virtual {
+            return None;
         }
         let now = self.timers.clock.now();
         self.last_io_poll.set(now);
         if look {
             self.turn_reactor(Some(Duration::ZERO));
         }
-        now
+        Some(now)
     }
 
     /// Calls `f` while this loop is the running one, for a turn of its host.

@@ -161,6 +161,10 @@ impl Timers {
         self.wheel.borrow().len()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
     }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -139,6 +140,37 @@ mod turning {
             }
         }
         assert!(event_loop.time() >= start + ms(40), "never early");
+    }
+
+    thread_local! {
+        static LOOKS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// The clock of a host that counts the looks at it. It stands still.
+    fn clock() -> Instant {
+        static NOW: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        LOOKS.set(LOOKS.get() + 1);
+        *NOW
+    }
+
+    /// The looks at the clock in a turn for one message, with what `beside` has spawned.
+    fn looks_in_a_turn(beside: impl FnOnce(&EventLoop)) -> u32 {
+        let builder = EventLoop::builder().host_clock(clock);
+        let mut event_loop = builder.build_loop().unwrap();
+        beside(&event_loop);
+        while event_loop.turn(true, never) == Next::Now {}
+        event_loop.call_soon(|| ());
+        LOOKS.set(0);
+        assert_ne!(event_loop.turn(false, never), Next::Now);
+        LOOKS.get()
+    }
+
+    #[test]
+    fn a_turn_for_a_message_looks_at_the_clock_only_for_deadlines() {
+        assert_eq!(looks_in_a_turn(|_| ()), 0);
+        let an_hour =
+            |event_loop: &EventLoop| event_loop.spawn(async { sleep(secs(3600)).await }).detach();
+        assert_eq!(looks_in_a_turn(an_hour), 1);
     }
 
     #[test]

@@ -5,17 +5,23 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::task::{Context, Poll};
+
+#[cfg(unix)]
+use crate::bell::Bell;
+use crate::host_waker::HostWaker;
 
 /// The loop's descriptor, for which tokio's driver waits.
 #[cfg(unix)]
 #[derive(Debug)]
-pub(crate) struct Descriptor(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>);
+pub(crate) struct Descriptor {
+    registered: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
+    bell: Bell,
+}
 
 #[cfg(unix)]
 impl Descriptor {
-    /// Registers a duplicate of the descriptor.
-    pub(crate) fn new(of: &impl std::os::fd::AsFd) -> io::Result<Self> {
+    /// Registers a duplicate of the descriptor. Events wake `host`.
+    pub(crate) fn new(of: &impl std::os::fd::AsFd, host: &HostWaker) -> io::Result<Self> {
         use tokio::io::{Interest, unix::AsyncFd};
 
         let descriptor = of.as_fd().try_clone_to_owned()?;
@@ -23,14 +29,26 @@ impl Descriptor {
         // SAFETY: an `OwnedFd` is open for as long as it lives, and its number and its file never change (F1). Nothing
         // gives the descriptor away: it is private, and only polled.
         let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-        Ok(Self(registered.map_err(io::Error::from)?))
+        Ok(Self {
+            registered: registered.map_err(io::Error::from)?,
+            bell: Bell::new(host),
+        })
     }
 
-    /// Whether the descriptor was readable since the last call. If not, the task of `cx` is woken when it is.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> bool {
+    /// Whether the descriptor was readable since the last call. The host is woken when it is.
+    #[inline]
+    pub(crate) fn was_readable(&self) -> bool {
+        self.bell.has_rung() && self.clear()
+    }
+
+    /// Clears the readiness, and waits for the next event. Whether the descriptor was readable.
+    fn clear(&self) -> bool {
+        use std::task::Poll;
+
         let mut was_readable = false;
+        let mut cx = self.bell.context();
         // Cleared before the loop looks: an event that comes later is a new edge.
-        while let Poll::Ready(ready) = self.0.poll_read_ready(cx) {
+        while let Poll::Ready(ready) = self.registered.poll_read_ready(&mut cx) {
             match ready {
                 Ok(mut guard) => guard.clear_ready(),
                 Err(error) => panic!("tokio's driver has ended before its guest: {error}"),
@@ -48,13 +66,11 @@ pub(crate) struct Descriptor;
 
 #[cfg(not(unix))]
 impl Descriptor {
-    pub(crate) fn new<T>(_: &asyncio_loop::Guest<T>) -> io::Result<Self> {
+    pub(crate) fn new<T>(_: &asyncio_loop::Guest<T>, _: &HostWaker) -> io::Result<Self> {
         Ok(Self)
     }
 
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> bool {
-        let _: Poll<()> = Poll::Pending;
-        let _ = cx;
+    pub(crate) fn was_readable(&self) -> bool {
         true
     }
 }

@@ -13,11 +13,14 @@ use tokio::runtime::{Handle, Id};
 use tokio::task::coop::has_budget_remaining;
 
 use crate::descriptor::Descriptor;
-use crate::host_waker::HostWaker;
+use crate::host_waker::{HostTask, HostWaker};
 use crate::timer::Timer;
 
 /// How long one poll may take, before tokio's driver gets its turn.
 const SLICE: Duration = Duration::from_micros(50);
+
+/// The step of a poll from which its time is taken. A poll of few steps does not read the clock.
+const TIMED_STEP: u32 = 4;
 
 /// A main task of ours in a runtime of tokio's, as a future: [`run`](crate::run) for a program that has a runtime.
 ///
@@ -69,7 +72,7 @@ pub struct Guest<T> {
     guest: asyncio_loop::Guest<T>,
     descriptor: Descriptor,
     timer: Timer,
-    waker: HostWaker,
+    host: HostTask,
     /// Where the descriptor is registered.
     runtime: Id,
 }
@@ -117,10 +120,10 @@ impl<T: 'static> Guest<T> {
     /// A guest whose loop was built by a builder of [`unparks`], with this waker.
     pub(crate) fn of(guest: asyncio_loop::Guest<T>, waker: HostWaker) -> io::Result<Self> {
         Ok(Self {
-            descriptor: Descriptor::new(&guest)?,
+            descriptor: Descriptor::new(&guest, &waker)?,
             guest,
-            timer: Timer::default(),
-            waker,
+            timer: Timer::new(&waker),
+            host: HostTask::new(waker),
             runtime: Handle::current().id(),
         })
     }
@@ -176,30 +179,57 @@ impl<T: 'static> Future for Guest<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.waker.set(cx.waker()) {
+        if this.host.polls(cx.waker()) {
             this.assert_at_home();
         }
-        let mut look = this.descriptor.poll_readable(cx);
-        let begun = Instant::now();
-        // At least one step, in case another future of the same task spends the budget each time.
-        let is_begun = Cell::new(false);
+        let mut look = this.descriptor.was_readable();
+        let (steps, slice) = (Cell::new(0), Slice::default());
         loop {
-            let enough = || is_begun.replace(true) && !has_budget_remaining();
+            let enough = || {
+                let step = steps.get() + 1;
+                steps.set(step);
+                if step == TIMED_STEP {
+                    slice.begin();
+                }
+                // At least one step, in case another future of the same task spends the budget each time.
+                step > 1 && !has_budget_remaining()
+            };
             match this.guest.turn(look, enough) {
                 ControlFlow::Break(outcome) => return Poll::Ready(outcome),
                 ControlFlow::Continue(Next::Now) => {}
                 ControlFlow::Continue(Next::At(time)) => {
-                    if this.timer.poll(time, cx).is_pending() {
+                    if this.timer.poll(time).is_pending() {
                         return Poll::Pending;
                     }
                 }
                 ControlFlow::Continue(Next::Event) => return Poll::Pending,
             }
-            if !has_budget_remaining() || begun.elapsed() >= SLICE {
+            if !has_budget_remaining() || slice.is_over() {
                 yield_to_driver(cx);
                 return Poll::Pending;
             }
             look = cfg!(not(unix));
+        }
+    }
+}
+
+/// The time of one poll, from its first look at the clock.
+#[derive(Default)]
+struct Slice(Cell<Option<Instant>>);
+
+impl Slice {
+    fn begin(&self) {
+        self.0.set(Some(Instant::now()));
+    }
+
+    /// Whether the time is over. It begins now at the latest.
+    fn is_over(&self) -> bool {
+        match self.0.get() {
+            Some(begun) => begun.elapsed() >= SLICE,
+            None => {
+                self.begin();
+                false
+            }
         }
     }
 }

@@ -18,19 +18,38 @@ impl HostWaker {
         }
     }
 
-    /// Replaces the waker. Whether it is that of another task.
-    pub(crate) fn set(&self, waker: &Waker) -> bool {
-        if self.lock().as_ref().is_some_and(|old| old.will_wake(waker)) {
-            return false;
-        }
-        let new = Some(waker.clone());
-        let old = std::mem::replace(&mut *self.lock(), new);
+    fn set(&self, waker: Waker) {
+        let old = self.lock().replace(waker);
         drop(old);
-        true
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task that polls the guest. Only this replaces the waker.
+#[derive(Debug, Default)]
+pub(crate) struct HostTask {
+    waker: HostWaker,
+    /// A copy, to be compared without the lock.
+    last: Option<Waker>,
+}
+
+impl HostTask {
+    pub(crate) fn new(waker: HostWaker) -> Self {
+        Self { waker, last: None }
+    }
+
+    /// Notes the waker of the task that polls. Whether it is that of another task.
+    #[inline]
+    pub(crate) fn polls(&mut self, waker: &Waker) -> bool {
+        if self.last.as_ref().is_some_and(|last| last.will_wake(waker)) {
+            return false;
+        }
+        self.waker.set(waker.clone());
+        self.last = Some(waker.clone());
+        true
     }
 }
 

@@ -30,8 +30,10 @@
 //!
 //! Not here: the host interface itself, for other hosts (`asyncio-loop`).
 
-mod descriptor;
 mod host_waker;
+
+mod bell;
+mod descriptor;
 mod timer;
 
 mod guest;

@@ -545,6 +545,53 @@ mod sources {
     }
 }
 
+/// An idle guest costs nothing.
+#[cfg(target_os = "linux")]
+mod idle {
+    use super::*;
+    use std::fs;
+    use std::thread;
+
+    /// How often a thread has waited in the system. A thread that makes no call and runs no code does not.
+    fn waits(thread: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
+        let waits = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        waits.unwrap().trim().parse().unwrap()
+    }
+
+    #[test]
+    fn a_guest_that_waits_makes_no_system_call() {
+        let (tell, told) = std_mpsc::channel();
+        let (end, ended) = oneshot::channel();
+        let guest = thread::spawn(move || {
+            run(async move {
+                let link = fs::read_link("/proc/thread-self").unwrap();
+                let number = link.file_name().unwrap().to_str().unwrap().to_owned();
+                // A deadline far away, a job that has ended, and a task of tokio's that waits.
+                let far = spawn(sleep(secs(3600)));
+                to_thread(|| ()).await.unwrap();
+                let theirs = tokio::spawn(std::future::pending::<()>());
+                tell.send(number).unwrap();
+                ended.await.unwrap();
+                theirs.abort();
+                far.cancel();
+            });
+        });
+        let number = told.recv().unwrap();
+        // It comes to rest some time after it has told.
+        let is_idle = (0..50).any(|_| {
+            let before = waits(&number);
+            thread::sleep(ms(100));
+            waits(&number) == before
+        });
+        assert!(is_idle, "{} waits", waits(&number));
+        end.send(()).unwrap();
+        guest.join().unwrap();
+    }
+}
+
 /// Trap 6: the host is not blocked while the loop closes.
 mod closing {
     use super::*;
@@ -713,6 +760,26 @@ mod dropping {
             std::mem::forget(guest);
             tokio::time::sleep(ms(3)).await;
         });
+    }
+
+    /// Trap 10: tokio's driver trusts the descriptor that it was given.
+    #[test]
+    fn the_number_of_the_descriptor_is_free_after_the_guest() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        host(soon(async {
+            for _ in 0..20 {
+                let guest = Guest::new(forever()).unwrap();
+                let set = LocalSet::new();
+                let task = set.spawn_local(guest);
+                set.run_until(tokio::task::yield_now()).await;
+                task.abort();
+                drop(set);
+                // The system gives the numbers of the guest's descriptors to these.
+                let (mut one, mut other) = tokio::net::UnixStream::pair().unwrap();
+                one.write_all(b"a").await.unwrap();
+                assert_eq!(other.read_u8().await.unwrap(), b'a');
+            }
+        }));
     }
 
     #[test]

@@ -1,0 +1,59 @@
+//! A waker that keeps in mind that it was woken, for one thing that the guest waits for.
+//!
+//! The guest is polled for each message to its loop. Without bells it would ask the driver of tokio each time whether its
+//! descriptor is readable and its timer has fired, by two locks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use crate::host_waker::HostWaker;
+
+/// A thing that the guest waits for, and whether the guest must look at it.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    ring: Arc<Ring>,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+struct Ring {
+    has_rung: AtomicBool,
+    host: HostWaker,
+}
+
+impl Bell {
+    /// A bell that has rung, so that the guest looks once.
+    pub(crate) fn new(host: &HostWaker) -> Self {
+        let ring = Arc::new(Ring {
+            has_rung: AtomicBool::new(true),
+            host: host.clone(),
+        });
+        let waker = Waker::from(ring.clone());
+        Self { ring, waker }
+    }
+
+    /// Whether the bell has rung since the last call.
+    #[inline]
+    pub(crate) fn has_rung(&self) -> bool {
+        self.ring.has_rung.load(Ordering::Relaxed)
+            && self.ring.has_rung.swap(false, Ordering::Acquire)
+    }
+
+    /// The context in which the guest looks.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context::from_waker(&self.waker)
+    }
+}
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Before the host is woken: its next poll sees it.
+        self.has_rung.store(true, Ordering::Release);
+        self.host.wake();
+    }
+}
