@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-use asyncio::sync::{Event, Lock, Queue, Semaphore};
+use asyncio::net::{TcpListener, TcpStream};
+use asyncio::sync::{
+    Event, Lock, Queue, Semaphore, ThreadEvent, promise, thread_promise, thread_queue,
+};
 use asyncio::{Task, TaskGroup, call_soon, sleep, spawn, task_group, timeout, yield_now};
 use asyncio_tests::ms;
 use tracing::field::{Field, Visit};
@@ -61,6 +64,18 @@ struct Span {
 impl Span {
     fn get(&self, field: &str) -> &str {
         self.fields.get(field).map_or("", String::as_str)
+    }
+}
+
+/// How far the numbers of tasks of two loops are apart. The tests run at once, so each of their loops has any number.
+const APART: u64 = 1_000_000_000_000;
+
+impl Span {
+    /// The number of a task on its loop, from that in the process.
+    fn task_number(&self, field: &str) -> u64 {
+        let number: u64 = self.get(field).parse().unwrap();
+        assert_eq!((number / APART).to_string(), self.get("loop"));
+        number % APART
     }
 }
 
@@ -140,6 +155,12 @@ impl Console {
 }
 
 impl Seen {
+    /// The span of the nth task that was spawned.
+    fn nth_task(&self, n: usize) -> Option<u64> {
+        let tasks = self.spans.iter().filter(|(_, span)| span.name == TASK);
+        tasks.map(|(id, _)| *id).nth(n - 1)
+    }
+
     fn first_entered(&self, name: &str) -> Option<u64> {
         let is = |id: &&u64| self.spans[id].name == name;
         self.stack.iter().rev().find(is).copied()
@@ -274,21 +295,39 @@ mod tasks {
         let [main, parent, child] = &console.all(TASK)[..] else {
             panic!("{:?}", console.all(TASK));
         };
-        assert_eq!([main.get("kind"), main.get("task.id")], ["block_on", "1"]);
         assert_eq!(
-            [
-                parent.get("kind"),
-                parent.get("task.name"),
-                parent.get("task.parent")
-            ],
-            ["task", "parent", "1"]
+            (main.get("kind"), main.task_number("task.id")),
+            ("block_on", 1)
         );
+        assert_eq!(
+            [parent.get("kind"), parent.get("task.name")],
+            ["task", "parent"]
+        );
+        assert_eq!(parent.task_number("task.parent"), 1);
         assert!(parent.get("loc.file").ends_with("console.rs"));
         assert_eq!(parent.get("loc.line"), line.get().to_string());
         assert_ne!(parent.get("loc.col"), "");
-        assert_eq!([child.get("task.id"), child.get("task.parent")], ["3", "2"]);
+        assert_eq!(child.task_number("task.id"), 3);
+        assert_eq!(child.task_number("task.parent"), 2);
         assert_ne!(child.get("size.bytes"), "");
         console.assert_balanced();
+    }
+
+    #[test]
+    fn those_of_two_loops_have_different_numbers() {
+        let console = Console::default();
+        for _ in 0..2 {
+            console.watch(async || spawn(async {}).await.unwrap());
+        }
+        let numbers = console.all(TASK).into_iter().map(|task| {
+            let [id, of] = ["task.id", "loop"].map(|field| task.get(field).parse::<u64>().unwrap());
+            (of, id - of * APART)
+        });
+        let numbers: Vec<_> = numbers.collect();
+        let [(first, 1), (also_first, 2), (second, 1), (also_second, 2)] = numbers[..] else {
+            panic!("{numbers:?}");
+        };
+        assert!(first == also_first && second == also_second && first < second);
     }
 
     #[test]
@@ -381,7 +420,10 @@ mod groups {
         let [main, child] = &console.all(TASK)[..] else {
             panic!("{:?}", console.all(TASK));
         };
-        assert_eq!([child.get("kind"), child.get("task.parent")], ["task", "1"]);
+        assert_eq!(
+            (child.get("kind"), child.task_number("task.parent")),
+            ("task", 1)
+        );
         // Each of the sleeps is a wait of the task that polls it.
         let waits = console.all(WAIT);
         let tasks: Vec<_> = waits.iter().map(|wait| wait.task.unwrap()).collect();
@@ -545,6 +587,140 @@ mod waits {
             resource(&console, "Queue").states.last().unwrap(),
             "waiters 0"
         );
+        console.assert_balanced();
+    }
+
+    #[test]
+    fn a_promise_shows_the_wait_for_its_answer() {
+        let console = Console::default();
+        let line = Cell::new(0);
+        console.watch(async || {
+            line.set(line!() + 1);
+            let (to_set, answer) = promise::<u32>();
+            let waits = spawn(answer);
+            yield_now().await;
+            to_set.set_result(7).unwrap();
+            assert_eq!(waits.await.unwrap().unwrap(), 7);
+        });
+        let shown = resource(&console, "Promise");
+        assert_eq!(shown.get("loc.line"), line.get().to_string());
+        assert_eq!(shown.states, ["waiters 1", "waiters 0"]);
+        let [wait] = &console.all(WAIT)[..] else {
+            panic!("one wait");
+        };
+        assert_eq!(wait.states, ["ready false", "ready true"]);
+        assert_eq!(wait.task, console.seen().nth_task(2));
+        console.assert_balanced();
+    }
+
+    #[test]
+    fn an_answer_that_is_dropped_or_shared_is_closed() {
+        let console = Console::default();
+        let line = Cell::new(0);
+        console.watch(async || {
+            let (_held, answer) = promise::<u32>();
+            timeout(ms(1), answer).await.map(drop).unwrap_err();
+            line.set(line!() + 1);
+            let (to_set, answer) = promise::<u32>();
+            let mut answer = answer;
+            assert!(futures::poll!(&mut answer).is_pending());
+            let shared = answer.shared();
+            let waits = spawn(shared.clone());
+            yield_now().await;
+            to_set.set_result(7).unwrap();
+            assert_eq!(waits.await.unwrap().unwrap(), 7);
+        });
+        // The place of the promise, not that of a line of ours.
+        let shared = resource(&console, "SharedAnswer");
+        assert_eq!(shared.get("loc.line"), line.get().to_string());
+        assert!(shared.get("loc.file").ends_with("console.rs"));
+        console.assert_balanced();
+    }
+
+    #[test]
+    fn primitives_for_threads_are_shown() {
+        let console = Console::default();
+        console.watch(async || {
+            let (tasks, threads) = thread_queue::<u32>(0);
+            let (to_set, answer) = thread_promise::<u32>();
+            let event = ThreadEvent::new();
+            let elsewhere = event.clone();
+            let waits_for_event = spawn(async move { event.wait().await });
+            let waits_for_item = spawn(async move { tasks.get().await });
+            let waits_for_answer = spawn(answer);
+            let watched = Dispatch::new(console.clone());
+            let work = move || {
+                elsewhere.set();
+                threads.put(3).unwrap();
+                to_set.set_result(4).unwrap();
+            };
+            yield_now().await;
+            let thread = move || tracing::dispatcher::with_default(&watched, work);
+            thread::spawn(thread).join().unwrap();
+            waits_for_event.await.unwrap();
+            assert_eq!(waits_for_item.await.unwrap().unwrap(), 3);
+            assert_eq!(waits_for_answer.await.unwrap().unwrap(), 4);
+            // The wait that is cancelled is closed.
+            let never = ThreadEvent::new();
+            timeout(ms(1), never.wait()).await.unwrap_err();
+        });
+        let shown = console.all(RESOURCE);
+        let types: Vec<_> = shown.iter().map(|one| one.get("concrete_type")).collect();
+        let expected = ["ThreadEvent", "ThreadQueue", "ThreadPromise", "ThreadEvent"];
+        assert_eq!(types, expected);
+        for one in &shown {
+            assert!(one.get("loc.file").ends_with("console.rs"));
+        }
+        // The promise ends with its wait.
+        assert_eq!(shown[1].states, ["waiters 1", "waiters 0"]);
+        console.assert_balanced();
+    }
+
+    #[test]
+    fn a_socket_shows_the_task_that_waits_for_it() {
+        let console = Console::default();
+        console.watch(async || {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = spawn(async move {
+                let (client, _) = listener.accept().await.unwrap();
+                let mut buf = [0; 4];
+                client.read(&mut buf).await.unwrap()
+            });
+            yield_now().await;
+            let client = TcpStream::connect(address).await.unwrap();
+            // The server waits for the first byte.
+            sleep(ms(1)).await;
+            client.write_all(b"hi").await.unwrap();
+            assert_eq!(server.await.unwrap(), 2);
+        });
+        let waits = console.all(WAIT);
+        let shown = console.seen();
+        let of_server = waits.iter().filter(|wait| wait.task == shown.nth_task(2));
+        let of_server: Vec<_> = of_server
+            .map(|wait| {
+                let socket = &shown.spans[&wait.resource.unwrap()];
+                assert_eq!(socket.get("kind"), "socket");
+                (socket.get("concrete_type"), wait.get("source"))
+            })
+            .collect();
+        assert_eq!(of_server, [("TcpListener", "read"), ("TcpStream", "read")]);
+        drop(shown);
+        console.assert_balanced();
+    }
+
+    #[test]
+    fn a_wait_for_a_socket_that_is_cancelled_is_closed() {
+        let console = Console::default();
+        console.watch(async || {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let waits = spawn(async move { listener.accept().await.map(drop) });
+            yield_now().await;
+            waits.cancel();
+            assert!(waits.await.is_err());
+        });
+        let listener = resource(&console, "TcpListener");
+        assert_eq!(listener.states, ["waiters 1", "waiters 0"]);
         console.assert_balanced();
     }
 

@@ -46,6 +46,37 @@ fn on_tokio_the_cleanups_of_other_tasks_wait_for_its_timers() {
 }
 
 #[test]
+fn on_tokio_groups_and_shields_hold_it_up() {
+    let ended = interrupted("a group in a guest of tokio");
+    assert_eq!(ended.output, "quick\nslow\nthe group has ended\n");
+    assert_eq!(ended.signal(), SIGINT);
+    let ended = interrupted("a shield in a guest of tokio");
+    assert_eq!(ended.output, "asked\nwritten\n");
+    assert_eq!(ended.signal(), SIGINT);
+}
+
+#[test]
+fn on_tokio_the_second_one_ends_the_process_while_a_cleanup_waits() {
+    let mut child = Child::start(&mut child("a guest cleans up for long"));
+    child.expect("ready");
+    child.interrupt();
+    child.expect("cleaning up");
+    child.interrupt();
+    let ended = child.wait();
+    assert_eq!((&*ended.output, ended.signal()), ("", SIGINT));
+}
+
+#[test]
+fn of_two_guests_in_a_set_of_tokios_the_first_one_hears_it() {
+    let ended = interrupted("two guests in a set of tokio's");
+    assert_eq!(
+        ended.output,
+        "cancelled: true\ninterrupted by Some(2)\ncleaned up\n"
+    );
+    assert_eq!(ended.signal(), None);
+}
+
+#[test]
 fn a_main_that_spins_on_yields_hears_it() {
     let ended = interrupted("main spins");
     assert_eq!(ended.output, "cleaned up\n");

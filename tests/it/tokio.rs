@@ -18,6 +18,23 @@ fn a_program() {
     assert_eq!(program(), Ok(7));
 }
 
+/// The workers of a pool are processes of their own, and their sockets sources of our loop.
+#[cfg(unix)]
+#[asyncio::test(host = "tokio")]
+async fn a_pool_of_processes_answers_in_a_guest() {
+    let pool = asyncio::ProcessPool::builder().start_timeout(Duration::from_secs(30));
+    let pool = pool
+        .workers(1)
+        .program(env!("CARGO_BIN_EXE_asyncio-test-worker"));
+    let pool = pool.build();
+    let (ours, theirs) = asyncio::gather((
+        pool.run(asyncio_tests::remote::double, 4),
+        tokio::spawn(async { 8 }),
+    ))
+    .await;
+    assert_eq!((ours.unwrap(), theirs.unwrap()), (8, 8));
+}
+
 #[asyncio::test(host = "tokio")]
 async fn a_test_has_the_real_clock() {
     let start = Instant::now();

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | task | [`TaskSpan`] | from its spawn to its end, entered for each poll |
 //! | waker | [`SpanId`] | none: events that carry the number of the task's span |
-//! | sleep, lock, queue | [`Resource`] | one for itself, from its first wait, and one for each wait |
+//! | sleep, lock, queue, promise, socket | [`Resource`] | one for itself, from its first wait, and one for each wait |
 //!
 //! ```rust
 //! use asyncio_console::{Place, Resource, ResourceKind};
@@ -34,10 +34,13 @@ mod emit;
 
 mod place;
 
+mod loop_number;
+
 mod task;
 
 mod resource;
 
+pub use loop_number::LoopKey;
 pub use place::Place;
 pub use resource::{Resource, ResourceKind, Watch};
 pub use task::{SpanId, TaskFacts, TaskKind, TaskSpan};

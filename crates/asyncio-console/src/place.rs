@@ -4,7 +4,7 @@ use std::panic::Location;
 
 /// The place of a call. Empty without the feature `tracing`.
 #[derive(Clone, Copy, Debug)]
-pub struct Place(#[cfg(feature = "tracing")] &'static Location<'static>);
+pub struct Place(#[cfg(feature = "tracing")] Option<&'static Location<'static>>);
 
 impl Place {
     /// The place at which the function was called that calls this, if it is `#[track_caller]`.
@@ -14,7 +14,7 @@ impl Place {
     pub const fn caller() -> Self {
         Self(
             #[cfg(feature = "tracing")]
-            Location::caller(),
+            Some(Location::caller()),
         )
     }
 
@@ -26,12 +26,22 @@ impl Place {
         let _ = location;
         Self(
             #[cfg(feature = "tracing")]
-            location,
+            Some(location),
+        )
+    }
+
+    /// No place: the call came through an `async fn`, which does not know its caller.
+    #[inline]
+    #[must_use]
+    pub const fn unknown() -> Self {
+        Self(
+            #[cfg(feature = "tracing")]
+            None,
         )
     }
 
     #[cfg(feature = "tracing")]
-    pub(crate) fn location(self) -> &'static Location<'static> {
+    pub(crate) fn location(self) -> Option<&'static Location<'static>> {
         self.0
     }
 }

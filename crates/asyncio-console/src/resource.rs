@@ -1,4 +1,4 @@
-//! The spans of a lock, a queue or a sleep, and of the waits for it.
+//! The spans of a lock, a queue, a sleep or a socket, and of the waits for it.
 //!
 //! Neither exists before the first wait. So an operation that need not wait costs nothing, and a primitive for which
 //! nothing has waited is not shown. (A primitive may be a constant, which has no moment of creation either.)
@@ -8,11 +8,9 @@ use std::fmt;
 use crate::place::Place;
 
 #[cfg(feature = "tracing")]
-use std::cell::Cell;
-#[cfg(feature = "tracing")]
 use std::collections::HashMap;
 #[cfg(feature = "tracing")]
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 #[cfg(feature = "tracing")]
 use tracing::{Span, trace, trace_span};
@@ -41,17 +39,27 @@ impl ResourceKind {
             operation,
         }
     }
+
+    /// A source of events of the operating system. The console shows the last part of the path of `concrete_type`.
+    #[must_use]
+    pub const fn socket(concrete_type: &'static str) -> Self {
+        Self {
+            concrete_type,
+            kind: "socket",
+            operation: "read",
+        }
+    }
 }
 
-/// A lock, a queue or a sleep: something that tasks wait for.
+/// A lock, a queue, a sleep or a socket: something that tasks wait for. It may be shared with other threads.
 pub struct Resource {
     #[cfg(feature = "tracing")]
-    kind: &'static ResourceKind,
+    kind: ResourceKind,
     #[cfg(feature = "tracing")]
     place: Place,
     /// Its spans, from the first wait on.
     #[cfg(feature = "tracing")]
-    spans: Cell<Option<Arc<Spans>>>,
+    spans: OnceLock<Arc<Spans>>,
 }
 
 /// A poll of a wait, from [`Resource::begin`] to [`Resource::end`].
@@ -66,16 +74,16 @@ impl Resource {
     /// A resource that was created at `place`.
     #[inline]
     #[must_use]
-    pub const fn new(kind: &'static ResourceKind, place: Place) -> Self {
+    pub const fn new(kind: &ResourceKind, place: Place) -> Self {
         #[cfg(not(feature = "tracing"))]
         let _ = (kind, place);
         Self {
             #[cfg(feature = "tracing")]
-            kind,
+            kind: *kind,
             #[cfg(feature = "tracing")]
             place,
             #[cfg(feature = "tracing")]
-            spans: Cell::new(None),
+            spans: OnceLock::new(),
         }
     }
 
@@ -262,17 +270,12 @@ impl Spans {
 impl Resource {
     #[inline(always)]
     fn is_shown(&self) -> bool {
-        let spans = self.spans.take();
-        let is_shown = spans.is_some();
-        self.spans.set(spans);
-        is_shown
+        self.spans.get().is_some()
     }
 
+    /// A copy: the subscriber may end the resource.
     fn spans(&self) -> Option<Arc<Spans>> {
-        let spans = self.spans.take();
-        let copy = spans.clone();
-        self.spans.set(spans);
-        copy
+        self.spans.get().cloned()
     }
 
     #[cold]
@@ -318,13 +321,13 @@ impl Resource {
             target: "asyncio::resource",
             parent: None,
             "runtime.resource",
-            concrete_type = self.kind.concrete_type,
+            concrete_type = short(self.kind.concrete_type),
             kind = self.kind.kind,
             is_internal = false,
             inherits_child_attrs = false,
-            loc.file = place.file(),
-            loc.line = u64::from(place.line()),
-            loc.col = u64::from(place.column()),
+            loc.file = place.map(|place| place.file()),
+            loc.line = place.map(|place| u64::from(place.line())),
+            loc.col = place.map(|place| u64::from(place.column())),
         );
         if own.is_disabled() {
             return None;
@@ -333,8 +336,9 @@ impl Resource {
             own,
             waits: Mutex::default(),
         });
-        self.spans.set(Some(spans.clone()));
-        Some(spans)
+        // Another thread may have been the first.
+        let _ = self.spans.set(spans);
+        self.spans()
     }
 
     #[cold]
@@ -347,6 +351,13 @@ impl Resource {
             });
         }
     }
+}
+
+/// The name of a type without its path and its parameters.
+#[cfg(feature = "tracing")]
+fn short(name: &'static str) -> &'static str {
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 #[cfg(feature = "tracing")]

@@ -7,8 +7,12 @@ use std::sync::Arc;
 #[cfg(feature = "tracing")]
 use std::cell::Cell;
 
+use crate::loop_number::LoopKey;
 #[cfg(feature = "tracing")]
-use crate::emit::{self, emit};
+use crate::{
+    emit::{self, emit},
+    loop_number::in_process,
+};
 
 /// The kind of a task, as the console calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub enum TaskKind {
 pub struct TaskFacts {
     /// Its kind.
     pub kind: TaskKind,
+    /// Its loop.
+    pub of: LoopKey,
     /// Its number on its loop.
     pub id: u64,
     /// The number of the task that spawned it.
@@ -188,14 +194,16 @@ fn create(facts: &TaskFacts) -> (TaskSpan, SpanId) {
         TaskKind::Task => "task",
         TaskKind::BlockOn => "block_on",
     };
+    let of = facts.of.number();
     let span = tracing::trace_span!(
         target: "asyncio::task",
         parent: None,
         "runtime.spawn",
         kind,
-        task.id = facts.id,
+        task.id = in_process(of, facts.id),
         task.name = facts.name.as_deref(),
-        task.parent = facts.parent,
+        task.parent = facts.parent.map(|parent| in_process(of, parent)),
+        r#loop = of,
         size.bytes = facts.size as u64,
         loc.file = facts.place.file(),
         loc.line = u64::from(facts.place.line()),

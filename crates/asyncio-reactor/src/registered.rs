@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use mio::Interest;
 use mio::event::Source;
 
@@ -59,6 +60,8 @@ pub struct Registered<S: Source> {
     /// padding beside a descriptor.
     index: u8,
     block: Rc<SlotBlock<ReactorCore>>,
+    /// How a console shows the source and the waits for it.
+    shown: Resource,
 }
 
 impl<S: Source> Registered<S> {
@@ -72,6 +75,10 @@ impl<S: Source> Registered<S> {
             source: None,
             index,
             block,
+            shown: Resource::new(
+                &ResourceKind::socket(std::any::type_name::<S>()),
+                Place::unknown(),
+            ),
         };
         let registration = Registration::new(&this.block, index);
         let registry = registration.core().registry();
@@ -278,10 +285,41 @@ impl<S: Source> Registered<S> {
 
     pub(crate) fn remove_waiter(&self, waiter: WaiterId) {
         self.registration().remove_waiter(waiter);
+        if let Some(entry) = waiter.entry() {
+            self.shown.leave(operation(waiter.direction()), entry);
+        }
+    }
+
+    /// Shows a poll of a wait to a console.
+    #[inline(always)]
+    fn watch<T>(
+        &self,
+        waiter: &mut WaiterId,
+        direction: Direction,
+        poll: impl FnOnce(&mut WaiterId) -> Poll<T>,
+    ) -> Poll<T> {
+        let operation = operation(direction);
+        let watch = self.shown.begin(operation, waiter.entry());
+        let polled = poll(waiter);
+        let entry = waiter.entry().filter(|_| polled.is_pending());
+        self.shown.end(watch, operation, entry);
+        polled
     }
 
     #[inline(always)]
     pub(crate) fn poll_ready_as(
+        &self,
+        waiter: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.watch(waiter, direction, |waiter| {
+            self.poll_ready_unwatched(waiter, cx, direction)
+        })
+    }
+
+    #[inline(always)]
+    fn poll_ready_unwatched(
         &self,
         waiter: &mut WaiterId,
         cx: &mut Context<'_>,
@@ -315,6 +353,19 @@ impl<S: Source> Registered<S> {
         waiter: &mut WaiterId,
         cx: &mut Context<'_>,
         direction: Direction,
+        f: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.watch(waiter, direction, |waiter| {
+            self.poll_io_unwatched(waiter, cx, direction, f)
+        })
+    }
+
+    #[inline(always)]
+    fn poll_io_unwatched<R>(
+        &self,
+        waiter: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
         mut f: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         if !self.registration().begin(cx.waker(), direction) {
@@ -342,7 +393,7 @@ impl<S: Source> Registered<S> {
     ) -> Poll<io::Result<R>> {
         loop {
             self.clear_or_fail(direction, error)?;
-            ready!(self.poll_ready_as(waiter, cx, direction))?;
+            ready!(self.poll_ready_unwatched(waiter, cx, direction))?;
             match f(self.get_ref()) {
                 Ok(result) => {
                     *waiter = WaiterId::NOT_WAITING;
@@ -371,11 +422,25 @@ impl<S: Source> Registered<S> {
         cx: &mut Context<'_>,
         direction: Direction,
         wanted: usize,
-        mut f: impl FnMut(&S) -> io::Result<usize>,
+        f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
+        self.watch(waiter, direction, |waiter| {
+            self.poll_transfer_unwatched(waiter, cx, direction, wanted, f)
+        })
+    }
+
+    #[inline(always)]
+    fn poll_transfer_unwatched(
+        &self,
+        waiter: &mut WaiterId,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        wanted: usize,
+        mut f: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         if !self.registration().begin(cx.waker(), direction) {
             ready!(self.poll_ready_aside(waiter, cx, direction))?;
         }
@@ -435,6 +500,15 @@ impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
             .field("source", self.get_ref())
             .field("readiness", &self.readiness().ok())
             .finish_non_exhaustive()
+    }
+}
+
+/// The name of a wait, for a console.
+#[inline(always)]
+fn operation(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Read => "read",
+        Direction::Write => "write",
     }
 }
 

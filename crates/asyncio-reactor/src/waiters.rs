@@ -70,6 +70,12 @@ impl WaiterId {
         }
     }
 
+    /// Its number, for a console. `None`: it does not wait.
+    #[inline(always)]
+    pub(crate) fn entry(self) -> Option<usize> {
+        (self != Self::NOT_WAITING).then_some(self.0 as usize)
+    }
+
     pub(crate) fn is_poller(self) -> bool {
         self.0 <= 1
     }

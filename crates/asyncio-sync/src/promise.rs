@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use futures_core::FusedFuture;
 
 use crate::budget;
@@ -100,7 +101,8 @@ pub fn promise_or<T, E>() -> (Promise<T, E>, Answer<T, E>) {
         cell: Rc::clone(&cell),
     };
     let handle = Handle { cell };
-    (promise, Answer { handle })
+    let shown = Resource::new(KIND, Place::caller());
+    (promise, Answer { handle, shown })
 }
 
 /// The state that the two sides share.
@@ -334,7 +336,13 @@ impl<T, E> fmt::Debug for Promise<T, E> {
 #[doc(alias("asyncio.Future", "oneshot"))]
 pub struct Answer<T, E = BoxError> {
     handle: Handle<T, E>,
+    shown: Resource,
 }
+
+const KIND: &ResourceKind = &ResourceKind::sync("Promise", "wait");
+
+/// The number of the wait for an answer, for a console. There is one at most.
+const ENTRY: usize = 0;
 
 /// The right to take the outcome. Dropping it cancels the promise.
 struct Handle<T, E> {
@@ -424,7 +432,19 @@ impl<T, E> Future for Answer<T, E> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let cell = &self.handle.cell;
+        let operation = self.shown.operation();
+        let watch = self.shown.begin(operation, Some(ENTRY));
+        let polled = self.handle.poll(cx);
+        let entry = polled.is_pending().then_some(ENTRY);
+        self.shown.end(watch, operation, entry);
+        polled
+    }
+}
+
+impl<T, E> Handle<T, E> {
+    #[inline]
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, PromiseError<E>>> {
+        let cell = &self.cell;
         if !cell.done() {
             let kept = cell.waker.take();
             if kept.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {

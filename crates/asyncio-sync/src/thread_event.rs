@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use futures_core::FusedFuture;
 
 use crate::block_on::block_on;
@@ -45,10 +46,17 @@ use crate::thread_hooks::ThreadWait;
 /// # Cancellation
 ///
 /// A wait can be cancelled at any time, without effect on other tasks.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[doc(alias = "threading.Event")]
 pub struct ThreadEvent {
-    shared: Arc<Mutex<Shared>>,
+    inner: Arc<Inner>,
+}
+
+const KIND: &ResourceKind = &ResourceKind::sync("ThreadEvent", "wait");
+
+struct Inner {
+    shared: Mutex<Shared>,
+    shown: Resource,
 }
 
 #[derive(Default)]
@@ -61,13 +69,22 @@ struct Shared {
 impl ThreadEvent {
     /// Creates an event that is not set.
     #[must_use]
+    #[track_caller]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            inner: Arc::new(Inner {
+                shared: Mutex::default(),
+                shown: Resource::new(KIND, Place::caller()),
+            }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // No foreign code runs under the lock, so a poisoned lock does not mean a broken state.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the event, and releases all waiting tasks and threads. Does nothing if the event is
@@ -146,6 +163,22 @@ impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let event = self.event;
+        let shown = &event.inner.shown;
+        let watch = shown.begin(shown.operation(), self.entry());
+        let polled = self.poll_unwatched(cx);
+        shown.end(watch, shown.operation(), self.entry());
+        polled
+    }
+}
+
+impl Wait<'_> {
+    /// Its number among the waits, for a console. `None`: it does not wait.
+    fn entry(&self) -> Option<usize> {
+        self.key.map(|key| key as usize)
+    }
+
+    fn poll_unwatched(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.key.is_none() && !self.has_yielded && !budget::try_spend() {
             self.has_yielded = true;
             cx.waker().wake_by_ref();
@@ -191,7 +224,16 @@ impl Drop for Wait<'_> {
         if let Some(key) = self.key {
             let waker = self.event.lock().waiting.remove(&key);
             drop(waker);
+            let shown = &self.event.inner.shown;
+            shown.leave(shown.operation(), key as usize);
         }
+    }
+}
+
+impl Default for ThreadEvent {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use futures_core::FusedFuture;
 
 use crate::block_on::block_on;
@@ -38,6 +39,7 @@ use crate::thread_hooks::ThreadWait;
 ///
 /// Dropping the answer cancels the promise, which its holder sees with
 /// [`is_cancelled`](ThreadPromise::is_cancelled).
+#[track_caller]
 pub fn thread_promise<T>() -> (ThreadPromise<T>, ThreadAnswer<T>) {
     let cell = Arc::new(Mutex::new(State::Pending(None)));
     let promise = ThreadPromise {
@@ -47,6 +49,7 @@ pub fn thread_promise<T>() -> (ThreadPromise<T>, ThreadAnswer<T>) {
         cell,
         held: None,
         has_yielded: false,
+        shown: Resource::new(KIND, Place::caller()),
     };
     (promise, answer)
 }
@@ -74,7 +77,13 @@ pub struct ThreadAnswer<T> {
     cell: Cell<T>,
     held: Option<ThreadWait>,
     has_yielded: bool,
+    shown: Resource,
 }
+
+const KIND: &ResourceKind = &ResourceKind::sync("ThreadPromise", "wait");
+
+/// The number of the wait, for a console. There is one at most.
+const ENTRY: usize = 0;
 
 type Cell<T> = Arc<Mutex<State<T>>>;
 
@@ -193,6 +202,17 @@ impl<T> Future for ThreadAnswer<T> {
     type Output = Result<T, PromiseError<Infallible>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let operation = self.shown.operation();
+        let watch = self.shown.begin(operation, Some(ENTRY));
+        let polled = self.poll_unwatched(cx);
+        let entry = polled.is_pending().then_some(ENTRY);
+        self.shown.end(watch, operation, entry);
+        polled
+    }
+}
+
+impl<T> ThreadAnswer<T> {
+    fn poll_unwatched(&mut self, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
         if self.held.is_none() && !self.has_yielded && !budget::try_spend() {
             self.has_yielded = true;
             cx.waker().wake_by_ref();

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use asyncio_console::{Place, Resource, ResourceKind};
 use futures_core::{FusedFuture, FusedStream, Stream};
 use thiserror::Error;
 
@@ -64,11 +65,15 @@ use crate::thread_hooks::{self, ThreadWait};
 /// A wait that is cancelled or times out has put or taken no item, as in
 /// [`BaseQueue`](crate::BaseQueue).
 #[doc(alias = "mpsc")]
+#[track_caller]
 pub fn thread_queue<T>(maxsize: usize) -> (LoopSide<T>, ThreadSide<T>) {
-    let state = Arc::new(Mutex::new(QueueState::new(maxsize)));
+    let shared = Arc::new(Shared {
+        state: Mutex::new(QueueState::new(maxsize)),
+        shown: Resource::new(KIND, Place::caller()),
+    });
     let side = || {
         let queue = ThreadQueue {
-            state: Arc::clone(&state),
+            shared: Arc::clone(&shared),
         };
         Arc::new(Side {
             queue,
@@ -80,7 +85,14 @@ pub fn thread_queue<T>(maxsize: usize) -> (LoopSide<T>, ThreadSide<T>) {
 
 /// The operations of a [`thread_queue`] that never wait, for both sides.
 pub struct ThreadQueue<T> {
-    state: Arc<Mutex<QueueState<Fifo<T>>>>,
+    shared: Arc<Shared<T>>,
+}
+
+const KIND: &ResourceKind = &ResourceKind::sync("ThreadQueue", "get");
+
+struct Shared<T> {
+    state: Mutex<QueueState<Fifo<T>>>,
+    shown: Resource,
 }
 
 impl<T> ThreadQueue<T> {
@@ -149,7 +161,13 @@ impl<T> Access for ThreadQueue<T> {
 
     fn state_mut(&self) -> Self::Guard<'_> {
         // No foreign code runs under the lock, so a poisoned lock does not mean a broken state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = &self.shared.state;
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline(always)]
+    fn shown(&self) -> Option<&Resource> {
+        Some(&self.shared.shown)
     }
 
     fn find_position<'a, R>(

@@ -23,10 +23,15 @@ pub(crate) struct WaitQueue<G = ()> {
 impl<G: Copy> WaitQueue<G> {
     #[track_caller]
     pub(crate) const fn new(kind: &'static ResourceKind) -> Self {
+        Self::at(kind, Place::caller())
+    }
+
+    /// The waiters of a primitive that was created at `place`.
+    pub(crate) const fn at(kind: &'static ResourceKind, place: Place) -> Self {
         Self {
             len: Cell::new(0),
             list: RefCell::new(WaitList::new()),
-            shown: Resource::new(kind, Place::caller()),
+            shown: Resource::new(kind, place),
         }
     }
 

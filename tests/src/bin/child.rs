@@ -86,6 +86,10 @@ fn main() {
             say("ready");
             forever().await;
         }),
+        "two guests in a set of tokio's" => guests_in_a_set(),
+        "a group in a guest of tokio" => asyncio::tokio::run(group()),
+        "a shield in a guest of tokio" => asyncio::tokio::run(shielded()),
+        "a guest cleans up for long" => asyncio::tokio::run(main_cleans_up(secs(600))),
         "stays busy" => asyncio::run_with(Runner::builder().ctrl_c(false), busy()),
         "makes no system call" => makes_no_system_call(),
         other => panic!("there is no scene {other:?}"),
@@ -395,6 +399,24 @@ fn guest() {
         }
         std::thread::sleep(ms(1));
     }
+}
+
+/// Two guests of one set that both ask for Ctrl-C. The first one has it.
+fn guests_in_a_set() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().expect("tokio starts");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let builder = asyncio::EventLoop::builder;
+        let first = asyncio::tokio::Guest::with(builder(), forever());
+        let mut first = first.expect("a selector");
+        let second = asyncio::tokio::Guest::with(builder(), until_interrupted(forever()));
+        let second = tokio::task::spawn_local(second.expect("a selector"));
+        let outcome = (&mut first).await;
+        say(&format!("cancelled: {}", outcome.is_err()));
+        say(&format!("interrupted by {:?}", first.interrupted_by()));
+        second.abort();
+        assert!(second.await.is_err());
+    });
 }
 
 /// Spawns a task whose cleanup waits for a timer of tokio's.

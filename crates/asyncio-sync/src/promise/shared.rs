@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use asyncio_console::ResourceKind;
+use asyncio_console::{Place, ResourceKind};
 use futures_core::FusedFuture;
 
 use crate::promise::{BoxError, Handle, PromiseError};
@@ -93,10 +93,11 @@ impl<T, E> Sharing<T, E> {
 
 impl<T, E> SharedAnswer<T, E> {
     pub(super) fn new(handle: Handle<T, E>) -> Self {
+        let created = Place::of(handle.cell.created);
         let sharing = Rc::new(Sharing {
             handle,
             outcome: OnceCell::new(),
-            waiters: WaitQueue::new(KIND),
+            waiters: WaitQueue::at(KIND, created),
         });
         let cell = &sharing.handle.cell;
         let first = cell.sharing.set(Rc::downgrade(&sharing));

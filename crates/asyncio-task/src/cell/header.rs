@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use asyncio_console::{SpanId, TaskFacts, TaskKind, TaskSpan};
+use asyncio_console::{LoopKey, SpanId, TaskFacts, TaskKind, TaskSpan};
 
 use crate::cancel::Place;
 use crate::cell::cell_ref::{ChildQueue, Inbox, Lease, Owner};
@@ -159,8 +159,13 @@ impl NewTask<'_> {
     #[cold]
     #[inline(never)]
     fn new_span(&self, kind: TaskKind, size: usize) -> (TaskSpan, SpanId) {
+        let owner = self.owner.owner();
         TaskSpan::new(&TaskFacts {
             kind,
+            of: LoopKey {
+                address: std::ptr::from_ref(owner.inbox).addr(),
+                generation: owner.generation,
+            },
             id: self.id.get(),
             parent: self.parent.map(TaskId::get),
             name: self.extra.as_ref().and_then(|extra| extra.name()),
