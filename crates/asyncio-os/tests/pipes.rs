@@ -4,10 +4,11 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::thread;
 
 use asyncio_executors::{gather, timeout};
-use asyncio_loop::{run, spawn, yield_now};
+use asyncio_loop::{run, sleep, spawn, yield_now};
 use asyncio_net::StreamReader;
 use asyncio_os::pipe::{
     connect_read_pipe, connect_write_pipe, make_fifo, open_fifo_reader, open_fifo_writer, pipe,
@@ -139,6 +140,51 @@ fn short_reads_and_writes_of_any_size_lose_no_event() {
 }
 
 #[test]
+fn several_readers_and_writers_share_a_pipe_and_all_see_the_end() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = (Rc::new(reader), Rc::new(writer));
+        // Sizes below and above the pipe's, so that most transfers are short.
+        let writers: Vec<_> = (0..4)
+            .map(|n| {
+                let writer = writer.clone();
+                spawn(async move {
+                    for _ in 0..10 {
+                        writer
+                            .write_all(&vec![1; 9_000 + n * 30_000])
+                            .await
+                            .unwrap();
+                    }
+                })
+            })
+            .collect();
+        drop(writer);
+        let readers: Vec<_> = (0..4)
+            .map(|n| {
+                let reader = reader.clone();
+                spawn(async move {
+                    let (mut buf, mut sum) = (vec![0; 1000 + n * 777], 0);
+                    loop {
+                        match reader.read(&mut buf).await.unwrap() {
+                            0 => break sum,
+                            n => sum += n,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut sum = 0;
+        for reading in readers {
+            sum += timeout(secs(60), reading).await.unwrap().unwrap();
+        }
+        for writing in writers {
+            writing.await.unwrap();
+        }
+        assert_eq!(sum, 4 * 10 * 9_000 + 6 * 10 * 30_000);
+    });
+}
+
+#[test]
 fn a_connected_descriptor_may_have_boundaries() {
     run(async {
         let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
@@ -147,6 +193,8 @@ fn a_connected_descriptor_may_have_boundaries() {
         for _ in 0..3 {
             theirs.send(b"one").unwrap();
             theirs.send(b"two").unwrap();
+            // One event tells the loop of both.
+            sleep(ms(1)).await;
             // The second is there, though the first did not fill the buffer.
             for expected in [b"one", b"two"] {
                 let read = timeout(secs(60), reader.read(&mut buf)).await;
