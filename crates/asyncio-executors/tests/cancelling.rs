@@ -75,6 +75,41 @@ fn who_opens_after_a_shield_may_swallow_what_it_held_up() {
     assert_eq!(trace, ["goes on"]);
 }
 
+/// A branch that was only shielded has not heard of the request, so code beside it, deeper inside, does not answer for it.
+#[test]
+fn a_cleanup_deeper_inside_does_not_answer_for_a_shielded_branch_whichever_ends_first() {
+    for (shielded, cleanup) in [(3, 6), (6, 3)] {
+        let trace = run(async move |trace| {
+            let t = trace.clone();
+            let task = spawn(async move {
+                let shielded = async {
+                    shield(sleep(ms(shielded))).await;
+                    pending::<()>().await;
+                };
+                let cleans_up = timeout(ms(1000), async {
+                    if let Err(token) = catch_cancel(pending::<()>()).await {
+                        sleep(ms(cleanup)).await;
+                        token.swallow();
+                        t.note("swallowed");
+                    }
+                    pending::<()>().await;
+                });
+                timeout(ms(1000), async { futures::join!(shielded, cleans_up) }).await
+            });
+            sleep(ms(1)).await;
+            let begun = time();
+            assert!(task.cancel());
+            assert!(task.await.is_err_and(|error| error.is_cancelled()));
+            trace.note(if time() - begun < ms(100) {
+                "cancelled"
+            } else {
+                "late"
+            });
+        });
+        assert_eq!(trace, ["swallowed", "cancelled"]);
+    }
+}
+
 #[test]
 fn after_a_shield_a_request_climbs_no_further_than_to_its_target() {
     run(async |_: Trace| {

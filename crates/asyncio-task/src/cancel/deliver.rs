@@ -100,8 +100,17 @@ impl<T: Task> ScopeTree<T> {
         if node.cancel.is_none() {
             return Next::Wait;
         }
+        if node.state().waits_for_cleanups() > 0 {
+            let over = self.take_waiting(key);
+            self.change(key, |node| {
+                node.state_mut().deferred = node.state().deferred.max(over);
+            });
+        }
+        let Some(node) = self.get(key) else {
+            return Next::Wait;
+        };
         let request = node.state().unanswered();
-        let held = node.state().tokens.request() >= request;
+        let held = node.state().held_against() >= request;
         if request == 0 || held || node.state().last_chance {
             return Next::Wait;
         }
@@ -160,7 +169,7 @@ impl<T: Task> ScopeTree<T> {
                 let child_key = self.key_of(child);
                 let node = &mut self.nodes[child as usize];
                 next = node.next;
-                if node.state().tokens.request() >= round.request {
+                if node.state().held_against() >= round.request {
                     round.busy = true; // a cleanup is under way in there
                 } else if node.leftover {
                     // It holds the enclosing scope, or nothing any more.

@@ -65,6 +65,7 @@ impl<T: Task> ScopeTree<T> {
             node.observed = true;
             node.polling = false;
             node.state_mut().told = 0;
+            node.state_mut().deferred = 0;
             node.state_mut().holding = request;
             std::mem::replace(&mut node.wakes, Wakes::Nobody)
         })?;
@@ -132,10 +133,14 @@ impl<T: Task> ScopeTree<T> {
 
     /// What the tokens of a scope have come to.
     pub(super) fn resolution_of(&mut self, key: ScopeKey, request: Request) -> Resolution {
-        let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) else {
+        if self.get(key).is_none_or(|node| node.cancel.is_none()) {
             return Resolution::Deferred;
-        };
-        let kept = std::mem::take(&mut node.state_mut().deferred_inside);
+        }
+        let kept = self.change(key, |node| {
+            std::mem::take(&mut node.state_mut().deferred_inside)
+        });
+        let kept = kept.unwrap_or(0);
+        let node = &self.nodes[key.index as usize];
         if node.state().resumed >= request {
             Resolution::Propagated
         } else if kept >= request {

@@ -15,7 +15,8 @@
 //!              has acted, and no other token of the request lives
 //!    5b        one was resumed: the holder propagates the request. It does 2 for what opened while it was held,
 //!              and then 3
-//!    5c        a shield has only deferred the request: it begins again at 2 from the holder, as if it came now
+//!    5c        a shield has only deferred the request: it begins again at 2 from the holder, as if it came now,
+//!              once all cleanups inside are over that it has begun
 //!  6 end       the target itself comes to 3: that is its outcome, unless a request to an enclosing scope is
 //!              open too, which goes on in its place
 //! ```

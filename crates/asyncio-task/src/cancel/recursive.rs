@@ -8,9 +8,11 @@
 //! - a scope that is reached ends, and the code that opened it has a say (rules 3, 4);
 //! - a scope ends as well if the code in it sends the request on, but not before all in it have had their say (rule 4);
 //! - a request that all have swallowed is over (rule 4);
+//! - a request that an observed scope has only deferred, and nothing else in the enclosing scope sends on, comes to that
+//!   one again when all in it have had their say (rule 8);
 //! - a target that an enclosing request reaches as well passes that on; otherwise the request ends there (rules 1, 10).
 //!
-//! The next wave goes to what is left. Requests that are only deferred, and time limits, are not in it: `model.rs` has those.
+//! The next wave goes to what is left. Time limits are not in it: `model.rs` has those.
 
 use super::*;
 
@@ -62,20 +64,23 @@ impl Rules {
             });
         }
         let asked = outside || is_target;
-        let children = self.inside(scope);
-        let is_leaf = children.is_empty();
-        let mut said = children
-            .into_iter()
-            .filter_map(|child| self.deliver(child, asked))
-            .collect::<Vec<_>>()
-            .into_iter();
-        // All in it have their say, and one that sends the request on is enough.
-        let ends = (asked && is_leaf) || said.any(|said| said == Resolution::Propagated);
-        if !ends {
-            return None;
+        loop {
+            let children = self.inside(scope);
+            let is_leaf = children.is_empty();
+            let said: Vec<_> = children
+                .into_iter()
+                .filter_map(|child| self.deliver(child, asked))
+                .collect();
+            // All in it have their say, and one that sends the request on is enough.
+            if (asked && is_leaf) || said.contains(&Resolution::Propagated) {
+                self.end(scope);
+                return outside.then_some(plan);
+            }
+            // One that has only deferred it is over, and the request comes again.
+            if !said.contains(&Resolution::Deferred) {
+                return None;
+            }
         }
-        self.end(scope);
-        outside.then_some(plan)
     }
 }
 
@@ -134,8 +139,9 @@ impl Case {
     }
 
     fn add(&mut self, key: ScopeKey, parent: Option<usize>, observed: bool) {
-        let plan = match self.random.below(2) {
+        let plan = match self.random.below(3) {
             0 => Resolution::Propagated,
+            2 if observed => Resolution::Deferred,
             _ => Resolution::Swallowed,
         };
         self.scopes.push(Known {

@@ -83,8 +83,18 @@ impl<T: Task> ScopeTree<T> {
         let held_before = node.state().holding;
         let parent = node.parent;
         if held_before < told {
-            node.state_mut().holding = told;
-            self.hold(parent, told);
+            // As a token does, it holds against all requests that are open at that moment.
+            let outside = parent.filter(|&parent| !self.is_observed(parent));
+            let open = outside.map_or(0, |parent| {
+                let asked = self.upwards(parent).map(|node| node.state().unanswered());
+                asked.max().unwrap_or(0)
+            });
+            let holding = told.max(open);
+            if let Some(node) = self.get_mut(key) {
+                node.state_mut().holding = holding;
+                node.state_mut().last_told = node.state().last_told.max(holding);
+            }
+            self.hold(parent, holding);
             self.note_reached(parent, told);
             // It is one token, whatever it has heard.
             self.unhold(parent, held_before);
@@ -203,7 +213,7 @@ impl<T: Task> ScopeTree<T> {
                 }
                 self.propagate(key)
             }
-            Resolution::Deferred => self.redeliver(key, request),
+            Resolution::Deferred => self.redeliver_or_wait(key, request),
             Resolution::Swallowed => self.answer(key, request),
         }
     }
@@ -244,15 +254,71 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
+    /// [`redeliver`](Self::redeliver), once all cleanups inside are over that the request began. Until then the scope is
+    /// held as by a token, so that it makes no difference which of them ends first.
+    fn redeliver_or_wait(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
+        if !self.is_any_at_it(key, request) {
+            return self.redeliver(key, request);
+        }
+        self.change(key, |node| {
+            let state = node.state_mut();
+            // Nor is a later request over that others have swallowed meanwhile.
+            let request = request.max(std::mem::take(&mut state.swallowed));
+            state.deferred_inside = state.deferred_inside.max(request);
+        });
+        Effects::NONE
+    }
+
+    /// Whether anything inside of a scope cleans up for this request, propagates it, or is yet to hear of it again.
+    fn is_any_at_it(&self, key: ScopeKey, request: Request) -> bool {
+        let is_at_it = |node: &Node<T>| {
+            let state = node.state();
+            let asked = state.resumed.max(state.deferred).max(state.deferred_inside);
+            asked.max(state.tokens.request()) >= request
+        };
+        let mut to_do = vec![key];
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let node = &self.nodes[child as usize];
+                if is_at_it(node) {
+                    return true;
+                }
+                if !node.observed {
+                    to_do.push(self.key_of(child));
+                }
+                next = node.next;
+            }
+        }
+        false
+    }
+
+    /// Takes the request that waits for cleanups inside of a scope, if they are over; 0 if there is none.
+    pub(super) fn take_waiting(&mut self, key: ScopeKey) -> Request {
+        let waiting = self
+            .get(key)
+            .map_or(0, |node| node.state().waits_for_cleanups());
+        if waiting == 0 || self.is_any_at_it(key, waiting) {
+            return 0;
+        }
+        self.change(key, |node| node.state_mut().deferred_inside = 0);
+        waiting
+    }
+
     /// A request that was held up goes on from here: to what is inside, and if that is nothing, to the scope
     /// itself. Unlike one that was resumed it can still be answered.
     pub(super) fn redeliver(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
+        self.change(key, |node| {
+            if node.state().swallowed >= request {
+                node.state_mut().swallowed = 0; // Not by this one.
+            }
+            if !matches!(node.wakes, Wakes::Root(_)) {
+                node.state_mut().deferred = node.state().deferred.max(request);
+            }
+        });
         let Some(node) = self.get_mut(key) else {
             return Effects::NONE;
         };
-        if node.state().swallowed >= request {
-            node.state_mut().swallowed = 0; // Not by this one.
-        }
         if let Wakes::Root(task) = &node.wakes {
             let task = task.clone();
             if node.state().requests.last() == 0 {
@@ -263,7 +329,6 @@ impl<T: Task> ScopeTree<T> {
             }
             return Effect::AskedAgain(task).into();
         }
-        node.state_mut().deferred = node.state().deferred.max(request);
         if node.polling {
             return Effects::NONE; // it sees to it at the end of its poll
         }
@@ -280,8 +345,24 @@ impl<T: Task> ScopeTree<T> {
         let (mut spared, mut apart) = (0, 0);
         let mut next = Some(key);
         while let Some(key) = next {
+            let waiting = self
+                .get(key)
+                .map_or(0, |node| node.state().waits_for_cleanups());
+            // A later request to this scope, or from further out, was for all of it.
+            let is_over = waiting > 0 && self.open_up_to(key, request) > waiting;
+            if is_over {
+                self.change(key, |node| node.state_mut().deferred_inside = 0);
+            }
             let Some(node) = self.get_mut(key) else { break };
             if node.cancel.is_some() {
+                if waiting > 0 && !is_over {
+                    // Other code in this scope has only deferred the request, and was told with this.
+                    let over = self.take_waiting(key);
+                    if over > 0 {
+                        let_go.effect = self.redeliver(key, over).effect;
+                    }
+                    break;
+                }
                 let tokens = &node.state().tokens;
                 spared = spared.max(tokens.request());
                 apart += tokens.len_before(request);
@@ -296,12 +377,15 @@ impl<T: Task> ScopeTree<T> {
                 let mut apart_here = 0;
                 if spared < asked && asked <= request && node.state().resumed < asked {
                     apart_here = apart;
-                    node.state_mut().swallowed = node.state().swallowed.max(request);
-                    node.state_mut().spared = spared;
+                    self.change(key, |node| {
+                        node.state_mut().swallowed = node.state().swallowed.max(request);
+                        node.state_mut().spared = spared;
+                    });
                 } else if spared < request {
                     let answered = request.min(node.state().resumed.wrapping_sub(1));
                     node.state_mut().requests.answer(spared, answered);
                 }
+                let Some(node) = self.get(key) else { break };
                 if node.state().swallowed > 0 {
                     let polling = match &node.wakes {
                         Wakes::Root(task) => {
@@ -347,20 +431,22 @@ impl<T: Task> ScopeTree<T> {
     /// Nothing inside may send on what was swallowed: it is over. Gives those whose deadlines are acted on now.
     #[must_use]
     pub(crate) fn settle(&mut self, key: ScopeKey) -> Vec<WakeTarget<T>> {
-        let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) else {
+        if self.get(key).is_none_or(|node| node.cancel.is_none()) {
             return Vec::new();
-        };
-        let swallowed = std::mem::take(&mut node.state_mut().swallowed);
-        let spared = node.state().spared;
-        // What was propagated since is not answered.
-        let answered = swallowed.min(node.state().resumed.wrapping_sub(1));
-        node.state_mut().requests.answer(spared, answered);
-        if node.state().requests.last() == 0 {
-            node.state_mut().last_chance = false;
         }
-        if node.state().deferred <= swallowed {
-            node.state_mut().deferred = 0;
-        }
+        self.change(key, |node| {
+            let state = node.state_mut();
+            let swallowed = std::mem::take(&mut state.swallowed);
+            // What was propagated since is not answered.
+            let answered = swallowed.min(state.resumed.wrapping_sub(1));
+            state.requests.answer(state.spared, answered);
+            if state.requests.last() == 0 {
+                state.last_chance = false;
+            }
+            if state.deferred <= swallowed {
+                state.deferred = 0;
+            }
+        });
         self.look_at_waiting(key)
     }
 }

@@ -29,8 +29,8 @@ pub(super) struct CancelState {
     pub(super) resumed: Request,
     /// What opens after so many scopes is not told of `resumed`. Set when the last token goes, and put off by a new one.
     pub(super) resumed_at: u64,
-    /// A request that an observed scope inside has deferred, while others still hold this one. Set by that, cleared when
-    /// the last token goes.
+    /// A request that an observed scope inside has deferred, while others still hold this one, or cleanups that it began
+    /// go on deeper inside. Set by that, cleared when the last of these is over.
     pub(super) deferred_inside: Request,
     /// A request that goes on from here, as it was deferred. Set when the last token goes, cleared when it is settled.
     pub(super) deferred: Request,
@@ -88,6 +88,19 @@ impl CancelState {
         let asked = self.requests.last().max(self.deferred);
         let asked = if asked > self.swallowed { asked } else { 0 };
         asked.max(self.resumed)
+    }
+
+    /// The request that was deferred here and waits for cleanups deeper inside.
+    pub(super) fn waits_for_cleanups(&self) -> Request {
+        match self.tokens.request() {
+            0 => self.deferred_inside,
+            _ => 0,
+        }
+    }
+
+    /// The last request that this scope is held against: by a token, or by one that waits for cleanups.
+    pub(super) fn held_against(&self) -> Request {
+        self.tokens.request().max(self.waits_for_cleanups())
     }
 
     /// The numbers that tokens here have or may get: what tells earlier requests apart.

@@ -25,13 +25,19 @@ impl<T> Node<T> {
         }
         Unresolved {
             told: inside.told + u32::from(self.state().told > 0),
-            live: inside.live + u32::from(self.is_propagating()),
+            live: inside.live + u32::from(self.is_propagating() || self.is_deferring()),
         }
     }
 
     /// Whether a request goes on from here as soon as this scope handled.
     pub(super) fn is_propagating(&self) -> bool {
         self.state().resumed > self.state().tokens.request()
+    }
+
+    /// Whether a request that was deferred is to come to this scope again.
+    fn is_deferring(&self) -> bool {
+        let state = self.state();
+        state.deferred > state.swallowed || state.waits_for_cleanups() > 0
     }
 }
 
@@ -108,7 +114,7 @@ impl<T: Task> ScopeTree<T> {
                 let node = &self.nodes[child as usize];
                 next = node.next;
                 inside.told += u32::from(node.state().told > 0);
-                inside.live += u32::from(node.is_propagating());
+                inside.live += u32::from(node.is_propagating() || node.is_deferring());
                 if !node.observed {
                     to_do.push(self.key_of(child));
                 }
