@@ -245,3 +245,22 @@ impl Builder {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_cancel_main_only_if_asked_for_and_on_real_time() {
+        let signals = |builder: Builder| {
+            let signals = builder.stop_signals();
+            (signals.interrupt, signals.terminate)
+        };
+        let both = || Builder::default().ctrl_c(true).sigterm(true);
+        assert_eq!(signals(Builder::default()), (true, false));
+        assert_eq!(signals(both()), (true, true));
+        assert_eq!(signals(both().ctrl_c(false)), (false, true));
+        assert_eq!(signals(both().sigterm(false)), (true, false));
+        assert_eq!(signals(both().virtual_time(true)), (false, false));
+    }
+}

@@ -62,6 +62,21 @@ mod a_standstill {
     }
 
     #[test]
+    fn lists_fifty_tasks_and_counts_the_others() {
+        for (others, rest) in [(49, None), (50, Some("  and 1 more tasks"))] {
+            let failure = failure_of(on_virtual_time(), Limits::DEFAULT, async || {
+                let _others: Vec<_> = (0..others).map(|_| spawn(forever())).collect();
+                forever().await;
+            });
+            let lines = lines(&failure);
+            let listed = lines.iter().filter(|line| line.contains(" waits for "));
+            assert_eq!(listed.count(), 50);
+            let found = lines.iter().find(|line| line.contains("more tasks"));
+            assert_eq!(found.map(String::as_str), rest);
+        }
+    }
+
+    #[test]
     fn fails_under_a_seed_too() {
         let failure = panic_of(|| {
             run_test_within(
@@ -246,4 +261,15 @@ fn real_pace_because_of_a_source_is_reported_once() {
         reports[0].starts_with("virtual time passes as real time does"),
         "{reports:?}"
     );
+}
+
+#[test]
+fn a_failure_says_which_tasks_are_ready() {
+    let failure = failure_of(Builder::default(), SHORT, async || {
+        loop {
+            yield_now().await;
+        }
+    });
+    let task = "  Task-1, is ready to run".to_owned();
+    assert!(lines(&failure).contains(&task), "{failure}");
 }

@@ -186,6 +186,29 @@ fn stop_from_another_thread_wakes_a_loop_that_waits() {
 }
 
 #[test]
+fn a_handle_tells_whether_its_loop_is_closed() {
+    let event_loop = virtual_loop();
+    let handle = event_loop.handle();
+    assert!(!handle.is_closed() && !handle.debug() && !event_loop.debug());
+    event_loop.set_debug(true);
+    assert!(handle.debug() && event_loop.debug());
+    drop(event_loop);
+    assert!(handle.is_closed());
+}
+
+#[test]
+fn a_run_without_a_signal_was_not_interrupted() {
+    let mut runner = Runner::builder().virtual_time(true).build().unwrap();
+    let cancelled = runner.run(async {
+        asyncio_loop::current_task().unwrap().cancel();
+        forever().await;
+    });
+    assert!(cancelled.is_err());
+    assert!(!runner.was_interrupted());
+    assert_eq!(runner.interrupted_by(), None);
+}
+
+#[test]
 fn a_runner_keeps_loop_and_context_between_runs() {
     static USER: ContextVar<&str> = ContextVar::new("user");
     let mut runner = Runner::builder().virtual_time(true).build().unwrap();
