@@ -245,16 +245,22 @@ fn a_cleanup_over_there_is_not_cut_by_dropping_the_future() {
 }
 
 #[test]
-fn callbacks_that_arrive_in_a_flood_are_dropped_on_the_loop_when_it_closes() {
-    let dropped = std::sync::Arc::new(());
+fn callbacks_of_a_flood_are_all_called_when_the_loop_closes() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let called = Arc::new(AtomicUsize::new(0));
     let mut event_loop = asyncio::EventLoop::new().unwrap();
     let handle = event_loop.handle();
     for _ in 0..1000 {
-        let owned = dropped.clone();
-        let _ = handle.call_soon_threadsafe(move || drop(owned)).unwrap();
+        let called = called.clone();
+        let count = move || {
+            called.fetch_add(1, Ordering::Relaxed);
+        };
+        let _ = handle.call_soon_threadsafe(count).unwrap();
     }
     handle.stop();
     event_loop.run_forever();
     event_loop.close();
-    assert_eq!(std::sync::Arc::strong_count(&dropped), 1);
+    assert_eq!(called.load(Ordering::Relaxed), 1000);
+    assert_eq!(Arc::strong_count(&called), 1, "their closures are dropped");
 }

@@ -21,20 +21,26 @@ impl Core {
         }
     }
 
-    /// Drops what is left of the loop, and reports the dropped tasks.
+    /// Makes the last calls of other threads, then drops what is left of the loop, and reports the dropped tasks.
     pub(crate) fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.tasks.make_last_calls();
         for task in self.own_tasks() {
             let message = "a task was dropped when its event loop closed";
             self.tasks
                 .report(&Unhandled::new(message, Some(&task), Cause::Message));
         }
-        self.shared.closed.store(true, Ordering::Release);
         self.tasks.close();
         self.drop_wakers(|| self.timers.close());
         self.drop_wakers(|| self.reactor.close());
-        // Messages that arrived meanwhile. Tasks that their callbacks spawn are refused.
+        // Wake-ups that arrived meanwhile.
         self.tasks.deliver();
         self.tasks.close();
+    }
+
+    /// Whether [`close`](Self::close) has begun.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.shared.closed.load(Ordering::Relaxed)
     }
 
     /// Cancels all tasks and runs until they have ended, or until `end`.

@@ -344,13 +344,14 @@ impl EventLoop {
     ///
     /// 1. Cancels all tasks and runs until they have ended. Repeats this for tasks that were
     ///    spawned meanwhile, at most three times in all.
-    /// 2. Drops and reports the tasks that are left. Drops callbacks and timers without running
-    ///    them.
-    /// 3. Closes the [attachments](crate::Attachment), such as the default thread pool, and waits
+    /// 2. Refuses what [handles](LoopHandle) send from now on, and runs the callbacks that are
+    ///    ready, among them those that handles sent before.
+    /// 3. Drops and reports the tasks that are left. Drops timers without running them.
+    /// 4. Closes the [attachments](crate::Attachment), such as the default thread pool, and waits
     ///    for the jobs of the pool.
     ///
-    /// A loop that is closed while another loop runs on this thread cannot run. Its tasks are
-    /// dropped and reported without being waited for.
+    /// A loop that is closed while another loop runs on this thread cannot wait. Its ready callbacks
+    /// run, and its tasks are dropped and reported without being waited for.
     pub fn close(&mut self) {
         self.close_with_failure();
     }

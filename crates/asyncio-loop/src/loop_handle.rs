@@ -54,8 +54,9 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// [`LoopClosed`] with the callback, if the loop is closed. If the loop closes before it
-    /// reaches the callback, the callback is dropped on the loop's thread.
+    /// [`LoopClosed`] with the callback, if the loop is closed. A callback that it accepts is called,
+    /// unless it is [cancelled](ThreadHandle::cancel): if the loop closes first, after the loop's
+    /// tasks have ended.
     #[track_caller]
     pub fn call_soon_threadsafe<F>(&self, callback: F) -> Result<ThreadHandle, LoopClosed<F>>
     where
@@ -70,7 +71,8 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// [`LoopClosed`] with `make`, if the loop is closed.
+    /// [`LoopClosed`] with `make`, if the loop is closed. If the loop closes before the task begins,
+    /// the task is cancelled, or dropped and reported like the other tasks that are left.
     #[track_caller]
     pub fn spawn<M, F>(&self, make: M) -> Result<(), LoopClosed<M>>
     where

@@ -94,7 +94,8 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// [`LoopClosed`] with `make`, if the loop is closed.
+    /// [`LoopClosed`] with `make`, if the loop is closed. If the loop closes before the task begins,
+    /// its outcome is [`JoinError::Cancelled`].
     #[track_caller]
     pub fn run_coroutine_threadsafe<M, F>(
         &self,
@@ -125,7 +126,8 @@ impl LoopHandle {
     ///
     /// # Errors
     ///
-    /// [`LoopClosed`] with `make`, if the loop is closed.
+    /// [`LoopClosed`] with `make`, if the loop is closed. If the loop closes before the task begins,
+    /// its outcome is [`JoinError::Cancelled`].
     #[track_caller]
     pub fn run_coroutine_threadsafe_named<M, F>(
         &self,
@@ -174,6 +176,10 @@ impl<T: Send + 'static> ThreadFuture<T> {
             let mut options = SpawnOptions::new().location(location);
             if let Some(name) = completer.name.clone() {
                 options = options.name(name);
+            }
+            // Among the last calls of a closing loop: the task would never begin.
+            if current::try_with(Core::is_closing).unwrap_or(true) {
+                return;
             }
             // A panic in `make` is a panic of the task, so the awaiter receives it.
             let body = async move { make().await };

@@ -5,7 +5,7 @@ mod support;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use asyncio_loop::{
     EventLoop, LoopHandle, Runner, call_later, call_soon, run, running_loop, sleep, spawn,
@@ -103,60 +103,296 @@ fn after_three_passes_remaining_tasks_are_dropped_and_reported() {
 }
 
 #[test]
-fn callbacks_and_timers_are_dropped_without_being_called() {
+fn ready_callbacks_are_called_and_timers_are_dropped() {
     let trace = Trace::default();
     let mut event_loop = virtual_loop();
-    let (soon, later) = (trace.on_drop("soon"), trace.on_drop("later"));
+    let (soon, later) = (trace.clone(), trace.on_drop("later"));
     event_loop.call_later(secs(1), move || {
         drop(later);
         panic!("called");
     });
     event_loop.call_soon(move || {
-        drop(soon);
-        panic!("called");
+        soon.note("soon");
+        call_soon(|| panic!("the callback of a last callback is dropped"));
     });
     event_loop.close();
-    let mut dropped = trace.take();
-    dropped.sort();
-    assert_eq!(dropped, ["later", "soon"]);
+    assert_eq!(trace.take(), ["soon", "later"]);
 }
 
-/// The time that a loop takes to end for a burst of messages that come too late, after so many tasks.
-fn end_in_a_burst(tasks: usize) -> Duration {
-    const BURST: usize = 10_000;
-    /// Sends when the loop drops it.
-    struct Sends(LoopHandle, Rc<Cell<Option<Instant>>>);
-    impl Drop for Sends {
-        fn drop(&mut self) {
-            let send = || {
-                for _ in 0..BURST {
-                    let sent = self.0.call_soon_threadsafe(|| panic!("called"));
-                    assert!(sent.is_ok());
-                }
-            };
-            thread::scope(|scope| scope.spawn(send).join().unwrap());
-            self.1.set(Some(Instant::now()));
+/// A callback that a loop has accepted from a handle is called once, however the loop ends. Otherwise the sender has it
+/// back.
+mod last_calls {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Barrier, Mutex};
+
+    /// Words of several threads.
+    #[derive(Clone, Default)]
+    struct Notes(Arc<Mutex<Vec<String>>>);
+
+    impl Notes {
+        fn note(&self, word: impl Into<String>) {
+            self.0.lock().unwrap().push(word.into());
+        }
+
+        /// Posts a callback that notes the word.
+        fn post(&self, to: &LoopHandle, word: &str) {
+            let (notes, word) = (self.clone(), word.to_owned());
+            to.call_soon_threadsafe(move || notes.note(word)).unwrap();
+        }
+
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
         }
     }
-    let mut event_loop = virtual_loop();
-    let ended: Vec<_> = (0..tasks).map(|_| event_loop.spawn(async {})).collect();
-    event_loop
-        .run_until_complete(async { yield_now().await })
-        .unwrap();
-    drop(ended);
-    let since = Rc::new(Cell::new(None));
-    // Closing drops its timers after its last messages but one.
-    let last = Sends(event_loop.handle(), since.clone());
-    event_loop.call_later(secs(1), move || drop(last));
-    drop(event_loop);
-    since.get().expect("it was dropped").elapsed()
-}
 
-#[test]
-fn messages_that_come_too_late_cost_as_much_after_many_tasks_as_after_few() {
-    let best = |tasks| (0..3).map(|_| end_in_a_burst(tasks)).min().unwrap();
-    let (few, many) = (best(1), best(4_000));
-    assert!(many < 6 * few, "{many:?} after many, {few:?} after few");
+    /// Notes a word when it is dropped.
+    struct NotesDrop(Notes, &'static str);
+
+    impl Drop for NotesDrop {
+        fn drop(&mut self) {
+            self.0.note(self.1);
+        }
+    }
+
+    #[test]
+    fn on_a_loop_that_never_ran() {
+        let notes = Notes::default();
+        let mut event_loop = virtual_loop();
+        let handle = event_loop.handle();
+        notes.post(&handle, "one");
+        notes.post(&handle, "two");
+        event_loop.close();
+        assert_eq!(notes.take(), ["one", "two"]);
+        let own = notes.clone();
+        let Err(refused) = handle.call_soon_threadsafe(move || own.note("by its sender")) else {
+            panic!("the loop is closed")
+        };
+        (refused.0)();
+        assert_eq!(notes.take(), ["by its sender"]);
+    }
+
+    #[test]
+    fn of_the_last_step_of_main() {
+        let notes = Notes::default();
+        run(async { notes.post(&running_loop(), "called") });
+        assert_eq!(notes.take(), ["called"]);
+    }
+
+    #[test]
+    fn while_another_loop_runs_on_the_thread() {
+        let notes = Notes::default();
+        let inner = virtual_loop();
+        notes.post(&inner.handle(), "called");
+        run(async { drop(inner) });
+        assert_eq!(notes.take(), ["called"]);
+    }
+
+    #[test]
+    fn without_any_time_for_the_tasks() {
+        let notes = Notes::default();
+        let mut event_loop = virtual_loop();
+        let handle = event_loop.handle();
+        note_reports(&event_loop, &Trace::default());
+        let (own, dropped) = (
+            notes.clone(),
+            NotesDrop(notes.clone(), "the task is dropped"),
+        );
+        event_loop
+            .spawn(async move {
+                let _dropped = dropped;
+                own.note("a step of the task");
+                forever().await;
+            })
+            .detach();
+        notes.post(&handle, "called");
+        event_loop.close_within(Duration::ZERO);
+        assert_eq!(notes.take(), ["called", "the task is dropped"]);
+    }
+
+    #[test]
+    fn after_what_came_before_across_turns() {
+        let notes = Notes::default();
+        let builder = EventLoop::builder().virtual_time(true).task_budget(2);
+        let mut event_loop = builder.build_loop().unwrap();
+        let handle = event_loop.handle();
+        let main = async {
+            yield_now().await; // messages are taken a few at a time from now on
+            for n in 0..10 {
+                notes.post(&handle, &n.to_string());
+            }
+        };
+        event_loop.run_until_complete(main).unwrap();
+        drop(event_loop);
+        let numbers: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+        assert_eq!(notes.take(), numbers);
+    }
+
+    #[test]
+    fn that_an_ending_task_posts() {
+        struct PostsOnDrop(LoopHandle, Notes);
+        impl Drop for PostsOnDrop {
+            fn drop(&mut self) {
+                self.1.post(&self.0, "called");
+                self.1.note("the task ends");
+            }
+        }
+        let notes = Notes::default();
+        let own = notes.clone();
+        run(async move {
+            let posts = PostsOnDrop(running_loop(), own);
+            spawn(async move {
+                let _posts = posts;
+                forever().await;
+            })
+            .detach();
+            yield_now().await;
+        });
+        assert_eq!(notes.take(), ["the task ends", "called"]);
+    }
+
+    #[test]
+    fn also_after_one_that_panics() {
+        let notes = Notes::default();
+        let trace = Trace::default();
+        let event_loop = virtual_loop();
+        note_reports(&event_loop, &trace);
+        let handle = event_loop.handle();
+        handle.call_soon_threadsafe(|| panic!("no")).unwrap();
+        notes.post(&handle, "next");
+        drop(event_loop);
+        assert_eq!(notes.take(), ["next"]);
+        let reports = trace.take();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(
+            reports[0].starts_with("a callback panicked: no"),
+            "{reports:?}"
+        );
+    }
+
+    #[test]
+    fn that_were_cancelled_are_not_made() {
+        let mut event_loop = virtual_loop();
+        let posted = event_loop
+            .handle()
+            .call_soon_threadsafe(|| panic!("called"));
+        assert!(posted.unwrap().cancel());
+        event_loop.close();
+    }
+
+    #[test]
+    fn find_a_loop_that_is_closed() {
+        let event_loop = virtual_loop();
+        let trace = Trace::default();
+        note_reports(&event_loop, &trace);
+        let handle = event_loop.handle();
+        let (there, notes) = (handle.clone(), Notes::default());
+        let own = notes.clone();
+        handle
+            .call_soon_threadsafe(move || {
+                assert!(there.is_closed() && there.is_here());
+                let refused = there.call_soon_threadsafe(|| ()).is_err();
+                own.note(format!("refused: {refused}"));
+                let dropped = NotesDrop(own, "its task is dropped");
+                spawn(async move {
+                    let _dropped = dropped;
+                    unreachable!("no task begins any more");
+                })
+                .detach();
+            })
+            .unwrap();
+        drop(event_loop);
+        assert_eq!(notes.take(), ["refused: true", "its task is dropped"]);
+        let reports = trace.take();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].starts_with("a task was dropped when its event loop closed"));
+    }
+
+    #[test]
+    fn are_no_begin_for_coroutines_which_are_told() {
+        let mut event_loop = virtual_loop();
+        let trace = Trace::default();
+        note_reports(&event_loop, &trace);
+        let handle = event_loop.handle();
+        let never = || -> std::future::Ready<()> { unreachable!("made") };
+        let awaited = handle.run_coroutine_threadsafe(never).unwrap();
+        handle.spawn(never).unwrap();
+        event_loop.close();
+        let error = awaited.wait().unwrap_err();
+        assert_eq!(error.to_string(), "task that never began was cancelled");
+        let reports = trace.take();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].starts_with("a task was dropped when its event loop closed"));
+        assert!(reports[0].contains("tests/closing.rs"), "{reports:?}");
+        assert!(handle.run_coroutine_threadsafe(never).is_err());
+        assert!(handle.spawn(never).is_err());
+    }
+
+    #[test]
+    fn are_over_when_timers_and_tasks_are_dropped() {
+        /// Sends when the loop drops it.
+        struct Sends(LoopHandle, Rc<Cell<usize>>);
+        impl Drop for Sends {
+            fn drop(&mut self) {
+                let refused = || (0..1_000).filter(|_| self.0.call_soon_threadsafe(|| ()).is_err());
+                let refused =
+                    thread::scope(|scope| scope.spawn(|| refused().count()).join().unwrap());
+                self.1.set(self.1.get() + refused);
+            }
+        }
+        let refused = Rc::new(Cell::new(0));
+        let mut event_loop = virtual_loop();
+        note_reports(&event_loop, &Trace::default());
+        let timer = Sends(event_loop.handle(), refused.clone());
+        event_loop.call_later(secs(1), move || drop(timer));
+        let task = Sends(event_loop.handle(), refused.clone());
+        event_loop.spawn(async move { drop(task) }).detach();
+        event_loop.close_within(Duration::ZERO);
+        assert_eq!(refused.get(), 2_000);
+    }
+
+    #[test]
+    fn of_threads_that_post_as_fast_as_they_can() {
+        const THREADS: usize = 4;
+        /// So many from each thread. Without a bound the loop may not keep up.
+        const MOST: usize = 300;
+        for _ in 0..20 {
+            let called = Arc::new(AtomicUsize::new(0));
+            let mut event_loop = EventLoop::new().unwrap();
+            let started = Barrier::new(THREADS + 1);
+            let accepted: usize = thread::scope(|scope| {
+                let threads: Vec<_> = (0..THREADS)
+                    .map(|_| {
+                        let (handle, called) = (event_loop.handle(), called.clone());
+                        let started = &started;
+                        scope.spawn(move || {
+                            let is_accepted = || {
+                                let called = called.clone();
+                                let call = move || {
+                                    called.fetch_add(1, Ordering::Relaxed);
+                                };
+                                handle.call_soon_threadsafe(call).is_ok()
+                            };
+                            let before = (0..100).filter(|_| is_accepted()).count();
+                            started.wait();
+                            before + (0..MOST).take_while(|_| is_accepted()).count()
+                        })
+                    })
+                    .collect();
+                started.wait();
+                event_loop
+                    .run_until_complete(async { yield_now().await })
+                    .unwrap();
+                event_loop.close();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .sum()
+            });
+            assert!(accepted >= THREADS * 100);
+            assert_eq!(called.load(Ordering::Relaxed), accepted);
+        }
+    }
 }
 
 #[test]

@@ -358,6 +358,27 @@ impl Tasks {
         self.local.report(unhandled);
     }
 
+    /// Makes the last calls of other threads: refuses further ones, and runs the callbacks that are ready, among them
+    /// those of calls that came before. Tasks stay where they are, ready or not. To be called before
+    /// [`close`](Self::close), while these tasks are [entered](Self::enter). Otherwise closing drops such calls.
+    ///
+    /// ```
+    /// use asyncio_task::Tasks;
+    ///
+    /// let tasks = Tasks::new(|| ());
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let remote = tasks.remote();
+    /// remote.call(move || sender.send("called").unwrap()).unwrap();
+    /// tasks.enter(&(), || tasks.make_last_calls());
+    /// assert_eq!(receiver.recv(), Ok("called"));
+    /// assert!(remote.call(|| ()).is_err());
+    /// ```
+    pub fn make_last_calls(&self) {
+        self.local.lease.refuse_calls();
+        self.deliver();
+        self.local.run_ready_callbacks();
+    }
+
     /// Ends everything: drops the futures of all tasks, here and now, and refuses what comes later. A
     /// task that closes its own loop ends after this step.
     pub fn close(&self) {

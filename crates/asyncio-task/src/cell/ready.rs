@@ -103,6 +103,13 @@ impl LocalQueue {
         self.0.swap_to_front(n);
     }
 
+    /// Moves the first entry behind the last one.
+    pub(crate) fn first_to_back(&self) {
+        if let Some(first) = self.0.pop() {
+            self.0.push(first); // Q3: it is the entry that it was
+        }
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.len()

@@ -236,4 +236,19 @@ mod tests {
         local.end(task.cell());
         assert!(is_dropped.get());
     }
+
+    /// Such a look is a step for each place of the registry, of which a burst of tasks leaves thousands.
+    #[test]
+    fn a_task_that_comes_too_late_is_refused_without_a_look_at_all_places() {
+        let local = Local::new(|| ());
+        let spawn = || spawn_at(&local, Location::caller(), async {});
+        let tasks: Vec<_> = (0..100).map(|_| spawn()).collect();
+        while local.run_one() {}
+        drop(tasks);
+        local.closed.set(true);
+        for _ in 0..1_000 {
+            assert!(spawn().is_finished());
+        }
+        assert_eq!(local.registry.looks.get(), 0);
+    }
 }

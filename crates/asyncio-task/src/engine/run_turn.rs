@@ -1,5 +1,6 @@
 //! Turns of a loop, batch by batch. The rules are those of `turn.rs`.
 
+use crate::cell::marks::Mark;
 use crate::engine::local::Local;
 use crate::engine::turn::UNLIMITED;
 
@@ -83,6 +84,21 @@ impl Local {
     pub(crate) fn run_last_batch(&self) {
         self.turn.batch.set(0);
         self.run_turn(usize::MAX, || true);
+    }
+
+    /// Runs the callbacks that are ready now, in their order, and no task.
+    pub(crate) fn run_ready_callbacks(&self) {
+        for _ in 0..self.ready.len() {
+            let Some(first) = self.ready.first() else {
+                return;
+            };
+            match first.marks.has(Mark::Callback) {
+                true => {
+                    self.run_one();
+                }
+                false => self.ready.first_to_back(),
+            }
+        }
     }
 
     /// Whether no batch is cut short.

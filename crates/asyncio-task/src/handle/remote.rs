@@ -14,7 +14,7 @@ pub struct Remote {
     owner: Owner,
 }
 
-/// The tasks are gone; this is what was to be called.
+/// The tasks are gone, or have made their last calls; this is the call that was refused.
 #[derive(thiserror::Error)]
 #[error("the event loop is closed")]
 pub struct Closed(pub Box<dyn FnOnce() + Send>);
@@ -44,11 +44,12 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// The tasks are gone. If they go before they get to it, `call` is dropped on their thread.
+    /// The tasks are gone, or have made their [last calls](crate::Tasks::make_last_calls). If they go before they get to
+    /// it, without their last calls, `call` is dropped on their thread.
     #[track_caller]
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
         let message = Message::Call(Box::new(call), Location::caller());
-        match self.owner.post(message) {
+        match self.owner.post_call(message) {
             Ok(()) => Ok(()),
             Err(Message::Call(call, _)) => Err(Closed(call)),
             Err(Message::Wake(_) | Message::End(_)) => {

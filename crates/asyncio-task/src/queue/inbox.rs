@@ -19,6 +19,9 @@
 //!   everything they pointed at. A process has as many inboxes as it ever had loops at one time,
 //!   and one more for each 2¹⁶ loops that had the same.
 //!
+//! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the owner
+//!   takes it; a later one goes back to its sender. Wake-ups are taken until the end.
+//!
 //! A task refers to its inbox, never to its loop.
 
 use std::fmt;
@@ -73,6 +76,8 @@ struct Inner<M> {
     /// The generation of the present lease, or of the coming one if `unpark` is `None`.
     generation: u16,
     messages: Vec<M>,
+    /// Whether calls are refused in this lease (M5).
+    refuses_calls: bool,
     unpark: Option<Unpark>,
 }
 
@@ -83,6 +88,7 @@ impl<M: Posted> Inbox<M> {
             inner: Mutex::new(Inner {
                 generation: 0,
                 messages: Vec::new(),
+                refuses_calls: false,
                 unpark: None,
             }),
             #[cfg(all(test, loom))]
@@ -144,8 +150,19 @@ impl<M: Posted> fmt::Debug for Owner<M> {
 impl<M: Posted> Owner<M> {
     /// Posts a message and unparks the owner if it is parked. Gives the message back if the owner is gone.
     pub(crate) fn post(self, message: M) -> Result<(), M> {
+        self.post_if(message, |_| true)
+    }
+
+    /// The same for a call. Gives it back as well if the owner refuses calls (M5).
+    pub(crate) fn post_call(self, call: M) -> Result<(), M> {
+        self.post_if(call, |inner| !inner.refuses_calls)
+    }
+
+    #[inline]
+    fn post_if(self, message: M, accepts: impl FnOnce(&Inner<M>) -> bool) -> Result<(), M> {
         self.inbox.inner(|inner| {
-            if inner.generation != self.generation || inner.unpark.is_none() {
+            let is_leased = inner.generation == self.generation && inner.unpark.is_some();
+            if !is_leased || !accepts(inner) {
                 return Err(message);
             }
             inner.messages.push(message);
@@ -204,6 +221,7 @@ impl<M: Posted> Lease<M> {
         inbox.word.swap(AWAKE, Ordering::AcqRel);
         let generation = inbox.inner(|inner| {
             inner.unpark = Some(unpark);
+            inner.refuses_calls = false;
             inner.generation
         });
         Self {
@@ -230,6 +248,11 @@ impl<M: Posted> Lease<M> {
         self.owner
             .inbox
             .inner(|inner| std::mem::swap(&mut inner.messages, messages));
+    }
+
+    /// Refuses calls from now on (M5).
+    pub(crate) fn refuse_calls(&self) {
+        self.owner.inbox.inner(|inner| inner.refuses_calls = true);
     }
 
     /// Says that the owner is about to wait. `false` if there is mail, and waiting would miss it.
@@ -309,5 +332,25 @@ mod tests {
             drop(lease);
             assert_eq!(take_from_free(), n < u16::MAX, "after lease {n}");
         }
+    }
+
+    // Proves M5.
+    #[test]
+    fn an_owner_that_refuses_calls_keeps_earlier_ones_and_takes_wake_ups() {
+        let inbox = Box::leak(Box::new(Inbox::<Nothing>::new()));
+        let lease = Lease::of(inbox, Arc::new(|| ()));
+        let owner = lease.owner();
+        assert!(owner.post_call(Nothing).is_ok());
+        lease.refuse_calls();
+        assert!(owner.post_call(Nothing).is_err());
+        assert!(owner.post(Nothing).is_ok());
+        let mut messages = Vec::new();
+        lease.take(&mut messages);
+        assert_eq!(messages.len(), 2);
+        // A later lease takes calls again.
+        drop(lease);
+        assert!(owner.post(Nothing).is_err());
+        let lease = Lease::of(inbox, Arc::new(|| ()));
+        assert!(lease.owner().post_call(Nothing).is_ok());
     }
 }

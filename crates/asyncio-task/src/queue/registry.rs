@@ -10,6 +10,9 @@ use std::cell::RefCell;
 #[derive(Debug)]
 pub(crate) struct Registry<T> {
     inner: RefCell<Inner<T>>,
+    /// How often all places were looked at.
+    #[cfg(test)]
+    pub(crate) looks: std::cell::Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,8 @@ impl<T: Placed> Registry<T> {
 
     /// What `pick` makes of the entries that are here, by place.
     pub(crate) fn collect<R>(&self, pick: impl Fn(&T) -> Option<R>) -> Vec<R> {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         let inner = self.inner.borrow();
         inner.places.iter().flatten().filter_map(pick).collect()
     }
@@ -108,6 +113,8 @@ impl<T> Default for Registry<T> {
     fn default() -> Self {
         Self {
             inner: RefCell::default(),
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
         }
     }
 }
