@@ -7,7 +7,7 @@ use asyncio_reactor::{Direction, Interest, Registered};
 
 use socket2::SockRef;
 
-use super::socket::TcpSocket;
+use super::socket::{TcpSocket, reuse_address};
 use super::stream::TcpStream;
 use crate::accept::{AcceptBackoff, accept_with};
 use crate::address::{ToSocketAddrs, first_of};
@@ -76,10 +76,7 @@ impl TcpListener {
     }
 
     fn bind_socket(socket: TcpSocket, address: SocketAddr) -> io::Result<Self> {
-        // On Windows SO_REUSEADDR lets another process take the port over.
-        if cfg!(unix) {
-            socket.set_reuse_address(true)?;
-        }
+        reuse_address(&socket.inner)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     }

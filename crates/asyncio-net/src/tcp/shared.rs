@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::listener::BACKLOG;
+use super::socket::reuse_address;
 
 /// Creates `number` listeners on one address, one per event loop. Send each to its loop, which
 /// registers it with [`TcpListener::from_std`](crate::TcpListener::from_std). With port 0 the
@@ -59,10 +60,7 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // On Windows SO_REUSEADDR lets another process take the port over.
-    if cfg!(unix) {
-        socket.set_reuse_address(true)?;
-    }
+    reuse_address(&socket)?;
     if shared {
         share(&socket)?;
     }

@@ -6,6 +6,15 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+/// Lets a listener on `socket` have an address that earlier connections still hold. Not on Windows, where SO_REUSEADDR
+/// lets another process take the port over.
+pub(super) fn reuse_address(socket: &Socket) -> io::Result<()> {
+    match cfg!(unix) {
+        true => socket.set_reuse_address(true),
+        false => Ok(()),
+    }
+}
+
 /// A TCP socket to configure and then [connect](Self::connect) or [listen on](Self::listen).
 ///
 /// [`TcpStream::connect`](crate::TcpStream::connect) and
@@ -28,7 +37,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// ```
 #[derive(Debug)]
 pub struct TcpSocket {
-    inner: Socket,
+    pub(super) inner: Socket,
 }
 
 impl TcpSocket {
