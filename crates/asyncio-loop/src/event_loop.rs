@@ -94,7 +94,11 @@ impl EventLoop {
         let watched =
             stall_limit.map(|limit| Watched::begin(tasks.pulse(), limit, builder.on_stall));
         let core = Core {
-            shared: Arc::new(Shared::new(debug, clock.is_virtual())),
+            shared: Arc::new(Shared::new(
+                debug,
+                clock.is_virtual(),
+                builder.limits.is_some(),
+            )),
             timers: Rc::new(Timers::new(clock)),
             budget: builder.task_budget,
             last_io_poll: Cell::new(0),

@@ -9,31 +9,42 @@ use crate::loop_handle::LoopHandle;
 /// While a guard exists, virtual time does not jump. On a real clock it does nothing.
 #[must_use = "virtual time is held for as long as this lives"]
 pub struct OutsideWork {
-    event_loop: LoopHandle,
+    /// `None` if the loop does not count such work. Two threads would share the counter for nothing.
+    event_loop: Option<LoopHandle>,
 }
 
 impl OutsideWork {
     pub(crate) fn new(event_loop: &LoopHandle) -> Self {
-        event_loop.shared().outside.fetch_add(1, Ordering::AcqRel);
+        let shared = event_loop.shared();
+        if !shared.counts_outside {
+            return Self { event_loop: None };
+        }
+        shared.outside.fetch_add(1, Ordering::AcqRel);
         Self {
-            event_loop: event_loop.clone(),
+            event_loop: Some(event_loop.clone()),
         }
     }
 }
 
 impl Clone for OutsideWork {
     fn clone(&self) -> Self {
-        Self::new(&self.event_loop)
+        match &self.event_loop {
+            Some(event_loop) => Self::new(event_loop),
+            None => Self { event_loop: None },
+        }
     }
 }
 
 impl Drop for OutsideWork {
     fn drop(&mut self) {
-        let shared = self.event_loop.shared();
+        let Some(event_loop) = &self.event_loop else {
+            return;
+        };
+        let shared = event_loop.shared();
         let was_the_last = shared.outside.fetch_sub(1, Ordering::AcqRel) == 1;
-        if was_the_last && shared.is_virtual && !self.event_loop.is_here() {
+        if was_the_last && shared.is_virtual && !event_loop.is_here() {
             // The loop may be waiting for a deadline in real time, which may be unnecessary now.
-            self.event_loop.wake();
+            event_loop.wake();
         }
     }
 }

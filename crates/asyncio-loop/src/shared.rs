@@ -8,6 +8,8 @@ use std::thread::{self, ThreadId};
 pub(crate) struct Shared {
     /// The number of [`OutsideWork`](crate::OutsideWork) guards.
     pub(crate) outside: AtomicUsize,
+    /// Whether they are counted: for virtual time, and for the report of a test that exceeds its limits.
+    pub(crate) counts_outside: bool,
     pub(crate) is_virtual: bool,
     pub(crate) debug: AtomicBool,
     pub(crate) closed: AtomicBool,
@@ -16,9 +18,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(debug: bool, is_virtual: bool) -> Self {
+    pub(crate) fn new(debug: bool, is_virtual: bool, has_limits: bool) -> Self {
         Self {
             outside: AtomicUsize::new(0),
+            counts_outside: is_virtual || has_limits,
             is_virtual,
             debug: AtomicBool::new(debug),
             closed: AtomicBool::new(false),
