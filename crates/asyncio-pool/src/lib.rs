@@ -30,6 +30,7 @@ mod job;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod loop_pool;
+mod loop_settings;
 mod loop_thread;
 mod pin;
 #[cfg(all(unix, feature = "process", not(loom)))]

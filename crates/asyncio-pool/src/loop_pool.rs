@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use asyncio_loop::{Builder, EventLoop, JoinError, LoopClosed, LoopHandle, TaskName, ThreadFuture};
+use asyncio_loop::{Builder, JoinError, LoopClosed, LoopHandle, ThreadFuture};
 
-use crate::loop_thread::{First, GRACE, LoopThread, LoopThreadBuilder, StopError, say};
-use crate::pin;
+use crate::loop_settings::LoopSettings;
+use crate::loop_thread::{First, LoopThread, LoopThreadBuilder, StopError, say, wait_for};
+use crate::pin::{self, Cpu};
 
 /// Event loops on threads of their own, one a processor unless set otherwise.
 ///
@@ -63,10 +64,7 @@ pub struct Loops {
 pub struct LoopPoolBuilder {
     loops: Option<usize>,
     pinned: bool,
-    name: String,
-    stack_size: Option<usize>,
-    grace: Duration,
-    event_loop: Builder,
+    settings: LoopSettings,
     on_start: OnStart,
 }
 
@@ -95,10 +93,7 @@ impl LoopPool {
         LoopPoolBuilder {
             loops: None,
             pinned: false,
-            name: "asyncio-loop".to_owned(),
-            stack_size: None,
-            grace: GRACE,
-            event_loop: EventLoop::builder(),
+            settings: LoopSettings::default(),
             on_start: OnStart::default(),
         }
     }
@@ -133,10 +128,7 @@ impl LoopPool {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        match self.loops.pick().run_coroutine_threadsafe(make) {
-            Ok(task) => task.wait(),
-            Err(_closed) => Err(JoinError::Stopped(TaskName::from("that never began"))),
-        }
+        wait_for(self.loops.pick(), make)
     }
 
     /// Gives each loop one of `values`, in order, and runs what `make` makes of it there. Values beyond the number of
@@ -269,25 +261,25 @@ impl LoopPoolBuilder {
 
     /// The name of the threads, followed by a number; `asyncio-loop` unless set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.settings.set_name(name);
         self
     }
 
     /// The size of a thread's stack, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = Some(bytes);
+        self.settings.stack_size = Some(bytes);
         self
     }
 
     /// How long tasks have to end when the [`LoopPool`] is dropped, or a loop stopped by a handle; 10 s unless set.
     pub fn grace(mut self, duration: Duration) -> Self {
-        self.grace = duration;
+        self.settings.grace = duration;
         self
     }
 
     /// How the loops are to be.
     pub fn event_loop(mut self, builder: Builder) -> Self {
-        self.event_loop = builder;
+        self.settings.event_loop = builder;
         self
     }
 
@@ -316,7 +308,7 @@ impl LoopPoolBuilder {
         let mut threads = Vec::with_capacity(loops);
         for number in 0..loops {
             let cpu = cpus.get(number % cpus.len().max(1)).copied();
-            threads.push(self.thread(number).pinned_to(cpu).start()?);
+            threads.push(self.thread(number, cpu).start()?);
         }
         let all = threads.iter().map(|thread| thread.handle().clone());
         Ok(LoopPool {
@@ -325,23 +317,20 @@ impl LoopPoolBuilder {
                 turn: Arc::default(),
             },
             threads,
-            grace: self.grace,
+            grace: self.settings.grace,
         })
     }
 
-    fn thread(&self, number: usize) -> LoopThreadBuilder {
-        let mut thread = LoopThread::builder()
-            .name(format!("{}-{number}", self.name))
-            .grace(self.grace)
-            .event_loop(self.event_loop.clone());
-        if let Some(bytes) = self.stack_size {
-            thread = thread.stack_size(bytes);
-        }
+    fn thread(&self, number: usize, cpu: Option<Cpu>) -> LoopThreadBuilder {
         let first = self.on_start.0.clone();
-        thread.first(first.map(|(first, location)| First {
-            call: Box::new(move || first(number)),
-            location,
-        }))
+        LoopThreadBuilder {
+            settings: self.settings.numbered(number),
+            on_start: first.map(|(first, location)| First {
+                call: Box::new(move || first(number)),
+                location,
+            }),
+            cpu,
+        }
     }
 }
 

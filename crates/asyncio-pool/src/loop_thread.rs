@@ -7,15 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use asyncio_loop::{Builder, EventLoop, JoinError, LoopHandle, PanicPayload, TaskName};
+use asyncio_loop::{Builder, JoinError, LoopHandle, PanicPayload, TaskName};
 
+use crate::loop_settings::LoopSettings;
 use crate::pin::{self, Cpu};
-
-/// How long the tasks of a loop have to end unless something else is said.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// How much longer than its tasks may take the thread is waited for: as long as it takes to drop what is left.
 const SLACK: Duration = Duration::from_secs(1);
+
+/// The grace in place of one that goes beyond the clock's end: ten days.
+const LONG: Duration = Duration::from_secs(864_000);
 
 /// An event loop that runs on a thread of its own.
 ///
@@ -54,12 +55,9 @@ pub struct LoopThread {
 /// A [`LoopThread`] to be.
 #[must_use = "a builder does nothing until a loop is started with it"]
 pub struct LoopThreadBuilder {
-    name: String,
-    stack_size: Option<usize>,
-    grace: Duration,
-    event_loop: Builder,
-    on_start: Option<First>,
-    cpu: Option<Cpu>,
+    pub(crate) settings: LoopSettings,
+    pub(crate) on_start: Option<First>,
+    pub(crate) cpu: Option<Cpu>,
 }
 
 /// Something to call on a loop before anything else.
@@ -108,10 +106,7 @@ impl LoopThread {
     /// To set it up before starting it.
     pub fn builder() -> LoopThreadBuilder {
         LoopThreadBuilder {
-            name: "asyncio-loop".to_owned(),
-            stack_size: None,
-            grace: GRACE,
-            event_loop: EventLoop::builder(),
+            settings: LoopSettings::default(),
             on_start: None,
             cpu: None,
         }
@@ -139,10 +134,7 @@ impl LoopThread {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        match self.handle.run_coroutine_threadsafe(make) {
-            Ok(task) => task.wait(),
-            Err(_closed) => Err(JoinError::Stopped(TaskName::from("that never began"))),
-        }
+        wait_for(&self.handle, make)
     }
 
     /// Whether the loop has ended, because it was [stopped](LoopHandle::stop).
@@ -186,7 +178,7 @@ impl LoopThread {
         // A time beyond the clock's end counts as a long one.
         let until = Instant::now()
             .checked_add(grace)
-            .unwrap_or_else(|| Instant::now() + GRACE * 60 * 60 * 24);
+            .unwrap_or_else(|| Instant::now() + LONG);
         self.end.lock().tasks_until = Some(until);
         self.handle.stop();
     }
@@ -219,6 +211,20 @@ impl Drop for LoopThread {
     }
 }
 
+/// Runs a coroutine on a loop of another thread, and blocks until it has ended.
+#[track_caller]
+pub(crate) fn wait_for<M, F>(event_loop: &LoopHandle, make: M) -> Result<F::Output, JoinError>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    match event_loop.run_coroutine_threadsafe(make) {
+        Ok(task) => task.wait(),
+        Err(_closed) => Err(JoinError::Stopped(TaskName::from("that never began"))),
+    }
+}
+
 /// Prints an error that a destructor cannot return. If standard error is closed, the program goes on without it.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
     let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("asyncio: {what}\n"));
@@ -227,26 +233,25 @@ pub(crate) fn say(what: fmt::Arguments<'_>) {
 impl LoopThreadBuilder {
     /// The name of the thread; `asyncio-loop` unless set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        // The operating system takes no name with a zero byte in it.
-        self.name = name.into().replace('\0', "");
+        self.settings.set_name(name);
         self
     }
 
     /// The size of the thread's stack, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = Some(bytes);
+        self.settings.stack_size = Some(bytes);
         self
     }
 
     /// How long tasks have to end when the [`LoopThread`] is dropped, or its loop stopped by a handle; 10 s unless set.
     pub fn grace(mut self, duration: Duration) -> Self {
-        self.grace = duration;
+        self.settings.grace = duration;
         self
     }
 
     /// How the loop is to be.
     pub fn event_loop(mut self, builder: Builder) -> Self {
-        self.event_loop = builder;
+        self.settings.event_loop = builder;
         self
     }
 
@@ -260,29 +265,21 @@ impl LoopThreadBuilder {
         self
     }
 
-    pub(crate) fn first(mut self, first: Option<First>) -> Self {
-        self.on_start = first;
-        self
-    }
-
-    /// Keeps the thread on one processor.
-    pub(crate) fn pinned_to(mut self, cpu: Option<Cpu>) -> Self {
-        self.cpu = cpu;
-        self
-    }
-
     /// Starts the loop.
     ///
     /// # Errors
     ///
     /// The operating system gave no thread, or no selector.
     pub fn start(self) -> io::Result<LoopThread> {
-        let mut thread = thread::Builder::new().name(self.name);
-        if let Some(bytes) = self.stack_size {
-            thread = thread.stack_size(bytes);
-        }
-        let (grace, event_loop, on_start, cpu) =
-            (self.grace, self.event_loop, self.on_start, self.cpu);
+        let Self {
+            settings,
+            on_start,
+            cpu,
+        } = self;
+        let thread = settings.thread();
+        let LoopSettings {
+            grace, event_loop, ..
+        } = settings;
         let end = Arc::new(End::default());
         let ending = Ending(end.clone());
         let (started, has_started) = mpsc::channel();
@@ -355,10 +352,7 @@ impl fmt::Debug for LoopThread {
 impl fmt::Debug for LoopThreadBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoopThreadBuilder")
-            .field("name", &self.name)
-            .field("stack_size", &self.stack_size)
-            .field("grace", &self.grace)
-            .field("event_loop", &self.event_loop)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
