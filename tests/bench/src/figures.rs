@@ -13,6 +13,13 @@ impl Figures {
         self
     }
 
+    /// Adds the median of some times and their 99th percentile.
+    pub(crate) fn with_quantiles(self, mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        self.with("p50", quantile(&times, 0.5))
+            .with("p99", quantile(&times, 0.99))
+    }
+
     /// Adds the figures of another run.
     pub(crate) fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);

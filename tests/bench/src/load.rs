@@ -22,7 +22,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::retry_on_intr;
 
 use self::dialogue::Dialogue;
-use crate::figures::{Figures, quantile};
+use crate::figures::Figures;
 use crate::workload::Message;
 
 /// The arguments of the load generator.
@@ -269,13 +269,11 @@ impl Clients {
 
     fn figures(&self, message: Message, seconds: f64, server: f64) -> Figures {
         let requests = (self.took.len() * message.requests()) as f64;
-        let mut micros: Vec<f64> = self.took.iter().map(|ns| f64::from(*ns) / 1e3).collect();
-        micros.sort_by(f64::total_cmp);
+        let micros = self.took.iter().map(|ns| f64::from(*ns) / 1e3);
         Figures::default()
             .with("per_second", requests / seconds)
             .with("server", server / requests)
-            .with("p50", quantile(&micros, 0.5))
-            .with("p99", quantile(&micros, 0.99))
+            .with_quantiles(micros.collect())
     }
 }
 

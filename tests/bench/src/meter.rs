@@ -86,6 +86,20 @@ pub(crate) async fn measure(
     .figures()
 }
 
+/// Repeats `operation` one at a time, as long as `effort` says. The median of its times and their 99th percentile, in
+/// microseconds.
+pub(crate) async fn latencies(effort: Effort, mut operation: impl AsyncFnMut()) -> Figures {
+    run_for(effort.warm_up(), &mut operation).await;
+    let mut took = Vec::new();
+    let started = Instant::now();
+    while started.elapsed() < effort.measured() {
+        let before = Instant::now();
+        operation().await;
+        took.push(before.elapsed().as_nanos() as f64 / 1e3);
+    }
+    Figures::default().with_quantiles(took)
+}
+
 const WINDOW: Duration = Duration::from_millis(10);
 
 /// Runs whole batches until `time` has passed. Returns their number.

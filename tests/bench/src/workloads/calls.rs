@@ -11,8 +11,8 @@ use std::time::Instant;
 use super::Work;
 use crate::cores::{Role, pin, unpin};
 use crate::effort::Effort;
-use crate::figures::{Figures, median, quantile};
-use crate::meter::measure;
+use crate::figures::{Figures, median};
+use crate::meter::{latencies, measure};
 use crate::runtime::Runtime;
 use crate::threads::Threads;
 use crate::workload::{Column, Countable, Workload};
@@ -44,23 +44,9 @@ impl<const PINNED: bool> Work for Call<PINNED> {
         if !PINNED {
             unpin().expect("a thread can choose its cores");
         }
-        Some(R::block_on_with_threads(async move {
-            let warm = Instant::now();
-            while warm.elapsed() < effort.warm_up() {
-                R::Threads::call(|| ()).await;
-            }
-            let mut took = Vec::new();
-            let started = Instant::now();
-            while started.elapsed() < effort.measured() {
-                let before = Instant::now();
-                R::Threads::call(|| ()).await;
-                took.push(before.elapsed().as_nanos() as f64 / 1e3);
-            }
-            took.sort_by(f64::total_cmp);
-            Figures::default()
-                .with("p50", quantile(&took, 0.5))
-                .with("p99", quantile(&took, 0.99))
-        }))
+        Some(R::block_on_with_threads(latencies(effort, async || {
+            R::Threads::call(|| ()).await;
+        })))
     }
 }
 

@@ -8,7 +8,7 @@ use super::Work;
 use super::echo::announced_listener;
 use crate::cores::{Role, pin};
 use crate::effort::Effort;
-use crate::figures::{Figures, quantile};
+use crate::figures::Figures;
 use crate::runtime::Runtime;
 use crate::runtimes::serve_for_clients;
 use crate::web::{Page, Web};
@@ -131,13 +131,9 @@ impl Work for Fetches {
             let client = R::Web::client();
             fetch_for::<R>(&client, &url, effort.warm_up()).await;
             let before = thread_time();
-            let mut took = fetch_for::<R>(&client, &url, effort.measured()).await;
+            let took = fetch_for::<R>(&client, &url, effort.measured()).await;
             let cpu = (thread_time() - before) / took.len() as f64;
-            took.sort_by(f64::total_cmp);
-            Figures::default()
-                .with("cpu", cpu)
-                .with("p50", quantile(&took, 0.5))
-                .with("p99", quantile(&took, 0.99))
+            Figures::default().with("cpu", cpu).with_quantiles(took)
         }))
     }
 }

@@ -7,7 +7,8 @@ use asyncio::ProcessPool;
 use super::Work;
 use crate::cores::unpin;
 use crate::effort::Effort;
-use crate::figures::{Figures, median, quantile};
+use crate::figures::{Figures, median};
+use crate::meter::latencies;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
 use crate::workload::{Column, Countable, Workload};
@@ -50,19 +51,11 @@ impl<const BYTES: usize> Work for ProcessCall<BYTES> {
         Some(R::block_on(async move {
             let pool = ProcessPool::builder().workers(1).build();
             let mut bytes = serde_bytes::ByteBuf::from(vec![7; BYTES]);
-            let mut took = Vec::new();
-            let started = Instant::now();
-            while started.elapsed() < effort.warm_up() + effort.measured() {
-                let before = Instant::now();
-                bytes = pool.run(same, bytes).await.expect("the worker is there");
-                if started.elapsed() > effort.warm_up() {
-                    took.push(before.elapsed().as_nanos() as f64 / 1e3);
-                }
-            }
-            took.sort_by(f64::total_cmp);
-            Figures::default()
-                .with("p50", quantile(&took, 0.5))
-                .with("p99", quantile(&took, 0.99))
+            latencies(effort, async || {
+                let sent = std::mem::take(&mut bytes);
+                bytes = pool.run(same, sent).await.expect("the worker is there");
+            })
+            .await
         }))
     }
 }
