@@ -178,12 +178,12 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    fn run(&self, settings: &Settings) -> Aftermath {
+    fn run(&self, spare: &mut asyncio_loop::Context, settings: &Settings) -> Aftermath {
         let begun = Self::take(&mut self.lock(), Stage::Running);
         let Some((job, context)) = begun else {
             return Aftermath::default();
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| context.run(job)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| context.run_in(spare, job)));
         let outcome = outcome.map_err(|p| JobError::Panicked(PanicPayload::new(p)));
         Self::end(self.lock(), outcome, settings)
     }

@@ -32,7 +32,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use asyncio_loop::Context;
+
 use crate::error::JobError;
+use crate::line::Line;
 use crate::rest::{Rest, SPIN};
 use crate::settings::Settings;
 use crate::sync::{AtomicBool, JoinHandle, Mutex, MutexGuard, Ordering, thread};
@@ -79,8 +82,8 @@ pub(crate) struct Crew {
 #[derive(Default)]
 struct State {
     held: BTreeMap<(u64, u64), Entry>,
-    outside: BTreeMap<u64, Entry>,
-    queue: BTreeMap<u64, Entry>,
+    outside: Line<Entry>,
+    queue: Line<Entry>,
     next_number: u64,
     next_share: u64,
     /// The number of jobs of each share that are outside, in the queue, or running. Shares without one are not here.
@@ -107,7 +110,13 @@ struct State {
 #[derive(Default)]
 struct Calls {
     unpark: Option<Arc<Rest>>,
-    more: Vec<Arc<Rest>>,
+    /// The rest, which most changes do not lead to.
+    others: Option<Box<OtherCalls>>,
+}
+
+#[derive(Default)]
+struct OtherCalls {
+    unpark: Vec<Arc<Rest>>,
     accepted: Vec<Arc<dyn Work>>,
     refused: Vec<(Arc<dyn Work>, JobError)>,
     ended: BTreeMap<u64, Waker>,
@@ -187,8 +196,8 @@ impl Crew {
     pub(crate) fn forget(self: &Arc<Self>, ticket: Ticket) {
         let Ticket { number, share } = ticket;
         let gone = self.change(|state, _| {
-            let gone = state.queue.remove(&number);
-            let gone = gone.or_else(|| state.outside.remove(&number));
+            let gone = state.queue.remove(number);
+            let gone = gone.or_else(|| state.outside.remove(number));
             if gone.is_some() {
                 state.give_place(share);
                 return gone;
@@ -321,7 +330,7 @@ impl State {
         while !self.outside.is_empty() && self.has_room(settings) {
             let (number, entry) = self.outside.pop_first().expect("it is not empty");
             if settings.queue_limit.is_some() {
-                calls.accepted.push(entry.work.clone());
+                calls.others().accepted.push(entry.work.clone());
             }
             self.queue.insert(number, entry);
         }
@@ -390,18 +399,22 @@ impl State {
     /// Wakes the tasks that wait for the end, if this is it.
     fn settle(&mut self, calls: &mut Calls) {
         if self.has_ended() {
-            calls.ended.append(&mut self.waiting);
+            calls.others().ended.append(&mut self.waiting);
         }
     }
 }
 
 impl Calls {
+    fn others(&mut self) -> &mut OtherCalls {
+        self.others.get_or_insert_default()
+    }
+
     fn call(&mut self, workers: impl IntoIterator<Item = Arc<Rest>>) {
         for worker in workers {
             if worker.call() {
                 match self.unpark {
                     None => self.unpark = Some(worker),
-                    Some(_) => self.more.push(worker),
+                    Some(_) => self.others().unpark.push(worker),
                 }
             }
         }
@@ -417,11 +430,11 @@ impl Calls {
             {
                 *places -= 1;
             }
-            self.refused.push((entry.work, why()));
+            self.others().refused.push((entry.work, why()));
         }
         state.places.retain(|_, places| *places > 0);
         for entry in std::mem::take(&mut state.held).into_values() {
-            self.refused.push((entry.work, why()));
+            self.others().refused.push((entry.work, why()));
         }
     }
 
@@ -429,7 +442,16 @@ impl Calls {
         if let Some(worker) = self.unpark {
             worker.unpark();
         }
-        for worker in self.more {
+        if let Some(others) = self.others {
+            others.make(settings);
+        }
+    }
+}
+
+impl OtherCalls {
+    #[cold]
+    fn make(self, settings: &Settings) {
+        for worker in self.unpark {
             worker.unpark();
         }
         for work in self.accepted {
@@ -463,11 +485,12 @@ impl Crew {
             state.coming += 1;
         });
         let rest = Arc::new(Rest::of_this_thread());
+        let mut spare = Context::new();
         // Until it is known better: long.
         let mut last_wait = SPIN;
         let mut job = self.next(&rest, &mut last_wait);
         while let Some(Entry { work, share }) = job {
-            let aftermath = work.run(settings);
+            let aftermath = work.run(&mut spare, settings);
             job = self.finish(share);
             aftermath.announce(settings);
             drop(work);

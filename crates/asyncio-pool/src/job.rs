@@ -49,7 +49,7 @@ pub struct Job<T> {
     away: Option<OutsideWork>,
     /// Whether the cell has been left.
     left: bool,
-    /// Whether the outcome was taken.
+    /// Whether the outcome was taken, so that the cell is empty.
     is_over: bool,
     step_back: StepBack,
 }
@@ -272,7 +272,7 @@ impl<T> FusedFuture for Job<T> {
 
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        if !self.left {
+        if !self.left && !self.is_over {
             self.leave(|_| None, false);
         }
     }

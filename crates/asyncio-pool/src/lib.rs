@@ -27,6 +27,7 @@ mod default_pool;
 mod error;
 mod executor;
 mod job;
+mod line;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod loop_pool;

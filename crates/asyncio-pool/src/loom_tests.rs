@@ -8,6 +8,7 @@ use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use asyncio_loop::Context;
 use loom::thread;
 
 use crate::crew::{Crew, Entered, Entry, ShareOf, Ticket};
@@ -27,7 +28,7 @@ struct Noted {
 type Log = Arc<StdMutex<Vec<&'static str>>>;
 
 impl Work for Noted {
-    fn run(&self, _: &Settings) -> Aftermath {
+    fn run(&self, _: &mut Context, _: &Settings) -> Aftermath {
         self.ran.fetch_add(1, Ordering::SeqCst);
         self.log.lock().unwrap().push(self.name);
         Aftermath::default()

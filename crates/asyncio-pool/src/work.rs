@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use asyncio_loop::OutsideWork;
+use asyncio_loop::{Context, OutsideWork};
 
 use crate::error::JobError;
 use crate::settings::Settings;
@@ -12,7 +12,8 @@ pub(crate) const WAKER_PANICKED: &str = "a waker panicked in a thread pool";
 /// A job, as its pool sees it.
 pub(crate) trait Work: Send + Sync {
     /// Runs it on this thread, unless it was cancelled. The caller announces the end when the thread counts as free.
-    fn run(&self, settings: &Settings) -> Aftermath;
+    /// `spare` is an empty context of the thread.
+    fn run(&self, spare: &mut Context, settings: &Settings) -> Aftermath;
 
     /// Says that there is room for it.
     fn accept(&self, settings: &Settings);

@@ -63,6 +63,11 @@ impl Context {
         self.len() == 0
     }
 
+    /// Whether it is empty, and nothing else refers to it.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.is_empty() && Rc::strong_count(&self.values) == 1
+    }
+
     /// The values that other threads may have.
     pub(crate) fn shared_values(&self) -> Vec<(u64, SharedValue)> {
         let values = self.values.borrow();
