@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tiny_http::{Method, Request, Response, Server};
 use tokio::runtime::{self, Handle};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -58,17 +57,21 @@ enum State {
     Ended(&'static str),
 }
 
+fn end_of(outcome: Result<bool, JoinError>) -> &'static str {
+    match outcome {
+        Ok(false) => "done",
+        Ok(true) => "cancelled",
+        Err(_) => "failed",
+    }
+}
+
 impl Background {
     /// Its progress, in words.
     fn status(&mut self, runtime: &Handle) -> String {
         if let State::Running(task) = &mut self.task
             && task.is_finished()
         {
-            self.task = State::Ended(match runtime.block_on(task) {
-                Ok(false) => "done",
-                Ok(true) => "cancelled",
-                Err(_) => "failed",
-            });
+            self.task = State::Ended(end_of(runtime.block_on(task)));
         }
         let state = match &self.task {
             State::Running(_) => "running",
@@ -82,7 +85,6 @@ impl Background {
 /// All tasks by number. The lock is held for a look or an insertion, never across a wait.
 struct Tasks {
     runtime: Handle,
-    running: TaskTracker,
     stop: CancellationToken,
     all: Mutex<BTreeMap<u32, Background>>,
 }
@@ -93,7 +95,7 @@ impl Tasks {
         let number = all.len() as u32 + 1;
         let (done, stop) = (Arc::new(AtomicU32::new(0)), self.stop.child_token());
         let work = work(number, steps, done.clone(), stop.clone());
-        let task = State::Running(self.running.spawn_on(work, &self.runtime));
+        let task = State::Running(self.runtime.spawn(work));
         let background = Background {
             steps,
             done,
@@ -172,7 +174,6 @@ fn main() -> Result<(), BoxError> {
     let background = background.worker_threads(1).enable_time().build()?;
     let tasks = Tasks {
         runtime: background.handle().clone(),
-        running: TaskTracker::new(),
         stop: CancellationToken::new(),
         all: Mutex::default(),
     };
@@ -189,8 +190,16 @@ fn main() -> Result<(), BoxError> {
 
     say("ending");
     tasks.stop.cancel();
-    tasks.running.close();
-    background.block_on(async { timeout(GRACE, tasks.running.wait()).await })?;
+    let mut all = tasks.all.lock().expect("nobody panics with it");
+    let ended = async {
+        for task in all.values_mut() {
+            if let State::Running(running) = &mut task.task {
+                task.task = State::Ended(end_of(running.await));
+            }
+        }
+    };
+    background.block_on(async { timeout(GRACE, ended).await })?;
+    drop(all);
     say(tasks.list().trim_end());
     Ok(())
 }
