@@ -176,3 +176,56 @@ impl fmt::Debug for Readiness {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: Readiness = Readiness(Readiness::READ);
+    const WRITE: Readiness = Readiness(Readiness::WRITE);
+
+    #[test]
+    fn each_flag_is_told_by_itself() {
+        let flags = [
+            Readiness::READABLE,
+            Readiness::READ_CLOSED,
+            Readiness::URGENT,
+            Readiness::WRITABLE,
+            Readiness::WRITE_CLOSED,
+        ];
+        for (n, flag) in flags.into_iter().enumerate() {
+            let one = Readiness(flag);
+            let told = [
+                one.is_readable(),
+                one.is_read_closed(),
+                one.is_urgent(),
+                one.is_writable(),
+                one.is_write_closed(),
+            ];
+            assert_eq!(told, std::array::from_fn(|other| other == n), "{one:?}");
+            let allows = [Direction::Read, Direction::Write].map(|side| one.allows(side));
+            assert_eq!(allows, [n < 3, n >= 3], "{one:?}");
+        }
+    }
+
+    #[test]
+    fn each_direction_is_cleared_by_itself() {
+        let all = READ.and(WRITE);
+        assert_eq!(all.without(Direction::Read), WRITE);
+        assert_eq!(all.without(Direction::Write), READ);
+        let ended = all.without_ready(Direction::Read);
+        assert!(!ended.is_readable() && ended.is_read_closed() && ended.is_urgent());
+        assert_eq!(ended.without(Direction::Read), WRITE);
+        let ended = all.without_ready(Direction::Write);
+        assert!(!ended.is_writable() && ended.is_write_closed());
+        assert_eq!(ended.without(Direction::Write), READ);
+    }
+
+    #[test]
+    fn a_source_is_ready_only_in_the_directions_of_its_interest() {
+        assert_eq!(Readiness::within(Interest::READABLE), READ);
+        assert_eq!(Readiness::within(Interest::WRITABLE), WRITE);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        assert_eq!(Readiness::within(both), READ.and(WRITE));
+    }
+}

@@ -507,6 +507,16 @@ mod tests {
         seen
     }
 
+    /// They are counted, are at most half of the queue, and are not at its ends.
+    fn check_vacancies(queue: &Queue) {
+        let is_vacant = |future: &(WaiterId, Option<Waker>)| future.1.is_none();
+        let vacancies = queue.futures.iter().filter(|future| is_vacant(future));
+        assert_eq!(vacancies.count(), queue.vacancies);
+        assert!(queue.vacancies <= queue.futures.len() / 2);
+        assert!(!queue.futures.front().is_some_and(is_vacant));
+        assert!(!queue.futures.back().is_some_and(is_vacant));
+    }
+
     #[test]
     fn only_a_second_waiter_allocates_the_queues() {
         let [one, another] = [waker(), waker()];
@@ -670,6 +680,10 @@ mod tests {
                         prop_assert_eq!((to_wake, more_wait), expected);
                     }
                 }
+                queues_of(&waiters, |queues| {
+                    let queues = queues.map_or_else(Vec::new, |both| vec![&both.read, &both.write]);
+                    queues.into_iter().for_each(check_vacancies);
+                });
             }
         }
     }
