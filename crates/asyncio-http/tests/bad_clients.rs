@@ -310,6 +310,9 @@ async fn a_request_names_one_host() -> Outcome {
     for (version, hosts, code) in [
         ("1.1", "", "400"),
         ("1.1", "Host: a\r\nHost: a\r\n", "400"),
+        ("1.1", "Host: a\r\nX: y\r\nHost: b\r\n", "400"),
+        ("1.1", "X: y\r\nX: z\r\n", "400"),
+        ("1.1", "X: y\r\nHost: a\r\nX: z\r\n", "200"),
         ("1.1", "Host: a, b\r\n", "400"),
         ("1.1", "Host: a b\r\n", "400"),
         ("1.1", "Host: a/b\r\n", "400"),

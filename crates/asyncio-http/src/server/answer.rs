@@ -126,10 +126,18 @@ fn names_its_host(request: &Request<Incoming>) -> bool {
     if request.version() != Version::HTTP_11 {
         return true;
     }
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+    let headers = request.headers();
+    // Clients send it first, as RFC 9110, section 7.2, asks for. A look at the first header takes less than a search.
+    let first = headers.iter().next();
+    let first = first.and_then(|(name, value)| (*name == HOST).then_some(value));
+    let Some(host) = first.or_else(|| headers.get(HOST)) else {
         return false;
     };
+    // If no name is repeated, this one is not.
+    let may_be_repeated = headers.len() > headers.keys_len();
+    if may_be_repeated && headers.get_all(HOST).iter().nth(1).is_some() {
+        return false;
+    }
     host.as_bytes()
         .iter()
         .all(|&byte| IS_OF_HOST[usize::from(byte)])
