@@ -1,4 +1,4 @@
-//! What the local path costs: nanoseconds per operation, the median of many rounds.
+//! The cost of the local path: nanoseconds per operation, the median of many rounds.
 //!
 //! `cargo run --release -p asyncio-task --example measure`
 

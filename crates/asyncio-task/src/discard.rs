@@ -1,6 +1,6 @@
 //! Foreign destructors whose panics have nowhere to go.
 //!
-//! The panic hook has told of the panic already. What is left is to go on.
+//! The panic hook has reported the panic already, so the program goes on.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

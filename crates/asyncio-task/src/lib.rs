@@ -19,10 +19,10 @@
 //! });
 //! ```
 //!
-//! What holds:
+//! These properties hold:
 //! - a task is polled, and its future and value are dropped, on its own thread only;
-//! - waking on that thread, cloning a waker and dropping it are plain memory; from elsewhere it takes a inbox, and a system call only
-//!   if the thread is parked;
+//! - on that thread, to wake, clone or drop a waker is plain memory; from another thread a wake-up is a push to the
+//!   loop's inbox, plus a system call if the loop is parked;
 //! - wakers and handles may outlive everything, on any thread; the last waker frees memory and nothing
 //!   else;
 //! - a panic ends its task, not the thread, and is reported.

@@ -5,9 +5,9 @@
 //! mistakes that were put into the code, and that made it fail. (Not found, as it is no mistake: relaxed
 //! accesses to the park word. The lock of the inbox orders what the word announces.)
 //!
-//! What only the owner's thread may touch is seen by the checker through the task's state, a cell that it
-//! tracks: any two accesses that are not ordered fail a model, and so does freeing a cell whose last use
-//! on another thread is not ordered before.
+//! The checker sees the data of the owner's thread through the task's state, a cell that it tracks. Any two accesses
+//! that are not ordered fail a model. So does the freeing of a cell whose last use on another thread is not ordered
+//! before.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -43,7 +43,7 @@ impl Bench {
     }
 }
 
-/// What arrived, in order.
+/// The messages that arrived, in order.
 type Log = Arc<StdMutex<Vec<(&'static str, u32)>>>;
 
 fn message(log: &Log, from: &'static str, n: u32) -> Message {
@@ -300,7 +300,7 @@ impl Drop for Noted {
     }
 }
 
-/// What another thread does with a waker.
+/// Uses a waker as another thread would.
 fn use_up(waker: Waker) {
     let clone = waker.clone();
     waker.wake_by_ref();

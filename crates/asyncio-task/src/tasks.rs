@@ -383,14 +383,14 @@ impl Tasks {
     /// task that closes its own loop ends after this step.
     pub fn close(&self) {
         if !self.is_entered() {
-            // What the tasks own may look for its loop when it is dropped.
+            // The destructors of values that the tasks own may look for their loop.
             return current::enter(&self.local, &(), || self.close());
         }
         let local = &self.local;
         local.closed.set(true);
         drop(local.turn.take_cut());
         local.end_all();
-        // What is left of ended tasks in the queue.
+        // Ended tasks may have left entries in the queue.
         for _ in 0..local.ready.len() {
             local.run_one();
         }

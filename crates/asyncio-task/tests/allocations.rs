@@ -1,4 +1,4 @@
-//! What a task costs in allocations: one to spawn it, and none after that.
+//! The allocations of a task: one to spawn it, and none after that.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -19,8 +19,8 @@ use proptest::prelude::*;
 
 // ---- programs ----
 
-/// What a task does within a poll, and others do to it from outside. Tasks are meant by number, modulo how
-/// many there are; within a poll, the higher numbers mean the one that is polled.
+/// An act of a task within a poll, or of others from outside. Tasks are meant by number, modulo how
+/// many there are; within a poll, the higher numbers mean the polled task.
 #[derive(Clone, Debug)]
 enum Act {
     Wake(usize),
@@ -130,7 +130,7 @@ type Trace = Arc<Mutex<Vec<String>>>;
 
 type Outcome = Result<Value, String>;
 
-/// What a task returns; says when it is dropped.
+/// The value that a task returns, which notes its drop.
 struct Value(usize, Trace);
 
 impl Drop for Value {
@@ -764,7 +764,7 @@ fn tasks_do_as_their_model_does_and_leave_nothing_behind() {
         max_shrink_iters: 10_000,
         ..ProptestConfig::default()
     };
-    // What is allocated once and kept, by threads, panics and the pool of mailboxes.
+    // A first run, as threads, panics and the list of free inboxes allocate once and keep it.
     run_tasks(&[Act::Spawn(Script {
         polls: vec![],
         last: vec![Act::WakeFromElsewhere(0)],

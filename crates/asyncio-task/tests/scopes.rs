@@ -568,7 +568,7 @@ fn now_or_never_on_a_scope_leaves_nothing_behind() {
             // Polled once, with a waker that wakes nobody, and dropped.
             assert!(catch(pending::<()>()).now_or_never().is_none());
             assert_eq!(catch(async { 5 }).now_or_never().unwrap().unwrap(), 5);
-            // One that is kept after such a poll is not waited for, and does not keep the task.
+            // A scope that is kept after such a poll is not waited for, and does not keep the task.
             let mut kept = Box::pin(catch(pending::<()>()));
             assert!((&mut kept).now_or_never().is_none());
             if let Err(cancelled) = catch(pending::<()>()).await {
@@ -690,7 +690,7 @@ fn a_scope_whose_poll_unwinds_is_left() {
     assert_eq!(trace, ["hears", "ended"]);
 }
 
-/// What is not `Send` has one way to be this, and what is has two.
+/// A check that a type is not `Send`: such a type implements this in one way only, a `Send` type in two.
 trait StaysHere<Way> {
     fn stays_here() {}
 }

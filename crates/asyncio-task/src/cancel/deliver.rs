@@ -7,7 +7,7 @@ use super::allowance::MOST_ROUNDS;
 use super::node::{Unresolved, Wakes};
 use super::{Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
-/// What a scope does next.
+/// The next action of a scope.
 pub(crate) enum Next<T> {
     /// Nothing is asked of it, or what is goes on elsewhere.
     Wait,
@@ -35,7 +35,7 @@ pub(super) struct Round {
 }
 
 impl<T: Task> ScopeTree<T> {
-    /// What a scope does at the beginning of its poll.
+    /// The action of a scope at the beginning of its poll.
     pub(crate) fn before_poll(&mut self, key: ScopeKey, step: u64) -> Next<T> {
         let Some(node) = self.get(key) else {
             return Next::Poll(Vec::new());
@@ -91,8 +91,8 @@ impl<T: Task> ScopeTree<T> {
         self.after_poll(key, handled, step)
     }
 
-    /// What a scope does when its poll has returned `Pending`; `handled` is from before the poll, and `step` is the
-    /// number of the step under way.
+    /// The action of a scope whose poll has returned `Pending`. `handled` is the count from before the poll, and `step` is
+    /// the number of the step under way.
     pub(crate) fn after_poll(&mut self, key: ScopeKey, handled: u64, step: u64) -> Next<T> {
         let Some(node) = self.get(key) else {
             return Next::Wait;

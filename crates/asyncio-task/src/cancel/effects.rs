@@ -1,5 +1,5 @@
-//! What a change of the tree asks of others: tasks and wakers to be woken, states to be changed. The tree knows neither,
-//! and is not borrowed any more when this is done.
+//! The effects of a change of the tree: tasks and wakers to be woken, states of tasks to be changed. The tree knows
+//! neither. The caller applies the effects when the tree is not borrowed any more.
 
 use std::task::Waker;
 
@@ -12,14 +12,14 @@ pub(crate) enum WakeTarget<T> {
     Waker(Waker),
 }
 
-/// What is left of a scope that is gone: to be dropped when the tree is not borrowed any more, as the destructor of a
-/// waker is foreign code.
+/// The remains of a removed scope. The caller drops them when the tree is not borrowed any more, as the destructor of
+/// a waker is foreign code.
 #[must_use]
 pub(crate) struct DropLater<T>(
     #[allow(dead_code, reason = "it is there to be dropped")] pub(super) Wakes<T>,
 );
 
-/// What came of a change.
+/// The effects of one change.
 #[must_use]
 pub(crate) struct Effects<T> {
     pub(crate) effect: Effect<T>,
@@ -27,7 +27,7 @@ pub(crate) struct Effects<T> {
     pub(crate) overdue: Vec<WakeTarget<T>>,
 }
 
-/// What becomes of a request.
+/// The effect of a change on a request.
 pub(crate) enum Effect<T> {
     None,
     /// A scope goes on with it.

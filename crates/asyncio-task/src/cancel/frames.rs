@@ -5,7 +5,7 @@ use std::task::Waker;
 use super::node::{Frame, Isolation, Unresolved, Wakes};
 use super::{DropLater, Effects, Place, Resolution, ScopeKey, ScopeTree, Task, WakeTarget};
 
-/// What is known of a scope whose poll has ended.
+/// A scope whose poll has ended, as its frame knew it.
 #[derive(Clone, Copy)]
 pub(crate) struct Left {
     /// `None`: it has no node.
@@ -220,7 +220,7 @@ impl<T: Task> ScopeTree<T> {
         if told > 0 && !self.upwards(around).any(|node| node.state().open() >= told) {
             self.take_told(key);
         }
-        // What stood in its way may not be here.
+        // The scope that stood in the way of its deadline may be gone.
         let overdue = was_due.then(|| self.expire(key, false)).flatten();
         let mut let_go = Effects::NONE;
         if holding > 0 {
@@ -257,7 +257,7 @@ impl<T: Task> ScopeTree<T> {
         Some(DropLater(std::mem::replace(wakes, Wakes::Waker(waker))))
     }
 
-    /// What gets a scope polled. A waker goes out, to be used up, as cloning it is foreign code; the next
+    /// The task or waker that gets a scope polled. A waker is given away, because its clone would be foreign code. The next
     /// poll brings a new one.
     pub(super) fn waker_of(&mut self, key: ScopeKey) -> Option<WakeTarget<T>> {
         let node = self.get_mut(key)?;

@@ -24,7 +24,7 @@ pub(crate) struct ScopeKey {
 pub(super) struct Generation(NonZeroU64);
 
 impl Generation {
-    /// One that no scope of this thread has had, in any tree.
+    /// A key that no scope of this thread has had, in any tree.
     pub(super) fn next() -> Self {
         NEXT_GENERATION.with(|next| {
             let generation = next.get();
@@ -56,6 +56,6 @@ impl fmt::Debug for ScopeKey {
 }
 
 thread_local! {
-    /// One counter for all trees of a thread, so that no key ever fits a node of another.
+    /// A single counter for all trees of a thread, so that no key ever fits a node of another.
     static NEXT_GENERATION: Cell<NonZeroU64> = const { Cell::new(NonZeroU64::MIN) };
 }

@@ -131,7 +131,7 @@ impl<T: Task> ScopeTree<T> {
             .is_some_and(|node| node.state().resumed.max(node.state().deferred) > 0)
     }
 
-    /// What the tokens of a scope have come to.
+    /// The resolution that the tokens of a scope came to together.
     pub(super) fn resolution_of(&mut self, key: ScopeKey, request: Request) -> Resolution {
         if self.get(key).is_none_or(|node| node.cancel.is_none()) {
             return Resolution::Deferred;

@@ -29,7 +29,7 @@
 //!
 //! An *observed* scope stays in the tree when it acts: it stands for a task, a group or a shield that ends in its own time,
 //! and holds the enclosing scope like a token until then. Code gets no token from it that it could drop over and over, so
-//! it is told even if it opens in a scope that propagates a request. What it stands for is never cut in the middle.
+//! it is told even if it opens in a scope that propagates a request. The task, group or shield itself is never cut.
 //!
 //! A scope that is over stays as a *leftover* while tokens hold it ([`leftover`]).
 //!

@@ -126,7 +126,7 @@ impl Model {
     }
 
     fn open(&mut self, parent: usize, observed: bool) {
-        // What is observed here has nothing inside.
+        // In this model an observed scope has nothing inside.
         if self.scopes[parent].observed {
             return;
         }

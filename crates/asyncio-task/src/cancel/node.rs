@@ -66,7 +66,7 @@ impl Unresolved {
     }
 }
 
-/// What becomes of requests from outside at a scope.
+/// The treatment of requests from outside at a scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
     None,

@@ -25,7 +25,7 @@ impl<T: Task> ScopeTree<T> {
             if self.of_this_moment == 0 {
                 self.of_this_moment = self.next_request();
             }
-            // One request for all that come at one moment: which of them was armed first makes no difference.
+            // All deadlines of one moment make one request, so the order in which they were armed makes no difference.
             return self.request(key, woken, Origin::of(self.of_this_moment), None);
         };
         let before = self.get_mut(key)?.state_mut().due.replace(obstacle);
@@ -35,7 +35,7 @@ impl<T: Task> ScopeTree<T> {
         None
     }
 
-    /// What keeps the deadline of a scope from being acted on.
+    /// The scope that keeps the deadline of a scope from being acted on.
     pub(super) fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
         let mut held_against = 0;
         // The request that tokens of siblings hold against: this scope may have heard of it as they have.
@@ -47,7 +47,7 @@ impl<T: Task> ScopeTree<T> {
                 return Some(key);
             }
             held_against = held_against.max(node.state().tokens.request());
-            // What a cleanup opens has limits of its own.
+            // The scopes that a cleanup opens have limits of their own.
             let is_due = here != key && node.state().due.is_some() && held_against == 0;
             if is_due || node.state().open() > held_against {
                 return Some(here);

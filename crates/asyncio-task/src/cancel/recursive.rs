@@ -2,7 +2,7 @@
 //!
 //! A case is a tree of scopes in which all code waits. Each scope has a plan: what its code does with a token. A wave of
 //! requests goes to some of the scopes. Then polls and resolutions of tokens come in a random order, until nothing is under
-//! way. Whatever the order, the scopes that end are those of [`Rules::deliver`], which knows no numbers, tokens or polls:
+//! way. In any order, the scopes that end are those of [`Rules::deliver`], which knows no numbers, tokens or polls:
 //!
 //! - a request reaches the innermost scopes of its target (rules 1, 2), and never what is inside an observed one (rule 8);
 //! - a scope that is reached ends, and the code that opened it has a say (rules 3, 4);
@@ -22,7 +22,7 @@ struct Known {
     key: ScopeKey,
     parent: Option<usize>,
     observed: bool,
-    /// What the code that opened it does with its token.
+    /// The resolution that the code that opened it gives to its token.
     plan: Resolution,
     is_open: bool,
     is_target: bool,

@@ -109,7 +109,7 @@ impl<T: Task> ScopeTree<T> {
         self.get(key).is_some_and(|node| node.state().unwanted)
     }
 
-    /// What runs in this scope goes on in the next step: requests to the enclosing scopes are put off until then. `false` if
+    /// Puts requests to the enclosing scopes off until the next step, in which the code in this scope goes on. `false` if
     /// nothing can take a value any more.
     pub(crate) fn put_off(&mut self, key: ScopeKey) -> bool {
         let is_over = |node: &Node<T>| node.state().unwanted && node.state().unanswered() > 0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::node::{Node, Wakes};
 use super::{DropLater, Effect, Effects, Origin, Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
-/// What becomes of a request whose token goes, or which an observed scope has held up.
+/// The end of a token, or of the wait of an observed scope: the request ends, goes on, or was deferred.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Resolution {
     /// It ends.
@@ -43,7 +43,7 @@ impl<T: Task> ScopeTree<T> {
         let (parent, own) = (node.parent, node.state().requests.last() > 0 && !around);
         let inner = node.state().last_told;
         let highest = |node: &Node<T>| node.state().unanswered();
-        // What was asked of this one alone ends with it, and so does its message.
+        // A request to this scope alone ends with it, and so does the message of that request.
         let outside = parent.filter(|&parent| !self.is_observed(parent));
         let outer = outside.and_then(|parent| self.upwards(parent).map(highest).max());
         let request = match outer {

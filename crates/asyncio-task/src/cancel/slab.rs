@@ -138,7 +138,7 @@ impl<T> Slab<T> {
         taken.sum::<u32>() as usize
     }
 
-    /// What is at a place, in use or vacant, if there is memory for it.
+    /// The entry at a place, in use or vacant, if there is memory for it.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         #[cfg(test)]

@@ -13,8 +13,8 @@ pub(super) struct CancelState {
     pub(super) requests: OpenRequests,
     /// The highest number that a request here ever had. Set with each request, never cleared.
     pub(super) latest: Request,
-    /// One poll more comes before anything is decided. Set when a request comes to a task that was woken already, and
-    /// when the scope lets others go first; cleared by the next poll.
+    /// The task has one more poll before anything is decided. Set when a request comes to a task that was woken already,
+    /// and when the scope lets others go first. Cleared by the next poll.
     pub(super) last_chance: bool,
     /// Nothing can take the value of this scope: no request leaves a last poll. Set by its owner, never cleared.
     pub(super) unwanted: bool,
@@ -27,7 +27,8 @@ pub(super) struct CancelState {
     /// The request that the scope propagates, once no token of it holds the scope. Set when a token was not swallowed,
     /// never cleared: the scope ends by it.
     pub(super) resumed: Request,
-    /// What opens after so many scopes is not told of `resumed`. Set when the last token goes, and put off by a new one.
+    /// The number of scopes that were opened before `resumed` is propagated: scopes that open later are not told of it. Set
+    /// when the last token goes, and put off by a new one.
     pub(super) resumed_at: u64,
     /// A request that an observed scope inside has deferred, while others still hold this one, or cleanups that it began
     /// go on deeper inside. Set by that, cleared when the last of these is over.
@@ -115,7 +116,7 @@ impl CancelState {
         asked.into_iter().chain(self.tokens.requests())
     }
 
-    /// Notes that a token of this request was not swallowed. What opens after `at` scopes is not told of it.
+    /// Notes that a token of this request was not swallowed. Scopes that open after `at` scopes are not told of it.
     pub(super) fn resume(&mut self, request: Request, at: u64) {
         if self.resumed < request {
             self.resumed = request;

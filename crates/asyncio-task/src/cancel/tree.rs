@@ -223,7 +223,7 @@ impl<T: Task> ScopeTree<T> {
         DropLater(wakes)
     }
 
-    /// What was asked of a scope that is over.
+    /// Forgets the requests to a scope that is over.
     #[cold]
     pub(super) fn forget_asked(&mut self, key: ScopeKey) {
         self.change(key, |node| {

@@ -81,7 +81,7 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// What was inside of a scope as `before` is so as `after`.
+    /// Changes the counts of the enclosing scopes: the part that was `before` is now `after`.
     pub(super) fn recount(
         &mut self,
         around: Option<ScopeKey>,

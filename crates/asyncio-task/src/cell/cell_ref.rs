@@ -38,7 +38,7 @@ pub(crate) type Owner = inbox::Owner<Message>;
 /// The lease of an inbox, which its owner has.
 pub(crate) type Lease = inbox::Lease<Message>;
 
-/// What threads send the owner of a task.
+/// A message to the owner of a task, from any thread.
 pub(crate) enum Message {
     /// A task was woken.
     Wake(RemoteRef),
@@ -274,7 +274,7 @@ impl LocalRef {
     /// Takes the outcome and drops it, if nothing has taken it or will. The payload of a panic.
     #[inline]
     pub(crate) fn take_unwanted(&self) -> Option<Payload> {
-        // What awaits the outcome may be looking at it.
+        // The awaiting task may be looking at the outcome.
         if self.state.is_awaited() {
             return None;
         }
@@ -626,7 +626,7 @@ impl Deref for Running {
     }
 }
 
-/// What came of a poll.
+/// The result of a poll, with the right that is left.
 pub(crate) enum Polled {
     Pending(Running),
     Ended(Ended),
@@ -970,7 +970,7 @@ impl<T> JoinRef<T> {
     }
 }
 
-/// What becomes of a task whose handle is dropped.
+/// The treatment of a task whose handle is dropped.
 pub(crate) trait OnDrop<T> {
     fn on_drop(join: &mut JoinRef<T>);
 }

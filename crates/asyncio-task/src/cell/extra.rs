@@ -1,5 +1,5 @@
-//! What few tasks have, kept beside the cell so that the others stay small: a name, a context of
-//! their own, the payload of a panic, the message of a request to cancel them.
+//! Rarely used fields of a task, allocated on first use to keep the header small: a name, a context of its own, the
+//! payload of a panic, the message of a request to cancel it.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

@@ -84,7 +84,7 @@ pub(super) type ChildQueueFn = unsafe fn(NonNull<Header>) -> Rc<dyn ChildQueue>;
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// What came of a poll. A payload is in the extra part.
+/// The result of a poll. The payload of a panic is in the extra part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     Pending,

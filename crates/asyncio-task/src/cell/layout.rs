@@ -37,7 +37,7 @@ union Stage<F: Future> {
     empty: (),
 }
 
-/// What schedules a task in place of its owner's ready queue: a clone gets each entry.
+/// A scheduler that takes the place of the owner's ready queue. A clone of it gets each entry.
 pub(crate) trait Scheduler: Clone {
     /// A step of a task. Dropped, it ends the task.
     type Entry;
@@ -91,7 +91,7 @@ pub(crate) fn run_borrowing<F: Future, R>(
             impl Drop for IsOver<'_> {
                 fn drop(&mut self) {
                     if !self.0.state.is_done() || self.0.state.has_value() {
-                        // What the future borrows would end before it does.
+                        // The data that the future borrows would end before the future.
                         std::process::abort();
                     }
                 }
@@ -273,7 +273,7 @@ unsafe fn poll<F: Future, S>(h: NonNull<Header>, cx: &mut Context<'_>) -> Progre
     // SAFETY: the caller's promise.
     let header = unsafe { &*h.as_ptr() };
     let mut returned = None;
-    // One guard for the poll and for the drop of a future that has returned.
+    // A single guard, for the poll and for the drop of a future that has returned.
     // SAFETY: the caller's promise; the stage holds the future, which stays where it is until it is
     // dropped, in place: it is pinned. It is dropped once: nothing polls it again, the state says running.
     let polled = catch_unwind(AssertUnwindSafe(|| unsafe {
@@ -356,7 +356,7 @@ unsafe fn drop_future<F: Future, S>(h: NonNull<Header>) -> Result<(), Payload> {
     dropped
 }
 
-/// What schedules a task goes when its future does.
+/// Drops the scheduler of a task, after its future.
 ///
 /// # Safety
 ///
@@ -489,7 +489,7 @@ unsafe fn dealloc<F: Future, S>(h: NonNull<Header>) {
     let cell = h.cast::<TaskCell<F, S>>();
     // SAFETY: C1, as above. Future, value and schedule are not dropped here, and were before, at the end of the task,
     // which comes before the owner's reference goes (C4). The joiner was taken at that end, or by the drop of the
-    // handle. What is left in the extra part is a name.
+    // handle. Only a name is left in the extra part.
     unsafe { cell.drop_in_place() };
     // SAFETY: the memory came from a pool, with this layout, and goes to the one of this thread if there is one.
     current::tasks(|tasks| unsafe {

@@ -22,8 +22,8 @@
 //!   task's name, which any thread may drop. A future that is leaked keeps its cell, as it may be pinned.
 //! - **C2** The stage holds the future until it has returned or is dropped, while the state says running, so that nothing
 //!   else uses it; the state says done afterwards. From then on the stage holds the value until it is taken, if the
-//!   completion is a value, and the state says taken before it is. What schedules the task goes when its future does, or,
-//!   if it is being cloned at that moment, right after.
+//!   completion is a value, and the state says taken before it is. The task's scheduler goes with the future, or, if it
+//!   is being cloned at that moment, right after.
 //! - **C3** Other threads reach the remote count, the `posted` flag, the owner, the number of the span and the vtable, by
 //!   pointers to just these fields. The rest is touched on the owner's thread only; the thread that drops the last reference may touch it too,
 //!   after all others.

@@ -31,7 +31,7 @@ const SHELF: u32 = 1024;
 
 /// How many bytes are kept.
 const LIMIT: usize = 1 << 20;
-/// What is in a block while it is kept, in debug builds.
+/// The byte that fills a kept block in debug builds.
 const DEAD: u8 = 0xdd;
 
 /// See the head of this file.

@@ -29,7 +29,7 @@ pub(crate) struct LocalQueue(Ring);
 /// An entry of a loop's own queue.
 pub(crate) struct LocalEntry(QueueEntry);
 
-/// What becomes of a task whose poll has returned `Pending`.
+/// The next place of a task whose poll has returned `Pending`.
 pub(crate) enum Paused {
     /// It waits, or is queued again.
     Parked,
@@ -406,7 +406,7 @@ mod tests {
         while queue.pop().is_some() {}
         queue.shrink();
         assert!(queue.places() >= 100_000, "it was used just now");
-        // What comes in such numbers again and again allocates nothing.
+        // A burst that comes again and again in such numbers allocates nothing.
         (0..20_000).for_each(|n| queue.push(task(n)));
         while queue.pop().is_some() {}
         queue.shrink();

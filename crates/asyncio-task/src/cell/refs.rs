@@ -50,13 +50,13 @@ const ONE: u16 = 0b100;
 const ZERO: u16 = 1 << 15;
 /// The local count of a cell without anchors.
 const MERGED: u16 = 0;
-/// What is between these is counted on without a further look.
+/// Between these limits the count changes without a further check.
 const LOW: u16 = 1 << 12;
 const HIGH: u16 = u16::MAX - LOW;
 
-/// What keeps the remote count away from zero while there are anchors (N2).
+/// The bias, which keeps the remote count away from zero while there are anchors (N2).
 const BIAS: u32 = 1 << 31;
-/// More references than anybody can want: beyond them the count could wrap, so the process ends.
+/// The highest number of references. Beyond it the count could wrap, so the process ends.
 const MOST: u32 = BIAS + (1 << 30);
 
 /// The count of the owner's thread.

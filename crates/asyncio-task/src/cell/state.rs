@@ -1,4 +1,4 @@
-//! What a task is at: one word that only its owner's thread touches.
+//! The state of a task: one word that only its owner's thread touches.
 //!
 //! ```text
 //!           1 wake                 2 begin                 4 end           5 finish
@@ -50,7 +50,7 @@ const EXPECTS: u16 = 1 << 10;
 const ENDING: u16 = 1 << 11;
 /// Its place in the queue came up while it ran.
 const MISSED: u16 = 1 << 12;
-/// What schedules it is being cloned, and must not be dropped meanwhile.
+/// Its scheduler is being cloned, and must not be dropped meanwhile.
 const HELD: u16 = 1 << 13;
 /// A cancel scope inside of it has passed a request on: it propagates that as a whole.
 const PROPAGATES: u16 = 1 << 14;
@@ -60,7 +60,7 @@ const DOOMED: u16 = 1 << 15;
 /// See the head of this file.
 pub(crate) struct State(Cell<u16>);
 
-/// What to do with a task whose turn it is.
+/// The action for a task whose turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Begin {
     Poll,
@@ -72,7 +72,7 @@ pub(super) enum Begin {
     AlreadyRunning,
 }
 
-/// What to do with a task whose poll returned `Pending`.
+/// The action for a task whose poll returned `Pending`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pause {
     Park,
@@ -85,20 +85,20 @@ pub(super) enum Pause {
 /// Whether a request to cancel leaves one more poll to a task that was woken before it, whose value then counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LastPoll {
-    /// Somebody takes the value.
+    /// Allowed: the value has a taker.
     Allowed,
-    /// Allowed if the handle of the task is held, so that somebody may take the value.
+    /// Allowed if the handle of the task is held, so that the value may have a taker.
     IfHeld,
-    /// Allowed if somebody awaits the task at this moment.
+    /// Allowed if the task is awaited at this moment.
     IfAwaited,
-    /// None for the task itself. What it awaits keeps its own, and the task takes a value from there.
+    /// Refused to the task itself. A task that it awaits keeps its last poll, and the value goes to the awaiting task.
     OfAwaited,
-    /// Nothing can take a value: the task is dropped where it waits, and what was on its way to it goes to the next
-    /// in line.
+    /// Refused: nothing can take a value. The task is dropped where it waits, and an item on its way to the task goes to
+    /// the next in line.
     Refused,
 }
 
-/// What came of a request to cancel.
+/// The effect of a request to cancel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CancelRequest {
     /// Too late.
@@ -381,7 +381,7 @@ impl State {
         self.has(SCHEDULED)
     }
 
-    /// What schedules the task is about to be cloned, by code that may end the task.
+    /// Marks the scheduler of the task as being cloned, by code that may end the task.
     pub(super) fn hold_schedule(&self) {
         self.0.set(self.0.get() | HELD);
     }

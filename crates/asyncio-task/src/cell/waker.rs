@@ -246,7 +246,7 @@ unsafe fn wake_remotely(h: NonNull<Header>) {
     }
 }
 
-/// What takes the outcome of a task that has no handle.
+/// A supervisor, which takes the outcome of a task that has no handle.
 pub(crate) trait Supervisor<T>: 'static {
     /// The task has ended. Does not unwind.
     fn conclude(join: JoinRef<T>);

@@ -1,5 +1,5 @@
-//! What children share with the task that runs them: the list of those that have not ended, and the queue of those
-//! that were woken.
+//! The child set, which children share with the task that runs them: the list of the children that have not ended, and
+//! the queue of those that were woken.
 //!
 //! The loop has child sets on its list, not their children, and each child knows its set; neither owns a
 //! child. A set belongs to the loop that its first child was spawned on.

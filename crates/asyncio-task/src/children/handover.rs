@@ -14,7 +14,7 @@
 
 use std::cell::Cell;
 
-/// What a child set knows of values on their way between its members: a set of flags.
+/// Flags of a child set about the values that are on their way between its members.
 #[derive(Default)]
 pub(crate) struct Handover(Cell<u8>);
 
@@ -103,7 +103,7 @@ impl Handover {
     }
 }
 
-/// What becomes of the last poll of a member when its group ends.
+/// The last poll of a member when its group ends: kept, or taken away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Keeps {
     /// The awaiting task can take the value.
@@ -125,7 +125,7 @@ pub(crate) enum Taker {
     Outside,
 }
 
-/// What becomes of the last polls of `members` members when their group ends.
+/// Decides for each of `members` members whether it keeps its last poll when their group ends.
 pub(crate) fn last_polls(
     members: usize,
     taker: impl Fn(usize) -> Taker,

@@ -48,7 +48,7 @@ use crate::scopes::awaits;
 /// The children of one group.
 pub(super) struct Members<'env> {
     set: Rc<ChildSet>,
-    /// What the body's waker wakes.
+    /// The cell that the body's waker wakes.
     body: OnceCell<OwnerRef>,
     /// A round is under way, so this is not ended before that is over.
     in_round: Cell<bool>,
@@ -274,7 +274,7 @@ impl<'env> Members<'env> {
         self.set.wake_for_ready();
     }
 
-    /// What comes before a round. Apart: it is not on the stack while children run.
+    /// Prepares a round. A function of its own, so that it is not on the stack while children run.
     #[inline(never)]
     fn begin_run(&self, cx: &Context<'_>, has_body: bool) -> Begun<'_> {
         let set = &*self.set;
@@ -299,7 +299,8 @@ impl<'env> Members<'env> {
         }
     }
 
-    /// Drops the futures of all. One that runs at this moment, because it calls this itself, ends when its step is over.
+    /// Drops the futures of all members. A member that runs at this moment, because it calls this itself, ends when its
+    /// step is over.
     pub(super) fn end(&self, mut panicked: OnPanic<'_>) {
         while self.set.members.len() > 0 {
             let mut cells = self.set.sorted_cells();
@@ -325,7 +326,7 @@ impl<'env> Members<'env> {
         self.set.close();
     }
 
-    /// Ends a child, whether its loop runs here and now or not. One that runs ends when its step is over.
+    /// Ends a child, whether its loop runs here and now or not. A child that runs ends when its step is over.
     fn end_child(&self, cell: &LocalRef, panicked: &mut OnPanic<'_>) {
         if cell.state.is_done() {
             return; // The destructors of another one have ended it.
@@ -349,7 +350,7 @@ impl Drop for Members<'_> {
     fn drop(&mut self) {
         self.end(None);
         if self.set.members.len() > 0 {
-            // One is being polled, which cannot be (H2); and if it were, what it borrows would end before it.
+            // A member is being polled, which cannot be (H2). If it were, its borrowed data would end before it.
             std::process::abort();
         }
         self.set.with_tasks(|tasks| {
@@ -388,7 +389,7 @@ impl Drop for InRound<'_> {
     }
 }
 
-/// What [`Members::run`] runs.
+/// The arguments of [`Members::run`], while it runs the members of a set and the body.
 struct Run<'a, 'p, B> {
     set: &'a Rc<ChildSet>,
     /// What stands for the body.

@@ -198,7 +198,7 @@ impl<'env> Children<'env> {
             false => last_poll,
         };
         self.set().heard_by.set(request.heard_by);
-        // One that has passed it on before may be where it came from.
+        // The request may come from a member that passed it on before.
         let has_passed_on = |cell: &LocalRef| cell.marks.has(Mark::PassedOn);
         let comes_back = self.set().cells().iter().any(has_passed_on);
         self.request(request.origin, request.message.as_ref(), last_poll);
@@ -255,7 +255,7 @@ impl<'env> Children<'env> {
         }
     }
 
-    /// What becomes of the last polls of these members, oldest first, when all are asked to end.
+    /// Decides for each of these members, oldest first, whether it keeps its last poll when all are asked to end.
     fn last_polls(&self, cells: &[LocalRef], rule: LastPoll) -> Vec<Keeps> {
         // A combinator may have polled the group with a waker of its own. The body stands for the task that ran it first.
         let runners = [self.set().runner(), self.members.body_id()];
@@ -290,7 +290,7 @@ impl<'env> Children<'env> {
         self.set().handover.set_contest(on);
     }
 
-    /// Drops the futures of all, here and now. What a destructor spawns is dropped as well.
+    /// Drops the futures of all, here and now. Children that a destructor spawns are dropped as well.
     ///
     /// A child that runs at this moment, because it calls this itself, ends when its step is over.
     pub fn end(&self) {

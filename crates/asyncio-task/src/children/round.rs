@@ -17,7 +17,7 @@ pub(crate) struct Round<'a> {
     set: &'a ChildSet,
     /// How many of the batch have not run.
     left: usize,
-    /// What stands for the body, which is a part of the owner.
+    /// The cell that stands for the body, which is a part of the owner.
     body: Option<&'a LocalRef>,
     /// Nothing is to run.
     passes: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Round<'a> {
     ends: bool,
 }
 
-/// What the round of a child set is to others of it.
+/// The place of a round among the rounds of its child set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begins {
     /// The body has not run, and begins within the step of its owner, whatever the budget.

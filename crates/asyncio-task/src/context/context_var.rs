@@ -32,7 +32,7 @@ pub struct ContextVar<T> {
     wrap: fn(T) -> Value,
 }
 
-/// What a [`ContextVar::set`] replaced, for [`ContextVar::reset`].
+/// The value that a [`ContextVar::set`] replaced, for [`ContextVar::reset`].
 #[doc(alias = "Token")]
 pub struct ContextToken<T> {
     context: Context,
@@ -58,7 +58,7 @@ impl<T: 'static> ContextVar<T> {
     }
 
     /// A variable whose values follow the work that is handed to other threads, such as the jobs of a
-    /// thread pool. A job sees the value itself, not a clone of it. What a job sets stays with the job.
+    /// thread pool. A job sees the value itself, not a clone of it. A value that a job sets stays with the job.
     ///
     /// The last reference to a value may be dropped on another thread.
     ///

@@ -1,8 +1,8 @@
 //! Context variables on their way to another thread.
 //!
-//! A context is of its thread: most values are not `Send`. What leaves with a job is a list of the values
-//! that are, of variables that say so ([`ContextVar::shared`](crate::ContextVar::shared)); on the other
-//! thread it becomes a context again.
+//! A context belongs to its thread: most values are not `Send`. A job takes along a list of the values that are `Send`,
+//! of variables that say so ([`ContextVar::shared`](crate::ContextVar::shared)). On the other thread the list becomes a
+//! context again.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub struct SharedContext {
 }
 
 impl SharedContext {
-    /// Calls `f` on this thread in a context with these values. What `f` sets is gone when it returns.
+    /// Calls `f` on this thread in a context with these values. Values that `f` sets are gone when it returns.
     pub fn run<R>(self, f: impl FnOnce() -> R) -> R {
         current::enter_context(&Context::of_shared(self.values), f)
     }

@@ -11,8 +11,8 @@
 //! filled and nothing else happens. So an await steps back after 121 to 256 ready ones of one step, and a task that
 //! does a few in each step never does. Outside of any task none does.
 //!
-//! What is shielded holds requests up, also while it steps back. If each time it was a shield that stepped back, a
-//! loop of shields and other awaits could never be ended. So the budget is not always filled to the same number.
+//! Shielded code defers requests, also while it steps back. If a shield stepped back each time, a loop of shields and
+//! other awaits could never be ended. So the budget is not always filled to the same number.
 
 use std::cell::Cell;
 
@@ -41,7 +41,7 @@ pub(crate) fn reset() {
 /// Draws on the budget. `false`: it is spent, and the await has to step back. `step`: which step is under way.
 #[inline(always)]
 pub(crate) fn draw(step: fn() -> Option<u64>) -> bool {
-    // What is left by one run of the model checker would change the next.
+    // Otherwise the rest of one run of the model checker would change the next run.
     cfg!(loom)
         || LEFT.with(|left| {
             let n = left.get();

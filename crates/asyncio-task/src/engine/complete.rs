@@ -33,7 +33,7 @@ impl Local {
         }
     }
 
-    /// What is left to do when a task is done.
+    /// The work that is left when a task is done: its scopes are closed, and its awaiting task is woken.
     #[inline(always)]
     pub(crate) fn complete_with(&self, owned: OwnerRef) {
         let cell: &LocalRef = &owned;
@@ -141,7 +141,7 @@ impl Local {
         loop {
             let mut cells = self.registry.collect(|cell| Some(LocalRef::clone(cell)));
             cells.sort_by_key(|cell| cell.id);
-            // One that runs ends when its step is over.
+            // A task that runs ends when its step is over.
             cells.retain(|cell| {
                 if cell.state.is_running() {
                     cell.state.doom();

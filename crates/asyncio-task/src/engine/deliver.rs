@@ -1,4 +1,4 @@
-//! What comes of the messages of other threads.
+//! The delivery of messages from other threads: wake-ups, ends of tasks, and calls.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};

@@ -110,7 +110,7 @@ impl Local {
         self.ready.wake(cell);
     }
 
-    /// What a new task starts with.
+    /// The data of the header of a new task.
     #[inline]
     pub(crate) fn new_task(
         &self,

@@ -1,6 +1,6 @@
 //! Steps, turns and ends of tasks, on the half of a loop that its thread has for itself.
 
-// What it is made of.
+// The parts of the engine.
 pub(crate) mod budget;
 pub(crate) mod order;
 pub(crate) mod pulse;
@@ -12,7 +12,7 @@ pub(crate) mod unhandled;
 pub(crate) mod current;
 pub(crate) mod local;
 
-// What is done with them.
+// The operations on these parts.
 pub(crate) mod complete;
 pub(crate) mod deliver;
 pub(crate) mod forgotten;

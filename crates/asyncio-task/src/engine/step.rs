@@ -106,7 +106,7 @@ impl Local {
         self.step.drop_future(running)
     }
 
-    /// What comes after the poll of a step.
+    /// Parks, queues or ends the task after the poll of a step.
     // Apart in debug builds, where what is inlined takes stack while the future is polled.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]

@@ -1,6 +1,6 @@
 //! Turns, batches and rounds: how many steps run before the loop looks outside again, and in which order.
 //!
-//! - A *batch* is what was ready in one queue at one moment. What it makes ready is the next batch.
+//! - A *batch* is all steps that were ready in one queue at one moment. The steps that it makes ready are the next batch.
 //! - A *turn* of the loop runs batches until nothing is ready or its budget of steps is spent. Every step counts:
 //!   of tasks, of children, of bodies, of tasks that own children.
 //! - A *round* is a batch of a group of children (`child_set.rs`), run within a step of the task that owns it, its *owner*.
@@ -32,7 +32,7 @@ pub(crate) struct Turn {
     pub(crate) overdrawn: Cell<bool>,
     /// How many steps of the loop's batch have not run.
     pub(crate) batch: Cell<usize>,
-    /// What happened to the rounds of the step under way.
+    /// Facts about the rounds of the step under way.
     pub(crate) marks: Cell<Marks>,
     /// The task that was running when a round was cut short last.
     cut: Cell<Option<LocalRef>>,

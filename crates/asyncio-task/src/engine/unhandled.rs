@@ -1,4 +1,4 @@
-//! What went wrong and nothing asked for: panics and errors that nothing awaits.
+//! Reports of panics and errors that nothing awaits.
 
 use std::any::Any;
 use std::fmt::{self, Write};
@@ -24,7 +24,7 @@ pub struct Unhandled {
     cause: Cause,
 }
 
-/// What went wrong.
+/// The panic or error that a report is about.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {
@@ -65,7 +65,7 @@ impl Unhandled {
         Self::of_task(message, cell, Cause::Panic(PanicPayload::new(payload)))
     }
 
-    /// What happened, in words.
+    /// A description of the failure, in words.
     #[must_use]
     pub fn message(&self) -> &str {
         self.message
@@ -77,7 +77,7 @@ impl Unhandled {
         self.task.as_ref()
     }
 
-    /// What went wrong.
+    /// The panic or error that this report is about.
     #[must_use]
     pub fn cause(&self) -> &Cause {
         &self.cause
@@ -102,7 +102,7 @@ impl fmt::Display for Unhandled {
     }
 }
 
-/// What becomes of a report when no loop is there to take it: a line on standard error.
+/// Writes a report that no loop takes as a line on standard error.
 pub(crate) fn report_to_stderr(unhandled: &Unhandled) {
     // Printing panics if standard error is gone, and then nothing is left to tell.
     discard(|| eprintln!("asyncio: {unhandled}"));

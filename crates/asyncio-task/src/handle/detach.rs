@@ -12,7 +12,7 @@ use crate::engine::unhandled::{Cause, Unhandled};
 use crate::handle::outcome::Outcome;
 use crate::handle::task::Task;
 
-/// What a supervisor does with the outcome of its task.
+/// The review of a task's value by its supervisor.
 trait Review<T> {
     fn failure(value: &T) -> Option<String>;
 }
@@ -32,8 +32,8 @@ impl<T> Review<T> for IgnoreValues {
 }
 
 impl<T> Task<T> {
-    /// Lets the task run on without a handle. What goes wrong in it, an `Err` or a panic, is reported to
-    /// the exception handler.
+    /// Lets the task run on without a handle. A failure of it, an `Err` or a panic, is reported to the exception
+    /// handler.
     ///
     /// ```
     /// # let tasks = asyncio_task::Tasks::new(|| ());

@@ -32,7 +32,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// What a task is called: the name it was given, or `Task-N` after its number.
+/// The name of a task: the name it was given, or `Task-N` after its number.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TaskName(Name);
 
@@ -48,7 +48,7 @@ impl TaskName {
     }
 
     pub(crate) fn given(name: Arc<str>) -> Self {
-        // One form for one name, so that what reads the same is equal and hashes the same.
+        // A single form for each name, so that names that read the same are equal and hash the same.
         Self(numbered(&name).map_or(Name::Given(name), Name::Numbered))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a detached task may return: something that tells whether it went wrong.
+/// A value that a detached task may return, because it tells whether the task failed.
 ///
 /// `()`, `!`, and `Result`s whose error is `Debug`. For anything else there is
 /// [`discard`](crate::Task::discard).
@@ -14,10 +14,10 @@ pub trait Outcome: sealed::Outcome {}
 
 mod sealed {
     pub trait Outcome {
-        /// What went wrong, in words.
+        /// The failure, in words.
         fn failure(&self) -> Option<String>;
 
-        /// Whether anything did.
+        /// Whether the value is a failure.
         fn is_failure(&self) -> bool {
             false
         }
@@ -66,8 +66,7 @@ pub(crate) fn is_failure<T: Outcome>(value: &T) -> bool {
     value.is_failure()
 }
 
-/// What went wrong, in words, where a value says that something did. For crates that run other work than
-/// tasks without anybody awaiting it.
+/// The failure that a value tells of, in words. For crates that run work other than tasks, which nothing awaits.
 #[doc(hidden)]
 pub fn failure_of<T: Outcome>(value: &T) -> Option<String> {
     value.failure()

@@ -1,4 +1,4 @@
-//! What a panic carried.
+//! The payload of a panic.
 
 use std::any::Any;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::discard::discard_payload;
 
-/// What a panic carried. `Display` and `Debug` show its message.
+/// The payload of a panic. `Display` and `Debug` show its message.
 pub struct PanicPayload {
     /// A `Mutex` only to be `Sync`, so that errors with a payload fit where errors have to be.
     /// `None` once it was given away.
@@ -37,7 +37,7 @@ impl PanicPayload {
         &self.message
     }
 
-    /// What the panic carried.
+    /// The payload itself, as `catch_unwind` gave it.
     #[must_use]
     pub fn into_inner(mut self) -> Box<dyn Any + Send> {
         self.take().expect("only this and the drop take it")

@@ -1,11 +1,11 @@
-//! What can be said of a task when it is spawned.
+//! The options of a new task.
 
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::context::values::Context;
 
-/// What a new task is called and runs in.
+/// Options of a new task: its name, its context, and its first step.
 ///
 /// ```
 /// # use asyncio_task::{SpawnOptions, Tasks};
@@ -63,7 +63,7 @@ impl SpawnOptions {
         }
     }
 
-    /// What the task is called.
+    /// Sets the name of the task.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self

@@ -35,7 +35,7 @@ pub struct StepBack {
 }
 
 impl StepBack {
-    /// One that has not drawn on the budget.
+    /// A step back that has not drawn on the budget.
     pub const fn new() -> Self {
         Self { has: false }
     }

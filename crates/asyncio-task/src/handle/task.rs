@@ -151,7 +151,7 @@ impl<T> Task<T> {
     }
 
     /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
-    /// the task ends. What cancels a scope inside of the task, a time limit say, is not counted.
+    /// the task ends. A request to a scope inside of the task, by a time limit say, is not counted.
     #[must_use]
     pub fn cancelling(&self) -> usize {
         request::cancelling(self.cell())

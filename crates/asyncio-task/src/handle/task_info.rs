@@ -1,4 +1,4 @@
-//! What is known of a task at one moment.
+//! A snapshot of a task.
 
 use std::panic::Location;
 
@@ -6,7 +6,7 @@ use crate::cell::cell_ref::LocalRef;
 use crate::cell::state::TaskState;
 use crate::handle::id::{TaskId, TaskName};
 
-/// What is known of a task at one moment.
+/// A snapshot of a task: its number, name, parent, place of its spawn, and state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskInfo {
@@ -18,7 +18,7 @@ pub struct TaskInfo {
     pub parent: Option<TaskId>,
     /// Where it was spawned.
     pub location: &'static Location<'static>,
-    /// What it was at.
+    /// Its state at that moment.
     pub state: TaskState,
 }
 

@@ -67,8 +67,8 @@ impl TaskRef {
             .unwrap_or_default()
     }
 
-    /// What wakes it, from any thread: a task that was spawned [dormant](crate::SpawnOptions::dormant)
-    /// takes its first step after this is woken. Waking a task that has ended does nothing.
+    /// A waker of the task, for any thread. A task that was spawned [dormant](crate::SpawnOptions::dormant)
+    /// takes its first step after this waker is woken. Waking a task that has ended does nothing.
     ///
     /// ```
     /// # use asyncio_task::{SpawnOptions, Tasks};

@@ -41,7 +41,7 @@ const NOTIFIED: u8 = 2;
 /// Something that gets a parked thread going again, from any thread.
 pub(crate) type Unpark = Arc<dyn Fn() + Send + Sync>;
 
-/// What threads send each other. A message that is dropped may run foreign code.
+/// A message from one thread to another. The drop of a message may run foreign code.
 pub(crate) trait Posted: Send + Sized + 'static {
     /// The inboxes for such messages that have no lease at the moment.
     #[cfg(not(loom))]

@@ -21,7 +21,7 @@ struct Inner<T> {
     free: Vec<u32>,
 }
 
-/// What is in a registry, and knows its place there.
+/// An entry of a registry, which knows its place there.
 pub(crate) trait Placed {
     /// It has this place from now on. Runs no foreign code.
     fn set_place(&self, place: u32);
@@ -71,7 +71,7 @@ impl<T: Placed> Registry<T> {
         inner.places.len() - inner.free.len()
     }
 
-    /// What `pick` makes of the entries that are here, by place.
+    /// The results of `pick` for the entries that are here, in the order of their places.
     pub(crate) fn collect<R>(&self, pick: impl Fn(&T) -> Option<R>) -> Vec<R> {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);

@@ -165,7 +165,8 @@ pub fn has_open_request() -> bool {
     })
 }
 
-/// What such a future gives when it is polled again and has no outcome that is left: `Pending` in code that propagates a request.
+/// The result of such a future when it is polled again and has no outcome left: `Pending` in code that propagates a
+/// request.
 ///
 /// # Panics
 ///

@@ -16,7 +16,7 @@ type Effects = crate::cancel::Effects<LocalRef>;
 type WakeTarget = crate::cancel::WakeTarget<LocalRef>;
 
 impl LoopScopes {
-    /// Somebody cancels a scope. `false` if it is over.
+    /// Cancels a scope, on behalf of its handle. `false` if it is over.
     pub(crate) fn cancel_scope(
         &self,
         key: ScopeKey,

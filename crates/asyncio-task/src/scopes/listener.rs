@@ -25,7 +25,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// One that nothing can reach yet.
+    /// A listener that nothing can reach yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { key: None }
@@ -134,8 +134,9 @@ impl Listener {
         })
     }
 
-    /// Whether the request that was heard ends code whose value nothing can take, such as a loser of a race. What is
-    /// waited for is then to end without a last poll, its value is not to be taken, and the enclosing code propagates the request.
+    /// Whether the request that was heard ends code whose value nothing can take, such as a loser of a race. Then the
+    /// awaited work must end without a last poll, its value must not be taken, and the enclosing code propagates the
+    /// request.
     #[must_use]
     #[inline]
     pub fn is_dismissed(&self) -> bool {
@@ -187,7 +188,7 @@ impl Listener {
         }
     }
 
-    /// What is waited for is not over yet: requests are to come here.
+    /// Waits on: the awaited work is not over, and requests come to this listener.
     #[inline]
     pub fn wait(&mut self, cx: &Context<'_>) {
         current::running(|step| {
@@ -223,8 +224,8 @@ impl Listener {
         tasks.note_waker(key, task, waker);
     }
 
-    /// What was waited for is over, by the request if one was heard: the enclosing code propagates it when it next waits,
-    /// whatever that is. Or, `swallowed`, the request ends here. `true` if one was heard.
+    /// Ends the wait, because the awaited work is over. If a request was heard, the enclosing code propagates it at its next
+    /// wait. With `swallowed` the request ends here instead. `true` if a request was heard.
     #[inline]
     pub fn conclude(&mut self, swallowed: bool) -> bool {
         self.end(if swallowed {
@@ -234,8 +235,8 @@ impl Listener {
         })
     }
 
-    /// What was waited for is over, and has nothing to do with the request, if one was heard. That goes on to
-    /// what the enclosing code awaits next: to a `catch_cancel` there, or it propagates it. `true` if one was.
+    /// Ends the wait, because the awaited work is over for a reason of its own. If a request was heard, it goes on to the
+    /// next await of the enclosing code: a `catch_cancel` there gets it, or the code propagates it. `true` if one was heard.
     #[inline]
     pub fn release(&mut self) -> bool {
         self.end(Resolution::Deferred)

@@ -97,7 +97,7 @@ impl<F: Future> Scope<F> {
     }
 }
 
-/// What is done in nearly every poll. It is compiled with each type of future, and so into the poll.
+/// The steps of nearly every poll. They are compiled with each type of future, and so into the poll.
 impl<F: Future> Scope<F> {
     /// The scope is polled.
     #[inline]
@@ -138,7 +138,7 @@ impl<F: Future> Scope<F> {
         }
     }
 
-    /// What the scope wraps has returned a value.
+    /// The wrapped future has returned a value.
     #[inline]
     fn finish(state: &mut ScopeState, frame: Frame) {
         state.key = None;
@@ -171,7 +171,7 @@ impl<F: Future> Scope<F> {
         }
     }
 
-    /// What the scope wraps has returned `Pending`.
+    /// The wrapped future has returned `Pending`.
     #[inline]
     fn pause(state: &mut ScopeState, frame: Frame, cx: &Context<'_>) -> PollStep {
         state.pause(frame, cx, |tree, task| {

@@ -1,4 +1,4 @@
-//! What a cancel scope is at, whatever future it wraps: what is to be done before each poll of that and after it.
+//! The state of a cancel scope, for any type of wrapped future: the work before and after each poll of that future.
 //!
 //! Nothing here depends on the type of the future, and none of it is on the stack while that is polled. So scopes can
 //! be nested deep. The rules are those of `cancel/mod.rs`.
@@ -15,7 +15,7 @@ use crate::scopes;
 use crate::scopes::cancelled::Cancelled;
 use crate::scopes::loop_scopes::TaskScopes;
 
-/// What a cancel scope is at.
+/// The state of a cancel scope.
 #[derive(Debug)]
 pub(crate) struct ScopeState {
     pub(crate) key: Option<ScopeKey>,
@@ -24,7 +24,7 @@ pub(crate) struct ScopeState {
     pub(crate) rounds: u8,
     /// It polls what it wraps. Afterwards: that has panicked.
     pub(crate) is_polling: bool,
-    /// Somebody has a handle of it.
+    /// A handle of it exists.
     pub(crate) is_open: bool,
 }
 
@@ -42,9 +42,9 @@ pub(crate) enum Stage {
     Ended,
 }
 
-/// What a scope does next.
+/// The next action of a scope.
 pub(crate) enum PollStep {
-    /// It polls what it wraps.
+/// It polls the wrapped future.
     Poll(Frame),
     Wait,
     /// It [leaves](ScopeState::end) the tree, drops what it wraps, and [reports](ScopeState::reports).
@@ -53,7 +53,7 @@ pub(crate) enum PollStep {
     Pass,
 }
 
-/// How a [`Scope`](crate::Scope) ended that did not come to a value. What it wrapped has been dropped.
+/// How a [`Scope`](crate::Scope) ended that did not come to a value. The wrapped future has been dropped.
 #[derive(Debug)]
 pub enum Interrupted {
     /// It was cancelled itself, through its handle or its deadline, and no enclosing scope was.
@@ -99,8 +99,8 @@ impl ScopeState {
         !matches!(self.stage, Stage::New | Stage::SteppedBack)
     }
 
-    /// Lets others go first. The scope is in the tree, so that requests that come meanwhile are heard by the code that
-    /// opened it. What has been asked of it already stays for the next poll.
+    /// Lets others go first. The scope is in the tree, so requests that come meanwhile reach the code that opened it.
+    /// Earlier requests to it stay for the next poll.
     #[cold]
     #[inline(never)]
     pub(crate) fn step_back(&mut self, tasks: &Local, task: &LocalRef, cx: &Context<'_>) {

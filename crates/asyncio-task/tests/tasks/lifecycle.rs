@@ -290,7 +290,7 @@ fn an_eager_task_begins_in_the_spawn_if_its_tasks_are_entered_and_when_they_run_
         assert_eq!(trace.take(), ["at once"]);
         assert_eq!((tasks.len(), tasks.ready()), (0, 0));
     });
-    // Nobody runs these tasks, or others run here: the future would find no loop, or the wrong one.
+    // No loop runs these tasks, or another loop runs here: the future would find no loop, or the wrong one.
     let outside = tasks.spawn_with(eager(), say("outside"));
     let others = Tasks::new(|| ());
     let elsewhere = others.enter(&(), || tasks.spawn_with(eager(), say("elsewhere")));

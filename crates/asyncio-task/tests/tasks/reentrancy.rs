@@ -1,5 +1,5 @@
 //! Code of others that comes back in at the worst moment: from a destructor, from a waker, from a poll
-//! further up the stack. What it asks for happens, or is put off, and nothing breaks.
+//! further up the stack. Each request of such code happens, or is put off, and nothing breaks.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};

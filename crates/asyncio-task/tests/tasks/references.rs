@@ -13,7 +13,7 @@ use asyncio_task::{Children, SpawnOptions, Task, TaskRef, Tasks};
 use crate::odd_waker::odd_waker;
 use crate::support::{entered, settle};
 
-/// What a task is named by goes with its memory, so its name tells whether that is there.
+/// The name of a task, which goes with the task's memory: while it lives, so does the memory.
 struct Named {
     name: Arc<str>,
 }

@@ -1,4 +1,4 @@
-//! What nobody awaits reaches the exception handler: each kind once, with the name of the task, where it was
+//! Failures that nothing awaits reach the exception handler: each kind once, with the name of the task, where it was
 //! spawned, and in the task's context.
 
 use std::cell::RefCell;
