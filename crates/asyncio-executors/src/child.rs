@@ -210,7 +210,7 @@ impl<U> Future for Child<'_, U> {
             return Poll::Pending;
         }
         if task.with_listener(|listener| listener.is_dismissed()) {
-            // Nobody can take the value of whoever awaits it. The outcome stays where it is.
+            // Nothing can take the value of the awaiting code, so the outcome stays where it is.
             task.with_listener(|listener| listener.conclude(false));
             this.passing = true;
             return Poll::Pending;

@@ -11,7 +11,7 @@ use crate::error_tree::write_group;
 /// It may go to another thread, as `anyhow::Error`, `io::Error::other` and most libraries ask of an error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What went wrong in a group of tasks: at least one error, in the order in which the tasks failed.
+/// The errors of a group of tasks: at least one, in the order in which the tasks failed.
 ///
 /// `Display` shows them all, as a tree if there are groups among them; below a hundred levels it is indented no further.
 /// `Debug` shows the same tree, with each error as its own `Debug` shows it.

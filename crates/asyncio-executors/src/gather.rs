@@ -98,9 +98,9 @@ where
 /// and awaited, and its error is what comes back.
 ///
 /// Takes a tuple of up to twelve futures, which may return values of different types, an array, or a `Vec`; any
-/// other iterator goes through [`try_gather_iter`]. What counts is what each of them gives when it is awaited: of
-/// tasks that is a [`JoinError`](asyncio_loop::JoinError), and an `Err` that a task returned is a value. So give it
-/// the futures, not tasks that were spawned from them.
+/// other iterator goes through [`try_gather_iter`]. Each future counts by the `Result` that its await gives. An awaited
+/// task gives an `Err` only as a [`JoinError`](asyncio_loop::JoinError), and the `Err` that it returned is a value. So
+/// give it the futures, not tasks that were spawned from them.
 ///
 /// ```
 /// # use asyncio_executors::try_gather;
@@ -254,7 +254,7 @@ impl<T, E, F: Future<Output = Result<T, E>>, S: FnOnce(T)> Future for Part<'_, F
     }
 }
 
-/// Somebody has cancelled a part of what is needed here, and so whoever waits for it.
+/// Propagates a cancellation: a task that is needed here was cancelled, so the waiting code is cancelled too.
 #[cold]
 pub(crate) async fn cancelled_with_a_part<T>() -> T {
     propagate_here();
@@ -285,7 +285,7 @@ pub trait Gather: sealed::Sealed {
 pub trait TryGather: sealed::Sealed {
     /// Their values, in order.
     type Outputs;
-    /// What any of them may fail with.
+    /// The error of any of them.
     type Error;
 
     /// Runs them.

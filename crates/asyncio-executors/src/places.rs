@@ -4,7 +4,7 @@
 //! somebody who has gone since passes to the next. A child comes when it is spawned, not when it takes its first step:
 //! one that has not begun is *expected*, and counts as if it had a place, so that nobody who comes later overtakes it.
 //!
-//! Whatever was decided before a waker was cloned is decided again afterwards, as that is foreign code.
+//! The clone of a waker is foreign code. So each decision from before a clone is made again after it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ enum State {
     Gone,
 }
 
-/// Somebody's place, or the wish for one. To be given back with [`Places::leave`].
+/// A place, or a wait for one. To be given back with [`Places::leave`].
 #[derive(Default)]
 pub(crate) enum Place {
     /// Not asked for yet.
@@ -246,7 +246,7 @@ impl Places {
         }
     }
 
-    /// One in the line has gone. They are cleared away when they are half of it, so that each costs little.
+    /// Counts a waiter that has left the line. When half of the line has left, it is cleared, so that each costs little.
     fn forget_gone(&self) {
         self.gone.set(self.gone.get() + 1);
         let mut line = self.line.borrow_mut();

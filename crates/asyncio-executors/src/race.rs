@@ -44,8 +44,8 @@ use crate::timeout::timeout;
 /// Each wake-up polls all of them, in order, so the first of several that are ready wins. Of a `Vec` and of an iterator each
 /// is a task, and is polled when it is woken.
 ///
-/// Nobody is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear of
-/// that, it cleans up first. So what was on its way to a loser goes to the next in line, and a loop of races over
+/// No loser is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear of
+/// that, it cleans up first. So an item on its way to a loser goes to the next in line, and a loop of races over
 /// queues or sockets loses nothing, also if its contenders are races, or groups whose body awaits a child. A loser loses
 /// only what it holds itself:
 /// - what it took at an earlier await;
@@ -131,7 +131,7 @@ fn enter<'env, F>(
     let group = tg.clone();
     let contender = async move {
         let output = future.await;
-        // One that could not be cut, in a shield say, comes too late.
+        // A loser that could not be cut, in a shield say, comes too late.
         if winner.borrow().is_none() {
             winner.replace(Some(output));
             group.decide();
@@ -141,7 +141,7 @@ fn enter<'env, F>(
     drop(tg.spawn_with(SpawnOptions::new().location(place), contender));
 }
 
-/// What the first to return returned.
+/// The output of the first future that returned.
 async fn first<T>(winner: RefCell<Option<T>>) -> T {
     match winner.into_inner() {
         Some(output) => output,
@@ -155,7 +155,7 @@ async fn first<T>(winner: RefCell<Option<T>>) -> T {
     note = "any other iterator of futures goes through `race_iter`"
 )]
 pub trait Race: sealed::Sealed {
-    /// What each of them returns.
+    /// The output of each of them.
     type Output;
 
     /// Runs them.
@@ -215,7 +215,7 @@ race_tuple!(Tuple10: A B C D E F G H I J);
 race_tuple!(Tuple11: A B C D E F G H I J K);
 race_tuple!(Tuple12: A B C D E F G H I J K L);
 
-/// What became of one that took part in a [`staggered_race`].
+/// The end of a contender in a [`staggered_race`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender<E> {
     /// It won.
@@ -231,7 +231,7 @@ pub enum Contender<E> {
 pub struct StaggeredRace<T, E> {
     /// The winner's value and place, if anybody won.
     pub winner: Option<(T, usize)>,
-    /// What became of each that was started, in order.
+    /// The end of each contender that was started, in order.
     pub contenders: Vec<Contender<E>>,
 }
 
@@ -315,7 +315,7 @@ where
             }
         };
         if let Err(cancelled) = catch_cancel(starting).await {
-            // Nobody else is started. The group passes the request on, unless one of them wins all the same.
+            // No further contender is started. The group passes the request on, unless a contender wins all the same.
             cancelled.swallow();
             tg.passes_request();
         }
@@ -369,7 +369,7 @@ struct Turn<'a, E> {
 
 impl<E> Drop for Turn<'_, E> {
     fn drop(&mut self) {
-        // One that ends after the next was started anyway hurries nobody.
+        // A failure starts the next contender early only if that has not started yet.
         let is_last = self.n + 1 == self.states.borrow().len();
         if is_last || self.decided.get() {
             self.next.set();

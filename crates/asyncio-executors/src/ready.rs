@@ -24,7 +24,7 @@ struct Slot<V> {
     waker: Option<Waker>,
 }
 
-/// What a [`Ready`] is set to; `None` if it was dropped.
+/// A future of the value that a [`Ready`] is set to; `None` if it was dropped.
 pub(crate) struct Said<V> {
     slot: Rc<RefCell<Slot<V>>>,
 }

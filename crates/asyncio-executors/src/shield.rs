@@ -36,13 +36,12 @@ use pin_project_lite::pin_project;
 ///
 /// It is held up, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
 ///
-/// What begins inside is not kept there: if the future is one that unwinds, because all of a
-/// [`race`](crate::race) were cancelled, or because it [resumes](crate::Cancelled::resume) a request from outside,
-/// the code around unwinds with it.
+/// A cancellation that begins inside is not kept there. The future may propagate one of its own accord: all
+/// contenders of a [`race`](crate::race) were cancelled, or it [resumes](crate::Cancelled::resume) a request from
+/// outside. Then the enclosing code propagates it too.
 ///
-/// What is opened after the shield hears of the request: a [`try_finally`](crate::try_finally) that follows
-/// releases what was acquired under the shield. Code that does nothing but shielded awaits, in a loop, cannot
-/// be cancelled.
+/// The request is delivered to the code after the shield. So a [`try_finally`](crate::try_finally) that follows
+/// releases a resource that was acquired under the shield. A loop of nothing but shielded awaits cannot be cancelled.
 ///
 /// # Panics
 ///
@@ -63,7 +62,7 @@ pin_project! {
         listener: Listener,
         // It is over, and the code around unwinds.
         passing: bool,
-        // What is inside may unwind of its own accord: here it ends.
+        // The shielded future may propagate a request of its own accord. This scope catches that.
         #[pin]
         scope: Scope<F>,
     }
@@ -126,8 +125,8 @@ impl<F: Future> Future for Shield<F> {
 /// # });
 /// ```
 ///
-/// What the task returns has to tell whether it failed, since there may be nobody to look: `()` or a `Result`. One
-/// that returns another value is spawned so that it returns `Ok::<_, Infallible>(value)`.
+/// The task must return `()` or a `Result`, which tell whether it failed, since possibly nothing awaits it. Wrap any
+/// other value: spawn the task so that it returns `Ok::<_, Infallible>(value)`.
 ///
 /// # Errors
 ///

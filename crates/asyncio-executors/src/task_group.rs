@@ -178,7 +178,7 @@ impl<E> Clone for TaskGroup<'_, E> {
 #[error("the task group is ending or has ended")]
 pub struct GroupClosed<F>(pub F);
 
-/// What the group, its handles and its children share.
+/// The state that the group, its handles and its children share.
 struct Shared<'env, E> {
     children: Children<'env>,
     errors: RefCell<Vec<Failure<E>>>,
@@ -187,12 +187,12 @@ struct Shared<'env, E> {
     places: Places,
     /// No more children; those that are there have been cancelled.
     ending: Cell<bool>,
-    /// Nobody can take the values of those that are there.
+    /// Nothing can take the values of the children that are there.
     unwanted: Cell<bool>,
     /// Whether one value of one child is what the group is for.
     contest: Cell<Contest>,
     answer: Cell<Answer>,
-    /// Nobody waits for the group any more.
+    /// Nothing waits for the group any more.
     over: Cell<bool>,
     /// The group and all its children have ended.
     finished: Cell<bool>,
@@ -207,7 +207,7 @@ enum Answer {
     Unasked,
     /// Each that has ended since has swallowed it.
     Swallowed,
-    /// One that has ended since has not, so the request goes on.
+    /// A child that has ended since has not, so the request goes on.
     GoesOn,
 }
 
@@ -230,7 +230,7 @@ struct Group<'env, T, E> {
     body: Option<ScopeHandle>,
     /// The code around is to unwind after this, although nobody asked for it from there.
     unwinds: bool,
-    /// What the body came to.
+    /// The result of the body, once it has ended.
     result: Option<BodyEnd<T, E>>,
 }
 
@@ -949,7 +949,7 @@ where
         if group.listener.heard() {
             group.pass_on();
         }
-        // Body and children, as far as they were woken. What the body spawns waits for the next round.
+        // Body and children, as far as they were woken. Children that the body spawns wait for the next round.
         let shared = group.shared.clone();
         let poll_body = |cx: &mut Context<'_>| group.poll_body(body.as_mut(), cx);
         let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
@@ -1176,7 +1176,7 @@ pin_project! {
     }
 }
 
-/// What a child has of its group.
+/// A child's part of its group.
 struct Seat<'env, E> {
     place: Place,
     shared: Rc<Shared<'env, E>>,
@@ -1216,7 +1216,7 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
     }
 }
 
-/// What a handle says of a child of a group that took no more.
+/// The error of a handle whose group refused the child.
 pub(crate) fn refused() -> JoinError {
     JoinError::Cancelled("that was never spawned".into(), None)
 }

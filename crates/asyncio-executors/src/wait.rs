@@ -79,7 +79,7 @@ pub async fn wait<T>(tasks: &mut Vec<Task<T>>, until: ReturnWhen<T>) -> Vec<Task
     take_finished(tasks)
 }
 
-/// [`wait`], for so long at most. What has ended by then comes back, which may be nothing.
+/// [`wait`] with a time limit. Returns the tasks that have ended by then, perhaps none.
 ///
 /// ```
 /// # use std::time::Duration;

@@ -503,7 +503,7 @@ fn one_that_nobody_polls_any_more_does_not_keep_a_swallowed_request_open() {
             catch_cancel(pending::<()>()).await.unwrap_err().swallow();
             sleep(ms(5)).await;
             t.note("went on");
-            // What was asked is over: it does not hear of it either.
+            // The request is over, so it is not delivered to this scope either.
             assert!(futures::poll!(parked).is_pending());
             sleep(ms(5)).await;
             t.note("to the end");
@@ -716,7 +716,7 @@ fn a_loop_of_limits_that_are_over_lets_others_run_and_can_be_cancelled() {
         assert!(task.await.unwrap_err().is_cancelled());
         drop(beside);
     });
-    // One each, and as often as it had its turn.
+    // A poll each, and as often as it had its turn.
     assert!((10..25).contains(&polls.get()), "{} polls", polls.get());
 }
 

@@ -123,7 +123,7 @@ fn a_request_interrupts_the_cleanup_after_a_panic_and_the_panic_goes_on() {
         task.cancel();
         assert_eq!(message_of(task).await, "a bug");
 
-        // One that asks to hear of it comes to its own end first.
+        // A task that catches the request comes to its own end first.
         let noted = trace.clone();
         let task = spawn(async move {
             let cleanup = on_cancel(pending::<()>(), clean(&noted));

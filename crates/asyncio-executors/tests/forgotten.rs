@@ -220,7 +220,7 @@ mod an_error {
             sleep(Duration::from_secs(1)).await;
             task.cancel();
             assert_eq!(task.await.unwrap().unwrap_err().errors(), ["disk full"]);
-            // One that its awaiter is told of is returned as well.
+            // An error that its awaiter gets is returned as well.
             let group = task_group(async |tg: Group| {
                 let child = tg.spawn(async { FAILS });
                 assert!(matches!(child.await, Err(JoinError::Failed(_))));

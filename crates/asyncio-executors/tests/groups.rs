@@ -117,7 +117,7 @@ fn a_value_of_an_awaited_child_does_not_keep_the_body_of_a_failing_group() {
     assert_eq!(seen, ["a value all the same"]);
 }
 
-/// What the body here fails with when a child that it awaits gave no value.
+/// The failure of a body here that awaited a child without a value.
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         Self::Join(error.to_string())
@@ -691,7 +691,7 @@ fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
     }
 }
 
-/// A thread of a test has 2 MiB, and debug builds need the most. What a level costs is in the page of `task_group`.
+/// A thread of a test has 2 MiB, and debug builds need the most. The page of `task_group` has the cost of a level.
 mod nested_in_the_stack_of_a_test {
     use super::*;
 

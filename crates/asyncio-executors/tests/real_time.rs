@@ -169,7 +169,7 @@ fn a_limit_of_another_loop_is_a_panic_and_not_a_hang() {
             "{message}"
         );
     }
-    // What never comes belongs to all of them.
+    // A wait without a limit belongs to all of them.
     let unlimited = run(async { wait_for(yield_now(), None) });
     assert_eq!(run(unlimited), Ok(()));
 }

@@ -152,7 +152,7 @@ fn tasks_of_any_value_are_waited_for_until_one_is_good_enough() {
         let until_cheap = wait(&mut offers, ReturnWhen::First(cheap)).await;
         assert_eq!((until_cheap.len(), time() - start), (2, secs(3)));
 
-        // Nobody is: all have ended.
+        // No offer is: all tasks have ended.
         let dear = |task: &mut Task<Offer>| task.peek().is_some_and(|offer| offer.price > 100);
         let rest = wait(&mut offers, ReturnWhen::First(dear)).await;
         assert_eq!((rest.len(), offers.len(), time() - start), (1, 0, secs(4)));
