@@ -27,7 +27,7 @@ use crate::timeout::open;
 ///
 /// # Cancellation
 ///
-/// A request from outside goes to the work, and on to the code around after its cleanups.
+/// A request from outside goes to the work, and on to the enclosing code after its cleanups.
 ///
 /// # Panics
 ///

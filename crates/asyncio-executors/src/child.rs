@@ -224,12 +224,12 @@ impl<U> Future for Child<'_, U> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let unwinds = was_cancelled(task) || (this.gave_way && !this.passed_on);
-        let heard = match this.passed_on || unwinds {
-            true => task.with_listener(|listener| listener.conclude(!unwinds)),
+        let propagates = was_cancelled(task) || (this.gave_way && !this.passed_on);
+        let heard = match this.passed_on || propagates {
+            true => task.with_listener(|listener| listener.conclude(!propagates)),
             false => task.with_listener(Listener::release),
         };
-        if heard && unwinds {
+        if heard && propagates {
             this.passing = true;
             return Poll::Pending;
         }

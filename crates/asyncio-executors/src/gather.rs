@@ -258,7 +258,7 @@ impl<T, E, F: Future<Output = Result<T, E>>, S: FnOnce(T)> Future for Part<'_, F
 #[cold]
 pub(crate) async fn cancelled_with_a_part<T>() -> T {
     propagate_here();
-    let again = "what had unwound with a part of it that was cancelled was awaited again";
+    let again = "a race or a gather was awaited again after it had been cancelled";
     poll_fn(|_| poll_again(again)).await
 }
 

@@ -112,7 +112,7 @@ where
         for future in futures {
             enter(&tg, place, &winner, future);
         }
-        assert!(!tg.is_empty(), "a race has somebody to run it");
+        assert!(!tg.is_empty(), "a race needs at least one future");
         Ok(())
     });
     let Ok(()) = raced.await.map_err(ErrorGroup::into_first);
@@ -183,7 +183,7 @@ impl<F: Future, const N: usize> Race for [F; N] {
     type Output = F::Output;
 
     fn race(self, place: Place) -> impl Future<Output = F::Output> {
-        assert!(N > 0, "a race has somebody to run it");
+        assert!(N > 0, "a race needs at least one future");
         Racing::new(Array::of(self), place)
     }
 }

@@ -34,7 +34,7 @@ use pin_project_lite::pin_project;
 ///
 /// # Cancellation
 ///
-/// It is held up, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
+/// The request is deferred, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
 ///
 /// A cancellation that begins inside is not kept there. The future may propagate one of its own accord: all
 /// contenders of a [`race`](crate::race) were cancelled, or it [resumes](crate::Cancelled::resume) a request from
@@ -45,7 +45,7 @@ use pin_project_lite::pin_project;
 ///
 /// # Panics
 ///
-/// When awaited again in code that does not unwind, after what begins inside has made the code around unwind.
+/// When awaited again in code that does not propagate a request, after the shielded future has propagated one.
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         listener: Listener::new(),
@@ -60,7 +60,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<F> {
         listener: Listener,
-        // It is over, and the code around unwinds.
+        // It is over, and the enclosing code propagates a request.
         passing: bool,
         // The shielded future may propagate a request of its own accord. This scope catches that.
         #[pin]
@@ -74,9 +74,11 @@ impl<F: Future> Future for Shield<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         if *this.passing {
-            return poll_again("a shield was awaited again after what it shields had unwound");
+            return poll_again(
+                "a shield was awaited again after the future in it had been cancelled",
+            );
         }
-        // The code around is held from here on, if there is anything to hear.
+        // A request that is heard here holds the enclosing code from here on.
         if this.listener.heard() {
             this.listener.break_circle();
         }
@@ -85,10 +87,10 @@ impl<F: Future> Future for Shield<F> {
                 this.listener.release();
                 Poll::Ready(output)
             }
-            Poll::Ready(Err(unwound)) => {
+            Poll::Ready(Err(interrupted)) => {
                 *this.passing = true;
-                if let Interrupted::Outer(cancelled) = unwound {
-                    cancelled.swallow(); // it was for what is inside
+                if let Interrupted::Outer(cancelled) = interrupted {
+                    cancelled.swallow(); // it was for the code inside
                 }
                 if !this.listener.conclude(false) {
                     propagate_here();
@@ -103,7 +105,7 @@ impl<F: Future> Future for Shield<F> {
     }
 }
 
-/// Awaits a task whose work is to go on if whoever awaits it is cancelled: Python's `shield`.
+/// Awaits a task that goes on if the awaiting code is cancelled: Python's `shield`.
 ///
 /// ```
 /// # use std::{cell::Cell, rc::Rc, time::Duration};
@@ -139,7 +141,7 @@ impl<F: Future> Future for Shield<F> {
 ///
 /// # Panics
 ///
-/// When awaited again in code that does not unwind, after a request has cut the wait.
+/// When awaited again in code that does not propagate a request, after a request has cut the wait.
 #[doc(alias = "asyncio.shield")]
 pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, JoinError> {
     // The listener is told in place of the task, which is polled where requests do not enter.
@@ -158,7 +160,7 @@ pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, J
     .await;
     let Some(outcome) = outcome else {
         task.detach();
-        listener.conclude(false); // The code around unwinds.
+        listener.conclude(false); // The enclosing code propagates the request.
         let again = "a shielded wait for a task was awaited again after a request had cut it";
         return poll_fn(|_| poll_again(again)).await;
     };

@@ -95,7 +95,7 @@ const LOST_BY_DROP: &str =
 ///
 /// If the body or a child panics, the others are cancelled and awaited, and the first panic goes on from here;
 /// later ones go to the exception handler. When polled outside of any task. When awaited again in code that does not
-/// unwind, after a request to the code around has ended it.
+/// propagate a request, after a request to the enclosing code has ended it.
 #[doc(alias("TaskGroup", "JoinSet", "LocalSet"))]
 pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ErrorGroup<E>>
 where
@@ -228,8 +228,8 @@ struct Group<'env, T, E> {
     listener: Listener,
     /// How the body is cancelled, once it has begun.
     body: Option<ScopeHandle>,
-    /// The code around is to unwind after this, although nobody asked for it from there.
-    unwinds: bool,
+    /// The enclosing code must propagate a cancellation after this, although no request came from there.
+    propagates: bool,
     /// The result of the body, once it has ended.
     result: Option<BodyEnd<T, E>>,
 }
@@ -239,7 +239,7 @@ enum BodyEnd<T, E> {
     Failed(Failure<E>),
     /// It panicked or was cancelled.
     Without,
-    /// The group itself is over, and the code around unwinds.
+    /// The group itself is over, and the enclosing code propagates the request.
     Passing,
 }
 
@@ -850,7 +850,7 @@ impl<E> Shared<'_, E> {
         *handle = body.open();
         assert!(
             handle.is_some(),
-            "a task group is polled by a task: spawn what contains it, or run it as main"
+            "a task group is polled by a task: spawn the future that contains it, or run it as main"
         );
         self.body.replace(handle.clone());
     }
@@ -968,7 +968,7 @@ impl<'env, T, E> Group<'env, T, E> {
             shared: shared.clone(),
             listener: Listener::new(),
             body: None,
-            unwinds: false,
+            propagates: false,
             result: None,
         }
     }
@@ -1035,11 +1035,11 @@ impl<'env, T, E> Group<'env, T, E> {
                 BodyEnd::Failed(Failure::here(error))
             }
             Poll::Ready(Err(Interrupted::Own)) | Poll::Pending => BodyEnd::Without,
-            // Nothing comes in from around, where the listener stands: the body itself wants to unwind.
+            // The listener keeps requests of the enclosing code out, so the body propagates one of its own accord.
             Poll::Ready(Err(Interrupted::Outer(cancelled))) => {
                 cancelled.swallow();
                 self.shared.end_children();
-                self.unwinds = true;
+                self.propagates = true;
                 BodyEnd::Without
             }
         };
@@ -1075,7 +1075,7 @@ impl<'env, T, E> Group<'env, T, E> {
         let heard = self.listener.conclude(false);
         match result {
             _ if heard => Poll::Pending,
-            None | Some(BodyEnd::Without) if self.unwinds => {
+            None | Some(BodyEnd::Without) if self.propagates => {
                 propagate_here();
                 Poll::Pending
             }

@@ -53,12 +53,12 @@ impl From<TimedOut> for io::Error {
 ///
 /// # Cancellation
 ///
-/// The request goes to the future, and on to the code around after its cleanups.
+/// The request goes to the future, and on to the enclosing code after its cleanups.
 ///
 /// # Panics
 ///
 /// Without a running loop, and when polled outside of any task, or first by a task of another loop. When awaited again
-/// in code that does not unwind, after a request to the code around has ended the work.
+/// in code that does not propagate a request, after a request to the enclosing code has ended the work.
 #[track_caller]
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::after(limit, future)
@@ -149,7 +149,7 @@ enum State {
     /// The same, but if the deadline allows, after the first poll, and only if there is something to wait for.
     Late,
     Open,
-    /// The request was for the code around, which unwinds.
+    /// The request was for the enclosing code, which propagates it.
     Passing,
 }
 
@@ -178,11 +178,11 @@ impl<F: Future> Timeout<F> {
 }
 
 /// A time limit belongs to a task.
-const OUTSIDE: &str = "a time limit is polled by a task: spawn what contains it, or run it as main";
+const OUTSIDE: &str =
+    "a time limit is polled by a task: spawn the future that contains it, or run it as main";
 
 /// A request has ended it, and it is awaited again, elsewhere.
-const AGAIN: &str =
-    "a time limit was awaited again after a request to cancel the code around had ended its work";
+const AGAIN: &str = "a time limit was awaited again after a request to cancel the enclosing code had ended its work";
 
 /// The loop whose time it was to be does not run here.
 const AWAY: &str = "a time limit was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
