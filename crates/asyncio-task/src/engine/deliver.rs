@@ -59,7 +59,7 @@ impl Local {
         }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake(cell))) {
             let cause = Cause::Panic(PanicPayload::new(payload));
-            let message = "what schedules a task panicked";
+            let message = "the schedule of a task panicked";
             self.report_and_drop(cell, Unhandled::of_task(message, cell, cause));
         }
     }

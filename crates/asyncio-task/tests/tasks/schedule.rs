@@ -199,7 +199,7 @@ fn a_schedule_that_panics_at_a_wake_up_from_elsewhere_loses_nobody_elses() {
         assert!(woken.is_finished());
         assert_eq!(
             trace.take(),
-            ["report: what schedules a task panicked: a broken schedule (Task-1)"]
+            ["report: the schedule of a task panicked: a broken schedule (Task-1)"]
         );
         let outcome = fails.now_or_never().unwrap();
         assert!(
