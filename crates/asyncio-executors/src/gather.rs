@@ -222,7 +222,7 @@ impl<'env, F, S, E> Part<'env, F, S, E> {
     }
 }
 
-/// Without this one's value there is none for whoever gathers: the others need not go on.
+/// Cancels the other futures if this one ends without a value, because the gather has no result then.
 struct Ending<'env, S, E> {
     /// Until it has returned.
     store: Option<S>,

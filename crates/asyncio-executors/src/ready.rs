@@ -1,4 +1,4 @@
-//! Something that one says once and another waits for, within a task: that it is ready.
+//! A one-shot signal, within a task: a child says that it is ready, and the code that started it waits for that.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// For a child that [`TaskGroup::start`](crate::TaskGroup::start) has started: to say that it is ready.
-#[must_use = "whoever started the child waits until this is set, and fails when it is dropped"]
+/// The ready signal of a child that [`TaskGroup::start`](crate::TaskGroup::start) has started.
+#[must_use = "the code that started the child waits until this is set, and fails when it is dropped"]
 pub struct Ready<V> {
     slot: Rc<RefCell<Slot<V>>>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Said<V> {
     slot: Rc<RefCell<Slot<V>>>,
 }
 
-/// Held by the child: when this is dropped the child has ended, and nothing comes any more, wherever its [`Ready`] is.
+/// A guard that the child holds. Its drop says that the child has ended, so no value comes, wherever its [`Ready`] is.
 pub(crate) struct Ended<V> {
     slot: Rc<RefCell<Slot<V>>>,
 }
@@ -45,8 +45,8 @@ pub(crate) fn ready<V>() -> (Ready<V>, Ended<V>, Said<V>) {
 }
 
 impl<V> Ready<V> {
-    /// Says that the child is ready, with what those who start it want to know. They go on in their next step. After the
-    /// child has ended this comes too late, and drops the value.
+    /// Says that the child is ready, and gives a value to the code that started it, which goes on in its next step. After
+    /// the child has ended this comes too late, and drops the value.
     #[doc(alias = "task_status.started")]
     pub fn set(self, value: V) {
         let mut slot = self.slot.borrow_mut();

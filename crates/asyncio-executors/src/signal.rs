@@ -1,10 +1,10 @@
-//! Something that has happened, for one who waits for it within a task.
+//! An event within a task, for a single waiter, whose wait clears it.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// See the head of this file.
+/// The event. A second waiter takes the place of the first.
 #[derive(Default)]
 pub(crate) struct Signal {
     set: Cell<bool>,

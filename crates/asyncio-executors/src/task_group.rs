@@ -549,8 +549,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
     ///
-    /// A child that spawns and then awaits what it spawned keeps its own place meanwhile: with a limit, that
-    /// can wait for ever.
+    /// A child that spawns another child and then awaits it keeps its own place meanwhile. With a limit, that wait may
+    /// never end.
     ///
     /// # Panics
     ///
@@ -917,7 +917,7 @@ impl<E> Shared<'_, E> {
             }
         };
         if let Some(payload) = second {
-            let message = "a task group had one more panic than it can pass on";
+            let message = "a second panic in a task group, which passes only the first on";
             report(message, child, payload);
         }
         self.end();
@@ -1218,5 +1218,5 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
 
 /// The error of a handle whose group refused the child.
 pub(crate) fn refused() -> JoinError {
-    JoinError::Cancelled("that was never spawned".into(), None)
+    JoinError::Cancelled("(not spawned)".into(), None)
 }

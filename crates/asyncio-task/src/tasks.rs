@@ -52,9 +52,9 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// No tasks yet. `unpark` is called from other threads, at most once for each time that
-    /// [`park`](Self::park) said `true`, when there is something to [`deliver`](Self::deliver); once in a
-    /// while for nothing, by a thread that meant tasks which are gone.
+    /// No tasks yet. Other threads call `unpark` when there is something to [`deliver`](Self::deliver), at most once for
+    /// each time that [`park`](Self::park) returned `true`. A spurious call is possible: a thread may still notify an
+    /// inbox that other tasks had before.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let local = Local::new(unpark);

@@ -8,7 +8,7 @@
 
 use std::pin::Pin;
 
-/// See the head of this file.
+/// An array whose elements are pinned when the array is.
 pub(crate) struct PinnedArray<T, const N: usize>([T; N]);
 
 impl<T, const N: usize> PinnedArray<T, N> {

@@ -1,4 +1,4 @@
-//! The polls of scopes that are under way, and how a scope is got to poll.
+//! The polls of scopes that are under way, and the ways to get a scope polled.
 
 use std::task::Waker;
 

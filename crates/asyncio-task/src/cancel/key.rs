@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 /// The number of a request; later ones are higher. 0 is none.
 pub(crate) type Request = u64;
 
-/// Which scope. Never means another one after that is gone, in no tree of this thread. On another thread it would,
-/// so neither it nor what has one goes there.
+/// The name of a scope. It never names another scope, in any tree of this thread, also after its scope is gone. On
+/// another thread it could, so neither a key nor a value with a key is `Send`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScopeKey {
     pub(super) index: u32,
@@ -17,8 +17,8 @@ pub(crate) struct ScopeKey {
     pub(super) local: PhantomData<*const ()>,
 }
 
-/// Tells the scopes of a thread apart that were at one index, one after the other. It never comes again: the counter has
-/// 64 bits. Packed, so that a key needs no more alignment than an index.
+/// A number that differs for each scope of a thread, so that scopes with the same index have different keys. It never
+/// comes again: the counter has 64 bits. Packed, so that a key needs no more alignment than an index.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
 pub(super) struct Generation(NonZeroU64);

@@ -395,7 +395,7 @@ impl<T: Task> ScopeTree<T> {
                                 root: key,
                                 apart: apart_here,
                             };
-                            true // Or not: that is looked at outside.
+                            true // To be safe: `apply` checks whether the task runs.
                         }
                         _ => node.polling,
                     };

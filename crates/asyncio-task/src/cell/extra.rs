@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::cancel::Origin;
 use crate::context::values::Context;
 
-/// See the head of this file.
+/// The rarely used fields of one task.
 #[derive(Default)]
 pub(crate) struct TaskExtra {
     name: RefCell<Option<Arc<str>>>,

@@ -365,7 +365,7 @@ unsafe fn drop_future<F: Future, S>(h: NonNull<Header>) -> Result<(), Payload> {
 unsafe fn release_schedule<F: Future, S>(h: NonNull<Header>) {
     // SAFETY: the caller's promise.
     if !unsafe { &*h.as_ptr() }.state.is_schedule_held() {
-        // SAFETY: the future goes once, so this comes once; and no clone is being made.
+        // SAFETY: called once, because the future goes once. HELD is clear, so no clone of the scheduler is being made.
         unsafe { drop_schedule::<F, S>(h) };
     }
 }

@@ -9,7 +9,7 @@ pub(crate) struct Marks(Cell<u8>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Mark {
-    /// It is no task for the eyes of users, but a callback that runs in a task's cell. Set at its birth.
+    /// A callback that runs in a task's cell: hidden from `all_tasks`. Set when it is made.
     Callback = 1 << 0,
     /// The awaiting task propagates a request, as this one was cancelled on its behalf: the await does not return there.
     AwaiterPropagates = 1 << 1,

@@ -34,7 +34,7 @@ const LIMIT: usize = 1 << 20;
 /// The byte that fills a kept block in debug builds.
 const DEAD: u8 = 0xdd;
 
-/// See the head of this file.
+/// The pool of one thread's half of a loop: shelves of freed cells, by size.
 pub(crate) struct Pool {
     shelves: [Shelf; CLASSES],
     /// How many bytes are kept at most, and how many are.

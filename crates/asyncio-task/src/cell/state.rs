@@ -10,7 +10,7 @@
 //!
 //!  7 seize, from parked or scheduled: running, but only to be ended, out of turn.
 //!  8 cancel, at any time before done: notes the request and sees to it that the task gets a step.
-//!  9 doom, while it runs: what could not seize it has it end when this poll is over.
+//!  9 doom, while it runs: it cannot be seized now, so it ends when this poll is over.
 //! ```
 //!
 //! Ending is the time in which the future is dropped. It counts as running, and nothing wakes the task
@@ -57,7 +57,7 @@ const PROPAGATES: u16 = 1 << 14;
 /// It is to end without further ado.
 const DOOMED: u16 = 1 << 15;
 
-/// See the head of this file.
+/// The state of one task: the word that the flags above are bits of.
 pub(crate) struct State(Cell<u16>);
 
 /// The action for a task whose turn it is.

@@ -37,7 +37,7 @@ pub(crate) struct ChildSet {
     pub(crate) heard_by: Cell<Option<ScopeKey>>,
     /// The waker of the task that runs the children.
     waker: Cell<Option<Waker>>,
-    /// Whether that one need not be woken: it has been since it ran them last, or is gone.
+    /// The task has been woken since it ran the children last, or is gone: it need not be woken.
     woken: Cell<bool>,
     /// Nothing runs them any more.
     over: Cell<bool>,

@@ -47,8 +47,8 @@ impl<'env> Children<'env> {
         }
     }
 
-    /// No children yet, for parts of the enclosing task that are no tasks for the eyes of users. They run in the
-    /// order in which they are woken, also if a [seed](crate::Tasks::order_by) orders all others.
+    /// No children yet, for parts of the enclosing task that users do not see as tasks. They run in the order in which
+    /// they are woken, also if a [seed](crate::Tasks::order_by) orders all others.
     #[must_use]
     pub fn in_order() -> Self {
         let children = Self::new();

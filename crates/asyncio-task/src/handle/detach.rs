@@ -58,7 +58,8 @@ impl<T> Task<T> {
     }
 
     /// Gives up the handle and nothing else: the task goes on, and belongs to the code that runs it. For tasks of
-    /// [`Children`](crate::Children); one of the loop's own would run on unseen.
+    /// [`Children`](crate::Children). A task of the loop would go on as well, but an `Err` that it returns would not be
+    /// reported: use [`detach`](Self::detach).
     #[inline]
     pub fn leave(mut self) {
         self.forget_handle();

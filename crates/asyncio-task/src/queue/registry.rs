@@ -1,4 +1,4 @@
-//! A registry: what has not ended, so that it can be listed and closed. Tasks, and child_sets of children.
+//! A registry: the tasks, or the child sets, that have not ended, so that they can be listed and closed.
 //!
 //! Places in a vector, each entry knowing its own: O(1) to enter and to leave, 8 bytes an entry. When three
 //! quarters of the places are free, and more than [`FEW`], the entries move together and the rest of the memory
@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-/// See the head of this file. No foreign code runs while it is borrowed.
+/// A list of entries, each of which knows its place. No foreign code runs while it is borrowed.
 #[derive(Debug)]
 pub(crate) struct Registry<T> {
     inner: RefCell<Inner<T>>,

@@ -213,8 +213,8 @@ pub(crate) fn is_news(cell: &LocalRef, origin: Origin) -> bool {
     })
 }
 
-/// Notes that a task was cancelled, beyond what its state says: at its root; or aside, if there is more to note
-/// than the state does. `again`: a request to it was open.
+/// Records a request to cancel in the scope tree, or in the task's extra fields if the task has no scopes. `again`: an
+/// earlier request is still open.
 pub(crate) fn note_request(
     cell: &LocalRef,
     again: bool,
