@@ -1,5 +1,5 @@
 //! Structured concurrency for the asyncio event loop: task groups that borrow, gather, time limits, and
-//! cancellation that one can clean up after.
+//! cancellation with cleanups that await.
 //!
 //! ```
 //! use asyncio_executors::{BoxError, TaskGroup, task_group};
@@ -21,8 +21,8 @@
 //! # Ok::<(), BoxError>(())
 //! ```
 //!
-//! These things are always true: nothing that is started here outlives the await that it was started in, and whatever
-//! ends early is cancelled and waited for. Built on the cancel scopes of `asyncio-task`, whose rules are told
+//! Two properties hold. A future that is started here never outlives the await in which it was started. A future that
+//! ends early is cancelled and waited for. The crate is built on the cancel scopes of `asyncio-task`, whose rules are
 //! at the head of its `cancel/mod.rs`.
 //!
 //! Not here: tasks that run on their own (`asyncio-loop`'s `spawn`), pools of threads, locks and queues.

@@ -55,11 +55,11 @@ use crate::timeout::timeout;
 ///
 /// # Cancellation
 ///
-/// The request goes to all of them, and on when all have ended, unless one of them returns a value all the same: that
-/// is the value of the race then, and the request takes the next await. If each that was told has
-/// [swallowed](crate::Cancelled::swallow) the request, it ends here. If one has returned, and others still clean up,
-/// these hear of the request as a second one; the value is returned, and the request takes the next await. A plain drop
-/// at that moment loses the value.
+/// The request goes to all contenders. When all have ended, it goes on.
+/// - If a contender returns a value all the same, the race returns it, and the request takes the next await.
+/// - If each contender that got the request has [swallowed](crate::Cancelled::swallow) it, it ends here.
+/// - If a contender has returned before, and others still clean up, the request is a second one for these. The race
+///   returns the value, and the request takes the next await. A plain drop at that moment loses the value.
 ///
 /// # Panics
 ///
@@ -256,7 +256,7 @@ pub struct StaggeredRace<T, E> {
 /// # });
 /// ```
 ///
-/// As in a [`race`], nobody is polled to a value after the first success.
+/// As in a [`race`], no contender is polled to a value after the first success.
 ///
 /// # Cancellation
 ///

@@ -1,9 +1,8 @@
 //! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and nothing
 //! atomic on the local path.
 //!
-//! [`Tasks`] is the executor's half that every event loop needs and that has nothing to do with events:
-//! it makes tasks, queues those that are woken, runs their steps, and ends them. Where the events come
-//! from, and what time it is, is left to the driver.
+//! [`Tasks`] is the half of an event loop that has nothing to do with events: it makes tasks, queues the woken ones, runs
+//! their steps, and ends them. Its driver has the sources of events and the time.
 //!
 //! ```
 //! use asyncio_task::Tasks;
@@ -21,8 +20,8 @@
 //!
 //! These properties hold:
 //! - a task is polled, and its future and value are dropped, on its own thread only;
-//! - on that thread, to wake, clone or drop a waker is plain memory; from another thread a wake-up is a push to the
-//!   loop's inbox, plus a system call if the loop is parked;
+//! - on that thread, to wake, clone or drop a waker is plain memory;
+//! - from another thread, a wake-up is a push to the loop's inbox, plus a system call if the loop is parked;
 //! - wakers and handles may outlive everything, on any thread; the last waker frees memory and nothing
 //!   else;
 //! - a panic ends its task, not the thread, and is reported.

@@ -117,9 +117,9 @@ impl Tasks {
         task
     }
 
-    /// Runs a task to its end, calling `turn` in between, which runs what is ready and, unless the task it is
-    /// given [has finished](TaskRef::is_finished) with that, waits for more; it says `false` to stop. The
-    /// task may borrow: its future is gone when this returns, also by unwinding.
+    /// Runs a task to its end, and calls `turn` again and again. `turn` runs the ready steps. If the task that it is given
+    /// [has not finished](TaskRef::is_finished) then, it waits for events. It returns `false` to stop. The task may borrow:
+    /// its future is gone when this returns, also by unwinding.
     ///
     /// # Errors
     ///

@@ -3,14 +3,14 @@
 //! A child that ends with a value leaves it to the task that awaits it. That task takes the value in its next step. If
 //! it is ended before that step, the value is lost, and with it an item of a queue that the child had taken. Therefore:
 //!
-//! - In a race that has no winner yet, and in the last poll that a request leaves, a round goes on until each awaiting
-//!   member and the body have had that step, whatever the budget. Nothing can be decided in between.
+//! - A round goes on in a race that has no winner yet, and in the last poll that a request leaves. It ends when each
+//!   awaiting member and the body have had that step, whatever the budget. Nothing can be decided in between.
 //! - Elsewhere, a member that a value is on its way to keeps its last poll when its group ends
 //!   ([`Keeps::OnePoll`]). So does a member whose own children hand a value over.
 //! - When a group ends, an awaited member keeps its last poll only if the task that awaits it can take the value: a
 //!   task outside of the set, the body, or a member that keeps its own for the same reason ([`last_polls`]).
-//! - The members of a group that ends are told, and those that wait for nothing but each other are dropped, in one
-//!   round, whatever the budget. So a race returns its value in the step in which it is decided.
+//! - The members of a group that ends are cancelled, and those that wait only for each other are dropped, in one round,
+//!   whatever the budget. So a race returns its value in the step in which it is decided.
 
 use std::cell::Cell;
 

@@ -262,7 +262,7 @@ impl<M: Posted> Lease<M> {
             .is_ok()
     }
 
-    /// Says that the owner waits no longer. Mail that came meanwhile stays announced.
+    /// Says that the owner waits no longer. A message that came meanwhile stays announced.
     pub(crate) fn unpark(&self) {
         let word = &self.owner.inbox.word;
         let _ = word.compare_exchange(PARKED, AWAKE, Ordering::AcqRel, Ordering::Relaxed);
