@@ -1,4 +1,4 @@
-//! A stretch of code that can be cancelled by somebody who has its handle.
+//! A stretch of code that can be cancelled by its handle.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -97,7 +97,7 @@ impl CancelScope {
         }
     }
 
-    /// Whether somebody asked it to end.
+    /// Whether it was cancelled by a handle.
     #[must_use]
     #[doc(alias = "cancel_called")]
     pub fn is_cancelled(&self) -> bool {

@@ -41,7 +41,8 @@ type Payload = Box<dyn Any + Send>;
 ///
 /// # Cancellation
 ///
-/// That is what it is about. A plain drop of it drops the future, and nobody hears of anything.
+/// The request drops `future`, and the caller gets the token. A plain drop of `catch_cancel` drops the future, and
+/// there is no token.
 pub fn catch_cancel<F: Future>(future: F) -> CatchCancel<F> {
     CatchCancel {
         scope: Scope::new(future),
@@ -65,7 +66,7 @@ impl<F: Future> Future for CatchCancel<F> {
         match std::task::ready!(self.project().scope.poll(cx)) {
             Ok(value) => Poll::Ready(Ok(value)),
             Err(Interrupted::Outer(cancelled)) => Poll::Ready(Err(cancelled)),
-            Err(Interrupted::Own) => unreachable!("nobody has the handle of this scope"),
+            Err(Interrupted::Own) => unreachable!("this scope has no handle"),
         }
     }
 }
@@ -140,7 +141,7 @@ impl<T> Work<T> {
         match poll_fn(|cx| caught(|| work.as_mut().poll(cx))).await {
             Ok(Ok(value)) => Self::Returned(value),
             Ok(Err(Interrupted::Outer(cancelled))) => Self::Cancelled(cancelled),
-            Ok(Err(Interrupted::Own)) => unreachable!("nobody has the handle of this scope"),
+            Ok(Err(Interrupted::Own)) => unreachable!("this scope has no handle"),
             Err(payload) => {
                 let mut panic = HeldPanic {
                     payload: Some(payload),

@@ -14,9 +14,9 @@ use futures_core::FusedFuture;
 
 use crate::task_group::refused;
 
-/// A child of a [`task_group`](crate::task_group), for those who want its value or want to cancel it.
+/// The handle of a child of a [`task_group`](crate::task_group), to await or cancel it.
 ///
-/// Dropping it means nothing: the child belongs to its group. Awaiting it gives what it returned.
+/// Dropping the handle does nothing: the child belongs to its group. Awaiting it gives the value that the child returned.
 ///
 /// ```
 /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
@@ -122,7 +122,7 @@ impl<U> Child<'_, U> {
         self.task.as_ref().map(Task::as_ref)
     }
 
-    /// The outcome, if the child has ended and nobody has taken it.
+    /// The outcome, if the child has ended and the outcome was not taken.
     pub fn try_take(&mut self) -> Option<Result<U, JoinError>> {
         match &mut self.task {
             None => Some(Err(refused())),
@@ -159,9 +159,9 @@ fn was_cancelled<U>(task: &mut Task<Option<U>>) -> bool {
     task.peek().is_none() && task.as_ref().info().state == TaskState::Cancelled
 }
 
-/// Passes a request on to a child. Whether a value that it comes to is the answer to that.
+/// Passes a request on to a child. Whether a value of the child then answers this request.
 fn pass_on<U>(task: &Task<Option<U>>, request: &HeardRequest) -> bool {
-    // If it has been asked already, a value answers to whoever asked.
+    // If it was cancelled before, its value answers that request.
     let asked = task.as_ref().info().state == TaskState::Cancelling;
     !asked && task.pass_on(request)
 }

@@ -1,6 +1,6 @@
 //! All of several futures, concurrently.
 //!
-//! A group whose children leave their outputs in places that they borrow, and nobody awaits each of them.
+//! A group whose children leave their outputs in places that they borrow. No child is awaited alone.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -1,8 +1,8 @@
 //! How many children of a group may run at a time, and who is next.
 //!
-//! First come, first served: nobody takes a place while somebody waits for one. A place that was given to
-//! somebody who has gone since passes to the next. A child comes when it is spawned, not when it takes its first step:
-//! one that has not begun is *expected*, and counts as if it had a place, so that nobody who comes later overtakes it.
+//! First come, first served: no place is taken while a waiter is in the line. A place that was granted to a waiter that
+//! has gone since passes to the next waiter. A child arrives when it is spawned, not when it takes its first step. A
+//! child that has not begun is *expected*, and counts as if it had a place. So no later arrival overtakes it.
 //!
 //! The clone of a waker is foreign code. So each decision from before a clone is made again after it.
 
@@ -17,9 +17,9 @@ pub(crate) struct Places {
     taken: Cell<usize>,
     /// How many children have been spawned and have not taken their first step.
     expected: Cell<usize>,
-    /// The number of the next who comes.
+    /// The number of the next arrival.
     next: Cell<u64>,
-    /// In the order in which they came.
+    /// The waiters, in the order in which they came.
     line: RefCell<VecDeque<Rc<Waiter>>>,
     /// How many in the line have gone.
     gone: Cell<usize>,
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-/// A stand in the line.
+/// A waiter's entry in the line.
 pub(crate) struct Waiting(Rc<Waiter>);
 
 impl Places {
@@ -89,7 +89,7 @@ impl Places {
         }
     }
 
-    /// Those that have a place keep it, also if they are more.
+    /// Sets the limit. Children that have a place keep it, also if they are more.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.set(limit);
         self.grant();
@@ -127,7 +127,7 @@ impl Places {
         }
     }
 
-    /// Takes a place if one is free, and nobody who came earlier waits for one or is expected.
+    /// Takes a place if one is free, and no earlier arrival waits for one or is expected.
     #[inline]
     fn take_at_once(&self, place: &mut Place) -> bool {
         let (number, expected) = match place {
@@ -227,7 +227,7 @@ impl Places {
         self.grant();
     }
 
-    /// Gives what is free to those who wait, and leaves as many places as children are expected.
+    /// Grants the free places to the waiters, but keeps as many places as children are expected.
     fn grant(&self) {
         while self.taken.get().saturating_add(self.expected.get()) < self.limit.get() {
             let Some(next) = self.line.borrow_mut().pop_front() else {

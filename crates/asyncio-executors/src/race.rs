@@ -119,7 +119,7 @@ where
     first(winner).await
 }
 
-/// Starts one of those who run a race.
+/// Starts one contender of a race.
 fn enter<'env, F>(
     tg: &TaskGroup<'env, Infallible>,
     place: Place,
@@ -222,14 +222,14 @@ pub enum Contender<E> {
     Won,
     /// It failed, of its own accord or while it was ended.
     Failed(E),
-    /// It was cancelled: another won while it was running, or somebody ended it by its task.
+    /// It was cancelled: another contender won while it was running, or its task was cancelled.
     Cancelled,
 }
 
 /// The outcome of a [`staggered_race`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaggeredRace<T, E> {
-    /// The winner's value and place, if anybody won.
+    /// The winner's value and place, if there is a winner.
     pub winner: Option<(T, usize)>,
     /// The end of each contender that was started, in order.
     pub contenders: Vec<Contender<E>>,
@@ -260,8 +260,8 @@ pub struct StaggeredRace<T, E> {
 ///
 /// # Cancellation
 ///
-/// The request goes to all that run, and on when they have ended; if one has won by then, as with [`race`]. Nobody else
-/// is started.
+/// The request goes to all contenders that run, and on when they have ended. If one has won by then, the rules are those
+/// of [`race`]. No further contender is started.
 ///
 /// # Panics
 ///
@@ -328,7 +328,7 @@ where
     }
 }
 
-/// Starts one of those who run a staggered race.
+/// Starts one contender of a staggered race.
 fn enter_staggered<'env, F, T, E>(
     tg: &TaskGroup<'env, Infallible>,
     place: Place,

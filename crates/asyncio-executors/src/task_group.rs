@@ -262,8 +262,8 @@ impl<E> TaskGroup<'_, E> {
         }
     }
 
-    /// For a race: it is won, and nobody can take the values of the others. The body ends by itself, and its value is
-    /// returned whatever is asked meanwhile.
+    /// For a race: it is won, and nothing can take the values of the others. The body ends by itself, and its value is
+    /// returned in spite of later requests.
     pub(crate) fn decide(&self) {
         let shared = &self.shared;
         if shared.answer.get() == Answer::Swallowed {
@@ -365,8 +365,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
     ///
-    /// In all else it is [`spawn`](Self::spawn). A future that returns a `Result` goes there, or its errors would be
-    /// values that nobody sees.
+    /// In all else it is [`spawn`](Self::spawn). A future that returns a `Result` goes there. Otherwise its errors would be
+    /// values that no code looks at.
     #[track_caller]
     #[inline]
     pub fn spawn_ok<F>(&self, future: F) -> Child<'env, F::Output>
@@ -561,9 +561,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         self.shared.places.set_limit(children);
     }
 
-    /// Waits until the [`limit`](Self::limit) allows one more child, and starts it. So whoever makes the
-    /// children goes no faster than they run. Children that were spawned before come first and are counted, also those
-    /// that have not taken their first step.
+    /// Waits until the [`limit`](Self::limit) allows one more child, and starts it. So the caller makes children no faster
+    /// than they run. Children that were spawned before come first and are counted, also those that have not taken their
+    /// first step.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -657,8 +657,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     ///
     /// # Errors
     ///
-    /// [`NeverReady`]: the child ended, or dropped what it should have called, or the group took no more
-    /// children. If the child failed, the group has its error, and ends whoever waits here: so that is told of once.
+    /// [`NeverReady`]: the child ended, or dropped its [`Ready`] without a call, or the group took no more children. If the
+    /// child failed, the group has its error and cancels this wait, so the failure is reported once.
     ///
     /// # Cancellation
     ///
@@ -696,7 +696,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
             Some(value) => Ok((value, child.keep())),
             None => {
                 if child.has_ended() {
-                    // If it has failed, the group has its error and ends whoever waits here, who adds none.
+                    // If it has failed, the group has its error and cancels this wait, which adds no error.
                     let _ = child.keep().await;
                 }
                 Err(NeverReady)
@@ -707,8 +707,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value. To end
     /// both there is [`cancel_scope`](crate::cancel_scope) around the group.
     ///
-    /// A child that was woken before is polled once more if its [`Child`] is held, as somebody can take its value. One
-    /// whose handle was dropped is not, so that nothing is lost with it: what was on its way, an item of a queue say,
+    /// A child that was woken before is polled once more if its [`Child`] is held, because its value has a taker. A child
+    /// whose handle was dropped is not, so that nothing is lost with it: an item of a queue that was on its way to the child
     /// goes to the next in line.
     ///
     /// ```
@@ -750,7 +750,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     }
 }
 
-/// A stand in the line for a place, by somebody who is no child yet.
+/// A wait for a place, for a child that is not spawned yet.
 pub(crate) struct Stand<'env, E> {
     place: Place,
     step_back: StepBack,
@@ -872,7 +872,7 @@ impl<E> Shared<'_, E> {
         }
     }
 
-    /// Cancels the children, whose values nobody can take.
+    /// Cancels the children, whose values nothing can take.
     fn end_children(&self) {
         if self.unwanted.replace(true) {
             return;
@@ -884,8 +884,7 @@ impl<E> Shared<'_, E> {
         }
     }
 
-    /// Cancels everybody: the body first, so that it hears of this before a child that it awaits can have
-    /// answered.
+    /// Cancels all members: the body first, so that the request reaches it before a child that it awaits can answer.
     fn end(&self) {
         let body = self.body.take();
         if let Some(body) = body {
@@ -981,7 +980,7 @@ impl<'env, T, E> Group<'env, T, E> {
         self.shared.ending.set(true);
         if self.shared.answer.get() == Answer::Unasked {
             self.shared.answer.set(match contest {
-                // Only losers are told, and they do not answer for the race.
+                // The request goes only to losers, which do not answer for the race.
                 Contest::Decided => Answer::GoesOn,
                 Contest::None | Contest::Open => Answer::Swallowed,
             });
