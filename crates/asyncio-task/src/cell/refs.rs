@@ -62,7 +62,7 @@ const MOST: u32 = BIAS + (1 << 30);
 /// The count of the owner's thread.
 pub(crate) struct LocalCount(Cell<u16>);
 
-/// The count of the others; after the merge, of everybody.
+/// The count of the other threads; after the merge, of all threads.
 pub(crate) struct RemoteCount(AtomicU32);
 
 /// The counts of a new cell: two anchors, no other references.

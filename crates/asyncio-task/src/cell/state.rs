@@ -255,7 +255,7 @@ impl State {
         s & (SCHEDULED | MISSED) == SCHEDULED
     }
 
-    /// 6: somebody takes the outcome, once.
+    /// 6: the outcome is taken, once.
     #[inline]
     pub(super) fn take(&self) -> Option<Outcome> {
         let s = self.0.get();
@@ -282,8 +282,8 @@ impl State {
         true
     }
 
-    /// 8: somebody asks the task to end. `woken`: a message that wakes it is on its way. `scoped`: it may be
-    /// at a cleanup, which a second request interrupts as the first did what was before it.
+    /// 8: a request to cancel. `woken`: a message that wakes the task is on its way. `scoped`: the task may be in a
+    /// cleanup, which a second request interrupts as the first interrupted the work.
     pub(crate) fn cancel(&self, woken: bool, scoped: bool) -> CancelRequest {
         let s = self.0.get();
         if s & DONE != 0 {

@@ -125,8 +125,8 @@ impl<'env> Children<'env> {
         self.members.run(cx, None::<&mut NoBody>, None);
     }
 
-    /// [`poll_woken`](Self::poll_woken), telling `panicked` of each child that ends with a panic, before anybody
-    /// else is.
+    /// [`poll_woken`](Self::poll_woken), which calls `panicked` for each child that ends with a panic, before the panic
+    /// reaches other code.
     ///
     /// # Panics
     ///

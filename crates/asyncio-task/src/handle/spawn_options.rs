@@ -75,13 +75,13 @@ impl SpawnOptions {
         self
     }
 
-    /// Where the task is said to be spawned, for spawning on somebody's behalf.
+    /// Sets the place where the task counts as spawned, for code that spawns on behalf of other code.
     pub fn location(mut self, location: &'static Location<'static>) -> Self {
         self.location = Some(location);
         self
     }
 
-    /// Where the task is said to be spawned, unless that has been said.
+    /// Sets the place where the task counts as spawned, unless it is set.
     pub fn or_location(mut self, location: &'static Location<'static>) -> Self {
         self.location.get_or_insert(location);
         self

@@ -276,7 +276,7 @@ impl Drop for PlainRound<'_> {
     }
 }
 
-/// A request that begins here and goes to several branches as one cause: nobody can take their values.
+/// A request that begins here and goes to several branches as one cause, because nothing can take their values.
 #[must_use]
 pub fn request_to_losers() -> HeardRequest {
     let origin = current::tasks(|tasks| match tasks {

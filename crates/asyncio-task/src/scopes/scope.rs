@@ -282,7 +282,7 @@ impl ScopeHandle {
         });
     }
 
-    /// Whether the scope has a request of its own that nobody has answered.
+    /// Whether a request to the scope itself is open.
     #[must_use]
     pub fn is_asked_to_end(&self) -> bool {
         delivery::of_scope(self.key, |scopes| {

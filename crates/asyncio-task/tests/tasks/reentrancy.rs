@@ -438,7 +438,9 @@ fn a_joiner_that_panics_when_it_is_woken_is_reported_and_the_loop_goes_on() {
         assert!(other.is_finished());
         let reports = trace.take();
         assert_eq!(reports.len(), 1, "{reports:?}");
-        assert!(reports[0].starts_with("report: the waker of whoever awaits a task panicked"));
+        assert!(
+            reports[0].starts_with("report: the waker of the code that awaits a task panicked")
+        );
         assert_eq!(task.now_or_never().unwrap().unwrap(), 3);
     });
 }
