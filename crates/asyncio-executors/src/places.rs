@@ -116,7 +116,7 @@ impl Places {
     pub(crate) fn poll_enter(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
         match place {
             Place::Taken { .. } => Poll::Ready(()),
-            // Without a limit nobody waits.
+            // Without a limit there is no wait.
             Place::Expected(_) if self.limit.get() == usize::MAX => {
                 self.expected.set(self.expected.get() - 1);
                 self.taken.set(self.taken.get() + 1);

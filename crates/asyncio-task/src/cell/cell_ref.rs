@@ -70,7 +70,7 @@ impl fmt::Debug for Message {
 ///
 /// # Safety
 ///
-/// What is put in comes out at the same group only.
+/// An entry that is put in comes out at the same group only.
 pub(crate) unsafe trait OwnEntries {
     /// Takes in an entry. Runs no foreign code.
     ///
@@ -81,7 +81,7 @@ pub(crate) unsafe trait OwnEntries {
     unsafe fn push(&self, entry: QueueEntry);
 }
 
-/// What a child knows of its group (`children/child_set.rs`).
+/// The group of a child, as the child sees it (`children/child_set.rs`).
 pub(crate) trait ChildQueue: OwnEntries {
     /// A child has come into the queue that was woken. Whether [`wake_owner`](Self::wake_owner) has to follow. Runs no
     /// foreign code.
@@ -397,7 +397,7 @@ unsafe fn counts(h: NonNull<Header>) -> (*const LocalCount, *const RemoteCount) 
 /// The count has said that the reference which was given up was the last one, and nothing uses the cell afterwards.
 #[inline(never)]
 unsafe fn free(h: NonNull<Header>) {
-    // What other threads did with their references happened before this (N5).
+    // All uses of references on other threads happened before this (N5).
     fence(Ordering::Acquire);
     #[cfg(all(test, loom))]
     // SAFETY: alive until `dealloc`, and this thread's alone.

@@ -123,7 +123,7 @@ impl Deref for Joiner {
     }
 }
 
-/// What a new task starts with.
+/// The data that a new task starts with.
 pub(crate) struct NewTask<'a> {
     /// The lease of its owner. It never leaves its thread, so the task is made on the thread of its owner.
     pub(crate) owner: &'a Lease,

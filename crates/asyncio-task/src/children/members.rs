@@ -392,7 +392,7 @@ impl Drop for InRound<'_> {
 /// The arguments of [`Members::run`], while it runs the members of a set and the body.
 struct Run<'a, 'p, B> {
     set: &'a Rc<ChildSet>,
-    /// What stands for the body.
+    /// The header that stands for the body.
     body: Option<NonNull<Header>>,
     poll_body: Option<&'a mut B>,
     panicked: &'a mut OnPanic<'p>,
@@ -509,7 +509,7 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
             round.note_step(h);
             tasks.note_enclosing_step();
             let poll = self.poll_body.as_deref_mut();
-            let poll = poll.expect("what stands for a body comes with it");
+            let poll = poll.expect("a body comes with its cell");
             return step_body(begin(), poll);
         }
         round.note_step(h);

@@ -86,7 +86,7 @@ impl Local {
         self.guard_wake(
             cell,
             || joiner.wake(),
-            "the waker of whoever awaits a task panicked",
+            "the waker of the code that awaits a task panicked",
         );
     }
 

@@ -44,7 +44,7 @@ pub(crate) enum Stage {
 
 /// The next action of a scope.
 pub(crate) enum PollStep {
-/// It polls the wrapped future.
+    /// It polls the wrapped future.
     Poll(Frame),
     Wait,
     /// It [leaves](ScopeState::end) the tree, drops what it wraps, and [reports](ScopeState::reports).
