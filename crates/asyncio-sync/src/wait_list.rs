@@ -552,7 +552,7 @@ mod tests {
         let mut list = WaitList::new();
         let keys: Vec<Key> = (0..8 * MIN_ENTRIES).map(|n| push(&mut list, n)).collect();
         let full = list.entries.capacity();
-        let (leaving, staying) = keys.split_at(keys.len() - MIN_ENTRIES);
+        let (staying, leaving) = keys.split_at(MIN_ENTRIES);
         leaving.iter().rev().for_each(|&key| drop(list.remove(key)));
         assert_eq!(list.entries.capacity(), full, "an eighth is left");
         staying.iter().rev().for_each(|&key| drop(list.remove(key)));
