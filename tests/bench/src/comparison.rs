@@ -3,6 +3,7 @@
 //! The runtimes take turns within each round (A B C, A B C, …), so that changes on the machine affect all of them alike.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use crate::child::Run;
 use crate::counts;
@@ -14,6 +15,11 @@ use crate::series::Series;
 use crate::terminal;
 use crate::workload::{Column, Requests, Workload};
 use crate::workloads;
+
+/// A runtime that has taken this long at a workload has no further turn.
+///
+/// Only a runtime that is far slower than the others at a fixed amount of work comes to it.
+const ENOUGH: Duration = Duration::from_secs(10);
 
 /// The results of all runs.
 #[derive(Debug, Default)]
@@ -95,8 +101,13 @@ pub(crate) fn run(selection: &Selection) -> io::Result<Results> {
 
 /// Lets the runtimes take their turns.
 fn measure(selection: &Selection, cells: &mut [Cell]) {
+    let mut taken = vec![Duration::ZERO; cells.len()];
     for _ in 0..selection.rounds() {
-        for cell in &mut *cells {
+        for (cell, taken) in cells.iter_mut().zip(&mut taken) {
+            if *taken > ENOUGH {
+                continue;
+            }
+            let start = Instant::now();
             let run = Run {
                 runtime: cell.runtime.name,
                 workload: cell.workload.name,
@@ -119,6 +130,7 @@ fn measure(selection: &Selection, cells: &mut [Cell]) {
             let outcome = told(run.execute(), cell);
             cell.rounds
                 .push(outcome.and_then(|outcome| outcome.figures));
+            *taken += start.elapsed();
         }
     }
 }

@@ -74,6 +74,10 @@ fn write_page(page: &mut String, results: &Results, rounds: u32) -> std::fmt::Re
         "- \"Libraries\" are no runtimes. Their code runs on the floor's executor, so its low \
          cost is in their favour. They have only the rows about groups, locks and queues."
     )?;
+    writeln!(
+        page,
+        "- A runtime that has taken ten seconds at a workload has no further turn, so its figure is of fewer rounds."
+    )?;
     writeln!(page, "\nTo repeat it:\n")?;
     writeln!(page, "```sh\ncargo xtask bench --quick     # a few minutes")?;
     writeln!(
