@@ -291,7 +291,7 @@ impl<G: Copy> WaitList<G> {
     /// # Panics
     ///
     /// If the waiter is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_wait(
         &mut self,
         waiter: &mut WaiterState,
@@ -322,7 +322,7 @@ impl<G: Copy> WaitList<G> {
     /// # Panics
     ///
     /// If the waiter is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(
         &mut self,
         waiter: &mut WaiterState,
