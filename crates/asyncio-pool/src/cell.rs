@@ -285,7 +285,7 @@ impl<F: Send, T: Send> Awaited<T> for Cell<F, T> {
 }
 
 impl<F, T> Cell<F, T> {
-    /// What `look` finds, or the waker of `cx` is kept.
+    /// The result of `look`. If there is none, the waker of `cx` is kept.
     fn poll_until<R>(
         &self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! What `run_in_executor` takes.
+//! The executors that `run_in_executor` takes.
 
 use crate::job::Job;
 use crate::thread_pool::{PoolShare, ThreadPool};

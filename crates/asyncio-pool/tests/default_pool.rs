@@ -117,7 +117,7 @@ fn a_job_that_waits_for_its_loop_does_not_hold_its_closing_up() {
         let (inner_begun, inner_gate) = (begun.clone(), gate.clone());
         to_thread(move || {
             inner_begun.open();
-            // One that is under way when the loop closes, and one that comes later.
+            // A call that is under way when the loop closes, and a call that comes later.
             let waits = home.run_coroutine_threadsafe(std::future::pending::<()>);
             let waited = waits.map(|waits| waits.wait().is_err());
             inner_gate.pass();

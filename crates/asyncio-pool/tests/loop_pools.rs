@@ -305,7 +305,7 @@ mod under_load {
         const THREADS: usize = 4;
         const MOST: usize = 5_000;
         for round in 0..4 {
-            // What comes until the very end is dropped and reported, which is no news here.
+            // Calls that come until the very end are dropped and reported. This test ignores the reports.
             let pool = LoopPool::builder()
                 .loops(2)
                 .on_start(|_| set_exception_handler(|_| ()))

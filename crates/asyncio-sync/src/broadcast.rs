@@ -91,7 +91,7 @@ pub struct BroadcastReceiver<T> {
     next: u64,
 }
 
-/// Nobody receives any more. Contains the value.
+/// The channel has no receiver any more. Contains the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the broadcast channel has no receiver")]
 pub struct NoReceivers<T>(pub T);

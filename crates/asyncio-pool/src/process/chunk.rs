@@ -59,7 +59,7 @@ impl Chunk {
 }
 
 /// Makes the calls of a chunk with `call`, which gives a frame, and gives their answers. The values may take `limit`
-/// bytes together. What follows a call that is not whole is ignored: the parent misses its answer.
+/// bytes together. Bytes after a call that is not whole are ignored: the parent misses its answer.
 pub(crate) fn answers(
     mut calls: &[u8],
     limit: usize,

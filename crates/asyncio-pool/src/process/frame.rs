@@ -443,7 +443,7 @@ mod tests {
         assert!(decode::<String>(&[200]).is_err());
     }
 
-    /// Whatever comes, in whatever parts: no panic, and never more memory than what has come and some.
+    /// Any bytes, in any parts, cause no panic, and take hardly more memory than their number.
     #[test]
     fn any_bytes_are_a_frame_or_refused() {
         let mut seed = 1_u64;

@@ -27,7 +27,7 @@ use super::summons::{VARIABLE, answer_to, new_words};
 /// How long a worker may take to end when its socket is closed, before it is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What `wait` would give for exit code 255.
+/// The status that `wait` would give for exit code 255.
 const UNKNOWN_STATUS: i32 = 255 << 8;
 
 /// How often the end of a process is looked for where the system does not tell.

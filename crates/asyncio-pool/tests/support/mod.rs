@@ -1,4 +1,4 @@
-//! What these tests share: gates that hold a job up, a trace of words, and bounded waits.
+//! Shared helpers of these tests: gates that hold a job up, a trace of words, and bounded waits.
 #![allow(
     dead_code,
     unused_imports,

@@ -67,7 +67,7 @@ impl Reader {
         }
     }
 
-    /// What a receive gives; `None`: it waits.
+    /// The result of a receive; `None`: it waits.
     fn receive(&mut self, is_closed: bool) -> Option<Received> {
         if self.lost > 0 {
             return Some(Err(BroadcastError::Lagged(std::mem::take(&mut self.lost))));
