@@ -40,7 +40,7 @@ pub enum ProcessError {
     #[error("the arguments cannot be sent: {0}")]
     BadArguments(String),
     /// The value of the function cannot be sent back, or cannot be read.
-    #[error("what the function returned cannot be sent back: {0}")]
+    #[error("the return value cannot be sent back: {0}")]
     BadValue(String),
     /// The worker's program has no function of this name: it is not the program of its parent.
     #[error("the worker's program has no remote function `{0}`")]

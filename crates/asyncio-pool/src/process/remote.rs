@@ -26,7 +26,7 @@ use super::frame::{EncodeError, Frame, Kind, decode, encode, message};
 /// its call: a chain of some thousand boxes, for example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no remote function for arguments of type `{Arguments}`",
-    note = "several arguments are given as a tuple, and what the function returns has serde's `Serialize` and `Deserialize`"
+    note = "several arguments are given as a tuple, and the return type has serde's `Serialize` and `Deserialize`"
 )]
 pub trait RemoteFn<Arguments, Kind>: Copy + 'static {
     /// The value that a call of it gives.
