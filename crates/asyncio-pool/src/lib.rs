@@ -1,4 +1,4 @@
-//! Threads for an event loop: what blocks runs on a pool of them, and the loop's tasks go on meanwhile.
+//! Threads for an event loop: blocking calls run on a pool of them, and the loop's tasks go on meanwhile.
 //!
 //! ```
 //! use asyncio_pool::to_thread;

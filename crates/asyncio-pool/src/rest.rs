@@ -1,4 +1,4 @@
-//! How a worker waits for its next job: awake for a moment if that has paid before, then parked.
+//! The wait of a worker for its next job: awake for a moment if that has paid before, then parked.
 //!
 //! ```text
 //!  worker                                  the caller, with a job
@@ -10,8 +10,8 @@
 //!   it becomes idle.
 //! - **R2** A call that finds it AWAKE makes no system call: the worker sees the word before it parks. A call that
 //!   finds it PARKED makes one.
-//! - **R3** A worker spins for [`SPIN`] at most, only if its last wait was shorter than that, only if there is a
-//!   second core, and only one worker of a pool does. So an idle pool burns nothing.
+//! - **R3** A worker spins for [`SPIN`] at most, and only if its last wait was shorter than that and there is a second
+//!   core. Only one worker of a pool spins at a time. So an idle pool takes no processor time.
 
 use std::time::{Duration, Instant};
 

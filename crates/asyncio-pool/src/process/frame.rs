@@ -1,9 +1,10 @@
-//! Frames: how parent and worker talk over their socket.
+//! Frames: the messages between parent and worker over their socket.
 //!
-//! A frame is the length of the rest in four bytes, low byte first, a byte that says what it is, the number of its
-//! call in eight bytes, and a body. An answer has the number of its call, and other frames have 0. The
-//! parent believes nothing that a worker writes: a frame has a limit, its buffer grows with the bytes that have come
-//! and not with what the length promises, and every byte that does not fit ends the worker.
+//! A frame has four parts: the length of the rest in four bytes, low byte first; a byte for the kind; the number of its
+//! call in eight bytes; and a body. An answer has the number of its call, and other frames have 0.
+//!
+//! The parent trusts no byte that a worker writes. A frame has a limit. Its buffer grows with the bytes that have come,
+//! whatever length it promises. Every byte that does not fit ends the worker.
 
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Worker processes: what needs a core of its own, may crash, or takes more memory than it should.
+//! Worker processes, for work that needs a core of its own, may crash, or takes too much memory.
 //!
 //! From the bottom to the top: frames over a socket ([`frame`]), read within bounds
 //! ([`bounds`]), the list of functions ([`remote`]), how a program is

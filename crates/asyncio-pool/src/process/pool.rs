@@ -57,9 +57,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 /// - Calls are begun in the order in which they were made.
 ///
 /// In tests, this program is the test binary, and its `main` belongs to the test harness. A call there gives
-/// [`ProcessError::NotAWorker`]. Either the test has `harness = false` in `Cargo.toml` and a `main` of its own, or
-/// [`program`](ProcessPoolBuilder::program) names a binary of the package that has the same remote functions in its
-/// library, as `env!("CARGO_BIN_EXE_name")`.
+/// [`ProcessError::NotAWorker`]. There are two ways: the test has `harness = false` in `Cargo.toml` and a `main` of its
+/// own. Or [`program`](ProcessPoolBuilder::program) names a binary of the package, as `env!("CARGO_BIN_EXE_name")`,
+/// with the remote functions in the package's library.
 ///
 /// A pool belongs to its thread. Clones are the same pool. When the last one is dropped, the pool is shut down: calls
 /// that it was given still run. Workers that have not ended when the loop is closed are killed.

@@ -31,8 +31,8 @@ pub(crate) struct Limits {
 /// Turns this process into a worker, if it was started as one by a [`ProcessPool`](crate::ProcessPool), and then does
 /// not return. Otherwise it does nothing.
 ///
-/// It is the first line of a `main` that is written by hand, before anything that a worker should not do, such as to
-/// read arguments, to listen on a port, or to start threads. `#[asyncio::main]` calls it.
+/// It is the first line of a `main` that is written by hand. A worker must not do the work of the program: read
+/// arguments, listen on a port, start threads. `#[asyncio::main]` calls it.
 ///
 /// ```
 /// asyncio_pool::run_if_worker();
