@@ -42,11 +42,11 @@ pub struct TaskFacts {
     pub size: usize,
 }
 
-/// The number of a task's span, for its wakers on any thread. No number: nobody listened when the task was spawned.
+/// The number of a task's span, for its wakers on any thread. No number: no console listened when the task was spawned.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct SpanId(#[cfg(feature = "tracing")] u64);
 
-/// The span of a task. Empty if nobody listened when the task was spawned.
+/// The span of a task. Empty if no console listened when the task was spawned.
 ///
 /// It may be dropped on any thread.
 #[derive(Default)]

@@ -163,7 +163,7 @@ impl<T> Ring<T> {
         (place < self.values.len()).then_some(place)
     }
 
-    /// A receiver has taken the value of a number. Gives the value if nobody else is to take it.
+    /// A receiver has taken the value of a number. Gives the value if no other receiver is to take it.
     fn take(&mut self, number: u64) -> Option<T> {
         let place = self.place_of(number)?;
         let slot = &mut self.values[place];
@@ -175,7 +175,7 @@ impl<T> Ring<T> {
         self.pop()
     }
 
-    /// A receiver is gone that has not taken the values from this number on. Those that nobody takes any more.
+    /// A receiver is gone that has not taken the values from this number on. Gives the values that have no receiver left.
     fn leave(&mut self, next: u64) -> Vec<T> {
         self.receivers -= 1;
         let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);

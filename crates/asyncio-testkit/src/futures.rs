@@ -17,7 +17,7 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Is never ready and wakes nobody.
+/// Is never ready and wakes no task.
 pub async fn forever() {
     pending::<()>().await;
 }
