@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use asyncio_reactor::Reactor;
-use asyncio_task::{NoRunningLoop, with_companion};
+use asyncio_task::{NoRunningLoop, with_driver};
 
 use crate::attachments::Attachment;
 use crate::core::Core;
@@ -12,7 +12,7 @@ use crate::timers::Timers;
 
 /// Calls `f` with the running loop.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Core) -> R) -> Result<R, NoRunningLoop> {
-    with_companion(|core: Option<&Core>| core.map(f).ok_or(NoRunningLoop))
+    with_driver(|core: Option<&Core>| core.map(f).ok_or(NoRunningLoop))
 }
 
 /// Calls `f` with the running loop, for functions that panic without one.

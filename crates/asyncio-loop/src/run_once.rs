@@ -42,7 +42,7 @@ impl Core {
     /// Takes the messages of other threads.
     #[inline]
     pub(crate) fn drain_inbox(&self) {
-        if self.tasks.has_mail() {
+        if self.tasks.has_messages() {
             self.drain_inbox_share();
         }
     }
@@ -87,7 +87,7 @@ impl Core {
         let clock = &self.timers.clock;
         let parked_at = self.spin.times_parks().then(|| clock.now());
         let is_plain = !clock.is_virtual() && self.wait_deadline.get().is_none();
-        let has_mail = if is_plain {
+        let has_messages = if is_plain {
             self.park(park_timeout)
         } else {
             self.park_observed(park_timeout)
@@ -95,7 +95,7 @@ impl Core {
         let now = clock.now();
         self.last_io_poll.set(now);
         self.spin
-            .record_park(parked_at.map(|parked_at| now - parked_at), has_mail);
+            .record_park(parked_at.map(|parked_at| now - parked_at), has_messages);
         now
     }
 
@@ -107,11 +107,11 @@ impl Core {
         self.turn_reactor(timeout);
         self.work();
         self.tasks.unpark();
-        let has_mail = self.tasks.has_mail();
-        if has_mail {
+        let has_messages = self.tasks.has_messages();
+        if has_messages {
             self.drain_inbox_share();
         }
-        has_mail
+        has_messages
     }
 
     /// Parks where the wait itself is of interest: virtual time passes or stands still in it, or it
@@ -120,14 +120,14 @@ impl Core {
     fn park_observed(&self, park_timeout: Option<Duration>) -> bool {
         let passing = self.is_time_passing().then(Instant::now);
         let still = self.begin_standstill(park_timeout);
-        let has_mail = self.park(self.bounded_timeout(park_timeout, still.is_some()));
+        let has_messages = self.park(self.bounded_timeout(park_timeout, still.is_some()));
         if let Some(since) = still {
             self.end_standstill(since);
         }
         if let Some(since) = passing {
             self.pass_time(since.elapsed());
         }
-        has_mail
+        has_messages
     }
 
     /// Tells the stall detector that the loop waits.
@@ -173,7 +173,7 @@ impl Core {
         !self.timers.clock.is_virtual()
             && self
                 .spin
-                .spin_for_message(park_timeout, || self.tasks.has_mail())
+                .spin_for_message(park_timeout, || self.tasks.has_messages())
     }
 
     /// How long the loop may park: until the next deadline, or forever (`None`).

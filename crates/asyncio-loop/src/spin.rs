@@ -39,7 +39,7 @@ pub(crate) struct Spin {
     /// How many short parks are needed before a spin.
     needed: Cell<u32>,
     /// Whether a message ended the last park.
-    is_woken_by_mail: Cell<bool>,
+    is_woken_by_message: Cell<bool>,
     /// How many spins found a message, and how many did not.
     paid: Cell<u64>,
     wasted: Cell<u64>,
@@ -50,7 +50,7 @@ impl Default for Spin {
         Spin {
             short_parks: Cell::new(0),
             needed: Cell::new(MIN_NEEDED),
-            is_woken_by_mail: Cell::new(false),
+            is_woken_by_message: Cell::new(false),
             paid: Cell::new(0),
             wasted: Cell::new(0),
         }
@@ -64,10 +64,10 @@ impl Spin {
     pub(crate) fn spin_for_message(
         &self,
         park_timeout: Option<Duration>,
-        has_mail: impl Fn() -> bool,
+        has_messages: impl Fn() -> bool,
     ) -> bool {
         let has_time = || park_timeout.is_none_or(|park_timeout| park_timeout > 4 * MAX_SPIN);
-        self.is_worth_it() && has_time() && self.spin(has_mail)
+        self.is_worth_it() && has_time() && self.spin(has_messages)
     }
 
     #[inline]
@@ -76,11 +76,11 @@ impl Spin {
     }
 
     #[cold]
-    fn spin(&self, has_mail: impl Fn() -> bool) -> bool {
+    fn spin(&self, has_messages: impl Fn() -> bool) -> bool {
         let start = Instant::now();
         loop {
             for _ in 0..CHECKS_PER_CLOCK_READ {
-                if has_mail() {
+                if has_messages() {
                     self.record_success();
                     return true;
                 }
@@ -107,14 +107,14 @@ impl Spin {
     /// Whether the next park must be timed.
     #[inline]
     pub(crate) fn times_parks(&self) -> bool {
-        self.is_woken_by_mail.get()
+        self.is_woken_by_message.get()
     }
 
     /// Records a park. `took` is its length in nanoseconds, if it was timed.
     #[inline]
-    pub(crate) fn record_park(&self, took: Option<u64>, is_woken_by_mail: bool) {
-        self.is_woken_by_mail.set(is_woken_by_mail);
-        let was_short = is_woken_by_mail && took.is_some_and(|took| took <= SHORT_PARK);
+    pub(crate) fn record_park(&self, took: Option<u64>, is_woken_by_message: bool) {
+        self.is_woken_by_message.set(is_woken_by_message);
+        let was_short = is_woken_by_message && took.is_some_and(|took| took <= SHORT_PARK);
         self.short_parks.set(if was_short {
             self.short_parks.get().saturating_add(1)
         } else {

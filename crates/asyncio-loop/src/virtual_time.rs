@@ -32,7 +32,7 @@ impl Core {
             return Duration::from_nanos(deadline.saturating_sub(clock.now()));
         }
         // A message that has arrived since the turn began comes before the deadline.
-        if !self.tasks.has_mail() && !self.exceeds_virtual_limit(deadline) {
+        if !self.tasks.has_messages() && !self.exceeds_virtual_limit(deadline) {
             clock.advance_to(deadline);
         }
         Duration::ZERO

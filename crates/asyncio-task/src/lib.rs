@@ -62,7 +62,7 @@ pub use children::Children;
 pub use context::context_var::{ContextToken, ContextVar, NoContext, copy_context};
 pub use context::shared_context::{SharedContext, shared_context};
 pub use context::values::Context;
-pub use engine::current::{current_step, is_in_task, order_below, with_companion};
+pub use engine::current::{current_step, is_in_task, order_below, with_driver};
 pub use engine::pulse::Pulse;
 pub use engine::unhandled::{Cause, Unhandled};
 pub use handle::circle::Circle;

@@ -233,7 +233,7 @@ fn run_until(tasks: &Tasks, bench: &Bench, done: impl Fn() -> bool) {
             bench.notify.wait();
         }
         tasks.unpark();
-        if tasks.has_mail() {
+        if tasks.has_messages() {
             tasks.deliver();
         }
     }

@@ -65,7 +65,7 @@ impl Tasks {
     }
 
     /// Makes these tasks the ones that run on this thread while `f` does: what it wakes goes straight to
-    /// the ready queue. `driver` can be found by [`with_companion`](crate::with_companion).
+    /// the ready queue. `driver` can be found by [`with_driver`](crate::with_driver).
     pub fn enter<R>(&self, driver: &dyn Any, f: impl FnOnce() -> R) -> R {
         budget::reset();
         current::enter(&self.local, driver, f)
@@ -301,7 +301,7 @@ impl Tasks {
     /// Whether other threads have sent anything that was not delivered. One relaxed load.
     #[inline]
     #[must_use]
-    pub fn has_mail(&self) -> bool {
+    pub fn has_messages(&self) -> bool {
         self.local.has_messages()
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use asyncio_task::{Cause, JoinError, Schedule, Step, Task, TaskRef, Tasks, with_companion};
+use asyncio_task::{Cause, JoinError, Schedule, Step, Task, TaskRef, Tasks, with_driver};
 use proptest::prelude::*;
 
 // ---- programs ----
@@ -181,7 +181,7 @@ impl Future for Scripted {
         let polled = self.polled.replace(self.polled.get() + 1);
         let waits = polled < self.script.polls.len();
         let acts = self.script.polls.get(polled).unwrap_or(&self.script.last);
-        with_companion(|world: Option<&Rc<World>>| {
+        with_driver(|world: Option<&Rc<World>>| {
             let world = world.expect("entered with it");
             world.polled.borrow_mut().push(n);
             acts.iter().for_each(|act| world.act(act));

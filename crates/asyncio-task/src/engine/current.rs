@@ -157,15 +157,15 @@ pub(crate) fn end_turn() {
 /// loop built on [`Tasks`](crate::Tasks) finds itself again without a thread-local of its own.
 ///
 /// ```
-/// # use asyncio_task::{Tasks, with_companion};
+/// # use asyncio_task::{Tasks, with_driver};
 /// struct Loop { turns: u32 }
 /// let tasks = Tasks::new(|| ());
 /// let me = Loop { turns: 3 };
-/// tasks.enter(&me, || with_companion(|me: Option<&Loop>| assert_eq!(me.unwrap().turns, 3)));
-/// with_companion(|me: Option<&Loop>| assert!(me.is_none()));
+/// tasks.enter(&me, || with_driver(|me: Option<&Loop>| assert_eq!(me.unwrap().turns, 3)));
+/// with_driver(|me: Option<&Loop>| assert!(me.is_none()));
 /// ```
 #[inline]
-pub fn with_companion<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
+pub fn with_driver<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
     let driver = CURRENT.with(Cell::get).driver;
     // SAFETY: T1.
     f(driver.and_then(|driver| unsafe { &*driver }.downcast_ref::<C>()))

@@ -35,7 +35,7 @@ use crate::sync::{AtomicU8, Mutex, Ordering};
 const AWAKE: u8 = 0;
 /// The owner waits for the operating system.
 const PARKED: u8 = 1;
-/// There is mail.
+/// There are messages.
 const NOTIFIED: u8 = 2;
 
 /// Something that gets a parked thread going again, from any thread.
@@ -204,7 +204,7 @@ impl<M: Posted> fmt::Debug for Lease<M> {
 }
 
 impl<M: Posted> Lease<M> {
-    /// Takes a inbox. `unpark` is called from other threads when there is mail for a parked owner.
+    /// Takes an inbox. `unpark` is called from other threads when there are messages for a parked owner.
     pub(crate) fn new(unpark: Unpark) -> Self {
         Self::of(Inbox::unleased(), unpark)
     }
@@ -235,7 +235,7 @@ impl<M: Posted> Lease<M> {
         self.owner
     }
 
-    /// Whether there is mail. One relaxed load.
+    /// Whether there are messages. One relaxed load.
     #[inline]
     pub(crate) fn has_messages(&self) -> bool {
         self.owner.inbox.word.load(Ordering::Relaxed) != AWAKE
@@ -255,7 +255,7 @@ impl<M: Posted> Lease<M> {
         self.owner.inbox.inner(|inner| inner.refuses_calls = true);
     }
 
-    /// Says that the owner is about to wait. `false` if there is mail, and waiting would miss it.
+    /// Says that the owner is about to wait. `false` if there are messages, and waiting would miss them.
     pub(crate) fn park(&self) -> bool {
         let word = &self.owner.inbox.word;
         word.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Relaxed)

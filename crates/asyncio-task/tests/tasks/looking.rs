@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use asyncio_task::{SpawnOptions, TaskName, Tasks, all_tasks, current_task, spawn, with_companion};
+use asyncio_task::{SpawnOptions, TaskName, Tasks, all_tasks, current_task, spawn, with_driver};
 
 use crate::support::{entered, settle, yield_now};
 
@@ -155,14 +155,14 @@ fn task_references_are_equal_if_they_are_of_one_task() {
 
 // Proves T1.
 #[test]
-fn a_companion_is_found_by_its_type_while_the_tasks_are_entered() {
+fn the_driver_is_found_by_its_type_while_the_tasks_are_entered() {
     struct Loop(u32);
     let tasks = Tasks::new(|| ());
-    let own = |n| with_companion(|found: Option<&Loop>| assert_eq!(found.map(|l| l.0), n));
+    let own = |n| with_driver(|found: Option<&Loop>| assert_eq!(found.map(|l| l.0), n));
     own(None);
     tasks.enter(&Loop(1), || {
         own(Some(1));
-        with_companion(|found: Option<&String>| assert!(found.is_none()));
+        with_driver(|found: Option<&String>| assert!(found.is_none()));
         assert!(tasks.is_entered());
         let inner = Tasks::new(|| ());
         inner.enter(&Loop(2), || {

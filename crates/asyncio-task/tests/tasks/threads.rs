@@ -50,7 +50,7 @@ impl Bench {
                 self.wait();
             }
             tasks.unpark();
-            if tasks.has_mail() {
+            if tasks.has_messages() {
                 tasks.deliver();
             }
         }
@@ -137,19 +137,19 @@ fn a_burst_costs_one_call_and_a_busy_loop_none() {
         };
         wake_all();
         assert_eq!(bench.calls.load(Ordering::SeqCst), 0, "it was not parked");
-        assert!(tasks.has_mail());
+        assert!(tasks.has_messages());
         assert!(!tasks.park(), "there is mail");
         tasks.unpark();
         tasks.deliver();
         assert_eq!(tasks.ready(), 100);
-        assert!(!tasks.has_mail());
+        assert!(!tasks.has_messages());
         settle(&tasks);
         assert!(tasks.park());
         wake_all();
         assert_eq!(bench.calls.load(Ordering::SeqCst), 1);
         tasks.unpark();
         assert!(
-            tasks.has_mail(),
+            tasks.has_messages(),
             "what came while it was parked stays announced"
         );
         tasks.deliver();
