@@ -187,7 +187,7 @@ fuzz_target!(|input: Input| {
                     }
                 }
             }
-            // What came and was not returned is there.
+            // The bytes that came and were not returned are there.
             assert_eq!(reader.get_ref().given - reader.unread().len(), at);
             assert!(all[at..].starts_with(reader.unread()));
             assert!(!reader.at_eof() || at == all.len());

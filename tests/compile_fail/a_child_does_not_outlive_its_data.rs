@@ -1,4 +1,4 @@
-//! What a child borrows is there until the child has ended, so it cannot be dropped while the group runs.
+//! The data that a child borrows lives until the child has ended, so it cannot be dropped while the group runs.
 
 use asyncio::{BoxError, TaskGroup, task_group};
 

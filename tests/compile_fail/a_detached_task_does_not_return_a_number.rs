@@ -1,4 +1,4 @@
-//! What a detached task returns has to tell whether it went wrong.
+//! The value of a detached task has to tell whether the task failed.
 
 fn main() {
     asyncio::run(async {

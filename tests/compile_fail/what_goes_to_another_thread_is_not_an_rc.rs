@@ -1,4 +1,4 @@
-//! What a coroutine returns to another thread has to be `Send`.
+//! A value that a coroutine returns to another thread has to be `Send`.
 
 use std::rc::Rc;
 

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use asyncio::{BoxError, ErrorGroup, EventLoop, JoinError, TimedOut, catch_cancel, sleep, time};
 
-/// What has happened, in words, each with the second at which it did.
+/// The events of a program, in words, each with its second.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
     start: Instant,
@@ -100,7 +100,7 @@ pub(crate) async fn outcome<T: Shown>(note: &Note, name: &str, awaited: impl Fut
     }
 }
 
-/// What came of something, in the words that the Python programs use.
+/// A result, in the words that the Python programs use.
 pub(crate) trait Shown {
     fn shown(&self) -> String;
 }
@@ -177,7 +177,7 @@ fn all_in_words(errors: &ErrorGroup) -> String {
     format!("[{}]", errors.join(", "))
 }
 
-/// What a program does, on virtual time.
+/// The trace of a program on virtual time.
 fn record(program: impl AsyncFnOnce(Note)) -> String {
     let builder = EventLoop::builder().virtual_time(true);
     let mut event_loop = builder.build_loop().expect("a selector");

@@ -1,4 +1,4 @@
-//! What comes with a request: its message, and how many there are. `requests.py` has the twins.
+//! The messages of requests, and the number of open requests. `requests.py` has the twins.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! What a request is kept from. `shields.py` has the twins.
+//! The shields, which keep requests out. `shields.py` has the twins.
 
 use asyncio::{catch_cancel, shield, shield_task, sleep, spawn, wait_for};
 

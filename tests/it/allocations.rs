@@ -321,7 +321,7 @@ fn waits_for_io() {
     });
 }
 
-/// What a group costs for each of its children: with 1,000, and with 2,000 of them.
+/// The allocations of a group for each of its children: with 1,000, and with 2,000 of them.
 async fn per_child(group: impl AsyncFn(usize)) -> u64 {
     let cost = async |children| {
         let before = ALLOCATIONS.get();
@@ -412,7 +412,7 @@ fn a_group_that_goes_on_for_ever_does_not_grow() {
     });
 }
 
-/// What a burst took is given back when it is over, while its loop goes on: of each table that grew with it a
+/// The memory of a burst is given back when it is over, while its loop goes on: of each table that grew with it a
 /// bounded rest stays. Where the last of the burst stays alive, no table can be thrown away as a whole.
 mod bursts {
     use super::*;

@@ -1,4 +1,4 @@
-//! What becomes of cleanups, groups, shields and parked scopes when their loop closes.
+//! The ends of cleanups, groups, shields and parked scopes when their loop closes.
 
 use std::cell::RefCell;
 use std::pin::Pin;

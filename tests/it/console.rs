@@ -142,7 +142,7 @@ impl Console {
         tasks.remove(0)
     }
 
-    /// What is true when all has ended.
+    /// Asserts the facts that hold when all has ended.
     fn assert_balanced(&self) {
         let seen = self.seen();
         assert_eq!(seen.faults, <[&str; 0]>::default());

@@ -503,7 +503,7 @@ fn the_echo_server_knows_a_port_when_it_sees_one() {
     }
 }
 
-/// What `request` is answered, without its head: a code and a text.
+/// The answer to `request`, without its head: a code and a text.
 fn asked(address: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "{request} HTTP/1.0\r\n\r\n").unwrap();
@@ -697,7 +697,7 @@ fn the_supervisor_passes_hangups_on_and_stops_all_gracefully() {
     assert_eq!(ended.signal(), Some(15));
 }
 
-/// What the tour prints in its short form, started by `start`.
+/// The output of the tour in its short form, started by `start`.
 fn short_tour(start: &mut Command) -> String {
     let ended = Child::start(start.stderr(Stdio::inherit())).wait();
     assert!(ended.status.success(), "{}", ended.output);

@@ -1,4 +1,4 @@
-//! What a first program needs: children of each shape infer, errors convert, a resource is released, and a panic is a
+//! The needs of a first program: children of each shape infer, errors convert, a resource is released, and a panic is a
 //! value.
 #![allow(
     elided_lifetimes_in_paths,

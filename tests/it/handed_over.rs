@@ -168,7 +168,7 @@ mod last_polls {
         }
         everywhere(async || {
             let task = spawn(async {
-                // One in each step has a child that has ended.
+                // A member in each step has a child that has ended.
                 let late = async {
                     asyncio::yield_now().await;
                     busy().await;

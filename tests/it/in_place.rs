@@ -328,7 +328,7 @@ mod requests {
         assert_eq!(limited, Ok((1, 2)));
         let limited = timeout(secs(1), race((swallows(1), swallows(2)))).await;
         assert_eq!(limited, Ok(1));
-        // One that cannot answer is ended.
+        // A branch that cannot answer is ended.
         assert!(
             timeout(secs(1), gather((swallows(1), pending::<()>())))
                 .await

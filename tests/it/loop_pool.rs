@@ -25,7 +25,7 @@ fn connect(address: SocketAddr) -> Blocking {
     stream
 }
 
-/// What comes until the end.
+/// The bytes that come until the end.
 fn rest_of(mut stream: Blocking) -> String {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();

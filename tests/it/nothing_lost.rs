@@ -19,7 +19,7 @@ use futures::stream::FuturesUnordered;
 
 type Work<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// What is put into three queues in one step, each second, is seen or left.
+/// Three queues that get items in one step, each second. Each item is seen or left.
 struct Goods {
     queues: [Queue<u32>; 3],
     seen: RefCell<Vec<u32>>,
@@ -75,7 +75,7 @@ fn deal(take: impl AsyncFn(&Goods) -> Option<u32> + 'static) -> usize {
     seen.take()
 }
 
-/// What may stand around a `get` of one that takes part in a race.
+/// A `get` in one of the wrappers that a contender of a race may have around it.
 fn wrapped<'a>(goods: &'a Goods, n: usize, how: usize) -> Work<'a, u32> {
     let get = goods.get(n);
     match how {

@@ -1,4 +1,4 @@
-//! What a whole process does that is no scene of its own: its environment, its standard error.
+//! The environment and the standard error of a whole process, which are no scenes of their own.
 
 use std::process::{Command, Stdio};
 

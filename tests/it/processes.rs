@@ -120,7 +120,7 @@ mod calls {
             let fast = pool.run(slept, (0, "fast".to_owned()));
             assert_eq!(fast.await.unwrap(), "fast");
             assert_eq!(slow.await.unwrap(), "slow");
-            // What one leaves behind does not meet the next.
+            // The leftovers of one call do not meet the next.
             for _ in 0..3 {
                 assert_eq!(pool.run(slept, (0, String::new())).await.unwrap(), "");
             }
@@ -325,7 +325,7 @@ mod map {
             let map = pool.map(exits_if_odd, (0..100).map(|n| 2 * n));
             let outcomes: Vec<u32> = map.chunk_size(7).map(Result::unwrap).collect().await;
             assert_eq!(outcomes, (0..100).map(|n| 2 * n).collect::<Vec<_>>());
-            // One that panics is an outcome like the others.
+            // A call that panics is an outcome like the others.
             let texts = (0..20).map(|n| {
                 if n == 5 {
                     "?".to_owned()
@@ -449,7 +449,7 @@ mod failing {
         run(async {
             let pool = pool(1);
             let before = pool.run(remote::pid, ()).await.unwrap();
-            // One that waits behind it is not lost.
+            // A call that waits behind it is not lost.
             let exits = pool.run(exits, 3);
             let after = pool.run(remote::pid, ());
             let error = exits.await.unwrap_err();
@@ -821,7 +821,7 @@ mod starting {
 mod garbage {
     use super::*;
 
-    /// Whatever a worker writes, its call fails, and the pool goes on with another worker.
+    /// A worker that writes these words fails its call, and the pool goes on with another worker.
     fn error_after(words: &str) -> ProcessError {
         run(async {
             // One call each: it does not answer a second one.
@@ -997,7 +997,7 @@ mod the_end {
         workers.into_iter().for_each(has_gone);
     }
 
-    /// What every program gets that is started here: descriptors that somebody else has left open for that.
+    /// The descriptors that every program gets that is started here, because other code has left them open.
     #[cfg(target_os = "linux")]
     fn inheritable() -> Vec<(u32, String)> {
         let flags = |number: u32| {

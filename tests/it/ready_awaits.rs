@@ -524,7 +524,7 @@ fn a_scope_that_stepped_back_hears_of_requests() {
     });
 }
 
-/// What is shielded is done, wherever the loop is cut.
+/// Shielded work is done, wherever the loop is cut.
 #[test]
 fn a_shield_that_stepped_back_runs_to_its_end() {
     run_with(Runner::builder().virtual_time(true), async {
@@ -551,7 +551,7 @@ fn a_shield_that_stepped_back_runs_to_its_end() {
     });
 }
 
-/// Whatever ran on the thread before.
+/// The same in each run, regardless of earlier runs on the thread.
 #[test]
 fn a_loop_steps_back_where_it_did_in_the_last_run() {
     let trace = |before: u32| {
@@ -582,7 +582,7 @@ fn a_loop_steps_back_where_it_did_in_the_last_run() {
     assert_eq!(trace(0), trace(77));
 }
 
-/// One that is polled by hand steps back now and then, and goes on when it is polled again.
+/// A future that is polled by hand steps back now and then, and goes on when it is polled again.
 #[test]
 fn polled_by_hand_it_goes_on() {
     run_with(Runner::builder(), async {

@@ -1,4 +1,4 @@
-//! What comes with a request to cancel, and how many there are: messages, `cancelling`.
+//! The messages of requests to cancel, and the number of open requests: `cancelling`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -44,7 +44,7 @@ fn a_message_reaches_whoever_awaits_the_task() {
         without.cancel();
         assert_eq!(said(without).await, None);
 
-        // What was kept aside for other reasons is not in the way.
+        // Other data in the extra part is not in the way.
         let named = spawn_with(SpawnOptions::new().name("named"), forever());
         named.cancel_with("x");
         let text = named.await.unwrap_err().to_string();

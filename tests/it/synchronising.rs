@@ -17,7 +17,7 @@ use asyncio::sync::{
 use asyncio::{Task, call_later, gather, spawn, timeout, yield_now};
 use asyncio_tests::{Trace, forever, ms, run_virtual};
 
-/// What two tasks want: a wait that gives what is kept for a while, and what brings it.
+/// A primitive that two tasks want: its wait gives a value that is kept for a while, and another call brings it.
 trait Wanted: 'static {
     type Kept: 'static;
 
@@ -158,8 +158,8 @@ async fn two_wait<W: Wanted>(trace: &Trace) -> (Rc<W>, Task<()>, Task<()>) {
     (wanted, first, second)
 }
 
-/// First handed over, then cancelled: the task has it, and the request takes the next await. What it
-/// holds is the next one's then.
+/// First handed over, then cancelled: the task has the item, and the request takes the next await. The item then goes
+/// to the next task.
 #[test]
 fn handed_over_and_then_cancelled_in_the_same_instant() {
     async fn check<W: Wanted>(trace: &Trace) {
@@ -213,8 +213,8 @@ fn handed_over_when_the_time_is_up() {
     of_each!(check);
 }
 
-/// One of those at a barrier is cancelled in the instant in which the last one comes: the round is
-/// complete, and the others pass; it passes too, since it was on its way.
+/// A task at a barrier is cancelled in the instant in which the last task comes: the round is complete, and the others
+/// pass; it passes too, since it was on its way.
 #[test]
 fn cancelled_when_a_round_is_complete() {
     run_virtual(async |trace| {
@@ -272,7 +272,7 @@ fn a_thread_wakes_a_loop_that_waits() {
                 numbers.put(n).await.unwrap();
                 assert_eq!(doubled.get().await, Ok(2 * n));
             }
-            // What is not there in time is not taken.
+            // An item that comes too late is not taken.
             assert!(timeout(ms(1), doubled.get()).await.is_err());
             numbers.put(500).await.unwrap();
             assert_eq!(doubled.get().await, Ok(1000));

@@ -1,4 +1,4 @@
-//! What belongs to a thread stays there, and what crosses threads does.
+//! Types that belong to a thread are not `Send`, and types that cross threads are.
 
 use asyncio::{
     EventLoop, Handle, Interval, JoinError, LoopHandle, OutsideWork, Runner, Sleep, Task, TaskInfo,

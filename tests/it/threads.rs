@@ -132,8 +132,8 @@ mod a_flood {
 
     const MANY: usize = 10_000;
 
-    /// What is seen beside a flood of which `taken` counts the parts: how many there were when a timer that was
-    /// due at once came, and how often another task had its turn.
+    /// Two counts taken beside a flood, of which `taken` counts the parts: the parts before a timer that was due at
+    /// once fired, and the turns of another task.
     async fn beside(taken: Rc<Cell<usize>>) -> (usize, usize) {
         let seen = Rc::new(Cell::new(None));
         let put = seen.clone();

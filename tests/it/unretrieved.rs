@@ -30,7 +30,7 @@ fn the_handler_of_the_running_loop_is_told() {
     assert!(reports[1].contains("unretrieved.rs:"), "{}", reports[1]);
 }
 
-/// What closing drops is told as well.
+/// An error that closing drops is reported as well.
 #[test]
 fn the_handler_is_told_while_the_loop_closes() {
     let reports = run_virtual(async |_| {

@@ -21,7 +21,7 @@ use asyncio::{
 };
 use asyncio_tests::secs;
 
-/// What came of one poll, or of making a future.
+/// The result of one poll, or of the call that makes a future.
 #[derive(Debug, PartialEq)]
 enum Seen<T> {
     Value(T),
@@ -237,7 +237,7 @@ fn loop_handles() {
         .run_until_complete(async move { assert!(in_a_task_and_a_callback(&local).await) })
         .unwrap();
     drop(first);
-    // What was sent comes back.
+    // The callback comes back.
     let text = String::from("sent");
     let Err(closed) = handle.call_soon_threadsafe(move || drop(text)) else {
         panic!("the loop is closed");

@@ -65,7 +65,7 @@ fn of_two_shields_the_second_runs_to_its_end_as_well() {
     check(Sequence(vec![first, second]), &[(1, 0)], None);
 }
 
-/// What was said to a scope came out of it, as the group around was ended in the same moment.
+/// The message of a request to a scope came out of it, as the enclosing group was ended in the same moment.
 #[test]
 fn a_message_to_a_scope_ends_with_it_when_an_outer_request_wins() {
     let body = Finally(Box::new(Sequence(vec![Fail])), Box::new(Sleep(1)));
@@ -163,7 +163,8 @@ fn tokens_that_leave_a_limit_around_an_awaited_task() {
     );
 }
 
-/// What opens while another branch cleans up is told when that is over, also by code that has sent the request on.
+/// A scope that opens while another branch cleans up gets the request when the cleanup is over, also in code that has
+/// sent the request on.
 #[test]
 fn a_token_is_dropped_while_another_branch_cleans_up() {
     let tidy = Catch(Box::new(Sleep(5)), Box::new(Sleep(5)), Then::Resume);

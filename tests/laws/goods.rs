@@ -18,7 +18,7 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 
 use crate::config;
 
-/// One that comes to an item, or to nothing.
+/// A taker, which comes to an item, or to nothing.
 #[derive(Clone, Debug)]
 enum Taker {
     Get(usize),
@@ -46,7 +46,7 @@ struct Delivery {
     at: u64,
     queue: usize,
     items: u32,
-    /// What becomes of the taking task in the same step.
+    /// The request to the taking task in the same step.
     request: Request,
 }
 

@@ -20,8 +20,8 @@
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
 //!
-//! `PROPTEST_CASES` says how many programs, 256 if it is not set; `ASYNCIO_HEAVY=1` is for 50,000. What a
-//! program broke once is a test of its own, in `broken.rs`.
+//! `PROPTEST_CASES` says how many programs, 256 if it is not set; `ASYNCIO_HEAVY=1` is for 50,000. Each program that
+//! broke a law once is a test of its own, in `broken.rs`.
 
 mod allocator;
 mod broken;
@@ -165,7 +165,7 @@ async fn watched(program: &Program, watch: &Rc<Watch>) {
         }
         Err(error) => watch.broke(format!("the root ended by {error}")),
     }
-    // What nobody waits for, because a `select` has dropped its handle, ends by itself.
+    // A task that is not awaited, because a `select` has dropped its handle, ends by itself.
     let mut patience = 0;
     while all_tasks().len() > 1 && patience < 2_000 {
         sleep(Duration::from_secs(1)).await;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use asyncio::{TaskRef, time};
 
-/// What all of a program shares.
+/// The state that a whole program shares.
 #[derive(Default)]
 pub(crate) struct Watch {
     /// The laws that were broken, in words.
@@ -28,7 +28,7 @@ impl Watch {
         self.broken.borrow_mut().push(law.into());
     }
 
-    /// What to say with a request: something that nobody has said before.
+    /// A new message for a request, unlike all before.
     pub(crate) fn message(&self) -> String {
         self.messages.set(self.messages.get() + 1);
         format!("message {}", self.messages.get())
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     Task,
     /// One of several whose value is nobody's without the others': a child of a group, a part of a gathering.
     Member,
-    /// Whatever has a deadline or can be cancelled by its handle.
+    /// A scope that has a deadline or can be cancelled by its handle.
     Scope,
     /// A group, a gathering or a race: what happens to one member may end the others.
     Group,
@@ -61,7 +61,7 @@ pub(crate) struct Place {
     around: Option<Rc<Place>>,
     /// How often it was asked to end, by anything but its deadline.
     asked: Cell<u32>,
-    /// What was said with that.
+    /// The messages of these requests.
     said: RefCell<Vec<String>>,
     last_asked: Cell<Option<Instant>>,
     deadline: Option<Instant>,
@@ -76,7 +76,7 @@ pub(crate) struct Place {
     held_up_until: Cell<Option<Instant>>,
 }
 
-/// What had been asked at a certain moment.
+/// The requests that had been made at a certain moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Moment {
     asked: u32,
@@ -143,7 +143,7 @@ impl Place {
         })
     }
 
-    /// What has been asked until now.
+    /// The requests that have been made until now.
     pub(crate) fn moment(self: &Rc<Self>) -> Moment {
         Moment {
             asked: self.reaching().map(|place| place.asked.get()).sum(),
@@ -156,7 +156,7 @@ impl Place {
         let now = self.moment();
         let mut elsewhere = false;
         let mut late = |place: &Rc<Self>| {
-            // What is asked of another task arrives by that one's steps, so a little later.
+            // A request to another task arrives by steps of that task, so a little later.
             let asked = place.last_asked.get().filter(|_| elsewhere);
             elsewhere |= matches!(place.kind, Kind::Task | Kind::Member | Kind::Group);
             let due = place.deadline.filter(|&deadline| deadline <= now.when);
@@ -199,7 +199,7 @@ impl Place {
             }
             let now = time();
             match place.deadline {
-                // What was answered was somebody else's request.
+                // The answered request was made to another scope.
                 Some(deadline) if now < deadline => {}
                 Some(deadline) if place.is_put_off(deadline) => place.put_off_until.set(Some(now)),
                 _ => place.answered.set(true),

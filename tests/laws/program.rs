@@ -20,7 +20,7 @@ use proptest::prelude::*;
 
 use crate::place::{Kind, Moment, Place, Watch};
 
-/// What may wait. Times are in seconds; 0 is a yield or, for a limit, at once.
+/// A piece of a program, which may wait. Times are in seconds; 0 is a yield or, for a limit, at once.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     Sleep(u64),
@@ -45,8 +45,8 @@ pub(crate) enum Node {
     Panic(u64),
     /// Catches the panic of its work.
     Caught(Box<Node>),
-    /// A loop of so many rounds of work whose token leaves the scope that it holds. What is done with it meanwhile, and
-    /// what becomes of it.
+    /// A loop of so many rounds of work whose token leaves the scope that it holds; the work done meanwhile, and the
+    /// end of the token.
     Escape(u64, Box<Node>, Box<Node>, Then),
     /// A body and children, of whom so many run at once.
     Group(Box<Node>, usize, Vec<Node>),
@@ -58,7 +58,7 @@ pub(crate) enum Node {
     Eager(Box<Node>),
 }
 
-/// What becomes of a request after the cleanup.
+/// The resolution of a request after the cleanup.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Then {
     Resume,
@@ -141,7 +141,7 @@ fn answers_and_goes_on((limit, work, cleanup, awaits): (u64, Box<Node>, Box<Node
     )
 }
 
-/// What the panic of a node says.
+/// The message of a node's panic.
 pub(crate) const PANIC: &str = "a node panics";
 
 /// A time limit that is never due.
@@ -353,8 +353,8 @@ pub(crate) fn run(node: Node, place: Rc<Place>, watch: Rc<Watch>) -> Running {
                 return work.await.unwrap_or(Ok(()));
             }
             Node::Escape(rounds, work, kept, then) => {
-                // What comes after a request was told is another one. One that others hold up with their cleanups is told
-                // to what has opened by the time when the last of them is over: once more.
+                // A request that comes after a delivery is another one. If cleanups of others hold a request up, it is
+                // delivered once more when the last of them is over: to the scopes that have opened by then.
                 let (mut told, mut again) = (None, false);
                 for _ in 0..rounds {
                     let work = start((*work).clone(), &place);
@@ -561,7 +561,7 @@ struct Whole {
     watch: Rc<Watch>,
     begun: Moment,
     ended: bool,
-    /// What was asked before it began counts as well.
+    /// Requests from before its beginning count as well.
     or_before: bool,
 }
 
@@ -595,7 +595,7 @@ impl Drop for Whole {
     }
 }
 
-/// Those who must be gone before what they belong to is over.
+/// Members that must be gone before their group, gathering or race is over.
 struct Family {
     what: &'static str,
     members: Rc<Cell<usize>>,
@@ -657,7 +657,7 @@ struct Awaited {
 
 enum Arrival {
     Waiting(Waker),
-    /// It came, when nobody had asked, or somebody had. What was asked of those who drop is kept.
+    /// It came, before any request or after one. The requests to the code that drops it are kept.
     There {
         first: bool,
         drops: Moment,

@@ -30,7 +30,7 @@ pub fn power(base: u64, exponent: u32) -> u64 {
 pub enum Shape {
     /// With a name.
     Named {
-        /// What it is called.
+        /// Its name.
         name: String,
         /// By a key.
         sizes: BTreeMap<String, f64>,
@@ -39,7 +39,7 @@ pub enum Shape {
     Unnamed(Option<Box<Shape>>, (i8, char)),
 }
 
-/// What it is given, with its name twice.
+/// Returns its argument, with the name twice.
 #[asyncio::remote]
 pub fn renamed(shape: Shape) -> Shape {
     match shape {
@@ -156,7 +156,7 @@ pub fn notes(path: String, line: String, milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
-/// What its descriptors are, but for the one that it looks with.
+/// Its descriptors, except the one that it reads the list with.
 #[asyncio::remote]
 pub fn descriptors() -> Vec<(u32, String)> {
     let directory = if cfg!(target_os = "linux") {
@@ -178,7 +178,7 @@ pub fn descriptors() -> Vec<(u32, String)> {
     all
 }
 
-/// What there is on standard input, and two lines of output.
+/// Returns its standard input, and writes two lines of output.
 #[asyncio::remote]
 pub fn speaks() -> String {
     let mut input = String::new();

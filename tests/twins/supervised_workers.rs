@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the workers share: how often each was started.
+/// The state that the workers share: how often each was started.
 type Starts = Arc<Mutex<BTreeMap<&'static str, u64>>>;
 
 /// The time that workers have to end after the order to stop.

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz [--seconds N] [TARGET …]`: every parser and frame reader of our own, with bytes that libFuzzer makes.
+//! `cargo xtask fuzz [--seconds N] [TARGET …]`: every parser and frame reader of our own, with bytes that libFuzzer
+//! makes.
 //!
 //! The targets are in `fuzz/targets`. Each states a law, such as a naive model, and breaks with the input that violates
 //! it. cargo-fuzz keeps that input in `fuzz/artifacts`, and what it has learned in `fuzz/corpus`, for the next run. It

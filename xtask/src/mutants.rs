@@ -1,8 +1,9 @@
 //! `cargo xtask mutants [PACKAGE …]`: whether the tests notice when a function does something else.
 //!
-//! cargo-mutants changes one thing at a time: a function returns a default, a comparison turns round, a match arm is gone.
-//! A mutant is caught if a test fails or hangs. A mutant that survives is a missing test, or code that need not be there.
-//! `Debug` and `Display` are left alone. Without a package, all of [`TESTED_BY`] are tried, which takes hours.
+//! cargo-mutants changes one thing at a time: a function returns a default, a comparison turns round, a match arm is
+//! gone. A mutant is caught if a test fails or hangs. A mutant that survives is a missing test, or code that need not
+//! be there. `Debug` and `Display` are left alone. Without a package, all of [`TESTED_BY`] are tried, which takes
+//! hours.
 
 use anyhow::bail;
 use xshell::{Shell, cmd};

@@ -24,7 +24,8 @@ pub(crate) enum Tool {
 const DRIVERS: &[&str] = &["asyncio-executors", "asyncio-loop", "asyncio-tests"];
 
 /// Tests that cannot run under the tools. The first forbids its child all system calls, and the tools make some. The
-/// second leaks a chain of a million futures on purpose. Those of the third measure the stack, of which the tools take more.
+/// second leaks a chain of a million futures on purpose. Those of the third measure the stack, of which the tools take
+/// more.
 const NOT_UNDER_TOOLS: &[&str] = &[
     "--skip",
     "tasks_that_only_wake_each_other_make_no_system_call",

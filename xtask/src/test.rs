@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every test of the project.
 //!
 //! These are unit tests, the tests of the facade, programs that must not compile, doc tests and the tests of these
-//! checks. Examples must build. The programs of `tests/ecosystem` run against servers on loopback. If nextest is installed (`cargo xtask setup`), each test is a process of its own with a
-//! time limit. Otherwise `cargo test` runs them. `ASYNCIO_HEAVY=1` runs the heavier forms of some.
+//! checks. Examples must build. The programs of `tests/ecosystem` run against servers on loopback. If nextest is
+//! installed (`cargo xtask setup`), each test is a process of its own with a time limit. Otherwise `cargo test` runs
+//! them. `ASYNCIO_HEAVY=1` runs the heavier forms of some.
 
 use xshell::{Shell, cmd};
 

@@ -6,8 +6,8 @@
 use anyhow::{Context, bail};
 use xshell::{Shell, cmd};
 
-/// The first CPython with groups and `timeout`. The reference is 3.13. A program that runs otherwise on an older version
-/// is marked: the recorder skips it, and names it.
+/// The first CPython with groups and `timeout`. The reference is 3.13. A program that runs otherwise on an older
+/// version is marked: the recorder skips it, and names it.
 const OLDEST: (u32, u32) = (3, 11);
 
 pub(crate) fn run(shell: &Shell) -> anyhow::Result<()> {

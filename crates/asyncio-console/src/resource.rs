@@ -98,8 +98,8 @@ impl Resource {
         operation
     }
 
-    /// Begins a poll of a wait. `entry` is its place in the list of waiters, if it has waited before; an entry is unique
-    /// among the waits of one `operation`. Calls the subscriber.
+    /// Begins a poll of a wait. `entry` is its place in the list of waiters, if it has waited before; an entry is
+    /// unique among the waits of one `operation`. Calls the subscriber.
     #[inline(always)]
     pub fn begin(&self, operation: &'static str, entry: Option<usize>) -> Watch {
         #[cfg(feature = "tracing")]
@@ -174,8 +174,8 @@ struct Spans {
     waits: Mutex<HashMap<(&'static str, usize), Span>>,
 }
 
-/// The spans that were entered for a poll: of the resource, the wait and the poll. Dropped, also by a panic of the poll,
-/// it exits them.
+/// The spans that were entered for a poll: of the resource, the wait and the poll. Dropped, also by a panic of the
+/// poll, it exits them.
 #[cfg(feature = "tracing")]
 #[derive(Debug)]
 struct Entered(Option<[Span; 3]>);

@@ -4,8 +4,8 @@
 //! upgrades of hyper. A [`LoopBound`] satisfies the bound, and checks at run time what the bound would prove.
 //!
 //! - **B1** The value is used only while the tasks of its home run on the using thread. A home belongs to one thread
-//!   for its whole life, because `Tasks` is neither `Send` nor `Sync`, and a `Remote` is never used again. So each use is
-//!   on the thread that made the value.
+//!   for its whole life, because `Tasks` is neither `Send` nor `Sync`, and a `Remote` is never used again. So each use
+//!   is on the thread that made the value.
 //! - **B2** The value is dropped on the thread that made it, or never. Its mark tells the thread: marks are counted up
 //!   and each thread has its own.
 //! - **B3** The value is never pinned in its place: no method projects a pinned wrapper to a pinned value, unless the
@@ -71,8 +71,8 @@ pub struct LoopBound<T: 'static> {
     value: ManuallyDrop<T>,
 }
 
-// SAFETY: B1 and B2. On other threads nothing but the home and the mark is used, which are plain numbers and a pointer to
-// an inbox, which other threads may use.
+// SAFETY: B1 and B2. On other threads nothing but the home and the mark is used, which are plain numbers and a pointer
+// to an inbox, which other threads may use.
 unsafe impl<T> Send for LoopBound<T> {}
 // SAFETY: B1: a shared wrapper gives its value to the thread of its home only.
 unsafe impl<T> Sync for LoopBound<T> {}

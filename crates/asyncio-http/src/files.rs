@@ -45,8 +45,8 @@ const PIECE: u64 = 64 * 1024;
 
 /// The files below a directory. A clone is the same directory.
 ///
-/// A request for a path gets the file, with its media type by its extension. `GET` and `HEAD` are answered, with ranges (one
-/// range a request) and conditional requests. A path of a directory gets its `index.html`.
+/// A request for a path gets the file, with its media type by its extension. `GET` and `HEAD` are answered, with ranges
+/// (one range a request) and conditional requests. A path of a directory gets its `index.html`.
 ///
 /// No path leads out of the directory, also not through a link. Names that begin with a dot are not found, except
 /// `.well-known`. Files are opened and read in the loop's thread pool.

@@ -22,8 +22,8 @@
 //! # }).unwrap();
 //! ```
 //!
-//! [hyper](https://docs.rs/hyper) speaks the protocols, and the types of requests and responses are those of the crates `http` and
-//! `http-body`. No runtime of another library is involved.
+//! [hyper](https://docs.rs/hyper) speaks the protocols, and the types of requests and responses are those of the crates
+//! `http` and `http-body`. No runtime of another library is involved.
 //!
 //! # What is always true
 //!

@@ -20,7 +20,7 @@ use crate::bound::LoopBound;
     label = "no handler",
     note = "a handler is an async function or closure with up to 16 arguments",
     note = "every argument but the last must implement `FromRequestParts`, the last one `FromRequest`",
-    note = "what it returns must implement `IntoResponse`",
+    note = "its return type must implement `IntoResponse`",
     note = "it need not be `Send`, but it must be `Clone` and own what it uses"
 )]
 pub trait LocalHandler<T, S>: Clone + 'static {

@@ -100,7 +100,7 @@ impl Multipart {
         })
     }
 
-    /// The next field; `None` at the end. What was not read of the last one is skipped.
+    /// The next field; `None` at the end. The unread rest of the last field is skipped.
     ///
     /// # Cancellation
     ///

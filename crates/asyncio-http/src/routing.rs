@@ -36,8 +36,8 @@
 //! # }).unwrap();
 //! ```
 //!
-//! [`get`], [`post`] and the others return axum's [`MethodRouter`]. So layers, nested routers, fallbacks and axum's own handlers
-//! mix with ours. Where a method of axum takes a handler, [`local`] adapts ours.
+//! [`get`], [`post`] and the others return axum's [`MethodRouter`]. So layers, nested routers, fallbacks and axum's own
+//! handlers mix with ours. Where a method of axum takes a handler, [`local`] adapts ours.
 //!
 //! A router belongs to the loop on which its handlers were made. With a loop on each core, each makes its own.
 

@@ -26,7 +26,7 @@ use crate::server::connection::Connection;
     message = "`{Self}` cannot answer requests",
     label = "no service",
     note = "a service is an async closure `async |request: Request| …`, an axum `Router`, or a `HyperService`",
-    note = "what the closure returns must implement `IntoResponse`"
+    note = "the return type of the closure must implement `IntoResponse`"
 )]
 pub trait Service<M>: sealed::IntoAnswers<M> + 'static {}
 

@@ -130,8 +130,8 @@ impl<S: Stream<Item = Event> + 'static> Sse<S> {
         }
     }
 
-    /// Sends a comment whenever nothing was sent for this long. So the server finds clients that are gone, and proxies do not
-    /// give up.
+    /// Sends a comment whenever nothing was sent for this long. So the server finds clients that are gone, and proxies
+    /// do not give up.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);
         self

@@ -12,8 +12,8 @@ use std::thread;
 use asyncio::http::LoopBound;
 use asyncio::{EventLoop, run, running_loop, sleep};
 
-/// Counts its drops, and those on other threads than its own. Without memory of its own, so that a leaked one is no leak of
-/// memory.
+/// Counts its drops, and those on other threads than its own. Without memory of its own, so that a leaked one is no
+/// leak of memory.
 struct Tracked {
     home: thread::ThreadId,
     counts: Counts,

@@ -164,7 +164,7 @@ async fn clients_without_tls_end_their_connection() -> Outcome {
     let server = start_with(options, tell).await;
     answers(&server, "GET / HTTP/1.1\r\n\r\n").await;
     assert_eq!(*errors.borrow(), 1);
-    // One that says nothing, and one that stops in the middle of its hello.
+    // A client that says nothing, and a client that stops in the middle of its hello.
     answers(&server, "").await;
     answers(&server, "\x16\x03\x01\x02\x00\x01\x00").await;
     eventually("all are gone", || server.connections() == 0).await;

@@ -173,7 +173,8 @@ impl Builder {
         self
     }
 
-    /// Sets the closure that tells a host to [turn](crate::EventLoop::turn) its loop, in place of the loop's descriptor.
+    /// Sets the closure that tells a host to [turn](crate::EventLoop::turn) its loop, in place of the loop's
+    /// descriptor.
     ///
     /// It is called from any thread, at most once for each turn, and once in a while for nothing. It must not turn the
     /// loop: it sends a message to the host, or wakes the host's task. It is not called while the loop runs by itself,
@@ -205,8 +206,8 @@ impl Builder {
     /// Takes the time from the host, for a host whose clock may stand still or jump: a simulation, a paused game.
     ///
     /// For a loop that a host [turns](crate::EventLoop::turn). Its times are those of `now`, and so is the time of
-    /// [`Next::At`](crate::Next::At). `now` must not go back. While it differs from the machine's clock, the loop leaves
-    /// the whole wait for a deadline to the host. [`virtual_time`](Self::virtual_time) comes before this.
+    /// [`Next::At`](crate::Next::At). `now` must not go back. While it differs from the machine's clock, the loop
+    /// leaves the whole wait for a deadline to the host. [`virtual_time`](Self::virtual_time) comes before this.
     ///
     /// ```
     /// use std::cell::Cell;

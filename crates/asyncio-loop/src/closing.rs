@@ -52,8 +52,9 @@ impl Core {
         }
     }
 
-    /// The tasks that cleanups have spawned and await since the main task ended. Its end cancels the tasks whose handles
-    /// it holds, so their cleanups begin before closing does. What they spawn is not older than closing.
+    /// The tasks that cleanups have spawned and await since the main task ended. Its end cancels the tasks whose
+    /// handles it holds, so their cleanups begin before closing does. The tasks that they spawn are not older than
+    /// closing.
     fn awaited_by_cleanups(&self, tasks: &[TaskRef]) -> HashSet<TaskId> {
         let mut spared = HashSet::new();
         let Some((before, newest)) = self.last_spawned.take().filter(|(a, b)| a != b) else {

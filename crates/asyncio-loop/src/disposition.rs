@@ -137,7 +137,7 @@ impl Listening {
         self.signal
     }
 
-    /// Whether the signal has arrived since the last call, and nobody has claimed it.
+    /// Whether the signal has arrived since the last call, and is not claimed.
     #[inline]
     pub(crate) fn was_raised(&self) -> bool {
         self.seen.load(Ordering::Relaxed) && self.take()

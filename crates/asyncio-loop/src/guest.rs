@@ -248,7 +248,7 @@ impl<T> AsFd for Guest<T> {
 impl<T> Drop for Guest<T> {
     fn drop(&mut self) {
         self.ctrl_c = None;
-        // Before the handle of main, whose drop would be a request that nobody delivers.
+        // Before the handle of main, whose drop would make a request that is never delivered.
         self.event_loop.close_within(Duration::ZERO);
     }
 }

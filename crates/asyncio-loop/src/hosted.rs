@@ -32,8 +32,8 @@ use crate::run_once::{COALESCED_TIMERS, MILLISECOND};
 pub enum Next {
     /// As soon as the host has looked at its own events: tasks are ready.
     Now,
-    /// At this time, on the machine's clock or that of the [host](crate::Builder::host_clock). A host that waits in milliseconds may be a millisecond late: the loop
-    /// measures the rest itself.
+    /// At this time, on the machine's clock or that of the [host](crate::Builder::host_clock). A host that waits in
+    /// milliseconds may be a millisecond late: the loop measures the rest itself.
     At(Instant),
     /// When the descriptor is readable or the loop is unparked, and not before.
     Event,

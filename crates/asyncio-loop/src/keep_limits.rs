@@ -39,8 +39,8 @@ impl Core {
         }
     }
 
-    /// Says how far a long run on virtual time has come, on standard error: after 5 seconds, and whenever the run has taken
-    /// twice as long.
+    /// Says how far a long run on virtual time has come, on standard error: after 5 seconds, and whenever the run has
+    /// taken twice as long.
     #[cold]
     fn show_progress(&self, began: Instant, now: Instant) {
         let Some(active_limits) = &self.active_limits else {

@@ -6,9 +6,9 @@
 //! succeeded lately:
 //!
 //! ```text
-//!              a short park ended by mail: +1                    no mail: needed × 2
+//!              a short park ended by a message: +1           no message: needed × 2
 //!  counting ────────────────────────────────────► counted ──────────────────────────────► counting from 0
-//!     ▲  any other park: from 0                 needed parks        mail: needed ÷ 2
+//!     ▲  any other park: from 0                 needed parks        message: needed ÷ 2
 //!     └──────────────┘                           in a row ◄───────────────────┐
 //!                                                    └── spin before parking ─┘
 //! ```

@@ -3,8 +3,8 @@
 //! - A loop counts its turns, and its tasks note each step: plain stores, which cost nothing to speak of.
 //! - One thread of the process looks at all loops that run, four times in each limit. A loop whose turn has not ended
 //!   since the last look is late.
-//! - While all loops wait, that thread sleeps without a timeout. A loop that begins to work again wakes it, at most once
-//!   for each of its looks.
+//! - While all loops wait, that thread sleeps without a timeout. A loop that begins to work again wakes it, at most
+//!   once for each of its looks.
 //!
 //! The report has the task, the place that spawned it, and on Linux whether the thread computes or waits, and where in
 //! the kernel. It has no stack of the thread: a signal handler would have to unwind it, which is not safe in the middle

@@ -322,10 +322,10 @@ impl<T> ThreadFuture<T> {
         true
     }
 
-    /// Calls `callback` with the outcome when the task ends: on the loop's thread, and before a
-    /// waiter receives the outcome. Callbacks are called in the order in which they were added, and
-    /// block the loop while they run. A panic in a callback goes to the loop's exception handler.
-    /// After the loop is closed, it goes to that of the calling thread. Dropping this future cancels the task, and the callbacks receive that outcome.
+    /// Calls `callback` with the outcome when the task ends: on the loop's thread, and before a waiter receives the
+    /// outcome. Callbacks are called in the order in which they were added, and block the loop while they run. A panic
+    /// in a callback goes to the loop's exception handler. After the loop is closed, it goes to that of the calling
+    /// thread. Dropping this future cancels the task, and the callbacks receive that outcome.
     ///
     /// If the task has already ended, `callback` is called on this thread before this returns.
     ///
@@ -561,7 +561,7 @@ struct Completer<T> {
 impl<T> Completer<T> {
     /// Completes the outcome as cancelled before the task began, unless it is complete.
     fn complete_unstarted(&self, message: Option<Arc<str>>) {
-        let name = TaskName::from(self.name.as_deref().unwrap_or("that never began"));
+        let name = TaskName::from(self.name.as_deref().unwrap_or("(not started)"));
         self.shared
             .complete(Err(JoinError::Cancelled(name, message)), None);
     }

@@ -234,7 +234,7 @@ fn a_coroutine_in_the_inbox_of_a_closing_loop_is_cancelled() {
         .unwrap();
     drop(event_loop);
     let error = too_late.wait().unwrap_err();
-    assert_eq!(error.to_string(), "task that never began was cancelled");
+    assert_eq!(error.to_string(), "task (not started) was cancelled");
 }
 
 #[test]

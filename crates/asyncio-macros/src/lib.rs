@@ -74,8 +74,8 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A run of more than five seconds on virtual time says on standard error how far it has come.
 ///
-/// The message of a test that exceeds a limit lists the tasks, the place where each was spawned, and, where known, what each
-/// awaits.
+/// The message of a test that exceeds a limit lists the tasks, the place where each was spawned, and, where known, what
+/// each awaits.
 ///
 /// Outside work is work of another thread that the test waits for. That thread must hold
 /// `LoopHandle::outside_work()`. A `thread_queue` and a `ThreadFuture` hold it by themselves. While
@@ -120,8 +120,8 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Lists a function as one that the workers of a `ProcessPool` can call.
 ///
 /// The function may be `async`: it then runs on an event loop of its own in the worker. Its arguments and its value are
-/// owned, and have serde's `Serialize` and `Deserialize`. A `Result` is sent as it is. The function stays as it is: a plain
-/// call runs it in the calling process.
+/// owned, and have serde's `Serialize` and `Deserialize`. A `Result` is sent as it is. The function stays as it is: a
+/// plain call runs it in the calling process.
 ///
 /// ```no_run
 /// use asyncio::ProcessPool;

@@ -72,8 +72,8 @@ fn entry(function: &AsyncFn, types: &[Type], facade: &TokenStream) -> TokenStrea
         path.is_ident("cfg") || path.is_ident("cfg_attr")
     };
     let conditions: Vec<_> = function.attributes.iter().filter(is_condition).collect();
-    // In an `impl` or a `trait` these constants are associated ones. There the items of the second constant do not see the
-    // first one, and the error of the compiler has its name.
+    // In an `impl` or a `trait` these constants are associated ones. There the items of the second constant do not see
+    // the first one, and the error of the compiler has its name.
     let path = format_ident!(
         "__remote_function_{name}_must_stand_outside_of_impl_and_trait",
         span = name.span()

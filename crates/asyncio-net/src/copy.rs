@@ -16,7 +16,8 @@ const BUFFER: usize = 16 * 1024;
 /// Its size while more comes than fits into the small one: fewer system calls take a quarter less of the processor.
 const LARGE: usize = 64 * 1024;
 
-/// Copies all bytes from `reader` to `writer` until the end of the one, and flushes the other. Returns how many there were.
+/// Copies all bytes from `reader` to `writer` until the end of the one, and flushes the other. Returns how many there
+/// were.
 ///
 /// `writer` is not closed. A slow writer makes the reader wait: at most 64 KiB are on the way.
 ///
@@ -56,8 +57,8 @@ where
     .await
 }
 
-/// Copies between two streams in both directions until both have ended, as a proxy does. Returns how many bytes went from `one`
-/// to `other`, and how many came back.
+/// Copies between two streams in both directions until both have ended, as a proxy does. Returns how many bytes went
+/// from `one` to `other`, and how many came back.
 ///
 /// The end of one direction is passed on: the writing side of its target is closed, and the other direction goes on.
 ///
@@ -130,7 +131,7 @@ impl Direction {
                         if self.buffer.len() > BUFFER {
                             self.buffer = Vec::new(); // it may wait for long
                         }
-                        // What a writer with a buffer has kept goes out while nothing more comes.
+                        // A writer with a buffer sends its rest while no more bytes come.
                         ready!(writer.poll_flush(cx))?;
                         return Poll::Pending;
                     }

@@ -23,15 +23,15 @@ const BY_SYSTEM: u64 = 1 << 20;
 /// So many bytes are read at once where the system cannot send a file.
 const BY_HAND: u64 = 64 * 1024;
 
-/// Sends a part of a file: asyncio's `sendfile`. Returns the number of bytes, which is less than `count` if the file ends
-/// before.
+/// Sends a part of a file: asyncio's `sendfile`. Returns the number of bytes, which is less than `count` if the file
+/// ends before.
 ///
 /// `to` is a [`TcpStream`], a `UnixStream`, a write half, a [`StreamWriter`] or a [`Transport`]. On Linux the system
 /// copies from the file to a TCP or Unix socket (`sendfile`), and a file that is not in the system's cache blocks the
 /// loop while it is read. Elsewhere, and over TLS, the file is read on threads of the default pool.
 ///
-/// `offset` is the place in the file. It is advanced by what was sent, also if this fails or is cancelled. The file's own
-/// position is neither used nor changed.
+/// `offset` is the place in the file. It is advanced by what was sent, also if this fails or is cancelled. The file's
+/// own position is neither used nor changed.
 ///
 /// Bytes written to a [`StreamWriter`] or a [`Transport`] before are sent before the file. Bytes written meanwhile
 /// are sent after it. A transport receives nothing meanwhile.

@@ -93,8 +93,9 @@ impl sealed::Sealed for UnixListener {
 
 /// Listens on all addresses of `to`, and calls `handler` for each connection, in a task of its own.
 ///
-/// The connection ends with its handler: when the writer is dropped, what was written is sent, and then it is closed. An error
-/// that the handler returns, and a panic, are reported to the loop's exception handler; other connections go on.
+/// The connection ends with its handler: when the writer is dropped, what was written is sent, and then it is closed.
+/// An error that the handler returns, and a panic, are reported to the loop's exception handler; other connections go
+/// on.
 ///
 /// ```
 /// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
@@ -124,8 +125,8 @@ impl sealed::Sealed for UnixListener {
 ///
 /// # Errors
 ///
-/// The system's error, with the address. An address that this machine does not have (`AddrNotAvailable`) is skipped if another
-/// one can be used. The resolver's error for the name of a host, and an error if no loop runs on this thread.
+/// The system's error, with the address. An address that this machine does not have (`AddrNotAvailable`) is skipped if
+/// another one can be used. The resolver's error for the name of a host, and an error if no loop runs on this thread.
 pub async fn start_server<H, R>(handler: H, to: impl ToSocketAddrs) -> io::Result<Server>
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
@@ -218,7 +219,8 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's queue.
+    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's
+    /// queue.
     ///
     /// # Panics
     ///
@@ -292,7 +294,8 @@ impl ServerBuilder {
         self.reader_limit
     }
 
-    /// Starts the accept loops. `serve` takes care of a connection, and keeps what it is given until the connection ends.
+    /// Starts the accept loops. `serve` takes care of a connection, and keeps what it is given until the connection
+    /// ends.
     pub(crate) fn start_with<L: Listener>(
         self,
         listeners: impl IntoIterator<Item = L>,
@@ -449,24 +452,25 @@ impl Server {
         !self.shared.connections.is_closed()
     }
 
-    /// Accepts no more connections, from the loop's next turn on. Those that are there go on. Closing twice does nothing.
+    /// Accepts no more connections, from the loop's next turn on. Those that are there go on. Closing twice does
+    /// nothing.
     pub fn close(&self) {
         self.shared.connections.close();
         let accepting = self.shared.accepting.take();
         drop(accepting);
     }
 
-    /// Cancels the handlers of all connections. They may clean up; then what was written is sent, and the connections are
-    /// closed. The transports of a [`create_server`] are [closed](Transport::close). A second call does not interrupt the
-    /// cleanups that the first one began.
+    /// Cancels the handlers of all connections. They may clean up; then what was written is sent, and the connections
+    /// are closed. The transports of a [`create_server`] are [closed](Transport::close). A second call does not
+    /// interrupt the cleanups that the first one began.
     pub fn close_clients(&self) {
         for client in self.shared.connections.list() {
             client.close();
         }
     }
 
-    /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped. The transports of a
-    /// [`create_server`] are [aborted](Transport::abort).
+    /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped. The transports
+    /// of a [`create_server`] are [aborted](Transport::abort).
     pub fn abort_clients(&self) {
         for client in self.shared.connections.list() {
             client.abort();
@@ -485,9 +489,9 @@ impl Server {
         self.shared.connections.wait_closed().await;
     }
 
-    /// Closes the server and waits for its connections, for `grace` at most. Then it cancels the handlers that are left and
-    /// waits for their cleanups. What they have written has `grace` once more to be sent; then the connections are
-    /// aborted. `true` if none had to be cancelled.
+    /// Closes the server and waits for its connections, for `grace` at most. Then it cancels the handlers that are left
+    /// and waits for their cleanups. The bytes that they have written have `grace` once more to be sent; then the
+    /// connections are aborted. `true` if none had to be cancelled.
     ///
     /// # Cancellation
     ///
@@ -505,8 +509,9 @@ impl Server {
     ///
     /// # Cancellation
     ///
-    /// Closes the server, cancels its handlers, and waits for their cleanups. So what the handlers use may be taken down when
-    /// this has ended. What they have written has 5 seconds to be sent; then the connections are aborted.
+    /// Closes the server, cancels its handlers, and waits for their cleanups. So what the handlers use may be taken
+    /// down when this has ended. The bytes that they have written have 5 seconds to be sent; then the connections are
+    /// aborted.
     pub async fn serve_forever(&self) {
         let connections = &self.shared.connections;
         let served = connections.wait_until(|| connections.is_closed());
@@ -664,8 +669,8 @@ impl Drop for Running {
     }
 }
 
-/// Accepts connections from a listener, and calls `handler` for each, as children of this future: they may borrow from what
-/// is around it, and none of them outlives it.
+/// Accepts connections from a listener, and calls `handler` for each, as children of this future: they may borrow from
+/// what is around it, and none of them outlives it.
 ///
 /// ```
 /// use std::cell::Cell;

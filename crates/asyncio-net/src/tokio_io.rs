@@ -1,7 +1,7 @@
 //! The traits of tokio for streams and their halves, by those of `futures_io`.
 //!
-//! Only the traits come from tokio, without its runtime. Reading initialises the unfilled part of the buffer that is given,
-//! which a buffer that is used again has done before.
+//! Only the traits come from tokio, without its runtime. Reading initialises the unfilled part of the buffer that is
+//! given, which a buffer that is used again has done before.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

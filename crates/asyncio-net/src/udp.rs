@@ -57,7 +57,8 @@ impl UdpSocket {
         first_of(&to, bind).await
     }
 
-    /// Binds to a free port of any interface, and [connects](Self::connect) to the first address that the system accepts.
+    /// Binds to a free port of any interface, and [connects](Self::connect) to the first address that the system
+    /// accepts.
     ///
     /// # Errors
     ///

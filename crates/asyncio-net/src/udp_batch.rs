@@ -12,8 +12,8 @@ use crate::udp::UdpSocket;
 /// A UDP socket that sends and receives many datagrams in one system call.
 ///
 /// Where the system can, it splits a large buffer into datagrams (GSO), and joins those that arrive together (GRO). For
-/// protocols with many datagrams a peer, such as QUIC, that saves most of the calls. Elsewhere the same methods take more
-/// calls.
+/// protocols with many datagrams a peer, such as QUIC, that saves most of the calls. Elsewhere the same methods take
+/// more calls.
 ///
 /// ```
 /// use asyncio_net::{UdpBatch, UdpBatchSocket, UdpSocket};
@@ -59,8 +59,8 @@ impl UdpBatchSocket {
         &self.socket
     }
 
-    /// Waits for datagrams, and receives as many as there are and as `batch` has room for. Returns their number, which is
-    /// at least 1.
+    /// Waits for datagrams, and receives as many as there are and as `batch` has room for. Returns their number, which
+    /// is at least 1.
     ///
     /// # Cancellation
     ///
@@ -91,8 +91,8 @@ impl UdpBatchSocket {
         }
     }
 
-    /// Sends `bytes` to one peer as datagrams of `segment` bytes each; the last one may be shorter. Waits while the send
-    /// buffer is full.
+    /// Sends `bytes` to one peer as datagrams of `segment` bytes each; the last one may be shorter. Waits while the
+    /// send buffer is full.
     ///
     /// # Cancellation
     ///
@@ -143,8 +143,8 @@ impl UdpBatchSocket {
         Ok(())
     }
 
-    /// Sends datagrams to any peers, many in one call on Linux (`sendmmsg`). Returns how many were sent: all, unless there is
-    /// an error after the first one. Waits while the send buffer is full.
+    /// Sends datagrams to any peers, many in one call on Linux (`sendmmsg`). Returns how many were sent: all, unless
+    /// there is an error after the first one. Waits while the send buffer is full.
     ///
     /// # Cancellation
     ///
@@ -152,7 +152,8 @@ impl UdpBatchSocket {
     ///
     /// # Errors
     ///
-    /// The system's error for the first datagram. An error for a later one ends the call with the number of those before it.
+    /// The system's error for the first datagram. An error for a later one ends the call with the number of those
+    /// before it.
     pub async fn send_all<D: AsRef<[u8]>>(
         &self,
         datagrams: &[(D, SocketAddr)],
@@ -240,8 +241,8 @@ impl UdpBatch {
         Self::with_room(BATCH_SIZE, 64 * 1024)
     }
 
-    /// Room for some buffers of `size` bytes each. Datagrams that the system has joined fill one buffer. If they do not fit,
-    /// the rest is lost.
+    /// Room for some buffers of `size` bytes each. Datagrams that the system has joined fill one buffer. If they do not
+    /// fit, the rest is lost.
     ///
     /// # Panics
     ///

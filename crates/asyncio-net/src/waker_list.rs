@@ -1,8 +1,9 @@
 //! Tasks that wait for one and the same thing, and are all woken by it.
 //!
-//! - A [`WaitUntil`] has a place in the list while it waits, and takes it back when it is dropped. So a wait that loses a
-//!   race leaves no waker behind.
-//! - Code that polls has no place. When many of its wakers pile up, all are woken, and those that still wait poll again.
+//! - A [`WaitUntil`] has a place in the list while it waits, and takes it back when it is dropped. So a wait that loses
+//!   a race leaves no waker behind.
+//! - Code that polls has no place. When many of its wakers pile up, all are woken, and those that still wait poll
+//!   again.
 //! - Nothing is borrowed while a waker is cloned, woken or dropped.
 
 use std::cell::RefCell;
@@ -30,8 +31,8 @@ struct Wakers {
 }
 
 impl WakerList {
-    /// Waits until `check` gives something. It checks again after each [`wake_all`](Self::wake_all). It draws on the budget of
-    /// ready awaits.
+    /// Waits until `check` gives something. It checks again after each [`wake_all`](Self::wake_all). It draws on the
+    /// budget of ready awaits.
     pub(crate) fn wait_until<T, F: FnMut() -> Option<T>>(&self, check: F) -> WaitUntil<'_, F> {
         WaitUntil {
             list: self,

@@ -260,7 +260,7 @@ fn a_name_that_does_not_exist_is_an_error_and_a_slow_lookup_can_be_left() {
             error.to_string().contains("does-not-exist.invalid"),
             "{error}"
         );
-        // Whatever the resolver does, the limit holds.
+        // The limit holds for any behaviour of the resolver.
         let connecting = TcpStream::connect("another-name.invalid:80");
         let _ = move_on_after(Duration::ZERO, connecting).await;
     });

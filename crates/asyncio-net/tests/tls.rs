@@ -345,7 +345,7 @@ mod over_tcp {
         });
     }
 
-    /// One that does not speak TLS, and one that is silent, are no trouble for the next.
+    /// A client that does not speak TLS, and a silent client, are no trouble for the next.
     #[test]
     fn a_bad_client_is_the_end_of_its_own_connection_only() {
         run(async {

@@ -148,7 +148,7 @@ impl Stdout {
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` if nobody reads it any more. Otherwise the system's error.
+    /// `BrokenPipe` if it has no reader any more. Otherwise the system's error.
     pub async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, buf)).await
     }

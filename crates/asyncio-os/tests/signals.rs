@@ -20,8 +20,8 @@ use futures::StreamExt;
 fn a_stream_loses_none_that_came_one_after_the_other() {
     run(async {
         let mut stream = signal(Signal::USR1).unwrap();
-        // More than a socket would hold. Each is sent to this thread, which has handled it when the call returns. One for
-        // the process could go to another thread, and be merged with the next.
+        // More than a socket would hold. Each is sent to this thread, which has handled it when the call returns. One
+        // for the process could go to another thread, and be merged with the next.
         for _ in 0..5000 {
             signal_hook::low_level::raise(Signal::USR1.as_raw()).unwrap();
         }

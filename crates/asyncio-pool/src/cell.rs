@@ -10,8 +10,8 @@
 //!
 //! - **J1** The closure is taken out once, by 1 or 4. So a job is run or cancelled, never both, and a closure that does
 //!   not run is dropped on the thread that ended it.
-//! - **J2** An unwanted outcome is dropped on the worker if the handle was gone before the end, else where the handle is
-//!   dropped. The last reference to a cell frees memory and nothing else.
+//! - **J2** An unwanted outcome is dropped on the worker if the handle was gone before the end, else where the handle
+//!   is dropped. The last reference to a cell frees memory and nothing else.
 //! - **J3** Nothing foreign runs under the lock.
 //! - **J4** The work counts as outside work of its loop until the waker has been woken, so virtual time does not jump
 //!   over the answer.

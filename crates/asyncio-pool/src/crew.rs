@@ -12,19 +12,19 @@
 //! its place in its share to the next job.
 //!
 //! - **C1** Of the jobs in the queue, the one with the lowest number is begun first: in the order in which they came.
-//! - **C2** While a job is in the queue, a worker is *coming* (it is awake, and will look at the queue before it becomes
-//!   idle), or no worker is idle, and a thread is starting for each job or no more may be started. [`State::muster`] makes
-//!   it so after each change: the worker that takes a job calls the next worker, if jobs are left. So a crowd of short
-//!   jobs does not wake a worker each.
-//! - **C3** A worker that has finished a job takes the next one, or counts as coming, before anybody hears of the
-//!   outcome. So code that starts one job after the other needs one thread, and does not call a worker that comes by
-//!   itself. Only the waker runs between, and wakers must not block.
+//! - **C2** While a job is in the queue, a worker is *coming*: it is awake, and will look at the queue before it
+//!   becomes idle. Or no worker is idle, and a thread is starting for each job, or no more threads may be started.
+//!   [`State::muster`] makes it so after each change: the worker that takes a job calls the next worker, if jobs are
+//!   left. So a crowd of short jobs does not wake a worker each.
+//! - **C3** A worker that has finished a job takes the next one, or counts as coming, before the outcome is told. So
+//!   code that starts one job after the other needs one thread, and does not call a worker that comes by itself. Only
+//!   the waker runs between, and wakers must not block.
 //! - **C4** A worker leaves when the pool is shut down and the queue is empty. A job that is held or outside then has a
 //!   job of the same share, or all threads, in front of it. So a worker is still to come for it.
 //! - **C5** Nothing foreign runs under the lock, and no job is dropped under it.
 //!
-//! No channel is underneath. A job can be taken out of this line again, and the number of idle workers decides whether a
-//! thread is started, called or ended. A channel offers neither.
+//! No channel is underneath. A job can be taken out of this line again, and the number of idle workers decides whether
+//! a thread is started, called or ended. A channel offers neither.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

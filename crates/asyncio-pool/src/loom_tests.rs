@@ -1,7 +1,7 @@
 //! The crew in every order of threads that the memory model allows: handing jobs in, lying down, being called, leaving.
 //!
-//! A lost call shows as a deadlock, and a job that runs twice or never in its count. "Found" in a comment names mistakes
-//! that were put into the code, and that made the model fail.
+//! A lost call shows as a deadlock, and a job that runs twice or never in its count. "Found" in a comment names
+//! mistakes that were put into the code, and that made the model fail.
 
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
@@ -116,8 +116,8 @@ fn loom_two_threads_hand_in_jobs() {
     });
 }
 
-/// A worker whose time is over while it is called: it leaves, or it comes. Found: to leave without a look at the list of
-/// idle workers.
+/// A worker whose time is over while it is called: it leaves, or it comes. Found: to leave without a look at the list
+/// of idle workers.
 // Proves R1, R2.
 #[test]
 fn loom_a_worker_leaves_while_it_is_called() {

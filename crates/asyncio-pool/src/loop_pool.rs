@@ -39,11 +39,11 @@ use crate::pin::{self, Cpu};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A panic in a task, a callback or an exception handler ends no loop. A loop that is [stopped](LoopHandle::stop) by its
-/// handle, or has no selector any more, ends alone: the others go on, and [`stop`](Self::stop) tells of a panic.
+/// A panic in a task, a callback or an exception handler ends no loop. A loop that is [stopped](LoopHandle::stop) by
+/// its handle, or has no selector any more, ends alone: the others go on, and [`stop`](Self::stop) tells of a panic.
 ///
-/// Dropping it stops all loops, with the builder's [grace](LoopPoolBuilder::grace), and waits for that; on a loop of its
-/// own it does not wait for that one.
+/// Dropping it stops all loops, with the builder's [grace](LoopPoolBuilder::grace), and waits for that; on a loop of
+/// its own it does not wait for that one.
 #[must_use = "dropping it stops the loops"]
 pub struct LoopPool {
     threads: Vec<LoopThread>,

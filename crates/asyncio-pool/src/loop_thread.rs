@@ -41,8 +41,8 @@ const LONG: Duration = Duration::from_secs(864_000);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Dropping it [stops](Self::stop) the loop as well, with the builder's [grace](LoopThreadBuilder::grace), and waits for
-/// that; what went wrong is told on standard error. On the loop's own thread dropping it does not wait.
+/// Dropping it [stops](Self::stop) the loop as well, with the builder's [grace](LoopThreadBuilder::grace), and waits
+/// for that; what went wrong is told on standard error. On the loop's own thread dropping it does not wait.
 #[must_use = "dropping it stops the loop"]
 #[doc(alias = "BlockingPortal")]
 pub struct LoopThread {

@@ -163,8 +163,8 @@ impl Settings {
         }
     }
 
-    /// Reports a panic or error that no task awaits: to the pool's own handler; without one, to that of the loop where the job was
-    /// started.
+    /// Reports a panic or error that no task awaits: to the pool's own handler; without one, to that of the loop where
+    /// the job was started.
     pub(crate) fn report(&self, home: Option<&LoopHandle>, message: &'static str, cause: Cause) {
         if let Some(handler) = &self.on_unhandled.0 {
             let report = Unhandled::new(message, None, cause);

@@ -26,9 +26,9 @@ const KIND: &ResourceKind = &ResourceKind::sync("broadcast", "receive");
 
 /// Creates a broadcast channel: each receiver gets each value that is sent while it exists.
 ///
-/// A send never waits. A receiver that is more than `capacity` values behind loses the oldest, and is told how many. For
-/// receivers that need the latest value only, there is [`watch`](crate::watch()). For values that go to one receiver each,
-/// there is [`Queue`](crate::Queue).
+/// A send never waits. A receiver that is more than `capacity` values behind loses the oldest, and is told how many.
+/// For receivers that need the latest value only, there is [`watch`](crate::watch()). For values that go to one
+/// receiver each, there is [`Queue`](crate::Queue).
 ///
 /// ```
 /// use asyncio_sync::{BroadcastError, broadcast};
@@ -208,8 +208,8 @@ impl<T> Shared<T> {
 }
 
 impl<T> BroadcastSender<T> {
-    /// Sends a value to all receivers, and returns their number. Never waits: a receiver that has no room loses its oldest
-    /// value.
+    /// Sends a value to all receivers, and returns their number. Never waits: a receiver that has no room loses its
+    /// oldest value.
     ///
     /// # Errors
     ///

@@ -150,7 +150,8 @@ impl<T> WatchSender<T> {
     ///
     /// # Panics
     ///
-    /// If the value is being looked at, as by its `Clone`. The same holds inside of `change`, for each look at the value.
+    /// If the value is being looked at, as by its `Clone`. The same holds inside of `change`, for each look at the
+    /// value.
     pub fn modify(&self, change: impl FnOnce(&mut T)) {
         /// When the change is over, also by a panic.
         struct Changed<'a, T>(&'a Shared<T>);
@@ -250,8 +251,8 @@ impl<T> WatchReceiver<T> {
         self.shared.is_closed()
     }
 
-    /// Waits until the value has changed since it was seen, and returns a clone of the latest value. Does not yield if it
-    /// has.
+    /// Waits until the value has changed since it was seen, and returns a clone of the latest value. Does not yield if
+    /// it has.
     ///
     /// # Errors
     ///

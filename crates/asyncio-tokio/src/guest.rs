@@ -24,8 +24,8 @@ const TIMED_STEP: u32 = 4;
 
 /// A main task of ours in a runtime of tokio's, as a future: [`run`](crate::run) for a program that has a runtime.
 ///
-/// The future resolves when the loop has closed: the tasks that `main` has left are cancelled, and their cleanups come to
-/// their end.
+/// The future resolves when the loop has closed: the tasks that `main` has left are cancelled, and their cleanups come
+/// to their end.
 ///
 /// Spawn it with `spawn_local`, in a `LocalRuntime` or a `LocalSet`, as in the example. It also works as the future of
 /// `block_on`, but there tokio asks the system for events after each wake-up. The runtime should be one of a single

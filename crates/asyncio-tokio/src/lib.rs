@@ -20,8 +20,8 @@
 //! # .unwrap();
 //! ```
 //!
-//! tokio is the *host*: it owns the thread and waits. Our loop is its *guest*, a future that a task of tokio's polls. So
-//! everything of tokio's finds its runtime in our tasks, and wakes them by plain wakers. What always holds:
+//! tokio is the *host*: it owns the thread and waits. Our loop is its *guest*, a future that a task of tokio's polls.
+//! So everything of tokio's finds its runtime in our tasks, and wakes them by plain wakers. These properties hold:
 //!
 //! - A poll of the guest ends after 128 operations of tokio's and after 50 µs, so the host's other tasks and its driver
 //!   get their turn.

@@ -11,8 +11,8 @@ use tokio::task::spawn_local;
 use crate::guest::{Guest, unparks};
 use crate::host_waker::HostWaker;
 
-/// Runs `main` on a loop of ours, as a guest of a runtime of tokio's on this thread, and returns its value after all
-/// other tasks of the loop have ended.
+/// Runs `main` on a loop of ours, as a guest of a runtime of tokio's on this thread. Returns the value of `main` after
+/// all other tasks of the loop have ended.
 ///
 /// Everything of tokio's works in `main` and its tasks: `tokio::spawn`, `spawn_local`, `spawn_blocking`, `tokio::time`,
 /// sockets, and the libraries built on them. Tasks of tokio's that are left are dropped with the runtime. Blocking jobs
@@ -36,9 +36,11 @@ use crate::host_waker::HostWaker;
 ///
 /// # Panics
 ///
-/// A panic of `main` is resumed here. Also panics inside of a runtime of tokio's ([`Guest`] is for that), if a loop of
-/// ours already runs on this thread, if anything other than a signal cancels `main`, or if the system provides no
-/// selector.
+/// A panic of `main` is resumed here. Also panics:
+/// - inside of a runtime of tokio's, for which there is [`Guest`];
+/// - if a loop of ours already runs on this thread;
+/// - if anything other than a signal cancels `main`;
+/// - if the system provides no selector.
 #[track_caller]
 pub fn run<F>(main: F) -> F::Output
 where

@@ -1,5 +1,5 @@
-//! A connection that opens and closes with `await`s. It closes however the work in between ends: by returning, by failing,
-//! or by being cancelled.
+//! A connection that opens and closes with `await`s. It closes however the work in between ends: by returning, by
+//! failing, or by being cancelled.
 //!
 //! `bracket` is Python's `async with`: it lends the connection to the work, and then gives it to the release.
 //!

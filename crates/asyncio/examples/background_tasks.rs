@@ -1,7 +1,7 @@
 //! A web server that blocks, with background work on an event loop.
 //!
-//! A request starts a task on the loop, and the answer is the task's number. Other requests ask for the task's progress, or
-//! cancel it.
+//! A request starts a task on the loop, and the answer is the task's number. Other requests ask for the task's
+//! progress, or cancel it.
 //!
 //! `cargo run --example background_tasks -- 8080`, then
 //!
@@ -12,8 +12,8 @@
 //! curl localhost:8080/                           # all tasks
 //! ```
 //!
-//! Without a port, or with port 0, the system chooses one. Ctrl-C ends the server: it takes no more requests, and running
-//! tasks have two seconds to clean up.
+//! Without a port, or with port 0, the system chooses one. Ctrl-C ends the server: it takes no more requests, and
+//! running tasks have two seconds to clean up.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! A chat: each line of one client goes to all others.
 //!
-//! `cargo run --release --example chat -- 7007`, then `nc 127.0.0.1 7007` in several windows. The first line of a client is
-//! its name. A client that says nothing for a while is disconnected, and so is one that reads too slowly. `chat PORT SECONDS`
-//! sets that while; it is five minutes otherwise. Ctrl-C says goodbye to all and ends the server.
+//! `cargo run --release --example chat -- 7007`, then `nc 127.0.0.1 7007` in several windows. The first line of a
+//! client is its name. A client that says nothing for a while is disconnected, and so is one that reads too slowly.
+//! `chat PORT SECONDS` sets that while; it is five minutes otherwise. Ctrl-C says goodbye to all and ends the server.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ fn say(what: impl Display) {
     let _ = writeln!(io::stdout(), "{what}");
 }
 
-/// Everybody who is here, by number.
+/// The members in the room, by number.
 #[derive(Default)]
 struct Room {
     members: RefCell<BTreeMap<u64, Rc<Queue<String>>>>,
@@ -55,7 +55,7 @@ struct Member {
     room: Rc<Room>,
     number: u64,
     name: String,
-    /// What the others have said.
+    /// The lines of the other members.
     lines: Rc<Queue<String>>,
 }
 

@@ -1,7 +1,8 @@
-//! A crawler: at most four requests at a time, one at a time for each host, a limit for each request, and a deadline for
-//! all. What was found by the deadline is kept.
+//! A crawler: at most four requests at a time, one at a time for each host, a limit for each request, and a deadline
+//! for all. Pages that were found by the deadline are kept.
 //!
-//! The pages borrow the crawl's state, without `Arc` and `Mutex`. The web is a table, so that this runs without a network.
+//! The pages borrow the crawl's state, without `Arc` and `Mutex`. The web is a table, so that this runs without a
+//! network.
 //!
 //! `cargo run --example crawler`
 

@@ -1,7 +1,7 @@
 //! Work that rarely has to wait: a look into a cache, and a fetch only if the page is not there.
 //!
-//! - A task spawned with `eager_start` takes its first step before the spawn returns. A page in the cache is there at once,
-//!   without a turn of the loop.
+//! - A task spawned with `eager_start` takes its first step before the spawn returns. A page in the cache is there at
+//!   once, without a turn of the loop.
 //! - A task that has to wait goes on like any other task, together with the others.
 //!
 //! `cargo run --example eager_start`

@@ -1,8 +1,8 @@
 //! Fetches a thousand URLs at the same time, with a limit and without, and prints the time that one after the other
 //! would take.
 //!
-//! `cargo run --release --features http --example fetch_all`. The pages come from a server in the same program, which takes
-//! 10 ms for each. `-- 200` fetches fewer.
+//! `cargo run --release --features http --example fetch_all`. The pages come from a server in the same program, which
+//! takes 10 ms for each. `-- 200` fetches fewer.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use asyncio::net::TcpListener;
 use asyncio::{BoxError, interval, sleep, spawn, try_gather_iter};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What the server takes for each page.
+/// The time that the server takes for each page.
 const DELAY: Duration = Duration::from_millis(10);
 
 /// Fetches all pages at the same time, and returns the bytes of each.

@@ -1,7 +1,7 @@
 //! Fire and forget: a detached task whose failure is reported.
 //!
-//! - `task.detach()` lets the task run on. If it fails, the exception handler gets a report with its name and the line that
-//!   spawned it.
+//! - `task.detach()` lets the task run on. If it fails, the exception handler gets a report with its name and the line
+//!   that spawned it.
 //! - Dropping the handle cancels the task, so no task runs on by accident. The compiler warns of a handle that is never
 //!   used: "a task that is dropped is cancelled: await it, or detach it".
 //! - `detach()` on a task that returns a number does not compile, since the number would be lost. `discard()` compiles.

@@ -1,7 +1,7 @@
 //! The first of several mirrors to answer wins. The others are cancelled, and have ended when the answer comes.
 //!
-//! `race` starts all at once. `staggered_race` starts the next mirror when the one before has failed or has taken too long,
-//! as browsers do with the addresses of a host. So most of the time only one is asked.
+//! `race` starts all at once. `staggered_race` starts the next mirror when the one before has failed or has taken too
+//! long, as browsers do with the addresses of a host. So most of the time only one is asked.
 //!
 //! `cargo run --example first_mirror`
 

@@ -1,5 +1,5 @@
-//! Three producers and two consumers around a buffer for four, with a clean end. Then a queue of jobs by priority, and a
-//! stack.
+//! Three producers and two consumers around a buffer for four, with a clean end. Then a queue of jobs by priority, and
+//! a stack.
 //!
 //! When the producers are done, the queue is shut down. The consumers empty it and end.
 //!

@@ -1,7 +1,7 @@
 //! A recipe is not a meal: a future does nothing until it is awaited, and a task is cooking already.
 //!
-//! The same dish five times, one after the other and as five children of a group. Time is virtual here, so half a minute of
-//! cooking is over at once.
+//! The same dish five times, one after the other and as five children of a group. Time is virtual here, so half a
+//! minute of cooking is over at once.
 //!
 //! `cargo run --example recipe_and_cooking`
 

@@ -1,4 +1,5 @@
-//! Start early, await later: two fetches run while other work goes on. Each await gives the outcome, a value or an error.
+//! Start early, await later: two fetches run while other work goes on. Each await gives the outcome, a value or an
+//! error.
 //!
 //! `cargo run --example start_early`
 

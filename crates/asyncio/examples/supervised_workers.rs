@@ -1,5 +1,5 @@
-//! A supervisor: it starts its workers again when they fail or panic, each after a pause that grows, and gives up when one
-//! fails too often. All of them share a borrowed state.
+//! A supervisor: it starts its workers again when they fail or panic, each after a pause that grows, and gives up when
+//! one fails too often. All of them share a borrowed state.
 //!
 //! `cargo run --example supervised_workers`
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use asyncio::{BoxError, TaskGroup, catch_panic, on_cancel, sleep, task_group, time};
 
-/// What the workers share: how often each was started.
+/// The number of starts of each worker, shared by all.
 type Starts<'a> = &'a RefCell<BTreeMap<&'static str, u64>>;
 
 /// Runs one worker again and again, until it returns or has been started five times.

@@ -1,5 +1,5 @@
-//! A slow operation under a time limit. At the limit, the operation is cancelled and awaited. So its cleanups are over when
-//! the error "timed out" comes.
+//! A slow operation under a time limit. At the limit, the operation is cancelled and awaited. So its cleanups are over
+//! when the error "timed out" comes.
 //!
 //! `cargo run --example time_limit`
 

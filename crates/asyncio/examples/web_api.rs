@@ -1,4 +1,5 @@
-//! A web API: path parameters, JSON, a slow endpoint that holds up nobody, background tasks, a websocket, an orderly end.
+//! A web API: path parameters, JSON, a slow endpoint that holds up nobody, background tasks, a websocket, an orderly
+//! end.
 //!
 //! `cargo run --release --features http,axum,json,websocket --example web_api -- 8000`, then for instance:
 //!

@@ -193,9 +193,9 @@ pub mod http {
 
 /// A loop inside a program that has a loop of its own: a GUI, a game, another runtime.
 ///
-/// The program is the *host*. It calls [`Guest::turn`](host::Guest::turn) again and again, and waits for what [`Next`](host::Next) says: for a
-/// time, or for the descriptor of the guest. The tasks of the guest run on the host's thread, so they share values with
-/// the host without `Send`.
+/// The program is the *host*. It calls [`Guest::turn`](host::Guest::turn) again and again, and waits for what
+/// [`Next`](host::Next) says: for a time, or for the descriptor of the guest. The tasks of the guest run on the host's
+/// thread, so they share values with the host without `Send`.
 pub mod host {
     pub use asyncio_loop::{Guest, Next, conclude};
 }

@@ -1,6 +1,7 @@
 //! The comparison: every runtime at every workload, in turns.
 //!
-//! The runtimes take turns within each round (A B C, A B C, …), so that changes on the machine affect all of them alike.
+//! The runtimes take turns within each round (A B C, A B C, …), so that changes on the machine affect all of them
+//! alike.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

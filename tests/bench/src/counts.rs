@@ -1,8 +1,8 @@
 //! Counting instructions and system calls per operation.
 //!
 //! Each worker runs twice, with two amounts of work. The difference of the counts, divided by the difference of the
-//! amounts, is the cost of one operation. The costs of start and end cancel out. Instructions are those in user space, of
-//! all threads together. The column of a tool that is not installed is empty.
+//! amounts, is the cost of one operation. The costs of start and end cancel out. Instructions are those in user space,
+//! of all threads together. The column of a tool that is not installed is empty.
 
 use std::io;
 

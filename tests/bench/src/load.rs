@@ -2,9 +2,9 @@
 //! several on a connection of HTTP/2. It records the time of each request.
 //!
 //! If the next request follows the answer, generator and server are both at their limits. A request then spends most of
-//! its time in a wait for the slower of the two, which may be the generator. *Paced* requests show the delay of a server:
-//! each has a time of its own, and counts from that time even if the connection still waits for an answer. A generator of
-//! paced requests never sleeps.
+//! its time in a wait for the slower of the two, which may be the generator. *Paced* requests show the delay of a
+//! server: each has a time of its own, and counts from that time even if the connection still waits for an answer. A
+//! generator of paced requests never sleeps.
 //!
 //! Everything is bounded: the connections, the time or the number of requests, and the wait for an answer
 //! ([`PATIENCE`]).
@@ -158,8 +158,8 @@ impl Clients {
         Ok(self.figures(load.message, elapsed, server))
     }
 
-    /// Sends a request every `gap`, on one connection after the other, then waits for the missing answers. A request on a
-    /// busy connection follows the answer there, and counts from its own time.
+    /// Sends a request every `gap`, on one connection after the other, then waits for the missing answers. A request on
+    /// a busy connection follows the answer there, and counts from its own time.
     fn request_at(&mut self, gap: Duration, time: Duration) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         let (started, mut heard) = (Instant::now(), Instant::now());
@@ -210,8 +210,8 @@ impl Clients {
         self.request_while(|_| started.elapsed() < time)
     }
 
-    /// Sends the next request on each connection as soon as the last has its answer, while `more` is true. Then waits for
-    /// the missing answers.
+    /// Sends the next request on each connection as soon as the last has its answer, while `more` is true. Then waits
+    /// for the missing answers.
     fn request_while(&mut self, more: impl Fn(&Self) -> bool) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         let mut in_flight = 0;

@@ -1,7 +1,7 @@
 //! Benchmarks: the same work on this runtime and on others, side by side in one run.
 //!
-//! The program starts itself again for each run. A *worker* gives one workload to one runtime and prints its figures. The
-//! *load* drives a worker that is a server. The workloads are written once (`workloads`), against a common trait
+//! The program starts itself again for each run. A *worker* gives one workload to one runtime and prints its figures.
+//! The *load* drives a worker that is a server. The workloads are written once (`workloads`), against a common trait
 //! (`runtime`), and a runtime is one file (`runtimes`).
 //!
 //! Linux only, like the tools it measures with.

@@ -1,8 +1,8 @@
 //! Measurement of the processor time and the real time of an operation.
 //!
-//! Processor time is that of the whole process, helper threads included, because async-io works partly on a thread of its
-//! own. The work is done in windows of some milliseconds, and the median window counts. So a disturbed window does not
-//! change the result.
+//! Processor time is that of the whole process, helper threads included, because async-io works partly on a thread of
+//! its own. The work is done in windows of some milliseconds, and the median window counts. So a disturbed window does
+//! not change the result.
 
 use std::time::{Duration, Instant};
 

@@ -57,7 +57,7 @@ pub(crate) trait Runtime: 'static {
     type System: System;
 
     const CAN: Abilities;
-    /// What [`serve_through`](Self::serve_through) can serve through.
+    /// The kinds of stream that [`serve_through`](Self::serve_through) can serve through.
     const THROUGH: &'static [Through] = &[];
 
     /// Runs `main` on a new runtime on this thread.

@@ -5,8 +5,8 @@
 //! tokio-console # in another terminal; `cargo install tokio-console` installs it
 //! ```
 //!
-//! The subscriber has a thread and a runtime of its own, so the loop may run under any host. It must be there before the
-//! loop: a task that was spawned before is not shown. Ctrl-C ends the program.
+//! The subscriber has a thread and a runtime of its own, so the loop may run under any host. It must be there before
+//! the loop: a task that was spawned before is not shown. Ctrl-C ends the program.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! reqwest in children of a task group: all pages at once, under one time limit.
 //!
-//! A page that fails cancels the others, and the group returns when they have ended. HTTP/1, HTTP/2 and TLS are reqwest's.
+//! A page that fails cancels the others, and the group returns when they have ended. HTTP/1, HTTP/2 and TLS are
+//! reqwest's.
 //!
 //! `fetch_pages [--root CERTIFICATE.pem] URL…`
 

@@ -32,7 +32,7 @@ struct Greets {
 impl Greets {
     fn greet(greeted: &UnboundedSender<String>, name: Name) -> Greeting {
         let text = format!("hello, {}", name.name);
-        // Nobody counts any more when the program ends.
+        // The counter is gone when the program ends.
         let _ = greeted.send(name.name);
         Greeting { text }
     }

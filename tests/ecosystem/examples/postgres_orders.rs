@@ -1,5 +1,5 @@
-//! sqlx with PostgreSQL in children of a task group: each books an order in a transaction of its own. One fails, the group
-//! cancels the others, and their transactions are rolled back.
+//! sqlx with PostgreSQL in children of a task group: each books an order in a transaction of its own. One fails, the
+//! group cancels the others, and their transactions are rolled back.
 //!
 //! `postgres_orders URL`
 

@@ -24,7 +24,7 @@ impl Drop for Program {
     }
 }
 
-/// What a console knows of a program.
+/// The data that a console has about a program.
 #[derive(Debug, Default)]
 struct Shown {
     tasks: BTreeMap<u64, Task>,

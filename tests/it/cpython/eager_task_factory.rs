@@ -1,4 +1,5 @@
-//! What `test_eager_task_factory.py` observes. Which tasks start at once is said where they are spawned.
+//! The behaviour that `test_eager_task_factory.py` observes. The call that spawns a task says whether it starts at
+//! once.
 #![allow(
     elided_lifetimes_in_paths,
     reason = "`|tg: TaskGroup|`, as users write it"
@@ -19,7 +20,7 @@ mod eager_task_factory_loop_tests {
 
     use super::eagerly;
 
-    /// What is spawned with the option is a task, with a name and a number.
+    /// A task that is spawned with the option has a name and a number.
     #[test]
     fn eager_task_factory_set() {
         run_virtual(async |_| {
@@ -45,7 +46,7 @@ mod eager_task_factory_loop_tests {
         });
     }
 
-    /// One that suspends is not done when the spawn returns, and the loop finishes it.
+    /// A task that suspends is not done when the spawn returns, and the loop finishes it.
     #[test]
     fn block_after_eager_step() {
         run_virtual(async |trace| {
@@ -110,7 +111,7 @@ mod eager_task_factory_loop_tests {
     }
 }
 
-/// What the tasks keep.
+/// The data that the tasks keep.
 mod c_eager_task_factory_loop_tests {
     use asyncio_tests::run_virtual;
 
@@ -139,7 +140,7 @@ mod base_task_counting_tests {
     use asyncio::{BoxError, SpawnOptions, TaskGroup, spawn_with, task_group};
     use asyncio_tests::run_virtual;
 
-    /// What became of the tasks.
+    /// The ends of the tasks.
     #[derive(Default)]
     struct Counts {
         spawned: Cell<u32>,

@@ -1,4 +1,4 @@
-//! What `test_locks.py` observes of waits for a condition that are cancelled, where code catches the
+//! The behaviour that `test_locks.py` observes of cancelled waits for a condition, where code catches the
 //! cancellation. The rest is in `asyncio-sync`, which needs no loop and knows of no catching.
 //!
 //! asyncio's wait takes the lock again before the cancellation goes on, so that `async with` can let

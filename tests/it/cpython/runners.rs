@@ -1,4 +1,4 @@
-//! What `test_runners.py` observes.
+//! The behaviour that `test_runners.py` observes.
 
 /// `asyncio.run`.
 mod run_tests {

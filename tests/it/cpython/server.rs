@@ -1,4 +1,4 @@
-//! What `test_server.py` observes.
+//! The behaviour that `test_server.py` observes.
 
 use std::future::pending;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What `test_staggered.py` observes.
+//! The behaviour that `test_staggered.py` observes.
 
 /// `asyncio.staggered`.
 mod staggered_tests {

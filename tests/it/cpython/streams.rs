@@ -1,4 +1,4 @@
-//! What `test_streams.py` observes.
+//! The behaviour that `test_streams.py` observes.
 
 /// The one class of the file.
 mod stream_tests {
@@ -162,7 +162,7 @@ mod stream_tests {
         });
     }
 
-    /// What came before an error is read before it.
+    /// Bytes that came before an error are read before it.
     #[test]
     fn read_exception() {
         run(async {

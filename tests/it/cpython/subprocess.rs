@@ -1,4 +1,4 @@
-//! What `test_subprocess.py` observes.
+//! The behaviour that `test_subprocess.py` observes.
 
 /// The tests of all child watchers.
 mod subprocess_mixin {
@@ -27,7 +27,7 @@ mod subprocess_mixin {
         Command::new("sleep").arg("3600").spawn().unwrap()
     }
 
-    /// What is written to a process is read from it, and it ends with its input.
+    /// The bytes that are written to a process are read from it, and it ends with its input.
     #[test]
     fn stdin_stdout() {
         run(async {

@@ -1,4 +1,4 @@
-//! What `test_taskgroups.py` observes.
+//! The behaviour that `test_taskgroups.py` observes.
 #![allow(
     elided_lifetimes_in_paths,
     reason = "`|tg: TaskGroup|`, as users write it"
@@ -15,7 +15,7 @@ mod task_group_tests {
     };
     use asyncio_tests::{forever, ms, panic_of, run_virtual, secs};
 
-    /// What the children here fail with.
+    /// The error of the children here.
     type Error = &'static str;
     type Group<'env> = TaskGroup<'env, Error>;
 

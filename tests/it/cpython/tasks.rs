@@ -1,4 +1,4 @@
-//! What `test_tasks.py` observes.
+//! The behaviour that `test_tasks.py` observes.
 
 mod gathers;
 
@@ -341,7 +341,7 @@ mod task_tests {
     }
 }
 
-/// What a loop knows of its tasks.
+/// The knowledge that a loop has of its tasks.
 mod base_task_introspection_tests {
     use asyncio::{all_tasks, current_task, spawn, yield_now};
     use asyncio_tests::run_virtual;

@@ -1,4 +1,4 @@
-//! What `test_threads.py` observes.
+//! The behaviour that `test_threads.py` observes.
 
 /// `asyncio.to_thread`.
 mod to_thread_tests {
@@ -19,7 +19,7 @@ mod to_thread_tests {
         assert_ne!(there, thread::current().id());
     }
 
-    /// What goes wrong in it surfaces where it is awaited: its error, and its panic.
+    /// A failure of the call surfaces where it is awaited: its error, and its panic.
     #[test]
     fn to_thread_exception() {
         run(async {

@@ -1,4 +1,4 @@
-//! What `test_timeouts.py` observes.
+//! The behaviour that `test_timeouts.py` observes.
 
 /// `asyncio.timeout`.
 mod timeout_tests {
@@ -79,7 +79,7 @@ mod timeout_tests {
         });
     }
 
-    /// What runs under the limit sees a cancellation, can clean up, and lets it go on.
+    /// The code under the limit sees a cancellation, can clean up, and lets it go on.
     #[test]
     fn waiter_cancelled() {
         run_virtual(async |trace| {

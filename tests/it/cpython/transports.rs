@@ -1,4 +1,4 @@
-//! What `test_transports.py` observes.
+//! The behaviour that `test_transports.py` observes.
 
 mod transport_tests {
     use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! What `test_waitfor.py` observes.
+//! The behaviour that `test_waitfor.py` observes.
 
 /// `asyncio.wait_for`.
 mod async_io_wait_for_test {
@@ -99,7 +99,7 @@ mod async_io_wait_for_test {
         });
     }
 
-    /// What the time limit cancelled comes to a value all the same: that is what comes back.
+    /// The work that the time limit cancelled returns a value all the same, and that value comes back.
     #[test]
     fn wait_for_cancellation_race_condition() {
         run_virtual(async |_| {

@@ -317,8 +317,8 @@ fn press() {
         .expect("a process may signal itself");
 }
 
-/// What `#[asyncio::test(order = 100)]` makes of a test that relies on the order of its tasks; or, given a
-/// seed, with that one.
+/// Runs a test that relies on the order of its tasks as `#[asyncio::test(order = 100)]` does; or, given a seed, with
+/// that one.
 fn fails_under_some_order(seed: Option<String>) {
     let orders = match seed {
         None => Orders::Random(100),

@@ -81,7 +81,7 @@ fn defined(line: &str) -> Option<&str> {
     is_id.then_some(id)
 }
 
-/// What a line says that its test proves.
+/// The ids that a line names as proven by its test.
 fn proven(line: &str) -> Option<Vec<&str>> {
     let list = line.trim_start().strip_prefix(PROVES)?;
     Some(list.trim_end_matches('.').split(", ").collect())

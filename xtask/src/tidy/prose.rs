@@ -1,4 +1,4 @@
-//! Comments do not begin with "Who" or "Whoever", and no sentence of a page is longer than [`MOST_WORDS`] words.
+//! Comments do not begin with "Who" or "What", and no sentence of a page is longer than [`MOST_WORDS`] words.
 //!
 //! Pages are the README files and `docs/`. Code, tables and headings of a page do not count.
 
@@ -16,9 +16,13 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
 
 fn complaints(path: &str, text: &str) -> Vec<String> {
     if path.ends_with(".rs") {
-        let lines = text.lines().zip(1..).filter(|(line, _)| asks_who(line));
+        let lines = text.lines().zip(1..).filter(|(line, _)| asks(line));
         lines
-            .map(|(_, number)| format!("{path}:{number}: the subject of a comment is \"who\""))
+            .map(|(_, number)| {
+                format!(
+                    "{path}:{number}: the subject of a comment is \"who\" or \"what\", not a noun"
+                )
+            })
             .collect()
     } else if path.ends_with("README.md") || path.starts_with("docs/") && path.ends_with(".md") {
         let long = sentences(text).filter(|sentence| words(sentence) > MOST_WORDS);
@@ -29,12 +33,12 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
     }
 }
 
-/// Whether `line` is a comment that begins with "Who" or "Whoever".
-fn asks_who(line: &str) -> bool {
+/// Whether `line` is a comment that begins with a pronoun of a question, such as "Who" or "Whatever".
+fn asks(line: &str) -> bool {
     let comment = line.trim_start().strip_prefix("//");
     let comment = comment.map(|words| words.trim_start_matches(['/', '!', ' ']));
     let first = comment.and_then(|words| words.split_whitespace().next());
-    matches!(first, Some("Who" | "Whoever"))
+    matches!(first, Some("Who" | "Whoever" | "What" | "Whatever"))
 }
 
 /// The sentences of a page: paragraphs and list items, split after full stops, colons and the like.
@@ -71,10 +75,12 @@ mod tests {
 
     #[test]
     fn a_comment_has_a_noun_as_its_subject() {
-        assert!(asks_who("    /// Who waits here."));
-        assert!(asks_who("//! Whoever asks."));
-        assert!(!asks_who("/// The waiter that asks, whoever it is."));
-        assert!(!asks_who("let name = \"Who\"; // Whose name."));
+        assert!(asks("    /// Who waits here."));
+        assert!(asks("//! Whoever asks."));
+        assert!(asks("// What waits here."));
+        assert!(!asks("// Somewhat later."));
+        assert!(!asks("/// The waiter that asks, whoever it is."));
+        assert!(!asks("let name = \"Who\"; // Whose name."));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Compressed bodies: gzip and deflate.
 //!
-//! A small body may decompress to a thousand times its size. So it is decompressed in small steps, each only when the reader
-//! asks for more.
+//! A small body may decompress to a thousand times its size. So it is decompressed in small steps, each only when the
+//! reader asks for more.
 
 use std::io::Write;
 

@@ -9,8 +9,8 @@ use http::{StatusCode, Uri};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The address of the request is no URL with a scheme, `http` or `https`, and a host; or a header is invalid. Nothing was
-    /// sent.
+    /// The address of the request is no URL with a scheme, `http` or `https`, and a host; or a header is invalid.
+    /// Nothing was sent.
     #[error("the request is invalid: {0}")]
     Invalid(String),
     /// No connection could be made: the name of the host, the network, the proxy, or TLS.

@@ -1,8 +1,8 @@
 //! The connections of a session: kept between requests, and limited per host.
 //!
-//! A request takes a permit of its host, in order of arrival, then the connection that was used last, or a new one. The body of
-//! the response owns both. At its end the connection goes back, then the permit, so that the next in line finds the
-//! connection. A response that is dropped early closes its connection.
+//! A request takes a permit of its host, in order of arrival, then the connection that was used last, or a new one. The
+//! body of the response owns both. At its end the connection goes back, then the permit, so that the next in line finds
+//! the connection. A response that is dropped early closes its connection.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -119,7 +119,7 @@ impl Host {
         })
     }
 
-    /// Whether nobody uses it and no connection is kept.
+    /// Whether it has no user and no kept connection.
     fn is_unused(self: &Rc<Self>) -> bool {
         let is_unused = Rc::strong_count(self) == 1 && self.idle.borrow().is_empty();
         #[cfg(feature = "http2")]
@@ -141,8 +141,8 @@ impl Host {
             if link.sender.is_ready() {
                 return Some(link);
             }
-            // Its task may not have seen yet that the last response has ended. A server that has answered without reading
-            // the request keeps it from the end of the exchange.
+            // Its task may not have seen yet that the last response has ended. A server that has answered without
+            // reading the request keeps it from the end of the exchange.
             match move_on_after(SETTLING, link.sender.ready()).await {
                 Some(Ok(())) => return Some(link),
                 Some(Err(_closed)) => {}
@@ -221,8 +221,8 @@ impl Pool {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// A request of which nothing was sent is tried again on another connection. So is one that `again` can make anew, if a used
-    /// connection broke before the response: the server may have closed it just then.
+    /// A request of which nothing was sent is tried again on another connection. So is one that `again` can make anew,
+    /// if a used connection broke before the response: the server may have closed it just then.
     pub(crate) async fn send(
         &self,
         origin: &Origin,
@@ -378,7 +378,7 @@ impl Pool {
             Connected::Http1(link) => {
                 let before = host.shared.replace(Shared::Never);
                 drop(before);
-                // For whoever comes first. It has no permit, so it may be one too many, until it is used.
+                // For the next request. It has no permit, so it may be one too many, until it is used.
                 let since = asyncio_loop::time();
                 host.idle.borrow_mut().push(Idle { link, since });
                 Ok(None)

@@ -323,8 +323,8 @@ fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError
     *request.uri_mut() = next.url.clone();
     let headers = request.headers_mut();
     *headers = next.headers.clone();
-    // The framing is the connection's. A length that is not that of the body would make the server take the next request
-    // for a part of this one.
+    // The framing is the connection's. A length that is not that of the body would make the server take the next
+    // request for a part of this one.
     headers.remove(TRANSFER_ENCODING);
     if next.body.can_be_sent_again() {
         headers.remove(CONTENT_LENGTH);

@@ -18,8 +18,8 @@ use super::proxy::{Proxies, Proxy, exceptions};
 
 /// An HTTP client: options, and connections and cookies that its requests share.
 ///
-/// A clone is the same session. It belongs to the loop on which it is used, and is not [`Send`]: connections have tasks on that
-/// loop.
+/// A clone is the same session. It belongs to the loop on which it is used, and is not [`Send`]: connections have tasks
+/// on that loop.
 ///
 /// A thousand pages, at most 20 of them at a time:
 ///
@@ -46,11 +46,11 @@ use super::proxy::{Proxies, Proxy, exceptions};
 ///
 /// # Connections
 ///
-/// A connection is kept for the next request to the same scheme, host and port, for 90 seconds. HTTP/2 is used if the server agrees
-/// (TLS with ALPN); then one connection serves all requests. For HTTP/1 the session makes up to
-/// [`max_per_host`](SessionBuilder::max_per_host) connections, and requests beyond wait in order of arrival. Read responses to
-/// their end: a response that is dropped early closes its connection. So does one that is complete before the body of its request
-/// is.
+/// A connection is kept for the next request to the same scheme, host and port, for 90 seconds. HTTP/2 is used if the
+/// server agrees (TLS with ALPN); then one connection serves all requests. For HTTP/1 the session makes up to
+/// [`max_per_host`](SessionBuilder::max_per_host) connections, and requests beyond wait in order of arrival. Read
+/// responses to their end: a response that is dropped early closes its connection. So does one that is complete before
+/// the body of its request is.
 ///
 /// # Retries
 ///
@@ -192,14 +192,15 @@ impl SessionBuilder {
         self
     }
 
-    /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds at first. While it
-    /// takes the body of the request, or waits for the next piece of it, it is not silent.
+    /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds at first.
+    /// While it takes the body of the request, or waits for the next piece of it, it is not silent.
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.options.read_timeout = limit;
         self
     }
 
-    /// How long a fetch may take in all, until the last byte of the body is read; 5 minutes at first. `Duration::MAX` is no limit.
+    /// How long a fetch may take in all, until the last byte of the body is read; 5 minutes at first. `Duration::MAX`
+    /// is no limit.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = limit;
         self
@@ -211,8 +212,8 @@ impl SessionBuilder {
         self
     }
 
-    /// The number of bytes that `bytes`, `text` and `json` read, after decompression; 64 MiB at first. Reading piece by piece has no
-    /// limit.
+    /// The number of bytes that `bytes`, `text` and `json` read, after decompression; 64 MiB at first. Reading piece by
+    /// piece has no limit.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.options.max_body = bytes;
         self
@@ -250,7 +251,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Uses the proxies that the environment names: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, also in lower case.
+    /// Uses the proxies that the environment names: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, and `NO_PROXY`, also in
+    /// lower case.
     ///
     /// # Errors
     ///
@@ -274,8 +276,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Uses this connector for TLS: other roots, client certificates. At first the system's roots are trusted. The connector's
-    /// protocols (ALPN) are set by the session.
+    /// Uses this connector for TLS: other roots, client certificates. At first the system's roots are trusted. The
+    /// connector's protocols (ALPN) are set by the session.
     #[cfg(feature = "tls")]
     pub fn tls(self, connector: TlsConnector) -> Self {
         *self.options.tls.borrow_mut() = Some(connector);

@@ -113,8 +113,8 @@ impl Progress {
     }
 }
 
-/// Waits for a response. A server that is silent for longer than `limit` is an error; while the body is on its way, it is
-/// not silent.
+/// Waits for a response. A server that is silent for longer than `limit` is an error; while the body is on its way, it
+/// is not silent.
 pub(super) async fn within<F: Future>(
     limit: Duration,
     progress: Option<&Progress>,

@@ -19,8 +19,8 @@ use super::connection::{Connection, InFlight};
 use crate::service::Answers;
 
 pin_project! {
-    /// One request on its way through a service. The service is called at once, and not in a future of its own, because each
-    /// future around another one copies the request.
+    /// One request on its way through a service. The service is called at once, and not in a future of its own, because
+    /// each future around another one copies the request.
     pub(super) struct Answering<F> {
         // None: the answer is `early`.
         #[pin]
@@ -120,8 +120,8 @@ fn with_length<B: Body>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Whether a request of HTTP/1.1 has one header `Host`, and a valid one (RFC 9112, section 3.2). Otherwise a proxy before the
-/// server and the server might take it for requests of different hosts.
+/// Whether a request of HTTP/1.1 has one header `Host`, and a valid one (RFC 9112, section 3.2). Otherwise a proxy
+/// before the server and the server might take it for requests of different hosts.
 fn names_its_host(request: &Request<Incoming>) -> bool {
     if request.version() != Version::HTTP_11 {
         return true;

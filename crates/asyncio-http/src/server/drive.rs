@@ -182,8 +182,8 @@ where
     poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await
 }
 
-/// Polls a connection of hyper to its end, and passes on the request to stop. `false` if it stops before its end, because the
-/// client is late with the head of a request.
+/// Polls a connection of hyper to its end, and passes on the request to stop. `false` if it stops before its end,
+/// because the client is late with the head of a request.
 async fn drive<C>(
     mut served: Pin<&mut C>,
     connection: &Connection,

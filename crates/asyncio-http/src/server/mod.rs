@@ -57,8 +57,8 @@ use crate::service::{Answers, Service};
 ///
 /// # Cancellation
 ///
-/// Stops in order: [`Server::shutdown`] with the [grace](ServerBuilder::grace) of the builder, 10 seconds. So Ctrl-C, which
-/// cancels `main`, lets the requests under way come to their end.
+/// Stops in order: [`Server::shutdown`] with the [grace](ServerBuilder::grace) of the builder, 10 seconds. So Ctrl-C,
+/// which cancels `main`, lets the requests under way come to their end.
 ///
 /// # Errors
 ///
@@ -112,10 +112,10 @@ pub async fn serve<L: Listener, S: Service<M>, M>(listener: L, service: S) -> io
 ///
 /// # Handlers
 ///
-/// The handlers of an HTTP/1 connection run one after the other in the task of the connection. Each HTTP/2 request has a
-/// task of its own. When a client disconnects, the handler of its request is dropped where it waits, without
-/// asynchronous cleanups. Work that has to be finished belongs in a task of its own. A handler that panics is
-/// reported to the loop's exception handler, its client gets status 500, and an HTTP/1 connection ends.
+/// The handlers of an HTTP/1 connection run one after the other in the task of the connection. Each HTTP/2 request has
+/// a task of its own. When a client disconnects, the handler of its request is dropped where it waits, without
+/// asynchronous cleanups. Work that has to be finished belongs in a task of its own. A handler that panics is reported
+/// to the loop's exception handler, its client gets status 500, and an HTTP/1 connection ends.
 ///
 /// # Drops
 ///
@@ -177,8 +177,8 @@ impl Server {
         self.shared.connections.wait_closed().await;
     }
 
-    /// Closes the server and waits for the requests under way, for `grace` at most. Then it cancels the connections that are
-    /// left, and waits for their cleanups. `true` if none had to be cancelled.
+    /// Closes the server and waits for the requests under way, for `grace` at most. Then it cancels the connections
+    /// that are left, and waits for their cleanups. `true` if none had to be cancelled.
     ///
     /// # Cancellation
     ///

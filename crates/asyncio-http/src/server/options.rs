@@ -56,7 +56,8 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's queue.
+    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's
+    /// queue.
     ///
     /// # Panics
     ///
@@ -78,8 +79,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The size of a request's body, in bytes; 16 MiB at first. A request that announces a larger one is answered with status 413.
-    /// A body without a length that turns out larger ends with an error for the handler that reads it.
+    /// The size of a request's body, in bytes; 16 MiB at first. A request that announces a larger one is answered with
+    /// status 413. A body without a length that turns out larger ends with an error for the handler that reads it.
     ///
     /// (axum's extractors have a limit of their own, 2 MB.)
     pub fn max_body(mut self, bytes: u64) -> Self {
@@ -87,8 +88,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a client may take to send the head of a request, from its first byte on; 30 seconds at first. Checked about once
-    /// a second. A late client gets status 408.
+    /// How long a client may take to send the head of a request, from its first byte on; 30 seconds at first. Checked
+    /// about once a second. A late client gets status 408.
     pub fn header_timeout(mut self, limit: Duration) -> Self {
         self.header_timeout = limit;
         self
@@ -100,8 +101,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds at first. Checked about
-    /// once a second. For a client that sends a little from time to time see [`min_rate`](Self::min_rate).
+    /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds at first.
+    /// Checked about once a second. For a client that sends a little from time to time see
+    /// [`min_rate`](Self::min_rate).
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read_timeout = limit;
         self
@@ -113,15 +115,17 @@ impl ServerBuilder {
         self
     }
 
-    /// The bytes a second that a client must send of a body for which a handler waits, and must take of an answer; 100 at first.
-    /// Averaged over the [`read_timeout`](Self::read_timeout) and the [`write_timeout`](Self::write_timeout); time in which the
-    /// server does not wait for the client is left out. 0 is no limit: for bodies that last long and say little.
+    /// The bytes a second that a client must send of a body for which a handler waits, and must take of an answer; 100
+    /// at first. Averaged over the [`read_timeout`](Self::read_timeout) and the [`write_timeout`](Self::write_timeout);
+    /// time in which the server does not wait for the client is left out. 0 is no limit: for bodies that last long and
+    /// say little.
     pub fn min_rate(mut self, bytes_per_second: u32) -> Self {
         self.min_rate = bytes_per_second;
         self
     }
 
-    /// How long a cancelled [`serve_forever`](super::Server::serve_forever) waits for the requests under way; 10 seconds at first.
+    /// How long a cancelled [`serve_forever`](super::Server::serve_forever) waits for the requests under way; 10
+    /// seconds at first.
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = limit;
         self
@@ -148,8 +152,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Is told of each connection that ends with an error: bad requests, resets, failed handshakes. Nobody is at first, because
-    /// clients cause such errors at will.
+    /// Sets a function that gets the error of each connection that ends with one: bad requests, resets, failed handshakes.
+    /// Unless set, such errors are dropped, because clients cause them at will.
     pub fn on_error(mut self, tell: impl Fn(Peer, BoxError) + 'static) -> Self {
         self.on_error = Some(Rc::new(tell));
         self

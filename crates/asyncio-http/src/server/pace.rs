@@ -24,8 +24,8 @@ impl Pace {
         self.looks.set(0);
     }
 
-    /// Notes a look that finds the server waiting. `true` if a period of that length ends with it, and the client was slower
-    /// than `rate` in bytes a second.
+    /// Notes a look that finds the server waiting. `true` if a period of that length ends with it, and the client was
+    /// slower than `rate` in bytes a second.
     pub(super) fn is_too_slow(&self, pause: Duration, period: Duration, rate: u32) -> bool {
         self.looks.set(self.looks.get().saturating_add(1));
         if pause.saturating_mul(self.looks.get()) < period {

@@ -6,8 +6,8 @@ use asyncio_loop::{TaskRef, spawn};
 use asyncio_net::Connections;
 use hyper::rt::Executor;
 
-/// Runs each request of a connection in a task, and knows the tasks. So the connection can cancel its handlers, and wait
-/// for them, as on HTTP/1.
+/// Runs each request of a connection in a task, and knows the tasks. So the connection can cancel its handlers, and
+/// wait for them, as on HTTP/1.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams(Connections<TaskRef>);
 

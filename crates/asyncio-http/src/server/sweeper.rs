@@ -54,8 +54,8 @@ async fn sweep(server: std::rc::Weak<Shared>) {
                 continue;
             }
             match (wait, connection.asked.get()) {
-                // An idle HTTP/2 client is told, so that it knows which requests were not seen. A client that is late with a
-                // head is told, too.
+                // An idle HTTP/2 client is told, so that it knows which requests were not seen. A client that is late
+                // with a head is told, too.
                 (Wait::Request | Wait::Head, None) => {
                     connection.is_late.set(wait == Wait::Head);
                     connection.asked.set(Some(now));

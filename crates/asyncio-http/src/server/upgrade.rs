@@ -127,8 +127,8 @@ impl Upgraded {
     }
 }
 
-/// Waits until the server of a request is asked to stop: a response that goes on for long can end then. Never ends if the
-/// request is not one of a [`Server`](super::Server).
+/// Waits until the server of a request is asked to stop: a response that goes on for long can end then. Never ends if
+/// the request is not one of a [`Server`](super::Server).
 pub fn closing<B>(request: &Request<B>) -> impl Future<Output = ()> + use<B> {
     let connection = request.extensions().get::<OfRequest>();
     let connection = connection.and_then(|of| of.0.try_get().cloned());

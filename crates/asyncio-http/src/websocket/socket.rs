@@ -1,7 +1,7 @@
 //! A websocket over a stream of the loop.
 //!
-//! tungstenite knows the protocol and does I/O by `std::io`, where a full or empty socket is `WouldBlock`. Reading may have
-//! to write (a pong) and writing may complete what reading began. So one waker stands below the socket, and wakes
+//! tungstenite knows the protocol and does I/O by `std::io`, where a full or empty socket is `WouldBlock`. Reading may
+//! have to write (a pong) and writing may complete what reading began. So one waker stands below the socket, and wakes
 //! both the reader and the writer.
 
 use std::cell::{Cell, RefCell};
@@ -28,11 +28,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Below for T {}
 
 type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A websocket. Its methods take `&self`, so one task may receive while others send, or close it. Tasks that receive at the same
-/// time take turns in order of arrival.
+/// A websocket. Its methods take `&self`, so one task may receive while others send, or close it. Tasks that receive at
+/// the same time take turns in order of arrival.
 ///
-/// It answers pings by itself, while somebody receives. When the server of its connection is asked to stop, it tells the peer
-/// that it goes away, and [`recv`](Self::recv) ends when the peer agrees.
+/// It answers pings by itself while a task receives. When the server of its connection is asked to stop, it tells
+/// the peer that it goes away, and [`recv`](Self::recv) ends when the peer agrees.
 ///
 /// Dropping it closes the connection without a word; [`close`](Self::close) says goodbye.
 pub struct WebSocket {
@@ -107,8 +107,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// The connection breaks off, the peer violates the protocol, or a message is too large. Then the websocket is over. In the
-    /// latter two cases the peer is told why, if it takes a few more bytes.
+    /// The connection breaks off, the peer violates the protocol, or a message is too large. Then the websocket is
+    /// over. In the latter two cases the peer is told why, if it takes a few more bytes.
     pub async fn recv(&self) -> Result<Option<Message>, WebSocketError> {
         let _turn = self.receiving.lock().await;
         poll_fn(|cx| self.poll_recv(cx)).await
@@ -206,8 +206,8 @@ impl WebSocket {
         Ok(poll_fn(flush).await?)
     }
 
-    /// Closes the websocket in order: says so to the peer, and waits until the peer agrees. Messages that arrive meanwhile are
-    /// dropped.
+    /// Closes the websocket in order: says so to the peer, and waits until the peer agrees. Messages that arrive
+    /// meanwhile are dropped.
     ///
     /// # Cancellation
     ///

@@ -62,7 +62,7 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 /// unless [set](Self::with_limit). So a peer that never sends one cannot fill the memory.
 pub struct StreamReader<R = OwnedReadHalf<TcpStream>> {
     source: R,
-    /// Initialised as a whole. What is in it is `filled`.
+    /// Initialised as a whole. Its bytes in `filled` were received.
     buffer: Vec<u8>,
     filled: Range<usize>,
     /// How many bytes the last method returned. They are at the begin of `filled`.
@@ -193,8 +193,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Incomplete`] if the stream ends before: it has the bytes that came. Otherwise that of the stream; the
-    /// bytes that came stay in the reader.
+    /// [`ReadError::Incomplete`] if the stream ends before: it has the bytes that came. Otherwise that of the stream;
+    /// the bytes that came stay in the reader.
     #[doc(alias = "readexactly")]
     pub async fn read_exact(&mut self, n: usize) -> Result<&[u8], ReadError> {
         self.begin().await;
@@ -213,8 +213,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::LimitOverrun`] if there are more; they stay in the reader. Otherwise that of the stream; the bytes that
-    /// came stay in the reader.
+    /// [`ReadError::LimitOverrun`] if there are more; they stay in the reader. Otherwise that of the stream; the bytes
+    /// that came stay in the reader.
     pub async fn read_to_end(&mut self, most: usize) -> Result<&[u8], ReadError> {
         self.begin().await;
         loop {
@@ -335,8 +335,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
         self.buffer = bytes;
     }
 
-    /// Begins a method: gives up what the last one returned. A loop of reads that find their bytes in the buffer lets other
-    /// tasks run now and then.
+    /// Begins a method: gives up what the last one returned. A loop of reads that find their bytes in the buffer lets
+    /// other tasks run now and then.
     async fn begin(&mut self) {
         StepBack::new().await;
         self.give_up_returned();

@@ -24,9 +24,9 @@ use crate::waker_list::WakerList;
 
 /// Writes to a byte stream through a buffer: asyncio's `StreamWriter`, over anything that implements [`AsyncWrite`].
 ///
-/// [`write`](Self::write) sends at once what the stream takes, and keeps the rest to be sent in the background. It never
-/// waits, so a loop that only writes can fill the memory. [`drain`](Self::drain) waits while the buffer is above its
-/// high water mark; call it after writes.
+/// [`write`](Self::write) sends at once what the stream takes, and keeps the rest to be sent in the background. It
+/// never waits, so a loop that only writes can fill the memory. [`drain`](Self::drain) waits while the buffer is above
+/// its high water mark; call it after writes.
 ///
 /// ```
 /// use asyncio_net::{StreamWriter, memory_pair};
@@ -46,7 +46,7 @@ use crate::waker_list::WakerList;
 /// # }).unwrap();
 /// ```
 ///
-/// Its methods take `&self`, so several tasks may write and drain. What one call of `write` is given stays together.
+/// Its methods take `&self`, so several tasks may write and drain. The bytes of one call of `write` stay together.
 ///
 /// Dropping the writer [closes](Self::close) it: what is in the buffer is sent in the background, as long as the loop
 /// runs. Without a running loop it is lost.
@@ -54,7 +54,7 @@ pub struct StreamWriter<W: AsyncWrite + Unpin + 'static = OwnedWriteHalf<TcpStre
     shared: Rc<Shared<W>>,
 }
 
-/// What the writer and the background sender share. Nothing here is borrowed while the stream is used.
+/// The state that the writer and the background sender share. Nothing here is borrowed while the stream is used.
 struct Shared<W> {
     /// Taken while it is used; gone once the stream is closed.
     sink: Cell<Option<W>>,
@@ -122,8 +122,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
 
     /// Sends bytes, or keeps them to be sent. It never waits.
     ///
-    /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or an error of the stream the bytes are dropped, and
-    /// [`drain`](Self::drain) says why.
+    /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or an error of the stream the bytes are dropped,
+    /// and [`drain`](Self::drain) says why.
     pub fn write(&self, bytes: impl AsRef<[u8]>) {
         self.write_slice(bytes.as_ref());
     }
@@ -169,8 +169,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         }
     }
 
-    /// Waits while the buffer is above its high water mark, until it has come down to the low one. Any number of tasks may
-    /// drain.
+    /// Waits while the buffer is above its high water mark, until it has come down to the low one. Any number of tasks
+    /// may drain.
     ///
     /// # Cancellation
     ///
@@ -178,8 +178,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// # Errors
     ///
-    /// That of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of `write` and
-    /// `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if an
+    /// That of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of `write`
+    /// and `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if an
     /// [`abort`](Self::abort) has dropped bytes.
     pub async fn drain(&self) -> io::Result<()> {
         let shared = &self.shared;
@@ -214,7 +214,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         }
     }
 
-    /// Closes the stream now. What was not sent is dropped.
+    /// Closes the stream now. Unsent bytes are dropped.
     pub fn abort(&self) {
         self.shared.cut();
     }
@@ -264,7 +264,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         Ok((sink, TakenSink(self)))
     }
 
-    /// Waits until all that was written is sent, and lends the stream. What is written meanwhile waits.
+    /// Waits until all written bytes are sent, and lends the stream. Bytes that are written meanwhile wait.
     pub(crate) async fn lend_sink(&self) -> io::Result<LentSink<'_, W>> {
         let shared = &self.shared;
         let _counted = Counted::new(&shared.awaiting_empty);
@@ -295,8 +295,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         self.shared.queue.borrow().len()
     }
 
-    /// Sets the water marks, in bytes: above `high`, [`drain`](Self::drain) waits until the buffer has come down to `low`.
-    /// 64 KiB and 16 KiB at first.
+    /// Sets the water marks, in bytes: above `high`, [`drain`](Self::drain) waits until the buffer has come down to
+    /// `low`. 64 KiB and 16 KiB at first.
     ///
     /// # Panics
     ///
@@ -468,7 +468,7 @@ impl<W> Shared<W> {
         }
     }
 
-    /// The stream is closed. What was not sent is dropped.
+    /// The stream is closed. Unsent bytes are dropped.
     fn cut(&self) {
         let has_more = !self.queue.borrow().is_empty();
         if has_more && self.stage.get() != Stage::Closed {

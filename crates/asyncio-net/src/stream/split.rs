@@ -141,7 +141,8 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
         self.stream().try_read(buf)
     }
 
-    /// Reads into several buffers without waiting, like [`TcpStream::try_read_vectored`](crate::TcpStream::try_read_vectored).
+    /// Reads into several buffers without waiting, like
+    /// [`TcpStream::try_read_vectored`](crate::TcpStream::try_read_vectored).
     ///
     /// # Errors
     ///
@@ -257,7 +258,8 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
         self.stream().try_write(buf)
     }
 
-    /// Writes from several buffers without waiting, like [`TcpStream::try_write_vectored`](crate::TcpStream::try_write_vectored).
+    /// Writes from several buffers without waiting, like
+    /// [`TcpStream::try_write_vectored`](crate::TcpStream::try_write_vectored).
     ///
     /// # Errors
     ///

@@ -197,8 +197,8 @@ thread_local! {
     static TOGETHER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Writes several buffers in one call. Small ones are copied together first: the system takes one buffer faster than several,
-/// and the copy costs less than that.
+/// Writes several buffers in one call. Small ones are copied together first: the system takes one buffer faster than
+/// several, and the copy costs less than that.
 pub(crate) fn write_parts<S>(mut stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize>
 where
     for<'a> &'a S: io::Write,

@@ -30,8 +30,8 @@ impl TlsAcceptor {
         }
     }
 
-    /// An acceptor with a certificate and its private key, as PEM text. The certificates of intermediate authorities follow that of
-    /// the server.
+    /// An acceptor with a certificate and its private key, as PEM text. The certificates of intermediate authorities
+    /// follow that of the server.
     ///
     /// # Errors
     ///
@@ -69,16 +69,16 @@ impl TlsAcceptor {
     }
 
     /// How long the end of a connection may take; 30 seconds at first. It counts from the close of the writer or of the
-    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to say
-    /// goodbye.
+    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to
+    /// say goodbye.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.limits.shutdown = limit;
         self
     }
 
-    /// Makes a TLS connection over a stream that a client has connected. Call it in the task of the connection, not in the accept
-    /// loop: a client may be slow.
+    /// Makes a TLS connection over a stream that a client has connected. Call it in the task of the connection, not in
+    /// the accept loop: a client may be slow.
     ///
     /// # Cancellation
     ///
@@ -87,7 +87,8 @@ impl TlsAcceptor {
     /// # Errors
     ///
     /// `InvalidData` with the fault of the handshake, such as a client that does not speak TLS; `TimedOut` after the
-    /// [limit](Self::handshake_timeout); `ConnectionReset` if the stream ends in the handshake; and the error of the stream.
+    /// [limit](Self::handshake_timeout); `ConnectionReset` if the stream ends in the handshake; and the error of the
+    /// stream.
     ///
     /// # Panics
     ///

@@ -69,16 +69,16 @@ impl TlsConnector {
     }
 
     /// How long the end of a connection may take; 30 seconds at first. It counts from the close of the writer or of the
-    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to say
-    /// goodbye.
+    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to
+    /// say goodbye.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.limits.shutdown = limit;
         self
     }
 
-    /// Makes a TLS connection to the server `name` over a stream that is connected to it. The name is sent to the server, and must
-    /// be in its certificate. It may be an IP address.
+    /// Makes a TLS connection to the server `name` over a stream that is connected to it. The name is sent to the
+    /// server, and must be in its certificate. It may be an IP address.
     ///
     /// # Cancellation
     ///
@@ -86,8 +86,9 @@ impl TlsConnector {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `name` is none, `InvalidData` with the fault of the handshake or of the certificate, `TimedOut` after the
-    /// [limit](Self::handshake_timeout), `ConnectionReset` if the stream ends in the handshake, and the error of the stream.
+    /// `InvalidInput` if `name` is none, `InvalidData` with the fault of the handshake or of the certificate,
+    /// `TimedOut` after the [limit](Self::handshake_timeout), `ConnectionReset` if the stream ends in the handshake,
+    /// and the error of the stream.
     ///
     /// # Panics
     ///

@@ -41,8 +41,9 @@
 //!
 //! # Ends
 //!
-//! A peer that closes its side in order says so (`close_notify`), and a read returns no bytes. If the connection ends without
-//! that, a read is an error, [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof): somebody may have cut what was sent.
+//! A peer that closes its side in order says so (`close_notify`), and a read returns no bytes. If the connection ends
+//! without that, a read is an error, [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof): an attacker may have cut the
+//! stream.
 
 mod acceptor;
 mod connector;

@@ -35,8 +35,8 @@ pub async fn open_tls_connection(
     Ok(connector.connect(host, stream).await?.into_buffered())
 }
 
-/// Connects to a host by TCP and TLS, and has a protocol called for the connection. `connection_made` is called after the
-/// handshake, before this returns.
+/// Connects to a host by TCP and TLS, and has a protocol called for the connection. `connection_made` is called after
+/// the handshake, before this returns.
 ///
 /// # Cancellation
 ///

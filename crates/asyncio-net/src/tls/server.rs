@@ -20,7 +20,7 @@ type Accepted<L> = <L as Listener>::Stream;
 
 /// Serves as [`start_server`](crate::start_server) does, over TLS. The handler is called after the handshake.
 ///
-/// A client whose handshake fails is dropped without a report: anybody can cause that.
+/// A client whose handshake fails is dropped without a report, because any client can cause that.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ where
 
 /// Serves as [`create_server`](crate::create_server) does, over TLS. The protocol is made after the handshake.
 ///
-/// A client whose handshake fails is dropped without a report: anybody can cause that.
+/// A client whose handshake fails is dropped without a report, because any client can cause that.
 ///
 /// # Errors
 ///

@@ -20,8 +20,9 @@ use crate::stream::replayed::Replayed;
 
 /// A TLS connection over a stream `S`.
 ///
-/// It implements [`AsyncRead`] and [`AsyncWrite`]; [`into_buffered`](Self::into_buffered) gives a reader and a writer. Dropping it
-/// closes the stream without a word, which the peer may take for an attack: [`shutdown`](Self::shutdown) says goodbye.
+/// It implements [`AsyncRead`] and [`AsyncWrite`]; [`into_buffered`](Self::into_buffered) gives a reader and a writer.
+/// Dropping it closes the stream without a word, which the peer may take for an attack: [`shutdown`](Self::shutdown)
+/// says goodbye.
 pub struct TlsStream<S> {
     inner: Box<futures_rustls::TlsStream<Replayed<S>>>,
     shutdown_timeout: Duration,
@@ -91,8 +92,8 @@ impl<S> TlsStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Sends what was written, says that nothing more comes (`close_notify`), and closes the writing side of the stream. The peer may
-    /// continue to send.
+    /// Sends what was written, says that nothing more comes (`close_notify`), and closes the writing side of the
+    /// stream. The peer may continue to send.
     ///
     /// # Cancellation
     ///
@@ -110,7 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 
     /// A reader and a writer with buffers for this connection. If closing the writer takes longer than the
-    /// [limit](super::TlsConnector::shutdown_timeout), because the peer does not read, the connection is lost with `TimedOut`.
+    /// [limit](super::TlsConnector::shutdown_timeout), because the peer does not read, the connection is lost with
+    /// `TimedOut`.
     pub fn into_buffered(self) -> (StreamReader<TlsHalf<S>>, StreamWriter<TlsHalf<S>>)
     where
         S: 'static,

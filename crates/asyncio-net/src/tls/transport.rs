@@ -16,8 +16,8 @@ use crate::transport::kind::Kind;
 use crate::transport::stream::{AnyProtocol, Setup, Transport, Wire};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> TlsStream<S> {
-    /// A transport over this connection, as [`Transport::new`] makes it. Closing it says goodbye to the peer. If that takes
-    /// longer than the [limit](TlsConnector::shutdown_timeout), the connection is lost with `TimedOut`.
+    /// A transport over this connection, as [`Transport::new`] makes it. Closing it says goodbye to the peer. If that
+    /// takes longer than the [limit](TlsConnector::shutdown_timeout), the connection is lost with `TimedOut`.
     ///
     /// # Errors
     ///
@@ -63,8 +63,9 @@ fn tcp_below_upgraded(stream: &dyn Any) -> Option<&TcpStream> {
 }
 
 impl Transport {
-    /// Has the connection continue in TLS, as its client: asyncio's `loop.start_tls`. What was written before is sent in
-    /// plain text first. From this call on nothing is received in plain text, and what is written is encrypted.
+    /// Has the connection continue in TLS, as its client: asyncio's `loop.start_tls`. Bytes that were written before
+    /// are sent in plain text first. From this call on nothing is received in plain text, and all that is written is
+    /// encrypted.
     ///
     /// The protocol stays. `connection_made` is not called again. A callback spawns the upgrade, and detaches it:
     /// `spawn(transport.start_tls(&connector, name)).detach()`.
@@ -75,8 +76,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of [`TlsConnector::connect`], which also end the connection. `NotConnected` if the transport is closing, or in
-    /// another upgrade.
+    /// Those of [`TlsConnector::connect`], which also end the connection. `NotConnected` if the transport is closing,
+    /// or in another upgrade.
     ///
     /// # Panics
     ///
@@ -102,8 +103,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of [`TlsAcceptor::accept`], which also end the connection. `NotConnected` if the transport is closing, or in
-    /// another upgrade.
+    /// Those of [`TlsAcceptor::accept`], which also end the connection. `NotConnected` if the transport is closing, or
+    /// in another upgrade.
     ///
     /// # Panics
     ///

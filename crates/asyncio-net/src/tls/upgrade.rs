@@ -17,8 +17,8 @@ type Reader<S> = StreamReader<OwnedReadHalf<S>>;
 type Writer<S> = StreamWriter<OwnedWriteHalf<S>>;
 
 impl TlsConnector {
-    /// Has a connection continue in TLS, as its client: asyncio's `writer.start_tls`. What was written before is sent in
-    /// plain text first. Bytes that the reader has received beyond that belong to the handshake.
+    /// Has a connection continue in TLS, as its client: asyncio's `writer.start_tls`. Bytes that were written before
+    /// are sent in plain text first. Bytes that the reader has received beyond that belong to the handshake.
     ///
     /// ```
     /// use asyncio_net::tls::TlsConnector;

@@ -6,7 +6,8 @@ use super::stream::{AnyProtocol, Transport};
 use crate::address::ToSocketAddrs;
 use crate::tcp::stream::TcpStream;
 
-/// Connects as [`TcpStream::connect`] does, and has a protocol called for the connection: asyncio's `create_connection`.
+/// Connects as [`TcpStream::connect`] does, and has a protocol called for the connection: asyncio's
+/// `create_connection`.
 ///
 /// The protocol is made once the connection is, and its `connection_made` is called before this returns. See
 /// [`Protocol`](crate::Protocol) for an example.
@@ -26,8 +27,8 @@ pub async fn create_connection<P: AnyProtocol>(
     Transport::new(stream, factory())
 }
 
-/// Connects to a Unix socket as [`UnixStream::connect`](crate::UnixStream::connect) does, and has a protocol called for the
-/// connection.
+/// Connects to a Unix socket as [`UnixStream::connect`](crate::UnixStream::connect) does, and has a protocol called for
+/// the connection.
 ///
 /// # Cancellation
 ///

@@ -76,7 +76,8 @@ pub trait DatagramProtocol<S: DatagramSocket = UdpSocket>: Any {
         from: <S as DatagramSocket>::Addr,
     );
 
-    /// Sending or receiving a datagram has failed, for example because the peer has refused one. The transport stays open.
+    /// Sending or receiving a datagram has failed, for example because the peer has refused one. The transport stays
+    /// open.
     fn error_received(&mut self, transport: &DatagramTransport<S>, error: &io::Error) {
         let _ = (transport, error);
     }
@@ -119,8 +120,8 @@ pub(crate) mod sealed {
             buf: &mut [u8],
         ) -> Poll<io::Result<(usize, Self::Addr)>>;
 
-        /// Sends to an address, or to the connected peer. `pause` is kept from one call to the next. Without it nothing wakes
-        /// `cx`.
+        /// Sends to an address, or to the connected peer. `pause` is kept from one call to the next. Without it nothing
+        /// wakes `cx`.
         fn poll_transmit(
             &self,
             cx: &mut Context<'_>,
@@ -199,8 +200,8 @@ impl sealed::Sealed for UnixDatagram {
 /// Has a protocol called for a socket: asyncio's `create_datagram_endpoint`. The protocol's `connection_made` is called
 /// before this returns.
 ///
-/// The socket has the addresses and options: [`UdpSocket::bind`] is asyncio's `local_addr`, [`UdpSocket::connected`] its
-/// `remote_addr`, [`UdpSocket::set_broadcast`] its `allow_broadcast`.
+/// The socket has the addresses and options: [`UdpSocket::bind`] is asyncio's `local_addr`, [`UdpSocket::connected`]
+/// its `remote_addr`, [`UdpSocket::set_broadcast`] its `allow_broadcast`.
 ///
 /// See [`DatagramProtocol`] for an example.
 ///
@@ -220,8 +221,8 @@ where
 
 /// A datagram socket that calls a [`DatagramProtocol`]: asyncio's `DatagramTransport`.
 ///
-/// It is a handle that is cheap to clone. Dropping it does nothing: the socket belongs to the loop, until it is closed. No
-/// method waits.
+/// It is a handle that is cheap to clone. Dropping it does nothing: the socket belongs to the loop, until it is closed.
+/// No method waits.
 pub struct DatagramTransport<S: DatagramSocket = UdpSocket> {
     shared: Rc<Shared<S>>,
 }
@@ -362,13 +363,13 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         &self.shared.socket
     }
 
-    /// Closes the transport: nothing more is received, and what waits is sent first, in the background. Closing twice does
-    /// nothing. The socket is closed when the last handle is dropped, too.
+    /// Closes the transport: nothing more is received, and what waits is sent first, in the background. Closing twice
+    /// does nothing. The socket is closed when the last handle is dropped, too.
     pub fn close(&self) {
         self.advance(Stage::Closing);
     }
 
-    /// Closes the transport. What waits is dropped. `connection_lost` is called soon, not by this method.
+    /// Closes the transport. Unsent datagrams are dropped. `connection_lost` is called soon, not by this method.
     pub fn abort(&self) {
         drop(self.shared.queue.take());
         self.shared.size.set(0);
@@ -414,8 +415,9 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         failure.map_or(Ok(()), |error| Err(Failure::from(&**error).error()))
     }
 
-    /// Sets the water marks, in bytes, as [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits)
-    /// does. Each datagram counts as 8 bytes more.
+    /// Sets the water marks, in bytes, as
+    /// [`Transport::set_write_buffer_limits`](crate::Transport::set_write_buffer_limits) does. Each datagram counts as
+    /// 8 bytes more.
     ///
     /// # Panics
     ///

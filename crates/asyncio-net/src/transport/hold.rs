@@ -1,4 +1,4 @@
-//! A transport whose stream somebody else uses for a time: to upgrade it, or to send a file.
+//! A transport whose stream other code uses for a time: to upgrade it, or to send a file.
 
 use std::future::{Future, poll_fn};
 use std::io;

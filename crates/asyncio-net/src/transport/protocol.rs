@@ -61,8 +61,8 @@ const SCRATCH: usize = 64 * 1024;
 /// `connection_lost` is called with an error.
 ///
 /// A callback that causes another one does not call itself: the other one runs after it. So a
-/// [`write`](Transport::write) in `data_received` that fills the buffer has `pause_writing` called after `data_received`.
-/// Outside of callbacks, `pause_writing` is called before `write` returns.
+/// [`write`](Transport::write) in `data_received` that fills the buffer has `pause_writing` called after
+/// `data_received`. Outside of callbacks, `pause_writing` is called before `write` returns.
 pub trait Protocol: Any {
     /// The connection is made. Nothing was received yet.
     fn connection_made(&mut self, transport: &Transport) {
@@ -79,8 +79,8 @@ pub trait Protocol: Any {
         false
     }
 
-    /// The connection is lost, and this is the last call. There is no error if the transport was closed or aborted, or if
-    /// the peer has ended the connection in order.
+    /// The connection is lost, and this is the last call. There is no error if the transport was closed or aborted, or
+    /// if the peer has ended the connection in order.
     fn connection_lost(&mut self, transport: &Transport, error: Option<&io::Error>) {
         let _ = (transport, error);
     }
@@ -96,7 +96,8 @@ pub trait Protocol: Any {
     }
 }
 
-/// A [`Protocol`] that gives the buffer for what comes: asyncio's `BufferedProtocol`. Bytes are received without a copy.
+/// A [`Protocol`] that gives the buffer for what comes: asyncio's `BufferedProtocol`. Bytes are received without a
+/// copy.
 ///
 /// Wrap it in [`Buffered`]: `create_connection(|| Buffered(protocol), address)`.
 ///

@@ -1,12 +1,13 @@
 //! The transport of a byte stream.
 //!
 //! A transport is shared by its protocol, by user code and by its *driver*, the task that reads and sends
-//! ([`driver`](super::driver)). What stays true:
+//! ([`driver`](super::driver)). These invariants hold:
 //!
 //! - **T1** the stream and the protocol are taken out of their places while foreign code uses them, and no `RefCell` is
-//!   borrowed meanwhile. So every method may be called at any time, also from a callback and from the stream's own code.
-//! - **T2** `connection_lost` is called once, after `connection_made`, by the driver or by its drop. The protocol and the
-//!   stream are dropped then, so a protocol that keeps its transport is no leak.
+//!   borrowed meanwhile. So every method may be called at any time, also from a callback and from the stream's own
+//!   code.
+//! - **T2** `connection_lost` is called once, after `connection_made`, by the driver or by its drop. The protocol and
+//!   the stream are dropped then, so a protocol that keeps its transport is no leak.
 //! - **T3** the protocol was told of a pause as often as of its end, or once more.
 //! - **T4** while bytes wait, the driver is woken when they can be sent.
 
@@ -36,10 +37,10 @@ use crate::waker_list::WakerList;
 
 /// A connection that calls a [`Protocol`](crate::Protocol): asyncio's `Transport`.
 ///
-/// [`create_connection`](crate::create_connection) and [`create_server`](crate::create_server) make transports over TCP,
-/// [`new`](Self::new) makes one over any byte stream. A `Transport` is a handle that is cheap to clone. Dropping it does
-/// nothing: the connection belongs to the loop, until it is closed or lost. No method waits or fails for the peer's sake.
-/// An error of the connection reaches the protocol's `connection_lost`.
+/// [`create_connection`](crate::create_connection) and [`create_server`](crate::create_server) make transports over
+/// TCP, [`new`](Self::new) makes one over any byte stream. A `Transport` is a handle that is cheap to clone. Dropping
+/// it does nothing: the connection belongs to the loop, until it is closed or lost. No method waits or fails for the
+/// peer's sake. An error of the connection reaches the protocol's `connection_lost`.
 pub struct Transport {
     pub(super) shared: Rc<Shared>,
 }
@@ -124,7 +125,7 @@ pub(super) struct Shared {
     pub(super) closing: Cell<Option<Pin<Box<Sleep>>>>,
     /// Tasks that wait for the end, or for room.
     pub(super) waiting: WakerList,
-    /// Somebody else uses the stream. Nothing is received, and what is written waits.
+    /// Other code uses the stream. Nothing is received, and written bytes wait.
     pub(super) is_held: Cell<bool>,
     /// The bytes that were written since then.
     pub(super) later: RefCell<SendQueue>,
@@ -180,8 +181,8 @@ impl Transport {
         self.call(Callbacks::made);
     }
 
-    /// Sends bytes, or keeps them to be sent. It never waits. Once the transport is closing or its connection is lost, the
-    /// bytes are dropped.
+    /// Sends bytes, or keeps them to be sent. It never waits. Once the transport is closing or its connection is lost,
+    /// the bytes are dropped.
     ///
     /// # Panics
     ///
@@ -252,8 +253,8 @@ impl Transport {
         self.shared.queue.borrow().is_empty() && !self.shared.is_held.get()
     }
 
-    /// Uses the stream. It is put back afterwards, unless the connection was lost meanwhile. `Pending` if it is in use: the
-    /// driver is woken when it is back (T4).
+    /// Uses the stream. It is put back afterwards, unless the connection was lost meanwhile. `Pending` if it is in use:
+    /// the driver is woken when it is back (T4).
     pub(super) fn use_wire<T>(
         &self,
         f: impl FnOnce(Pin<&mut dyn Wire>) -> Poll<io::Result<T>>,
@@ -316,12 +317,13 @@ impl Transport {
     }
 
     /// Closes the connection: nothing more is received, and what was written is sent first, in the background. Closing
-    /// twice does nothing. A peer that does not read keeps the connection open: [`abort`](Self::abort) does not wait for it.
+    /// twice does nothing. A peer that does not read keeps the connection open: [`abort`](Self::abort) does not wait
+    /// for it.
     pub fn close(&self) {
         self.advance(Stage::Closing);
     }
 
-    /// Closes the connection. What was not sent is dropped. `connection_lost` is called soon, not by this method.
+    /// Closes the connection. Unsent bytes are dropped. `connection_lost` is called soon, not by this method.
     pub fn abort(&self) {
         self.shared.queue.borrow_mut().clear();
         self.advance(Stage::Failed);
@@ -349,8 +351,8 @@ impl Transport {
         self.shared.stage.get() >= Stage::Closing
     }
 
-    /// Receives nothing more, until [`resume_reading`](Self::resume_reading). What the peer sends stays in the system's
-    /// buffers, and makes the peer wait when they are full. Pausing twice does nothing.
+    /// Receives nothing more, until [`resume_reading`](Self::resume_reading). The peer's bytes stay in the system's
+    /// buffers, and the peer waits when they are full. Pausing twice does nothing.
     pub fn pause_reading(&self) {
         self.shared.is_reading_paused.set(true);
     }
@@ -373,8 +375,8 @@ impl Transport {
             && !shared.is_held.get()
     }
 
-    /// Sets the water marks, in bytes: the protocol's `pause_writing` is called when more than `high` bytes wait to be sent,
-    /// and `resume_writing` when no more than `low` do. 64 KiB and 16 KiB at first.
+    /// Sets the water marks, in bytes: the protocol's `pause_writing` is called when more than `high` bytes wait to be
+    /// sent, and `resume_writing` when no more than `low` do. 64 KiB and 16 KiB at first.
     ///
     /// # Panics
     ///
@@ -440,8 +442,8 @@ impl Transport {
         error.as_ref().map(|error| Failure::from(&**error).error())
     }
 
-    /// Has another protocol called from now on; in a callback, from its end on. `connection_made` is not called. The new
-    /// protocol's `connection_lost` is called in place of the old one's, which is dropped.
+    /// Has another protocol called from now on; in a callback, from its end on. `connection_made` is not called. The
+    /// new protocol's `connection_lost` is called in place of the old one's, which is dropped.
     pub fn set_protocol(&self, protocol: impl AnyProtocol) {
         self.shared.protocol.replace(Box::new(protocol));
     }
@@ -481,8 +483,8 @@ impl Transport {
         }
     }
 
-    /// Calls `f` with the stream, if it is an `S`: for its options and addresses. `None` if it is not, if the connection is
-    /// lost, or in the stream's own code. Bytes that `f` reads or writes are missing in this transport.
+    /// Calls `f` with the stream, if it is an `S`: for its options and addresses. `None` if it is not, if the
+    /// connection is lost, or in the stream's own code. Bytes that `f` reads or writes are missing in this transport.
     ///
     /// ```
     /// # use asyncio_net::{Protocol, TcpStream, Transport, create_connection, create_server};
@@ -544,8 +546,8 @@ impl Transport {
         outcome
     }
 
-    /// Calls a callback, and those that it has caused. `None` if the protocol is lent or gone, or if it panicked, which has
-    /// ended the connection.
+    /// Calls a callback, and those that it has caused. `None` if the protocol is lent or gone, or if it panicked, which
+    /// has ended the connection.
     pub(super) fn call<R>(&self, f: impl FnOnce(&mut dyn Callbacks, &Self) -> R) -> Option<R> {
         let outcome = self.call_once(f);
         self.settle();

@@ -188,8 +188,8 @@ impl UnixDatagram {
         self.io.poll_io(cx, Direction::Write, send)
     }
 
-    /// Sends a datagram to an address, as [`send_to`](Self::send_to) does. `pause` is kept from one call to the next. Without
-    /// it nothing wakes `cx`.
+    /// Sends a datagram to an address, as [`send_to`](Self::send_to) does. `pause` is kept from one call to the next.
+    /// Without it nothing wakes `cx`.
     pub(crate) fn poll_send_to_addr(
         &self,
         cx: &mut Context<'_>,

@@ -26,8 +26,8 @@ const BACKLOG: i32 = 1024;
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
-/// A Unix socket that is connected like a stream and keeps messages apart like datagrams (`SOCK_SEQPACKET`). It loses no
-/// message and keeps their order, and it has an end.
+/// A Unix socket that is connected like a stream and keeps messages apart like datagrams (`SOCK_SEQPACKET`). It loses
+/// no message and keeps their order, and it has an end.
 ///
 /// ```
 /// use asyncio_net::UnixSeqpacket;
@@ -60,8 +60,8 @@ impl UnixSeqpacket {
         Ok(Self { io })
     }
 
-    /// Connects to the listener at `path`. While the listener's queue is full, it retries: after 1 ms at first, and at most
-    /// 50 ms.
+    /// Connects to the listener at `path`. While the listener's queue is full, it retries: after 1 ms at first, and at
+    /// most 50 ms.
     ///
     /// # Cancellation
     ///
@@ -69,8 +69,8 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// The system's error: `NotFound` without such a file, `ConnectionRefused` without a listener. An error as well if no
-    /// loop runs on this thread.
+    /// The system's error: `NotFound` without such a file, `ConnectionRefused` without a listener. An error as well if
+    /// no loop runs on this thread.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         connect_to(&SockAddr::unix(path)?).await
     }
@@ -103,7 +103,8 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it is not a socket of this kind. The system's error, and an error if no loop runs on this thread.
+    /// `InvalidInput` if it is not a socket of this kind. The system's error, and an error if no loop runs on this
+    /// thread.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(fd);
         if socket.r#type()? != Type::SEQPACKET || socket.local_addr()?.domain() != Domain::UNIX {
@@ -132,8 +133,8 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an empty message, which the peer could not tell from the end. The system's error: `BrokenPipe` if
-    /// the peer is gone, `EMSGSIZE` if the message is too long.
+    /// `InvalidInput` for an empty message, which the peer could not tell from the end. The system's error:
+    /// `BrokenPipe` if the peer is gone, `EMSGSIZE` if the message is too long.
     pub async fn send(&self, message: &[u8]) -> io::Result<usize> {
         if message.is_empty() {
             let error = "a message must have at least 1 byte: an empty one would read as the end";
@@ -143,7 +144,8 @@ impl UnixSeqpacket {
         self.io.io(Direction::Write, send).await
     }
 
-    /// Receives a message and returns its length. A message longer than `buf` is cut, and the rest is lost. Zero is the end.
+    /// Receives a message and returns its length. A message longer than `buf` is cut, and the rest is lost. Zero is the
+    /// end.
     ///
     /// # Cancellation
     ///
@@ -279,8 +281,8 @@ impl UnixSeqpacketListener {
     }
 
     /// Listens at an address, which may be an abstract name
-    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)). No file is removed, neither now
-    /// nor by the drop.
+    /// ([`from_abstract_name`](std::os::linux::net::SocketAddrExt::from_abstract_name)). No file is removed, neither
+    /// now nor by the drop.
     ///
     /// # Errors
     ///

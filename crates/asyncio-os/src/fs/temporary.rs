@@ -16,14 +16,14 @@ use super::on_thread::on_thread;
 /// How often another name is tried.
 const TRIES: usize = 16;
 
-/// A name that nobody can guess.
+/// A name that cannot be guessed.
 pub(super) fn unused_name() -> String {
     // Each `RandomState` has keys of its own.
     let word = || RandomState::new().hash_one(std::process::id());
     format!(".asyncio-{:016x}{:016x}", word(), word())
 }
 
-/// Creates with names that are in use by nobody.
+/// Creates with names that are not in use.
 fn create<T>(directory: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
     let mut tries = 0;
     loop {
@@ -38,7 +38,8 @@ fn create<T>(directory: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Res
     }
 }
 
-/// Creates a file without a name, for reading and writing. It vanishes when it is closed, also if the program is killed.
+/// Creates a file without a name, for reading and writing. It vanishes when it is closed, also if the program is
+/// killed.
 ///
 /// # Cancellation
 ///
@@ -97,8 +98,8 @@ fn unlinked(directory: &Path) -> io::Result<fs::File> {
 /// # }).unwrap();
 /// ```
 ///
-/// The drop removes it on a thread, if a loop runs, and otherwise at once. Errors are ignored then; [`close`](Self::close)
-/// returns them.
+/// The drop removes it on a thread, if a loop runs, and otherwise at once. Errors are ignored then;
+/// [`close`](Self::close) returns them.
 pub struct TempDir {
     /// `None` when it is removed, or kept.
     path: Option<PathBuf>,
@@ -138,7 +139,7 @@ impl TempDir {
             // Absolute: the program may have another working directory when it is removed.
             let directory = std::path::absolute(directory)?;
             let (path, ()) = create(&directory, |path| builder.create(path))?;
-            // A value that nobody receives is dropped, and removes the directory.
+            // A value without a receiver is dropped, and removes the directory.
             Ok(TempDir { path: Some(path) })
         };
         on_thread("create a directory in", directory.as_ref(), make).await

@@ -107,8 +107,8 @@ pub async fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::
 ///
 /// The contents are written to a new file beside it, synchronized with the disk, and renamed. The new file has the
 /// permissions of the old one, and its owner and group if this program may set them. Access control lists are not kept.
-/// A symbolic link stays one: the file that it leads to is replaced. A crash may leave the new file, which has a name that
-/// begins with `.asyncio-`.
+/// A symbolic link stays one: the file that it leads to is replaced. A crash may leave the new file, which has a name
+/// that begins with `.asyncio-`.
 ///
 /// # Cancellation
 ///
@@ -186,7 +186,7 @@ fn inherit(file: &fs::File, old: &Metadata) -> io::Result<()> {
         // The privileges of another user are not this one's to give.
         mode &= !0o6000;
         if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
-            // Another group may do as much as everybody.
+            // Another group has the rights of all others.
             mode = mode & !0o070 | (mode & 0o007) << 3;
         }
     }

@@ -105,7 +105,7 @@ impl AsFd for End {
     }
 }
 
-/// Whether there is nobody at the other end.
+/// Whether the other end is closed.
 pub(super) fn is_hung_up(fd: &OwnedFd) -> io::Result<bool> {
     let now = Timespec::try_from(Duration::ZERO).expect("zero is a time");
     // The system reports a hang-up or an error unasked.

@@ -54,7 +54,7 @@ impl PipeWriter {
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` if nobody can read it any more. Otherwise the system's error.
+    /// `BrokenPipe` if the pipe has no reader any more. Otherwise the system's error.
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         let write = |fd: &OwnedFd| Ok(rustix::io::write(fd, buf)?);
         self.end.transfer(Direction::Write, buf.len(), write)
@@ -101,7 +101,7 @@ impl PipeWriter {
         self.end.fd.try_io(Direction::Write, write)
     }
 
-    /// Waits until nobody can read the pipe any more.
+    /// Waits until the pipe has no reader any more.
     ///
     /// # Cancellation
     ///

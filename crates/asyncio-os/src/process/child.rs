@@ -84,7 +84,7 @@ impl Child {
     /// open.
     ///
     /// Any number of tasks may wait, also after the end. A process that waits for its input does not
-    /// end: drop [`stdin`](Self::stdin) first. Nor does a process whose output nobody reads, once
+    /// end: drop [`stdin`](Self::stdin) first. Nor does a process whose output is not read, once
     /// the pipe is full: read it meanwhile, or use [`communicate`](Self::communicate).
     ///
     /// # Cancellation

@@ -41,7 +41,7 @@ pub struct Command {
     streams: Streams,
 }
 
-/// The standard streams that were set. What the others are depends on the call.
+/// The standard streams that were set. For the others each call has its own default.
 #[derive(Clone, Copy, Debug, Default)]
 struct Streams {
     stdin: bool,
@@ -195,8 +195,8 @@ impl Command {
     /// Sets the process group. With 0 the process leads a new group: Ctrl-C in the terminal does not
     /// reach it, and [`Child::stop`] ends its children with it.
     ///
-    /// A process that makes itself the leader of a group is treated in the same way. So is one with a new session, as by
-    /// the program `setsid`: `Command::new("setsid").arg("server")` starts `server` under the same process id.
+    /// A process that makes itself the leader of a group is treated in the same way. So is one with a new session, as
+    /// by the program `setsid`: `Command::new("setsid").arg("server")` starts `server` under the same process id.
     pub fn process_group(&mut self, group: i32) -> &mut Self {
         self.inner.process_group(group);
         self

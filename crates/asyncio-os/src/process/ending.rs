@@ -155,8 +155,8 @@ impl Process {
         }
     }
 
-    /// The group that the process leads, unless the process is known to have ended: then its number may belong to another
-    /// group.
+    /// The group that the process leads, unless the process is known to have ended: then its number may belong to
+    /// another group.
     ///
     /// The system knows it, also if the process has made itself a leader.
     pub(super) fn group(&self) -> Option<Group> {

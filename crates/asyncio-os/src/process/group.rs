@@ -12,8 +12,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 /// A process group. Its number is its own while it has a process, also one that is not reaped.
 ///
-/// When the last process has ended, the system may give the number to another group. That takes as many new processes as
-/// there are numbers, between two looks.
+/// When the last process has ended, the system may give the number to another group. That takes as many new processes
+/// as there are numbers, between two looks.
 pub(super) struct Group {
     number: Pid,
 }

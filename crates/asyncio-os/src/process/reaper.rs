@@ -1,7 +1,7 @@
 //! Reaping of children that no loop waits for any more.
 //!
-//! A thread waits for such a child: it sleeps until the child has ended. Where there is no thread to be had, the child is looked for
-//! whenever another one is started or left.
+//! A thread waits for such a child: it sleeps until the child has ended. Where there is no thread to be had, the child
+//! is looked for whenever another one is started or left.
 
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -72,8 +72,8 @@ fn stack_address() -> usize {
     std::hint::black_box(&raw const here).addr()
 }
 
-/// A part of serde's machinery, with bounds. `COUNTS`: a visitor of a value whose bytes tell the number of its elements. Of
-/// other values the type tells it.
+/// A part of serde's machinery, with bounds. `COUNTS`: a visitor of a value whose bytes tell the number of its
+/// elements. Of other values the type tells it.
 pub(crate) struct Bounded<'b, T, const COUNTS: bool = false> {
     inner: T,
     bounds: &'b Bounds,
@@ -95,8 +95,8 @@ impl<'b, T> Bounded<'b, T, true> {
 pub(crate) struct Elements<'b, A> {
     inner: A,
     bounds: &'b Bounds,
-    /// Whether the type tells their number, or they were counted before the first one, which costs less. postcard does not
-    /// tell the number if it is larger than that of the bytes.
+    /// Whether the type tells their number, or they were counted before the first one, which costs less. postcard does
+    /// not tell the number if it is larger than that of the bytes.
     are_counted: bool,
 }
 

@@ -1,7 +1,7 @@
 //! A chunk: several calls of one function in one message, for calls that take less time than a message.
 //!
-//! The worker makes the calls one after the other and answers once, with a list. So each call has an outcome of its own,
-//! but the end of the worker is the outcome of all of them.
+//! The worker makes the calls one after the other and answers once, with a list. So each call has an outcome of its
+//! own, but the end of the worker is the outcome of all of them.
 
 use super::frame::{Kind, cut, finish, frame, kind_and_body};
 

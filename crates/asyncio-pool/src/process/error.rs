@@ -13,8 +13,8 @@ pub enum ProcessError {
     #[error("the function panicked in its worker process: {0}")]
     Panicked(String),
     /// The worker process ended during the call: it was killed, aborted, exited, or had no memory left. The status has
-    /// the signal or the exit code. The code is 255 if the system does not tell, because this program ignores SIGCHLD or
-    /// has reaped the process itself.
+    /// the signal or the exit code. The code is 255 if the system does not tell, because this program ignores SIGCHLD
+    /// or has reaped the process itself.
     #[error("the worker process ended during the call ({0})")]
     Died(ExitStatus),
     /// The call took longer than [`job_time_limit`](crate::ProcessPoolBuilder::job_time_limit), and its worker was

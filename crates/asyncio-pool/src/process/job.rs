@@ -28,9 +28,9 @@ const FAILED: &str = "a detached call in a worker process failed";
 ///
 /// # Cancellation
 ///
-/// Dropping it, and so cancelling the awaiting task, cancels a call that has not begun. A call that has begun runs on in
-/// its worker, and its value is dropped; what goes wrong is told to the exception handler. In a pool that
-/// [kills on cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
+/// Dropping it, and so cancelling the awaiting task, cancels a call that has not begun. A call that has begun runs on
+/// in its worker, and its value is dropped; what goes wrong is told to the exception handler. In a pool that [kills on
+/// cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
 ///
 /// # Errors
 ///

@@ -113,8 +113,9 @@ where
     /// A call costs a message there and one back, some 20 µs. In a chunk of 100 it costs a hundredth of that. Each call
     /// has an outcome of its own. If their worker dies, all calls of the chunk have [`ProcessError::Died`]. The chunk
     /// counts as one call for [`job_time_limit`](crate::ProcessPoolBuilder::job_time_limit) and
-    /// [`max_tasks_per_worker`](crate::ProcessPoolBuilder::max_tasks_per_worker). Its arguments, and its values, take the
-    /// [`message_limit`](crate::ProcessPoolBuilder::message_limit) together: a chunk is sent before it exceeds the limit.
+    /// [`max_tasks_per_worker`](crate::ProcessPoolBuilder::max_tasks_per_worker). Its arguments, and its values, take
+    /// the [`message_limit`](crate::ProcessPoolBuilder::message_limit) together: a chunk is sent before it exceeds the
+    /// limit.
     #[doc(alias = "chunksize")]
     pub fn chunk_size(mut self, calls: usize) -> Self {
         self.chunk_size = calls.clamp(1, MOST_CALLS);

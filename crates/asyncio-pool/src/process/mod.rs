@@ -1,9 +1,11 @@
 //! Worker processes, for work that needs a core of its own, may crash, or takes too much memory.
 //!
-//! From the bottom to the top: frames over a socket ([`frame`]), read within bounds
-//! ([`bounds`]), the list of functions ([`remote`]), how a program is
-//! told that it is a worker ([`summons`]) and what it does then ([`worker`]); in the parent one process ([`link`]), one
-//! call ([`call`]), several in one message ([`chunk`]), the processes and the calls of a pool ([`crew`]), and what a user holds.
+//! From the bottom to the top:
+//! - both sides: frames over a socket ([`frame`]), read within bounds ([`bounds`]), and the list of functions
+//!   ([`remote`]);
+//! - the worker: how a program learns that it is a worker ([`summons`]), and its work then ([`worker`]);
+//! - the parent: one process ([`link`]), one call ([`call`]), several in one message ([`chunk`]), the processes and the
+//!   calls of a pool ([`crew`]), and the types for users.
 
 mod bounds;
 mod call;

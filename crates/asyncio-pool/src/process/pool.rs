@@ -51,9 +51,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 /// - A worker that is killed, aborts, exits or runs out of memory fails the call that it runs, and no other. It is
 ///   replaced. A panic is an error of its call, and the worker goes on.
 /// - Workers end with their parent, also if it is killed.
-/// - They inherit standard output, standard error, and each descriptor of this program that is not close-on-exec. Rust's
-///   standard library and asyncio set close-on-exec on all of theirs. C libraries and the program's own parent may not.
-///   Workers keep such a descriptor open: the reader of a pipe, for example, then sees no end of it.
+/// - They inherit standard output, standard error, and each descriptor of this program that is not close-on-exec.
+///   Rust's standard library and asyncio set close-on-exec on all of theirs. C libraries and the program's own parent
+///   may not. Workers keep such a descriptor open: the reader of a pipe, for example, then sees no end of it.
 /// - Calls are begun in the order in which they were made.
 ///
 /// In tests, this program is the test binary, and its `main` belongs to the test harness. A call there gives
@@ -109,9 +109,9 @@ impl ProcessPool {
     }
 
     /// Calls `function` in a worker process. (Large buffers of bytes go faster as `serde_bytes::ByteBuf` than as
-    /// `Vec<u8>`, which serde writes byte by byte.) One argument is given as it is, none as `()`, several as a tuple. The call
-    /// is on its way as soon as this returns: the arguments are written, and a worker is started if all are busy and
-    /// there may be more.
+    /// `Vec<u8>`, which serde writes byte by byte.) One argument is given as it is, none as `()`, several as a tuple.
+    /// The call is on its way as soon as this returns: the arguments are written, and a worker is started if all are
+    /// busy and there may be more.
     ///
     /// # Cancellation
     ///

@@ -15,15 +15,15 @@ use serde::de::DeserializeOwned;
 use super::chunk;
 use super::frame::{EncodeError, Frame, Kind, decode, encode, message};
 
-/// A function that worker processes can call with these arguments: it has `#[asyncio::remote]`, takes what serde writes,
-/// and returns, or its future does, what serde writes and reads.
+/// A function that worker processes can call with these arguments: it has `#[asyncio::remote]`, takes what serde
+/// writes, and returns, or its future does, what serde writes and reads.
 ///
-/// One argument is given as it is, none as `()`, several, up to twelve, as a tuple. `Kind` tells functions apart for the
-/// compiler, and is left to it.
+/// One argument is given as it is, none as `()`, several, up to twelve, as a tuple. `Kind` tells functions apart for
+/// the compiler, and is left to it.
 ///
 /// The format is [postcard](https://docs.rs/postcard). It has no names of fields, so serde's `untagged`, `flatten`,
-/// `tag` and `skip_serializing_if` do not work. A value whose reading takes more than 512 KiB of the stack is an error of
-/// its call: a chain of some thousand boxes, for example.
+/// `tag` and `skip_serializing_if` do not work. A value whose reading takes more than 512 KiB of the stack is an error
+/// of its call: a chain of some thousand boxes, for example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no remote function for arguments of type `{Arguments}`",
     note = "several arguments are given as a tuple, and the return type has serde's `Serialize` and `Deserialize`"

@@ -437,7 +437,7 @@ impl<T: Task> ScopeTree<T> {
         self.change(key, |node| {
             let state = node.state_mut();
             let swallowed = std::mem::take(&mut state.swallowed);
-            // What was propagated since is not answered.
+            // Requests that were propagated since are not answered.
             let answered = swallowed.min(state.resumed.wrapping_sub(1));
             state.requests.answer(state.spared, answered);
             if state.requests.last() == 0 {

@@ -24,8 +24,8 @@ pub(crate) fn processor_time() -> Option<Duration> {
     None
 }
 
-/// The highest number of threads that the system allows one process. Each thread needs an entry in three tables, and two
-/// mappings: for its stack and for the guard page before it.
+/// The highest number of threads that the system allows one process. Each thread needs an entry in three tables, and
+/// two mappings: for its stack and for the guard page before it.
 pub(crate) fn most_threads() -> Option<u64> {
     let number =
         |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };

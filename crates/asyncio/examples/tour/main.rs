@@ -1,9 +1,10 @@
 //! A tour of asyncio for Rust: real sockets, real time, no arguments, a few seconds.
 //!
-//! `cargo run --release --example tour`, with `--features http` for the scene of fetches. With `-- --short` the same scenes are smaller and take a second or so.
+//! `cargo run --release --example tour`, with `--features http` for the scene of fetches. With `-- --short` the same
+//! scenes are smaller and take a second or so.
 //!
-//! Each scene is a file. It reports what happened, how long that took, and what it would have cost with threads: one for
-//! each thing that waits. The cost of a thread on this machine is measured at the start.
+//! Each scene is a file. It reports what happened, how long that took, and what it would have cost with threads: one
+//! for each thing that waits. The cost of a thread on this machine is measured at the start.
 
 mod borrowing;
 mod buffer;

@@ -35,7 +35,7 @@ fn rounds_for(time: Duration) -> u64 {
     SAMPLE * time.as_nanos() as u64 / each
 }
 
-/// What `work` gives, and the longest time by which a timer was late meanwhile.
+/// The result of `work`, and the longest time by which a timer was late meanwhile.
 async fn worst_beat<R>(work: impl Future<Output = R>) -> (R, Duration) {
     const BEAT: Duration = Duration::from_millis(1);
     let worst = Rc::new(Cell::new(Duration::ZERO));

@@ -48,7 +48,7 @@ pub(crate) trait Kind: 'static {
         async move { tokio::time::timeout(limit, future).await.ok() }
     }
 
-    /// Starts a task in a set. What it runs is `Send`, so that all kinds can.
+    /// Starts a task in a set. The future is `Send`, so that all kinds of runtime can run it.
     fn spawn_in<F>(set: &mut JoinSet<F::Output>, future: F)
     where
         F: Future<Output: Send + 'static> + Send + 'static,

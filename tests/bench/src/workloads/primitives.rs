@@ -304,8 +304,8 @@ impl Work for SortedMany {
     }
 }
 
-/// A task asks, and another answers through a oneshot made for the request. The request itself goes through a cell and a
-/// flag, the same for all.
+/// A task asks, and another answers through a oneshot made for the request. The request itself goes through a cell and
+/// a flag, the same for all.
 #[derive(Debug)]
 pub(crate) struct RequestAnswer;
 

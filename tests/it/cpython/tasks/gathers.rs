@@ -1,6 +1,6 @@
 //! `gather`: nothing that it began runs on when it returns.
 
-/// What a gather gives, of coroutines and of tasks.
+/// The results of a gather, of coroutines and of tasks.
 pub(super) mod gather_tests_base {
     use asyncio::{gather, sleep, spawn, try_gather};
     use asyncio_tests::{ms, run_virtual};

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-/// What all cells begin with.
+/// The head of all cells.
 #[repr(C)]
 struct Header {
     vtable: &'static Vtable,
@@ -32,7 +32,7 @@ struct Header {
     finished: Cell<bool>,
 }
 
-/// What depends on the type of the future.
+/// The functions that depend on the type of the future.
 struct Vtable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>),
     /// Moves the output to the place the pointer leads to, an `Option` of it.
@@ -252,7 +252,7 @@ impl<T> fmt::Debug for Task<T> {
 }
 
 impl<T> Task<T> {
-    /// What the task returned, once it has and nobody took it.
+    /// The output of the task, once it has returned and until the output is taken.
     pub(super) fn take_output(&mut self) -> Option<T> {
         let header = self.task.header();
         if !header.finished.get() {

@@ -1,7 +1,7 @@
 //! The floor's timers: a ring of milliseconds, each with a linked list of its sleepers.
 //!
-//! Arming and disarming take the same few steps for any number of sleepers. A deadline beyond the length of the ring is in
-//! the list of its tick as well, and is skipped until its round comes.
+//! Arming and disarming take the same few steps for any number of sleepers. A deadline beyond the length of the ring is
+//! in the list of its tick as well, and is skipped until its round comes.
 
 use std::cell::RefCell;
 use std::future::Future;

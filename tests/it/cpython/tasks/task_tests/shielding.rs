@@ -79,7 +79,7 @@ fn shield_coroutine_without_loop() {
     assert_eq!(futures::executor::block_on(shield(async { 42 })), 42);
 }
 
-/// What is shielded runs on the running loop.
+/// Shielded work runs on the running loop.
 #[test]
 fn shield_coroutine_use_running_loop() {
     run_virtual(async |_| {

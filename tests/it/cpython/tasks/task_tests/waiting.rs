@@ -90,8 +90,8 @@ fn wait_really_done() {
     });
 }
 
-/// One that has failed already ends the wait for the first failure at once; one that fails, when it does; a
-/// cancelled one does not.
+/// A task that has failed already ends the wait for the first failure at once. A task that fails ends it then, and a
+/// cancelled task does not.
 #[test]
 fn wait_first_exception() {
     run_virtual(async |_| {
@@ -142,7 +142,7 @@ fn wait_concurrent_complete() {
     });
 }
 
-/// What comes from an iterator is collected, and waited for.
+/// The tasks of an iterator are collected, and waited for.
 #[test]
 fn wait_with_iterator_of_tasks() {
     run_virtual(async |_| {
