@@ -1,5 +1,5 @@
-//! Move 2: the innermost scopes inside of a target are told of a request, and the target is polled until no scope is left
-//! to be told.
+//! Move 2: a request is delivered to the innermost scopes inside of its target, and the target is polled until the
+//! delivery reaches no further scope.
 
 use std::task::Waker;
 
@@ -9,11 +9,11 @@ use super::{Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
 /// The next action of a scope.
 pub(crate) enum Next<T> {
-    /// Nothing is asked of it, or what is goes on elsewhere.
+    /// No request is open, or the request goes on elsewhere.
     Wait,
-    /// The same, and nothing is asked of it any more. These are to be woken.
+    /// The same, and no request is open any more. These are to be woken.
     Settled(Vec<WakeTarget<T>>),
-    /// Poll what it wraps, after waking these, which have been told.
+    /// Poll what it wraps, after waking these scopes, which a delivery has reached.
     Poll(Vec<Waker>),
     /// Let others go first, and be polled again then before anything is decided.
     Yield,
@@ -21,13 +21,13 @@ pub(crate) enum Next<T> {
     End,
 }
 
-/// A walk that tells.
+/// The state of one delivery.
 pub(super) struct Round {
     request: Request,
     opened_by: u64,
-    /// Whether anybody was told in this round.
+    /// Whether it has reached a scope.
     news: bool,
-    /// Whether anybody was told before and has not acted.
+    /// Whether an earlier delivery reached a scope that has not handled the request.
     unreached: bool,
     wake: Vec<Waker>,
     /// Whether a cleanup is under way.
@@ -43,8 +43,8 @@ impl<T: Task> ScopeTree<T> {
         if node.cancel.is_none() {
             return Next::Poll(Vec::new());
         }
-        let told = self.take_told(key);
-        if told > 0 && self.is_unanswered(key, told) {
+        let delivered = self.take_delivered(key);
+        if delivered > 0 && self.is_unanswered(key, delivered) {
             self.handled += 1;
             return Next::End;
         }
@@ -54,7 +54,7 @@ impl<T: Task> ScopeTree<T> {
         if std::mem::take(&mut node.state_mut().last_chance) || node.state().open() == 0 {
             return Next::Poll(Vec::new());
         }
-        // Those inside that were told on behalf of an enclosing scope have not been polled since.
+        // Scopes inside to which the request was delivered for an enclosing target have not been polled since.
         match self.after_poll(key, self.handled.wrapping_sub(1), step) {
             Next::Wait => Next::Poll(Vec::new()),
             next => next,
@@ -68,13 +68,13 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// How many scopes have acted so far; for [`after_poll`](Self::after_poll).
+    /// How many scopes have handled a request so far; for [`after_poll`](Self::after_poll).
     pub(crate) fn handled(&self) -> u64 {
         self.handled
     }
 
-    /// [`after_poll`](Self::after_poll), when it was polled so many times at a stretch. No scope is told if that
-    /// was often enough: what was told and is not polled would be taken to be put aside.
+    /// [`after_poll`](Self::after_poll), after so many polls at a stretch. At the limit nothing is delivered: a scope that
+    /// got the request and is not polled would count as put aside.
     pub(crate) fn after_round(
         &mut self,
         key: ScopeKey,
@@ -115,8 +115,8 @@ impl<T: Task> ScopeTree<T> {
             return Next::Wait;
         }
         let (swallowed, opened_at) = (node.state().open() == 0, node.opened_at);
-        // A combinator may poll only some of its futures at a time: as long as that reaches anything that was
-        // told, it is polled again.
+        // A combinator may poll only some of its futures at a time. It is polled again as long as that reaches a scope
+        // that has not handled the request.
         let reaching = self.handled != handled;
         self.of_this_moment = 0;
         if !self.allowance.allows(step, opened_at, self.opened) {
@@ -124,8 +124,8 @@ impl<T: Task> ScopeTree<T> {
             return Next::Yield;
         }
         if swallowed {
-            // No scope is told any more, so there is no need to look at all that are inside.
-            return if reaching && self.has_unheard(key) {
+            // Nothing is delivered any more, so there is no need to look at all scopes inside.
+            return if reaching && self.has_unhandled(key) {
                 Next::Poll(Vec::new())
             } else if self.is_undecided(key, 0) {
                 Next::Wait
@@ -149,7 +149,7 @@ impl<T: Task> ScopeTree<T> {
             busy: false,
             wake: Vec::new(),
         };
-        self.tell_inside(key, &mut round);
+        self.deliver_inside(key, &mut round);
         if round.news || (round.unreached && reaching) {
             round.wake.reverse(); // those that opened first come first
             return Next::Poll(round.wake);
@@ -157,14 +157,14 @@ impl<T: Task> ScopeTree<T> {
         if round.busy { Next::Wait } else { Next::End }
     }
 
-    /// Tells the innermost scopes inside of this one that have not been told.
-    pub(super) fn tell_inside(&mut self, key: ScopeKey, round: &mut Round) {
+    /// Delivers a request to the innermost scopes inside of this one that have not got it.
+    pub(super) fn deliver_inside(&mut self, key: ScopeKey, round: &mut Round) {
         // Not recursive: scopes may be nested deeper than a stack is.
         let mut to_do = vec![key];
         let mut propagating = Vec::new();
         while let Some(key) = to_do.pop() {
             let mut next = self.get(key).and_then(|node| node.first_child);
-            let mut told = 0;
+            let mut delivered = 0;
             while let Some(child) = next {
                 let child_key = self.key_of(child);
                 let node = &mut self.nodes[child as usize];
@@ -174,19 +174,19 @@ impl<T: Task> ScopeTree<T> {
                 } else if node.leftover {
                     // It holds the enclosing scope, or nothing any more.
                 } else if node.state().resumed >= round.request {
-                    // It propagates the request, has been woken for that, and tells what is inside itself.
+                    // It propagates the request, has been woken for that, and delivers it to the scopes inside by itself.
                     round.unreached = true;
                     propagating.push(child_key);
                 } else if node.first_child.is_some() && !node.observed {
                     to_do.push(child_key);
-                } else if node.state().told > 0 {
+                } else if node.state().delivered > 0 {
                     round.unreached = true;
-                } else if node.state().last_told < round.request
+                } else if node.state().last_delivered < round.request
                     && (node.observed || node.opened_at <= round.opened_by)
                 {
-                    node.state_mut().told = round.request;
-                    node.state_mut().last_told = round.request;
-                    told += 1;
+                    node.state_mut().delivered = round.request;
+                    node.state_mut().last_delivered = round.request;
+                    delivered += 1;
                     // With the task's own waker it is polled without further ado.
                     if let Wakes::Waker(_) = node.wakes
                         && let Wakes::Waker(waker) =
@@ -196,15 +196,15 @@ impl<T: Task> ScopeTree<T> {
                     }
                 }
             }
-            let more = Unresolved { told, live: 0 };
+            let more = Unresolved { delivered, live: 0 };
             self.recount(Some(key), Unresolved::NOTHING, more);
-            round.news |= told > 0;
+            round.news |= delivered > 0;
         }
         round.busy = round.busy || self.is_any_held(propagating, round.request);
     }
 
-    /// Whether a token of this request holds anything inside of these scopes: a cleanup is under way there, and the
-    /// its enclosing scopes come after it.
+    /// Whether a token of this request holds anything inside of these scopes: a cleanup is under way there, and its
+    /// enclosing scopes come after it.
     pub(super) fn is_any_held(&self, mut to_do: Vec<ScopeKey>, request: Request) -> bool {
         while let Some(key) = to_do.pop() {
             let mut next = self.get(key).and_then(|node| node.first_child);

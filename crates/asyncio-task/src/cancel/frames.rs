@@ -10,7 +10,7 @@ use super::{DropLater, Effects, Place, Resolution, ScopeKey, ScopeTree, Task, Wa
 pub(crate) struct Left {
     /// `None`: it has no node.
     pub(crate) key: Option<ScopeKey>,
-    /// How many scopes had acted before the poll.
+    /// How many scopes had handled a request before the poll.
     pub(crate) handled: u64,
     /// It had no node when the poll began. One that it got is lost to it if the poll panics.
     pub(crate) is_new: bool,
@@ -211,26 +211,31 @@ impl<T: Task> ScopeTree<T> {
         let Some(node) = self.get(key).filter(|node| node.parent != Some(around)) else {
             return Effects::NONE;
         };
-        let (holding, told, before) = (node.state().holding, node.state().told, node.parent);
+        let (holding, delivered, before) =
+            (node.state().holding, node.state().delivered, node.parent);
         let was_due = node.state().due.is_some();
         self.unlink(key);
         self.link(key, around);
-        // It was put aside when it was told, so it is not one of those that have yet to be heard: what others
-        // have swallowed since is over for it.
-        if told > 0 && !self.upwards(around).any(|node| node.state().open() >= told) {
-            self.take_told(key);
+        // It was put aside when it got the request, so the answer does not wait for it: a request that others have
+        // swallowed since is over for it.
+        if delivered > 0
+            && !self
+                .upwards(around)
+                .any(|node| node.state().open() >= delivered)
+        {
+            self.take_delivered(key);
         }
         // The scope that stood in the way of its deadline may be gone.
         let overdue = was_due.then(|| self.expire(key, false)).flatten();
-        let mut let_go = Effects::NONE;
+        let mut effects = Effects::NONE;
         if holding > 0 {
             if self.is_unanswered(around, holding) {
                 self.hold(Some(around), holding);
             }
-            let_go = self.let_go(before, holding, Resolution::Deferred);
+            effects = self.resolve(before, holding, Resolution::Deferred);
         }
-        let_go.overdue.extend(overdue);
-        let_go
+        effects.overdue.extend(overdue);
+        effects
     }
 
     /// A scope was polled with its task's own waker. The old one is to be dropped outside.

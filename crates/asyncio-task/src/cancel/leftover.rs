@@ -1,19 +1,19 @@
-//! Scopes that are over while something that was asked of them is not.
+//! Scopes that are over while a request to them is not.
 //!
 //! A token may leave the scope that it holds: the work returns it, or keeps it elsewhere. A scope that is over stays
-//! in the tree as long as tokens hold it, as a *leftover*: it holds its enclosing scope, and passes on what its tokens
-//! come to. So a request is never told anew because its token has left a scope, and a token holds what is around it
-//! wherever it is.
+//! in the tree as long as tokens hold it, as a *leftover*: it holds its enclosing scope, and passes the resolution of its
+//! tokens on. So a request is never delivered anew because its token has left a scope, and a token holds its enclosing
+//! scope wherever it is.
 //!
-//! A request that was resumed inside, and on which the scope has not acted, goes on to the enclosing scope.
+//! A request that was resumed inside, and that the scope has not handled, goes on to the enclosing scope.
 //!
-//! Only a request to an enclosing scope matters: one to the scope itself is spent.
+//! Only a request to an enclosing scope matters: a request to the scope itself is spent.
 
 use super::node::Wakes;
 use super::{DropLater, Effects, Request, Resolution, ScopeKey, ScopeTree, Task};
 
 impl<T: Task> ScopeTree<T> {
-    /// Whether anything was ever asked of a scope.
+    /// Whether any request ever concerned a scope.
     #[inline]
     pub(crate) fn is_asked(&self, key: ScopeKey) -> bool {
         self.get(key).is_some_and(|node| node.cancel.is_some())
@@ -36,11 +36,11 @@ impl<T: Task> ScopeTree<T> {
             };
         }
         let rest = self.remove(key);
-        let let_go = match self.open_up_to(around, resumed) {
+        let effects = match self.open_up_to(around, resumed) {
             0 => Effects::NONE,
             request => self.resume(around, request),
         };
-        (let_go, rest)
+        (effects, rest)
     }
 
     /// The last request that is open here or further out, up to this one.
@@ -59,12 +59,12 @@ impl<T: Task> ScopeTree<T> {
         around: ScopeKey,
         request: Request,
     ) -> Option<DropLater<T>> {
-        self.let_code_go(key);
+        self.unlink_inside(key);
         let wakes = self.change(key, |node| {
             node.leftover = true;
             node.observed = true;
             node.polling = false;
-            node.state_mut().told = 0;
+            node.state_mut().delivered = 0;
             node.state_mut().deferred = 0;
             node.state_mut().holding = request;
             std::mem::replace(&mut node.wakes, Wakes::Nobody)
@@ -73,8 +73,8 @@ impl<T: Task> ScopeTree<T> {
         Some(DropLater(wakes))
     }
 
-    /// Unlinks all that is inside of a scope, but for what holds it: leftovers, and observed scopes that have heard.
-    pub(super) fn let_code_go(&mut self, key: ScopeKey) {
+    /// Unlinks all scopes inside of a scope, except those that hold it: leftovers, and observed scopes with a request.
+    pub(super) fn unlink_inside(&mut self, key: ScopeKey) {
         let mut next = self.get(key).and_then(|node| node.first_child);
         while let Some(child) = next {
             let node = &self.nodes[child as usize];
@@ -99,10 +99,10 @@ impl<T: Task> ScopeTree<T> {
 
     /// A scope is dropped, and then its work. Tokens that go with the work leave the request where it came from.
     pub(crate) fn begin_drop(&mut self, key: ScopeKey) {
-        self.let_code_go(key);
+        self.unlink_inside(key);
         self.change(key, |node| {
             node.dropping = true;
-            node.state_mut().told = 0;
+            node.state_mut().delivered = 0;
         });
     }
 
@@ -118,15 +118,15 @@ impl<T: Task> ScopeTree<T> {
         self.complete(key).1
     }
 
-    /// A request that a panic has let go goes on with that panic, in place of the scope that it left.
+    /// A request whose token a panic has dropped goes on with that panic, in place of the scope that it left.
     pub(crate) fn stand_in(&mut self, around: ScopeKey, request: Request) -> ScopeKey {
         let key = self.insert(Some(around));
         self.change(key, |node| node.state_mut().resumed = request);
         key
     }
 
-    /// Whether a scope, which a panic has left, was to pass on a request.
-    pub(crate) fn has_let_go(&self, key: ScopeKey) -> bool {
+    /// Whether a panic that has left this scope takes a request along.
+    pub(crate) fn takes_request_along(&self, key: ScopeKey) -> bool {
         self.get(key)
             .is_some_and(|node| node.state().resumed.max(node.state().deferred) > 0)
     }

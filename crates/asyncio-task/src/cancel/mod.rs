@@ -6,13 +6,13 @@
 //!
 //! ```text
 //!  1 request   a scope, the target, is cancelled: the request is noted there, and its task is woken
-//!  2 deliver   the target's poll has returned Pending: the innermost scopes inside of it are told, woken,
-//!              and the target is polled again, as long as that reaches any of them
-//!  3 act       a scope that was told ends what it wraps, and gives a token to the code that opened it
-//!  4 hold      the token holds the enclosing scope, which does not act meanwhile
-//!  5 let go    the last token goes
-//!    5a        all were swallowed: the request is answered, once each scope that was told and is still polled
-//!              has acted, and no other token of the request lives
+//!  2 deliver   the target's poll has returned Pending: the request is delivered to the innermost scopes inside of
+//!              it, which are woken. The target is polled again, as long as that reaches any of them
+//!  3 handle    such a scope ends what it wraps, and gives a token to the code that opened it
+//!  4 hold      the token holds the enclosing scope, which does not propagate the request meanwhile
+//!  5 resolve   the last token goes
+//!    5a        all were swallowed: the request is answered, once each scope that got it and is still polled has
+//!              handled it, and no other token of the request lives
 //!    5b        one was resumed: the holder propagates the request. It does 2 for what opened while it was held,
 //!              and then 3
 //!    5c        a shield has only deferred the request: it begins again at 2 from the holder, as if it came now,
@@ -21,21 +21,22 @@
 //!              open too, which goes on in its place
 //! ```
 //!
-//! Requests are numbered. A token holds against the requests up to its own: what a cleanup opens is not told of the
-//! request that began it, and a second request interrupts it ([`ScopeTree::is_open`]).
+//! Requests are numbered. A token holds against the requests up to its own. So the request that began a cleanup is not
+//! delivered to the scopes that the cleanup opens, and a second request interrupts it ([`ScopeTree::is_open`]).
 //!
-//! A scope that is no longer polled, as a paused branch of `select!`, is not waited for. It stays told, and acts at its
-//! next poll if the request is still open.
+//! A scope that is no longer polled, as a paused branch of `select!`, is not waited for. It keeps the delivered request,
+//! and handles it at its next poll if the request is still open.
 //!
-//! An *observed* scope stays in the tree when it acts: it stands for a task, a group or a shield that ends in its own time,
-//! and holds the enclosing scope like a token until then. Code gets no token from it that it could drop over and over, so
-//! it is told even if it opens in a scope that propagates a request. The task, group or shield itself is never cut.
+//! An *observed* scope stays in the tree when it handles a request: it stands for a task, a group or a shield that ends
+//! in its own time, and holds the enclosing scope like a token until then. It gives no token that code could drop over
+//! and over. So a request is delivered to it even if it opens in a scope that propagates the request. The task, group or
+//! shield itself is never cut.
 //!
 //! A scope that is over stays as a *leftover* while tokens hold it ([`leftover`]).
 //!
-//! The tree is a data structure of its own. Its tasks are any [`Task`]. It is told what happens, and answers whom to wake
-//! ([`Effects`]). It runs nothing foreign: wakers go out to the code that has borrowed the tree, and are woken or dropped
-//! when the borrow is over.
+//! The tree is a data structure of its own. Its tasks are any [`Task`]. Each operation returns the tasks and wakers to be
+//! woken ([`Effects`]). The tree runs nothing foreign: wakers go out to the code that has borrowed it, and are woken or
+//! dropped when the borrow is over.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -43,7 +44,7 @@
 //! | `request.rs`, `requests.rs`, `origin.rs` | move 1 |
 //! | `deliver.rs`, `allowance.rs` | move 2 |
 //! | `resolve.rs`, `tokens.rs`, `unresolved.rs`, `propagate.rs`, `leftover.rs` | moves 3 to 6 |
-//! | `state.rs`, `effects.rs` | what is noted at a scope, and what goes out |
+//! | `state.rs`, `effects.rs` | the cancel state of a scope, and the effects of a change |
 //! | `overdue.rs` | time limits that are due while a request is open |
 //! | `model.rs` | random operations, compared with a naive model |
 //! | `recursive.rs` | waves of requests in random orders, compared with the rules as a recursive function |

@@ -3,7 +3,7 @@
 //!
 //! After each operation:
 //! - the counts of what is unresolved are those of a count from scratch;
-//! - a scope acts only if no token of its request, or of a later one, holds it or anything inside (rule 4);
+//! - a scope ends by a request only if no token of that request, or of a later one, holds it or anything inside (rule 4);
 //! - each request to a task is open until a token in it is swallowed (rule 1).
 //!
 //! In the end, when all scopes are closed and all tokens resolved, nothing is left.
@@ -181,13 +181,13 @@ impl Model {
             let holder = self.scopes[i].key;
             let gone = self
                 .tree
-                .let_go(Some(holder), token.request, Resolution::Propagated);
+                .resolve(Some(holder), token.request, Resolution::Propagated);
             self.apply(gone);
         }
     }
 
-    /// A scope acts by a request.
-    fn act(&mut self, i: usize) {
+    /// A scope handles a request.
+    fn handle(&mut self, i: usize) {
         self.scopes[i].is_open = false;
         // A later request to the scope itself interrupts what holds against an earlier one.
         let node = self.tree.get(self.scopes[i].key);
@@ -197,7 +197,7 @@ impl Model {
         let request = interruption.request;
         assert!(
             !self.is_held(i, request.max(own)),
-            "a scope acts although a token holds it"
+            "a scope ends although a token holds it"
         );
         let parent = self.scopes[i].parent;
         if let Some(parent) = parent.filter(|_| !interruption.own) {
@@ -216,7 +216,7 @@ impl Model {
             return;
         }
         match self.tree.before_poll(key, self.step) {
-            Next::End => return self.act(i),
+            Next::End => return self.handle(i),
             Next::Yield => return,
             Next::Wait | Next::Poll(_) | Next::Settled(_) => {}
         }
@@ -231,7 +231,7 @@ impl Model {
             self.tree.pause(left.key);
             match self.tree.after_round(key, left.handled, self.step, round) {
                 Next::Poll(_) => {}
-                Next::End => return self.act(i),
+                Next::End => return self.handle(i),
                 Next::Wait | Next::Settled(_) | Next::Yield => return,
             }
         }
@@ -279,7 +279,7 @@ impl Model {
                     self.asked = None;
                 }
                 let holder = self.scopes[token.holder].key;
-                let effects = self.tree.let_go(Some(holder), token.request, resolution);
+                let effects = self.tree.resolve(Some(holder), token.request, resolution);
                 self.apply(effects);
             }
             Op::Complete(n) => {
@@ -326,7 +326,7 @@ impl Model {
             let holder = self.scopes[token.holder].key;
             let gone = self
                 .tree
-                .let_go(Some(holder), token.request, Resolution::Propagated);
+                .resolve(Some(holder), token.request, Resolution::Propagated);
             self.apply(gone);
         }
         assert_eq!(self.tree.len(), 0, "scopes are left over");

@@ -18,9 +18,9 @@ pub(super) struct Node<T> {
     pub(super) wakes: Wakes<T>,
     pub(super) opened_at: u64,
     pub(super) polling: bool,
-    /// Requests from outside do not enter. It is told of them, and handled in its own time.
+    /// Requests from outside do not enter. They are delivered to this scope, which handles them in its own time.
     pub(super) observed: bool,
-    /// Observed, and nothing inside is told of them either.
+    /// Observed, and they are never passed on inside either.
     pub(super) shielded: bool,
     /// It is over, and stays for its tokens (see `leftover.rs`).
     pub(super) leftover: bool,
@@ -48,20 +48,23 @@ pub(super) enum Wakes<T> {
     Waker(Waker),
 }
 
-/// How many scopes and tokens inside of a scope have not acted on a request.
+/// How many scopes and tokens inside of a scope are not done with a request.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Unresolved {
-    /// Scopes inside that were told and have not acted.
-    pub(super) told: u32,
-    /// Tokens that hold this scope or one inside, and scopes inside that propagate a request and have not acted.
+    /// Scopes inside that have got a request and have not handled it.
+    pub(super) delivered: u32,
+    /// Tokens that hold this scope or a scope inside, and scopes inside that are to propagate a request.
     pub(super) live: u32,
 }
 
 impl Unresolved {
-    pub(super) const NOTHING: Self = Self { told: 0, live: 0 };
+    pub(super) const NOTHING: Self = Self {
+        delivered: 0,
+        live: 0,
+    };
 
     pub(super) fn replace(&mut self, before: Self, after: Self) {
-        self.told = self.told + after.told - before.told;
+        self.delivered = self.delivered + after.delivered - before.delivered;
         self.live = self.live + after.live - before.live;
     }
 }
@@ -70,9 +73,9 @@ impl Unresolved {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
     None,
-    /// It is observed: it hears of them, and tells what is inside.
+    /// It is observed: it gets them, and passes them on to the work inside.
     Observed,
-    /// It is observed, and what is inside never hears of them.
+    /// It is observed, and the work inside never gets them.
     Shielded,
     /// It is a branch inside of an observed scope that has no frame of its own: both get a node at once.
     Branch,
@@ -85,7 +88,7 @@ pub(super) struct Frame<I> {
     /// `None` until it, or a scope inside of it, has to wait.
     pub(super) node: Option<ScopeKey>,
     pub(super) isolation: Isolation,
-    /// How many scopes had acted before.
+    /// How many scopes had handled a request before.
     pub(super) handled: u64,
     /// It had no node when the poll began.
     pub(super) is_new: bool,

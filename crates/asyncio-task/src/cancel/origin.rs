@@ -3,12 +3,14 @@
 //! A request travels: from a task to the task that it awaits, from a group to its children, and by several
 //! ways at once. The origin stays the same. So does the number, unless the target has had a later request
 //! itself: then it is numbered anew, in the target's own order of delivery. So a request that has travelled for
-//! a while does not interrupt a cleanup which began by a later one, or by one of the same moment. Origins are ordered by age, and one rule follows from that: **a request asks something of its target only if its
+//! a while does not interrupt a cleanup that a later request began, or a request of the same moment.
+//!
+//! Origins are ordered by age, and one rule follows from that: **a request has an effect on its target only if its
 //! origin is newer than those of all requests that are open there.** So one cause never interrupts the
 //! cleanup that it began, and a request that comes back to a task is recognized.
 //!
-//! The oldest origin of all is [`Origin::LET_GO`]: a handle was dropped, the main task has ended, the loop closes.
-//! It asks a task to end that nothing has asked yet, and never interrupts a cleanup that a request to that task
+//! The oldest origin of all is [`Origin::UNNEEDED`]: a handle was dropped, the main task has ended, the loop closes.
+//! It has an effect only on a task without an open request, and never interrupts a cleanup that a request to that task
 //! began.
 
 use std::sync::Arc;
@@ -21,7 +23,7 @@ pub(crate) struct Origin(Request);
 
 impl Origin {
     /// Nothing needs the task any more.
-    pub(crate) const LET_GO: Self = Self(0);
+    pub(crate) const UNNEEDED: Self = Self(0);
     /// A request that begins at this target, newer than all others.
     pub(crate) const ANEW: Self = Self(Request::MAX);
 
@@ -32,7 +34,7 @@ impl Origin {
 
     /// Whether a request of this origin began at another target.
     pub(crate) fn is_passed_on(self) -> bool {
-        self != Self::ANEW && self != Self::LET_GO
+        self != Self::ANEW && self != Self::UNNEEDED
     }
 
     /// The number of the request that it began with, if that was at another target.

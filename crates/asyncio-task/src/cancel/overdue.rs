@@ -38,7 +38,7 @@ impl<T: Task> ScopeTree<T> {
     /// The scope that keeps the deadline of a scope from being acted on.
     pub(super) fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
         let mut held_against = 0;
-        // The request that tokens of siblings hold against: this scope may have heard of it as they have.
+        // The request that tokens of siblings hold against: this scope may have got it as they have.
         let mut masked = 0;
         let mut next = Some(key);
         while let Some(here) = next {
@@ -58,11 +58,11 @@ impl<T: Task> ScopeTree<T> {
         (masked > 0 && self.is_concerned(key, masked)).then_some(key)
     }
 
-    /// Whether anything in a scope has heard of a request and is not done with it.
+    /// Whether anything in a scope has got a request and is not done with it.
     pub(super) fn is_concerned(&self, key: ScopeKey, request: Request) -> bool {
         let is_of = |node: &Node<T>| {
             let asked = [
-                node.state().told,
+                node.state().delivered,
                 node.state().resumed,
                 node.state().holding,
             ];

@@ -194,7 +194,7 @@ impl Case {
     }
 
     /// A scope ends by a request.
-    fn act(&mut self, scope: usize) {
+    fn handle(&mut self, scope: usize) {
         self.scopes[scope].is_open = false;
         let (interruption, rest) = self.tree.end(self.scopes[scope].key).expect("it is there");
         drop(rest);
@@ -217,7 +217,7 @@ impl Case {
             return;
         }
         match self.tree.before_poll(key, self.step) {
-            Next::End => return self.act(scope),
+            Next::End => return self.handle(scope),
             Next::Yield => return,
             Next::Wait | Next::Poll(_) | Next::Settled(_) => {}
         }
@@ -232,7 +232,7 @@ impl Case {
             self.tree.pause(left.key);
             match self.tree.after_round(key, left.handled, self.step, round) {
                 Next::Poll(_) => {}
-                Next::End => return self.act(scope),
+                Next::End => return self.handle(scope),
                 Next::Wait | Next::Settled(_) | Next::Yield => return,
             }
         }
@@ -251,7 +251,7 @@ impl Case {
             let token = self.tokens.swap_remove(chosen);
             let holder = Some(self.scopes[token.holder].key);
             let plan = self.scopes[token.of].plan;
-            self.tree.let_go(holder, token.request, plan)
+            self.tree.resolve(holder, token.request, plan)
         } else {
             let scope = heard[chosen - self.tokens.len()];
             self.scopes[scope].is_open = false;

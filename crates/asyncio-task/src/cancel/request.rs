@@ -142,8 +142,8 @@ impl<T: Task> ScopeTree<T> {
             .any(|node| node.state().open() > node.state().tokens.request())
     }
 
-    /// Whether the request that an observed scope has heard leaves no last poll: it ends a scope, this or one around,
-    /// whose value nothing can take.
+    /// Whether the request that an observed scope has heard leaves no last poll: it ends a scope whose value nothing can
+    /// take, this one or an enclosing one.
     pub(crate) fn is_dismissed(&self, key: ScopeKey) -> bool {
         let heard = self.get(key).map_or(0, |node| node.state().holding);
         let ends = |node: &Node<T>| node.state().unwanted && node.state().unanswered() >= heard;
@@ -160,11 +160,11 @@ impl<T: Task> ScopeTree<T> {
         })
     }
 
-    /// Whether a request that a scope was told of has not been answered since. Tokens do not matter here: it
-    /// was told before they were made.
-    pub(super) fn is_unanswered(&self, key: ScopeKey, told: Request) -> bool {
+    /// Whether a request that was delivered to a scope has not been answered since. Tokens do not matter here: the delivery
+    /// came before they were made.
+    pub(super) fn is_unanswered(&self, key: ScopeKey, delivered: Request) -> bool {
         self.upwards(key)
-            .any(|node| node.state().unanswered() >= told)
+            .any(|node| node.state().unanswered() >= delivered)
     }
 
     /// Whether a request concerns an enclosing scope, and comes in from there.

@@ -1,4 +1,4 @@
-//! Moves 3 to 6: a scope handled, tokens hold, and let go; requests are answered, or go on.
+//! Moves 3 to 6: a scope handles a request, tokens hold and are resolved, requests are answered or go on.
 
 use std::sync::Arc;
 
@@ -37,11 +37,11 @@ impl<T: Task> ScopeTree<T> {
     /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
     pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Interruption, DropLater<T>)> {
         let state = self.get(key)?.state();
-        let reached = first(state.reached, state.last_told);
+        let reached = first(state.reached, state.last_delivered);
         let around = self.is_open_around(key) || self.is_unanswered_around(key, reached);
         let node = self.get(key)?;
         let (parent, own) = (node.parent, node.state().requests.last() > 0 && !around);
-        let inner = node.state().last_told;
+        let inner = node.state().last_delivered;
         let highest = |node: &Node<T>| node.state().unanswered();
         // A request to this scope alone ends with it, and so does the message of that request.
         let outside = parent.filter(|&parent| !self.is_observed(parent));
@@ -72,8 +72,8 @@ impl<T: Task> ScopeTree<T> {
         if self.get(key).is_none_or(|node| node.cancel.is_none()) {
             return false;
         }
-        let told = self.take_told(key);
-        if told == 0 || !self.is_unanswered(key, told) {
+        let delivered = self.take_delivered(key);
+        if delivered == 0 || !self.is_unanswered(key, delivered) {
             return false;
         }
         self.handled += 1;
@@ -82,20 +82,20 @@ impl<T: Task> ScopeTree<T> {
         };
         let held_before = node.state().holding;
         let parent = node.parent;
-        if held_before < told {
+        if held_before < delivered {
             // As a token does, it holds against all requests that are open at that moment.
             let outside = parent.filter(|&parent| !self.is_observed(parent));
             let open = outside.map_or(0, |parent| {
                 let asked = self.upwards(parent).map(|node| node.state().unanswered());
                 asked.max().unwrap_or(0)
             });
-            let holding = told.max(open);
+            let holding = delivered.max(open);
             if let Some(node) = self.get_mut(key) {
                 node.state_mut().holding = holding;
-                node.state_mut().last_told = node.state().last_told.max(holding);
+                node.state_mut().last_delivered = node.state().last_delivered.max(holding);
             }
             self.hold(parent, holding);
-            self.note_reached(parent, told);
+            self.note_reached(parent, delivered);
             // It is one token, whatever it has heard.
             self.unhold(parent, held_before);
         }
@@ -108,13 +108,13 @@ impl<T: Task> ScopeTree<T> {
             Some(node) if node.state().holding > 0 => {
                 let holding = std::mem::take(&mut node.state_mut().holding);
                 let parent = node.parent;
-                self.let_go(parent, holding, resolution)
+                self.resolve(parent, holding, resolution)
             }
             _ => Effects::NONE,
         }
     }
 
-    /// Something inside of a scope has acted on a request. Notes that if the request is one to an enclosing scope.
+    /// Something inside of a scope has handled a request. Notes that if the request is one to an enclosing scope.
     fn note_reached(&mut self, scope: Option<ScopeKey>, request: Request) {
         let outer = scope.filter(|&key| self.is_unanswered_around(key, request));
         if let Some(node) = outer.and_then(|key| self.get_mut(key)) {
@@ -128,7 +128,7 @@ impl<T: Task> ScopeTree<T> {
             node.state_mut().tokens.add(request);
             node.inside.live += 1;
             if node.state().resumed == request {
-                // It is decided anew when this one lets go.
+                // It is decided anew when this token goes.
                 node.state_mut().resumed_at = u64::MAX;
             }
         });
@@ -144,7 +144,7 @@ impl<T: Task> ScopeTree<T> {
         })?
     }
 
-    pub(crate) fn let_go(
+    pub(crate) fn resolve(
         &mut self,
         holder: Option<ScopeKey>,
         request: Request,
@@ -169,7 +169,7 @@ impl<T: Task> ScopeTree<T> {
                 _ => None,
             };
             if let Some(enclosing) = enclosing {
-                // Code that opened when the request was propagated already is dropped with it, and not told again.
+                // Code that opened when the request was propagated already is dropped with it, without another delivery.
                 return match was_last {
                     true => self.propagate(enclosing),
                     false => Effects::NONE,
@@ -337,9 +337,9 @@ impl<T: Task> ScopeTree<T> {
 
     /// All tokens were swallowed: requests up to this one are answered, here and in enclosing scopes, but for those that
     /// an earlier token is about. That waits until nothing inside may still send them on. While their target is polled
-    /// it is left to the end of the poll, as others that were told may not have been heard yet.
+    /// it is left to the end of the poll, as other scopes that got the request may not have handled it yet.
     pub(super) fn answer(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
-        let mut let_go = Effects::NONE;
+        let mut effects = Effects::NONE;
         let mut due = Vec::new();
         // The earlier requests that tokens on the way hold against, and how many those are.
         let (mut spared, mut apart) = (0, 0);
@@ -356,10 +356,10 @@ impl<T: Task> ScopeTree<T> {
             let Some(node) = self.get_mut(key) else { break };
             if node.cancel.is_some() {
                 if waiting > 0 && !is_over {
-                    // Other code in this scope has only deferred the request, and was told with this.
+                    // Other code in this scope has only deferred the request, which was delivered to it with this.
                     let over = self.take_waiting(key);
                     if over > 0 {
-                        let_go.effect = self.redeliver(key, over).effect;
+                        effects.effect = self.redeliver(key, over).effect;
                     }
                     break;
                 }
@@ -390,7 +390,7 @@ impl<T: Task> ScopeTree<T> {
                     let polling = match &node.wakes {
                         Wakes::Root(task) => {
                             let task = task.clone();
-                            let_go.effect = Effect::Answered {
+                            effects.effect = Effect::Answered {
                                 task,
                                 root: key,
                                 apart: apart_here,
@@ -399,9 +399,9 @@ impl<T: Task> ScopeTree<T> {
                         }
                         _ => node.polling,
                     };
-                    let to_be_heard = polling && self.has_unheard(key);
+                    let to_be_heard = polling && self.has_unhandled(key);
                     if !to_be_heard && !self.is_undecided(key, apart_here) {
-                        let_go.overdue.extend(self.settle(key));
+                        effects.overdue.extend(self.settle(key));
                     }
                 }
             }
@@ -413,10 +413,10 @@ impl<T: Task> ScopeTree<T> {
                 .parent
                 .filter(|&parent| !enclosed && !self.is_observed(parent));
         }
-        let_go
+        effects
             .overdue
             .extend(self.look_again(due.into_iter().rev()));
-        let_go
+        effects
     }
 
     /// Whether something inside may still send on a request that was swallowed. `apart`: so many tokens inside are of

@@ -18,17 +18,18 @@ pub(super) struct CancelState {
     pub(super) last_chance: bool,
     /// Nothing can take the value of this scope: no request leaves a last poll. Set by its owner, never cleared.
     pub(super) unwanted: bool,
-    /// The request that the scope was told of. Set by a delivery, cleared when the scope handled.
-    pub(super) told: Request,
-    /// The last request that the scope was ever told of. Set by a delivery, never cleared.
-    pub(super) last_told: Request,
-    /// The live tokens that hold the scope. One is added when a scope inside handled, and taken when it is let go.
+    /// The request that was delivered to the scope. Set by a delivery, cleared when the scope handles it.
+    pub(super) delivered: Request,
+    /// The last request that was ever delivered to the scope. Set by a delivery, never cleared.
+    pub(super) last_delivered: Request,
+    /// The live tokens that hold the scope. A token is added when a scope inside handles a request, and taken when it is
+    /// resolved.
     pub(super) tokens: Tokens,
     /// The request that the scope propagates, once no token of it holds the scope. Set when a token was not swallowed,
     /// never cleared: the scope ends by it.
     pub(super) resumed: Request,
-    /// The number of scopes that were opened before `resumed` is propagated: scopes that open later are not told of it. Set
-    /// when the last token goes, and put off by a new one.
+    /// The number of scopes that were opened before `resumed` is propagated: it is not delivered to scopes that open later.
+    /// Set when the last token goes, and put off by a new one.
     pub(super) resumed_at: u64,
     /// A request that an observed scope inside has deferred, while others still hold this one, or cleanups that it began
     /// go on deeper inside. Set by that, cleared when the last of these is over.
@@ -40,8 +41,8 @@ pub(super) struct CancelState {
     pub(super) swallowed: Request,
     /// The last request before `swallowed` that a live token is about. Set with `swallowed`.
     pub(super) spared: Request,
-    /// The first request to an enclosing scope that anything inside has acted on. Set by that, cleared when the last token
-    /// is swallowed: what has heard of several requests has a say about each.
+    /// The first request to an enclosing scope that anything inside has handled. Set by that, cleared when the last token
+    /// is swallowed: code that got several requests has a say about each.
     pub(super) reached: Request,
     /// For an observed scope and a leftover: the request that it holds the enclosing scope against. Set when it has
     /// heard, cleared when it concludes.
@@ -63,8 +64,8 @@ impl CancelState {
             latest: 0,
             last_chance: false,
             unwanted: false,
-            told: 0,
-            last_told: 0,
+            delivered: 0,
+            last_delivered: 0,
             tokens: Tokens::NONE,
             resumed: 0,
             resumed_at: 0,
@@ -109,14 +110,14 @@ impl CancelState {
         let asked = [
             self.deferred,
             self.resumed,
-            self.told,
+            self.delivered,
             self.deferred_inside,
             self.holding,
         ];
         asked.into_iter().chain(self.tokens.requests())
     }
 
-    /// Notes that a token of this request was not swallowed. Scopes that open after `at` scopes are not told of it.
+    /// Notes that a token of this request was not swallowed. It is not delivered to scopes that open after `at` scopes.
     pub(super) fn resume(&mut self, request: Request, at: u64) {
         if self.resumed < request {
             self.resumed = request;

@@ -17,9 +17,9 @@ pub(crate) struct ScopeTree<T: Task> {
     pub(super) last_request: Request,
     /// The request that deadlines of one moment make together; 0: none yet. The next delivery ends the moment.
     pub(super) of_this_moment: Request,
-    /// Counts what opens, so that before and after can be told apart.
+    /// Counts scopes that open, so that earlier scopes differ from later ones.
     pub(super) opened: u64,
-    /// Counts scopes that acted.
+    /// Counts scopes that handled a request.
     pub(super) handled: u64,
     pub(super) allowance: Allowance,
 }

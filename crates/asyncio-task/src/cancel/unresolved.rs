@@ -1,10 +1,10 @@
-//! How much is unresolved inside of a scope: the scopes that were told and have not acted, and the tokens that live.
+//! How much is unresolved inside of a scope: the scopes that have not handled a delivered request, and the live tokens.
 //!
 //! A request that was swallowed is answered once nothing is left inside that may still send it on. Each scope counts
 //! that, so that the question costs one look, however many scopes are there.
 //!
 //! A scope counts in its enclosing scopes up to the first observed one, that one included: requests from outside do not
-//! enter there, so what is told inside is of no concern further out. Each change of the counts walks that way.
+//! enter there, so a delivery inside is of no concern further out. Each change of the counts walks that way.
 
 use super::node::{Node, Unresolved};
 use super::{Request, ScopeKey, ScopeTree, Task};
@@ -24,12 +24,12 @@ impl<T> Node<T> {
             return inside;
         }
         Unresolved {
-            told: inside.told + u32::from(self.state().told > 0),
+            delivered: inside.delivered + u32::from(self.state().delivered > 0),
             live: inside.live + u32::from(self.is_propagating() || self.is_deferring()),
         }
     }
 
-    /// Whether a request goes on from here as soon as this scope handled.
+    /// Whether a request goes on from here as soon as this scope has handled it.
     pub(super) fn is_propagating(&self) -> bool {
         self.state().resumed > self.state().tokens.request()
     }
@@ -42,11 +42,11 @@ impl<T> Node<T> {
 }
 
 impl<T: Task> ScopeTree<T> {
-    /// Whether anybody inside was told and has not acted.
-    pub(super) fn has_unheard(&self, key: ScopeKey) -> bool {
+    /// Whether a scope inside has got a request and has not handled it.
+    pub(super) fn has_unhandled(&self, key: ScopeKey) -> bool {
         #[cfg(debug_assertions)]
         self.check_counts(key);
-        self.get(key).is_some_and(|node| node.inside.told > 0)
+        self.get(key).is_some_and(|node| node.inside.delivered > 0)
     }
 
     /// Whether a token inside may still send on the requests after `spared` that were swallowed. `apart`: so many
@@ -71,11 +71,11 @@ impl<T: Task> ScopeTree<T> {
         Some(result)
     }
 
-    /// Takes from a scope the request that it was told of; 0 if there is none.
-    pub(super) fn take_told(&mut self, key: ScopeKey) -> Request {
-        match self.get(key).is_some_and(|node| node.state().told > 0) {
+    /// Takes from a scope the request that was delivered to it; 0 if there is none.
+    pub(super) fn take_delivered(&mut self, key: ScopeKey) -> Request {
+        match self.get(key).is_some_and(|node| node.state().delivered > 0) {
             true => self
-                .change(key, |node| std::mem::take(&mut node.state_mut().told))
+                .change(key, |node| std::mem::take(&mut node.state_mut().delivered))
                 .unwrap_or(0),
             false => 0,
         }
@@ -113,7 +113,7 @@ impl<T: Task> ScopeTree<T> {
                 }
                 let node = &self.nodes[child as usize];
                 next = node.next;
-                inside.told += u32::from(node.state().told > 0);
+                inside.delivered += u32::from(node.state().delivered > 0);
                 inside.live += u32::from(node.is_propagating() || node.is_deferring());
                 if !node.observed {
                     to_do.push(self.key_of(child));

@@ -13,8 +13,8 @@ pub(crate) enum Mark {
     Callback = 1 << 0,
     /// The awaiting task propagates a request, as this one was cancelled on its behalf: the await does not return there.
     AwaiterPropagates = 1 << 1,
-    /// The request that the state notes came from letting go of the task.
-    LetGo = 1 << 2,
+    /// The request that the state notes came because nothing needs the task any more.
+    Unneeded = 1 << 2,
     /// A request to it was passed on to what it waits for.
     PassedOn = 1 << 3,
     /// The await of this task closes a circle, and is to end.

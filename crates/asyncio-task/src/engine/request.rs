@@ -9,23 +9,23 @@ use crate::cell::state::{CancelRequest, LastPoll};
 use crate::engine::current;
 use crate::scopes;
 
-/// Asks a task to end, and perhaps says why. `false` if it has.
+/// Requests a task to end, perhaps with a message. `false` if it has ended.
 pub(crate) fn cancel(cell: &LocalRef, message: Option<Arc<str>>) -> bool {
     request(cell, Origin::ANEW, message, LastPoll::Allowed)
 }
 
 /// Asks a task to end that nothing needs any more, unless it has been asked already.
-pub(crate) fn let_go(cell: &LocalRef) -> bool {
+pub(crate) fn cancel_once(cell: &LocalRef) -> bool {
     if cell.root() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
-        return request(cell, Origin::LET_GO, None, LastPoll::Allowed);
+        return request(cell, Origin::UNNEEDED, None, LastPoll::Allowed);
     }
     // Most often: all there is to note is in the cell.
-    cell.marks.set(Mark::LetGo);
+    cell.marks.set(Mark::Unneeded);
     wake_to_end(cell, cell.state.cancel(cell.is_posted(), false));
     true
 }
 
-/// Asks a task to end, if a request of this origin is news there. `false` if it has ended.
+/// Requests a task to end, if a request of this origin is news there. `false` if it has ended.
 pub(crate) fn request(
     cell: &LocalRef,
     origin: Origin,
@@ -50,8 +50,8 @@ pub(crate) fn request(
     let scoped = cell.root() != Place::NONE;
     let again = cell.state.is_cancelling();
     let request = cell.state.cancel(cell.is_posted(), scoped);
-    if origin == Origin::LET_GO {
-        cell.marks.set(Mark::LetGo);
+    if origin == Origin::UNNEEDED {
+        cell.marks.set(Mark::Unneeded);
     }
     let travels = origin.is_passed_on() && cell.state.has_last_chance();
     if scoped || again || travels || message.is_some() {

@@ -132,7 +132,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     pub fn cancel_once(&self) -> bool {
-        request::let_go(self.cell())
+        request::cancel_once(self.cell())
     }
 
     /// Passes on to the task a request that a [`Listener`] has heard. It keeps its identity: nothing is asked
@@ -497,7 +497,7 @@ fn give_up<T>(join: &mut JoinRef<T>) {
         }
         cell.clear_extra();
     } else if !left {
-        request::let_go(cell);
+        request::cancel_once(cell);
     }
 }
 

@@ -107,7 +107,7 @@ impl TaskRef {
     /// Asks the task to end, unless a request to it is open. See
     /// [`Task::cancel_once`](crate::Task::cancel_once).
     pub fn cancel_once(&self) -> bool {
-        request::let_go(&self.cell)
+        request::cancel_once(&self.cell)
     }
 
     /// How many requests to cancel it are open. See [`Task::cancelling`](crate::Task::cancelling).

@@ -10,7 +10,7 @@ use crate::cancel::{Request, Resolution, ScopeKey};
 use crate::engine::current::{self, is_in_task};
 use crate::scopes::delivery;
 
-/// A request to cancel, as it reaches code that asked to hear of it.
+/// A request to cancel, as it reaches code that catches it.
 ///
 /// While it lives, the enclosing code does not propagate the request: there is time to clean up, with `await`. Then it goes
 /// one of three ways.
@@ -73,7 +73,7 @@ impl Cancelled {
             std::future::pending::<()>().await;
         }
         if !is_propagating() {
-            // It held something else, or what it held has ended: what this is awaited in propagates it as well.
+            // It held another scope, or the held scope has ended: the code that awaits this propagates it as well.
             match was_holding {
                 true => propagate_here(),
                 false => self.propagate_this(),
@@ -87,8 +87,8 @@ impl Cancelled {
         current::running(|step| {
             if let Some((tasks, task)) = step {
                 let here = tasks.innermost_scope(task);
-                let let_go = tasks.scopes.borrow_mut().resume(here, self.request);
-                tasks.scopes.apply(let_go);
+                let effects = tasks.scopes.borrow_mut().resume(here, self.request);
+                tasks.scopes.apply(effects);
             }
         });
     }
@@ -97,21 +97,21 @@ impl Cancelled {
     /// code, the request ends when all of them are swallowed.
     #[doc(alias = "uncancel")]
     pub fn swallow(mut self) {
-        self.let_go(Resolution::Swallowed);
+        self.resolve(Resolution::Swallowed);
     }
 
-    fn let_go(&mut self, resolution: Resolution) {
+    fn resolve(&mut self, resolution: Resolution) {
         if !std::mem::replace(&mut self.gone, true) {
             self.send(resolution);
         }
     }
 
-    /// Tells the scope that it holds, wherever that is.
+    /// Gives the resolution to the scope that it holds, wherever that is.
     fn send(&self, resolution: Resolution) {
         let Some(holder) = self.holder else { return };
         delivery::of_scope(holder, |scopes| {
             if let Some(scopes) = scopes {
-                scopes.let_go(holder, self.request, resolution);
+                scopes.resolve(holder, self.request, resolution);
             }
         });
     }
@@ -130,8 +130,8 @@ pub fn propagate_here() {
     current::running(|step| {
         if let Some((tasks, task)) = step {
             let here = tasks.innermost_scope(task);
-            let let_go = tasks.scopes.borrow_mut().propagate_anew(here);
-            tasks.scopes.apply(let_go);
+            let effects = tasks.scopes.borrow_mut().propagate_anew(here);
+            tasks.scopes.apply(effects);
         }
     });
 }
@@ -178,7 +178,7 @@ pub fn poll_again<T>(message: &'static str) -> Poll<T> {
 
 impl Drop for Cancelled {
     fn drop(&mut self) {
-        self.let_go(Resolution::Propagated);
+        self.resolve(Resolution::Propagated);
     }
 }
 

@@ -56,38 +56,38 @@ impl LoopScopes {
         self.conclude_scope(key, Resolution::Deferred);
     }
 
-    /// A scope is over, and that is what becomes of a request that it held up. Whether it did.
+    /// A scope is over. `resolution` is for the request that it held up. `true` if there was one.
     #[inline]
     pub(crate) fn conclude_scope(&self, key: ScopeKey, resolution: Resolution) -> bool {
         let mut tree = self.borrow_mut();
-        let let_go = tree.is_holding(key).then(|| tree.conclude(key, resolution));
+        let effects = tree.is_holding(key).then(|| tree.conclude(key, resolution));
         let rest = tree.remove(key);
         drop(tree);
-        let held = let_go.is_some();
-        if let Some(let_go) = let_go {
-            self.apply(let_go);
+        let held = effects.is_some();
+        if let Some(effects) = effects {
+            self.apply(effects);
         }
-        // A foreign waker: its destructor may end the tasks that were let go.
+        // A foreign waker: its destructor may end tasks that nothing holds any more.
         drop(rest);
         held
     }
 
-    /// Lets a token go that holds a scope.
-    pub(crate) fn let_go(&self, holder: ScopeKey, request: Request, resolution: Resolution) {
-        let let_go = self.borrow_mut().let_go(Some(holder), request, resolution);
-        self.apply(let_go);
+    /// Resolves a token that holds a scope.
+    pub(crate) fn resolve(&self, holder: ScopeKey, request: Request, resolution: Resolution) {
+        let effects = self.borrow_mut().resolve(Some(holder), request, resolution);
+        self.apply(effects);
     }
 
-    /// A scope of which something was asked has come to a value, or a panic has left it.
+    /// A scope that a request concerned has come to a value, or a panic has left it.
     #[cold]
     pub(crate) fn complete_scope(&self, key: ScopeKey) {
-        let (let_go, rest) = self.borrow_mut().complete(key);
-        self.apply(let_go);
+        let (effects, rest) = self.borrow_mut().complete(key);
+        self.apply(effects);
         drop(rest);
     }
 
-    /// A scope is dropped, and then its work. `true` if it is here meanwhile, as something was asked of it; otherwise
-    /// what is inside has no enclosing scope any more.
+    /// A scope is dropped, and then its work. `true` if it is in the tree meanwhile, as a request concerns it. Otherwise
+    /// the scopes inside have no enclosing scope any more.
     pub(crate) fn begin_drop(&self, key: ScopeKey) -> bool {
         let is_asked = self.borrow().is_asked(key);
         match is_asked {

@@ -1,6 +1,6 @@
 //! The scope of something that is waited for and ends in its own time: a task, a group of tasks.
 //!
-//! Nothing is dropped when a request reaches it. It is told, and holds the enclosing code, which does not
+//! Nothing is dropped when a request is delivered to it. It holds the enclosing code, which does not
 //! propagate the request until the listener says that what it stands for has ended.
 
 use std::task::{Context, Waker};
@@ -144,7 +144,7 @@ impl Listener {
         current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().is_dismissed(key)))
     }
 
-    /// For code that has heard a request and do not pass it on: if the task waits for itself, as it is in a circle of
+    /// For code that has heard a request and does not pass it on: if the task waits for itself, as it is in a circle of
     /// tasks that await each other, one of these awaits ends with an error.
     pub fn break_circle(&self) {
         awaits::break_here();

@@ -60,7 +60,7 @@ impl Local {
         }
     }
 
-    /// A step of a task that is being cancelled: it ends the task, unless a scope inside of it wants to hear of the request.
+    /// A step of a task that is being cancelled: it ends the task, unless a scope inside of it handles the request.
     /// `polled`: its poll has just returned `Pending`. `None`: the task goes on, and is parked.
     #[cold]
     pub(crate) fn cancel_step(&self, running: Running, polled: bool) -> Option<Ended> {
@@ -86,7 +86,7 @@ impl Local {
         let mut rounds = 0;
         loop {
             match next {
-                Next::Poll(told) => self.wake_told(&running, told),
+                Next::Poll(reached) => self.wake_reached(&running, reached),
                 Next::End => {
                     self.keep_message(&running);
                     return Some(self.drop_future(running));
@@ -98,7 +98,7 @@ impl Local {
                     let overdue = self.scopes.wakers(overdue);
                     let cell = LocalRef::clone(&running);
                     self.ready.park(running);
-                    self.wake_told(&cell, overdue);
+                    self.wake_reached(&cell, overdue);
                     return None;
                 }
                 Next::Wait => {
@@ -154,9 +154,9 @@ impl Local {
         }
     }
 
-    /// Wakes scopes that were told, and does not unwind: the step has to be finished.
-    fn wake_told(&self, cell: &LocalRef, told: Vec<Waker>) {
-        for waker in told {
+    /// Wakes scopes that a delivery has reached, and does not unwind: the step has to be finished.
+    fn wake_reached(&self, cell: &LocalRef, reached: Vec<Waker>) {
+        for waker in reached {
             self.wake_guarded_waker(cell, waker, "the waker of a cancel scope panicked");
         }
     }
@@ -186,10 +186,12 @@ fn make_root(tree: &mut TaskScopes, task: &LocalRef) -> ScopeKey {
 /// Tells the new root of a task of the request that its state notes, and of those that were noted in its extra part.
 fn pass_on_requests(tree: &mut TaskScopes, root: ScopeKey, task: &LocalRef) {
     let noted = task.take_requests();
-    let origin = noted.origin.unwrap_or(match task.marks.has(Mark::LetGo) {
-        true => Origin::LET_GO,
-        false => Origin::ANEW,
-    });
+    let origin = noted
+        .origin
+        .unwrap_or(match task.marks.has(Mark::Unneeded) {
+            true => Origin::UNNEEDED,
+            false => Origin::ANEW,
+        });
     // The canceller has woken the task.
     let _ = tree.request(root, false, origin, noted.message);
     tree.count_again(root, noted.further);
@@ -200,11 +202,11 @@ pub(crate) fn is_news(cell: &LocalRef, origin: Origin) -> bool {
     if !cell.state.is_cancelling() {
         return true;
     }
-    if origin == Origin::LET_GO {
+    if origin == Origin::UNNEEDED {
         return false;
     }
     of_task(cell, |scopes| {
-        // Without a root, no scope in it has been told of anything: whatever comes is heard as one.
+        // Without a root, nothing was delivered to a scope in it: all requests until then arrive as one.
         scopes.is_some_and(|scopes| {
             let tree = scopes.borrow();
             let root = tree.at(cell.root());

@@ -175,8 +175,8 @@ impl ScopeState {
     ) -> PollStep {
         let put_off = matches!(next, Next::Yield);
         let overdue = match next {
-            Next::Poll(told) => {
-                told.into_iter().for_each(Waker::wake);
+            Next::Poll(reached) => {
+                reached.into_iter().for_each(Waker::wake);
                 self.rounds += 1;
                 return PollStep::Poll(Frame::enter(tasks, task, self.key, Isolation::None));
             }
@@ -237,12 +237,14 @@ impl ScopeState {
         drop(cancelled); // The enclosing code propagates, unless it catches the panic and takes the request.
     }
 
-    /// The request that the work had heard of, which has panicked.
+    /// The request that had been delivered to the work, which has panicked.
     pub(crate) fn take_request(&mut self) -> Option<Cancelled> {
-        let has_let_go = self.key.is_some_and(|key| {
-            current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().has_let_go(key)))
+        let has_request = self.key.is_some_and(|key| {
+            current::tasks(|tasks| {
+                tasks.is_some_and(|tasks| tasks.scopes.borrow().takes_request_along(key))
+            })
         });
-        let heard = has_let_go.then(|| self.end());
+        let heard = has_request.then(|| self.end());
         if let Some(key) = self.key.take() {
             scopes::close(key);
         }
