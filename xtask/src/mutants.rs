@@ -14,7 +14,10 @@ const VERSION: &str = "27.1.0";
 const TESTED_BY: &[(&str, &[&str])] = &[
     ("asyncio-timer", &["asyncio-timer"]),
     ("asyncio-sync", &["asyncio-sync", "asyncio-tests"]),
-    ("asyncio-task", &["asyncio-task", "asyncio-executors"]),
+    (
+        "asyncio-task",
+        &["asyncio-task", "asyncio-executors", "asyncio-tests"],
+    ),
     ("asyncio-reactor", &["asyncio-reactor", "asyncio-net"]),
     ("asyncio-loop", &["asyncio-loop", "asyncio-tests"]),
     ("asyncio-executors", &["asyncio-executors", "asyncio-tests"]),
