@@ -27,7 +27,7 @@ fn say(what: impl Display) {
 /// Everybody who is here, by number.
 #[derive(Default)]
 struct Room {
-    members: Mutex<BTreeMap<u64, mpsc::Sender<String>>>,
+    members: Mutex<BTreeMap<u64, (mpsc::Sender<String>, CancellationToken)>>,
     joined: AtomicU64,
 }
 
@@ -35,13 +35,15 @@ impl Room {
     fn join(self: &Arc<Self>, name: &str) -> (Member, mpsc::Receiver<String>) {
         let number = self.joined.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, lines) = mpsc::channel(MOST_BEHIND);
+        let overflow = CancellationToken::new();
         let mut members = self.members.lock().expect("no panic with the lock");
-        members.insert(number, sender);
+        members.insert(number, (sender, overflow.clone()));
         drop(members);
         let member = Member {
             room: self.clone(),
             number,
             name: name.to_owned(),
+            overflow,
         };
         member.tell_others(&format!("* {name} has joined"));
         say(format_args!("{name} has joined"));
@@ -54,15 +56,19 @@ struct Member {
     room: Arc<Room>,
     number: u64,
     name: String,
+    /// It is too far behind.
+    overflow: CancellationToken,
 }
 
 impl Member {
     fn tell_others(&self, line: &str) {
-        let mut members = self.room.members.lock().expect("no panic with the lock");
-        // A full channel belongs to a client that does not keep up. Without a sender it is disconnected.
-        members.retain(|number, lines| {
-            *number == self.number || lines.try_send(line.to_owned()).is_ok()
-        });
+        let members = self.room.members.lock().expect("no panic with the lock");
+        for (number, (lines, overflow)) in &*members {
+            // A full channel belongs to a client that does not keep up.
+            if *number != self.number && lines.try_send(line.to_owned()).is_err() {
+                overflow.cancel();
+            }
+        }
     }
 
     /// Reads the client's lines until its end, or until it has said nothing for `idle`.
@@ -83,7 +89,7 @@ impl Member {
     }
 }
 
-/// Sends a client what the others say.
+/// Sends a client the lines of the others.
 async fn send(
     lines: &mut mpsc::Receiver<String>,
     writer: &mut OwnedWriteHalf,
@@ -91,7 +97,7 @@ async fn send(
     while let Some(line) = lines.recv().await {
         writer.write_all(format!("{line}\n").as_bytes()).await?;
     }
-    Ok("reads too slowly")
+    Ok("is gone")
 }
 
 impl Drop for Member {
@@ -125,6 +131,7 @@ async fn serve_client(
     let (member, mut lines) = room.join(name);
     let outcome = tokio::select! {
         outcome = send(&mut lines, &mut writer) => outcome,
+        () = member.overflow.cancelled() => Ok("reads too slowly"),
         outcome = member.receive(&mut reader, idle) => outcome,
         () = stop.cancelled() => {
             return writer.write_all(b"* the chat is over, goodbye\n").await;

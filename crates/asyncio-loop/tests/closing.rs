@@ -309,7 +309,7 @@ mod last_calls {
     }
 
     #[test]
-    fn are_no_begin_for_coroutines_which_are_told() {
+    fn coroutines_that_have_not_begun_are_reported() {
         let mut event_loop = virtual_loop();
         let trace = Trace::default();
         note_reports(&event_loop, &trace);
@@ -319,7 +319,7 @@ mod last_calls {
         handle.spawn(never).unwrap();
         event_loop.close();
         let error = awaited.wait().unwrap_err();
-        assert_eq!(error.to_string(), "task that never began was cancelled");
+        assert_eq!(error.to_string(), "task (not started) was cancelled");
         let reports = trace.take();
         assert_eq!(reports.len(), 1, "{reports:?}");
         assert!(reports[0].starts_with("a task was dropped when its event loop closed"));

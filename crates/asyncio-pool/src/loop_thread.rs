@@ -221,7 +221,7 @@ where
 {
     match event_loop.run_coroutine_threadsafe(make) {
         Ok(task) => task.wait(),
-        Err(_closed) => Err(JoinError::Stopped(TaskName::from("that never began"))),
+        Err(_closed) => Err(JoinError::Stopped(TaskName::from("(not started)"))),
     }
 }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio::net::{StreamReader, StreamWriter, start_server};
-use asyncio::sync::Queue;
+use asyncio::sync::{Event, Queue};
 use asyncio::{BoxError, on_cancel, race, timeout};
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -25,10 +25,16 @@ fn say(what: impl Display) {
     let _ = writeln!(io::stdout(), "{what}");
 }
 
+/// The lines of the other members that a client is to get, and whether there were too many.
+struct Inbox {
+    lines: Queue<String>,
+    overflow: Event,
+}
+
 /// The members in the room, by number.
 #[derive(Default)]
 struct Room {
-    members: RefCell<BTreeMap<u64, Rc<Queue<String>>>>,
+    members: RefCell<BTreeMap<u64, Rc<Inbox>>>,
     joined: Cell<u64>,
 }
 
@@ -36,13 +42,16 @@ impl Room {
     fn join(self: &Rc<Self>, name: &str) -> Member {
         let number = self.joined.get() + 1;
         self.joined.set(number);
-        let lines = Rc::new(Queue::new(MOST_BEHIND));
-        self.members.borrow_mut().insert(number, lines.clone());
+        let inbox = Rc::new(Inbox {
+            lines: Queue::new(MOST_BEHIND),
+            overflow: Event::new(),
+        });
+        self.members.borrow_mut().insert(number, inbox.clone());
         let member = Member {
             room: self.clone(),
             number,
             name: name.to_owned(),
-            lines,
+            inbox,
         };
         member.tell_others(&format!("* {name} has joined"));
         say(format_args!("{name} has joined"));
@@ -55,16 +64,15 @@ struct Member {
     room: Rc<Room>,
     number: u64,
     name: String,
-    /// The lines of the other members.
-    lines: Rc<Queue<String>>,
+    inbox: Rc<Inbox>,
 }
 
 impl Member {
     fn tell_others(&self, line: &str) {
-        for (number, lines) in &*self.room.members.borrow() {
-            // A full queue belongs to a client that does not keep up. Without a queue it is disconnected.
-            if *number != self.number && lines.put_nowait(line.to_owned()).is_err() {
-                lines.shutdown(true);
+        for (number, inbox) in &*self.room.members.borrow() {
+            // A full queue belongs to a client that does not keep up.
+            if *number != self.number && inbox.lines.put_nowait(line.to_owned()).is_err() {
+                inbox.overflow.set();
             }
         }
     }
@@ -86,17 +94,24 @@ impl Member {
         }
     }
 
-    /// Sends the client what the others say.
+    /// Sends the client the lines of the others, until it is too far behind.
     async fn send<W: AsyncWrite + Unpin + 'static>(
         &self,
         writer: &StreamWriter<W>,
     ) -> io::Result<&'static str> {
-        while let Ok(line) = self.lines.get().await {
-            writer.write(format!("{line}\n"));
-            writer.drain().await?;
-        }
-        writer.abort();
-        Ok("reads too slowly")
+        let sending = async {
+            while let Ok(line) = self.inbox.lines.get().await {
+                writer.write(format!("{line}\n"));
+                writer.drain().await?;
+            }
+            Ok("is gone")
+        };
+        let overflow = async {
+            self.inbox.overflow.wait().await;
+            writer.abort();
+            Ok("reads too slowly")
+        };
+        race((sending, overflow)).await
     }
 }
 
