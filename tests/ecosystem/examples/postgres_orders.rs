@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use asyncio::sync::Barrier;
 use asyncio::{BoxError, TaskGroup, on_cancel, sleep, task_group};
 use sqlx::Row;
 use sqlx::postgres::{PgPool as Pool, PgPoolOptions as Options};
@@ -27,13 +28,14 @@ async fn book(pool: &Pool, customer: &str, lines: i32) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Books an order of two lines, and then works on until it is cancelled.
-async fn prepare(pool: &Pool, customer: &str) -> Result<(), BoxError> {
+/// Books a line when the others have begun as well, and works on until it is cancelled.
+async fn prepare(pool: &Pool, customer: &str, begun: &Barrier) -> Result<(), BoxError> {
     let mut transaction = pool.begin().await?;
     sqlx::query("INSERT INTO lines (customer, line) VALUES ($1, 0)")
         .bind(customer)
         .execute(&mut *transaction)
         .await?;
+    begun.wait().await?;
     let endless = on_cancel(sleep(Duration::from_secs(3600)), async {
         // The cleanup awaits the rollback, so the group ends after it.
         let rolled_back = transaction.rollback().await;
@@ -64,11 +66,15 @@ async fn main() -> Result<(), BoxError> {
     println!("lines after Ada: {}", count(&pool).await?);
 
     let pool = &pool;
+    let begun = &Barrier::new(3);
     let failed = task_group(async |tg: TaskGroup<'_>| {
         for customer in ["Bob", "Grace"] {
-            tg.spawn(prepare(pool, customer));
+            tg.spawn(prepare(pool, customer, begun));
         }
-        tg.spawn(book(pool, "Mallory", 5));
+        tg.spawn(async move {
+            begun.wait().await?;
+            book(pool, "Mallory", 5).await
+        });
         Ok(())
     });
     println!("{}", failed.await.unwrap_err().into_first());

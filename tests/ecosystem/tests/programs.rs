@@ -1,6 +1,7 @@
-//! The programs, each against a server on loopback.
+//! The programs, each against a server on loopback; and libraries in tasks that are cancelled in the middle.
 #![cfg(unix)]
 
+mod cancelled;
 mod servers;
 
 use std::process::{Command, Stdio};
