@@ -763,6 +763,7 @@ mod dropping {
     }
 
     /// Trap 10: tokio's driver trusts the descriptor that it was given.
+    #[cfg(unix)]
     #[test]
     fn the_number_of_the_descriptor_is_free_after_the_guest() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
