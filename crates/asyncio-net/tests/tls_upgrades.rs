@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use asyncio_loop::{sleep, spawn, time, yield_now};
 use asyncio_net::tls::{
-    TlsAcceptor, TlsConnector, TlsHalf, TlsStream, create_tls_connection, create_tls_server,
-    rustls, start_tls_server,
+    TlsHalf, TlsStream, create_tls_connection, create_tls_server, rustls, start_tls_server,
 };
 use asyncio_net::{
     MemoryStream, Protocol, Server, StreamReader, StreamWriter, TcpSocket, TcpStream, Transport,
@@ -455,29 +454,30 @@ mod a_server {
         });
     }
 
-    /// More than the buffers of the system hold, which [`upgrading`] keeps small.
+    /// More than the buffers of the system hold, which [`upgraded`] keeps small.
     const MUCH: usize = 1 << 20;
 
-    /// A server whose handlers upgrade their connection, send much in TLS, and never end.
-    async fn upgrading(acceptor: TlsAcceptor, sent: &Rc<Cell<bool>>) -> Server {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_send_buffer_size(16 << 10).unwrap();
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let sent = sent.clone();
+    /// A server whose handler has upgraded its connection, sends much in TLS, and never ends; and its client.
+    async fn upgraded() -> (Server, TlsStream<TcpStream>) {
+        let (acceptor, connector) = both_sides();
+        let sent = Rc::new(Cell::new(false));
+        let note = sent.clone();
         let handler = async move |reader: StreamReader, writer: StreamWriter| {
             let (_reader, writer) = acceptor.start_tls(reader, writer).await?;
             writer.write(vec![7; MUCH]);
-            sent.set(true);
+            note.set(true);
             std::future::pending::<io::Result<()>>().await
         };
-        Server::builder().start(handler, [socket.listen(1).unwrap()])
-    }
-
-    async fn connected(server: &Server, connector: &TlsConnector) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(16 << 10).unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let server = Server::builder().start(handler, [socket.listen(1).unwrap()]);
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(16 << 10).unwrap();
         let stream = socket.connect(server.addresses()[0]).await.unwrap();
-        connector.connect("localhost", stream).await.unwrap()
+        let stream = connector.connect("localhost", stream).await.unwrap();
+        until(|| sent.get()).await;
+        (server, stream)
     }
 
     async fn until(condition: impl Fn() -> bool) {
@@ -489,11 +489,7 @@ mod a_server {
     #[test]
     fn aborts_a_connection_that_its_handler_has_upgraded() {
         run(async {
-            let (acceptor, connector) = both_sides();
-            let sent = Rc::default();
-            let server = upgrading(acceptor, &sent).await;
-            let mut stream = connected(&server, &connector).await;
-            until(|| sent.get()).await;
+            let (server, mut stream) = upgraded().await;
             server.abort_clients();
             // The client does not read, so a connection that was only closed would stay for its shutdown timeout.
             until(|| server.connections() == 0).await;
@@ -507,11 +503,7 @@ mod a_server {
     #[test]
     fn waits_for_the_last_bytes_of_an_upgraded_connection() {
         run(async {
-            let (acceptor, connector) = both_sides();
-            let sent = Rc::default();
-            let server = upgrading(acceptor, &sent).await;
-            let mut stream = connected(&server, &connector).await;
-            until(|| sent.get()).await;
+            let (server, mut stream) = upgraded().await;
             server.close();
             server.close_clients();
             yield_now().await;
@@ -565,9 +557,7 @@ mod a_server {
             let address = listener.local_addr().unwrap();
             let server = builder.start_tls(acceptor, handler, [listener]);
             let silent = TcpStream::connect(address).await.unwrap();
-            while server.connections() == 0 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| server.connections() > 0).await;
             let stream = TcpStream::connect(address).await.unwrap();
             let connecting = spawn(async move { connector.connect("localhost", stream).await });
             sleep(Duration::from_millis(10)).await;
