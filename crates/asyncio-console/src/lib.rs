@@ -27,7 +27,7 @@
 //! - Nothing here unwinds. A panic of a subscriber is caught, and its message is the panic hook's.
 //! - A subscriber is foreign code: it runs only where the caller could as well poll a future. The functions that call
 //!   it say so.
-//! - What a subscriber does while it is called is not shown, so it may use tasks and locks itself.
+//! - The tasks and locks that a subscriber uses while it is called are not shown, so it may use them.
 
 #[cfg(feature = "tracing")]
 mod emit;

@@ -123,8 +123,8 @@ impl TaskSpan {
         }
     }
 
-    /// Enters the span for a step of the task, and exits that of the task whose step is under way: the console counts
-    /// the time of a step for the innermost task alone. Calls the subscriber.
+    /// Enters the span for a step of the task, and exits the span of the task whose step is under way. The console
+    /// counts the time of a step for the innermost task alone. Calls the subscriber.
     #[inline(always)]
     pub fn enter(&self, id: SpanId, enclosing: Option<(&Self, SpanId)>) {
         Self::swap(enclosing, Some((self, id)));

@@ -1,7 +1,7 @@
 //! Many futures, of which a bounded number runs at a time.
 //!
 //! These are groups with a [limit](crate::TaskGroup::limit). The body takes the next future from its iterator or stream
-//! when there is a place for it, so a million futures are never in memory at once.
+//! when there is a place for it. So a million futures are never in memory at once.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -14,9 +14,8 @@ type Payload = Box<dyn Any + Send>;
 
 /// Runs `future`, and hears of it if a request to cancel ends it.
 ///
-/// The future has been dropped then, and the request rests with the [`Cancelled`] that comes back: clean up,
-/// with `await` if need be, then [`resume`](Cancelled::resume) it. This is Python's
-/// `try: … except CancelledError:`.
+/// By then the future has been dropped, and the request rests with the returned [`Cancelled`]. Clean up, with `await`
+/// if need be, then [`resume`](Cancelled::resume) it. This is Python's `try: … except CancelledError:`.
 ///
 /// ```
 /// # use std::{future::pending, time::Duration};
@@ -34,8 +33,8 @@ type Payload = Box<dyn Any + Send>;
 /// # });
 /// ```
 ///
-/// After many awaits in one step of a task that were ready, it lets others run before it polls the future; a request
-/// that comes then is heard as well.
+/// After many ready awaits in one step of a task, it lets other tasks run before it polls the future. A request that
+/// comes then is heard as well.
 ///
 /// Outside of any task it only runs the future.
 ///
@@ -119,10 +118,11 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 ///
 /// # Cancellation
 ///
-/// A cleanup that a cancellation began is interrupted by a second request, one that began without by a
-/// first; [`shield`](crate::shield) it if that must not be. A request that the future had heard of before it panicked
-/// does not interrupt the cleanup, and goes on after it, with the panic. After a panic, a cleanup that is interrupted is dropped where
-/// it waits, and the panic goes on. A plain drop of it then is told to the exception handler, as the panic is lost.
+/// A second request interrupts a cleanup that a cancellation began. A first one interrupts any other cleanup.
+/// [`shield`](crate::shield) a cleanup that must not be interrupted. A request that the future had heard of before it
+/// panicked does not interrupt the cleanup, and goes on after it, with the panic. After a panic, a cleanup that is
+/// interrupted is dropped where it waits, and the panic goes on. A plain drop of it then is told to the exception
+/// handler, as the panic is lost.
 pub async fn try_finally<F: Future>(future: F, cleanup: impl Future) -> F::Output {
     Work::run(future).await.clean_up(cleanup).await
 }

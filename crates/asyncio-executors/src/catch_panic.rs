@@ -45,7 +45,7 @@ use pin_project_lite::pin_project;
 /// # Cancellation
 ///
 /// As with the future itself. If a request has ended it, and a cleanup or a destructor in it panics, the panic is the
-/// value, and the request takes the next await.
+/// value. The request takes the next await.
 ///
 /// # Panics
 ///

@@ -32,8 +32,8 @@ use crate::task_group::refused;
 ///
 /// # Errors
 ///
-/// [`JoinError::Failed`]: its error, or its panic, went to the group. Body and siblings do not come to see that, as
-/// the failure cancels them: they are cut where they await it, unless they clean up already.
+/// [`JoinError::Failed`]: its error, or its panic, went to the group. Body and siblings do not see that error, because
+/// the failure cancels them. They are cut where they await the child, unless they clean up already.
 /// [`JoinError::Cancelled`]: it was cancelled, or the group took no more children. [`JoinError::AwaitsItself`],
 /// [`JoinError::InCircle`] and [`JoinError::Elsewhere`], as with a task.
 ///

@@ -1,8 +1,8 @@
 //! The text of an [`ErrorGroup`](crate::ErrorGroup): a tree, a line an error.
 //!
 //! A group inside of a group does not indent its own text, which would be copied once a level. The outermost group asks
-//! it for *marks* instead, by the flag `-` of its format, which the standard library leaves unused: a mark where an error
-//! begins, and one where it ends. From these the outermost writes the lines, each once.
+//! it for *marks* instead: a mark where an error begins, and one where it ends. It asks by the flag `-` of its format,
+//! which the standard library leaves unused. From these the outermost writes the lines, each once.
 
 use std::fmt::{self, Formatter, Write};
 

@@ -38,9 +38,9 @@ use crate::task_group::{TaskGroup, task_group};
 /// # });
 /// ```
 ///
-/// The futures of a tuple and of an array are polled in place: parts of the task that awaits this, without an allocation.
-/// Each wake-up polls all that have not returned, in order. Of a `Vec` and of an iterator each is a task, with a name and
-/// a context of its own, and is polled when it is woken.
+/// The futures of a tuple and of an array are polled in place: parts of the task that awaits this, without an
+/// allocation. Each wake-up polls all that have not returned, in order. Each future of a `Vec` or of an iterator is a
+/// task. It has a name and a context of its own, and is polled when it is woken.
 ///
 /// Unlike Python's, nothing runs on afterwards: if this is cancelled or one of them panics, all are cancelled
 /// and awaited. For futures that fail there is [`try_gather`]; to have the errors as values, `gather` those.
@@ -94,11 +94,11 @@ where
     outputs
 }
 
-/// Runs several futures concurrently until all have returned, or one has failed: the others are cancelled then
-/// and awaited, and its error is what comes back.
+/// Runs several futures concurrently until all have returned, or one has failed. Then the others are cancelled and
+/// awaited, and its error is returned.
 ///
-/// Takes a tuple of up to twelve futures, which may return values of different types, an array, or a `Vec`; any
-/// other iterator goes through [`try_gather_iter`]. Each future counts by the `Result` that its await gives. An awaited
+/// Takes a tuple of up to twelve futures, which may return values of different types, an array, or a `Vec`. For any
+/// other iterator there is [`try_gather_iter`]. Each future counts by the `Result` that its await gives. An awaited
 /// task gives an `Err` only as a [`JoinError`](asyncio_loop::JoinError), and the `Err` that it returned is a value. So
 /// give it the futures, not tasks that were spawned from them.
 ///
@@ -202,7 +202,7 @@ where
 }
 
 pin_project! {
-    /// One of several: leaves its value where the others' are.
+    /// A future of several, which leaves its value beside those of the others.
     pub(crate) struct Part<'env, F, S, E> {
         #[pin]
         future: F,

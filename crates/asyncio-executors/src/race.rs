@@ -44,10 +44,10 @@ use crate::timeout::timeout;
 /// Each wake-up polls all of them, in order, so the first of several that are ready wins. Of a `Vec` and of an iterator each
 /// is a task, and is polled when it is woken.
 ///
-/// No loser is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear of
-/// that, it cleans up first. So an item on its way to a loser goes to the next in line, and a loop of races over
-/// queues or sockets loses nothing, also if its contenders are races, or groups whose body awaits a child. A loser loses
-/// only what it holds itself:
+/// No loser is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear
+/// of that, it cleans up first. So an item on its way to a loser goes to the next in line. A loop of races over queues
+/// or sockets loses nothing. The same holds if its contenders are races, or groups whose body awaits a child. A loser
+/// loses only what it holds itself:
 /// - what it took at an earlier await;
 /// - the outputs of a [`gather`](crate::gather) inside of it that has not got all;
 /// - the value of a task whose handle it has;
@@ -235,8 +235,8 @@ pub struct StaggeredRace<T, E> {
     pub contenders: Vec<Contender<E>>,
 }
 
-/// Starts one after the other, each when the one before has ended without success or `delay` has passed since it was started,
-/// until one succeeds; the others are cancelled then and awaited.
+/// Starts contenders one after the other until one succeeds; then the others are cancelled and awaited. Each starts
+/// when the one before has ended without success, or when `delay` has passed since its start.
 ///
 /// Without a delay the next starts only when the one before has failed or was cancelled. This is how a connection is made to a
 /// host of several addresses ("happy eyeballs", RFC 8305).

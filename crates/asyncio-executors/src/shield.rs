@@ -9,8 +9,8 @@ use asyncio_task::{
 };
 use pin_project_lite::pin_project;
 
-/// Runs `future` to its end, whatever is asked meanwhile or has been asked before: a request to cancel waits
-/// until it is done, and then takes the next await that is not shielded. So does a second one.
+/// Runs `future` to its end, whether a request to cancel comes meanwhile or has come before. The request waits until
+/// the future is done, and then takes the next await that is not shielded. So does a second one.
 ///
 /// ```
 /// # use std::{cell::Cell, time::Duration};

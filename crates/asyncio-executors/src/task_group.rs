@@ -1,8 +1,8 @@
 //! Task groups: children that borrow from the frame around them, and never outlive it.
 //!
-//! A step of a group: body and children that were woken before it are polled, in the order in which they were woken, as
-//! far as the budget of the loop's turn lasts. When one of them fails, or a request to cancel comes, the group is *ending*:
-//! body and children are cancelled, and the group waits until all have ended, whatever comes.
+//! A step of a group polls the body and the children that were woken before it. It polls them in the order of their
+//! wake-ups, as far as the budget of the loop's turn lasts. When one of them fails, or a request to cancel comes, the
+//! group is *ending*. Body and children are cancelled, and the group waits until all have ended.
 //!
 //! The values of a group that is ending are lost, but for those of children that a task outside of the group awaits. No
 //! other child has a last poll, nor has the body: it would take an item of a queue that is lost with its value. Children
@@ -11,9 +11,9 @@
 //! may take values: there a child whose handle is held keeps its last poll. A value that a child has left to a sibling or
 //! to the body reaches it (`handover.rs` of asyncio-task).
 //!
-//! The children are `asyncio_task::Children`, which alone polls and drops their futures. The body runs in a
-//! scope of its own behind the group's listener: requests from outside reach the group, and the group tells
-//! body and children.
+//! The children are `asyncio_task::Children`, which alone polls and drops their futures. The body runs in a scope of
+//! its own behind the group's listener. Requests from outside reach the group, and the group passes them on to body and
+//! children.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -77,10 +77,10 @@ const LOST_BY_DROP: &str =
 ///
 /// # Errors
 ///
-/// [`ErrorGroup`]: a child or the body returned an `Err`. At the first one the others are cancelled and
-/// awaited; the errors come in the order in which they happened, the body's last. Children that were
-/// cancelled are no errors. A child that waits is dropped where it waits even if it was woken before, unless a task
-/// outside of the group awaits it: its value would be lost.
+/// [`ErrorGroup`]: a child or the body returned an `Err`. At the first one the others are cancelled and awaited; the
+/// errors come in the order in which they happened, the body's last. Children that were cancelled are no errors. A
+/// child that waits is dropped where it waits, even if it was woken before: its value would be lost. A child that a
+/// task outside of the group awaits is not dropped.
 ///
 /// A group is polled within the step of its task, so groups within each other need stack. A level takes 1 to 1.5 KiB, and
 /// without optimization 3 to 4 KiB. The stack of the code in between is not counted in.
@@ -93,8 +93,8 @@ const LOST_BY_DROP: &str =
 ///
 /// # Panics
 ///
-/// If the body or a child panics, the others are cancelled and awaited, and the first panic goes on from here;
-/// later ones go to the exception handler. When polled outside of any task. When awaited again in code that does not
+/// If the body or a child panics, the others are cancelled and awaited, and the first panic goes on from here. Later
+/// panics go to the exception handler. When polled outside of any task. When awaited again in code that does not
 /// propagate a request, after a request to the enclosing code has ended it.
 #[doc(alias("TaskGroup", "JoinSet", "LocalSet"))]
 pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ErrorGroup<E>>
@@ -707,9 +707,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value. To end
     /// both there is [`cancel_scope`](crate::cancel_scope) around the group.
     ///
-    /// A child that was woken before is polled once more if its [`Child`] is held, because its value has a taker. A child
-    /// whose handle was dropped is not, so that nothing is lost with it: an item of a queue that was on its way to the child
-    /// goes to the next in line.
+    /// A child that was woken before is polled once more if its [`Child`] is held, because its value has a taker. A
+    /// child whose handle was dropped is not polled, so that nothing is lost with it. An item of a queue that was on
+    /// its way to the child goes to the next in line.
     ///
     /// ```
     /// # use std::{future::pending, time::Duration};
@@ -1085,8 +1085,8 @@ impl<'env, T, E> Group<'env, T, E> {
     }
 
     /// The body has returned a value, and nothing has failed.
-    // Apart from the other ends: a value that goes through a type for all of them is stored in its own size and loaded in
-    // that of the largest, and the processor waits for the store.
+    // Apart from the other ends. In a type for all of them, a value is stored in its own size and loaded in that of the
+    // largest. The processor waits for such a store.
     fn finish_with_value(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
         if self.shared.answer.get() == Answer::Swallowed {
             self.listener.conclude(true);

@@ -44,8 +44,8 @@ impl From<TimedOut> for io::Error {
 /// After many awaits in one step of a task that were ready, it lets others run before it polls the future. So a loop of
 /// limits around work that is ready can be ended, and `now_or_never()` is `None` now and then.
 ///
-/// If a request to cancel the code around is open at the same time, that goes on: of nested timeouts that are
-/// due together, the outermost reports.
+/// If a request to cancel the enclosing code is open at the same time, that request goes on. So of nested timeouts that
+/// are due together, the outermost reports.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::after(limit, future)
 }
 
-/// [`timeout`], until a [time of the loop](asyncio_loop::time). One that is past allows one poll.
+/// [`timeout`], until a [time of the loop](asyncio_loop::time). A deadline that is past allows one poll.
 ///
 /// ```
 /// # use std::{future::pending, time::Duration};
@@ -143,8 +143,8 @@ pin_project! {
 
 #[derive(Debug, PartialEq)]
 enum State {
-    /// Its scope is opened and its timer armed before the first poll, so that it is in front of any timer with
-    /// the same deadline that is armed in there.
+    /// Its scope is opened and its timer armed before the first poll. So its timer is in front of any timer with the
+    /// same deadline that the future arms.
     New,
     /// The same, but if the deadline allows, after the first poll, and only if there is something to wait for.
     Late,

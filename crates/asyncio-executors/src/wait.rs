@@ -26,7 +26,7 @@ pub enum ReturnWhen<T> {
 }
 
 impl<T: Outcome> ReturnWhen<T> {
-    /// Until one has failed, with an `Err` or a panic, or all have ended. One that was cancelled has not failed.
+    /// Until one has failed, with an `Err` or a panic, or all have ended. A cancelled task has not failed.
     #[doc(alias = "FIRST_EXCEPTION")]
     #[allow(
         non_upper_case_globals,
@@ -47,8 +47,8 @@ impl<T> Copy for ReturnWhen<T> {}
 /// go on: this cancels nothing. Each call looks at each task; to take many of them one by one, there is
 /// [`as_completed`].
 ///
-/// A task that cannot end while this waits, as it is the one that waits or belongs to another loop, comes back with
-/// those that have ended: awaiting it gives [`JoinError`](asyncio_task::JoinError), which says why.
+/// A task that cannot end while this waits is returned with those that have ended: the waiting task itself, or a task
+/// of another loop. Awaiting it gives [`JoinError`](asyncio_task::JoinError), which says why.
 ///
 /// ```
 /// # use std::time::Duration;

@@ -71,8 +71,8 @@ pub struct LoopBound<T: 'static> {
     value: ManuallyDrop<T>,
 }
 
-// SAFETY: B1 and B2. On other threads nothing but the home and the mark is used, which are plain numbers and a pointer
-// to an inbox, which other threads may use.
+// SAFETY: B1 and B2. On other threads only the home and the mark are used. They are plain numbers and a pointer to an
+// inbox, which other threads may use.
 unsafe impl<T> Send for LoopBound<T> {}
 // SAFETY: B1: a shared wrapper gives its value to the thread of its home only.
 unsafe impl<T> Sync for LoopBound<T> {}

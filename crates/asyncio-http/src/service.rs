@@ -18,8 +18,8 @@ use crate::server::connection::Connection;
 ///
 /// It needs no `Send`, and neither do its futures.
 ///
-/// An async closure takes a [`Request`](crate::Request) and returns anything that is a response: a string, bytes, a
-/// status, a pair of status and body, a [`Response`](crate::Response), or a `Result` of two of these.
+/// An async closure takes a [`Request`](crate::Request) and returns a response: a string, bytes, a status, or a pair of
+/// status and body. It may also return a [`Response`](crate::Response), or a `Result` of two of these.
 ///
 /// `M` tells these cases apart, and is inferred.
 #[diagnostic::on_unimplemented(

@@ -59,10 +59,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Sets debug mode: the exception handler receives reports of slow steps and of lost work. Lost
-    /// work is a task whose handle is dropped before it began, a child that an ending task group
-    /// refuses, or an error that is never taken. The default comes from the environment:
-    /// `ASYNCIO_DEBUG=1`.
+    /// Sets debug mode: the exception handler receives reports of slow steps and of lost work. Lost work is a task
+    /// whose handle is dropped before it began, a child that an ending group refuses, or an error never taken. The
+    /// default comes from the environment: `ASYNCIO_DEBUG=1`.
     #[doc(alias = "set_debug")]
     pub fn debug(mut self, on: bool) -> Self {
         self.debug = Some(on);
@@ -75,10 +74,9 @@ impl Builder {
     /// lasts for a second of real time because of a socket, the exception handler receives a
     /// report, once per run.
     ///
-    /// Tasks that only wait for each other wait forever, as on real time: a thread that the loop
-    /// does not know of might still wake them. This is a standstill: nothing can run, no timer is
-    /// set and nothing outside is pending. The exception handler receives a report of it after a
-    /// second of real time, once per run.
+    /// Tasks that only wait for each other wait forever, as on real time. A thread that the loop does not know of might
+    /// wake them. This is a standstill: nothing can run, no timer is set and nothing outside is pending. The exception
+    /// handler receives a report of it after a second of real time, once per run.
     pub fn virtual_time(mut self, on: bool) -> Self {
         self.virtual_time = on;
         self
@@ -110,16 +108,16 @@ impl Builder {
     /// Sets how long a turn of the loop may take before the stall detector reports the step under way. The default is
     /// 1 s, `None` turns the detector off, and 20 ms is the least. On virtual time it is off.
     ///
-    /// Other than [debug mode](Self::debug), which times each step and reports it afterwards, the detector costs
-    /// two stores a step, and reports while the step is under way: also one that never ends.
+    /// [Debug mode](Self::debug) times each step and reports it afterwards. The detector costs two stores a step, and
+    /// reports while the step is under way, so it also reports a step that never ends.
     pub fn stall_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         let least = Duration::from_millis(20);
         self.stall_limit = limit.into().map(|limit| limit.max(least));
         self
     }
 
-    /// Sets the handler of stalls, which a thread of the detector calls: when the limit has passed, whenever the time
-    /// has doubled since, and when the loop goes on. By default each is a line on standard error.
+    /// Sets the handler of stalls. A thread of the detector calls it when the limit has passed, whenever the time has
+    /// doubled since, and when the loop goes on. By default each is a line on standard error.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};

@@ -1,11 +1,11 @@
 //! The clock of a loop: the machine's monotonic clock, or a virtual clock that jumps.
 //!
-//! Loop time is a `std::time::Instant` for users, and a number of nanoseconds for the timer wheel.
-//! The number is [`START`] at the instant at which the loop was created. Instants before that have
-//! smaller numbers, so deadlines in the past keep their order. The highest number is [`NEVER`]: a
-//! deadline beyond the scale never expires. Only the loop moves a virtual clock, which starts ten years after the
-//! creation of the loop. So an instant of the machine's clock is known from an instant of the loop, and code that takes
-//! a deadline from the wrong clock is [reported](Clock::take_foreign).
+//! Loop time is a `std::time::Instant` for users, and a number of nanoseconds for the timer wheel. The number is
+//! [`START`] at the instant at which the loop was created. Instants before that have smaller numbers, so deadlines in
+//! the past keep their order. The highest number is [`NEVER`]: a deadline beyond the scale never expires. Only the loop
+//! moves a virtual clock, which starts ten years after the creation of the loop. So an instant of the machine's clock
+//! differs from an instant of the loop. Code that takes a deadline from the wrong clock is
+//! [reported](Clock::take_foreign).
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};

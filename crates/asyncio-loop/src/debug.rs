@@ -1,5 +1,5 @@
-//! Debug mode: reports slow steps with their task and its spawn location, tasks that were dropped
-//! before they began, and errors of tasks that were never taken.
+//! Debug mode: reports slow steps with their task and its spawn location, tasks that were dropped before they began,
+//! and errors that were never taken.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -52,7 +52,7 @@ use crate::loop_handle::LoopHandle;
 ///
 /// # Dropping
 ///
-/// A guest that is dropped before its end closes its loop without waiting: its tasks may wait for the host, and the
+/// A guest that is dropped before its end closes its loop without waiting. Its tasks may wait for the host, and the
 /// host does not run meanwhile. The futures are dropped, so cleanups that await are lost. The exception handler
 /// receives a report of each task.
 #[must_use = "a guest does nothing unless it is turned"]

@@ -35,8 +35,8 @@ impl EventLoop {
     /// [`LoopHandle`](crate::LoopHandle), or [`Task::cancel`](crate::Task::cancel). Such a call makes the descriptor
     /// readable, or calls [`Builder::unpark`](crate::Builder::unpark).
     ///
-    /// A host closes the loop by [`close_turn`](Self::close_turn). If it drops a loop that it has turned, the tasks
-    /// that are left are dropped and reported: the loop does not wait for them, since they may wait for the host.
+    /// A host closes the loop by [`close_turn`](Self::close_turn). If it drops a loop that it has turned, the remaining
+    /// tasks are dropped and reported. The loop does not wait for them, because they may wait for the host.
     /// [`Guest`](crate::Guest) is a main task with all of this around it.
     ///
     /// ```

@@ -39,7 +39,7 @@ impl Core {
         }
     }
 
-    /// Says how far a long run on virtual time has come, on standard error: after 5 seconds, and whenever the run has
+    /// Prints the progress of a long run on virtual time, on standard error: after 5 seconds, and whenever the run has
     /// taken twice as long.
     #[cold]
     fn show_progress(&self, began: Instant, now: Instant) {

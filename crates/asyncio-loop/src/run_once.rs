@@ -114,8 +114,8 @@ impl Core {
         has_messages
     }
 
-    /// Parks where the wait itself is of interest: virtual time passes or stands still in it, or it
-    /// must end for the caller to read the clock.
+    /// Parks where the wait itself matters: virtual time passes or stands still in it, or the caller reads the clock
+    /// after it.
     #[inline(never)]
     fn park_observed(&self, park_timeout: Option<Duration>) -> bool {
         let passing = self.is_time_passing().then(Instant::now);

@@ -19,8 +19,8 @@ use crate::sleep::sleep;
 
 /// The reports to the exception handler in this test since the last call, a line each.
 ///
-/// A test fails if something is left at its end: a panic of a task that nobody awaits, an error of a detached task, a
-/// task that was dropped when the loop closed. A test that expects such a report takes it:
+/// A test fails if a report is left at its end. Reported are a panic that no task awaits, an error of a detached task,
+/// and a task that the closing loop dropped. A test that expects such a report takes it:
 ///
 /// ```
 /// use asyncio_loop::testing::{Orders, run_test, take_reports};

@@ -6,9 +6,9 @@
 //! passes at the pace of real time. That is slow, but a timeout never fires before an answer that is on its
 //! way. While tasks run, virtual time stands still.
 //!
-//! If no deadline is set either, the loop is at a standstill: only a thread that the loop does not
-//! know of can wake a task. Usually there is no such thread, and the tasks wait for each other. The
-//! loop reports a standstill once per run, and waits.
+//! If no deadline is set either, the loop is at a standstill. Only a thread that the loop does not know of can wake a
+//! task then. Usually there is no such thread, and the tasks wait for each other. The loop reports a standstill once
+//! per run, and waits.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -67,8 +67,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// A test fails in these cases:
 ///
 /// - It runs longer than its limits, or closing its loop does.
-/// - Its virtual time stands still for a second of real time: no task can run, no timer is set, and
-///   no outside work is pending.
+/// - Its virtual time stands still for a second of real time, with no ready task, no timer, and no outside work.
 /// - The exception handler was called: a task panicked that nobody awaits, say. A test that expects
 ///   that takes the reports with `asyncio::testing::take_reports()`, or sets a handler of its own.
 ///
@@ -110,7 +109,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | `virtual_timeout = "1 h"` | the limit on virtual time | `"10 years"` |
 /// | `debug = true` | debug mode: reports slow steps, tasks dropped before they began, and task errors that nobody read | on if `ASYNCIO_DEBUG` is set |
 /// | `budget = 64` | the number of steps in a turn, after which the loop polls I/O and timers | the loop's default |
-/// | `host = "tokio"` | runs the loop as a guest of tokio, with the feature `tokio`; the clock is then `"real"`, and a virtual one moves for the guest only | a loop that waits by itself |
+/// | `host = "tokio"` | runs the loop as a guest of tokio, with the feature `tokio`. The clock is `"real"` then; a virtual one moves for the guest only | a loop that waits by itself |
 /// | `crate = "path"` | the path to asyncio, if the dependency is renamed or re-exported | `"::asyncio"` |
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {

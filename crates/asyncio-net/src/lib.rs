@@ -1,5 +1,5 @@
-//! Sockets for the asyncio event loop: [`TcpListener`], [`TcpStream`], `UnixListener`, `UnixStream`,
-//! `UnixDatagram`, [`UdpSocket`], and [`AsyncFd`] for the descriptors of other libraries.
+//! Sockets for the asyncio event loop: TCP, UDP, Unix sockets, servers and clients on top, and [`AsyncFd`] for the
+//! descriptors of other libraries.
 //!
 //! ```
 //! use asyncio_net::{TcpListener, TcpStream};

@@ -27,8 +27,8 @@ const BY_HAND: u64 = 64 * 1024;
 /// ends before.
 ///
 /// `to` is a [`TcpStream`], a `UnixStream`, a write half, a [`StreamWriter`] or a [`Transport`]. On Linux the system
-/// copies from the file to a TCP or Unix socket (`sendfile`), and a file that is not in the system's cache blocks the
-/// loop while it is read. Elsewhere, and over TLS, the file is read on threads of the default pool.
+/// copies from the file to a TCP or Unix socket (`sendfile`). A file that is not in the system's cache blocks the loop
+/// while it is read. Elsewhere, and over TLS, the file is read on threads of the default pool.
 ///
 /// `offset` is the place in the file. It is advanced by what was sent, also if this fails or is cancelled. The file's
 /// own position is neither used nor changed.

@@ -669,8 +669,8 @@ impl Drop for Running {
     }
 }
 
-/// Accepts connections from a listener, and calls `handler` for each, as children of this future: they may borrow from
-/// what is around it, and none of them outlives it.
+/// Accepts connections from a listener, and calls `handler` for each. The handlers are children of this future: they
+/// may borrow from the enclosing code, and none of them outlives it.
 ///
 /// ```
 /// use std::cell::Cell;

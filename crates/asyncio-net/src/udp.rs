@@ -50,8 +50,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The system's error for the last address, such as `AddrInUse`; the resolver's error for the name of a
-    /// host; and an error if no loop runs on this thread.
+    /// The system's error for the last address, such as `AddrInUse`, or the resolver's error for the name of a host.
+    /// Without a loop on this thread, an error.
     pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
         let bind = |address| mio::net::UdpSocket::bind(address).and_then(Self::register);
         first_of(&to, bind).await

@@ -13,7 +13,7 @@
 //! - **J2** An unwanted outcome is dropped on the worker if the handle was gone before the end, else where the handle
 //!   is dropped. The last reference to a cell frees memory and nothing else.
 //! - **J3** Nothing foreign runs under the lock.
-//! - **J4** The work counts as outside work of its loop until the waker has been woken, so virtual time does not jump
+//! - **J4** The work counts as outside work of its loop until the waker has been woken. So virtual time does not jump
 //!   over the answer.
 
 use std::fmt;

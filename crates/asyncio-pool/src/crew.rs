@@ -8,12 +8,12 @@
 //! ```
 //!
 //! A job stands on one of these lists, under its number. Only jobs of a share are ever held, and only a pool with a
-//! limit leaves jobs outside. Taking a job off its list gives the right to it: a worker runs it, and a canceller passes
+//! limit leaves jobs outside. Taking a job off its list gives the right to it. A worker runs it, and a canceller passes
 //! its place in its share to the next job.
 //!
 //! - **C1** Of the jobs in the queue, the one with the lowest number is begun first: in the order in which they came.
-//! - **C2** While a job is in the queue, a worker is *coming*: it is awake, and will look at the queue before it
-//!   becomes idle. Or no worker is idle, and a thread is starting for each job, or no more threads may be started.
+//! - **C2** While a job is in the queue, a worker is *coming*: it is awake, and looks at the queue before it becomes
+//!   idle. Or no worker is idle, and a thread is starting for each job, or no more threads may be started.
 //!   [`State::muster`] makes it so after each change: the worker that takes a job calls the next worker, if jobs are
 //!   left. So a crowd of short jobs does not wake a worker each.
 //! - **C3** A worker that has finished a job takes the next one, or counts as coming, before the outcome is told. So
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
     pub(crate) share: Option<ShareOf>,
 }
 
-/// Which share a job belongs to, and how many jobs of that run at once.
+/// The share of a job, and the number of its jobs that run at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShareOf {
     pub(crate) id: u64,
@@ -88,8 +88,8 @@ struct State {
     next_share: u64,
     /// The number of jobs of each share that are outside, in the queue, or running. Shares without one are not here.
     places: HashMap<u64, usize>,
-    /// Idle workers. The last one is called first, so that the others may end: the worker that became idle last, or
-    /// the one that spins, which is called without a system call.
+    /// Idle workers. The last one is called first, so that the others may end. It is the worker that became idle last,
+    /// or the one that spins, which is called without a system call.
     idle: Vec<Arc<Rest>>,
     /// Workers that will look at the queue without being called (C2).
     coming: usize,

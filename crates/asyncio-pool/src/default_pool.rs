@@ -105,8 +105,8 @@ pub fn default_executor() -> ThreadPool {
     DefaultPools::here().present()
 }
 
-/// Sets the default pool of the running loop. The loop shuts it down when it is closed, and waits for its jobs, so this
-/// is no pool that several loops share: for that, there is [`run_in_executor`](crate::run_in_executor). One that it
+/// Sets the default pool of the running loop. The loop shuts it down when it is closed, and waits for its jobs, so
+/// several loops must not share it. A shared pool is for [`run_in_executor`](crate::run_in_executor). A pool that it
 /// had before is shut down now, and waited for at the same time.
 ///
 /// # Panics

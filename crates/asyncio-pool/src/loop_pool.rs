@@ -1,7 +1,7 @@
 //! Several event loops, each on a thread of its own: one program on all cores.
 //!
-//! A task stays on the loop where it was spawned. Work is spread by starting it on different loops, and moves
-//! between them as what makes a future, or as a connection taken off one loop and put onto another.
+//! A task stays on the loop where it was spawned. Work is spread by starting it on different loops. It moves between
+//! them as a function that makes a future, or as a connection that is taken off one loop and put onto another.
 
 use std::fmt;
 use std::io;
@@ -19,8 +19,8 @@ use crate::pin::{self, Cpu};
 
 /// Event loops on threads of their own, one a processor unless set otherwise.
 ///
-/// Each loop runs what is started on it, and nothing is moved by itself: tasks need not be `Send`, and share without
-/// locks what belongs to their loop. A server gives each loop a listener of its own
+/// Each loop runs the work that is started on it, and no task moves. So tasks need not be `Send`, and share the values
+/// of their loop without locks. A server gives each loop a listener of its own
 /// ([`shared_listeners`](../asyncio_net/fn.shared_listeners.html) in `asyncio-net`), and the system spreads the
 /// connections.
 ///
@@ -40,10 +40,10 @@ use crate::pin::{self, Cpu};
 /// ```
 ///
 /// A panic in a task, a callback or an exception handler ends no loop. A loop that is [stopped](LoopHandle::stop) by
-/// its handle, or has no selector any more, ends alone: the others go on, and [`stop`](Self::stop) tells of a panic.
+/// its handle, or has no selector any more, ends alone. The others go on, and [`stop`](Self::stop) tells of a panic.
 ///
-/// Dropping it stops all loops, with the builder's [grace](LoopPoolBuilder::grace), and waits for that; on a loop of
-/// its own it does not wait for that one.
+/// Dropping it stops all loops, with the builder's [grace](LoopPoolBuilder::grace), and waits for their end. On a loop
+/// of its own it does not wait for that loop.
 #[must_use = "dropping it stops the loops"]
 pub struct LoopPool {
     threads: Vec<LoopThread>,
@@ -74,7 +74,7 @@ struct OnStart(Option<(EachFirst, &'static Location<'static>)>);
 
 type EachFirst = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// Which loops of a pool have not ended in order, by number, and why.
+/// The loops of a pool that have not ended in order, by number, and why.
 #[derive(Debug)]
 pub struct StopErrors(Vec<(usize, StopError)>);
 

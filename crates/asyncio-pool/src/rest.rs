@@ -6,7 +6,7 @@
 //!       └───────────────┴──► CALLED        only if it was PARKED
 //! ```
 //!
-//! - **R1** Taking a worker off the list of idle workers and calling it are one act, so it is called once for each time
+//! - **R1** Taking a worker off the list of idle workers and calling it are one act. So it is called once for each time
 //!   it becomes idle.
 //! - **R2** A call that finds it AWAKE makes no system call: the worker sees the word before it parks. A call that
 //!   finds it PARKED makes one.
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{AtomicU8, Ordering, Thread, thread};
 
-/// How long a worker stays awake at most. A job that comes back to the loop and leads to the next one takes
-/// between 5 µs and 40 µs, most of it the loop's own waking.
+/// How long a worker stays awake at most. A job that comes back to the loop and leads to the next one takes between 5
+/// µs and 40 µs. Most of it is the loop's own waking.
 pub(crate) const SPIN: Duration = Duration::from_micros(50);
 
 const AWAKE: u8 = 0;

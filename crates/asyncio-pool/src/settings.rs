@@ -163,7 +163,7 @@ impl Settings {
         }
     }
 
-    /// Reports a panic or error that no task awaits: to the pool's own handler; without one, to that of the loop where
+    /// Reports a panic or error that no task awaits, to the pool's handler. Without one, to that of the loop on which
     /// the job was started.
     pub(crate) fn report(&self, home: Option<&LoopHandle>, message: &'static str, cause: Cause) {
         if let Some(handler) = &self.on_unhandled.0 {

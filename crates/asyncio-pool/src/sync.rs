@@ -1,5 +1,5 @@
-//! The types that threads share, taken from `std` or, under `--cfg loom`, from loom: the lock of the crew, the word of
-//! a worker that rests, and parking itself.
+//! The types that threads share, taken from `std` or, under `--cfg loom`, from loom. They are the lock of the crew, the
+//! word of a worker that rests, and parking.
 
 #[cfg(not(loom))]
 pub(crate) use std::{

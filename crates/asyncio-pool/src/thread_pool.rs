@@ -32,7 +32,7 @@ use crate::settings::ThreadPoolBuilder;
 /// # }).unwrap();
 /// ```
 ///
-/// When the last clone is dropped, the pool is shut down: jobs that it was given still run, and threads end when there
+/// When the last clone is dropped, the pool is shut down. Jobs that it was given still run, and threads end when there
 /// is nothing left. The drop does not wait for that. [`wait_closed`](Self::wait_closed) does.
 #[derive(Clone)]
 #[doc(alias = "ThreadPoolExecutor")]

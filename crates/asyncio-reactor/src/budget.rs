@@ -7,9 +7,8 @@
 //!
 //! - A waker has [`OPS_PER_TURN`] operations. Tasks are told apart by their wakers, so a task that
 //!   spends its share takes nothing from another.
-//! - A task may use many wakers, one for each future that it polls. So only a limited number of
-//!   waker changes in a turn brings a new share: one per waker that the turn has woken, and
-//!   [`WAKER_CHANGES`] more.
+//! - A task may use many wakers, one for each future that it polls. So only a limited number of waker changes in a turn
+//!   brings a new share. The limit is one per waker that the turn has woken, and [`WAKER_CHANGES`] more.
 //! - An operation that cannot wait (`try_*`) counts too, and the next operation that can wait pays
 //!   for it. After [`EXTRA_TRIES`] more, a *read* is refused: otherwise draining a source until
 //!   `WouldBlock` might never end. A write is never refused, because the program itself decides how

@@ -111,8 +111,8 @@ impl ReactorCore {
     fn wake_left_over(&self, timeout: Option<Duration>) -> Option<Duration> {
         self.queue_crowds();
         self.queue_deferred();
-        // Wakers are pending here if they were deferred, if a waker panicked in an earlier turn, or
-        // if a waker calls `turn` from within a turn.
+        // Wakers are pending here if they were deferred, if a waker panicked in an earlier turn, or if a waker calls
+        // `turn`.
         match self.wake_pending() {
             true => Some(Duration::ZERO),
             false => timeout,

@@ -213,9 +213,9 @@ impl Clone for Reactor {
 /// The descriptor of the selector: an `epoll` or a `kqueue`. It is readable when a
 /// [`turn`](Reactor::turn) would find events. It lives as long as any clone of the reactor.
 ///
-/// For a program that waits in its own `poll`, `epoll` or framework: it waits until the descriptor is
-/// readable, and takes a turn with a timeout of zero. It must also take a turn while
-/// [`has_soon`](Reactor::has_soon). The descriptor is for waiting only.
+/// For a program that waits in its own `poll`, `epoll` or framework. It waits until the descriptor is readable, and
+/// then takes a turn with a timeout of zero. It must also take a turn while [`has_soon`](Reactor::has_soon). The
+/// descriptor is for waiting only.
 ///
 /// ```
 /// # use asyncio_reactor::{Interest, Reactor};

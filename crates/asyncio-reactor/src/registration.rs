@@ -145,8 +145,8 @@ impl<'a> Registration<'a> {
         }
     }
 
-    /// Counts an operation that can wait, if it can be tried at once: the source is ready, no waiters
-    /// remain, and the budget is not spent. The usual case.
+    /// Counts an operation that can wait, if it can be tried at once. That is the case if the source is ready, no
+    /// waiters remain, and the budget is not spent. The usual case.
     #[inline(always)]
     pub(crate) fn begin(self, waker: &Waker, direction: Direction) -> bool {
         self.allows(direction) && !self.slot().is_crowded() && self.core().budget().spend(waker)

@@ -15,8 +15,8 @@
 //! - The tasks of the current round are *inside*. In `Filling` they wait. In the other phases they
 //!   are granted, and leave one by one as they run. Tasks that arrive meanwhile are *outside*: they
 //!   are in the same wait list, but belong to no round. (4) makes them the next round.
-//! - (4) is not part of (2): the last task of a round may reset the barrier after (2), and that
-//!   must not break the tasks outside. (2) wakes the first task outside, so (4) always happens.
+//! - (4) is not part of (2). The last task of a round may reset the barrier after (2), and that must not break the
+//!   tasks outside. (2) wakes the first task outside, so (4) always happens.
 //! - A task inside gets an index if the round is `Draining` when it leaves, and an error if the
 //!   round was reset or broken.
 //! - The indices of a round are assigned when the round is complete, in order of arrival. So they

@@ -5,7 +5,7 @@
 //! itself, and the others get clones.
 //!
 //! A receiver takes the values in order. So the receivers that have not taken a value are among those that have not
-//! taken the next one, and the values leave the ring at its front only.
+//! taken the next one. Values leave the ring at its front only.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

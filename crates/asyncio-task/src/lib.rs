@@ -1,8 +1,8 @@
 //! A task cell for single-threaded executors: one allocation a task, wakers for every thread, and nothing
 //! atomic on the local path.
 //!
-//! [`Tasks`] is the half of an event loop that has nothing to do with events: it makes tasks, queues the woken ones, runs
-//! their steps, and ends them. Its driver has the sources of events and the time.
+//! [`Tasks`] is the half of an event loop that has nothing to do with events. It makes tasks, queues the woken ones,
+//! runs their steps, and ends them. Its driver has the sources of events and the time.
 //!
 //! ```
 //! use asyncio_task::Tasks;

@@ -1,5 +1,5 @@
-//! The few things threads share, taken from `std` or, under `--cfg loom`, from loom, so that the
-//! model checker sees every access that matters: the inbox, the reference count, the state.
+//! The few types that threads share, taken from `std` or, under `--cfg loom`, from loom. So the model checker sees
+//! every access that matters: the inbox, the reference count, the state.
 
 #[cfg(not(loom))]
 pub(crate) use std::{

@@ -1,5 +1,5 @@
-//! The tasks of one thread, for the code that drives them: a small executor without any source of events, for an event
-//! loop to be built around.
+//! The tasks of one thread, for the code that drives them: a small executor without any source of events. An event loop
+//! is built around it.
 
 use std::any::Any;
 use std::fmt;

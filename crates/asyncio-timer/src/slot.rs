@@ -1,8 +1,8 @@
 //! The slot of a deadline: the arithmetic of the wheel, without its contents.
 //!
-//! A time is read as a number with eight digits in base 64 and a remainder of 16 bits. The
-//! remainder is the width of the finest slots. A deadline belongs to the level of the highest digit
-//! in which it differs from the current time, and there to the slot of that digit:
+//! A time is read as a number with eight digits in base 64 and a remainder of 16 bits. The remainder is the width of
+//! the finest slots. The level of a deadline is the place of the highest digit in which it differs from the current
+//! time. Its slot is that digit:
 //!
 //! ```text
 //! level   width of a slot   width of all 64
@@ -22,11 +22,11 @@
 //! - Equal deadlines belong to the same slot, whatever the current time is. So they keep their
 //!   order of insertion without a sequence number in each entry.
 //!
-//! The width of the finest slots was measured with 100,000 timers in a second. When some timers of
-//! a slot are due, `expire` visits all timers of that slot. So if it is called every 10 µs, a timer
-//! costs 37 ns with this width, 74 ns with four times the width, and 230 ns with sixteen times the
-//! width. If `expire` is called every millisecond, all three widths cost 16 ns. (With wider slots
-//! a timer of a second moves once less before it expires, but that saves nothing.)
+//! The width of the finest slots was measured with 100,000 timers in a second. When some timers of a slot are due,
+//! `expire` visits all timers of that slot. So if it is called every 10 µs, a timer costs 37 ns with this width. It
+//! costs 74 ns with four times the width, and 230 ns with sixteen times the width. If `expire` is called every
+//! millisecond, all three widths cost 16 ns. (With wider slots a timer of a second moves once less before it expires,
+//! but that saves nothing.)
 
 /// The number of levels: eight digits of six bits and the remainder make a whole `u64`.
 pub(crate) const LEVELS: usize = 8;

@@ -96,8 +96,8 @@ impl<T> TimerWheel<T> {
     /// # Panics
     ///
     /// If the wheel would hold more than four thousand million timers.
-    // In its caller, which makes the value: a value that is passed on is stored in its parts and loaded in words, and the
-    // processor waits for such stores.
+    // Inlined into its caller, which makes the value. A value that is passed on is stored in its parts and loaded in
+    // words, and the processor waits for such stores.
     #[inline(always)]
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
         let slot = slot::slot_of(deadline, self.now);

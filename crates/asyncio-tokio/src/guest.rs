@@ -50,8 +50,8 @@ const TIMED_STEP: u32 = 4;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The guest's clock is tokio's: on a clock that is paused (`tokio::time::pause`, `start_paused`), sleeps and limits of
-/// ours and tokio's timers end in one order, and at once.
+/// The guest's clock is tokio's. While that is paused (`tokio::time::pause`, `start_paused`), sleeps and limits of ours
+/// and timers of tokio's end in one order, and at once.
 ///
 /// # Cancellation
 ///

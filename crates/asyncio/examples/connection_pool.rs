@@ -59,7 +59,7 @@ impl Pool {
         }
     }
 
-    /// Has `work` use a connection, which waits for its turn.
+    /// Waits for a connection, and lends it to `work`.
     async fn with<T>(&self, work: impl AsyncFnOnce(&mut Connection) -> T) -> T {
         let _permit = self.permits.acquire().await;
         let idle = self.idle.borrow_mut().pop();

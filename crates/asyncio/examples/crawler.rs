@@ -1,5 +1,5 @@
-//! A crawler: at most four requests at a time, one at a time for each host, a limit for each request, and a deadline
-//! for all. Pages that were found by the deadline are kept.
+//! A crawler with four requests at a time, and one for each host. Each request has a time limit, and all have a
+//! deadline. Pages that were found by the deadline are kept.
 //!
 //! The pages borrow the crawl's state, without `Arc` and `Mutex`. The web is a table, so that this runs without a
 //! network.
@@ -59,7 +59,7 @@ impl Crawl {
             .clone()
     }
 
-    /// Fetches a page, unless it was seen before, and has its links followed.
+    /// Fetches a page, unless it was seen before, and starts a child for each of its links.
     async fn visit<'env>(&'env self, tg: TaskGroup<'env>, url: &'static str) {
         if !self.seen.borrow_mut().insert(url) {
             return;
@@ -94,14 +94,11 @@ async fn main() {
             Err(error) => println!("{url}: {error}"),
         }
     }
-    let unfinished = crawl.seen.borrow().len();
+    let seen = crawl.seen.borrow().len();
     let ended = if in_time.is_some() {
         "complete"
     } else {
         "cut by the deadline"
     };
-    println!(
-        "{unfinished} pages seen, {ended} after {:?}",
-        time() - start
-    );
+    println!("{seen} pages seen, {ended} after {:?}", time() - start);
 }

@@ -3,8 +3,8 @@
 //! The system spreads the connections, and each stays on its loop.
 //!
 //! `cargo run --release --example echo_on_all_cores -- 7007`, then `nc 127.0.0.1 7007`. Without a port, or with port 0,
-//! the system chooses one. A number after the port is the number of loops. At Ctrl-C each connection gets the rest of
-//! what it has sent, within two seconds, and a goodbye. Then the server ends.
+//! the system chooses one. A number after the port is the number of loops. At Ctrl-C the server has two seconds to echo
+//! the rest, and says goodbye to each client. Then it ends.
 
 use std::cell::Cell;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! A game at 60 Hz with a loop of ours inside: the game owns the thread, waits in `poll`, and gives its guest a part of
+//! A game at 60 Hz with a loop of ours inside. The game owns the thread, waits in `poll`, and gives its guest a part of
 //! each frame.
 //!
 //! The same shape serves every program that can watch a descriptor: glib's `unix_fd_add_local`, Qt's

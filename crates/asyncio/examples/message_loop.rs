@@ -1,8 +1,8 @@
-//! A loop of ours inside a program that takes only messages: a window system that has no place for a descriptor, and
-//! lets other threads send it "user events".
+//! A loop of ours inside a program that takes only messages. An example is a window system that has no place for a
+//! descriptor, and takes "user events" from other threads.
 //!
-//! A helper thread waits for the descriptor, once for each order, and sends a message when it is readable. Nothing of
-//! the loop runs on that thread. winit's `EventLoopProxy` takes the place of the channel.
+//! A helper thread waits for the descriptor, once for each order, and sends a message when it is readable. The loop
+//! itself does not run on that thread. winit's `EventLoopProxy` takes the place of the channel.
 //!
 //! `cargo run --example message_loop`
 

@@ -1,4 +1,4 @@
-//! A proxy for TCP: each connection is continued to a target, and bytes flow both ways.
+//! A proxy for TCP: it connects each client to a target, and copies bytes both ways.
 //!
 //! `cargo run --release --example proxy -- 8080 example.org:80`, then `curl -H 'Host: example.org' 127.0.0.1:8080`.
 //! With port 0 the system chooses one. A target that does not answer within ten seconds ends that connection only.

@@ -1,5 +1,5 @@
-//! A supervisor: it starts its workers again when they fail or panic, each after a pause that grows, and gives up when
-//! one fails too often. All of them share a borrowed state.
+//! A supervisor, which starts workers again that fail or panic, each after a pause that grows. It gives up when a
+//! worker fails too often. All of them share a borrowed state.
 //!
 //! `cargo run --example supervised_workers`
 

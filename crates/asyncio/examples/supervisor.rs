@@ -1,5 +1,5 @@
-//! A small process manager: starts programs, starts them again when they fail, passes SIGHUP on,
-//! prints their output by line, and stops all of them gracefully.
+//! A small process manager: it starts programs, starts them again when they fail, and stops all of them gracefully. It
+//! passes SIGHUP on, and prints their output by line.
 //!
 //! Usage: `supervisor NAME=COMMAND…`. Try it, and stop it with Ctrl-C or SIGTERM:
 //!

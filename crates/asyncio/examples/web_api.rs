@@ -1,5 +1,5 @@
-//! A web API: path parameters, JSON, a slow endpoint that holds up nobody, background tasks, a websocket, an orderly
-//! end.
+//! A web API with path parameters, JSON, a websocket and background tasks. A slow endpoint delays no other request, and
+//! Ctrl-C ends the server in order.
 //!
 //! `cargo run --release --features http,axum,json,websocket --example web_api -- 8000`, then for instance:
 //!

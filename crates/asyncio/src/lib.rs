@@ -37,7 +37,7 @@
 //! asyncio's and tokio's names (`docs/asyncio-map.md`). `Cargo.toml` lists the features, of which most are on.
 //!
 //! The names are asyncio's. Where Rust has another habit, a search for the Python name finds ours: `create_task` is
-//! [`spawn`]. This crate has no code of its own. It re-exports crates that can each be used alone.
+//! [`spawn`]. This crate is the facade: it re-exports crates that can each be used alone.
 
 pub use asyncio_executors::{
     AsCompleted, AsCompletedBounded, BoxError, CancelScope, Cancelled, CatchCancel, CatchPanic,
@@ -130,13 +130,13 @@ pub use asyncio_pool::{
 /// # Cancellation
 ///
 /// **Losers are dropped**, as in any `select!`. Destructors run, cleanups that `await` do not. Reads, gets and locks of
-/// this crate lose nothing by that: an item that was on its way to a loser goes to the next waiter. Work that cleans up
+/// this crate lose nothing by that. An item that was on its way to a loser goes to the next waiter. Work that cleans up
 /// is not an arm but a contender of a [`race`], which cancels the losers and awaits their end. `select!` does not,
-/// because its arms borrow their sources. A request to a loser would cancel what the next round needs: the tasks
-/// behind a stream, say.
+/// because its arms borrow their sources. A request to a loser would cancel what the next round needs: the tasks behind
+/// a stream, say.
 ///
-/// A request to the enclosing code reaches the futures of the arms like any other code, and a value that an arm
-/// returns all the same is handled. The request then takes the next `await`.
+/// A request to the enclosing code reaches the futures of the arms like any other code. If an arm returns a value all
+/// the same, its handler runs, and the request takes the next `await`.
 ///
 /// # Panics
 ///

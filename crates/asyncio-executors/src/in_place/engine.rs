@@ -34,7 +34,7 @@ enum Answer {
     Unasked,
     /// Each that has ended since has swallowed it.
     Swallowed,
-    /// One that has ended since has not, so the request goes on.
+    /// A member that has ended since has not, so the request goes on.
     GoesOn,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Engine<R> {
 enum Stage {
     /// No scope has opened in any member.
     Plain,
-    /// One may have.
+    /// A member may have.
     Scoped,
     /// It has ended, with a value or without.
     Over,

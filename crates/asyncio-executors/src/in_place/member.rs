@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use asyncio_task::{Branch, BranchEnd, Interrupted, Listener, PlainRound, ScopeHandle};
 use pin_project_lite::pin_project;
 
-/// Which values end the other branches.
+/// The rule for values that end the other branches.
 pub(crate) trait Rule<T> {
     /// The first value wins, also after a request from outside.
     const IS_CONTEST: bool = false;

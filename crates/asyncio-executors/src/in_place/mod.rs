@@ -1,9 +1,9 @@
 //! Several futures polled in place, as parts of the task around: `race`, `gather` and `try_gather` of tuples and arrays.
 //!
-//! Nothing is allocated. Each poll polls all that have not returned, in order, or as the loop's seed says. Each future is a
-//! [`Branch`](asyncio_task::Branch): as long as no cancel scope opens inside of any, a round costs a frame for each, and a
-//! loser is dropped where it waits. If a scope has opened inside of a branch, the branch can hear of its end. So it is
-//! told, and awaited.
+//! Nothing is allocated. Each poll polls all that have not returned, in order, or as the loop's seed says. Each future
+//! is a [`Branch`](asyncio_task::Branch). While no cancel scope is open inside of any, a round costs a frame for each,
+//! and a loser is dropped where it waits. If a scope has opened inside of a branch, the branch can hear of its end. So
+//! it is told, and awaited.
 //!
 //! Requests from outside reach the listener around the branches, if any of them has a scope. It tells all of them, as a
 //! task group tells its children (`task_group.rs`). Without any scope nothing could hear of a request, and the code around

@@ -1,8 +1,8 @@
 //! An array whose elements are pinned with it.
 //!
-//! - **P1** An element is never moved out, nor given out by `&mut` without a pin: nothing here does, and the field is
-//!   private to this file.
-//! - **P2** The array has no destructor of its own, so each element is dropped in place, and `Unpin` holds for the array
+//! - **P1** An element is never moved out, nor given out by `&mut` without a pin. No function here does, and the field
+//!   is private to this file.
+//! - **P2** The array has no destructor of its own, so each element is dropped in place. `Unpin` holds for the array
 //!   only if it holds for the elements.
 #![allow(unsafe_code)]
 

@@ -115,8 +115,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The bytes a second that a client must send of a body for which a handler waits, and must take of an answer; 100
-    /// at first. Averaged over the [`read_timeout`](Self::read_timeout) and the [`write_timeout`](Self::write_timeout);
+    /// The least rate of a client, in bytes a second, for a body that a handler waits for and for an answer; 100 at
+    /// first. Averaged over the [`read_timeout`](Self::read_timeout) and the [`write_timeout`](Self::write_timeout);
     /// time in which the server does not wait for the client is left out. 0 is no limit: for bodies that last long and
     /// say little.
     pub fn min_rate(mut self, bytes_per_second: u32) -> Self {

@@ -97,7 +97,7 @@ impl WebSocketUpgrade {
     }
 
     /// Answers the request. `afterwards` gets the websocket when the client has the answer, and runs in the task of the
-    /// connection: the server counts it, waits for it, and cancels it after the grace period.
+    /// connection. The server counts it, waits for it, and cancels it after the grace period.
     pub fn answer<F>(self, afterwards: F) -> Response
     where
         F: AsyncFnOnce(WebSocket) + 'static,

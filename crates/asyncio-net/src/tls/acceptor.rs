@@ -86,8 +86,8 @@ impl TlsAcceptor {
     ///
     /// # Errors
     ///
-    /// `InvalidData` with the fault of the handshake, such as a client that does not speak TLS; `TimedOut` after the
-    /// [limit](Self::handshake_timeout); `ConnectionReset` if the stream ends in the handshake; and the error of the
+    /// `InvalidData` with the fault of the handshake, such as a client that does not speak TLS. `TimedOut` after the
+    /// [limit](Self::handshake_timeout), and `ConnectionReset` if the stream ends in the handshake. The error of the
     /// stream.
     ///
     /// # Panics

@@ -86,9 +86,9 @@ impl TlsConnector {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `name` is none, `InvalidData` with the fault of the handshake or of the certificate,
-    /// `TimedOut` after the [limit](Self::handshake_timeout), `ConnectionReset` if the stream ends in the handshake,
-    /// and the error of the stream.
+    /// `InvalidInput` if `name` is not a name, and `InvalidData` with the fault of the handshake or of the certificate.
+    /// `TimedOut` after the [limit](Self::handshake_timeout), and `ConnectionReset` if the stream ends in the
+    /// handshake. The error of the stream.
     ///
     /// # Panics
     ///

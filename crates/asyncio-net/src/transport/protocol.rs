@@ -57,7 +57,7 @@ const SCRATCH: usize = 64 * 1024;
 /// The order is: one `connection_made`, any number of the others, one `connection_lost`. `pause_writing` and
 /// `resume_writing` alternate.
 ///
-/// A panic of a callback ends its connection, and no other: it is reported to the loop's exception handler, and
+/// A panic of a callback ends its connection, and no other. It is reported to the loop's exception handler, and
 /// `connection_lost` is called with an error.
 ///
 /// A callback that causes another one does not call itself: the other one runs after it. So a

@@ -375,7 +375,7 @@ impl Transport {
             && !shared.is_held.get()
     }
 
-    /// Sets the water marks, in bytes: the protocol's `pause_writing` is called when more than `high` bytes wait to be
+    /// Sets the water marks, in bytes. The protocol's `pause_writing` is called when more than `high` bytes wait to be
     /// sent, and `resume_writing` when no more than `low` do. 64 KiB and 16 KiB at first.
     ///
     /// # Panics

@@ -19,12 +19,12 @@
 //!
 //! These things are always true:
 //!
-//! - An operation that may wait for a disk runs on a thread of the loop's
-//!   [default pool](asyncio_pool::default_executor). On Linux, a read that the page cache can serve
-//!   happens at once on the loop's thread, and opening a file that the cache knows does, too.
+//! - An operation that may wait for a disk runs on a thread of the loop's [default
+//!   pool](asyncio_pool::default_executor). On Linux, a read that the page cache can serve happens at once, on the
+//!   loop's thread. So does opening a file that the cache knows.
 //! - Parts that are [written behind](File::write_behind) are accepted while a thread writes earlier ones.
-//! - An operation that a thread has begun cannot be stopped. If its await is cancelled, it goes on.
-//!   One that has not begun never happens, if its documentation does not say otherwise.
+//! - An operation that a thread has begun cannot be stopped. If its await is cancelled, it goes on. An operation that
+//!   has not begun never happens, if its documentation does not say otherwise.
 //! - Errors name the path: [`FsError`], inside of the [`io::Error`](std::io::Error).
 //! - Virtual time waits for operations that are under way.
 //! - Closing the loop waits for them.

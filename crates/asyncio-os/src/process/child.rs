@@ -168,8 +168,8 @@ impl Child {
     /// Ends the process: sends `SIGTERM`, waits for `grace`, sends `SIGKILL` if it has not ended, and
     /// waits.
     ///
-    /// If the process leads a process group of its own, both signals go to the whole group, and it waits for all
-    /// processes of the group: `SIGKILL` comes after `grace` if one of them has not ended.
+    /// If the process leads a process group of its own, both signals go to the whole group, and this waits for all its
+    /// processes. `SIGKILL` comes after `grace` if one of them has not ended.
     ///
     /// # Cancellation
     ///
@@ -221,7 +221,7 @@ impl Child {
         })
     }
 
-    /// Sends a signal. One to a process that has ended does nothing.
+    /// Sends a signal. A signal to a process that has ended does nothing.
     ///
     /// # Errors
     ///

@@ -168,7 +168,7 @@ impl Process {
         leads.then(|| Group::new(process))
     }
 
-    /// Sends a signal. One to a process that has ended does nothing.
+    /// Sends a signal. A signal to a process that has ended does nothing.
     pub(super) fn send_signal(&self, signal: Signal) -> io::Result<()> {
         let named = signal.named()?;
         if self.outcome.get().is_some() {

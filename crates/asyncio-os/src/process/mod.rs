@@ -18,7 +18,8 @@
 //! - It works on the loop of any thread, and takes the status of no other child. A status that other
 //!   code has taken is an error, [`StatusTaken`].
 //! - A child inherits its three standard streams, and no other descriptor that this library or the standard library has
-//!   opened. One that came from this program's parent, or that C code has opened without `O_CLOEXEC`, it inherits.
+//!   opened. It inherits a descriptor that came from this program's parent, or that C code has opened without
+//!   `O_CLOEXEC`.
 
 mod child;
 mod command;

@@ -172,7 +172,7 @@ impl SubprocessTransport {
         drop(stdin);
     }
 
-    /// Sends a signal. One to a process that has ended does nothing.
+    /// Sends a signal. A signal to a process that has ended does nothing.
     ///
     /// # Errors
     ///

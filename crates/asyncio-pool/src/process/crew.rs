@@ -1,11 +1,11 @@
 //! The workers of a pool and the calls that wait for them.
 //!
-//! A worker that has something to do has a *driver*: a step of the loop that sends it calls, one after the other, and
-//! waits for the answers. Without calls the driver ends and the worker is idle: nothing of it is on the loop.
+//! A worker with work has a *driver*: a task of the loop that sends it calls, one after the other, and waits for the
+//! answers. Without calls the driver ends and the worker is idle: nothing of it is on the loop.
 //!
 //! - A call is taken from the queue by one driver, which settles it, or puts it back if no worker has had it.
-//! - For each call that waits a driver is coming, or all workers are busy, or no worker can be started and the
-//!   call is settled with the reason.
+//! - For each call that waits a driver is coming, or all workers are busy. If no worker can be started, the call is
+//!   settled with the reason.
 //! - A driver that is dropped, with its loop, kills its worker and settles its call.
 //! - Until one worker has said hello, one program at most is running as a worker that may be none.
 

@@ -1,7 +1,7 @@
 //! Frames: the messages between parent and worker over their socket.
 //!
-//! A frame has four parts: the length of the rest in four bytes, low byte first; a byte for the kind; the number of its
-//! call in eight bytes; and a body. An answer has the number of its call, and other frames have 0.
+//! A frame has four parts: the length of the rest (4 bytes, low byte first), a kind (1 byte), the number of its call (8
+//! bytes), a body. An answer has the number of its call, and other frames have 0.
 //!
 //! The parent trusts no byte that a worker writes. A frame has a limit. Its buffer grows with the bytes that have come,
 //! whatever length it promises. Every byte that does not fit ends the worker.

@@ -77,8 +77,8 @@ fn this_program() -> io::Result<Command> {
     Ok(command)
 }
 
-/// A worker process. When it is dropped, the process ends and is reaped: it is killed in the middle of a call, and
-/// otherwise given a moment to end in order.
+/// A worker process. When it is dropped, the process ends and is reaped. In the middle of a call it is killed;
+/// otherwise it has a moment to end in order.
 pub(crate) struct Worker {
     child: Child,
     socket: Rc<UnixStream>,

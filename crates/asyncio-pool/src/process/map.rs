@@ -98,7 +98,7 @@ where
         this
     }
 
-    /// Sets how many calls, or chunks, are under way, or have ended and wait to be taken, at most; twice the number of
+    /// Sets the highest number of calls, or chunks, that are under way or wait to be taken. It is twice the number of
     /// workers unless set, at least 1. Calls that are under way stay so.
     #[doc(alias = "buffersize")]
     pub fn in_flight(mut self, calls: usize) -> Self {

@@ -4,8 +4,8 @@
 //! - both sides: frames over a socket ([`frame`]), read within bounds ([`bounds`]), and the list of functions
 //!   ([`remote`]);
 //! - the worker: how a program learns that it is a worker ([`summons`]), and its work then ([`worker`]);
-//! - the parent: one process ([`link`]), one call ([`call`]), several in one message ([`chunk`]), the processes and the
-//!   calls of a pool ([`crew`]), and the types for users.
+//! - the parent: a process ([`link`]), a call ([`call`]), several calls in a message ([`chunk`]), the processes and
+//!   calls of a pool ([`crew`]), the types for users.
 
 mod bounds;
 mod call;

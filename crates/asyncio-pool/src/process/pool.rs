@@ -110,7 +110,7 @@ impl ProcessPool {
 
     /// Calls `function` in a worker process. (Large buffers of bytes go faster as `serde_bytes::ByteBuf` than as
     /// `Vec<u8>`, which serde writes byte by byte.) One argument is given as it is, none as `()`, several as a tuple.
-    /// The call is on its way as soon as this returns: the arguments are written, and a worker is started if all are
+    /// The call is on its way as soon as this returns. The arguments are written, and a worker is started if all are
     /// busy and there may be more.
     ///
     /// # Cancellation
@@ -346,8 +346,8 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// How long the program may take to become a worker when it is first started; 1 s unless set. One that does not
-    /// take the call of [`run_if_worker`](crate::run_if_worker) is killed then, and all calls give
+    /// How long the program may take to become a worker when it is first started; 1 s unless set. A program that does
+    /// not take the call of [`run_if_worker`](crate::run_if_worker) is killed then, and all calls give
     /// [`ProcessError::NotAWorker`]. When a worker of the pool has been there before, others have 30 s.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.start_timeout = Some(limit);

@@ -1,8 +1,8 @@
 //! Functions that worker processes call, and where they are found.
 //!
 //! `#[asyncio::remote]` leaves a function as it is, and puts it into a list that the linker makes. In this process a
-//! function is found there by its type, which it has for itself, and in a worker by its name and its place in the
-//! source. Parent and worker are the same program, so both have the same list.
+//! function is found there by its type, which no other function has. In a worker it is found by its name and its place
+//! in the source. Parent and worker are the same program, so both have the same list.
 
 use std::any::{TypeId, type_name};
 use std::collections::HashMap;
@@ -15,15 +15,15 @@ use serde::de::DeserializeOwned;
 use super::chunk;
 use super::frame::{EncodeError, Frame, Kind, decode, encode, message};
 
-/// A function that worker processes can call with these arguments: it has `#[asyncio::remote]`, takes what serde
-/// writes, and returns, or its future does, what serde writes and reads.
+/// A function that worker processes can call with these arguments. It has `#[asyncio::remote]`, its arguments and its
+/// value have serde's traits, and it may be `async`.
 ///
 /// One argument is given as it is, none as `()`, several, up to twelve, as a tuple. `Kind` tells functions apart for
 /// the compiler, and is left to it.
 ///
 /// The format is [postcard](https://docs.rs/postcard). It has no names of fields, so serde's `untagged`, `flatten`,
-/// `tag` and `skip_serializing_if` do not work. A value whose reading takes more than 512 KiB of the stack is an error
-/// of its call: a chain of some thousand boxes, for example.
+/// `tag` and `skip_serializing_if` do not work. If reading a value takes more than 512 KiB of the stack, the call gives
+/// an error. A chain of some thousand boxes is an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no remote function for arguments of type `{Arguments}`",
     note = "several arguments are given as a tuple, and the return type has serde's `Serialize` and `Deserialize`"

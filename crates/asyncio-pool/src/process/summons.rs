@@ -1,7 +1,7 @@
 //! The summons: how a program is told that it was started as a worker.
 //!
-//! It is two things: a variable of the environment, with words that the parent expects to hear, and a socket in place
-//! of the standard input. The words name the process that made the socket. A program that a worker starts inherits the
+//! It is a variable of the environment, with the words that the parent expects to hear, and a socket in place of the
+//! standard input. The words name the process that made the socket. A program that a worker starts inherits the
 //! variable, but a socket that it gets is none of its worker's parent.
 
 use std::hash::{BuildHasher, RandomState};

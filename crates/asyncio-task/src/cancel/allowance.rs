@@ -1,9 +1,9 @@
 //! How much a step may do on behalf of requests in scopes that it has opened itself.
 //!
-//! Scopes that were there before are so many, and each is put off after [`MOST_ROUNDS`]. Code
-//! that goes on opening scopes which are cancelled at once, and swallows that, would never let others run: each
-//! of its scopes is a new one. So these are counted together. When the allowance is spent, the next one is put
-//! off, and the task has its next step after the others.
+//! Scopes that were there before are so many, and each is put off after [`MOST_ROUNDS`]. Code that opens scopes which
+//! are cancelled at once, and swallows that, again and again, would never let others run. Each of its scopes is a new
+//! one. So these are counted together. When the allowance is spent, the next one is put off, and the task has its next
+//! step after the others.
 
 /// How often a scope is polled at a stretch on behalf of a request. Only code that opens one shield after the
 /// other and waits for nothing needs more.

@@ -1,5 +1,5 @@
-//! Move 2: a request is delivered to the innermost scopes inside of its target, and the target is polled until the
-//! delivery reaches no further scope.
+//! Move 2: a request is delivered to the innermost scopes inside of its target. The target is polled until the delivery
+//! reaches no further scope.
 
 use std::task::Waker;
 

@@ -12,7 +12,7 @@ pub(crate) struct Left {
     pub(crate) key: Option<ScopeKey>,
     /// How many scopes had handled a request before the poll.
     pub(crate) handled: u64,
-    /// It had no node when the poll began. One that it got is lost to it if the poll panics.
+    /// It had no node when the poll began. A node that it got in the poll is lost to it if the poll panics.
     pub(crate) is_new: bool,
 }
 
@@ -82,8 +82,8 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// [`enter`](Self::enter), for a scope that has a node, if nothing is to be seen to before its poll, as nearly
-    /// always: it is where it was polled last, and nothing was ever asked of it. `false`: it is not entered.
+    /// [`enter`](Self::enter), for the frequent case of a scope that has a node and needs nothing before its poll. It
+    /// is where it was polled last, and nothing was ever asked of it. `false`: it is not entered.
     #[inline]
     pub(crate) fn enter_calmly(&mut self, task: T::Id, key: ScopeKey, around: Place) -> bool {
         match self.get_mut(key) {
@@ -107,8 +107,8 @@ impl<T: Task> ScopeTree<T> {
             .is_some_and(|node| node.parent == Some(around))
     }
 
-    /// Whether nothing is to be seen to before an observed scope is polled, as nearly always: it is where it was polled
-    /// last, and nothing was ever asked of it.
+    /// Whether an observed scope needs nothing before its poll, the frequent case. It is where it was polled last, and
+    /// nothing was ever asked of it.
     #[inline]
     pub(crate) fn is_calm(&self, key: ScopeKey, around: Place) -> bool {
         self.get(key).is_some_and(|node| node.is_calm_in(around))
@@ -216,8 +216,8 @@ impl<T: Task> ScopeTree<T> {
         let was_due = node.state().due.is_some();
         self.unlink(key);
         self.link(key, around);
-        // It was put aside when it got the request, so the answer does not wait for it: a request that others have
-        // swallowed since is over for it.
+        // It was put aside when it got the request, so the answer does not wait for it. A request that other scopes
+        // have swallowed since is over for it.
         if delivered > 0
             && !self
                 .upwards(around)

@@ -1,7 +1,7 @@
 //! Scopes that are over while a request to them is not.
 //!
-//! A token may leave the scope that it holds: the work returns it, or keeps it elsewhere. A scope that is over stays
-//! in the tree as long as tokens hold it, as a *leftover*: it holds its enclosing scope, and passes the resolution of its
+//! A token may leave the scope that it holds: the work returns it, or keeps it elsewhere. A scope that is over stays in
+//! the tree as long as tokens hold it, as a *leftover*. It holds its enclosing scope, and passes the resolution of its
 //! tokens on. So a request is never delivered anew because its token has left a scope, and a token holds its enclosing
 //! scope wherever it is.
 //!

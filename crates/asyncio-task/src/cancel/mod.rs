@@ -27,10 +27,10 @@
 //! A scope that is no longer polled, as a paused branch of `select!`, is not waited for. It keeps the delivered request,
 //! and handles it at its next poll if the request is still open.
 //!
-//! An *observed* scope stays in the tree when it handles a request: it stands for a task, a group or a shield that ends
-//! in its own time, and holds the enclosing scope like a token until then. It gives no token that code could drop over
-//! and over. So a request is delivered to it even if it opens in a scope that propagates the request. The task, group or
-//! shield itself is never cut.
+//! An *observed* scope stays in the tree when it handles a request. It stands for a task, a group or a shield that ends
+//! in its own time. Until then it holds the enclosing scope like a token. It gives no token that code could drop over
+//! and over. So a request is delivered to it even if it opens in a scope that propagates the request. The task, group
+//! or shield itself is never cut.
 //!
 //! A scope that is over stays as a *leftover* while tokens hold it ([`leftover`]).
 //!

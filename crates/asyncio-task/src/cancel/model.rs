@@ -1,9 +1,9 @@
-//! The cancel tree under random operations, driven as the polls of tasks drive it, and compared with what a naive list of
-//! scopes and tokens says.
+//! The cancel tree under random operations, compared with a naive list of scopes and tokens. The operations are those
+//! of the polls of tasks.
 //!
 //! After each operation:
 //! - the counts of what is unresolved are those of a count from scratch;
-//! - a scope ends by a request only if no token of that request, or of a later one, holds it or anything inside (rule 4);
+//! - a scope ends by a request only if no token of it, or of a later request, holds the scope or one inside (rule 4);
 //! - each request to a task is open until a token in it is swallowed (rule 1).
 //!
 //! In the end, when all scopes are closed and all tokens resolved, nothing is left.

@@ -1,13 +1,13 @@
 //! The origin of a request to cancel: what a request keeps when it is passed on.
 //!
-//! A request travels: from a task to the task that it awaits, from a group to its children, and by several
-//! ways at once. The origin stays the same. So does the number, unless the target has had a later request
-//! itself: then it is numbered anew, in the target's own order of delivery. So a request that has travelled for
-//! a while does not interrupt a cleanup that a later request began, or a request of the same moment.
+//! A request travels: from a task to the task that it awaits, from a group to its children, and by several ways at
+//! once. The origin stays the same. So does the number, unless the target has had a later request itself: then it is
+//! numbered anew, in the target's own order of delivery. So a request that has travelled for a while does not interrupt
+//! a cleanup that a later request, or one of the same moment, began.
 //!
-//! Origins are ordered by age, and one rule follows from that: **a request has an effect on its target only if its
-//! origin is newer than those of all requests that are open there.** So one cause never interrupts the
-//! cleanup that it began, and a request that comes back to a task is recognized.
+//! Origins are ordered by age, and there is one rule. **A request has an effect on its target only if its origin is
+//! newer than those of all requests that are open there.** So one cause never interrupts the cleanup that it began, and
+//! a request that comes back to a task is recognized.
 //!
 //! The oldest origin of all is [`Origin::UNNEEDED`]: a handle was dropped, the main task has ended, the loop closes.
 //! It has an effect only on a task without an open request, and never interrupts a cleanup that a request to that task

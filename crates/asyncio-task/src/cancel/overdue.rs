@@ -3,11 +3,11 @@
 //! A deadline interrupts nothing while its scope propagates a request. If that request is answered, the
 //! work goes on, and its time is over all the same: the deadline is acted on then. Until then the scope is
 //! *due*, and waits at its *obstacle*, the innermost of these:
-//! - itself, while a token holds it, or holds something inside against a request that siblings hold against as well:
-//!   looked at again when the last token goes ([`ScopeTree::answer`]);
+//! - itself, while a token holds it, or holds a scope inside against a request that siblings hold against as well. It
+//!   is looked at again when the last token goes ([`ScopeTree::answer`]);
 //! - a scope with an open request, itself included: looked at again when that is [settled](ScopeTree::settle);
-//! - an enclosing scope that is due as well, and nothing holds it: that one is asked in its place, as of several
-//!   limits the outermost reports. It goes on from there as from any scope with an open request.
+//! - an enclosing scope that is due as well and that nothing holds. It is asked in place of this one, because of
+//!   several limits the outermost reports. It goes on from there as from any scope with an open request.
 //!
 //! So each look costs the way to the next obstacle, and of many limits one inside the other only the outermost
 //! one's goes far.

@@ -1,11 +1,11 @@
-//! Which scopes propagate a request, and how they are made to.
+//! The scopes that propagate a request, and the way in which they are made to.
 
 use super::node::Wakes;
 use super::{Effect, Effects, Request, ScopeKey, ScopeTree, Task};
 
 impl<T: Task> ScopeTree<T> {
-    /// Whether code in `here` is going to be dropped: this scope or an enclosing one propagates a request, or will when
-    /// all cleanups inside are over. An observed scope in between passes that on, unless it keeps requests out.
+    /// Whether code in `here` is going to be dropped. Then this scope or an enclosing one propagates a request, or will
+    /// when all cleanups inside are over. An observed scope in between passes that on, unless it keeps requests out.
     pub(crate) fn is_propagating(&self, here: ScopeKey) -> bool {
         let mut next = Some(here);
         while let Some(node) = next.and_then(|key| self.get(key)) {

@@ -6,10 +6,10 @@
 //!
 //! - a request reaches the innermost scopes of its target (rules 1, 2), and never what is inside an observed one (rule 8);
 //! - a scope that is reached ends, and the code that opened it has a say (rules 3, 4);
-//! - a scope ends as well if the code in it sends the request on, but not before all in it have had their say (rule 4);
+//! - a scope ends as well if the code in it sends the request on, after all inside have decided (rule 4);
 //! - a request that all have swallowed is over (rule 4);
-//! - a request that an observed scope has only deferred, and nothing else in the enclosing scope sends on, comes to that
-//!   one again when all in it have had their say (rule 8);
+//! - a request that an observed scope has only deferred comes to the enclosing scope again when all inside have
+//!   decided, unless something else sends it on (rule 8);
 //! - a target that an enclosing request reaches as well passes that on; otherwise the request ends there (rules 1, 10).
 //!
 //! The next wave goes to what is left. Time limits are not in it: `model.rs` has those.
@@ -76,7 +76,7 @@ impl Rules {
                 self.end(scope);
                 return outside.then_some(plan);
             }
-            // One that has only deferred it is over, and the request comes again.
+            // A scope that has only deferred it is over, and the request comes again.
             if !said.contains(&Resolution::Deferred) {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! Move 1: a request is noted at its target. Which requests are open, and for which scopes.
+//! Move 1: a request is noted at its target. The open requests, and the scopes that they are open for.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ impl<T: Task> ScopeTree<T> {
         self.waker_of(key)
     }
 
-    /// The number of a new request to a scope: that which it began with, if it was passed on, unless the scope has
-    /// had a later one.
+    /// The number of a new request to a scope. A request that was passed on keeps its number, unless the scope has had
+    /// a later one.
     pub(super) fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
         let node = self.get(key)?;
         let last = node.state().unanswered().max(node.state().latest);
@@ -142,8 +142,8 @@ impl<T: Task> ScopeTree<T> {
             .any(|node| node.state().open() > node.state().tokens.request())
     }
 
-    /// Whether the request that an observed scope has heard leaves no last poll: it ends a scope whose value nothing can
-    /// take, this one or an enclosing one.
+    /// Whether the request that an observed scope has heard leaves no last poll. That is so if it ends a scope whose
+    /// value nothing can take, this one or an enclosing one.
     pub(crate) fn is_dismissed(&self, key: ScopeKey) -> bool {
         let heard = self.get(key).map_or(0, |node| node.state().holding);
         let ends = |node: &Node<T>| node.state().unwanted && node.state().unanswered() >= heard;
@@ -233,8 +233,8 @@ impl<T: Task> ScopeTree<T> {
         origin.unwrap_or(Origin::of(heard))
     }
 
-    /// Whether the task of an observed scope cannot go on before what that stands for has ended: it holds up a
-    /// request, or stands behind a shield.
+    /// Whether the task of an observed scope must wait for the end of the thing that the scope stands for. That is so
+    /// if it holds up a request, or stands behind a shield.
     pub(crate) fn is_bound(&self, key: ScopeKey) -> bool {
         let mut next = Some(key).filter(|&key| !self.is_holding(key));
         while let Some(node) = next.and_then(|key| self.get(key)) {

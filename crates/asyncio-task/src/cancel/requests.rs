@@ -1,6 +1,6 @@
 //! The open requests to cancel one scope: a record each, with its number, its origin and its message.
 //!
-//! Nearly always there is one. A later request does not replace an earlier one whose tokens live on: when the later one
+//! Nearly always there is one. A later request does not replace an earlier one whose tokens live on. When the later one
 //! is answered, the earlier one is still open, with its message.
 //!
 //! The memory is bounded by the open tokens in the task, not by the number of requests. Two records must stay apart only

@@ -335,9 +335,9 @@ impl<T: Task> ScopeTree<T> {
         Effects::wake(self.waker_of(key))
     }
 
-    /// All tokens were swallowed: requests up to this one are answered, here and in enclosing scopes, but for those that
-    /// an earlier token is about. That waits until nothing inside may still send them on. While their target is polled
-    /// it is left to the end of the poll, as other scopes that got the request may not have handled it yet.
+    /// All tokens were swallowed: requests up to this one are answered, here and in enclosing scopes, but for those
+    /// that an earlier token is about. That waits until nothing inside may still send them on. While their target is
+    /// polled, it is left to the end of the poll. Other scopes that got the request may not have handled it yet.
     pub(super) fn answer(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
         let mut effects = Effects::NONE;
         let mut due = Vec::new();

@@ -1,8 +1,8 @@
 //! A slab: entries at numbered places, in blocks whose memory comes and goes.
 //!
-//! An entry never moves, so a number is good as long as its entry is there. A block that has no entry left
-//! gives its memory back, except for the first [`SPARE`] of them: they serve the next entries without an
-//! allocation. So a burst leaves little behind, whichever of its entries live on.
+//! An entry never moves, so a number is good as long as its entry is there. A block that has no entry left gives its
+//! memory back, except for the first [`SPARE`] blocks, which serve the next entries without an allocation. So a burst
+//! leaves little behind, whichever of its entries live on.
 //!
 //! - A block is in the list of blocks with room unless it is full or has no memory.
 //! - A block without memory has no entries, and is in the list of bare blocks.

@@ -3,8 +3,8 @@
 //! A request that was swallowed is answered once nothing is left inside that may still send it on. Each scope counts
 //! that, so that the question costs one look, however many scopes are there.
 //!
-//! A scope counts in its enclosing scopes up to the first observed one, that one included: requests from outside do not
-//! enter there, so a delivery inside is of no concern further out. Each change of the counts walks that way.
+//! A scope counts in its enclosing scopes up to the first observed one, which is included. Requests from outside do not
+//! enter there, so a delivery inside does not matter further out. Each change of the counts walks that way.
 
 use super::node::{Node, Unresolved};
 use super::{Request, ScopeKey, ScopeTree, Task};

@@ -1,14 +1,14 @@
 //! References to a cell, and the rights that go with them.
 //!
-//! Each reference counts. The kinds differ in what they can reach: a [`LocalRef`] everything but future and value, on the
-//! owner's thread; a [`JoinRef`] the value as well; a [`RemoteRef`] only the inbox of the owner. An [`Anchor`] is a
-//! reference that never leaves the thread: the owner has one, and each `JoinRef`.
+//! Each reference counts. The kinds differ in their reach. A [`LocalRef`] reaches everything but future and value, on
+//! the owner's thread. A [`JoinRef`] reaches the value as well, and a [`RemoteRef`] only the inbox of the owner. An
+//! [`Anchor`] is a reference that never leaves the thread: the owner has one, and each `JoinRef`.
 //!
 //! A [`QueueEntry`], a [`Running`] and an [`Ended`] count nothing: their task is alive, by C4. C1 to C6 are in
 //! `cell/mod.rs`, N1 to N5 in `refs.rs`.
 //!
-//! - **R2** A task whose step is under way has not ended: the [`Running`] of that step is further up the stack, and there
-//!   is no other (C6). So it is alive in [`CurrentStep`].
+//! - **R2** A task whose step is under way has not ended. The [`Running`] of that step is further up the stack, and
+//!   there is no other (C6). So it is alive in [`CurrentStep`].
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -406,8 +406,8 @@ unsafe fn free(h: NonNull<Header>) {
     unsafe { ((*h.as_ptr()).vtable.dealloc)(h) }
 }
 
-/// A reference that never leaves the owner's thread, of which a cell has two at its birth: while it has one,
-/// how many others there are does not matter (N2). It is counted apart.
+/// A reference that never leaves the owner's thread. A cell has two of them at its birth. While it has one, the number
+/// of the others does not matter (N2). It is counted apart.
 struct Anchor(NonNull<Header>);
 
 impl Deref for Anchor {
@@ -671,8 +671,8 @@ impl Deref for Ended {
 /// A counted reference to a cell, for any thread: all it can do is go to the owner's inbox.
 pub(crate) struct RemoteRef(NonNull<Header>);
 
-// SAFETY: a remote reference touches the count, the posted flag, the owner, the number of the span and the vtable only,
-// which are atomic or never change (C3); its drop may free the cell, which drops nothing that cares about the thread
+// SAFETY: a remote reference touches only the count, the posted flag, the owner, the number of the span and the vtable.
+// These are atomic or never change (C3). Its drop may free the cell, and that drops nothing that depends on the thread
 // (C1).
 unsafe impl Send for RemoteRef {}
 
@@ -724,8 +724,8 @@ impl RemoteRef {
     pub(super) unsafe fn post(h: NonNull<Header>) {
         // SAFETY: the caller's promise; the flag is for every thread (C3).
         let posted = unsafe { &(*h.as_ptr()).posted };
-        // Release here and acquire in `arrive`: a thread that skips the message has still handed over what it wrote before
-        // the wake-up to the thread that clears the flag, and that is before the poll.
+        // Release here and acquire in `arrive`. So a thread that skips the message has still handed its earlier writes
+        // over to the thread that clears the flag, which is before the poll.
         if posted.swap(true, Ordering::Release) {
             return;
         }
@@ -918,8 +918,8 @@ impl<T> JoinRef<T> {
 
     /// Takes the value, if the task has ended with one that nothing has taken. Any other outcome stays.
     ///
-    /// Faster than [`take`](Self::take): a value that goes through a [`Finished`] is stored in its own size and loaded in
-    /// that of the largest outcome, and the processor waits for the store.
+    /// Faster than [`take`](Self::take). A value that goes through a [`Finished`] is stored in its own size and loaded
+    /// in that of the largest outcome. The processor waits for such a store.
     #[inline]
     pub(crate) fn take_value(&mut self) -> Option<T> {
         if !self.cell().state.has_value() {

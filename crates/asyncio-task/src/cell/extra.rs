@@ -1,5 +1,5 @@
-//! Rarely used fields of a task, allocated on first use to keep the header small: a name, a context of its own, the
-//! payload of a panic, the message of a request to cancel it.
+//! Rarely used fields of a task, allocated on first use to keep the header small. They are a name, a context of its
+//! own, the payload of a panic, and the message of a request to cancel it.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

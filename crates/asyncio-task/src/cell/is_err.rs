@@ -1,8 +1,7 @@
 //! Whether a value is an error, for a type without bounds.
 //!
-//! The type of a task's output has no bounds, so whether it is an `Err` is found out from the name of the type and
-//! the discriminant of the value. The name is documented as best effort: if it ever changed, reports would be missing,
-//! and nothing else.
+//! The type of a task's output has no bounds. So the name of the type and the discriminant of the value tell whether it
+//! is an `Err`. The name is documented as best effort: if it ever changed, reports would be missing, and nothing else.
 
 use std::any::type_name;
 use std::hash::{Hash, Hasher};

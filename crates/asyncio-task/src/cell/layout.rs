@@ -101,8 +101,8 @@ pub(crate) fn run_borrowing<F: Future, R>(
             (self.end)(&self.cell);
         }
     }
-    // SAFETY: `Main` sees to it that the future is dropped and its output taken or dropped before this function returns or
-    // unwinds, so before anything that they borrow ends. It cannot be leaked: nothing else has it.
+    // SAFETY: `Main` drops the future, and takes or drops its output, before this function returns or unwinds. So both
+    // are gone before anything that they borrow ends. It cannot be leaked: nothing else has it.
     let (owned, join) = unsafe { new_own(pool, task, future) };
     let cell = join.cell().clone();
     let mut main = Main { join, cell, end };
@@ -223,8 +223,8 @@ unsafe fn new<F: Future, S>(
         }),
         schedule: UnsafeCell::new(ManuallyDrop::new(schedule)),
     };
-    // SAFETY: the pool has given a block of this layout, which nothing else uses (P1 to P3 in `pool.rs`): it may be written
-    // to, and what it held is not to be dropped.
+    // SAFETY: the pool has given a block of this layout, which nothing else uses (P1 to P3 in `pool.rs`). It may be
+    // written to, and its former content needs no drop.
     unsafe { block.write(cell) };
     // The pointer is that of the whole cell (C5).
     let h = block.cast::<Header>();
@@ -260,9 +260,9 @@ const fn vtable<F: Future, S>(
 
 /// # Safety
 ///
-/// For the functions of the vtable: `h` is the header of a live `TaskCell<F, S>` (C5); but for `dealloc`
-/// this is the owner's thread (C3); and it is the time that [`VTable`] gives, so that the stage holds what
-/// the function is about (C2).
+/// For the functions of the vtable: `h` is the header of a live `TaskCell<F, S>` (C5). Except in `dealloc`, this is the
+/// owner's thread (C3). The call comes at the time that [`VTable`] gives, so the stage holds the part that the function
+/// uses (C2).
 unsafe fn stage<F: Future, S>(h: NonNull<Header>) -> *mut Stage<F> {
     let cell = h.cast::<TaskCell<F, S>>().as_ptr();
     // SAFETY: by C5 the pointer is good for the whole cell; no reference to the stage exists.
@@ -432,7 +432,7 @@ unsafe fn schedule_elsewhere<F: Future, S: Scheduler>(h: NonNull<Header>) {
     // SAFETY: `h` is alive; the new reference keeps it so.
     let cell = unsafe { LocalRef::borrow(&h) }.clone();
     let _alive = cell.clone();
-    // SAFETY: the task has just been woken, or its step is used up. What calls this is in the vtable of cells that do not
+    // SAFETY: the task has just been woken, or its step is used up. Its callers are in the vtable of cells that do not
     // borrow, and whose entries go to their schedule.
     let entry = S::entry(unsafe { StepRight::new(cell) });
     // SAFETY: as above.

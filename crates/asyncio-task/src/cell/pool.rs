@@ -1,14 +1,13 @@
 //! The pool: memory of cells that were freed, for those to come.
 //!
-//! A server spawns and ends tasks of few sizes at a high rate. Handing a freed block to the next task of
-//! the same size costs a few instructions where the general allocator, once its own small caches are
-//! full, needs hundreds.
+//! A server spawns and ends tasks of few sizes at a high rate. Handing a freed block to the next task of the same size
+//! costs a few instructions. The general allocator needs hundreds, once its own small caches are full.
 //!
-//! - **P1** A shelf holds blocks that came from the global allocator with the layout that
-//!   [`block_layout`] gives for its size class, which nothing else uses. The first word of each points to
-//!   the next.
-//! - **P2** Only what `block_layout` gives a class goes on a shelf, so both sides agree on the layout, and
-//!   a block that is freed elsewhere, by another thread say, goes back to the global allocator with it.
+//! - **P1** A shelf holds blocks that came from the global allocator with the layout of its size class, by
+//!   [`block_layout`]. Nothing else uses these blocks. The first word of each points to the next.
+//! - **P2** Only a block with the layout that `block_layout` gives its class goes on a shelf, so both sides agree on
+//!   the layout. A block that is freed elsewhere, by another thread say, goes back to the global allocator with that
+//!   layout.
 //! - **P3** At most [`SHELF`] blocks are kept of a size, and `limit` bytes of all sizes together. When that is
 //!   reached, another shelf is cleared: it may be of a size that nothing needs any more.
 //!
@@ -21,7 +20,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-/// Classes are this many bytes apart, and blocks as much aligned: with eight of its own, the usual allocator
+/// The distance of classes in bytes, and the alignment of blocks. The usual allocator adds eight bytes of its own and
 /// rounds up to sixteen, so classes of sixteen would waste some.
 const STEP: usize = 8;
 /// Larger cells are left to the global allocator.

@@ -8,9 +8,9 @@
 //!   most as many as places. Those places are filled; the others are not.
 //! - **Q2** `slots` is borrowed within the functions of [`Ring`] only, one at a time, and no foreign
 //!   code runs meanwhile.
-//! - **Q3** What is filled in is an entry of a task, and the ring has taken it over. In a [`LocalQueue`] it is one of a task
-//!   that does not borrow. In a [`SiblingQueue`] it is one of a task whose own queue it is: the code of the cell puts it
-//!   there, which asks the cell for its queue.
+//! - **Q3** What is filled in is an entry of a task, and the ring has taken it over. In a [`LocalQueue`] it is one of a
+//!   task that does not borrow. In a [`SiblingQueue`], the queue is that of the entry's task. The code of the cell puts
+//!   the entry there, and asks the cell for its queue.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, UnsafeCell};
@@ -289,8 +289,8 @@ impl Ring {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
-    /// Gives memory back after a burst. To be called now and then, also while tasks are queued: if there are many
-    /// places, and few of them were used since the last call.
+    /// Gives memory back after a burst. To be called now and then, also while tasks are queued. It acts if there are
+    /// many places, and few of them were used since the last call.
     fn shrink(&self) {
         const WORTH_IT: usize = 1 << 12;
         let seen = self.seen.replace(self.head.get());

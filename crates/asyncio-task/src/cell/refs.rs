@@ -1,7 +1,7 @@
 //! Biased reference counting: the references to a cell are counted in plain memory on the owner's thread, and atomically on
 //! all others.
 //!
-//! A locked operation costs as much as the rest of a wait, and nearly every reference is made and given up on the thread of
+//! A locked operation costs as much as the rest of a wait. Nearly every reference is made and given up on the thread of
 //! the task's owner. So there are two counts, and that thread has one of them for itself (Choi, Shull and Torrellas,
 //! "Biased Reference Counting", PACT 2018; PEP 703):
 //!
@@ -13,32 +13,34 @@
 //!  merged            remote ± 1; from 1 to 0: free      remote ± 1; from 1 to 0: free
 //! ```
 //!
-//! A reference may be counted on one side and given up on the other: a waker is dropped on another thread than the one it
-//! was made on, or comes back with a message. So each count may rise and fall without end, and only their sum says
-//! anything. It need not be asked for while the cell is *anchored*. There are two anchors: the reference of the owner, or
-//! for a child of its child set, and that of the handle. They never leave the thread, and are counted apart.
+//! A reference may be counted on one side and given up on the other. An example is a waker that is dropped on another
+//! thread than it was made on, or that comes back with a message. So each count may rise and fall without end, and only
+//! their sum says anything. It need not be asked for while the cell is *anchored*. There are two anchors: the reference
+//! of the owner, or for a child of its child set, and that of the handle. They never leave the thread, and are counted
+//! apart.
 //!
 //! - **N1** The local count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Code that knows it is on
 //!   that thread uses it, whether its loop runs or not. All other code uses the remote count.
-//! - **N2** While there is an anchor, `local + remote − BIAS` is the number of the other references, and the cell is not
-//!   freed. The local count is flushed to the remote one before it leaves ±2¹³ of zero. So the remote count is never as low
-//!   as 1, and the one rule for other threads, to free at the step from 1 to 0, does not hit, though they know nothing of
-//!   anchors.
+//! - **N2** While there is an anchor, `local + remote − BIAS` is the number of the other references, and the cell is
+//!   not freed. The local count is flushed to the remote one before it leaves ±2¹³ of zero. So the remote count is
+//!   never as low as 1. Other threads have one rule, to free at the step from 1 to 0. It does not apply, though they
+//!   know nothing of anchors.
 //! - **N3** When the last anchor goes and the sum is not seen to be 0, one exchange adds the local count and takes BIAS
-//!   away. From then on the remote count alone is the number of references, for every thread, and the one that takes it to
-//!   0, which may be this exchange, frees. The local count says `MERGED` before that, for afterwards the cell may be gone.
-//! - **N4** That look at the sum only loads the remote count, and the value may be old. But if the sum is 0, there is no
-//!   reference, and never will be. So a task without a waker at its end needs no exchange from birth to end.
-//!   *Definition.* S is the set of references created before the load: on the owner's thread in program order, and in the
-//!   remote count at or before the loaded value in its modification order.
-//!   *Lemma 1.* If the release of a reference is counted in the sum, so is its creation: creation happens before release.
-//!   *Lemma 2.* If r ∈ S was released by then and r′ was cloned from r, then r′ ∈ S: the clone happens before the release
-//!   of r, and by coherence it is counted by then as well.
-//!   *Claim.* If the sum is 0, each reference in S was released by then (lemma 1), as the anchors were. Each other reference
-//!   would be the first of a chain of clones that begins at an anchor or in S, and is in S (lemma 2). So there is none.
-//! - **N5** References are given up by `Release`, the merge is one, and the thread that frees does so behind an `Acquire`
-//!   fence. So what other threads did with their references comes before: each reads the remote count at the end of a
-//!   chain of exchanges, for nothing else writes it.
+//!   away. From then on the remote count alone is the number of references, for every thread. The exchange that takes
+//!   it to 0, which may be this one, frees. The local count says `MERGED` before that, for afterwards the cell may be
+//!   gone.
+//! - **N4** That look at the sum only loads the remote count, and the value may be old. But if the sum is 0, there is
+//!   no reference, and never will be. So a task without a waker at its end needs no exchange from birth to end.
+//!   *Definition.* S is the set of references created before the load: on the owner's thread in program order, and in
+//!   the remote count at or before the loaded value in its modification order. *Lemma 1.* If the release of a reference
+//!   is counted in the sum, so is its creation: creation happens before release. *Lemma 2.* If r ∈ S was released by
+//!   then and r′ was cloned from r, then r′ ∈ S. The clone happens before the release of r, so by coherence it is
+//!   counted by then as well. *Claim.* If the sum is 0, each reference in S was released by then (lemma 1), as the
+//!   anchors were. Each other reference would be the first of a chain of clones that begins at an anchor or in S, and
+//!   is in S (lemma 2). So there is none.
+//! - **N5** References are given up by `Release`, the merge is one, and the thread that frees does so behind an
+//!   `Acquire` fence. So the other threads' uses of their references come before. Each reads the remote count at the
+//!   end of a chain of exchanges, because nothing else writes it.
 
 use crate::sync::{AtomicU32, Cell, Ordering};
 

@@ -16,13 +16,12 @@
 //! Ending is the time in which the future is dropped. It counts as running, and nothing wakes the task
 //! any more, for nothing would poll it.
 //!
-//! A loop may be run from within a poll. If the running task was woken meanwhile, that loop finds it in
-//! the queue and cannot run it: its place in the queue is used up, which is noted, and the task gets
-//! another when its poll is over.
+//! A loop may be run from within a poll. If the running task was woken meanwhile, that loop finds it in the queue and
+//! cannot run it. Its place in the queue is used up, which is noted, and the task gets another when its poll is over.
 //!
 //! A request to cancel ends the task at its next step, its future dropped unpolled, except that
-//! - a task that was woken before the request came is polled once more, and a value that this poll
-//!   returns wins (first come, first served), unless nothing can take a value ([`LastPoll`]);
+//! - a task that was woken before the request came is polled once more, unless nothing can take a value ([`LastPoll`]);
+//!   a value of this poll wins (first come, first served);
 //! - a task that has not begun never begins;
 //! - a request made while the task runs takes effect when that poll returns `Pending`.
 

@@ -1,16 +1,16 @@
 //! The waker of a task: one vtable over its cell, for every thread.
 //!
-//! A vtable cannot know where it is called, so each call compares the owner of the task with the tasks
-//! that run on this thread: one thread-local read. On the owner's thread waking is plain state and a
-//! push on the ready queue, and a clone or a drop is a plain count (`refs.rs`). Anywhere else, and on the
-//! owner's thread while its loop does not run, the task goes home through the inbox, and counts are atomic.
+//! A vtable cannot know where it is called. So each call compares the owner of the task with the tasks that run on this
+//! thread, by one thread-local read. On the owner's thread, waking is plain state and a push on the ready queue. A
+//! clone or a drop is a plain count (`refs.rs`). Anywhere else, and on the owner's thread while its loop does not run,
+//! the task goes home through the inbox, and counts are atomic.
 //!
 //! - **W1** Every waker owns one counted reference to its cell, except the one made by [`borrowed`],
 //!   which borrows one and is never dropped.
 //! - **W2** No waker of a task drops a future or a value: the last one frees memory only (C1 in `cell/mod.rs`).
-//! - **W3** The waker of a supervisor is in a [`Joiner`], in the joiner slot of its own cell or on its way from there, and
-//!   nothing gets it out. It owns what was the handle's anchor and right to the outcome. A `Joiner` never leaves the
-//!   owner's thread, so it is woken or dropped once and there. A clone of it is a waker that does nothing.
+//! - **W3** The waker of a supervisor is in a [`Joiner`], which is in the joiner slot of its own cell or on its way
+//!   from there. Nothing gets it out. It owns what was the handle's anchor and right to the outcome. A `Joiner` never
+//!   leaves the owner's thread, so it is woken or dropped once and there. A clone of it is a waker that does nothing.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -87,8 +87,8 @@ pub(crate) fn with_cell<R>(
     f(h.as_ref().map(|h| unsafe { LocalRef::borrow(h) }))
 }
 
-/// The task that a waker wakes, if that is one of the loop that runs here: for a callback that runs in a task, the
-/// task that made it.
+/// The task that a waker wakes, if it belongs to the loop that runs here. For a callback that runs in a task, the task
+/// that made it.
 pub(crate) fn task_of(waker: &Waker) -> Option<TaskId> {
     current::tasks(|tasks| {
         with_cell(waker, tasks?, |cell| {

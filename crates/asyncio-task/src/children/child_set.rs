@@ -1,12 +1,12 @@
-//! The child set, which children share with the task that runs them: the list of the children that have not ended, and
-//! the queue of those that were woken.
+//! The child set, which children share with the task that runs them. It has the list of children that have not ended,
+//! and the queue of woken ones.
 //!
 //! The loop has child sets on its list, not their children, and each child knows its set; neither owns a
 //! child. A set belongs to the loop that its first child was spawned on.
 //!
-//! - **H5** A cell in the queue is alive (C4 in `cell/mod.rs`): the owner's reference is among the members, or, for a body,
-//!   that of the `Children`. Only the end of a child takes it from the members. `Children` that are dropped end their body
-//!   and empty the queue.
+//! - **H5** A cell in the queue is alive (C4 in `cell/mod.rs`). The owner's reference is among the members, or, for a
+//!   body, that of the `Children`. Only the end of a child takes it from the members. `Children` that are dropped end
+//!   their body and empty the queue.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -106,9 +106,9 @@ impl ChildSet {
         }
     }
 
-    /// Wakes the task that runs the children. The queue of that one, if its owner is to be woken as well. If the waker
-    /// panics it is kept all the same, and the next wake-up of a child wakes it again: otherwise the children would never
-    /// run any more.
+    /// Wakes the task that runs the children. The queue of that one, if its owner is to be woken as well. A waker that
+    /// panics is kept all the same, and the next wake-up of a child wakes it again. Otherwise the children would never
+    /// run again.
     fn wake_runner(&self) -> Option<Rc<dyn ChildQueue>> {
         /// The waker, out of its cell while foreign code runs, and back there afterwards.
         struct Out<'a>(&'a ChildSet, Option<Waker>);

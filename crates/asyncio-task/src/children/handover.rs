@@ -7,10 +7,10 @@
 //!   awaiting member and the body have had that step, whatever the budget. Nothing can be decided in between.
 //! - Elsewhere, a member that a value is on its way to keeps its last poll when its group ends
 //!   ([`Keeps::OnePoll`]). So does a member whose own children hand a value over.
-//! - When a group ends, an awaited member keeps its last poll only if the task that awaits it can take the value: a
-//!   task outside of the set, the body, or a member that keeps its own for the same reason ([`last_polls`]).
-//! - The members of a group that ends are cancelled, and those that wait only for each other are dropped, in one round,
-//!   whatever the budget. So a race returns its value in the step in which it is decided.
+//! - When a group ends, an awaited member keeps its last poll only if its awaiting task can take the value. That is a
+//!   task outside of the set, the body, or a member that keeps its own last poll ([`last_polls`]).
+//! - The members of a group that ends are cancelled in one round, whatever the budget. Members that wait only for each
+//!   other are dropped in it. So a race returns its value in the step in which it is decided.
 
 use std::cell::Cell;
 

@@ -1,8 +1,8 @@
 //! The children of one group and the code that runs and ends them.
 //!
-//! - **H1** The future of a child is polled and dropped by the functions of its own [`Members`] only. All are called with
-//!   the `Members<'env>` in hand, so while `'env` lasts. A child is known by its queue, which its cell names: what comes
-//!   out of the queue of these `Members` is one of their children (Q3 in `cell/ready.rs`), and any other child is asked
+//! - **H1** The future of a child is polled and dropped by the functions of its own [`Members`] only. All are called
+//!   with the `Members<'env>` in hand, so while `'env` lasts. A child is known by its queue, which its cell names. An
+//!   entry of the queue of these `Members` is one of their children (Q3 in `cell/ready.rs`). Any other child is asked
 //!   for its queue first. The loop, its lists and wakers only see a child's header and set flags: the loop passes over
 //!   tasks that borrow when it closes.
 //! - **H2** Dropping `Members` ends them all: none is being polled at that moment, as a poll has borrowed the `Members`. If

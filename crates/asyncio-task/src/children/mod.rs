@@ -114,9 +114,9 @@ impl<'env> Children<'env> {
         self.members.spawn_at(location, future)
     }
 
-    /// Runs a step of each child that was woken before this call, in the order in which they were woken. Those
-    /// that are woken meanwhile have their turn in the next call, and the waker of `cx` is woken for it; also
-    /// for those that are left when the budget of the loop's turn is spent.
+    /// Runs a step of each child that was woken before this call, in the order in which they were woken. Children that
+    /// are woken meanwhile have their turn in the next call, and the waker of `cx` is woken for it. So it is for
+    /// children that are left when the budget of the loop's turn is spent.
     ///
     /// # Panics
     ///
@@ -140,9 +140,8 @@ impl<'env> Children<'env> {
             .run(cx, None::<&mut NoBody>, Some(&mut panicked));
     }
 
-    /// [`poll_woken_with`](Self::poll_woken_with), with a body: a part of the task that calls this, which is
-    /// polled like a child when it was woken, and in the first call. It has a waker of its own, and is not
-    /// listed.
+    /// [`poll_woken_with`](Self::poll_woken_with), with a body: a part of the calling task. It is polled like a child
+    /// when it was woken, and in the first call. It has a waker of its own, and is not listed.
     ///
     /// Once the body has returned `Ready`, it is not polled again. Outside of any task it is polled each time.
     ///
@@ -285,7 +284,7 @@ impl<'env> Children<'env> {
     }
 
     /// Says whether the first value of a member decides what becomes of the others, as in a race. As long as it does,
-    /// the groups that run in members hand values over within one step, so that none is under way at that moment.
+    /// the groups that run in members hand values over within one step. So no value is under way at that moment.
     pub fn set_contest(&self, on: bool) {
         self.set().handover.set_contest(on);
     }

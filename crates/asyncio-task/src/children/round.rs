@@ -9,8 +9,8 @@ use crate::engine::local::Local;
 use crate::engine::order::Order;
 use crate::engine::turn::{Cut, Marks};
 
-/// See the head of this file. Each that it allows is to have its step before the next is asked for: those that
-/// [`resume`](Self::resume) gives, then the first of the queue for each [`first`](Self::first) and
+/// See the head of this file. Each member that it allows has its step before the next is asked for. These are the
+/// members that [`resume`](Self::resume) gives, then the first of the queue for each [`first`](Self::first) and
 /// [`next`](Self::next) that is `true`.
 pub(crate) struct Round<'a> {
     pub(crate) tasks: &'a Local,

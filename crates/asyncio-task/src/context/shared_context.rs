@@ -24,7 +24,7 @@ impl SharedContext {
     }
 
     /// Calls `f` as [`run`](Self::run) does. If there are no values, `f` runs in `spare`, an empty context, which is
-    /// empty again afterwards: for a thread that makes many calls, none of which allocates a context.
+    /// empty again afterwards. So a thread that makes many calls allocates no context for them.
     ///
     /// ```
     /// use asyncio_task::{Context, ContextVar, shared_context};

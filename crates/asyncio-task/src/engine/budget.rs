@@ -1,15 +1,15 @@
 //! The cooperative budget: how many awaits in a row may be ready before one steps back.
 //!
-//! A loop of awaits that are all ready never lets other tasks run, and no time limit around it can end it. So each
-//! await of this crate, and of those built on it, that may be ready at its first poll draws on a budget of the
-//! thread: a [`Scope`](crate::Scope), a [`Task`](crate::Task) that has ended, a [`StepBack`](crate::StepBack). When
-//! the budget is spent, the next one steps back: it wakes its task and returns `Pending`, once, before it does
+//! A loop of awaits that are all ready never lets other tasks run, and no time limit around it can end it. So awaits
+//! that may be ready at their first poll, of this crate and of crates built on it, draw on a budget of the thread.
+//! Examples are a [`Scope`](crate::Scope), a [`Task`](crate::Task) that has ended, and a [`StepBack`](crate::StepBack).
+//! When the budget is spent, the next one steps back: it wakes its task and returns `Pending`, once, before it does
 //! anything else. So nothing was taken that could be lost.
 //!
-//! The budget is for one step of a task. Nothing fills it for each step: only when it is spent is the
-//! [step under way](crate::current_step) looked at. If that is not the one in which the budget was filled last, it is
-//! filled and nothing else happens. So an await steps back after 121 to 256 ready ones of one step, and a task that
-//! does a few in each step never does. Outside of any task none does.
+//! The budget is for one step of a task. Nothing fills it for each step: only when it is spent is the [step under
+//! way](crate::current_step) looked at. If that is not the one in which the budget was filled last, it is filled and
+//! nothing else happens. So an await steps back after 121 to 256 ready awaits of one step. A task with a few in each
+//! step never steps back. Outside of any task none does.
 //!
 //! Shielded code defers requests, also while it steps back. If a shield stepped back each time, a loop of shields and
 //! other awaits could never be ended. So the budget is not always filled to the same number.

@@ -117,8 +117,8 @@ impl Local {
         }
     }
 
-    /// Ends a task that came after the loop was closed. Its destructors may spawn more, and so on: what is
-    /// deeper than a few of these within each other stays in the registry until the outermost has ended.
+    /// Ends a task that came after the loop was closed. Its destructors may spawn more, and so on. Tasks deeper than a
+    /// few of these within each other stay in the registry until the outermost has ended.
     #[cold]
     pub(crate) fn refuse(&self, cell: &LocalRef) {
         let depth = self.refusing.get();

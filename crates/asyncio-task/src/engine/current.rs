@@ -1,12 +1,12 @@
 //! The tasks that run on this thread right now, and the scope trees of all its loops.
 //!
-//! - **T1** The thread-local holds null, or pointers to what [`enter`] and [`enter_context`] have borrowed further up this
-//!   thread's stack: the tasks, their driver, the context. They put the old ones back before their borrow ends, also when
-//!   they unwind. So what is reached here is alive.
+//! - **T1** The thread-local holds null, or pointers to the tasks, their driver and the context. [`enter`] and
+//!   [`enter_context`] have borrowed these further up this thread's stack. They put the old ones back before their
+//!   borrow ends, also when they unwind. So what is reached here is alive.
 //! - **T2** It is `const` and has no destructor: it can be read at any time, also while the thread's
 //!   other thread-locals are being destroyed.
-//! - **L1** The list of a thread points to nodes that are alive: one leaves the list in its destructor, and a [`Listed`] is
-//!   neither `Send` nor `Sync`.
+//! - **L1** The list of a thread points to nodes that are alive. A node leaves the list in its destructor, and a
+//!   [`Listed`] is neither `Send` nor `Sync`.
 //! - **L2** Nothing foreign runs while the list is walked. The scopes that were found there come out with a reference of
 //!   their own, as foreign code may drop the loop meanwhile.
 #![allow(unsafe_code)]
@@ -171,8 +171,8 @@ pub fn with_driver<C: Any, R>(f: impl FnOnce(Option<&C>) -> R) -> R {
     f(driver.and_then(|driver| unsafe { &*driver }.downcast_ref::<C>()))
 }
 
-/// Whether the context here and now may be another than that of the task that runs, or of `tasks`: a
-/// `Context::run` is under way, or other tasks are the current ones.
+/// Whether the current context may be another than that of the running task, or of `tasks`. That is so if a
+/// `Context::run` is under way, or if other tasks are the current ones.
 #[inline]
 pub(crate) fn is_context_elsewhere(tasks: &Local) -> bool {
     let current = CURRENT.with(Cell::get);

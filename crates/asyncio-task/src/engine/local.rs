@@ -7,8 +7,7 @@
 //! 3. if it is done, it leaves the registry, its outcome waits for the handle or is dropped, its joiner is woken, and the
 //!    owner's reference goes.
 //!
-//! - **R1** A task is in one registry of owner's references, from its first step to its end: that of its loop, or that of
-//!   its group.
+//! - **R1** From its first step to its end, a task is in one registry of owner's references: its loop's or its group's.
 //! - **R3** No borrow of queue, registry or handler is held while a future, a waker, a destructor or a hook runs. Each of
 //!   them may come back here, and may panic.
 //! - **R4** Nothing that ends a task unwinds. So no task is left half ended, and whatever its end has to drop here is

@@ -40,8 +40,8 @@ impl Local {
         self.timing.within.set(around + start.elapsed());
     }
 
-    /// Runs a part of the step under way that is named by a place in the source, and takes its time if debug mode is on.
-    /// The time is not that of the rest of the step.
+    /// Runs a part of the step under way, which a place in the source names, and takes its time in debug mode. The time
+    /// is not that of the rest of the step.
     pub(crate) fn timed_part<R>(
         &self,
         place: &'static Location<'static>,

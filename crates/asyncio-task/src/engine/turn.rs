@@ -12,8 +12,9 @@
 //! step only what was cut short goes on, and no batch begins. The wake-up alone is enough for progress. The step
 //! out of turn only keeps the order.
 //!
-//! The members of a batch were woken before it began. A request that would end the owner, or an enclosing scope the round,
-//! after a step that was cut short is therefore put off until the batch is over (`put_off_requests` in `scopes/mod.rs`).
+//! The members of a batch were woken before it began. A request could end the owner, or a scope that encloses the
+//! round, after a step that was cut short. So it is put off until the batch is over (`put_off_requests` in
+//! `scopes/mod.rs`).
 //!
 //! A task may poll several groups in one step, as branches of a `join!`. The first of them could take the whole
 //! budget each time. So a group that had steps passes once if another one got none.
@@ -28,7 +29,7 @@ pub(crate) struct Turn {
     last_step: Cell<u64>,
     /// How many steps the budget still allows, below zero if it is overdrawn. Each step counts it down.
     left: Cell<i64>,
-    /// A round has begun although the budget was spent. One in a turn may, so that owners make progress.
+    /// A round has begun although the budget was spent. One round of a turn may do so, so that owners make progress.
     pub(crate) overdrawn: Cell<bool>,
     /// How many steps of the loop's batch have not run.
     pub(crate) batch: Cell<usize>,

@@ -1,4 +1,4 @@
-//! Which task: its number and its name.
+//! The identity of a task: its number and its name.
 
 use std::fmt;
 use std::num::NonZeroU64;

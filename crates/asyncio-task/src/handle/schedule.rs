@@ -41,8 +41,8 @@ use crate::handle::task_ref::TaskRef;
 /// });
 /// ```
 ///
-/// A task holds a clone of its schedule until it is done, and the queue holds its steps: an executor that
-/// is dropped with steps in its queue should drop those, which ends their tasks.
+/// A task holds a clone of its schedule until it is done, and the queue holds its steps. An executor that is dropped
+/// with steps in its queue should drop those, which ends their tasks.
 pub trait Schedule {
     /// Takes a task that was woken. It is to be run later, never from within this call.
     fn schedule(&self, step: Step);

@@ -93,9 +93,8 @@ impl SpawnOptions {
         self
     }
 
-    /// The task takes its first step at once, before the spawn returns, and goes to the ready queue only if it
-    /// has to wait: asyncio's `eager_start`. For work that most often need not wait, such as a look into a
-    /// cache.
+    /// The task takes its first step before the spawn returns, and goes to the ready queue only if it has to wait. This
+    /// is asyncio's `eager_start`. For work that most often need not wait, such as a look into a cache.
     ///
     /// ```
     /// # use asyncio_task::{SpawnOptions, Tasks};
@@ -107,9 +106,9 @@ impl SpawnOptions {
     /// # });
     /// ```
     ///
-    /// That step is one of the new task: it is the current task meanwhile, in a context of its own, and no
-    /// cancel scope of the spawner is around it. If it panics, the awaiting task gets that. It runs on
-    /// the stack of the spawner, so tasks that each spawn another one like this, without end, overflow it.
+    /// That step belongs to the new task. The new task is the current one meanwhile, in a context of its own, and no
+    /// cancel scope of the spawner encloses it. If it panics, the awaiting task gets that. It runs on the stack of the
+    /// spawner, so tasks that each spawn another one like this, without end, overflow it.
     ///
     /// Where its loop does not run, the task starts like any other. A child of a group starts at once while
     /// that group is polled, which it is when its body or a child spawns.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::engine::budget;
 use crate::engine::current::{self, current_step};
 
-/// Lets other tasks run once, if the task has had many ready awaits in this step: for futures that may be ready at
+/// Lets other tasks run once, if the task has had many ready awaits in this step. For futures that may be ready at
 /// their first poll.
 ///
 /// ```
@@ -26,7 +26,7 @@ use crate::engine::current::{self, current_step};
 /// });
 /// ```
 ///
-/// It is to be polled before the future takes anything, and not again after it was ready; then what steps back loses
+/// Poll it before the future takes anything, and not again after it was ready. Then a future that steps back loses
 /// nothing when it is dropped.
 #[derive(Debug, Default)]
 #[must_use = "futures do nothing unless they are awaited"]

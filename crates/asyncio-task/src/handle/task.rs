@@ -95,10 +95,9 @@ impl<T> Task<T> {
         request::cancel(self.cell(), None)
     }
 
-    /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: it is in
-    /// each `Cancelled` that the code of the task gets to see, and, if the task ends cancelled, in
-    /// [`JoinError::message`]. Of several requests that are heard as one, the last message counts that was
-    /// given.
+    /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: into each
+    /// `Cancelled` that the code of the task receives. If the task ends cancelled, [`JoinError::message`] has it as
+    /// well. Of several requests that are heard as one, the last message counts that was given.
     ///
     /// ```
     /// # let tasks = asyncio_task::Tasks::new(|| ());
@@ -206,8 +205,8 @@ impl<T> Task<T> {
         unawaitable(cell)
     }
 
-    /// Why the await of the task in the task that runs now would never end, if a request has come to it, and this one
-    /// waits for that: the two are in a circle. For code that polls, when they have heard a request.
+    /// The circle in which the running task and this task wait for each other, if a request has come to the running
+    /// one. Its await would never end. For code that polls, when they have heard a request.
     #[must_use]
     pub fn circle(&self) -> Option<JoinError> {
         let cell = self.cell();
@@ -357,8 +356,8 @@ impl<T> Task<T> {
         stop_listening(self.cell());
     }
 
-    /// The awaited task has ended, and nothing can take the value of the awaiting task: that one propagates the request, and the
-    /// outcome stays where it is, for others who may have the handle.
+    /// The awaited task has ended, and nothing can take the value of the awaiting task. The awaiting task propagates
+    /// the request, and the outcome stays in the handle, which other code may have.
     #[cold]
     fn pass_by(&mut self) -> Poll<Result<T, JoinError>> {
         self.with_listener(|listener| listener.conclude(false));

@@ -10,14 +10,13 @@
 //! - **M1** A message is in the box before the park word says so, and the owner clears the word before
 //!   it empties the box. So a message is seen in this turn or announces itself for the next. (The lock
 //!   orders the messages, and what was written before them; the word needs no more than to be exchanged.)
-//! - **M2** Posting never waits for the owner: the box is unbounded, and the lock is held for a push or
-//!   a swap of two vectors, never across anyone's code.
+//! - **M2** Posting never waits for the owner. The box is unbounded, and the lock is held for a push or a swap of two
+//!   vectors, never across foreign code.
 //! - **M3** Only a parked owner is unparked, once: the thread that takes the word from PARKED does it. A burst
 //!   costs one system call, and the owner never signals itself.
-//! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used
-//!   again: what was posted under an old generation is refused, so wakers and handles may outlive
-//!   everything they pointed at. A process has as many inboxes as it ever had loops at one time,
-//!   and one more for each 2¹⁶ loops that had the same.
+//! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used again. A message
+//!   under an old generation is refused, so wakers and handles may outlive everything that they pointed at. A process
+//!   has as many inboxes as it ever had loops at one time, and one more for each 2¹⁶ loops that had the same.
 //!
 //! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the owner
 //!   takes it; a later one goes back to its sender. Wake-ups are taken until the end.
@@ -174,8 +173,8 @@ impl<M: Posted> Owner<M> {
 
     fn announce(self) {
         let word = &self.inbox.word;
-        // If the word says NOTIFIED, the owner has yet to clear it and to look (M1): the lock that was
-        // taken to post orders this load behind the clearing that precedes the owner's last look.
+        // If the word says NOTIFIED, the owner has yet to clear it and to look (M1). The lock that was taken to post
+        // orders this load behind the clearing that precedes the owner's last look.
         if word.load(Ordering::Relaxed) == NOTIFIED {
             return;
         }

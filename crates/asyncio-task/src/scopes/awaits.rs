@@ -1,11 +1,11 @@
 //! The tasks that await a task, and circles of tasks that await each other, which nothing inside of them ends.
 //!
-//! A request that is passed on along a circle comes back to a task that has passed it on. The wait that would
-//! pass it on once more ends with an error that names the circle ([`closing`]). Only *bound* awaits count there:
-//! those that have heard a request and hold their task until what they await has ended, and those behind a shield.
+//! A request that is passed on along a circle comes back to a task that has passed it on. The wait that would pass it
+//! on once more ends with an error that names the circle ([`closing`]). Only *bound* awaits count there: those behind a
+//! shield, and those that have heard a request and hold their task until the end.
 //!
-//! Each task knows by which task it is awaited, so circles are looked for from a task to its awaiters: the task that has
-//! its handle, and, for a child, the task that runs its group.
+//! Each task knows its awaiters: the task that has its handle, and, for a child, the task that runs its group. So
+//! circles are looked for from a task to its awaiters.
 
 use std::collections::HashSet;
 
@@ -20,8 +20,8 @@ pub(crate) fn circle_of(cells: &[LocalRef]) -> Circle {
     Circle::new(cells.iter().map(|cell| (cell.name(), cell.location)))
 }
 
-/// The circle that is closed by the await of `target` in the task whose step is under way, if `target` waits for
-/// that task by bound awaits.
+/// The circle that the running task closes by awaiting `target`, if `target` waits for the running task by bound
+/// awaits.
 #[cold]
 pub(crate) fn closed_by_awaiting(target: &LocalRef) -> Option<Circle> {
     let here = current::tasks(|tasks| tasks?.step.task())?;
@@ -29,8 +29,8 @@ pub(crate) fn closed_by_awaiting(target: &LocalRef) -> Option<Circle> {
     Some(circle_of(&cells))
 }
 
-/// A request has come to the task whose step is under way, and cannot be passed on, as a shield or a group has done
-/// that before. If the task waits for itself by bound awaits, one of these ends with an error.
+/// A request has come to the running task, and cannot be passed on, because a shield or a group has done that before.
+/// If the task waits for itself by bound awaits, one of these ends with an error.
 #[cold]
 pub(crate) fn break_here() {
     let Some(here) = current::tasks(|tasks| tasks?.step.task()) else {

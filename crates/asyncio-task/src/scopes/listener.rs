@@ -16,9 +16,9 @@ use crate::scopes::{awaits, delivery};
 
 /// Hears of requests to cancel on behalf of something that must be waited for.
 ///
-/// This is a building block for futures that end what they stand for in order: call [`heard`](Self::heard)
-/// first in each poll, [`wait`](Self::wait) before returning `Pending`, and
-/// [`conclude`](Self::conclude) or [`release`](Self::release) when all has ended.
+/// This is a building block for futures that stand for something with an end of its own. Call [`heard`](Self::heard)
+/// first in each poll, and [`wait`](Self::wait) before returning `Pending`. Call [`conclude`](Self::conclude) or
+/// [`release`](Self::release) when all has ended.
 #[derive(Debug, Default)]
 pub struct Listener {
     key: Option<ScopeKey>,
@@ -144,8 +144,8 @@ impl Listener {
         current::tasks(|tasks| tasks.is_some_and(|tasks| tasks.scopes.borrow().is_dismissed(key)))
     }
 
-    /// For code that has heard a request and does not pass it on: if the task waits for itself, as it is in a circle of
-    /// tasks that await each other, one of these awaits ends with an error.
+    /// For code that has heard a request and does not pass it on. If the task is in a circle of tasks that await each
+    /// other, one of these awaits ends with an error.
     pub fn break_circle(&self) {
         awaits::break_here();
     }
@@ -235,8 +235,9 @@ impl Listener {
         })
     }
 
-    /// Ends the wait, because the awaited work is over for a reason of its own. If a request was heard, it goes on to the
-    /// next await of the enclosing code: a `catch_cancel` there gets it, or the code propagates it. `true` if one was heard.
+    /// Ends the wait, because the awaited work is over for a reason of its own. If a request was heard, it goes on to
+    /// the next await of the enclosing code. A `catch_cancel` there gets it, or the code propagates it. `true` if one
+    /// was heard.
     #[inline]
     pub fn release(&mut self) -> bool {
         self.end(Resolution::Deferred)

@@ -129,8 +129,9 @@ impl Local {
         }
     }
 
-    /// The budget of the turn has cut a round short in the step under way. Its members were woken before: a request to
-    /// the task, or to an enclosing scope the round, that would take effect after this poll waits until they have run.
+    /// The budget of the turn has cut a round short in the step under way. Its members were woken before. A request
+    /// that would take effect after this poll, on the task or on a scope that encloses the round, waits until they have
+    /// run.
     #[cold]
     pub(crate) fn put_off_requests(&self) {
         self.step.with(|task| {

@@ -19,8 +19,8 @@ use crate::scopes::delivery;
 use crate::scopes::scope_state::{AWAY, Frame, Interrupted, PollStep, ScopeState, Stage};
 
 pin_project! {
-    /// A future as a scope of its own: it can be cancelled apart from the enclosing code, and that code hears of
-    /// it when a request has ended the future.
+    /// A future as a scope of its own. It can be cancelled apart from the enclosing code, which hears of it when a
+    /// request has ended the future.
     ///
     /// This is a building block. Outside of any task it only passes polls through.
     ///
@@ -84,9 +84,9 @@ impl<F: Future> Scope<F> {
         self.project().future.set(None);
     }
 
-    /// For code that has caught a panic of a poll, and has [discarded](Self::discard) the future: the request to
-    /// cancel that the future had heard of, if there is one. The panic has let it go; here it is again, so that code
-    /// that cleans up is not cut by it.
+    /// The request to cancel that the future had heard of, if there is one. For code that has caught a panic of a poll,
+    /// and has [discarded](Self::discard) the future. The panic has let it go; here it is again, so that code that
+    /// cleans up is not cut by it.
     pub fn take_request(self: Pin<&mut Self>) -> Option<Cancelled> {
         self.project().state.take_request()
     }
@@ -241,8 +241,8 @@ impl ScopeHandle {
         self.request(Origin::ANEW, message, LastPoll::Allowed)
     }
 
-    /// Asks the scope to end where nothing can take its value any more, though it may take values of what it awaits: it
-    /// is not polled to one again, even if it was woken before.
+    /// Asks the scope to end where nothing can take its value any more, though it may take values of others. It is not
+    /// polled to a value again, even if it was woken before.
     pub fn cut(&self) -> bool {
         self.request(Origin::ANEW, None, LastPoll::IfAwaited)
     }

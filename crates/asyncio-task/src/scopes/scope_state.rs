@@ -254,8 +254,8 @@ impl ScopeState {
         }
     }
 
-    /// Whether the scope, which has ended, says so in this poll. If it has waited for nothing yet, it does in the
-    /// next: in a loop, the task would neither let others run nor hear of requests.
+    /// Whether the scope, which has ended, says so in this poll. If it has not waited yet, it waits in the next poll.
+    /// Otherwise the task, in a loop, would neither let others run nor hear of requests.
     #[cold]
     #[inline(never)]
     pub(crate) fn reports(&mut self, interrupted: &Interrupted, cx: &Context<'_>) -> bool {

@@ -1,8 +1,8 @@
 //! Write-behind: the bytes that are accepted while a thread writes earlier ones.
 //!
 //! The file's task appends bytes, and the thread takes all of them when it has written what it had. So a quick task and
-//! the thread work at the same time, the thread writes much at once, and the task waits only while there is no room.
-//! A thread that finds no bytes closes the buffer in the same critical section. So each accepted byte is written, unless
+//! the thread work at the same time, and the thread writes much at once. The task waits only while there is no room. A
+//! thread that finds no bytes closes the buffer in the same critical section. So each accepted byte is written, unless
 //! a write fails.
 
 use std::mem;
