@@ -1,5 +1,5 @@
-//! Server-sent events: a reader of the standard reads what was sent, whatever text is in an event. No text begins a field
-//! or an event of its own.
+//! Server-sent events: a reader of the standard reads what was sent, whatever text is in an event. No text begins a
+//! field or an event of its own.
 #![no_main]
 
 use std::time::Duration;

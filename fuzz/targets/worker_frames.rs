@@ -1,5 +1,5 @@
-//! Frames of worker processes: whatever bytes come, in whatever pieces, there is a frame or an error, and no more memory
-//! than bytes that have come.
+//! Frames of worker processes: whatever bytes come, in whatever pieces, there is a frame or an error, and no more
+//! memory than bytes that have come.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,7 +1,7 @@
 //! The example `connection_pool`, on tokio.
 //!
-//! A user that is cut cannot wait for the close of its connection, because a `Drop` does not await. A task does it, and the
-//! user is told before the connection is closed.
+//! A user that is cut cannot wait for the close of its connection, because a `Drop` does not await. A task does it, and
+//! the user is told before the connection is closed.
 
 use std::io;
 use std::ops::{Deref, DerefMut};

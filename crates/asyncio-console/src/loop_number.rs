@@ -1,7 +1,7 @@
 //! The numbers of loops, by which tasks of several loops have different numbers in one console.
 //!
-//! Each loop counts its tasks from 1. The first loop that is shown is loop 0, and its tasks keep their numbers, which are
-//! those of reports. The tasks of loop 2 begin at 2,000,000,000,001.
+//! Each loop counts its tasks from 1. The first loop that is shown is loop 0, and its tasks keep their numbers, which
+//! are those of reports. The tasks of loop 2 begin at 2,000,000,000,001.
 
 #[cfg(feature = "tracing")]
 use std::collections::HashMap;

@@ -134,8 +134,8 @@ where
     }
 }
 
-/// Runs `work` for each item of a stream, with at most `limit` of them at a time. Returns when the stream has ended, and
-/// all work.
+/// Runs `work` for each item of a stream, with at most `limit` of them at a time. Returns when the stream has ended,
+/// and all work.
 ///
 /// ```
 /// # use std::{cell::Cell, convert::Infallible, time::Duration};

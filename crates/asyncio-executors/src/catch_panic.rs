@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 
 /// Runs `future`, and gives its panic as a value.
 ///
-/// Otherwise, a panic of a child ends its group, and the panic goes on from there. A supervisor decides by the value: it
-/// starts the work again, or [resumes](PanicPayload::resume) the panic.
+/// Otherwise, a panic of a child ends its group, and the panic goes on from there. A supervisor decides by the value:
+/// it starts the work again, or [resumes](PanicPayload::resume) the panic.
 ///
 /// ```
 /// # use std::cell::Cell;
@@ -35,8 +35,8 @@ use pin_project_lite::pin_project;
 /// # Ok::<(), BoxError>(()) }).unwrap();
 /// ```
 ///
-/// The future is dropped where it panicked. A panic of one of its destructors is told to the exception handler. The values that
-/// the future borrowed are as the panic left them: a supervisor checks them, or makes them anew.
+/// The future is dropped where it panicked. A panic of one of its destructors is told to the exception handler. The
+/// values that the future borrowed are as the panic left them: a supervisor checks them, or makes them anew.
 ///
 /// # Errors
 ///

@@ -16,7 +16,8 @@ use crate::task_group::refused;
 
 /// The handle of a child of a [`task_group`](crate::task_group), to await or cancel it.
 ///
-/// Dropping the handle does nothing: the child belongs to its group. Awaiting it gives the value that the child returned.
+/// Dropping the handle does nothing: the child belongs to its group. Awaiting it gives the value that the child
+/// returned.
 ///
 /// ```
 /// # use asyncio_executors::{BoxError, TaskGroup, task_group};

@@ -13,8 +13,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The errors of a group of tasks: at least one, in the order in which the tasks failed.
 ///
-/// `Display` shows them all, as a tree if there are groups among them; below a hundred levels it is indented no further.
-/// `Debug` shows the same tree, with each error as its own `Debug` shows it.
+/// `Display` shows them all, as a tree if there are groups among them; below a hundred levels it is indented no
+/// further. `Debug` shows the same tree, with each error as its own `Debug` shows it.
 ///
 /// ```
 /// # use asyncio_executors::{BoxError, ErrorGroup};

@@ -246,7 +246,8 @@ impl Places {
         }
     }
 
-    /// Counts a waiter that has left the line. When half of the line has left, it is cleared, so that each costs little.
+    /// Counts a waiter that has left the line. When half of the line has left, it is cleared, so that each costs
+    /// little.
     fn forget_gone(&self) {
         self.gone.set(self.gone.get() + 1);
         let mut line = self.line.borrow_mut();

@@ -40,9 +40,9 @@ use crate::timeout::timeout;
 /// # });
 /// ```
 ///
-/// The futures of a tuple and of an array are polled in place: parts of the task that awaits this, without an allocation.
-/// Each wake-up polls all of them, in order, so the first of several that are ready wins. Of a `Vec` and of an iterator each
-/// is a task, and is polled when it is woken.
+/// The futures of a tuple and of an array are polled in place: parts of the task that awaits this, without an
+/// allocation. Each wake-up polls all of them, in order, so the first of several that are ready wins. Of a `Vec` and of
+/// an iterator each is a task, and is polled when it is woken.
 ///
 /// No loser is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear
 /// of that, it cleans up first. So an item on its way to a loser goes to the next in line. A loop of races over queues
@@ -238,8 +238,8 @@ pub struct StaggeredRace<T, E> {
 /// Starts contenders one after the other until one succeeds; then the others are cancelled and awaited. Each starts
 /// when the one before has ended without success, or when `delay` has passed since its start.
 ///
-/// Without a delay the next starts only when the one before has failed or was cancelled. This is how a connection is made to a
-/// host of several addresses ("happy eyeballs", RFC 8305).
+/// Without a delay the next starts only when the one before has failed or was cancelled. This is how a connection is
+/// made to a host of several addresses ("happy eyeballs", RFC 8305).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -260,8 +260,8 @@ pub struct StaggeredRace<T, E> {
 ///
 /// # Cancellation
 ///
-/// The request goes to all contenders that run, and on when they have ended. If one has won by then, the rules are those
-/// of [`race`]. No further contender is started.
+/// The request goes to all contenders that run, and on when they have ended. If one has won by then, the rules are
+/// those of [`race`]. No further contender is started.
 ///
 /// # Panics
 ///

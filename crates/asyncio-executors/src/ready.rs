@@ -45,8 +45,8 @@ pub(crate) fn ready<V>() -> (Ready<V>, Ended<V>, Said<V>) {
 }
 
 impl<V> Ready<V> {
-    /// Says that the child is ready, and gives a value to the code that started it, which goes on in its next step. After
-    /// the child has ended this comes too late, and drops the value.
+    /// Says that the child is ready, and gives a value to the code that started it, which goes on in its next step.
+    /// After the child has ended this comes too late, and drops the value.
     #[doc(alias = "task_status.started")]
     pub fn set(self, value: V) {
         let mut slot = self.slot.borrow_mut();

@@ -1,7 +1,7 @@
 //! The engine of `select!`: the first of several futures, polled in place.
 //!
-//! The macro pins the futures on the stack of the enclosing code, and gives a closure that polls one of them. Nothing is
-//! allocated, and no cancel scope opens. The futures are parts of the enclosing task, not tasks: a request to cancel
+//! The macro pins the futures on the stack of the enclosing code, and gives a closure that polls one of them. Nothing
+//! is allocated, and no cancel scope opens. The futures are parts of the enclosing task, not tasks: a request to cancel
 //! finds them as it finds the branches of a `join!`.
 //!
 //! The losers are dropped, also those that would clean up with `await`s. A select loop borrows its sources: streams,

@@ -22,7 +22,8 @@ use pin_project_lite::pin_project;
 ///     sleep(Duration::from_millis(3)).await;
 ///     written.set(true);
 /// };
-/// assert!(timeout(Duration::from_millis(1), async { shield(write).await; sleep(Duration::ZERO).await }).await.is_err());
+/// let caller = async { shield(write).await; sleep(Duration::ZERO).await };
+/// assert!(timeout(Duration::from_millis(1), caller).await.is_err());
 /// assert!(written.get());
 /// # });
 /// ```

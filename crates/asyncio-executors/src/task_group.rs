@@ -5,11 +5,11 @@
 //! group is *ending*. Body and children are cancelled, and the group waits until all have ended.
 //!
 //! The values of a group that is ending are lost, but for those of children that a task outside of the group awaits. No
-//! other child has a last poll, nor has the body: it would take an item of a queue that is lost with its value. Children
-//! that wait for nothing else are dropped in the step in which the group begins to end, whatever the budget. So a race
-//! that is itself a contender returns in the step in which it is decided. [`TaskGroup::cancel`] leaves the body, which
-//! may take values: there a child whose handle is held keeps its last poll. A value that a child has left to a sibling or
-//! to the body reaches it (`handover.rs` of asyncio-task).
+//! other child has a last poll, nor has the body: it would take an item of a queue that is lost with its value.
+//! Children that wait for nothing else are dropped in the step in which the group begins to end, whatever the budget.
+//! So a race that is itself a contender returns in the step in which it is decided. [`TaskGroup::cancel`] leaves the
+//! body, which may take values: there a child whose handle is held keeps its last poll. A value that a child has left
+//! to a sibling or to the body reaches it (`handover.rs` of asyncio-task).
 //!
 //! The children are `asyncio_task::Children`, which alone polls and drops their futures. The body runs in a scope of
 //! its own behind the group's listener. Requests from outside reach the group, and the group passes them on to body and
@@ -82,8 +82,8 @@ const LOST_BY_DROP: &str =
 /// child that waits is dropped where it waits, even if it was woken before: its value would be lost. A child that a
 /// task outside of the group awaits is not dropped.
 ///
-/// A group is polled within the step of its task, so groups within each other need stack. A level takes 1 to 1.5 KiB, and
-/// without optimization 3 to 4 KiB. The stack of the code in between is not counted in.
+/// A group is polled within the step of its task, so groups within each other need stack. A level takes 1 to 1.5 KiB,
+/// and without optimization 3 to 4 KiB. The stack of the code in between is not counted in.
 ///
 /// # Cancellation
 ///
@@ -119,8 +119,8 @@ where
 /// To spawn children with, in [`task_group`]. A clone is another handle of the same group.
 ///
 /// `E` is the error that body and children may fail with. Say `|tg: TaskGroup|` for any error, `|tg: TaskGroup<'_,
-/// MyError>|` for one type. If that one is `From<JoinError>`, `child.await?` works in the body. `anyhow::Error` is such a
-/// type.
+/// MyError>|` for one type. If that one is `From<JoinError>`, `child.await?` works in the body. `anyhow::Error` is such
+/// a type.
 ///
 /// ```
 /// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
@@ -365,8 +365,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
     ///
-    /// In all else it is [`spawn`](Self::spawn). A future that returns a `Result` goes there. Otherwise its errors would be
-    /// values that no code looks at.
+    /// In all else it is [`spawn`](Self::spawn). A future that returns a `Result` goes there. Otherwise its errors
+    /// would be values that no code looks at.
     #[track_caller]
     #[inline]
     pub fn spawn_ok<F>(&self, future: F) -> Child<'env, F::Output>
@@ -561,9 +561,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         self.shared.places.set_limit(children);
     }
 
-    /// Waits until the [`limit`](Self::limit) allows one more child, and starts it. So the caller makes children no faster
-    /// than they run. Children that were spawned before come first and are counted, also those that have not taken their
-    /// first step.
+    /// Waits until the [`limit`](Self::limit) allows one more child, and starts it. So the caller makes children no
+    /// faster than they run. Children that were spawned before come first and are counted, also those that have not
+    /// taken their first step.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -657,8 +657,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     ///
     /// # Errors
     ///
-    /// [`NeverReady`]: the child ended, or dropped its [`Ready`] without a call, or the group took no more children. If the
-    /// child failed, the group has its error and cancels this wait, so the failure is reported once.
+    /// [`NeverReady`]: the child ended, or dropped its [`Ready`] without a call, or the group took no more children. If
+    /// the child failed, the group has its error and cancels this wait, so the failure is reported once.
     ///
     /// # Cancellation
     ///
@@ -972,8 +972,8 @@ impl<'env, T, E> Group<'env, T, E> {
         }
     }
 
-    /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those who
-    /// were woken before it have been polled since, by the last poll of whatever was cancelled.
+    /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those
+    /// who were woken before it have been polled since, by the last poll of whatever was cancelled.
     fn pass_on(&mut self) {
         let request = self.listener.request();
         let contest = self.shared.contest.get();

@@ -1,5 +1,5 @@
-//! A request that all who are told of it swallow is answered (rule 4): a group, a gathering or a race returns its value,
-//! and the code around goes on.
+//! A request that all who are told of it swallow is answered (rule 4): a group, a gathering or a race returns its
+//! value, and the code around goes on.
 
 mod support;
 

@@ -75,7 +75,8 @@ fn who_opens_after_a_shield_may_swallow_what_it_held_up() {
     assert_eq!(trace, ["goes on"]);
 }
 
-/// A branch that was only shielded has not heard of the request, so code beside it, deeper inside, does not answer for it.
+/// A branch that was only shielded has not heard of the request, so code beside it, deeper inside, does not answer for
+/// it.
 #[test]
 fn a_cleanup_deeper_inside_does_not_answer_for_a_shielded_branch_whichever_ends_first() {
     for (shielded, cleanup) in [(3, 6), (6, 3)] {

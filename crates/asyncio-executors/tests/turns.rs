@@ -593,8 +593,8 @@ mod debug_mode {
     #[test]
     fn the_time_of_children_is_not_that_of_their_owner() {
         // Each takes less than the limit, and all of them are in one step. On a busy machine a leaf may be held up for
-        // longer, and a report of it names the call that polls the leaves. Their owners are the rest: they take no time,
-        // so they are hardly ever held up themselves.
+        // longer, and a report of it names the call that polls the leaves. Their owners are the rest: they take no
+        // time, so they are hardly ever held up themselves.
         let line = Cell::new(0);
         let owners_are_innocent = || {
             let told = reports(async || {

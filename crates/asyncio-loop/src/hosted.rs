@@ -225,8 +225,8 @@ impl Hosted {
 }
 
 impl Core {
-    /// Takes messages, and asks the system for events if need be. Returns the time, unless nothing depends on it: the clock
-    /// is a large part of a turn for one message.
+    /// Takes messages, and asks the system for events if need be. Returns the time, unless nothing depends on it: the
+    /// clock is a large part of a turn for one message.
     fn begin_hosted_turn(&self, look: bool, was_parked: bool, was_timed: bool) -> Option<u64> {
         if let Some(watched) = &self.watched {
             watched.begin_turn();

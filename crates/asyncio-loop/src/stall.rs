@@ -40,8 +40,9 @@ pub struct Stall {
     /// The number of the task or callback whose step is under way, and the place that spawned it. `None` if it is no
     /// step, but a destructor or a waker.
     pub task: Option<(TaskId, &'static Location<'static>)>,
-    /// The state of the loop's thread, while the stall lasts: `it computes`, or `it waits in the kernel's futex_do_wait`,
-    /// for a lock for example. `None` where the system does not tell: Linux does, unless it is hardened.
+    /// The state of the loop's thread, while the stall lasts: `it computes`, or
+    /// `it waits in the kernel's futex_do_wait`, for a lock for example. `None` where the system does not tell: Linux
+    /// does, unless it is hardened.
     pub doing: Option<String>,
     /// How long it has lasted, or did. It is measured from outside and may be a quarter of the limit short.
     pub lasted: Duration,

@@ -145,8 +145,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.poll_io(cx, direction, |fd| f(fd.get_ref()))
     }
 
-    /// [`io`](Self::io) for a byte stream: `f` moves at most `wanted` bytes and returns their number. If `wanted` is 0, so is
-    /// the result.
+    /// [`io`](Self::io) for a byte stream: `f` moves at most `wanted` bytes and returns their number. If `wanted` is 0,
+    /// so is the result.
     ///
     /// Less than `wanted` means that there is nothing more to read, or no more room. So the next operation waits for an
     /// event first, and saves a system call. A terminal, a datagram socket, and a pipe in packet mode may move less for

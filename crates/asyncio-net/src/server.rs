@@ -32,7 +32,8 @@ use crate::transport::stream::{AnyProtocol, Transport};
 #[cfg(unix)]
 use crate::unix::{listener::UnixListener, stream::UnixStream};
 
-/// How long the last bytes of connections may take when [`Server::serve_forever`] is cancelled, and when [`serve`] ends.
+/// How long the last bytes of connections may take when [`Server::serve_forever`] is cancelled, and when [`serve`]
+/// ends.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// A listener that a [`Server`] accepts from: a [`TcpListener`] or a `UnixListener`.
@@ -700,8 +701,8 @@ impl Drop for Running {
 ///
 /// # Cancellation
 ///
-/// Cancels all handlers, and waits for their cleanups. Then it waits until what they have written is sent, for 5 seconds
-/// at most; after that the connections are aborted.
+/// Cancels all handlers, and waits for their cleanups. Then it waits until what they have written is sent, for 5
+/// seconds at most; after that the connections are aborted.
 ///
 /// # Errors
 ///

@@ -122,7 +122,7 @@ impl LoopThread {
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: the task was cancelled, also by the end of its loop, or it panicked; or the loop had ended before.
+    /// [`JoinError`]: the task was cancelled, also by the end of its loop, or it panicked. The loop had ended before.
     ///
     /// # Panics
     ///

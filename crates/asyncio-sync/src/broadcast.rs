@@ -175,7 +175,8 @@ impl<T> Ring<T> {
         self.pop()
     }
 
-    /// A receiver is gone that has not taken the values from this number on. Gives the values that have no receiver left.
+    /// A receiver is gone that has not taken the values from this number on. Gives the values that have no receiver
+    /// left.
     fn leave(&mut self, next: u64) -> Vec<T> {
         self.receivers -= 1;
         let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);

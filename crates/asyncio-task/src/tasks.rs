@@ -52,9 +52,9 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// No tasks yet. Other threads call `unpark` when there is something to [`deliver`](Self::deliver), at most once for
-    /// each time that [`park`](Self::park) returned `true`. A spurious call is possible: a thread may still notify an
-    /// inbox that other tasks had before.
+    /// No tasks yet. Other threads call `unpark` when there is something to [`deliver`](Self::deliver), at most once
+    /// for each time that [`park`](Self::park) returned `true`. A spurious call is possible: a thread may still notify
+    /// an inbox that other tasks had before.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let local = Local::new(unpark);
@@ -117,9 +117,9 @@ impl Tasks {
         task
     }
 
-    /// Runs a task to its end, and calls `turn` again and again. `turn` runs the ready steps. If the task that it is given
-    /// [has not finished](TaskRef::is_finished) then, it waits for events. It returns `false` to stop. The task may borrow:
-    /// its future is gone when this returns, also by unwinding.
+    /// Runs a task to its end, and calls `turn` again and again. `turn` runs the ready steps. If the task that it is
+    /// given [has not finished](TaskRef::is_finished) then, it waits for events. It returns `false` to stop. The task
+    /// may borrow: its future is gone when this returns, also by unwinding.
     ///
     /// # Errors
     ///
@@ -199,8 +199,9 @@ impl Tasks {
         self.local.run_last_batch();
     }
 
-    /// Ends the turn under way after this step, so that the caller of [`run_turn`](Self::run_turn) looks at its clock. The
-    /// batch goes on in the next turn. Does nothing in [`run_last_batch`](Self::run_last_batch) and outside of turns.
+    /// Ends the turn under way after this step, so that the caller of [`run_turn`](Self::run_turn) looks at its clock.
+    /// The batch goes on in the next turn. Does nothing in [`run_last_batch`](Self::run_last_batch) and outside of
+    /// turns.
     #[cold]
     pub fn end_turn(&self) {
         self.local.turn.spend();

@@ -1,7 +1,7 @@
 //! A waker that keeps in mind that it was woken, for one thing that the guest waits for.
 //!
-//! The guest is polled for each message to its loop. Without bells it would ask the driver of tokio each time whether its
-//! descriptor is readable and its timer has fired, by two locks.
+//! The guest is polled for each message to its loop. Without bells it would ask the driver of tokio each time whether
+//! its descriptor is readable and its timer has fired, by two locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

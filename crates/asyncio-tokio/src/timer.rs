@@ -28,8 +28,8 @@ impl Timer {
         }
     }
 
-    /// Ready at `time`, or before: a timer that is set for an earlier time stays. It costs a turn, and moving it for each
-    /// new deadline would cost more.
+    /// Ready at `time`, or before: a timer that is set for an earlier time stays. It costs a turn, and moving it for
+    /// each new deadline would cost more.
     #[inline]
     pub(crate) fn poll(&mut self, time: Instant) -> Poll<()> {
         let is_early = self.set_for.is_some_and(|set_for| set_for <= time);

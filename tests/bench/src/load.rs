@@ -1,5 +1,5 @@
-//! The load generator for the workloads that are servers: an epoll loop with one request in flight on each connection, or with
-//! several on a connection of HTTP/2. It records the time of each request.
+//! The load generator for the workloads that are servers: an epoll loop with one request in flight on each connection,
+//! or with several on a connection of HTTP/2. It records the time of each request.
 //!
 //! If the next request follows the answer, generator and server are both at their limits. A request then spends most of
 //! its time in a wait for the slower of the two, which may be the generator. *Paced* requests show the delay of a

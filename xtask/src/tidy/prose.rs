@@ -1,4 +1,5 @@
-//! Comments do not begin with "Who" or "What", and no sentence of a page is longer than [`MOST_WORDS`] words.
+//! Comments do not begin with "Who", "What" or "Which", and are no wider than [`MOST_COLUMNS`]. No sentence of a page
+//! is longer than [`MOST_WORDS`] words.
 //!
 //! Pages are the README files and `docs/`. Code, tables and headings of a page do not count.
 
@@ -6,6 +7,9 @@ use super::repository::Repository;
 
 /// The highest number of words in a sentence of a page. The style has a limit of 25; this check ignores near misses.
 const MOST_WORDS: usize = 40;
+
+/// The highest number of columns of a comment. A row of a table cannot be broken, so it may be wider.
+const MOST_COLUMNS: usize = 120;
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
     let files = repository.files.iter();
@@ -16,14 +20,11 @@ pub(crate) fn check(repository: &Repository) -> Vec<String> {
 
 fn complaints(path: &str, text: &str) -> Vec<String> {
     if path.ends_with(".rs") {
-        let lines = text.lines().zip(1..).filter(|(line, _)| asks(line));
-        lines
-            .map(|(_, number)| {
-                format!(
-                    "{path}:{number}: the subject of a comment is \"who\" or \"what\", not a noun"
-                )
-            })
-            .collect()
+        let faults = text.lines().zip(1..).filter_map(|(line, number)| {
+            let fault = fault(line)?;
+            Some(format!("{path}:{number}: {fault}"))
+        });
+        faults.collect()
     } else if path.ends_with("README.md") || path.starts_with("docs/") && path.ends_with(".md") {
         let long = sentences(text).filter(|sentence| words(sentence) > MOST_WORDS);
         long.map(|sentence| format!("{path}: {} words: {sentence}", words(&sentence)))
@@ -33,12 +34,18 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
     }
 }
 
-/// Whether `line` is a comment that begins with a pronoun of a question, such as "Who" or "Whatever".
-fn asks(line: &str) -> bool {
-    let comment = line.trim_start().strip_prefix("//");
-    let comment = comment.map(|words| words.trim_start_matches(['/', '!', ' ']));
-    let first = comment.and_then(|words| words.split_whitespace().next());
-    matches!(first, Some("Who" | "Whoever" | "What" | "Whatever"))
+/// The fault of a line of Rust, if it is a comment with one.
+fn fault(line: &str) -> Option<&'static str> {
+    let comment = line.trim_start().strip_prefix("//")?;
+    let comment = comment.trim_start_matches(['/', '!', ' ']);
+    let first = comment.split_whitespace().next();
+    if let Some("Who" | "Whoever" | "What" | "Whatever" | "Which") = first {
+        Some("the subject of a comment is \"who\", \"what\" or \"which\", not a noun")
+    } else if !comment.starts_with('|') && line.chars().count() > MOST_COLUMNS {
+        Some("a comment is wider than 120 columns")
+    } else {
+        None
+    }
 }
 
 /// The sentences of a page: paragraphs and list items, split after full stops, colons and the like.
@@ -75,12 +82,22 @@ mod tests {
 
     #[test]
     fn a_comment_has_a_noun_as_its_subject() {
-        assert!(asks("    /// Who waits here."));
-        assert!(asks("//! Whoever asks."));
-        assert!(asks("// What waits here."));
-        assert!(!asks("// Somewhat later."));
-        assert!(!asks("/// The waiter that asks, whoever it is."));
-        assert!(!asks("let name = \"Who\"; // Whose name."));
+        assert!(fault("    /// Who waits here.").is_some());
+        assert!(fault("//! Whoever asks.").is_some());
+        assert!(fault("// What waits here.").is_some());
+        assert!(fault("/// Which of them.").is_some());
+        assert_eq!(fault("// Somewhat later."), None);
+        assert_eq!(fault("/// The waiter that asks, whoever it is."), None);
+        assert_eq!(fault("let name = \"Who\"; // Whose name."), None);
+    }
+
+    #[test]
+    fn a_comment_is_no_wider_than_the_limit() {
+        let fits = format!("// {}", "ü".repeat(MOST_COLUMNS - 3));
+        assert_eq!(fault(&fits), None);
+        assert!(fault(&format!("{fits}.")).is_some());
+        assert_eq!(fault(&format!("/// | {fits} |")), None);
+        assert_eq!(fault(&format!("let text = \"{fits}\";")), None);
     }
 
     #[test]

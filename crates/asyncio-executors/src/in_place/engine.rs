@@ -322,8 +322,8 @@ impl<R> Engine<R> {
         }
     }
 
-    /// Passes a request from outside on to all. Those that were woken before it have been polled since, by the last poll of
-    /// the code around.
+    /// Passes a request from outside on to all. Those that were woken before it have been polled since, by the last
+    /// poll of the code around.
     #[cold]
     fn pass_on<C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
         let request = self.listener.request();

@@ -1,4 +1,5 @@
-//! Several futures polled in place, as parts of the task around: `race`, `gather` and `try_gather` of tuples and arrays.
+//! Several futures polled in place, as parts of the task around: `race`, `gather` and `try_gather` of tuples and
+//! arrays.
 //!
 //! Nothing is allocated. Each poll polls all that have not returned, in order, or as the loop's seed says. Each future
 //! is a [`Branch`](asyncio_task::Branch). While no cancel scope is open inside of any, a round costs a frame for each,
@@ -6,8 +7,8 @@
 //! it is told, and awaited.
 //!
 //! Requests from outside reach the listener around the branches, if any of them has a scope. It tells all of them, as a
-//! task group tells its children (`task_group.rs`). Without any scope nothing could hear of a request, and the code around
-//! drops the branches with itself.
+//! task group tells its children (`task_group.rs`). Without any scope nothing could hear of a request, and the code
+//! around drops the branches with itself.
 //!
 //! Why these are no tasks: `docs/decisions/in-place.md`.
 

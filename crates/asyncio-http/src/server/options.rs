@@ -152,8 +152,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets a function that gets the error of each connection that ends with one: bad requests, resets, failed handshakes.
-    /// Unless set, such errors are dropped, because clients cause them at will.
+    /// Sets a function that gets the error of each connection that ends with one: bad requests, resets, failed
+    /// handshakes. Unless set, such errors are dropped, because clients cause them at will.
     pub fn on_error(mut self, tell: impl Fn(Peer, BoxError) + 'static) -> Self {
         self.on_error = Some(Rc::new(tell));
         self

@@ -367,8 +367,8 @@ impl<W: AsyncWrite + Unpin + 'static> Drop for LentSink<'_, W> {
     }
 }
 
-/// The writer whose stream was taken out, by [`StreamWriter::take_sink`]. An abort of the connection still reaches it. Its
-/// drop closes the writer.
+/// The writer whose stream was taken out, by [`StreamWriter::take_sink`]. An abort of the connection still reaches it.
+/// Its drop closes the writer.
 pub(crate) struct TakenSink<W: AsyncWrite + Unpin + 'static>(StreamWriter<W>);
 
 #[cfg(feature = "tls")]

@@ -43,8 +43,9 @@ impl TlsConnector {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the writer
-    /// are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection meanwhile.
+    /// Those of [`connect`](Self::connect) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the
+    /// writer are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection
+    /// meanwhile.
     ///
     /// # Panics
     ///
@@ -74,8 +75,9 @@ impl TlsAcceptor {
     ///
     /// # Errors
     ///
-    /// Those of [`accept`](Self::accept) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the writer
-    /// are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection meanwhile.
+    /// Those of [`accept`](Self::accept) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the
+    /// writer are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection
+    /// meanwhile.
     ///
     /// # Panics
     ///

@@ -218,8 +218,8 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `InvalidInput` if both paths lead to the same file. Otherwise the system's error with both paths. An error as well if no
-/// loop runs on this thread.
+/// `InvalidInput` if both paths lead to the same file. Otherwise the system's error with both paths. An error as well
+/// if no loop runs on this thread.
 pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
     let copy = |from: &Path, to: &Path| match is_same(from, to) {
         // Otherwise it would be emptied first.

@@ -273,8 +273,8 @@ impl Command {
         Ok(reader)
     }
 
-    /// Starts the command and waits for its end. Streams that are set to be piped are closed at once: the process reads the
-    /// end, and a write fails.
+    /// Starts the command and waits for its end. Streams that are set to be piped are closed at once: the process reads
+    /// the end, and a write fails.
     ///
     /// # Cancellation
     ///

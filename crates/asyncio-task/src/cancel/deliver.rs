@@ -73,8 +73,8 @@ impl<T: Task> ScopeTree<T> {
         self.handled
     }
 
-    /// [`after_poll`](Self::after_poll), after so many polls at a stretch. At the limit nothing is delivered: a scope that
-    /// got the request and is not polled would count as put aside.
+    /// [`after_poll`](Self::after_poll), after so many polls at a stretch. At the limit nothing is delivered: a scope
+    /// that got the request and is not polled would count as put aside.
     pub(crate) fn after_round(
         &mut self,
         key: ScopeKey,
@@ -91,8 +91,8 @@ impl<T: Task> ScopeTree<T> {
         self.after_poll(key, handled, step)
     }
 
-    /// The action of a scope whose poll has returned `Pending`. `handled` is the count from before the poll, and `step` is
-    /// the number of the step under way.
+    /// The action of a scope whose poll has returned `Pending`. `handled` is the count from before the poll, and `step`
+    /// is the number of the step under way.
     pub(crate) fn after_poll(&mut self, key: ScopeKey, handled: u64, step: u64) -> Next<T> {
         let Some(node) = self.get(key) else {
             return Next::Wait;
@@ -174,7 +174,8 @@ impl<T: Task> ScopeTree<T> {
                 } else if node.leftover {
                     // It holds the enclosing scope, or nothing any more.
                 } else if node.state().resumed >= round.request {
-                    // It propagates the request, has been woken for that, and delivers it to the scopes inside by itself.
+                    // It propagates the request, has been woken for that, and delivers it to the scopes inside by
+                    // itself.
                     round.unreached = true;
                     propagating.push(child_key);
                 } else if node.first_child.is_some() && !node.observed {

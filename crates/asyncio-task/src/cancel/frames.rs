@@ -163,8 +163,8 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// The place of the scope that code here and now is in. `None`: it is the task itself. [`Place::NONE`]: the scope has
-    /// no node. If it has one, then so have its enclosing scopes.
+    /// The place of the scope that code here and now is in. `None`: it is the task itself. [`Place::NONE`]: the scope
+    /// has no node. If it has one, then so have its enclosing scopes.
     #[inline]
     pub(crate) fn innermost_polled(&self, task: T::Id) -> Option<Place> {
         let frame = self.frames.last().filter(|frame| frame.task == task)?;
@@ -262,8 +262,8 @@ impl<T: Task> ScopeTree<T> {
         Some(DropLater(std::mem::replace(wakes, Wakes::Waker(waker))))
     }
 
-    /// The task or waker that gets a scope polled. A waker is given away, because its clone would be foreign code. The next
-    /// poll brings a new one.
+    /// The task or waker that gets a scope polled. A waker is given away, because its clone would be foreign code. The
+    /// next poll brings a new one.
     pub(super) fn waker_of(&mut self, key: ScopeKey) -> Option<WakeTarget<T>> {
         let node = self.get_mut(key)?;
         if node.polling {

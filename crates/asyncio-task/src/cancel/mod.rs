@@ -1,8 +1,8 @@
 //! The cancel tree: which scope is inside which, and where a request to cancel has got to.
 //!
-//! A scope is a stretch of one task that can be cancelled as one. The task itself is the outermost scope; the others open
-//! inside of it, wherever their future is polled. The tree has only the scopes that have to wait: a scope that is ready
-//! at its first poll never enters it.
+//! A scope is a stretch of one task that can be cancelled as one. The task itself is the outermost scope; the others
+//! open inside of it, wherever their future is polled. The tree has only the scopes that have to wait: a scope that is
+//! ready at its first poll never enters it.
 //!
 //! ```text
 //!  1 request   a scope, the target, is cancelled: the request is noted there, and its task is woken
@@ -24,8 +24,8 @@
 //! Requests are numbered. A token holds against the requests up to its own. So the request that began a cleanup is not
 //! delivered to the scopes that the cleanup opens, and a second request interrupts it ([`ScopeTree::is_open`]).
 //!
-//! A scope that is no longer polled, as a paused branch of `select!`, is not waited for. It keeps the delivered request,
-//! and handles it at its next poll if the request is still open.
+//! A scope that is no longer polled, as a paused branch of `select!`, is not waited for. It keeps the delivered
+//! request, and handles it at its next poll if the request is still open.
 //!
 //! An *observed* scope stays in the tree when it handles a request. It stands for a task, a group or a shield that ends
 //! in its own time. Until then it holds the enclosing scope like a token. It gives no token that code could drop over
@@ -34,9 +34,9 @@
 //!
 //! A scope that is over stays as a *leftover* while tokens hold it ([`leftover`]).
 //!
-//! The tree is a data structure of its own. Its tasks are any [`Task`]. Each operation returns the tasks and wakers to be
-//! woken ([`Effects`]). The tree runs nothing foreign: wakers go out to the code that has borrowed it, and are woken or
-//! dropped when the borrow is over.
+//! The tree is a data structure of its own. Its tasks are any [`Task`]. Each operation returns the tasks and wakers to
+//! be woken ([`Effects`]). The tree runs nothing foreign: wakers go out to the code that has borrowed it, and are woken
+//! or dropped when the borrow is over.
 //!
 //! | file | what it has |
 //! |---|---|

@@ -16,7 +16,8 @@ use super::node::{Node, Unresolved};
 use super::{Origin, Request, ScopeKey, ScopeTree, Task, WakeTarget};
 
 impl<T: Task> ScopeTree<T> {
-    /// The deadline of a scope has come. While the scope propagates a request already, that interrupts nothing, and is noted.
+    /// The deadline of a scope has come. While the scope propagates a request already, that interrupts nothing, and is
+    /// noted.
     pub(crate) fn expire(&mut self, key: ScopeKey, woken: bool) -> Option<WakeTarget<T>> {
         let Some(obstacle) = self.obstacle(key) else {
             if let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) {

@@ -1,10 +1,12 @@
 //! The rules of cancelling as a recursive function, and the tree in random orders of events.
 //!
-//! A case is a tree of scopes in which all code waits. Each scope has a plan: what its code does with a token. A wave of
-//! requests goes to some of the scopes. Then polls and resolutions of tokens come in a random order, until nothing is under
-//! way. In any order, the scopes that end are those of [`Rules::deliver`], which knows no numbers, tokens or polls:
+//! A case is a tree of scopes in which all code waits. Each scope has a plan: what its code does with a token. A wave
+//! of requests goes to some of the scopes. Then polls and resolutions of tokens come in a random order, until nothing
+//! is under way. In any order, the scopes that end are those of [`Rules::deliver`], which knows no numbers, tokens or
+//! polls:
 //!
-//! - a request reaches the innermost scopes of its target (rules 1, 2), and never what is inside an observed one (rule 8);
+//! - a request reaches the innermost scopes of its target (rules 1, 2), and never what is inside an observed one (rule
+//!   8);
 //! - a scope that is reached ends, and the code that opened it has a say (rules 3, 4);
 //! - a scope ends as well if the code in it sends the request on, after all inside have decided (rule 4);
 //! - a request that all have swallowed is over (rule 4);
@@ -48,8 +50,8 @@ impl Rules {
         }
     }
 
-    /// Delivers the requests to a scope and to those inside. `outside`: an enclosing one is asked as well. The say of the
-    /// code that opened this scope about a request from outside; `None`: the scope does not end by it.
+    /// Delivers the requests to a scope and to those inside. `outside`: an enclosing one is asked as well. The say of
+    /// the code that opened this scope about a request from outside; `None`: the scope does not end by it.
     fn deliver(&mut self, scope: usize, outside: bool) -> Option<Resolution> {
         let Known {
             observed,

@@ -109,8 +109,8 @@ impl<T: Task> ScopeTree<T> {
         self.get(key).is_some_and(|node| node.state().unwanted)
     }
 
-    /// Puts requests to the enclosing scopes off until the next step, in which the code in this scope goes on. `false` if
-    /// nothing can take a value any more.
+    /// Puts requests to the enclosing scopes off until the next step, in which the code in this scope goes on. `false`
+    /// if nothing can take a value any more.
     pub(crate) fn put_off(&mut self, key: ScopeKey) -> bool {
         let is_over = |node: &Node<T>| node.state().unwanted && node.state().unanswered() > 0;
         if self.upwards(key).any(is_over) {
@@ -160,8 +160,8 @@ impl<T: Task> ScopeTree<T> {
         })
     }
 
-    /// Whether a request that was delivered to a scope has not been answered since. Tokens do not matter here: the delivery
-    /// came before they were made.
+    /// Whether a request that was delivered to a scope has not been answered since. Tokens do not matter here: the
+    /// delivery came before they were made.
     pub(super) fn is_unanswered(&self, key: ScopeKey, delivered: Request) -> bool {
         self.upwards(key)
             .any(|node| node.state().unanswered() >= delivered)
@@ -175,8 +175,8 @@ impl<T: Task> ScopeTree<T> {
             .is_some_and(|parent| self.is_open(parent))
     }
 
-    /// Whether a request to an enclosing scope that comes in from there has not been settled. Tokens of siblings may hold
-    /// against it, or may have been swallowed.
+    /// Whether a request to an enclosing scope that comes in from there has not been settled. Tokens of siblings may
+    /// hold against it, or may have been swallowed.
     pub(super) fn is_unanswered_around(&self, key: ScopeKey, request: Request) -> bool {
         self.get(key)
             .and_then(|node| node.parent)

@@ -3,9 +3,9 @@
 //! Nearly always there is one. A later request does not replace an earlier one whose tokens live on. When the later one
 //! is answered, the earlier one is still open, with its message.
 //!
-//! The memory is bounded by the open tokens in the task, not by the number of requests. Two records must stay apart only
-//! if a number that a token may have lies between them. Neighbours without such a *mark* between them are merged, and
-//! counted.
+//! The memory is bounded by the open tokens in the task, not by the number of requests. Two records must stay apart
+//! only if a number that a token may have lies between them. Neighbours without such a *mark* between them are merged,
+//! and counted.
 
 use std::sync::Arc;
 

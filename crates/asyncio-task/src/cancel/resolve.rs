@@ -169,7 +169,8 @@ impl<T: Task> ScopeTree<T> {
                 _ => None,
             };
             if let Some(enclosing) = enclosing {
-                // Code that opened when the request was propagated already is dropped with it, without another delivery.
+                // Code that opened when the request was propagated already is dropped with it, without another
+                // delivery.
                 return match was_last {
                     true => self.propagate(enclosing),
                     false => Effects::NONE,
@@ -254,8 +255,8 @@ impl<T: Task> ScopeTree<T> {
         }
     }
 
-    /// [`redeliver`](Self::redeliver), once all cleanups inside are over that the request began. Until then the scope is
-    /// held as by a token, so that it makes no difference which of them ends first.
+    /// [`redeliver`](Self::redeliver), once all cleanups inside are over that the request began. Until then the scope
+    /// is held as by a token, so that it makes no difference which of them ends first.
     fn redeliver_or_wait(&mut self, key: ScopeKey, request: Request) -> Effects<T> {
         if !self.is_any_at_it(key, request) {
             return self.redeliver(key, request);

@@ -21,7 +21,8 @@ const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 thread_local! {
-    /// How many looks at places there were on this thread: what a request costs, in a unit that no other thread disturbs.
+    /// How many looks at places there were on this thread: what a request costs, in a unit that no other thread
+    /// disturbs.
     pub(crate) static LOOKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 

@@ -13,8 +13,8 @@ pub(super) struct CancelState {
     pub(super) requests: OpenRequests,
     /// The highest number that a request here ever had. Set with each request, never cleared.
     pub(super) latest: Request,
-    /// The task has one more poll before anything is decided. Set when a request comes to a task that was woken already,
-    /// and when the scope lets others go first. Cleared by the next poll.
+    /// The task has one more poll before anything is decided. Set when a request comes to a task that was woken
+    /// already, and when the scope lets others go first. Cleared by the next poll.
     pub(super) last_chance: bool,
     /// Nothing can take the value of this scope: no request leaves a last poll. Set by its owner, never cleared.
     pub(super) unwanted: bool,
@@ -22,17 +22,17 @@ pub(super) struct CancelState {
     pub(super) delivered: Request,
     /// The last request that was ever delivered to the scope. Set by a delivery, never cleared.
     pub(super) last_delivered: Request,
-    /// The live tokens that hold the scope. A token is added when a scope inside handles a request, and taken when it is
-    /// resolved.
+    /// The live tokens that hold the scope. A token is added when a scope inside handles a request, and taken when it
+    /// is resolved.
     pub(super) tokens: Tokens,
     /// The request that the scope propagates, once no token of it holds the scope. Set when a token was not swallowed,
     /// never cleared: the scope ends by it.
     pub(super) resumed: Request,
-    /// The number of scopes that were opened before `resumed` is propagated: it is not delivered to scopes that open later.
-    /// Set when the last token goes, and put off by a new one.
+    /// The number of scopes that were opened before `resumed` is propagated: it is not delivered to scopes that open
+    /// later. Set when the last token goes, and put off by a new one.
     pub(super) resumed_at: u64,
-    /// A request that an observed scope inside has deferred, while others still hold this one, or cleanups that it began
-    /// go on deeper inside. Set by that, cleared when the last of these is over.
+    /// A request that an observed scope inside has deferred, while others still hold this one, or cleanups that it
+    /// began go on deeper inside. Set by that, cleared when the last of these is over.
     pub(super) deferred_inside: Request,
     /// A request that goes on from here, as it was deferred. Set when the last token goes, cleared when it is settled.
     pub(super) deferred: Request,
@@ -41,8 +41,8 @@ pub(super) struct CancelState {
     pub(super) swallowed: Request,
     /// The last request before `swallowed` that a live token is about. Set with `swallowed`.
     pub(super) spared: Request,
-    /// The first request to an enclosing scope that anything inside has handled. Set by that, cleared when the last token
-    /// is swallowed: code that got several requests has a say about each.
+    /// The first request to an enclosing scope that anything inside has handled. Set by that, cleared when the last
+    /// token is swallowed: code that got several requests has a say about each.
     pub(super) reached: Request,
     /// For an observed scope and a leftover: the request that it holds the enclosing scope against. Set when it has
     /// heard, cleared when it concludes.

@@ -130,8 +130,8 @@ impl<T: Task> ScopeTree<T> {
         Place::of(key.filter(|&key| self.contains(key)))
     }
 
-    /// Makes a scope the first of those inside of the one at that place. Gives what it has to note: its parent, if there
-    /// is one, and the next one.
+    /// Makes a scope the first of those inside of the one at that place. Gives what it has to note: its parent, if
+    /// there is one, and the next one.
     #[inline]
     fn put_first(&mut self, index: u32, around: Place) -> (Option<ScopeKey>, Option<u32>) {
         let Some(node) = self.nodes.get_mut(around.0 as usize) else {

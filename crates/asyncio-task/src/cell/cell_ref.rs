@@ -177,7 +177,8 @@ impl LocalRef {
     /// Puts a child into its queue, unless it is there, and wakes nobody. The queue.
     pub(crate) fn enter_queue(&self) -> Option<Rc<dyn ChildQueue>> {
         let children = self.vtable.children.filter(|_| self.state.wake())?;
-        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it has not ended. The queue is its own.
+        // SAFETY: C5, C3; `self` keeps the cell alive. The task could be woken, so it has not ended. The queue is its
+        // own.
         unsafe {
             let children = children(self.0);
             children.push(QueueEntry(self.0));
@@ -258,8 +259,8 @@ impl LocalRef {
 
     /// # Safety
     ///
-    /// As for [`begin_child_now`](Self::begin_child_now); and the entry of the task, if its entries are plain, is out of
-    /// its queue.
+    /// As for [`begin_child_now`](Self::begin_child_now); and the entry of the task, if its entries are plain, is out
+    /// of its queue.
     #[inline]
     unsafe fn begin(&self) -> Begin {
         Begin::of(self.state.begin(), self.0)
@@ -353,7 +354,8 @@ impl Clone for LocalRef {
 impl Drop for LocalRef {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: this is a reference (C1), on the owner's thread (N1), and given up here. It is freed if it was the last.
+        // SAFETY: this is a reference (C1), on the owner's thread (N1), and given up here. It is freed if it was the
+        // last.
         unsafe {
             let (local, remote) = counts(self.0);
             if (*local).release(&*remote) {
@@ -423,8 +425,8 @@ impl Deref for Anchor {
 impl Drop for Anchor {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: this keeps the cell alive (C1), on the owner's thread (N1), and is given up here. It is freed if it was
-        // the last.
+        // SAFETY: this keeps the cell alive (C1), on the owner's thread (N1), and is given up here. It is freed if it
+        // was the last.
         unsafe {
             let (local, remote) = counts(self.0);
             if (*local).release_anchor(&*remote) {
@@ -434,7 +436,8 @@ impl Drop for Anchor {
     }
 }
 
-/// The owner's reference to a task, which keeps it alive until it has ended (C4). Dropped before that, it leaks the task.
+/// The owner's reference to a task, which keeps it alive until it has ended (C4). Dropped before that, it leaks the
+/// task.
 pub(crate) struct OwnerRef(ManuallyDrop<Anchor>);
 
 impl OwnerRef {
@@ -739,8 +742,8 @@ impl RemoteRef {
         drop(owner.post(Message::Wake(message)));
     }
 
-    /// On the owner's thread, with a message that wakes the task: from here on a remote wake-up posts a new one. `None`: the
-    /// lease is of another owner.
+    /// On the owner's thread, with a message that wakes the task: from here on a remote wake-up posts a new one.
+    /// `None`: the lease is of another owner.
     pub(crate) fn arrive(self, lease: &Lease) -> Option<LocalRef> {
         let cell = self.into_local(lease)?;
         // A swap, as a store would see nothing of the others' writes.
@@ -772,8 +775,8 @@ impl Clone for RemoteRef {
 impl Drop for RemoteRef {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: this is a reference (C1), and given up here; the count is for every thread (C3). It is freed if it was the
-        // last.
+        // SAFETY: this is a reference (C1), and given up here; the count is for every thread (C3). It is freed if it
+        // was the last.
         unsafe {
             let (_, remote) = counts(self.0);
             if (*remote).release() {
@@ -878,7 +881,8 @@ pub(crate) enum Finished<T> {
 impl<T> JoinRef<T> {
     /// # Safety
     ///
-    /// `h` is a new cell whose future has the output `T`, for which this is called once, and this is the owner's thread.
+    /// `h` is a new cell whose future has the output `T`, for which this is called once, and this is the owner's
+    /// thread.
     pub(super) unsafe fn of_new(h: NonNull<Header>) -> Self {
         Self {
             anchor: Anchor(h),
@@ -938,8 +942,8 @@ impl<T> JoinRef<T> {
     #[inline]
     unsafe fn read_value(&self) -> T {
         let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: C2 and the caller's promise: done, a value, not read before. `T` is the future's output: a `JoinRef` is
-        // made with its cell, and nothing changes its type. So the room is right, and filled afterwards.
+        // SAFETY: C2 and the caller's promise: done, a value, not read before. `T` is the future's output: a `JoinRef`
+        // is made with its cell, and nothing changes its type. So the room is right, and filled afterwards.
         unsafe {
             (self.cell().vtable.read_value)(self.cell().0, value.as_mut_ptr().cast());
             value.assume_init()
@@ -952,8 +956,8 @@ impl<T> JoinRef<T> {
         if !state.has_value() || !state.is_awaited() {
             return None;
         }
-        // SAFETY: C2: done, a value, not taken. `take` and `abandon` need this handle mutably, and `take_unwanted` leaves a
-        // value that is awaited, so it stays as long as the result. `T` is the future's output.
+        // SAFETY: C2: done, a value, not taken. `take` and `abandon` need this handle mutably, and `take_unwanted`
+        // leaves a value that is awaited, so it stays as long as the result. `T` is the future's output.
         Some(unsafe { &*(self.cell().vtable.value)(self.cell().0).cast::<T>() })
     }
 

@@ -228,8 +228,8 @@ unsafe fn new<F: Future, S>(
     unsafe { block.write(cell) };
     // The pointer is that of the whole cell (C5).
     let h = block.cast::<Header>();
-    // SAFETY: the cell is new, and these are called once for it, here. A `NewTask` has the lease of the owner, so this is
-    // the owner's thread. `Header::new` counts two anchors, one for each. The output is that of the cell's future.
+    // SAFETY: the cell is new, and these are called once for it, here. A `NewTask` has the lease of the owner, so this
+    // is the owner's thread. `Header::new` counts two anchors, one for each. The output is that of the cell's future.
     unsafe { (OwnerRef::of_new(h), JoinRef::of_new(h)) }
 }
 

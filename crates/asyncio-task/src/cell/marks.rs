@@ -11,7 +11,8 @@ pub(crate) struct Marks(Cell<u8>);
 pub(crate) enum Mark {
     /// A callback that runs in a task's cell: hidden from `all_tasks`. Set when it is made.
     Callback = 1 << 0,
-    /// The awaiting task propagates a request, as this one was cancelled on its behalf: the await does not return there.
+    /// The awaiting task propagates a request, as this one was cancelled on its behalf: the await does not return
+    /// there.
     AwaiterPropagates = 1 << 1,
     /// The request that the state notes came because nothing needs the task any more.
     Unneeded = 1 << 2,

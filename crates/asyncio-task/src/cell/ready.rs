@@ -38,8 +38,8 @@ pub(crate) enum Paused {
 }
 
 impl LocalQueue {
-    /// Wakes a task: puts it into its queue, this one or that of its executor, unless it is there. May unwind if it is that
-    /// of an executor.
+    /// Wakes a task: puts it into its queue, this one or that of its executor, unless it is there. May unwind if it is
+    /// that of an executor.
     #[inline]
     pub(crate) fn wake(&self, cell: &LocalRef) {
         if cell.state.wake() {

@@ -1,5 +1,5 @@
-//! Biased reference counting: the references to a cell are counted in plain memory on the owner's thread, and atomically on
-//! all others.
+//! Biased reference counting: the references to a cell are counted in plain memory on the owner's thread, and
+//! atomically on all others.
 //!
 //! A locked operation costs as much as the rest of a wait. Nearly every reference is made and given up on the thread of
 //! the task's owner. So there are two counts, and that thread has one of them for itself (Choi, Shull and Torrellas,
@@ -19,8 +19,8 @@
 //! of the owner, or for a child of its child set, and that of the handle. They never leave the thread, and are counted
 //! apart.
 //!
-//! - **N1** The local count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Code that knows it is on
-//!   that thread uses it, whether its loop runs or not. All other code uses the remote count.
+//! - **N1** The local count is for the owner's thread only (C3 in `cell/mod.rs`), so it is plain. Code that knows it is
+//!   on that thread uses it, whether its loop runs or not. All other code uses the remote count.
 //! - **N2** While there is an anchor, `local + remote − BIAS` is the number of the other references, and the cell is
 //!   not freed. The local count is flushed to the remote one before it leaves ±2¹³ of zero. So the remote count is
 //!   never as low as 1. Other threads have one rule, to free at the step from 1 to 0. It does not apply, though they

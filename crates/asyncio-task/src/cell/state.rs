@@ -92,8 +92,8 @@ pub enum LastPoll {
     IfAwaited,
     /// Refused to the task itself. A task that it awaits keeps its last poll, and the value goes to the awaiting task.
     OfAwaited,
-    /// Refused: nothing can take a value. The task is dropped where it waits, and an item on its way to the task goes to
-    /// the next in line.
+    /// Refused: nothing can take a value. The task is dropped where it waits, and an item on its way to the task goes
+    /// to the next in line.
     Refused,
 }
 

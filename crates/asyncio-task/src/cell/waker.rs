@@ -99,8 +99,8 @@ pub(crate) fn task_of(waker: &Waker) -> Option<TaskId> {
     })
 }
 
-/// Wakes what a waker wakes if that is a child or a body and its loop runs here, without foreign code. Its queue, if the
-/// owner of that is to be woken. `Err`: it is something else, and was not woken.
+/// Wakes what a waker wakes if that is a child or a body and its loop runs here, without foreign code. Its queue, if
+/// the owner of that is to be woken. `Err`: it is something else, and was not woken.
 pub(crate) fn wake_child(waker: &Waker) -> Result<Option<Rc<dyn ChildQueue>>, ()> {
     current::tasks(|tasks| {
         with_cell(waker, tasks.ok_or(())?, |cell| match cell {

@@ -20,8 +20,8 @@ pub(crate) struct Handover(Cell<u8>);
 
 /// Set while the first value of a member decides what becomes of the others. No value may be under way then.
 const CONTEST: u8 = 1 << 0;
-/// Set when the members have been asked to end, and nothing takes their values. Cleared by the next round, or by the one
-/// under way.
+/// Set when the members have been asked to end, and nothing takes their values. Cleared by the next round, or by the
+/// one under way.
 const ENDS: u8 = 1 << 1;
 /// Set when an awaited member has ended with a value. Cleared when all that were ready then are about to have a step.
 const VALUE: u8 = 1 << 2;

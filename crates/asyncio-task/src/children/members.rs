@@ -5,11 +5,11 @@
 //!   entry of the queue of these `Members` is one of their children (Q3 in `cell/ready.rs`). Any other child is asked
 //!   for its queue first. The loop, its lists and wakers only see a child's header and set flags: the loop passes over
 //!   tasks that borrow when it closes.
-//! - **H2** Dropping `Members` ends them all: none is being polled at that moment, as a poll has borrowed the `Members`. If
-//!   it is never dropped but leaked, so are they: nothing polls or drops their futures any more, and what they borrow may
-//!   end.
-//! - **H3** A child's cell owns its set, not the `Members`, and gives that up when its future goes. From the set only cells
-//!   are reached, so nothing of `'env`.
+//! - **H2** Dropping `Members` ends them all: none is being polled at that moment, as a poll has borrowed the
+//!   `Members`. If it is never dropped but leaked, so are they: nothing polls or drops their futures any more, and what
+//!   they borrow may end.
+//! - **H3** A child's cell owns its set, not the `Members`, and gives that up when its future goes. From the set only
+//!   cells are reached, so nothing of `'env`.
 //! - **H4** The value of a child is `'env` too. It goes to the handle, which is, or is dropped in the child's
 //!   last step.
 //!

@@ -256,7 +256,8 @@ impl<'env> Children<'env> {
 
     /// Decides for each of these members, oldest first, whether it keeps its last poll when all are asked to end.
     fn last_polls(&self, cells: &[LocalRef], rule: LastPoll) -> Vec<Keeps> {
-        // A combinator may have polled the group with a waker of its own. The body stands for the task that ran it first.
+        // A combinator may have polled the group with a waker of its own. The body stands for the task that ran it
+        // first.
         let runners = [self.set().runner(), self.members.body_id()];
         let member = |id: TaskId| cells.binary_search_by_key(&id, |cell| cell.id).ok();
         let taker = |place: usize| {

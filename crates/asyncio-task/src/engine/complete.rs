@@ -102,7 +102,8 @@ impl Local {
         }
     }
 
-    /// Ends a task out of turn, or, if it runs, after its poll. A child is its group's to end (H1 in `children/members.rs`).
+    /// Ends a task out of turn, or, if it runs, after its poll. A child is its group's to end (H1 in
+    /// `children/members.rs`).
     pub(crate) fn end(&self, cell: &LocalRef) {
         if cell.borrows() {
             return;
@@ -127,7 +128,8 @@ impl Local {
             self.end(cell);
             self.refusing.set(depth);
         }
-        // Most leave nothing. To look for more is a step for each place of the registry, of which there may be thousands.
+        // Most leave nothing. To look for more is a step for each place of the registry, of which there may be
+        // thousands.
         if depth == 0 && self.registry.len() > 0 {
             self.end_all();
         }

@@ -7,8 +7,8 @@
 //!   other thread-locals are being destroyed.
 //! - **L1** The list of a thread points to nodes that are alive. A node leaves the list in its destructor, and a
 //!   [`Listed`] is neither `Send` nor `Sync`.
-//! - **L2** Nothing foreign runs while the list is walked. The scopes that were found there come out with a reference of
-//!   their own, as foreign code may drop the loop meanwhile.
+//! - **L2** Nothing foreign runs while the list is walked. The scopes that were found there come out with a reference
+//!   of their own, as foreign code may drop the loop meanwhile.
 #![allow(unsafe_code)]
 
 use std::any::Any;

@@ -1,15 +1,15 @@
 //! The half of a loop's tasks that its thread has for itself: queues, lists, and the step under way.
 //!
-//! Everything that runs a task, wakes it or ends it works on [`Local`]. The public [`Tasks`](crate::Tasks) is a facade on
-//! top of it, and gives out handles. A step, in the order of things:
+//! Everything that runs a task, wakes it or ends it works on [`Local`]. The public [`Tasks`](crate::Tasks) is a facade
+//! on top of it, and gives out handles. A step, in the order of things:
 //! 1. the ready queue gives the task that was woken first;
 //! 2. its state says what to do: poll it, drop its future, or nothing (`cell/state.rs`);
-//! 3. if it is done, it leaves the registry, its outcome waits for the handle or is dropped, its joiner is woken, and the
-//!    owner's reference goes.
+//! 3. if it is done, it leaves the registry, its outcome waits for the handle or is dropped, its joiner is woken, and
+//!    the owner's reference goes.
 //!
 //! - **R1** From its first step to its end, a task is in one registry of owner's references: its loop's or its group's.
-//! - **R3** No borrow of queue, registry or handler is held while a future, a waker, a destructor or a hook runs. Each of
-//!   them may come back here, and may panic.
+//! - **R3** No borrow of queue, registry or handler is held while a future, a waker, a destructor or a hook runs. Each
+//!   of them may come back here, and may panic.
 //! - **R4** Nothing that ends a task unwinds. So no task is left half ended, and whatever its end has to drop here is
 //!   dropped here.
 //!
@@ -257,8 +257,8 @@ impl Local {
         });
     }
 
-    /// The context of the task whose step is under way, or the one outside of any. A task that has none gets one if `make`
-    /// says so.
+    /// The context of the task whose step is under way, or the one outside of any. A task that has none gets one if
+    /// `make` says so.
     pub(crate) fn context(&self, make: bool) -> Option<Context> {
         self.step.with(|task| match task {
             None => Some(self.context.clone()),

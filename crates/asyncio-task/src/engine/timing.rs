@@ -1,7 +1,7 @@
 //! The time that steps take, for debug mode: steps that hold their thread up are reported.
 //!
-//! `slow_steps.rs` measures. The step of a task that owns children contains theirs. Each is measured, and the owner's time is what is left
-//! without them.
+//! `slow_steps.rs` measures. The step of a task that owns children contains theirs. Each is measured, and the owner's
+//! time is what is left without them.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,9 +1,11 @@
 //! Turns, batches and rounds: how many steps run before the loop looks outside again, and in which order.
 //!
-//! - A *batch* is all steps that were ready in one queue at one moment. The steps that it makes ready are the next batch.
+//! - A *batch* is all steps that were ready in one queue at one moment. The steps that it makes ready are the next
+//!   batch.
 //! - A *turn* of the loop runs batches until nothing is ready or its budget of steps is spent. Every step counts:
 //!   of tasks, of children, of bodies, of tasks that own children.
-//! - A *round* is a batch of a group of children (`child_set.rs`), run within a step of the task that owns it, its *owner*.
+//! - A *round* is a batch of a group of children (`child_set.rs`), run within a step of the task that owns it, its
+//!   *owner*.
 //!
 //! When the budget is spent, a batch is *cut short*. The batch of the loop goes on in the next turn. For a round
 //! that is cut short, the owner is woken and so goes to the end of its queue. Children that were ready before
@@ -44,8 +46,8 @@ pub(crate) struct Turn {
     pub(crate) expects: Cell<bool>,
 }
 
-/// A set of marks in one byte. Several fields would be stored one by one and loaded together, and the processor waits for
-/// such stores.
+/// A set of marks in one byte. Several fields would be stored one by one and loaded together, and the processor waits
+/// for such stores.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Marks(u8);
 

@@ -44,8 +44,8 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// The tasks are gone, or have made their [last calls](crate::Tasks::make_last_calls). If they go before they get to
-    /// it, without their last calls, `call` is dropped on their thread.
+    /// The tasks are gone, or have made their [last calls](crate::Tasks::make_last_calls). If they go before they get
+    /// to it, without their last calls, `call` is dropped on their thread.
     #[track_caller]
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
         let message = Message::Call(Box::new(call), Location::caller());

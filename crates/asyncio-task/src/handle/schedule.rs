@@ -74,8 +74,8 @@ impl Step {
     ///
     /// # Panics
     ///
-    /// If the [`Tasks`](crate::Tasks) it was spawned on are not entered on this thread, and the task has not ended. It is
-    /// cancelled then.
+    /// If the [`Tasks`](crate::Tasks) it was spawned on are not entered on this thread, and the task has not ended. It
+    /// is cancelled then.
     pub fn run(mut self) {
         let Some(right) = self.right.take() else {
             return;

@@ -18,8 +18,8 @@
 //!   under an old generation is refused, so wakers and handles may outlive everything that they pointed at. A process
 //!   has as many inboxes as it ever had loops at one time, and one more for each 2¹⁶ loops that had the same.
 //!
-//! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the owner
-//!   takes it; a later one goes back to its sender. Wake-ups are taken until the end.
+//! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the
+//!   owner takes it; a later one goes back to its sender. Wake-ups are taken until the end.
 //!
 //! A task refers to its inbox, never to its loop.
 

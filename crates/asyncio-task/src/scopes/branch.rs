@@ -221,8 +221,8 @@ impl<F: Future> Future for Branch<F> {
     }
 }
 
-/// A poll of several branches of one task in which no scope has opened so far. Nothing in them can hear of a request, so
-/// one frame serves all of them.
+/// A poll of several branches of one task in which no scope has opened so far. Nothing in them can hear of a request,
+/// so one frame serves all of them.
 pub struct PlainRound<'a> {
     tasks: &'a Local,
 }
@@ -325,7 +325,8 @@ impl Listener {
             let _contest = is_contest.then(|| Contest(set_hands_over(true)));
             poll()
         });
-        // A round that was cut short in a branch puts off the requests inside of the listener. Those around it are next.
+        // A round that was cut short in a branch puts off the requests inside of the listener. Those around it are
+        // next.
         current::tasks(|tasks| {
             if let Some(tasks) = tasks
                 && tasks.turn.is_cut()

@@ -12,8 +12,8 @@ use crate::scopes::delivery;
 
 /// A request to cancel, as it reaches code that catches it.
 ///
-/// While it lives, the enclosing code does not propagate the request: there is time to clean up, with `await`. Then it goes
-/// one of three ways.
+/// While it lives, the enclosing code does not propagate the request: there is time to clean up, with `await`. Then it
+/// goes one of three ways.
 /// - [`resume`](Self::resume) sends the request on outwards and never returns: Python's `raise`.
 /// - Dropping it sends the request on as well, without waiting: what runs goes on until it next waits.
 /// - [`swallow`](Self::swallow) ends the request: Python's `except CancelledError: pass`.
@@ -136,11 +136,12 @@ pub fn propagate_here() {
     });
 }
 
-/// Whether the code that this is called from propagates a request, so that a wait without an end ends there all the same. `false`
-/// outside of any task.
+/// Whether the code that this is called from propagates a request, so that a wait without an end ends there all the
+/// same. `false` outside of any task.
 ///
-/// For futures that have made the enclosing code propagate a request, and give nothing to it. They may be polled again before that
-/// code is dropped, as a branch of a `join!` is while another one cleans up. Polled anywhere else, they are over.
+/// For futures that have made the enclosing code propagate a request, and give nothing to it. They may be polled again
+/// before that code is dropped, as a branch of a `join!` is while another one cleans up. Polled anywhere else, they are
+/// over.
 #[must_use]
 pub fn is_propagating() -> bool {
     current::running(|step| {

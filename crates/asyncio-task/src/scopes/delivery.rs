@@ -86,8 +86,8 @@ impl LoopScopes {
         drop(rest);
     }
 
-    /// A scope is dropped, and then its work. `true` if it is in the tree meanwhile, as a request concerns it. Otherwise
-    /// the scopes inside have no enclosing scope any more.
+    /// A scope is dropped, and then its work. `true` if it is in the tree meanwhile, as a request concerns it.
+    /// Otherwise the scopes inside have no enclosing scope any more.
     pub(crate) fn begin_drop(&self, key: ScopeKey) -> bool {
         let is_asked = self.borrow().is_asked(key);
         match is_asked {
@@ -190,7 +190,8 @@ impl LoopScopes {
     }
 }
 
-/// Calls `f` with the scopes of the loop that has this one, wherever that is; `None` if the scope is over, or its loop gone.
+/// Calls `f` with the scopes of the loop that has this one, wherever that is; `None` if the scope is over, or its loop
+/// gone.
 #[inline]
 pub(crate) fn of_scope<R>(key: ScopeKey, f: impl FnOnce(Option<&LoopScopes>) -> R) -> R {
     current::tasks(|tasks| match tasks {

@@ -224,8 +224,8 @@ impl Listener {
         tasks.note_waker(key, task, waker);
     }
 
-    /// Ends the wait, because the awaited work is over. If a request was heard, the enclosing code propagates it at its next
-    /// wait. With `swallowed` the request ends here instead. `true` if a request was heard.
+    /// Ends the wait, because the awaited work is over. If a request was heard, the enclosing code propagates it at its
+    /// next wait. With `swallowed` the request ends here instead. `true` if a request was heard.
     #[inline]
     pub fn conclude(&mut self, swallowed: bool) -> bool {
         self.end(if swallowed {

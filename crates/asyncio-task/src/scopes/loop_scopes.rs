@@ -1,8 +1,8 @@
 //! The cancel scopes of one loop, which all code on its thread reaches, also while the loop does not run.
 //!
 //! A scope can be cancelled, and its future or token dropped, between two runs of its loop, or while another
-//! loop of the thread runs. The tree is changed there and then. Only the wake-up of a task goes through the inbox, as only
-//! its own loop has its queue. `delivery.rs` has the operations.
+//! loop of the thread runs. The tree is changed there and then. Only the wake-up of a task goes through the inbox, as
+//! only its own loop has its queue. `delivery.rs` has the operations.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -139,8 +139,8 @@ impl ScopeState {
         self.see_to(next, tasks, task, cx)
     }
 
-    /// The future of the scope has returned `Pending`. If the scope is not in the tree yet, `enter` may put it there; one
-    /// that stays out has nothing to hear.
+    /// The future of the scope has returned `Pending`. If the scope is not in the tree yet, `enter` may put it there;
+    /// one that stays out has nothing to hear.
     #[inline]
     pub(crate) fn pause(
         &mut self,
@@ -218,8 +218,8 @@ impl ScopeState {
         }
     }
 
-    /// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: a scope takes
-    /// its place.
+    /// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: a scope
+    /// takes its place.
     #[cold]
     pub(crate) fn end_with_panic(&mut self, interrupted: Interrupted) {
         self.is_polling = true;

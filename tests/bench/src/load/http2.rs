@@ -1,7 +1,7 @@
 //! HTTP/2 by prior knowledge (RFC 9113): a client that asks for `/`, and knows as much of the protocol as that takes.
 //!
-//! Several requests go out at a time, each on a stream of its own. The heads need no compression beyond one entry of the
-//! dynamic table (RFC 7541).
+//! Several requests go out at a time, each on a stream of its own. The heads need no compression beyond one entry of
+//! the dynamic table (RFC 7541).
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! A library for any runtime, run on the floor's executor. That is the cheapest executor, so the figure is the library's.
-//! On our loop it has the same costs around it as our own functions.
+//! A library for any runtime, run on the floor's executor. That is the cheapest executor, so the figure is the
+//! library's. On our loop it has the same costs around it as our own functions.
 
 use std::future::Future;
 use std::marker::PhantomData;

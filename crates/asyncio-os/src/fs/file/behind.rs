@@ -88,8 +88,8 @@ impl State {
 pub(super) struct Taker(Arc<Behind>);
 
 impl Taker {
-    /// Exchanges the bytes that wait for those of `written`, which are dropped. `false` if there are none: the buffer is
-    /// closed then.
+    /// Exchanges the bytes that wait for those of `written`, which are dropped. `false` if there are none: the buffer
+    /// is closed then.
     pub(super) fn take(&self, written: &mut Vec<u8>) -> bool {
         written.clear();
         let mut state = self.0.state();

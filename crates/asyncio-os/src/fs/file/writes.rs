@@ -62,8 +62,8 @@ impl File {
         Ok(())
     }
 
-    /// Writes all of `buf` at the position, and returns when it is accepted: copied for the thread that writes. It waits
-    /// only while more than 256 KiB wait for the thread.
+    /// Writes all of `buf` at the position, and returns when it is accepted: copied for the thread that writes. It
+    /// waits only while more than 256 KiB wait for the thread.
     ///
     /// It is aiofiles's `write`, and that of [`AsyncWrite`]. Use it for many parts in a row, and
     /// [`settle`](Self::settle) or [`close`](Self::close) at the end:
@@ -117,8 +117,8 @@ impl File {
         Ok(buf)
     }
 
-    /// Writes all of `buf` at `offset`. The position stays. In a file that is opened for appending, Linux writes it at the
-    /// end.
+    /// Writes all of `buf` at `offset`. The position stays. In a file that is opened for appending, Linux writes it at
+    /// the end.
     ///
     /// # Cancellation
     ///
@@ -235,8 +235,8 @@ impl File {
     }
 }
 
-/// A write is [written behind](File::write_behind): its error comes with a later operation, so flush or close the file at
-/// the end.
+/// A write is [written behind](File::write_behind): its error comes with a later operation, so flush or close the file
+/// at the end.
 impl AsyncWrite for File {
     fn poll_write(
         self: Pin<&mut Self>,
