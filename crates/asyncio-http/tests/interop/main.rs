@@ -1,8 +1,10 @@
-//! Other programs as clients, servers and proxies: curl, h2load, nginx, and Python's libraries.
+//! Other programs as clients, servers and proxies: curl, h2load, nginx, Python's libraries, and the cases of Autobahn.
 //!
 //! CI installs them (`.ci/run`, `cargo xtask setup`). Elsewhere, a program that is missing is skipped with a note.
 #![cfg(unix)]
 
+#[cfg(feature = "websocket")]
+mod autobahn;
 mod curl;
 mod h2load;
 mod nginx;

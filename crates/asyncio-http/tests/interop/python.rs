@@ -72,11 +72,11 @@ fn peers() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers")
 }
 
-fn has_peers() -> bool {
+pub(super) fn has_peers() -> bool {
     missing_unless(peers().join("aiohttp").exists(), "aiohttp with httpx")
 }
 
-fn python(program: &str) -> Command {
+pub(super) fn python(program: &str) -> Command {
     let mut command = Command::new("python3");
     command.env("PYTHONPATH", peers()).args(["-c", program]);
     command
