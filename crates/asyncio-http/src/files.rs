@@ -110,9 +110,11 @@ impl fmt::Debug for Files {
     }
 }
 
-/// The status for an error of the file system.
+/// The status for an error of the file system. A path that names no file is not found, for whatever reason. The client
+/// learns no more of the server's files.
 fn refusal(error: &io::Error) -> StatusCode {
     match error.kind() {
+        _ if is_link_circle(error) => StatusCode::NOT_FOUND,
         io::ErrorKind::NotFound
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::NotADirectory
@@ -120,6 +122,16 @@ fn refusal(error: &io::Error) -> StatusCode {
         | io::ErrorKind::InvalidInput => StatusCode::NOT_FOUND,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// Whether links lead in a circle. The standard library has no stable name for this.
+fn is_link_circle(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let circle = rustix::io::Errno::LOOP.raw_os_error();
+    // ERROR_CANT_RESOLVE_FILENAME.
+    #[cfg(windows)]
+    let circle = 1921;
+    error.raw_os_error() == Some(circle)
 }
 
 /// The path below the directory that the path of a URL names; `None` if it names none.

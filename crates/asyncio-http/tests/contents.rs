@@ -31,7 +31,15 @@ mod files {
             std::fs::write(site.join("large.bin"), vec![7; 300_000]).unwrap();
             std::fs::write(site.join("empty.css"), "").unwrap();
             #[cfg(unix)]
-            std::os::unix::fs::symlink(root.join("secret.txt"), site.join("link.txt")).unwrap();
+            for (link, to) in [
+                ("link.txt", root.join("secret.txt")),
+                ("gone.txt", site.join("nothing")),
+                ("circle.txt", site.join("circle.txt")),
+                ("there", site.join("back")),
+                ("back", site.join("there")),
+            ] {
+                std::os::unix::fs::symlink(to, site.join(link)).unwrap();
+            }
             Self(root)
         }
 
@@ -62,6 +70,9 @@ mod files {
             ("/a%20b.txt/", 404, "", 0),
             ("/nothing", 404, "", 0),
             ("/link.txt", 404, "", 0),
+            ("/gone.txt", 404, "", 0),
+            ("/circle.txt", 404, "", 0),
+            ("/there/page.html", 404, "", 0),
             ("/.hidden", 404, "", 0),
             ("/%2e%2e/secret.txt", 404, "", 0),
             ("/sub/..%2f..%2fsecret.txt", 404, "", 0),
