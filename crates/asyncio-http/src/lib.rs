@@ -49,6 +49,8 @@ mod on_loop;
 
 pub mod body;
 pub mod files;
+#[cfg(feature = "multipart")]
+mod form_heads;
 mod listener;
 #[cfg(feature = "multipart")]
 pub mod multipart;

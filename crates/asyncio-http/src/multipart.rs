@@ -32,6 +32,8 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use multer::{Constraints, SizeLimit};
 
+use crate::form_heads::{BoundedHeads, HeadTooLong};
+
 /// The limits of a form.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -67,7 +69,7 @@ impl Limits {
         self
     }
 
-    /// The number of fields.
+    /// The number of fields. (Their heads have a limit of their own, 64 KiB each.)
     #[must_use]
     pub fn fields(mut self, most: usize) -> Self {
         self.fields = most;
@@ -93,7 +95,7 @@ impl Multipart {
         let boundary = multer::parse_boundary(kind).map_err(MultipartError::from)?;
         let sizes = SizeLimit::new().whole_stream(limits.whole);
         let constraints = Constraints::new().size_limit(sizes.per_field(limits.field));
-        let pieces = request.into_body().into_data_stream();
+        let pieces = BoundedHeads::new(request.into_body().into_data_stream(), &boundary);
         Ok(Self {
             form: multer::Multipart::with_constraints(pieces, boundary, constraints),
             fields_left: limits.fields,
@@ -226,10 +228,10 @@ impl MultipartError {
     }
 }
 
-/// Whether the server's own limit was exceeded.
+/// Whether the server's own limit was exceeded, or that of a field's head.
 fn is_limit(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |error| error.source());
-    errors.any(|error| error.is::<http_body_util::LengthLimitError>())
+    errors.any(|error| error.is::<http_body_util::LengthLimitError>() || error.is::<HeadTooLong>())
 }
 
 impl IntoResponse for MultipartError {
