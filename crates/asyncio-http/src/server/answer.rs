@@ -90,6 +90,14 @@ where
             {
                 without_body(response, in_flight)
             }
+            Some(Ok(response)) if has_wrong_length(&response) => match *this.is_head {
+                // It tells the length of the body that `GET` would get.
+                true => without_body(response, in_flight),
+                false => {
+                    report_wrong_length();
+                    last_answer(StatusCode::INTERNAL_SERVER_ERROR, *this.version, in_flight)
+                }
+            },
             Some(Ok(response)) => response.map(|body| AnswerBody::new(Some(body), in_flight)),
             None => last_answer(*this.early, *this.version, in_flight),
         };
@@ -103,6 +111,21 @@ where
 /// Whether answers of this status end with their head (RFC 9110, sections 15.3.5 and 15.4.5).
 fn has_no_body(status: StatusCode) -> bool {
     status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+/// Whether a response announces another length than that of its body. On the wire, the next answer would begin too
+/// early or too late.
+fn has_wrong_length<B: Body>(response: &Response<B>) -> bool {
+    // Most have no header.
+    if response.headers().is_empty() || response.status() == StatusCode::NOT_MODIFIED {
+        return false;
+    }
+    let announced = response.headers().get(CONTENT_LENGTH);
+    let length = response.body().size_hint().exact();
+    announced.zip(length).is_some_and(|(announced, length)| {
+        let announced = announced.to_str().ok();
+        announced.and_then(|announced| announced.parse().ok()) != Some(length)
+    })
 }
 
 fn without_body<B>(response: Response<B>, in_flight: Option<InFlight>) -> Response<AnswerBody<B>> {
@@ -173,6 +196,13 @@ fn last_answer<B>(
         response.headers_mut().insert(CONNECTION, close);
     }
     response
+}
+
+fn report_wrong_length() {
+    let cause = "its `Content-Length` is not the length of its body";
+    let message = "a handler of HTTP requests gave a wrong response";
+    let cause = Cause::Error(cause.to_owned());
+    call_exception_handler(&Unhandled::new(message, current_task().as_ref(), cause));
 }
 
 type Payload = Box<dyn Any + Send>;

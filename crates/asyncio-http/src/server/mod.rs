@@ -115,7 +115,8 @@ pub async fn serve<L: Listener, S: Service<M>, M>(listener: L, service: S) -> io
 /// The handlers of an HTTP/1 connection run one after the other in the task of the connection. Each HTTP/2 request has
 /// a task of its own. When a client disconnects, the handler of its request is dropped where it waits, without
 /// asynchronous cleanups. Work that has to be finished belongs in a task of its own. A handler that panics is reported
-/// to the loop's exception handler, its client gets status 500, and an HTTP/1 connection ends.
+/// to the loop's exception handler, its client gets status 500, and an HTTP/1 connection ends. So it is with a response
+/// whose header `Content-Length` is not the length of its body.
 ///
 /// # Drops
 ///

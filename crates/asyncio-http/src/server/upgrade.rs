@@ -7,9 +7,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use axum_core::response::Response;
+use axum_core::response::{IntoResponse as _, Response};
 use futures_io::{AsyncRead, AsyncWrite};
-use http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{Extensions, HeaderMap, Request, StatusCode};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::OnUpgrade;
@@ -22,7 +24,8 @@ use crate::body::Body;
 /// Its future runs in the task of the connection: the server counts it, waits for it, and cancels it after the grace
 /// period. A panic is reported.
 ///
-/// Answers with 426 if the request is none of HTTP/1, or does not ask for `protocol`.
+/// Answers with 426 if the request is none of HTTP/1, or does not ask for `protocol`. Answers with 400 if it has a
+/// body: a proxy may not see where the body ends and the other protocol begins.
 pub fn upgrade<B, F>(
     request: &mut Request<B>,
     protocol: &'static str,
@@ -36,14 +39,9 @@ where
     let handover = Handover::of(request.headers(), &mut extensions, protocol);
     *request.extensions_mut() = extensions;
     match handover {
-        Some(handover) => handover.answer(protocol, afterwards),
-        None => refusal(protocol),
+        Ok(handover) => handover.answer(protocol, afterwards),
+        Err(refusal) => refusal,
     }
-}
-
-/// The answer to a request that is to ask for a protocol, and does not.
-pub(crate) fn refusal(protocol: &'static str) -> Response {
-    answer(StatusCode::UPGRADE_REQUIRED, protocol)
 }
 
 fn answer(status: StatusCode, protocol: &'static str) -> Response {
@@ -63,20 +61,31 @@ pub(crate) struct Handover {
 
 impl Handover {
     /// The connection of a request that asks for `protocol`.
+    ///
+    /// # Errors
+    ///
+    /// The response to a request that does not ask for it, or has a body.
+    #[expect(clippy::result_large_err, reason = "it is sent at once")]
     pub(crate) fn of(
         headers: &HeaderMap,
         extensions: &mut Extensions,
-        protocol: &str,
-    ) -> Option<Self> {
-        if !(lists(headers, UPGRADE, protocol) && lists(headers, CONNECTION, "upgrade")) {
-            return None;
+        protocol: &'static str,
+    ) -> Result<Self, Response> {
+        let asks = lists(headers, UPGRADE, protocol) && lists(headers, CONNECTION, "upgrade");
+        let connection = extensions.get::<OfRequest>().filter(|_| asks);
+        let connection = connection.and_then(|of| of.0.try_get().cloned());
+        let upgraded = connection.and_then(|connection| {
+            let upgraded = extensions.remove::<OnUpgrade>()?;
+            Some(Self {
+                upgraded,
+                connection,
+            })
+        });
+        match upgraded {
+            None => Err(answer(StatusCode::UPGRADE_REQUIRED, protocol)),
+            Some(_) if has_body(headers) => Err(StatusCode::BAD_REQUEST.into_response()),
+            Some(handover) => Ok(handover),
         }
-        let connection = extensions.get::<OfRequest>()?.0.try_get()?.clone();
-        let upgraded = extensions.remove::<OnUpgrade>()?;
-        Some(Self {
-            upgraded,
-            connection,
-        })
     }
 
     /// The answer 101, and what is called after it.
@@ -104,6 +113,12 @@ impl Handover {
         drop(last);
         answer(StatusCode::SWITCHING_PROTOCOLS, protocol)
     }
+}
+
+/// Whether a request of HTTP/1 announces a body.
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 /// Whether a header with a list has a token.

@@ -14,7 +14,7 @@ use tungstenite::protocol::Role;
 
 use super::socket::{MAX_MESSAGE, WebSocket};
 use crate::bound::LoopBound;
-use crate::server::upgrade::{Handover, refusal};
+use crate::server::upgrade::Handover;
 
 const WEBSOCKET: &str = "websocket";
 
@@ -34,7 +34,7 @@ impl WebSocketUpgrade {
     ///
     /// # Errors
     ///
-    /// The response to a request that does not: 405, 426 or 400.
+    /// The response to a request that does not: 405 or 426. The response to one with a body, or a wrong version: 400.
     #[expect(clippy::result_large_err, reason = "it is sent at once")]
     pub fn of<B>(request: &mut Request<B>) -> Result<Self, Response> {
         let mut extensions = std::mem::take(request.extensions_mut());
@@ -52,9 +52,7 @@ impl WebSocketUpgrade {
         if method != Method::GET {
             return Err(StatusCode::METHOD_NOT_ALLOWED.into_response());
         }
-        let Some(handover) = Handover::of(headers, extensions, WEBSOCKET) else {
-            return Err(refusal(WEBSOCKET));
-        };
+        let handover = Handover::of(headers, extensions, WEBSOCKET)?;
         let version = headers.get(SEC_WEBSOCKET_VERSION);
         let key = headers.get(SEC_WEBSOCKET_KEY);
         let accept = key.and_then(|key| derive_accept_key(key.as_bytes()).parse().ok());
