@@ -171,7 +171,7 @@ macro_rules! byte_stream {
             ///
             /// `WouldBlock`, and the system's error.
             pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-                $crate::stream::transfer::try_read_with(&self.io, buf.len(), |mut stream| stream.read(buf))
+                $crate::stream::transfer::try_read_with(&self.io, buf.len(), |stream| stream.receive(buf))
             }
 
             /// [`try_read`](Self::try_read) into several buffers, one after the other.
@@ -195,7 +195,7 @@ macro_rules! byte_stream {
             /// `WouldBlock`, and the system's error.
             pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
                 self.io
-                    .try_transfer(Direction::Write, buf.len(), |mut stream| stream.write(buf))
+                    .try_transfer(Direction::Write, buf.len(), |stream| stream.send(buf))
             }
 
             /// [`try_write`](Self::try_write) from several buffers, one after the other.
@@ -253,7 +253,7 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                $crate::stream::transfer::poll_read_with(&self.io, cx, buf.len(), |mut stream| stream.read(buf))
+                $crate::stream::transfer::poll_read_with(&self.io, cx, buf.len(), |stream| stream.receive(buf))
             }
 
             pub(crate) fn poll_read_vectored(
@@ -272,7 +272,7 @@ macro_rules! byte_stream {
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
                 self.io
-                    .poll_write_with(cx, buf.len(), |mut stream| stream.write(buf))
+                    .poll_write_with(cx, buf.len(), |stream| stream.send(buf))
             }
 
             pub(crate) fn poll_write_vectored(

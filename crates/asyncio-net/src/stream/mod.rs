@@ -1,5 +1,6 @@
 //! Byte streams: connections that transfer bytes in both directions.
 
+pub(crate) mod calls;
 pub(crate) mod io_traits;
 pub(crate) mod methods;
 #[cfg(feature = "tls")]

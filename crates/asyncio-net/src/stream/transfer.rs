@@ -14,8 +14,10 @@ use asyncio_reactor::{
     Direction, Reading, Registered, Source, Waiting, Writing, parts_of_one_call,
 };
 
+use super::calls::Calls;
+
 /// A source of a byte stream.
-pub(crate) trait StreamSource: Source {
+pub(crate) trait StreamSource: Source + Calls {
     /// Whether a short read means that the receive buffer is empty. A read of a Unix socket also
     /// comes back short before bytes that carry descriptors or credentials.
     const SHORT_READ_MEANS_EMPTY: bool;
@@ -57,10 +59,7 @@ pub(crate) struct WriteAll<'s, 'b, S: Source> {
     pub(crate) left: &'b [u8],
 }
 
-impl<S: StreamSource> Future for Read<'_, '_, S>
-where
-    for<'a> &'a S: io::Read,
-{
+impl<S: StreamSource> Future for Read<'_, '_, S> {
     type Output = io::Result<usize>;
 
     #[inline]
@@ -86,10 +85,7 @@ where
     }
 }
 
-impl<S: StreamSource> Future for ReadExact<'_, '_, S>
-where
-    for<'a> &'a S: io::Read,
-{
+impl<S: StreamSource> Future for ReadExact<'_, '_, S> {
     type Output = io::Result<()>;
 
     #[inline]
@@ -105,10 +101,7 @@ where
     }
 }
 
-impl<S: Source> Future for Write<'_, '_, S>
-where
-    for<'a> &'a S: io::Write,
-{
+impl<S: StreamSource> Future for Write<'_, '_, S> {
     type Output = io::Result<usize>;
 
     #[inline]
@@ -118,10 +111,7 @@ where
     }
 }
 
-impl<S: Source> Future for WriteAll<'_, '_, S>
-where
-    for<'a> &'a S: io::Write,
-{
+impl<S: StreamSource> Future for WriteAll<'_, '_, S> {
     type Output = io::Result<()>;
 
     #[inline]
@@ -138,10 +128,7 @@ where
     }
 }
 
-impl<S: Source> WriteAll<'_, '_, S>
-where
-    for<'a> &'a S: io::Write,
-{
+impl<S: StreamSource> WriteAll<'_, '_, S> {
     /// Continues after a write that did not take all bytes.
     #[inline(never)]
     fn write_rest(
@@ -167,11 +154,8 @@ fn poll_read<S: StreamSource>(
     waiting: &mut Waiting<'_, S, Reading>,
     cx: &mut Context<'_>,
     buf: &mut [u8],
-) -> Poll<io::Result<usize>>
-where
-    for<'a> &'a S: io::Read,
-{
-    poll_read_as(waiting, cx, buf.len(), |mut stream| stream.read(buf))
+) -> Poll<io::Result<usize>> {
+    poll_read_as(waiting, cx, buf.len(), |stream| stream.receive(buf))
 }
 
 /// Reads by calling `f`, which reads at most `wanted` bytes.
@@ -199,7 +183,7 @@ thread_local! {
 
 /// Writes several buffers in one call. Small ones are copied together first: the system takes one buffer faster than
 /// several, and the copy costs less than that.
-pub(crate) fn write_parts<S>(mut stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize>
+pub(crate) fn write_parts<S: Calls>(mut stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize>
 where
     for<'a> &'a S: io::Write,
 {
@@ -216,7 +200,7 @@ where
     };
     together.clear();
     bufs.iter().for_each(|buf| together.extend_from_slice(buf));
-    let written = stream.write(&together);
+    let written = stream.send(&together);
     let _ = TOGETHER.try_with(|kept| kept.set(together));
     written
 }
@@ -249,13 +233,10 @@ pub(crate) fn try_read_with<S: StreamSource>(
 }
 
 #[inline(always)]
-fn poll_write<S: Source>(
+fn poll_write<S: StreamSource>(
     waiting: &mut Waiting<'_, S, Writing>,
     cx: &mut Context<'_>,
     buf: &[u8],
-) -> Poll<io::Result<usize>>
-where
-    for<'a> &'a S: io::Write,
-{
-    waiting.poll_transfer(cx, buf.len(), |mut stream| stream.write(buf))
+) -> Poll<io::Result<usize>> {
+    waiting.poll_transfer(cx, buf.len(), |stream| stream.send(buf))
 }

@@ -1,7 +1,7 @@
 //! A TCP connection.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use socket2::SockRef;
 
 use super::socket;
 use crate::register::{STREAM_INTEREST, register_here};
+use crate::stream::calls::Calls as _;
 use crate::stream::methods::byte_stream;
 use crate::stream::split::ReadHalf;
 

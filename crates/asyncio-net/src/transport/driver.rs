@@ -124,12 +124,7 @@ impl Driver {
         let (mut bytes, mut pieces) = (0, 0);
         loop {
             let mut has_more = false;
-            // The first time something has woken the driver; later there may be nothing more.
-            let received = match pieces > 0 && self.poll_readable(cx).is_pending() {
-                true => Poll::Pending,
-                false => self.poll_receive(cx),
-            };
-            match received {
+            match self.poll_receive(cx) {
                 Poll::Ready(Ok(n)) => {
                     (bytes, pieces) = (bytes + n, pieces + 1);
                     has_more = true;
@@ -144,6 +139,8 @@ impl Driver {
                 self.finish();
                 return Poll::Ready(());
             }
+            // The driver was woken for one piece. There may be nothing more.
+            has_more = has_more && self.poll_readable(cx).is_ready();
             if !shared.driver.take_woken() && !has_more {
                 break;
             }

@@ -1,7 +1,7 @@
 //! A connection between processes of one machine.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
 
 use crate::register::{READ_WRITE, register_here};
+use crate::stream::calls::Calls as _;
 use crate::stream::methods::byte_stream;
 
 /// The pauses between two attempts to connect to a listener whose queue is full: the first, and the

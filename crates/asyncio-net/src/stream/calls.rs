@@ -1,0 +1,53 @@
+//! The system calls of byte streams.
+//!
+//! On Linux they are made directly. The C library makes each of them a point at which its thread can be cancelled. In a
+//! process with a second thread, such as the stall detector, that takes two atomic operations a call.
+
+use std::io;
+#[cfg(not(target_os = "linux"))]
+use std::io::{Read as _, Write as _};
+
+/// The calls of a source.
+pub(crate) trait Calls {
+    /// Reads once.
+    fn receive(&self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes once.
+    fn send(&self, buf: &[u8]) -> io::Result<usize>;
+}
+
+macro_rules! calls {
+    ($($Source:ty),*) => {$(
+        #[cfg(target_os = "linux")]
+        impl Calls for $Source {
+            #[inline]
+            fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
+                let (received, _) = rustix::net::recv(self, buf, rustix::net::RecvFlags::empty())?;
+                Ok(received)
+            }
+
+            #[inline]
+            fn send(&self, buf: &[u8]) -> io::Result<usize> {
+                // A peer that is gone is an error, and no signal.
+                Ok(rustix::net::send(self, buf, rustix::net::SendFlags::NOSIGNAL)?)
+            }
+        }
+
+        #[cfg(not(target_os = "linux"))]
+        impl Calls for $Source {
+            fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
+                let mut stream = self;
+                stream.read(buf)
+            }
+
+            fn send(&self, buf: &[u8]) -> io::Result<usize> {
+                let mut stream = self;
+                stream.write(buf)
+            }
+        }
+    )*};
+}
+
+calls!(mio::net::TcpStream);
+#[cfg(unix)]
+calls!(mio::net::UnixStream);
