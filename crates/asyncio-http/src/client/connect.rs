@@ -10,7 +10,7 @@ use asyncio_net::tls::TlsStream;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::origin::Origin;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, Way};
 
 /// The size of a proxy's answer.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -36,10 +36,10 @@ impl Stream {
 
 /// Connects to an origin.
 pub(crate) async fn connect(
-    origin: &Origin,
-    proxy: Option<&Proxy>,
+    way: Way<'_>,
     #[cfg(feature = "tls")] tls: impl FnOnce() -> io::Result<asyncio_net::tls::TlsConnector>,
 ) -> io::Result<Stream> {
+    let Way { origin, proxy } = way;
     let next = proxy.map_or(origin, |proxy| &proxy.origin);
     let stream = TcpStream::connect((next.host.as_str(), next.port)).await?;
     if !origin.is_secure {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderMap;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, Uri};
 
 use super::origin::Origin;
 
@@ -33,11 +33,10 @@ struct Cookie {
 
 impl CookieJar {
     /// Keeps the cookies of a response.
-    pub(super) fn store(&mut self, url: &Uri, headers: &HeaderMap) {
-        let Ok(origin) = Origin::of(url) else { return };
+    pub(super) fn store(&mut self, origin: &Origin, path: &str, headers: &HeaderMap) {
         for header in headers.get_all(SET_COOKIE) {
             let text = String::from_utf8_lossy(header.as_bytes());
-            if let Some((cookie, is_dead)) = parse(&text, &origin, url.path()) {
+            if let Some((cookie, is_dead)) = parse(&text, origin, path) {
                 self.cookies.retain(|old| !old.is_same(&cookie));
                 if !is_dead {
                     self.keep(cookie);
@@ -59,19 +58,17 @@ impl CookieJar {
     }
 
     /// The value of the header `Cookie` for a request.
-    pub(super) fn header(&mut self, url: &Uri) -> Option<String> {
+    pub(super) fn header(&mut self, origin: &Origin, path: &str) -> Option<String> {
         if self.cookies.is_empty() {
             return None;
         }
-        let origin = Origin::of(url).ok()?;
         let now = asyncio_loop::time();
         self.cookies
             .retain(|cookie| cookie.expires.is_none_or(|expires| expires > now));
-        let path = url.path();
         let fitting = self
             .cookies
             .iter()
-            .filter(|cookie| cookie.is_for(&origin, path));
+            .filter(|cookie| cookie.is_for(origin, path));
         let mut fitting: Vec<_> = fitting.collect();
         // Longer paths first (RFC 6265, section 5.4).
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
@@ -180,20 +177,27 @@ fn parse(text: &str, origin: &Origin, path: &str) -> Option<(Cookie, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderValue, Uri};
 
     fn jar(set: &[(&str, &str)]) -> CookieJar {
         let mut jar = CookieJar::default();
         for (url, cookie) in set {
             let mut headers = HeaderMap::new();
             headers.insert(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
-            jar.store(&url.parse().unwrap(), &headers);
+            store(&mut jar, url, &headers);
         }
         jar
     }
 
+    fn store(jar: &mut CookieJar, url: &str, headers: &HeaderMap) {
+        let url: Uri = url.parse().unwrap();
+        jar.store(&Origin::of(&url).unwrap(), url.path(), headers);
+    }
+
     fn sent(jar: &mut CookieJar, url: &str) -> String {
-        jar.header(&url.parse().unwrap()).unwrap_or_default()
+        let url: Uri = url.parse().unwrap();
+        let cookies = jar.header(&Origin::of(&url).unwrap(), url.path());
+        cookies.unwrap_or_default()
     }
 
     #[test]
@@ -249,7 +253,7 @@ mod tests {
                 let mut headers = HeaderMap::new();
                 let cookie = format!("n{n}={n}").parse().unwrap();
                 headers.insert(SET_COOKIE, cookie);
-                jar.store(&"http://a/".parse().unwrap(), &headers);
+                store(&mut jar, "http://a/", &headers);
             }
             assert_eq!(jar.cookies.len(), MAX_OF_DOMAIN);
         });

@@ -1,5 +1,6 @@
 //! The client: sessions, requests and responses.
 
+mod alarm;
 mod connect;
 mod cookies;
 #[cfg(feature = "gzip")]

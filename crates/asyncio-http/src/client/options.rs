@@ -8,7 +8,8 @@ use std::time::Duration;
 use asyncio_net::tls::TlsConnector;
 use http::header::HeaderMap;
 
-use super::proxy::Proxies;
+use super::origin::Origin;
+use super::proxy::{Proxies, Way};
 
 /// Options of a session.
 #[derive(Clone)]
@@ -33,6 +34,12 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// The way to an origin.
+    pub(super) fn way<'a>(&'a self, origin: &'a Origin) -> Way<'a> {
+        let proxy = self.proxies.of(origin);
+        Way { origin, proxy }
+    }
+
     /// The connector for TLS. The default one is made at its first use, because it reads the system's certificates.
     #[cfg(feature = "tls")]
     pub(super) fn tls(&self) -> std::io::Result<TlsConnector> {

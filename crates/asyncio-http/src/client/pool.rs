@@ -18,30 +18,41 @@ use hyper::client::conn::http1;
 #[cfg(feature = "http2")]
 use hyper::client::conn::http2;
 
+use super::alarm::Alarm;
 use super::connect::{Stream, connect};
 use super::error::FetchError;
 use super::options::Options;
 use super::origin::Origin;
-use super::proxy::Proxy;
-use super::upload::{Progress, Upload, within};
+use super::proxy::Way;
+use super::upload::{Progress, Upload};
 use crate::body::Body;
 use crate::hyper_io::{HyperIo, Scratch};
 
 /// How long a connection may take to end an exchange of which the response is complete.
 const SETTLING: Duration = Duration::from_millis(200);
 
+/// A request with its body, if it has one.
+pub(crate) type Outgoing = Request<Option<Body>>;
+
 /// The connections of a session.
 pub(crate) struct Pool {
-    hosts: RefCell<HashMap<Place, Rc<Host>>>,
+    hosts: RefCell<Hosts>,
     scratch: Scratch,
 }
 
-/// Where connections lead: an origin, perhaps through a proxy.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
-    origin: Origin,
-    /// The tunnel's proxy.
-    through: Option<Origin>,
+/// The places that connections lead to.
+#[derive(Default)]
+struct Hosts {
+    /// Origins, and proxies without a tunnel.
+    direct: HashMap<Origin, Rc<Host>>,
+    /// Origins behind the tunnel of a proxy, which comes first.
+    tunnels: HashMap<(Origin, Origin), Rc<Host>>,
+}
+
+impl Hosts {
+    fn all(&self) -> impl Iterator<Item = &Rc<Host>> {
+        self.direct.values().chain(self.tunnels.values())
+    }
 }
 
 /// The connections of one place.
@@ -181,41 +192,42 @@ impl Pool {
     /// The number of connections that are kept for later requests.
     pub(crate) fn idle(&self) -> usize {
         let hosts = self.hosts.borrow();
-        hosts.values().map(|host| host.idle.borrow().len()).sum()
+        hosts.all().map(|host| host.idle.borrow().len()).sum()
     }
 
     /// Closes the connections that have been idle for too long.
     pub(crate) fn close_old(&self) {
         let now = asyncio_loop::time();
         let mut old = Vec::new();
-        for host in self.hosts.borrow().values() {
+        for host in self.hosts.borrow().all() {
             let mut idle = host.idle.borrow_mut();
             let keep =
                 idle.partition_point(|one| now.duration_since(one.since) > host.idle_timeout);
             old.extend(idle.drain(..keep));
         }
-        self.hosts.borrow_mut().retain(|_, host| !host.is_unused());
+        let mut hosts = self.hosts.borrow_mut();
+        hosts.direct.retain(|_, host| !host.is_unused());
+        hosts.tunnels.retain(|_, host| !host.is_unused());
+        drop(hosts);
         // Outside of the borrows: this wakes tasks.
         drop(old);
     }
 
-    fn host(&self, origin: &Origin, proxy: Option<&Proxy>, options: &Options) -> Rc<Host> {
+    fn host(&self, way: Way<'_>, options: &Options) -> Rc<Host> {
+        let mut hosts = self.hosts.borrow_mut();
+        let tunnel = way.proxy.filter(|_| way.origin.is_secure);
+        if let Some(proxy) = tunnel {
+            let place = (proxy.origin.clone(), way.origin.clone());
+            let host = hosts.tunnels.entry(place);
+            return host.or_insert_with(|| Host::new(options)).clone();
+        }
         // A plain proxy is the host itself.
-        let place = match proxy {
-            Some(proxy) if !origin.is_secure => Place {
-                origin: proxy.origin.clone(),
-                through: None,
-            },
-            proxy => Place {
-                origin: origin.clone(),
-                through: proxy.map(|proxy| proxy.origin.clone()),
-            },
-        };
-        if let Some(host) = self.hosts.borrow().get(&place) {
+        let place = way.proxy.map_or(way.origin, |proxy| &proxy.origin);
+        if let Some(host) = hosts.direct.get(place) {
             return host.clone();
         }
         let host = Host::new(options);
-        self.hosts.borrow_mut().insert(place, host.clone());
+        hosts.direct.insert(place.clone(), host.clone());
         host
     }
 
@@ -225,18 +237,18 @@ impl Pool {
     /// if a used connection broke before the response: the server may have closed it just then.
     pub(crate) async fn send(
         &self,
-        origin: &Origin,
-        proxy: Option<&Proxy>,
+        way: Way<'_>,
         options: &Options,
-        request: Request<Body>,
-        again: impl Fn() -> Option<Request<Body>>,
+        alarm: &Alarm,
+        request: Outgoing,
+        again: impl Fn() -> Option<Outgoing>,
     ) -> Result<Exchange, FetchError> {
-        let host = self.host(origin, proxy, options);
+        let host = self.host(way, options);
         let (mut request, mut upload) = uploaded(request);
         #[cfg(feature = "http2")]
         {
             request = match self
-                .send_shared(&host, origin, proxy, options, request, upload.as_deref())
+                .send_shared(&host, way, options, alarm, request, upload.as_deref())
                 .await?
             {
                 Ok(response) => {
@@ -268,14 +280,17 @@ impl Pool {
             let is_reused = reused.is_some();
             let link = match reused {
                 Some(link) => link,
-                None => match self.connect(origin, proxy, options).await? {
+                None => match self.connect(way, options).await? {
                     Connected::Http1(link) => link,
                     #[cfg(feature = "http2")]
                     Connected::Http2(sender) => {
                         // The host has changed its mind.
                         *host.shared.borrow_mut() = Shared::Connected(sender.clone());
                         *request.uri_mut() = url;
-                        let sent = send_http2(sender, request, options, upload.as_deref()).await?;
+                        let sending = send_http2(sender, request);
+                        let sent = alarm
+                            .within(options.read_timeout, upload.as_deref(), sending)
+                            .await?;
                         let response = sent.map_err(|failed| FetchError::Exchange(failed.error))?;
                         return Ok(Exchange {
                             response,
@@ -286,10 +301,11 @@ impl Pool {
                 },
             };
             let link = lease.link.insert(link);
-            let sending = link
-                .sender
-                .try_send_request(on_http1(request, origin, proxy));
-            let failed = match within(options.read_timeout, upload.as_deref(), sending).await? {
+            let sending = link.sender.try_send_request(on_http1(request, way));
+            let failed = match alarm
+                .within(options.read_timeout, upload.as_deref(), sending)
+                .await?
+            {
                 Ok(response) => {
                     let lease = Some(lease);
                     return Ok(Exchange {
@@ -322,21 +338,23 @@ impl Pool {
     async fn send_shared(
         &self,
         host: &Rc<Host>,
-        origin: &Origin,
-        proxy: Option<&Proxy>,
+        way: Way<'_>,
         options: &Options,
+        alarm: &Alarm,
         mut request: Request<Upload>,
         upload: Option<&Progress>,
     ) -> Result<Result<Response<Incoming>, Request<Upload>>, FetchError> {
-        let may_speak = origin.is_secure || options.http2_prior_knowledge && proxy.is_none();
+        let may_speak =
+            way.origin.is_secure || options.http2_prior_knowledge && way.proxy.is_none();
         if !may_speak || !options.http2 {
             return Ok(Err(request));
         }
         for _ in 0..2 {
-            let Some(sender) = self.shared(host, origin, proxy, options).await? else {
+            let Some(sender) = self.shared(host, way, options).await? else {
                 return Ok(Err(request));
             };
-            match send_http2(sender, request, options, upload).await? {
+            let sending = send_http2(sender, request);
+            match alarm.within(options.read_timeout, upload, sending).await? {
                 Ok(response) => return Ok(Ok(response)),
                 Err(Failed { error, unsent }) => match unsent {
                     Some(unsent) => request = unsent,
@@ -352,8 +370,7 @@ impl Pool {
     async fn shared(
         &self,
         host: &Rc<Host>,
-        origin: &Origin,
-        proxy: Option<&Proxy>,
+        way: Way<'_>,
         options: &Options,
     ) -> Result<Option<http2::SendRequest<Upload>>, FetchError> {
         let known = || match &*host.shared.borrow() {
@@ -369,7 +386,7 @@ impl Pool {
         if let Some(known) = known() {
             return Ok(known);
         }
-        match self.connect(origin, proxy, options).await? {
+        match self.connect(way, options).await? {
             Connected::Http2(sender) => {
                 let before = host.shared.replace(Shared::Connected(sender.clone()));
                 drop(before);
@@ -390,13 +407,13 @@ impl Pool {
     #[cfg(feature = "websocket")]
     pub(crate) async fn send_alone(
         &self,
-        origin: &Origin,
-        proxy: Option<&Proxy>,
+        way: Way<'_>,
         options: &Options,
-        request: Request<Body>,
+        alarm: &Alarm,
+        request: Outgoing,
     ) -> Result<Response<Incoming>, FetchError> {
         // HTTP/2 has no upgrades.
-        let stream = self.dial(origin, proxy, options, &["http/1.1"]).await?;
+        let stream = self.dial(way, options, &["http/1.1"]).await?;
         // hyper demands `Send` of a stream that may be upgraded.
         let io = crate::bound::LoopBound::new(HyperIo::with(stream, self.scratch.clone()));
         let (mut sender, connection) = http1::Builder::new()
@@ -406,19 +423,16 @@ impl Pool {
             .map_err(FetchError::Exchange)?;
         spawn(async { drop(connection.with_upgrades().await) }).detach();
         let (request, upload) = uploaded(request);
-        let sending = sender.send_request(on_http1(request, origin, proxy));
-        let response = within(options.read_timeout, upload.as_deref(), sending).await?;
+        let sending = sender.send_request(on_http1(request, way));
+        let response = alarm
+            .within(options.read_timeout, upload.as_deref(), sending)
+            .await?;
         response.map_err(FetchError::Exchange)
     }
 
     /// Makes a new connection, and a task that drives it.
-    async fn connect(
-        &self,
-        origin: &Origin,
-        proxy: Option<&Proxy>,
-        options: &Options,
-    ) -> Result<Connected, FetchError> {
-        let stream = self.dial(origin, proxy, options, &[]).await?;
+    async fn connect(&self, way: Way<'_>, options: &Options) -> Result<Connected, FetchError> {
+        let stream = self.dial(way, options, &[]).await?;
         self.shake_hands(stream, options)
             .await
             .map_err(FetchError::Exchange)
@@ -427,16 +441,14 @@ impl Pool {
     /// Connects to an origin, within the limit. Over TLS, other protocols than those of the session may be offered.
     async fn dial(
         &self,
-        origin: &Origin,
-        proxy: Option<&Proxy>,
+        way: Way<'_>,
         options: &Options,
         protocols: &[&str],
     ) -> Result<Stream, FetchError> {
         #[cfg(not(feature = "tls"))]
         let _ = protocols;
         let connecting = connect(
-            origin,
-            proxy,
+            way,
             #[cfg(feature = "tls")]
             || match protocols {
                 [] => options.tls(),
@@ -452,7 +464,7 @@ impl Pool {
             }
         };
         connected.map_err(|error| FetchError::Connect {
-            host: origin.to_string(),
+            host: way.origin.to_string(),
             error,
         })
     }
@@ -491,31 +503,23 @@ enum Connected {
 #[cfg(feature = "http2")]
 async fn send_http2(
     mut sender: http2::SendRequest<Upload>,
-    request: Request<Upload>,
-    options: &Options,
-    upload: Option<&Progress>,
-) -> Result<Result<Response<Incoming>, Failed>, FetchError> {
-    let mut request = request;
+    mut request: Request<Upload>,
+) -> Result<Response<Incoming>, Failed> {
     // The connection has a header of HTTP/1 no use for.
     request.headers_mut().remove(http::header::HOST);
-    let sending = async {
-        if let Err(error) = sender.ready().await {
-            let unsent = Some(request);
-            return Err(Failed { error, unsent });
-        }
-        sender
-            .try_send_request(request)
-            .await
-            .map_err(|mut failed| Failed {
-                unsent: failed.take_message(),
-                error: failed.into_error(),
-            })
-    };
-    within(options.read_timeout, upload, sending).await
+    if let Err(error) = sender.ready().await {
+        let unsent = Some(request);
+        return Err(Failed { error, unsent });
+    }
+    let sent = sender.try_send_request(request).await;
+    sent.map_err(|mut failed| Failed {
+        unsent: failed.take_message(),
+        error: failed.into_error(),
+    })
 }
 
 /// The request with a body that notes its progress.
-fn uploaded(request: Request<Body>) -> (Request<Upload>, Option<Rc<Progress>>) {
+fn uploaded(request: Outgoing) -> (Request<Upload>, Option<Rc<Progress>>) {
     let (head, body) = request.into_parts();
     let (upload, progress) = Upload::new(body);
     (Request::from_parts(head, upload), progress)
@@ -532,12 +536,8 @@ fn is_io(error: &hyper::Error) -> bool {
 }
 
 /// The request as HTTP/1 sends it: without the scheme and the host, unless a proxy has to know them.
-fn on_http1(
-    mut request: Request<Upload>,
-    origin: &Origin,
-    proxy: Option<&Proxy>,
-) -> Request<Upload> {
-    if proxy.is_none() || origin.is_secure {
+fn on_http1(mut request: Request<Upload>, way: Way<'_>) -> Request<Upload> {
+    if way.proxy.is_none() || way.origin.is_secure {
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
         *request.uri_mut() = path.into();

@@ -78,6 +78,13 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+/// The way of a request: to an origin, perhaps through a proxy.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) origin: &'a Origin,
+    pub(crate) proxy: Option<&'a Proxy>,
+}
+
 /// The proxies of a session, and the hosts that need none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {

@@ -1,5 +1,7 @@
 //! Redirects (RFC 9110, section 15.4).
 
+use std::borrow::Cow;
+
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
     LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
@@ -133,16 +135,37 @@ fn without_dots(path: &str) -> String {
 }
 
 /// Encodes bytes that a URL does not contain. Servers and users write them as they are.
-pub(super) fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> Cow<'_, str> {
+    let is_of_url = |byte: u8| IS_OF_URL[usize::from(byte)];
+    if text.bytes().all(is_of_url) {
+        return Cow::Borrowed(text);
+    }
     let mut encoded = String::new();
     for byte in text.bytes() {
-        match byte {
-            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => encoded.push(byte.into()),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+        match is_of_url(byte) {
+            true => encoded.push(byte.into()),
+            false => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
-    encoded
+    Cow::Owned(encoded)
 }
+
+/// The bytes that a URL may contain as they are.
+static IS_OF_URL: [bool; 256] = {
+    let mut is_of_url = [false; 256];
+    let mut byte = b'!' as usize;
+    while byte <= b'~' as usize {
+        is_of_url[byte] = true;
+        byte += 1;
+    }
+    let others = b"\"<>\\^`{|}";
+    let mut n = 0;
+    while n < others.len() {
+        is_of_url[others[n] as usize] = false;
+        n += 1;
+    }
+    is_of_url
+};
 
 /// The URL of a websocket, with the scheme of the request that begins it.
 #[cfg(feature = "websocket")]

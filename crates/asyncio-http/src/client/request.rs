@@ -1,24 +1,25 @@
 //! A request of a session.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use asyncio_executors::timeout_at;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
     PROXY_AUTHORIZATION, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, Uri};
 
+use super::alarm::Alarm;
 use super::encode::{basic, encoded};
 use super::error::FetchError;
 use super::origin::Origin;
-use super::proxy::credentials;
+use super::pool::Outgoing;
+use super::proxy::{Way, credentials};
 use super::redirect::{self, Next};
 use super::request_body::RequestBody;
 use super::response::{FetchBody, FetchResponse};
 use super::session::Session;
-use crate::body::Body;
 
 /// A request of a [`Session`], to be [sent](Self::send). Its faults are errors of `send`.
 #[must_use = "a request does nothing until it is sent"]
@@ -72,7 +73,10 @@ impl RequestBuilder {
     fn new(session: Session, method: Method, url: &str) -> Self {
         // The fragment is for the reader of the page.
         let url = url.split('#').next().unwrap_or_default();
-        let parsed = redirect::encoded(url).parse::<Uri>();
+        let parsed = match redirect::encoded(url) {
+            Cow::Borrowed(url) => url.parse::<Uri>(),
+            Cow::Owned(url) => Uri::try_from(url),
+        };
         let parsed = parsed.map_err(|error| FetchError::Invalid(format!("{url}: {error}")));
         Self {
             session,
@@ -194,18 +198,13 @@ impl RequestBuilder {
     ///
     /// Outside of any task.
     pub async fn send(self) -> Result<FetchResponse, FetchError> {
-        let limit = self.timeout.unwrap_or(self.session.inner.options.timeout);
-        let deadline = asyncio_loop::time().checked_add(limit);
-        let Some(deadline) = deadline else {
-            return self.fetch(None).await;
-        };
-        match timeout_at(deadline, self.fetch(Some((deadline, limit)))).await {
-            Ok(outcome) => outcome,
-            Err(_timed_out) => {
-                let what = "the fetch";
-                Err(FetchError::TimedOut { what, limit })
-            }
-        }
+        let alarm = self.alarm();
+        alarm.run(self.fetch(&alarm)).await
+    }
+
+    /// The time limits of the fetch, which begins now.
+    fn alarm(&self) -> Alarm {
+        Alarm::new(self.timeout.unwrap_or(self.session.inner.options.timeout))
     }
 
     /// The headers, of which some have one value only.
@@ -219,24 +218,18 @@ impl RequestBuilder {
     pub(crate) async fn upgrade(
         self,
     ) -> Result<(http::Response<hyper::body::Incoming>, Uri), FetchError> {
-        let limit = self.timeout.unwrap_or(self.session.inner.options.timeout);
+        let alarm = self.alarm();
         let upgrading = async {
             let (session, mut next) = self.prepare()?;
             next.url = redirect::as_http(next.url);
-            let request = first(&session, &mut next)?;
-            let (options, pool) = (&session.inner.options, &session.inner.pool);
             let origin = Origin::of(&next.url)?;
-            let proxy = options.proxies.of(&origin);
-            let response = pool.send_alone(&origin, proxy, options, request).await?;
+            let (options, pool) = (&session.inner.options, &session.inner.pool);
+            let way = options.way(&origin);
+            let request = first(&session, &mut next, way)?;
+            let response = pool.send_alone(way, options, &alarm, request).await?;
             Ok((response, next.url))
         };
-        match asyncio_executors::timeout(limit, upgrading).await {
-            Ok(outcome) => outcome,
-            Err(_timed_out) => {
-                let what = "the fetch";
-                Err(FetchError::TimedOut { what, limit })
-            }
-        }
+        alarm.run(upgrading).await
     }
 
     /// The session, and the first request with the session's headers.
@@ -258,32 +251,31 @@ impl RequestBuilder {
             }
             next.url = redirect::without_credentials(next.url);
         }
-        for (name, value) in &options.headers {
-            if !next.headers.contains_key(name) {
-                next.headers.append(name, value.clone());
+        if next.headers.is_empty() {
+            next.headers = options.headers.clone();
+        } else {
+            for (name, value) in &options.headers {
+                if !next.headers.contains_key(name) {
+                    next.headers.append(name, value.clone());
+                }
             }
-        }
-        if !next.headers.contains_key(ACCEPT) {
-            next.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         }
         Ok((session, next))
     }
 
-    async fn fetch(
-        self,
-        deadline: Option<(std::time::Instant, Duration)>,
-    ) -> Result<FetchResponse, FetchError> {
+    async fn fetch(self, alarm: &Alarm) -> Result<FetchResponse, FetchError> {
         let (session, mut next) = self.prepare()?;
         let options = &session.inner.options;
         #[cfg(feature = "gzip")]
         let decodes = super::decode::offer(&mut next.headers);
         let mut redirects = 0;
         loop {
-            let exchange = exchange(&session, &mut next).await?;
+            let origin = Origin::of(&next.url)?;
+            let exchange = exchange(&session, &mut next, &origin, alarm).await?;
             let response = &exchange.response;
             if options.cookies {
                 let mut jar = session.inner.cookies.borrow_mut();
-                jar.store(&next.url, response.headers());
+                jar.store(&origin, next.url.path(), response.headers());
             }
             let is_last = options.max_redirects == 0;
             if let Some(target) = redirect::target(response, &next.url).filter(|_| !is_last) {
@@ -292,12 +284,12 @@ impl RequestBuilder {
                     return Err(FetchError::TooManyRedirects(options.max_redirects));
                 }
                 // Short pages of redirects are read, so that the connection can be used again.
-                let (head, body) = FetchBody::new(exchange, options.read_timeout, deadline);
+                let (head, body) = FetchBody::new(exchange, options.read_timeout, alarm.whole());
                 drop(crate::body::to_bytes(body, 16 * 1024).await);
                 next = next.redirected(head.status, target?)?;
                 continue;
             }
-            let (head, body) = FetchBody::new(exchange, options.read_timeout, deadline);
+            let (head, body) = FetchBody::new(exchange, options.read_timeout, alarm.whole());
             let mut response = FetchResponse::new(head, body, next.url, options.max_body);
             #[cfg(feature = "gzip")]
             if decodes && next.method != Method::HEAD {
@@ -311,11 +303,9 @@ impl RequestBuilder {
 }
 
 /// The request to send now, with the headers of its origin.
-fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError> {
+fn first(session: &Session, next: &mut Next, way: Way<'_>) -> Result<Outgoing, FetchError> {
     let inner = &session.inner;
-    let origin = Origin::of(&next.url)?;
-    let proxy = inner.options.proxies.of(&origin);
-    let Some(body) = next.body.take() else {
+    let Ok(body) = next.body.take() else {
         return Err(FetchError::BodyIsGone(next.url.clone()));
     };
     let mut request = Request::new(body);
@@ -335,17 +325,18 @@ fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if !headers.contains_key(HOST) {
-        let host = HeaderValue::from_str(&origin.host_header());
+        let host = HeaderValue::try_from(way.origin.host_header());
         let host = host.map_err(|error| FetchError::Invalid(error.to_string()))?;
         headers.insert(HOST, host);
     }
     if inner.options.cookies && !headers.contains_key(COOKIE) {
-        let cookies = inner.cookies.borrow_mut().header(&next.url);
+        let mut jar = inner.cookies.borrow_mut();
+        let cookies = jar.header(way.origin, next.url.path());
         if let Some(Ok(cookies)) = cookies.map(HeaderValue::try_from) {
             headers.insert(COOKIE, cookies);
         }
     }
-    let plain = proxy.filter(|_| !origin.is_secure);
+    let plain = way.proxy.filter(|_| !way.origin.is_secure);
     if let Some(authorization) = plain.and_then(|proxy| proxy.authorization.as_ref()) {
         let value = HeaderValue::from_str(authorization).expect("base64 can be in a header");
         headers.insert(PROXY_AUTHORIZATION, value);
@@ -354,20 +345,24 @@ fn first(session: &Session, next: &mut Next) -> Result<Request<Body>, FetchError
 }
 
 /// Sends one request of a fetch.
-async fn exchange(session: &Session, next: &mut Next) -> Result<super::pool::Exchange, FetchError> {
+async fn exchange(
+    session: &Session,
+    next: &mut Next,
+    origin: &Origin,
+    alarm: &Alarm,
+) -> Result<super::pool::Exchange, FetchError> {
     let inner = &session.inner;
-    let origin = Origin::of(&next.url)?;
-    let proxy = inner.options.proxies.of(&origin);
-    let request = first(session, next)?;
+    let way = inner.options.way(origin);
+    let request = first(session, next, way)?;
     let may_repeat = next.method.is_idempotent() && next.body.can_be_sent_again();
     let next = std::cell::RefCell::new(next);
     let again = || match may_repeat {
-        true => first(session, &mut next.borrow_mut()).ok(),
+        true => first(session, &mut next.borrow_mut(), way).ok(),
         false => None,
     };
     inner
         .pool
-        .send(&origin, proxy, &inner.options, request, again)
+        .send(way, &inner.options, alarm, request, again)
         .await
 }
 

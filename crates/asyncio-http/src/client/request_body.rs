@@ -14,13 +14,16 @@ enum Kind {
     Stream(Option<Body>),
 }
 
+/// A stream that was sent before.
+pub(super) struct Gone;
+
 impl RequestBody {
-    /// The body to send now, if there is one.
-    pub(super) fn take(&mut self) -> Option<Body> {
+    /// The body to send now, if it is not empty. `Err` if it was sent before and is gone.
+    pub(super) fn take(&mut self) -> Result<Option<Body>, Gone> {
         match &mut self.0 {
-            Kind::Bytes(bytes) if bytes.is_empty() => Some(Body::empty()),
-            Kind::Bytes(bytes) => Some(Body::from(bytes.clone())),
-            Kind::Stream(body) => body.take(),
+            Kind::Bytes(bytes) if bytes.is_empty() => Ok(None),
+            Kind::Bytes(bytes) => Ok(Some(Body::from(bytes.clone()))),
+            Kind::Stream(body) => body.take().map(Some).ok_or(Gone),
         }
     }
 

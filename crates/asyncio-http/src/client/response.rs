@@ -20,7 +20,7 @@ use super::decode::Decoder;
 use super::error::FetchError;
 use super::pool::{Exchange, Lease};
 use super::upload::Progress;
-use crate::body::{self, Body, TooLarge};
+use crate::body::Body;
 use crate::bound::LoopBound;
 
 /// The response to a request of a [`Session`](super::Session): its head, and its body to be read.
@@ -128,13 +128,25 @@ impl FetchResponse {
     ///
     /// Those of [`chunk`](Self::chunk), and [`FetchError::TooLarge`] beyond the session's
     /// [limit](super::SessionBuilder::max_body).
-    pub async fn bytes(self) -> Result<Bytes, FetchError> {
-        let read = body::to_bytes(self.body, self.max_body).await;
-        read.map_err(|error| match error.downcast::<FetchError>() {
-            Ok(error) => *error,
-            Err(error) if error.is::<TooLarge>() => FetchError::TooLarge(self.max_body),
-            Err(error) => FetchError::Decode(error.to_string()),
-        })
+    pub async fn bytes(mut self) -> Result<Bytes, FetchError> {
+        // Most bodies have one piece, which is not copied. Others are, because each piece keeps a buffer of the
+        // connection.
+        let (mut first, mut all) = (Bytes::new(), Vec::new());
+        while let Some(piece) = self.chunk().await? {
+            if first.len() + all.len() + piece.len() > self.max_body {
+                return Err(FetchError::TooLarge(self.max_body));
+            }
+            if first.is_empty() && all.is_empty() {
+                first = piece;
+                continue;
+            }
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&piece);
+        }
+        match all.is_empty() {
+            true => Ok(first),
+            false => Ok(all.into()),
+        }
     }
 
     /// Reads the whole body as text: UTF-8, or Latin-1 if the header `Content-Type` says so.

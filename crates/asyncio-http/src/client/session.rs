@@ -8,11 +8,12 @@ use std::time::Duration;
 #[cfg(feature = "tls")]
 use asyncio_net::tls::TlsConnector;
 use http::Uri;
-use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use super::cookies::CookieJar;
 use super::error::FetchError;
 use super::options::Options;
+use super::origin::Origin;
 use super::pool::Pool;
 use super::proxy::{Proxies, Proxy, exceptions};
 
@@ -120,7 +121,8 @@ impl Session {
     /// The cookies that a request to `url` would send, as the value of the header `Cookie`; `None` without any.
     #[must_use]
     pub fn cookies(&self, url: &Uri) -> Option<String> {
-        self.inner.cookies.borrow_mut().header(url)
+        let origin = Origin::of(url).ok()?;
+        self.inner.cookies.borrow_mut().header(&origin, url.path())
     }
 
     /// A request begins. From time to time, connections that are too old are closed.
@@ -151,7 +153,11 @@ pub struct SessionBuilder {
 impl SessionBuilder {
     /// Makes the session. No connection is made yet.
     #[must_use]
-    pub fn build(self) -> Session {
+    pub fn build(mut self) -> Session {
+        let headers = &mut self.options.headers;
+        if !headers.contains_key(ACCEPT) {
+            headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        }
         #[cfg(feature = "tls")]
         {
             let connector = self.options.tls.take();

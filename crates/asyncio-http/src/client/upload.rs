@@ -1,23 +1,21 @@
 //! The body of a request on its way, and what is known of it.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use asyncio_executors::timeout_at;
 use axum_core::Error;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::error::FetchError;
 use crate::body::Body;
 
 /// The body of a request, which notes how far it is. A request without a body has nothing to note.
 pub(crate) struct Upload {
-    body: Body,
+    /// `None`: the request has no body.
+    body: Option<Body>,
     progress: Option<Rc<Progress>>,
 }
 
@@ -41,8 +39,9 @@ enum State {
 
 impl Upload {
     /// The body, and its progress if it is not empty.
-    pub(super) fn new(body: Body) -> (Self, Option<Rc<Progress>>) {
-        let progress = (!body.is_end_stream()).then(|| {
+    pub(super) fn new(body: Option<Body>) -> (Self, Option<Rc<Progress>>) {
+        let has_bytes = body.as_ref().is_some_and(|body| !body.is_end_stream());
+        let progress = has_bytes.then(|| {
             Rc::new(Progress {
                 state: Cell::new(State::Sending),
                 last: Cell::new(asyncio_loop::time()),
@@ -64,7 +63,10 @@ impl http_body::Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = Pin::new(body).poll_frame(cx);
         if let Some(progress) = &self.progress {
             progress.note(match &frame {
                 Poll::Pending => State::Waiting,
@@ -76,11 +78,12 @@ impl http_body::Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let hint = self.body.as_ref().map(Body::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
     }
 }
 
@@ -109,33 +112,6 @@ impl Progress {
         match self.state.get() {
             State::Waiting => asyncio_loop::time(),
             State::Sending | State::Over => self.last.get(),
-        }
-    }
-}
-
-/// Waits for a response. A server that is silent for longer than `limit` is an error; while the body is on its way, it
-/// is not silent.
-pub(super) async fn within<F: Future>(
-    limit: Duration,
-    progress: Option<&Progress>,
-    sending: F,
-) -> Result<F::Output, FetchError> {
-    let mut sending = pin!(sending);
-    let mut since = asyncio_loop::time();
-    loop {
-        let Some(deadline) = since.checked_add(limit) else {
-            return Ok(sending.await);
-        };
-        if let Ok(output) = timeout_at(deadline, sending.as_mut()).await {
-            return Ok(output);
-        }
-        let later = progress.map(Progress::silent_since);
-        match later.filter(|&later| later > since) {
-            Some(later) => since = later,
-            None => {
-                let what = "waiting for the server";
-                return Err(FetchError::TimedOut { what, limit });
-            }
         }
     }
 }
