@@ -37,6 +37,8 @@
 //! |---|---|
 //! | `http2` | HTTP/2, for servers and clients |
 //! | `tls` | HTTPS |
+//! | `graviola` | HTTPS without a C compiler |
+//! | `rustls` | HTTPS with the ciphers of the program's own provider |
 //! | `json` | JSON bodies |
 //! | `axum` | axum's `Router`, with handlers that need no `Send`: [`routing`](crate#axum) |
 //! | `gzip` | compressed responses in the client |

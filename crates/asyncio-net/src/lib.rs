@@ -53,7 +53,7 @@ mod send_queue;
 mod server;
 mod stream;
 mod tcp;
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 pub mod tls;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -154,7 +154,7 @@ macro_rules! writers_send_by_hand {
 writers_send_by_hand! {
     [] crate::memory::MemoryStream;
 }
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 writers_send_by_hand! {
     [S: futures_io::AsyncRead + AsyncWrite + Unpin + 'static] crate::tls::TlsHalf<S>;
 }

@@ -290,7 +290,7 @@ impl ServerBuilder {
     }
 
     /// The limit of each reader.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(crate) fn limit_of_readers(&self) -> usize {
         self.reader_limit
     }
@@ -620,7 +620,7 @@ impl Served {
     }
 
     /// Waits for something on behalf of the connection, such as a handshake, and goes on with `then`.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(crate) fn wait<T: 'static>(
         self,
         waiting: impl Future<Output = Option<T>> + 'static,

@@ -14,7 +14,7 @@ use crate::memory::MemoryStream;
 use crate::stream::ByteStream;
 use crate::stream::split::{ReadHalf, WriteHalf};
 use crate::tcp::stream::TcpStream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use crate::tls::{TlsHalf, TlsStream};
 #[cfg(unix)]
 use crate::unix::stream::UnixStream;
@@ -82,7 +82,7 @@ reads!([] MemoryStream);
 writes!([] MemoryStream, vectored: false);
 reads!([R: futures_io::AsyncRead + Unpin] StreamReader<R>);
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 mod tls {
     use futures_io::{AsyncRead as Reads, AsyncWrite as Writes};
 

@@ -423,3 +423,69 @@ mod configuration {
         });
     }
 }
+
+#[cfg(feature = "graviola")]
+mod graviola {
+    use super::*;
+    use asyncio_net::tls::graviola::default_provider;
+    use asyncio_net::tls::rustls::pki_types::pem::PemObject as _;
+    use asyncio_net::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use asyncio_net::tls::rustls::{ClientConfig, ServerConfig};
+
+    /// Whether this processor has the instructions.
+    fn is_here() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let is_here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("adx");
+        #[cfg(not(target_arch = "x86_64"))]
+        let is_here = cfg!(target_arch = "aarch64");
+        is_here
+    }
+
+    /// Both sides with graviola.
+    fn its_sides() -> (TlsAcceptor, TlsConnector, TlsAcceptor, TlsConnector) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let client = client.with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots.clone());
+        let server = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let server = server.with_safe_default_protocol_versions().unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
+        let private = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let server = server
+            .with_no_client_auth()
+            .with_single_cert(chain, private);
+        (
+            TlsAcceptor::new(server.unwrap()),
+            TlsConnector::new(client.with_no_client_auth()),
+            TlsAcceptor::from_pem(&pem, &key).unwrap(),
+            TlsConnector::with_roots(roots),
+        )
+    }
+
+    #[test]
+    fn speaks_to_ring_and_to_itself() {
+        if !is_here() {
+            return;
+        }
+        run_virtual(async {
+            let (acceptor, connector, ring_acceptor, ring_connector) = its_sides();
+            for (acceptor, connector) in [
+                (&acceptor, &connector),
+                (&acceptor, &ring_connector),
+                (&ring_acceptor, &connector),
+            ] {
+                let (mut client, mut server) = connected(acceptor, connector).await.unwrap();
+                let version = client.protocol_version();
+                assert_eq!(version, Some(rustls::ProtocolVersion::TLSv1_3));
+                client.write_all(b"hello").await.unwrap();
+                client.flush().await.unwrap();
+                let mut buf = [0; 5];
+                server.read_exact(&mut buf).await.unwrap();
+                assert_eq!(&buf, b"hello");
+            }
+        });
+    }
+}

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_net::TcpStream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use asyncio_net::tls::TlsStream;
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -18,7 +18,7 @@ const MAX_ANSWER: usize = 16 * 1024;
 /// A connection of the client.
 pub(crate) enum Stream {
     Plain(TcpStream),
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     Tls(TlsStream<TcpStream>),
 }
 
@@ -28,7 +28,7 @@ impl Stream {
     pub(crate) fn is_http2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             Self::Tls(stream) => stream.alpn_protocol() == Some(b"h2"),
         }
     }
@@ -37,7 +37,7 @@ impl Stream {
 /// Connects to an origin.
 pub(crate) async fn connect(
     way: Way<'_>,
-    #[cfg(feature = "tls")] tls: impl FnOnce() -> io::Result<asyncio_net::tls::TlsConnector>,
+    #[cfg(feature = "rustls")] tls: impl FnOnce() -> io::Result<asyncio_net::tls::TlsConnector>,
 ) -> io::Result<Stream> {
     let Way { origin, proxy } = way;
     let next = proxy.map_or(origin, |proxy| &proxy.origin);
@@ -48,12 +48,12 @@ pub(crate) async fn connect(
     if let Some(proxy) = proxy {
         open_tunnel(&stream, origin, proxy).await?;
     }
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     return Ok(Stream::Tls(tls()?.connect(&origin.host, stream).await?));
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(feature = "rustls"))]
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
-        "`https` needs the feature `tls`",
+        "`https` needs one of the features `tls`, `graviola` and `rustls`",
     ))
 }
 
@@ -107,7 +107,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -121,7 +121,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -133,7 +133,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
@@ -141,7 +141,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -149,7 +149,7 @@ impl AsyncWrite for Stream {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_close(cx),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(stream).poll_close(cx),
         }
     }

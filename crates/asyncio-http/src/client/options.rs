@@ -1,10 +1,10 @@
 //! The options of a session, as its parts read them.
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use std::cell::RefCell;
 use std::time::Duration;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use asyncio_net::tls::TlsConnector;
 use http::header::HeaderMap;
 
@@ -29,7 +29,7 @@ pub(super) struct Options {
     pub(super) http2: bool,
     #[cfg(feature = "http2")]
     pub(super) http2_prior_knowledge: bool,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(super) tls: RefCell<Option<TlsConnector>>,
 }
 
@@ -41,7 +41,7 @@ impl Options {
     }
 
     /// The connector for TLS. The default one is made at its first use, because it reads the system's certificates.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(super) fn tls(&self) -> std::io::Result<TlsConnector> {
         if let Some(connector) = &*self.tls.borrow() {
             return Ok(connector.clone());
@@ -51,7 +51,7 @@ impl Options {
         Ok(connector)
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(super) fn protocols(&self) -> &'static [&'static str] {
         #[cfg(feature = "http2")]
         if self.http2 {

@@ -445,11 +445,11 @@ impl Pool {
         options: &Options,
         protocols: &[&str],
     ) -> Result<Stream, FetchError> {
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(feature = "rustls"))]
         let _ = protocols;
         let connecting = connect(
             way,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             || match protocols {
                 [] => options.tls(),
                 other => Ok(options.tls()?.alpn(other)),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use asyncio_net::tls::TlsConnector;
 use http::Uri;
 use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -106,7 +106,7 @@ impl Session {
                 http2: true,
                 #[cfg(feature = "http2")]
                 http2_prior_knowledge: false,
-                #[cfg(feature = "tls")]
+                #[cfg(feature = "rustls")]
                 tls: RefCell::new(None),
             },
         }
@@ -158,7 +158,7 @@ impl SessionBuilder {
         if !headers.contains_key(ACCEPT) {
             headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         }
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "rustls")]
         {
             let connector = self.options.tls.take();
             let protocols = self.options.protocols();
@@ -284,7 +284,7 @@ impl SessionBuilder {
 
     /// Uses this connector for TLS: other roots, client certificates. At first the system's roots are trusted. The
     /// connector's protocols (ALPN) are set by the session.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub fn tls(self, connector: TlsConnector) -> Self {
         *self.options.tls.borrow_mut() = Some(connector);
         self

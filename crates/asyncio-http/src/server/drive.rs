@@ -34,7 +34,7 @@ where
     S: Answers,
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     if let Some(acceptor) = &shared.options.tls {
         let acceptor = acceptor.clone().alpn(shared.options.protocols());
         let Some(stream) = until(acceptor.accept(stream), connection).await else {
@@ -210,7 +210,7 @@ where
 }
 
 /// The outcome of `future`, or `None` if the connection is to stop first.
-#[cfg(any(feature = "http2", feature = "tls"))]
+#[cfg(any(feature = "http2", feature = "rustls"))]
 async fn until<F: Future>(future: F, connection: &Connection) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut asked = pin!(connection.stop.wait());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use asyncio_net::tls::TlsAcceptor;
 use axum_core::BoxError;
 
@@ -27,7 +27,7 @@ pub struct ServerBuilder {
     pub(super) http2: bool,
     #[cfg(feature = "http2")]
     pub(super) max_streams: u32,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) on_error: Option<Rc<dyn Fn(Peer, BoxError)>>,
 }
@@ -48,7 +48,7 @@ impl Default for ServerBuilder {
             http2: true,
             #[cfg(feature = "http2")]
             max_streams: 100,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "rustls")]
             tls: None,
             on_error: None,
         }
@@ -146,7 +146,7 @@ impl ServerBuilder {
     }
 
     /// Serves HTTPS. The acceptor's protocols (ALPN) are set by the server.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub fn tls(mut self, acceptor: TlsAcceptor) -> Self {
         self.tls = Some(acceptor);
         self
@@ -160,7 +160,7 @@ impl ServerBuilder {
     }
 
     /// The protocols for ALPN.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "rustls")]
     pub(super) fn protocols(&self) -> &'static [&'static str] {
         #[cfg(feature = "http2")]
         if self.http2 {

@@ -371,7 +371,7 @@ impl<W: AsyncWrite + Unpin + 'static> Drop for LentSink<'_, W> {
 /// Its drop closes the writer.
 pub(crate) struct TakenSink<W: AsyncWrite + Unpin + 'static>(StreamWriter<W>);
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 impl<W: AsyncWrite + Unpin + 'static> TakenSink<W> {
     /// Waits for an operation on the stream, or for an abort of the connection.
     pub(crate) async fn unless_aborted<T>(

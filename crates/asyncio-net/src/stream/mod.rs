@@ -3,7 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod io_traits;
 pub(crate) mod methods;
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 pub(crate) mod replayed;
 pub(crate) mod split;
 pub(crate) mod transfer;

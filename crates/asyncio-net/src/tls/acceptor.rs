@@ -47,7 +47,7 @@ impl TlsAcceptor {
         let key = key.map_err(|error| invalid(&error, "the private key is not valid PEM"))?;
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .expect("ring has the versions of TLS that rustls has")
+            .expect("the provider has the versions of TLS that rustls has")
             .with_no_client_auth()
             .with_single_cert(chain, key);
         let config = config.map_err(|error| invalid(&error, "the certificate cannot be used"))?;

@@ -48,7 +48,7 @@ impl TlsConnector {
     pub fn with_roots(roots: RootCertStore) -> Self {
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .expect("ring has the versions of TLS that rustls has")
+            .expect("the provider has the versions of TLS that rustls has")
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self::new(config)

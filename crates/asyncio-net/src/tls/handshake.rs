@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asyncio_executors::timeout;
-use futures_rustls::rustls::crypto::{CryptoProvider, ring};
+use futures_rustls::rustls::crypto::CryptoProvider;
 
 use super::stream::TlsStream;
 use crate::stream::replayed::Replayed;
@@ -28,8 +28,22 @@ impl Default for Limits {
     }
 }
 
+/// The provider of the ciphers: ring, graviola, or the one that the program has installed, as the features say.
+///
+/// # Panics
+///
+/// If the features say the last, and there is none.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    #[cfg(feature = "tls")]
+    return Arc::new(futures_rustls::rustls::crypto::ring::default_provider());
+    #[cfg(all(feature = "graviola", not(feature = "tls")))]
+    return Arc::new(rustls_graviola::default_provider());
+    #[cfg(not(any(feature = "tls", feature = "graviola")))]
+    CryptoProvider::get_default()
+        .expect(
+            "without the features `tls` and `graviola`, the program installs a `CryptoProvider`",
+        )
+        .clone()
 }
 
 /// Application protocols as rustls takes them.

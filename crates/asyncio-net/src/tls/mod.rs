@@ -39,6 +39,12 @@
 //! # }
 //! ```
 //!
+//! # Providers
+//!
+//! The ciphers are those of ring, with the feature `tls`. Without it, they are those of graviola (feature `graviola`),
+//! which needs no C compiler, or those of the `CryptoProvider` that the program has installed (feature `rustls`). A
+//! configuration of rustls that is made with a provider keeps it.
+//!
 //! # Ends
 //!
 //! A peer that closes its side in order says so (`close_notify`), and a read returns no bytes. If the connection ends
@@ -55,6 +61,9 @@ mod transport;
 mod upgrade;
 
 pub use futures_rustls::rustls;
+/// The provider of ciphers that needs no C compiler. It panics on a processor without the instructions that it uses.
+#[cfg(feature = "graviola")]
+pub use rustls_graviola as graviola;
 
 pub use acceptor::TlsAcceptor;
 pub use connector::TlsConnector;

@@ -4,10 +4,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use std::time::Duration;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 use super::kind::Kind;
 use super::stream::{Stage, Transport, Wire};
 
@@ -91,7 +91,7 @@ impl Hold {
 }
 
 /// For an upgrade, which replaces the stream.
-#[cfg(feature = "tls")]
+#[cfg(feature = "rustls")]
 impl Hold {
     /// Takes the stream, after [`wait`](Self::wait). If none is [put back](Self::put_back), the connection ends.
     pub(crate) fn take_wire(&mut self) -> Box<dyn Wire> {
