@@ -201,6 +201,63 @@ mod an_error {
         assert_eq!(seen, [format!("{BY_DROP} (one, ")]);
     }
 
+    /// Runs a gather or a race in a task named `owner`, in which one fails while another cleans up. Its end is a panic.
+    fn panics(in_place: impl Future + 'static) -> Vec<String> {
+        reports_in(true, async move || {
+            let owner = asyncio_loop::spawn_with(named("owner"), async {
+                assert!(AssertUnwindSafe(in_place).catch_unwind().await.is_err());
+            });
+            owner.await.unwrap();
+        })
+    }
+
+    async fn fails_soon() -> Result<(), &'static str> {
+        yield_now().await;
+        FAILS
+    }
+
+    #[test]
+    fn of_a_gather_beside_a_panic_is_reported_and_the_value_of_a_race_is_none() {
+        let cleanup = || on_cancel(pending::<Result<(), _>>(), async { panic!("a panic") });
+        let message = "an error in a gather is lost, as the gather panics (owner, ";
+        let seen = panics(async move { try_gather((cleanup(), fails_soon())).await });
+        assert_eq!(seen, [message]);
+        assert_eq!(
+            panics(async move { race((cleanup(), fails_soon())).await }),
+            [""; 0]
+        );
+        // Without an error, the panic is all.
+        let fine = async { Ok::<(), &str>(()) };
+        let seen = panics(async move { gather((fine, async { panic!("a panic") })).await });
+        assert_eq!(seen, [""; 0]);
+    }
+
+    #[test]
+    fn in_a_gather_that_is_dropped_is_reported_unless_it_was_returned() {
+        let seen = reports_in(true, async || {
+            let owner = asyncio_loop::spawn_with(named("owner"), async {
+                let cleanup =
+                    || on_cancel(pending::<Result<(), _>>(), sleep(Duration::from_secs(9)));
+                let mut both = Box::pin(try_gather((cleanup(), fails_soon())));
+                for _ in 0..2 {
+                    assert!(futures::poll!(&mut both).is_pending());
+                    yield_now().await;
+                }
+                drop(both);
+                assert_eq!(
+                    try_gather((cleanup(), fails_soon())).await,
+                    Err("disk full")
+                );
+                let mut without = Box::pin(try_gather((cleanup(), cleanup())));
+                assert!(futures::poll!(&mut without).is_pending());
+            });
+            owner.await.unwrap();
+        });
+        let message =
+            "an error in a gather is lost, as the gather is dropped before it returns (owner, ";
+        assert_eq!(seen, [message]);
+    }
+
     #[test]
     fn that_the_group_returns_is_not_reported() {
         let seen = reports(async || {

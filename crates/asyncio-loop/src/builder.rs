@@ -252,6 +252,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_setting_leaves_the_others() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let settings: [fn(Builder) -> Builder; 11] = [
+            |it| it.debug(true),
+            |it| it.task_budget(7),
+            |it| it.slow_step(SECOND),
+            |it| it.stall_limit(SECOND),
+            |it| it.on_stall(|_| ()),
+            |it| it.ctrl_c(true),
+            |it| it.sigterm(true),
+            |it| it.unpark(|| ()),
+            |it| it.host_clock(Instant::now),
+            |it| it.with_limits(Limits::DEFAULT),
+            |it| it.virtual_time(true),
+        ];
+        for set in settings {
+            assert_eq!(set(Builder::default().order_seed(3)).order_seed, Some(3));
+        }
+        let builder = Builder::default().virtual_time(true).order_seed(3);
+        assert!(builder.virtual_time);
+        assert_eq!(
+            Builder::default().stall_limit(Duration::ZERO).stall_limit,
+            Some(SECOND / 50)
+        );
+    }
+
+    #[test]
     fn signals_cancel_main_only_if_asked_for_and_on_real_time() {
         let signals = |builder: Builder| {
             let signals = builder.stop_signals();

@@ -206,6 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn a_host_clock_beside_that_of_the_machine_differs() {
+        let hour = Duration::from_secs(3600);
+        let beside: [fn() -> Instant; 2] = [
+            || Instant::now() - Duration::from_secs(3600),
+            || Instant::now() + Duration::from_secs(3600),
+        ];
+        for now in beside {
+            let clock = Clock::host(now);
+            assert!(clock.differs());
+            assert!(clock.now() < START + super::nanos(hour), "it began now");
+        }
+        let clocks = [
+            Clock::host(Instant::now),
+            Clock::real(),
+            Clock::virtual_time(),
+        ];
+        assert!(!clocks.iter().any(Clock::differs));
+    }
+
+    #[test]
     fn a_time_beyond_the_scale_is_never() {
         for clock in [Clock::real(), Clock::virtual_time()] {
             let start = clock.instant();

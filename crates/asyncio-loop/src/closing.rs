@@ -185,3 +185,45 @@ impl WaitReports {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::EventLoop;
+
+    #[test]
+    fn a_wait_is_reported_after_a_second_and_when_it_has_doubled() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let noted = seen.clone();
+        event_loop.set_exception_handler(move |report| noted.borrow_mut().push(report.to_string()));
+        let run = event_loop.run_until_complete(async {
+            let mut ended = crate::spawn(async {});
+            (&mut ended).await.unwrap();
+            let waits = crate::spawn(std::future::pending::<()>());
+            let tasks = [ended.as_ref(), waits.as_ref()];
+            crate::current::with(|core: &Core| {
+                let mut reports = WaitReports::begin(core, None);
+                reports.report_overdue(core, &tasks);
+                assert!(seen.borrow().is_empty(), "it has just begun");
+                reports.since -= Duration::from_secs(5);
+                reports.report_overdue(core, &tasks);
+                reports.report_overdue(core, &tasks);
+                let next = reports.next_report;
+                assert!(Duration::from_secs(10) <= next && next < Duration::from_secs(60));
+                assert_eq!(core.wait_deadline.get(), Some(reports.since + next));
+            });
+        });
+        run.unwrap();
+        let message = "the closing event loop has been waiting for a task to end for 5";
+        let report = seen.borrow()[0].clone();
+        assert!(
+            report.starts_with(message) && report.contains("(Task-3, "),
+            "{report}"
+        );
+        assert_eq!(seen.borrow().len(), 1);
+    }
+}

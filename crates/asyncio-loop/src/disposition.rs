@@ -288,6 +288,29 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_has_its_default_action_unless_the_program_ignores_it() {
+        assert!(is_default(signal_hook::consts::SIGXCPU));
+        // The runtime of Rust ignores this one.
+        assert!(!is_default(signal_hook::consts::SIGPIPE));
+    }
+
+    #[test]
+    fn a_runner_sees_a_signal_once_and_none_that_is_claimed() {
+        let signal = signal_hook::consts::SIGUSR1;
+        let (_ours, theirs) = UnixStream::pair().unwrap();
+        let listening = Listening::begin(signal, &theirs).unwrap();
+        assert!(Listening::begin(signal, &theirs).is_err(), "one at a time");
+        low_level::raise(signal).unwrap();
+        assert_eq!([(); 2].map(|()| listening.was_raised()), [true, false]);
+        let claim = SignalClaim::new(signal).unwrap();
+        low_level::raise(signal).unwrap();
+        assert!(!listening.was_raised());
+        drop(listening);
+        drop(claim);
+        Listening::begin(signal, &theirs).unwrap();
+    }
+
+    #[test]
     fn the_default_action_returns_with_the_last_claim() {
         let signal = signal_hook::consts::SIGUSR2;
         let is_default = || with(signal, |it| Ok(it.default.load(Ordering::SeqCst))).unwrap();

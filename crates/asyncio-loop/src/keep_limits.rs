@@ -133,3 +133,32 @@ impl Core {
         self.active_limits.as_ref()?.failure.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, EventLoop};
+
+    #[test]
+    fn a_long_run_on_virtual_time_shows_its_progress_when_it_has_taken_twice_as_long() {
+        let builder: Builder = EventLoop::builder().virtual_time(true);
+        let mut event_loop = builder.with_limits(Limits::DEFAULT).build_loop().unwrap();
+        let run = event_loop.run_until_complete(async {
+            crate::current::with(|core: &Core| {
+                let active = core.active_limits.as_ref().unwrap();
+                let progress = &active.progress;
+                let began = progress.began.get().unwrap();
+                assert_eq!(progress.next.get(), Some(began + SILENT));
+                core.show_progress(began, began + 2 * SILENT);
+                assert_eq!(progress.next.get(), Some(began + 4 * SILENT));
+                // A look at the limits shows it when it is due.
+                let began = began - 3 * SILENT;
+                progress.began.set(Some(began));
+                progress.next.set(Some(began));
+                assert!(!core.has_exceeded_limits());
+                assert!(progress.next.get() >= Some(began + 6 * SILENT));
+            });
+        });
+        run.unwrap();
+    }
+}

@@ -264,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn an_error_and_an_exit_code_other_than_success_are_failures() {
+        use std::process::ExitCode;
+        assert!(
+            !().is_failure() && !Ok::<_, ()>(()).is_failure() && !ExitCode::SUCCESS.is_failure()
+        );
+        assert!(Err::<(), _>(()).is_failure() && ExitCode::FAILURE.is_failure());
+    }
+
+    #[test]
     fn tasks_run_first_in_first_out_without_a_seed() {
         assert_eq!(seen(Orders::AsQueued), ["abcdef"]);
         let shuffled = seen(Orders::Seeds(&[1, 2, 1]));

@@ -195,3 +195,19 @@ impl fmt::Debug for Timers {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_counted_up_to_a_time() {
+        let timers = Timers::new(Clock::virtual_time());
+        for after in [1, 2, 3] {
+            timers.arm(START + after, Waker::noop());
+        }
+        let are_due = |after, many| timers.are_due_by(START + after, many);
+        assert!(are_due(0, 0) && are_due(2, 2) && are_due(3, 3));
+        assert!(!are_due(0, 1) && !are_due(2, 3) && !are_due(3, 4));
+    }
+}

@@ -171,7 +171,9 @@ fn a_callback_runs_in_a_copy_of_its_context() {
             trace.note(USER.get().unwrap());
             USER.set("grace");
         });
+        let timer = call_later(secs(1), || ());
         USER.set("barbara");
+        assert_eq!(timer.context().run(|| USER.get()), Some("ada"));
         assert_eq!(handle.context().run(|| USER.get()), Some("ada"));
         yield_now().await;
         assert_eq!(USER.get(), Some("barbara"));

@@ -115,6 +115,46 @@ mod turning {
     }
 
     #[test]
+    fn a_stopped_loop_ends_its_turn_with_the_batch() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let steps = Rc::new(Cell::new(0));
+        let counted = steps.clone();
+        let task = event_loop.spawn(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        let handle = event_loop.handle();
+        event_loop.call_soon(move || handle.stop());
+        let _ = event_loop.turn(false, never);
+        assert_eq!(steps.get(), 1);
+        drop::<asyncio_loop::Task<()>>(task);
+    }
+
+    /// 3 ms are measured by the loop, unless the clock of the host differs from that of the machine.
+    #[test]
+    fn a_host_with_a_clock_of_its_own_waits_for_the_whole_deadline() {
+        let next_after = |delay| {
+            let builder = EventLoop::builder().host_clock(clock);
+            let mut event_loop = builder.build_loop().unwrap();
+            event_loop.spawn(async move { sleep(delay).await }).detach();
+            let (start, next) = (event_loop.time(), event_loop.turn(false, never));
+            let Next::At(time) = next else {
+                panic!("the host must wait for the deadline: {next:?}")
+            };
+            time - start
+        };
+        assert_eq!(next_after(ms(1)), ms(1));
+        assert_eq!(next_after(ms(3)), ms(3));
+        let nearly = Duration::from_nanos(1);
+        assert_eq!(
+            next_after(ms(3) + nearly),
+            Duration::from_micros(1500) + nearly
+        );
+    }
+
+    #[test]
     fn a_turn_in_which_everything_is_enough_runs_nothing_and_says_so() {
         let mut event_loop = EventLoop::new().unwrap();
         let task = event_loop.spawn(async {});
@@ -611,6 +651,23 @@ mod closing {
     }
 
     #[test]
+    fn an_attachment_that_asks_for_no_time_is_closed_once_without_any() {
+        #[derive(Default)]
+        struct Quick(std::cell::RefCell<Vec<Duration>>);
+        impl Attachment for Quick {
+            fn close(&self, patience: Duration) {
+                self.0.borrow_mut().push(patience);
+            }
+        }
+        let mut event_loop = EventLoop::new().unwrap();
+        let quick = event_loop.spawn(async { attached::<Quick>().unwrap() });
+        let _ = event_loop.turn(false, never);
+        let quick = { quick }.try_take().unwrap().unwrap();
+        close(&mut event_loop);
+        assert_eq!(*quick.0.borrow(), [Duration::ZERO]);
+    }
+
+    #[test]
     fn a_closed_loop_does_not_make_its_descriptor_readable() {
         let mut event_loop = EventLoop::new().unwrap();
         event_loop
@@ -707,6 +764,21 @@ mod guests {
         let trace = trace.take();
         assert!(trace[0].contains("was dropped"), "{trace:?}");
         assert_eq!(trace[1..], ["main"]);
+    }
+
+    #[test]
+    fn a_guest_that_is_dropped_before_its_first_turn_is_reported_once() {
+        let trace = Trace::default();
+        let builder: Builder = EventLoop::builder().debug(true);
+        let guest = Guest::with(builder, forever()).unwrap();
+        note_reports(guest.event_loop(), &trace);
+        drop(guest);
+        let trace = trace.take();
+        assert_eq!(trace.len(), 1, "{trace:?}");
+        assert!(
+            trace[0].contains("was dropped when its event loop closed"),
+            "{trace:?}"
+        );
     }
 
     #[test]

@@ -277,3 +277,27 @@ fn a_handler_that_panics_with_anything_does_not_end_the_detector() {
         }
     });
 }
+
+#[test]
+fn a_stall_after_a_long_wait_is_reported() {
+    let stalls = Stalls::default();
+    run_with(stalls.builder(ms(20)), async {
+        // The detector sleeps after two looks, which are 5 ms apart.
+        sleep(ms(60)).await;
+        let seen = stalls.all().len();
+        stalls.block_until(seen + 1);
+    });
+}
+
+#[test]
+fn a_host_is_no_stall_between_two_turns() {
+    let stalls = Stalls::default();
+    let mut event_loop = stalls.builder(ms(20)).build_loop().unwrap();
+    event_loop.call_soon(|| ());
+    let _ = event_loop.turn(false, || false);
+    thread::sleep(ms(100));
+    let _ = event_loop.turn(false, || false);
+    thread::sleep(ms(100));
+    let host_only = |stall: &Stall| stall.lasted < ms(20) || stall.lasted > ms(90);
+    assert!(!stalls.all().iter().any(host_only), "{:?}", stalls.all());
+}

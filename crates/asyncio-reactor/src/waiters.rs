@@ -566,6 +566,56 @@ mod tests {
         assert!(to_wake.last().unwrap().will_wake(&far));
     }
 
+    /// A queue in which futures wait, and some have left again.
+    fn queue(futures: u64, left: impl IntoIterator<Item = u64>) -> Queue {
+        let id = |n| WaiterId::future(n, Direction::Read);
+        let mut queue = Queue::default();
+        for n in 0..futures {
+            queue.insert_future(id(n), Waker::noop().clone(), no_fresh);
+        }
+        for n in left {
+            queue.remove_future(id(n));
+        }
+        queue
+    }
+
+    /// The length of a queue, and its vacancies.
+    fn shape(queue: &Queue) -> (usize, usize) {
+        (queue.futures.len(), queue.vacancies)
+    }
+
+    #[test]
+    fn vacancies_stay_until_they_are_more_than_half_of_the_queue() {
+        assert_eq!(shape(&queue(8, [1, 2, 3, 4])), (8, 4));
+        assert_eq!(shape(&queue(8, [1, 2, 3, 4, 5])), (3, 0));
+    }
+
+    #[test]
+    fn vacancies_leave_with_the_end_that_they_are_at() {
+        assert_eq!(shape(&queue(20, [17, 18, 19])), (17, 0));
+        assert_eq!(shape(&queue(20, [1, 2, 0])), (17, 0));
+        let mut queue = queue(20, [1, 2, 6, 7]);
+        let mut to_wake = Vec::new();
+        assert!(queue.take(3, &mut to_wake));
+        assert_eq!((to_wake.len(), shape(&queue)), (3, (15, 2)));
+        assert!(queue.take(1, &mut to_wake));
+        assert_eq!(shape(&queue), (12, 0));
+    }
+
+    #[test]
+    fn memory_stays_while_a_quarter_of_it_is_used() {
+        let mut queue = queue(10_000, []);
+        let capacity = queue.futures.capacity();
+        let quarter = (capacity / 4) as u64;
+        for n in (quarter..10_000).rev() {
+            queue.remove_future(WaiterId::future(n, Direction::Read));
+        }
+        assert_eq!(queue.futures.capacity(), capacity);
+        queue.remove_future(WaiterId::future(quarter - 1, Direction::Read));
+        let kept = queue.futures.capacity();
+        assert!(2 * queue.futures.len() <= kept && kept < capacity, "{kept}");
+    }
+
     /// In whatever order they are woken or removed.
     #[test]
     fn a_burst_gives_its_memory_back() {

@@ -60,3 +60,32 @@ fn fill(step: fn() -> Option<u64>) -> bool {
     let step = step();
     FILLED_IN.replace(step) != step || step.is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many awaits are ready before each of the first steps back of one step.
+    fn ready_awaits(step: fn() -> Option<u64>) -> Vec<u32> {
+        reset();
+        let ready = |_| (0..1000).take_while(|_| draw(step)).count() as u32;
+        (0..20).map(ready).collect()
+    }
+
+    #[test]
+    fn a_step_has_a_budget_and_each_filling_is_another() {
+        let ready = ready_awaits(|| Some(7));
+        assert_eq!(
+            ready[0],
+            2 * FULL + 1,
+            "the first filling belongs to the step"
+        );
+        let varied: Vec<u32> = (1..20).map(|n| FULL - n % VARIETY).collect();
+        assert_eq!(ready[1..], varied);
+    }
+
+    #[test]
+    fn outside_of_any_step_all_are_ready() {
+        assert_eq!(ready_awaits(|| None), [1000; 20]);
+    }
+}

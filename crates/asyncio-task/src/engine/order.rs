@@ -34,6 +34,21 @@ impl Order {
 mod tests {
     use super::*;
 
+    /// The first numbers of splitmix64 for a seed, as in its reference implementation.
+    #[test]
+    fn a_seed_gives_the_same_numbers_everywhere() {
+        let order = Order::new(1_234_567);
+        let numbers = [(); 5].map(|()| order.next());
+        let expected = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!(numbers, expected);
+    }
+
     #[test]
     fn the_same_seed_gives_the_same_numbers_and_another_gives_others() {
         let numbers = |seed| {
