@@ -5,10 +5,12 @@ mod support;
 
 use std::cell::Cell;
 use std::future::pending;
+use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{
     TaskGroup, catch_cancel, gather, on_cancel, race, shield, staggered_race, task_group, timeout,
+    try_gather,
 };
 use asyncio_loop::{sleep, spawn, time};
 use futures::future::LocalBoxFuture;
@@ -160,13 +162,23 @@ mod by_some {
     #[test]
     fn a_part_that_defers_it_has_a_say() {
         run::<()>(async |_| {
-            let shielded = || shield(async { sleep(secs(3)).await });
-            assert_eq!(cancelled_at_1(gather((swallows(), shielded()))).await, None);
-            let drops = async {
+            let shielded = async || {
+                shield(sleep(secs(3))).await;
+                5
+            };
+            let drops = async || {
                 drop(catch_cancel(pending::<()>()).await);
                 5
             };
-            assert_eq!(cancelled_at_1(gather((swallows(), drops))).await, None);
+            assert_eq!(cancelled_at_1(gather((swallows(), shielded()))).await, None);
+            assert_eq!(cancelled_at_1(gather((swallows(), drops()))).await, None);
+            let child: LocalBoxFuture<'_, u64> = Box::pin(shielded());
+            assert_eq!(cancelled_at_1(group(swallows, vec![child])).await, None);
+            let child: LocalBoxFuture<'_, u64> = Box::pin(drops());
+            assert_eq!(cancelled_at_1(group(swallows, vec![child])).await, None);
+            let child = || -> LocalBoxFuture<'_, u64> { Box::pin(swallows()) };
+            assert_eq!(cancelled_at_1(group(shielded, vec![child()])).await, None);
+            assert_eq!(cancelled_at_1(group(drops, vec![child()])).await, None);
         });
     }
 
@@ -180,7 +192,89 @@ mod by_some {
                 sleep(secs(9)).await;
             };
             assert!(timeout(secs(1), work).await.is_err());
+            assert_eq!(returned.take(), 5);
+            let work = async {
+                let all: Vec<LocalBoxFuture<'_, u64>> =
+                    vec![Box::pin(swallows()), Box::pin(cleans_up())];
+                returned.set(race(all).await);
+                sleep(secs(9)).await;
+            };
+            assert!(timeout(secs(1), work).await.is_err());
             assert_eq!(returned.get(), 5);
+        });
+    }
+
+    /// The error of a gathering comes out, and the next await is cut.
+    #[test]
+    fn an_error_is_returned_although_a_request_comes_while_others_clean_up() {
+        run::<()>(async |_| {
+            let returned = Cell::new(None);
+            let fails = || async { Err::<u64, _>("failed") };
+            let slow = || async { Ok(cleans_up().await) };
+            let tuple = async {
+                returned.set(Some(try_gather((slow(), fails())).await.map(drop)));
+                sleep(secs(9)).await;
+            };
+            assert!(timeout(secs(1), tuple).await.is_err());
+            assert_eq!(returned.take(), Some(Err("failed")));
+            let vector = async {
+                let all: Vec<LocalBoxFuture<'_, _>> = vec![Box::pin(slow()), Box::pin(fails())];
+                returned.set(Some(try_gather(all).await.map(drop)));
+                sleep(secs(9)).await;
+            };
+            assert!(timeout(secs(1), vector).await.is_err());
+            assert_eq!(returned.take(), Some(Err("failed")));
+        });
+    }
+
+    /// An enclosing race is decided while a race inside waits for its loser: nothing can take the value.
+    #[test]
+    fn the_value_of_a_loser_that_is_a_race_goes_no_further() {
+        run::<()>(async |_| {
+            let went_on = Cell::new(false);
+            let tuple = async {
+                race((sleep(secs(1)), async { assert_eq!(cleans_up().await, 0) })).await;
+                went_on.set(true);
+            };
+            race((tuple, sleep(secs(2)))).await;
+            let vector = async {
+                let all: Vec<LocalBoxFuture<'_, ()>> = vec![
+                    Box::pin(sleep(secs(1))),
+                    Box::pin(async { assert_eq!(cleans_up().await, 0) }),
+                ];
+                race(all).await;
+                went_on.set(true);
+            };
+            race((vector, sleep(secs(2)))).await;
+            assert!(!went_on.get());
+        });
+    }
+
+    #[test]
+    fn a_part_that_resumes_an_outer_token_ends_the_others() {
+        run::<()>(async |_| {
+            let start = time();
+            let cleaned = Rc::new(Cell::new(None));
+            let note = cleaned.clone();
+            let gathers = async move {
+                let token = catch_cancel(pending::<()>()).await.unwrap_err();
+                let cleanup = on_cancel(pending::<()>(), async {
+                    sleep(secs(1)).await;
+                    note.set(Some(time() - start));
+                });
+                let resumes = async { token.resume().await };
+                gather((resumes, cleanup)).await;
+            };
+            assert!(cancelled_at_1(gathers).await.is_none());
+            assert_eq!(cleaned.get(), Some(secs(2)));
+            assert_eq!(time() - start, secs(2));
+            let races = async {
+                let token = catch_cancel(pending::<()>()).await.unwrap_err();
+                let resumes = async { token.resume().await };
+                race((resumes, async { sleep(secs(1)).await })).await;
+            };
+            assert!(cancelled_at_1(races).await.is_none());
+            assert_eq!(time() - start, secs(3));
         });
     }
 

@@ -12,6 +12,7 @@ use asyncio_executors::{
     try_gather, try_gather_iter, wait,
 };
 use asyncio_loop::{Task, sleep, spawn, time};
+use asyncio_testkit::OnDrop;
 use futures::{FutureExt, Stream, StreamExt};
 use support::run;
 
@@ -128,6 +129,27 @@ fn a_race_of_futures_of_different_types() {
         assert_eq!(race_iter((2..9).rev().map(after)).await, 2);
     });
     assert_eq!(seen, ["the slow one is clean"]);
+}
+
+#[test]
+fn the_losers_of_an_array_are_gone_when_the_winner_is_told_of() {
+    let seen = run(async |trace: Trace| {
+        for scoped in [false, true] {
+            let part = async |n: u64| {
+                let noted = trace.clone();
+                let _guard = OnDrop::new(move || noted.note(format!("{n} is dropped")));
+                match scoped {
+                    true => timeout(secs(9), sleep(secs(n))).await.unwrap(),
+                    false => sleep(secs(n)).await,
+                }
+                n
+            };
+            assert_eq!(race([part(2), part(1)]).await, 1);
+            trace.note("told".to_owned());
+        }
+    });
+    let expected = ["1 is dropped", "2 is dropped", "told"];
+    assert_eq!(seen, [expected, expected].concat());
 }
 
 #[test]

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread;
+use std::time::Instant;
 
 use asyncio_loop::{
     EventLoop, JoinError, ThreadFuture, ThreadHandle, all_tasks, current_task, run, running_loop,
     sleep, spawn, yield_now,
 };
-use support::{forever, ms, panic_of, poll_once, run_virtual, secs};
+use support::{Trace, forever, ms, note_reports, panic_of, poll_once, run_virtual, secs};
 
 /// Runs `main` on a loop, and `other` on another thread with the loop's handle; waits for both.
 fn with_thread<T: Send + 'static>(
@@ -303,6 +304,48 @@ fn on_its_own_loop_it_is_awaited() {
         future.unwrap().await.unwrap()
     });
     assert_eq!(value, 3);
+}
+
+#[test]
+fn on_its_own_loop_an_await_does_not_hold_virtual_time() {
+    let start = Instant::now();
+    run_virtual(async |_| {
+        let hour = running_loop().run_coroutine_threadsafe(|| async { sleep(secs(3600)).await });
+        hour.unwrap().await.unwrap();
+    });
+    assert!(start.elapsed() < secs(60));
+}
+
+/// A coroutine may drop its own future, in the step in which it returns.
+#[test]
+fn an_error_that_nothing_can_take_is_reported_in_debug_mode() {
+    fn reports<T: Send + 'static>(debug: bool, outcome: T) -> Vec<String> {
+        let trace = Trace::default();
+        let mut event_loop = EventLoop::builder().debug(debug).build_loop().unwrap();
+        note_reports(&event_loop, &trace);
+        let kept = Arc::new(Mutex::new(None::<ThreadFuture<T>>));
+        let own = kept.clone();
+        let coroutine = move || async move {
+            drop(own.lock().unwrap().take());
+            outcome
+        };
+        let future = event_loop.handle().run_coroutine_threadsafe(coroutine);
+        *kept.lock().unwrap() = Some(future.unwrap());
+        let turns = async {
+            for _ in 0..5 {
+                yield_now().await;
+            }
+        };
+        event_loop.run_until_complete(turns).unwrap();
+        drop(event_loop);
+        trace.take()
+    }
+    let failed = Err::<i32, _>("lost");
+    let seen = reports(true, failed);
+    let message = "a task failed and nobody looked at its error";
+    assert!(seen.len() == 1 && seen[0].starts_with(message), "{seen:?}");
+    assert_eq!(reports(false, failed), [""; 0]);
+    assert_eq!(reports(true, Ok::<i32, &str>(1)), [""; 0]);
 }
 
 #[test]
