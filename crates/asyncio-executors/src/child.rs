@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use asyncio_task::{
-    HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState, is_propagating,
-};
+use asyncio_task::{HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState};
 
 use futures_core::FusedFuture;
 
@@ -54,8 +52,6 @@ pub struct Child<'env, U> {
     passed_on: bool,
     /// It has failed, and the request that this made has had its turn.
     gave_way: bool,
-    /// The awaiting code is being cancelled: the await does not return there, and the outcome stays.
-    passing: bool,
     env: PhantomData<&'env ()>,
 }
 
@@ -65,7 +61,6 @@ impl<U> Child<'_, U> {
             task: Some(task),
             passed_on: false,
             gave_way: false,
-            passing: false,
             env: PhantomData,
         }
     }
@@ -75,7 +70,6 @@ impl<U> Child<'_, U> {
             task: None,
             passed_on: false,
             gave_way: false,
-            passing: false,
             env: PhantomData,
         }
     }
@@ -175,11 +169,8 @@ impl<U> Future for Child<'_, U> {
         let Some(task) = &mut this.task else {
             return Poll::Ready(Err(refused()));
         };
-        if this.passing {
-            if is_propagating() {
-                return Poll::Pending;
-            }
-            this.passing = false; // It is awaited elsewhere now.
+        if task.has_ended_await() {
+            return Poll::Pending;
         }
         // Most often the child has come to a value, and nothing was asked of its awaiter meanwhile.
         if task.is_finished() && (this.gave_way || !has_failed(task)) {
@@ -213,7 +204,7 @@ impl<U> Future for Child<'_, U> {
         if task.with_listener(|listener| listener.is_dismissed()) {
             // Nothing can take the value of the awaiting code, so the outcome stays where it is.
             task.with_listener(|listener| listener.conclude(false));
-            this.passing = true;
+            task.end_await();
             return Poll::Pending;
         }
         if !this.gave_way && has_failed(task) {
@@ -231,7 +222,7 @@ impl<U> Future for Child<'_, U> {
             false => task.with_listener(Listener::release),
         };
         if heard && propagates {
-            this.passing = true;
+            task.end_await();
             return Poll::Pending;
         }
         let outcome = task.try_take().expect(TAKEN);

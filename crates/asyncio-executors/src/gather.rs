@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{SpawnOptions, StepBack, poll_again, propagate_here};
+use asyncio_task::{SpawnOptions, StepBack, propagate_here};
 use pin_project_lite::pin_project;
 
 use crate::in_place::{
@@ -257,9 +257,9 @@ impl<T, E, F: Future<Output = Result<T, E>>, S: FnOnce(T)> Future for Part<'_, F
 /// Propagates a cancellation: a task that is needed here was cancelled, so the waiting code is cancelled too.
 #[cold]
 pub(crate) async fn cancelled_with_a_part<T>() -> T {
-    propagate_here();
+    let propagation = propagate_here();
     let again = "a race or a gather was awaited again after it had been cancelled";
-    poll_fn(|_| poll_again(again)).await
+    poll_fn(|_| propagation.poll_again(again)).await
 }
 
 /// Several futures that [`gather`] can run: tuples, arrays, vectors.

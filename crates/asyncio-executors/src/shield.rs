@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asyncio_task::{
-    Interrupted, JoinError, Listener, Outcome, Scope, Task, poll_again, propagate_here,
+    Interrupted, JoinError, Listener, Outcome, Propagation, Scope, Task, propagate_here,
 };
 use pin_project_lite::pin_project;
 
@@ -50,7 +50,7 @@ use pin_project_lite::pin_project;
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         listener: Listener::new(),
-        passing: false,
+        propagation: None,
         scope: Scope::new(future),
     }
 }
@@ -61,8 +61,8 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Shield<F> {
         listener: Listener,
-        // It is over, and the enclosing code propagates a request.
-        passing: bool,
+        // It is over, and this code propagates a request.
+        propagation: Option<Propagation>,
         // The shielded future may propagate a request of its own accord. This scope catches that.
         #[pin]
         scope: Scope<F>,
@@ -74,8 +74,8 @@ impl<F: Future> Future for Shield<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if *this.passing {
-            return poll_again(
+        if let Some(propagation) = this.propagation {
+            return propagation.poll_again(
                 "a shield was awaited again after the future in it had been cancelled",
             );
         }
@@ -89,13 +89,13 @@ impl<F: Future> Future for Shield<F> {
                 Poll::Ready(output)
             }
             Poll::Ready(Err(interrupted)) => {
-                *this.passing = true;
                 if let Interrupted::Outer(cancelled) = interrupted {
                     cancelled.swallow(); // it was for the code inside
                 }
-                if !this.listener.conclude(false) {
-                    propagate_here();
-                }
+                *this.propagation = Some(match this.listener.conclude(false) {
+                    true => Propagation::here(),
+                    false => propagate_here(),
+                });
                 Poll::Pending
             }
             Poll::Pending => {
@@ -162,8 +162,9 @@ pub async fn shield_task<T: Outcome + 'static>(mut task: Task<T>) -> Result<T, J
     let Some(outcome) = outcome else {
         task.detach();
         listener.conclude(false); // The enclosing code propagates the request.
+        let propagation = Propagation::here();
         let again = "a shielded wait for a task was awaited again after a request had cut it";
-        return poll_fn(|_| poll_again(again)).await;
+        return poll_fn(|_| propagation.poll_again(again)).await;
     };
     listener.release();
     outcome

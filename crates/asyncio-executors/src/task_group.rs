@@ -26,8 +26,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use asyncio_task::{
-    Cause, Children, Interrupted, JoinError, LastPoll, Listener, PanicPayload, Scope, ScopeHandle,
-    SpawnOptions, StepBack, TaskRef, Unhandled, has_open_request, poll_again, propagate_here,
+    Cause, Children, Interrupted, JoinError, LastPoll, Listener, PanicPayload, Propagation, Scope,
+    ScopeHandle, SpawnOptions, StepBack, TaskRef, Unhandled, has_open_request, propagate_here,
 };
 use pin_project_lite::pin_project;
 
@@ -239,8 +239,8 @@ enum BodyEnd<T, E> {
     Failed(Failure<E>),
     /// It panicked or was cancelled.
     Without,
-    /// The group itself is over, and the enclosing code propagates the request.
-    Passing,
+    /// The group itself is over. The code that propagates a request on its behalf.
+    Over(Propagation),
 }
 
 impl<E> TaskGroup<'_, E> {
@@ -942,8 +942,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { group, body } = &mut *self;
-        if let Some(BodyEnd::Passing) = group.result {
-            return poll_again("a task group was awaited again after it had ended");
+        if let Some(BodyEnd::Over(propagation)) = group.result {
+            return propagation.poll_again("a task group was awaited again after it had ended");
         }
         if group.listener.heard() {
             group.pass_on();
@@ -1072,16 +1072,15 @@ impl<'env, T, E> Group<'env, T, E> {
             return Poll::Ready(Err(errors));
         }
         let heard = self.listener.conclude(false);
-        match result {
-            _ if heard => Poll::Pending,
-            None | Some(BodyEnd::Without) if self.propagates => {
-                propagate_here();
-                Poll::Pending
-            }
+        let propagation = match result {
+            _ if heard => Propagation::here(),
+            None | Some(BodyEnd::Without) if self.propagates => propagate_here(),
             _ => {
                 unreachable!("a body without a value was cancelled, by an error or from outside")
             }
-        }
+        };
+        self.result = Some(BodyEnd::Over(propagation));
+        Poll::Pending
     }
 
     /// The body has returned a value, and nothing has failed.
@@ -1094,7 +1093,11 @@ impl<'env, T, E> Group<'env, T, E> {
             self.listener.release();
         }
         let heard = self.listener.conclude(false);
-        match self.result.replace(BodyEnd::Passing) {
+        let over = match heard {
+            true => Propagation::here(),
+            false => Propagation::NOWHERE,
+        };
+        match self.result.replace(BodyEnd::Over(over)) {
             Some(BodyEnd::Returned(value)) if !heard => Poll::Ready(Ok(value)),
             _ => Poll::Pending,
         }
@@ -1105,7 +1108,7 @@ impl<T, E> Group<'_, T, E> {
     /// All errors, that of the body last, and what else the body came to.
     fn take_ends(&mut self) -> (Vec<Failure<E>>, Option<BodyEnd<T, E>>) {
         let mut failures = self.shared.errors.take();
-        match self.result.replace(BodyEnd::Passing) {
+        match self.result.replace(BodyEnd::Over(Propagation::NOWHERE)) {
             Some(BodyEnd::Failed(failure)) => {
                 failures.push(failure);
                 (failures, None)

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::Deadline;
-use asyncio_task::{Interrupted, Scope, ScopeHandle, is_in_task, poll_again};
+use asyncio_task::{Interrupted, Propagation, Scope, ScopeHandle, is_in_task};
 use pin_project_lite::pin_project;
 
 /// The time was over before the work was done.
@@ -150,7 +150,7 @@ enum State {
     Late,
     Open,
     /// The request was for the enclosing code, which propagates it.
-    Passing,
+    Over(Propagation),
 }
 
 impl<F: Future> Timeout<F> {
@@ -194,7 +194,7 @@ impl<F: Future> Future for Timeout<F> {
         let mut this = self.project();
         match this.state {
             State::Open => {}
-            State::Passing => return poll_again(AGAIN),
+            State::Over(propagation) => return propagation.poll_again(AGAIN),
             State::Late if this.deadline.may_be_armed_late() => {
                 assert!(is_in_task(), "{OUTSIDE}");
             }
@@ -224,9 +224,9 @@ impl<F: Future> Future for Timeout<F> {
             }
             Err(Interrupted::Own) => Poll::Ready(Err(TimedOut)),
             Err(Interrupted::Outer(cancelled)) => {
-                *this.state = State::Passing;
                 this.deadline.disarm();
                 drop(cancelled); // which sends it on
+                *this.state = State::Over(Propagation::here());
                 Poll::Pending
             }
         }

@@ -1,10 +1,12 @@
 //! Futures that have passed a request on, and are awaited again: in code that unwinds they wait for that, and
-//! anywhere else they say that they are over.
+//! anywhere else, also in a cleanup there, they say that they are over.
 
 mod support;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -15,6 +17,8 @@ use asyncio_executors::{
     on_cancel, race, shield, shield_task, task_group, timeout, timeout_scope, try_finally,
 };
 use asyncio_loop::{JoinError, current_task, sleep, spawn, time, yield_now};
+use asyncio_task::PanicPayload;
+use futures::future::{FutureExt, LocalBoxFuture};
 use support::{Trace, run};
 
 fn secs(n: u64) -> Duration {
@@ -53,6 +57,21 @@ fn says_that_it_is_over<F: Future + 'static>(make: impl Fn() -> F) {
             assert!(payload.message().contains("awaited again"), "{payload}");
         }
     });
+}
+
+/// Polls both whenever either is woken, as `join!` does, and also when it has passed a request on.
+async fn both<A: Future, B: Future>(left: A, right: B) {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    let mut waiting = [true, true];
+    poll_fn(|cx| {
+        waiting[0] = waiting[0] && left.as_mut().poll(cx).is_pending();
+        waiting[1] = waiting[1] && right.as_mut().poll(cx).is_pending();
+        match waiting {
+            [false, false] => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    })
+    .await;
 }
 
 /// A future that ends by itself as if it had been cancelled.
@@ -193,21 +212,6 @@ mod elsewhere {
 mod in_code_that_unwinds {
     use super::*;
 
-    /// Polls both whenever either is woken, as `join!` does, and also when it has passed a request on.
-    async fn both<A: Future, B: Future>(left: A, right: B) {
-        let (mut left, mut right) = (pin!(left), pin!(right));
-        let mut waiting = [true, true];
-        poll_fn(|cx| {
-            waiting[0] = waiting[0] && left.as_mut().poll(cx).is_pending();
-            waiting[1] = waiting[1] && right.as_mut().poll(cx).is_pending();
-            match waiting {
-                [false, false] => Poll::Ready(()),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
     /// `work` passes the request on at once, while a sibling cleans up in many steps.
     fn waits_for_its_sibling<F: Future + 'static>(make: impl Fn() -> F) {
         run(async |trace: Trace| {
@@ -305,8 +309,211 @@ mod in_code_that_unwinds {
     }
 }
 
+/// The cleanup holds up the code that propagates the request, so nothing but a second request would end its wait.
+mod in_a_cleanup {
+    use super::*;
+
+    type Work = LocalBoxFuture<'static, ()>;
+
+    /// A sibling that sends a request on at once, beside `work`.
+    fn beside_one_that_resumes(work: Work) -> Work {
+        both(on_cancel(pending::<()>(), async {}), work).boxed_local()
+    }
+
+    /// Code around the cleanup, in which a sibling has sent the request on.
+    fn surroundings() -> Vec<fn(Work) -> Work> {
+        vec![
+            beside_one_that_resumes,
+            |work| beside_one_that_resumes(gather((work,)).map(drop).boxed_local()),
+            |work| beside_one_that_resumes(gather(vec![work]).map(drop).boxed_local()),
+            |work| beside_one_that_resumes(race([work]).boxed_local()),
+            |work| beside_one_that_resumes(timeout(secs(99), work).map(drop).boxed_local()),
+            |work| beside_one_that_resumes(on_cancel(work, async {}).boxed_local()),
+            |work| {
+                timeout(secs(99), beside_one_that_resumes(work))
+                    .map(drop)
+                    .boxed_local()
+            },
+            |work| {
+                let group = task_group(async |_: TaskGroup<'_, Infallible>| {
+                    beside_one_that_resumes(work).await;
+                    Ok(())
+                });
+                beside_one_that_resumes(group.map(drop).boxed_local())
+            },
+            |work| {
+                let group = task_group(async |tg: TaskGroup<'_, Infallible>| {
+                    tg.spawn(beside_one_that_resumes(work).map(Ok));
+                    Ok(())
+                });
+                beside_one_that_resumes(group.map(drop).boxed_local())
+            },
+        ]
+    }
+
+    /// Lets a request end `work`, and awaits it again in the cleanup. The outcome, or the panic, goes to `seen`.
+    async fn cleaned_up_with<F: Future>(work: F, seen: Trace<Result<F::Output, String>>) {
+        let mut work = pin!(work);
+        let heard = catch_cancel(&mut work).await;
+        let heard = heard.err().expect("it was cancelled");
+        sleep(secs(1)).await; // by now the sibling has sent the request on
+        let again = AssertUnwindSafe(work).catch_unwind().await;
+        seen.note(again.map_err(|payload| PanicPayload::new(payload).message().to_owned()));
+        heard.resume().await
+    }
+
+    /// The outcomes of `make`'s futures in such cleanups.
+    fn outcomes<F: Future + 'static>(make: impl Fn() -> F) -> Vec<Result<F::Output, String>> {
+        let mut all = Vec::new();
+        for around in surroundings() {
+            let start = Cell::new(None);
+            all.extend(run(async |seen| {
+                let work = around(cleaned_up_with(make(), seen).boxed_local());
+                start.set(Some(time()));
+                let outcome = cancelled_at_1(work).await;
+                assert!(outcome.unwrap_err().is_cancelled());
+                assert!(time() - start.get().expect("it is set") <= secs(3));
+            }));
+        }
+        assert_eq!(all.len(), surroundings().len());
+        all
+    }
+
+    fn says_so<F: Future + 'static>(make: impl Fn() -> F) {
+        for outcome in outcomes(make) {
+            let Err(message) = outcome else {
+                panic!("it does not say that it is over");
+            };
+            assert!(message.contains("awaited again"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_task_gives_its_outcome() {
+        let cleaning = || on_cancel(pending::<()>(), sleep(secs(1)));
+        for outcome in outcomes(|| spawn(cleaning())) {
+            assert!(outcome.unwrap().unwrap_err().is_cancelled());
+        }
+    }
+
+    #[test]
+    fn each_other_future_says_that_it_is_over() {
+        says_so(|| timeout(secs(99), pending::<()>()));
+        says_so(|| timeout_scope(None, async |_: TimeoutHandle| pending::<()>().await));
+        says_so(|| move_on_after(secs(99), pending::<()>()));
+        says_so(|| cancel_scope(async |_: CancelScope| pending::<()>().await));
+        says_so(|| on_cancel(pending::<()>(), async {}));
+        says_so(|| try_finally(pending::<()>(), sleep(secs(1))));
+        says_so(|| shield_task(spawn(sleep(secs(99)))));
+        says_so(|| gather((spawn(pending::<()>()), pending::<()>())));
+        says_so(|| gather(vec![spawn(pending::<()>())]));
+        says_so(|| race([spawn(pending::<()>())]));
+        says_so(|| race(vec![spawn(pending::<()>())]));
+        says_so(|| {
+            task_group(async |tg: TaskGroup<'_, Infallible>| {
+                tg.spawn(pending::<Result<(), Infallible>>());
+                Ok(())
+            })
+        });
+    }
+
+    #[test]
+    fn a_child_gives_its_outcome() {
+        let seen = run(async |seen| {
+            let grouped = task_group(async |tg: TaskGroup<'_, Infallible>| {
+                let awaited = tg.spawn(pending::<Result<(), Infallible>>());
+                let work = cleaned_up_with(awaited, seen);
+                let both = both(on_cancel(pending::<()>(), async {}), work);
+                let awaiter = tg.spawn(both.map(Ok));
+                sleep(secs(1)).await;
+                awaiter.cancel();
+                Ok(awaiter.await)
+            });
+            assert!(grouped.await.unwrap().unwrap_err().is_cancelled());
+        });
+        let [Ok(Err(error))] = &seen[..] else {
+            panic!("{seen:?}");
+        };
+        assert!(error.is_cancelled());
+    }
+
+    /// The same on real time.
+    #[test]
+    fn a_task_gives_its_outcome_to_a_cleanup_on_a_real_clock() {
+        asyncio_loop::run(async {
+            let seen = Rc::new(Cell::new(false));
+            let noted = seen.clone();
+            let task = spawn(async move {
+                let cleanup = async {
+                    let mut awaited = spawn(pending::<()>());
+                    let heard = catch_cancel(&mut awaited).await;
+                    yield_now().await;
+                    noted.set(awaited.await.is_err_and(|error| error.is_cancelled()));
+                    heard.expect_err("it was cancelled").resume().await
+                };
+                both(on_cancel(pending::<()>(), async {}), cleanup).await;
+            });
+            yield_now().await;
+            yield_now().await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert!(seen.get());
+        });
+    }
+
+    /// The code that propagates the request drops the awaits in it, whoever cleans up in there.
+    #[test]
+    fn an_await_beside_it_waits_for_it() {
+        run(async |trace: Trace| {
+            let start = time();
+            let outcome = cancelled_at_1(async move {
+                let awaited = async {
+                    let outcome = spawn(pending::<()>()).await;
+                    trace.note("the await has returned");
+                    outcome
+                };
+                let cleanup = async { sleep(secs(4)).await };
+                both(awaited, on_cancel(pending::<()>(), cleanup)).await;
+            })
+            .await;
+            assert!(outcome.unwrap_err().is_cancelled());
+            assert_eq!(time() - start, secs(5));
+        });
+    }
+}
+
 mod a_token {
     use super::*;
+
+    /// The code with the cleanup sends the token of another task on. Enclosing code propagates a request already, and
+    /// waits for that cleanup.
+    #[test]
+    fn of_another_task_that_a_cleanup_resumes_ends_both() {
+        run(async |_: Trace| {
+            let (send, receive) = futures::channel::oneshot::channel();
+            let resumer = spawn(async move {
+                let cleanup = async {
+                    let own = catch_cancel(pending::<()>()).await;
+                    sleep(secs(2)).await;
+                    let token: asyncio_task::Cancelled = receive.await.expect("it is sent");
+                    token.resume().await;
+                    #[allow(unreachable_code, reason = "it lives until then")]
+                    drop(own);
+                };
+                both(on_cancel(pending::<()>(), async {}), cleanup).await;
+            });
+            let holder = spawn(async move {
+                let heard = catch_cancel(pending::<()>()).await;
+                drop(send.send(heard.unwrap_err()));
+                pending::<()>().await;
+            });
+            sleep(secs(1)).await;
+            resumer.cancel();
+            holder.cancel();
+            assert!(resumer.await.unwrap_err().is_cancelled());
+            assert!(holder.await.unwrap_err().is_cancelled());
+        });
+    }
 
     /// Gives its token away and waits, while what the token is resumed by runs as a task beside it.
     #[test]

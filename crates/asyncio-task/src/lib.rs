@@ -82,10 +82,9 @@ pub use handle::task_ref::{TaskRef, all_tasks, current_task};
 pub use scopes::branch::{
     Branch, BranchEnd, PlainRound, is_observed, request_to_losers, timed_part,
 };
-pub use scopes::cancelled::{
-    Cancelled, has_open_request, is_propagating, poll_again, propagate_here,
-};
+pub use scopes::cancelled::{Cancelled, has_open_request};
 pub use scopes::listener::Listener;
+pub use scopes::propagation::{Propagation, propagate_here};
 pub use scopes::scope::{Scope, ScopeHandle};
 pub use scopes::scope_state::Interrupted;
 pub use tasks::Tasks;

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use asyncio_task::{
-    Cause, HeardRequest, Listener, PanicPayload, PlainRound, StepBack, Unhandled, current_task,
-    is_observed, order_below, poll_again, propagate_here, request_to_losers, timed_part,
+    Cause, HeardRequest, Listener, PanicPayload, PlainRound, Propagation, StepBack, Unhandled,
+    current_task, is_observed, order_below, propagate_here, request_to_losers, timed_part,
 };
 
 use super::crew::{Crew, CrewOf};
@@ -116,6 +116,8 @@ struct Rare {
     panic: Option<Payload>,
     /// The request to the losers: one cause, however often it is made.
     request: Option<HeardRequest>,
+    /// It has ended, and this code propagates a request.
+    propagation: Option<Propagation>,
 }
 
 impl<R> Engine<R> {
@@ -232,7 +234,9 @@ impl<R> Engine<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<usize>> {
         if self.stage == Stage::Over {
-            return poll_again("a race or a gather was awaited again after it had ended");
+            return self
+                .propagation()
+                .poll_again("a race or a gather was awaited again after it had ended");
         }
         self.stage = Stage::Scoped;
         if self.listener.heard() {
@@ -371,10 +375,19 @@ impl<R> Engine<R> {
         if has_value && !heard {
             return Poll::Ready(decided);
         }
-        if !heard {
-            propagate_here();
-        }
+        let propagation = match heard {
+            true => Propagation::here(),
+            false => propagate_here(),
+        };
+        self.course.rest.get_or_insert_default().propagation = Some(propagation);
         Poll::Pending
+    }
+
+    /// The code that propagates a request on behalf of this, which is over.
+    fn propagation(&self) -> Propagation {
+        let rest = self.course.rest.as_ref();
+        let propagation = rest.and_then(|rest| rest.propagation);
+        propagation.unwrap_or(Propagation::NOWHERE)
     }
 
     /// A gather is dropped. If it has an error that it has not returned, the error is lost.

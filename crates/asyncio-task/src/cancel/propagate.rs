@@ -17,6 +17,40 @@ impl<T: Task> ScopeTree<T> {
         false
     }
 
+    /// [`is_propagating`](Self::is_propagating), if code in `here` has no say before that. A token that holds one of these
+    /// scopes may belong to a cleanup that this code is in.
+    pub(crate) fn is_ended_without_say(&self, here: ScopeKey) -> bool {
+        let mut held_against = 0;
+        let mut next = Some(here);
+        while let Some(node) = next.and_then(|key| self.get(key)) {
+            held_against = held_against.max(node.state().tokens.request());
+            if node.state().resumed > held_against {
+                return true;
+            }
+            next = node.parent.filter(|_| !node.shielded);
+        }
+        false
+    }
+
+    /// Whether tokens of `holder` hold code in `here`: it is this scope or an enclosing one, or a leftover in that.
+    pub(crate) fn holds_code_in(&self, here: ScopeKey, holder: ScopeKey) -> bool {
+        let mut held = Some(holder);
+        while let Some(node) = held
+            .and_then(|key| self.get(key))
+            .filter(|node| node.leftover)
+        {
+            held = node.parent;
+        }
+        let mut next = Some(here);
+        while let Some(node) = next.and_then(|key| self.get(key)) {
+            if next == held {
+                return true;
+            }
+            next = node.parent.filter(|_| !node.shielded);
+        }
+        false
+    }
+
     /// The enclosing scope that propagated this request already when the code in `key` opened.
     pub(super) fn propagates_around(&self, key: ScopeKey, request: Request) -> Option<ScopeKey> {
         let mut inside = self.get(key)?;

@@ -14,6 +14,9 @@
 //!   decided, unless something else sends it on (rule 8);
 //! - a target that an enclosing request reaches as well passes that on; otherwise the request ends there (rules 1, 10).
 //!
+//! Meanwhile, code that has a token is never taken for code that a request drops without a say: futures that have passed
+//! the request on stay pending there, and the cleanup would wait for them.
+//!
 //! The next wave goes to what is left. Time limits are not in it: `model.rs` has those.
 
 use super::*;
@@ -247,6 +250,11 @@ impl Case {
         let all = self.tokens.len() + heard.len();
         if all == 0 {
             return false;
+        }
+        for &Token { holder, .. } in &self.tokens {
+            let Known { key, is_open, .. } = self.scopes[holder];
+            let has_no_say = is_open && self.tree.is_ended_without_say(key);
+            assert!(!has_no_say, "a cleanup in {holder}\n{}", self.shown());
         }
         let chosen = self.random.below(all);
         let effects = if chosen < self.tokens.len() {

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cancel::Origin;
+use crate::cancel::{Origin, ScopeKey};
 use crate::context::values::Context;
 
 /// The rarely used fields of one task.
@@ -16,6 +16,7 @@ pub(crate) struct TaskExtra {
     context: RefCell<Option<Context>>,
     payload: Cell<Option<Box<dyn Any + Send>>>,
     requests: Cell<Requests>,
+    awaiter: Cell<Option<ScopeKey>>,
 }
 
 /// Requests to cancel a task that its scopes have not been told of: it has none, or their loop did not run.
@@ -36,6 +37,7 @@ impl TaskExtra {
             context: RefCell::new(context),
             payload: Cell::new(None),
             requests: Cell::default(),
+            awaiter: Cell::new(None),
         }
     }
 
@@ -115,6 +117,16 @@ impl TaskExtra {
         let message = requests.message.clone();
         self.requests.set(requests);
         message
+    }
+
+    /// The scope in which the awaiting task propagates a request.
+    pub(crate) fn propagating_awaiter(&self) -> Option<ScopeKey> {
+        self.awaiter.get()
+    }
+
+    /// Notes that the awaiting task propagates a request in this scope.
+    pub(crate) fn note_propagating_awaiter(&self, scope: Option<ScopeKey>) {
+        self.awaiter.set(scope);
     }
 
     /// Takes out all but the name. Foreign values, so the caller drops them with nothing borrowed.

@@ -25,8 +25,8 @@ use crate::handle::outcome::{self, Outcome};
 use crate::handle::panic_payload::PanicPayload;
 use crate::handle::task_ref::TaskRef;
 use crate::scopes::awaits;
-use crate::scopes::cancelled::is_propagating;
 use crate::scopes::listener::Listener;
+use crate::scopes::propagation::Propagation;
 
 /// A future that runs for its own sake, and the right to its outcome.
 ///
@@ -52,7 +52,10 @@ use crate::scopes::listener::Listener;
 ///
 /// Dropping a `Task` asks it to end, as [`cancel_once`](Task::cancel_once) does, and does not wait for it.
 /// Dropping a `&mut Task` that was being awaited does nothing to the task. Where it was awaited by code that a request
-/// has ended together with the task, awaiting it again gives [`JoinError::Cancelled`].
+/// has ended together with the task, awaiting it again gives [`JoinError::Cancelled`], also in the cleanup of that code.
+///
+/// Two branches of one task should not poll one handle, for example by a `RefCell`. If a request ends the await in one
+/// branch, the await in the other is pending as well, until the enclosing code has been dropped.
 ///
 /// # Panics
 ///
@@ -361,7 +364,7 @@ impl<T> Task<T> {
     #[cold]
     fn pass_by(&mut self) -> Poll<Result<T, JoinError>> {
         self.with_listener(|listener| listener.conclude(false));
-        self.cell().marks.set(Mark::AwaiterPropagates);
+        self.end_await();
         Poll::Pending
     }
 
@@ -374,10 +377,39 @@ impl<T> Task<T> {
             false => listener.release(),
         });
         if heard && cancelled {
-            self.cell().marks.set(Mark::AwaiterPropagates);
+            self.end_await();
             return Poll::Pending;
         }
         Poll::Ready(self.result(finished))
+    }
+
+    /// The awaiting task propagates the request that it has passed on, and this await gives it nothing. For code that
+    /// polls: a building block.
+    #[cold]
+    pub fn end_await(&self) {
+        let cell = self.cell();
+        cell.marks.set(Mark::AwaiterPropagates);
+        let here = Propagation::here();
+        cell.extra_or_new().note_propagating_awaiter(here.scope());
+    }
+
+    /// Whether the await has [ended](Self::end_await), and its code is polled once more before it is dropped. Anywhere
+    /// else the task can be awaited again. For code that polls: a building block.
+    #[must_use]
+    #[inline]
+    pub fn has_ended_await(&self) -> bool {
+        self.cell().marks.has(Mark::AwaiterPropagates) && self.is_awaited_where_it_ended()
+    }
+
+    #[cold]
+    fn is_awaited_where_it_ended(&self) -> bool {
+        let cell = self.cell();
+        let scope = cell.extra().and_then(|extra| extra.propagating_awaiter());
+        let ends_here = Propagation::of(scope).ends_here();
+        if !ends_here {
+            cell.marks.take(Mark::AwaiterPropagates);
+        }
+        ends_here
     }
 }
 
@@ -415,11 +447,10 @@ impl<T> Task<T> {
     #[inline(never)]
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if self.cell().marks.has(Mark::AwaiterPropagates) {
-            if is_propagating() {
+            if self.has_ended_await() {
                 return Poll::Pending;
             }
             // It is awaited elsewhere now.
-            self.cell().marks.take(Mark::AwaiterPropagates);
             let finished = self.handle.join_mut().take();
             let was_cancelled = self.cell().state.shown() == TaskState::Cancelled;
             if let Some(finished) = finished.or(was_cancelled.then_some(Finished::Cancelled)) {

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use crate::cancel::{Request, Resolution, ScopeKey};
 use crate::engine::current::{self, is_in_task};
 use crate::scopes::delivery;
+use crate::scopes::propagation::{Propagation, propagate_here};
 
 /// A request to cancel, as it reaches code that catches it.
 ///
@@ -67,19 +67,24 @@ impl Cancelled {
     #[doc(alias = "raise")]
     pub async fn resume(mut self) -> ! {
         self.gone = true;
-        let was_holding = self.is_holding();
+        let (was_holding, holds_here) = (self.is_holding(), self.holds_here());
         self.send(Resolution::Propagated);
         if !is_in_task() {
             std::future::pending::<()>().await;
         }
-        if !is_propagating() {
+        let goes_on = match holds_here {
+            true => is_propagating(),
+            false => Propagation::NOWHERE.ends_here(),
+        };
+        if !goes_on {
             // It held another scope, or the held scope has ended: the code that awaits this propagates it as well.
             match was_holding {
-                true => propagate_here(),
+                true => drop(propagate_here()),
                 false => self.propagate_this(),
             }
         }
-        match poll_fn(|_| poll_again::<Infallible>(AGAIN)).await {}
+        let propagation = Propagation::here();
+        match poll_fn(|_| propagation.poll_again::<Infallible>(AGAIN)).await {}
     }
 
     /// Has the enclosing code propagate the request of this token.
@@ -121,29 +126,21 @@ impl Cancelled {
         self.holder
             .is_some_and(|holder| delivery::of_scope(holder, |scopes| scopes.is_some()))
     }
-}
 
-/// Has the code that this is called from propagate a request when it next waits, as if a request to cancel had come.
-///
-/// For code that waits on behalf of other code and finds that what it waits for was cancelled.
-pub fn propagate_here() {
-    current::running(|step| {
-        if let Some((tasks, task)) = step {
+    /// Whether it holds code that this is called from.
+    fn holds_here(&self) -> bool {
+        current::running(|step| {
+            let (Some((tasks, task)), Some(holder)) = (step, self.holder) else {
+                return false;
+            };
             let here = tasks.innermost_scope(task);
-            let effects = tasks.scopes.borrow_mut().propagate_anew(here);
-            tasks.scopes.apply(effects);
-        }
-    });
+            tasks.scopes.borrow().holds_code_in(here, holder)
+        })
+    }
 }
 
-/// Whether the code that this is called from propagates a request, so that a wait without an end ends there all the
-/// same. `false` outside of any task.
-///
-/// For futures that have made the enclosing code propagate a request, and give nothing to it. They may be polled again
-/// before that code is dropped, as a branch of a `join!` is while another one cleans up. Polled anywhere else, they are
-/// over.
-#[must_use]
-pub fn is_propagating() -> bool {
+/// Whether the code that this is called from, or enclosing code, propagates a request.
+fn is_propagating() -> bool {
     current::running(|step| {
         step.is_some_and(|(tasks, task)| {
             let here = tasks.innermost_scope(task);
@@ -164,17 +161,6 @@ pub fn has_open_request() -> bool {
             tasks.scopes.borrow().is_asked_to_end(here)
         })
     })
-}
-
-/// The result of such a future when it is polled again and has no outcome left: `Pending` in code that propagates a
-/// request.
-///
-/// # Panics
-///
-/// With `message`, in any other code: it would wait there forever.
-pub fn poll_again<T>(message: &'static str) -> Poll<T> {
-    assert!(is_propagating(), "{message}");
-    Poll::Pending
 }
 
 impl Drop for Cancelled {

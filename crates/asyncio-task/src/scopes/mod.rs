@@ -11,6 +11,7 @@ pub(crate) mod delivery;
 mod effort;
 pub(crate) mod listener;
 pub(crate) mod loop_scopes;
+pub(crate) mod propagation;
 pub(crate) mod scope;
 pub(crate) mod scope_state;
 
