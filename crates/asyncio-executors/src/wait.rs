@@ -69,7 +69,9 @@ impl<T> Copy for ReturnWhen<T> {}
 ///
 /// # Cancellation
 ///
-/// All tasks stay where they are, and go on.
+/// All tasks stay where they are, and go on. If the request ends the code that has the vector too, the drop of the
+/// vector cancels them. That does not interrupt a cleanup that the same cause has begun in a task, such as a time limit
+/// of the same instant. Code that drops the vector later, in another step, makes a request of its own.
 ///
 /// # Panics
 ///

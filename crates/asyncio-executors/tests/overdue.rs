@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{
-    TaskGroup, TimedOut, TimeoutHandle, catch_cancel, gather, move_on_after, on_cancel, shield,
-    task_group, timeout, timeout_at, timeout_scope,
+    ReturnWhen, TaskGroup, TimedOut, TimeoutHandle, as_completed, catch_cancel, gather,
+    move_on_after, on_cancel, shield, task_group, timeout, timeout_at, timeout_scope, wait,
 };
-use asyncio_loop::{sleep, spawn, time, yield_now};
+use asyncio_loop::{Task, sleep, spawn, time, yield_now};
 use asyncio_task::Cancelled;
-use futures::future::{Either, LocalBoxFuture, join, join_all};
+use futures::future::{Either, FutureExt, LocalBoxFuture, join, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use support::{Trace, run};
 
@@ -298,6 +298,73 @@ fn of_two_limits_of_one_instant_the_inner_cleanup_runs_whichever_was_armed_first
             };
             outer.await;
             assert_eq!(time(), until + secs(1), "{inner_first}, {how}");
+        });
+        assert_eq!(trace, ["clean"], "{inner_first}, {how}");
+    }
+}
+
+/// The limit ends code that has the handle of a task, in which a limit of the same instant has begun a cleanup.
+#[test]
+fn a_handle_that_a_limit_drops_is_no_second_request_to_what_that_instant_began() {
+    async fn all(mut tasks: Vec<Task<()>>) {
+        wait(&mut tasks, ReturnWhen::AllCompleted).await;
+    }
+    for (inner_first, how) in [true, false]
+        .into_iter()
+        .flat_map(|first| (0..8).map(move |how| (first, how)))
+    {
+        let trace = run(async move |trace: Trace| {
+            let until = time() + secs(1);
+            let limited = move || {
+                let trace = trace.clone();
+                spawn(async move {
+                    let cleanup = async move {
+                        sleep(secs(2)).await;
+                        trace.note("clean");
+                    };
+                    let _ = timeout_at(until, on_cancel(pending::<()>(), cleanup)).await;
+                })
+            };
+            let mut kept = Vec::new();
+            let work = async {
+                match how {
+                    0 => all(vec![limited()]).await,
+                    1 => {
+                        kept.push(limited());
+                        wait(&mut kept, ReturnWhen::AllCompleted).await;
+                    }
+                    2 => {
+                        let _held = limited();
+                        pending::<()>().await;
+                    }
+                    3 => drop(as_completed([limited()]).next().await),
+                    4 => drop(spawn(all(vec![limited()])).await),
+                    5 => {
+                        let group = task_group(async |tg: TaskGroup<'_>| {
+                            let tasks = vec![limited()];
+                            tg.spawn(all(tasks).map(Ok));
+                            Ok(())
+                        });
+                        drop(group.await);
+                    }
+                    6 => drop(gather((all(vec![limited()]), pending::<()>())).await),
+                    _ => {
+                        let tasks = vec![limited()];
+                        on_cancel(pending::<()>(), sleep(secs(1))).await;
+                        drop(tasks);
+                    }
+                }
+            };
+            let mut work = Box::pin(work);
+            if inner_first {
+                for _ in 0..4 {
+                    assert!(futures::poll!(work.as_mut()).is_pending());
+                    yield_now().await;
+                }
+            }
+            assert!(timeout_at(until, work).await.is_err());
+            drop(kept);
+            sleep(secs(3)).await;
         });
         assert_eq!(trace, ["clean"], "{inner_first}, {how}");
     }

@@ -12,42 +12,74 @@
 //! The oldest origin of all is [`Origin::UNNEEDED`]: a handle was dropped, the main task has ended, the loop closes.
 //! It has an effect only on a task without an open request, and never interrupts a cleanup that a request to that task
 //! began.
+//!
+//! Code that a request ends drops the handles that it has. Such a drop continues the request: it has the number of the
+//! request, though its origin is `UNNEEDED`. So of two time limits of one instant, one in a task and one around the
+//! code that has the handle, the second does not interrupt the cleanup that the first began.
 
 use std::sync::Arc;
 
 use super::{Request, ScopeKey};
 
-/// The origin of a request: the number of the first request, or one of the two constants.
+/// The origin of a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Origin(Request);
+pub(crate) struct Origin {
+    /// The number of the first request, or one of the two constants.
+    age: Request,
+    /// The number of the request that it continues; 0: it begins at its target.
+    continues: Request,
+}
 
 impl Origin {
     /// Nothing needs the task any more.
-    pub(crate) const UNNEEDED: Self = Self(0);
+    pub(crate) const UNNEEDED: Self = Self::unneeded_by(0);
     /// A request that begins at this target, newer than all others.
-    pub(crate) const ANEW: Self = Self(Request::MAX);
+    pub(crate) const ANEW: Self = Self {
+        age: Request::MAX,
+        continues: 0,
+    };
 
     /// The origin of a request that began with this number.
     pub(crate) fn of(request: Request) -> Self {
-        Self(request)
+        Self {
+            age: request,
+            continues: request,
+        }
+    }
+
+    /// [`UNNEEDED`](Self::UNNEEDED), as the request of this number has ended the code that needed the task; 0: none
+    /// has.
+    pub(crate) const fn unneeded_by(request: Request) -> Self {
+        Self {
+            age: 0,
+            continues: request,
+        }
+    }
+
+    /// Whether nothing needs the task any more.
+    pub(crate) fn is_unneeded(self) -> bool {
+        self.age == 0
+    }
+
+    pub(crate) fn is_older_than(self, other: Self) -> bool {
+        self.age < other.age
     }
 
     /// Whether a request of this origin began at another target.
     pub(crate) fn is_passed_on(self) -> bool {
-        self != Self::ANEW && self != Self::UNNEEDED
+        self != Self::ANEW && !self.is_unneeded()
     }
 
-    /// The number of the request that it began with, if that was at another target.
+    /// The number of the request that it continues, if it does not begin at its target.
     pub(crate) fn number(self) -> Option<Request> {
-        self.is_passed_on().then_some(self.0)
+        Some(self.continues).filter(|&number| number > 0)
     }
 
     /// The origin of a request that gets this number at its target.
     pub(crate) fn settled(self, request: Request) -> Self {
-        if self == Self::ANEW {
-            Self(request)
-        } else {
-            self
+        match self == Self::ANEW {
+            true => Self::of(request),
+            false => self,
         }
     }
 }

@@ -17,8 +17,8 @@ impl<T: Task> ScopeTree<T> {
         false
     }
 
-    /// [`is_propagating`](Self::is_propagating), if code in `here` has no say before that. A token that holds one of these
-    /// scopes may belong to a cleanup that this code is in.
+    /// [`is_propagating`](Self::is_propagating), if code in `here` has no say before that. A token that holds one of
+    /// these scopes may belong to a cleanup that this code is in.
     pub(crate) fn is_ended_without_say(&self, here: ScopeKey) -> bool {
         let mut held_against = 0;
         let mut next = Some(here);

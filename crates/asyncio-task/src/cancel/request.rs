@@ -22,7 +22,7 @@ impl<T: Task> ScopeTree<T> {
             node.state()
                 .requests
                 .origin()
-                .is_none_or(|before| before < origin)
+                .is_none_or(|before| before.is_older_than(origin))
         })
     }
 
@@ -50,9 +50,8 @@ impl<T: Task> ScopeTree<T> {
         self.waker_of(key)
     }
 
-    /// The number of a new request to a scope. A request that was passed on keeps its number, unless the scope has had
-    /// a later one.
-    pub(super) fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
+    /// The number of a new request to a scope: that of its cause, unless the scope has had a later one.
+    fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
         let node = self.get(key)?;
         let last = node.state().unanswered().max(node.state().latest);
         match origin.number().filter(|&number| number > last) {
@@ -214,6 +213,16 @@ impl<T: Task> ScopeTree<T> {
     /// The message of the requests to the task that are open.
     pub(crate) fn last_message(&self, root: ScopeKey) -> Option<Arc<str>> {
         self.message(root, self.get(root)?.state().unanswered())
+    }
+
+    /// The last request to a scope that has not been answered; 0 if there is none.
+    pub(crate) fn last_request(&self, key: ScopeKey) -> Request {
+        self.get(key).map_or(0, |node| node.state().unanswered())
+    }
+
+    /// The request that an observed scope has heard; 0 if there is none.
+    pub(crate) fn request_heard(&self, key: ScopeKey) -> Request {
+        self.get(key).map_or(0, |node| node.state().holding)
     }
 
     /// The message of the request that an observed scope has heard.

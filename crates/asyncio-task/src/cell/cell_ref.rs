@@ -195,14 +195,17 @@ impl LocalRef {
         }
     }
 
+    /// The queue of the group whose child this is, if the child has not ended.
+    pub(crate) fn child_queue(&self) -> Option<Rc<dyn ChildQueue>> {
+        let children = self.vtable.children.filter(|_| !self.state.is_done())?;
+        // SAFETY: C5, C3; `self` keeps the cell alive, and the task has not ended.
+        Some(unsafe { children(self.0) })
+    }
+
     /// Whether this is a child of the group with that queue, and has not ended.
     pub(crate) fn is_child_of<Q: ChildQueue>(&self, queue: &Rc<Q>) -> bool {
-        let children = self.vtable.children.filter(|_| !self.state.is_done());
-        children.is_some_and(|children| {
-            // SAFETY: C5, C3; `self` keeps the cell alive, and the task has not ended.
-            let own = unsafe { children(self.0) };
-            ptr::addr_eq(Rc::as_ptr(&own), Rc::as_ptr(queue))
-        })
+        let own = self.child_queue();
+        own.is_some_and(|own| ptr::addr_eq(Rc::as_ptr(&own), Rc::as_ptr(queue)))
     }
 
     /// Begins a step of a task that is not queued. `None`: it is, or has ended.

@@ -17,7 +17,7 @@ pub(crate) fn cancel(cell: &LocalRef, message: Option<Arc<str>>) -> bool {
 /// Asks a task to end that nothing needs any more, unless it has been asked already.
 pub(crate) fn cancel_once(cell: &LocalRef) -> bool {
     if cell.root() != Place::NONE || cell.state.is_done() || cell.state.is_cancelling() {
-        return request(cell, Origin::UNNEEDED, None, LastPoll::Allowed);
+        return request(cell, scopes::origin_of_drop(cell), None, LastPoll::Allowed);
     }
     // Most often: all there is to note is in the cell.
     cell.marks.set(Mark::Unneeded);
@@ -50,7 +50,7 @@ pub(crate) fn request(
     let scoped = cell.root() != Place::NONE;
     let again = cell.state.is_cancelling();
     let request = cell.state.cancel(cell.is_posted(), scoped);
-    if origin == Origin::UNNEEDED {
+    if origin.is_unneeded() {
         cell.marks.set(Mark::Unneeded);
     }
     let travels = origin.is_passed_on() && cell.state.has_last_chance();

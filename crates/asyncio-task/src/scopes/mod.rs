@@ -18,10 +18,11 @@ pub(crate) mod scope_state;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::cancel::{Next, Origin, Place, ScopeKey, Task};
+use crate::cancel::{Next, Origin, Place, Request, ScopeKey, Task};
 use crate::cell::cell_ref::{Ended, LocalRef, Polled, Running};
 use crate::cell::marks::Mark;
 use crate::cell::waker;
+use crate::engine::current;
 use crate::engine::local::Local;
 use crate::scopes::delivery::{of_scope, of_task};
 use crate::scopes::loop_scopes::{LoopScopes, TaskScopes};
@@ -71,7 +72,9 @@ impl Local {
             .at(running.root())
             .filter(|_| !running.state.ends_at_once())
         else {
+            let cause = Self::cause_of_end(&tree, &running);
             drop(tree);
+            self.scopes.note_cause(cause, self.turn.steps());
             return Some(self.drop_future(running));
         };
         if polled {
@@ -89,6 +92,8 @@ impl Local {
             match next {
                 Next::Poll(reached) => self.wake_reached(&running, reached),
                 Next::End => {
+                    let cause = self.scopes.borrow().last_request(root);
+                    self.scopes.note_cause(cause, self.turn.steps());
                     self.keep_message(&running);
                     return Some(self.drop_future(running));
                 }
@@ -128,6 +133,13 @@ impl Local {
                 Polled::Ended(ended) => return Some(ended),
             }
         }
+    }
+
+    /// The request that ends a task without scopes: that which the awaiting task, or its group, has passed on to it.
+    fn cause_of_end(tree: &TaskScopes, task: &LocalRef) -> Request {
+        let heard_by = tree.at(task.awaiting());
+        let heard_by = heard_by.or_else(|| task.child_queue()?.heard_by());
+        heard_by.map_or(0, |key| tree.request_heard(key))
     }
 
     /// The budget of the turn has cut a round short in the step under way. Its members were woken before. A request
@@ -204,7 +216,7 @@ pub(crate) fn is_news(cell: &LocalRef, origin: Origin) -> bool {
     if !cell.state.is_cancelling() {
         return true;
     }
-    if origin == Origin::UNNEEDED {
+    if origin.is_unneeded() {
         return false;
     }
     of_task(cell, |scopes| {
@@ -239,6 +251,15 @@ pub(crate) fn note_request(
             }
         }
     });
+}
+
+/// The origin of a request to a task whose handle is dropped here and now: perhaps a request has ended this code.
+pub(crate) fn origin_of_drop(cell: &LocalRef) -> Origin {
+    let cause = current::of(cell, |tasks| {
+        let tasks = tasks?;
+        tasks.scopes.cause(tasks.turn.steps())
+    });
+    Origin::unneeded_by(cause.unwrap_or(0))
 }
 
 /// Nothing can take the value of a task any more, which has been asked to end.

@@ -1,8 +1,9 @@
 //! Code that propagates a request, and the futures that have made it do so.
 //!
-//! Such a future gives nothing to that code. It may be polled again before that code is dropped, as a branch of a `join!`
-//! is while another one cleans up. There it stays pending. Polled anywhere else it is over, and says so. A cleanup is
-//! elsewhere, even if enclosing code propagates the request: that waits for the cleanup, so the future must not.
+//! Such a future gives nothing to that code. It may be polled again before that code is dropped, as a branch of a
+//! `join!` is while another one cleans up. There it stays pending. Polled anywhere else it is over, and says so. A
+//! cleanup is elsewhere, even if enclosing code propagates the request: that waits for the cleanup, so the future must
+//! not.
 
 use std::task::Poll;
 
@@ -36,8 +37,8 @@ impl Propagation {
         self.scope
     }
 
-    /// Whether the code that this is called from is dropped without a say of its own: it is the code that propagates the
-    /// request, or no cleanup in it keeps the enclosing code from that. `false` outside of any task.
+    /// Whether the code that this is called from is dropped without a say of its own: it is the code that propagates
+    /// the request, or no cleanup in it keeps the enclosing code from that. `false` outside of any task.
     #[must_use]
     pub fn ends_here(self) -> bool {
         current::running(|step| {

@@ -200,11 +200,14 @@ impl ScopeState {
     pub(crate) fn end(&mut self) -> Interrupted {
         let ended = self.key.take().and_then(|key| {
             current::tasks(|tasks| {
-                let mut tree = tasks?.scopes.borrow_mut();
+                let tasks = tasks?;
+                let mut tree = tasks.scopes.borrow_mut();
                 let (interruption, rest) = tree.end(key)?;
                 if !interruption.own {
                     tree.hold(interruption.parent, interruption.request);
                 }
+                let step = tasks.turn.steps();
+                tasks.scopes.note_cause(interruption.request, step);
                 Some((interruption, rest))
             })
         });
