@@ -276,6 +276,19 @@ mod tests {
         assert_eq!(pool.kept.get(), 0);
     }
 
+    // Proves P3.
+    #[test]
+    fn a_block_for_which_clearing_a_shelf_makes_no_room_is_not_kept() {
+        let pool = Pool::new(200);
+        pool.fill(2, 96);
+        assert_eq!(pool.kept.get(), 192);
+        pool.fill(1, 512);
+        pool.check();
+        pool.fill(1, 200);
+        pool.check();
+        assert_eq!(pool.kept.get(), 200);
+    }
+
     // Proves P1.
     #[test]
     fn blocks_come_back_whole_and_no_more_than_a_shelf_is_kept() {

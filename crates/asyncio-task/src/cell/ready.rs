@@ -407,7 +407,7 @@ mod tests {
         queue.shrink();
         assert!(queue.places() >= 100_000, "it was used just now");
         // A burst that comes again and again in such numbers allocates nothing.
-        (0..20_000).for_each(|n| queue.push(task(n)));
+        (0..queue.places() / 8).for_each(|n| queue.push(task(n)));
         while queue.pop().is_some() {}
         queue.shrink();
         assert!(queue.places() >= 100_000);

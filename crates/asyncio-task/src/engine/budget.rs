@@ -8,7 +8,7 @@
 //!
 //! The budget is for one step of a task. Nothing fills it for each step: only when it is spent is the [step under
 //! way](crate::current_step) looked at. If that is not the one in which the budget was filled last, it is filled and
-//! nothing else happens. So an await steps back after 121 to 256 ready awaits of one step. A task with a few in each
+//! nothing else happens. So an await steps back after 122 to 257 ready awaits of one step. A task with a few in each
 //! step never steps back. Outside of any task none does.
 //!
 //! Shielded code defers requests, also while it steps back. If a shield stepped back each time, a loop of shields and

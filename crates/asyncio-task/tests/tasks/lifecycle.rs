@@ -1,14 +1,15 @@
 //! From spawn to the outcome: awaiting, detaching, dropping, and main tasks that borrow.
 
 use std::cell::Cell;
-use std::future::{pending, ready};
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_task::{
-    JoinError, SpawnOptions, Task, TaskState, Tasks, current_step, spawn, try_spawn, try_spawn_with,
+    JoinError, SpawnOptions, StepBack, Task, TaskState, Tasks, current_step, spawn, try_spawn,
+    try_spawn_with,
 };
 use futures::FutureExt;
 
@@ -539,6 +540,30 @@ fn every_step_has_a_number_that_stays_the_same_while_it_runs() {
         let (first, second) = task.try_take().unwrap().unwrap();
         assert_eq!(first, [Some(before + 1); 2]);
         assert_eq!(second, Some(before + 2));
+    });
+}
+
+/// A step that spawns eager tasks is one step, however many of them it begins.
+#[test]
+fn eager_tasks_do_not_fill_the_budget_of_the_step_they_begin_in() {
+    entered(|tasks, _| {
+        let steps = Rc::new(Cell::new(0));
+        let counted = steps.clone();
+        let mut work = Box::pin(async {
+            for _ in 0..2000 {
+                StepBack::new().await;
+                let eager = SpawnOptions::new().eager_start();
+                try_spawn_with(eager, async {}).unwrap().detach();
+            }
+        });
+        let task = tasks.spawn(poll_fn(move |cx| {
+            counted.set(counted.get() + 1);
+            work.as_mut().poll(cx)
+        }));
+        settle(tasks);
+        assert!(task.is_finished());
+        // After 122 to 257 of them each.
+        assert!((8..=18).contains(&steps.get()), "{}", steps.get());
     });
 }
 
