@@ -1,7 +1,7 @@
 //! A line of the summary: one figure for each family of runtimes.
 
 use crate::comparison::Results;
-use crate::runtimes::{self, FLOOR, OURS};
+use crate::runtimes::{self, FLOOR, GUEST, OURS};
 use crate::series::Series;
 use crate::workload::{Better, Column, Workload};
 
@@ -49,7 +49,7 @@ impl Row {
     /// The best of the other runtimes, and its name.
     pub(crate) fn best_peer(&self) -> Option<(&'static str, &Series)> {
         let peers = self.families.iter();
-        let peers = peers.filter(|family| family.name != OURS && family.name != FLOOR);
+        let peers = peers.filter(|family| ![OURS, GUEST, FLOOR].contains(&family.name));
         let peers = peers.filter_map(|family| Some((family.name, family.best.as_ref()?)));
         peers.reduce(|a, b| {
             if is_as_good(&self.column, a.1, b.1) {
@@ -97,8 +97,12 @@ fn is_as_good(column: &Column, a: &Series, b: &Series) -> bool {
 
 /// The families, each once, in order.
 pub(crate) fn families() -> Vec<&'static str> {
-    let mut families: Vec<_> = runtimes::ALL.iter().map(|runtime| runtime.family).collect();
-    families.dedup();
+    let mut families = Vec::new();
+    for runtime in runtimes::ALL {
+        if !families.contains(&runtime.family) {
+            families.push(runtime.family);
+        }
+    }
     families
 }
 
@@ -156,6 +160,21 @@ mod tests {
         // The floor is no peer.
         assert_eq!(row.best_peer().unwrap().1.median(), 120.0);
         assert!(row.of("smol").is_none());
+    }
+
+    #[test]
+    fn a_family_of_several_kinds_is_one_column() {
+        let families = families();
+        for (at, family) in families.iter().enumerate() {
+            assert!(!families[..at].contains(family), "{family} twice");
+        }
+    }
+
+    #[test]
+    fn ours_as_a_guest_is_no_peer_of_ours() {
+        let results = results(&[("ours", 50.0), ("guest", 20.0), ("smol", 100.0)]);
+        let row = Row::new(&results, &workloads::ALL[0], &Column::CPU);
+        assert_eq!(row.best_peer().map(|(who, _)| who), Some("smol"));
     }
 
     #[test]

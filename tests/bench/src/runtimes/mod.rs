@@ -91,6 +91,8 @@ macro_rules! runtimes {
 
 /// The family of this project.
 pub(crate) const OURS: &str = "ours";
+/// The family of this project's runtime as a guest of tokio's.
+pub(crate) const GUEST: &str = "guest";
 /// The family of the floor, which has no duties and is no peer.
 pub(crate) const FLOOR: &str = "floor";
 
