@@ -2,6 +2,7 @@
 //!
 //! A rule is a file and a line in [`CHECKS`]. It takes the [`Repository`] and returns complaints with their places.
 
+mod cancel_path;
 mod front_page;
 mod heads;
 mod name_map;
@@ -26,6 +27,7 @@ const CHECKS: &[Check] = &[
     front_page::check,
     name_map::check,
     page_names::check,
+    cancel_path::check,
     proofs::check,
     prose::check,
     circles::check,

@@ -55,7 +55,7 @@ impl<T: Task> ScopeTree<T> {
             return Next::Poll(Vec::new());
         }
         // Scopes inside to which the request was delivered for an enclosing target have not been polled since.
-        match self.after_poll(key, self.handled.wrapping_sub(1), step) {
+        match self.after_poll(key, self.handled.wrapping_sub(1), step, 0) {
             Next::Wait => Next::Poll(Vec::new()),
             next => next,
         }
@@ -73,32 +73,22 @@ impl<T: Task> ScopeTree<T> {
         self.handled
     }
 
-    /// [`after_poll`](Self::after_poll), after so many polls at a stretch. At the limit nothing is delivered: a scope
-    /// that got the request and is not polled would count as put aside.
-    pub(crate) fn after_round(
+    /// The action of a scope whose poll has returned `Pending`. `handled` is the count from before the poll, `step` is
+    /// the number of the step under way, and `rounds` is the number of polls at a stretch before this one.
+    pub(crate) fn after_poll(
         &mut self,
         key: ScopeKey,
         handled: u64,
         step: u64,
         rounds: u32,
     ) -> Next<T> {
-        if rounds >= MOST_ROUNDS
-            && let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some())
-        {
-            node.state_mut().last_chance = true;
-            return Next::Yield;
-        }
-        self.after_poll(key, handled, step)
-    }
-
-    /// The action of a scope whose poll has returned `Pending`. `handled` is the count from before the poll, and `step`
-    /// is the number of the step under way.
-    pub(crate) fn after_poll(&mut self, key: ScopeKey, handled: u64, step: u64) -> Next<T> {
-        let Some(node) = self.get(key) else {
+        let Some(node) = self.get_mut(key).filter(|node| node.cancel.is_some()) else {
             return Next::Wait;
         };
-        if node.cancel.is_none() {
-            return Next::Wait;
+        if rounds >= MOST_ROUNDS {
+            // Nothing is delivered: a scope that got the request and is not polled would count as put aside.
+            node.state_mut().last_chance = true;
+            return Next::Yield;
         }
         if node.state().waits_for_cleanups() > 0 {
             let over = self.take_waiting(key);

@@ -202,7 +202,6 @@ impl Model {
         let parent = self.scopes[i].parent;
         if let Some(parent) = parent.filter(|_| !interruption.own) {
             assert!(interruption.parent == Some(self.scopes[parent].key));
-            self.tree.hold(interruption.parent, request);
             let holder = parent;
             self.tokens.push(Token { holder, request });
         }
@@ -229,7 +228,7 @@ impl Model {
             }
             let left = self.tree.leave();
             self.tree.pause(left.key);
-            match self.tree.after_round(key, left.handled, self.step, round) {
+            match self.tree.after_poll(key, left.handled, self.step, round) {
                 Next::Poll(_) => {}
                 Next::End => return self.handle(i),
                 Next::Wait | Next::Settled(_) | Next::Yield => return,

@@ -205,7 +205,6 @@ impl Case {
         drop(rest);
         if !interruption.own {
             let holder = self.scopes[scope].parent;
-            self.tree.hold(interruption.parent, interruption.request);
             self.tokens.extend(holder.map(|holder| Token {
                 of: scope,
                 holder,
@@ -235,7 +234,7 @@ impl Case {
             }
             let left = self.tree.leave();
             self.tree.pause(left.key);
-            match self.tree.after_round(key, left.handled, self.step, round) {
+            match self.tree.after_poll(key, left.handled, self.step, round) {
                 Next::Poll(_) => {}
                 Next::End => return self.handle(scope),
                 Next::Wait | Next::Settled(_) | Next::Yield => return,

@@ -34,7 +34,8 @@ pub(super) fn first(one: Request, other: Request) -> Request {
 }
 
 impl<T: Task> ScopeTree<T> {
-    /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside.
+    /// A scope ends what it wraps. It is gone from here; what is left of it is to be dropped outside. If an enclosing
+    /// scope is asked, a token for the code that opened this one holds it.
     pub(crate) fn end(&mut self, key: ScopeKey) -> Option<(Interruption, DropLater<T>)> {
         let state = self.get(key)?.state();
         let reached = first(state.reached, state.last_delivered);
@@ -54,6 +55,7 @@ impl<T: Task> ScopeTree<T> {
         let rest = self.remove(key)?;
         if !own {
             self.note_reached(parent, reached);
+            self.hold(parent, request);
         }
         Some((
             Interruption {
@@ -186,36 +188,28 @@ impl<T: Task> ScopeTree<T> {
             if !was_last {
                 return Effects::NONE;
             }
+            // The last token has gone. All of them together have come to this.
             let all = self.resolution_of(key, request);
-            if !leftover {
-                return self.resolve_all(key, request, resolution, all);
+            if leftover {
+                // The tokens of earlier requests, if any are left, mean nothing any more.
+                (holder, request) = self.end_leftover(key);
+                resolution = all;
+                continue;
             }
-            // The tokens of earlier requests, if any are left, mean nothing any more.
-            (holder, request) = self.end_leftover(key);
-            resolution = all;
-        }
-    }
-
-    /// The last token that held a scope has gone. `resolution`: that of this one, `all`: that of all together.
-    pub(super) fn resolve_all(
-        &mut self,
-        key: ScopeKey,
-        request: Request,
-        resolution: Resolution,
-        all: Resolution,
-    ) -> Effects<T> {
-        match all {
-            Resolution::Propagated => {
-                if resolution != Resolution::Deferred
-                    && let opened = self.opened
-                    && let Some(node) = self.get_mut(key)
-                {
-                    node.state_mut().resumed_at = opened;
+            return match all {
+                Resolution::Swallowed => self.answer(key, request),
+                Resolution::Deferred => self.redeliver_or_wait(key, request),
+                Resolution::Propagated => {
+                    let opened = self.opened;
+                    if let Some(node) = self
+                        .get_mut(key)
+                        .filter(|_| resolution != Resolution::Deferred)
+                    {
+                        node.state_mut().resumed_at = opened;
+                    }
+                    self.propagate(key)
                 }
-                self.propagate(key)
-            }
-            Resolution::Deferred => self.redeliver_or_wait(key, request),
-            Resolution::Swallowed => self.answer(key, request),
+            };
         }
     }
 

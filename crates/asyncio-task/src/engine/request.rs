@@ -8,11 +8,7 @@ use crate::cell::marks::Mark;
 use crate::cell::state::{CancelRequest, LastPoll};
 use crate::engine::current;
 use crate::scopes;
-
-/// Requests a task to end, perhaps with a message. `false` if it has ended.
-pub(crate) fn cancel(cell: &LocalRef, message: Option<Arc<str>>) -> bool {
-    request(cell, Origin::ANEW, message, LastPoll::Allowed)
-}
+use crate::scopes::loop_scopes::TaskScopes;
 
 /// Asks a task to end that nothing needs any more, unless it has been asked already.
 pub(crate) fn cancel_once(cell: &LocalRef) -> bool {
@@ -54,8 +50,16 @@ pub(crate) fn request(
         cell.marks.set(Mark::Unneeded);
     }
     let travels = origin.is_passed_on() && cell.state.has_last_chance();
-    if scoped || again || travels || message.is_some() {
-        scopes::note_request(cell, again, origin, message);
+    if scoped {
+        scopes::with_root(cell, |tree, root| {
+            // This wakes the task below.
+            let _ = tree.request(root, false, origin, message);
+            if tree.is_unwanted(root) {
+                cell.state.refuse_last_poll();
+            }
+        });
+    } else if again || travels || message.is_some() {
+        cell.extra_or_new().note_request(again, origin, message);
     }
     if refused {
         refuse_last_poll(cell);
@@ -81,16 +85,12 @@ fn wake_to_end(cell: &LocalRef, request: CancelRequest) {
 /// Nothing can take a value of a task any more: no request leaves it a poll, nor does one that was made before.
 pub(crate) fn refuse_last_poll(cell: &LocalRef) {
     cell.state.refuse_last_poll();
-    if cell.root() != Place::NONE {
-        scopes::refuse_last_poll(cell);
-    }
+    scopes::with_root(cell, TaskScopes::refuse_last_poll);
 }
 
 /// Nothing can take a value of a task any more, which keeps the last poll that it has.
 pub(crate) fn refuse_later_polls(cell: &LocalRef) {
-    if cell.root() != Place::NONE {
-        scopes::refuse_later_polls(cell);
-    }
+    scopes::with_root(cell, TaskScopes::refuse_later_polls);
 }
 
 /// How many requests to cancel a task are open.
@@ -98,8 +98,8 @@ pub(crate) fn cancelling(cell: &LocalRef) -> usize {
     if cell.state.is_done() {
         return 0;
     }
-    if cell.root() != Place::NONE {
-        return scopes::requests(cell);
+    if let Some(requests) = scopes::with_root(cell, |tree, root| tree.requests(root)) {
+        return requests;
     }
     let further = cell.extra().map_or(0, |aside| aside.further_requests());
     usize::from(cell.state.is_cancelling()) + further

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::FusedFuture;
 
-use crate::cancel::{HeardRequest, Place};
+use crate::cancel::{HeardRequest, Origin, Place};
 use crate::cell::cell_ref::{Finished, Handle, JoinRef, LocalRef, OnDrop};
 use crate::cell::header::{Joiner, Payload};
 use crate::cell::marks::Mark;
@@ -95,7 +95,7 @@ impl<T> Task<T> {
     /// Several requests that are made before the task hears of one are heard as one.
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        request::cancel(self.cell(), None)
+        request::request(self.cell(), Origin::ANEW, None, LastPoll::Allowed)
     }
 
     /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: into each
@@ -117,7 +117,8 @@ impl<T> Task<T> {
     /// # });
     /// ```
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
-        request::cancel(self.cell(), Some(message.into()))
+        let message = Some(message.into());
+        request::request(self.cell(), Origin::ANEW, message, LastPoll::Allowed)
     }
 
     /// [Asks the task to end](Self::cancel), unless a request to it is open: so this never interrupts a cleanup

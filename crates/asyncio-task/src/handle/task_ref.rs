@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::cancel::Origin;
 use crate::cell::cell_ref::LocalRef;
 use crate::cell::marks::Mark;
+use crate::cell::state::LastPoll;
 use crate::cell::waker;
 use crate::context::values::Context;
 use crate::engine::current;
@@ -96,12 +98,13 @@ impl TaskRef {
 
     /// Asks the task to end. See [`Task::cancel`](crate::Task::cancel).
     pub fn cancel(&self) -> bool {
-        request::cancel(&self.cell, None)
+        request::request(&self.cell, Origin::ANEW, None, LastPoll::Allowed)
     }
 
     /// Asks the task to end, and says why. See [`Task::cancel_with`](crate::Task::cancel_with).
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
-        request::cancel(&self.cell, Some(message.into()))
+        let message = Some(message.into());
+        request::request(&self.cell, Origin::ANEW, message, LastPoll::Allowed)
     }
 
     /// Asks the task to end, unless a request to it is open. See

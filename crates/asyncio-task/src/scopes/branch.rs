@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -140,7 +139,7 @@ impl<F: Future> Branch<F> {
             };
             match Frame::enter_calmly(tasks, task, key) {
                 Some(frame) => PollStep::Poll(frame),
-                None => state.begin_with_news(key, tasks, task, cx),
+                None => state.next_step(key, None, tasks, task, cx),
             }
         })
     }
@@ -179,7 +178,7 @@ impl<F: Future> Branch<F> {
                 PollStep::Poll(frame) => frame,
                 PollStep::Wait | PollStep::Pass => return Poll::Pending,
                 PollStep::End => {
-                    let interrupted = Self::end(state, future);
+                    let interrupted = state.end(&mut || future.set(None));
                     return Poll::Ready(BranchEnd::Interrupted(interrupted));
                 }
             };
@@ -195,18 +194,6 @@ impl<F: Future> Branch<F> {
             }
             step = Self::pause(state, frame, cx);
         }
-    }
-
-    /// The branch is over by a request.
-    #[cold]
-    #[inline(never)]
-    fn end(state: &mut ScopeState, mut future: Pin<&mut Option<F>>) -> Interrupted {
-        let interrupted = state.end();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| future.set(None))) {
-            state.end_with_panic(interrupted);
-            resume_unwind(payload);
-        }
-        interrupted
     }
 }
 

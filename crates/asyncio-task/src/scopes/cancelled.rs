@@ -66,9 +66,8 @@ impl Cancelled {
     /// When it is polled again in code that propagates no request, as it was moved there: it would wait forever.
     #[doc(alias = "raise")]
     pub async fn resume(mut self) -> ! {
-        self.gone = true;
         let (was_holding, holds_here) = (self.is_holding(), self.holds_here());
-        self.send(Resolution::Propagated);
+        self.resolve(Resolution::Propagated);
         if !is_in_task() {
             std::future::pending::<()>().await;
         }
@@ -105,18 +104,18 @@ impl Cancelled {
         self.resolve(Resolution::Swallowed);
     }
 
+    /// Lets the scope go that it holds, wherever that is.
     fn resolve(&mut self, resolution: Resolution) {
-        if !std::mem::replace(&mut self.gone, true) {
-            self.send(resolution);
-        }
-    }
-
-    /// Gives the resolution to the scope that it holds, wherever that is.
-    fn send(&self, resolution: Resolution) {
-        let Some(holder) = self.holder else { return };
+        let Some(holder) = self.holder.filter(|_| !self.gone) else {
+            return;
+        };
+        self.gone = true;
         delivery::of_scope(holder, |scopes| {
             if let Some(scopes) = scopes {
-                scopes.resolve(holder, self.request, resolution);
+                let mut tree = scopes.borrow_mut();
+                let effects = tree.resolve(Some(holder), self.request, resolution);
+                drop(tree);
+                scopes.apply(effects);
             }
         });
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::cancel::{Effect, Origin, Request, Resolution, ScopeKey};
+use crate::cancel::{Effect, Origin, Resolution, ScopeKey};
 use crate::cell::cell_ref::LocalRef;
 use crate::cell::state::LastPoll;
 use crate::cell::waker;
@@ -70,12 +70,6 @@ impl LoopScopes {
         // A foreign waker: its destructor may end tasks that nothing holds any more.
         drop(rest);
         held
-    }
-
-    /// Resolves a token that holds a scope.
-    pub(crate) fn resolve(&self, holder: ScopeKey, request: Request, resolution: Resolution) {
-        let effects = self.borrow_mut().resolve(Some(holder), request, resolution);
-        self.apply(effects);
     }
 
     /// A scope that a request concerned has come to a value, or a panic has left it.

@@ -15,7 +15,6 @@ pub(crate) mod propagation;
 pub(crate) mod scope;
 pub(crate) mod scope_state;
 
-use std::sync::Arc;
 use std::task::Waker;
 
 use crate::cancel::{Next, Origin, Place, Request, ScopeKey, Task};
@@ -68,75 +67,75 @@ impl Local {
     pub(crate) fn cancel_step(&self, running: Running, polled: bool) -> Option<Ended> {
         let mut running = running;
         let mut tree = self.scopes.borrow_mut();
-        let Some(root) = tree
-            .at(running.root())
-            .filter(|_| !running.state.ends_at_once())
-        else {
-            let cause = Self::cause_of_end(&tree, &running);
+        let root = tree.at(running.root());
+        if let Some(root) = root.filter(|_| !running.state.ends_at_once()) {
+            let mut next = match polled {
+                true => {
+                    tree.clear_yield(root);
+                    let handled = tree.handled();
+                    tree.after_poll(root, handled, self.turn.steps(), 0)
+                }
+                false => tree.before_poll(root, self.turn.steps()),
+            };
             drop(tree);
-            self.scopes.note_cause(cause, self.turn.steps());
-            return Some(self.drop_future(running));
-        };
-        if polled {
-            tree.clear_yield(root);
-        }
-        let handled = tree.handled();
-        let mut next = if polled {
-            tree.after_poll(root, handled, self.turn.steps())
-        } else {
-            tree.before_poll(root, self.turn.steps())
-        };
-        drop(tree);
-        let mut rounds = 0;
-        loop {
-            match next {
-                Next::Poll(reached) => self.wake_reached(&running, reached),
-                Next::End => {
-                    let cause = self.scopes.borrow().last_request(root);
-                    self.scopes.note_cause(cause, self.turn.steps());
-                    self.keep_message(&running);
-                    return Some(self.drop_future(running));
-                }
-                Next::Settled(overdue) => {
-                    if !self.scopes.borrow().has_request(root) {
-                        running.state.answer();
+            let mut rounds = 0;
+            loop {
+                match next {
+                    Next::Poll(reached) => self.wake_reached(&running, reached),
+                    Next::End => break,
+                    Next::Settled(overdue) => {
+                        if !self.scopes.borrow().has_request(root) {
+                            running.state.answer();
+                        }
+                        let overdue = self.scopes.wakers(overdue);
+                        let cell = LocalRef::clone(&running);
+                        self.ready.park(running);
+                        self.wake_reached(&cell, overdue);
+                        return None;
                     }
-                    let overdue = self.scopes.wakers(overdue);
-                    let cell = LocalRef::clone(&running);
-                    self.ready.park(running);
-                    self.wake_reached(&cell, overdue);
-                    return None;
+                    Next::Wait => {
+                        self.ready.park(running);
+                        return None;
+                    }
+                    Next::Yield => {
+                        let cell = LocalRef::clone(&running);
+                        self.ready.park(running);
+                        self.wake(&cell);
+                        return None;
+                    }
                 }
-                Next::Wait => {
-                    self.ready.park(running);
-                    return None;
+                let handled = self.scopes.borrow().handled();
+                running = match self.poll(running) {
+                    Polled::Pending(pending) => pending,
+                    Polled::Ended(ended) => return Some(ended),
+                };
+                if running.state.ends_at_once() {
+                    break; // it was doomed meanwhile: it closed its loop, say
                 }
-                Next::Yield => {
-                    let cell = LocalRef::clone(&running);
-                    self.ready.park(running);
-                    self.wake(&cell);
-                    return None;
-                }
+                rounds += 1;
+                let mut tree = self.scopes.borrow_mut();
+                next = tree.after_poll(root, handled, self.turn.steps(), rounds);
             }
-            let handled = self.scopes.borrow().handled();
-            match self.poll(running) {
-                // It was doomed meanwhile: it closed its loop, say.
-                Polled::Pending(pending) if pending.state.ends_at_once() => {
-                    return Some(self.drop_future(pending));
-                }
-                Polled::Pending(pending) => {
-                    running = pending;
-                    rounds += 1;
-                    let mut tree = self.scopes.borrow_mut();
-                    next = tree.after_round(root, handled, self.turn.steps(), rounds);
-                }
-                Polled::Ended(ended) => return Some(ended),
-            }
+        } else {
+            drop(tree);
         }
+        // The request has come to its target.
+        let tree = self.scopes.borrow();
+        let cause = match root {
+            Some(root) => tree.last_request(root),
+            None => Self::request_passed_on(&tree, &running),
+        };
+        let message = root.and_then(|root| tree.last_message(root));
+        drop(tree);
+        self.scopes.note_cause(cause, self.turn.steps());
+        if message.is_some() {
+            running.extra_or_new().keep_message(message);
+        }
+        Some(self.drop_future(running))
     }
 
     /// The request that ends a task without scopes: that which the awaiting task, or its group, has passed on to it.
-    fn cause_of_end(tree: &TaskScopes, task: &LocalRef) -> Request {
+    fn request_passed_on(tree: &TaskScopes, task: &LocalRef) -> Request {
         let heard_by = tree.at(task.awaiting());
         let heard_by = heard_by.or_else(|| task.child_queue()?.heard_by());
         heard_by.map_or(0, |key| tree.request_heard(key))
@@ -155,17 +154,6 @@ impl Local {
                 task.state.put_off();
             }
         });
-    }
-
-    /// Keeps the message of the request that ends a task, for the awaiting task.
-    pub(crate) fn keep_message(&self, cell: &LocalRef) {
-        let tree = self.scopes.borrow();
-        let root = tree.at(cell.root());
-        let message = root.and_then(|root| tree.last_message(root));
-        drop(tree);
-        if message.is_some() {
-            cell.extra_or_new().keep_message(message);
-        }
     }
 
     /// Wakes scopes that a delivery has reached, and does not unwind: the step has to be finished.
@@ -216,41 +204,24 @@ pub(crate) fn is_news(cell: &LocalRef, origin: Origin) -> bool {
     if !cell.state.is_cancelling() {
         return true;
     }
-    if origin.is_unneeded() {
-        return false;
-    }
-    of_task(cell, |scopes| {
-        // Without a root, nothing was delivered to a scope in it: all requests until then arrive as one.
-        scopes.is_some_and(|scopes| {
-            let tree = scopes.borrow();
-            let root = tree.at(cell.root());
-            root.is_some_and(|root| tree.is_news(root, origin))
-        })
-    })
+    // Without a root, nothing was delivered to a scope in it: all requests until then arrive as one.
+    !origin.is_unneeded()
+        && with_root(cell, |tree, root| tree.is_news(root, origin)).unwrap_or(false)
 }
 
-/// Records a request to cancel in the scope tree, or in the task's extra fields if the task has no scopes. `again`: an
-/// earlier request is still open.
-pub(crate) fn note_request(
+/// Calls `f` with the tree and the root of a task, wherever its loop is. `None`: it has no root, or its loop is gone.
+pub(crate) fn with_root<R>(
     cell: &LocalRef,
-    again: bool,
-    origin: Origin,
-    message: Option<Arc<str>>,
-) {
+    f: impl FnOnce(&mut TaskScopes, ScopeKey) -> R,
+) -> Option<R> {
     if cell.root() == Place::NONE {
-        return cell.extra_or_new().note_request(again, origin, message);
+        return None;
     }
     of_task(cell, |scopes| {
-        let Some(scopes) = scopes else { return };
-        let mut tree = scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root()) {
-            // The canceller wakes the task.
-            let _ = tree.request(root, false, origin, message);
-            if tree.is_unwanted(root) {
-                cell.state.refuse_last_poll();
-            }
-        }
-    });
+        let mut tree = scopes?.borrow_mut();
+        let root = tree.at(cell.root())?;
+        Some(f(&mut tree, root))
+    })
 }
 
 /// The origin of a request to a task whose handle is dropped here and now: perhaps a request has ended this code.
@@ -260,37 +231,6 @@ pub(crate) fn origin_of_drop(cell: &LocalRef) -> Origin {
         tasks.scopes.cause(tasks.turn.steps())
     });
     Origin::unneeded_by(cause.unwrap_or(0))
-}
-
-/// Nothing can take the value of a task any more, which has been asked to end.
-pub(crate) fn refuse_last_poll(cell: &LocalRef) {
-    of_task(cell, |scopes| {
-        let Some(scopes) = scopes else { return };
-        let mut tree = scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root()) {
-            tree.refuse_last_poll(root);
-        }
-    });
-}
-
-/// The same, beyond the last poll that the task has.
-pub(crate) fn refuse_later_polls(cell: &LocalRef) {
-    of_task(cell, |scopes| {
-        let Some(scopes) = scopes else { return };
-        let mut tree = scopes.borrow_mut();
-        if let Some(root) = tree.at(cell.root()) {
-            tree.refuse_later_polls(root);
-        }
-    });
-}
-
-/// How many requests to cancel a task are open, as its root knows.
-pub(crate) fn requests(cell: &LocalRef) -> usize {
-    of_task(cell, |scopes| {
-        let Some(scopes) = scopes else { return 0 };
-        let tree = scopes.borrow();
-        tree.at(cell.root()).map_or(0, |root| tree.requests(root))
-    })
 }
 
 /// A task is over, and its root with it.

@@ -1,7 +1,6 @@
 //! A cancel scope around a future: what `catch_cancel`, timeouts and their like are made of.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +8,6 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::cancel::{HeardRequest, Isolation, Origin, Removal, ScopeKey};
-use crate::cell::cell_ref::LocalRef;
 use crate::cell::state::LastPoll;
 use crate::engine::budget;
 use crate::engine::current;
@@ -99,45 +97,6 @@ impl<F: Future> Scope<F> {
 
 /// The steps of nearly every poll. They are compiled with each type of future, and so into the poll.
 impl<F: Future> Scope<F> {
-    /// The scope is polled.
-    #[inline]
-    fn begin(state: &mut ScopeState, cx: &Context<'_>) -> PollStep {
-        current::running(|step| match step {
-            Some((tasks, task)) => Self::begin_in(state, tasks, task, cx),
-            None => {
-                assert!(!state.is_open, "{AWAY}");
-                PollStep::Pass
-            }
-        })
-    }
-
-    #[inline]
-    fn begin_in(
-        state: &mut ScopeState,
-        tasks: &Local,
-        task: &LocalRef,
-        cx: &Context<'_>,
-    ) -> PollStep {
-        let stage = state.stage;
-        state.stage = match stage {
-            Stage::New if !budget::draw(current::current_step) => {
-                state.step_back(tasks, task, cx);
-                return PollStep::Wait;
-            }
-            Stage::New => Stage::PolledOnce,
-            _ => Stage::Polled,
-        };
-        state.rounds = 0;
-        match state.key {
-            Some(key) => match Frame::enter_calmly(tasks, task, key) {
-                Some(frame) => PollStep::Poll(frame),
-                None => state.begin_with_news(key, tasks, task, cx),
-            },
-            None if stage == Stage::Ended => PollStep::End,
-            None => PollStep::Poll(Frame::enter(tasks, task, None, Isolation::None)),
-        }
-    }
-
     /// The wrapped future has returned a value.
     #[inline]
     fn finish(state: &mut ScopeState, frame: Frame) {
@@ -150,25 +109,6 @@ impl<F: Future> Scope<F> {
                 tasks.scopes.complete_scope(key);
             }
         });
-    }
-
-    /// The scope is over by a request, and drops what it wraps.
-    #[cold]
-    #[inline(never)]
-    fn end(
-        state: &mut ScopeState,
-        future: Pin<&mut Option<F>>,
-        cx: &Context<'_>,
-    ) -> Poll<Result<F::Output, Interrupted>> {
-        let interrupted = state.end();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| clear(future))) {
-            state.end_with_panic(interrupted);
-            resume_unwind(payload);
-        }
-        match state.reports(&interrupted, cx) {
-            true => Poll::Ready(Err(interrupted)),
-            false => Poll::Pending,
-        }
     }
 
     /// The wrapped future has returned `Pending`.
@@ -187,13 +127,43 @@ impl<F: Future> Future for Scope<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut step = Self::begin(this.state, cx);
+        let state = &mut *this.state;
+        let mut step = current::running(|step| {
+            let Some((tasks, task)) = step else {
+                assert!(!state.is_open, "{AWAY}");
+                return PollStep::Pass;
+            };
+            let stage = state.stage;
+            state.stage = match stage {
+                Stage::New if !budget::draw(current::current_step) => {
+                    state.step_back(tasks, task, cx);
+                    return PollStep::Wait;
+                }
+                Stage::New => Stage::PolledOnce,
+                _ => Stage::Polled,
+            };
+            state.rounds = 0;
+            match state.key {
+                Some(key) => match Frame::enter_calmly(tasks, task, key) {
+                    Some(frame) => PollStep::Poll(frame),
+                    None => state.next_step(key, None, tasks, task, cx),
+                },
+                None if stage == Stage::Ended => PollStep::End,
+                None => PollStep::Poll(Frame::enter(tasks, task, None, Isolation::None)),
+            }
+        });
         loop {
             let frame = match step {
                 PollStep::Poll(frame) => Some(frame),
                 PollStep::Pass => None,
                 PollStep::Wait => return Poll::Pending,
-                PollStep::End => return Self::end(this.state, this.future, cx),
+                PollStep::End => {
+                    let interrupted = this.state.end(&mut || clear(this.future.as_mut()));
+                    return match this.state.reports(&interrupted, cx) {
+                        true => Poll::Ready(Err(interrupted)),
+                        false => Poll::Pending,
+                    };
+                }
             };
             this.state.is_polling = true;
             let poll = polled(this.future.as_mut()).poll(cx);

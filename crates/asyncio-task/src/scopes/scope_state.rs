@@ -4,9 +4,10 @@
 //! be nested deep. The rules are those of `cancel/mod.rs`.
 
 use std::cell::RefMut;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Waker};
 
-use crate::cancel::{Isolation, Left, ScopeKey, Task};
+use crate::cancel::{Isolation, Left, Next, ScopeKey, Task};
 use crate::cell::cell_ref::LocalRef;
 use crate::cell::waker;
 use crate::engine::current;
@@ -28,8 +29,6 @@ pub(crate) struct ScopeState {
     pub(crate) is_open: bool,
 }
 
-type Next = crate::cancel::Next<LocalRef>;
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
     New,
@@ -47,7 +46,7 @@ pub(crate) enum PollStep {
     /// It polls the wrapped future.
     Poll(Frame),
     Wait,
-    /// It [leaves](ScopeState::end) the tree, drops what it wraps, and [reports](ScopeState::reports).
+    /// It [leaves](ScopeState::end) the tree with what it wraps, and [reports](ScopeState::reports).
     End,
     /// It polls what it wraps and is no scope, as this is no step of a task.
     Pass,
@@ -117,28 +116,6 @@ impl ScopeState {
         cx.waker().wake_by_ref();
     }
 
-    /// Begins where something has been asked of the scope, or where it has not been polled before.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn begin_with_news(
-        &mut self,
-        key: ScopeKey,
-        tasks: &Local,
-        task: &LocalRef,
-        cx: &Context<'_>,
-    ) -> PollStep {
-        let mut tree = tasks.scopes.borrow_mut();
-        assert!(tree.contains(key), "{AWAY}");
-        let around = Local::innermost_in(&mut tree, task);
-        let moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
-        let next = tree.before_poll(key, tasks.turn.steps());
-        drop(tree);
-        if let Some(moved) = moved {
-            tasks.scopes.apply(moved);
-        }
-        self.see_to(next, tasks, task, cx)
-    }
-
     /// The future of the scope has returned `Pending`. If the scope is not in the tree yet, `enter` may put it there;
     /// one that stays out has nothing to hear.
     #[inline]
@@ -156,37 +133,51 @@ impl ScopeState {
             if tree.pauses_calmly(key, waker::is_of(cx.waker(), task)) {
                 return PollStep::Wait;
             }
-            let rounds = u32::from(self.rounds);
-            let next = tree.after_round(key, left.handled, tasks.turn.steps(), rounds);
             drop(tree);
-            self.see_to(next, tasks, task, cx)
+            self.next_step(key, Some(left.handled), tasks, task, cx)
         })
     }
 
-    /// Does what comes next, apart from polls.
+    /// The next step of a scope of which something was asked, or that was polled elsewhere before. `polled`: its future
+    /// has just returned `Pending`, and so many scopes had handled a request before. `None`: a poll begins.
     #[cold]
     #[inline(never)]
-    pub(crate) fn see_to(
+    pub(crate) fn next_step(
         &mut self,
-        next: Next,
+        key: ScopeKey,
+        polled: Option<u64>,
         tasks: &Local,
         task: &LocalRef,
         cx: &Context<'_>,
     ) -> PollStep {
+        let step = tasks.turn.steps();
+        let mut tree = tasks.scopes.borrow_mut();
+        let mut moved = None;
+        let next = match polled {
+            Some(handled) => tree.after_poll(key, handled, step, u32::from(self.rounds)),
+            None => {
+                assert!(tree.contains(key), "{AWAY}");
+                let around = Local::innermost_in(&mut tree, task);
+                moved = (!tree.is_inside(key, around)).then(|| tree.reparent(key, around));
+                tree.before_poll(key, step)
+            }
+        };
+        drop(tree);
+        if let Some(moved) = moved {
+            tasks.scopes.apply(moved);
+        }
         let put_off = matches!(next, Next::Yield);
         let overdue = match next {
             Next::Poll(reached) => {
                 reached.into_iter().for_each(Waker::wake);
                 self.rounds += 1;
-                return PollStep::Poll(Frame::enter(tasks, task, self.key, Isolation::None));
+                return PollStep::Poll(Frame::enter(tasks, task, Some(key), Isolation::None));
             }
             Next::End => return PollStep::End,
             Next::Settled(overdue) => tasks.scopes.wakers(overdue),
             Next::Wait | Next::Yield => Vec::new(),
         };
-        if let Some(key) = self.key {
-            tasks.note_waker(key, task, cx.waker());
-        }
+        tasks.note_waker(key, task, cx.waker());
         if put_off {
             cx.waker().wake_by_ref();
         }
@@ -194,37 +185,39 @@ impl ScopeState {
         PollStep::Wait
     }
 
-    /// The scope is over by a request: how.
+    /// The scope is over by a request: it leaves the tree, and drops its work. How it has ended.
     #[cold]
     #[inline(never)]
-    pub(crate) fn end(&mut self) -> Interrupted {
+    pub(crate) fn end(&mut self, drop_work: &mut dyn FnMut()) -> Interrupted {
         let ended = self.key.take().and_then(|key| {
             current::tasks(|tasks| {
                 let tasks = tasks?;
                 let mut tree = tasks.scopes.borrow_mut();
                 let (interruption, rest) = tree.end(key)?;
-                if !interruption.own {
-                    tree.hold(interruption.parent, interruption.request);
-                }
                 let step = tasks.turn.steps();
                 tasks.scopes.note_cause(interruption.request, step);
                 Some((interruption, rest))
             })
         });
-        match ended {
+        let interrupted = match ended {
             Some((interruption, _rest)) if !interruption.own => Interrupted::Outer(Cancelled::new(
                 interruption.parent,
                 interruption.request,
                 interruption.message,
             )),
             _ => Interrupted::Own,
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_work)) {
+            self.end_with_panic(interrupted);
+            resume_unwind(payload);
         }
+        interrupted
     }
 
     /// The destructor of the work has panicked, as a request ended it. The request goes on with the panic: a scope
     /// takes its place.
     #[cold]
-    pub(crate) fn end_with_panic(&mut self, interrupted: Interrupted) {
+    fn end_with_panic(&mut self, interrupted: Interrupted) {
         self.is_polling = true;
         let Interrupted::Outer(cancelled) = interrupted else {
             return;
@@ -247,7 +240,7 @@ impl ScopeState {
                 tasks.is_some_and(|tasks| tasks.scopes.borrow().takes_request_along(key))
             })
         });
-        let heard = has_request.then(|| self.end());
+        let heard = has_request.then(|| self.end(&mut || ())); // the work has gone
         if let Some(key) = self.key.take() {
             scopes::close(key);
         }
