@@ -32,6 +32,7 @@ use crate::queue::registry::Placed;
 use crate::sync::{Ordering, fence};
 
 /// The inbox of the tasks of one loop.
+#[cfg(all(test, loom))]
 pub(crate) type Inbox = inbox::Inbox<Message>;
 /// The owner of a task.
 pub(crate) type Owner = inbox::Owner<Message>;
@@ -701,13 +702,8 @@ impl RemoteRef {
     /// `h` must be alive.
     #[inline]
     pub(super) unsafe fn owner_of(h: NonNull<Header>) -> Owner {
-        // SAFETY: the caller's promise; neither field ever changes, so they are for every thread (C3).
-        unsafe {
-            Owner {
-                inbox: (*h.as_ptr()).inbox,
-                generation: (*h.as_ptr()).generation,
-            }
-        }
+        // SAFETY: the caller's promise; the field never changes, so it is for every thread (C3).
+        unsafe { (*h.as_ptr()).owner }
     }
 
     /// The number of its span.

@@ -13,7 +13,7 @@ use std::task::{Context, Waker};
 use asyncio_console::{LoopKey, SpanId, TaskFacts, TaskKind, TaskSpan};
 
 use crate::cancel::Place;
-use crate::cell::cell_ref::{ChildQueue, Inbox, Lease, Owner};
+use crate::cell::cell_ref::{ChildQueue, Lease, Owner};
 use crate::cell::extra::{Requests, TaskExtra};
 use crate::cell::marks::Marks;
 use crate::cell::refs::{LocalCount, RemoteCount};
@@ -34,9 +34,7 @@ pub(crate) struct Header {
     pub(super) posted: AtomicBool,
     pub(crate) marks: Marks,
     pub(super) vtable: &'static VTable,
-    /// With `generation`, the owner. Apart, so that they pack.
-    pub(super) inbox: &'static Inbox,
-    pub(super) generation: u16,
+    pub(super) owner: Owner,
     /// Where the registry of its owner keeps it.
     index: StdCell<u32>,
     /// The waker of the task that waits for the outcome.
@@ -163,8 +161,8 @@ impl NewTask<'_> {
         TaskSpan::new(&TaskFacts {
             kind,
             of: LoopKey {
-                address: std::ptr::from_ref(owner.inbox).addr(),
-                generation: owner.generation,
+                address: std::ptr::from_ref(owner.inbox()).addr(),
+                generation: owner.generation(),
             },
             id: self.id.get(),
             parent: self.parent.map(TaskId::get),
@@ -184,7 +182,6 @@ impl Header {
         vtable: &'static VTable,
     ) -> Self {
         let (local, remote) = super::refs::anchored();
-        let Owner { inbox, generation } = new.owner.owner();
         Self {
             local,
             remote,
@@ -192,8 +189,7 @@ impl Header {
             posted: AtomicBool::new(false),
             marks: Marks::new(new.callback),
             vtable,
-            inbox,
-            generation,
+            owner: new.owner.owner(),
             index: StdCell::new(NOWHERE),
             joiner: StdCell::new(None),
             id: new.id,
@@ -209,10 +205,7 @@ impl Header {
 
     #[inline]
     pub(crate) fn owner(&self) -> Owner {
-        Owner {
-            inbox: self.inbox,
-            generation: self.generation,
-        }
+        self.owner
     }
 
     #[inline]
@@ -410,6 +403,6 @@ impl Header {
     pub(super) fn note_free(&self) {
         self.state.touch();
         self.local.touch();
-        self.inbox.note_free();
+        self.owner.inbox().note_free();
     }
 }

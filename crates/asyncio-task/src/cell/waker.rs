@@ -82,7 +82,7 @@ pub(crate) fn with_cell<R>(
 ) -> R {
     let h = cell_of(waker);
     // SAFETY: the waker keeps the cell alive (W1).
-    let h = h.filter(|&h| unsafe { RemoteRef::owner_of(h) } == local.owner());
+    let h = h.filter(|&h| unsafe { RemoteRef::owner_of(h) } == local.lease.owner());
     // SAFETY: the waker keeps it alive, and `local` never leaves its thread, which is that of the owner.
     f(h.as_ref().map(|h| unsafe { LocalRef::borrow(h) }))
 }
@@ -156,7 +156,7 @@ unsafe fn on_owner<R>(h: NonNull<Header>, f: impl FnOnce(Option<&Local>) -> R) -
     // SAFETY: the caller's promise.
     let owner = unsafe { RemoteRef::owner_of(h) };
     // Tasks never leave their thread, and no two ever have the same owner (M4 in `inbox.rs`).
-    current::tasks(|tasks| f(tasks.filter(|tasks| tasks.owner() == owner)))
+    current::tasks(|tasks| f(tasks.filter(|tasks| tasks.lease.owner() == owner)))
 }
 
 unsafe fn clone(ptr: *const ()) -> RawWaker {

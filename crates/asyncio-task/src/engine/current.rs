@@ -79,7 +79,7 @@ pub(crate) fn tasks_of<R>(owner: Option<&Owner>, f: impl FnOnce(Option<&Local>) 
 #[inline]
 fn pointer_of(owner: Option<&Owner>) -> *const Local {
     tasks(|tasks| match tasks {
-        Some(tasks) if owner == Some(&tasks.owner()) => ptr::from_ref(tasks),
+        Some(tasks) if owner == Some(&tasks.lease.owner()) => ptr::from_ref(tasks),
         _ => ptr::null(),
     })
 }

@@ -14,9 +14,11 @@
 //!   vectors, never across foreign code.
 //! - **M3** Only a parked owner is unparked, once: the thread that takes the word from PARKED does it. A burst
 //!   costs one system call, and the owner never signals itself.
-//! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used again. A message
-//!   under an old generation is refused, so wakers and handles may outlive everything that they pointed at. A process
-//!   has as many inboxes as it ever had loops at one time, and one more for each 2¹⁶ loops that had the same.
+//! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used again: what was
+//!   posted under an old generation is refused, so wakers and handles may outlive everything they pointed at. An inbox
+//!   itself refuses a second lease, and only a lease makes an owner with its generation. So a lease, which never leaves
+//!   its thread, names that thread. A process has as many inboxes as it ever had loops at one time, and one more for
+//!   each 2¹⁶ loops that had the same.
 //!
 //! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the
 //!   owner takes it; a later one goes back to its sender. Wake-ups are taken until the end.
@@ -72,8 +74,8 @@ pub(crate) struct Inbox<M: Posted> {
 }
 
 struct Inner<M> {
-    /// The generation of the present lease, or of the coming one if `unpark` is `None`.
-    generation: u16,
+    /// The generation of the present lease, or of the coming one if `unpark` is `None`. `None`: there was the last one.
+    generation: Option<u16>,
     messages: Vec<M>,
     /// Whether calls are refused in this lease (M5).
     refuses_calls: bool,
@@ -85,7 +87,7 @@ impl<M: Posted> Inbox<M> {
         Self {
             word: AtomicU8::new(AWAKE),
             inner: Mutex::new(Inner {
-                generation: 0,
+                generation: Some(0),
                 messages: Vec::new(),
                 refuses_calls: false,
                 unpark: None,
@@ -118,10 +120,12 @@ impl<M: Posted> Inbox<M> {
     }
 }
 
-/// The owner of a task: an inbox and one of its leases. No two owners are equal, past or future (M4).
+/// The owner of a task: an inbox and one of its leases. No two owners are equal, past or future (M4). Only a lease
+/// makes one. Packed, so that a task has room beside it.
+#[repr(Rust, packed(2))]
 pub(crate) struct Owner<M: Posted> {
-    pub(crate) inbox: &'static Inbox<M>,
-    pub(crate) generation: u16,
+    inbox: &'static Inbox<M>,
+    generation: u16,
 }
 
 impl<M: Posted> Clone for Owner<M> {
@@ -136,17 +140,27 @@ impl<M: Posted> Copy for Owner<M> {}
 impl<M: Posted> PartialEq for Owner<M> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.inbox, other.inbox) && self.generation == other.generation
+        std::ptr::eq(self.inbox(), other.inbox()) && self.generation() == other.generation()
     }
 }
 
 impl<M: Posted> fmt::Debug for Owner<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Owner({:p}, {})", self.inbox, self.generation)
+        write!(f, "Owner({:p}, {})", self.inbox(), self.generation())
     }
 }
 
 impl<M: Posted> Owner<M> {
+    #[inline]
+    pub(crate) fn inbox(self) -> &'static Inbox<M> {
+        self.inbox
+    }
+
+    #[inline]
+    pub(crate) fn generation(self) -> u16 {
+        self.generation
+    }
+
     /// Posts a message and unparks the owner if it is parked. Gives the message back if the owner is gone.
     pub(crate) fn post(self, message: M) -> Result<(), M> {
         self.post_if(message, |_| true)
@@ -160,7 +174,7 @@ impl<M: Posted> Owner<M> {
     #[inline]
     fn post_if(self, message: M, accepts: impl FnOnce(&Inner<M>) -> bool) -> Result<(), M> {
         self.inbox.inner(|inner| {
-            let is_leased = inner.generation == self.generation && inner.unpark.is_some();
+            let is_leased = inner.generation == Some(self.generation) && inner.unpark.is_some();
             if !is_leased || !accepts(inner) {
                 return Err(message);
             }
@@ -214,15 +228,22 @@ impl<M: Posted> Lease<M> {
         Self::of(inbox, unpark)
     }
 
-    /// Takes this inbox, which no loop leases.
+    /// Takes this inbox.
+    ///
+    /// # Panics
+    ///
+    /// If it has a lease, or has had its last one (M4).
     fn of(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
-        // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
-        inbox.word.swap(AWAKE, Ordering::AcqRel);
+        let mut unpark = Some(unpark); // it is foreign: not dropped under the lock
         let generation = inbox.inner(|inner| {
-            inner.unpark = Some(unpark);
+            let generation = inner.generation.filter(|_| inner.unpark.is_none())?;
+            // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
+            inbox.word.swap(AWAKE, Ordering::AcqRel);
+            inner.unpark = unpark.take();
             inner.refuses_calls = false;
-            inner.generation
+            Some(generation)
         });
+        let generation = generation.expect("an inbox has one lease at a time");
         Self {
             owner: Owner { inbox, generation },
             thread: PhantomData,
@@ -271,12 +292,11 @@ impl<M: Posted> Lease<M> {
     /// unparked the owner.
     fn end(&self) -> (Vec<M>, Option<Unpark>) {
         let (messages, unpark, reusable) = self.owner.inbox.inner(|inner| {
-            let next = inner.generation.checked_add(1);
-            inner.generation = next.unwrap_or(u16::MAX);
+            inner.generation = self.owner.generation.checked_add(1);
             (
                 std::mem::take(&mut inner.messages),
                 inner.unpark.take(),
-                next.is_some(),
+                inner.generation.is_some(),
             )
         });
         #[cfg(not(loom))]
@@ -303,6 +323,7 @@ impl<M: Posted> Drop for Lease<M> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::panic::AssertUnwindSafe;
     use std::sync::LazyLock;
 
     /// Nothing is sent.
@@ -327,10 +348,28 @@ mod tests {
         };
         for n in 0..=u16::MAX {
             let lease = Lease::of(inbox, Arc::new(|| ()));
-            assert_eq!(lease.owner().generation, n);
+            assert_eq!(lease.owner().generation(), n);
             drop(lease);
             assert_eq!(take_from_free(), n < u16::MAX, "after lease {n}");
         }
+        let again = std::panic::catch_unwind(|| Lease::of(inbox, Arc::new(|| ())));
+        assert!(again.is_err(), "it has had its last lease");
+    }
+
+    // Proves M4.
+    #[test]
+    fn an_inbox_has_one_lease_at_a_time() {
+        let inbox: &'static Inbox<Nothing> = Box::leak(Box::new(Inbox::new()));
+        let first = Lease::of(inbox, Arc::new(|| ()));
+        let second =
+            std::panic::catch_unwind(AssertUnwindSafe(|| Lease::of(inbox, Arc::new(|| ()))));
+        assert!(second.is_err());
+        // The first one is as it was.
+        assert!(first.owner().post(Nothing).is_ok());
+        let owner = first.owner();
+        drop(first);
+        let next = Lease::of(inbox, Arc::new(|| ()));
+        assert_ne!(next.owner(), owner);
     }
 
     // Proves M5.
