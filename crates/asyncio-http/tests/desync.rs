@@ -326,7 +326,7 @@ mod responses {
         });
         let error = session.get(&page).send().await.unwrap_err();
         assert!(error.is_timeout(), "{error}");
-        assert!(*turns.borrow() > 2, "{turns:?} turns of another task");
+        assert!(*turns.borrow() > 0, "{turns:?} turns of another task");
         other.cancel();
         Ok(())
     }
@@ -356,11 +356,10 @@ mod responses {
         ] {
             let page =
                 scripted(&[&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok{STALE}")]).await?;
-            let session = Session::builder()
-                .max_per_host(1)
-                .read_timeout(Duration::from_millis(50))
-                .build();
-            let first = async { session.get(&page).send().await?.text().await };
+            let session = Session::builder().max_per_host(1).build();
+            // Some are read until the server closes, which it does not.
+            let first = session.get(&page).timeout(Duration::from_millis(50));
+            let first = async { first.send().await?.text().await };
             let first = first.await;
             assert!(
                 !matches!(first.as_deref(), Ok("ok")),
