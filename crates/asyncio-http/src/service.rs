@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use axum_core::BoxError;
 use axum_core::body::Body;
@@ -10,6 +12,7 @@ use axum_core::response::IntoResponse;
 use bytes::Buf;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 
 use crate::server::connection::Connection;
 
@@ -189,7 +192,28 @@ where
         request: Request<Incoming>,
         _connection: &Rc<Connection>,
     ) -> impl Future<Output = Result<Response<B>, BoxError>> + use<S, B> {
-        let called = self.0.call(request);
-        async move { called.await.map_err(Into::into) }
+        Called {
+            called: self.0.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of a service of hyper. It is no async block, because a block would copy the future, with its request.
+    struct Called<F> {
+        #[pin]
+        called: F,
+    }
+}
+
+impl<F, T, E> Future for Called<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().called.poll(cx).map_err(Into::into)
     }
 }

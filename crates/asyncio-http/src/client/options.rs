@@ -40,6 +40,13 @@ impl Options {
         Way { origin, proxy }
     }
 
+    /// Whether a server may be asked to speak HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(super) fn may_speak_http2(&self, way: Way<'_>) -> bool {
+        let is_known = self.http2_prior_knowledge && way.proxy.is_none();
+        self.http2 && (way.origin.is_secure || is_known)
+    }
+
     /// The connector for TLS. The default one is made at its first use, because it reads the system's certificates.
     #[cfg(feature = "rustls")]
     pub(super) fn tls(&self) -> std::io::Result<TlsConnector> {

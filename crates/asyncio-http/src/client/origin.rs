@@ -30,12 +30,11 @@ impl Origin {
                 return Err(FetchError::Invalid(message));
             }
         };
-        let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let (host, port) = place_of(uri);
         if host.is_empty() {
             return Err(FetchError::Invalid(format!("{uri} has no host")));
         }
-        let port = match port_of(uri) {
+        let port = match port {
             "" if is_secure => 443,
             "" => 80,
             written => written.parse().map_err(|_not_16_bits| {
@@ -65,13 +64,21 @@ impl Origin {
     }
 }
 
-/// The port that a URL names, as it is written; empty if it names none.
-fn port_of(uri: &Uri) -> &str {
+/// The host and the port that a URL names, as they are written; empty if it names none. The host has no brackets.
+///
+/// The searches of the standard library are made for long texts.
+fn place_of(uri: &Uri) -> (&str, &str) {
     let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-    let place = authority.rsplit('@').next().unwrap_or_default();
-    let host = uri.host().unwrap_or_default();
-    let after = place.strip_prefix(host).unwrap_or_default();
-    after.strip_prefix(':').unwrap_or_default()
+    let at = authority.bytes().rposition(|byte| byte == b'@');
+    let place = &authority[at.map_or(0, |at| at + 1)..];
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or((rest, "")),
+        None => {
+            let end = place.bytes().position(|byte| byte == b':');
+            place.split_at(end.unwrap_or(place.len()))
+        }
+    };
+    (host, port.strip_prefix(':').unwrap_or_default())
 }
 
 /// Host and port.

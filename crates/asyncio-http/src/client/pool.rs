@@ -154,7 +154,7 @@ impl Host {
             }
             // Its task may not have seen yet that the last response has ended. A server that has answered without
             // reading the request keeps it from the end of the exchange.
-            match move_on_after(SETTLING, link.sender.ready()).await {
+            match Box::pin(move_on_after(SETTLING, link.sender.ready())).await {
                 Some(Ok(())) => return Some(link),
                 Some(Err(_closed)) => {}
                 None => {
@@ -245,12 +245,11 @@ impl Pool {
     ) -> Result<Exchange, FetchError> {
         let host = self.host(way, options);
         let (mut request, mut upload) = uploaded(request);
+        // Rare steps are boxed, here and below. Otherwise each fetch would carry the room for them.
         #[cfg(feature = "http2")]
-        {
-            request = match self
-                .send_shared(&host, way, options, alarm, request, upload.as_deref())
-                .await?
-            {
+        if options.may_speak_http2(way) {
+            let sending = self.send_shared(&host, way, options, alarm, request, upload.as_deref());
+            request = match Box::pin(sending).await? {
                 Ok(response) => {
                     return Ok(Exchange {
                         response,
@@ -280,7 +279,7 @@ impl Pool {
             let is_reused = reused.is_some();
             let link = match reused {
                 Some(link) => link,
-                None => match self.connect(way, options).await? {
+                None => match Box::pin(self.connect(way, options)).await? {
                     Connected::Http1(link) => link,
                     #[cfg(feature = "http2")]
                     Connected::Http2(sender) => {
@@ -288,9 +287,8 @@ impl Pool {
                         *host.shared.borrow_mut() = Shared::Connected(sender.clone());
                         *request.uri_mut() = url;
                         let sending = send_http2(sender, request);
-                        let sent = alarm
-                            .within(options.read_timeout, upload.as_deref(), sending)
-                            .await?;
+                        let sent = alarm.within(options.read_timeout, upload.as_deref(), sending);
+                        let sent = Box::pin(sent).await?;
                         let response = sent.map_err(|failed| FetchError::Exchange(failed.error))?;
                         return Ok(Exchange {
                             response,
@@ -344,11 +342,6 @@ impl Pool {
         mut request: Request<Upload>,
         upload: Option<&Progress>,
     ) -> Result<Result<Response<Incoming>, Request<Upload>>, FetchError> {
-        let may_speak =
-            way.origin.is_secure || options.http2_prior_knowledge && way.proxy.is_none();
-        if !may_speak || !options.http2 {
-            return Ok(Err(request));
-        }
         for _ in 0..2 {
             let Some(sender) = self.shared(host, way, options).await? else {
                 return Ok(Err(request));

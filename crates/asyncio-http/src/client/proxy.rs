@@ -51,7 +51,9 @@ impl fmt::Debug for Proxy {
 
 /// The name and password of a URL.
 pub(crate) fn credentials(uri: &Uri) -> Option<(String, String)> {
-    let (info, _) = uri.authority()?.as_str().rsplit_once('@')?;
+    let authority = uri.authority()?.as_str();
+    let end = authority.bytes().rposition(|byte| byte == b'@')?;
+    let info = &authority[..end];
     let (name, password) = info.split_once(':').unwrap_or((info, ""));
     Some((decoded(name), decoded(password)))
 }

@@ -285,7 +285,7 @@ impl RequestBuilder {
                 }
                 // Short pages of redirects are read, so that the connection can be used again.
                 let (head, body) = FetchBody::new(exchange, options.read_timeout, alarm.whole());
-                drop(crate::body::to_bytes(body, 16 * 1024).await);
+                drop(Box::pin(crate::body::to_bytes(body, 16 * 1024)).await);
                 next = next.redirected(head.status, target?)?;
                 continue;
             }

@@ -41,7 +41,7 @@ pub(super) fn answer<S: Answers>(
 ) -> Answering<impl Future<Output = Result<Response<S::Body>, BoxError>> + use<S>> {
     let in_flight = InFlight::begin(connection.clone());
     let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-    let (answer, early) = match names_its_host(&request) {
+    let (answer, early) = match names_its_host(&request, connection) {
         false => (None, StatusCode::BAD_REQUEST),
         true => {
             let call = AssertUnwindSafe(|| service.answer(request, connection));
@@ -145,7 +145,7 @@ fn with_length<B: Body>(mut response: Response<B>) -> Response<B> {
 
 /// Whether a request of HTTP/1.1 has one header `Host`, and a valid one (RFC 9112, section 3.2). Otherwise a proxy
 /// before the server and the server might take it for requests of different hosts.
-fn names_its_host(request: &Request<Incoming>) -> bool {
+fn names_its_host(request: &Request<Incoming>, connection: &Connection) -> bool {
     if request.version() != Version::HTTP_11 {
         return true;
     }
@@ -161,10 +161,22 @@ fn names_its_host(request: &Request<Incoming>) -> bool {
     if may_be_repeated && headers.get_all(HOST).iter().nth(1).is_some() {
         return false;
     }
-    host.as_bytes()
-        .iter()
-        .all(|&byte| IS_OF_HOST[usize::from(byte)])
+    // A client names the same host again and again.
+    let host = host.as_bytes();
+    let mut last = connection.host.borrow_mut();
+    if *last == host {
+        return true;
+    }
+    let is_valid = host.iter().all(|&byte| IS_OF_HOST[usize::from(byte)]);
+    if is_valid && host.len() <= LONGEST_KEPT_HOST {
+        last.clear();
+        last.extend_from_slice(host);
+    }
+    is_valid
 }
+
+/// A name of a host has at most 253 bytes.
+const LONGEST_KEPT_HOST: usize = 260;
 
 /// The bytes of a host and a port (RFC 3986, section 3.2).
 static IS_OF_HOST: [bool; 256] = {

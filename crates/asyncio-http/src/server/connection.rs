@@ -33,6 +33,8 @@ pub(super) type Afterwards = Pin<Box<dyn Future<Output = ()>>>;
 pub struct Connection {
     pub(super) peer: Peer,
     max_body: u64,
+    /// The host of the last request, which is valid.
+    pub(super) host: RefCell<Vec<u8>>,
     ticks: Ticks,
     /// The number of requests under way, from their head to the last byte of the answer.
     in_flight: Cell<u32>,
@@ -68,6 +70,7 @@ impl Connection {
         Self {
             peer,
             max_body,
+            host: RefCell::default(),
             in_flight: Cell::new(0),
             since: Cell::new(ticks.now()),
             progress: Cell::new(ticks.now()),
