@@ -428,6 +428,24 @@ mod tests {
     }
 
     #[test]
+    fn the_line_is_cleared_when_more_than_half_of_it_has_left() {
+        let places = Places::new();
+        places.set_limit(1);
+        let mut runs = Place::None;
+        let mut line: [Place; 6] = Default::default();
+        assert!(enter(&places, &mut runs));
+        for place in &mut line {
+            assert!(!enter(&places, place));
+        }
+        let mut after = |n: usize| {
+            places.leave(&mut line[n]);
+            (places.gone.get(), places.line.borrow().len())
+        };
+        assert_eq!([1, 2, 3].map(&mut after), [(1, 6), (2, 6), (3, 6)]);
+        assert_eq!(after(4), (0, 2));
+    }
+
+    #[test]
     fn the_first_in_the_line_is_one_that_waits() {
         let places = Places::new();
         places.set_limit(1);

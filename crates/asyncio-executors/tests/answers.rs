@@ -158,6 +158,24 @@ mod by_some {
         });
     }
 
+    #[test]
+    fn a_contender_that_cannot_answer_has_a_say() {
+        run::<()>(async |_| {
+            assert_eq!(cancelled_at_1(race((swallows(), pending()))).await, None);
+            let swallows_late = async {
+                let value = swallows().await;
+                sleep(secs(9)).await;
+                value
+            };
+            assert_eq!(
+                cancelled_at_1(race((cleans_up(), swallows_late))).await,
+                None
+            );
+            let all: Vec<LocalBoxFuture<'_, u64>> = vec![Box::pin(swallows()), Box::pin(pending())];
+            assert_eq!(cancelled_at_1(race(all)).await, None);
+        });
+    }
+
     /// A part that was only shielded has not answered: its value comes out, and the request goes on.
     #[test]
     fn a_part_that_defers_it_has_a_say() {

@@ -173,3 +173,27 @@ fn a_limit_of_another_loop_is_a_panic_and_not_a_hang() {
     let unlimited = run(async { wait_for(yield_now(), None) });
     assert_eq!(run(unlimited), Ok(()));
 }
+
+/// Each limit is over before the first poll ends. After many of them, the first poll steps back and has not begun the work.
+#[test]
+fn a_limit_that_is_over_at_once_leaves_the_work_one_poll() {
+    const INSTANT: Duration = Duration::from_nanos(1);
+    let late = run(async {
+        for _ in 0..600 {
+            assert_eq!(timeout(INSTANT, ready(7)).await, Ok(7));
+        }
+        let mut polls = 0;
+        timeout(INSTANT, poll_fn(|_| late_at_the_second(&mut polls))).await
+    });
+    assert_eq!(late, Err(TimedOut));
+}
+
+/// Blocks beyond the limit, and would be ready at the second poll.
+fn late_at_the_second(polls: &mut u32) -> Poll<()> {
+    *polls += 1;
+    std::thread::sleep(Duration::from_millis(1));
+    match polls {
+        1 => Poll::Pending,
+        _ => Poll::Ready(()),
+    }
+}
