@@ -705,3 +705,35 @@ fn what_knows_a_scope_stays_on_its_thread() {
     <Listener as StaysHere<_>>::stays_here();
     <Scope<std::future::Ready<()>> as StaysHere<_>>::stays_here();
 }
+
+// Proves rule 9.
+#[test]
+fn a_circle_names_its_tasks_once_in_the_order_in_which_they_wait() {
+    for (n, asked) in [(1, 0), (2, 0), (2, 1), (5, 0), (5, 3)] {
+        run(async move |_| {
+            let slots: Rc<[RefCell<Option<Task<()>>>]> =
+                (0..n).map(|_| RefCell::default()).collect();
+            let found = Rc::new(RefCell::new(Vec::new()));
+            let mut names = Vec::new();
+            for me in 0..n {
+                let (slots_of_all, found) = (slots.clone(), found.clone());
+                let task = spawn(async move {
+                    ticks(1).await;
+                    let next = slots_of_all[(me + 1) % n].take().unwrap();
+                    if let Err(JoinError::InCircle(_, circle)) = next.await {
+                        let names = circle.tasks().iter().map(|(name, _)| name.to_string());
+                        found.borrow_mut().extend(names);
+                    }
+                });
+                names.push(task.name().to_string());
+                slots[me].replace(Some(task));
+            }
+            let first = slots[asked].borrow().as_ref().map(Task::as_ref).unwrap();
+            ticks(5).await;
+            first.cancel();
+            ticks(9).await;
+            names.rotate_left(asked);
+            assert_eq!(*found.borrow(), names);
+        });
+    }
+}
