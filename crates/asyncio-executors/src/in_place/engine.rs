@@ -148,20 +148,25 @@ impl<R> Engine<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<usize>> {
         ready!(Pin::new(&mut self.step_back).poll(cx)); // so a loop of ready ones lets others run
-        if self.stage != Stage::Plain || is_observed() {
+        if self.stage != Stage::Plain {
             return self.poll_scoped(crew, cx);
         }
         match self.plain_round(crew.as_mut(), cx) {
-            Plain::Wait => Poll::Pending,
-            Plain::Done => Poll::Ready(self.course.decided),
-            Plain::Opened(member) => self.go_on(crew, member + 1, cx),
+            Some(Plain::Wait) => Poll::Pending,
+            Some(Plain::Done) => Poll::Ready(self.course.decided),
+            Some(Plain::Opened(member)) => self.go_on(crew, member + 1, cx),
+            None => self.poll_scoped(crew, cx),
         }
     }
 
-    /// A round as long as no scope has opened in any member.
+    /// A round as long as no scope has opened in any member. `None` if a seed orders the members, or debug mode times them.
     #[inline(always)]
-    fn plain_round<C: CrewOf<R>>(&mut self, mut crew: Pin<&mut C>, cx: &mut Context<'_>) -> Plain {
-        PlainRound::run(|round| {
+    fn plain_round<C: CrewOf<R>>(
+        &mut self,
+        mut crew: Pin<&mut C>,
+        cx: &mut Context<'_>,
+    ) -> Option<Plain> {
+        PlainRound::run(|mut round| {
             let course = &mut self.course;
             let mut fellows = Fellows {
                 crew: crew.as_mut(),

@@ -21,7 +21,7 @@ pub(crate) struct ScopeKey {
 /// comes again: the counter has 64 bits. Packed, so that a key needs no more alignment than an index.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
-pub(super) struct Generation(NonZeroU64);
+pub(crate) struct Generation(NonZeroU64);
 
 impl Generation {
     /// A key that no scope of this thread has had, in any tree.
@@ -31,6 +31,12 @@ impl Generation {
             next.set(generation.checked_add(1).expect("fewer than 2^64 scopes"));
             Self(generation)
         })
+    }
+
+    /// The one that the next scope of this thread gets: the same as before, if no scope has opened since.
+    #[inline(always)]
+    pub(crate) fn upcoming() -> Self {
+        Self(NEXT_GENERATION.get())
     }
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::{HeardRequest, Isolation, Origin, Removal, Task as _};
+use crate::cancel::{Generation, HeardRequest, Isolation, Origin, Removal, Task as _};
 use crate::engine::current;
 use crate::engine::local::Local;
 use crate::scopes::listener::Listener;
@@ -212,28 +212,41 @@ impl<F: Future> Future for Branch<F> {
 /// so one frame serves all of them.
 pub struct PlainRound<'a> {
     tasks: &'a Local,
+    /// Differs from the upcoming one if any scope has opened since.
+    seen: Generation,
 }
 
 impl PlainRound<'_> {
-    /// Calls `poll` in a round.
+    /// Calls `poll` in a round. `None` if the round is [observed](is_observed): then it is not plain.
     ///
     /// # Panics
     ///
     /// Outside of any task.
     #[inline(always)]
-    pub fn run<R>(poll: impl FnOnce(PlainRound<'_>) -> R) -> R {
+    pub fn run<R>(poll: impl FnOnce(PlainRound<'_>) -> R) -> Option<R> {
         current::running(|step| {
             let Some((tasks, task)) = step else {
                 panic!("{OUTSIDE}");
             };
+            if tasks.is_observed() {
+                return None;
+            }
             tasks.scopes.borrow_mut().enter_branches(task.id());
-            poll(PlainRound { tasks })
+            let seen = Generation::upcoming();
+            Some(poll(PlainRound { tasks, seen }))
         })
     }
 
     /// Whether a scope has opened in the branch that was polled last. That is the end of the round.
     #[inline(always)]
-    pub fn has_opened(&self) -> bool {
+    pub fn has_opened(&mut self) -> bool {
+        self.seen != Generation::upcoming() && self.has_opened_here()
+    }
+
+    /// The same, if scopes have opened anywhere.
+    #[cold]
+    fn has_opened_here(&mut self) -> bool {
+        self.seen = Generation::upcoming();
         self.tasks.scopes.borrow().has_opened()
     }
 
