@@ -113,16 +113,20 @@ where
     let outputs = RefCell::new(Vec::new());
     let gathered = task_group(async |tg: TaskGroup<'_, E>| {
         tg.limit(limit);
-        for (n, future) in futures.into_iter().enumerate() {
+        let mut futures = futures.into_iter().enumerate();
+        while !tg.is_ending() {
+            // A place first: the iterator is asked for no future that has to wait.
+            let mut stand = tg.stand();
+            poll_fn(|cx| stand.poll(cx)).await;
+            let Some((n, future)) = futures.next() else {
+                break;
+            };
             outputs.borrow_mut().push(None);
             let outputs = &outputs;
             let part = Part::new(&tg, future, move |value| {
                 outputs.borrow_mut()[n] = Some(value);
             });
-            drop(tg.spawn_when_free_at(place, part).await);
-            if tg.is_ending() {
-                break;
-            }
+            drop(stand.spawn(place, part));
         }
         Ok(())
     });

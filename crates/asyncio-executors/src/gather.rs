@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asyncio_task::{SpawnOptions, StepBack, propagate_here};
+use asyncio_task::{StepBack, propagate_here};
 use pin_project_lite::pin_project;
 
 use crate::in_place::{
@@ -198,7 +198,7 @@ where
     S: FnOnce(T) + 'env,
 {
     let part = Part::new(tg, future, store);
-    drop(tg.spawn_with(SpawnOptions::new().location(place), part));
+    drop(tg.spawn_at(place, part));
 }
 
 pin_project! {

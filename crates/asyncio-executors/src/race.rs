@@ -5,8 +5,6 @@ use std::convert::Infallible;
 use std::panic::Location;
 use std::time::Duration;
 
-use asyncio_task::SpawnOptions;
-
 use crate::catch_cancel::catch_cancel;
 use crate::error_group::ErrorGroup;
 use crate::gather::{Place, cancelled_with_a_part};
@@ -138,7 +136,7 @@ fn enter<'env, F>(
         }
         Ok(())
     };
-    drop(tg.spawn_with(SpawnOptions::new().location(place), contender));
+    drop(tg.spawn_at(place, contender));
 }
 
 /// The output of the first future that returned.
@@ -356,7 +354,7 @@ fn enter_staggered<'env, F, T, E>(
         drop(turn);
         Ok(())
     };
-    drop(tg.spawn_with(SpawnOptions::new().location(place), contender));
+    drop(tg.spawn_at(place, contender));
 }
 
 /// Lets the next contender start when this one ends, however it ends.

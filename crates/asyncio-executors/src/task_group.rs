@@ -281,6 +281,20 @@ impl<E> TaskGroup<'_, E> {
 impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child. It takes its first step when the group is next polled.
     ///
+    where
+        U: 'env,
+        F: Future<Output = Result<U, E>> + 'env,
+    {
+        self.spawn_at(Location::caller(), future)
+    }
+
+    /// [`spawn`](Self::spawn), by the code at another place.
+    #[inline]
+    pub(crate) fn spawn_at<U, F>(
+        &self,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> Child<'env, U>
     /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
     /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. Debug mode
     /// reports this to the exception handler. A spawn into a group that has finished is a bug and is always reported.
@@ -297,11 +311,25 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         F: Future<Output = Result<U, E>> + 'env,
     {
         if self.shared.ending.get() {
-            return self.refuse(&SpawnOptions::new(), future);
+            return self.refuse(&SpawnOptions::new().location(location), future);
         }
-        let children = &self.shared.children;
-        let member = self.member(Place::None, future);
-        Child::new(children.spawn_at(Location::caller(), member))
+        self.spawn_in_place(location, Place::None, future)
+    }
+
+    /// Starts a child that has a place, or waits for one.
+    #[inline]
+    fn spawn_in_place<U, F>(
+        &self,
+        location: &'static Location<'static>,
+        place: Place,
+        future: F,
+    ) -> Child<'env, U>
+    where
+        U: 'env,
+        F: Future<Output = Result<U, E>> + 'env,
+    {
+        let member = self.member(place, future);
+        Child::new(self.shared.children.spawn_at(location, member))
     }
 
     /// Starts a child with a name, in a given context, or [at once](SpawnOptions::eager_start).
@@ -333,7 +361,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         if self.shared.ending.get() {
             return self.refuse(&options, future);
         }
-        match self.spawn_in(options, Place::None, future) {
+        match self.try_spawn_with(options, future) {
             Ok(child) => child,
             Err(GroupClosed(future)) => self.refuse(&SpawnOptions::new(), future),
         }
@@ -481,16 +509,15 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        self.spawn_in(SpawnOptions::new(), Place::None, future)
+        self.try_spawn_with(SpawnOptions::new(), future)
     }
 
-    /// Starts a child that has a place, or waits for one, or gives the future back.
+    /// Starts a child with options, or gives the future back.
     #[track_caller]
     #[inline]
-    fn spawn_in<U, F>(
+    fn try_spawn_with<U, F>(
         &self,
         options: SpawnOptions,
-        mut place: Place,
         future: F,
     ) -> Result<Child<'env, U>, GroupClosed<F>>
     where
@@ -498,11 +525,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         F: Future<Output = Result<U, E>> + 'env,
     {
         if self.shared.ending.get() {
-            self.shared.places.leave(&mut place);
             return Err(GroupClosed(future));
         }
         let options = options.or_location(Location::caller());
-        let member = self.member(place, future);
+        let member = self.member(Place::None, future);
         let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
         let children = &self.shared.children;
         Ok(Child::new(children.spawn_with(options, member, panicked)))
@@ -598,23 +624,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        self.spawn_when_free_at(Location::caller(), future)
-    }
-
-    /// [`spawn_when_free`](Self::spawn_when_free), by the code at another place.
-    #[allow(
-        clippy::async_yields_async,
-        reason = "the child runs in the group; its handle is what is wanted"
-    )]
-    pub(crate) fn spawn_when_free_at<U, F>(
-        &self,
-        location: &'static Location<'static>,
-        future: F,
-    ) -> impl Future<Output = Child<'env, U>> + use<'env, U, F, E>
-    where
-        U: 'env,
-        F: Future<Output = Result<U, E>> + 'env,
-    {
+        let location = Location::caller();
         let mut stand = self.stand();
         async move {
             poll_fn(|cx| stand.poll(cx)).await;
@@ -761,6 +771,8 @@ impl<'env, E: 'env> Stand<'env, E> {
     /// Starts a child in the place that this has come to.
     pub(crate) fn spawn<U, F>(
         mut self,
+        let place = std::mem::take(&mut self.place);
+        self.group.spawn_in_place(location, place, future)
         location: &'static Location<'static>,
         future: F,
     ) -> Child<'env, U>
@@ -768,11 +780,9 @@ impl<'env, E: 'env> Stand<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        let place = std::mem::take(&mut self.place);
-        let options = || SpawnOptions::new().location(location);
-        match self.group.spawn_in(options(), place, future) {
-            Ok(child) => child,
-            Err(GroupClosed(future)) => self.group.refuse(&options(), future),
+        if self.group.is_ending() {
+            let options = SpawnOptions::new().location(location);
+            return self.group.refuse(&options, future);
         }
     }
 }
