@@ -21,9 +21,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use asyncio_task::{
     Cause, Children, Interrupted, JoinError, LastPoll, Listener, PanicPayload, Propagation, Scope,
@@ -97,23 +97,12 @@ const LOST_BY_DROP: &str =
 /// panics go to the exception handler. When polled outside of any task. When awaited again in code that does not
 /// propagate a request, after a request to the enclosing code has ended it.
 #[doc(alias("TaskGroup", "JoinSet", "LocalSet"))]
-pub async fn task_group<'env, T, E, F>(body: F) -> Result<T, ErrorGroup<E>>
+pub fn task_group<'env, T, E, F>(body: F) -> impl Future<Output = Result<T, ErrorGroup<E>>>
 where
     E: 'env,
     F: AsyncFnOnce(TaskGroup<'env, E>) -> Result<T, E>,
 {
-    let shared = Shared::new();
-    let group = TaskGroup {
-        shared: shared.clone(),
-    };
-    let mut body = pin!(Body::new(body(group), &shared));
-    // Declared after the body, so dropped before it: children first.
-    let mut group = Group::new(&shared);
-    Run {
-        group: &mut group,
-        body: body.as_mut(),
-    }
-    .await
+    Grouped::new(move |group| body(group))
 }
 
 /// To spawn children with, in [`task_group`]. A clone is another handle of the same group.
@@ -281,6 +270,17 @@ impl<E> TaskGroup<'_, E> {
 impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child. It takes its first step when the group is next polled.
     ///
+    /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
+    /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. Debug mode
+    /// reports this to the exception handler. A spawn into a group that has finished is a bug and is always reported.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the event loop that the group began on. A group that is ending does not panic.
+    #[track_caller]
+    #[doc(alias = "create_task")]
+    #[inline]
+    pub fn spawn<U, F>(&self, future: F) -> Child<'env, U>
     where
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
@@ -295,17 +295,6 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         location: &'static Location<'static>,
         future: F,
     ) -> Child<'env, U>
-    /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
-    /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. Debug mode
-    /// reports this to the exception handler. A spawn into a group that has finished is a bug and is always reported.
-    ///
-    /// # Panics
-    ///
-    /// Outside of the event loop that the group began on. A group that is ending does not panic.
-    #[track_caller]
-    #[doc(alias = "create_task")]
-    #[inline]
-    pub fn spawn<U, F>(&self, future: F) -> Child<'env, U>
     where
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
@@ -771,8 +760,6 @@ impl<'env, E: 'env> Stand<'env, E> {
     /// Starts a child in the place that this has come to.
     pub(crate) fn spawn<U, F>(
         mut self,
-        let place = std::mem::take(&mut self.place);
-        self.group.spawn_in_place(location, place, future)
         location: &'static Location<'static>,
         future: F,
     ) -> Child<'env, U>
@@ -784,13 +771,15 @@ impl<'env, E: 'env> Stand<'env, E> {
             let options = SpawnOptions::new().location(location);
             return self.group.refuse(&options, future);
         }
+        let place = std::mem::take(&mut self.place);
+        self.group.spawn_in_place(location, place, future)
     }
 }
 
 impl<E> Stand<'_, E> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let places = &self.group.shared.places;
-        std::task::ready!(places.poll_enter(&mut self.place, cx));
+        ready!(places.poll_enter(&mut self.place, cx));
         Pin::new(&mut self.step_back).poll(cx) // with its place
     }
 }
@@ -938,36 +927,68 @@ fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
     asyncio_loop::call_exception_handler(&Unhandled::new(message, child, cause));
 }
 
-/// Runs a group.
-struct Run<'a, 'env, T, E, F> {
-    group: &'a mut Group<'env, T, E>,
-    body: Pin<&'a mut Scope<F>>,
+pin_project! {
+    /// A group and its body, which begins in the first poll.
+    // No async function: in debug builds its frame would have room for the body twice, and groups are nested.
+    struct Grouped<'env, T, E, M, F> {
+        make_body: Option<M>,
+        // Before the body, so that its children are dropped first.
+        group: Option<Group<'env, T, E>>,
+        #[pin]
+        body: Option<Scope<Body<'env, F, E>>>,
+    }
 }
 
-impl<T, E, F> Future for Run<'_, '_, T, E, F>
+impl<'env, T, E, M, F> Grouped<'env, T, E, M, F>
 where
+    M: FnOnce(TaskGroup<'env, E>) -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    fn new(make_body: M) -> Self {
+        Self {
+            make_body: Some(make_body),
+            group: None,
+            body: None,
+        }
+    }
+
+    /// Makes the body and the group. Apart: what is moved here is not on the stack while they are polled.
+    #[inline(never)]
+    fn begin(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let Some(make_body) = this.make_body.take() else {
+            return;
+        };
+        let shared = Shared::new();
+        let future = make_body(TaskGroup {
+            shared: shared.clone(),
+        });
+        *this.group = Some(Group::new(&shared));
+        this.body.set(Some(Scope::new(Body { future, shared })));
+    }
+}
+
+impl<'env, T, E, M, F> Future for Grouped<'env, T, E, M, F>
+where
+    M: FnOnce(TaskGroup<'env, E>) -> F,
     F: Future<Output = Result<T, E>>,
 {
     type Output = Result<T, ErrorGroup<E>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { group, body } = &mut *self;
-        if let Some(BodyEnd::Over(propagation)) = group.result {
-            return propagation.poll_again("a task group was awaited again after it had ended");
+        if self.make_body.is_some() {
+            self.as_mut().begin();
         }
-        if group.listener.heard() {
-            group.pass_on();
+        let this = self.project();
+        let Some(group) = this.group else {
+            panic!("a task group was polled again after it had ended");
+        };
+        let poll = group.poll(this.body, cx);
+        if poll.is_ready() {
+            *this.group = None;
         }
-        // Body and children, as far as they were woken. Children that the body spawns wait for the next round.
-        let shared = group.shared.clone();
-        let poll_body = |cx: &mut Context<'_>| group.poll_body(body.as_mut(), cx);
-        let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
-        shared.children.poll_beside(cx, poll_body, panicked);
-        if group.result.is_some() && shared.children.is_empty() {
-            return group.finish();
-        }
-        group.listener.wait(cx);
-        Poll::Pending
+        poll
     }
 }
 
@@ -980,6 +1001,35 @@ impl<'env, T, E> Group<'env, T, E> {
             propagates: false,
             result: None,
         }
+    }
+
+    /// Runs a step of the body and of each child, as far as they were woken. Children that the body spawns wait for the next
+    /// round.
+    // Always: debug builds keep a frame for each call, and groups are nested.
+    #[inline(always)]
+    fn poll<F>(
+        &mut self,
+        mut body: Pin<&mut Option<Scope<Body<'env, F, E>>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, ErrorGroup<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        if let Some(BodyEnd::Over(propagation)) = self.result {
+            return propagation.poll_again("a task group was awaited again after it had ended");
+        }
+        if self.listener.heard() {
+            self.pass_on();
+        }
+        let shared = self.shared.clone();
+        let poll_body = |cx: &mut Context<'_>| self.poll_body(body.as_mut(), cx);
+        let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
+        shared.children.poll_beside(cx, poll_body, panicked);
+        if self.result.is_some() && shared.children.is_empty() {
+            return self.finish();
+        }
+        self.listener.wait(cx);
+        Poll::Pending
     }
 
     /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those
@@ -1012,31 +1062,42 @@ impl<'env, T, E> Group<'env, T, E> {
         self.shared.children.pass_on(&request, last_poll);
     }
 
-    fn poll_body<F>(&mut self, mut body: Pin<&mut Scope<F>>, cx: &mut Context<'_>) -> Poll<()>
+    fn poll_body<F>(&mut self, body: Pin<&mut Option<Scope<F>>>, cx: &mut Context<'_>) -> Poll<()>
     where
         F: Future<Output = Result<T, E>>,
     {
-        // It is stored once, where it is: in debug builds each move of it takes stack while the body is polled.
+        let Some(body) = body.as_pin_mut() else {
+            return Poll::Ready(());
+        };
+        // The outcome is stored once, where it is, and the guard has one pointer: debug builds keep several frames for a
+        // guard, and groups are nested.
         let mut outcome = Poll::Pending;
+        let step = &mut BodyStep {
+            body,
+            cx,
+            outcome: &mut outcome,
+        };
         let polled = self.listener.isolate(|| {
             if self.body.is_none() {
-                self.shared.open(body.as_mut(), &mut self.body);
+                self.shared.open(step.body.as_mut(), &mut self.body);
             }
-            catch_unwind(AssertUnwindSafe(|| outcome = body.poll(cx)))
+            catch_unwind(AssertUnwindSafe(|| step.poll()))
         });
-        match polled {
-            Ok(()) if outcome.is_pending() => Poll::Pending,
-            polled => self.end_body(polled, &mut outcome),
+        let panic = polled.err();
+        if panic.is_none() && outcome.is_pending() {
+            return Poll::Pending;
         }
+        self.end_body(panic, &mut outcome);
+        Poll::Ready(())
     }
 
     /// The body has panicked, or returned. Apart: it is not on the stack while the body is polled.
     #[inline(never)]
     fn end_body(
         &mut self,
-        polled: Result<(), Payload>,
+        panic: Option<Payload>,
         outcome: &mut Poll<Result<Result<T, E>, Interrupted>>,
-    ) -> Poll<()> {
+    ) {
         let end = match std::mem::replace(outcome, Poll::Pending) {
             Poll::Ready(Ok(Ok(value))) => BodyEnd::Returned(value),
             Poll::Ready(Ok(Err(error))) => {
@@ -1053,13 +1114,12 @@ impl<'env, T, E> Group<'env, T, E> {
             }
         };
         self.shared.body.take();
-        if let Err(payload) = polled {
+        if let Some(payload) = panic {
             let task = asyncio_task::current_task();
             self.shared.panicked(task.as_ref(), payload);
         }
         self.body = None;
         self.result = Some(end);
-        Poll::Ready(())
     }
 
     fn finish(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
@@ -1114,6 +1174,20 @@ impl<'env, T, E> Group<'env, T, E> {
     }
 }
 
+/// A poll of a body that is under way.
+struct BodyStep<'a, 'b, F: Future> {
+    body: Pin<&'a mut Scope<F>>,
+    cx: &'a mut Context<'b>,
+    outcome: &'a mut Poll<Result<F::Output, Interrupted>>,
+}
+
+impl<F: Future> BodyStep<'_, '_, F> {
+    #[inline(always)]
+    fn poll(&mut self) {
+        *self.outcome = self.body.as_mut().poll(self.cx);
+    }
+}
+
 impl<T, E> Group<'_, T, E> {
     /// All errors, that of the body last, and what else the body came to.
     fn take_ends(&mut self) -> (Vec<Failure<E>>, Option<BodyEnd<T, E>>) {
@@ -1150,21 +1224,14 @@ impl<T, E> Drop for Group<'_, T, E> {
 
 pin_project! {
     /// The body's future, which tells the group when it returns.
-    struct Body<'a, 'env, F, E> {
+    struct Body<'env, F, E> {
         #[pin]
         future: F,
-        shared: &'a Shared<'env, E>,
+        shared: Rc<Shared<'env, E>>,
     }
 }
 
-impl<'a, 'env, F: Future, E> Body<'a, 'env, F, E> {
-    /// The body in a scope of its own.
-    fn new(future: F, shared: &'a Shared<'env, E>) -> Scope<Self> {
-        Scope::new(Self { future, shared })
-    }
-}
-
-impl<F: Future, E> Future for Body<'_, '_, F, E> {
+impl<F: Future, E> Future for Body<'_, F, E> {
     type Output = F::Output;
 
     #[inline]
@@ -1215,7 +1282,7 @@ impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
         if shared.places.poll_enter(place, cx).is_pending() {
             return Poll::Pending;
         }
-        let result = std::task::ready!(this.future.poll(cx));
+        let result = ready!(this.future.poll(cx));
         place.note_return();
         shared.has_returned();
         match result {

@@ -691,7 +691,8 @@ fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
     }
 }
 
-/// A thread of a test has 2 MiB, and debug builds need the most. The page of `task_group` has the cost of a level.
+/// A thread of a test has 2 MiB, and debug builds need the most. The page of `task_group` has the cost of a level. With full
+/// debug information, which these tests are built without, a level takes a fourth more: 500 groups fit then.
 mod nested_in_the_stack_of_a_test {
     use super::*;
 
@@ -704,7 +705,7 @@ mod nested_in_the_stack_of_a_test {
     }
 
     #[test]
-    fn fit_500_groups_each_in_a_child() {
+    fn fit_600_groups_each_in_a_child() {
         fn nest(depth: u32) -> Nested {
             Box::pin(async move {
                 if depth == 0 {
@@ -718,11 +719,11 @@ mod nested_in_the_stack_of_a_test {
                 1 + group.await.expect("nobody fails")
             })
         }
-        assert_fit(500, nest);
+        assert_fit(600, nest);
     }
 
     #[test]
-    fn fit_500_groups_each_in_a_body() {
+    fn fit_600_groups_each_in_a_body() {
         fn nest(depth: u32) -> Nested {
             Box::pin(async move {
                 if depth == 0 {
@@ -733,7 +734,7 @@ mod nested_in_the_stack_of_a_test {
                 group.await.expect("nobody fails")
             })
         }
-        assert_fit(500, nest);
+        assert_fit(600, nest);
     }
 
     #[test]

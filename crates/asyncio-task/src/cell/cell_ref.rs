@@ -821,7 +821,9 @@ impl CurrentStep {
     /// # Safety
     ///
     /// The result is dropped before the task is finished.
-    #[inline(always)]
+    // Apart in debug builds, where what is inlined takes stack while the future is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) unsafe fn enter(&self, running: &Running) -> Entered<'_> {
         let entered = Entered(self, self.0.replace(Some(running.0)));
         entered.enter_span(running);

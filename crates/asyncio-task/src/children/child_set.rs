@@ -86,7 +86,8 @@ impl ChildSet {
     }
 
     /// Calls `f` with the tasks that the set belongs to, if they run here and now.
-    #[inline]
+    // Always: debug builds keep a frame for each call, and children run within `f`.
+    #[inline(always)]
     pub(crate) fn with_tasks<R>(&self, f: impl FnOnce(Option<&Local>) -> R) -> R {
         current::tasks_of(self.owner.get(), f)
     }

@@ -503,14 +503,8 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
     fn step(&mut self, h: NonNull<Header>, begin: impl FnOnce() -> Begin, round: &mut Round<'_>) {
         let tasks = round.tasks;
         if self.body == Some(h) {
-            if round.has_run() {
-                tasks.count_step(); // otherwise it is within the step of its owner
-            }
-            round.note_step(h);
-            tasks.note_enclosing_step();
-            let poll = self.poll_body.as_deref_mut();
-            let poll = poll.expect("a body comes with its cell");
-            return step_body(begin(), poll);
+            self.begin_body(h, round);
+            return step_body(begin(), self.poll_body.as_deref_mut());
         }
         round.note_step(h);
         tasks.count_step();
@@ -518,10 +512,21 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
             conclude(tasks, ended, self.set, self.panicked);
         }
     }
+
+    /// Notes that the body, which `h` stands for, begins a step.
+    // Apart in debug builds, where what is inlined takes stack while the body is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    fn begin_body(&self, h: NonNull<Header>, round: &mut Round<'_>) {
+        if round.has_run() {
+            round.tasks.count_step(); // otherwise it is within the step of its owner
+        }
+        round.note_step(h);
+        round.tasks.note_enclosing_step();
+    }
 }
 
 /// A step of the body.
-fn step_body(begin: Begin, poll: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) {
+fn step_body<B: FnMut(&mut Context<'_>) -> Poll<()>>(begin: Begin, poll: Option<&mut B>) {
     /// When its poll is over, also by a panic.
     struct Parked(Option<Running>);
     impl Drop for Parked {
@@ -531,13 +536,17 @@ fn step_body(begin: Begin, poll: &mut impl FnMut(&mut Context<'_>) -> Poll<()>) 
             }
         }
     }
+    let poll = poll.expect("a body comes with its cell");
     let Begin::Poll(running) = begin else { return };
     let mut parked = Parked(Some(running));
-    let is_over = parked.0.as_ref().is_some_and(|body| {
-        let waker = waker::borrowed(body);
-        poll(&mut Context::from_waker(&waker)).is_ready()
-    });
-    if is_over && let Some(running) = parked.0.take() {
+    // No closure: debug builds keep a frame for each call.
+    let Some(body) = &parked.0 else { return };
+    let waker = waker::borrowed(body);
+    if poll(&mut Context::from_waker(&waker)).is_pending() {
+        return;
+    }
+    drop(waker);
+    if let Some(running) = parked.0.take() {
         end_body(running);
     }
 }

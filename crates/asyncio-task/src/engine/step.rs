@@ -73,7 +73,9 @@ impl Local {
     }
 
     /// Runs one step of a task. The caller counts it, and sees to a task that ends with it.
-    #[inline(always)]
+    // Apart in debug builds, where what is inlined takes stack while a body is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn step(&self, begin: Begin) -> Option<Ended> {
         // One question: a match of all four would jump through a table.
         let Begin::Poll(running) = begin else {
