@@ -157,8 +157,8 @@ impl LocalRef {
     /// # Safety
     ///
     /// The task has not ended.
-    // Apart: a wake-up of a task of the ready queue then makes no call.
-    #[inline(never)]
+    // Always: as a call of its own it would take a reference to a reference, and the waker would need a frame.
+    #[inline(always)]
     pub(super) unsafe fn schedule(&self) {
         let Some(schedule) = self.vtable.schedule else {
             return;
