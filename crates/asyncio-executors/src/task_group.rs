@@ -1003,8 +1003,8 @@ impl<'env, T, E> Group<'env, T, E> {
         }
     }
 
-    /// Runs a step of the body and of each child, as far as they were woken. Children that the body spawns wait for the next
-    /// round.
+    /// Runs a step of the body and of each child, as far as they were woken. Children that the body spawns wait for the
+    /// next round.
     // Always: debug builds keep a frame for each call, and groups are nested.
     #[inline(always)]
     fn poll<F>(
@@ -1069,8 +1069,8 @@ impl<'env, T, E> Group<'env, T, E> {
         let Some(body) = body.as_pin_mut() else {
             return Poll::Ready(());
         };
-        // The outcome is stored once, where it is, and the guard has one pointer: debug builds keep several frames for a
-        // guard, and groups are nested.
+        // The outcome is stored once, where it is, and the guard has one pointer: debug builds keep several frames for
+        // a guard, and groups are nested.
         let mut outcome = Poll::Pending;
         let step = &mut BodyStep {
             body,

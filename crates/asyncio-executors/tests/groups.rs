@@ -691,8 +691,8 @@ fn a_spawn_into_a_group_that_has_finished_is_reported_with_name_and_place() {
     }
 }
 
-/// A thread of a test has 2 MiB, and debug builds need the most. The page of `task_group` has the cost of a level. With full
-/// debug information, which these tests are built without, a level takes a fourth more: 500 groups fit then.
+/// A thread of a test has 2 MiB, and debug builds need the most. The page of `task_group` has the cost of a level. With
+/// full debug information, which these tests are built without, a level takes a fourth more: 500 groups fit then.
 mod nested_in_the_stack_of_a_test {
     use super::*;
 

@@ -159,7 +159,8 @@ impl<R> Engine<R> {
         }
     }
 
-    /// A round as long as no scope has opened in any member. `None` if a seed orders the members, or debug mode times them.
+    /// A round as long as no scope has opened in any member. `None` if a seed orders the members, or debug mode times
+    /// them.
     #[inline(always)]
     fn plain_round<C: CrewOf<R>>(
         &mut self,
