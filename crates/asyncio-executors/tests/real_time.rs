@@ -174,7 +174,8 @@ fn a_limit_of_another_loop_is_a_panic_and_not_a_hang() {
     assert_eq!(run(unlimited), Ok(()));
 }
 
-/// Each limit is over before the first poll ends. After many of them, the first poll steps back and has not begun the work.
+/// Each limit is over before the first poll ends. After many of them, the first poll steps back and has not begun the
+/// work.
 #[test]
 fn a_limit_that_is_over_at_once_leaves_the_work_one_poll() {
     const INSTANT: Duration = Duration::from_nanos(1);
