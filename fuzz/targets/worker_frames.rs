@@ -6,6 +6,9 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unreachable_pub)]
+#[path = "../../crates/asyncio-pool/src/process/bounds.rs"]
+mod bounds;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../../crates/asyncio-pool/src/process/frame.rs"]
 mod frame;
 
