@@ -10,7 +10,7 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use asyncio_reactor::{Reactor, Unparker};
@@ -108,9 +108,8 @@ impl Hosted {
     /// Declares that the loop waits for itself while the result lives.
     pub(crate) fn run_alone(&self) -> Option<RunsAlone> {
         let unpark = self.unpark.clone()?;
+        // A thread that finds the loop parked from here on sees it: parking releases it, and finding acquires.
         unpark.runs_alone.store(true, Ordering::Relaxed);
-        // With the fence in `HostUnpark::unpark`: a thread that finds this loop parked from here on sees the flag.
-        fence(Ordering::SeqCst);
         Some(RunsAlone(unpark))
     }
 
@@ -288,7 +287,6 @@ impl HostUnpark {
     }
 
     pub(crate) fn unpark(&self) {
-        fence(Ordering::SeqCst);
         if self.runs_alone.load(Ordering::Relaxed) {
             self.reactor.unpark();
         } else {

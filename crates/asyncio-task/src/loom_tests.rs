@@ -190,15 +190,14 @@ fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() 
     });
 }
 
-/// A message was posted under an old lease, and its announcement comes when the inbox is leased again: it
-/// takes the word from PARKED, so it has to unpark the new owner, or who posts now finds the word NOTIFIED
-/// and does not.
+/// A message is posted under an old lease while that ends and the inbox is leased again. Its announcement belongs to
+/// the old lease: a later one would take the word of the new owner from PARKED, and the next sender would find it
+/// NOTIFIED.
 ///
-/// Found: unparking only an owner of the sender's own generation (a deadlock); a word that a new lease
-/// resets by a plain store, which this checker takes to be overtaken by the late announcement.
+/// Found: an announcement after the lock is released, which calls the closure of the sender's own lease (a deadlock).
 // Proves M4.
 #[test]
-fn a_late_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
+fn an_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
     loom::model(|| {
         let old = Lease::new(Arc::new(|| ()));
         let inbox: &'static Inbox = old.owner().inbox();

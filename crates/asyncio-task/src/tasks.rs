@@ -53,8 +53,8 @@ pub struct Tasks {
 
 impl Tasks {
     /// No tasks yet. Other threads call `unpark` when there is something to [`deliver`](Self::deliver), at most once
-    /// for each time that [`park`](Self::park) returned `true`. A spurious call is possible: a thread may still notify
-    /// an inbox that other tasks had before.
+    /// for each time that [`park`](Self::park) returned `true`. The call may come late, even after these tasks are
+    /// gone.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let local = Local::new(unpark);

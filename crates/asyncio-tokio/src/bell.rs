@@ -36,7 +36,8 @@ impl Bell {
     /// Whether the bell has rung since the last call.
     #[inline]
     pub(crate) fn has_rung(&self) -> bool {
-        self.ring.has_rung.load(Ordering::Relaxed)
+        // In one order with `HostWaker`: a ring that wakes a task that the guest has left is seen by the next poll.
+        self.ring.has_rung.load(Ordering::SeqCst)
             && self.ring.has_rung.swap(false, Ordering::Acquire)
     }
 
@@ -53,7 +54,7 @@ impl Wake for Ring {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Before the host is woken: its next poll sees it.
-        self.has_rung.store(true, Ordering::Release);
+        self.has_rung.store(true, Ordering::SeqCst);
         self.host.wake();
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  another thread                                the owner's thread
-//!  post: lock, push, unlock                      about to park: AWAKE ─► PARKED, or find NOTIFIED
-//!        park word: NOTIFIED, unless it is       after a wait:  ──► AWAKE
-//!        if it was PARKED: unpark                each turn:     NOTIFIED ─► AWAKE, then empty it
+//!  post: lock, push,                             about to park: AWAKE ─► PARKED, or find NOTIFIED
+//!        park word: NOTIFIED, unless it is,      after a wait:  ──► AWAKE
+//!        unlock; if it was PARKED: unpark        each turn:     NOTIFIED ─► AWAKE, then empty it
 //! ```
 //!
 //! - **M1** A message is in the box before the park word says so, and the owner clears the word before
@@ -13,7 +13,8 @@
 //! - **M2** Posting never waits for the owner. The box is unbounded, and the lock is held for a push or a swap of two
 //!   vectors, never across foreign code.
 //! - **M3** Only a parked owner is unparked, once: the thread that takes the word from PARKED does it. A burst
-//!   costs one system call, and the owner never signals itself.
+//!   costs one system call, and the owner never signals itself. The word is taken under the lock, so it is that of the
+//!   lease under which the message was posted.
 //! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used again: what was
 //!   posted under an old generation is refused, so wakers and handles may outlive everything they pointed at. An inbox
 //!   itself refuses a second lease, and only a lease makes an owner with its generation. So a lease, which never leaves
@@ -80,6 +81,22 @@ struct Inner<M> {
     /// Whether calls are refused in this lease (M5).
     refuses_calls: bool,
     unpark: Option<Unpark>,
+}
+
+impl<M> Inner<M> {
+    /// Announces the message that was pushed. Returns the closure to be called for it, if the owner is parked (M3).
+    #[inline]
+    fn announce(&self, word: &AtomicU8) -> Option<Unpark> {
+        // If the word says NOTIFIED, the owner has yet to clear it and to look (M1): the lock orders this load behind
+        // the clearing that precedes the owner's last look.
+        if word.load(Ordering::Relaxed) == NOTIFIED {
+            return None;
+        }
+        match word.swap(NOTIFIED, Ordering::AcqRel) {
+            PARKED => self.unpark.clone(),
+            _ => None,
+        }
+    }
 }
 
 impl<M: Posted> Inbox<M> {
@@ -173,33 +190,19 @@ impl<M: Posted> Owner<M> {
 
     #[inline]
     fn post_if(self, message: M, accepts: impl FnOnce(&Inner<M>) -> bool) -> Result<(), M> {
-        self.inbox.inner(|inner| {
+        let unpark = self.inbox.inner(|inner| {
             let is_leased = inner.generation == Some(self.generation) && inner.unpark.is_some();
             if !is_leased || !accepts(inner) {
                 return Err(message);
             }
             inner.messages.push(message);
-            Ok(())
+            Ok(inner.announce(&self.inbox.word))
         })?;
-        self.announce();
+        // Foreign code, so without the lock.
+        if let Some(unpark) = unpark {
+            unpark();
+        }
         Ok(())
-    }
-
-    fn announce(self) {
-        let word = &self.inbox.word;
-        // If the word says NOTIFIED, the owner has yet to clear it and to look (M1). The lock that was taken to post
-        // orders this load behind the clearing that precedes the owner's last look.
-        if word.load(Ordering::Relaxed) == NOTIFIED {
-            return;
-        }
-        if word.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
-            // M3. A lease that ended meanwhile has no unpark any more, or a later lease is woken for
-            // nothing, which it does not mind.
-            let unpark = self.inbox.inner(|inner| inner.unpark.clone());
-            if let Some(unpark) = unpark {
-                unpark();
-            }
-        }
     }
 }
 
@@ -237,8 +240,8 @@ impl<M: Posted> Lease<M> {
         let mut unpark = Some(unpark); // it is foreign: not dropped under the lock
         let generation = inbox.inner(|inner| {
             let generation = inner.generation.filter(|_| inner.unpark.is_none())?;
-            // A swap, not a store: so a late announcement of the last lease is before it, and seen, or after it.
-            inbox.word.swap(AWAKE, Ordering::AcqRel);
+            // The last announcement of an earlier lease was made under this lock, so none comes later.
+            inbox.word.store(AWAKE, Ordering::Relaxed);
             inner.unpark = unpark.take();
             inner.refuses_calls = false;
             Some(generation)
