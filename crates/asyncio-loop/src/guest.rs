@@ -100,8 +100,13 @@ impl<T: 'static> Guest<T> {
         Self::at(Location::caller(), builder, main)
     }
 
-    /// Creates a guest whose main task counts as spawned at `location`.
-    pub(crate) fn at<F>(
+    /// Creates a guest whose main task counts as spawned at `location`. A building block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`with`](Self::with).
+    #[doc(hidden)]
+    pub fn at<F>(
         location: &'static Location<'static>,
         builder: Builder,
         main: F,

@@ -38,6 +38,8 @@ mod timer;
 
 mod guest;
 
+mod lent;
+
 mod run;
 
 pub use guest::Guest;

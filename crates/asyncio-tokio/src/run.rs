@@ -1,7 +1,7 @@
 //! Programs and tests on a runtime of tokio's that lives for one run.
 
 use std::io;
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 
 use asyncio_loop::testing::{Limits, Orders, TestOutcome, run_hosted_test};
 use asyncio_loop::{Builder, JoinError, conclude};
@@ -10,6 +10,7 @@ use tokio::task::spawn_local;
 
 use crate::guest::{Guest, unparks};
 use crate::host_waker::HostWaker;
+use crate::lent::lend;
 
 /// Runs `main` on a loop of ours, as a guest of a runtime of tokio's on this thread. Returns the value of `main` after
 /// all other tasks of the loop have ended.
@@ -32,7 +33,7 @@ use crate::host_waker::HostWaker;
 /// assert_eq!(greeting, "hello");
 /// ```
 ///
-/// `main` must be `'static`, since a task of tokio's polls it. A value that it borrows goes into an `Rc`.
+/// `main` may borrow: its future is dropped before this returns.
 ///
 /// # Panics
 ///
@@ -42,11 +43,7 @@ use crate::host_waker::HostWaker;
 /// - if anything other than a signal cancels `main`;
 /// - if the system provides no selector.
 #[track_caller]
-pub fn run<F>(main: F) -> F::Output
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
+pub fn run<F: Future>(main: F) -> F::Output {
     run_with(Builder::default(), main)
 }
 
@@ -56,15 +53,18 @@ where
 ///
 /// Those of [`run`].
 #[track_caller]
-pub fn run_with<F>(builder: Builder, main: F) -> F::Output
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let waker = HostWaker::default();
-    let guest = asyncio_loop::Guest::with(unparks(builder, &waker), main);
-    let guest = guest.unwrap_or_else(|error| cannot(error));
-    let (outcome, interrupted_by) = host(guest, waker);
+pub fn run_with<F: Future>(builder: Builder, main: F) -> F::Output {
+    let location = Location::caller();
+    let mut value = None;
+    // In a box, because a block keeps a future that it awaits twice.
+    let main = Box::pin(main);
+    let main = async { value = Some(main.await) };
+    let (outcome, interrupted_by) = lend(main, |main| {
+        let waker = HostWaker::default();
+        let guest = asyncio_loop::Guest::at(location, unparks(builder, &waker), main);
+        host(guest.unwrap_or_else(|error| cannot(error)), waker)
+    });
+    let outcome = outcome.map(|()| value.expect("a task that has returned has its value"));
     conclude(outcome, interrupted_by)
 }
 
@@ -98,11 +98,7 @@ fn cannot(error: io::Error) -> ! {
 /// Runs a program's `main`, or what a worker does. `#[asyncio::main(host = "tokio")]` expands to it.
 #[doc(hidden)]
 #[track_caller]
-pub fn run_main<F>(builder: Builder, main: F) -> F::Output
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
+pub fn run_main<F: Future>(builder: Builder, main: F) -> F::Output {
     #[cfg(all(unix, feature = "process"))]
     asyncio_pool::run_if_worker();
     run_with(builder, main)

@@ -885,6 +885,170 @@ mod between_polls {
     }
 }
 
+/// Trap 8: a main task that borrows is gone before the call that runs it has ended.
+mod borrowing {
+    use super::*;
+
+    #[test]
+    fn main_and_its_children_borrow_and_main_returns_a_borrow() {
+        let names = ["Ada".to_owned(), "Grace".to_owned(), "Bob".to_owned()];
+        let mut lengths = Vec::new();
+        let longest: &str = run(soon(async {
+            let group = task_group(async |tg: TaskGroup<'_>| {
+                let children = names.each_ref().map(|name| {
+                    tg.spawn(async move {
+                        tokio::time::sleep(ms(1)).await;
+                        Ok::<_, BoxError>(name.len())
+                    })
+                });
+                for child in children {
+                    lengths.push(child.await?);
+                }
+                Ok(())
+            });
+            group.await.unwrap();
+            names.iter().max_by_key(|name| name.len()).unwrap()
+        }));
+        assert_eq!((longest, &lengths[..]), ("Grace", &[3, 5, 3][..]));
+    }
+
+    #[test]
+    fn main_is_dropped_where_it_ends() {
+        let trace = Trace::default();
+        run(async {
+            let own = trace.clone();
+            spawn(async move {
+                on_cancel(forever(), async { own.note("the last task") }).await;
+            })
+            .detach();
+            let _main = trace.on_drop("main");
+            yield_now().await;
+        });
+        assert_eq!(trace.take(), ["main", "the last task"]);
+    }
+
+    #[test]
+    fn a_main_that_panics_or_is_cut_short_is_dropped_first() {
+        let trace = Trace::default();
+        let panics = async {
+            let _main = trace.on_drop("main");
+            tokio::task::yield_now().await;
+            panic!("the reason");
+        };
+        assert_eq!(panic_of(|| run(panics)), "the reason");
+        trace.note("run has unwound");
+        let stopped = async {
+            let _main = trace.on_drop("main");
+            running_loop().stop();
+            forever().await;
+        };
+        let message = panic_of(|| run(stopped));
+        assert!(message.contains("stopped"), "{message}");
+        trace.note("run has unwound");
+        assert_eq!(trace.take(), ["main", "run has unwound"].repeat(2));
+    }
+
+    #[test]
+    fn a_report_of_main_names_the_line_of_the_call() {
+        let line = line!() + 1;
+        let place = run(async { asyncio_loop::current_task().unwrap().info().location });
+        assert!(place.file().ends_with("guest.rs"));
+        assert_eq!(place.line(), line);
+    }
+}
+
+/// A guest that moves from one task of the host to another is woken where it is.
+mod moving {
+    use super::*;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    /// Polls the guest in a task that has another one's waker, then gives it to a new task.
+    async fn moved<T: 'static>(mut guest: Guest<T>) -> Guest<T> {
+        let polled = spawn_local(async move {
+            let none = poll_fn(|cx| Poll::Ready(Pin::new(&mut guest).poll(cx).is_ready())).await;
+            assert!(!none);
+            (guest,)
+        });
+        let (guest,) = polled.await.unwrap();
+        guest
+    }
+
+    #[test]
+    fn by_a_message_a_timer_and_a_task_of_the_host() {
+        host(async {
+            let (sender, receiver) = oneshot::channel();
+            let told = Rc::new(Notify::new());
+            let tells = told.clone();
+            let guest = Guest::new(async move {
+                receiver.await.unwrap();
+                tells.notify_one();
+                sleep(ms(8)).await;
+                "slept"
+            });
+            let guest = moved(guest.unwrap()).await;
+            let guest = moved(guest).await;
+            let ended = spawn_local(guest);
+            tokio::task::yield_now().await;
+            std::thread::spawn(move || sender.send(()).unwrap());
+            soon(told.notified()).await;
+            assert_eq!(soon(ended).await.unwrap().unwrap(), "slept");
+        });
+    }
+
+    /// The waker of one poll, which is worth nothing after the next.
+    struct OfOnePoll {
+        number: u64,
+        last: Arc<Mutex<(u64, Waker)>>,
+    }
+
+    impl Wake for OfOnePoll {
+        fn wake(self: Arc<Self>) {
+            let (last, waker) = self.last.lock().unwrap().clone();
+            if last == self.number {
+                waker.wake();
+            }
+        }
+    }
+
+    #[test]
+    fn a_poll_counts_whose_waker_replaces_the_last() {
+        host(async {
+            let (ask, mut asked) = mpsc::unbounded_channel();
+            let (answer, mut answers) = mpsc::unbounded_channel();
+            drop(tokio::spawn(async move {
+                while let Some(n) = asked.recv().await {
+                    answer.send(n).unwrap();
+                }
+            }));
+            let guest = Guest::new(async move {
+                for n in 0..200 {
+                    ask.send(n).unwrap();
+                    assert_eq!(answers.recv().await, Some(n));
+                    if n % 20 == 0 {
+                        sleep(ms(n / 50)).await;
+                    }
+                }
+            });
+            let mut guest = guest.unwrap();
+            let last = Arc::new(Mutex::new((0, Waker::noop().clone())));
+            let with_new_wakers = poll_fn(move |cx| {
+                let number = {
+                    let mut last = last.lock().unwrap();
+                    *last = (last.0 + 1, cx.waker().clone());
+                    last.0
+                };
+                let last = last.clone();
+                let waker = Waker::from(Arc::new(OfOnePoll { number, last }));
+                Pin::new(&mut guest).poll(&mut Context::from_waker(&waker))
+            });
+            soon(spawn_local(with_new_wakers)).await.unwrap().unwrap();
+        });
+    }
+}
+
 /// Traps 11 to 13: what is the host's affair, and other hosts than a `LocalRuntime`.
 mod other_hosts {
     use super::*;
