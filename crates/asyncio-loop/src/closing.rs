@@ -110,6 +110,7 @@ pub(crate) struct ClosePass {
 impl ClosePass {
     /// Cancels all tasks. They have until `end`.
     pub(crate) fn begin(core: &Core, end: Option<Instant>) -> Self {
+        core.tasks.hold_calls_back();
         // Closing has its own reports about the tasks that it waits for.
         core.time_reports.standstill.set(true);
         let tasks = core.own_tasks();

@@ -5,7 +5,7 @@ mod support;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asyncio_loop::{
     EventLoop, LoopHandle, Runner, call_later, call_soon, run, running_loop, sleep, spawn,
@@ -349,6 +349,46 @@ mod last_calls {
         event_loop.spawn(async move { drop(task) }).detach();
         event_loop.close_within(Duration::ZERO);
         assert_eq!(refused.get(), 2_000);
+    }
+
+    /// The thread of the loop is blocked while another one posts until it is refused.
+    #[test]
+    fn of_a_thread_that_posts_without_a_bound_are_few() {
+        /// A thread that is so far ahead of a closing loop pauses.
+        const FAR_AHEAD: usize = 1 << 12;
+        const PAUSE: Duration = Duration::from_micros(50);
+        struct Blocks(Arc<Barrier>);
+        impl Drop for Blocks {
+            fn drop(&mut self) {
+                self.0.wait();
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        let mut event_loop = EventLoop::new().unwrap();
+        let handle = event_loop.handle();
+        let called = Arc::new(AtomicUsize::new(0));
+        let is_blocked = Arc::new(Barrier::new(2));
+        let blocks = Blocks(is_blocked.clone());
+        event_loop.spawn(async move { drop(blocks) }).detach();
+        let counts = called.clone();
+        let posting = thread::spawn(move || {
+            is_blocked.wait();
+            let begun = Instant::now();
+            let accepted = (0_u64..).take_while(|_| {
+                let counts = counts.clone();
+                let call = move || {
+                    counts.fetch_add(1, Ordering::Relaxed);
+                };
+                handle.call_soon_threadsafe(call).is_ok()
+            });
+            (accepted.count(), begun.elapsed())
+        });
+        event_loop.close();
+        let (accepted, took) = posting.join().unwrap();
+        assert_eq!(called.load(Ordering::Relaxed), accepted);
+        // The loop empties its inbox a few times before it refuses.
+        let most = 8 * FAR_AHEAD + took.div_duration_f64(PAUSE) as usize;
+        assert!(accepted <= most, "{accepted} in {took:?}");
     }
 
     #[test]

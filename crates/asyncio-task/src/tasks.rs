@@ -359,6 +359,13 @@ impl Tasks {
         self.local.report(unhandled);
     }
 
+    /// Holds the calls of other threads back, until the last ones are [made](Self::make_last_calls): a thread that is
+    /// some thousand messages ahead pauses after each call. Otherwise threads that call as fast as they can would keep
+    /// a slower one for ever from its end.
+    pub fn hold_calls_back(&self) {
+        self.local.lease.hold_calls_back();
+    }
+
     /// Makes the last calls of other threads: refuses further ones, and runs the callbacks that are ready, among them
     /// those of calls that came before. Tasks stay where they are, ready or not. To be called before
     /// [`close`](Self::close), while these tasks are [entered](Self::enter). Otherwise closing drops such calls.

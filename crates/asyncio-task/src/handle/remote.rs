@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::time::Duration;
 
 use crate::cell::cell_ref::{Message, Owner};
 use crate::engine::current;
+use crate::queue::inbox::Lead;
 
 /// A way to call something on the thread of some [`Tasks`](crate::Tasks), from any thread.
 ///
@@ -18,6 +20,9 @@ pub struct Remote {
 #[derive(thiserror::Error)]
 #[error("the event loop is closed")]
 pub struct Closed(pub Box<dyn FnOnce() + Send>);
+
+/// The pause of a thread that is far ahead of tasks that hold calls back. In this time they take some hundred calls.
+const PAUSE: Duration = Duration::from_micros(50);
 
 impl Remote {
     pub(crate) fn new(owner: Owner) -> Self {
@@ -40,7 +45,8 @@ impl Remote {
     }
 
     /// Has `call` called on the thread of the tasks, after what is ready there when it arrives. A panic
-    /// in it is reported there, with the place of this call. Never blocks for longer than a push.
+    /// in it is reported there, with the place of this call. Never blocks for longer than a push, unless the tasks
+    /// [hold calls back](crate::Tasks::hold_calls_back).
     ///
     /// # Errors
     ///
@@ -50,11 +56,23 @@ impl Remote {
     pub fn call(&self, call: impl FnOnce() + Send + 'static) -> Result<(), Closed> {
         let message = Message::Call(Box::new(call), Location::caller());
         match self.owner.post_call(message) {
-            Ok(()) => Ok(()),
+            Ok(Lead::Short) => Ok(()),
+            Ok(Lead::Far) => {
+                self.pause();
+                Ok(())
+            }
             Err(Message::Call(call, _)) => Err(Closed(call)),
             Err(Message::Wake(_) | Message::End(_)) => {
                 unreachable!("the message that comes back is the one that was posted")
             }
+        }
+    }
+
+    /// Lets tasks that hold calls back catch up.
+    #[cold]
+    fn pause(&self) {
+        if !self.is_here() {
+            std::thread::sleep(PAUSE);
         }
     }
 

@@ -23,6 +23,8 @@
 //!
 //! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the
 //!   owner takes it; a later one goes back to its sender. Wake-ups are taken until the end.
+//! - **M6** Before that the owner may hold calls back. Then a sender learns that it is far ahead, and pauses. So the
+//!   calls that the owner takes last are few, although the box is unbounded.
 //!
 //! A task refers to its inbox, never to its loop.
 
@@ -74,12 +76,31 @@ pub(crate) struct Inbox<M: Posted> {
     pub(crate) freed: loom::sync::atomic::AtomicUsize,
 }
 
+/// How the calls of other threads are taken in this lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Taken,
+    /// M6
+    HeldBack,
+    /// M5
+    Refused,
+}
+
+/// A sender is far ahead of its owner if so many messages are in the box.
+const FAR_AHEAD: usize = 1 << 12;
+
+/// How far a sender is ahead of an owner that holds calls back (M6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead {
+    Short,
+    Far,
+}
+
 struct Inner<M> {
     /// The generation of the present lease, or of the coming one if `unpark` is `None`. `None`: there was the last one.
     generation: Option<u16>,
     messages: Vec<M>,
-    /// Whether calls are refused in this lease (M5).
-    refuses_calls: bool,
+    calls: Calls,
     unpark: Option<Unpark>,
 }
 
@@ -106,7 +127,7 @@ impl<M: Posted> Inbox<M> {
             inner: Mutex::new(Inner {
                 generation: Some(0),
                 messages: Vec::new(),
-                refuses_calls: false,
+                calls: Calls::Taken,
                 unpark: None,
             }),
             #[cfg(all(test, loom))]
@@ -184,8 +205,15 @@ impl<M: Posted> Owner<M> {
     }
 
     /// The same for a call. Gives it back as well if the owner refuses calls (M5).
-    pub(crate) fn post_call(self, call: M) -> Result<(), M> {
-        self.post_if(call, |inner| !inner.refuses_calls)
+    pub(crate) fn post_call(self, call: M) -> Result<Lead, M> {
+        let mut lead = Lead::Short;
+        self.post_if(call, |inner| {
+            if inner.calls == Calls::HeldBack && inner.messages.len() >= FAR_AHEAD {
+                lead = Lead::Far;
+            }
+            inner.calls != Calls::Refused
+        })?;
+        Ok(lead)
     }
 
     #[inline]
@@ -243,7 +271,7 @@ impl<M: Posted> Lease<M> {
             // The last announcement of an earlier lease was made under this lock, so none comes later.
             inbox.word.store(AWAKE, Ordering::Relaxed);
             inner.unpark = unpark.take();
-            inner.refuses_calls = false;
+            inner.calls = Calls::Taken;
             Some(generation)
         });
         let generation = generation.expect("an inbox has one lease at a time");
@@ -273,9 +301,16 @@ impl<M: Posted> Lease<M> {
             .inner(|inner| std::mem::swap(&mut inner.messages, messages));
     }
 
+    /// Holds calls back from now on (M6).
+    pub(crate) fn hold_calls_back(&self) {
+        let hold_back = |inner: &mut Inner<M>| inner.calls = Calls::HeldBack;
+        self.owner.inbox.inner(hold_back);
+    }
+
     /// Refuses calls from now on (M5).
     pub(crate) fn refuse_calls(&self) {
-        self.owner.inbox.inner(|inner| inner.refuses_calls = true);
+        let refuse = |inner: &mut Inner<M>| inner.calls = Calls::Refused;
+        self.owner.inbox.inner(refuse);
     }
 
     /// Says that the owner is about to wait. `false` if there are messages, and waiting would miss them.
@@ -393,5 +428,22 @@ mod tests {
         assert!(owner.post(Nothing).is_err());
         let lease = Lease::of(inbox, Arc::new(|| ()));
         assert!(lease.owner().post_call(Nothing).is_ok());
+    }
+
+    // Proves M6.
+    #[test]
+    fn a_sender_learns_that_it_is_far_ahead_of_an_owner_that_holds_calls_back() {
+        let inbox = Box::leak(Box::new(Inbox::<Nothing>::new()));
+        let lease = Lease::of(inbox, Arc::new(|| ()));
+        let post = || lease.owner().post_call(Nothing).ok();
+        let posts = |n| (0..n).all(|_| post() == Some(Lead::Short));
+        assert!(posts(2 * FAR_AHEAD));
+        lease.hold_calls_back();
+        assert_eq!(post(), Some(Lead::Far));
+        lease.take(&mut Vec::new());
+        assert!(posts(FAR_AHEAD));
+        assert_eq!(post(), Some(Lead::Far));
+        lease.refuse_calls();
+        assert_eq!(post(), None);
     }
 }
