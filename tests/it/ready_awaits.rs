@@ -2,16 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use asyncio::sync::{Event, Lock, Queue, RwLock, Semaphore, ThreadEvent, promise, thread_promise};
+use asyncio::sync::{
+    Condition, Event, Lock, Queue, RwLock, Semaphore, ThreadEvent, promise, thread_promise, watch,
+};
 use asyncio::{
-    BoxError, CancelScope, JoinError, ReturnWhen, Runner, SpawnOptions, Task, TaskGroup,
-    TimeoutHandle, as_completed, cancel_scope, catch_cancel, gather, move_on_after, on_cancel,
-    race, run_with, running_loop, shield, sleep, sleep_until, spawn, spawn_with, staggered_race,
-    task_group, time, timeout, timeout_at, timeout_scope, to_thread, try_finally, try_gather, wait,
-    wait_for, wait_with_timeout, yield_now,
+    BoxError, CancelScope, JoinError, Pending, ProcessPool, ReturnWhen, Runner, SpawnOptions, Task,
+    TaskGroup, ThreadPool, TimeoutHandle, as_completed, cancel_scope, catch_cancel, catch_panic,
+    fs, gather, move_on_after, net, on_cancel, process, race, run_with, running_loop, shield,
+    sleep, sleep_until, spawn, spawn_with, staggered_race, task_group, time, timeout, timeout_at,
+    timeout_scope, to_thread, try_finally, try_gather, wait, wait_for, wait_with_timeout,
+    yield_now,
 };
 use futures::future::{FutureExt, LocalBoxFuture, join_all};
 use futures::stream::StreamExt;
@@ -65,6 +69,107 @@ fn of_the_primitives() {
         let (promise, answer) = promise::<u32>();
         promise.set_result(1).unwrap();
         answer.await.unwrap();
+    });
+    let (_sender, receiver) = watch(0);
+    ends("watch", async || {
+        receiver.clone().wait_for(|_| true).await.unwrap();
+    });
+    let condition = Condition::new(Rc::new(Lock::new(0)));
+    ends("condition", async || {
+        let mut guard = condition.lock().await;
+        loop {
+            guard = condition.wait_for(guard, |_| true).await;
+        }
+    });
+}
+
+/// An operation that is refused is ready as well.
+#[test]
+fn of_a_queue_that_is_shut_down() {
+    let queue = Queue::new(1);
+    queue.shutdown(false);
+    ends("get", async || assert!(queue.get().await.is_err()));
+    ends("put", async || assert!(queue.put(1).await.is_err()));
+    ends("reserve", async || {
+        assert!(queue.reserve().await.is_err());
+    });
+    ends("get_item", async || {
+        assert!(queue.get_item().await.is_err());
+    });
+    ends("items", async || {
+        assert_eq!(pin!(queue.items()).next().await, None);
+    });
+}
+
+#[test]
+fn of_children_that_are_refused() {
+    let refused = async |tg: TaskGroup<'_>| -> Result<(), BoxError> {
+        tg.cancel();
+        loop {
+            tg.spawn_ok(async {}).await.unwrap_err();
+        }
+    };
+    ends("spawn_ok", async || task_group(refused).await.unwrap());
+}
+
+#[test]
+fn of_an_end_that_has_come() {
+    let pool = ThreadPool::new();
+    pool.shutdown(Pending::Run);
+    ends("threads", async || pool.wait_closed().await);
+    let pool = ProcessPool::new();
+    pool.shutdown(Pending::Run);
+    ends("processes", async || pool.wait_closed().await);
+    #[cfg(unix)]
+    ends("a process", async || {
+        let child = process::Command::new("true").spawn().unwrap();
+        loop {
+            child.wait().await.unwrap();
+        }
+    });
+    #[cfg(unix)]
+    ends("a command that cannot start", async || {
+        let mut command = process::Command::new("/does/not/exist");
+        command.status().await.unwrap_err();
+    });
+}
+
+/// A buffer that is full leaves an empty rest.
+#[test]
+fn of_nothing_to_transfer() {
+    ends("files", async || {
+        let mut file = fs::temp_file().await.unwrap();
+        loop {
+            assert_eq!(file.read(&mut []).await.unwrap(), 0);
+            file.read_exact_at(&mut [], 0).await.unwrap();
+            file.write_all(&[]).await.unwrap();
+            file.write_behind(&[]).await.unwrap();
+        }
+    });
+    ends("sockets, read", async || {
+        let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = net::TcpStream::connect(listener.local_addr().unwrap());
+        let client = client.await.unwrap();
+        loop {
+            assert_eq!(client.read(&mut []).await.unwrap(), 0);
+            client.read_exact(&mut []).await.unwrap();
+        }
+    });
+    ends("sockets, written", async || {
+        let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = net::TcpStream::connect(listener.local_addr().unwrap());
+        let client = client.await.unwrap();
+        loop {
+            assert_eq!(client.write(&[]).await.unwrap(), 0);
+            client.write_all(&[]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn of_addresses_without_a_lookup() {
+    ends("an address", async || {
+        net::getaddrinfo("127.0.0.1", 80).await.unwrap();
     });
 }
 
@@ -141,6 +246,7 @@ fn limits() -> Vec<(&'static str, Round)> {
             round(async || cancel_scope(async |_: CancelScope| {}).await),
         ),
         ("catch_cancel", round(async || catch_cancel(async {}).await)),
+        ("catch_panic", round(async || catch_panic(async {}).await)),
         (
             "on_cancel",
             round(async || on_cancel(async {}, async {}).await),

@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use asyncio_loop::call_exception_handler;
-use asyncio_task::{Cause, PanicPayload, Unhandled, current_task};
+use asyncio_task::{Cause, PanicPayload, StepBack, Unhandled, current_task};
 use pin_project_lite::pin_project;
 
 /// Runs `future`, and gives its panic as a value.
@@ -54,6 +54,7 @@ use pin_project_lite::pin_project;
 pub fn catch_panic<F: Future>(future: F) -> CatchPanic<F> {
     CatchPanic {
         future: Some(future),
+        step_back: StepBack::new(),
     }
 }
 
@@ -64,6 +65,7 @@ pin_project! {
     pub struct CatchPanic<F> {
         #[pin]
         future: Option<F>,
+        step_back: StepBack,
     }
 }
 
@@ -71,7 +73,9 @@ impl<F: Future> Future for CatchPanic<F> {
     type Output = Result<F::Output, PanicPayload>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut slot = self.project().future;
+        let this = self.project();
+        ready!(Pin::new(this.step_back).poll(cx)); // so a loop of work that panics at once lets others run
+        let mut slot = this.future;
         let future = slot.as_mut().as_pin_mut();
         let future = future.expect("a `catch_panic` was awaited again after it had returned");
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {

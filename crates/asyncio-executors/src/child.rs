@@ -4,9 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use asyncio_task::{HeardRequest, JoinError, Listener, Task, TaskName, TaskRef, TaskState};
+use asyncio_task::{
+    HeardRequest, JoinError, Listener, StepBack, Task, TaskName, TaskRef, TaskState,
+};
 
 use futures_core::FusedFuture;
 
@@ -52,6 +54,8 @@ pub struct Child<'env, U> {
     passed_on: bool,
     /// It has failed, and the request that this made has had its turn.
     gave_way: bool,
+    /// For a child that the group did not take, whose error is ready at once.
+    step_back: StepBack,
     env: PhantomData<&'env ()>,
 }
 
@@ -61,6 +65,7 @@ impl<U> Child<'_, U> {
             task: Some(task),
             passed_on: false,
             gave_way: false,
+            step_back: StepBack::new(),
             env: PhantomData,
         }
     }
@@ -70,6 +75,7 @@ impl<U> Child<'_, U> {
             task: None,
             passed_on: false,
             gave_way: false,
+            step_back: StepBack::new(),
             env: PhantomData,
         }
     }
@@ -167,6 +173,7 @@ impl<U> Future for Child<'_, U> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(task) = &mut this.task else {
+            ready!(Pin::new(&mut this.step_back).poll(cx));
             return Poll::Ready(Err(refused()));
         };
         if task.has_ended_await() {

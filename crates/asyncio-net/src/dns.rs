@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use asyncio_loop::{Attachment, attached};
 use asyncio_pool::{Job, PoolShare, default_executor};
+use asyncio_task::StepBack;
 
 /// The limit of lookups at the same time, on the threads of the default pool. A slow name server
 /// leaves the other threads free.
@@ -40,6 +41,7 @@ const MAX_LOOKUPS: usize = 8;
 /// Without a running loop.
 pub async fn getaddrinfo(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse() {
+        StepBack::new().await;
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let name = host.to_owned();

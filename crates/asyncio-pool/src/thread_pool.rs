@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_loop::{LoopHandle, try_running_loop};
+use asyncio_task::StepBack;
 
 use crate::block_on::{block_on, block_on_for};
 use crate::crew::{Crew, ShareOf};
@@ -174,6 +175,7 @@ impl ThreadPool {
     /// On a thread of the pool, which would wait for itself.
     pub async fn wait_closed(&self) {
         self.must_be_elsewhere();
+        StepBack::new().await;
         let mut waiting = Waiting {
             crew: self.crew(),
             key: None,

@@ -425,7 +425,10 @@ impl<S: Source> Registered<S> {
         f: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if wanted == 0 {
-            return Poll::Ready(Ok(0));
+            return self
+                .registration()
+                .poll_step_back(cx, direction)
+                .map_ok(|()| 0);
         }
         self.watch(waiter, direction, |waiter| {
             self.poll_transfer_unwatched(waiter, cx, direction, wanted, f)

@@ -166,6 +166,17 @@ impl<'a> Registration<'a> {
         if self.slot().is_crowded() {
             self.dequeue(waiter);
         }
+        self.poll_step_back(cx, direction)
+    }
+
+    /// Counts an operation that need not wait. Once the budget is spent, it waits for the next turn.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poll_step_back(
+        self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
         if self.core().budget().spend(cx.waker()) {
             return Poll::Ready(Ok(()));
         }

@@ -82,9 +82,16 @@ fn refill() -> bool {
     is_new
 }
 
+/// Yields once if the budget is spent. For operations that have no waiter yet.
+pub(crate) async fn spend() {
+    if !try_spend() {
+        YieldOnce::default().await;
+    }
+}
+
 /// A future that yields once.
 #[derive(Debug, Default)]
-pub(crate) struct YieldOnce {
+struct YieldOnce {
     has_yielded: bool,
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use asyncio_console::ResourceKind;
 
+use crate::budget;
 use crate::lock::{Lock, LockGuard};
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
@@ -172,6 +173,7 @@ impl<L: OverLock> Condition<L> {
         mut predicate: impl FnMut(&mut L::Value) -> bool,
     ) -> LockGuard<'a, L::Value> {
         self.check_guard(&guard);
+        budget::spend().await;
         while !predicate(&mut guard) {
             guard = self.wait(guard).await;
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use asyncio_console::ResourceKind;
 
-use crate::budget::{self, YieldOnce};
+use crate::budget;
 use crate::permits::Permits;
 
 const KIND: &ResourceKind = &ResourceKind::sync("OnceCell", "get_or_init");
@@ -116,9 +116,7 @@ impl<T> OnceCell<T> {
         make: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<&T, E> {
         if let Some(value) = self.value.get() {
-            if !budget::try_spend() {
-                YieldOnce::default().await;
-            }
+            budget::spend().await;
             return Ok(value);
         }
         self.turn.acquire(1).await;

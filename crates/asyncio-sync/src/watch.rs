@@ -284,6 +284,7 @@ impl<T> WatchReceiver<T> {
     where
         T: Clone,
     {
+        budget::spend().await;
         loop {
             let found = self.with(|value| condition(value).then(|| value.clone()));
             if let Some(value) = found {

@@ -91,6 +91,9 @@ impl<S: StreamSource> Future for ReadExact<'_, '_, S> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.left.is_empty() {
+            return poll_read(&mut this.waiting, cx, &mut []).map_ok(|_| ());
+        }
         while !this.left.is_empty() {
             match ready!(poll_read(&mut this.waiting, cx, this.left))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -117,9 +120,6 @@ impl<S: StreamSource> Future for WriteAll<'_, '_, S> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.left.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         match poll_write(&mut this.waiting, cx, this.left) {
             // Usually the first write takes all bytes.
             Poll::Ready(Ok(n)) if n == this.left.len() => Poll::Ready(Ok(())),
@@ -166,9 +166,8 @@ fn poll_read_as<S: StreamSource>(
     wanted: usize,
     f: impl FnMut(&S) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
-    match S::SHORT_READ_MEANS_EMPTY {
+    match S::SHORT_READ_MEANS_EMPTY || wanted == 0 {
         true => waiting.poll_transfer(cx, wanted, f),
-        false if wanted == 0 => Poll::Ready(Ok(0)),
         false => waiting.poll_io(cx, f),
     }
 }
@@ -212,9 +211,8 @@ pub(crate) fn poll_read_with<S: StreamSource>(
     wanted: usize,
     f: impl FnMut(&S) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
-    match S::SHORT_READ_MEANS_EMPTY {
+    match S::SHORT_READ_MEANS_EMPTY || wanted == 0 {
         true => io.poll_read_with(cx, wanted, f),
-        false if wanted == 0 => Poll::Ready(Ok(0)),
         false => io.poll_io(cx, Direction::Read, f),
     }
 }

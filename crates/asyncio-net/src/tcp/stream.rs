@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
+use asyncio_task::StepBack;
 use socket2::SockRef;
 
 use super::socket;
@@ -110,6 +111,7 @@ impl TcpStream {
     /// The system's error.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
+            StepBack::new().await;
             return Ok(0);
         }
         self.io.io(Direction::Read, |stream| stream.peek(buf)).await

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio_executors::{TaskGroup, catch_cancel, timeout};
+use asyncio_task::StepBack;
 
 use super::communicate::communicate;
 use super::ending::Process;
@@ -211,6 +212,7 @@ impl Child {
     /// `InvalidInput` if there is input and the standard input is not piped. Otherwise the system's
     /// error, and those of [`wait`](Self::wait).
     pub async fn communicate(&mut self, input: &[u8]) -> io::Result<Output> {
+        StepBack::new().await;
         let (stdin, stdout, stderr) = (self.stdin.take(), self.stdout.take(), self.stderr.take());
         let pipes = communicate(input, stdin, stdout, stderr, self.guard.process.wait());
         let (stdout, stderr, status) = pipes.await?;

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use asyncio_loop::try_reactor;
+use asyncio_task::StepBack;
 
 use super::child::{Child, Guard, stop_if_cancelled};
 use super::communicate::communicate;
@@ -285,6 +286,7 @@ impl Command {
     ///
     /// Those of [`spawn`](Self::spawn) and of [`Child::wait`].
     pub async fn status(&mut self) -> io::Result<ExitStatus> {
+        StepBack::new().await; // a command that cannot be started is ready at once
         let Child {
             stdin,
             stdout,
@@ -308,6 +310,7 @@ impl Command {
     /// Those of [`spawn`](Self::spawn) and of [`Child::communicate`].
     #[doc(alias = "check_output")]
     pub async fn output(&mut self) -> io::Result<Output> {
+        StepBack::new().await;
         let unset = self.streams;
         if !unset.stdin {
             self.inner.stdin(Stdio::null());

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use asyncio_loop::SpawnOptions;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use asyncio_net::{AsyncFd, Direction, Interest};
-use asyncio_task::try_spawn_with;
+use asyncio_task::{StepBack, try_spawn_with};
 use rustix::io::Errno;
 use rustix::process::{Pid, getpgid, kill_process};
 
@@ -115,6 +115,7 @@ impl Process {
 
     /// Waits for the end.
     pub(super) async fn wait(&self) -> io::Result<ExitStatus> {
+        StepBack::new().await; // a process that has ended is ready at once
         let or_would_block = || match self.try_wait() {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err(io::ErrorKind::WouldBlock.into()),

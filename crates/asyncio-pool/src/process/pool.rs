@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asyncio_loop::running_loop;
+use asyncio_task::StepBack;
 use serde::Serialize;
 
 use super::call::{Call, Waiting};
@@ -239,6 +240,7 @@ impl ProcessPool {
 
     /// Waits until `look` is ready, and looks at each change of the crew.
     async fn watch<R>(&self, mut look: impl FnMut() -> Poll<R>) -> R {
+        StepBack::new().await;
         let watching = Watching::begin(self.crew());
         poll_fn(|cx: &mut Context<'_>| {
             watching.waiting.wait(cx);

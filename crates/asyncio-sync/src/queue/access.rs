@@ -119,32 +119,32 @@ pub(crate) trait Access {
         Ok(item)
     }
 
-    /// Yields before a put, as a waiter in the list; `false` if the queue is shut down.
+    /// Yields before a put: as a waiter in the list, or outside of it if the queue is shut down.
     #[cold]
-    fn yield_before_put(&self, waiter: &mut WaiterState, cx: &mut Context<'_>) -> bool {
+    fn yield_before_put(&self, waiter: &mut WaiterState, cx: &mut Context<'_>) {
         let mut new_waker = Some(cx.waker().clone());
         let mut state = self.state_mut();
         if state.may_put(*waiter) == Admission::Refused {
-            return false;
+            drop(state);
+            return cx.waker().wake_by_ref();
         }
         let putter = state.list_putter(waiter, cx.waker(), &mut new_waker);
         drop(state);
         self.wake_putter(putter);
-        true
     }
 
-    /// Yields before a get, as a waiter in the list; `false` if the queue is shut down and empty.
+    /// Yields before a get: as a waiter in the list, or outside of it if the queue is shut down and empty.
     #[cold]
-    fn yield_before_get(&self, waiter: &mut WaiterState, cx: &mut Context<'_>) -> bool {
+    fn yield_before_get(&self, waiter: &mut WaiterState, cx: &mut Context<'_>) {
         let mut new_waker = Some(cx.waker().clone());
         let mut state = self.state_mut();
         if state.may_get(*waiter) == Admission::Refused {
-            return false;
+            drop(state);
+            return cx.waker().wake_by_ref();
         }
         let getter = state.list_getter(waiter, cx.waker(), &mut new_waker);
         drop(state);
         self.wake_getter(getter);
-        true
     }
 
     /// Polls a put. `item` is `Some` until this is ready.
@@ -185,7 +185,8 @@ pub(crate) trait Access {
         cx: &mut Context<'_>,
         take: impl FnOnce(Self::Guard<'a>, &mut WaiterState, &mut Option<Waker>),
     ) -> Poll<Result<(), PutError<()>>> {
-        if self.must_yield(*waiter) && self.yield_before_put(waiter, cx) {
+        if self.must_yield(*waiter) {
+            self.yield_before_put(waiter, cx);
             return Poll::Pending;
         }
         let mut new_waker = None;
@@ -227,7 +228,8 @@ pub(crate) trait Access {
         waiter: &mut WaiterState,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ItemOf<Self>, QueueShutDown>> {
-        if self.must_yield(*waiter) && self.yield_before_get(waiter, cx) {
+        if self.must_yield(*waiter) {
+            self.yield_before_get(waiter, cx);
             return Poll::Pending;
         }
         let mut new_waker = None;

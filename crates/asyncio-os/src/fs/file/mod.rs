@@ -313,6 +313,7 @@ impl File {
     }
 
     async fn settled(&mut self) -> io::Result<usize> {
+        StepBack::new().await;
         poll_fn(|cx| self.poll_settled(cx)).await
     }
 

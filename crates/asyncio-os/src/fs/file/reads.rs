@@ -57,6 +57,7 @@ impl File {
     ///
     /// `UnexpectedEof` if the file ends first. Otherwise the system's error with the path.
     pub async fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        StepBack::new().await;
         let mut filled = 0;
         while filled < buf.len() {
             match self.read(&mut buf[filled..]).await? {
@@ -132,6 +133,7 @@ impl File {
     ///
     /// `UnexpectedEof` if the file ends first. Otherwise the system's error with the path.
     pub async fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
+        StepBack::new().await;
         while !buf.is_empty() {
             match self.read_at(buf, offset).await? {
                 0 => return Err(self.name("read", io::ErrorKind::UnexpectedEof.into())),
@@ -146,7 +148,7 @@ impl File {
 
     fn poll_read_bytes(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
-            return Poll::Ready(Ok(0));
+            return Pin::new(&mut StepBack::new()).poll(cx).map(|()| Ok(0));
         }
         loop {
             if let UnderWay::Write(..) = self.under_way {

@@ -93,6 +93,7 @@ impl File {
     /// The error of an earlier write, with the path. That of this write comes with a later operation. Bytes that were
     /// accepted and not written are lost then: the position is behind those that were written.
     pub async fn write_behind(&mut self, mut buf: &[u8]) -> io::Result<()> {
+        StepBack::new().await;
         while !buf.is_empty() {
             let n = poll_fn(|cx| self.poll_write_behind(cx, buf)).await?;
             buf = &buf[n..];
