@@ -350,7 +350,7 @@ fn a_handle_that_a_limit_drops_is_no_second_request_to_what_that_instant_began()
                     6 => drop(gather((all(vec![limited()]), pending::<()>())).await),
                     _ => {
                         let tasks = vec![limited()];
-                        on_cancel(pending::<()>(), sleep(secs(1))).await;
+                        on_cancel(pending::<()>(), async { sleep(secs(1)).await }).await;
                         drop(tasks);
                     }
                 }
@@ -368,4 +368,34 @@ fn a_handle_that_a_limit_drops_is_no_second_request_to_what_that_instant_began()
         });
         assert_eq!(trace, ["clean"], "{inner_first}, {how}");
     }
+}
+
+/// The drop comes late: a cleanup has begun since, for another request, and swallows that one.
+#[test]
+fn a_handle_that_a_limit_drops_later_is_a_request_of_its_own() {
+    let trace = run(async |trace: Trace| {
+        let begin = time();
+        let dropped = async {
+            let task = spawn(async move {
+                let noted = trace.clone();
+                let work = async move {
+                    let heard = catch_cancel(pending::<()>()).await;
+                    noted.note("cleans up");
+                    sleep(secs(4)).await;
+                    heard.expect_err("its time is over").swallow();
+                    pending::<()>().await;
+                };
+                let _ = timeout_at(begin + secs(2), on_cancel(work, async {})).await;
+                trace.note("goes on");
+            });
+            on_cancel(pending::<()>(), async { sleep(secs(2)).await }).await;
+            drop(task);
+        };
+        // The limit is over at 1, and drops the handle at 3. The task's own limit is over at 2.
+        assert!(timeout_at(begin + secs(1), dropped).await.is_err());
+        assert_eq!(time() - begin, secs(3));
+        sleep(secs(9)).await;
+        assert_eq!(asyncio_loop::all_tasks().len(), 1, "the task has ended");
+    });
+    assert_eq!(trace, ["cleans up"]);
 }

@@ -50,14 +50,32 @@ impl<T: Task> ScopeTree<T> {
         self.waker_of(key)
     }
 
-    /// The number of a new request to a scope: that of its cause, unless the scope has had a later one.
+    /// The number of a new request to a scope: that of its cause, unless the scope has had a later one. The drop of a
+    /// handle is not passed on, so it comes late if a scope inside has had a later request.
     fn number_of(&mut self, key: ScopeKey, origin: Origin) -> Option<Request> {
         let node = self.get(key)?;
         let last = node.state().unanswered().max(node.state().latest);
-        match origin.number().filter(|&number| number > last) {
-            Some(number) => Some(number),
-            None => Some(self.next_request()),
+        let continued = origin.number().filter(|&number| {
+            number > last && !(origin.is_unneeded() && self.has_later_inside(key, number))
+        });
+        Some(continued.unwrap_or_else(|| self.next_request()))
+    }
+
+    /// Whether a scope inside has had a request after this one. Its token would answer for this one as well.
+    fn has_later_inside(&self, key: ScopeKey, request: Request) -> bool {
+        let mut to_do = vec![key];
+        while let Some(key) = to_do.pop() {
+            let mut next = self.get(key).and_then(|node| node.first_child);
+            while let Some(child) = next {
+                let node = &self.nodes[child as usize];
+                if node.state().latest.max(node.state().last_delivered) > request {
+                    return true;
+                }
+                to_do.push(self.key_of(child));
+                next = node.next;
+            }
         }
+        false
     }
 
     /// The last request to a root was made so many times more.
