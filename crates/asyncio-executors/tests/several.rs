@@ -7,12 +7,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use asyncio_executors::{
-    CancelScope, Contender, ReturnWhen, StaggeredRace, TaskGroup, as_completed, cancel_scope,
-    gather, move_on_after, on_cancel, race, race_iter, staggered_race, task_group, timeout,
-    try_gather, try_gather_iter, wait,
+    CancelScope, Contender, ReturnWhen, StaggeredRace, TaskGroup, as_completed,
+    as_completed_bounded, cancel_scope, gather, move_on_after, on_cancel, race, race_iter,
+    staggered_race, task_group, timeout, try_gather, try_gather_iter, wait,
 };
 use asyncio_loop::{Task, sleep, spawn, time};
 use asyncio_testkit::OnDrop;
+use futures::stream::FusedStream;
 use futures::{FutureExt, Stream, StreamExt};
 use support::run;
 
@@ -215,6 +216,18 @@ fn those_that_complete_are_counted_until_they_are_given_out() {
         assert_eq!((done.len(), done.is_empty()), (0, true));
         assert_eq!(done.size_hint(), (0, Some(0)));
         assert!(done.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_bounded_stream_has_ended_when_all_were_given_out() {
+    run(async |_: Trace| {
+        let mut all = Box::pin(as_completed_bounded(1, [1, 2].map(|n| async move { n })));
+        for n in [1, 2] {
+            assert!(!all.is_terminated());
+            assert_eq!(all.next().await.unwrap().await.unwrap(), n);
+        }
+        assert!(all.next().await.is_none() && all.is_terminated());
     });
 }
 

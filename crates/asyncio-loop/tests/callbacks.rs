@@ -31,6 +31,19 @@ fn a_cancelled_callback_is_dropped_at_once() {
 }
 
 #[test]
+fn a_timer_says_whether_it_was_cancelled() {
+    let trace = run_virtual(async |trace| {
+        let noted = trace.clone();
+        let timer = call_later(secs(1), move || noted.note("called"));
+        assert!(!timer.is_cancelled());
+        timer.cancel();
+        assert!(timer.is_cancelled());
+        sleep(secs(2)).await;
+    });
+    assert!(trace.is_empty());
+}
+
+#[test]
 fn a_callback_that_has_run_cannot_be_cancelled() {
     run_virtual(async |_| {
         let handle = call_soon(|| ());
