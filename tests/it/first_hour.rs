@@ -13,10 +13,11 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use asyncio::sync::{NoReceivers, PutError, PutNowaitError, Queue, SetError, broadcast, promise};
 use asyncio::{
-    BoxError, Child, ErrorGroup, JoinError, TaskGroup, TimedOut, bracket, catch_panic, gather,
-    on_cancel, set_exception_handler, shield, sleep, spawn, task_group, time, timeout, try_gather,
-    yield_now,
+    BoxError, Child, ErrorGroup, JobError, JoinError, TaskGroup, TimedOut, bracket, catch_panic,
+    gather, on_cancel, set_exception_handler, shield, sleep, spawn, task_group, time, timeout,
+    to_thread, try_gather, yield_now,
 };
 use asyncio_tests::{Trace, ms, run_virtual, secs};
 
@@ -113,6 +114,14 @@ mod errors {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(error.downcast::<TimedOut>().is_ok());
 
+        async fn from_a_thread() -> io::Result<u32> {
+            assert_eq!(to_thread(|| 5).await?, 5);
+            Ok(to_thread(|| -> u32 { panic!("no") }).await?)
+        }
+        let error = from_a_thread().await.unwrap_err();
+        assert_eq!(error.to_string(), "the job panicked: no");
+        assert!(error.downcast::<JobError>().is_ok());
+
         let task = spawn(pending::<()>());
         task.cancel_with("enough");
         let error = io::Error::from(task.await.unwrap_err());
@@ -137,6 +146,33 @@ mod errors {
         fits::<ErrorGroup>();
         fits::<ErrorGroup<io::Error>>();
         let _: Box<dyn Error + Send + Sync> = BoxError::from("the same type");
+    }
+
+    #[asyncio::test]
+    async fn of_channels_fit_whatever_they_carry() {
+        async fn send(values: [Rc<u32>; 4]) -> Result<(), BoxError> {
+            let [put, now, sent, set] = values;
+            let queue = Queue::new(1);
+            queue.put(put).await.map_err(PutError::without_item)?;
+            let full = queue.put_nowait(now.clone()).unwrap_err();
+            assert_eq!(full.without_item(), PutNowaitError::QueueFull(()));
+            queue.shutdown(false);
+            let closed = queue.put_nowait(now).unwrap_err();
+            assert_eq!(closed.without_item(), PutNowaitError::QueueShutDown(()));
+
+            let (news, reader) = broadcast(1);
+            news.send(sent.clone())
+                .map_err(NoReceivers::without_value)?;
+            drop(reader);
+            assert!(news.send(sent).map_err(NoReceivers::without_value).is_err());
+
+            let (result, answer) = promise();
+            drop(answer);
+            result.set_result(set).map_err(SetError::without_value)?;
+            Ok(())
+        }
+        let error = send([1, 2, 3, 4].map(Rc::new)).await.unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&SetError::Cancelled(())));
     }
 
     #[test]

@@ -24,6 +24,28 @@ pub enum JobError {
     NoThread(#[source] io::Error),
 }
 
+/// An error of kind `Other`, or of the system's kind if no thread could be started. So `?` works in functions of
+/// `io::Result`.
+///
+/// ```
+/// use std::io;
+/// use asyncio_pool::to_thread;
+///
+/// async fn read() -> io::Result<Vec<u8>> {
+///     to_thread(|| std::fs::read("Cargo.toml")).await?
+/// }
+/// # assert!(!asyncio_loop::run(read()).unwrap().is_empty());
+/// ```
+impl From<JobError> for io::Error {
+    fn from(error: JobError) -> Self {
+        let kind = match &error {
+            JobError::NoThread(error) => error.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// Why [`ThreadPool::try_run`](crate::ThreadPool::try_run) did not take a job. It is given back.
 #[derive(thiserror::Error)]
 #[non_exhaustive]

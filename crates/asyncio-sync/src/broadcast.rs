@@ -96,6 +96,14 @@ pub struct BroadcastReceiver<T> {
 #[error("the broadcast channel has no receiver")]
 pub struct NoReceivers<T>(pub T);
 
+impl<T> NoReceivers<T> {
+    /// The error alone: the value is dropped. For `?` into a boxed error, which takes only values that are `Send` and
+    /// `Sync`.
+    pub fn without_value(self) -> NoReceivers<()> {
+        NoReceivers(())
+    }
+}
+
 /// Why a receive gave no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

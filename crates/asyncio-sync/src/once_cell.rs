@@ -51,6 +51,14 @@ pub struct OnceCell<T> {
 #[error("the cell already has a value")]
 pub struct AlreadySet<T>(pub T);
 
+impl<T> AlreadySet<T> {
+    /// The error alone: the value is dropped. For `?` into a boxed error, which takes only values that are `Send` and
+    /// `Sync`.
+    pub fn without_value(self) -> AlreadySet<()> {
+        AlreadySet(())
+    }
+}
+
 impl<T> fmt::Debug for AlreadySet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AlreadySet").finish_non_exhaustive()

@@ -50,6 +50,19 @@ pub enum ProcessError {
     Garbage(String),
 }
 
+/// An error of kind `TimedOut` for a [time limit](ProcessError::TimeLimit), and of the system's kind if no worker could
+/// be started. Otherwise of kind `Other`.
+impl From<ProcessError> for io::Error {
+    fn from(error: ProcessError) -> Self {
+        let kind = match &error {
+            ProcessError::TimeLimit(_) => io::ErrorKind::TimedOut,
+            ProcessError::NoWorker(error) => error.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl ProcessError {
     pub(crate) fn no_worker(error: io::Error) -> Self {
         Self::NoWorker(Arc::new(error))

@@ -38,6 +38,15 @@ impl<T> SetError<T> {
             Self::AlreadySet(value) | Self::Cancelled(value) => value,
         }
     }
+
+    /// The error alone: the value is dropped. For `?` into a boxed error, which takes only values that are `Send` and
+    /// `Sync`.
+    pub fn without_value(self) -> SetError<()> {
+        match self {
+            Self::AlreadySet(_) => SetError::AlreadySet(()),
+            Self::Cancelled(_) => SetError::Cancelled(()),
+        }
+    }
 }
 
 // By hand, so that the refused value need not be `Debug`.

@@ -1,4 +1,6 @@
 //! The errors of a queue. An error of a put contains the item, so no item is lost.
+//!
+//! A boxed error has to be `Send` and `Sync`, and an item need not be. So an error of a put can leave its item behind.
 
 use std::fmt;
 
@@ -13,6 +15,28 @@ pub struct QueueShutDown;
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the queue is shut down and accepts no items")]
 pub struct PutError<T>(pub T);
+
+impl<T> PutError<T> {
+    /// The error alone: the item is dropped. For `?` into a boxed error, which takes only items that are `Send` and
+    /// `Sync`.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use asyncio_sync::{PutError, Queue};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # futures::executor::block_on(async {
+    /// let names = Queue::new(8);
+    /// names.put(Rc::from("Ada")).await.map_err(PutError::without_item)?;
+    /// # drop::<Queue<Rc<str>>>(names);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn without_item(self) -> PutError<()> {
+        PutError(())
+    }
+}
 
 /// The error of `put_nowait`. Contains the item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
@@ -30,6 +54,14 @@ impl<T> PutNowaitError<T> {
     pub fn into_inner(self) -> T {
         match self {
             Self::QueueFull(item) | Self::QueueShutDown(item) => item,
+        }
+    }
+
+    /// The error alone, as [`PutError::without_item`].
+    pub fn without_item(self) -> PutNowaitError<()> {
+        match self {
+            Self::QueueFull(_) => PutNowaitError::QueueFull(()),
+            Self::QueueShutDown(_) => PutNowaitError::QueueShutDown(()),
         }
     }
 }
