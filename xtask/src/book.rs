@@ -14,15 +14,15 @@ const PARTS: &[(&str, &[&str])] = &[
         "For users",
         &[
             "guide",
-            "cancellation",
-            "testing",
-            "asyncio-map",
             "coming-from-python",
             "coming-from-tokio",
+            "cancellation",
+            "asyncio-map",
             "performance",
+            "changelog",
         ],
     ),
-    ("The inside", &["architecture", "glossary", "changelog"]),
+    ("The inside", &["architecture", "glossary", "testing"]),
 ];
 
 const BOOK: &str = r#"[book]

@@ -46,7 +46,7 @@ use crate::wait::AsCompleted;
 ///
 /// # Panics
 ///
-/// As [`gather`](crate::gather()), if the iterator does, and if `limit` is zero.
+/// As [`gather`](crate::gather()). If the iterator panics, or if `limit` is zero.
 #[doc(alias("buffered", "Semaphore"))]
 #[track_caller]
 pub fn gather_bounded<I>(
@@ -138,8 +138,8 @@ where
     }
 }
 
-/// Runs `work` for each item of a stream, with at most `limit` of them at a time. Returns when the stream has ended,
-/// and all work.
+/// Runs `work` for each item of a stream, with at most `limit` of them at a time. Returns when the stream and all work
+/// have ended.
 ///
 /// ```
 /// # use std::{cell::Cell, convert::Infallible, time::Duration};
@@ -167,11 +167,12 @@ where
 ///
 /// # Cancellation
 ///
-/// The request goes to the stream and to all work, and on when all have ended. The items that they have are lost.
+/// The request goes to the stream and to all work, and on when all have ended. The items that the stream and the work
+/// have taken are lost.
 ///
 /// # Panics
 ///
-/// If `limit` is zero, if the stream panics, or the work. When polled outside of any task.
+/// If `limit` is zero, or if the stream or the work panics. When polled outside of any task.
 #[doc(alias("for_each_concurrent", "buffer_unordered", "map"))]
 #[track_caller]
 pub fn for_each_bounded<S, E>(

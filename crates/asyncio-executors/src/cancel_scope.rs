@@ -10,8 +10,8 @@ use asyncio_task::{Interrupted, Scope, ScopeHandle};
 
 use crate::timeout::open;
 
-/// Runs what `work` makes, which can be cancelled by the handle it is given: `None` if it was. It has been
-/// waited for then, and its cleanups have run.
+/// Runs the future that `work` makes, and gives its value; `None` if it was cancelled by the handle that `work` is
+/// given. By then the future has ended, and its cleanups have run.
 ///
 /// ```
 /// # use std::future::pending;
@@ -74,8 +74,8 @@ impl CancelScope {
         self.request(None);
     }
 
-    /// Asks the work to end, and says why: the message is in each [`Cancelled`](crate::Cancelled) that the
-    /// work gets to see. See [`Task::cancel_with`](asyncio_task::Task::cancel_with).
+    /// Asks the work to end, with a message, which each [`Cancelled`](crate::Cancelled) in the work has. See
+    /// [`Task::cancel_with`](asyncio_task::Task::cancel_with).
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) {
         self.request(Some(message.into()));
     }

@@ -35,8 +35,8 @@ use pin_project_lite::pin_project;
 /// # Ok::<(), BoxError>(()) }).unwrap();
 /// ```
 ///
-/// The future is dropped where it panicked. A panic of one of its destructors is told to the exception handler. The
-/// values that the future borrowed are as the panic left them: a supervisor checks them, or makes them anew.
+/// The future is dropped where it panicked. The exception handler receives the panic of a destructor. The values that
+/// the future borrowed are as the panic left them, so a supervisor checks them or makes them anew.
 ///
 /// # Errors
 ///

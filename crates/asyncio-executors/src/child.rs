@@ -40,9 +40,9 @@ use crate::task_group::refused;
 ///
 /// # Cancellation
 ///
-/// A request that comes while it is awaited is passed to the child, and the await goes on until that has
-/// ended. If the child has been asked already, by its group say, it is not asked again: one cause never
-/// interrupts the cleanup that it began.
+/// A request that comes meanwhile is passed to the child, and the await goes on until the child has ended. If the group
+/// has asked the child already for the same cause, the child is not asked again. So one cause never interrupts the
+/// cleanup that it began.
 ///
 /// # Panics
 ///
@@ -86,7 +86,7 @@ impl<U> Child<'_, U> {
         self.task.as_ref().is_some_and(Task::cancel)
     }
 
-    /// Asks the child to end, and says why. See [`Task::cancel_with`].
+    /// Asks the child to end, with a message. See [`Task::cancel_with`].
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
         self.task
             .as_ref()

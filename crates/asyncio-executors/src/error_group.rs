@@ -13,8 +13,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The errors of a group of tasks: at least one, in the order in which the tasks failed.
 ///
-/// `Display` shows them all, as a tree if there are groups among them; below a hundred levels it is indented no
-/// further. `Debug` shows the same tree, with each error as its own `Debug` shows it.
+/// `Display` shows all of them, as a tree if there are groups among them. Below a hundred levels the tree is indented
+/// no further. `Debug` shows the same tree, with each error as its own `Debug` shows it.
 ///
 /// ```
 /// # use asyncio_executors::{BoxError, ErrorGroup};
@@ -48,13 +48,13 @@ impl<E> ErrorGroup<E> {
         &self.errors
     }
 
-    /// The one that came first.
+    /// The first error.
     #[must_use]
     pub fn first(&self) -> &E {
         &self.errors[0]
     }
 
-    /// The one that came first, by value.
+    /// The first error, by value.
     #[must_use]
     pub fn into_first(self) -> E {
         self.errors
@@ -63,14 +63,14 @@ impl<E> ErrorGroup<E> {
             .expect("a group has at least one error")
     }
 
-    /// Those that `belongs` says yes to, and the others. A group inside is one of them, as a whole; see
-    /// [`split_leaves`](ErrorGroup::split_leaves).
+    /// Sorts the errors by `belongs`: the matching ones, and the others. A group inside counts as one error;
+    /// [`split_leaves`](ErrorGroup::split_leaves) goes into it.
     pub fn split(self, mut belongs: impl FnMut(&E) -> bool) -> (Option<Self>, Option<Self>) {
         let (yes, no) = self.errors.into_iter().partition(|error| belongs(error));
         (Self::new(yes), Self::new(no))
     }
 
-    /// Those that `belongs` says yes to, of this group itself.
+    /// The errors of this group itself for which `belongs` is true.
     pub fn subgroup(self, belongs: impl FnMut(&E) -> bool) -> Option<Self> {
         self.split(belongs).0
     }
@@ -85,7 +85,7 @@ impl<E> ErrorGroup<E> {
 
 /// Through the groups inside.
 impl ErrorGroup {
-    /// The errors that are no groups, those of groups inside as well, in order.
+    /// The errors of the whole tree in order, without the groups.
     ///
     /// ```
     /// # use asyncio_executors::{BoxError, ErrorGroup, TimedOut};
@@ -109,8 +109,8 @@ impl ErrorGroup {
         })
     }
 
-    /// The errors that `belongs` says yes to, and the others, each in the groups that they were in. So one can
-    /// see to some, as Python's `except*` does, and pass on the rest.
+    /// Sorts the errors of the whole tree by `belongs`: the matching ones, and the others, each in their groups. So
+    /// code can handle some errors, as Python's `except*` does, and pass on the rest.
     ///
     /// ```
     /// # use asyncio_executors::{BoxError, ErrorGroup, TimedOut};
@@ -201,7 +201,7 @@ impl<E: fmt::Debug + fmt::Display + Send + Sync + 'static> From<ErrorGroup<E>> f
     }
 }
 
-/// The same tree, as it is what Rust prints of an error that `main` returns.
+/// The same tree, because Rust prints the `Debug` of an error that `main` returns.
 impl<E: fmt::Debug> fmt::Debug for ErrorGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = |n: usize, out: &mut dyn fmt::Write| write!(out, "{:-?}", self.errors[n]);

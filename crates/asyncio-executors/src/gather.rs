@@ -42,18 +42,18 @@ use crate::task_group::{TaskGroup, task_group};
 /// allocation. Each wake-up polls all that have not returned, in order. Each future of a `Vec` or of an iterator is a
 /// task. It has a name and a context of its own, and is polled when it is woken.
 ///
-/// Unlike Python's, nothing runs on afterwards: if this is cancelled or one of them panics, all are cancelled
-/// and awaited. For futures that fail there is [`try_gather`]; to have the errors as values, `gather` those.
+/// Unlike Python's, no future runs on afterwards: if this is cancelled or a future panics, all are cancelled and
+/// awaited. [`try_gather`] ends at the first error; `gather` gives errors as values.
 ///
 /// # Cancellation
 ///
-/// The request goes to all of them, and on when all have ended. Outputs that were there are lost. If each that was told
-/// has [swallowed](crate::Cancelled::swallow) the request, it ends here, and the outputs are returned. If one
-/// of a `Vec` is cancelled, as a task, all are.
+/// The request goes to all futures, and on when all have ended. Earlier outputs are lost. If each future that got the
+/// request has [swallowed](crate::Cancelled::swallow) it, it ends here, and the outputs are returned. If the task of
+/// one future of a `Vec` is cancelled, all are.
 ///
 /// # Panics
 ///
-/// If one of them does, when the others have ended. When polled outside of any task.
+/// If a future panics, when the others have ended. When polled outside of any task.
 #[doc(alias("join", "join_all"))]
 #[track_caller]
 pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Outputs> {
@@ -98,9 +98,9 @@ where
 /// awaited, and its error is returned.
 ///
 /// Takes a tuple of up to twelve futures, which may return values of different types, an array, or a `Vec`. For any
-/// other iterator there is [`try_gather_iter`]. Each future counts by the `Result` that its await gives. An awaited
-/// task gives an `Err` only as a [`JoinError`](asyncio_loop::JoinError), and the `Err` that it returned is a value. So
-/// give it the futures, not tasks that were spawned from them.
+/// other iterator there is [`try_gather_iter`]. The `Result` of a future's await decides whether it has failed. The
+/// await of a task that returned an `Err` gives `Ok(Err(…))`, which is a value here. So pass the futures, not tasks
+/// that were spawned from them.
 ///
 /// ```
 /// # use asyncio_executors::try_gather;
@@ -115,8 +115,8 @@ where
 ///
 /// # Errors
 ///
-/// The first error. Values that were there are lost. The others are not polled to a value or an error any more, unless
-/// they clean up; errors that come then are dropped. A [`task_group`] keeps all.
+/// The first error. Earlier values are lost. The other futures are not polled to a value or an error any more, unless
+/// they clean up; errors of cleanups are dropped. A [`task_group`] keeps all errors.
 ///
 /// # Cancellation
 ///
@@ -187,7 +187,7 @@ where
     }
 }
 
-/// Where a gather or a race was called: debug mode names what it runs by that.
+/// The call of a gather or a race. Debug mode names its futures by this place.
 pub(crate) type Place = &'static Location<'static>;
 
 /// Starts one of several.

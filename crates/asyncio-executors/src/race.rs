@@ -16,8 +16,8 @@ use crate::signal::Signal;
 use crate::task_group::{TaskGroup, task_group};
 use crate::timeout::timeout;
 
-/// Runs several futures concurrently and gives the output of the first to return. The others are cancelled
-/// and awaited.
+/// Runs several futures concurrently, and gives the output of the first that returns. The others are cancelled and
+/// awaited.
 ///
 /// Takes a tuple of up to twelve futures, an array, or a `Vec`; any other iterator goes through [`race_iter`].
 ///
@@ -42,10 +42,10 @@ use crate::timeout::timeout;
 /// allocation. Each wake-up polls all of them, in order, so the first of several that are ready wins. Of a `Vec` and of
 /// an iterator each is a task, and is polled when it is woken.
 ///
-/// No loser is polled to a value after the first has returned. A loser is dropped where it waits; if it asked to hear
-/// of that, it cleans up first. So an item on its way to a loser goes to the next in line. A loop of races over queues
-/// or sockets loses nothing. The same holds if its contenders are races, or groups whose body awaits a child. A loser
-/// loses only what it holds itself:
+/// No loser is polled to a value after the first has returned. A loser is dropped where it waits. A loser that catches
+/// the cancellation cleans up first. So an item on its way to a loser goes to the next in line. A loop of races over
+/// queues or sockets loses nothing. The same holds if its contenders are races, or groups whose body awaits a child. A
+/// loser loses only what it holds itself:
 /// - what it took at an earlier await;
 /// - the outputs of a [`gather`](crate::gather) inside of it that has not got all;
 /// - the value of a task whose handle it has;
@@ -61,8 +61,8 @@ use crate::timeout::timeout;
 ///
 /// # Panics
 ///
-/// If there are none, or if one of them panics, also while it is ended: when the others have ended. When
-/// polled outside of any task.
+/// If there is no contender. If a contender panics, in its cleanup as well, when the others have ended. When polled
+/// outside of any task.
 #[doc(alias("select", "select_ok"))]
 #[track_caller]
 pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {

@@ -37,11 +37,11 @@ use pin_project_lite::pin_project;
 ///
 /// The request is deferred, not lost. A plain drop of the shield, by `select!` say, drops the future like any other.
 ///
-/// A cancellation that begins inside is not kept there. The future may propagate one of its own accord: all
-/// contenders of a [`race`](crate::race) were cancelled, or it [resumes](crate::Cancelled::resume) a request from
-/// outside. Then the enclosing code propagates it too.
+/// A cancellation that begins inside is not deferred. Examples are a [`race`](crate::race) whose contenders were all
+/// cancelled, and a token from outside that the future [resumes](crate::Cancelled::resume). Then the enclosing code
+/// propagates it too.
 ///
-/// The request is delivered to the code after the shield. So a [`try_finally`](crate::try_finally) that follows
+/// A deferred request is delivered to the code after the shield. So a [`try_finally`](crate::try_finally) that follows
 /// releases a resource that was acquired under the shield. A loop of nothing but shielded awaits cannot be cancelled.
 ///
 /// # Panics
@@ -128,8 +128,8 @@ impl<F: Future> Future for Shield<F> {
 /// # });
 /// ```
 ///
-/// The task must return `()` or a `Result`, which tell whether it failed, since possibly nothing awaits it. Wrap any
-/// other value: spawn the task so that it returns `Ok::<_, Infallible>(value)`.
+/// The task returns `()` or a `Result`, because a failure that nothing awaits is reported. Wrap any other value: spawn
+/// the task so that it returns `Ok::<_, Infallible>(value)`.
 ///
 /// # Errors
 ///
@@ -137,8 +137,8 @@ impl<F: Future> Future for Shield<F> {
 ///
 /// # Cancellation
 ///
-/// The wait is cut at once, and the task is [detached](Task::detach): its value is lost, and if it fails, the
-/// exception handler hears of it.
+/// The wait is cut at once, and the task is [detached](Task::detach): its value is lost, and the exception handler
+/// receives its failure.
 ///
 /// # Panics
 ///

@@ -105,11 +105,11 @@ where
     Grouped::new(move |group| body(group))
 }
 
-/// To spawn children with, in [`task_group`]. A clone is another handle of the same group.
+/// The handle of a [`task_group`], which spawns its children. A clone is another handle of the same group.
 ///
-/// `E` is the error that body and children may fail with. Say `|tg: TaskGroup|` for any error, `|tg: TaskGroup<'_,
-/// MyError>|` for one type. If that one is `From<JoinError>`, `child.await?` works in the body. `anyhow::Error` is such
-/// a type.
+/// `E` is the error type of body and children. `|tg: TaskGroup|` stands for any error, and
+/// `|tg: TaskGroup<'_, MyError>|` for one type. If that type is `From<JoinError>`, as `anyhow::Error` is,
+/// `child.await?` works in the body.
 ///
 /// ```
 /// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
@@ -270,7 +270,7 @@ impl<E> TaskGroup<'_, E> {
 impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child. It takes its first step when the group is next polled.
     ///
-    /// Dropping the [`Child`] means nothing: the child belongs to the group. In a group that is ending, the
+    /// Dropping the [`Child`] has no effect, because the child belongs to the group. In a group that is ending, the
     /// future is dropped, and the child is a cancelled one; [`try_spawn`](Self::try_spawn) gives it back. Debug mode
     /// reports this to the exception handler. A spawn into a group that has finished is a bug and is always reported.
     ///
@@ -382,8 +382,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
     ///
-    /// In all else it is [`spawn`](Self::spawn). A future that returns a `Result` goes there. Otherwise its errors
-    /// would be values that no code looks at.
+    /// Otherwise it is [`spawn`](Self::spawn). A future that returns a `Result` goes to `spawn`: here its errors would
+    /// be values that no code looks at.
     #[track_caller]
     #[inline]
     pub fn spawn_ok<F>(&self, future: F) -> Child<'env, F::Output>
@@ -427,8 +427,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         self.spawn(future)
     }
 
-    /// Starts a child with an error of another type, which is turned into that of the group: one that returns
-    /// `io::Result`, say.
+    /// Starts a child with an error of another type, `io::Error` for example, which is converted into that of the
+    /// group.
     ///
     /// ```
     /// # use std::io;

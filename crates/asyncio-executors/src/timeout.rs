@@ -27,10 +27,9 @@ impl From<TimedOut> for io::Error {
 
 /// Runs `future`, which has `limit` from this call.
 ///
-/// When its time is over, it is cancelled *and waited for*: its cleanups have run when this returns. If it
-/// returns a value all the same, this returns that value. A limit of zero allows it one poll. If that gives no value,
-/// the tasks that are ready have their turn before this returns. So a loop of such limits lets others run, and can be
-/// cancelled.
+/// When its time is over, it is cancelled *and waited for*: its cleanups have run when this returns. If it returns a
+/// value all the same, this returns that value. A limit of zero allows one poll. If that poll gives no value, the ready
+/// tasks have their turn before this returns. So a loop of such limits lets others run, and can be cancelled.
 ///
 /// ```
 /// # use std::{future::pending, time::Duration};

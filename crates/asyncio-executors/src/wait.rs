@@ -14,19 +14,19 @@ use futures_core::{FusedStream, Stream};
 
 use crate::timeout::timeout;
 
-/// How long [`wait`] waits.
+/// The condition on which [`wait`] returns.
 #[derive(Debug)]
 pub enum ReturnWhen<T> {
-    /// Until one has ended.
+    /// One task has ended.
     FirstCompleted,
-    /// Until one has ended of which this is true, or all have ended: the first good answer, say.
+    /// A task has ended for which this is true, such as the first good answer, or all have ended.
     First(fn(&mut Task<T>) -> bool),
-    /// Until all have ended.
+    /// All tasks have ended.
     AllCompleted,
 }
 
 impl<T: Outcome> ReturnWhen<T> {
-    /// Until one has failed, with an `Err` or a panic, or all have ended. A cancelled task has not failed.
+    /// A task has failed, with an `Err` or a panic, or all have ended. A cancelled task has not failed.
     #[doc(alias = "FIRST_EXCEPTION")]
     #[allow(
         non_upper_case_globals,
@@ -43,9 +43,9 @@ impl<T> Clone for ReturnWhen<T> {
 
 impl<T> Copy for ReturnWhen<T> {}
 
-/// Waits until some of `tasks` have ended, takes those out and gives them, in their order. The others stay and
-/// go on: this cancels nothing. Each call looks at each task; to take many of them one by one, there is
-/// [`as_completed`].
+/// Waits until some of `tasks` have ended, removes these from the vector, and returns them in order. The others stay
+/// and go on: no task is cancelled. Each call looks at each task, so [`as_completed`] is better for many tasks one by
+/// one.
 ///
 /// A task that cannot end while this waits is returned with those that have ended: the waiting task itself, or a task
 /// of another loop. Awaiting it gives [`JoinError`](asyncio_task::JoinError), which says why.
@@ -177,8 +177,8 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
 ///
 /// # Cancellation
 ///
-/// Nothing is lost while waiting for the next. Dropping the stream drops the tasks that are left in it, which
-/// cancels them; [`into_remaining`](AsCompleted::into_remaining) gives them back.
+/// A cancelled wait for the next task loses nothing. Dropping the stream drops its remaining tasks, which cancels them.
+/// [`into_remaining`](AsCompleted::into_remaining) gives them back.
 ///
 /// # Panics
 ///
@@ -220,7 +220,7 @@ struct Left<T: 'static> {
 }
 
 impl<T> AsCompleted<T> {
-    /// How many have not been given out.
+    /// The number of tasks that have not been given out.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.watches {

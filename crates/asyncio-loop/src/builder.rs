@@ -174,7 +174,7 @@ impl Builder {
     /// Sets the closure that tells a host to [turn](crate::EventLoop::turn) its loop, in place of the loop's
     /// descriptor.
     ///
-    /// It is called from any thread, at most once for each turn, and once in a while for nothing. It must not turn the
+    /// It is called from any thread, at most once for each turn, and now and then without need. It must not turn the
     /// loop: it sends a message to the host, or wakes the host's task. It is not called while the loop runs by itself,
     /// in [`run_until_complete`](crate::EventLoop::run_until_complete) for example.
     ///

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long a test may take.
+/// The time that a test may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub(crate) real: Option<Duration>,

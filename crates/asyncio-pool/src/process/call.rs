@@ -21,8 +21,8 @@ pub(crate) struct Call {
     heir: Cell<Option<Heir>>,
     /// The waker of the task that awaits the outcome.
     waiting: Waiting,
-    /// The driver of the worker that runs it.
-    driver: Waiting,
+    /// The feeder of the worker that runs it.
+    feeder: Waiting,
     /// Its worker is to be killed.
     unwanted: Cell<bool>,
     /// How often a worker ended before it had the call.
@@ -71,7 +71,7 @@ impl Call {
             stage: RefCell::new(stage),
             heir: Cell::new(None),
             waiting: Waiting::default(),
-            driver: Waiting::default(),
+            feeder: Waiting::default(),
             unwanted: Cell::new(false),
             unsent: Cell::new(0),
         })
@@ -133,16 +133,16 @@ impl Call {
         }
     }
 
-    /// Asks the driver to kill the worker.
+    /// Asks the feeder to kill the worker.
     pub(crate) fn kill(&self) {
         self.unwanted.set(true);
-        self.driver.wake();
+        self.feeder.wake();
     }
 
-    /// Whether the worker is to be killed. The driver hears of it later, too.
+    /// Whether the worker is to be killed. The feeder hears of it later, too.
     pub(crate) fn is_unwanted(&self, cx: &Context<'_>) -> bool {
         if !self.unwanted.get() {
-            self.driver.wait(cx);
+            self.feeder.wait(cx);
         }
         self.unwanted.get()
     }

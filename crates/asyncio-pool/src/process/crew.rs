@@ -1,12 +1,12 @@
 //! The workers of a pool and the calls that wait for them.
 //!
-//! A worker with work has a *driver*: a task of the loop that sends it calls, one after the other, and waits for the
-//! answers. Without calls the driver ends and the worker is idle: nothing of it is on the loop.
+//! A worker with work has a *feeder*: a task of the loop that sends it calls, one after the other, and waits for the
+//! answers. Without calls the feeder ends and the worker is idle: nothing of it is on the loop.
 //!
-//! - A call is taken from the queue by one driver, which settles it, or puts it back if no worker has had it.
-//! - For each call that waits a driver is coming, or all workers are busy. If no worker can be started, the call is
+//! - A call is taken from the queue by one feeder, which settles it, or puts it back if no worker has had it.
+//! - For each call that waits a feeder is coming, or all workers are busy. If no worker can be started, the call is
 //!   settled with the reason.
-//! - A driver that is dropped, with its loop, kills its worker and settles its call.
+//! - A feeder that is dropped, with its loop, kills its worker and settles its call.
 //! - Until one worker has said hello, one program at most is running as a worker that may be none.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -74,11 +74,11 @@ struct State {
     cancelled: usize,
     /// The idle ones that were used last are used first.
     idle: Vec<Worker>,
-    /// The numbers of the processes that have a driver.
+    /// The numbers of the processes that have a feeder.
     driven: Vec<u32>,
     /// How many workers there are, with those that are starting or ending.
     workers: usize,
-    /// How many drivers have not looked for a first call.
+    /// How many feeders have not looked for a first call.
     coming: usize,
     /// A worker has said hello.
     is_known: bool,
@@ -148,7 +148,7 @@ impl Crew {
         self.dispatch();
     }
 
-    /// Notes that a call in the queue was cancelled. It goes when a driver comes to it, or when there are many.
+    /// Notes that a call in the queue was cancelled. It goes when a feeder comes to it, or when there are many.
     pub(crate) fn forget_one(&self) {
         let mut state = self.state.borrow_mut();
         state.cancelled += 1;
@@ -158,11 +158,11 @@ impl Crew {
         }
     }
 
-    /// Sees to it that calls in the queue have drivers.
+    /// Sees to it that calls in the queue have feeders.
     fn dispatch(self: &Rc<Self>) {
         match try_running_loop() {
             Ok(here) if here.is_closed() => return self.fail_queue(&ProcessError::Closed),
-            // A driver that rests with its loop goes on with the next run.
+            // A feeder that rests with its loop goes on with the next run.
             Err(_no_loop) => return,
             Ok(_open) => {}
         }
@@ -273,7 +273,7 @@ impl Crew {
         self.tell_of_change();
     }
 
-    /// Spawns a driver for this worker, or for one that it starts. `false` if the loop takes none any more.
+    /// Spawns a feeder for this worker, or for one that it starts. `false` if the loop takes none any more.
     fn drive(self: &Rc<Self>, worker: Option<Worker>) -> bool {
         self.state.borrow_mut().coming += 1;
         let seat = Seat {
@@ -285,8 +285,8 @@ impl Crew {
         self.state.borrow_mut().driven.extend(seat.id);
         // Not one of the user's tasks: it is in no list, and goes with the loop.
         match try_spawn_with(SpawnOptions::callback(), seat.drive(worker)) {
-            Ok(driver) => {
-                driver.detach();
+            Ok(feeder) => {
+                feeder.detach();
                 true
             }
             Err(refused) => {
@@ -330,7 +330,7 @@ impl Crew {
     }
 }
 
-/// A driver's place in the crew: it counts the worker, and answers for the call that runs.
+/// A feeder's place in the crew: it counts the worker, and answers for the call that runs.
 struct Seat {
     crew: Rc<Crew>,
     is_coming: bool,
@@ -489,7 +489,7 @@ impl Seat {
                 false => crew.fail_first(error),
             }
         }
-        // The drop of this gives the place to another driver, if calls are left.
+        // The drop of this gives the place to another feeder, if calls are left.
     }
 
     async fn run(mut self, mut worker: Worker, mut line: Line, mut incoming: Incoming) {

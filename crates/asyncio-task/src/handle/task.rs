@@ -30,9 +30,8 @@ use crate::scopes::propagation::Propagation;
 
 /// A future that runs for its own sake, and the right to its outcome.
 ///
-/// Awaiting it gives what the future returned, or why it did not. A task is one of three things to the
-/// one who has it: awaited, [detached](Task::detach), or dropped, which cancels it. So nothing runs on
-/// by accident.
+/// Awaiting it gives the value of the future, or the reason why there is none. The owner of the handle awaits the task,
+/// [detaches](Task::detach) it, or drops it, which cancels it. So no task runs on by accident.
 ///
 /// ```
 /// # let tasks = asyncio_task::Tasks::new(|| ());
