@@ -22,9 +22,9 @@ use crate::wait::AsCompleted;
 /// [`gather_iter`](crate::gather_iter), with at most `limit` futures at a time.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::gather_bounded;
-/// # use asyncio_loop::{sleep, time};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{gather_bounded, sleep, time};
+/// use std::time::Duration;
 /// # let builder = asyncio_loop::Runner::builder().virtual_time(true);
 /// # asyncio_loop::run_with(builder, async {
 /// let start = time();
@@ -68,7 +68,8 @@ where
 /// [`try_gather_iter`](crate::try_gather_iter), with at most `limit` futures at a time.
 ///
 /// ```
-/// # use asyncio_executors::try_gather_bounded;
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::try_gather_bounded;
 /// # asyncio_loop::run(async {
 /// let parse = async |text: &str| text.parse::<u32>();
 /// assert_eq!(try_gather_bounded(2, "1 2 3".split(' ').map(parse)).await, Ok(vec![1, 2, 3]));
@@ -142,10 +143,12 @@ where
 /// have ended.
 ///
 /// ```
-/// # use std::{cell::Cell, convert::Infallible, time::Duration};
-/// # use asyncio_executors::for_each_bounded;
-/// # use asyncio_loop::sleep;
-/// # use futures::stream;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{for_each_bounded, sleep};
+/// use futures::stream;
+/// use std::cell::Cell;
+/// use std::convert::Infallible;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let sum = Cell::new(0);
 /// let numbers = stream::iter(1..=10);
@@ -207,10 +210,10 @@ where
 /// The futures as tasks, of which at most `limit` run at a time: a stream of them in the order in which they end.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::as_completed_bounded;
-/// # use asyncio_loop::sleep;
-/// # use futures::StreamExt;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{as_completed_bounded, sleep};
+/// use futures::StreamExt;
+/// use std::time::Duration;
 /// # let builder = asyncio_loop::Runner::builder().virtual_time(true);
 /// # asyncio_loop::run_with(builder, async {
 /// let cook = async |seconds: u64| {

@@ -5,9 +5,9 @@ use crate::catch_cancel::Work;
 /// Lends `resource` to `work`, and gives it to `release` afterwards, however the work ends: Python's `async with`.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{TimedOut, bracket, timeout};
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{TimedOut, bracket, sleep, timeout};
+/// use std::time::Duration;
 /// struct Connection {
 ///     sent: u32,
 /// }

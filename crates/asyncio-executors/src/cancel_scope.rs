@@ -14,11 +14,12 @@ use crate::timeout::open;
 /// given. By then the future has ended, and its cleanups have run.
 ///
 /// ```
-/// # use std::future::pending;
-/// # use asyncio_executors::{CancelScope, cancel_scope};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{CancelScope, cancel_scope};
+/// use std::future::pending;
 /// # asyncio_loop::run(async {
 /// let stopped = cancel_scope(async |scope: CancelScope| {
-///     asyncio_loop::call_soon(move || scope.cancel());
+///     asyncio::call_soon(move || scope.cancel());
 ///     pending::<()>().await
 /// });
 /// assert_eq!(stopped.await, None);

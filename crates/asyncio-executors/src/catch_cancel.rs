@@ -18,12 +18,14 @@ type Payload = Box<dyn Any + Send>;
 /// if need be, then [`resume`](Cancelled::resume) it. This is Python's `try: … except CancelledError:`.
 ///
 /// ```
-/// # use std::{future::pending, time::Duration};
-/// # use asyncio_executors::{catch_cancel, timeout};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{catch_cancel, timeout};
+/// use std::future::pending;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// async fn serve() {
 ///     if let Err(cancelled) = catch_cancel(pending::<()>()).await {
-///         asyncio_loop::sleep(Duration::from_millis(1)).await; // say goodbye
+///         asyncio::sleep(Duration::from_millis(1)).await; // say goodbye
 ///         println!("said goodbye");
 ///         cancelled.resume().await
 ///     }
@@ -73,8 +75,11 @@ impl<F: Future> Future for CatchCancel<F> {
 /// Runs `future`; if it is cancelled, runs `cleanup`, and lets the cancellation go on after it.
 ///
 /// ```
-/// # use std::{cell::Cell, future::pending, time::Duration};
-/// # use asyncio_executors::{on_cancel, timeout};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{on_cancel, timeout};
+/// use std::cell::Cell;
+/// use std::future::pending;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let clean = Cell::new(false);
 /// let work = on_cancel(pending::<()>(), async { clean.set(true) });
@@ -102,8 +107,11 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 /// Runs `future` and then `cleanup`, also if the future is cancelled or panics: Python's `try: … finally:`.
 ///
 /// ```
-/// # use std::{cell::Cell, future::pending, time::Duration};
-/// # use asyncio_executors::{timeout, try_finally};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{timeout, try_finally};
+/// use std::cell::Cell;
+/// use std::future::pending;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let closed = Cell::new(0);
 /// let close = || async { closed.set(closed.get() + 1) };

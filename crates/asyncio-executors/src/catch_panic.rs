@@ -14,8 +14,9 @@ use pin_project_lite::pin_project;
 /// it starts the work again, or [resumes](PanicPayload::resume) the panic.
 ///
 /// ```
-/// # use std::cell::Cell;
-/// # use asyncio_executors::{BoxError, TaskGroup, catch_panic, task_group};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{BoxError, TaskGroup, catch_panic, task_group};
+/// use std::cell::Cell;
 /// # asyncio_loop::run(async {
 /// let runs = Cell::new(0);
 /// let work = async || {

@@ -20,7 +20,8 @@ use crate::task_group::refused;
 /// returned.
 ///
 /// ```
-/// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{BoxError, TaskGroup, task_group};
 /// # asyncio_loop::run(async {
 /// let both = task_group(async |tg: TaskGroup| {
 ///     let left = tg.spawn(async { Ok(20) });

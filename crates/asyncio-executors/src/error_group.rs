@@ -17,7 +17,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// no further. `Debug` shows the same tree, with each error as its own `Debug` shows it.
 ///
 /// ```
-/// # use asyncio_executors::{BoxError, ErrorGroup};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{BoxError, ErrorGroup};
 /// let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into()]).unwrap();
 /// let group = ErrorGroup::<BoxError>::new(vec!["no route".into(), Box::new(inner)]).unwrap();
 /// assert_eq!(group.to_string(), "2 tasks failed
@@ -88,7 +89,8 @@ impl ErrorGroup {
     /// The errors of the whole tree in order, without the groups.
     ///
     /// ```
-    /// # use asyncio_executors::{BoxError, ErrorGroup, TimedOut};
+    /// # mod asyncio { pub use asyncio_executors::*; }
+    /// use asyncio::{BoxError, ErrorGroup, TimedOut};
     /// # let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into(), TimedOut.into()]).unwrap();
     /// # let group = ErrorGroup::<BoxError>::new(vec!["no route".into(), inner.into()]).unwrap();
     /// assert_eq!(group.leaves().count(), 3);
@@ -113,7 +115,8 @@ impl ErrorGroup {
     /// code can handle some errors, as Python's `except*` does, and pass on the rest.
     ///
     /// ```
-    /// # use asyncio_executors::{BoxError, ErrorGroup, TimedOut};
+    /// # mod asyncio { pub use asyncio_executors::*; }
+    /// use asyncio::{BoxError, ErrorGroup, TimedOut};
     /// # let inner = ErrorGroup::<BoxError>::new(vec!["disk full".into(), TimedOut.into()]).unwrap();
     /// # let group = ErrorGroup::<BoxError>::new(vec!["no route".into(), inner.into()]).unwrap();
     /// let (late, rest) = group.split_leaves(|error| error.is::<TimedOut>());
@@ -177,8 +180,9 @@ impl<E: fmt::Display> fmt::Display for ErrorGroup<E> {
 /// An error of kind `Other` around the group, for functions that return `io::Result`.
 ///
 /// ```
-/// # use std::io;
-/// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{ErrorGroup, TaskGroup, task_group};
+/// use std::io;
 /// async fn copy_all(files: &[&str]) -> io::Result<()> {
 ///     task_group(async |tg: TaskGroup<'_, io::Error>| {
 ///         for &file in files {

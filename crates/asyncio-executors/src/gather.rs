@@ -25,9 +25,9 @@ use crate::task_group::{TaskGroup, task_group};
 /// [`gather_iter`]. The futures may borrow, and have ended when this returns.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::gather;
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{gather, sleep};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let name = String::from("ada");
 /// let (length, upper) = gather((async { name.len() }, async { name.to_uppercase() })).await;
@@ -63,7 +63,8 @@ pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Outputs> {
 /// [`gather`], over any iterator of futures.
 ///
 /// ```
-/// # use asyncio_executors::gather_iter;
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::gather_iter;
 /// # asyncio_loop::run(async {
 /// let words = ["one", "three"];
 /// assert_eq!(gather_iter(words.iter().map(async |word| word.len())).await, [3, 5]);
@@ -103,7 +104,8 @@ where
 /// that were spawned from them.
 ///
 /// ```
-/// # use asyncio_executors::try_gather;
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::try_gather;
 /// # asyncio_loop::run(async {
 /// let fetch = async |n: u32| if n == 2 { Err("no such page") } else { Ok(n) };
 /// let title = async { Ok("a title") };
@@ -134,7 +136,8 @@ pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Ou
 /// [`try_gather`], over any iterator of futures.
 ///
 /// ```
-/// # use asyncio_executors::try_gather_iter;
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::try_gather_iter;
 /// # asyncio_loop::run(async {
 /// let parse = async |text: &str| text.parse::<u32>();
 /// assert_eq!(try_gather_iter("1 2 3".split(' ').map(parse)).await, Ok(vec![1, 2, 3]));

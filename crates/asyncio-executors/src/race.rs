@@ -22,9 +22,9 @@ use crate::timeout::timeout;
 /// Takes a tuple of up to twelve futures, an array, or a `Vec`; any other iterator goes through [`race_iter`].
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::race;
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{race, sleep};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let mirror = async |name: &'static str, ms| {
 ///     sleep(Duration::from_millis(ms)).await;
@@ -72,9 +72,9 @@ pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
 /// [`race`], over any iterator of futures.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::race_iter;
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{race_iter, sleep};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let mirrors = [("far", 50), ("near", 1)];
 /// let answer = race_iter(mirrors.iter().map(async |(name, ms)| {
@@ -240,9 +240,9 @@ pub struct StaggeredRace<T, E> {
 /// made to a host of several addresses ("happy eyeballs", RFC 8305).
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{Contender, staggered_race};
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{Contender, sleep, staggered_race};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let connect = async |address: &'static str| match address {
 ///     "::1" => Err("unreachable"),

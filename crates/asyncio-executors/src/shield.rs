@@ -13,9 +13,10 @@ use pin_project_lite::pin_project;
 /// the future is done, and then takes the next await that is not shielded. So does a second one.
 ///
 /// ```
-/// # use std::{cell::Cell, time::Duration};
-/// # use asyncio_executors::{shield, timeout};
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{shield, sleep, timeout};
+/// use std::cell::Cell;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let written = Cell::new(false);
 /// let write = async {
@@ -109,9 +110,11 @@ impl<F: Future> Future for Shield<F> {
 /// Awaits a task that goes on if the awaiting code is cancelled: Python's `shield`.
 ///
 /// ```
-/// # use std::{cell::Cell, rc::Rc, time::Duration};
-/// # use asyncio_executors::{shield_task, timeout};
-/// # use asyncio_loop::{sleep, spawn};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{shield_task, sleep, spawn, timeout};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let written = Rc::new(Cell::new(false));
 /// let write = {

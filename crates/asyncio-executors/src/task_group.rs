@@ -54,9 +54,9 @@ const LOST_BY_DROP: &str =
 /// something else, [`spawn`](asyncio_loop::spawn) what contains it.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-/// # use asyncio_loop::sleep;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{BoxError, TaskGroup, sleep, task_group};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let greeting = String::from("hello");
 /// let mut counts = [0, 0];
@@ -112,8 +112,8 @@ where
 /// `child.await?` works in the body.
 ///
 /// ```
-/// # use asyncio_executors::{ErrorGroup, TaskGroup, task_group};
-/// # use asyncio_loop::JoinError;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{ErrorGroup, JoinError, TaskGroup, task_group};
 /// #[derive(Debug)]
 /// enum MyError {
 ///     NoPage(u32),
@@ -324,8 +324,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child with a name, in a given context, or [at once](SpawnOptions::eager_start).
     ///
     /// ```
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// # use asyncio_loop::SpawnOptions;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, SpawnOptions, TaskGroup, task_group};
     /// # asyncio_loop::run(async {
     /// task_group(async |tg: TaskGroup| {
     ///     let cached = tg.spawn_with(SpawnOptions::new().name("cache").eager_start(), async { Ok(5) });
@@ -359,9 +359,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child that cannot fail: one that returns a plain value, or nothing.
     ///
     /// ```
-    /// # use std::{cell::Cell, time::Duration};
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// # use asyncio_loop::sleep;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, TaskGroup, sleep, task_group};
+    /// use std::cell::Cell;
+    /// use std::time::Duration;
     /// # asyncio_loop::run(async {
     /// let beats = Cell::new(0);
     /// task_group(async |tg: TaskGroup| {
@@ -396,9 +397,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child that never returns a value: it loops until it fails or is cancelled.
     ///
     /// ```
-    /// # use std::{io, time::Duration};
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// # use asyncio_loop::sleep;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, TaskGroup, sleep, task_group};
+    /// use std::io;
+    /// use std::time::Duration;
     /// # async fn accept() -> io::Result<u32> {
     /// #     sleep(Duration::from_millis(1)).await;
     /// #     Err(io::Error::other("no more descriptors"))
@@ -431,8 +433,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// group.
     ///
     /// ```
-    /// # use std::io;
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
+    /// # mod asyncio { pub use asyncio_executors::*; }
+    /// use asyncio::{BoxError, TaskGroup, task_group};
+    /// use std::io;
     /// async fn copy(from: &str, to: &str) -> io::Result<u64> {
     /// #   let _ = (from, to); Ok(7)
     /// }
@@ -472,7 +475,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child, or gives the future back.
     ///
     /// ```
-    /// # use asyncio_executors::{BoxError, GroupClosed, TaskGroup, task_group};
+    /// # mod asyncio { pub use asyncio_executors::*; }
+    /// use asyncio::{BoxError, GroupClosed, TaskGroup, task_group};
     /// # asyncio_loop::run(async {
     /// task_group(async |tg: TaskGroup| {
     ///     tg.cancel();
@@ -541,9 +545,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// instead, there is [`spawn_when_free`](Self::spawn_when_free).
     ///
     /// ```
-    /// # use std::{cell::Cell, time::Duration};
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// # use asyncio_loop::sleep;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, TaskGroup, sleep, task_group};
+    /// use std::cell::Cell;
+    /// use std::time::Duration;
     /// # asyncio_loop::run(async {
     /// let (running, most) = (Cell::new(0), Cell::new(0));
     /// task_group(async |tg: TaskGroup| {
@@ -581,9 +586,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// taken their first step.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// # use asyncio_loop::sleep;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, TaskGroup, sleep, task_group};
+    /// use std::time::Duration;
     /// # asyncio_loop::run(async {
     /// task_group(async |tg: TaskGroup| {
     ///     tg.limit(2);
@@ -633,9 +638,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Starts a child and waits until that says that it is ready, with a value: what a server listens on, say.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use asyncio_executors::{BoxError, Ready, TaskGroup, task_group};
-    /// # use asyncio_loop::sleep;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, Ready, TaskGroup, sleep, task_group};
+    /// use std::time::Duration;
     /// # asyncio_loop::run(async {
     /// task_group(async |tg: TaskGroup| {
     ///     let (port, server) = tg
@@ -711,9 +716,10 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// its way to the child goes to the next in line.
     ///
     /// ```
-    /// # use std::{future::pending, time::Duration};
-    /// # use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// # use asyncio_loop::sleep;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{BoxError, TaskGroup, sleep, task_group};
+    /// use std::future::pending;
+    /// use std::time::Duration;
     /// # asyncio_loop::run(async {
     /// let served = task_group(async |tg: TaskGroup| {
     ///     tg.spawn(pending::<Result<(), _>>());

@@ -32,8 +32,10 @@ impl From<TimedOut> for io::Error {
 /// tasks have their turn before this returns. So a loop of such limits lets others run, and can be cancelled.
 ///
 /// ```
-/// # use std::{future::pending, time::Duration};
-/// # use asyncio_executors::{TimedOut, timeout};
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::{TimedOut, timeout};
+/// use std::future::pending;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// assert_eq!(timeout(Duration::from_secs(1), async { 5 }).await, Ok(5));
 /// assert_eq!(timeout(Duration::from_millis(1), pending::<()>()).await, Err(TimedOut));
@@ -66,9 +68,10 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
 /// [`timeout`], until a [time of the loop](asyncio_loop::time). A deadline that is past allows one poll.
 ///
 /// ```
-/// # use std::{future::pending, time::Duration};
-/// # use asyncio_executors::{TimedOut, timeout_at};
-/// # use asyncio_loop::{sleep, time};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{TimedOut, sleep, time, timeout_at};
+/// use std::future::pending;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// // One limit for all of several steps.
 /// let deadline = time() + Duration::from_millis(5);
@@ -96,9 +99,9 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
 /// [`timeout`], with the arguments in asyncio's order, and no limit for `None`.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{TimedOut, on_cancel, wait_for};
-/// # use asyncio_loop::{sleep, spawn};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{TimedOut, on_cancel, sleep, spawn, wait_for};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// // A task is cancelled as well, and its cleanup is over when this returns.
 /// let cleanup = async { println!("cleaned up") };
@@ -248,9 +251,9 @@ pub(crate) fn open<F: Future>(scope: Pin<&mut Scope<F>>) -> ScopeHandle {
 /// Runs what `work` makes, under a time limit that `work` can move: it is given the means.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{TimeoutHandle, timeout_scope};
-/// # use asyncio_loop::{sleep, time};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{TimeoutHandle, sleep, time, timeout_scope};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let limit = Some(time() + Duration::from_millis(1));
 /// let done = timeout_scope(limit, async |limit: TimeoutHandle| {
@@ -404,8 +407,10 @@ impl fmt::Debug for TimeoutHandle {
 /// cancelled and waited for then, as with [`timeout`].
 ///
 /// ```
-/// # use std::{future::pending, time::Duration};
-/// # use asyncio_executors::move_on_after;
+/// # mod asyncio { pub use asyncio_executors::*; }
+/// use asyncio::move_on_after;
+/// use std::future::pending;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let limit = Duration::from_millis(1);
 /// assert_eq!(move_on_after(limit, async { "in time" }).await, Some("in time"));

@@ -51,9 +51,9 @@ impl<T> Copy for ReturnWhen<T> {}
 /// of another loop. Awaiting it gives [`JoinError`](asyncio_task::JoinError), which says why.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{ReturnWhen, wait};
-/// # use asyncio_loop::{sleep, spawn};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{ReturnWhen, sleep, spawn, wait};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let mut tasks: Vec<_> = [20, 1]
 ///     .map(|ms| spawn(async move { sleep(Duration::from_millis(ms)).await; ms }))
@@ -84,9 +84,9 @@ pub async fn wait<T>(tasks: &mut Vec<Task<T>>, until: ReturnWhen<T>) -> Vec<Task
 /// [`wait`] with a time limit. Returns the tasks that have ended by then, perhaps none.
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::{ReturnWhen, wait_with_timeout};
-/// # use asyncio_loop::{sleep, spawn};
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{ReturnWhen, sleep, spawn, wait_with_timeout};
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let mut tasks = vec![spawn(sleep(Duration::from_secs(3600)))];
 /// let limit = Duration::from_millis(1);
@@ -162,10 +162,10 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
 /// The tasks in the order in which they end. First come those that cannot end while this waits, as with [`wait`].
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use asyncio_executors::as_completed;
-/// # use asyncio_loop::{sleep, spawn};
-/// # use futures::StreamExt;
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+/// use asyncio::{as_completed, sleep, spawn};
+/// use futures::StreamExt;
+/// use std::time::Duration;
 /// # asyncio_loop::run(async {
 /// let tasks = [20, 1].map(|ms| spawn(async move { sleep(Duration::from_millis(ms)).await; ms }));
 /// let mut done = as_completed(tasks);
@@ -250,9 +250,9 @@ impl<T> AsCompleted<T> {
     /// Adds a task.
     ///
     /// ```
-    /// # use asyncio_executors::as_completed;
-    /// # use asyncio_loop::spawn;
-    /// # use futures::StreamExt;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
+    /// use asyncio::{as_completed, spawn};
+    /// use futures::StreamExt;
     /// # asyncio_loop::run(async {
     /// let mut done = as_completed([spawn(async { 1 })]);
     /// let mut sum = 0;

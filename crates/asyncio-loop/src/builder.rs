@@ -120,9 +120,10 @@ impl Builder {
     /// doubled since, and when the loop goes on. By default each is a line on standard error.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{EventLoop, run_with};
     /// use std::sync::{Arc, Mutex};
     /// use std::time::Duration;
-    /// use asyncio_loop::{EventLoop, run_with};
     ///
     /// let stalls = Arc::new(Mutex::new(Vec::new()));
     /// let seen = stalls.clone();
@@ -160,7 +161,8 @@ impl Builder {
     /// the process at once.
     ///
     /// ```no_run
-    /// use asyncio_loop::{Runner, run_with};
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{Runner, run_with};
     ///
     /// run_with(Runner::builder().sigterm(true), async {
     ///     // The service.
@@ -181,8 +183,9 @@ impl Builder {
     /// Sockets and the last milliseconds of a sleep still make the descriptor readable.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{EventLoop, Next};
     /// use std::sync::mpsc;
-    /// use asyncio_loop::{EventLoop, Next};
     ///
     /// let (sender, orders) = mpsc::channel();
     /// let builder = EventLoop::builder().unpark(move || drop(sender.send("turn")));
@@ -209,9 +212,10 @@ impl Builder {
     /// [`virtual_time`](Self::virtual_time) comes before this.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{EventLoop, Next, sleep};
     /// use std::cell::Cell;
     /// use std::time::{Duration, Instant};
-    /// use asyncio_loop::{EventLoop, Next, sleep};
     ///
     /// thread_local! {
     ///     static NOW: Cell<Instant> = Cell::new(Instant::now());

@@ -34,11 +34,12 @@ use crate::timers::Timers;
 /// run it again.
 ///
 /// ```
-/// use asyncio_loop::EventLoop;
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::EventLoop;
 ///
 /// let mut event_loop = EventLoop::new()?;
 /// let sum = event_loop.run_until_complete(async {
-///     let one = asyncio_loop::spawn(async { 1 });
+///     let one = asyncio::spawn(async { 1 });
 ///     one.await.unwrap() + 1
 /// })?;
 /// assert_eq!(sum, 2);

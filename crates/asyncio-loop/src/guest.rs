@@ -25,9 +25,10 @@ use crate::loop_handle::LoopHandle;
 /// Nothing here blocks the host.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::{Guest, Next, sleep};
 /// use std::ops::ControlFlow;
 /// use std::time::{Duration, Instant};
-/// use asyncio_loop::{Guest, Next, sleep};
 ///
 /// let mut guest = Guest::new(async {
 ///     sleep(Duration::from_millis(5)).await;

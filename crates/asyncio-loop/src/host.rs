@@ -40,8 +40,9 @@ impl EventLoop {
     /// [`Guest`](crate::Guest) is a main task with all of this around it.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{EventLoop, Next, sleep};
     /// use std::time::{Duration, Instant};
-    /// use asyncio_loop::{EventLoop, Next, sleep};
     ///
     /// let mut event_loop = EventLoop::new()?;
     /// let task = event_loop.spawn(async {
@@ -108,8 +109,9 @@ impl EventLoop {
     /// A host that cannot wait any longer calls [`close_within`](Self::close_within) with a time of zero.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{EventLoop, Next, sleep};
     /// use std::time::{Duration, Instant};
-    /// use asyncio_loop::{EventLoop, Next, sleep};
     ///
     /// let mut event_loop = EventLoop::new()?;
     /// event_loop.spawn(async { sleep(Duration::from_secs(3600)).await }).detach();
@@ -230,9 +232,10 @@ impl EventLoop {
 /// # #[cfg(not(unix))] fn main() {}
 /// # #[cfg(unix)]
 /// # fn main() -> std::io::Result<()> {
-/// use std::time::{Duration, Instant};
-/// use asyncio_loop::{EventLoop, Next, sleep};
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::{EventLoop, Next, sleep};
 /// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+/// use std::time::{Duration, Instant};
 ///
 /// let mut event_loop = EventLoop::new()?;
 /// let task = event_loop.spawn(async {

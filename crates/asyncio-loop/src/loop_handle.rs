@@ -13,7 +13,8 @@ use crate::shared::Shared;
 /// A handle of an event loop, for any thread. It may outlive its loop.
 ///
 /// ```
-/// use asyncio_loop::EventLoop;
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::EventLoop;
 ///
 /// let mut event_loop = EventLoop::new().unwrap();
 /// let handle = event_loop.handle();

@@ -8,7 +8,8 @@ use asyncio_task::{NoRunningLoop, SpawnOptions, Task, try_spawn_with};
 /// ready now.
 ///
 /// ```
-/// use asyncio_loop::{SpawnOptions, run, spawn_with};
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::{SpawnOptions, run, spawn_with};
 ///
 /// run(async {
 ///     let task = spawn_with(SpawnOptions::new().name("fetch"), async { 1 });

@@ -56,9 +56,10 @@ pub fn take_reports() -> Vec<String> {
 /// for code that must cope with late timers. The tasks that wait for them run before this returns.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::testing::advance;
+/// use asyncio::{sleep, spawn, time};
 /// use std::time::Duration;
-/// use asyncio_loop::testing::advance;
-/// use asyncio_loop::{sleep, spawn, time};
 ///
 /// # asyncio_loop::run_with(asyncio_loop::Builder::default().virtual_time(true), async {
 /// let start = time();
@@ -66,7 +67,7 @@ pub fn take_reports() -> Vec<String> {
 ///     sleep(Duration::from_secs(1)).await;
 ///     time() - start
 /// });
-/// asyncio_loop::yield_now().await; // it sleeps now
+/// asyncio::yield_now().await; // it sleeps now
 /// advance(Duration::from_secs(10)).await;
 /// assert_eq!(late.await.unwrap(), Duration::from_secs(10));
 /// # });

@@ -113,7 +113,8 @@ impl LoopHandle {
     /// Reports, lists of tasks and [`JoinError`] show the name.
     ///
     /// ```
-    /// use asyncio_loop::{EventLoop, current_task};
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::{EventLoop, current_task};
     ///
     /// let mut event_loop = EventLoop::new()?;
     /// let named = event_loop.handle().run_coroutine_threadsafe_named("backup", || async {
@@ -330,8 +331,9 @@ impl<T> ThreadFuture<T> {
     /// If the task has already ended, `callback` is called on this thread before this returns.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_loop::*; }
+    /// use asyncio::EventLoop;
     /// use std::sync::mpsc;
-    /// use asyncio_loop::EventLoop;
     ///
     /// let mut event_loop = EventLoop::new()?;
     /// let mut answer = event_loop.handle().run_coroutine_threadsafe(|| async { 6 * 7 })?;

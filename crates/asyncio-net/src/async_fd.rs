@@ -22,7 +22,8 @@ use crate::register::{READ_WRITE, register_here};
 /// It is deregistered before it is dropped, and must stay the same while it is registered.
 ///
 /// ```
-/// use asyncio_net::{AsyncFd, Direction, Interest};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{AsyncFd, Direction, Interest};
 /// use std::io::{Read, Write};
 /// use std::os::unix::net::UnixStream;
 ///

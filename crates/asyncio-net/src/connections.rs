@@ -10,8 +10,9 @@ use crate::waker_list::WakerList;
 /// The connections of a server of your own, each with a `C` by which it is ended. A clone is the same list.
 ///
 /// ```
-/// use asyncio_loop::{TaskRef, spawn};
-/// use asyncio_net::{Connections, TcpListener, TcpStream};
+/// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_net as net; }
+/// use asyncio::net::{Connections, TcpListener, TcpStream};
+/// use asyncio::{TaskRef, spawn};
 ///
 /// # asyncio_loop::run(async {
 /// let connections = Connections::<TaskRef>::new();

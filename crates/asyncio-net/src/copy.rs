@@ -22,7 +22,8 @@ const LARGE: usize = 64 * 1024;
 /// `writer` is not closed. A slow writer makes the reader wait: at most 64 KiB are on the way.
 ///
 /// ```
-/// use asyncio_net::{copy, memory_pair};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{copy, memory_pair};
 ///
 /// # asyncio_loop::run(async {
 /// let (one, mut source) = memory_pair(64);

@@ -20,14 +20,15 @@ use crate::waker_list::{WakerList, poll_step_back};
 /// They belong to no reactor, so on virtual time a timeout beside them takes no real time.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_net as net; }
+/// use asyncio::net::memory_pair;
+/// use asyncio::{EventLoop, sleep};
 /// use std::time::Duration;
-/// use asyncio_loop::{EventLoop, sleep};
-/// use asyncio_net::memory_pair;
 ///
 /// let mut event_loop = EventLoop::builder().virtual_time(true).build_loop()?;
 /// event_loop.run_until_complete(async {
 ///     let (client, server) = memory_pair(1024);
-///     asyncio_loop::spawn(async move {
+///     asyncio::spawn(async move {
 ///         sleep(Duration::from_secs(3600)).await; // no time at all
 ///         client.write_all(b"late").await
 ///     })

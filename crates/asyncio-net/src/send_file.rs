@@ -37,7 +37,8 @@ const BY_HAND: u64 = 64 * 1024;
 /// are sent after it. A transport receives nothing meanwhile.
 ///
 /// ```
-/// use asyncio_net::{TcpListener, TcpStream, sendfile};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{TcpListener, TcpStream, sendfile};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # let path = std::env::temp_dir().join(format!("asyncio-sendfile-{}", std::process::id()));

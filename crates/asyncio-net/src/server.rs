@@ -99,7 +99,8 @@ impl sealed::Sealed for UnixListener {
 /// on.
 ///
 /// ```
-/// use asyncio_net::{StreamReader, StreamWriter, open_connection, start_server};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{StreamReader, StreamWriter, open_connection, start_server};
 ///
 /// # asyncio_loop::run(async {
 /// let echo = async |mut reader: StreamReader, writer: StreamWriter| {
@@ -674,9 +675,10 @@ impl Drop for Running {
 /// may borrow from the enclosing code, and none of them outlives it.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_net as net; }
+/// use asyncio::net::{StreamReader, StreamWriter, TcpListener, open_connection, serve};
+/// use asyncio::race;
 /// use std::cell::Cell;
-/// use asyncio_executors::race;
-/// use asyncio_net::{StreamReader, StreamWriter, TcpListener, open_connection, serve};
 ///
 /// # asyncio_loop::run(async {
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;

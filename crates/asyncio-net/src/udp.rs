@@ -15,7 +15,8 @@ use crate::register::{READ_WRITE, register_here};
 /// Its methods take `&self`, so any number of tasks may send and receive at the same time.
 ///
 /// ```
-/// use asyncio_net::UdpSocket;
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::UdpSocket;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

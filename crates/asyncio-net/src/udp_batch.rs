@@ -16,7 +16,8 @@ use crate::udp::UdpSocket;
 /// more calls.
 ///
 /// ```
-/// use asyncio_net::{UdpBatch, UdpBatchSocket, UdpSocket};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{UdpBatch, UdpBatchSocket, UdpSocket};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

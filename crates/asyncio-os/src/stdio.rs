@@ -1,8 +1,9 @@
 //! The standard streams of the program, on the loop.
 //!
 //! ```no_run
-//! use asyncio_net::StreamReader;
-//! use asyncio_os::stdio::{stdin, stdout};
+//! # mod asyncio { pub use asyncio_net as net; pub use asyncio_os::*; }
+//! use asyncio::net::StreamReader;
+//! use asyncio::stdio::{stdin, stdout};
 //!
 //! # asyncio_loop::run(async {
 //! let mut lines = StreamReader::new(stdin()?);

@@ -67,7 +67,8 @@ impl Attachment for DefaultPools {
 /// no task awaits any more.
 ///
 /// ```
-/// use asyncio_pool::to_thread;
+/// # mod asyncio { pub use asyncio_pool::*; }
+/// use asyncio::to_thread;
 ///
 /// # asyncio_loop::run(async {
 /// let read = to_thread(|| std::fs::read_to_string("Cargo.toml"));

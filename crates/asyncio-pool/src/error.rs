@@ -28,8 +28,9 @@ pub enum JobError {
 /// `io::Result`.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_pool::*; }
+/// use asyncio::to_thread;
 /// use std::io;
-/// use asyncio_pool::to_thread;
 ///
 /// async fn read() -> io::Result<Vec<u8>> {
 ///     to_thread(|| std::fs::read("Cargo.toml")).await?

@@ -43,7 +43,8 @@ impl Executor for PoolShare {}
 /// Has `job` called by `executor`: [`ThreadPool::run`] under asyncio's name.
 ///
 /// ```
-/// use asyncio_pool::{ThreadPool, run_in_executor};
+/// # mod asyncio { pub use asyncio_pool::*; }
+/// use asyncio::{ThreadPool, run_in_executor};
 ///
 /// # asyncio_loop::run(async {
 /// let pool = ThreadPool::new();

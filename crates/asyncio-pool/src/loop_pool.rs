@@ -25,8 +25,9 @@ use crate::pin::{self, Cpu};
 /// connections.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_pool::*; }
+/// use asyncio::LoopPool;
 /// use std::time::Duration;
-/// use asyncio_pool::LoopPool;
 ///
 /// let pool = LoopPool::builder().loops(2).start()?;
 /// // The same on each loop, with a value for each.

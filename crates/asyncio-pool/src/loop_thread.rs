@@ -24,9 +24,9 @@ const LONG: Duration = Duration::from_secs(864_000);
 /// [handle](Self::handle), or [run](Self::run) one there and wait for it.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_pool::*; }
+/// use asyncio::{LoopThread, sleep};
 /// use std::time::Duration;
-/// use asyncio_loop::sleep;
-/// use asyncio_pool::LoopThread;
 ///
 /// let background = LoopThread::start()?;
 /// // Runs over there, while this thread goes on.

@@ -19,8 +19,9 @@ const MOST_THREADS: usize = 32;
 /// A thread pool to be. Made by [`ThreadPool::builder`](crate::ThreadPool::builder).
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_pool::*; }
+/// use asyncio::ThreadPool;
 /// use std::time::Duration;
-/// use asyncio_pool::ThreadPool;
 ///
 /// let pool = ThreadPool::builder()
 ///     .max_threads(4)

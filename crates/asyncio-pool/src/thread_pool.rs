@@ -22,7 +22,8 @@ use crate::settings::ThreadPoolBuilder;
 /// are begun in the order in which they came. Clones are the same pool.
 ///
 /// ```
-/// use asyncio_pool::ThreadPool;
+/// # mod asyncio { pub use asyncio_pool::*; }
+/// use asyncio::ThreadPool;
 ///
 /// # asyncio_loop::run(async {
 /// let pool = ThreadPool::new();
@@ -130,7 +131,8 @@ impl ThreadPool {
     /// A share of this pool: `limit` of its jobs run at once at most, at least 1. Each call makes another share.
     ///
     /// ```
-    /// use asyncio_pool::ThreadPool;
+    /// # mod asyncio { pub use asyncio_pool::*; }
+    /// use asyncio::ThreadPool;
     ///
     /// # asyncio_loop::run(async {
     /// let pool = ThreadPool::builder().max_threads(8).build();

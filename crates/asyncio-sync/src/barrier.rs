@@ -45,7 +45,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("Barrier", "wait");
 /// that arrives while a round is leaving waits for the next round.
 ///
 /// ```
-/// use asyncio_sync::{Barrier, BrokenBarrier};
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{Barrier, BrokenBarrier};
 /// # async fn warm_up(_: &str) {}
 ///
 /// # futures::executor::block_on(async {

@@ -31,7 +31,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("broadcast", "receive");
 /// receiver each, there is [`Queue`](crate::Queue).
 ///
 /// ```
-/// use asyncio_sync::{BroadcastError, broadcast};
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{BroadcastError, broadcast};
 ///
 /// # futures::executor::block_on(async {
 /// let (news, mut reader) = broadcast(2);

@@ -42,7 +42,8 @@ thread_local! {
 /// hook while it runs.
 ///
 /// ```
-/// use asyncio_sync::{Event, set_step_hook};
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{Event, set_step_hook};
 /// use futures::FutureExt;
 ///
 /// let event = Event::new();

@@ -24,7 +24,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("Condition", "wait");
 /// allowed. So check the value again, or use [`wait_for`](Self::wait_for).
 ///
 /// ```
-/// use asyncio_sync::{Condition, Lock};
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{Condition, Lock};
 ///
 /// # futures::executor::block_on(async {
 /// // The number of cups on a tray that has room for two.

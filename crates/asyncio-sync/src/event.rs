@@ -21,7 +21,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("Event", "wait");
 /// task waits.
 ///
 /// ```
-/// use asyncio_sync::Event;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::Event;
 ///
 /// # futures::executor::block_on(async {
 /// let ready = Event::new();

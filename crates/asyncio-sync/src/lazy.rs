@@ -9,7 +9,8 @@ use crate::once_cell::OnceCell;
 /// asyncio has no such type.
 ///
 /// ```
-/// use asyncio_sync::Lazy;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::Lazy;
 /// # async fn connect(_: &str) -> u32 { 7 }
 ///
 /// # futures::executor::block_on(async {

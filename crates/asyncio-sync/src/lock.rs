@@ -27,7 +27,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("Lock", "lock");
 /// A panic while the lock is held releases it; there is no poisoning.
 ///
 /// ```
-/// use asyncio_sync::Lock;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::Lock;
 /// # async fn send(_: &mut Vec<u8>, line: &str) -> usize { line.len() }
 ///
 /// # futures::executor::block_on(async {
@@ -214,8 +215,9 @@ impl<T: fmt::Display> fmt::Display for LockGuard<'_, T> {
 /// A guard of a [`Lock`] without a lifetime, from [`Lock::lock_owned`].
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{Lock, OwnedLockGuard};
 /// use std::rc::Rc;
-/// use asyncio_sync::{Lock, OwnedLockGuard};
 ///
 /// /// A writer has the only pen as long as the writer exists.
 /// struct Writer { pen: OwnedLockGuard<String> }

@@ -16,7 +16,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("OnceCell", "get_or_init");
 /// asyncio has no such type. A [`Lazy`](crate::Lazy) contains the function that makes its value.
 ///
 /// ```
-/// use asyncio_sync::OnceCell;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::OnceCell;
 /// # async fn fetch(_: &str) -> std::io::Result<String> { Ok("verbose = true".to_owned()) }
 ///
 /// # futures::executor::block_on(async {

@@ -37,9 +37,10 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// promise can fail with any error. For one error type, use [`promise_or`].
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{Promise, promise};
 /// use std::cell::RefCell;
 /// use std::collections::HashMap;
-/// use asyncio_sync::{Promise, promise};
 ///
 /// /// The pending requests, by number.
 /// #[derive(Default)]
@@ -79,7 +80,8 @@ pub fn promise<T>() -> (Promise<T>, Answer<T>) {
 /// Creates a [`promise`] that can fail with an `E`.
 ///
 /// ```
-/// use asyncio_sync::{PromiseError, promise_or};
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{PromiseError, promise_or};
 ///
 /// # futures::executor::block_on(async {
 /// let (promise, answer) = promise_or::<u32, &str>();

@@ -37,7 +37,8 @@ pub use slot::QueueSlot;
 /// cannot run far ahead of consumers. See [`BaseQueue`] for its methods.
 ///
 /// ```
-/// use asyncio_sync::Queue;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::Queue;
 /// # async fn resize(picture: &str) -> String { format!("small {picture}") }
 ///
 /// # futures::executor::block_on(async {
@@ -74,7 +75,8 @@ pub type Queue<T> = BaseQueue<Fifo<T>>;
 /// the queue, such as through a `Cell`, all items come out, but in unspecified order.
 ///
 /// ```
-/// use asyncio_sync::PriorityQueue;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::PriorityQueue;
 ///
 /// # futures::executor::block_on(async {
 /// let patients = PriorityQueue::new(0);
@@ -99,7 +101,8 @@ pub type PriorityQueue<T> = BaseQueue<Smallest<T>>;
 /// last used object is still in the cache.
 ///
 /// ```
-/// use asyncio_sync::LifoQueue;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::LifoQueue;
 ///
 /// # futures::executor::block_on(async {
 /// let idle_connections = LifoQueue::new(0);
@@ -182,7 +185,8 @@ impl<D: Discipline> BaseQueue<D> {
     /// So an item is taken from elsewhere only when there is room for it, and no cancelled [`put`](Self::put) drops it.
     ///
     /// ```
-    /// use asyncio_sync::Queue;
+    /// # mod asyncio { pub use asyncio_sync as sync; }
+    /// use asyncio::sync::Queue;
     ///
     /// # futures::executor::block_on(async {
     /// let (source, target) = (Queue::new(0), Queue::new(1));
@@ -246,7 +250,8 @@ impl<D: Discipline> BaseQueue<D> {
     /// Several streams and `get` calls share the items. Dropping a stream takes no item.
     ///
     /// ```
-    /// use asyncio_sync::Queue;
+    /// # mod asyncio { pub use asyncio_sync as sync; }
+    /// use asyncio::sync::Queue;
     /// use futures::StreamExt;
     ///
     /// # futures::executor::block_on(async {

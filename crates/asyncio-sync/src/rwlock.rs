@@ -29,7 +29,8 @@ const ALL: usize = usize::MAX;
 /// cannot do.
 ///
 /// ```
-/// use asyncio_sync::RwLock;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::RwLock;
 /// # async fn answer(_: &str) {}
 ///
 /// # futures::executor::block_on(async {

@@ -22,7 +22,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("Semaphore", "acquire");
 /// blocks smaller requests behind it.
 ///
 /// ```
-/// use asyncio_sync::Semaphore;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::Semaphore;
 /// # async fn fetch(page: u32) -> u32 { page * 10 }
 ///
 /// # futures::executor::block_on(async {
@@ -212,8 +213,9 @@ impl Drop for SemaphorePermit<'_> {
 /// One or more permits of a [`Semaphore`] without a lifetime, from [`Semaphore::acquire_owned`].
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{OwnedSemaphorePermit, Semaphore};
 /// use std::rc::Rc;
-/// use asyncio_sync::{OwnedSemaphorePermit, Semaphore};
 ///
 /// /// A connection counts towards the limit as long as it is open.
 /// struct Connection { _permit: OwnedSemaphorePermit }

@@ -26,7 +26,8 @@ use crate::thread_hooks::ThreadWait;
 /// that moment, in order, even if the event is [cleared](Self::clear) before they run.
 ///
 /// ```
-/// use asyncio_sync::ThreadEvent;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::ThreadEvent;
 ///
 /// let ready = ThreadEvent::new();
 /// let there = ready.clone();

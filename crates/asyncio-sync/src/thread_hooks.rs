@@ -43,8 +43,9 @@ thread_local! {
 /// rate of real time while a task waits for another thread.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{ThreadHooks, set_thread_hooks, thread_queue};
 /// use std::cell::Cell;
-/// use asyncio_sync::{ThreadHooks, set_thread_hooks, thread_queue};
 ///
 /// thread_local!(static WAITS: Cell<u32> = const { Cell::new(0) });
 ///

@@ -23,7 +23,8 @@ use crate::thread_hooks::ThreadWait;
 /// thread can fail, let the value be a `Result`.
 ///
 /// ```
-/// use asyncio_sync::thread_promise;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::thread_promise;
 ///
 /// let (promise, answer) = thread_promise();
 /// let thread = std::thread::spawn(move || promise.set_result(6 * 7));

@@ -38,7 +38,8 @@ use crate::thread_hooks::{self, ThreadWait};
 /// taken.
 ///
 /// ```
-/// use asyncio_sync::thread_queue;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::thread_queue;
 ///
 /// // A thread does the work that must not block the loop.
 /// let (work, to_do) = thread_queue(16);

@@ -25,7 +25,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("watch", "changed");
 /// Values in between may be missed. For receivers that need each value, there is [`broadcast`](crate::broadcast()).
 ///
 /// ```
-/// use asyncio_sync::watch;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::watch;
 ///
 /// # futures::executor::block_on(async {
 /// let (limit, mut limits) = watch(10);
@@ -138,7 +139,8 @@ impl<T> WatchSender<T> {
     /// Changes the value in place, and wakes the receivers that wait.
     ///
     /// ```
-    /// use asyncio_sync::watch;
+    /// # mod asyncio { pub use asyncio_sync as sync; }
+    /// use asyncio::sync::watch;
     ///
     /// let (done, mut seen) = watch(0);
     /// done.modify(|n| *n += 1);

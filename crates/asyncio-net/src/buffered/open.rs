@@ -34,7 +34,8 @@ into_buffered!(UnixStream);
 /// Connects as [`TcpStream::connect`] does, and gives a reader and a writer with buffers.
 ///
 /// ```
-/// use asyncio_net::{TcpListener, open_connection};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{TcpListener, open_connection};
 ///
 /// # asyncio_loop::run(async {
 /// # let listener = TcpListener::bind("localhost:0").await?;

@@ -32,7 +32,8 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 /// [`StreamWriter`](crate::StreamWriter).
 ///
 /// ```
-/// use asyncio_net::{StreamReader, memory_pair};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{StreamReader, memory_pair};
 ///
 /// # asyncio_loop::run(async {
 /// let (one, other) = memory_pair(64);

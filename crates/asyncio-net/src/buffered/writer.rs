@@ -29,7 +29,8 @@ use crate::waker_list::WakerList;
 /// its high water mark; call it after writes.
 ///
 /// ```
-/// use asyncio_net::{StreamWriter, memory_pair};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{StreamWriter, memory_pair};
 ///
 /// # asyncio_loop::run(async {
 /// let (one, other) = memory_pair(1024);

@@ -19,13 +19,14 @@ pub(super) const BACKLOG: u32 = 1024;
 /// A TCP socket that accepts connections.
 ///
 /// ```
-/// use asyncio_net::TcpListener;
+/// # mod asyncio { pub use asyncio_net as net; pub use asyncio_loop::*; }
+/// use asyncio::net::TcpListener;
 ///
 /// async fn serve() -> std::io::Result<()> {
 ///     let listener = TcpListener::bind("127.0.0.1:8080").await?;
 ///     loop {
 ///         let (stream, peer) = listener.accept().await?;
-///         asyncio_loop::spawn(async move {
+///         asyncio::spawn(async move {
 ///             let greeting = format!("hello, {peer}\n");
 ///             stream.write_all(greeting.as_bytes()).await
 ///         })

@@ -18,14 +18,15 @@ use super::socket::reuse_address;
 /// queue, and each loop accepts what it can.
 ///
 /// ```
-/// use asyncio_net::{TcpListener, TcpStream, shared_listeners};
+/// # mod asyncio { pub use asyncio_net as net; pub use asyncio_loop::*; }
+/// use asyncio::net::{TcpListener, TcpStream, shared_listeners};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let listeners = shared_listeners("127.0.0.1:0".parse().unwrap(), 2)?;
 /// let address = listeners[0].local_addr()?;
 /// let servers = listeners.into_iter().map(|listener| {
 ///     std::thread::spawn(|| {
-///         asyncio_loop::run(async {
+///         asyncio::run(async {
 ///             let listener = TcpListener::from_std(listener)?;
 ///             // In a program: serve until the end.
 ///             listener.local_addr()

@@ -21,7 +21,8 @@ pub(super) fn reuse_address(socket: &Socket) -> io::Result<()> {
 /// [`TcpListener::bind`](crate::TcpListener::bind) do the same with the usual options.
 ///
 /// ```
-/// use asyncio_net::TcpSocket;
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::TcpSocket;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

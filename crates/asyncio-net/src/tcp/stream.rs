@@ -24,7 +24,8 @@ use crate::stream::split::ReadHalf;
 /// the extension traits and buffers of `futures` work with it.
 ///
 /// ```
-/// use asyncio_net::{TcpListener, TcpStream};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{TcpListener, TcpStream};
 /// use futures::io::{AsyncBufReadExt, BufReader};
 ///
 /// # fn main() -> std::io::Result<()> {

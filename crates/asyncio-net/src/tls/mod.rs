@@ -5,8 +5,8 @@
 //! resumption are its business.
 //!
 //! ```
-//! use asyncio_net::tls::{TlsAcceptor, TlsConnector, rustls};
-//! use asyncio_net::{TcpListener, TcpStream};
+//! # mod asyncio { pub use asyncio_net as net; pub use asyncio_loop::*; }
+//! use asyncio::net::{TcpListener, TcpStream, tls::{TlsAcceptor, TlsConnector, rustls}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A certificate for this example. A real one comes from files: `TlsAcceptor::from_pem`.
@@ -16,7 +16,7 @@
 //! let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &made.signing_key.serialize_pem())?;
 //! let connector = TlsConnector::with_roots(roots);
 //!
-//! asyncio_loop::run(async {
+//! asyncio::run(async {
 //!     let listener = TcpListener::bind("localhost:0").await?;
 //!     let address = listener.local_addr()?;
 //!     let server = async {

@@ -21,8 +21,8 @@ impl TlsConnector {
     /// are sent in plain text first. Bytes that the reader has received beyond that belong to the handshake.
     ///
     /// ```
-    /// use asyncio_net::tls::TlsConnector;
-    /// use asyncio_net::{StreamReader, StreamWriter, open_connection};
+    /// # mod asyncio { pub use asyncio_net as net; }
+    /// use asyncio::net::{StreamReader, StreamWriter, open_connection, tls::TlsConnector};
     ///
     /// async fn send_mail(connector: &TlsConnector) -> std::io::Result<()> {
     ///     let (mut reader, writer) = open_connection("mail.example.org:587").await?;

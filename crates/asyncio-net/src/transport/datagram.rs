@@ -41,8 +41,9 @@ type Pause = Option<Pin<Box<Sleep>>>;
 /// The loop calls them on its thread, one at a time, with the rules of [`Protocol`](crate::Protocol).
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{DatagramProtocol, DatagramTransport, UdpSocket, create_datagram_endpoint};
 /// use std::net::SocketAddr;
-/// use asyncio_net::{DatagramProtocol, DatagramTransport, UdpSocket, create_datagram_endpoint};
 ///
 /// struct Echo;
 ///

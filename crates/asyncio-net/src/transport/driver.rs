@@ -21,7 +21,8 @@ impl Transport {
     /// `connection_made` is called before this returns.
     ///
     /// ```
-    /// use asyncio_net::{Protocol, Transport, memory_pair};
+    /// # mod asyncio { pub use asyncio_net as net; }
+    /// use asyncio::net::{Protocol, Transport, memory_pair};
     ///
     /// struct Shout;
     ///

@@ -18,7 +18,8 @@ const SCRATCH: usize = 64 * 1024;
 /// to a transport.
 ///
 /// ```
-/// use asyncio_net::{Protocol, Transport, create_connection, create_server};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{Protocol, Transport, create_connection, create_server};
 ///
 /// struct Echo;
 ///
@@ -102,7 +103,8 @@ pub trait Protocol: Any {
 /// Wrap it in [`Buffered`]: `create_connection(|| Buffered(protocol), address)`.
 ///
 /// ```
-/// use asyncio_net::{Buffered, BufferedProtocol, Transport, create_connection, create_server};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{Buffered, BufferedProtocol, Transport, create_connection, create_server};
 ///
 /// struct Echo([u8; 4096]);
 ///

@@ -451,7 +451,8 @@ impl Transport {
     /// Calls `f` with the protocol, if it is a `P`. `None` if it is not, if the connection is lost, or in a callback.
     ///
     /// ```
-    /// # use asyncio_net::{Protocol, Transport, memory_pair};
+    /// # mod asyncio { pub use asyncio_net as net; }
+    /// use asyncio::net::{Protocol, Transport, memory_pair};
     /// struct Counting(usize);
     ///
     /// impl Protocol for Counting {
@@ -487,7 +488,8 @@ impl Transport {
     /// connection is lost, or in the stream's own code. Bytes that `f` reads or writes are missing in this transport.
     ///
     /// ```
-    /// # use asyncio_net::{Protocol, TcpStream, Transport, create_connection, create_server};
+    /// # mod asyncio { pub use asyncio_net as net; }
+    /// use asyncio::net::{Protocol, TcpStream, Transport, create_connection, create_server};
     /// # struct Quiet;
     /// # impl Protocol for Quiet {
     /// #     fn data_received(&mut self, _: &Transport, _: &[u8]) {}

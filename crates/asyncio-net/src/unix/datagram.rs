@@ -21,7 +21,8 @@ use crate::register::{READ_WRITE, register_here};
 /// order: a sender waits while the receiver's queue is full.
 ///
 /// ```
-/// use asyncio_net::UnixDatagram;
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::UnixDatagram;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

@@ -14,7 +14,8 @@ use crate::register::register_here;
 /// A Unix socket that accepts connections.
 ///
 /// ```
-/// use asyncio_net::{UnixListener, UnixStream};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{UnixListener, UnixStream};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

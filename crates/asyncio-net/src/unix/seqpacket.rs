@@ -30,7 +30,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(50);
 /// no message and keeps their order, and it has an end.
 ///
 /// ```
-/// use asyncio_net::UnixSeqpacket;
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::UnixSeqpacket;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {
@@ -236,7 +237,8 @@ impl AsFd for UnixSeqpacket {
 /// A Unix socket that accepts connections of messages.
 ///
 /// ```
-/// use asyncio_net::{UnixSeqpacket, UnixSeqpacketListener};
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{UnixSeqpacket, UnixSeqpacketListener};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

@@ -24,7 +24,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(50);
 /// It has the methods of a [`TcpStream`](crate::TcpStream), and [sends descriptors](Self::send_with_fds).
 ///
 /// ```
-/// use asyncio_net::UnixStream;
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::UnixStream;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # asyncio_loop::run(async {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// The failure of an operation on a file, inside of the [`io::Error`] that has the same kind.
 ///
 /// ```
-/// use asyncio_os::fs::{self, FsError};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::fs::{self, FsError};
 ///
 /// # asyncio_loop::run(async {
 /// let error = fs::read("/no/such/file").await.unwrap_err();

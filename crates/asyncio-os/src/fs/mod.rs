@@ -1,7 +1,8 @@
 //! Files: asyncio has none, and its users take aiofiles.
 //!
 //! ```
-//! use asyncio_os::fs::{self, File, TempDir};
+//! # mod asyncio { pub use asyncio_os::*; }
+//! use asyncio::fs::{self, File, TempDir};
 //!
 //! # asyncio_loop::run(async {
 //! let directory = TempDir::new().await?;

@@ -13,7 +13,8 @@ use super::on_thread::on_thread;
 /// How a file is opened, in the shape of [`std::fs::OpenOptions`].
 ///
 /// ```
-/// use asyncio_os::fs::{OpenOptions, TempDir};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::fs::{OpenOptions, TempDir};
 ///
 /// # asyncio_loop::run(async {
 /// # let directory = TempDir::new().await?;

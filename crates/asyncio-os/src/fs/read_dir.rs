@@ -24,7 +24,8 @@ const BATCH: usize = 256;
 /// Opens a directory to read its entries, which come in no particular order.
 ///
 /// ```
-/// use asyncio_os::fs;
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::fs;
 ///
 /// # asyncio_loop::run(async {
 /// let mut entries = fs::read_dir("src").await?;

@@ -88,7 +88,8 @@ fn unlinked(directory: &Path) -> io::Result<fs::File> {
 /// A temporary directory. It is removed with all that is in it when this is dropped.
 ///
 /// ```
-/// use asyncio_os::fs::{self, TempDir};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::fs::{self, TempDir};
 ///
 /// # asyncio_loop::run(async {
 /// let directory = TempDir::new().await?;

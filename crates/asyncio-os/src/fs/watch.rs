@@ -27,7 +27,8 @@ const ROOM: usize = 4096;
 /// Only on Linux; other systems do not have this function.
 ///
 /// ```
-/// use asyncio_os::fs::{self, ChangeKind, TempDir};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::fs::{self, ChangeKind, TempDir};
 ///
 /// # asyncio_loop::run(async {
 /// let directory = TempDir::new().await?;

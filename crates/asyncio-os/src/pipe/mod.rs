@@ -1,7 +1,8 @@
 //! Pipes: between processes, and FIFOs in the file system.
 //!
 //! ```
-//! use asyncio_os::pipe::pipe;
+//! # mod asyncio { pub use asyncio_os::*; }
+//! use asyncio::pipe::pipe;
 //!
 //! # asyncio_loop::run(async {
 //! let (reader, writer) = pipe()?;

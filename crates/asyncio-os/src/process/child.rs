@@ -16,8 +16,9 @@ use crate::signal::Signal;
 /// A child process, from [`Command::spawn`](super::Command::spawn): asyncio's `Process`.
 ///
 /// ```
-/// use asyncio_net::StreamReader;
-/// use asyncio_os::process::{Command, Stdio};
+/// # mod asyncio { pub use asyncio_net as net; pub use asyncio_os::*; }
+/// use asyncio::net::StreamReader;
+/// use asyncio::process::{Command, Stdio};
 ///
 /// # asyncio_loop::run(async {
 /// let mut child = Command::new("sort").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -131,8 +132,8 @@ impl Child {
     /// group is cancelled, or another child fails, the process is [stopped](Self::stop).
     ///
     /// ```
-    /// use asyncio_executors::{BoxError, TaskGroup, task_group};
-    /// use asyncio_os::process::Command;
+    /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_os::*; }
+    /// use asyncio::{BoxError, TaskGroup, process::Command, task_group};
     /// use std::time::Duration;
     ///
     /// # asyncio_loop::run(async {
@@ -187,7 +188,8 @@ impl Child {
     /// ends meanwhile, and waits for its end.
     ///
     /// ```
-    /// use asyncio_os::process::{Command, Stdio};
+    /// # mod asyncio { pub use asyncio_os::*; }
+    /// use asyncio::process::{Command, Stdio};
     ///
     /// # asyncio_loop::run(async {
     /// let mut tr = Command::new("tr");

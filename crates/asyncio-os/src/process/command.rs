@@ -23,7 +23,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A command to be started as a child process, in the shape of [`std::process::Command`].
 ///
 /// ```
-/// use asyncio_os::process::Command;
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::process::Command;
 ///
 /// # asyncio_loop::run(async {
 /// let status = Command::new("test").args(["-d", "/"]).status().await?;
@@ -74,7 +75,8 @@ impl Command {
     /// A command that the shell, `sh`, runs.
     ///
     /// ```
-    /// use asyncio_os::process::Command;
+    /// # mod asyncio { pub use asyncio_os::*; }
+    /// use asyncio::process::Command;
     ///
     /// # asyncio_loop::run(async {
     /// let output = Command::shell("echo one; exit 3").output().await?;

@@ -8,7 +8,8 @@ use std::process::Command;
 /// The failure to start a command, inside of the [`io::Error`] that has the same kind.
 ///
 /// ```
-/// use asyncio_os::process::{Command, SpawnError};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::process::{Command, SpawnError};
 ///
 /// # asyncio_loop::run(async {
 /// let error = Command::new("true").current_dir("/no/such/place").spawn().unwrap_err();

@@ -1,7 +1,8 @@
 //! Child processes: asyncio's `create_subprocess_exec`, in the shape of [`std::process`].
 //!
 //! ```
-//! use asyncio_os::process::Command;
+//! # mod asyncio { pub use asyncio_os::*; }
+//! use asyncio::process::Command;
 //!
 //! # asyncio_loop::run(async {
 //! let output = Command::new("echo").arg("hello").output().await?;

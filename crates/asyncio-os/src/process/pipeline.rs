@@ -11,7 +11,8 @@ use crate::signal::Signal;
 /// Commands of which each reads the output of the one before, as `a | b | c` in a shell.
 ///
 /// ```
-/// use asyncio_os::process::{Command, Stdio};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::process::{Command, Stdio};
 ///
 /// # asyncio_loop::run(async {
 /// let mut numbers = Command::new("seq");

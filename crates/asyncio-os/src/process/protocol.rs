@@ -28,8 +28,10 @@ const CHUNK: usize = 64 * 1024;
 /// the end of the process. [`connection_lost`](Self::connection_lost) is the last call.
 ///
 /// ```
-/// use std::{cell::RefCell, rc::Rc};
-/// use asyncio_os::process::{Command, SubprocessProtocol, SubprocessTransport};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::process::{Command, SubprocessProtocol, SubprocessTransport};
+/// use std::cell::RefCell;
+/// use std::rc::Rc;
 ///
 /// struct Collect(Rc<RefCell<Vec<u8>>>);
 ///

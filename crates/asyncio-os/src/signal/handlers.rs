@@ -30,8 +30,10 @@ impl Attachment for Handlers {
 /// handler, the signal has no default action, and does not cancel the main task.
 ///
 /// ```
-/// use asyncio_os::signal::{Signal, add_signal_handler, remove_signal_handler};
-/// # use std::{cell::Cell, rc::Rc};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::signal::{Signal, add_signal_handler, remove_signal_handler};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
 ///
 /// # asyncio_loop::run(async {
 /// # let reloads = Rc::new(Cell::new(0));

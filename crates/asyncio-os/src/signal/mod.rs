@@ -1,7 +1,8 @@
 //! Signals of the system: as a stream, as callbacks, as `ctrl_c`.
 //!
 //! ```
-//! use asyncio_os::signal::{Signal, signal};
+//! # mod asyncio { pub use asyncio_os::*; }
+//! use asyncio::signal::{Signal, signal};
 //!
 //! # asyncio_loop::run(async {
 //! let mut hangups = signal(Signal::HUP)?;

@@ -25,7 +25,8 @@ use super::kind::Signal;
 /// it has the default action.
 ///
 /// ```
-/// use asyncio_os::signal::{Signal, signal};
+/// # mod asyncio { pub use asyncio_os::*; }
+/// use asyncio::signal::{Signal, signal};
 ///
 /// # asyncio_loop::run(async {
 /// let mut terminate = signal(Signal::TERM)?;

@@ -22,7 +22,8 @@ const KIND: &ResourceKind = &ResourceKind::sync("SharedAnswer", "wait");
 /// large result into an `Rc`. All tasks share one error.
 ///
 /// ```
-/// use asyncio_sync::promise;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::promise;
 ///
 /// # futures::executor::block_on(async {
 /// let (promise, answer) = promise::<&str>();

@@ -48,8 +48,9 @@ impl fmt::Display for UnretrievedError<'_> {
 /// while it runs, which calls the loop's exception handler.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::{promise_or, set_unretrieved_hook};
 /// use std::cell::Cell;
-/// use asyncio_sync::{promise_or, set_unretrieved_hook};
 ///
 /// thread_local!(static MISSED: Cell<u32> = const { Cell::new(0) });
 ///

@@ -21,8 +21,9 @@ impl<T> PutError<T> {
     /// `Sync`.
     ///
     /// ```
+    /// # mod asyncio { pub use asyncio_sync as sync; }
+    /// use asyncio::sync::{PutError, Queue};
     /// use std::rc::Rc;
-    /// use asyncio_sync::{PutError, Queue};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # futures::executor::block_on(async {

@@ -11,7 +11,8 @@ use crate::queue::discipline::Discipline;
 /// A panic or a cancellation drops it as well.
 ///
 /// ```
-/// use asyncio_sync::Queue;
+/// # mod asyncio { pub use asyncio_sync as sync; }
+/// use asyncio::sync::Queue;
 ///
 /// # futures::executor::block_on(async {
 /// let letters = Queue::new(0);

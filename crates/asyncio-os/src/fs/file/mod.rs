@@ -38,8 +38,9 @@ use writes::Writing;
 /// [`StreamReader`](asyncio_net::StreamReader) reads lines from it:
 ///
 /// ```
-/// use asyncio_net::StreamReader;
-/// use asyncio_os::fs::File;
+/// # mod asyncio { pub use asyncio_net as net; pub use asyncio_os::*; }
+/// use asyncio::fs::File;
+/// use asyncio::net::StreamReader;
 ///
 /// # asyncio_loop::run(async {
 /// let mut lines = StreamReader::new(File::open("Cargo.toml").await?);

@@ -69,7 +69,8 @@ impl File {
     /// [`settle`](Self::settle) or [`close`](Self::close) at the end:
     ///
     /// ```
-    /// use asyncio_os::fs::{File, TempDir};
+    /// # mod asyncio { pub use asyncio_os::*; }
+    /// use asyncio::fs::{File, TempDir};
     ///
     /// # asyncio_loop::run(async {
     /// # let directory = TempDir::new().await?;
