@@ -468,6 +468,20 @@ mod http2 {
         Ok(())
     }
 
+    #[asyncio::test(clock = "real")]
+    async fn the_address_of_a_closed_server_is_free() -> Outcome {
+        let server = start(async |_: Request| "fine").await;
+        let address = server.addresses()[0];
+        asyncio::yield_now().await;
+        assert!(server.shutdown(Duration::ZERO).await);
+        let refused = asyncio::net::TcpStream::connect(address).await;
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionRefused
+        );
+        Ok(())
+    }
+
     /// A server that is closed has no handlers any more.
     #[asyncio::test(clock = "real")]
     async fn a_connection_ends_after_its_handlers() -> Outcome {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::waker_list::WakerList;
@@ -47,9 +48,20 @@ struct Inner<C> {
     /// The number of connections so far.
     started: Cell<u64>,
     is_closed: Cell<bool>,
+    /// The number of listeners that have not been dropped.
+    listening: Cell<usize>,
     /// The tasks that wait for a change.
     waiting: WakerList,
 }
+
+/// A listener from [`Connections::listen`], which [`Connections::wait_closed`] waits for.
+pub struct Listening<L, C> {
+    // Dropped first: the waiters find its port free.
+    listener: L,
+    _counted: CountedListener<C>,
+}
+
+struct CountedListener<C>(Connections<C>);
 
 /// A connection that counts, from [`Connections::begin`], until its last clone is dropped.
 pub struct Connection<C>(Rc<Counted<C>>);
@@ -67,8 +79,19 @@ impl<C> Connections<C> {
             open: RefCell::default(),
             started: Cell::new(0),
             is_closed: Cell::new(false),
+            listening: Cell::new(0),
             waiting: WakerList::default(),
         }))
+    }
+
+    /// Keeps a listener of the server: [`wait_closed`](Self::wait_closed) waits for its drop as well.
+    #[must_use = "the listener is closed when it is dropped"]
+    pub fn listen<L>(&self, listener: L) -> Listening<L, C> {
+        self.0.listening.set(self.0.listening.get() + 1);
+        Listening {
+            listener,
+            _counted: CountedListener(self.clone()),
+        }
     }
 
     /// Counts a connection.
@@ -125,14 +148,15 @@ impl<C> Connections<C> {
         self.wait_until(|| self.len() < most).await;
     }
 
-    /// Waits until it is [closed](Self::close) and the last connection has ended.
+    /// Waits until it is [closed](Self::close), the last [listener](Self::listen) is dropped, and the last connection
+    /// has ended.
     ///
     /// # Cancellation
     ///
     /// Loses nothing.
     pub async fn wait_closed(&self) {
-        self.wait_until(|| self.is_closed() && self.is_empty())
-            .await;
+        let is_over = || self.is_closed() && self.is_empty() && self.0.listening.get() == 0;
+        self.wait_until(is_over).await;
     }
 
     /// Waits until `is_so`, which is asked again when a connection ends, and after [`wake_all`](Self::wake_all).
@@ -156,6 +180,28 @@ impl<C> Connection<C> {
         let Counted { list, number } = &*self.0;
         let old = list.0.open.borrow_mut().insert(*number, Some(client));
         drop(old);
+    }
+}
+
+impl<L, C> Deref for Listening<L, C> {
+    type Target = L;
+
+    fn deref(&self) -> &L {
+        &self.listener
+    }
+}
+
+impl<C> Drop for CountedListener<C> {
+    fn drop(&mut self) {
+        let Inner { listening, .. } = &*self.0.0;
+        listening.set(listening.get() - 1);
+        self.0.wake_all();
+    }
+}
+
+impl<L: fmt::Debug, C> fmt::Debug for Listening<L, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listening").field(&self.listener).finish()
     }
 }
 

@@ -73,7 +73,7 @@ pub use buffered::open::open_connection;
 pub use buffered::reader::StreamReader;
 pub use buffered::separator::Separator;
 pub use buffered::writer::StreamWriter;
-pub use connections::{Connection, Connections};
+pub use connections::{Connection, Connections, Listening};
 pub use copy::{copy, copy_bidirectional};
 pub use dns::{getaddrinfo, getnameinfo};
 pub use memory::{MemoryStream, memory_pair};

@@ -23,7 +23,7 @@ use crate::address::{ToSocketAddrs, resolve};
 use crate::buffered::guest::{Aborts, Guest};
 use crate::buffered::reader::{DEFAULT_LIMIT, StreamReader};
 use crate::buffered::writer::StreamWriter;
-use crate::connections::{Connection, Connections};
+use crate::connections::{Connection, Connections, Listening};
 use crate::stream::ByteStream;
 use crate::stream::split::{OwnedReadHalf, OwnedWriteHalf, into_split};
 use crate::tcp::listener::TcpListener;
@@ -313,6 +313,7 @@ impl ServerBuilder {
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.address());
+            let listener = shared.connections.listen(listener);
             let accepting = spawn(accept_all(listener, serve.clone(), shared.clone()));
             shared.accepting.borrow_mut().push(accepting);
         }
@@ -479,7 +480,8 @@ impl Server {
         }
     }
 
-    /// Waits until the server is closed, the last handler has ended, and what the handlers have written is sent.
+    /// Waits until the server is closed, the last handler has ended, and what the handlers have written is sent. Its
+    /// addresses are free then.
     ///
     /// It may wait forever, for a handler that never ends or for a client that does not read: see
     /// [`shutdown`](Self::shutdown).
@@ -500,11 +502,12 @@ impl Server {
     /// The server stays closed, and its handlers go on.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.close();
-        if move_on_after(grace, self.wait_closed()).await.is_some() {
-            return true;
+        let in_time = move_on_after(grace, self.wait_for_clients()).await;
+        if in_time.is_none() {
+            self.end_clients(grace).await;
         }
-        self.end_clients(grace).await;
-        false
+        self.wait_closed().await;
+        in_time.is_some()
     }
 
     /// Serves until the server is [closed](Self::close).
@@ -520,8 +523,15 @@ impl Server {
         on_cancel(served, async {
             self.close();
             self.end_clients(LAST_BYTES).await;
+            self.wait_closed().await;
         })
         .await;
+    }
+
+    /// Waits until no connection is left.
+    async fn wait_for_clients(&self) {
+        let connections = &self.shared.connections;
+        connections.wait_until(|| connections.is_empty()).await;
     }
 
     /// Cancels the handlers, waits for them, and then for `limit` at most for what they have written.
@@ -533,9 +543,12 @@ impl Server {
             ..
         } = &*self.shared;
         connections.wait_until(|| running.get() == 0).await;
-        if move_on_after(limit, self.wait_closed()).await.is_none() {
+        if move_on_after(limit, self.wait_for_clients())
+            .await
+            .is_none()
+        {
             self.abort_clients();
-            self.wait_closed().await;
+            self.wait_for_clients().await;
         }
     }
 }
@@ -572,7 +585,7 @@ impl Shared {
 
 /// Accepts until it is cancelled or the listener fails.
 async fn accept_all<L: Listener>(
-    listener: L,
+    listener: Listening<L, Rc<dyn Client>>,
     serve: Rc<impl Fn(<L as Listener>::Stream, Served)>,
     shared: Rc<Shared>,
 ) {

@@ -271,6 +271,26 @@ mod ends {
     }
 
     #[test]
+    fn the_address_of_a_closed_server_is_free() {
+        run(async {
+            for grace in [None, Some(Duration::ZERO)] {
+                let server = start_server(echo, LOCAL).await.unwrap();
+                let address = server.addresses()[0];
+                yield_now().await;
+                match grace {
+                    None => {
+                        server.close();
+                        server.wait_closed().await;
+                    }
+                    Some(grace) => assert!(server.shutdown(grace).await),
+                }
+                let refused = open_connection(address).await.unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            }
+        });
+    }
+
+    #[test]
     fn clients_that_are_closed_clean_up_and_say_goodbye() {
         run(async {
             let (server, cleaned, mut reader, _writer) = busy().await;

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use asyncio_executors::{move_on_after, on_cancel};
 use asyncio_loop::{Cause, Unhandled, call_exception_handler, spawn};
-use asyncio_net::Connections;
+use asyncio_net::{Connections, Listening};
 
 use self::connection::Connection;
 pub use self::options::ServerBuilder;
@@ -167,7 +167,7 @@ impl Server {
         }
     }
 
-    /// Waits until the server is closed and the last connection has ended.
+    /// Waits until the server is closed and the last connection has ended. Its addresses are free then.
     ///
     /// It may wait forever for a handler that never ends: see [`shutdown`](Self::shutdown).
     ///
@@ -190,12 +190,14 @@ impl Server {
     /// Outside of any task.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.close();
-        if move_on_after(grace, self.wait_closed()).await.is_some() {
-            return true;
+        let connections = &self.shared.connections;
+        let ended = connections.wait_until(|| connections.is_empty());
+        let in_time = move_on_after(grace, ended).await;
+        if in_time.is_none() {
+            self.close_clients();
         }
-        self.close_clients();
         self.wait_closed().await;
-        false
+        in_time.is_some()
     }
 
     /// Serves until the server is closed.
@@ -269,6 +271,7 @@ impl ServerBuilder {
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.address());
+            let listener = shared.connections.listen(listener);
             let accepting = spawn(accept_all(listener, service.clone(), shared.clone()));
             shared.accepting.borrow_mut().push(accepting);
         }
@@ -312,7 +315,11 @@ where
 }
 
 /// Accepts until it is cancelled or the listener fails.
-async fn accept_all<L: Listener, S: Answers>(listener: L, service: Rc<S>, shared: Rc<Shared>) {
+async fn accept_all<L: Listener, S: Answers>(
+    listener: Listening<L, Open>,
+    service: Rc<S>,
+    shared: Rc<Shared>,
+) {
     loop {
         shared.wait_for_room().await;
         let (stream, peer) = match listener.accept().await {
