@@ -166,7 +166,7 @@ impl Field {
     ///
     /// # Errors
     ///
-    /// Those of [`Multipart::next_field`].
+    /// The errors of [`Multipart::next_field`].
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         Ok(self.0.chunk().await?)
     }
@@ -179,7 +179,7 @@ impl Field {
     ///
     /// # Errors
     ///
-    /// Those of [`Multipart::next_field`].
+    /// The errors of [`Multipart::next_field`].
     pub async fn bytes(self) -> Result<Bytes, MultipartError> {
         Ok(self.0.bytes().await?)
     }
@@ -192,7 +192,7 @@ impl Field {
     ///
     /// # Errors
     ///
-    /// Those of [`Multipart::next_field`].
+    /// The errors of [`Multipart::next_field`].
     pub async fn text(self) -> Result<String, MultipartError> {
         Ok(self.0.text().await?)
     }

@@ -159,7 +159,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`io`](Self::io).
+    /// The errors of [`io`](Self::io).
     pub async fn transfer(
         &self,
         direction: Direction,
@@ -177,7 +177,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`io`](Self::io).
+    /// The errors of [`io`](Self::io).
     pub fn poll_transfer(
         &self,
         cx: &mut Context<'_>,

@@ -43,7 +43,7 @@ const LARGE: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// That of the reader or of the writer.
+/// The error of the reader or of the writer.
 pub async fn copy<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>
 where
     R: AsyncRead + Unpin + ?Sized,

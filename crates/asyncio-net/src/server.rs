@@ -142,7 +142,7 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`UnixListener::bind`].
+/// The errors of [`UnixListener::bind`].
 #[cfg(unix)]
 pub fn start_unix_server<H, R>(handler: H, path: impl AsRef<std::path::Path>) -> io::Result<Server>
 where
@@ -164,7 +164,7 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`start_server`].
+/// The errors of [`start_server`].
 pub async fn create_server<P: AnyProtocol>(
     factory: impl Fn() -> P + 'static,
     to: impl ToSocketAddrs,
@@ -177,7 +177,7 @@ pub async fn create_server<P: AnyProtocol>(
 ///
 /// # Errors
 ///
-/// Those of [`UnixListener::bind`].
+/// The errors of [`UnixListener::bind`].
 #[cfg(unix)]
 pub fn create_unix_server<P: AnyProtocol>(
     factory: impl Fn() -> P + 'static,

@@ -63,7 +63,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](Self::bind) and of [`connect`](Self::connect).
+    /// The errors of [`bind`](Self::bind) and of [`connect`](Self::connect).
     pub async fn connected(to: impl ToSocketAddrs) -> io::Result<Self> {
         let connected = |peer: SocketAddr| {
             let any: SocketAddr = match peer {

@@ -126,7 +126,7 @@ impl FetchResponse {
     ///
     /// # Errors
     ///
-    /// Those of [`chunk`](Self::chunk), and [`FetchError::TooLarge`] beyond the session's
+    /// The errors of [`chunk`](Self::chunk), and [`FetchError::TooLarge`] beyond the session's
     /// [limit](super::SessionBuilder::max_body).
     pub async fn bytes(mut self) -> Result<Bytes, FetchError> {
         // Most bodies have one piece, which is not copied. Others are, because each piece keeps a buffer of the
@@ -157,7 +157,7 @@ impl FetchResponse {
     ///
     /// # Errors
     ///
-    /// Those of [`bytes`](Self::bytes), and [`FetchError::Decode`] if it is no such text.
+    /// The errors of [`bytes`](Self::bytes), and [`FetchError::Decode`] if it is no such text.
     pub async fn text(self) -> Result<String, FetchError> {
         let charset = self.charset();
         let bytes = self.bytes().await?;
@@ -192,7 +192,7 @@ impl FetchResponse {
     ///
     /// # Errors
     ///
-    /// Those of [`bytes`](Self::bytes), and [`FetchError::Decode`] if it is no JSON of that type.
+    /// The errors of [`bytes`](Self::bytes), and [`FetchError::Decode`] if it is no JSON of that type.
     #[cfg(feature = "json")]
     pub async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, FetchError> {
         let bytes = self.bytes().await?;

@@ -62,7 +62,7 @@ use crate::service::{Answers, Service};
 ///
 /// # Errors
 ///
-/// That of the listener. The connections end first, as when cancelled.
+/// The error of the listener. The connections end first, as when cancelled.
 ///
 /// # Panics
 ///

@@ -228,7 +228,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`close`](Self::close).
+    /// The errors of [`close`](Self::close).
     pub async fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), WebSocketError> {
         let frame = CloseFrame {
             code,

@@ -64,7 +64,7 @@ into_buffered!(UnixStream);
 ///
 /// # Errors
 ///
-/// Those of [`TcpStream::connect`].
+/// The errors of [`TcpStream::connect`].
 pub async fn open_connection(to: impl ToSocketAddrs) -> io::Result<(StreamReader, StreamWriter)> {
     Ok(TcpStream::connect(to).await?.into_buffered())
 }

@@ -180,7 +180,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// That of the stream, once all bytes that came before were returned.
+    /// The error of the stream, once all bytes that came before were returned.
     pub async fn read(&mut self, n: usize) -> io::Result<&[u8]> {
         self.begin().await;
         if self.filled.is_empty() && n > 0 {
@@ -194,8 +194,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Incomplete`] if the stream ends before: it has the bytes that came. Otherwise that of the stream;
-    /// the bytes that came stay in the reader.
+    /// [`ReadError::Incomplete`] if the stream ends before: it has the bytes that came. Otherwise the error of the
+    /// stream; the bytes that came stay in the reader.
     #[doc(alias = "readexactly")]
     pub async fn read_exact(&mut self, n: usize) -> Result<&[u8], ReadError> {
         self.begin().await;
@@ -214,8 +214,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::LimitOverrun`] if there are more; they stay in the reader. Otherwise that of the stream; the bytes
-    /// that came stay in the reader.
+    /// [`ReadError::LimitOverrun`] if there are more; they stay in the reader. Otherwise the error of the stream; the
+    /// bytes that came stay in the reader.
     pub async fn read_to_end(&mut self, most: usize) -> Result<&[u8], ReadError> {
         self.begin().await;
         loop {
@@ -238,7 +238,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// - [`ReadError::LimitOverrun`] if more bytes than the limit come before the separator. They stay in the reader.
     /// - [`ReadError::Incomplete`] if the stream ends before a separator: it has the bytes that came.
-    /// - Otherwise that of the stream; the bytes that came stay in the reader.
+    /// - Otherwise the error of the stream; the bytes that came stay in the reader.
     ///
     /// # Panics
     ///
@@ -293,8 +293,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// # Errors
     ///
     /// [`ReadError::LimitOverrun`] if the line is longer than the limit. Its bytes are dropped: the whole line if its
-    /// end has come, and otherwise all that has come. Otherwise that of the stream; the bytes that came stay in the
-    /// reader.
+    /// end has come, and otherwise all that has come. Otherwise the error of the stream; the bytes that came stay in
+    /// the reader.
     pub async fn readline(&mut self) -> Result<&[u8], ReadError> {
         match self.read_until(b'\n').await.map(<[u8]>::len) {
             Ok(length) => Ok(self.take(length)),
@@ -317,7 +317,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`readline`](Self::readline), and `InvalidData` for a line that is not UTF-8; it is dropped.
+    /// The errors of [`readline`](Self::readline), and `InvalidData` for a line that is not UTF-8; it is dropped.
     pub async fn next_line(&mut self) -> io::Result<Option<&str>> {
         let line = self.readline().await?;
         if line.is_empty() {

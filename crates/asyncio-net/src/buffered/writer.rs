@@ -179,8 +179,8 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// # Errors
     ///
-    /// That of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of `write`
-    /// and `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if an
+    /// The error of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of
+    /// `write` and `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if an
     /// [`abort`](Self::abort) has dropped bytes.
     pub async fn drain(&self) -> io::Result<()> {
         let shared = &self.shared;
@@ -234,7 +234,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// # Errors
     ///
-    /// That of the stream, if it kept what was written from being sent.
+    /// The error of the stream, if it kept what was written from being sent.
     pub async fn wait_closed(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_closed = || (shared.stage.get() == Stage::Closed).then_some(());
@@ -253,7 +253,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// # Errors
     ///
-    /// That of the stream, which is dropped. `NotConnected` if the writer was closed, or its end requested.
+    /// The error of the stream, which is dropped. `NotConnected` if the writer was closed, or its end requested.
     pub async fn into_inner(self) -> io::Result<W> {
         let (sink, _taken) = self.take_sink().await?;
         Ok(sink)

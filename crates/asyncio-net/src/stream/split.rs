@@ -95,7 +95,7 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::read`](crate::TcpStream::read).
+    /// The errors of [`TcpStream::read`](crate::TcpStream::read).
     #[inline]
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.stream().read(buf)
@@ -105,7 +105,7 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::read_vectored`](crate::TcpStream::read_vectored).
+    /// The errors of [`TcpStream::read_vectored`](crate::TcpStream::read_vectored).
     pub fn read_vectored(
         &self,
         bufs: &mut [IoSliceMut<'_>],
@@ -117,7 +117,7 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::read_exact`](crate::TcpStream::read_exact).
+    /// The errors of [`TcpStream::read_exact`](crate::TcpStream::read_exact).
     #[inline]
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         self.stream().read_exact(buf)
@@ -127,7 +127,7 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::readable`](crate::TcpStream::readable).
+    /// The errors of [`TcpStream::readable`](crate::TcpStream::readable).
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
         self.stream().readable()
     }
@@ -136,7 +136,7 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_read`](crate::TcpStream::try_read).
+    /// The errors of [`TcpStream::try_read`](crate::TcpStream::try_read).
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream().try_read(buf)
     }
@@ -146,7 +146,7 @@ impl<'a, S: ByteStream> ReadHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_read_vectored`](crate::TcpStream::try_read_vectored).
+    /// The errors of [`TcpStream::try_read_vectored`](crate::TcpStream::try_read_vectored).
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.stream().try_read_vectored(bufs)
     }
@@ -215,7 +215,7 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::write`](crate::TcpStream::write).
+    /// The errors of [`TcpStream::write`](crate::TcpStream::write).
     #[inline]
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.stream().write(buf)
@@ -225,7 +225,7 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::write_vectored`](crate::TcpStream::write_vectored).
+    /// The errors of [`TcpStream::write_vectored`](crate::TcpStream::write_vectored).
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
         self.stream().write_vectored(bufs)
     }
@@ -234,7 +234,7 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::write_all`](crate::TcpStream::write_all).
+    /// The errors of [`TcpStream::write_all`](crate::TcpStream::write_all).
     #[inline]
     pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> {
         self.stream().write_all(buf)
@@ -244,7 +244,7 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::writable`](crate::TcpStream::writable).
+    /// The errors of [`TcpStream::writable`](crate::TcpStream::writable).
     pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
         self.stream().writable()
     }
@@ -253,7 +253,7 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_write`](crate::TcpStream::try_write).
+    /// The errors of [`TcpStream::try_write`](crate::TcpStream::try_write).
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.stream().try_write(buf)
     }
@@ -263,7 +263,7 @@ impl<'a, S: ByteStream> WriteHalf<'a, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::try_write_vectored`](crate::TcpStream::try_write_vectored).
+    /// The errors of [`TcpStream::try_write_vectored`](crate::TcpStream::try_write_vectored).
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream().try_write_vectored(bufs)
     }

@@ -220,7 +220,7 @@ impl ReadHalf<'_, TcpStream> {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::peek`].
+    /// The errors of [`TcpStream::peek`].
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream().peek(buf).await
     }

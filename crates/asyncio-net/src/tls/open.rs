@@ -17,7 +17,7 @@ use crate::transport::stream::{AnyProtocol, Transport};
 ///
 /// # Errors
 ///
-/// Those of [`TcpStream::connect`] and of [`TlsConnector::connect`].
+/// The errors of [`TcpStream::connect`] and of [`TlsConnector::connect`].
 ///
 /// # Panics
 ///
@@ -44,7 +44,7 @@ pub async fn open_tls_connection(
 ///
 /// # Errors
 ///
-/// Those of [`TcpStream::connect`] and of [`TlsConnector::connect`].
+/// The errors of [`TcpStream::connect`] and of [`TlsConnector::connect`].
 ///
 /// # Panics
 ///

@@ -24,7 +24,7 @@ type Accepted<L> = <L as Listener>::Stream;
 ///
 /// # Errors
 ///
-/// Those of [`start_server`](crate::start_server).
+/// The errors of [`start_server`](crate::start_server).
 #[doc(alias = "start_server")]
 pub async fn start_tls_server<H, R>(
     acceptor: TlsAcceptor,
@@ -45,7 +45,7 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`start_server`](crate::start_server).
+/// The errors of [`start_server`](crate::start_server).
 #[doc(alias = "create_server")]
 pub async fn create_tls_server<P: AnyProtocol>(
     acceptor: TlsAcceptor,

@@ -76,8 +76,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of [`TlsConnector::connect`], which also end the connection. `NotConnected` if the transport is closing,
-    /// or in another upgrade.
+    /// The errors of [`TlsConnector::connect`], which also end the connection. `NotConnected` if the transport is
+    /// closing, or in another upgrade.
     ///
     /// # Panics
     ///
@@ -103,8 +103,8 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of [`TlsAcceptor::accept`], which also end the connection. `NotConnected` if the transport is closing, or
-    /// in another upgrade.
+    /// The errors of [`TlsAcceptor::accept`], which also end the connection. `NotConnected` if the transport is
+    /// closing, or in another upgrade.
     ///
     /// # Panics
     ///

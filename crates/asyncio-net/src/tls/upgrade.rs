@@ -43,9 +43,9 @@ impl TlsConnector {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the
-    /// writer are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection
-    /// meanwhile.
+    /// The errors of [`connect`](Self::connect) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and
+    /// the writer are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the
+    /// connection meanwhile.
     ///
     /// # Panics
     ///
@@ -75,7 +75,7 @@ impl TlsAcceptor {
     ///
     /// # Errors
     ///
-    /// Those of [`accept`](Self::accept) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the
+    /// The errors of [`accept`](Self::accept) and of [`StreamWriter::into_inner`]. `InvalidInput` if the reader and the
     /// writer are of two connections. `NotConnected` if a server [aborts](crate::Server::abort_clients) the connection
     /// meanwhile.
     ///

@@ -18,7 +18,7 @@ use crate::tcp::stream::TcpStream;
 ///
 /// # Errors
 ///
-/// Those of [`TcpStream::connect`].
+/// The errors of [`TcpStream::connect`].
 pub async fn create_connection<P: AnyProtocol>(
     factory: impl FnOnce() -> P,
     to: impl ToSocketAddrs,
@@ -36,7 +36,7 @@ pub async fn create_connection<P: AnyProtocol>(
 ///
 /// # Errors
 ///
-/// Those of [`UnixStream::connect`](crate::UnixStream::connect).
+/// The errors of [`UnixStream::connect`](crate::UnixStream::connect).
 #[cfg(unix)]
 pub async fn create_unix_connection<P: AnyProtocol>(
     factory: impl FnOnce() -> P,

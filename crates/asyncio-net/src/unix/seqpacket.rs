@@ -85,7 +85,7 @@ impl UnixSeqpacket {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect).
+    /// The errors of [`connect`](Self::connect).
     pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
         connect_to(&as_sock_addr(address)?).await
     }

@@ -82,7 +82,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect).
+    /// The errors of [`connect`](Self::connect).
     pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
         let mut pause = MIN_PAUSE;
         loop {
