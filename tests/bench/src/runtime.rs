@@ -60,6 +60,13 @@ pub(crate) trait Runtime: 'static {
     /// The kinds of stream that [`serve_through`](Self::serve_through) can serve through.
     const THROUGH: &'static [Through] = &[];
 
+    /// Whether this runtime takes part in a workload. A workload in which it would do the same as another runtime says
+    /// nothing about it.
+    fn takes_part(workload: &str) -> bool {
+        let _ = workload;
+        true
+    }
+
     /// Runs `main` on a new runtime on this thread.
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
 

@@ -100,6 +100,7 @@ runtimes! {
     "ours", "ours", "asyncio", &[] => ours::Ours;
     "tokio-local", "tokio", "LocalRuntime", &["tokio"] => tokio::Tokio<tokio::LocalRuntime>;
     "guest", "guest", "asyncio in tokio, with tokio's I/O", &["tokio"] => tokio::Tokio<tokio::Guest>;
+    "bridge", "bridge", "asyncio, and tokio's I/O on another thread of the same core", &["tokio"] => tokio::Tokio<tokio::Bridge>;
     "tokio-set", "tokio", "LocalSet", &["tokio"] => tokio::Tokio<tokio::InLocalSet>;
     "tokio-current", "tokio", "current_thread, plain spawn", &["tokio"] => tokio::Tokio<tokio::CurrentThread>;
     "smol", "smol", "LocalExecutor, async-io's block_on", &["async-executor", "async-io", "async-channel", "async-broadcast", "async-lock", "blocking", "async-fs", "async-process"] => smol::Smol<smol::OneThread>;

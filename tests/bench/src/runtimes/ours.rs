@@ -40,16 +40,6 @@ impl Runtime for Ours {
         asyncio::run(main)
     }
 
-    /// A runtime of tokio's on a thread of its own, the bridge of a program without a guest.
-    fn spawn_on_tokio(future: impl Future<Output = ()> + Send + 'static) -> bool {
-        std::thread::spawn(move || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_all().build().expect("tokio starts");
-            runtime.block_on(future);
-        });
-        true
-    }
-
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Task<F::Output> {
         asyncio::spawn(future)
     }

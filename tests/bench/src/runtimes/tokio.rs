@@ -1,4 +1,4 @@
-//! tokio on one thread, in its three kinds, and as the host of a guest.
+//! tokio on one thread, in its three kinds, as the host of a guest, and on a thread beside our loop.
 //!
 //! The kinds differ in how a task is spawned; sleeping, channels and sockets are the same.
 
@@ -15,7 +15,7 @@ use futures::future::{FutureExt as _, LocalBoxFuture};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 
 use super::certificate::{Configurations, NAME};
@@ -30,6 +30,12 @@ pub(crate) struct Tokio<K>(PhantomData<K>);
 /// A way to run tokio on one thread.
 pub(crate) trait Kind: 'static {
     type Task<T: 'static>: 'static;
+
+    /// See [`Runtime::takes_part`].
+    fn takes_part(workload: &str) -> bool {
+        let _ = workload;
+        true
+    }
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output;
     fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Self::Task<F::Output>;
@@ -110,6 +116,62 @@ impl Kind for Guest {
 
     async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
         asyncio::timeout(limit, future).await.ok()
+    }
+}
+
+/// Tasks and timers of ours on our own loop, with channels and sockets of tokio's. Its runtime is on a thread of its
+/// own, as in a program without a guest.
+#[derive(Debug)]
+pub(crate) struct Bridge;
+
+impl Kind for Bridge {
+    type Task<T: 'static> = asyncio::Task<T>;
+
+    /// Elsewhere nothing crosses the bridge.
+    fn takes_part(workload: &str) -> bool {
+        let crossing = [
+            "ping-pong-tokio",
+            "sleep-200us",
+            "echo-1-64",
+            "echo-100-64",
+            "fetches",
+        ];
+        crossing.contains(&workload)
+    }
+
+    fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build().expect("tokio starts");
+        let handle = runtime.handle().clone();
+        let (over, is_over) = oneshot::channel::<()>();
+        let background = std::thread::spawn(move || drop(runtime.block_on(is_over)));
+        let value = {
+            let _entered = handle.enter();
+            asyncio::run(main)
+        };
+        drop(over);
+        background.join().expect("the thread ends well");
+        value
+    }
+
+    fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> asyncio::Task<F::Output> {
+        Guest::spawn(future)
+    }
+
+    fn join<T: 'static>(task: asyncio::Task<T>) -> impl Future<Output = T> + 'static {
+        Guest::join(task)
+    }
+
+    fn detach<T: 'static>(task: asyncio::Task<T>) {
+        Guest::detach(task);
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        Guest::sleep(duration)
+    }
+
+    fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
+        Guest::timeout(limit, future)
     }
 }
 
@@ -208,6 +270,10 @@ impl<K: Kind> Runtime for Tokio<K> {
         channel: true,
     };
     const THROUGH: &'static [Through] = &[Through::Buffers];
+
+    fn takes_part(workload: &str) -> bool {
+        K::takes_part(workload)
+    }
 
     fn block_on<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
         K::block_on(main)

@@ -46,6 +46,9 @@ macro_rules! workloads {
         ///
         /// When there is no workload of that name.
         pub(crate) fn run<R: Runtime>(name: &str, effort: Effort) -> Option<Figures> {
+            if !R::takes_part(name) {
+                return must_be_known(name);
+            }
             $(if <$work as Work>::WORKLOAD.name == name {
                 return <$work as Work>::run::<R>(effort);
             })+

@@ -118,7 +118,7 @@ pub(crate) struct TaskOfTokio;
 impl Work for TaskOfTokio {
     const WORKLOAD: Workload = Workload {
         name: "ping-pong-tokio",
-        what: "ping-pong round trip with a task of tokio's, which ours alone has on another thread",
+        what: "ping-pong round trip with a task of tokio's",
         columns: &[Column::CPU],
         countable: Countable::Worker(20, 120),
         traffic: None,
