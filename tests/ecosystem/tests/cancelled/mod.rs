@@ -1,6 +1,8 @@
 //! Libraries of tokio's in tasks of ours that are cancelled in the middle: in groups, under limits, in shields, in
 //! cleanups, by a host that goes away.
 
+mod grpc;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::net::SocketAddr;
