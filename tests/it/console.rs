@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-use asyncio::net::{TcpListener, TcpStream};
+use asyncio::net::{
+    StreamReader, StreamWriter, TcpListener, TcpStream, UdpSocket, open_connection, start_server,
+};
 use asyncio::sync::{
     Event, Lock, Queue, Semaphore, ThreadEvent, promise, thread_promise, thread_queue,
 };
@@ -707,6 +709,108 @@ mod waits {
         assert_eq!(of_server, [("TcpListener", "read"), ("TcpStream", "read")]);
         drop(shown);
         console.assert_balanced();
+    }
+
+    /// The lines at which the resources of a type were created, all in this file.
+    fn lines_of(console: &Console, concrete_type: &str) -> Vec<u32> {
+        let all = console.all(RESOURCE);
+        let of_type = all
+            .iter()
+            .filter(|one| one.get("concrete_type") == concrete_type);
+        let lines = of_type.map(|one| {
+            assert!(one.get("loc.file").ends_with("console.rs"), "{one:?}");
+            one.get("loc.line").parse().unwrap()
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn a_socket_has_the_place_at_which_it_was_made() {
+        let console = Console::default();
+        let mut made = Vec::new();
+        console.watch(async || {
+            let (listening, listener) = (line!(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+            let address = listener.local_addr().unwrap();
+            let server = spawn(async move {
+                let (client, _) = listener.accept().await.unwrap();
+                let mut buf = [0; 4];
+                client.read(&mut buf).await.unwrap();
+                client.write_all(b"hi").await.unwrap();
+            });
+            yield_now().await;
+            let (connecting, client) = (line!(), TcpStream::connect(address).await.unwrap());
+            sleep(ms(1)).await;
+            client.write_all(b"hi").await.unwrap();
+            client.read(&mut [0; 4]).await.unwrap();
+            server.await.unwrap();
+            let (binding, socket) = (line!(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+            timeout(ms(1), socket.recv(&mut [])).await.unwrap_err();
+            made.extend([listening, connecting, binding]);
+        });
+        let [listening, connecting, binding] = made[..] else {
+            unreachable!("three are made")
+        };
+        assert_eq!(lines_of(&console, "TcpListener"), [listening]);
+        // A connection that a listener accepts has the listener's place.
+        let mut streams = lines_of(&console, "TcpStream");
+        streams.sort();
+        streams.dedup();
+        assert_eq!(streams, [listening, connecting]);
+        assert_eq!(lines_of(&console, "UdpSocket"), [binding]);
+    }
+
+    #[test]
+    fn a_server_and_a_connection_with_buffers_have_their_places() {
+        let console = Console::default();
+        let mut made = Vec::new();
+        console.watch(async || {
+            let echo = async |mut reader: StreamReader, writer: StreamWriter| {
+                let line = reader.readline().await?;
+                writer.write(line);
+                std::io::Result::Ok(())
+            };
+            let (starting, server) = (line!(), start_server(echo, "127.0.0.1:0").await.unwrap());
+            let (opening, opened) = (line!(), open_connection(server.addresses()).await);
+            let (mut reader, writer) = opened.unwrap();
+            sleep(ms(1)).await;
+            writer.write("hi\n");
+            assert_eq!(reader.readline().await.unwrap(), b"hi\n");
+            server.close();
+            server.wait_closed().await;
+            made.extend([starting, opening]);
+        });
+        let [starting, opening] = made[..] else {
+            unreachable!("two are made")
+        };
+        assert_eq!(lines_of(&console, "TcpListener"), [starting]);
+        let mut streams = lines_of(&console, "TcpStream");
+        streams.sort();
+        streams.dedup();
+        assert_eq!(streams, [starting, opening]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn sockets_and_descriptors_of_unix_have_their_places() {
+        use asyncio::net::{AsyncFd, UnixDatagram, UnixStream};
+        let console = Console::default();
+        let mut made = Vec::new();
+        console.watch(async || {
+            let (pair, (stream, _other)) = (line!(), UnixStream::pair().unwrap());
+            timeout(ms(1), stream.read(&mut [0])).await.unwrap_err();
+            let (unbound, datagram) = (line!(), UnixDatagram::unbound().unwrap());
+            timeout(ms(1), datagram.recv(&mut [0])).await.unwrap_err();
+            let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let (wrapping, fd) = (line!(), AsyncFd::new(ours).unwrap());
+            timeout(ms(1), fd.readable()).await.unwrap_err();
+            made.extend([pair, unbound, wrapping]);
+        });
+        let types = ["UnixStream", "UnixDatagram", "Fd"];
+        let lines: Vec<_> = types
+            .iter()
+            .flat_map(|concrete_type| lines_of(&console, concrete_type))
+            .collect();
+        assert_eq!(lines, made);
     }
 
     #[test]

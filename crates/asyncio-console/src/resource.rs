@@ -87,6 +87,17 @@ impl Resource {
         }
     }
 
+    /// The place at which it was created.
+    #[inline(always)]
+    #[must_use]
+    pub fn place(&self) -> Place {
+        #[cfg(feature = "tracing")]
+        let place = self.place;
+        #[cfg(not(feature = "tracing"))]
+        let place = Place::unknown();
+        place
+    }
+
     /// The operation that waits, for a resource that has only one.
     #[inline(always)]
     #[must_use]

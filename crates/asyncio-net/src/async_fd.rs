@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_reactor::{Direction, Fd, Interest, Registered};
+use asyncio_reactor::{Direction, Fd, Interest, Place, Registered};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::register::{READ_WRITE, register_here};
@@ -56,6 +56,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// The system's error: regular files cannot be waited for. An error as well if no loop runs on
     /// this thread.
+    #[track_caller]
     pub fn new(inner: T) -> io::Result<Self> {
         Self::with_interest(inner, READ_WRITE)
     }
@@ -66,9 +67,20 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// The system's error: regular files cannot be waited for. An error as well if no loop runs on
     /// this thread.
+    #[track_caller]
     pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
-        let io = register_here(Fd::new(inner), interest).map_err(|(_, error)| error)?;
+        Self::at(inner, interest, Place::caller())
+    }
+
+    /// [`with_interest`](Self::with_interest), for a descriptor that a console shows at `place`.
+    pub(crate) fn at(inner: T, interest: Interest, place: Place) -> io::Result<Self> {
+        let io = register_here(Fd::new(inner), interest, place).map_err(|(_, error)| error)?;
         Ok(AsyncFd { io })
+    }
+
+    /// The place at which a console shows it.
+    pub(crate) fn place(&self) -> Place {
+        self.io.place()
     }
 
     /// The wrapped value.

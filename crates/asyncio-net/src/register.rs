@@ -5,7 +5,7 @@
 
 use std::io;
 
-use asyncio_reactor::{Interest, Registered, Source};
+use asyncio_reactor::{Interest, Place, Registered, Source};
 
 /// The interest of a source that transfers in both directions.
 pub(crate) const READ_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -19,14 +19,16 @@ pub(crate) const STREAM_INTEREST: Interest = READ_WRITE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) const STREAM_INTEREST: Interest = READ_WRITE;
 
-/// Registers the source with the loop that runs on this thread. Returns the source on failure.
+/// Registers the source with the loop that runs on this thread. A console shows it at `place`. Returns the source on
+/// failure.
 pub(crate) fn register_here<S: Source>(
     source: S,
     interest: Interest,
+    place: Place,
 ) -> Result<Registered<S>, (S, io::Error)> {
     match asyncio_loop::try_reactor() {
         Ok(reactor) => reactor
-            .register(source, interest)
+            .register_at(source, interest, place)
             .map_err(asyncio_reactor::RegisterError::into_parts),
         Err(no_loop) => Err((source, io::Error::other(no_loop))),
     }

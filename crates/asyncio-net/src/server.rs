@@ -17,6 +17,7 @@ use asyncio_executors::{TaskGroup, move_on_after, on_cancel, task_group};
 use asyncio_loop::{
     Cause, Outcome, PanicPayload, Task, TaskRef, Unhandled, call_exception_handler, spawn,
 };
+use asyncio_reactor::Place;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::address::{ToSocketAddrs, resolve};
@@ -129,13 +130,20 @@ impl sealed::Sealed for UnixListener {
 ///
 /// The system's error, with the address. An address that this machine does not have (`AddrNotAvailable`) is skipped if
 /// another one can be used. The resolver's error for the name of a host, and an error if no loop runs on this thread.
-pub async fn start_server<H, R>(handler: H, to: impl ToSocketAddrs) -> io::Result<Server>
+#[track_caller]
+pub fn start_server<H, R>(
+    handler: H,
+    to: impl ToSocketAddrs,
+) -> impl Future<Output = io::Result<Server>>
 where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: Outcome + 'static,
 {
-    let listeners = bind_all(resolve(&to).await?)?;
-    Ok(Server::builder().start(handler, listeners))
+    let place = Place::caller();
+    async move {
+        let listeners = bind_all(resolve(&to).await?, place)?;
+        Ok(Server::builder().start(handler, listeners))
+    }
 }
 
 /// Listens at `path`, as [`UnixListener::bind`] does, and serves as [`start_server`] does.
@@ -144,6 +152,7 @@ where
 ///
 /// The errors of [`UnixListener::bind`].
 #[cfg(unix)]
+#[track_caller]
 pub fn start_unix_server<H, R>(handler: H, path: impl AsRef<std::path::Path>) -> io::Result<Server>
 where
     H: AsyncFn(
@@ -165,12 +174,16 @@ where
 /// # Errors
 ///
 /// The errors of [`start_server`].
-pub async fn create_server<P: AnyProtocol>(
+#[track_caller]
+pub fn create_server<P: AnyProtocol>(
     factory: impl Fn() -> P + 'static,
     to: impl ToSocketAddrs,
-) -> io::Result<Server> {
-    let listeners = bind_all(resolve(&to).await?)?;
-    Ok(Server::builder().start_protocols(factory, listeners))
+) -> impl Future<Output = io::Result<Server>> {
+    let place = Place::caller();
+    async move {
+        let listeners = bind_all(resolve(&to).await?, place)?;
+        Ok(Server::builder().start_protocols(factory, listeners))
+    }
 }
 
 /// Listens at `path`, as [`UnixListener::bind`] does, and serves as [`create_server`] does.
@@ -179,6 +192,7 @@ pub async fn create_server<P: AnyProtocol>(
 ///
 /// The errors of [`UnixListener::bind`].
 #[cfg(unix)]
+#[track_caller]
 pub fn create_unix_server<P: AnyProtocol>(
     factory: impl Fn() -> P + 'static,
     path: impl AsRef<std::path::Path>,
@@ -186,7 +200,7 @@ pub fn create_unix_server<P: AnyProtocol>(
     Ok(Server::builder().start_protocols(factory, [UnixListener::bind(path)?]))
 }
 
-pub(crate) fn bind_all(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener>> {
+pub(crate) fn bind_all(addresses: Vec<SocketAddr>, place: Place) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     let mut missing = None;
     let mut seen = Vec::new();
@@ -195,7 +209,7 @@ pub(crate) fn bind_all(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener
             continue;
         }
         seen.push(address);
-        match TcpListener::bind_only(address) {
+        match TcpListener::bind_only(address, place) {
             Ok(listener) => listeners.push(listener),
             Err(error) => {
                 let named = io::Error::new(error.kind(), format!("{address}: {error}"));

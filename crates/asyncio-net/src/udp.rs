@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 
-use asyncio_reactor::{Direction, Registered};
+use asyncio_reactor::{Direction, Place, Registered};
 use socket2::SockRef;
 
 use crate::address::{ToSocketAddrs, first_of};
@@ -53,8 +53,13 @@ impl UdpSocket {
     ///
     /// The system's error for the last address, such as `AddrInUse`, or the resolver's error for the name of a host.
     /// Without a loop on this thread, an error.
-    pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
-        let bind = |address| mio::net::UdpSocket::bind(address).and_then(Self::register);
+    #[track_caller]
+    pub fn bind(to: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        Self::bind_at(to, Place::caller())
+    }
+
+    async fn bind_at(to: impl ToSocketAddrs, place: Place) -> io::Result<Self> {
+        let bind = |address| Self::register(mio::net::UdpSocket::bind(address)?, place);
         first_of(&to, bind).await
     }
 
@@ -64,7 +69,12 @@ impl UdpSocket {
     /// # Errors
     ///
     /// The errors of [`bind`](Self::bind) and of [`connect`](Self::connect).
-    pub async fn connected(to: impl ToSocketAddrs) -> io::Result<Self> {
+    #[track_caller]
+    pub fn connected(to: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        Self::connected_at(to, Place::caller())
+    }
+
+    async fn connected_at(to: impl ToSocketAddrs, place: Place) -> io::Result<Self> {
         let connected = |peer: SocketAddr| {
             let any: SocketAddr = match peer {
                 SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -72,13 +82,13 @@ impl UdpSocket {
             };
             let socket = mio::net::UdpSocket::bind(any)?;
             socket.connect(peer)?;
-            Self::register(socket)
+            Self::register(socket, place)
         };
         first_of(&to, connected).await
     }
 
-    fn register(socket: mio::net::UdpSocket) -> io::Result<Self> {
-        let io = register_here(socket, READ_WRITE).map_err(|(_, error)| error)?;
+    fn register(socket: mio::net::UdpSocket, place: Place) -> io::Result<Self> {
+        let io = register_here(socket, READ_WRITE, place).map_err(|(_, error)| error)?;
         Ok(UdpSocket { io })
     }
 
@@ -89,9 +99,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Self::register(mio::net::UdpSocket::from_std(socket))
+        Self::register(mio::net::UdpSocket::from_std(socket), Place::caller())
     }
 
     /// Deregisters the socket and returns it in blocking mode, which is the standard library's default.

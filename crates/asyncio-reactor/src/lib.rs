@@ -67,6 +67,7 @@ mod fd;
 mod reactor;
 mod waiting;
 
+pub use asyncio_console::Place;
 pub use error::{ReactorClosed, ReactorRests, RegisterError};
 #[cfg(unix)]
 pub use fd::Fd;

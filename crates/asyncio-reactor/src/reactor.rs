@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use asyncio_console::Place;
 use mio::Interest;
 use mio::event::Source;
 
@@ -114,14 +115,29 @@ impl Reactor {
     /// # Errors
     ///
     /// The source comes back together with the system's error, or with [`ReactorClosed`](crate::ReactorClosed).
+    #[track_caller]
     pub fn register<S: Source>(
         &self,
         source: S,
         interest: Interest,
     ) -> Result<Registered<S>, RegisterError<S>> {
+        self.register_at(source, interest, Place::caller())
+    }
+
+    /// [`register`](Self::register), for a source that a console shows at another place than that of the call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](Self::register).
+    pub fn register_at<S: Source>(
+        &self,
+        source: S,
+        interest: Interest,
+        place: Place,
+    ) -> Result<Registered<S>, RegisterError<S>> {
         let taken = self.core.slots().borrow_mut().insert(&self.core, interest);
         match taken {
-            Ok((block, index)) => Registered::new(source, block, index, interest),
+            Ok((block, index)) => Registered::new(source, block, index, interest, place),
             Err(error) => Err(RegisterError::new(source, error)),
         }
     }

@@ -70,15 +70,14 @@ impl<S: Source> Registered<S> {
         block: Rc<SlotBlock<ReactorCore>>,
         index: u8,
         interest: Interest,
+        place: Place,
     ) -> Result<Self, RegisterError<S>> {
+        let kind = ResourceKind::socket(std::any::type_name::<S>());
         let mut this = Registered {
             source: None,
             index,
             block,
-            shown: Resource::new(
-                &ResourceKind::socket(std::any::type_name::<S>()),
-                Place::unknown(),
-            ),
+            shown: Resource::new(&kind, place),
         };
         let registration = Registration::new(&this.block, index);
         let registry = registration.core().registry();
@@ -131,6 +130,12 @@ impl<S: Source> Registered<S> {
         let _ = registration.core().registry().deregister(&mut source);
         registration.release_slot();
         Some(source)
+    }
+
+    /// The place at which a console shows the source.
+    #[inline]
+    pub fn place(&self) -> Place {
+        self.shown.place()
     }
 
     /// The readiness that the reactor last recorded.

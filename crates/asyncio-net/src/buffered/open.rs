@@ -2,6 +2,8 @@
 
 use std::io;
 
+use asyncio_reactor::Place;
+
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
 use crate::address::ToSocketAddrs;
@@ -65,6 +67,10 @@ into_buffered!(UnixStream);
 /// # Errors
 ///
 /// The errors of [`TcpStream::connect`].
-pub async fn open_connection(to: impl ToSocketAddrs) -> io::Result<(StreamReader, StreamWriter)> {
-    Ok(TcpStream::connect(to).await?.into_buffered())
+#[track_caller]
+pub fn open_connection(
+    to: impl ToSocketAddrs,
+) -> impl Future<Output = io::Result<(StreamReader, StreamWriter)>> {
+    let place = Place::caller();
+    async move { Ok(TcpStream::connect_at(to, place).await?.into_buffered()) }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use asyncio_executors::{Contender, staggered_race};
 use asyncio_loop::try_running_loop;
-use asyncio_reactor::Direction;
+use asyncio_reactor::{Direction, Place};
 use socket2::Socket;
 
 use super::socket::TcpSocket;
@@ -36,8 +36,14 @@ impl TcpStream {
     /// # Panics
     ///
     /// Outside of any task, if there are several addresses.
-    pub async fn connect(to: impl ToSocketAddrs) -> io::Result<Self> {
-        connect_any(resolve(&to).await?).await
+    #[track_caller]
+    pub fn connect(to: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        Self::connect_at(to, Place::caller())
+    }
+
+    /// [`connect`](Self::connect), for a socket that a console shows at `place`.
+    pub(crate) async fn connect_at(to: impl ToSocketAddrs, place: Place) -> io::Result<Self> {
+        connect_any(resolve(&to).await?, place).await
     }
 }
 
@@ -52,8 +58,9 @@ impl TcpSocket {
     ///
     /// The system's error, such as `ConnectionRefused`, and an error if no loop runs on this
     /// thread.
-    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        connect(self.into_inner(), address).await
+    #[track_caller]
+    pub fn connect(self, address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> {
+        connect(self.into_inner(), address, Place::caller())
     }
 }
 
@@ -61,15 +68,17 @@ impl TcpSocket {
 /// 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn connect_any(addresses: Vec<SocketAddr>, place: Place) -> io::Result<TcpStream> {
     if let [address] = addresses[..] {
-        return connect_to(address).await;
+        return connect_to(address, place).await;
     }
     if let Err(no_loop) = try_running_loop() {
         return Err(io::Error::other(no_loop));
     }
     let addresses = interleaved(addresses);
-    let attempts = addresses.iter().map(|&address| move || connect_to(address));
+    let attempts = addresses
+        .iter()
+        .map(|&address| move || connect_to(address, place));
     // Boxed, because most connections have a single address and need no room for a race.
     let race = Box::pin(staggered_race(attempts, Some(HEAD_START))).await;
     if let Some((stream, _)) = race.winner {
@@ -83,8 +92,9 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     Err(combined_error(failures.collect()))
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    TcpSocket::for_address(&address)?.connect(address).await
+async fn connect_to(address: SocketAddr, place: Place) -> io::Result<TcpStream> {
+    let socket = TcpSocket::for_address(&address)?;
+    connect(socket.into_inner(), address, place).await
 }
 
 /// Alternates the addresses of the two families, beginning with the family of the first (RFC 8305,
@@ -124,7 +134,7 @@ fn combined_error(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     io::Error::new(kind, message)
 }
 
-async fn connect(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(socket: Socket, address: SocketAddr, place: Place) -> io::Result<TcpStream> {
     match socket.connect(&address.into()) {
         Ok(()) => {}
         Err(error) if is_in_progress(&error) => {}
@@ -133,7 +143,7 @@ async fn connect(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
     // Registered only now: a socket that was never connected counts as hung up, which would be an
     // event.
     let stream = mio::net::TcpStream::from_std(socket.into());
-    let registered = register_here(stream, STREAM_INTEREST).map_err(|(_, error)| error)?;
+    let registered = register_here(stream, STREAM_INTEREST, place).map_err(|(_, error)| error)?;
     registered.io(Direction::Write, connection_result).await?;
     Ok(TcpStream::from_registered(registered))
 }

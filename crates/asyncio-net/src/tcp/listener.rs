@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use asyncio_reactor::{Direction, Interest, Registered};
+use asyncio_reactor::{Direction, Interest, Place, Registered};
 
 use socket2::SockRef;
 
@@ -47,10 +47,15 @@ impl TcpSocket {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
+        self.listen_at(backlog, Place::caller())
+    }
+
+    fn listen_at(self, backlog: u32, place: Place) -> io::Result<TcpListener> {
         let socket = self.into_inner();
         socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
-        TcpListener::from_nonblocking(socket.into())
+        TcpListener::from_nonblocking(socket.into(), place)
     }
 }
 
@@ -62,24 +67,29 @@ impl TcpListener {
     ///
     /// The system's error for the last address, such as `AddrInUse`, or the resolver's error for the name of a host.
     /// Without a loop on this thread, an error.
-    pub async fn bind(to: impl ToSocketAddrs) -> io::Result<Self> {
-        let bind = |address| Self::bind_socket(TcpSocket::for_address(&address)?, address);
+    #[track_caller]
+    pub fn bind(to: impl ToSocketAddrs) -> impl Future<Output = io::Result<Self>> {
+        Self::bind_at(to, Place::caller())
+    }
+
+    async fn bind_at(to: impl ToSocketAddrs, place: Place) -> io::Result<Self> {
+        let bind = |address| Self::bind_socket(TcpSocket::for_address(&address)?, address, place);
         first_of(&to, bind).await
     }
 
     /// Listens on this address, and on no IPv4 address if it is an IPv6 one, so that a server may listen on both.
-    pub(crate) fn bind_only(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind_only(address: SocketAddr, place: Place) -> io::Result<Self> {
         let socket = TcpSocket::for_address(&address)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        Self::bind_socket(socket, address)
+        Self::bind_socket(socket, address, place)
     }
 
-    fn bind_socket(socket: TcpSocket, address: SocketAddr) -> io::Result<Self> {
+    fn bind_socket(socket: TcpSocket, address: SocketAddr, place: Place) -> io::Result<Self> {
         reuse_address(&socket.inner)?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        socket.listen_at(BACKLOG, place)
     }
 
     /// Registers a listener of the standard library. It is put into non-blocking mode, and its
@@ -88,15 +98,16 @@ impl TcpListener {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         SockRef::from(&listener).set_tcp_nodelay(true)?;
-        Self::from_nonblocking(listener)
+        Self::from_nonblocking(listener, Place::caller())
     }
 
-    pub(super) fn from_nonblocking(listener: std::net::TcpListener) -> io::Result<Self> {
+    fn from_nonblocking(listener: std::net::TcpListener, place: Place) -> io::Result<Self> {
         let listener = mio::net::TcpListener::from_std(listener);
-        let io = register_here(listener, Interest::READABLE).map_err(|(_, error)| error)?;
+        let io = register_here(listener, Interest::READABLE, place).map_err(|(_, error)| error)?;
         Ok(TcpListener {
             io,
             backoff: AcceptBackoff::default(),
@@ -135,7 +146,7 @@ impl TcpListener {
         accept_with(&self.backoff, async || {
             let accept = mio::net::TcpListener::accept;
             let (stream, peer) = self.io.io(Direction::Read, accept).await?;
-            Ok((TcpStream::from_accepted(stream)?, peer))
+            Ok((TcpStream::from_accepted(stream, self.io.place())?, peer))
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
+use asyncio_reactor::{Direction, Place, Reading, Registered, Writing, parts_of_one_call};
 use asyncio_task::StepBack;
 use socket2::SockRef;
 
@@ -67,13 +67,13 @@ impl TcpStream {
         TcpStream { io }
     }
 
-    pub(super) fn from_accepted(stream: mio::net::TcpStream) -> io::Result<Self> {
+    pub(super) fn from_accepted(stream: mio::net::TcpStream, place: Place) -> io::Result<Self> {
         // On Linux an accepted socket inherits the option from its listener. Setting it fails if
         // the peer has reset the connection; the next read returns that error.
         if !cfg!(target_os = "linux") {
             let _ = stream.set_nodelay(true);
         }
-        let io = register_here(stream, STREAM_INTEREST).map_err(|(_, error)| error)?;
+        let io = register_here(stream, STREAM_INTEREST, place).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 
@@ -82,10 +82,12 @@ impl TcpStream {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        let io = register_here(stream, STREAM_INTEREST).map_err(|(_, error)| error)?;
+        let io =
+            register_here(stream, STREAM_INTEREST, Place::caller()).map_err(|(_, error)| error)?;
         Ok(TcpStream { io })
     }
 

@@ -2,12 +2,20 @@
 
 use std::io;
 
+use asyncio_reactor::Place;
+
 use super::connector::TlsConnector;
 use super::stream::TlsHalf;
 use crate::buffered::reader::StreamReader;
 use crate::buffered::writer::StreamWriter;
 use crate::tcp::stream::TcpStream;
 use crate::transport::stream::{AnyProtocol, Transport};
+
+/// The ends of a connection, with buffers.
+type Buffered = (
+    StreamReader<TlsHalf<TcpStream>>,
+    StreamWriter<TlsHalf<TcpStream>>,
+);
 
 /// Connects to a host by TCP and TLS, and gives a reader and a writer with buffers.
 ///
@@ -23,16 +31,17 @@ use crate::transport::stream::{AnyProtocol, Transport};
 ///
 /// Outside of any task.
 #[doc(alias = "open_connection")]
-pub async fn open_tls_connection(
+#[track_caller]
+pub fn open_tls_connection(
     connector: &TlsConnector,
     host: &str,
     port: u16,
-) -> io::Result<(
-    StreamReader<TlsHalf<TcpStream>>,
-    StreamWriter<TlsHalf<TcpStream>>,
-)> {
-    let stream = TcpStream::connect((host, port)).await?;
-    Ok(connector.connect(host, stream).await?.into_buffered())
+) -> impl Future<Output = io::Result<Buffered>> {
+    let place = Place::caller();
+    async move {
+        let stream = TcpStream::connect_at((host, port), place).await?;
+        Ok(connector.connect(host, stream).await?.into_buffered())
+    }
 }
 
 /// Connects to a host by TCP and TLS, and has a protocol called for the connection. `connection_made` is called after
@@ -50,15 +59,17 @@ pub async fn open_tls_connection(
 ///
 /// Outside of any task.
 #[doc(alias = "create_connection")]
-pub async fn create_tls_connection<P: AnyProtocol>(
+#[track_caller]
+pub fn create_tls_connection<P: AnyProtocol>(
     factory: impl FnOnce() -> P,
     connector: &TlsConnector,
     host: &str,
     port: u16,
-) -> io::Result<Transport> {
-    let stream = TcpStream::connect((host, port)).await?;
-    connector
-        .connect(host, stream)
-        .await?
-        .into_transport(factory())
+) -> impl Future<Output = io::Result<Transport>> {
+    let place = Place::caller();
+    async move {
+        let stream = TcpStream::connect_at((host, port), place).await?;
+        let stream = connector.connect(host, stream).await?;
+        stream.into_transport(factory())
+    }
 }

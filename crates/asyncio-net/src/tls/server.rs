@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use asyncio_loop::Outcome;
+use asyncio_reactor::Place;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::acceptor::TlsAcceptor;
@@ -26,17 +27,21 @@ type Accepted<L> = <L as Listener>::Stream;
 ///
 /// The errors of [`start_server`](crate::start_server).
 #[doc(alias = "start_server")]
-pub async fn start_tls_server<H, R>(
+#[track_caller]
+pub fn start_tls_server<H, R>(
     acceptor: TlsAcceptor,
     handler: H,
     to: impl ToSocketAddrs,
-) -> io::Result<Server>
+) -> impl Future<Output = io::Result<Server>>
 where
     H: AsyncFn(StreamReader<TlsHalf<TcpStream>>, StreamWriter<TlsHalf<TcpStream>>) -> R + 'static,
     R: Outcome + 'static,
 {
-    let listeners = bind_all(resolve(&to).await?)?;
-    Ok(Server::builder().start_tls(acceptor, handler, listeners))
+    let place = Place::caller();
+    async move {
+        let listeners = bind_all(resolve(&to).await?, place)?;
+        Ok(Server::builder().start_tls(acceptor, handler, listeners))
+    }
 }
 
 /// Serves as [`create_server`](crate::create_server) does, over TLS. The protocol is made after the handshake.
@@ -47,13 +52,17 @@ where
 ///
 /// The errors of [`start_server`](crate::start_server).
 #[doc(alias = "create_server")]
-pub async fn create_tls_server<P: AnyProtocol>(
+#[track_caller]
+pub fn create_tls_server<P: AnyProtocol>(
     acceptor: TlsAcceptor,
     factory: impl Fn() -> P + 'static,
     to: impl ToSocketAddrs,
-) -> io::Result<Server> {
-    let listeners = bind_all(resolve(&to).await?)?;
-    Ok(Server::builder().start_tls_protocols(acceptor, factory, listeners))
+) -> impl Future<Output = io::Result<Server>> {
+    let place = Place::caller();
+    async move {
+        let listeners = bind_all(resolve(&to).await?, place)?;
+        Ok(Server::builder().start_tls_protocols(acceptor, factory, listeners))
+    }
 }
 
 impl ServerBuilder {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use asyncio_reactor::Place;
+
 use super::stream::{AnyProtocol, Transport};
 use crate::address::ToSocketAddrs;
 use crate::tcp::stream::TcpStream;
@@ -19,12 +21,16 @@ use crate::tcp::stream::TcpStream;
 /// # Errors
 ///
 /// The errors of [`TcpStream::connect`].
-pub async fn create_connection<P: AnyProtocol>(
+#[track_caller]
+pub fn create_connection<P: AnyProtocol>(
     factory: impl FnOnce() -> P,
     to: impl ToSocketAddrs,
-) -> io::Result<Transport> {
-    let stream = TcpStream::connect(to).await?;
-    Transport::new(stream, factory())
+) -> impl Future<Output = io::Result<Transport>> {
+    let place = Place::caller();
+    async move {
+        let stream = TcpStream::connect_at(to, place).await?;
+        Transport::new(stream, factory())
+    }
 }
 
 /// Connects to a Unix socket as [`UnixStream::connect`](crate::UnixStream::connect) does, and has a protocol called for
@@ -38,10 +44,14 @@ pub async fn create_connection<P: AnyProtocol>(
 ///
 /// The errors of [`UnixStream::connect`](crate::UnixStream::connect).
 #[cfg(unix)]
-pub async fn create_unix_connection<P: AnyProtocol>(
+#[track_caller]
+pub fn create_unix_connection<P: AnyProtocol>(
     factory: impl FnOnce() -> P,
     path: impl AsRef<std::path::Path>,
-) -> io::Result<Transport> {
-    let stream = crate::unix::stream::UnixStream::connect(path).await?;
-    Transport::new(stream, factory())
+) -> impl Future<Output = io::Result<Transport>> {
+    let place = Place::caller();
+    async move {
+        let stream = crate::unix::stream::UnixStream::connect_at(path, place).await?;
+        Transport::new(stream, factory())
+    }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use asyncio_reactor::{Direction, Registered};
+use asyncio_reactor::{Direction, Place, Registered};
 use socket2::{SockAddr, SockRef};
 
 use crate::register::{READ_WRITE, register_here};
@@ -42,8 +42,8 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    fn register(socket: mio::net::UnixDatagram) -> io::Result<Self> {
-        let io = register_here(socket, READ_WRITE).map_err(|(_, error)| error)?;
+    fn register(socket: mio::net::UnixDatagram, place: Place) -> io::Result<Self> {
+        let io = register_here(socket, READ_WRITE, place).map_err(|(_, error)| error)?;
         Ok(UnixDatagram { io })
     }
 
@@ -52,8 +52,9 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn unbound() -> io::Result<Self> {
-        Self::register(mio::net::UnixDatagram::unbound()?)
+        Self::register(mio::net::UnixDatagram::unbound()?, Place::caller())
     }
 
     /// Creates a socket at `path`. Its file stays when the socket is dropped.
@@ -61,8 +62,9 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The system's error, such as `AddrInUse`, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::register(mio::net::UnixDatagram::bind(path)?)
+        Self::register(mio::net::UnixDatagram::bind(path)?, Place::caller())
     }
 
     /// Creates a socket at an address, which may be an abstract name
@@ -71,10 +73,11 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The system's error, such as `AddrInUse`, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
         let socket = mio::net::UnixDatagram::unbound()?;
         SockRef::from(&socket).bind(&as_sock_addr(address)?)?;
-        Self::register(socket)
+        Self::register(socket, Place::caller())
     }
 
     /// Creates two sockets that are connected to each other.
@@ -82,9 +85,11 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = mio::net::UnixDatagram::pair()?;
-        Ok((Self::register(one)?, Self::register(other)?))
+        let place = Place::caller();
+        Ok((Self::register(one, place)?, Self::register(other, place)?))
     }
 
     /// Registers a socket of the standard library. It is put into non-blocking mode.
@@ -92,9 +97,10 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Self::register(mio::net::UnixDatagram::from_std(socket))
+        Self::register(mio::net::UnixDatagram::from_std(socket), Place::caller())
     }
 
     /// Deregisters the socket and returns it in blocking mode, which is the standard library's default.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use asyncio_reactor::{Direction, Interest, Registered};
+use asyncio_reactor::{Direction, Interest, Place, Registered};
 
 use super::stream::UnixStream;
 use crate::accept::{AcceptBackoff, accept_with};
@@ -51,6 +51,7 @@ impl UnixListener {
     /// system's error, and an error if no loop runs on this thread.
     #[doc(alias = "start_unix_server")]
     #[doc(alias = "create_unix_server")]
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let bind = || mio::net::UnixListener::bind(path);
@@ -63,7 +64,7 @@ impl UnixListener {
         };
         let listener = listener.map_err(|error| name_the_path(error, path))?;
         let file = SocketFile::at(path);
-        Self::register(listener, file)
+        Self::register(listener, file, Place::caller())
     }
 
     /// Listens at an address, which may be an abstract name
@@ -73,8 +74,10 @@ impl UnixListener {
     /// # Errors
     ///
     /// The system's error, such as `AddrInUse`, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
-        Self::register(mio::net::UnixListener::bind_addr(address)?, None)
+        let listener = mio::net::UnixListener::bind_addr(address)?;
+        Self::register(listener, None, Place::caller())
     }
 
     /// Registers a listener of the standard library. It is put into non-blocking mode. Its file stays.
@@ -82,13 +85,19 @@ impl UnixListener {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Self::register(mio::net::UnixListener::from_std(listener), None)
+        let listener = mio::net::UnixListener::from_std(listener);
+        Self::register(listener, None, Place::caller())
     }
 
-    fn register(listener: mio::net::UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
-        let io = register_here(listener, Interest::READABLE).map_err(|(_, error)| error)?;
+    fn register(
+        listener: mio::net::UnixListener,
+        file: Option<SocketFile>,
+        place: Place,
+    ) -> io::Result<Self> {
+        let io = register_here(listener, Interest::READABLE, place).map_err(|(_, error)| error)?;
         Ok(UnixListener {
             io,
             backoff: AcceptBackoff::default(),
@@ -133,7 +142,7 @@ impl UnixListener {
         accept_with(&self.backoff, async || {
             let accept = mio::net::UnixListener::accept;
             let (stream, peer) = self.io.io(Direction::Read, accept).await?;
-            Ok((UnixStream::from_accepted(stream)?, peer))
+            Ok((UnixStream::from_accepted(stream, self.io.place())?, peer))
         })
         .await
     }

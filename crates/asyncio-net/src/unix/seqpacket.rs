@@ -7,7 +7,7 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use asyncio_reactor::{Direction, Interest};
+use asyncio_reactor::{Direction, Interest, Place};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -18,6 +18,7 @@ use super::listener::{SocketFile, is_stale, name_the_path};
 use super::stream::PeerCred;
 use crate::accept::{AcceptBackoff, accept_with};
 use crate::async_fd::AsyncFd;
+use crate::register::READ_WRITE;
 
 /// The length of a listener's queue.
 const BACKLOG: i32 = 1024;
@@ -55,9 +56,9 @@ pub struct UnixSeqpacket {
 }
 
 impl UnixSeqpacket {
-    fn register(socket: Socket) -> io::Result<Self> {
+    fn register(socket: Socket, place: Place) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let io = AsyncFd::new(socket)?;
+        let io = AsyncFd::at(socket, READ_WRITE, place)?;
         Ok(Self { io })
     }
 
@@ -72,8 +73,10 @@ impl UnixSeqpacket {
     ///
     /// The system's error: `NotFound` without such a file, `ConnectionRefused` without a listener. An error as well if
     /// no loop runs on this thread.
-    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        connect_to(&SockAddr::unix(path)?).await
+    #[track_caller]
+    pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        let place = Place::caller();
+        async move { connect_to(&SockAddr::unix(path)?, place).await }
     }
 
     /// Connects to an address, which may be an abstract name
@@ -86,8 +89,10 @@ impl UnixSeqpacket {
     /// # Errors
     ///
     /// The errors of [`connect`](Self::connect).
-    pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
-        connect_to(&as_sock_addr(address)?).await
+    #[track_caller]
+    pub fn connect_addr(address: &SocketAddr) -> impl Future<Output = io::Result<Self>> {
+        let place = Place::caller();
+        async move { connect_to(&as_sock_addr(address)?, place).await }
     }
 
     /// Creates two sockets that are connected to each other.
@@ -95,9 +100,11 @@ impl UnixSeqpacket {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
-        Ok((Self::register(one)?, Self::register(other)?))
+        let place = Place::caller();
+        Ok((Self::register(one, place)?, Self::register(other, place)?))
     }
 
     /// Registers a descriptor, which is put into non-blocking mode.
@@ -106,13 +113,14 @@ impl UnixSeqpacket {
     ///
     /// `InvalidInput` if it is not a socket of this kind. The system's error, and an error if no loop runs on this
     /// thread.
+    #[track_caller]
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(fd);
         if socket.r#type()? != Type::SEQPACKET || socket.local_addr()?.domain() != Domain::UNIX {
             let message = "the descriptor is not a Unix socket of the type SOCK_SEQPACKET";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        Self::register(socket)
+        Self::register(socket, Place::caller())
     }
 
     /// Deregisters the socket and returns it in blocking mode.
@@ -212,13 +220,13 @@ impl UnixSeqpacket {
     }
 }
 
-async fn connect_to(address: &SockAddr) -> io::Result<UnixSeqpacket> {
+async fn connect_to(address: &SockAddr, place: Place) -> io::Result<UnixSeqpacket> {
     let mut pause = MIN_PAUSE;
     loop {
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
         socket.set_nonblocking(true)?;
         match socket.connect(address) {
-            Ok(()) => return UnixSeqpacket::register(socket),
+            Ok(()) => return UnixSeqpacket::register(socket, place),
             // The queue is full. No event reports that it has room again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -268,6 +276,7 @@ impl UnixSeqpacketListener {
     /// # Errors
     ///
     /// The system's error with the path, such as `AddrInUse`, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let address = SockAddr::unix(path)?;
@@ -279,7 +288,7 @@ impl UnixSeqpacketListener {
             outcome => outcome,
         };
         let listener = listener.map_err(|error| name_the_path(error, path))?;
-        Self::register(listener, SocketFile::at(path))
+        Self::register(listener, SocketFile::at(path), Place::caller())
     }
 
     /// Listens at an address, which may be an abstract name
@@ -289,13 +298,14 @@ impl UnixSeqpacketListener {
     /// # Errors
     ///
     /// The system's error, such as `AddrInUse`, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
-        Self::register(listen(&as_sock_addr(address)?)?, None)
+        Self::register(listen(&as_sock_addr(address)?)?, None, Place::caller())
     }
 
-    fn register(listener: Socket, file: Option<SocketFile>) -> io::Result<Self> {
+    fn register(listener: Socket, file: Option<SocketFile>, place: Place) -> io::Result<Self> {
         Ok(Self {
-            io: AsyncFd::with_interest(listener, Interest::READABLE)?,
+            io: AsyncFd::at(listener, Interest::READABLE, place)?,
             backoff: AcceptBackoff::default(),
             _file: file,
         })
@@ -315,7 +325,7 @@ impl UnixSeqpacketListener {
         accept_with(&self.backoff, async || {
             let accept = |listener: &Socket| listener.accept();
             let (socket, _nameless) = self.io.io(Direction::Read, accept).await?;
-            UnixSeqpacket::register(socket)
+            UnixSeqpacket::register(socket, self.io.place())
         })
         .await
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asyncio_reactor::{Direction, Reading, Registered, Writing, parts_of_one_call};
+use asyncio_reactor::{Direction, Place, Reading, Registered, Writing, parts_of_one_call};
 
 use crate::register::{READ_WRITE, register_here};
 use crate::stream::calls::Calls as _;
@@ -46,13 +46,13 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
-    fn register(stream: mio::net::UnixStream) -> io::Result<Self> {
-        let io = register_here(stream, READ_WRITE).map_err(|(_, error)| error)?;
+    fn register(stream: mio::net::UnixStream, place: Place) -> io::Result<Self> {
+        let io = register_here(stream, READ_WRITE, place).map_err(|(_, error)| error)?;
         Ok(UnixStream { io })
     }
 
-    pub(super) fn from_accepted(stream: mio::net::UnixStream) -> io::Result<Self> {
-        Self::register(stream)
+    pub(super) fn from_accepted(stream: mio::net::UnixStream, place: Place) -> io::Result<Self> {
+        Self::register(stream, place)
     }
 
     /// Connects to the listener at `path`.
@@ -69,8 +69,14 @@ impl UnixStream {
     /// An error as well if no loop runs on this thread.
     #[doc(alias = "open_unix_connection")]
     #[doc(alias = "create_unix_connection")]
-    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::connect_addr(&SocketAddr::from_pathname(path)?).await
+    #[track_caller]
+    pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = io::Result<Self>> {
+        Self::connect_at(path, Place::caller())
+    }
+
+    /// [`connect`](Self::connect), for a socket that a console shows at `place`.
+    pub(crate) async fn connect_at(path: impl AsRef<Path>, place: Place) -> io::Result<Self> {
+        Self::connect_addr_at(&SocketAddr::from_pathname(path)?, place).await
     }
 
     /// Connects to an address, which may be an abstract name
@@ -83,11 +89,16 @@ impl UnixStream {
     /// # Errors
     ///
     /// The errors of [`connect`](Self::connect).
-    pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
+    #[track_caller]
+    pub fn connect_addr(address: &SocketAddr) -> impl Future<Output = io::Result<Self>> {
+        Self::connect_addr_at(address, Place::caller())
+    }
+
+    async fn connect_addr_at(address: &SocketAddr, place: Place) -> io::Result<Self> {
         let mut pause = MIN_PAUSE;
         loop {
             match mio::net::UnixStream::connect_addr(address) {
-                Ok(stream) => return Self::register(stream),
+                Ok(stream) => return Self::register(stream, place),
                 // The queue is full. No event reports that it has room again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -103,9 +114,11 @@ impl UnixStream {
     ///
     /// The system's error, and an error if no loop runs on this thread.
     #[doc(alias = "socketpair")]
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = mio::net::UnixStream::pair()?;
-        Ok((Self::register(one)?, Self::register(other)?))
+        let place = Place::caller();
+        Ok((Self::register(one, place)?, Self::register(other, place)?))
     }
 
     /// Registers a connection of the standard library. It is put into non-blocking mode.
@@ -113,9 +126,10 @@ impl UnixStream {
     /// # Errors
     ///
     /// The system's error, and an error if no loop runs on this thread.
+    #[track_caller]
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Self::register(mio::net::UnixStream::from_std(stream))
+        Self::register(mio::net::UnixStream::from_std(stream), Place::caller())
     }
 
     /// Deregisters the connection and returns it in blocking mode, which is the standard library's
