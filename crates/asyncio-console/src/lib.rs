@@ -42,7 +42,7 @@ mod resource;
 
 pub use loop_number::LoopKey;
 pub use place::Place;
-pub use resource::{Resource, ResourceKind, Watch};
+pub use resource::{Resource, ResourceKind, TypeName, Watch};
 pub use task::{SpanId, TaskFacts, TaskKind, TaskSpan};
 
 /// Whether a subscriber may want to hear of new tasks and waits. One relaxed load; always `false` without the feature

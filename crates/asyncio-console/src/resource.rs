@@ -22,11 +22,20 @@ use crate::emit::{self, emit};
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceKind {
     /// The name of its type.
-    pub concrete_type: &'static str,
+    pub concrete_type: TypeName,
     /// `timer`, or another word.
     pub kind: &'static str,
     /// The operation that waits, if there is only one.
     pub operation: &'static str,
+}
+
+/// The name of a type, of which a console shows the last part of the path.
+#[derive(Clone, Copy, Debug)]
+pub enum TypeName {
+    /// A name.
+    Given(&'static str),
+    /// The function that has the name: [`std::any::type_name`], which a constant cannot call.
+    By(fn() -> &'static str),
 }
 
 impl ResourceKind {
@@ -34,17 +43,27 @@ impl ResourceKind {
     #[must_use]
     pub const fn sync(concrete_type: &'static str, operation: &'static str) -> Self {
         Self {
-            concrete_type,
+            concrete_type: TypeName::Given(concrete_type),
             kind: "sync",
             operation,
         }
     }
 
-    /// A source of events of the operating system. The console shows the last part of the path of `concrete_type`.
+    /// A timer.
     #[must_use]
-    pub const fn socket(concrete_type: &'static str) -> Self {
+    pub const fn timer(concrete_type: &'static str, operation: &'static str) -> Self {
         Self {
-            concrete_type,
+            concrete_type: TypeName::Given(concrete_type),
+            kind: "timer",
+            operation,
+        }
+    }
+
+    /// A source of events of the operating system, of type `S`.
+    #[must_use]
+    pub const fn socket<S>() -> Self {
+        Self {
+            concrete_type: TypeName::By(std::any::type_name::<S>),
             kind: "socket",
             operation: "read",
         }
@@ -54,7 +73,7 @@ impl ResourceKind {
 /// A lock, a queue, a sleep or a socket: something that tasks wait for. It may be shared with other threads.
 pub struct Resource {
     #[cfg(feature = "tracing")]
-    kind: ResourceKind,
+    kind: &'static ResourceKind,
     #[cfg(feature = "tracing")]
     place: Place,
     /// Its spans, from the first wait on.
@@ -67,19 +86,20 @@ pub struct Resource {
 #[must_use = "the poll is shown when it ends"]
 pub struct Watch {
     #[cfg(feature = "tracing")]
-    entered: Option<Entered>,
+    // In a box, because each poll moves a watch, and few are entered.
+    entered: Option<Box<Entered>>,
 }
 
 impl Resource {
     /// A resource that was created at `place`.
     #[inline]
     #[must_use]
-    pub const fn new(kind: &ResourceKind, place: Place) -> Self {
+    pub const fn new(kind: &'static ResourceKind, place: Place) -> Self {
         #[cfg(not(feature = "tracing"))]
         let _ = (kind, place);
         Self {
             #[cfg(feature = "tracing")]
-            kind: *kind,
+            kind,
             #[cfg(feature = "tracing")]
             place,
             #[cfg(feature = "tracing")]
@@ -290,14 +310,14 @@ impl Resource {
     }
 
     #[cold]
-    fn enter(&self, operation: &'static str, entry: usize) -> Option<Entered> {
+    fn enter(&self, operation: &'static str, entry: usize) -> Option<Box<Entered>> {
         let spans = self.spans()?;
         let wait = spans.take(operation, entry)?;
-        emit(|| Entered::new(&spans, wait))
+        emit(|| Box::new(Entered::new(&spans, wait)))
     }
 
     #[cold]
-    fn leave_poll(&self, entered: Entered, operation: &'static str, entry: Option<usize>) {
+    fn leave_poll(&self, entered: Box<Entered>, operation: &'static str, entry: Option<usize>) {
         let Some(spans) = self.spans() else { return };
         emit(|| {
             let wait = entered.exit(operation, entry.is_none());
@@ -332,7 +352,7 @@ impl Resource {
             target: "asyncio::resource",
             parent: None,
             "runtime.resource",
-            concrete_type = short(self.kind.concrete_type),
+            concrete_type = self.kind.concrete_type.last_part(),
             kind = self.kind.kind,
             is_internal = false,
             inherits_child_attrs = false,
@@ -353,6 +373,12 @@ impl Resource {
     }
 
     #[cold]
+    fn close(&mut self) {
+        let spans = self.spans.take();
+        emit(move || drop(spans));
+    }
+
+    #[cold]
     fn end_wait(&self, operation: &'static str, entry: usize) {
         let Some(spans) = self.spans() else { return };
         if let Some(wait) = spans.take(operation, entry) {
@@ -364,18 +390,25 @@ impl Resource {
     }
 }
 
-/// The name of a type without its path and its parameters.
 #[cfg(feature = "tracing")]
-fn short(name: &'static str) -> &'static str {
-    let name = name.split('<').next().unwrap_or(name);
-    name.rsplit("::").next().unwrap_or(name)
+impl TypeName {
+    /// The name without its path and its parameters.
+    fn last_part(self) -> &'static str {
+        let name = match self {
+            Self::Given(name) => name,
+            Self::By(name_of) => name_of(),
+        };
+        let name = name.split('<').next().unwrap_or(name);
+        name.rsplit("::").next().unwrap_or(name)
+    }
 }
 
 #[cfg(feature = "tracing")]
 impl Drop for Resource {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(spans) = self.spans.take() {
-            emit(move || drop(spans));
+        if self.is_shown() {
+            self.close();
         }
     }
 }

@@ -92,11 +92,7 @@ pub struct Sleep {
     shown: Resource,
 }
 
-const KIND: &ResourceKind = &ResourceKind {
-    concrete_type: "Sleep",
-    kind: "timer",
-    operation: "sleep",
-};
+const KIND: &ResourceKind = &ResourceKind::timer("Sleep", "sleep");
 
 #[derive(Clone, Copy)]
 enum SleepState {

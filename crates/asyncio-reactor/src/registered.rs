@@ -65,6 +65,8 @@ pub struct Registered<S: Source> {
 }
 
 impl<S: Source> Registered<S> {
+    const KIND: &ResourceKind = &ResourceKind::socket::<S>();
+
     pub(crate) fn new(
         source: S,
         block: Rc<SlotBlock<ReactorCore>>,
@@ -72,12 +74,11 @@ impl<S: Source> Registered<S> {
         interest: Interest,
         place: Place,
     ) -> Result<Self, RegisterError<S>> {
-        let kind = ResourceKind::socket(std::any::type_name::<S>());
         let mut this = Registered {
             source: None,
             index,
             block,
-            shown: Resource::new(&kind, place),
+            shown: Resource::new(Self::KIND, place),
         };
         let registration = Registration::new(&this.block, index);
         let registry = registration.core().registry();
