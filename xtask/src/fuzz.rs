@@ -35,6 +35,16 @@ pub(crate) fn run(shell: &Shell, words: &[&str]) -> anyhow::Result<()> {
     }
     let chosen = if chosen.is_empty() { TARGETS } else { chosen };
     let tool = install(shell)?;
+    let directories = ["--fuzz-dir", "fuzz", "--target-dir", "target/fuzz"];
+    let fuzz = |command: &str, target: &str| {
+        let cargo_fuzz = cmd!(shell, "rustup run nightly {tool} fuzz {command}");
+        cargo_fuzz.args(directories).arg(target)
+    };
+    for target in chosen {
+        fuzz("build", target)
+            .run()
+            .with_context(|| format!("the target `{target}` does not compile"))?;
+    }
     let mut failed = Vec::new();
     for target in chosen {
         // libFuzzer stops at 2 GiB. An input that takes half a minute hangs.
@@ -44,13 +54,8 @@ pub(crate) fn run(shell: &Shell, words: &[&str]) -> anyhow::Result<()> {
             "-len_control=10",
             "-timeout=30",
         ];
-        let directories = ["--fuzz-dir", "fuzz", "--target-dir", "target/fuzz"];
-        let fuzz = cmd!(
-            shell,
-            "rustup run nightly {tool} fuzz run {directories...} {target} -- {limits...}"
-        );
         // The tool has shown the input. The others are still worth a try.
-        if fuzz.run().is_err() {
+        if fuzz("run", target).arg("--").args(limits).run().is_err() {
             failed.push(*target);
         }
     }
