@@ -20,7 +20,7 @@ mod greeter {
     tonic::include_proto!("greeter");
 }
 
-/// What the service has seen.
+/// The calls that the service has seen.
 #[derive(Default)]
 struct Seen {
     open: AtomicUsize,
