@@ -1,11 +1,13 @@
 //! The broadcast channel: each receiver gets each value, and is told if it was too slow.
 //!
-//! The values are numbered. The channel keeps the last of them in a ring, each with the number of receivers that have
-//! not taken it. A receiver has the number of the value that it takes next. The last one to take a value gets the value
-//! itself, and the others get clones.
+//! The values are numbered. The channel keeps the last of them in a ring. A receiver has the number of the value that
+//! it takes next, and stands at that value. A receiver that has lost values stands at the front of the ring, and one
+//! that has taken all stands at the end. Each value has the number of receivers that stand at it.
 //!
-//! A receiver takes the values in order. So the receivers that have not taken a value are among those that have not
-//! taken the next one. Values leave the ring at its front only.
+//! A receiver takes the values in order. So a value is still to be taken by the receivers that stand at it or before
+//! it. A receiver stands at the front of the ring, and when the last one goes on, the values up to the next receiver
+//! leave. So coming and going cost O(1), however far a receiver is behind. The last one to take a value gets the value
+//! itself, and the others get clones.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,6 +21,7 @@ use asyncio_console::ResourceKind;
 use futures_core::FusedFuture;
 
 use crate::budget;
+use crate::burst::shrink_target;
 use crate::wait_list::WaiterState;
 use crate::wait_queue::WaitQueue;
 
@@ -69,6 +72,7 @@ pub fn broadcast<T>(capacity: usize) -> (BroadcastSender<T>, BroadcastReceiver<T
             values: VecDeque::new(),
             first: 0,
             receivers: 1,
+            at_end: 1,
         }),
         senders: Cell::new(1),
         waiters: WaitQueue::new(KIND),
@@ -126,17 +130,20 @@ struct Shared<T> {
 /// The values that some receiver has not taken, and the receivers.
 struct Ring<T> {
     capacity: usize,
+    /// At the first, if there is one, stands a receiver.
     values: VecDeque<Slot<T>>,
     /// The number of the first value in `values`.
     first: u64,
     receivers: usize,
+    /// How many receivers have taken all values.
+    at_end: usize,
 }
 
 struct Slot<T> {
     /// `None` while it is being cloned.
     value: Option<T>,
-    /// How many receivers have not taken it. At least 1.
-    left: usize,
+    /// How many receivers take it next.
+    here: usize,
 }
 
 const IN_USE: &str = "a value of a broadcast channel was received by its own `Clone`";
@@ -155,15 +162,24 @@ impl<T> Ring<T> {
         };
         self.values.push_back(Slot {
             value: Some(value),
-            left: self.receivers,
+            here: std::mem::take(&mut self.at_end),
         });
         oldest
     }
 
+    /// Removes the first value. The receivers that stand there stand at the next from now on.
     fn pop(&mut self) -> Option<T> {
         let slot = self.values.pop_front()?;
         self.first += 1;
+        *self.receivers_at(self.first) += slot.here;
+        self.shrink();
         slot.value
+    }
+
+    fn shrink(&mut self) {
+        if let Some(capacity) = shrink_target(self.values.len(), self.values.capacity()) {
+            self.values.shrink_to(capacity);
+        }
     }
 
     /// The place in `values` of a number that is in there.
@@ -172,42 +188,47 @@ impl<T> Ring<T> {
         (place < self.values.len()).then_some(place)
     }
 
+    /// How many receivers stand where one stands that takes the value of this number next.
+    fn receivers_at(&mut self, next: u64) -> &mut usize {
+        match self.place_of(next.max(self.first)) {
+            Some(place) => &mut self.values[place].here,
+            None => &mut self.at_end,
+        }
+    }
+
+    /// Whether one receiver only has not taken the value at a place, where it stands.
+    fn is_last_at(&self, place: usize) -> bool {
+        place == 0 && self.values[place].here == 1 // nobody stands before the first
+    }
+
     /// A receiver has taken the value of a number. Gives the value if no other receiver is to take it.
     fn take(&mut self, number: u64) -> Option<T> {
         let place = self.place_of(number)?;
-        let slot = &mut self.values[place];
-        slot.left -= 1;
-        if slot.left > 0 {
-            return None;
+        if self.is_last_at(place) {
+            return self.pop();
         }
-        debug_assert_eq!(place, 0, "receivers take the values in order");
-        self.pop()
+        self.values[place].here -= 1;
+        *self.receivers_at(number + 1) += 1;
+        None
     }
 
-    /// A receiver is gone that has not taken the values from this number on. Gives the values that have no receiver
+    /// A receiver is gone that would have taken the value of this number next. Gives the values that have no receiver
     /// left.
     fn leave(&mut self, next: u64) -> Vec<T> {
         self.receivers -= 1;
-        let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.values
-            .iter_mut()
-            .skip(from)
-            .for_each(|slot| slot.left -= 1);
-        let mut untaken = Vec::new();
-        while self.values.front().is_some_and(|slot| slot.left == 0) {
-            untaken.extend(self.pop()); // nothing, if it is being cloned
-        }
+        *self.receivers_at(next) -= 1;
+        let untaken = self.values.iter().take_while(|slot| slot.here == 0).count();
+        self.first += untaken as u64;
+        let values = self.values.drain(..untaken);
+        let untaken = values.filter_map(|slot| slot.value).collect();
+        self.shrink();
         untaken
     }
 
-    /// A receiver is new that takes the values from this number on.
+    /// A receiver is new that takes the value of this number next.
     fn join(&mut self, next: u64) {
         self.receivers += 1;
-        let from = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.values
-            .iter_mut()
-            .skip(from)
-            .for_each(|slot| slot.left += 1);
+        *self.receivers_at(next) += 1;
     }
 }
 
@@ -242,8 +263,8 @@ impl<T> BroadcastSender<T> {
     pub fn subscribe(&self) -> BroadcastReceiver<T> {
         let shared = Rc::clone(&self.shared);
         let mut ring = shared.ring.borrow_mut();
-        ring.receivers += 1;
         let next = ring.end();
+        ring.join(next);
         drop(ring);
         BroadcastReceiver { shared, next }
     }
@@ -325,22 +346,24 @@ impl<T> BroadcastReceiver<T> {
             let is_closed = self.shared.senders.get() == 0;
             return is_closed.then_some(Err(BroadcastError::Closed));
         };
-        let slot = &mut ring.values[place];
-        let value = if slot.left > 1 {
+        let value = if ring.is_last_at(place) {
+            let value = ring.take(self.next);
+            self.next += 1;
+            value
+        } else {
             let out = Out {
                 shared: &self.shared,
                 number: self.next,
-                value: Some(slot.value.take().expect(IN_USE)),
+                value: Some(ring.values[place].value.take().expect(IN_USE)),
             };
             drop(ring);
             let copy = out.value.clone();
             drop(out);
-            let _unwanted = self.shared.ring.borrow_mut().take(self.next);
+            let unwanted = self.shared.ring.borrow_mut().take(self.next);
+            self.next += 1;
+            drop(unwanted);
             copy
-        } else {
-            ring.take(self.next)
         };
-        self.next += 1;
         Some(Ok(value.expect(IN_USE)))
     }
 
@@ -505,6 +528,65 @@ mod tests {
         assert!(receiver.is_closed() && !receiver.is_empty());
         assert_eq!(receiver.recv_nowait(), Some(Ok(1)));
         assert_eq!(receiver.recv_nowait(), Some(Err(BroadcastError::Closed)));
+    }
+
+    #[test]
+    fn receivers_stand_where_they_take_next() {
+        let (sender, mut first) = broadcast(2);
+        let mut second = first.clone();
+        let places = || {
+            let ring = sender.shared.ring.borrow();
+            let here: Vec<_> = ring.values.iter().map(|slot| slot.here).collect();
+            (here, ring.at_end)
+        };
+        assert_eq!(places(), (vec![], 2));
+        sender.send("a").unwrap();
+        assert_eq!(places(), (vec![2], 0));
+        assert_eq!(first.recv_nowait(), Some(Ok("a")));
+        assert_eq!(places(), (vec![1], 1));
+        sender.send("b").unwrap();
+        let third = second.clone();
+        assert_eq!(places(), (vec![2, 1], 0));
+        sender.send("c").unwrap(); // "a" is lost
+        assert_eq!(places(), (vec![3, 0], 0));
+        let fourth = sender.subscribe();
+        assert_eq!(second.recv_nowait(), Some(Err(BroadcastError::Lagged(1))));
+        assert_eq!(second.recv_nowait(), Some(Ok("b")));
+        assert_eq!(places(), (vec![2, 1], 1));
+        drop((first, third));
+        assert_eq!(places(), (vec![1], 1), "nobody stands at b");
+        drop(second);
+        assert_eq!((places(), fourth.len()), ((vec![], 1), 0));
+    }
+
+    #[test]
+    fn receivers_that_are_far_behind_come_and_go_at_once() {
+        const MANY: usize = 16_000; // each as far behind: 512 million steps if each costs that
+        let (sender, receiver) = broadcast(MANY);
+        let before: Vec<_> = (0..MANY).map(|_| receiver.clone()).collect();
+        (0..MANY).for_each(|n| assert_eq!(sender.send(n), Ok(MANY + 1)));
+        let after: Vec<_> = (0..MANY).map(|_| receiver.clone()).collect();
+        let start = std::time::Instant::now();
+        drop((before, after));
+        assert_eq!((sender.receivers(), sender.len()), (1, MANY));
+        drop(receiver);
+        assert_eq!((sender.receivers(), sender.len()), (0, 0));
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_burst_of_values_frees_its_memory() {
+        let capacity = |sender: &BroadcastSender<_>| sender.shared.ring.borrow().values.capacity();
+        let (sender, mut receiver) = broadcast(1 << 20);
+        (0..100_000).for_each(|n| assert_eq!(sender.send(n), Ok(1)));
+        while receiver.recv_nowait().is_some() {}
+        assert!(capacity(&sender) < 10_000, "received by all");
+
+        (0..100_000).for_each(|n| assert_eq!(sender.send(n), Ok(1)));
+        let other = sender.subscribe();
+        drop(receiver);
+        assert!(capacity(&sender) < 10_000, "its receiver is gone");
+        drop(other);
     }
 
     #[test]

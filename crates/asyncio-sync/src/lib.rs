@@ -91,6 +91,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod burst;
 
 mod wait_list;
 mod wait_queue;

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 
+use crate::burst::shrink_target;
+
 /// The order in which items come out of a queue. Sealed: only this crate implements it.
 pub trait Discipline: Default + sealed::Sealed {
     /// The type of the items.
@@ -292,13 +294,6 @@ fn first_child(index: usize) -> usize {
     index * ARITY + 1
 }
 
-/// The capacity to shrink to, if a burst has left far more than needed.
-#[inline]
-fn shrink_target(len: usize, capacity: usize) -> Option<usize> {
-    const MIN_CAPACITY: usize = 1 << 12;
-    (capacity > MIN_CAPACITY && len < capacity / 8).then(|| MIN_CAPACITY.max(2 * len))
-}
-
 mod sealed {
     use super::{Fifo, Lifo, Smallest};
 
@@ -330,18 +325,6 @@ mod tests {
             D::NAME,
             capacity(&items)
         );
-    }
-
-    #[test]
-    fn memory_is_freed_when_less_than_an_eighth_is_used() {
-        const LEAST: usize = 1 << 12;
-        assert_eq!(shrink_target(0, LEAST), None, "small queues keep theirs");
-        assert_eq!(shrink_target(2 * LEAST, 16 * LEAST), None, "an eighth");
-        assert_eq!(
-            shrink_target(2 * LEAST - 1, 16 * LEAST),
-            Some(4 * LEAST - 2)
-        );
-        assert_eq!(shrink_target(1, 16 * LEAST), Some(LEAST));
     }
 
     #[test]
