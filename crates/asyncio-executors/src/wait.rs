@@ -14,6 +14,9 @@ use futures_core::{FusedStream, Stream};
 
 use crate::timeout::timeout;
 
+/// A list of ended tasks keeps room for so many.
+const FEW: usize = 4096;
+
 /// The condition on which [`wait`] returns.
 #[derive(Debug)]
 pub enum ReturnWhen<T> {
@@ -207,16 +210,24 @@ pub struct AsCompleted<T: 'static> {
 
 #[derive(Debug)]
 struct Watches<T: 'static> {
+    /// Each has a task that has not ended.
     children: Children<'static>,
-    ended: Rc<RefCell<VecDeque<Task<T>>>>,
-    left: Rc<RefCell<Left<T>>>,
+    ended: Ended<T>,
 }
 
-/// The tasks that have not ended. A place that is free is used again.
-#[derive(Debug)]
-struct Left<T: 'static> {
-    tasks: Vec<Option<Task<T>>>,
-    free: Vec<usize>,
+/// The tasks whose watches have ended, in that order.
+type Ended<T> = Rc<RefCell<VecDeque<Task<T>>>>;
+
+/// A task that is watched. When the watch ends, or is ended, the task goes to those that have ended.
+struct Watched<T: 'static> {
+    task: Option<Task<T>>,
+    ended: Ended<T>,
+}
+
+impl<T> Drop for Watched<T> {
+    fn drop(&mut self) {
+        self.ended.borrow_mut().extend(self.task.take());
+    }
 }
 
 impl<T> AsCompleted<T> {
@@ -242,9 +253,7 @@ impl<T> AsCompleted<T> {
             return self.waiting;
         };
         watches.children.end();
-        let mut all: Vec<_> = watches.ended.take().into();
-        all.extend(watches.left.borrow_mut().tasks.drain(..).flatten());
-        all
+        watches.ended.take().into()
     }
 
     /// Adds a task.
@@ -280,10 +289,6 @@ impl<T> AsCompleted<T> {
             let watches = Watches {
                 children: Children::in_order(),
                 ended: Rc::default(),
-                left: Rc::new(RefCell::new(Left {
-                    tasks: Vec::with_capacity(waiting.len()),
-                    free: Vec::new(),
-                })),
             };
             waiting.into_iter().for_each(|task| watches.add(task));
             watches
@@ -296,40 +301,29 @@ impl<T> Watches<T> {
         if task.unawaitable().is_some() {
             return self.ended.borrow_mut().push_back(task);
         }
-        let n = {
-            let mut left = self.left.borrow_mut();
-            match left.free.pop() {
-                Some(n) => {
-                    left.tasks[n] = Some(task);
-                    n
-                }
-                None => {
-                    left.tasks.push(Some(task));
-                    left.tasks.len() - 1
-                }
-            }
+        let mut watched = Watched {
+            task: Some(task),
+            ended: self.ended.clone(),
         };
-        let (ended, left) = (self.ended.clone(), self.left.clone());
         let watch = async move {
-            poll_fn(|cx| {
-                // Out of its place while it is polled: a waker's clone is foreign code.
-                let Some(mut task) = left.borrow_mut().tasks[n].take() else {
-                    return Poll::Ready(());
-                };
-                let poll = task.poll_finished(cx);
-                match poll {
-                    Poll::Ready(()) => {
-                        left.borrow_mut().free.push(n);
-                        ended.borrow_mut().push_back(task);
-                    }
-                    Poll::Pending => left.borrow_mut().tasks[n] = Some(task),
-                }
-                poll
+            poll_fn(|cx| match &mut watched.task {
+                Some(task) => task.poll_finished(cx),
+                None => Poll::Ready(()),
             })
             .await;
         };
         let watch = self.children.spawn(SpawnOptions::callback(), watch);
         watch.leave();
+    }
+
+    fn next_ended(&self) -> Option<Task<T>> {
+        let mut ended = self.ended.borrow_mut();
+        let next = ended.pop_front();
+        if ended.capacity() > FEW && ended.len() < ended.capacity() / 8 {
+            let capacity = FEW.max(2 * ended.len());
+            ended.shrink_to(capacity);
+        }
+        next
     }
 }
 
@@ -340,7 +334,7 @@ impl<T> Stream for AsCompleted<T> {
         ready!(Pin::new(&mut self.next).poll(cx));
         let watches = self.watch();
         watches.children.poll_woken(cx);
-        let next = watches.ended.borrow_mut().pop_front();
+        let next = watches.next_ended();
         if next.is_none() && !watches.children.is_empty() {
             return Poll::Pending;
         }
@@ -358,5 +352,51 @@ impl<T> FusedStream for AsCompleted<T> {
     /// Whether the stream has ended, and no task was added since.
     fn is_terminated(&self) -> bool {
         self.has_ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use asyncio_loop::{run, spawn};
+
+    use super::*;
+
+    async fn next<T>(tasks: &mut AsCompleted<T>) -> Option<Task<T>> {
+        poll_fn(|cx| Pin::new(&mut *tasks).poll_next(cx)).await
+    }
+
+    #[test]
+    fn a_burst_of_ended_tasks_frees_its_memory() {
+        run(async {
+            let mut tasks = as_completed([spawn(pending::<()>())]);
+            (0..30_000).for_each(|_| tasks.push(spawn(async {})));
+            while tasks.len() > 1 {
+                next(&mut tasks).await.unwrap().await.unwrap();
+            }
+            let capacity = |watches: &Watches<_>| watches.ended.borrow().capacity();
+            assert!(
+                tasks
+                    .watches
+                    .as_ref()
+                    .is_some_and(|all| capacity(all) < 10_000)
+            );
+        });
+    }
+
+    #[test]
+    fn those_that_have_ended_remain_before_those_that_have_not() {
+        run(async {
+            let never = |n| spawn(async move { if n > 1 { pending().await } else { n } });
+            let mut tasks = as_completed([2, 0, 3, 1].map(never));
+            assert_eq!(next(&mut tasks).await.unwrap().await.unwrap(), 0);
+            tasks.push(never(4));
+            assert_eq!(tasks.len(), 4);
+            let mut remaining = tasks.into_remaining();
+            let ended: Vec<_> = remaining.iter().map(Task::is_finished).collect();
+            assert_eq!(ended, [true, false, false, false]);
+            assert_eq!(remaining.remove(0).await.unwrap(), 1);
+        });
     }
 }
