@@ -1,8 +1,13 @@
 //! How many children of a group may run at a time, and who is next.
 //!
 //! First come, first served: no place is taken while a waiter is in the line. A place that was granted to a waiter that
-//! has gone since passes to the next waiter. A child arrives when it is spawned, not when it takes its first step. A
-//! child that has not begun is *expected*, and counts as if it had a place. So no later arrival overtakes it.
+//! has gone since passes to the next waiter. A child arrives when it is spawned, not when it takes its first step. If
+//! there is a place for it then, it is *expected*, and counts as if it had the place. Otherwise it joins the line at
+//! once. So children get their places in the order in which they were spawned, and take their first steps in any order.
+//!
+//! A limit that is set or lowered later may leave fewer places than children are expected. Then one that comes takes a
+//! place only if those that are expected and came before it would have places too. Otherwise it joins the line, where
+//! its number belongs. The line is served when all that are expected would have places, or have come.
 //!
 //! The clone of a waker is foreign code. So each decision from before a clone is made again after it.
 
@@ -15,10 +20,12 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Places {
     limit: Cell<usize>,
     taken: Cell<usize>,
-    /// How many children have been spawned and have not taken their first step.
+    /// How many children have not taken their first step, and are not in the line.
     expected: Cell<usize>,
     /// The number of the next arrival.
     next: Cell<u64>,
+    /// No child with a lower number is expected. Without a limit, it is not kept up.
+    expected_from: Cell<u64>,
     /// The waiters, in the order in which they came.
     line: RefCell<VecDeque<Rc<Waiter>>>,
     /// How many in the line have gone.
@@ -45,7 +52,7 @@ pub(crate) enum Place {
     /// Not asked for yet.
     #[default]
     None,
-    /// For a child that has not taken its first step.
+    /// For a child that has not taken its first step, and was not in the line.
     Expected(u64),
     Waiting(Waiting),
     /// Here, beside the place, it needs no room.
@@ -84,6 +91,7 @@ impl Places {
             taken: Cell::new(0),
             expected: Cell::new(0),
             next: Cell::new(0),
+            expected_from: Cell::new(0),
             line: RefCell::default(),
             gone: Cell::new(0),
         }
@@ -92,6 +100,9 @@ impl Places {
     /// Sets the limit. Children that have a place keep it, also if they are more.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.set(limit);
+        if self.expected.get() == 0 {
+            self.expected_from.set(self.next.get());
+        }
         self.grant();
     }
 
@@ -99,8 +110,23 @@ impl Places {
     #[inline]
     pub(crate) fn expect(&self, place: &mut Place) {
         if let Place::None = place {
-            *place = Place::Expected(self.number());
+            let number = self.number();
+            if self.limit.get() != usize::MAX && !self.is_free_for(number, self.expected.get()) {
+                return self.join(place, number, None);
+            }
+            *place = Place::Expected(number);
             self.expected.set(self.expected.get() + 1);
+        }
+    }
+
+    /// A child that was expected has come, or never will.
+    fn note_expected(&self, number: u64) {
+        let others = self.expected.get() - 1;
+        self.expected.set(others);
+        if others == 0 {
+            self.expected_from.set(self.next.get());
+        } else if number == self.expected_from.get() {
+            self.expected_from.set(number + 1);
         }
     }
 
@@ -127,30 +153,50 @@ impl Places {
         }
     }
 
-    /// Takes a place if one is free, and no earlier arrival waits for one or is expected.
+    /// Whether a place is free for an arrival, with so many others expected, and it overtakes nobody.
+    #[inline]
+    fn is_free_for(&self, number: u64, others: usize) -> bool {
+        let lower = usize::try_from(number - self.expected_from.get()).unwrap_or(usize::MAX);
+        let before = others.min(lower);
+        let overtakes = || (self.line.borrow().front()).is_some_and(|first| first.number < number);
+        self.taken.get().saturating_add(before) < self.limit.get() && !overtakes()
+    }
+
+    /// Takes a place if one is free for this arrival.
     #[inline]
     fn take_at_once(&self, place: &mut Place) -> bool {
-        let (number, expected) = match place {
-            Place::Expected(number) => (*number, self.expected.get() - 1),
-            Place::None => (u64::MAX, self.expected.get()),
-            Place::Waiting(_) | Place::Taken { .. } => return false,
+        let is_free = match place {
+            Place::Expected(number) => self.is_free_for(*number, self.expected.get() - 1),
+            Place::None => self.is_free_for(u64::MAX, self.expected.get()),
+            Place::Waiting(_) | Place::Taken { .. } => false,
         };
-        // A child that takes its first step before an earlier one does not wait for that.
-        let before = if number == u64::MAX { expected } else { 0 };
-        let is_free = self.taken.get().saturating_add(before) < self.limit.get();
-        let overtakes = (self.line.borrow().front()).is_some_and(|first| first.number < number);
-        if !is_free || overtakes {
+        if !is_free {
             return false;
         }
-        self.expected.set(expected);
+        if let Place::Expected(number) = place {
+            self.note_expected(*number);
+        }
         self.taken.set(self.taken.get() + 1);
         *place = Place::TAKEN;
         true
     }
 
+    /// Takes the place that the waiter in the line was granted, if it was.
+    fn take_granted(&self, place: &mut Place) -> bool {
+        match place {
+            Place::Waiting(Waiting(waiter)) if waiter.state.get() == State::Granted => {
+                let unused = waiter.waker.take();
+                *place = Place::TAKEN;
+                drop(unused);
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[inline(never)]
     fn poll_line(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
-        if self.take_at_once(place) {
+        if self.take_granted(place) || self.take_at_once(place) {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
@@ -159,11 +205,11 @@ impl Places {
         }
         match place {
             Place::Taken { .. } => return Poll::Ready(()),
-            Place::None => self.join(place, self.number(), waker),
+            Place::None => self.join(place, self.number(), Some(waker)),
             Place::Expected(number) => {
                 let number = *number;
-                self.join(place, number, waker);
-                self.expected.set(self.expected.get() - 1);
+                self.join(place, number, Some(waker));
+                self.note_expected(number);
             }
             Place::Waiting(Waiting(waiter)) => {
                 let old = waiter.waker.replace(Some(waker));
@@ -171,23 +217,19 @@ impl Places {
             }
         }
         self.grant();
-        match place {
-            Place::Waiting(Waiting(waiter)) if waiter.state.get() == State::Granted => {
-                let unused = waiter.waker.take();
-                *place = Place::TAKEN;
-                drop(unused);
-                Poll::Ready(())
-            }
-            _ => Poll::Pending,
+        match self.take_granted(place) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
     }
 
     /// Joins the line, behind all who came earlier.
-    fn join(&self, place: &mut Place, number: u64, waker: Waker) {
+    #[inline(never)]
+    fn join(&self, place: &mut Place, number: u64, waker: Option<Waker>) {
         let waiter = Rc::new(Waiter {
             number,
             state: Cell::new(State::Waiting),
-            waker: RefCell::new(Some(waker)),
+            waker: RefCell::new(waker),
         });
         let mut line = self.line.borrow_mut();
         let behind = line.partition_point(|other| other.number < number);
@@ -212,7 +254,7 @@ impl Places {
     fn leave_line(&self, place: &mut Place) {
         match std::mem::take(place) {
             Place::None => return,
-            Place::Expected(_) => self.expected.set(self.expected.get() - 1),
+            Place::Expected(number) => self.note_expected(number),
             Place::Taken { .. } => self.taken.set(self.taken.get() - 1),
             Place::Waiting(Waiting(waiter)) => {
                 if waiter.state.replace(State::Gone) == State::Waiting {
@@ -230,7 +272,7 @@ impl Places {
     /// Grants the free places to the waiters, but keeps as many places as children are expected.
     fn grant(&self) {
         while self.taken.get().saturating_add(self.expected.get()) < self.limit.get() {
-            let Some(next) = self.line.borrow_mut().pop_front() else {
+            let Some(next) = self.first_in_line() else {
                 return;
             };
             if next.state.get() == State::Gone {
@@ -244,6 +286,17 @@ impl Places {
                 waker.wake();
             }
         }
+    }
+
+    fn first_in_line(&self) -> Option<Rc<Waiter>> {
+        const FEW: usize = 4096;
+        let mut line = self.line.borrow_mut();
+        let first = line.pop_front();
+        if line.capacity() > FEW && line.len() < line.capacity() / 8 {
+            let capacity = FEW.max(2 * line.len());
+            line.shrink_to(capacity);
+        }
+        first
     }
 
     /// Counts a waiter that has left the line. When half of the line has left, it is cleared, so that each costs
@@ -366,6 +419,75 @@ mod tests {
         assert!(!enter(&places, d) && enter(&places, c));
         places.leave(c);
         assert!(enter(&places, d));
+    }
+
+    #[test]
+    fn children_get_their_places_in_the_order_in_which_they_were_spawned() {
+        let places = Places::new();
+        places.set_limit(2);
+        let mut all: [Place; 4] = Default::default();
+        all.iter_mut().for_each(|place| places.expect(place));
+        let [a, b, c, d] = &mut all;
+        assert!(!enter(&places, d) && enter(&places, b) && !enter(&places, c));
+        assert!(enter(&places, a), "it has had its place all the time");
+        places.leave(b);
+        assert!(!enter(&places, d) && enter(&places, c));
+        places.leave(c);
+        places.leave(a);
+        assert!(enter(&places, d));
+    }
+
+    #[test]
+    fn a_late_limit_gives_places_in_that_order_as_well() {
+        for lowered in [false, true] {
+            let places = Places::new();
+            if lowered {
+                places.set_limit(4);
+            }
+            let mut all: [Place; 5] = Default::default();
+            let [a, b, c, d, e] = &mut all;
+            for place in [&mut *a, &mut *b, &mut *c, &mut *d] {
+                places.expect(place);
+            }
+            places.set_limit(2);
+            places.expect(e);
+            assert!(!enter(&places, d) && !enter(&places, e));
+            assert!(enter(&places, b), "one place is left for the first");
+            assert!(!enter(&places, c) && enter(&places, a));
+            places.leave(a);
+            assert!(!enter(&places, e) && !enter(&places, d) && enter(&places, c));
+            places.leave(b);
+            places.leave(c);
+            assert!(enter(&places, e) && enter(&places, d));
+        }
+    }
+
+    #[test]
+    fn a_child_that_leaves_before_its_turn_holds_up_nobody() {
+        let places = Places::new();
+        let mut all: [Place; 4] = Default::default();
+        all.iter_mut().for_each(|place| places.expect(place));
+        places.set_limit(1);
+        let [a, b, c, d] = &mut all;
+        assert!(!enter(&places, d) && !enter(&places, c));
+        places.leave(a);
+        places.leave(b);
+        assert!(!enter(&places, d) && enter(&places, c));
+        places.leave(c);
+        assert!(enter(&places, d));
+    }
+
+    #[test]
+    fn a_burst_of_waiters_frees_its_memory() {
+        let places = Places::new();
+        places.set_limit(1);
+        let mut all: Vec<Place> = (0..40_000).map(|_| Place::None).collect();
+        all.iter_mut().for_each(|place| places.expect(place));
+        for place in &mut all[..39_000] {
+            assert!(enter(&places, place));
+            places.leave(place);
+        }
+        assert!(places.line.borrow().capacity() < 10_000);
     }
 
     #[test]

@@ -503,6 +503,38 @@ mod order {
         assert!(inner >= 6, "{inner}");
     }
 
+    /// The order in which six children of a group with a limit begin. Each sleeps as long.
+    fn begun(seed: u64, limit: usize, is_late: bool) -> Vec<String> {
+        traced(EventLoop::builder().order_seed(seed), async |trace| {
+            task_group(async |tg: TaskGroup| {
+                if !is_late {
+                    tg.limit(limit);
+                }
+                for n in 0..6 {
+                    tg.spawn_ok(async move {
+                        trace.borrow_mut().push(n.to_string());
+                        sleep(Duration::from_secs(1)).await;
+                    });
+                }
+                Ok(tg.limit(limit))
+            })
+            .await
+            .unwrap();
+        })
+    }
+
+    #[test]
+    fn no_seed_changes_who_gets_the_places_of_a_group() {
+        for (seed, is_late) in (0..30).flat_map(|seed| [(seed, false), (seed, true)]) {
+            assert_eq!(begun(seed, 1, is_late).concat(), "012345", "seed {seed}");
+            let mut by_three = begun(seed, 3, is_late);
+            by_three
+                .chunks_mut(3)
+                .for_each(|begin_together| begin_together.sort());
+            assert_eq!(by_three.concat(), "012345", "seed {seed}");
+        }
+    }
+
     #[test]
     fn without_a_seed_body_and_children_run_in_the_order_in_which_they_were_woken() {
         let seen = traced(EventLoop::builder(), async |trace| {
