@@ -115,10 +115,13 @@ where
     let gathered = task_group(async |tg: TaskGroup<'_, E>| {
         tg.limit(limit);
         let mut futures = futures.into_iter().enumerate();
-        while !tg.is_ending() {
+        loop {
             // A place first: the iterator is asked for no future that has to wait.
             let mut stand = tg.stand();
             poll_fn(|cx| stand.poll(cx)).await;
+            if tg.is_ending() {
+                break;
+            }
             let Some((n, future)) = futures.next() else {
                 break;
             };
