@@ -257,14 +257,14 @@ fn an_operation_that_yields_keeps_its_grant_and_passes_it_on() {
     join += 1;
     assert_eq!(join, 1);
 
-    // An operation that must fail does not yield.
+    // An operation that must fail yields as well: a loop of such operations lets other tasks run.
     queue.shutdown(true);
-    spend();
-    assert!(
-        pin!(queue.get())
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_ready()
-    );
+    let mut get = yielded(queue.get());
+    assert_eq!(queue.getters(), 0, "it waits for nothing");
+    assert!(matches!(step(get.as_mut()), Poll::Ready(Err(_))));
+    let mut put = yielded(queue.put(4));
+    assert_eq!(queue.putters(), 0, "it waits for nothing");
+    assert!(matches!(step(put.as_mut()), Poll::Ready(Err(_))));
 }
 
 /// If a loop numbers its steps, two tasks that never wait take turns.
