@@ -565,13 +565,13 @@ mod tests {
         let (sender, receiver) = broadcast(MANY);
         let before: Vec<_> = (0..MANY).map(|_| receiver.clone()).collect();
         (0..MANY).for_each(|n| assert_eq!(sender.send(n), Ok(MANY + 1)));
-        let after: Vec<_> = (0..MANY).map(|_| receiver.clone()).collect();
         let start = std::time::Instant::now();
+        let after: Vec<_> = (0..MANY).map(|_| receiver.clone()).collect();
         drop((before, after));
         assert_eq!((sender.receivers(), sender.len()), (1, MANY));
         drop(receiver);
         assert_eq!((sender.receivers(), sender.len()), (0, 0));
-        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+        assert!(start.elapsed() < std::time::Duration::from_secs(2));
     }
 
     #[test]
