@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(states(&bytes), whole, "{end}");
         }
         assert_eq!(states(&[form]), None);
-        assert_eq!(states(&[&form[..form.len() - 3]]), Some(9));
+        assert_eq!(states(&[&form[..form.len() - 3]]), Some(8));
     }
 
     #[test]
