@@ -97,7 +97,9 @@ const LOST_BY_DROP: &str =
 /// panics go to the exception handler. When polled outside of any task. When awaited again in code that does not
 /// propagate a request, after a request to the enclosing code has ended it.
 #[doc(alias("TaskGroup", "JoinSet", "LocalSet"))]
-pub fn task_group<'env, T, E, F>(body: F) -> impl Future<Output = Result<T, ErrorGroup<E>>>
+pub fn task_group<'env, T, E, F>(
+    body: F,
+) -> impl Future<Output = Result<T, ErrorGroup<E>>> + use<'env, T, E, F>
 where
     E: 'env,
     F: AsyncFnOnce(TaskGroup<'env, E>) -> Result<T, E>,
