@@ -66,7 +66,8 @@ const TIMED_STEP: u32 = 4;
 /// # Panics
 ///
 /// If a loop of ours runs on this thread already. If the runtime has no time driver and the loop needs one for a
-/// deadline. If the runtime has ended, or another runtime than that of [`new`](Self::new) polls it.
+/// deadline; it has deadlines of its own as well, for example while it closes. If the runtime has ended, or another
+/// runtime than that of [`new`](Self::new) polls it.
 #[must_use = "a guest does nothing unless it is awaited"]
 pub struct Guest<T> {
     guest: asyncio_loop::Guest<T>,
