@@ -23,7 +23,7 @@
 //! ```
 //!
 //! These hold always:
-//! - Without the feature `tracing`, every type is empty and every function does nothing.
+//! - Without the feature `tracing`, all that tasks and primitives keep is empty, and every function does nothing.
 //! - Nothing here unwinds. A panic of a subscriber is caught, and its message is the panic hook's.
 //! - A subscriber is foreign code: it runs only where the caller could as well poll a future. The functions that call
 //!   it say so.
@@ -56,6 +56,10 @@ pub fn is_listening() -> bool {
     let is_listening = false;
     is_listening
 }
+
+// The compiler checks that tasks and primitives keep nothing without the feature.
+#[cfg(not(feature = "tracing"))]
+const _: () = assert!(size_of::<(Resource, Watch, Place, TaskSpan, SpanId)>() == 0);
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
