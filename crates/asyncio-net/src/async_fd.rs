@@ -79,6 +79,7 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     /// The place at which a console shows it.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     pub(crate) fn place(&self) -> Place {
         self.io.place()
     }
