@@ -10,12 +10,11 @@ use asyncio::sync::{
     Condition, Event, Lock, Queue, RwLock, Semaphore, ThreadEvent, promise, thread_promise, watch,
 };
 use asyncio::{
-    BoxError, CancelScope, JoinError, Pending, ProcessPool, ReturnWhen, Runner, SpawnOptions, Task,
-    TaskGroup, ThreadPool, TimeoutHandle, as_completed, cancel_scope, catch_cancel, catch_panic,
-    fs, gather, move_on_after, net, on_cancel, process, race, run_with, running_loop, shield,
-    sleep, sleep_until, spawn, spawn_with, staggered_race, task_group, time, timeout, timeout_at,
-    timeout_scope, to_thread, try_finally, try_gather, wait, wait_for, wait_with_timeout,
-    yield_now,
+    BoxError, CancelScope, JoinError, Pending, ReturnWhen, Runner, SpawnOptions, Task, TaskGroup,
+    ThreadPool, TimeoutHandle, as_completed, cancel_scope, catch_cancel, catch_panic, fs, gather,
+    move_on_after, net, on_cancel, race, run_with, running_loop, shield, sleep, sleep_until, spawn,
+    spawn_with, staggered_race, task_group, time, timeout, timeout_at, timeout_scope, to_thread,
+    try_finally, try_gather, wait, wait_for, wait_with_timeout, yield_now,
 };
 use futures::future::{FutureExt, LocalBoxFuture, join_all};
 use futures::stream::StreamExt;
@@ -117,17 +116,22 @@ fn of_an_end_that_has_come() {
     let pool = ThreadPool::new();
     pool.shutdown(Pending::Run);
     ends("threads", async || pool.wait_closed().await);
+}
+
+#[cfg(unix)]
+#[test]
+fn of_processes_that_have_ended() {
+    use asyncio::{ProcessPool, process};
+
     let pool = ProcessPool::new();
     pool.shutdown(Pending::Run);
     ends("processes", async || pool.wait_closed().await);
-    #[cfg(unix)]
     ends("a process", async || {
         let child = process::Command::new("true").spawn().unwrap();
         loop {
             child.wait().await.unwrap();
         }
     });
-    #[cfg(unix)]
     ends("a command that cannot start", async || {
         let mut command = process::Command::new("/does/not/exist");
         command.status().await.unwrap_err();

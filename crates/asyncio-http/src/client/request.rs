@@ -136,7 +136,7 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the body: bytes or text, or a [`Body`].
+    /// Sets the body: bytes or text, or a [`Body`](crate::Body).
     pub fn body(mut self, body: impl Into<RequestBody>) -> Self {
         self.body = body.into();
         self
