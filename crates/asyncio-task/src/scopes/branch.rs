@@ -253,8 +253,10 @@ impl PlainRound<'_> {
     /// No scope has opened.
     #[inline(always)]
     pub fn end(self) {
-        self.tasks.scopes.borrow_mut().leave_branches();
+        let tasks = self.tasks;
+        // Before the tree is changed: otherwise the round is copied as a whole, right after its parts were stored.
         std::mem::forget(self);
+        tasks.scopes.borrow_mut().leave_branches();
     }
 
     /// A scope has opened: the round becomes the frame of its branch, and the listener around is known.
