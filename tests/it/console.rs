@@ -724,6 +724,14 @@ mod waits {
         lines.collect()
     }
 
+    /// The lines of several resources of a type, each once.
+    fn different_lines_of(console: &Console, concrete_type: &str) -> Vec<u32> {
+        let mut lines = lines_of(console, concrete_type);
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+
     #[test]
     fn a_socket_has_the_place_at_which_it_was_made() {
         let console = Console::default();
@@ -752,9 +760,7 @@ mod waits {
         };
         assert_eq!(lines_of(&console, "TcpListener"), [listening]);
         // A connection that a listener accepts has the listener's place.
-        let mut streams = lines_of(&console, "TcpStream");
-        streams.sort();
-        streams.dedup();
+        let streams = different_lines_of(&console, "TcpStream");
         assert_eq!(streams, [listening, connecting]);
         assert_eq!(lines_of(&console, "UdpSocket"), [binding]);
     }
@@ -783,9 +789,7 @@ mod waits {
             unreachable!("two are made")
         };
         assert_eq!(lines_of(&console, "TcpListener"), [starting]);
-        let mut streams = lines_of(&console, "TcpStream");
-        streams.sort();
-        streams.dedup();
+        let streams = different_lines_of(&console, "TcpStream");
         assert_eq!(streams, [starting, opening]);
     }
 

@@ -57,15 +57,18 @@ impl File {
     ///
     /// `UnexpectedEof` if the file ends first. Otherwise the system's error with the path.
     pub async fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
-        StepBack::new().await;
         let mut filled = 0;
-        while filled < buf.len() {
+        loop {
             match self.read(&mut buf[filled..]).await? {
-                0 => return Err(self.name("read", io::ErrorKind::UnexpectedEof.into())),
+                0 if filled < buf.len() => {
+                    return Err(self.name("read", io::ErrorKind::UnexpectedEof.into()));
+                }
                 n => filled += n,
             }
+            if filled == buf.len() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Reads to the end and appends the bytes to `buf`. Returns their number.
@@ -133,17 +136,20 @@ impl File {
     ///
     /// `UnexpectedEof` if the file ends first. Otherwise the system's error with the path.
     pub async fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
-        StepBack::new().await;
-        while !buf.is_empty() {
+        loop {
             match self.read_at(buf, offset).await? {
-                0 => return Err(self.name("read", io::ErrorKind::UnexpectedEof.into())),
+                0 if !buf.is_empty() => {
+                    return Err(self.name("read", io::ErrorKind::UnexpectedEof.into()));
+                }
                 n => {
                     buf = &mut buf[n..];
                     offset += n as u64;
                 }
             }
+            if buf.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn poll_read_bytes(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -94,12 +94,13 @@ impl File {
     /// The error of an earlier write, with the path. That of this write comes with a later operation. Bytes that were
     /// accepted and not written are lost then: the position is behind those that were written.
     pub async fn write_behind(&mut self, mut buf: &[u8]) -> io::Result<()> {
-        StepBack::new().await;
-        while !buf.is_empty() {
+        loop {
             let n = poll_fn(|cx| self.poll_write_behind(cx, buf)).await?;
             buf = &buf[n..];
+            if buf.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Writes all of `buf` at the position, without a copy of it, and as one operation. Returns it.
@@ -163,7 +164,7 @@ impl File {
     /// Has a thread write a part of `buf`, or gives it to the one that writes. Returns the size of the part.
     fn poll_write_behind(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
-            return Poll::Ready(Ok(0));
+            return Pin::new(&mut StepBack::new()).poll(cx).map(|()| Ok(0));
         }
         ready!(Pin::new(&mut self.step_back).poll(cx));
         if let UnderWay::Write(writing) = &mut self.under_way
