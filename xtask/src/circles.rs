@@ -12,7 +12,7 @@ use syn::{Attribute, Item, UseTree};
 use crate::tidy::Repository;
 
 /// The number of files in the largest circle of each crate that has one.
-const LARGEST: &[(&str, usize)] = &[("asyncio-executors", 2), ("asyncio-task", 2)];
+const LARGEST: &[(&str, usize)] = &[("asyncio-task", 2)];
 
 pub(crate) fn check(repository: &Repository) -> Vec<String> {
     let crates = repository.crates();

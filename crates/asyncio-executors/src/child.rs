@@ -12,8 +12,6 @@ use asyncio_task::{
 
 use futures_core::FusedFuture;
 
-use crate::task_group::refused;
-
 /// The handle of a child of a [`task_group`](crate::task_group), to await or cancel it.
 ///
 /// Dropping the handle does nothing: the child belongs to its group. Awaiting it gives the value that the child
@@ -134,6 +132,11 @@ impl<U> Child<'_, U> {
             }
         }
     }
+}
+
+/// The error of a handle whose group refused the child.
+fn refused() -> JoinError {
+    JoinError::Cancelled("(not spawned)".into(), None)
 }
 
 fn result<U>(

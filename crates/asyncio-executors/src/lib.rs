@@ -37,6 +37,7 @@ mod error_group;
 mod error_tree;
 mod forgotten;
 mod gather;
+mod group;
 mod in_place;
 mod outputs;
 mod places;

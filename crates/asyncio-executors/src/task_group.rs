@@ -1,51 +1,26 @@
 //! Task groups: children that borrow from the frame around them, and never outlive it.
 //!
-//! A step of a group polls the body and the children that were woken before it. It polls them in the order of their
-//! wake-ups, as far as the budget of the loop's turn lasts. When one of them fails, or a request to cancel comes, the
-//! group is *ending*. Body and children are cancelled, and the group waits until all have ended.
-//!
-//! The values of a group that is ending are lost, but for those of children that a task outside of the group awaits. No
-//! other child has a last poll, nor has the body: it would take an item of a queue that is lost with its value.
-//! Children that wait for nothing else are dropped in the step in which the group begins to end, whatever the budget.
-//! So a race that is itself a contender returns in the step in which it is decided. [`TaskGroup::cancel`] leaves the
-//! body, which may take values: there a child whose handle is held keeps its last poll. A value that a child has left
-//! to a sibling or to the body reaches it (`handover.rs` of asyncio-task).
-//!
-//! The children are `asyncio_task::Children`, which alone polls and drops their futures. The body runs in a scope of
-//! its own behind the group's listener. Requests from outside reach the group, and the group passes them on to body and
-//! children.
+//! Here are the handle of a group and the ways to spawn. How a group runs and ends is in `group`.
 
-use std::any::Any;
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use asyncio_task::{
-    Cause, Children, Interrupted, JoinError, LastPoll, Listener, PanicPayload, Propagation, Scope,
-    ScopeHandle, SpawnOptions, StepBack, TaskRef, Unhandled, has_open_request, propagate_here,
-};
-use pin_project_lite::pin_project;
+use asyncio_task::{SpawnOptions, StepBack, TaskRef};
 
 use crate::child::Child;
 use crate::error_group::{BoxError, ErrorGroup};
-use crate::forgotten::{Failure, Refusal};
+use crate::forgotten::Refusal;
+use crate::group::member::Member;
+use crate::group::running::Grouped;
+use crate::group::shared::Shared;
 use crate::outputs::{FailsInto, NeverFails};
-use crate::places::{Place, Places};
+use crate::places::Place;
 use crate::ready::{NeverReady, Ready, ready};
-
-type Payload = Box<dyn Any + Send>;
-
-/// The report of an error in a group that panics.
-const LOST_BY_PANIC: &str = "an error in a task group is lost, as the group panics";
-
-/// The report of an error in a group that is dropped before it returns.
-const LOST_BY_DROP: &str =
-    "an error in a task group is lost, as the group is dropped before it returns";
 
 /// Runs `body`, which is given a [`TaskGroup`] to spawn children with, and waits for it and all of them.
 ///
@@ -104,7 +79,7 @@ where
     E: 'env,
     F: AsyncFnOnce(TaskGroup<'env, E>) -> Result<T, E>,
 {
-    Grouped::new(move |group| body(group))
+    Grouped::new(move |shared| body(TaskGroup { shared }))
 }
 
 /// The handle of a [`task_group`], which spawns its children. A clone is another handle of the same group.
@@ -169,103 +144,25 @@ impl<E> Clone for TaskGroup<'_, E> {
 #[error("the task group is ending or has ended")]
 pub struct GroupClosed<F>(pub F);
 
-/// The state that the group, its handles and its children share.
-struct Shared<'env, E> {
-    children: Children<'env>,
-    errors: RefCell<Vec<Failure<E>>>,
-    /// The first panic, and the task that panicked.
-    panic: RefCell<Option<(Payload, Option<TaskRef>)>>,
-    places: Places,
-    /// No more children; those that are there have been cancelled.
-    ending: Cell<bool>,
-    /// Nothing can take the values of the children that are there.
-    unwanted: Cell<bool>,
-    /// Whether one value of one child is what the group is for.
-    contest: Cell<Contest>,
-    answer: Cell<Answer>,
-    /// Nothing waits for the group any more.
-    over: Cell<bool>,
-    /// The group and all its children have ended.
-    finished: Cell<bool>,
-    /// The body is to be cancelled as well, unless it has ended.
-    body: RefCell<Option<ScopeHandle>>,
-}
-
-/// How the body and the children resolve a request from outside: if all of them swallow it, it is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// None has come.
-    Unasked,
-    /// Each that has ended since has swallowed it.
-    Swallowed,
-    /// A child that has ended since has not, so the request goes on.
-    GoesOn,
-}
-
-/// A group whose value is that of one child: a race.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Contest {
-    /// It is no race.
-    None,
-    /// The first value that a child returns wins, also after a request from outside.
-    Open,
-    /// The group has its value: a request from outside goes on after the value has been returned.
-    Decided,
-}
-
-/// The group's own side.
-struct Group<'env, T, E> {
-    shared: Rc<Shared<'env, E>>,
-    listener: Listener,
-    /// How the body is cancelled, once it has begun.
-    body: Option<ScopeHandle>,
-    /// The enclosing code must propagate a cancellation after this, although no request came from there.
-    propagates: bool,
-    /// The result of the body, once it has ended.
-    result: Option<BodyEnd<T, E>>,
-}
-
-enum BodyEnd<T, E> {
-    Returned(T),
-    Failed(Failure<E>),
-    /// It panicked or was cancelled.
-    Without,
-    /// The group itself is over. The code that propagates a request on its behalf.
-    Over(Propagation),
-}
-
 impl<E> TaskGroup<'_, E> {
     /// For those whose children need each other.
     pub(crate) fn end_children(&self) {
         self.shared.end_children();
     }
 
-    /// For a race: the first value counts, so a request from outside leaves the last poll to tasks that children await.
+    /// For a race: the first value counts.
     pub(crate) fn open_contest(&self) {
-        self.shared.contest.set(Contest::Open);
-        self.shared.children.set_contest(true);
+        self.shared.open_contest();
     }
 
     /// A request from outside goes on, although the body swallows it.
     pub(crate) fn passes_request(&self) {
-        if self.shared.answer.get() == Answer::Swallowed {
-            self.shared.answer.set(Answer::GoesOn); // also if a contender has won meanwhile
-        }
+        self.shared.pass_request();
     }
 
-    /// For a race: it is won, and nothing can take the values of the others. The body ends by itself, and its value is
-    /// returned in spite of later requests.
+    /// For a race: it is won. The body ends by itself, and its value is returned in spite of later requests.
     pub(crate) fn decide(&self) {
-        let shared = &self.shared;
-        if shared.answer.get() == Answer::Swallowed {
-            let winner = asyncio_task::current_task().map(|task| task.id());
-            if shared.children.is_any_cancelling(winner) {
-                shared.answer.set(Answer::GoesOn);
-            }
-        }
-        shared.contest.set(Contest::Decided);
-        shared.children.set_contest(false);
-        self.shared.end_children();
+        self.shared.decide();
     }
 }
 
@@ -301,7 +198,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        if self.shared.ending.get() {
+        if self.shared.is_ending() {
             return self.refuse(&SpawnOptions::new().location(location), future);
         }
         self.spawn_in_place(location, Place::None, future)
@@ -349,7 +246,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        if self.shared.ending.get() {
+        if self.shared.is_ending() {
             return self.refuse(&options, future);
         }
         match self.try_spawn_with(options, future) {
@@ -466,7 +363,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     #[track_caller]
     #[cold]
     fn refuse<U, F>(&self, options: &SpawnOptions, future: F) -> Child<'env, U> {
-        let refusal = Refusal::of(self.shared.finished.get(), options, Location::caller());
+        let refusal = Refusal::of(self.shared.has_finished(), options, Location::caller());
         drop(future);
         if let Some(refusal) = refusal {
             refusal.report();
@@ -519,7 +416,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         U: 'env,
         F: Future<Output = Result<U, E>> + 'env,
     {
-        if self.shared.ending.get() {
+        if self.shared.is_ending() {
             return Err(GroupClosed(future));
         }
         let options = options.or_location(Location::caller());
@@ -531,15 +428,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
 
     /// The future of a new child.
     #[inline]
-    fn member<F>(&self, mut place: Place, future: F) -> Member<'env, F, E> {
-        self.shared.places.expect(&mut place);
-        Member {
-            future,
-            seat: Seat {
-                place,
-                shared: self.shared.clone(),
-            },
-        }
+    fn member<F>(&self, place: Place, future: F) -> Member<'env, F, E> {
+        Member::new(place, future, self.shared.clone())
     }
 
     /// At most so many children run at once from now on. [`spawn`](Self::spawn) takes more, and they begin
@@ -733,9 +623,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// # Ok::<(), BoxError>(()) }).unwrap();
     /// ```
     pub fn cancel(&self) {
-        if !self.shared.ending.replace(true) {
-            self.shared.children.cancel(None, LastPoll::IfHeld);
-        }
+        self.shared.cancel_children();
     }
 
     /// How many children have not ended.
@@ -753,7 +641,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
     /// Whether the group takes no more children.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.shared.ending.get()
+        self.shared.is_ending()
     }
 }
 
@@ -823,8 +711,8 @@ impl<E> fmt::Debug for TaskGroup<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskGroup")
             .field("children", &self.shared.children.len())
-            .field("errors", &self.shared.errors.borrow().len())
-            .field("ending", &self.shared.ending.get())
+            .field("errors", &self.shared.errors())
+            .field("ending", &self.shared.is_ending())
             .finish()
     }
 }
@@ -833,477 +721,4 @@ impl<F> fmt::Debug for GroupClosed<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GroupClosed(..)")
     }
-}
-
-impl<E> Shared<'_, E> {
-    fn new() -> Rc<Self> {
-        Rc::new(Self {
-            children: Children::new(),
-            errors: RefCell::default(),
-            panic: RefCell::default(),
-            places: Places::new(),
-            ending: Cell::new(false),
-            unwanted: Cell::new(false),
-            contest: Cell::new(Contest::None),
-            answer: Cell::new(Answer::Unasked),
-            over: Cell::new(false),
-            finished: Cell::new(false),
-            body: RefCell::default(),
-        })
-    }
-
-    /// Opens the scope of the body, and gives out its handle.
-    fn open<F: Future>(&self, body: Pin<&mut Scope<F>>, handle: &mut Option<ScopeHandle>) {
-        *handle = body.open();
-        assert!(
-            handle.is_some(),
-            "a task group is polled by a task: spawn the future that contains it, or run it as main"
-        );
-        self.body.replace(handle.clone());
-    }
-
-    /// A child or the body returns.
-    #[inline]
-    fn has_returned(&self) {
-        if self.answer.get() == Answer::Swallowed && has_open_request() {
-            self.goes_on();
-        }
-    }
-
-    /// A child or the body has ended, and has not swallowed a request from outside, if there is one.
-    #[inline]
-    fn goes_on(&self) {
-        // The race ends its losers.
-        if self.answer.get() == Answer::Swallowed && self.contest.get() != Contest::Decided {
-            self.answer.set(Answer::GoesOn);
-        }
-    }
-
-    /// Cancels the children, whose values nothing can take.
-    fn end_children(&self) {
-        if self.unwanted.replace(true) {
-            return;
-        }
-        if self.ending.replace(true) {
-            self.children.refuse_last_polls();
-        } else {
-            self.children.cancel(None, LastPoll::IfAwaited);
-        }
-    }
-
-    /// Cancels all members: the body first, so that the request reaches it before a child that it awaits can answer.
-    fn end(&self) {
-        let body = self.body.take();
-        if let Some(body) = body {
-            body.cut();
-        }
-        self.end_children();
-    }
-
-    fn failed(&self, error: E) {
-        let failure = Failure::here(error);
-        self.errors.borrow_mut().push(failure);
-        self.end();
-    }
-
-    /// A child or the body panicked.
-    #[cold]
-    fn panicked(&self, child: Option<&TaskRef>, payload: Payload) {
-        if self.over.get() {
-            return report("a child of a dropped task group panicked", child, payload);
-        }
-        let second = {
-            let mut first = self.panic.borrow_mut();
-            match *first {
-                None => {
-                    *first = Some((payload, child.cloned()));
-                    None
-                }
-                Some(_) => Some(payload),
-            }
-        };
-        if let Some(payload) = second {
-            let message = "a second panic in a task group, which passes only the first on";
-            report(message, child, payload);
-        }
-        self.end();
-    }
-}
-
-fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
-    let cause = Cause::Panic(PanicPayload::new(payload));
-    asyncio_loop::call_exception_handler(&Unhandled::new(message, child, cause));
-}
-
-pin_project! {
-    /// A group and its body, which begins in the first poll.
-    // No async function: in debug builds its frame would have room for the body twice, and groups are nested.
-    struct Grouped<'env, T, E, M, F> {
-        make_body: Option<M>,
-        // Before the body, so that its children are dropped first.
-        group: Option<Group<'env, T, E>>,
-        #[pin]
-        body: Option<Scope<Body<'env, F, E>>>,
-    }
-}
-
-impl<'env, T, E, M, F> Grouped<'env, T, E, M, F>
-where
-    M: FnOnce(TaskGroup<'env, E>) -> F,
-    F: Future<Output = Result<T, E>>,
-{
-    fn new(make_body: M) -> Self {
-        Self {
-            make_body: Some(make_body),
-            group: None,
-            body: None,
-        }
-    }
-
-    /// Makes the body and the group. Apart: what is moved here is not on the stack while they are polled.
-    #[inline(never)]
-    fn begin(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        let Some(make_body) = this.make_body.take() else {
-            return;
-        };
-        let shared = Shared::new();
-        let future = make_body(TaskGroup {
-            shared: shared.clone(),
-        });
-        *this.group = Some(Group::new(&shared));
-        this.body.set(Some(Scope::new(Body { future, shared })));
-    }
-}
-
-impl<'env, T, E, M, F> Future for Grouped<'env, T, E, M, F>
-where
-    M: FnOnce(TaskGroup<'env, E>) -> F,
-    F: Future<Output = Result<T, E>>,
-{
-    type Output = Result<T, ErrorGroup<E>>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.make_body.is_some() {
-            self.as_mut().begin();
-        }
-        let this = self.project();
-        let Some(group) = this.group else {
-            panic!("a task group was polled again after it had ended");
-        };
-        let poll = group.poll(this.body, cx);
-        if poll.is_ready() {
-            *this.group = None;
-        }
-        poll
-    }
-}
-
-impl<'env, T, E> Group<'env, T, E> {
-    fn new(shared: &Rc<Shared<'env, E>>) -> Self {
-        Self {
-            shared: shared.clone(),
-            listener: Listener::new(),
-            body: None,
-            propagates: false,
-            result: None,
-        }
-    }
-
-    /// Runs a step of the body and of each child, as far as they were woken. Children that the body spawns wait for the
-    /// next round.
-    // Always: debug builds keep a frame for each call, and groups are nested.
-    #[inline(always)]
-    fn poll<F>(
-        &mut self,
-        mut body: Pin<&mut Option<Scope<Body<'env, F, E>>>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, ErrorGroup<E>>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        if let Some(BodyEnd::Over(propagation)) = self.result {
-            return propagation.poll_again("a task group was awaited again after it had ended");
-        }
-        if self.listener.heard() {
-            self.pass_on();
-        }
-        let shared = self.shared.clone();
-        let poll_body = |cx: &mut Context<'_>| self.poll_body(body.as_mut(), cx);
-        let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
-        shared.children.poll_beside(cx, poll_body, panicked);
-        if self.result.is_some() && shared.children.is_empty() {
-            return self.finish();
-        }
-        self.listener.wait(cx);
-        Poll::Pending
-    }
-
-    /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those
-    /// who were woken before it have been polled since, by the last poll of whatever was cancelled.
-    fn pass_on(&mut self) {
-        let request = self.listener.request();
-        let contest = self.shared.contest.get();
-        self.shared.ending.set(true);
-        if self.shared.answer.get() == Answer::Unasked {
-            self.shared.answer.set(match contest {
-                // The request goes only to losers, which do not answer for the race.
-                Contest::Decided => Answer::GoesOn,
-                Contest::None | Contest::Open => Answer::Swallowed,
-            });
-        }
-        // Once all is decided, the body returns that.
-        if contest != Contest::Decided {
-            if let Some(body) = &self.body {
-                body.pass_on(&request);
-            }
-            self.shared.body.take();
-        }
-        let last_poll = match contest {
-            Contest::Open if !request.dismissed() => LastPoll::OfAwaited,
-            _ => {
-                self.shared.unwanted.set(true);
-                LastPoll::IfAwaited
-            }
-        };
-        self.shared.children.pass_on(&request, last_poll);
-    }
-
-    fn poll_body<F>(&mut self, body: Pin<&mut Option<Scope<F>>>, cx: &mut Context<'_>) -> Poll<()>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        let Some(body) = body.as_pin_mut() else {
-            return Poll::Ready(());
-        };
-        // The outcome is stored once, where it is, and the guard has one pointer: debug builds keep several frames for
-        // a guard, and groups are nested.
-        let mut outcome = Poll::Pending;
-        let step = &mut BodyStep {
-            body,
-            cx,
-            outcome: &mut outcome,
-        };
-        let polled = self.listener.isolate(|| {
-            if self.body.is_none() {
-                self.shared.open(step.body.as_mut(), &mut self.body);
-            }
-            catch_unwind(AssertUnwindSafe(|| step.poll()))
-        });
-        let panic = polled.err();
-        if panic.is_none() && outcome.is_pending() {
-            return Poll::Pending;
-        }
-        self.end_body(panic, &mut outcome);
-        Poll::Ready(())
-    }
-
-    /// The body has panicked, or returned. Apart: it is not on the stack while the body is polled.
-    #[inline(never)]
-    fn end_body(
-        &mut self,
-        panic: Option<Payload>,
-        outcome: &mut Poll<Result<Result<T, E>, Interrupted>>,
-    ) {
-        let end = match std::mem::replace(outcome, Poll::Pending) {
-            Poll::Ready(Ok(Ok(value))) => BodyEnd::Returned(value),
-            Poll::Ready(Ok(Err(error))) => {
-                self.shared.end_children();
-                BodyEnd::Failed(Failure::here(error))
-            }
-            Poll::Ready(Err(Interrupted::Own)) | Poll::Pending => BodyEnd::Without,
-            // The listener keeps requests of the enclosing code out, so the body propagates one of its own accord.
-            Poll::Ready(Err(Interrupted::Outer(cancelled))) => {
-                cancelled.swallow();
-                self.shared.end_children();
-                self.propagates = true;
-                BodyEnd::Without
-            }
-        };
-        self.shared.body.take();
-        if let Some(payload) = panic {
-            let task = asyncio_task::current_task();
-            self.shared.panicked(task.as_ref(), payload);
-        }
-        self.body = None;
-        self.result = Some(end);
-    }
-
-    fn finish(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
-        self.shared.ending.set(true);
-        let is_without_errors =
-            self.shared.errors.borrow().is_empty() && self.shared.panic.borrow().is_none();
-        if is_without_errors && let Some(BodyEnd::Returned(_)) = self.result {
-            return self.finish_with_value();
-        }
-        let (failures, result) = self.take_ends();
-        let panic = self.shared.panic.take();
-        if let Some((payload, _)) = panic {
-            self.listener.release();
-            Failure::lose(failures, LOST_BY_PANIC);
-            resume_unwind(payload);
-        }
-        let errors = failures.into_iter().map(|failure| failure.error);
-        if let Some(errors) = ErrorGroup::new(errors.collect()) {
-            self.listener.release();
-            return Poll::Ready(Err(errors));
-        }
-        let heard = self.listener.conclude(false);
-        let propagation = match result {
-            _ if heard => Propagation::here(),
-            None | Some(BodyEnd::Without) if self.propagates => propagate_here(),
-            _ => {
-                unreachable!("a body without a value was cancelled, by an error or from outside")
-            }
-        };
-        self.result = Some(BodyEnd::Over(propagation));
-        Poll::Pending
-    }
-
-    /// The body has returned a value, and nothing has failed.
-    // Apart from the other ends. In a type for all of them, a value is stored in its own size and loaded in that of the
-    // largest. The processor waits for such a store.
-    fn finish_with_value(&mut self) -> Poll<Result<T, ErrorGroup<E>>> {
-        if self.shared.answer.get() == Answer::Swallowed {
-            self.listener.conclude(true);
-        } else if self.shared.contest.get() == Contest::Decided && !self.listener.is_dismissed() {
-            self.listener.release();
-        }
-        let heard = self.listener.conclude(false);
-        let over = match heard {
-            true => Propagation::here(),
-            false => Propagation::NOWHERE,
-        };
-        match self.result.replace(BodyEnd::Over(over)) {
-            Some(BodyEnd::Returned(value)) if !heard => Poll::Ready(Ok(value)),
-            _ => Poll::Pending,
-        }
-    }
-}
-
-/// A poll of a body that is under way.
-struct BodyStep<'a, 'b, F: Future> {
-    body: Pin<&'a mut Scope<F>>,
-    cx: &'a mut Context<'b>,
-    outcome: &'a mut Poll<Result<F::Output, Interrupted>>,
-}
-
-impl<F: Future> BodyStep<'_, '_, F> {
-    #[inline(always)]
-    fn poll(&mut self) {
-        *self.outcome = self.body.as_mut().poll(self.cx);
-    }
-}
-
-impl<T, E> Group<'_, T, E> {
-    /// All errors, that of the body last, and what else the body came to.
-    fn take_ends(&mut self) -> (Vec<Failure<E>>, Option<BodyEnd<T, E>>) {
-        let mut failures = self.shared.errors.take();
-        match self.result.replace(BodyEnd::Over(Propagation::NOWHERE)) {
-            Some(BodyEnd::Failed(failure)) => {
-                failures.push(failure);
-                (failures, None)
-            }
-            result => (failures, result),
-        }
-    }
-}
-
-impl<T, E> Drop for Group<'_, T, E> {
-    fn drop(&mut self) {
-        // The handles may keep `shared`; the children end here.
-        self.shared.ending.set(true);
-        self.shared.over.set(true);
-        let panicked = |child: &TaskRef, payload| self.shared.panicked(Some(child), payload);
-        self.shared.children.end_with(panicked);
-        self.shared.finished.set(true);
-        let panic = self.shared.panic.take();
-        if let Some((payload, child)) = panic {
-            let message = "a task group is dropped before its panic can go on";
-            report(message, child.as_ref(), payload);
-        }
-        let (failures, _value) = self.take_ends();
-        if !failures.is_empty() {
-            Failure::lose(failures, LOST_BY_DROP);
-        }
-    }
-}
-
-pin_project! {
-    /// The body's future, which tells the group when it returns.
-    struct Body<'env, F, E> {
-        #[pin]
-        future: F,
-        shared: Rc<Shared<'env, E>>,
-    }
-}
-
-impl<F: Future, E> Future for Body<'_, F, E> {
-    type Output = F::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let poll = this.future.poll(cx);
-        if poll.is_ready() {
-            this.shared.has_returned();
-        }
-        poll
-    }
-}
-
-pin_project! {
-    /// A child's future, which waits for a place, and leaves its error with the group.
-    struct Member<'env, F, E> {
-        #[pin]
-        future: F,
-        // Dropped after the future.
-        seat: Seat<'env, E>,
-    }
-}
-
-/// A child's part of its group.
-struct Seat<'env, E> {
-    place: Place,
-    shared: Rc<Shared<'env, E>>,
-}
-
-impl<E> Drop for Seat<'_, E> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.place.has_returned() {
-            self.shared.goes_on();
-        }
-        self.shared.places.leave(&mut self.place);
-    }
-}
-
-impl<U, E, F: Future<Output = Result<U, E>>> Future for Member<'_, F, E> {
-    /// `None`: the group has the error.
-    type Output = Option<U>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
-        let this = self.project();
-        let Seat { place, shared } = this.seat;
-        if shared.places.poll_enter(place, cx).is_pending() {
-            return Poll::Pending;
-        }
-        let result = ready!(this.future.poll(cx));
-        place.note_return();
-        shared.has_returned();
-        match result {
-            Ok(value) => Poll::Ready(Some(value)),
-            Err(error) => {
-                shared.failed(error);
-                Poll::Ready(None)
-            }
-        }
-    }
-}
-
-/// The error of a handle whose group refused the child.
-pub(crate) fn refused() -> JoinError {
-    JoinError::Cancelled("(not spawned)".into(), None)
 }

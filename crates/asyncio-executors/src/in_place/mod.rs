@@ -7,8 +7,8 @@
 //! it is told, and awaited.
 //!
 //! Requests from outside reach the listener around the branches, if any of them has a scope. It tells all of them, as a
-//! task group tells its children (`task_group.rs`). Without any scope nothing could hear of a request, and the code
-//! around drops the branches with itself.
+//! task group tells its children (`group`). Without any scope nothing could hear of a request, and the code around
+//! drops the branches with itself.
 //!
 //! Why these are no tasks: `docs/decisions/in-place.md`.
 

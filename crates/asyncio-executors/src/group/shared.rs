@@ -1,0 +1,214 @@
+//! The state that a group, its handles and its children share, and how the group begins to end.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use asyncio_task::{
+    Cause, Children, LastPoll, PanicPayload, Scope, ScopeHandle, TaskRef, Unhandled,
+    has_open_request,
+};
+
+use crate::forgotten::Failure;
+use crate::places::Places;
+
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// The state of a group.
+pub(crate) struct Shared<'env, E> {
+    pub(crate) children: Children<'env>,
+    pub(super) errors: RefCell<Vec<Failure<E>>>,
+    /// The first panic, and the task that panicked.
+    pub(super) panic: RefCell<Option<(Payload, Option<TaskRef>)>>,
+    pub(crate) places: Places,
+    /// No more children; those that are there have been cancelled.
+    pub(super) ending: Cell<bool>,
+    /// Nothing can take the values of the children that are there.
+    pub(super) unwanted: Cell<bool>,
+    /// Whether one value of one child is what the group is for.
+    pub(super) contest: Cell<Contest>,
+    pub(super) answer: Cell<Answer>,
+    /// Nothing waits for the group any more.
+    pub(super) over: Cell<bool>,
+    /// The group and all its children have ended.
+    pub(super) finished: Cell<bool>,
+    /// The body is to be cancelled as well, unless it has ended.
+    pub(super) body: RefCell<Option<ScopeHandle>>,
+}
+
+/// How the body and the children resolve a request from outside: if all of them swallow it, it is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// None has come.
+    Unasked,
+    /// Each that has ended since has swallowed it.
+    Swallowed,
+    /// A child that has ended since has not, so the request goes on.
+    GoesOn,
+}
+
+/// A group whose value is that of one child: a race.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contest {
+    /// It is no race.
+    None,
+    /// The first value that a child returns wins, also after a request from outside.
+    Open,
+    /// The group has its value: a request from outside goes on after the value has been returned.
+    Decided,
+}
+
+impl<E> Shared<'_, E> {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            children: Children::new(),
+            errors: RefCell::default(),
+            panic: RefCell::default(),
+            places: Places::new(),
+            ending: Cell::new(false),
+            unwanted: Cell::new(false),
+            contest: Cell::new(Contest::None),
+            answer: Cell::new(Answer::Unasked),
+            over: Cell::new(false),
+            finished: Cell::new(false),
+            body: RefCell::default(),
+        })
+    }
+
+    /// Opens the scope of the body, and gives out its handle.
+    pub(super) fn open<F: Future>(
+        &self,
+        body: Pin<&mut Scope<F>>,
+        handle: &mut Option<ScopeHandle>,
+    ) {
+        *handle = body.open();
+        assert!(
+            handle.is_some(),
+            "a task group is polled by a task: spawn the future that contains it, or run it as main"
+        );
+        self.body.replace(handle.clone());
+    }
+
+    /// A child or the body returns.
+    #[inline]
+    pub(super) fn has_returned(&self) {
+        if self.answer.get() == Answer::Swallowed && has_open_request() {
+            self.goes_on();
+        }
+    }
+
+    /// A child or the body has ended, and has not swallowed a request from outside, if there is one.
+    #[inline]
+    pub(super) fn goes_on(&self) {
+        // The race ends its losers.
+        if self.answer.get() == Answer::Swallowed && self.contest.get() != Contest::Decided {
+            self.answer.set(Answer::GoesOn);
+        }
+    }
+
+    /// The first value that a child returns counts, so a request from outside leaves the last poll to tasks that
+    /// children await.
+    pub(crate) fn open_contest(&self) {
+        self.contest.set(Contest::Open);
+        self.children.set_contest(true);
+    }
+
+    /// The contest has its winner, and nothing can take the values of the others.
+    pub(crate) fn decide(&self) {
+        if self.answer.get() == Answer::Swallowed {
+            let winner = asyncio_task::current_task().map(|task| task.id());
+            if self.children.is_any_cancelling(winner) {
+                self.answer.set(Answer::GoesOn);
+            }
+        }
+        self.contest.set(Contest::Decided);
+        self.children.set_contest(false);
+        self.end_children();
+    }
+
+    /// A request from outside goes on, although body and children swallow it.
+    pub(crate) fn pass_request(&self) {
+        if self.answer.get() == Answer::Swallowed {
+            self.answer.set(Answer::GoesOn); // also if a contender has won meanwhile
+        }
+    }
+
+    /// Cancels the children and leaves the body, which may take their values.
+    pub(crate) fn cancel_children(&self) {
+        if !self.ending.replace(true) {
+            self.children.cancel(None, LastPoll::IfHeld);
+        }
+    }
+
+    /// Whether the group takes no more children.
+    #[inline]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    /// Whether the group and all its children have ended.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.finished.get()
+    }
+
+    /// How many errors there are.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors.borrow().len()
+    }
+
+    /// Cancels the children, whose values nothing can take.
+    pub(crate) fn end_children(&self) {
+        if self.unwanted.replace(true) {
+            return;
+        }
+        if self.ending.replace(true) {
+            self.children.refuse_last_polls();
+        } else {
+            self.children.cancel(None, LastPoll::IfAwaited);
+        }
+    }
+
+    /// Cancels all members: the body first, so that the request reaches it before a child that it awaits can answer.
+    fn end(&self) {
+        let body = self.body.take();
+        if let Some(body) = body {
+            body.cut();
+        }
+        self.end_children();
+    }
+
+    pub(super) fn failed(&self, error: E) {
+        let failure = Failure::here(error);
+        self.errors.borrow_mut().push(failure);
+        self.end();
+    }
+
+    /// A child or the body panicked.
+    #[cold]
+    pub(crate) fn panicked(&self, child: Option<&TaskRef>, payload: Payload) {
+        if self.over.get() {
+            return report("a child of a dropped task group panicked", child, payload);
+        }
+        let second = {
+            let mut first = self.panic.borrow_mut();
+            match *first {
+                None => {
+                    *first = Some((payload, child.cloned()));
+                    None
+                }
+                Some(_) => Some(payload),
+            }
+        };
+        if let Some(payload) = second {
+            let message = "a second panic in a task group, which passes only the first on";
+            report(message, child, payload);
+        }
+        self.end();
+    }
+}
+
+pub(super) fn report(message: &'static str, child: Option<&TaskRef>, payload: Payload) {
+    let cause = Cause::Panic(PanicPayload::new(payload));
+    asyncio_loop::call_exception_handler(&Unhandled::new(message, child, cause));
+}
