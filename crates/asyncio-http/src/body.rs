@@ -12,9 +12,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::bound::LoopBound;
 
-/// A body that is sent piece by piece, as the stream gives them. The stream needs no `Send`.
+/// A body whose pieces come from a stream. The stream needs no `Send`.
 ///
-/// An error of the stream breaks the connection off, so that the peer does not take the part for the whole.
+/// An error of the stream breaks the connection off. Otherwise the peer would take a part of the body for the whole.
 ///
 /// ```
 /// use asyncio::http::{Request, Response, body};
@@ -77,7 +77,7 @@ where
 ///
 /// # Errors
 ///
-/// [`TooLarge`] if it has more than `limit` bytes, and the error of the body.
+/// [`TooLarge`] if the body has more than `limit` bytes. Otherwise the error of the body.
 pub async fn to_bytes<B>(body: B, limit: usize) -> Result<Bytes, BoxError>
 where
     B: http_body::Body,

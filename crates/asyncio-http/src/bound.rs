@@ -53,12 +53,12 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 /// });
 /// ```
 ///
-/// A future in it must be boxed, `LoopBound<Pin<Box<F>>>`. The wrapper is then a future itself.
+/// The wrapper of a boxed future, `LoopBound<Pin<Box<F>>>`, is a future itself.
 ///
 /// # Drops
 ///
 /// Dropped on its thread, the wrapper drops the value. Dropped on another thread, it sends the value to its loop, which
-/// drops it. If that loop is closed, the value is leaked: its destructor may be run nowhere else.
+/// drops it. If that loop is closed, the value is leaked: its destructor may not run on another thread.
 ///
 /// # Panics
 ///

@@ -48,7 +48,7 @@ const PIECE: u64 = 64 * 1024;
 /// A request for a path gets the file, with its media type by its extension. `GET` and `HEAD` are answered, with ranges
 /// (one range a request) and conditional requests. A path of a directory gets its `index.html`.
 ///
-/// No path leads out of the directory, also not through a link. Names that begin with a dot are not found, except
+/// No path leads out of the directory, not even through a link. Names that begin with a dot are not found, except
 /// `.well-known`. Files are opened and read in the loop's thread pool.
 #[derive(Clone)]
 pub struct Files {
@@ -63,7 +63,8 @@ impl Files {
         }
     }
 
-    /// Responds to a request with the file that its path names: 200, 206 or 304, or 404, 405, 416.
+    /// Responds to a request with the file that its path names. The status is 200, 206 or 304. It is 404 without such a
+    /// file, 405 for another method, and 416 for a range beyond the end.
     ///
     /// # Cancellation
     ///
@@ -219,7 +220,7 @@ fn find(root: &Path, below: &Path, has_slash: bool) -> io::Result<Found> {
 }
 
 impl Opened {
-    /// A weak tag: two versions of one size within the clock's resolution look the same.
+    /// The weak entity tag. Two versions of one size within the clock's resolution have the same one.
     fn tag(&self) -> Option<String> {
         let since = self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(format!("W/\"{:x}-{:x}\"", self.length, since.as_nanos()))

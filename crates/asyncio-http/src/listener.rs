@@ -11,14 +11,49 @@ use asyncio_net::{UnixListener, UnixStream};
 use futures_io::{AsyncRead, AsyncWrite};
 
 /// A source of connections for a [`Server`](crate::Server): a [`TcpListener`], a `UnixListener`, or one of your own.
+///
+/// A listener in memory tests a server on virtual time:
+///
+/// ```
+/// use asyncio::http::{Listener, Peer, Request, Server};
+/// use asyncio::net::{MemoryStream, memory_pair};
+/// use asyncio::sync::{PutError, Queue};
+/// use std::io;
+/// use std::rc::Rc;
+///
+/// struct InMemory(Rc<Queue<MemoryStream>>);
+///
+/// impl Listener for InMemory {
+///     type Stream = MemoryStream;
+///
+///     async fn accept(&self) -> io::Result<(MemoryStream, Peer)> {
+///         let stream = self.0.get().await.map_err(io::Error::other)?;
+///         Ok((stream, Peer::Local))
+///     }
+/// }
+///
+/// # asyncio::run(async {
+/// let clients = Rc::new(Queue::new(0));
+/// let server = Server::builder().start(async |_: Request| "hello", [InMemory(clients.clone())]);
+/// let (ours, theirs) = memory_pair(1024);
+/// clients.put(theirs).await.map_err(PutError::without_item)?;
+/// ours.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await?;
+/// let mut answer = [0; 1024];
+/// let n = ours.read(&mut answer).await?;
+/// assert!(answer[..n].starts_with(b"HTTP/1.1 200 OK"));
+/// server.shutdown(std::time::Duration::from_secs(1)).await;
+/// # Ok::<(), asyncio::BoxError>(())
+/// # }).unwrap();
+/// ```
 pub trait Listener: 'static {
     /// The type of its connections.
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
 
-    /// Accepts a connection. An error ends the server's accept loop, so errors of single connections are not returned.
+    /// Accepts a connection. An error ends the server's accept loop, so the implementation skips errors of single
+    /// connections.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>>;
 
-    /// The address that it listens on, if it has one.
+    /// The address, if there is one.
     fn address(&self) -> Option<SocketAddr> {
         None
     }

@@ -34,7 +34,7 @@ use multer::{Constraints, SizeLimit};
 
 use crate::form_heads::{BoundedHeads, HeadTooLong};
 
-/// The limits of a form.
+/// The limits of a form. The default is 16 MiB in all, 16 MiB a field, and 100 fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     whole: u64,
@@ -55,21 +55,21 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The size of the whole form. (The server's [limit](crate::ServerBuilder::max_body) counts too.)
+    /// Sets the size of the whole form, in bytes. (The server's [limit](crate::ServerBuilder::max_body) counts too.)
     #[must_use]
     pub fn bytes(mut self, most: u64) -> Self {
         self.whole = most;
         self
     }
 
-    /// The size of each field.
+    /// Sets the size of each field, in bytes.
     #[must_use]
     pub fn field_bytes(mut self, most: u64) -> Self {
         self.field = most;
         self
     }
 
-    /// The number of fields. (Their heads have a limit of their own, 64 KiB each.)
+    /// Sets the number of fields. (Their heads have a limit of their own, 64 KiB each.)
     #[must_use]
     pub fn fields(mut self, most: usize) -> Self {
         self.fields = most;
@@ -88,7 +88,7 @@ impl Multipart {
     ///
     /// # Errors
     ///
-    /// 400, if the header `Content-Type` names no form or no boundary.
+    /// The header `Content-Type` names no form or no boundary. As a response the error is 400.
     pub fn of(request: Request, limits: Limits) -> Result<Self, MultipartError> {
         let kind = request.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Multipart {
         })
     }
 
-    /// The next field; `None` at the end. The unread rest of the last field is skipped.
+    /// The next field; `None` at the end. Drop the last field before. Its unread rest is skipped.
     ///
     /// # Cancellation
     ///
@@ -110,7 +110,7 @@ impl Multipart {
     ///
     /// # Errors
     ///
-    /// The form is malformed or exceeds a limit, or the body breaks off.
+    /// The form is malformed or exceeds a limit, the body breaks off, or the last field was not dropped.
     pub async fn next_field(&mut self) -> Result<Option<Field>, MultipartError> {
         let field = self.form.next_field().await?;
         if field.is_some() {
@@ -146,13 +146,13 @@ impl Field {
         self.0.name()
     }
 
-    /// The name of the file, as the client tells it. Use it in no path.
+    /// The name of the file, as the client has sent it. It must not be used as a path.
     #[must_use]
     pub fn file_name(&self) -> Option<&str> {
         self.0.file_name()
     }
 
-    /// The media type, as the client tells it.
+    /// The media type, as the client has sent it.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.0.content_type().map(AsRef::as_ref)
@@ -205,13 +205,13 @@ pub enum MultipartError {
     /// The form has more fields than the limit.
     #[error("the form has too many fields")]
     TooManyFields,
-    /// The form is malformed, too large, or breaks off.
+    /// The form is malformed, too large, or breaks off, or a field is read while another one is held.
     #[error("the form cannot be read: {0}")]
     Invalid(#[from] multer::Error),
 }
 
 impl MultipartError {
-    /// The status of a response that tells it.
+    /// The status of the response for this error.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         use multer::Error::{FieldSizeExceeded, StreamReadFailed, StreamSizeExceeded};

@@ -10,7 +10,7 @@ use hyper::rt::{Executor, Timer};
 
 use crate::bound::LoopBound;
 
-/// hyper's executor and timer: tasks and sleeps of the loop that runs here. Time may be virtual.
+/// hyper's executor and timer, by tasks and sleeps of the running loop. Time may be virtual.
 ///
 /// Futures need no `Send`. So with this executor nothing in hyper needs it.
 #[derive(Clone, Copy, Debug, Default)]

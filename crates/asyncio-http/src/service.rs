@@ -19,7 +19,7 @@ use crate::server::connection::Connection;
 /// A service, which answers requests: an async closure, an axum `Router` (feature `axum`), or a service of hyper in a
 /// [`HyperService`].
 ///
-/// It needs no `Send`, and neither do its futures.
+/// The service needs no `Send`, and neither do its futures.
 ///
 /// An async closure takes a [`Request`](crate::Request) and returns a response: a string, bytes, a status, or a pair of
 /// status and body. It may also return a [`Response`](crate::Response), or a `Result` of two of these.
@@ -148,7 +148,7 @@ pub struct ByHyper;
 
 /// A service of hyper, as a [`Service`]. It gets hyper's own requests, and its bodies are not boxed.
 ///
-/// The server's limit of bodies does not apply.
+/// The server's [limit of bodies](crate::ServerBuilder::max_body) does not apply.
 #[derive(Clone, Copy)]
 pub struct HyperService<S>(pub S);
 

@@ -17,7 +17,7 @@ use crate::bound::LoopBound;
 ///
 /// # Panics
 ///
-/// As [`LoopBound`]: when it is used while its loop does not run on the thread.
+/// Every use panics while its loop does not run on the thread, as that of a [`LoopBound`].
 pub struct Shared<T: 'static>(LoopBound<Rc<T>>);
 
 impl<T> Shared<T> {
@@ -31,7 +31,7 @@ impl<T> Shared<T> {
         Self::from_rc(Rc::new(value))
     }
 
-    /// Shares what is already shared.
+    /// Shares a value that is shared already.
     ///
     /// # Panics
     ///

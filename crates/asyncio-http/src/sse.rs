@@ -20,8 +20,8 @@
 //! # });
 //! ```
 //!
-//! A response that goes on keeps a stopping server waiting, for the grace period at most. A stream that ends with
-//! [`closing`](crate::closing) does not.
+//! A server that stops waits for its event streams, for the grace period at most. A stream that ends with
+//! [`closing`](crate::closing) keeps it no longer.
 
 use std::fmt;
 use std::future::Future as _;
@@ -61,7 +61,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// The value is not representable in JSON.
+    /// The value cannot be written as JSON.
     #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_string(value).map(Self::data)
@@ -130,8 +130,8 @@ impl<S: Stream<Item = Event> + 'static> Sse<S> {
         }
     }
 
-    /// Sends a comment whenever nothing was sent for this long. So the server finds clients that are gone, and proxies
-    /// do not give up.
+    /// Sends a comment after each silence of this length. So the server detects disconnected clients, and proxies keep
+    /// the connection.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);
         self

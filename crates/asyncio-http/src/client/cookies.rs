@@ -8,10 +8,11 @@ use http::header::SET_COOKIE;
 
 use super::origin::Origin;
 
-/// The number of cookies of one domain, and of all. The oldest go first.
+/// The maximum number of cookies of one domain. The oldest goes first.
 const MAX_OF_DOMAIN: usize = 50;
+/// The maximum number of cookies of all domains. The oldest goes first.
 const MAX: usize = 3000;
-/// The length of one cookie.
+/// The maximum length of one cookie, in bytes.
 const MAX_LENGTH: usize = 4096;
 
 /// The cookies of a session.

@@ -9,11 +9,11 @@ use http::{StatusCode, Uri};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The address of the request is no URL with a scheme, `http` or `https`, and a host; or a header is invalid.
+    /// The address of the request is not a URL with a host and the scheme `http` or `https`, or a header is invalid.
     /// Nothing was sent.
     #[error("the request is invalid: {0}")]
     Invalid(String),
-    /// No connection could be made: the name of the host, the network, the proxy, or TLS.
+    /// No connection could be made, because of the name of the host, the network, the proxy, or TLS.
     #[error("cannot connect to {host}: {error}")]
     Connect {
         /// The host and port.
@@ -39,7 +39,8 @@ pub enum FetchError {
     /// The server redirects to somewhere else, and the body of the request cannot be sent again.
     #[error("a redirect to {0} needs the body of the request again, which was a stream")]
     BodyIsGone(Uri),
-    /// The status is none of success. [`error_for_status`](crate::FetchResponse::error_for_status) returns it.
+    /// The status is 400 or above, or a websocket was refused with this status.
+    /// [`error_for_status`](crate::FetchResponse::error_for_status) returns it.
     #[error("{0} for {1}")]
     Status(StatusCode, Uri),
     /// The body has more bytes than the [limit](crate::SessionBuilder::max_body).
@@ -51,7 +52,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether it is a time limit.
+    /// Whether a time limit was exceeded.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. })

@@ -8,7 +8,7 @@ use super::encode::basic;
 use super::error::FetchError;
 use super::origin::Origin;
 
-/// An HTTP proxy. Requests to `http` URLs are sent to it, and for `https` it makes a tunnel (`CONNECT`).
+/// An HTTP proxy. Requests to `http` URLs are sent to the proxy. For `https` it makes a tunnel (`CONNECT`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     pub(crate) origin: Origin,
@@ -21,7 +21,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// [`FetchError::Invalid`] if it is no `http` URL.
+    /// [`FetchError::Invalid`] if the URL does not have the scheme `http`.
     pub fn new(url: &str) -> Result<Self, FetchError> {
         let url = match url.contains("://") {
             true => url.to_owned(),

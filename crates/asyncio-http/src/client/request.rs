@@ -21,7 +21,27 @@ use super::request_body::RequestBody;
 use super::response::{FetchBody, FetchResponse};
 use super::session::Session;
 
-/// A request of a [`Session`], to be [sent](Self::send). Its faults are errors of `send`.
+/// A request of a [`Session`], to be [sent](Self::send). An invalid URL, header or value is an error of `send`.
+///
+/// ```
+/// use asyncio::http::Session;
+/// use std::time::Duration;
+///
+/// # asyncio::run(async {
+/// # let listener = asyncio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let base = format!("http://{}", listener.local_addr()?);
+/// # let echo = async |request: asyncio::http::Request| request.uri().to_string();
+/// # let server = asyncio::http::Server::builder().start(echo, [listener]);
+/// let session = Session::new();
+/// let request = session
+///     .get(format!("{base}/search"))
+///     .query([("q", "time wheel"), ("page", "2")])
+///     .header("Accept-Language", "en")
+///     .timeout(Duration::from_secs(10));
+/// assert_eq!(request.send().await?.text().await?, "/search?q=time+wheel&page=2");
+/// # Ok::<(), asyncio::BoxError>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
     session: Session,
@@ -63,7 +83,7 @@ impl Session {
         self.request(Method::DELETE, url)
     }
 
-    /// A request of any method. A fault of the URL is an error of [`send`](RequestBuilder::send).
+    /// A request of any method. An invalid URL is an error of [`send`](RequestBuilder::send).
     pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
         RequestBuilder::new(self.clone(), method, url.as_ref())
     }
@@ -178,7 +198,7 @@ impl RequestBuilder {
         self.header(AUTHORIZATION.as_str(), format!("Bearer {token}"))
     }
 
-    /// How long the fetch may take in all, in place of the session's [limit](super::SessionBuilder::timeout).
+    /// Sets how long the fetch may take in all, in place of the session's [limit](super::SessionBuilder::timeout).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
@@ -192,7 +212,8 @@ impl RequestBuilder {
     ///
     /// # Errors
     ///
-    /// [`FetchError`]. A status of an error is none: see [`error_for_status`](FetchResponse::error_for_status).
+    /// [`FetchError`]. A status of 400 or above is not an error of `send`: see
+    /// [`error_for_status`](FetchResponse::error_for_status).
     ///
     /// # Panics
     ///
@@ -207,7 +228,7 @@ impl RequestBuilder {
         Alarm::new(self.timeout.unwrap_or(self.session.inner.options.timeout))
     }
 
-    /// The headers, of which some have one value only.
+    /// The headers.
     #[cfg(feature = "websocket")]
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers

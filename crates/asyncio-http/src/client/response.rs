@@ -83,7 +83,7 @@ impl FetchResponse {
         &self.url
     }
 
-    /// The length of the body, if the server has told it. For `HEAD`, the length that the body would have.
+    /// The length of the body, if the server has sent it. For `HEAD`, the length that the body would have.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         // A response to `HEAD` has the length of a body that does not come.
@@ -92,11 +92,11 @@ impl FetchResponse {
         told.or_else(|| http_body::Body::size_hint(&self.body).exact())
     }
 
-    /// The response, unless its status is one of an error.
+    /// The response, unless its status is 400 or above.
     ///
     /// # Errors
     ///
-    /// [`FetchError::Status`] for 400 and above.
+    /// [`FetchError::Status`] with the status and the URL.
     pub fn error_for_status(self) -> Result<Self, FetchError> {
         let status = self.status();
         match status.is_client_error() || status.is_server_error() {
@@ -157,7 +157,8 @@ impl FetchResponse {
     ///
     /// # Errors
     ///
-    /// The errors of [`bytes`](Self::bytes), and [`FetchError::Decode`] if it is no such text.
+    /// The errors of [`bytes`](Self::bytes), and [`FetchError::Decode`] if the bytes are not such a text, or
+    /// `Content-Type` names another encoding.
     pub async fn text(self) -> Result<String, FetchError> {
         let charset = self.charset();
         let bytes = self.bytes().await?;
@@ -192,7 +193,7 @@ impl FetchResponse {
     ///
     /// # Errors
     ///
-    /// The errors of [`bytes`](Self::bytes), and [`FetchError::Decode`] if it is no JSON of that type.
+    /// The errors of [`bytes`](Self::bytes), and [`FetchError::Decode`] if the body is not JSON of that type.
     #[cfg(feature = "json")]
     pub async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, FetchError> {
         let bytes = self.bytes().await?;
@@ -400,7 +401,7 @@ impl Stream for FetchBody {
     }
 }
 
-/// Passes a body on, in a response of a server for instance.
+/// Passes a body on, for instance in the response of a server.
 ///
 /// # Panics
 ///

@@ -49,7 +49,7 @@ use super::proxy::{Proxies, Proxy, exceptions};
 ///
 /// A connection is kept for the next request to the same scheme, host and port, for 90 seconds. HTTP/2 is used if the
 /// server agrees (TLS with ALPN); then one connection serves all requests. For HTTP/1 the session makes up to
-/// [`max_per_host`](SessionBuilder::max_per_host) connections, and requests beyond wait in order of arrival. Read
+/// [`max_per_host`](SessionBuilder::max_per_host) connections, and further requests wait in order of arrival. Read
 /// responses to their end: a response that is dropped early closes its connection. So does one that is complete before
 /// the body of its request is.
 ///
@@ -118,14 +118,18 @@ impl Session {
         self.inner.pool.idle()
     }
 
-    /// The cookies that a request to `url` would send, as the value of the header `Cookie`; `None` without any.
+    /// The cookies that a request to `url` would send, as the value of the header `Cookie`; `None` if there are none.
+    ///
+    /// # Panics
+    ///
+    /// Without a running loop, if the session has cookies.
     #[must_use]
     pub fn cookies(&self, url: &Uri) -> Option<String> {
         let origin = Origin::of(url).ok()?;
         self.inner.cookies.borrow_mut().header(&origin, url.path())
     }
 
-    /// A request begins. From time to time, connections that are too old are closed.
+    /// Closes connections that are too old, at one request in 64.
     pub(super) fn tidy(&self) {
         let requests = self.inner.requests.get().wrapping_add(1);
         self.inner.requests.set(requests);
@@ -175,7 +179,8 @@ impl SessionBuilder {
         }
     }
 
-    /// The number of HTTP/1 connections to one host; 100 at first. Requests beyond wait, first in, first out.
+    /// The number of HTTP/1 connections to one scheme, host and port; 100 by default. Further requests wait, first in,
+    /// first out.
     ///
     /// # Panics
     ///
@@ -186,40 +191,41 @@ impl SessionBuilder {
         self
     }
 
-    /// How long a connection is kept without a request; 90 seconds at first.
+    /// How long a connection is kept without a request; 90 seconds by default.
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.options.idle_timeout = limit;
         self
     }
 
-    /// How long making a connection may take, with the name of the host, the proxy and TLS; 30 seconds at first.
+    /// How long a connection attempt may take; 30 seconds by default. That includes the lookup of the host's name, the
+    /// proxy and TLS.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.options.connect_timeout = limit;
         self
     }
 
-    /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds at first.
-    /// While it takes the body of the request, or waits for the next piece of it, it is not silent.
+    /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds by
+    /// default. A server that takes the body of the request, or waits for its next piece, is not silent.
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.options.read_timeout = limit;
         self
     }
 
-    /// How long a fetch may take in all, until the last byte of the body is read; 5 minutes at first. `Duration::MAX`
+    /// How long a fetch may take in all, until the last byte of the body is read; 5 minutes by default. `Duration::MAX`
     /// is no limit.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = limit;
         self
     }
 
-    /// The number of redirects that a request follows; 10 at first. With 0, a redirect is a response as any other.
+    /// The number of redirects that a request follows; 10 by default. With 0, a redirect is a response like any other.
     pub fn max_redirects(mut self, number: usize) -> Self {
         self.options.max_redirects = number;
         self
     }
 
-    /// The number of bytes that `bytes`, `text` and `json` read, after decompression; 64 MiB at first. Reading piece by
-    /// piece has no limit.
+    /// The number of bytes that `bytes`, `text` and `json` read, after decompression; 64 MiB by default. Reading piece
+    /// by piece has no limit.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.options.max_body = bytes;
         self
@@ -238,7 +244,7 @@ impl SessionBuilder {
         self
     }
 
-    /// Whether cookies of responses are kept, and sent with later requests; they are at first.
+    /// Whether cookies of responses are kept, and sent with later requests. On by default.
     pub fn cookies(mut self, on: bool) -> Self {
         self.options.cookies = on;
         self
@@ -251,7 +257,7 @@ impl SessionBuilder {
         self
     }
 
-    /// Hosts that are reached without a proxy, with commas: `"localhost, .example.org"`.
+    /// Hosts that are reached without a proxy, separated by commas: `"localhost, .example.org"`.
     pub fn no_proxy(mut self, hosts: &str) -> Self {
         self.options.proxies.except = exceptions(hosts);
         self
@@ -262,28 +268,28 @@ impl SessionBuilder {
     ///
     /// # Errors
     ///
-    /// [`FetchError::Invalid`] if one of them is no URL.
+    /// [`FetchError::Invalid`] if one of them is not a URL.
     pub fn proxies_from_env(mut self) -> Result<Self, FetchError> {
         self.options.proxies = Proxies::from_env(|name| std::env::var(name).ok())?;
         Ok(self)
     }
 
-    /// Whether HTTP/2 is offered over TLS; it is at first.
+    /// Whether HTTP/2 is offered over TLS. On by default.
     #[cfg(feature = "http2")]
     pub fn http2(mut self, on: bool) -> Self {
         self.options.http2 = on;
         self
     }
 
-    /// Whether all servers without TLS are known to speak HTTP/2; they are not at first.
+    /// Whether all servers without TLS are known to speak HTTP/2. Off by default.
     #[cfg(feature = "http2")]
     pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
         self.options.http2_prior_knowledge = on;
         self
     }
 
-    /// Uses this connector for TLS: other roots, client certificates. At first the system's roots are trusted. The
-    /// connector's protocols (ALPN) are set by the session.
+    /// Uses this connector for TLS: other roots, client certificates. By default the system's roots are trusted. The
+    /// session sets the connector's protocols (ALPN).
     #[cfg(feature = "rustls")]
     pub fn tls(self, connector: TlsConnector) -> Self {
         *self.options.tls.borrow_mut() = Some(connector);

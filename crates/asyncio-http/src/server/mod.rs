@@ -114,13 +114,13 @@ pub async fn serve<L: Listener, S: Service<M>, M>(listener: L, service: S) -> io
 ///
 /// The handlers of an HTTP/1 connection run one after the other in the task of the connection. Each HTTP/2 request has
 /// a task of its own. When a client disconnects, the handler of its request is dropped where it waits, without
-/// asynchronous cleanups. Work that has to be finished belongs in a task of its own. A handler that panics is reported
-/// to the loop's exception handler, its client gets status 500, and an HTTP/1 connection ends. So it is with a response
-/// whose header `Content-Length` is not the length of its body.
+/// asynchronous cleanups. Work that has to be finished belongs in a task of its own. If a handler panics, the loop's
+/// exception handler gets a report, the client gets status 500, and an HTTP/1 connection ends. The same happens if the
+/// header `Content-Length` of a response is not the length of its body.
 ///
 /// # Drops
 ///
-/// Dropping it [closes](Self::close) it: it accepts no more connections, and those that are there go on.
+/// A dropped server accepts no more connections, and those that are open go on.
 pub struct Server {
     shared: Rc<Shared>,
     addresses: Vec<SocketAddr>,
@@ -132,7 +132,7 @@ impl Server {
         ServerBuilder::default()
     }
 
-    /// The addresses that it listens on; none on Unix sockets.
+    /// The addresses that the server listens on; none on Unix sockets.
     #[must_use]
     #[doc(alias = "sockets")]
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -145,7 +145,7 @@ impl Server {
         self.shared.connections.len()
     }
 
-    /// Whether it accepts connections.
+    /// Whether the server accepts connections.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         !self.shared.connections.is_closed()
@@ -160,7 +160,7 @@ impl Server {
         }
     }
 
-    /// Cancels all connections with their handlers. These may clean up.
+    /// Cancels all connections with their handlers. The handlers may clean up.
     pub fn close_clients(&self) {
         for open in self.shared.connections.list() {
             open.task.cancel();
@@ -169,7 +169,7 @@ impl Server {
 
     /// Waits until the server is closed and the last connection has ended. Its addresses are free then.
     ///
-    /// It may wait forever for a handler that never ends: see [`shutdown`](Self::shutdown).
+    /// A handler that never ends makes this wait forever: see [`shutdown`](Self::shutdown).
     ///
     /// # Cancellation
     ///
@@ -208,7 +208,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// That of a listener, when all listeners have failed. The connections end first, in the same order.
+    /// The error of the last listener, when all listeners have failed. The connections end first, as when cancelled.
     ///
     /// # Panics
     ///
@@ -248,7 +248,8 @@ impl fmt::Debug for Server {
 }
 
 impl ServerBuilder {
-    /// Serves what these listeners accept.
+    /// Serves the connections of these listeners. A listener that fails is reported to the loop's exception handler,
+    /// and the others go on.
     ///
     /// # Panics
     ///
@@ -332,7 +333,7 @@ async fn accept_all<L: Listener, S: Answers>(
     }
 }
 
-/// An accept loop ends with this error.
+/// Reports the error that ends an accept loop.
 fn failed(shared: &Shared, error: io::Error) {
     let cause = Cause::Error(error.to_string());
     let message = "a server's listener has failed; it accepts no more connections";

@@ -56,8 +56,8 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's
-    /// queue.
+    /// The number of connections that are served at the same time. There is no limit by default. Others wait in the
+    /// system's queue.
     ///
     /// # Panics
     ///
@@ -68,7 +68,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The size of a request's head, in bytes; 64 KiB at first. A larger one is answered with status 431.
+    /// The size of a request's head, in bytes; 64 KiB by default. A larger one is answered with status 431.
     ///
     /// # Panics
     ///
@@ -79,8 +79,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The size of a request's body, in bytes; 16 MiB at first. A request that announces a larger one is answered with
-    /// status 413. A body without a length that turns out larger ends with an error for the handler that reads it.
+    /// The size of a request's body, in bytes; 16 MiB by default. A request that announces a larger one is answered
+    /// with status 413. A body without a length that turns out larger ends with an error for the handler that reads it.
     ///
     /// (axum's extractors have a limit of their own, 2 MB.)
     pub fn max_body(mut self, bytes: u64) -> Self {
@@ -88,20 +88,20 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a client may take to send the head of a request, from its first byte on; 30 seconds at first. Checked
-    /// about once a second. A late client gets status 408.
+    /// How long a client may take to send the head of a request, from its first byte on; 30 seconds by default. Checked
+    /// about once a second, and more often for limits below 4 seconds. A late client gets status 408.
     pub fn header_timeout(mut self, limit: Duration) -> Self {
         self.header_timeout = limit;
         self
     }
 
-    /// How long a connection may be without a request; 75 seconds at first. Checked about once a second.
+    /// How long a connection may be without a request; 75 seconds by default. Checked about once a second.
     pub fn keep_alive_timeout(mut self, limit: Duration) -> Self {
         self.keep_alive_timeout = limit;
         self
     }
 
-    /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds at first.
+    /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds by default.
     /// Checked about once a second. For a client that sends a little from time to time see
     /// [`min_rate`](Self::min_rate).
     pub fn read_timeout(mut self, limit: Duration) -> Self {
@@ -109,43 +109,43 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a client may take nothing of what is sent to it; 60 seconds at first. Checked about once a second.
+    /// How long a client may take nothing of what is sent to it; 60 seconds by default. Checked about once a second.
     pub fn write_timeout(mut self, limit: Duration) -> Self {
         self.write_timeout = limit;
         self
     }
 
-    /// The least rate of a client, in bytes a second, for a body that a handler waits for and for an answer; 100 at
-    /// first. Averaged over the [`read_timeout`](Self::read_timeout) and the [`write_timeout`](Self::write_timeout);
-    /// time in which the server does not wait for the client is left out. 0 is no limit: for bodies that last long and
-    /// say little.
+    /// The least rate of a client, in bytes a second; 100 by default. It holds for a body that a handler waits for, and
+    /// for an answer. The rate is averaged over the [`read_timeout`](Self::read_timeout) or the
+    /// [`write_timeout`](Self::write_timeout). Time in which the server does not wait for the client does not count. 0
+    /// is no limit, for bodies that last long and say little.
     pub fn min_rate(mut self, bytes_per_second: u32) -> Self {
         self.min_rate = bytes_per_second;
         self
     }
 
     /// How long a cancelled [`serve_forever`](super::Server::serve_forever) waits for the requests under way; 10
-    /// seconds at first.
+    /// seconds by default.
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = limit;
         self
     }
 
-    /// Whether clients may use HTTP/2: by ALPN over TLS, by prior knowledge without; they may at first.
+    /// Whether clients may use HTTP/2: by ALPN over TLS, by prior knowledge without. On by default.
     #[cfg(feature = "http2")]
     pub fn http2(mut self, on: bool) -> Self {
         self.http2 = on;
         self
     }
 
-    /// The number of requests that one HTTP/2 connection may have under way; 100 at first.
+    /// The number of requests that one HTTP/2 connection may have under way; 100 by default.
     #[cfg(feature = "http2")]
     pub fn max_streams(mut self, number: u32) -> Self {
         self.max_streams = number;
         self
     }
 
-    /// Serves HTTPS. The acceptor's protocols (ALPN) are set by the server.
+    /// Serves HTTPS. The server sets the acceptor's protocols (ALPN).
     #[cfg(feature = "rustls")]
     pub fn tls(mut self, acceptor: TlsAcceptor) -> Self {
         self.tls = Some(acceptor);

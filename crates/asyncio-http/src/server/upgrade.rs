@@ -19,12 +19,12 @@ use hyper::upgrade::OnUpgrade;
 use super::connection::{Connection, OfRequest};
 use crate::body::Body;
 
-/// Answers with 101, and has `afterwards` called with the connection when the client has the answer.
+/// Answers with 101, and calls `afterwards` with the connection when the client has the answer.
 ///
-/// Its future runs in the task of the connection: the server counts it, waits for it, and cancels it after the grace
-/// period. A panic is reported.
+/// The future of `afterwards` runs in the task of the connection. So the server counts it, waits for it, and cancels it
+/// after the grace period. A panic is reported.
 ///
-/// Answers with 426 if the request is none of HTTP/1, or does not ask for `protocol`. Answers with 400 if it has a
+/// Answers with 426 if the request is not an HTTP/1 request that asks for `protocol`. Answers with 400 if it has a
 /// body: a proxy may not see where the body ends and the other protocol begins.
 pub fn upgrade<B, F>(
     request: &mut Request<B>,
@@ -142,8 +142,8 @@ impl Upgraded {
     }
 }
 
-/// Waits until the server of a request is asked to stop: a response that goes on for long can end then. Never ends if
-/// the request is not one of a [`Server`](super::Server).
+/// Waits until the server of a request is asked to stop, so that a long response can end. Waits forever if the request
+/// is not one of a [`Server`](super::Server).
 pub fn closing<B>(request: &Request<B>) -> impl Future<Output = ()> + use<B> {
     let connection = request.extensions().get::<OfRequest>();
     let connection = connection.and_then(|of| of.0.try_get().cloned());

@@ -29,7 +29,8 @@ impl RequestBuilder {
     ///
     /// # Errors
     ///
-    /// [`FetchError`]. If the server does not agree, [`FetchError::Status`] with its status.
+    /// [`FetchError`]. If the server does not agree, the error is [`FetchError::Status`] with its status. Redirects are
+    /// not followed.
     ///
     /// # Panics
     ///

@@ -18,7 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-/// The size of a message, at first.
+/// The default limit of a message.
 pub(super) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// A stream below a websocket.
@@ -31,10 +31,10 @@ type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 /// A websocket. Its methods take `&self`, so one task may receive while others send, or close it. Tasks that receive at
 /// the same time take turns in order of arrival.
 ///
-/// It answers pings by itself while a task receives. When the server of its connection is asked to stop, it tells
-/// the peer that it goes away, and [`recv`](Self::recv) ends when the peer agrees.
+/// A websocket answers pings by itself while a task receives. When its server is asked to stop, it sends a close frame
+/// ("going away"), and [`recv`](Self::recv) ends when the peer has answered.
 ///
-/// Dropping it closes the connection without a word; [`close`](Self::close) says goodbye.
+/// Dropping it closes the connection without a close frame. [`close`](Self::close) sends one.
 pub struct WebSocket {
     inner: RefCell<tungstenite::WebSocket<Blocking>>,
     wakers: Arc<Wakers>,
@@ -99,7 +99,7 @@ impl WebSocket {
         }
     }
 
-    /// Receives the next text or binary message. `None` when the peer has closed the websocket in order.
+    /// Receives the next text or binary message. `None` when the websocket was closed by a close frame.
     ///
     /// # Cancellation
     ///
@@ -108,7 +108,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// The connection breaks off, the peer violates the protocol, or a message is too large. Then the websocket is
-    /// over. In the latter two cases the peer is told why, if it takes a few more bytes.
+    /// over. In the latter two cases the peer gets a close frame with the reason, if it takes a few more bytes.
     pub async fn recv(&self) -> Result<Option<Message>, WebSocketError> {
         let _turn = self.receiving.lock().await;
         poll_fn(|cx| self.poll_recv(cx)).await
@@ -177,11 +177,11 @@ impl WebSocket {
         is_stopping
     }
 
-    /// Sends a message, after those of other tasks that send already. A peer that takes nothing lets it wait.
+    /// Sends a message, after those of other tasks that send already. Waits while the peer takes nothing.
     ///
     /// # Cancellation
     ///
-    /// The message is sent whole or not at all: what was begun is continued by the next operation.
+    /// The message is sent whole or not at all. The next operation continues a message that was begun.
     ///
     /// # Errors
     ///
@@ -206,12 +206,12 @@ impl WebSocket {
         Ok(poll_fn(flush).await?)
     }
 
-    /// Closes the websocket in order: says so to the peer, and waits until the peer agrees. Messages that arrive
-    /// meanwhile are dropped.
+    /// Closes the websocket: sends a close frame, and waits for that of the peer. Messages that arrive meanwhile are
+    /// dropped.
     ///
     /// # Cancellation
     ///
-    /// The peer may have been told.
+    /// The close frame may be sent.
     ///
     /// # Errors
     ///
@@ -363,7 +363,7 @@ impl io::Write for Blocking {
     }
 }
 
-/// Why a websocket failed.
+/// The failure of a websocket.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WebSocketError(#[source] Box<tungstenite::Error>);

@@ -18,7 +18,7 @@ use crate::server::upgrade::Handover;
 
 const WEBSOCKET: &str = "websocket";
 
-/// A request that asks for a websocket. Also an extractor for axum.
+/// A request that asks for a websocket. It is an extractor for axum, too.
 #[must_use = "the websocket begins with the `answer`"]
 pub struct WebSocketUpgrade {
     // Bound, because axum demands `Send` of extractors.
@@ -74,7 +74,7 @@ impl WebSocketUpgrade {
         })
     }
 
-    /// Speaks one of these subprotocols, the first that the client offers too.
+    /// Chooses the first of these subprotocols that the client offers too.
     pub fn protocols<'a>(mut self, known: impl IntoIterator<Item = &'a str>) -> Self {
         let is_offered = |one: &&str| self.offered.iter().any(|offered| offered == one);
         let chosen = known.into_iter().find(is_offered);
@@ -82,20 +82,20 @@ impl WebSocketUpgrade {
         self
     }
 
-    /// The subprotocol that is spoken, if there is one.
+    /// The chosen subprotocol, if there is one.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.chosen.as_ref()?.to_str().ok()
     }
 
-    /// The size of a message, in bytes; 16 MiB at first. A larger one is an error, and ends the websocket.
+    /// Sets the size of a message, in bytes; 16 MiB by default. A larger one is an error, and ends the websocket.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
     }
 
-    /// Answers the request. `afterwards` gets the websocket when the client has the answer, and runs in the task of the
-    /// connection. The server counts it, waits for it, and cancels it after the grace period.
+    /// Answers the request. `afterwards` gets the websocket when the client has the answer. It runs in the task of the
+    /// connection: the server counts it, waits for it, and cancels it after the grace period.
     pub fn answer<F>(self, afterwards: F) -> Response
     where
         F: AsyncFnOnce(WebSocket) + 'static,
