@@ -25,7 +25,7 @@
 #![cfg_attr(unix, doc = "| [`pipe`] | pipes, FIFOs |")]
 #![cfg_attr(unix, doc = "| [`stdio`] | the standard input, output and error |")]
 //!
-//! On systems that are no Unix, only the modules that the table of that system shows exist.
+//! On systems other than Unix the crate has only the modules that the documentation for that system shows.
 
 #![forbid(unsafe_code)]
 

@@ -36,12 +36,12 @@ use rustix::io::Errno;
 
 use crate::fs::File;
 
-/// So much fits without waiting into each pipe and terminal that the system reports as writable.
+/// The number of bytes that fit without waiting into each pipe and terminal that the system reports as writable.
 const ALWAYS_FITS: usize = 256;
 
 /// The standard input of the program.
 ///
-/// Bytes in the buffer of std's `stdin` are missing here.
+/// Bytes in the buffer of `std::io::stdin` are not read here.
 ///
 /// # Errors
 ///

@@ -13,7 +13,7 @@ use asyncio_pool::to_thread;
 use super::file::File;
 use super::on_thread::on_thread;
 
-/// How often another name is tried.
+/// The number of tries with another name.
 const TRIES: usize = 16;
 
 /// A name that cannot be guessed.
@@ -85,7 +85,7 @@ fn unlinked(directory: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// A temporary directory. It is removed with all that is in it when this is dropped.
+/// A temporary directory. The drop removes the directory with its contents.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_os::*; }
@@ -99,7 +99,7 @@ fn unlinked(directory: &Path) -> io::Result<fs::File> {
 /// # }).unwrap();
 /// ```
 ///
-/// The drop removes it on a thread, if a loop runs, and otherwise at once. Errors are ignored then;
+/// If a loop runs, the drop removes the directory on a thread, and otherwise at once. Errors are ignored then;
 /// [`close`](Self::close) returns them.
 pub struct TempDir {
     /// `None` when it is removed, or kept.
@@ -152,7 +152,7 @@ impl TempDir {
         self.path.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Keeps the directory.
+    /// Keeps the directory, and returns its path.
     #[must_use]
     pub fn keep(mut self) -> PathBuf {
         self.path.take().unwrap_or_default()

@@ -59,7 +59,7 @@ pub fn open_fifo_reader(path: impl AsRef<Path>) -> io::Result<PipeReader> {
 
 /// Opens a FIFO for writing, as soon as a process has it open for reading.
 ///
-/// The system has no event for that, so it looks again after 1 ms at first, and at most 50 ms.
+/// The system has no event for that, so it looks again after pauses that grow from 1 ms to 50 ms.
 ///
 /// # Cancellation
 ///

@@ -17,7 +17,7 @@ use super::error::SpawnError;
 use super::reaper;
 use crate::pipe::{PipeReader, PipeWriter};
 
-/// How long a process may take to end after `SIGTERM`, unless a command says otherwise.
+/// The default time that a process may take to end after `SIGTERM`.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A command to be started as a child process, in the shape of [`std::process::Command`].
@@ -85,8 +85,8 @@ impl Command {
     /// # }).unwrap();
     /// ```
     ///
-    /// The shell interprets the text, so it must not contain input of a stranger. Pass such input as
-    /// an argument: `Command::shell("grep -c \"$0\" log").arg(input)`.
+    /// The shell interprets the text, so it must not contain untrusted input. Pass such input as an argument:
+    /// `Command::shell("grep -c \"$0\" log").arg(input)`.
     #[doc(alias = "create_subprocess_shell")]
     #[doc(alias = "subprocess_shell")]
     pub fn shell(script: impl AsRef<OsStr>) -> Self {

@@ -16,8 +16,8 @@
 //!
 //! - Every child is reaped, also one whose [`Child`] is dropped or whose loop is closed.
 //! - [`Child::wait`] returns when the process has ended, whichever process still has its pipes.
-//! - It works on the loop of any thread, and takes the status of no other child. A status that other
-//!   code has taken is an error, [`StatusTaken`].
+//! - Processes work on the loop of any thread. The status of another child is never taken. A status that other code has
+//!   taken is an error, [`StatusTaken`].
 //! - A child inherits its three standard streams, and no other descriptor that this library or the standard library has
 //!   opened. It inherits a descriptor that came from this program's parent, or that C code has opened without
 //!   `O_CLOEXEC`.

@@ -19,7 +19,7 @@ use super::command::Command;
 use crate::pipe::{PipeReader, PipeWriter};
 use crate::signal::Signal;
 
-/// So much is read from a pipe at once.
+/// The number of bytes that are read from a pipe at once.
 const CHUNK: usize = 64 * 1024;
 
 /// The callbacks of a child process. All have a default, which does nothing.
@@ -101,8 +101,7 @@ struct Shared {
 }
 
 impl Command {
-    /// Starts the command, and calls `protocol` with what happens. The standard output and the
-    /// standard error are piped, and so is the standard input.
+    /// Starts the command, and calls `protocol` for its events. Standard input, output and error are piped.
     ///
     /// # Errors
     ///
@@ -201,8 +200,7 @@ impl SubprocessTransport {
         self.send_signal(Signal::KILL)
     }
 
-    /// Closes the pipes, and kills the process if it has not ended. The protocol hears of the ends, in callbacks that
-    /// come soon.
+    /// Closes the pipes, and kills the process if it has not ended. The protocol's callbacks for the ends follow soon.
     pub fn close(&self) {
         self.write_eof();
         // The process may be another user's. Its pipes are closed all the same.

@@ -61,10 +61,11 @@ pub fn signals(kinds: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
 /// cancel the main task.
 ///
 /// ```no_run
+/// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_os::*; }
 /// # async fn serve() {}
 /// # asyncio_loop::run(async {
-/// let serving = asyncio_loop::spawn(serve());
-/// asyncio_os::signal::ctrl_c().await?;
+/// let serving = asyncio::spawn(serve());
+/// asyncio::signal::ctrl_c().await?;
 /// println!("one moment");
 /// serving.cancel();
 /// # std::io::Result::Ok(())
@@ -84,9 +85,9 @@ pub async fn ctrl_c() -> io::Result<()> {
 
 /// The signals that arrive, from [`signal`] or [`signals`].
 ///
-/// The system merges a signal with an equal one that is pending. The stream loses none beyond that
-/// until 65,536 are unread. Signals of several kinds come in no particular order. Signals that are
-/// unread when the stream is dropped are lost.
+/// The system merges a signal with an equal one that is pending. The stream loses none beyond that until 65,536 are
+/// unread (on Linux; other systems have smaller pipes). Signals of several kinds come in no particular order. Signals
+/// that are unread when the stream is dropped are lost.
 #[derive(Debug)]
 #[must_use = "the signals have no default action until this is dropped"]
 pub struct Signals {

@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-/// The most that waits for the thread. The two buffers of this size stay in the cache of a core.
+/// The maximum number of bytes that wait for the thread. Two buffers of this size stay in the cache of a core.
 const ROOM: usize = 256 * 1024;
 
 /// The buffer between the task that writes to a file and the thread that does it.

@@ -11,14 +11,14 @@ const MIN_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 impl File {
-    /// Waits for the exclusive lock of the file. It keeps other programs out only if they lock, too.
+    /// Waits for the exclusive lock of the file. It excludes only programs that lock the file, too.
     ///
-    /// The system has no event for a lock, so it tries again after 1 ms at first, and at most 50 ms.
-    /// The lock ends with [`unlock`](Self::unlock), or when the file is closed.
+    /// The system has no event for a lock, so it tries again after pauses that grow from 1 ms to 50 ms. The lock ends
+    /// with [`unlock`](Self::unlock), or when the file is closed.
     ///
     /// # Cancellation
     ///
-    /// Has not locked.
+    /// Does not lock.
     ///
     /// # Errors
     ///
@@ -32,7 +32,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// Has not locked.
+    /// Does not lock.
     ///
     /// # Errors
     ///

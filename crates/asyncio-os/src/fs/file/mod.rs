@@ -55,10 +55,10 @@ use writes::Writing;
 ///
 /// # Cancelled writes
 ///
-/// A write that a thread has begun goes on when its await is cancelled, and one that waits for a
-/// thread is still done. [`unsettled`](Self::unsettled) is how much may have been written. The next operation on
-/// the file waits for it, and [`settle`](Self::settle) tells how much it was. A write that was [accepted and not
-/// done](Self::write_behind) is treated in the same way.
+/// A write that a thread has begun goes on when its await is cancelled, and one that waits for a thread is still done.
+/// [`unsettled`](Self::unsettled) is the number of bytes that may have been written. The next operation on the file
+/// waits for the write, and [`settle`](Self::settle) returns the number that was written. A write that was [accepted
+/// and not done](Self::write_behind) is treated in the same way.
 ///
 /// Methods that take `&self` do not wait for such a write: [`read_at`](Self::read_at), [`write_at`](Self::write_at),
 /// [`metadata`](Self::metadata), [`unlock`](Self::unlock). Settle it before.
@@ -190,7 +190,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// They may be there.
+    /// The disk may have them.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// They may be there.
+    /// The disk may have them.
     ///
     /// # Errors
     ///
@@ -221,7 +221,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// It may be done.
+    /// The change may be made.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// It may be done.
+    /// The change may be made.
     ///
     /// # Errors
     ///

@@ -13,10 +13,10 @@ use super::{File, UnderWay};
 use crate::fs::cached;
 use crate::fs::on_thread::{flatten, joined, start};
 
-/// The most that a thread reads at once.
+/// The maximum number of bytes that a thread reads at once.
 const LONGEST_READ: usize = 1024 * 1024;
 
-/// The most that is read on the loop's thread at once: the copy takes some 20 µs.
+/// The maximum number of bytes of one read on the loop's thread: the copy takes some 20 µs.
 const LONGEST_INLINE: usize = 128 * 1024;
 
 /// How much of a file that is read in sequence the system is told to read ahead.

@@ -16,7 +16,7 @@ use super::calls::{write_all, write_all_at};
 use super::{File, UnderWay};
 use crate::fs::on_thread::start;
 
-/// The most that is copied before a thread begins to write it.
+/// The maximum number of bytes that are copied before a thread begins to write them.
 const LONGEST_COPY: usize = 256 * 1024;
 
 /// The largest buffer that is kept from one write to the next.
@@ -62,8 +62,8 @@ impl File {
         Ok(())
     }
 
-    /// Writes all of `buf` at the position, and returns when it is accepted: copied for the thread that writes. It
-    /// waits only while more than 256 KiB wait for the thread.
+    /// Writes all of `buf` at the position, and returns when it is accepted, that is, copied for the thread that
+    /// writes. It waits only while more than 256 KiB wait for the thread.
     ///
     /// It is aiofiles's `write`, and that of [`AsyncWrite`]. Use it for many parts in a row, and
     /// [`settle`](Self::settle) or [`close`](Self::close) at the end:
@@ -138,7 +138,7 @@ impl File {
             .await
     }
 
-    /// How many bytes a cancelled write may have written: all or some of these.
+    /// The number of bytes that a cancelled write may have written, all or some of them.
     #[must_use]
     pub fn unsettled(&self) -> usize {
         match self.under_way {
