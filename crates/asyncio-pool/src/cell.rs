@@ -53,7 +53,7 @@ enum Stage<F, T> {
     Over,
 }
 
-/// The use of the outcome.
+/// The receiver of the outcome.
 enum Wanted<T> {
     /// There is a handle.
     ByHandle,
@@ -61,11 +61,11 @@ enum Wanted<T> {
     ByNobody(Orphan<T>),
 }
 
-/// A job without a handle: whose it was, and how it is seen that its value says that something went wrong.
+/// A job without a handle: its loop, and a function that finds an error in its value.
 pub(crate) struct Orphan<T> {
     pub(crate) home: Option<LoopHandle>,
     pub(crate) review: fn(&T) -> Option<String>,
-    /// Whether it was to run on: then the exception handler is told if it did not run at all.
+    /// Whether the handle was detached. If such a job does not run, the exception handler gets a report.
     pub(crate) kept: bool,
 }
 
@@ -151,7 +151,7 @@ impl<F, T> Cell<F, T> {
 }
 
 impl<T> Orphan<T> {
-    /// Reports what went wrong, and drops the value (J2).
+    /// Reports an error or a panic, and drops the value (J2).
     fn conclude(self, outcome: Result<T, JobError>, settings: &Settings) {
         let home = self.home.as_ref();
         match outcome {
@@ -211,11 +211,11 @@ pub(crate) trait Awaited<T>: Send + Sync {
     /// Ready when the job is accepted.
     fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Ends the job if it has not begun, and says whether that was so.
+    /// Ends the job if it has not begun. `true` if it was ended.
     fn cancel(&self, settings: &Settings) -> bool;
 
-    /// The handle goes, and the job may run on. Ends it if it has not begun, unless it is to be kept, and says
-    /// whether that was so.
+    /// Notes that the handle is gone. Ends the job if it has not begun, unless it is to be kept. `true` if it was
+    /// ended.
     fn leave(&self, orphan: Orphan<T>, settings: &Settings) -> bool;
 
     fn has_begun(&self) -> bool;
@@ -285,7 +285,7 @@ impl<F: Send, T: Send> Awaited<T> for Cell<F, T> {
 }
 
 impl<F, T> Cell<F, T> {
-    /// The result of `look`. If there is none, the waker of `cx` is kept.
+    /// The result of `look`. Without a result the waker of `cx` is kept.
     fn poll_until<R>(
         &self,
         cx: &mut Context<'_>,

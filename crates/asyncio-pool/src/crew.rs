@@ -63,7 +63,7 @@ pub(crate) struct Ticket {
 
 /// The answer to a job that was handed in.
 pub(crate) enum Entered {
-    /// It is on its way, and accepted or not yet.
+    /// The job is on its way. It is accepted, or waits for room.
     Here { ticket: Ticket, accepted: bool },
     /// There is no room.
     Full,
@@ -106,11 +106,11 @@ struct State {
     waiting: BTreeMap<u64, Waker>,
 }
 
-/// The calls that a change of the state leads to, made when the lock is free (C5).
+/// The calls that follow from a change of the state. They are made after the lock is released (C5).
 #[derive(Default)]
 struct Calls {
     unpark: Option<Arc<Rest>>,
-    /// The rest, which most changes do not lead to.
+    /// The rare calls.
     others: Option<Box<OtherCalls>>,
 }
 
@@ -159,7 +159,7 @@ impl Crew {
         state.next_share
     }
 
-    /// Takes a job in. `wait`: even if there is no room for it yet.
+    /// Takes a job in. With `wait`, also if there is no room for it yet.
     pub(crate) fn enter(self: &Arc<Self>, entry: Entry, wait: bool) -> Entered {
         self.change(|state, _| {
             // The caller has the job, too, so what comes back here is not dropped (C5).
@@ -208,8 +208,8 @@ impl Crew {
         drop(gone);
     }
 
-    /// Refuses further jobs from now on. Threads end when there is nothing left for them. `cancel`: what has not
-    /// begun is cancelled.
+    /// Refuses further jobs from now on. Threads end when no job is left for them. With `cancel`, jobs that have not
+    /// begun are cancelled.
     pub(crate) fn shut_down(self: &Arc<Self>, cancel: bool) {
         self.change(|state, calls| {
             state.closed = true;
@@ -226,7 +226,7 @@ impl Crew {
         self.lock().closed
     }
 
-    /// Whether the pool is shut down and all its threads have ended. Otherwise `waker` is woken when that is so.
+    /// Whether the pool is shut down and all its threads have ended. If not, `waker` is woken at that time.
     pub(crate) fn poll_ended(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut state = self.lock();
@@ -262,7 +262,7 @@ impl Crew {
         }
     }
 
-    /// Waits for all threads that there have been.
+    /// Waits for all threads that were started.
     #[cfg(all(test, loom))]
     pub(crate) fn join_all(&self) {
         loop {
@@ -300,7 +300,7 @@ impl State {
         }
     }
 
-    /// Gives a place in a share to the next job of that.
+    /// Gives a place in a share to the next job of the share.
     fn give_place(&mut self, share: Option<ShareOf>) {
         let Some(share) = share else { return };
         let mut held = self.held.range((share.id, 0)..=(share.id, u64::MAX));
@@ -325,7 +325,7 @@ impl State {
             .is_none_or(|limit| self.queue.len() < limit.saturating_add(free))
     }
 
-    /// Takes the jobs in that there is room for.
+    /// Moves jobs from outside into the queue, as long as there is room.
     fn admit(&mut self, settings: &Settings, calls: &mut Calls) {
         while !self.outside.is_empty() && self.has_room(settings) {
             let (number, entry) = self.outside.pop_first().expect("it is not empty");
@@ -396,7 +396,7 @@ impl State {
         self.closed && self.alive == 0
     }
 
-    /// Wakes the tasks that wait for the end, if this is it.
+    /// Wakes the tasks that wait for the end, if the pool has ended.
     fn settle(&mut self, calls: &mut Calls) {
         if self.has_ended() {
             calls.others().ended.append(&mut self.waiting);
@@ -420,7 +420,7 @@ impl Calls {
         }
     }
 
-    /// Ends everything that has not begun.
+    /// Ends all jobs that have not begun.
     fn refuse(&mut self, state: &mut State, why: impl Fn() -> JobError) {
         let all = std::mem::take(&mut state.queue).into_values();
         let all = all.chain(std::mem::take(&mut state.outside).into_values());
@@ -473,7 +473,7 @@ fn copy(error: &io::Error) -> io::Error {
     }
 }
 
-/// A worker's life.
+/// The loop of a worker.
 impl Crew {
     fn work(self: Arc<Self>) {
         let settings = &self.settings;

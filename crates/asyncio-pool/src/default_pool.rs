@@ -61,10 +61,10 @@ impl Attachment for DefaultPools {
     }
 }
 
-/// Has `job` called on a thread of the running loop's default pool.
+/// Calls `job` on a thread of the running loop's default pool.
 ///
-/// The pool is made at the first call. Closing the loop waits for its jobs, for 300 s at most: also for those that
-/// no task awaits any more.
+/// The first call makes the pool. Closing the loop waits for the pool's jobs, for 300 s at most. It waits for jobs that
+/// no task awaits, too.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_pool::*; }
@@ -80,7 +80,7 @@ impl Attachment for DefaultPools {
 ///
 /// # Cancellation
 ///
-/// As [`Job`] says: before it has begun, the job is cancelled; after that, it runs on.
+/// A job that has not begun is cancelled. A job that has begun runs on. See [`Job`].
 ///
 /// # Panics
 ///
@@ -106,9 +106,10 @@ pub fn default_executor() -> ThreadPool {
     DefaultPools::here().present()
 }
 
-/// Sets the default pool of the running loop. The loop shuts it down when it is closed, and waits for its jobs, so
-/// several loops must not share it. A shared pool is for [`run_in_executor`](crate::run_in_executor). A pool that it
-/// had before is shut down now, and waited for at the same time.
+/// Sets the default pool of the running loop. A loop that is closed shuts its default pool down, and waits for the
+/// jobs. So several loops must not share a default pool: give a shared one to
+/// [`run_in_executor`](crate::run_in_executor). The former default pool is shut down now, and the closing loop waits
+/// for its jobs, too.
 ///
 /// # Panics
 ///

@@ -12,11 +12,11 @@ pub enum JobError {
     /// The job panicked; the payload can be resumed.
     #[error("the job panicked: {0}")]
     Panicked(PanicPayload),
-    /// The job was cancelled before it began, by its handle or by its pool's
-    /// [shutdown](crate::ThreadPool::shutdown).
+    /// The job was cancelled before it began, by its handle or by the [shutdown](crate::ThreadPool::shutdown) of its
+    /// pool.
     #[error("the job was cancelled before it began")]
     Cancelled,
-    /// The pool was shut down before the job came.
+    /// The pool was shut down before the job was started.
     #[error("the thread pool is shut down")]
     Closed,
     /// The pool has no thread, and the operating system gave none.
@@ -47,11 +47,11 @@ impl From<JobError> for io::Error {
     }
 }
 
-/// Why [`ThreadPool::try_run`](crate::ThreadPool::try_run) did not take a job. It is given back.
+/// Why [`ThreadPool::try_run`](crate::ThreadPool::try_run) did not take a job. It contains the job.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRunError<F> {
-    /// No thread is free, and as many jobs wait for one as may.
+    /// No thread is free, and the queue is full.
     #[error("the queue of the thread pool is full")]
     Full(F),
     /// The pool was shut down.

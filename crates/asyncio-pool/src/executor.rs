@@ -40,7 +40,7 @@ impl sealed::Executor for PoolShare {
 impl Executor for ThreadPool {}
 impl Executor for PoolShare {}
 
-/// Has `job` called by `executor`: [`ThreadPool::run`] under asyncio's name.
+/// Calls `job` on a thread of `executor`: [`ThreadPool::run`] under asyncio's name.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_pool::*; }

@@ -17,16 +17,16 @@ use crate::cell::{Awaited, Cell, Orphan};
 use crate::crew::{Crew, Entered, Entry, ShareOf, Ticket};
 use crate::error::{JobError, TryRunError};
 
-/// A call that a [`ThreadPool`](crate::ThreadPool) makes: the right to its outcome.
+/// The handle of a call on a thread of a [`ThreadPool`](crate::ThreadPool): a future of the outcome.
 ///
-/// The job is on its way as soon as this exists. It can be awaited on any executor, or [waited](Self::wait) for by
-/// blocking.
+/// The job needs no await to run. It can be awaited on any executor, and a thread can block until its
+/// [end](Self::wait).
 ///
 /// # Cancellation
 ///
-/// Dropping it, and so cancelling the awaiting task, cancels a job that has not begun: its closure is dropped here,
-/// and never runs. A job that has begun cannot be stopped. It runs on, its value is dropped on its thread, and a
-/// panic goes to the exception handler. Under a `shield` it is waited for instead.
+/// A dropped handle cancels its job if the job has not begun. The closure is dropped here, and never runs. A cancelled
+/// task drops the handle that it awaits. A job that has begun cannot be stopped: it runs on, its value is dropped on
+/// its thread, and the exception handler receives a panic. A `shield` waits for the job.
 ///
 /// # Errors
 ///
@@ -34,16 +34,16 @@ use crate::error::{JobError, TryRunError};
 ///
 /// # Panics
 ///
-/// Awaiting it again after it gave its outcome panics.
+/// If it is polled after it has given its outcome.
 #[must_use = "a job whose handle is dropped is cancelled if it has not begun: await it, or detach it"]
 #[doc(alias = "concurrent.futures.Future")]
 pub struct Job<T> {
     cell: Arc<dyn Awaited<T>>,
     crew: Arc<Crew>,
-    /// Where it stands. `None` if the pool did not take it.
+    /// The place of the job in the crew. `None` if the pool did not take it.
     ticket: Option<Ticket>,
     accepted: bool,
-    /// Where it was started.
+    /// The loop on which the job was started.
     home: Option<LoopHandle>,
     /// Held while another loop awaits it, whose virtual time must not jump.
     away: Option<OutsideWork>,
@@ -131,8 +131,8 @@ where
 }
 
 impl<T> Job<T> {
-    /// Cancels the job if it has not begun, and drops its closure here. `false` if it has begun: it runs on. Awaiting
-    /// a cancelled job gives [`JobError::Cancelled`].
+    /// Cancels the job if it has not begun, and drops its closure here. Awaiting it then gives [`JobError::Cancelled`].
+    /// `false` if the job has begun, and runs on.
     pub fn cancel(&self) -> bool {
         let cancelled = self.cell.cancel(&self.crew.settings);
         if cancelled {
@@ -147,7 +147,7 @@ impl<T> Job<T> {
         }
     }
 
-    /// Whether a thread has begun the job, or it has ended without.
+    /// Whether a thread has begun the job, or the job was refused or cancelled.
     #[must_use]
     #[doc(alias = "running")]
     pub fn has_begun(&self) -> bool {
@@ -161,13 +161,13 @@ impl<T> Job<T> {
         self.cell.has_ended()
     }
 
-    /// Waits until the job is accepted: until there is room for it in a pool with a
-    /// [limit](crate::ThreadPoolBuilder::queue_limit). So what makes jobs faster than they are done, and awaits none of
-    /// them, can be held up.
+    /// Waits until the job is accepted: there is room for it in a pool with a
+    /// [limit](crate::ThreadPoolBuilder::queue_limit). So a task that starts jobs without awaiting them is not faster
+    /// than the pool.
     ///
     /// # Cancellation
     ///
-    /// The wait ends; the job stays in line.
+    /// Loses nothing. The job keeps its place.
     pub async fn accepted(&mut self) {
         if !self.accepted {
             poll_fn(|cx| {
@@ -179,7 +179,7 @@ impl<T> Job<T> {
         }
     }
 
-    /// The outcome, if it is there.
+    /// The outcome, if the job has ended.
     #[must_use]
     pub fn try_take(&mut self) -> Option<Result<T, JobError>> {
         match self.cell.poll(&mut Context::from_waker(Waker::noop())) {
@@ -193,8 +193,8 @@ impl<T> Job<T> {
 
     /// Blocks until the job has ended. For threads without an event loop.
     ///
-    /// In an event loop it holds up everything, so that a job which needs something of that loop never ends. In
-    /// another job of the same pool it takes a thread that the awaited job may need. Await it there.
+    /// On the thread of an event loop it blocks all tasks, and a job that needs that loop never ends. In another job of
+    /// the same pool it occupies a thread that the awaited job may need. Await the job in these places.
     ///
     /// # Errors
     ///
@@ -208,13 +208,13 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Itself, if the time is over. The inner result is that of [`wait`](Self::wait).
+    /// The handle, if the job has not ended by then. The inner result is that of [`wait`](Self::wait).
     pub fn wait_timeout(mut self, timeout: Duration) -> Result<Result<T, JobError>, Self> {
         block_on_for(&mut self, timeout).ok_or(self)
     }
 
-    /// Lets the job run without a handle. A panic and an `Err` go to the exception handler of the loop where it was
-    /// started.
+    /// Lets the job run without a handle. The exception handler of the loop where it was started receives a panic or an
+    /// `Err`.
     pub fn detach(self)
     where
         T: Outcome,
@@ -222,8 +222,8 @@ impl<T> Job<T> {
         self.run_on(failure_of);
     }
 
-    /// Lets the job run without a handle, whatever it returns. A panic goes to the exception handler of the loop where
-    /// it was started.
+    /// Lets the job run without a handle, and ignores its value. The exception handler of the loop where it was started
+    /// receives a panic.
     pub fn discard(self) {
         self.run_on(|_| None);
     }
@@ -241,7 +241,7 @@ impl<T> Job<T> {
         }
     }
 
-    /// Tells the loop that awaits, if it is not the one where the job was started.
+    /// Holds the virtual time of the awaiting loop, if the job was started on another loop.
     fn stay_away(&mut self) {
         let is_known = self.away.is_some() || self.home.as_ref().is_some_and(LoopHandle::is_here);
         if !is_known && let Ok(here) = try_running_loop() {

@@ -14,7 +14,7 @@ pub(crate) struct Line<T> {
     jobs: usize,
 }
 
-/// An empty line keeps so many places, and gives the memory of more back.
+/// The number of places that an empty line keeps. It frees the memory of further ones.
 const KEPT: usize = 1 << 10;
 
 impl<T> Line<T> {

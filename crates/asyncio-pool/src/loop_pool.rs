@@ -17,7 +17,7 @@ use crate::loop_settings::LoopSettings;
 use crate::loop_thread::{First, LoopThread, LoopThreadBuilder, StopError, say, wait_for};
 use crate::pin::{self, Cpu};
 
-/// Event loops on threads of their own, one a processor unless set otherwise.
+/// Event loops on threads of their own, one for each processor by default.
 ///
 /// Each loop runs the work that is started on it, and no task moves. So tasks need not be `Send`, and share the values
 /// of their loop without locks. A server gives each loop a listener of its own
@@ -41,10 +41,11 @@ use crate::pin::{self, Cpu};
 /// ```
 ///
 /// A panic in a task, a callback or an exception handler ends no loop. A loop that is [stopped](LoopHandle::stop) by
-/// its handle, or has no selector any more, ends alone. The others go on, and [`stop`](Self::stop) tells of a panic.
+/// its handle, or whose selector fails, ends alone, and the others go on. [`stop`](Self::stop) returns an error for a
+/// thread that panicked.
 ///
-/// Dropping it stops all loops, with the builder's [grace](LoopPoolBuilder::grace), and waits for their end. On a loop
-/// of its own it does not wait for that loop.
+/// Dropping the pool stops all loops, with the builder's [grace](LoopPoolBuilder::grace), and waits for their end. A
+/// drop on the thread of one of the loops does not wait for that loop.
 #[must_use = "dropping it stops the loops"]
 pub struct LoopPool {
     threads: Vec<LoopThread>,
@@ -59,7 +60,7 @@ pub struct Loops {
     turn: Arc<AtomicUsize>,
 }
 
-/// A [`LoopPool`] to be.
+/// Options of a [`LoopPool`], from [`LoopPool::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until a pool is started with it"]
 pub struct LoopPoolBuilder {
@@ -69,18 +70,18 @@ pub struct LoopPoolBuilder {
     on_start: OnStart,
 }
 
-/// Something to call on each loop with its number.
+/// The function to call on each loop with the loop's number.
 #[derive(Clone, Default)]
 struct OnStart(Option<(EachFirst, &'static Location<'static>)>);
 
 type EachFirst = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// The loops of a pool that have not ended in order, by number, and why.
+/// The errors of the loops of a pool that did not end in order, by the loop's number.
 #[derive(Debug)]
 pub struct StopErrors(Vec<(usize, StopError)>);
 
 impl LoopPool {
-    /// Starts a loop for each processor, with the usual settings.
+    /// Starts a loop for each processor, with the default options.
     ///
     /// # Errors
     ///
@@ -89,7 +90,7 @@ impl LoopPool {
         Self::builder().start()
     }
 
-    /// To set it up before starting it.
+    /// Options for a pool.
     pub fn builder() -> LoopPoolBuilder {
         LoopPoolBuilder {
             loops: None,
@@ -105,19 +106,19 @@ impl LoopPool {
         &self.loops
     }
 
-    /// How many loops there are.
+    /// The number of loops.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "there is at least one")]
     pub fn len(&self) -> usize {
         self.threads.len()
     }
 
-    /// Has `make` called on the loop whose [turn](Loops::pick) it is, runs the future that it makes there, and blocks
+    /// Calls `make` on the loop that is [next in turn](Loops::pick), runs the future that it makes there, and blocks
     /// until that has ended.
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: the task was cancelled, also by the end of its loop, or it panicked; or no loop is left.
+    /// [`JoinError`]: the task panicked or was cancelled, perhaps by the end of its loop, or no loop is left.
     ///
     /// # Panics
     ///
@@ -132,8 +133,8 @@ impl LoopPool {
         wait_for(self.loops.pick(), make)
     }
 
-    /// Gives each loop one of `values`, in order, and runs what `make` makes of it there. Values beyond the number of
-    /// loops are dropped; loops beyond the number of values get none.
+    /// Gives each loop one of `values`, in order, and runs the future that `make` makes of it there. Surplus values are
+    /// dropped, and surplus loops get no value.
     ///
     /// # Errors
     ///
@@ -159,23 +160,22 @@ impl LoopPool {
         Ok(started)
     }
 
-    /// Whether the loop with this number has ended. There is none: it has.
+    /// Whether the loop with this number has ended. `true` if there is no such loop.
     #[must_use]
     pub fn is_finished(&self, number: usize) -> bool {
         self.threads.get(number).is_none_or(LoopThread::is_finished)
     }
 
-    /// Ends all loops at the same time, and blocks until their threads have ended. Each does as
-    /// [`LoopThread::stop`] says.
+    /// Ends all loops at the same time, each as [`LoopThread::stop`] does, and blocks until their threads have ended.
     ///
     /// # Errors
     ///
-    /// Loops whose thread is blocked and was left to itself a second after the end of `grace`, or had panicked. The
-    /// others have ended.
+    /// The numbers of the loops whose thread has panicked, or was still blocked a second after `grace`. A blocked
+    /// thread is not waited for any longer. The other loops have ended.
     ///
     /// # Panics
     ///
-    /// On a thread of one of its loops, which would wait for itself.
+    /// On the thread of one of the loops, which would wait for itself.
     pub fn stop(mut self, grace: Duration) -> Result<(), StopErrors> {
         assert!(
             !self.threads.iter().any(LoopThread::is_here),
@@ -212,7 +212,7 @@ impl Drop for LoopPool {
 }
 
 impl Loops {
-    /// How many loops there are.
+    /// The number of loops.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "there is at least one")]
     pub fn len(&self) -> usize {
@@ -236,7 +236,7 @@ impl Loops {
         self.iter().position(LoopHandle::is_here)
     }
 
-    /// The loop whose turn it is. Turns go round, past loops that are closed as long as one is not.
+    /// The next loop in turn. Closed loops are passed over, as long as one loop is not closed.
     #[must_use]
     pub fn pick(&self) -> &LoopHandle {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -247,44 +247,45 @@ impl Loops {
 }
 
 impl LoopPoolBuilder {
-    /// How many loops there are; as many as the process may use processors unless set, at least 1.
+    /// Sets the number of loops, at least 1. The default is the number of processors that the process may use.
     pub fn loops(mut self, number: usize) -> Self {
         self.loops = Some(number.max(1));
         self
     }
 
-    /// Whether each thread stays on one processor: on those that the process may use, in turn. `false` unless set. On
-    /// Linux only.
+    /// Sets whether each thread stays on one processor, of those that the process may use, in turn. The default is
+    /// `false`. Linux only.
     pub fn pinned(mut self, on: bool) -> Self {
         self.pinned = on;
         self
     }
 
-    /// The name of the threads, followed by a number; `asyncio-loop` unless set.
+    /// Sets the name of the threads, which a number follows. The default is `asyncio-loop`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.set_name(name);
         self
     }
 
-    /// The size of a thread's stack, in bytes.
+    /// Sets the size of a thread's stack, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.settings.stack_size = Some(bytes);
         self
     }
 
-    /// How long tasks have to end when the [`LoopPool`] is dropped, or a loop stopped by a handle; 10 s unless set.
+    /// Sets how long tasks may take to end when the [`LoopPool`] is dropped, or a loop is stopped by a handle. The
+    /// default is 10 s.
     pub fn grace(mut self, duration: Duration) -> Self {
         self.settings.grace = duration;
         self
     }
 
-    /// How the loops are to be.
+    /// Sets the options of the loops.
     pub fn event_loop(mut self, builder: Builder) -> Self {
         self.settings.event_loop = builder;
         self
     }
 
-    /// Has `first` called on each loop with its number, before anything else, to set its exception handler for
+    /// Sets a function that is called first on each loop, with the loop's number. It may set the exception handler, for
     /// instance.
     #[track_caller]
     pub fn on_start(mut self, first: impl Fn(usize) + Send + Sync + 'static) -> Self {
@@ -296,8 +297,8 @@ impl LoopPoolBuilder {
     ///
     /// # Errors
     ///
-    /// The operating system gave no thread, or no selector; or it pins no threads, and they were to be
-    /// [pinned](Self::pinned). Loops that were started before are stopped again.
+    /// The operating system gave no thread or no selector, or it cannot [pin](Self::pinned) threads. Loops that were
+    /// started before are stopped again.
     pub fn start(self) -> io::Result<LoopPool> {
         // An unknown number of processors counts as one.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -336,7 +337,7 @@ impl LoopPoolBuilder {
 }
 
 impl StopErrors {
-    /// The loops that have not ended in order, by number, and why.
+    /// The loops that did not end in order, each by its number and with its error.
     #[must_use]
     pub fn errors(&self) -> &[(usize, StopError)] {
         &self.0

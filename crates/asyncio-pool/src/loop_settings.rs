@@ -10,7 +10,7 @@ use asyncio_loop::{Builder, EventLoop};
 pub(crate) struct LoopSettings {
     name: String,
     pub(crate) stack_size: Option<usize>,
-    /// How long tasks have to end, unless the caller who stops the loop says so.
+    /// The time that tasks may take to end, unless the caller of `stop` gives another one.
     pub(crate) grace: Duration,
     pub(crate) event_loop: Builder,
 }
@@ -29,7 +29,7 @@ impl LoopSettings {
         }
     }
 
-    /// The thread to be.
+    /// The builder of the thread.
     pub(crate) fn thread(&self) -> thread::Builder {
         let thread = thread::Builder::new().name(self.name.clone());
         match self.stack_size {

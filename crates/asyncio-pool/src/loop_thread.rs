@@ -12,7 +12,7 @@ use asyncio_loop::{Builder, JoinError, LoopHandle, PanicPayload, TaskName};
 use crate::loop_settings::LoopSettings;
 use crate::pin::{self, Cpu};
 
-/// How much longer than its tasks may take the thread is waited for: as long as it takes to drop what is left.
+/// The time that the thread may take after the grace of its tasks, to drop what is left.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// The grace in place of one that goes beyond the clock's end: ten days.
@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(864_000);
 
 /// An event loop that runs on a thread of its own.
 ///
-/// For programs that are not asynchronous: their threads send it callbacks and coroutines by its
+/// It is for programs that are not asynchronous. Their threads send callbacks and coroutines to the loop by its
 /// [handle](Self::handle), or [run](Self::run) one there and wait for it.
 ///
 /// ```
@@ -29,20 +29,20 @@ const LONG: Duration = Duration::from_secs(864_000);
 /// use std::time::Duration;
 ///
 /// let background = LoopThread::start()?;
-/// // Runs over there, while this thread goes on.
+/// // Runs on the loop, while this thread goes on.
 /// let answer = background.handle().run_coroutine_threadsafe(|| async {
 ///     sleep(Duration::from_millis(5)).await;
 ///     6 * 7
 /// })?;
-/// // Runs over there, while this thread waits.
+/// // Runs on the loop, while this thread waits.
 /// assert_eq!(background.run(|| async { "done" })?, "done");
 /// assert_eq!(answer.wait()?, 42);
 /// background.stop(Duration::from_secs(5))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Dropping it [stops](Self::stop) the loop as well, with the builder's [grace](LoopThreadBuilder::grace), and waits
-/// for that; what went wrong is told on standard error. On the loop's own thread dropping it does not wait.
+/// Dropping it [stops](Self::stop) the loop, with the builder's [grace](LoopThreadBuilder::grace), and waits for the
+/// end. An error is printed on standard error. A drop on the loop's own thread does not wait.
 #[must_use = "dropping it stops the loop"]
 #[doc(alias = "BlockingPortal")]
 pub struct LoopThread {
@@ -52,7 +52,7 @@ pub struct LoopThread {
     grace: Duration,
 }
 
-/// A [`LoopThread`] to be.
+/// Options of a [`LoopThread`], from [`LoopThread::builder`].
 #[must_use = "a builder does nothing until a loop is started with it"]
 pub struct LoopThreadBuilder {
     pub(crate) settings: LoopSettings,
@@ -60,18 +60,18 @@ pub struct LoopThreadBuilder {
     pub(crate) cpu: Option<Cpu>,
 }
 
-/// Something to call on a loop before anything else.
+/// The function to call first on a loop.
 pub(crate) struct First {
     pub(crate) call: Box<dyn FnOnce() + Send>,
     /// The place that reports name.
     pub(crate) location: &'static Location<'static>,
 }
 
-/// Why a loop's thread has not ended in order.
+/// Why the thread of a loop did not end in order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
-    /// A step of a task, a callback or a destructor blocks the thread. It is left to itself.
+    /// A step of a task, a callback or a destructor blocks the thread. The thread goes on by itself.
     #[error("the event loop's thread is blocked and did not end within {0:?}")]
     Blocked(Duration),
     /// The thread panicked, outside of any task.
@@ -79,7 +79,7 @@ pub enum StopError {
     Panicked(PanicPayload),
 }
 
-/// How the thread is to end, and whether it has.
+/// The request to end, and whether the thread has ended.
 #[derive(Default)]
 struct End {
     state: Mutex<EndState>,
@@ -88,13 +88,13 @@ struct End {
 
 #[derive(Default)]
 struct EndState {
-    /// Until when tasks may end. `None`: they were not asked to.
+    /// The deadline of the tasks. `None` before the request to end.
     tasks_until: Option<Instant>,
     has_ended: bool,
 }
 
 impl LoopThread {
-    /// Starts a loop with the usual settings.
+    /// Starts a loop with the default options.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl LoopThread {
         Self::builder().start()
     }
 
-    /// To set it up before starting it.
+    /// Options for a loop.
     pub fn builder() -> LoopThreadBuilder {
         LoopThreadBuilder {
             settings: LoopSettings::default(),
@@ -118,11 +118,11 @@ impl LoopThread {
         &self.handle
     }
 
-    /// Has `make` called on the loop, runs the future that it makes there, and blocks until that has ended.
+    /// Calls `make` on the loop, runs the future that it makes there, and blocks until that has ended.
     ///
     /// # Errors
     ///
-    /// [`JoinError`]: the task was cancelled, also by the end of its loop, or it panicked. The loop had ended before.
+    /// [`JoinError`]: the task panicked or was cancelled, perhaps by the end of its loop, or the loop had ended before.
     ///
     /// # Panics
     ///
@@ -143,18 +143,18 @@ impl LoopThread {
         self.end.lock().has_ended
     }
 
-    /// Ends the loop, and blocks until its thread has ended. Tasks are cancelled and have `grace` to clean up and end,
-    /// and so have jobs of the default thread pool. The rest is dropped, and reported to the loop's exception
-    /// handler. Coroutines that others wait for then end with [`JoinError::Cancelled`], and what is sent to the loop
-    /// comes back.
+    /// Ends the loop, and blocks until its thread has ended. Tasks are cancelled, and have `grace` to clean up. So have
+    /// the jobs of the default thread pool. Tasks that are left then are dropped, and reported to the loop's exception
+    /// handler. A thread that waits for such a coroutine gets [`JoinError::Cancelled`]. A later call or coroutine for
+    /// the loop is returned in an error.
     ///
     /// # Errors
     ///
-    /// The thread is blocked, and was left to itself a second after the end of `grace`; or it had panicked.
+    /// The thread has panicked, or was still blocked a second after `grace`. It is not waited for any longer then.
     ///
     /// # Panics
     ///
-    /// On the loop's own thread, which would wait for itself. There, [`LoopHandle::stop`] stops it.
+    /// On the loop's own thread, which would wait for itself. [`LoopHandle::stop`] works there.
     pub fn stop(mut self, grace: Duration) -> Result<(), StopError> {
         assert!(
             !self.is_here(),
@@ -231,31 +231,32 @@ pub(crate) fn say(what: fmt::Arguments<'_>) {
 }
 
 impl LoopThreadBuilder {
-    /// The name of the thread; `asyncio-loop` unless set.
+    /// Sets the name of the thread. The default is `asyncio-loop`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.set_name(name);
         self
     }
 
-    /// The size of the thread's stack, in bytes.
+    /// Sets the size of the thread's stack, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.settings.stack_size = Some(bytes);
         self
     }
 
-    /// How long tasks have to end when the [`LoopThread`] is dropped, or its loop stopped by a handle; 10 s unless set.
+    /// Sets how long tasks may take to end when the [`LoopThread`] is dropped, or its loop is stopped by a handle. The
+    /// default is 10 s.
     pub fn grace(mut self, duration: Duration) -> Self {
         self.settings.grace = duration;
         self
     }
 
-    /// How the loop is to be.
+    /// Sets the options of the loop.
     pub fn event_loop(mut self, builder: Builder) -> Self {
         self.settings.event_loop = builder;
         self
     }
 
-    /// Has `first` called on the loop before anything else, to set its exception handler for instance.
+    /// Sets a function that is called first on the loop. It may set the exception handler, for instance.
     #[track_caller]
     pub fn on_start(mut self, first: impl FnOnce() + Send + 'static) -> Self {
         self.on_start = Some(First {
@@ -330,7 +331,7 @@ impl End {
     }
 }
 
-/// Says that the thread has ended, however it does.
+/// Notes the end of the thread, also after a panic.
 struct Ending(Arc<End>);
 
 impl Drop for Ending {

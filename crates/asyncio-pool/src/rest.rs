@@ -1,4 +1,4 @@
-//! The wait of a worker for its next job: awake for a moment if that has paid before, then parked.
+//! The wait of a worker for its next job. It spins for a moment if the last wait was short, and then parks.
 //!
 //! ```text
 //!  worker                                  the caller, with a job
@@ -33,7 +33,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// That of this thread.
+    /// The worker of this thread.
     pub(crate) fn of_this_thread() -> Self {
         Self {
             word: AtomicU8::new(AWAKE),
@@ -51,12 +51,12 @@ impl Rest {
         self.thread.unpark();
     }
 
-    /// Takes note of a call.
+    /// Notes a call.
     pub(crate) fn rise(&self) {
         self.word.store(AWAKE, Ordering::Relaxed);
     }
 
-    /// Spins until it is called, for a moment at most.
+    /// Spins until the worker is called, for [`SPIN`] at most.
     pub(crate) fn spin(&self) {
         let since = Instant::now();
         while since.elapsed() < SPIN {
@@ -69,7 +69,7 @@ impl Rest {
         }
     }
 
-    /// Parks until it is called. `false` if that did not happen in time.
+    /// Parks until the worker is called. `false` if it was not called in time.
     pub(crate) fn park(&self, limit: Duration) -> bool {
         let parked = self
             .word

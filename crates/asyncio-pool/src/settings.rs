@@ -13,10 +13,10 @@ use asyncio_loop::{
 /// How long a thread waits for a job before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// More threads than this wait for the disk, not for the processor.
+/// The maximum of the default number of threads.
 const MOST_THREADS: usize = 32;
 
-/// A thread pool to be. Made by [`ThreadPool::builder`](crate::ThreadPool::builder).
+/// Options of a thread pool, from [`ThreadPool::builder`](crate::ThreadPool::builder).
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_pool::*; }
@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     pub(crate) may_spin: bool,
 }
 
-/// Something to call on each thread.
+/// The function to call on each thread.
 #[derive(Clone, Default)]
 pub(crate) struct Handler(Option<Arc<dyn Fn() + Send + Sync>>);
 
@@ -75,21 +75,21 @@ trait ReportFn: Fn(&Unhandled) + Send + Sync {}
 impl<F: Fn(&Unhandled) + Send + Sync> ReportFn for F {}
 
 impl ThreadPoolBuilder {
-    /// The number of threads at most. They are started when jobs need them. The smaller of 32 and the number of
-    /// cores and 4 more unless set; at least 1.
+    /// Sets the maximum number of threads, at least 1. The default is the number of processors plus 4, at most 32.
+    /// Threads are started when jobs need them.
     #[doc(alias = "max_workers")]
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.max_threads = Some(threads.max(1));
         self
     }
 
-    /// How long a thread waits for a job before it ends; 10 s unless set.
+    /// Sets how long a thread waits for a job before it ends. The default is 10 s.
     pub fn keep_alive(mut self, duration: Duration) -> Self {
         self.keep_alive = Some(duration);
         self
     }
 
-    /// The name of the threads, followed by a number; `asyncio` unless set.
+    /// Sets the name of the threads, which a number follows. The default is `asyncio`.
     #[doc(alias = "thread_name_prefix")]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         // The operating system takes no name with a zero byte in it.
@@ -97,42 +97,41 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// The size of a thread's stack, in bytes.
+    /// Sets the size of a thread's stack, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// How many accepted jobs may wait for a thread. Those beyond that wait in line to be accepted:
-    /// [`run`](crate::ThreadPool::run) waits, [`Job::accepted`](crate::Job::accepted) tells when it is over, and
-    /// [`try_run`](crate::ThreadPool::try_run) refuses. Without a limit unless set. With a limit of 0 a job is accepted
-    /// when a thread is free.
+    /// Sets the number of accepted jobs that may wait for a thread. By default there is no limit. Further jobs of
+    /// [`run`](crate::ThreadPool::run) wait in line, until there is room and they are [accepted](crate::Job::accepted).
+    /// [`try_run`](crate::ThreadPool::try_run) refuses them. With a limit of 0 a job is accepted when a thread is free.
     pub fn queue_limit(mut self, jobs: usize) -> Self {
         self.queue_limit = Some(jobs);
         self
     }
 
-    /// Has `handler` called on each thread before its first job. A panic in it is reported.
+    /// Sets a function that is called on each thread before its first job. Its panic is reported.
     #[doc(alias = "initializer")]
     pub fn on_thread_start(mut self, handler: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_start = Handler(Some(Arc::new(handler)));
         self
     }
 
-    /// Has `handler` called on each thread after its last job. A panic in it is reported.
+    /// Sets a function that is called on each thread after its last job. Its panic is reported.
     pub fn on_thread_stop(mut self, handler: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_stop = Handler(Some(Arc::new(handler)));
         self
     }
 
-    /// Sets the handler of panics and errors in jobs that no task awaits. It is called on the thread where they arise.
-    /// Without one, the exception handler of the loop on which the job was started is told.
+    /// Sets the handler of panics and errors of jobs that no task awaits. It is called on the thread of the job. By
+    /// default the exception handler of the loop on which the job was started receives them.
     pub fn on_unhandled(mut self, handler: impl Fn(&Unhandled) + Send + Sync + 'static) -> Self {
         self.on_unhandled = Report(Some(Arc::new(handler)));
         self
     }
 
-    /// The settings, with a default for each that was not made.
+    /// The settings, with defaults where none is set.
     pub(crate) fn settings(self) -> Settings {
         // An unknown number of cores counts as one.
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -151,7 +150,7 @@ impl ThreadPoolBuilder {
 }
 
 impl Settings {
-    /// Calls foreign code whose result is not awaited. Its panic is reported to `home`.
+    /// Calls foreign code, and reports its panic to `home`.
     pub(crate) fn quietly(
         &self,
         home: Option<&LoopHandle>,

@@ -15,11 +15,10 @@ use crate::error::TryRunError;
 use crate::job::Job;
 use crate::settings::ThreadPoolBuilder;
 
-/// Threads for calls that block, such as those of the file system, of a database's blocking client, or a long
-/// computation.
+/// Threads for calls that block: the file system, a database's blocking client, a long computation.
 ///
-/// Threads are started when jobs need them, up to a limit, and end when they have had nothing to do for a while. Jobs
-/// are begun in the order in which they came. Clones are the same pool.
+/// Threads are started when jobs need them, up to a limit, and end after a time without jobs. Jobs begin in the order
+/// in which they were started. Clones are the same pool.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_pool::*; }
@@ -34,8 +33,8 @@ use crate::settings::ThreadPoolBuilder;
 /// # }).unwrap();
 /// ```
 ///
-/// When the last clone is dropped, the pool is shut down. Jobs that it was given still run, and threads end when there
-/// is nothing left. The drop does not wait for that. [`wait_closed`](Self::wait_closed) does.
+/// The drop of the last clone shuts the pool down. Jobs that were started before still run, and then the threads end.
+/// The drop does not wait for them. [`wait_closed`](Self::wait_closed) does.
 #[derive(Clone)]
 #[doc(alias = "ThreadPoolExecutor")]
 pub struct ThreadPool {
@@ -47,10 +46,10 @@ struct Owner {
     crew: Arc<Crew>,
 }
 
-/// A part of a [`ThreadPool`]: so many of its jobs run at once at most. The others wait without a thread, so that one
-/// kind of job cannot take all of them. Made by [`ThreadPool::share`]. Clones are the same share.
+/// A part of a [`ThreadPool`], from [`ThreadPool::share`]: at most a given number of its jobs run at once. Further jobs
+/// wait without a thread, so one kind of job cannot take all threads. Clones are the same share.
 ///
-/// It keeps its pool from being shut down as a clone of the pool does.
+/// A share keeps its pool open, as a clone of the pool does.
 #[derive(Clone)]
 #[doc(alias = "CapacityLimiter")]
 pub struct PoolShare {
@@ -58,12 +57,12 @@ pub struct PoolShare {
     share: ShareOf,
 }
 
-/// The fate of jobs that have not begun when their pool is [shut down](ThreadPool::shutdown).
+/// The choice for jobs that have not begun when their pool is [shut down](ThreadPool::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
-    /// They run before the threads end.
+    /// The jobs run before the threads end.
     Run,
-    /// They are cancelled: their closures are dropped by [`ThreadPool::shutdown`], and awaiting them gives
+    /// The jobs are cancelled: [`ThreadPool::shutdown`] drops their closures, and awaiting them gives
     /// [`JobError::Cancelled`](crate::JobError::Cancelled).
     #[doc(alias = "cancel_futures")]
     Cancel,
@@ -81,7 +80,7 @@ impl ThreadPoolBuilder {
 }
 
 impl ThreadPool {
-    /// A pool with the usual settings. No thread is started yet.
+    /// A pool with the default options. No thread is started yet.
     #[must_use]
     #[allow(
         clippy::new_without_default,
@@ -91,7 +90,7 @@ impl ThreadPool {
         Self::builder().build()
     }
 
-    /// To set a pool up before making it.
+    /// Options for a pool.
     pub fn builder() -> ThreadPoolBuilder {
         ThreadPoolBuilder::default()
     }
@@ -100,12 +99,12 @@ impl ThreadPool {
         &self.owner.crew
     }
 
-    /// Has `job` called on a thread of the pool, in a context with the values of
-    /// [shared](asyncio_loop::ContextVar::shared) variables. It is on its way as soon as this returns.
+    /// Calls `job` on a thread of the pool, in a context with the values of [shared](asyncio_loop::ContextVar::shared)
+    /// variables. The job needs no await to run.
     ///
     /// # Cancellation
     ///
-    /// As [`Job`] says: before it has begun, the job is cancelled; after that, it runs on.
+    /// A job that has not begun is cancelled. A job that has begun runs on. See [`Job`].
     #[doc(alias = "submit")]
     pub fn run<F, T>(&self, job: F) -> Job<T>
     where
@@ -115,11 +114,11 @@ impl ThreadPool {
         Job::start(self.crew(), None, job)
     }
 
-    /// Has `job` called on a thread of the pool, if it can be accepted at once.
+    /// Calls `job` on a thread of the pool, if the pool can accept it at once.
     ///
     /// # Errors
     ///
-    /// The pool is shut down, or has a [limit](ThreadPoolBuilder::queue_limit) and no room. The job comes back.
+    /// The pool is shut down, or has a [limit](ThreadPoolBuilder::queue_limit) and no room. The error contains the job.
     pub fn try_run<F, T>(&self, job: F) -> Result<Job<T>, TryRunError<F>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -128,7 +127,8 @@ impl ThreadPool {
         Job::try_start(self.crew(), None, job)
     }
 
-    /// A share of this pool: `limit` of its jobs run at once at most, at least 1. Each call makes another share.
+    /// A share of this pool, of which at most `limit` jobs run at once. (A limit of 0 counts as 1.) Each call makes
+    /// another share.
     ///
     /// ```
     /// # mod asyncio { pub use asyncio_pool::*; }
@@ -154,8 +154,8 @@ impl ThreadPool {
         }
     }
 
-    /// Shuts the pool down: it refuses further jobs, and its threads end when there is nothing left for them to do.
-    /// Does not wait. A second call changes nothing, but that it may cancel what the first one let run.
+    /// Shuts the pool down: it refuses further jobs, and its threads end when no job is left. Does not wait. A second
+    /// call with [`Pending::Cancel`] cancels the jobs that the first one left.
     pub fn shutdown(&self, pending: Pending) {
         self.crew().shut_down(pending == Pending::Cancel);
     }
@@ -170,7 +170,7 @@ impl ThreadPool {
     ///
     /// # Cancellation
     ///
-    /// The wait ends, nothing else.
+    /// Loses nothing.
     ///
     /// # Panics
     ///
@@ -205,8 +205,8 @@ impl ThreadPool {
         self.crew().join_ended();
     }
 
-    /// Blocks until the pool is shut down and all its threads have ended, for `timeout` at most. `false` if that is not
-    /// enough.
+    /// Blocks until the pool is shut down and all its threads have ended, for `timeout` at most. `false` if they have
+    /// not ended by then.
     ///
     /// # Panics
     ///
@@ -232,19 +232,19 @@ impl ThreadPool {
         self.crew().is_here()
     }
 
-    /// How many threads there are.
+    /// The number of threads.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.crew().counts().0
     }
 
-    /// How many threads wait for a job.
+    /// The number of threads that wait for a job.
     #[must_use]
     pub fn idle_threads(&self) -> usize {
         self.crew().counts().1
     }
 
-    /// How many jobs have not begun.
+    /// The number of jobs that have not begun.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.crew().counts().2
@@ -252,7 +252,7 @@ impl ThreadPool {
 }
 
 impl PoolShare {
-    /// As [`ThreadPool::run`]: when the job's turn comes in this share.
+    /// Calls `job` on a thread of the pool, as [`ThreadPool::run`] does, when this share has a free place.
     pub fn run<F, T>(&self, job: F) -> Job<T>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -261,12 +261,12 @@ impl PoolShare {
         Job::start(self.pool.crew(), Some(self.share), job)
     }
 
-    /// As [`ThreadPool::try_run`].
+    /// Calls `job` as [`ThreadPool::try_run`] does, if the pool can accept it at once.
     ///
     /// # Errors
     ///
-    /// The pool is shut down, or has a limit and no room, or has a limit and the share's places are taken. The job
-    /// comes back.
+    /// The pool is shut down, or has a limit and no room, or has a limit and the share's places are taken. The error
+    /// contains the job.
     pub fn try_run<F, T>(&self, job: F) -> Result<Job<T>, TryRunError<F>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -275,13 +275,13 @@ impl PoolShare {
         Job::try_start(self.pool.crew(), Some(self.share), job)
     }
 
-    /// The pool of which this is a share.
+    /// The pool of this share.
     #[must_use]
     pub fn pool(&self) -> &ThreadPool {
         &self.pool
     }
 
-    /// How many of its jobs run at once at most.
+    /// The maximum number of jobs that run at once.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.share.limit

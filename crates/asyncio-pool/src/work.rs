@@ -1,4 +1,4 @@
-//! A job as its pool sees it: something to run, to accept or to refuse.
+//! A job, as its pool sees it: it runs, is accepted, or is refused.
 
 use std::task::Waker;
 
@@ -15,10 +15,10 @@ pub(crate) trait Work: Send + Sync {
     /// `spare` is an empty context of the thread.
     fn run(&self, spare: &mut Context, settings: &Settings) -> Aftermath;
 
-    /// Says that there is room for it.
+    /// Notes that the pool has room for the job.
     fn accept(&self, settings: &Settings);
 
-    /// Ends it without having run it.
+    /// Ends the job without running it.
     fn refuse(&self, why: JobError, settings: &Settings);
 }
 

@@ -11,13 +11,13 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// How much of the stack the reading of a value may take, in bytes: a quarter of what a thread has in Rust.
+/// The stack that the reading of a value may take, in bytes: a quarter of the default stack of a thread in Rust.
 pub(crate) const STACK: usize = 512 * 1024;
 
-/// How many elements a message may have beyond one for each of its bytes.
+/// The number of elements that a message may have in addition to one for each of its bytes.
 pub(crate) const EMPTY_ELEMENTS: usize = 1 << 20;
 
-/// How far the reading of one value may go.
+/// The bounds of the reading of one value.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     /// The address of the stack where reading began.
@@ -27,7 +27,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// For a body of `length` bytes that is read from here.
+    /// The bounds for a body of `length` bytes. The stack counts from here.
     pub(crate) fn new(length: usize) -> Self {
         Self {
             start: stack_address(),
@@ -65,7 +65,7 @@ impl Bounds {
     }
 }
 
-/// About where the stack of this thread ends now.
+/// An address near the end of this thread's stack.
 #[inline(always)]
 fn stack_address() -> usize {
     let here = 0_u8;
@@ -195,8 +195,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
     }
 }
 
-/// postcard's format does not describe itself: a visitor gets what it asked for. Those that get here ask for a value
-/// with others in it.
+/// postcard's format does not describe itself, so a visitor gets the kind of value that it has asked for. The visitors
+/// here have asked for values with others in them.
 impl<'de, V: Visitor<'de>, const COUNTS: bool> Visitor<'de> for Bounded<'_, V, COUNTS> {
     type Value = V::Value;
 

@@ -8,13 +8,13 @@ use std::task::{Context, Poll, Waker};
 use super::error::ProcessError;
 use super::frame::Frame;
 
-/// How a call ended: with a frame of the worker, or without.
+/// The end of a call: a frame of the worker, or an error.
 pub(crate) type Outcome = Result<Frame, ProcessError>;
 
 /// Receives the outcome of a call without a handle.
 pub(crate) type Heir = Box<dyn FnOnce(Outcome)>;
 
-/// A call, from when it is made until its outcome is taken.
+/// A call, from its start until its outcome is taken.
 pub(crate) struct Call {
     stage: RefCell<Stage>,
     /// Gets the outcome of a call without a handle.
@@ -23,9 +23,9 @@ pub(crate) struct Call {
     waiting: Waiting,
     /// The feeder of the worker that runs it.
     feeder: Waiting,
-    /// Its worker is to be killed.
+    /// Whether the worker is to be killed.
     unwanted: Cell<bool>,
-    /// How often a worker ended before it had the call.
+    /// The number of workers that ended before they had the call.
     pub(crate) unsent: Cell<u32>,
 }
 
@@ -77,7 +77,7 @@ impl Call {
         })
     }
 
-    /// Begins it, and gives the frame that is to be sent. `None` if it was cancelled.
+    /// Begins the call, and returns the frame to be sent. `None` if the call was cancelled.
     pub(crate) fn begin(&self) -> Option<Vec<u8>> {
         let mut stage = self.stage.borrow_mut();
         let Stage::Waiting(frame) = &mut *stage else {
@@ -88,7 +88,7 @@ impl Call {
         Some(frame)
     }
 
-    /// Takes the frame back, to be begun again: no worker has had it.
+    /// Takes the frame back, so that the call can begin again. No worker has received it.
     pub(crate) fn take_back(&self, frame: Vec<u8>) {
         let mut stage = self.stage.borrow_mut();
         if matches!(*stage, Stage::Running) {
@@ -108,7 +108,7 @@ impl Call {
         matches!(*self.stage.borrow(), Stage::Ended(_) | Stage::Taken)
     }
 
-    /// Ends it, once.
+    /// Ends the call, once.
     pub(crate) fn settle(&self, outcome: Outcome) {
         if self.has_ended() {
             return;
@@ -139,7 +139,7 @@ impl Call {
         self.feeder.wake();
     }
 
-    /// Whether the worker is to be killed. The feeder hears of it later, too.
+    /// Whether the worker is to be killed. A later request wakes the feeder.
     pub(crate) fn is_unwanted(&self, cx: &Context<'_>) -> bool {
         if !self.unwanted.get() {
             self.feeder.wait(cx);
@@ -147,7 +147,7 @@ impl Call {
         self.unwanted.get()
     }
 
-    /// Lets `heir` have the outcome.
+    /// Sets the receiver of the outcome, in place of a handle.
     pub(crate) fn leave(&self, heir: Heir) {
         if !self.has_ended() {
             return self.heir.set(Some(heir));

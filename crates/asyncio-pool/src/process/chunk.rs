@@ -5,13 +5,13 @@
 
 use super::frame::{Kind, cut, finish, frame, kind_and_body};
 
-/// How many bytes tell the length of a call's arguments.
+/// The number of bytes of the length of a call's arguments.
 const LENGTH: usize = 4;
 
-/// How many calls a chunk has at most.
+/// The maximum number of calls of a chunk.
 pub(crate) const MOST_CALLS: usize = 4096;
 
-/// How many bytes an answer in a list may take beyond its part of the limit: its kind, its length, and a message.
+/// The bytes that an answer in a list may take in addition to its part of the limit: kind, length, and a message.
 pub(crate) const ANSWER: usize = 128;
 
 /// The answer to one call of a chunk: the kind that its frame would have, and the body.
@@ -22,12 +22,12 @@ pub(crate) type Answer = (u8, Vec<u8>);
 pub(crate) struct Chunk {
     frame: Vec<u8>,
     calls: usize,
-    /// How many more bytes may be added.
+    /// The number of bytes that may still be added.
     room: usize,
 }
 
 impl Chunk {
-    /// No calls yet, of the function at `address`. The arguments may take `limit` bytes together.
+    /// An empty chunk of calls of the function at `address`. The arguments may take `limit` bytes together.
     pub(crate) fn new(address: &[u8], limit: usize) -> Self {
         Self {
             frame: frame(Kind::Calls, &[address]),
@@ -58,8 +58,8 @@ impl Chunk {
     }
 }
 
-/// Makes the calls of a chunk with `call`, which gives a frame, and gives their answers. The values may take `limit`
-/// bytes together. Bytes after a call that is not whole are ignored: the parent misses its answer.
+/// Makes the calls of a chunk by `call`, which gives a frame, and returns the answers. The values may take `limit`
+/// bytes together. An incomplete call and the bytes after it are ignored, so the parent misses its answer.
 pub(crate) fn answers(
     mut calls: &[u8],
     limit: usize,

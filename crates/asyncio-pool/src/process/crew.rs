@@ -1,13 +1,13 @@
 //! The workers of a pool and the calls that wait for them.
 //!
 //! A worker with work has a *feeder*: a task of the loop that sends it calls, one after the other, and waits for the
-//! answers. Without calls the feeder ends and the worker is idle: nothing of it is on the loop.
+//! answers. Without calls the feeder ends, and the worker is idle: the loop does not know of it.
 //!
 //! - A call is taken from the queue by one feeder, which settles it, or puts it back if no worker has had it.
 //! - For each call that waits a feeder is coming, or all workers are busy. If no worker can be started, the call is
 //!   settled with the reason.
 //! - A feeder that is dropped, with its loop, kills its worker and settles its call.
-//! - Until one worker has said hello, one program at most is running as a worker that may be none.
+//! - Until the first worker has said hello, at most one program runs. It may not be a worker.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -28,10 +28,10 @@ use super::remote::Addresses;
 use super::summons::Summons;
 use super::worker::Limits;
 
-/// How long a program that has been a worker before may take to become one, on a machine that is busy.
+/// The time that a program may take to become a worker if it has been one before. The machine may be busy.
 const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a start or a call is tried again when workers end before they have had a call.
+/// The number of tries of a start or a call whose workers end before they have had a call.
 const TRIES: u32 = 5;
 
 /// The settings of a pool.
@@ -48,7 +48,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// How large an answer may be: a value, or the values of a chunk.
+    /// The maximum size of an answer: a value, or the values of a chunk.
     fn answer_limit(&self) -> usize {
         self.message_limit.saturating_add(MOST_CALLS * ANSWER)
     }
@@ -63,24 +63,24 @@ pub(crate) struct Crew {
     state: RefCell<State>,
     /// The tasks that wait for the end of the pool, or for workers that say hello.
     changed: RefCell<Vec<Rc<Waiting>>>,
-    /// How many starts have failed since the last success of a worker.
+    /// The number of failed starts since the last success of a worker.
     failed: Cell<u32>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Rc<Call>>,
-    /// How many calls in the queue were cancelled.
+    /// The number of cancelled calls in the queue.
     cancelled: usize,
     /// The idle ones that were used last are used first.
     idle: Vec<Worker>,
     /// The numbers of the processes that have a feeder.
     driven: Vec<u32>,
-    /// How many workers there are, with those that are starting or ending.
+    /// The number of workers, with those that are starting or ending.
     workers: usize,
-    /// How many feeders have not looked for a first call.
+    /// The number of feeders that have not looked for a first call.
     coming: usize,
-    /// A worker has said hello.
+    /// Whether a worker has said hello.
     is_known: bool,
     is_closed: bool,
     /// Why no call can succeed any more.
@@ -108,7 +108,7 @@ impl Crew {
         })
     }
 
-    /// Where the functions are that can be called.
+    /// The addresses of the functions that can be called.
     pub(crate) fn addresses(&self) -> &Addresses {
         self.addresses.get_or_init(Addresses::of_this_program)
     }
@@ -148,7 +148,8 @@ impl Crew {
         self.dispatch();
     }
 
-    /// Notes that a call in the queue was cancelled. It goes when a feeder comes to it, or when there are many.
+    /// Notes that a call in the queue was cancelled. A feeder removes it in its turn, or all are removed when there are
+    /// many.
     pub(crate) fn forget_one(&self) {
         let mut state = self.state.borrow_mut();
         state.cancelled += 1;
@@ -158,7 +159,7 @@ impl Crew {
         }
     }
 
-    /// Sees to it that calls in the queue have feeders.
+    /// Starts feeders for the calls in the queue.
     fn dispatch(self: &Rc<Self>) {
         match try_running_loop() {
             Ok(here) if here.is_closed() => return self.fail_queue(&ProcessError::Closed),
@@ -197,7 +198,7 @@ impl Crew {
             && (self.failed.get() < TRIES || is_alone)
     }
 
-    /// Starts workers that are not there yet, whether calls wait or not.
+    /// Starts the missing workers, also without waiting calls.
     pub(crate) fn start_all(self: &Rc<Self>) {
         loop {
             {
@@ -213,7 +214,7 @@ impl Crew {
         }
     }
 
-    /// Whether all workers are there, or cannot be.
+    /// Ready when all workers have started, or with the error of one that could not.
     pub(crate) fn poll_started(&self) -> Poll<Result<(), ProcessError>> {
         if let Some(error) = self.refusal() {
             return Poll::Ready(Err(error));
@@ -234,7 +235,7 @@ impl Crew {
         state.is_closed && state.workers == 0
     }
 
-    /// Has `waiting` woken at each change of what `poll_started` and `has_ended` tell.
+    /// Registers `waiting`, to be woken at each change of `poll_started` and `has_ended`.
     pub(crate) fn watch(&self, waiting: &Rc<Waiting>) {
         self.changed.borrow_mut().push(waiting.clone());
     }
@@ -273,7 +274,7 @@ impl Crew {
         self.tell_of_change();
     }
 
-    /// Spawns a feeder for this worker, or for one that it starts. `false` if the loop takes none any more.
+    /// Spawns a feeder for this worker, or for one that it starts. `false` if the loop takes no more tasks.
     fn drive(self: &Rc<Self>, worker: Option<Worker>) -> bool {
         self.state.borrow_mut().coming += 1;
         let seat = Seat {
@@ -330,7 +331,7 @@ impl Crew {
     }
 }
 
-/// A feeder's place in the crew: it counts the worker, and answers for the call that runs.
+/// A feeder's place in the crew. It counts the worker, and settles the call that runs.
 struct Seat {
     crew: Rc<Crew>,
     is_coming: bool,
@@ -339,20 +340,20 @@ struct Seat {
     call: Option<Rc<Call>>,
 }
 
-/// Why no worker came of a start.
+/// Why a start gave no worker.
 enum Failed {
-    /// None is needed any more.
+    /// No worker is needed any more.
     Unneeded,
     /// The program is no worker.
     NotAWorker(String),
     /// Another process killed this one. Others may start.
     Killed(ExitStatus),
-    /// It may work at the next try.
+    /// Another reason. The next try may succeed.
     Otherwise(io::Error),
 }
 
 impl Seat {
-    /// Runs calls on a worker until there is none.
+    /// Runs calls on a worker until there is no call.
     async fn drive(mut self, worker: Option<Worker>) {
         let here = try_running_loop().ok();
         // Virtual time does not jump over what is out.
@@ -371,7 +372,7 @@ impl Seat {
         self.run(worker, line, incoming).await;
     }
 
-    /// Notes that the worker is there.
+    /// Notes that the worker has said hello.
     fn says_hello(&mut self, worker: &Worker) {
         let was_known = {
             let mut state = self.crew.state.borrow_mut();
@@ -455,7 +456,7 @@ impl Seat {
         Err(Failed::NotAWorker(why))
     }
 
-    /// Takes the consequences of a start that failed. Another one may be tried.
+    /// Handles a failed start: tries another one, or settles calls with the error.
     fn failed(self, failed: Failed) {
         let crew = &self.crew;
         let mut is_broken = false;
@@ -635,7 +636,7 @@ impl Drop for Seat {
 }
 
 impl Failed {
-    /// The program has closed its socket. It has been a worker before, or not.
+    /// The reason of a program that has closed its socket. `is_known`: it has been a worker before.
     fn ended(status: Option<ExitStatus>, is_known: bool) -> Self {
         match status {
             None if is_known => Self::Otherwise(io::Error::other(FrameError::Closed)),

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a call in a worker process gave no value. It concerns this call only, unless its variant says otherwise.
+/// Why a call in a worker process gave no value. An error concerns one call, unless its variant says otherwise.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
@@ -13,22 +13,22 @@ pub enum ProcessError {
     #[error("the function panicked in its worker process: {0}")]
     Panicked(String),
     /// The worker process ended during the call: it was killed, aborted, exited, or had no memory left. The status has
-    /// the signal or the exit code. The code is 255 if the system does not tell, because this program ignores SIGCHLD
-    /// or has reaped the process itself.
+    /// the signal or the exit code. The code is 255 if the status is lost, because this program ignores SIGCHLD or has
+    /// reaped the process itself.
     #[error("the worker process ended during the call ({0})")]
     Died(ExitStatus),
     /// The call took longer than [`job_time_limit`](crate::ProcessPoolBuilder::job_time_limit), and its worker was
     /// killed.
     #[error("the call took longer than {0:?}, and its worker process was killed")]
     TimeLimit(Duration),
-    /// The call was cancelled before it began, or its worker was killed for that.
+    /// The call was cancelled before it began, or its worker was killed to cancel it.
     #[error("the call was cancelled")]
     Cancelled,
     /// The pool was shut down before the call, or the event loop was closed during it.
     #[error("the process pool is shut down")]
     Closed,
-    /// The program that was started as a worker did not become one: its `main` has neither `#[asyncio::main]` nor calls
-    /// [`run_if_worker`](crate::run_if_worker) first. All calls of the pool fail with this.
+    /// The program that was started as a worker did not become one. Its `main` needs `#[asyncio::main]`, or a call of
+    /// [`run_if_worker`](crate::run_if_worker) as its first line. All calls of the pool fail with this error.
     #[error(
         "the program was started as a worker process and {0}: its `main` needs `#[asyncio::main]`, or `asyncio::run_if_worker()` as its first line"
     )]
@@ -36,16 +36,16 @@ pub enum ProcessError {
     /// No worker process could be started.
     #[error("no worker process could be started: {0}")]
     NoWorker(#[source] Arc<io::Error>),
-    /// The arguments cannot be sent: they do not serialize, or the worker's function has others.
+    /// The arguments cannot be serialized, or the worker's function has others.
     #[error("the arguments cannot be sent: {0}")]
     BadArguments(String),
-    /// The value of the function cannot be sent back, or cannot be read.
+    /// The value of the function cannot be serialized, or cannot be read.
     #[error("the return value cannot be sent back: {0}")]
     BadValue(String),
     /// The worker's program has no function of this name: it is not the program of its parent.
     #[error("the worker's program has no remote function `{0}`")]
     Unknown(String),
-    /// The worker wrote to its parent what no worker writes, and was killed.
+    /// The worker wrote bytes that are not of the protocol, and was killed.
     #[error("the worker process broke the protocol and was killed: {0}")]
     Garbage(String),
 }

@@ -12,30 +12,30 @@ use serde::de::DeserializeOwned;
 
 use super::bounds::{Bounded, Bounds};
 
-/// How many bytes come before the body.
+/// The number of bytes before the body.
 const HEAD: usize = KIND + 1 + NUMBER;
 
-/// Where the kind is.
+/// The place of the kind.
 const KIND: usize = 4;
 
-/// How many bytes the number of a call takes.
+/// The number of bytes of a call's number.
 const NUMBER: usize = 8;
 
-/// How large the buffer is that a connection keeps.
+/// The size of the buffer that a connection keeps.
 const KEPT: usize = 4096;
 
-/// By how much a buffer grows at once at most.
+/// The maximum by which a buffer grows at once.
 const MOST: usize = 1024 * 1024;
 
-/// How much of a message, such as that of a panic, is sent.
+/// The maximum length of a message, such as that of a panic.
 const MESSAGE: usize = 64 * 1024;
 
 /// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// From the worker, which has its limits: it is one, with the words that the parent expects.
+    /// From the worker, once it has its limits: the words that the parent expects.
     Hello = 1,
-    /// From a program that was started as a worker and is none.
+    /// From a program that was started as a worker, and is not one.
     Forgot = 2,
     /// To the worker: its limits.
     Configure = 3,
@@ -73,14 +73,14 @@ impl Kind {
     }
 }
 
-/// A frame that has come.
+/// A received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     /// The number of the call.
     pub(crate) number: u64,
     bytes: Vec<u8>,
-    /// Where the body begins.
+    /// The place of the body.
     start: usize,
 }
 
@@ -95,7 +95,7 @@ impl Frame {
     }
 }
 
-/// Why there is no frame to be had.
+/// Why bytes are not a frame.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("a frame of {0} bytes is longer than allowed")]
@@ -121,7 +121,7 @@ pub(crate) fn frame(kind: Kind, parts: &[&[u8]]) -> Vec<u8> {
     finish(out)
 }
 
-/// Makes `frame` one of the call with this number.
+/// Sets the number of the call of `frame`.
 pub(crate) fn set_number(frame: &mut [u8], number: u64) {
     frame[KIND + 1..HEAD].copy_from_slice(&number.to_le_bytes());
 }
@@ -181,7 +181,7 @@ pub(crate) fn cut(text: &[u8], most: usize) -> &[u8] {
         .unwrap_or(0)]
 }
 
-/// The value in a body, all of which it takes.
+/// The value in a body. It takes all bytes of the body.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     let bounds = Bounds::new(body.len());
     let mut bytes = postcard::Deserializer::from_bytes(body);
@@ -195,7 +195,7 @@ pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     }
 }
 
-/// Why a value is no frame.
+/// Why a value cannot be a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EncodeError {
     TooLarge,
@@ -252,7 +252,7 @@ impl Flavor for UpTo {
 pub(crate) struct Incoming {
     bytes: Vec<u8>,
     filled: usize,
-    /// How many bytes may come behind the length.
+    /// The maximum number of bytes after the length.
     limit: usize,
 }
 
@@ -271,7 +271,7 @@ impl Incoming {
         self.filled == 0
     }
 
-    /// Where the next bytes go. Never empty.
+    /// The room for the next bytes. Never empty.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.filled == self.bytes.len() {
             let more = self.filled.clamp(KEPT, MOST);
@@ -283,7 +283,7 @@ impl Incoming {
         &mut self.bytes[self.filled..]
     }
 
-    /// Where the frame ends, if that is known.
+    /// The end of the frame, if it is known.
     fn end(&self) -> Option<usize> {
         let length = self.bytes[..self.filled].first_chunk()?;
         Some(KIND.saturating_add(u32::from_le_bytes(*length) as usize))

@@ -16,29 +16,29 @@ use super::crew::Crew;
 use super::error::ProcessError;
 use super::frame::{Kind, decode};
 
-/// How a call is reported whose handle was dropped while it ran.
+/// The report of a failed call whose handle was dropped while it ran.
 const UNREAD: &str = "a call in a worker process failed and nobody awaits it";
 
-/// How the error of a detached call is reported.
+/// The report of the error of a detached call.
 const FAILED: &str = "a detached call in a worker process failed";
 
-/// A call of a function in a worker process: the right to its outcome.
+/// The handle of a call of a function in a worker process: a future of the outcome.
 ///
-/// The call is on its way as soon as this exists.
+/// The call needs no await to run.
 ///
 /// # Cancellation
 ///
-/// Dropping it, and so cancelling the awaiting task, cancels a call that has not begun. A call that has begun runs on
-/// in its worker, and its value is dropped; what goes wrong is told to the exception handler. In a pool that [kills on
-/// cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
+/// A dropped handle cancels its call if the call has not begun. A cancelled task drops the handle that it awaits. A
+/// call that has begun runs on in its worker, its value is dropped, and the exception handler receives an error. In a
+/// pool that [kills on cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
 ///
 /// # Errors
 ///
-/// [`ProcessError`]: the function panicked, its worker died, and other reasons.
+/// [`ProcessError`]: the function panicked, its worker died, and others.
 ///
 /// # Panics
 ///
-/// Awaiting it again after it gave its outcome panics.
+/// If it is polled after it has given its outcome.
 #[must_use = "a call whose handle is dropped is cancelled if it has not begun: await it, or detach it"]
 pub struct ProcessJob<R> {
     call: Rc<Call>,
@@ -62,7 +62,7 @@ impl<R: DeserializeOwned> ProcessJob<R> {
         }
     }
 
-    /// The outcome, if it is there. It is given once.
+    /// The outcome, if the call has ended. It is given once.
     #[must_use]
     pub fn try_take(&mut self) -> Option<Result<R, ProcessError>> {
         match self.call.poll(&Context::from_waker(Waker::noop())) {
@@ -74,8 +74,8 @@ impl<R: DeserializeOwned> ProcessJob<R> {
         }
     }
 
-    /// Lets the call run without a handle. A panic, the death of its worker and an `Err` go to the exception handler of
-    /// the loop.
+    /// Lets the call run without a handle. The exception handler of the loop receives a panic, the death of the worker,
+    /// or an `Err`.
     pub fn detach(mut self)
     where
         R: Outcome + 'static,
@@ -87,8 +87,8 @@ impl<R: DeserializeOwned> ProcessJob<R> {
         });
     }
 
-    /// Lets the call run without a handle, whatever it returns. A panic and the death of its worker go to the exception
-    /// handler of the loop.
+    /// Lets the call run without a handle, and ignores its value. The exception handler of the loop receives a panic or
+    /// the death of the worker.
     pub fn discard(mut self)
     where
         R: 'static,
@@ -110,9 +110,9 @@ impl<R: DeserializeOwned> ProcessJob<R> {
 }
 
 impl<R> ProcessJob<R> {
-    /// Cancels the call if it has not begun; if it has, and the pool [kills on
+    /// Cancels the call if it has not begun. If it has begun, and the pool [kills on
     /// cancel](crate::ProcessPoolBuilder::kill_on_cancel), its worker is killed. Awaiting a cancelled call gives
-    /// [`ProcessError::Cancelled`]. `false` if it has ended or runs on.
+    /// [`ProcessError::Cancelled`]. `false` if the call has ended or runs on.
     pub fn cancel(&self) -> bool {
         if self.call.is_waiting() {
             self.call.settle(Err(ProcessError::Cancelled));
@@ -126,8 +126,8 @@ impl<R> ProcessJob<R> {
         kills
     }
 
-    /// Kills the worker if it has begun the call, whatever the pool does on cancel. Otherwise it is
-    /// [cancelled](Self::cancel). `false` if it has ended.
+    /// Kills the worker if it has begun the call, in any pool. Otherwise the call is [cancelled](Self::cancel). `false`
+    /// if the call has ended.
     pub fn kill(&self) -> bool {
         if self.call.is_running() {
             self.call.kill();
@@ -136,7 +136,7 @@ impl<R> ProcessJob<R> {
         self.cancel()
     }
 
-    /// Whether a worker has been sent the call, or it has ended without.
+    /// Whether the call was sent to a worker, or has ended without.
     #[must_use]
     #[doc(alias = "running")]
     pub fn has_begun(&self) -> bool {
@@ -151,7 +151,7 @@ impl<R> ProcessJob<R> {
     }
 }
 
-/// Reads an outcome.
+/// The result in an outcome.
 fn read<R: DeserializeOwned>(outcome: call::Outcome) -> Result<R, ProcessError> {
     let frame = outcome?;
     read_answer(frame.kind, frame.body())

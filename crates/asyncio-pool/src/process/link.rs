@@ -1,4 +1,4 @@
-//! One worker process, as its parent has it: started, spoken with, waited for, and never left behind.
+//! One worker process, on the parent's side: its start, its calls, its end.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -24,27 +24,27 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::frame::{Frame, FrameError, Incoming};
 use super::summons::{VARIABLE, answer_to, new_words};
 
-/// How long a worker may take to end when its socket is closed, before it is killed.
+/// The time that a worker may take to end when its socket is closed. Then it is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The status that `wait` would give for exit code 255.
 const UNKNOWN_STATUS: i32 = 255 << 8;
 
-/// How often the end of a process is looked for where the system does not tell.
+/// The pause between two looks for the end of a process, where the system has no event for it.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// No signal where a worker has gone: this program may not have that ignored.
+/// A write to a worker that is gone sends no signal. This program may not ignore `SIGPIPE`.
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 
-/// There the standard library sets it for the socket.
+/// On these systems the standard library sets an option of the socket.
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// The program that is started as a worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
-    /// This program unless set.
+    /// The path. The default is this program.
     pub(crate) path: Option<std::path::PathBuf>,
     pub(crate) arguments: Vec<std::ffi::OsString>,
     pub(crate) environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
@@ -82,13 +82,13 @@ fn this_program() -> io::Result<Command> {
 pub(crate) struct Worker {
     child: Child,
     socket: Rc<UnixStream>,
-    /// Tells of the process's end, where the system has that.
+    /// Is readable after the end of the process, where the system has such descriptors.
     end: Option<Rc<OwnedFd>>,
-    /// Its right first answer.
+    /// The expected first answer.
     hello: String,
     is_busy: bool,
     reaped: bool,
-    /// How many calls it has been sent.
+    /// The number of calls that were sent to it.
     pub(crate) calls: u64,
 }
 
@@ -99,16 +99,16 @@ pub(crate) enum Lost {
     Unsent,
     /// It ended during the call.
     Ended,
-    /// The time limit is over.
+    /// The time limit has passed.
     TimeLimit(Duration),
-    /// The call is to be ended with its worker.
+    /// The call was ended, with its worker.
     Killed,
     Garbage(FrameError),
     Io(io::Error),
 }
 
 impl Worker {
-    /// Starts one. It has not said hello.
+    /// Starts a worker, which has not said hello.
     pub(crate) fn start(program: &Program) -> io::Result<Self> {
         // Both ends are closed in programs that are started, but for the one that becomes the standard input of this.
         let (ours, theirs) = UnixStream::pair()?;
@@ -139,18 +139,18 @@ impl Worker {
         self.child.id()
     }
 
-    /// Its right first answer.
+    /// The expected first answer.
     pub(crate) fn hello(&self) -> &str {
         &self.hello
     }
 
-    /// Whether it is there, as far as one can see: it waits for a call, and has not said anything.
+    /// Whether the worker seems to wait for a call: its socket is open, and has no bytes to read.
     pub(crate) fn is_waiting(&self) -> bool {
         let looked = recv(&*self.socket, &mut [0; 1], RecvFlags::PEEK);
         matches!(looked, Err(Errno::AGAIN))
     }
 
-    /// Puts it on the loop that runs here, for as long as the result lives.
+    /// Registers the worker with the running loop, until the result is dropped.
     pub(crate) fn listen(&self) -> io::Result<Line> {
         let reactor = try_reactor().map_err(io::Error::other)?;
         let both = Interest::READABLE.add(Interest::WRITABLE);
@@ -216,7 +216,7 @@ impl Worker {
         .await
     }
 
-    /// Notes that it has answered, and waits for the next call.
+    /// Notes that the worker has answered, and waits for the next call.
     pub(crate) fn rest(&mut self) {
         self.is_busy = false;
     }
@@ -232,14 +232,14 @@ impl Worker {
         Ok(status)
     }
 
-    /// Kills it and waits for its end.
+    /// Kills the worker and waits for its end.
     pub(crate) async fn killed(mut self, line: Line) {
         self.kill();
         // A selector that has failed is an error of the loop, and ends the wait.
         let _ = self.ended(line).await;
     }
 
-    /// Closes its socket, so that it ends in order, and waits for that.
+    /// Closes the socket, so that the worker ends in order, and waits for the end.
     pub(crate) async fn retired(self, line: Line) {
         self.hang_up();
         let _ = self.ended(line).await;
@@ -344,7 +344,7 @@ fn end_of(_child: &Child) -> io::Result<Option<OwnedFd>> {
 pub(crate) struct Line {
     socket: Registered<Fd<Rc<UnixStream>>>,
     end: Option<Registered<Fd<Rc<OwnedFd>>>>,
-    /// When the process is looked at again, where the system does not tell of its end.
+    /// The time of the next look at the process, where the system has no event for its end.
     look: Option<Pin<Box<Sleep>>>,
 }
 
@@ -380,7 +380,7 @@ impl Line {
         }
     }
 
-    /// Waits for the end of the process as far as the system tells of it.
+    /// Waits for the end of the process, where the system has an event for it.
     fn poll_told(&self, cx: &mut Context<'_>, child: &mut Child) -> Poll<io::Result<ExitStatus>> {
         let Some(end) = &self.end else {
             return Poll::Pending;

@@ -1,4 +1,4 @@
-//! Many calls of one function, as a stream of what they return.
+//! Many calls of one function, as a stream of their outcomes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,12 +22,12 @@ const MISSING: &str = "the answer to a call of a chunk is missing";
 
 /// The outcomes of many calls, in the order of their arguments. Made by [`ProcessPool::map`].
 ///
-/// A bounded number of calls is under way at a time. Further arguments are taken from their iterator when outcomes are
-/// taken from here. Calls that take microseconds go faster in [chunks](Self::chunk_size).
+/// A bounded number of calls is under way at a time. Each outcome that is taken from the stream lets it take further
+/// arguments from the iterator. Calls of microseconds are faster in [chunks](Self::chunk_size).
 ///
 /// # Cancellation
 ///
-/// [`next`](Self::next) loses nothing. Dropping the stream drops its calls, as [`ProcessJob`] says.
+/// [`next`](Self::next) loses nothing. Dropping the stream drops its calls, each like a dropped [`ProcessJob`].
 #[must_use = "dropping it cancels the calls that have not begun"]
 pub struct ProcessMap<F, K, I>
 where
@@ -52,13 +52,13 @@ where
 #[derive(Debug)]
 enum UnderWay<V> {
     Call(ProcessJob<V>),
-    /// So many calls.
+    /// A chunk, and the number of its calls.
     Chunk(ProcessJob<Vec<Answer>>, usize),
     Failed(ProcessError),
 }
 
 impl ProcessPool {
-    /// Calls `function` with each of `arguments`, and gives what it returns in the same order, as a stream. A bounded
+    /// Calls `function` with each of `arguments`, and returns a stream of the outcomes, in the same order. A bounded
     /// number of calls is [under way](ProcessMap::in_flight) at a time.
     ///
     /// # Panics
@@ -98,8 +98,8 @@ where
         this
     }
 
-    /// Sets the highest number of calls, or chunks, that are under way or wait to be taken. It is twice the number of
-    /// workers unless set, at least 1. Calls that are under way stay so.
+    /// Sets the maximum number of calls, or chunks, that are under way or wait to be taken, at least 1. The default is
+    /// twice the number of workers. Calls that are under way go on.
     #[doc(alias = "buffersize")]
     pub fn in_flight(mut self, calls: usize) -> Self {
         self.in_flight = calls.max(1);
@@ -107,8 +107,8 @@ where
         self
     }
 
-    /// Sets how many calls go to a worker together, at least 1, at most 4096; 1 unless set. The worker makes them one
-    /// after the other and answers once. The first calls of this stream are on their way before that is set.
+    /// Sets the number of calls that are sent to a worker together, from 1 to 4096. The default is 1. The worker makes
+    /// them one after the other and answers once. The first calls of this stream are sent before this is set.
     ///
     /// A call costs a message there and one back, some 20 µs. In a chunk of 100 it costs a hundredth of that. Each call
     /// has an outcome of its own. If their worker dies, all calls of the chunk have [`ProcessError::Died`]. The chunk
@@ -135,7 +135,7 @@ where
         }
     }
 
-    /// Sends a call. `false` if there is none.
+    /// Sends a call. `false` if no arguments are left.
     fn send_one(&mut self) -> bool {
         let Some(arguments) = self.arguments.next() else {
             return false;

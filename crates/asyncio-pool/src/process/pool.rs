@@ -23,17 +23,17 @@ use super::link::Program;
 use super::remote::RemoteFn;
 use crate::thread_pool::Pending;
 
-/// How large what is sent may be, in bytes.
+/// The default limit of a message, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// How long a program that is started as a worker may take to become one.
+/// The default time in which a program becomes a worker.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Worker processes for what needs a core of its own, may crash, or takes more memory than it should.
+/// Worker processes, for calls that need a core of their own, may crash, or may take too much memory.
 ///
-/// The workers are this program, started once and kept. A function that they call has `#[asyncio::remote]`; what it
-/// takes and returns is sent with [`serde`]. The program's `main` has `#[asyncio::main]`, or calls
-/// [`run_if_worker`](crate::run_if_worker) first.
+/// Each worker is this program, started once and kept. The functions for workers have the attribute
+/// `#[asyncio::remote]`. Their arguments and values are sent with [`serde`]. The program's `main` has
+/// `#[asyncio::main]`, or calls [`run_if_worker`](crate::run_if_worker) first.
 ///
 /// ```ignore
 /// #[asyncio::remote]
@@ -51,19 +51,19 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// - A worker that is killed, aborts, exits or runs out of memory fails the call that it runs, and no other. It is
 ///   replaced. A panic is an error of its call, and the worker goes on.
-/// - Workers end with their parent, also if it is killed.
+/// - Workers end with their parent, even if it is killed.
 /// - They inherit standard output, standard error, and each descriptor of this program that is not close-on-exec.
 ///   Rust's standard library and asyncio set close-on-exec on all of theirs. C libraries and the program's own parent
 ///   may not. Workers keep such a descriptor open: the reader of a pipe, for example, then sees no end of it.
-/// - Calls are begun in the order in which they were made.
+/// - Calls begin in the order in which they were made.
 ///
 /// In tests, this program is the test binary, and its `main` belongs to the test harness. A call there gives
 /// [`ProcessError::NotAWorker`]. There are two ways: the test has `harness = false` in `Cargo.toml` and a `main` of its
 /// own. Or [`program`](ProcessPoolBuilder::program) names a binary of the package, as `env!("CARGO_BIN_EXE_name")`,
 /// with the remote functions in the package's library.
 ///
-/// A pool belongs to its thread. Clones are the same pool. When the last one is dropped, the pool is shut down: calls
-/// that it was given still run. Workers that have not ended when the loop is closed are killed.
+/// A pool belongs to its thread. Clones are the same pool. The drop of the last clone shuts the pool down, and calls
+/// that were made before still run. Workers that have not ended when the loop is closed are killed.
 #[derive(Clone)]
 #[doc(alias = "ProcessPoolExecutor")]
 pub struct ProcessPool {
@@ -75,7 +75,7 @@ struct Owner {
     crew: Rc<Crew>,
 }
 
-/// A pool of processes to be. Made by [`ProcessPool::builder`].
+/// Options of a [`ProcessPool`], from [`ProcessPool::builder`].
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until a pool is built with it"]
 pub struct ProcessPoolBuilder {
@@ -90,7 +90,7 @@ pub struct ProcessPoolBuilder {
 }
 
 impl ProcessPool {
-    /// A pool with the usual settings. No process is started yet.
+    /// A pool with the default options. No process is started yet.
     #[must_use]
     #[allow(
         clippy::new_without_default,
@@ -100,7 +100,7 @@ impl ProcessPool {
         Self::builder().build()
     }
 
-    /// To set a pool up before making it.
+    /// Options for a pool.
     pub fn builder() -> ProcessPoolBuilder {
         ProcessPoolBuilder::default()
     }
@@ -109,15 +109,14 @@ impl ProcessPool {
         &self.owner.crew
     }
 
-    /// Calls `function` in a worker process. (Large buffers of bytes go faster as `serde_bytes::ByteBuf` than as
-    /// `Vec<u8>`, which serde writes byte by byte.) One argument is given as it is, none as `()`, several as a tuple.
-    /// The call is on its way as soon as this returns. The arguments are written, and a worker is started if all are
-    /// busy and there may be more.
+    /// Calls `function` in a worker process. A single argument is given as it is, none as `()`, several as a tuple. The
+    /// call needs no await to run. A worker is started if all are busy and the pool may have more. (A large buffer is
+    /// sent faster as `serde_bytes::ByteBuf` than as `Vec<u8>`, which serde writes byte by byte.)
     ///
     /// # Cancellation
     ///
-    /// As [`ProcessJob`] says: before it has begun, the call is cancelled; after that, it runs on, or its worker is
-    /// killed.
+    /// A call that has not begun is cancelled. A call that has begun runs on, or its worker is killed. See
+    /// [`ProcessJob`].
     ///
     /// # Panics
     ///
@@ -184,15 +183,15 @@ impl ProcessPool {
         ProcessJob::new(call, crew.clone())
     }
 
-    /// Starts all workers and waits until they are there. Otherwise they are started when calls need them.
+    /// Starts all workers and waits until they are ready. Without this, workers are started when calls need them.
     ///
     /// # Cancellation
     ///
-    /// The wait ends; the workers start all the same.
+    /// The workers start all the same.
     ///
     /// # Errors
     ///
-    /// Why one of them could not be started.
+    /// The error of a worker that could not be started.
     ///
     /// # Panics
     ///
@@ -212,8 +211,8 @@ impl ProcessPool {
         .await
     }
 
-    /// Shuts the pool down: it refuses further calls, and its workers end when there is nothing left for them to do.
-    /// Does not wait. A second call changes nothing, but that it may cancel what the first one let run.
+    /// Shuts the pool down: it refuses further calls, and its workers end when no call is left. Does not wait. A second
+    /// call with [`Pending::Cancel`] cancels the calls that the first one left.
     pub fn shutdown(&self, pending: Pending) {
         self.crew().shut_down(pending == Pending::Cancel);
     }
@@ -228,7 +227,7 @@ impl ProcessPool {
     ///
     /// # Cancellation
     ///
-    /// The wait ends, nothing else.
+    /// Loses nothing.
     pub async fn wait_closed(&self) {
         let crew = self.crew();
         self.watch(|| match crew.has_ended() {
@@ -249,31 +248,31 @@ impl ProcessPool {
         .await
     }
 
-    /// How many workers there are at most.
+    /// The maximum number of workers.
     #[must_use]
     pub fn max_workers(&self) -> usize {
         self.crew().settings.workers
     }
 
-    /// How many workers there are, with those that are starting or ending.
+    /// The number of workers, with those that are starting or ending.
     #[must_use]
     pub fn workers(&self) -> usize {
         self.crew().counts().workers
     }
 
-    /// How many workers wait for a call.
+    /// The number of workers that wait for a call.
     #[must_use]
     pub fn idle_workers(&self) -> usize {
         self.crew().counts().idle
     }
 
-    /// The process numbers of the workers.
+    /// The process ids of the workers.
     #[must_use]
     pub fn worker_ids(&self) -> Vec<u32> {
         self.crew().ids()
     }
 
-    /// How many calls have not begun.
+    /// The number of calls that have not begun.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.crew().counts().waiting
@@ -307,68 +306,70 @@ impl Drop for Owner {
 }
 
 impl ProcessPoolBuilder {
-    /// How many workers there are at most; as many as the process may use processors unless set, at least 1. They are
-    /// started when calls need them.
+    /// Sets the maximum number of workers, at least 1. The default is the number of processors that the process may
+    /// use. Workers are started when calls need them.
     #[doc(alias = "max_workers")]
     pub fn workers(mut self, processes: usize) -> Self {
         self.workers = Some(processes.max(1));
         self
     }
 
-    /// After how many calls a worker ends and is replaced, at least 1; never unless set.
+    /// Sets the number of calls after which a worker ends and is replaced, at least 1. By default workers are kept.
     #[doc(alias = "max_tasks_per_child")]
     pub fn max_tasks_per_worker(mut self, calls: usize) -> Self {
         self.max_tasks = Some(calls.max(1));
         self
     }
 
-    /// How much address space a worker may take, in bytes (`RLIMIT_AS`), with its program, libraries and stacks, which
-    /// are some tens of megabytes. A worker that needs more is ended by its allocator. Not enforced on macOS.
+    /// Sets the address space that a worker may take, in bytes (`RLIMIT_AS`). It includes the program, libraries and
+    /// stacks, which take some tens of megabytes. An allocation beyond the limit fails, which as a rule aborts the
+    /// worker. Not enforced on macOS.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
     }
 
-    /// How long a call may take from when a worker is sent it. Then its worker is killed, and it gives
-    /// [`ProcessError::TimeLimit`].
+    /// Sets how long a call may take after it was sent to a worker. Then the worker is killed, and the call gives
+    /// [`ProcessError::TimeLimit`]. By default there is no limit.
     pub fn job_time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
     }
 
-    /// Whether the worker is killed when a call that it runs is cancelled, or its handle dropped; `false` unless set.
+    /// Sets whether a worker is killed when the call that it runs is cancelled, or the handle of the call is dropped.
+    /// The default is `false`.
     pub fn kill_on_cancel(mut self, on: bool) -> Self {
         self.kill_on_cancel = on;
         self
     }
 
-    /// How large arguments and values may be when they are written, in bytes; 64 MiB unless set, 2 GiB at most.
+    /// Sets the maximum size of serialized arguments and values, in bytes, at most 2 GiB. The default is 64 MiB.
     pub fn message_limit(mut self, bytes: usize) -> Self {
         self.message_limit = Some(bytes.min(i32::MAX as usize));
         self
     }
 
-    /// How long the program may take to become a worker when it is first started; 1 s unless set. A program that does
-    /// not take the call of [`run_if_worker`](crate::run_if_worker) is killed then, and all calls give
-    /// [`ProcessError::NotAWorker`]. When a worker of the pool has been there before, others have 30 s.
+    /// Sets how long the program may take to become a worker when it is first started. The default is 1 s. A program
+    /// that has not called [`run_if_worker`](crate::run_if_worker) by then is killed, and all calls give
+    /// [`ProcessError::NotAWorker`]. After the first worker of a pool, further ones may take 30 s.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.start_timeout = Some(limit);
         self
     }
 
-    /// The program to start as a worker, in place of this one. It has the same remote functions.
+    /// Sets the program to start as a worker, in place of this one. It must have the same remote functions.
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program.path = Some(path.into());
         self
     }
 
-    /// One more argument for the program; there are none unless set.
+    /// Adds an argument for the program. By default there are none.
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.program.arguments.push(argument.into());
         self
     }
 
-    /// One more variable of the environment for the program, which has those of this one.
+    /// Adds an environment variable for the program, which has those of this one.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.program.environment.push((name.into(), value.into()));
         self

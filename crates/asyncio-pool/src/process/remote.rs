@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 use super::chunk;
 use super::frame::{EncodeError, Frame, Kind, decode, encode, message};
 
-/// A function that worker processes can call with these arguments. It has `#[asyncio::remote]`, its arguments and its
-/// value have serde's traits, and it may be `async`.
+/// A function that worker processes can call with these arguments. It has the attribute `#[asyncio::remote]`, and may
+/// be `async`. Its arguments and its value have serde's traits.
 ///
-/// One argument is given as it is, none as `()`, several, up to twelve, as a tuple. `Kind` tells functions apart for
-/// the compiler, and is left to it.
+/// A single argument is given as it is, none as `()`, several, up to twelve, as a tuple. The compiler infers `Kind`,
+/// which distinguishes the kinds of functions.
 ///
 /// The format is [postcard](https://docs.rs/postcard). It has no names of fields, so serde's `untagged`, `flatten`,
 /// `tag` and `skip_serializing_if` do not work. If reading a value takes more than 512 KiB of the stack, the call gives
@@ -29,7 +29,7 @@ use super::frame::{EncodeError, Frame, Kind, decode, encode, message};
     note = "several arguments are given as a tuple, and the return type has serde's `Serialize` and `Deserialize`"
 )]
 pub trait RemoteFn<Arguments, Kind>: Copy + 'static {
-    /// The value that a call of it gives.
+    /// The value of a call.
     type Value: DeserializeOwned;
 }
 
@@ -101,7 +101,7 @@ impl Registered {
         }
     }
 
-    /// How the function is called in a frame: name and place, each behind its length.
+    /// The address of the function in a frame: name and place, each after its length.
     pub(crate) fn address(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(4 + self.name.len() + self.place.len());
         for part in [self.name, self.place] {
@@ -235,7 +235,7 @@ impl Functions {
         Ok(Self { all })
     }
 
-    /// Does what a frame says, and gives the frame to answer with.
+    /// Makes the calls of a frame, and returns the frame of the answer.
     pub(crate) fn answer(&self, frame: &Frame, limit: usize) -> Vec<u8> {
         let Some((address, rest)) = split(frame.body()) else {
             return message(Kind::BadArguments, "the call has no address");

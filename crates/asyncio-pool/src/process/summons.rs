@@ -1,4 +1,4 @@
-//! The summons: how a program is told that it was started as a worker.
+//! The summons, by which a program learns that it was started as a worker.
 //!
 //! It is a variable of the environment, with the words that the parent expects to hear, and a socket in place of the
 //! standard input. The words name the process that made the socket. A program that a worker starts inherits the
@@ -19,7 +19,7 @@ pub(crate) const VARIABLE: &str = "ASYNCIO_WORKER";
 /// The version of the protocol.
 const VERSION: &str = "2";
 
-/// Words that were never used before, for a worker of this process.
+/// Words for a worker of this process. No words are used twice.
 pub(crate) fn new_words() -> String {
     let random = || RandomState::new().hash_one(std::process::id());
     let pid = std::process::id();
@@ -31,8 +31,8 @@ pub(crate) fn answer_to(words: &str, pid: u32) -> String {
     format!("asyncio worker {pid} {words}")
 }
 
-/// Whether the socket of standard input was made by the process that wrote the words. It holds also after the end of
-/// that process. So a worker whose parent has died does not run the program in its place.
+/// Whether the process that wrote the words has made the socket of standard input. The answer is right even after the
+/// end of that process. So a worker whose parent has died does not run the program in its place.
 fn is_from_author(words: &str) -> bool {
     let author = words.split('-').nth(1).and_then(|pid| pid.parse().ok());
     // Words of another version are for the parent to refuse.
@@ -53,14 +53,14 @@ fn is_from(author: i32) -> bool {
     parent == author || parent <= 1
 }
 
-/// A summons that this process has got and not followed.
+/// A summons that this process has received and not followed.
 #[derive(Debug)]
 pub(crate) struct Summons {
     pub(crate) words: String,
 }
 
 impl Summons {
-    /// That of this process, if it has one.
+    /// The summons of this process, if it has one.
     pub(crate) fn pending() -> Option<Self> {
         let words = std::env::var(VARIABLE).ok()?;
         let stat = fstat(io::stdin()).ok()?;
@@ -68,7 +68,7 @@ impl Summons {
         (is_socket && is_from_author(&words)).then_some(Self { words })
     }
 
-    /// Tells the parent that this program has not followed it.
+    /// Tells the parent that this program has not followed the summons.
     pub(crate) fn decline(&self) {
         // A parent that has gone need not know.
         let _ = self

@@ -1,4 +1,4 @@
-//! The worker's side: a process that does what its parent says, one call after the other, and ends with it.
+//! The worker's side: a process that makes its parent's calls, one after the other, and ends with the parent.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,31 +16,31 @@ use super::frame::{Frame, Incoming, Kind, decode, frame, set_number};
 use super::remote::Functions;
 use super::summons::{Summons, answer_to};
 
-/// How long a worker that has nothing to do may take to end by itself.
+/// The time that an idle worker may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The limits that a worker is told before it says hello.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Limits {
-    /// How much address space it may take, in bytes.
+    /// The limit of its address space, in bytes.
     pub(crate) memory: Option<u64>,
-    /// How large what it is sent and sends may be.
+    /// The limit of its messages, in both directions.
     pub(crate) message: u64,
 }
 
-/// Turns this process into a worker, if it was started as one by a [`ProcessPool`](crate::ProcessPool), and then does
-/// not return. Otherwise it does nothing.
+/// Makes this process a worker, if a [`ProcessPool`](crate::ProcessPool) has started it as one. Then it does not
+/// return. In any other process it does nothing.
 ///
-/// It is the first line of a `main` that is written by hand. A worker must not do the work of the program: read
-/// arguments, listen on a port, start threads. `#[asyncio::main]` calls it.
+/// It is the first line of a `main` without the attribute `#[asyncio::main]`, which calls it. A worker must not do the
+/// work of the program: read arguments, listen on a port, start threads.
 ///
 /// ```
 /// asyncio_pool::run_if_worker();
 /// // The program, in the process that was started by its user.
 /// ```
 ///
-/// A worker reads its standard input as empty; what it writes to standard output and standard error goes where its
-/// parent's does. It is in a process group of its own, so Ctrl-C in a terminal reaches the parent only.
+/// The standard input of a worker is empty. It shares standard output and standard error with its parent. A worker is
+/// in a process group of its own, so Ctrl-C in a terminal reaches the parent only.
 #[doc(alias = "multiprocessing.freeze_support")]
 pub fn run_if_worker() {
     let Some(summons) = Summons::pending() else {
@@ -101,7 +101,7 @@ fn work(summons: &Summons) -> io::Result<()> {
     Ok(())
 }
 
-/// The next frame of the parent. `None` if it has gone.
+/// The next frame of the parent. `None` if the parent is gone.
 fn next(socket: &mut UnixStream, incoming: &mut Incoming) -> io::Result<Option<Frame>> {
     loop {
         let count = match socket.read(incoming.space()) {
@@ -117,7 +117,7 @@ fn next(socket: &mut UnixStream, incoming: &mut Incoming) -> io::Result<Option<F
     }
 }
 
-/// Ends this process when its parent has gone, also in the middle of a call. The thread sleeps until then.
+/// Ends this process when its parent is gone, even in the middle of a call. The thread sleeps until then.
 fn watch(socket: UnixStream, is_busy: Arc<AtomicBool>) -> io::Result<()> {
     let watching = move || {
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
