@@ -16,8 +16,8 @@ use asyncio_loop::{Cause, Unhandled, call_exception_handler};
 
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How many failed connections in a row are skipped without a pause. A permanent error that is
-/// mistaken for a connection's must not spin.
+/// The number of failed connections in a row that are skipped without a pause. Otherwise a permanent error that is
+/// mistaken for a connection's would spin.
 const MAX_SKIPS: u32 = 16;
 /// The shortest time between two reports to the loop's exception handler.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

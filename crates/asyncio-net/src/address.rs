@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use crate::dns::getaddrinfo;
 
-/// Where to connect to, or where to listen: one or more addresses, which are tried in order.
+/// One or more addresses to connect to or to listen on. They are tried in order.
 ///
 /// - a [`SocketAddr`], or an IP address and a port: `(Ipv4Addr::LOCALHOST, 80)`;
 /// - several: `&[SocketAddr]`, `Vec<SocketAddr>`;
@@ -47,7 +47,7 @@ pub(crate) async fn resolve(to: &impl ToSocketAddrs) -> io::Result<Vec<SocketAdd
     }
 }
 
-/// Calls `f` for the addresses of `to`, in order, up to the first that succeeds. Its last error otherwise.
+/// Calls `f` for the addresses of `to`, in order, up to the first that succeeds. If none does, returns the last error.
 pub(crate) async fn first_of<T>(
     to: &impl ToSocketAddrs,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,

@@ -50,7 +50,7 @@ pub struct AsyncFd<T: AsFd> {
 }
 
 impl<T: AsFd> AsyncFd<T> {
-    /// Registers it with the running loop, for both directions.
+    /// Registers a descriptor with the running loop, for both directions.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl<T: AsFd> AsyncFd<T> {
         Self::with_interest(inner, READ_WRITE)
     }
 
-    /// Registers it with the running loop, for one direction.
+    /// Registers a descriptor with the running loop, for the directions of `interest`.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<T: AsFd> AsyncFd<T> {
         self.io.get_ref().get_ref()
     }
 
-    /// Deregisters it and returns the wrapped value.
+    /// Deregisters the descriptor and returns the wrapped value.
     pub fn into_inner(self) -> T {
         self.io.into_inner().into_inner()
     }
@@ -160,7 +160,7 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     /// [`io`](Self::io) for a byte stream: `f` moves at most `wanted` bytes and returns their number. If `wanted` is 0,
-    /// so is the result.
+    /// the result is 0.
     ///
     /// Less than `wanted` means that there is nothing more to read, or no more room. So the next operation waits for an
     /// event first, and saves a system call. A terminal, a datagram socket, and a pipe in packet mode may move less for

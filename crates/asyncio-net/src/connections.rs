@@ -1,4 +1,4 @@
-//! The connections of a server: how many there are, how they are ended, and when they have ended.
+//! The connections of a server: their number, and the wait for their end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use crate::waker_list::WakerList;
 
-/// The connections of a server of your own, each with a `C` by which it is ended. A clone is the same list.
+/// The connections of a server of your own, each with a value `C` by which the server ends it. A clone is the same
+/// list.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_net as net; }
@@ -124,7 +125,7 @@ impl<C> Connections<C> {
         self.wake_all();
     }
 
-    /// Whether it was [closed](Self::close).
+    /// Whether the list was [closed](Self::close).
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.is_closed.get()
@@ -148,8 +149,8 @@ impl<C> Connections<C> {
         self.wait_until(|| self.len() < most).await;
     }
 
-    /// Waits until it is [closed](Self::close), the last [listener](Self::listen) is dropped, and the last connection
-    /// has ended.
+    /// Waits until the list is [closed](Self::close), the last [listener](Self::listen) is dropped, and the last
+    /// connection has ended.
     ///
     /// # Cancellation
     ///
@@ -159,7 +160,8 @@ impl<C> Connections<C> {
         self.wait_until(is_over).await;
     }
 
-    /// Waits until `is_so`, which is asked again when a connection ends, and after [`wake_all`](Self::wake_all).
+    /// Waits until `is_so` returns true. It is called again when a connection ends, and after
+    /// [`wake_all`](Self::wake_all).
     ///
     /// # Cancellation
     ///

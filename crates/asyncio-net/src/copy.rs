@@ -13,11 +13,11 @@ use crate::waker_list::poll_step_back;
 /// The size of the buffer of one direction.
 const BUFFER: usize = 16 * 1024;
 
-/// Its size while more comes than fits into the small one: fewer system calls take a quarter less of the processor.
+/// Its size after a read that has filled the small one. Fewer system calls save a quarter of the processor time.
 const LARGE: usize = 64 * 1024;
 
-/// Copies all bytes from `reader` to `writer` until the end of the one, and flushes the other. Returns how many there
-/// were.
+/// Copies all bytes from `reader` to `writer`, and flushes `writer` at the end of `reader`. Returns the number of
+/// bytes.
 ///
 /// `writer` is not closed. A slow writer makes the reader wait: at most 64 KiB are on the way.
 ///
@@ -39,7 +39,7 @@ const LARGE: usize = 64 * 1024;
 ///
 /// # Cancellation
 ///
-/// Loses what was read and not written, up to 64 KiB.
+/// Loses bytes that were read and not written, up to 64 KiB.
 ///
 /// # Errors
 ///
@@ -58,14 +58,14 @@ where
     .await
 }
 
-/// Copies between two streams in both directions until both have ended, as a proxy does. Returns how many bytes went
-/// from `one` to `other`, and how many came back.
+/// Copies between two streams in both directions until both have ended, as a proxy does. Returns the numbers of bytes
+/// from `one` to `other` and back.
 ///
 /// The end of one direction is passed on: the writing side of its target is closed, and the other direction goes on.
 ///
 /// # Cancellation
 ///
-/// Loses what was read and not written, up to 64 KiB in each direction.
+/// Loses bytes that were read and not written, up to 64 KiB in each direction.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ where
     .await
 }
 
-/// One direction, and what is on its way.
+/// One direction, with the bytes on their way.
 #[derive(Default)]
 struct Direction {
     /// Made at the first read.

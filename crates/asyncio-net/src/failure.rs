@@ -1,4 +1,4 @@
-//! An error that several tasks are told.
+//! An error for several tasks.
 
 use std::io;
 

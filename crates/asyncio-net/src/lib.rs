@@ -1,5 +1,5 @@
-//! Sockets for the asyncio event loop: TCP, UDP, Unix sockets, servers and clients on top, and [`AsyncFd`] for the
-//! descriptors of other libraries.
+//! Sockets for the asyncio event loop: TCP, UDP, Unix sockets, servers and clients on top of them, and [`AsyncFd`] for
+//! the descriptors of other libraries.
 //!
 //! ```
 //! use asyncio_net::{TcpListener, TcpStream};

@@ -17,7 +17,7 @@ use crate::waker_list::{WakerList, poll_step_back};
 /// Creates two streams that are connected to each other in memory. Each direction holds up to `capacity` bytes; a
 /// writer waits while it is full.
 ///
-/// They belong to no reactor, so on virtual time a timeout beside them takes no real time.
+/// They wait for no system event. So on virtual time a time limit around them takes no real time.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_net as net; }
@@ -67,7 +67,7 @@ pub fn memory_pair(capacity: usize) -> (MemoryStream, MemoryStream) {
 pub struct MemoryStream {
     incoming: Rc<Pipe>,
     outgoing: Rc<Pipe>,
-    /// Of the reader and of the writer that poll.
+    /// The budgets of the polling reader and the polling writer.
     step_backs: [StepBack; 2],
 }
 
@@ -102,7 +102,7 @@ impl Pipe {
         })
     }
 
-    /// Reads what there is; nothing if that means to wait.
+    /// Reads the bytes that are there. `None` if it would have to wait.
     fn try_read(&self, buf: &mut [u8]) -> Option<io::Result<usize>> {
         let mut state = self.state.borrow_mut();
         if state.bytes.is_empty() && !state.is_closed && !buf.is_empty() {
@@ -114,7 +114,7 @@ impl Pipe {
         Some(read)
     }
 
-    /// Writes what fits; nothing if that means to wait.
+    /// Writes as much as fits. `None` if it would have to wait.
     fn try_write(&self, buf: &[u8]) -> Option<io::Result<usize>> {
         let mut state = self.state.borrow_mut();
         if state.is_broken || state.is_closed {

@@ -17,10 +17,10 @@ use crate::transport::stream::{Transport, Wire};
 #[cfg(unix)]
 use crate::unix::stream::UnixStream;
 
-/// So many bytes the system is asked to send at once. It stops earlier when the socket is full.
+/// The number of bytes that one system call sends. It sends fewer if the socket is full.
 const BY_SYSTEM: u64 = 1 << 20;
 
-/// So many bytes are read at once where the system cannot send a file.
+/// The number of bytes that are read at once where the system cannot send a file.
 const BY_HAND: u64 = 64 * 1024;
 
 /// Sends a part of a file: asyncio's `sendfile`. Returns the number of bytes, which is less than `count` if the file
@@ -30,11 +30,11 @@ const BY_HAND: u64 = 64 * 1024;
 /// copies from the file to a TCP or Unix socket (`sendfile`). A file that is not in the system's cache blocks the loop
 /// while it is read. Elsewhere, and over TLS, the file is read on threads of the default pool.
 ///
-/// `offset` is the place in the file. It is advanced by what was sent, also if this fails or is cancelled. The file's
-/// own position is neither used nor changed.
+/// `offset` is the place in the file. It is advanced by the number of sent bytes, even if the call fails or is
+/// cancelled. The file's own position is neither used nor changed.
 ///
-/// Bytes written to a [`StreamWriter`] or a [`Transport`] before are sent before the file. Bytes written meanwhile
-/// are sent after it. A transport receives nothing meanwhile.
+/// Bytes that were written to a [`StreamWriter`] or a [`Transport`] before are sent before the file. Bytes that are
+/// written meanwhile are sent after it. Meanwhile a transport receives nothing.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_net as net; }
@@ -103,7 +103,7 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// So many bytes were sent.
+    /// Notes that `n` bytes were sent.
     fn advance(&mut self, n: usize) {
         *self.offset += n as u64;
         self.left -= n as u64;
@@ -182,7 +182,7 @@ async fn send_to_wire(wire: &mut dyn Wire, part: &mut Part<'_>) -> io::Result<()
     send_by_hand(wire, part).await
 }
 
-/// Has the system send, or sends by hand if it does not do that with this file.
+/// Sends by the system call, or by reads and writes if the system cannot send this file.
 async fn send_to_stream(stream: &impl ByteStream, part: &mut Part<'_>) -> io::Result<()> {
     while part.left > 0 {
         let most = part.left.min(BY_SYSTEM) as usize;

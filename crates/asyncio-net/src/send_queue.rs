@@ -5,14 +5,14 @@ use std::cell::Cell;
 /// asyncio's default high water mark, in bytes.
 const HIGH: usize = 64 * 1024;
 
-/// The queue keeps room for so many bytes when it is empty.
+/// The room that an empty queue keeps, in bytes.
 const KEPT: usize = 16 * 1024;
 
 /// Bytes that wait to be sent, in order.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     bytes: Vec<u8>,
-    /// So many of them are sent.
+    /// The number of bytes that are sent.
     sent: usize,
 }
 
@@ -58,7 +58,7 @@ impl SendQueue {
 pub(crate) struct WaterMarks {
     high: Cell<usize>,
     low: Cell<usize>,
-    /// The queue was above the high mark, and has not come down to the low one since.
+    /// Whether the queue was above the high mark, and has not come down to the low one since.
     is_paused: Cell<bool>,
 }
 

@@ -33,7 +33,7 @@ use crate::transport::stream::{AnyProtocol, Transport};
 #[cfg(unix)]
 use crate::unix::{listener::UnixListener, stream::UnixStream};
 
-/// How long the last bytes of connections may take when [`Server::serve_forever`] is cancelled, and when [`serve`]
+/// The time that the last bytes of connections may take when [`Server::serve_forever`] is cancelled, and when [`serve`]
 /// ends.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
@@ -95,9 +95,9 @@ impl sealed::Sealed for UnixListener {
 
 /// Listens on all addresses of `to`, and calls `handler` for each connection, in a task of its own.
 ///
-/// The connection ends with its handler: when the writer is dropped, what was written is sent, and then it is closed.
-/// An error that the handler returns, and a panic, are reported to the loop's exception handler; other connections go
-/// on.
+/// The connection ends with its handler: when the writer is dropped, the written bytes are sent, and then the
+/// connection is closed. The loop's exception handler receives an error that the handler returns, and a panic. Other
+/// connections go on.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_net as net; }
@@ -235,8 +235,8 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The number of connections that are served at the same time; no limit at first. Others wait in the system's
-    /// queue.
+    /// The number of connections that are served at the same time. There is no limit by default. Others wait in the
+    /// system's queue.
     ///
     /// # Panics
     ///
@@ -250,7 +250,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The limit of each [`StreamReader`], in bytes; 64 KiB at first.
+    /// The limit of each [`StreamReader`], in bytes; 64 KiB by default.
     ///
     /// # Panics
     ///
@@ -261,7 +261,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Serves what these listeners accept, as [`start_server`] does.
+    /// Serves the connections of these listeners, as [`start_server`] does.
     ///
     /// # Panics
     ///
@@ -283,7 +283,7 @@ impl ServerBuilder {
         })
     }
 
-    /// Serves what these listeners accept with protocols, as [`create_server`] does.
+    /// Serves the connections of these listeners with protocols, as [`create_server`] does.
     ///
     /// # Panics
     ///
@@ -310,8 +310,8 @@ impl ServerBuilder {
         self.reader_limit
     }
 
-    /// Starts the accept loops. `serve` takes care of a connection, and keeps what it is given until the connection
-    /// ends.
+    /// Starts the accept loops. `serve` begins the work for a connection, and keeps the value that it is given until
+    /// the connection ends.
     pub(crate) fn start_with<L: Listener>(
         self,
         listeners: impl IntoIterator<Item = L>,
@@ -348,9 +348,26 @@ pub(crate) fn made_by<P>(factory: &impl Fn() -> P) -> Option<P> {
     }
 }
 
-/// A server that runs. [`start_server`] and [`create_server`] start one.
+/// A server that runs, from [`start_server`], [`create_server`] or a [builder](Self::builder).
 ///
-/// Dropping it [closes](Self::close) it: it accepts no more connections, and those that are there go on.
+/// ```
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::{Server, StreamReader, StreamWriter, TcpListener, open_connection};
+/// use std::time::Duration;
+///
+/// # asyncio_loop::run(async {
+/// let greet = async |_: StreamReader, writer: StreamWriter| writer.write("hello\n");
+/// let listeners = [TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?];
+/// let server = Server::builder().max_connections(100).start(greet, listeners);
+///
+/// let (mut reader, _writer) = open_connection(server.addresses()[1]).await?;
+/// assert_eq!(reader.readline().await?, b"hello\n");
+/// assert!(server.shutdown(Duration::from_secs(5)).await); // all handlers have ended in time
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// A dropped server accepts no more connections, and those that are open go on.
 pub struct Server {
     shared: Rc<Shared>,
     addresses: Vec<SocketAddr>,
@@ -406,7 +423,7 @@ impl<C> Guest for Counted<C> {
     }
 }
 
-/// Has a connection count until `writer` has closed its stream.
+/// Counts a connection until `writer` has closed its stream.
 fn count_until_closed<C: 'static, W: AsyncWrite + Unpin + 'static>(
     connection: Connection<C>,
     writer: &StreamWriter<W>,
@@ -450,54 +467,54 @@ impl Server {
         }
     }
 
-    /// The addresses that it listens on; none on Unix sockets.
+    /// The addresses that the server listens on; none on Unix sockets.
     #[must_use]
     #[doc(alias = "sockets")]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The number of connections that are open: the handler runs, or what it has written is being sent.
+    /// The number of open connections. A connection is open while its handler runs or bytes of the handler wait to be
+    /// sent.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.len()
     }
 
-    /// Whether it accepts connections.
+    /// Whether the server accepts connections.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         !self.shared.connections.is_closed()
     }
 
-    /// Accepts no more connections, from the loop's next turn on. Those that are there go on. Closing twice does
-    /// nothing.
+    /// Accepts no more connections, from the loop's next turn on. Open connections go on. Closing twice does nothing.
     pub fn close(&self) {
         self.shared.connections.close();
         let accepting = self.shared.accepting.take();
         drop(accepting);
     }
 
-    /// Cancels the handlers of all connections. They may clean up; then what was written is sent, and the connections
-    /// are closed. The transports of a [`create_server`] are [closed](Transport::close). A second call does not
-    /// interrupt the cleanups that the first one began.
+    /// Cancels the handlers of all connections. The handlers may clean up. Then the written bytes are sent, and the
+    /// connections are closed. The transports of a [`create_server`] are [closed](Transport::close). A second call does
+    /// not interrupt the cleanups that the first one began.
     pub fn close_clients(&self) {
         for client in self.shared.connections.list() {
             client.close();
         }
     }
 
-    /// Cancels the handlers of all connections, and closes these at once: what was not sent is dropped. The transports
-    /// of a [`create_server`] are [aborted](Transport::abort).
+    /// Cancels the handlers of all connections, and closes the connections at once. Unsent bytes are dropped. The
+    /// transports of a [`create_server`] are [aborted](Transport::abort).
     pub fn abort_clients(&self) {
         for client in self.shared.connections.list() {
             client.abort();
         }
     }
 
-    /// Waits until the server is closed, the last handler has ended, and what the handlers have written is sent. Its
-    /// addresses are free then.
+    /// Waits until the server is closed, the last handler has ended, and its written bytes are sent. The addresses are
+    /// free then.
     ///
-    /// It may wait forever, for a handler that never ends or for a client that does not read: see
+    /// A handler that never ends, or a client that does not read, makes this wait forever: see
     /// [`shutdown`](Self::shutdown).
     ///
     /// # Cancellation
@@ -528,8 +545,8 @@ impl Server {
     ///
     /// # Cancellation
     ///
-    /// Closes the server, cancels its handlers, and waits for their cleanups. So what the handlers use may be taken
-    /// down when this has ended. The bytes that they have written have 5 seconds to be sent; then the connections are
+    /// Closes the server, cancels its handlers, and waits for their cleanups. So after this, values that the handlers
+    /// use may be taken down. The bytes that they have written have 5 seconds to be sent; then the connections are
     /// aborted.
     pub async fn serve_forever(&self) {
         let connections = &self.shared.connections;
@@ -647,7 +664,7 @@ impl Served {
         }
     }
 
-    /// Waits for something on behalf of the connection, such as a handshake, and goes on with `then`.
+    /// Waits for a part of the connection, such as a handshake, and goes on with `then`.
     #[cfg(feature = "rustls")]
     pub(crate) fn wait<T: 'static>(
         self,
@@ -699,7 +716,7 @@ impl Drop for Running {
 }
 
 /// Accepts connections from a listener, and calls `handler` for each. The handlers are children of this future: they
-/// may borrow from the enclosing code, and none of them outlives it.
+/// may borrow from the enclosing code, and none outlives the future.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_net as net; }
@@ -726,7 +743,7 @@ impl Drop for Running {
 /// # }).unwrap();
 /// ```
 ///
-/// A panic in a handler is reported to the loop's exception handler; other connections go on.
+/// The loop's exception handler receives a panic of a handler. Other connections go on.
 ///
 /// # Cancellation
 ///
@@ -735,7 +752,8 @@ impl Drop for Running {
 ///
 /// # Errors
 ///
-/// It ends with the error of the listener only, after all handlers and their last bytes, as when cancelled.
+/// Returns only when the listener fails, with the listener's error. The handlers and their last bytes end first, as
+/// when cancelled.
 ///
 /// # Panics
 ///

@@ -46,7 +46,7 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds to the first address that is available. With port 0 the system chooses a port, see
+    /// Binds to the first address that is available. With port 0 the system chooses a port: see
     /// [`local_addr`](Self::local_addr).
     ///
     /// # Errors

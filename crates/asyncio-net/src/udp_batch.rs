@@ -44,7 +44,8 @@ pub struct UdpBatchSocket {
 }
 
 impl UdpBatchSocket {
-    /// Prepares a socket. From then on the system may join datagrams that arrive, so it is received from here only.
+    /// Prepares a socket. From then on the system may join datagrams that arrive, so only this value may receive from
+    /// it.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl UdpBatchSocket {
         to: SocketAddr,
     ) -> io::Result<()> {
         assert!(segment > 0, "`segment` must be at least 1 byte");
-        /// The largest IPv4 datagram, which is also the limit of what is split.
+        /// The largest IPv4 datagram, which is also the largest buffer to be split.
         const MOST: usize = 65_507;
         let mut left = bytes;
         while !left.is_empty() {
@@ -144,8 +145,8 @@ impl UdpBatchSocket {
         Ok(())
     }
 
-    /// Sends datagrams to any peers, many in one call on Linux (`sendmmsg`). Returns how many were sent: all, unless
-    /// there is an error after the first one. Waits while the send buffer is full.
+    /// Sends datagrams to any peers, many in one call on Linux (`sendmmsg`). Returns the number of sent datagrams: all,
+    /// unless there is an error after the first one. Waits while the send buffer is full.
     ///
     /// # Cancellation
     ///
@@ -228,7 +229,7 @@ impl fmt::Debug for UdpBatchSocket {
 /// Datagrams that [`UdpBatchSocket::recv`] receives together.
 pub struct UdpBatch {
     buffer: Vec<u8>,
-    /// The size of a buffer, of which there are several.
+    /// The size of each buffer.
     size: usize,
     metas: Box<[RecvMeta; BATCH_SIZE]>,
     /// How many buffers the last call has filled.

@@ -1,4 +1,4 @@
-//! Tasks that wait for one and the same thing, and are all woken by it.
+//! The tasks that wait for one event, and are all woken by it.
 //!
 //! - A [`WaitUntil`] has a place in the list while it waits, and takes it back when it is dropped. So a wait that loses
 //!   a race leaves no waker behind.
@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use asyncio_task::StepBack;
 
-/// How many wakers without a place are kept.
+/// The maximum number of wakers without a place.
 const MOST_POLLERS: usize = 16;
 
 /// Wakers, each once.

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io;
 
-/// The stream ended before all that was asked for had come.
+/// The stream ended before the requested bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias = "IncompleteReadError")]
 pub struct IncompleteRead {
     /// The bytes before the end. They are taken out of the reader.
     pub partial: Vec<u8>,
-    /// How many bytes were asked for; `None`: as many as there are up to a separator.
+    /// The number of bytes that were asked for. `None` if the bytes up to a separator were.
     pub expected: Option<usize>,
 }
 

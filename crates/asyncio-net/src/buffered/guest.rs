@@ -1,4 +1,4 @@
-//! The share of a server in a connection: it ends with the connection, and can abort it.
+//! A server's part in a connection, which ends with the connection and can abort it.
 
 use std::rc::Weak;
 

@@ -16,13 +16,13 @@ use crate::stream::split::OwnedReadHalf;
 use crate::tcp::stream::TcpStream;
 use crate::waker_list::poll_step_back;
 
-/// The limit of a reader that is given none, in bytes: asyncio's.
+/// The default limit of a reader, in bytes: asyncio's.
 pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 
-/// The size of a new buffer, and of the room that is made for a read at least.
+/// The size of a new buffer, and the least room for a read.
 const CHUNK: usize = 4 * 1024;
 
-/// The most room that is made for a read.
+/// The largest room for a read.
 const LARGEST_CHUNK: usize = 64 * 1024;
 
 /// Reads parts of a byte stream: lines, frames, up to a separator, to the end.
@@ -50,27 +50,28 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 /// # }).unwrap();
 /// ```
 ///
-/// The methods return a part of the reader's buffer, which the next one gives up: copy it (`to_vec`) to keep it.
+/// The methods return a part of the reader's buffer, which is valid until the next call. Copy it (`to_vec`) to keep it.
 ///
 /// # Cancellation
 ///
-/// No method loses a byte: what has come stays in the reader until a method returns it. That holds for methods
-/// that lose a race, too.
+/// No method loses a byte: received bytes stay in the reader until a method returns them. That holds for methods that
+/// lose a race, too.
 ///
 /// # The limit
 ///
-/// [`read_until`](Self::read_until) and [`readline`](Self::readline) accept so many bytes before a separator, 64 KiB
-/// unless [set](Self::with_limit). So a peer that never sends one cannot fill the memory.
+/// The limit is the number of bytes that [`read_until`](Self::read_until) and [`readline`](Self::readline) accept
+/// before a separator: 64 KiB unless [set](Self::with_limit). So a peer that never sends a separator cannot fill the
+/// memory.
 pub struct StreamReader<R = OwnedReadHalf<TcpStream>> {
     source: R,
-    /// Initialised as a whole. Its bytes in `filled` were received.
+    /// The buffer, all of it initialised. Its bytes in `filled` were received.
     buffer: Vec<u8>,
     filled: Range<usize>,
-    /// How many bytes the last method returned. They are at the begin of `filled`.
+    /// The number of bytes that the last method returned. They are the first of `filled`.
     returned: usize,
     limit: usize,
     is_eof: bool,
-    /// Of code that polls.
+    /// The budget of code that polls.
     step_back: StepBack,
 }
 
@@ -116,12 +117,12 @@ impl<R> StreamReader<R> {
         self.limit
     }
 
-    /// The source. Bytes that are read from it are missing in this reader.
+    /// The source. Bytes that are read from it do not reach this reader.
     pub fn get_ref(&self) -> &R {
         &self.source
     }
 
-    /// The source, to be changed.
+    /// The source, by `&mut`.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.source
     }
@@ -156,7 +157,7 @@ impl<R> StreamReader<R> {
         all
     }
 
-    /// Makes room for a read of `wanted` bytes more, or for less if that is much.
+    /// Makes room for a read of `wanted` more bytes, or of as many as one read may have.
     fn make_room(&mut self, wanted: usize) {
         let wanted = wanted.clamp(CHUNK, LARGEST_CHUNK);
         if self.buffer.len() - self.filled.end >= wanted.min(CHUNK) {
@@ -176,7 +177,7 @@ impl<R> StreamReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> StreamReader<R> {
-    /// Waits for bytes, and returns up to `n` of them; none at the end of the stream, or if `n` is 0.
+    /// Waits for bytes, and returns up to `n` of them. Returns none at the end of the stream, or if `n` is 0.
     ///
     /// # Errors
     ///
@@ -288,7 +289,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
         Ok(self.take(end))
     }
 
-    /// Waits for a line, and returns it with its `\n`. The last one may have none; after it there are no bytes.
+    /// Waits for a line, and returns it with its `\n`. The last line may have none. After it the result is empty.
     ///
     /// # Errors
     ///

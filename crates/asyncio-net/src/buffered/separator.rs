@@ -1,8 +1,8 @@
 //! Separators between the parts of a stream.
 
 /// One or several separators, for [`StreamReader::read_until`](crate::StreamReader::read_until): `b'\n'`, `b"\r\n"`,
-/// `"\r\n"`, or a slice or an array of byte strings. Of several, the one that ends first counts, and of those the
-/// shortest.
+/// `"\r\n"`, or a slice or an array of byte strings. Of several, the separator that ends first counts, and of those
+/// that end there the shortest.
 pub trait Separator: sealed::Sealed {}
 
 pub(crate) mod sealed {
@@ -11,7 +11,7 @@ pub(crate) mod sealed {
         fn is_empty(&self) -> bool;
         /// The length of the longest one.
         fn longest(&self) -> usize;
-        /// The begin and the end of the first separator.
+        /// The start and the end of the first separator.
         fn find(&self, bytes: &[u8]) -> Option<(usize, usize)>;
     }
 }

@@ -24,9 +24,9 @@ use crate::waker_list::WakerList;
 
 /// Writes to a byte stream through a buffer: asyncio's `StreamWriter`, over anything that implements [`AsyncWrite`].
 ///
-/// [`write`](Self::write) sends at once what the stream takes, and keeps the rest to be sent in the background. It
-/// never waits, so a loop that only writes can fill the memory. [`drain`](Self::drain) waits while the buffer is above
-/// its high water mark; call it after writes.
+/// [`write`](Self::write) sends at once as much as the stream takes, and keeps the rest to be sent in the background.
+/// It never waits, so a loop that only writes can fill the memory. Call [`drain`](Self::drain) after writes: it waits
+/// while the buffer is above its high water mark.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_net as net; }
@@ -47,10 +47,10 @@ use crate::waker_list::WakerList;
 /// # }).unwrap();
 /// ```
 ///
-/// Its methods take `&self`, so several tasks may write and drain. The bytes of one call of `write` stay together.
+/// The methods take `&self`, so several tasks may write and drain. The bytes of one call of `write` stay together.
 ///
-/// Dropping the writer [closes](Self::close) it: what is in the buffer is sent in the background, as long as the loop
-/// runs. Without a running loop it is lost.
+/// Dropping the writer [closes](Self::close) it: the bytes in the buffer are sent in the background, as long as the
+/// loop runs. Without a running loop they are lost.
 pub struct StreamWriter<W: AsyncWrite + Unpin + 'static = OwnedWriteHalf<TcpStream>> {
     shared: Rc<Shared<W>>,
 }
@@ -69,9 +69,9 @@ struct Shared<W> {
     waiting: WakerList,
     /// The background sender, while it has nothing to send.
     sender: RefCell<Option<Waker>>,
-    /// An abort has dropped bytes.
+    /// Whether an abort has dropped bytes.
     was_cut: Cell<bool>,
-    /// How many tasks wait until everything is sent.
+    /// The number of tasks that wait until all bytes are sent.
     awaiting_empty: Cell<usize>,
     /// The limit of closing, for streams that have one.
     close_limit: Option<Duration>,
@@ -124,7 +124,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     /// Sends bytes, or keeps them to be sent. It never waits.
     ///
     /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or an error of the stream the bytes are dropped,
-    /// and [`drain`](Self::drain) says why.
+    /// and [`drain`](Self::drain) returns the reason.
     pub fn write(&self, bytes: impl AsRef<[u8]>) {
         self.write_slice(bytes.as_ref());
     }
@@ -175,13 +175,13 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// # Cancellation
     ///
-    /// Loses nothing: what was written is sent.
+    /// Loses nothing: written bytes are sent.
     ///
     /// # Errors
     ///
-    /// The error of the stream, such as `BrokenPipe` or `ConnectionReset`; from then on at each call, so a loop of
-    /// `write` and `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if an
-    /// [`abort`](Self::abort) has dropped bytes.
+    /// The error of the stream, such as `BrokenPipe` or `ConnectionReset`. Each later call returns it again, so a loop
+    /// of `write` and `drain` ends. `BrokenPipe` after a [`write`](Self::write) behind the end. `ConnectionAborted` if
+    /// an [`abort`](Self::abort) has dropped bytes.
     pub async fn drain(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_drained = || match &*shared.error.borrow() {
@@ -198,12 +198,12 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         shared.waiting.wait_until(is_drained).await
     }
 
-    /// Sends the end of the stream after what was written: the peer reads an end, and may continue to send.
+    /// Sends the end of the stream after the written bytes: the peer reads an end, and may continue to send.
     pub fn write_eof(&self) {
         self.request(Stage::EndRequested);
     }
 
-    /// Closes the stream after what was written, in the background. Closing twice does nothing.
+    /// Closes the stream after the written bytes are sent, in the background. Closing twice does nothing.
     pub fn close(&self) {
         self.request(Stage::Closing);
     }
@@ -234,7 +234,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     ///
     /// # Errors
     ///
-    /// The error of the stream, if it kept what was written from being sent.
+    /// The error of the stream, if written bytes were not sent because of it.
     pub async fn wait_closed(&self) -> io::Result<()> {
         let shared = &self.shared;
         let is_closed = || (shared.stage.get() == Stage::Closed).then_some(());
@@ -245,7 +245,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         }
     }
 
-    /// Waits until all that was written is sent, and gives the stream back, open.
+    /// Waits until all written bytes are sent, and returns the open stream.
     ///
     /// # Cancellation
     ///
@@ -259,7 +259,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
         Ok(sink)
     }
 
-    /// Waits until all that was written is sent, and takes the stream out.
+    /// Waits until all written bytes are sent, and takes the stream out.
     pub(crate) async fn take_sink(self) -> io::Result<(W, TakenSink<W>)> {
         let sink = self.lend_sink().await?.take();
         Ok((sink, TakenSink(self)))
@@ -297,7 +297,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     }
 
     /// Sets the water marks, in bytes: above `high`, [`drain`](Self::drain) waits until the buffer has come down to
-    /// `low`. 64 KiB and 16 KiB at first.
+    /// `low`. The defaults are 16 KiB and 64 KiB.
     ///
     /// # Panics
     ///
@@ -309,7 +309,7 @@ impl<W: AsyncWrite + Unpin + 'static> StreamWriter<W> {
     }
 }
 
-/// A number that is one higher while this is there.
+/// A count that is one higher until this is dropped.
 struct Counted<'a>(&'a Cell<usize>);
 
 impl<'a> Counted<'a> {

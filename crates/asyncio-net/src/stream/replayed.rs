@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 #[derive(Debug)]
 pub(crate) struct Replayed<S> {
     stream: S,
-    /// The bytes that are not read again yet.
+    /// The bytes that are still to be read from here.
     first: Vec<u8>,
 }
 

@@ -172,11 +172,11 @@ fn poll_read_as<S: StreamSource>(
     }
 }
 
-/// Parts of so many bytes in all are written as one.
+/// The total size up to which several parts are written as one.
 const GATHERED: usize = 4 * 1024;
 
 thread_local! {
-    /// Where small parts are put together. It is taken while it is used.
+    /// The buffer in which small parts are put together. It is taken while it is used.
     static TOGETHER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

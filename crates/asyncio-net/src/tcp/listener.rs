@@ -60,8 +60,8 @@ impl TcpSocket {
 }
 
 impl TcpListener {
-    /// Listens on the first address that is available, with `SO_REUSEADDR` on Unix. With port 0 the
-    /// system chooses a port, see [`local_addr`](Self::local_addr). [`TcpSocket`] has more options.
+    /// Listens on the first address that is available, with `SO_REUSEADDR` on Unix. With port 0 the system chooses a
+    /// port: see [`local_addr`](Self::local_addr). [`TcpSocket`] has more options.
     ///
     /// # Errors
     ///
@@ -129,11 +129,10 @@ impl TcpListener {
     /// Waits for the next connection, and returns it with its peer's address. The connection has
     /// `TCP_NODELAY` set (unless [`TcpSocket::set_nodelay`] was used on the listener's socket).
     ///
-    /// A connection that its peer has closed before it was accepted is skipped. Without free
-    /// descriptors (`EMFILE`, `ENFILE`) or memory, this method pauses and retries: after 10 ms at
-    /// first, and at most 1 s. Meanwhile the connections stay in the queue. It reports the pause to
-    /// the loop's exception handler, at most once a second. Several tasks may accept from one
-    /// listener.
+    /// A connection that its peer has closed before it was accepted is skipped. Without free descriptors (`EMFILE`,
+    /// `ENFILE`) or memory, this method pauses and retries. The pause grows from 10 ms to 1 s. Meanwhile the
+    /// connections stay in the queue. The loop's exception handler receives a report, at most once a second. Several
+    /// tasks may accept from one listener.
     ///
     /// # Cancellation
     ///

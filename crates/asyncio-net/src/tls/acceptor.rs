@@ -14,7 +14,7 @@ use super::handshake::{Limits, names_of, provider};
 use super::stream::TlsStream;
 use crate::stream::replayed::Replayed;
 
-/// The server's side: accepts clients with a certificate.
+/// The server's side of TLS: accepts clients, and shows them a certificate.
 #[derive(Clone)]
 pub struct TlsAcceptor {
     config: Arc<ServerConfig>,
@@ -35,7 +35,7 @@ impl TlsAcceptor {
     ///
     /// # Errors
     ///
-    /// `InvalidData` if one of the texts is no such PEM, or if they do not belong together.
+    /// `InvalidData` if one of the texts is not such a PEM text, or if key and certificate do not belong together.
     pub fn from_pem(certificates: &str, private_key: &str) -> io::Result<Self> {
         let invalid = |error: &dyn fmt::Display, what: &str| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {error}"))
@@ -61,16 +61,16 @@ impl TlsAcceptor {
         self
     }
 
-    /// How long a handshake may take; 60 seconds at first.
+    /// Sets how long a handshake may take; 60 seconds by default.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.limits.handshake = limit;
         self
     }
 
-    /// How long the end of a connection may take; 30 seconds at first. It counts from the close of the writer or of the
-    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to
-    /// say goodbye.
+    /// Sets how long the end of a connection may take; 30 seconds by default. It counts from the close of the writer or
+    /// of the transport, so it includes the unsent bytes. For a [`TlsStream`] alone it counts from the first attempt to
+    /// send `close_notify`.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.limits.shutdown = limit;

@@ -14,7 +14,7 @@ use super::handshake::{Limits, names_of, provider};
 use super::stream::TlsStream;
 use crate::stream::replayed::Replayed;
 
-/// The client's side: connects to servers, and checks their certificates.
+/// The client's side of TLS: connects to servers, and checks their certificates.
 #[derive(Clone)]
 pub struct TlsConnector {
     config: Arc<ClientConfig>,
@@ -30,7 +30,7 @@ impl TlsConnector {
         }
     }
 
-    /// A connector that trusts what the operating system trusts.
+    /// A connector that trusts the roots of the operating system.
     ///
     /// # Errors
     ///
@@ -61,16 +61,16 @@ impl TlsConnector {
         self
     }
 
-    /// How long a handshake may take; 60 seconds at first.
+    /// Sets how long a handshake may take; 60 seconds by default.
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.limits.handshake = limit;
         self
     }
 
-    /// How long the end of a connection may take; 30 seconds at first. It counts from the close of the writer or of the
-    /// transport, so it includes what waits to be sent. For a [`TlsStream`] alone it counts from the first attempt to
-    /// say goodbye.
+    /// Sets how long the end of a connection may take; 30 seconds by default. It counts from the close of the writer or
+    /// of the transport, so it includes the unsent bytes. For a [`TlsStream`] alone it counts from the first attempt to
+    /// send `close_notify`.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.limits.shutdown = limit;

@@ -11,7 +11,7 @@ use futures_rustls::rustls::crypto::CryptoProvider;
 use super::stream::TlsStream;
 use crate::stream::replayed::Replayed;
 
-/// How long the begin and the end of a connection may take.
+/// The limits of the handshake and of the end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) handshake: Duration,
@@ -32,7 +32,7 @@ impl Default for Limits {
 ///
 /// # Panics
 ///
-/// If the features say the last, and there is none.
+/// If the program has to install one, and has not.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "tls")]
     return Arc::new(futures_rustls::rustls::crypto::ring::default_provider());

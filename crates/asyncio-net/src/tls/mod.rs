@@ -1,8 +1,8 @@
 //! TLS by [rustls]: connections with certificates and encryption, over any stream.
 //!
 //! [`TlsConnector`] makes the client's side of a connection and [`TlsAcceptor`] the server's. Both are made from a
-//! configuration of rustls, which is here too: versions, cipher suites, client certificates and session
-//! resumption are its business.
+//! configuration of rustls, which sets versions, cipher suites, client certificates and session resumption. [`rustls`]
+//! is re-exported.
 //!
 //! ```
 //! # mod asyncio { pub use asyncio_net as net; pub use asyncio_loop::*; }
@@ -47,9 +47,9 @@
 //!
 //! # Ends
 //!
-//! A peer that closes its side in order says so (`close_notify`), and a read returns no bytes. If the connection ends
-//! without that, a read is an error, [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof): an attacker may have cut the
-//! stream.
+//! A peer that closes its side in order sends `close_notify`, and a read returns no bytes. If the connection ends
+//! without it, an attacker may have cut the stream. A read then fails with
+//! [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof).
 
 mod acceptor;
 mod connector;

@@ -44,8 +44,8 @@ pub fn open_tls_connection(
     }
 }
 
-/// Connects to a host by TCP and TLS, and has a protocol called for the connection. `connection_made` is called after
-/// the handshake, before this returns.
+/// Connects to a host by TCP and TLS, and calls a protocol for the connection. `connection_made` is called after the
+/// handshake, before this returns.
 ///
 /// # Cancellation
 ///

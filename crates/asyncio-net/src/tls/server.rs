@@ -66,7 +66,7 @@ pub fn create_tls_server<P: AnyProtocol>(
 }
 
 impl ServerBuilder {
-    /// Serves what these listeners accept, as [`start_tls_server`] does.
+    /// Serves the connections of these listeners, as [`start_tls_server`] does.
     ///
     /// # Panics
     ///
@@ -92,7 +92,7 @@ impl ServerBuilder {
         })
     }
 
-    /// Serves what these listeners accept, as [`create_tls_server`] does.
+    /// Serves the connections of these listeners, as [`create_tls_server`] does.
     ///
     /// # Panics
     ///

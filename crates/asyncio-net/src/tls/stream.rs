@@ -21,8 +21,8 @@ use crate::stream::replayed::Replayed;
 /// A TLS connection over a stream `S`.
 ///
 /// It implements [`AsyncRead`] and [`AsyncWrite`]; [`into_buffered`](Self::into_buffered) gives a reader and a writer.
-/// Dropping it closes the stream without a word, which the peer may take for an attack: [`shutdown`](Self::shutdown)
-/// says goodbye.
+/// Dropping it closes the stream without `close_notify`, which the peer may take for an attack.
+/// [`shutdown`](Self::shutdown) sends it.
 pub struct TlsStream<S> {
     inner: Box<futures_rustls::TlsStream<Replayed<S>>>,
     shutdown_timeout: Duration,
@@ -57,20 +57,20 @@ impl<S> TlsStream<S> {
         self.state().alpn_protocol()
     }
 
-    /// The certificates of the peer, its own first; none if it has shown none.
+    /// The certificates of the peer, its own first. Empty if it has shown none.
     #[must_use]
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         self.state().peer_certificates().unwrap_or_default()
     }
 
-    /// The version of TLS that is spoken.
+    /// The version of TLS of the connection.
     #[must_use]
     pub fn protocol_version(&self) -> Option<ProtocolVersion> {
         self.state().protocol_version()
     }
 
-    /// Whether the handshake was a full one, or resumed an earlier session. A connector resumes by itself what its
-    /// connections, and those of its clones, have agreed on.
+    /// Whether the handshake was a full one, or resumed an earlier session. A connector resumes the sessions of its
+    /// earlier connections, and of those of its clones, by itself.
     #[must_use]
     pub fn handshake_kind(&self) -> Option<HandshakeKind> {
         self.state().handshake_kind()
@@ -92,12 +92,12 @@ impl<S> TlsStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Sends what was written, says that nothing more comes (`close_notify`), and closes the writing side of the
-    /// stream. The peer may continue to send.
+    /// Sends the written bytes and `close_notify`, and closes the writing side of the stream. The peer may continue to
+    /// send.
     ///
     /// # Cancellation
     ///
-    /// May have sent a part.
+    /// A part may be sent.
     ///
     /// # Errors
     ///

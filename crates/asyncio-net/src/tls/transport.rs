@@ -16,8 +16,8 @@ use crate::transport::kind::Kind;
 use crate::transport::stream::{AnyProtocol, Setup, Transport, Wire};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> TlsStream<S> {
-    /// A transport over this connection, as [`Transport::new`] makes it. Closing it says goodbye to the peer. If that
-    /// takes longer than the [limit](TlsConnector::shutdown_timeout), the connection is lost with `TimedOut`.
+    /// A transport over this connection, as [`Transport::new`] makes it. Closing it sends `close_notify`. If that takes
+    /// longer than the [limit](TlsConnector::shutdown_timeout), the connection is lost with `TimedOut`.
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ fn tcp_below_upgraded(stream: &dyn Any) -> Option<&TcpStream> {
 }
 
 impl Transport {
-    /// Has the connection continue in TLS, as its client: asyncio's `loop.start_tls`. Bytes that were written before
-    /// are sent in plain text first. From this call on nothing is received in plain text, and all that is written is
+    /// Continues the connection in TLS, as its client: asyncio's `loop.start_tls`. Bytes that were written before are
+    /// sent in plain text first. From this call on nothing is received in plain text, and all written bytes are
     /// encrypted.
     ///
     /// The protocol stays. `connection_made` is not called again. A callback spawns the upgrade, and detaches it:
@@ -95,7 +95,7 @@ impl Transport {
         }
     }
 
-    /// Has the connection continue in TLS, as its server. See [`start_tls`](Self::start_tls).
+    /// Continues the connection in TLS, as its server. See [`start_tls`](Self::start_tls).
     ///
     /// # Cancellation
     ///

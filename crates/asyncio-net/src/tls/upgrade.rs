@@ -17,8 +17,8 @@ type Reader<S> = StreamReader<OwnedReadHalf<S>>;
 type Writer<S> = StreamWriter<OwnedWriteHalf<S>>;
 
 impl TlsConnector {
-    /// Has a connection continue in TLS, as its client: asyncio's `writer.start_tls`. Bytes that were written before
-    /// are sent in plain text first. Bytes that the reader has received beyond that belong to the handshake.
+    /// Continues a connection in TLS, as its client: asyncio's `writer.start_tls`. Bytes that were written before are
+    /// sent in plain text first. Bytes that the reader has received beyond that belong to the handshake.
     ///
     /// ```
     /// # mod asyncio { pub use asyncio_net as net; }
@@ -65,7 +65,7 @@ impl TlsConnector {
 }
 
 impl TlsAcceptor {
-    /// Has a connection continue in TLS, as its server. See [`TlsConnector::start_tls`].
+    /// Continues a connection in TLS, as its server. See [`TlsConnector::start_tls`].
     ///
     /// In the handler of a [`Server`](crate::Server), the server goes on to count the connection, and can abort it.
     ///

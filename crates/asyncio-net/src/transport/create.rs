@@ -8,10 +8,9 @@ use super::stream::{AnyProtocol, Transport};
 use crate::address::ToSocketAddrs;
 use crate::tcp::stream::TcpStream;
 
-/// Connects as [`TcpStream::connect`] does, and has a protocol called for the connection: asyncio's
-/// `create_connection`.
+/// Connects as [`TcpStream::connect`] does, and calls a protocol for the connection: asyncio's `create_connection`.
 ///
-/// The protocol is made once the connection is, and its `connection_made` is called before this returns. See
+/// The protocol is made after the connection, and its `connection_made` is called before this returns. See
 /// [`Protocol`](crate::Protocol) for an example.
 ///
 /// # Cancellation
@@ -33,8 +32,8 @@ pub fn create_connection<P: AnyProtocol>(
     }
 }
 
-/// Connects to a Unix socket as [`UnixStream::connect`](crate::UnixStream::connect) does, and has a protocol called for
-/// the connection.
+/// Connects to a Unix socket as [`UnixStream::connect`](crate::UnixStream::connect) does, and calls a protocol for the
+/// connection.
 ///
 /// # Cancellation
 ///

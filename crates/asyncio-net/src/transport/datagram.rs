@@ -27,16 +27,16 @@ use crate::udp::UdpSocket;
 use crate::unix::datagram::UnixDatagram;
 use crate::waker_list::WakerList;
 
-/// So many datagrams are received before other tasks run.
+/// The number of datagrams that are received before other tasks run.
 const DATAGRAMS_A_STEP: usize = 64;
 
-/// A waiting datagram counts as so many bytes more, as in asyncio. So many empty ones are too many as well.
+/// The bytes by which a waiting datagram counts more, as in asyncio. So the water marks bound empty datagrams, too.
 const OVERHEAD: usize = 8;
 
 /// The pause before another attempt, where no event tells that there is room.
 type Pause = Option<Pin<Box<Sleep>>>;
 
-/// Callbacks for what happens to a datagram socket: asyncio's `DatagramProtocol`.
+/// The callbacks of a datagram socket: asyncio's `DatagramProtocol`.
 ///
 /// The loop calls them on its thread, one at a time, with the rules of [`Protocol`](crate::Protocol).
 ///
@@ -64,12 +64,12 @@ type Pause = Option<Pin<Box<Sleep>>>;
 /// # }).unwrap();
 /// ```
 pub trait DatagramProtocol<S: DatagramSocket = UdpSocket>: Any {
-    /// The transport is there. Nothing was received yet.
+    /// The transport is made. Nothing was received yet.
     fn connection_made(&mut self, transport: &DatagramTransport<S>) {
         let _ = transport;
     }
 
-    /// A datagram has come.
+    /// A datagram was received.
     fn datagram_received(
         &mut self,
         transport: &DatagramTransport<S>,
@@ -198,7 +198,7 @@ impl sealed::Sealed for UnixDatagram {
     }
 }
 
-/// Has a protocol called for a socket: asyncio's `create_datagram_endpoint`. The protocol's `connection_made` is called
+/// Calls a protocol for a socket: asyncio's `create_datagram_endpoint`. The protocol's `connection_made` is called
 /// before this returns.
 ///
 /// The socket has the addresses and options: [`UdpSocket::bind`] is asyncio's `local_addr`, [`UdpSocket::connected`]
@@ -222,8 +222,8 @@ where
 
 /// A datagram socket that calls a [`DatagramProtocol`]: asyncio's `DatagramTransport`.
 ///
-/// It is a handle that is cheap to clone. Dropping it does nothing: the socket belongs to the loop, until it is closed.
-/// No method waits.
+/// It is a handle that is cheap to clone. Dropping it does nothing, because the socket belongs to the loop until it is
+/// closed. No method waits.
 pub struct DatagramTransport<S: DatagramSocket = UdpSocket> {
     shared: Rc<Shared<S>>,
 }
@@ -364,8 +364,8 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         &self.shared.socket
     }
 
-    /// Closes the transport: nothing more is received, and what waits is sent first, in the background. Closing twice
-    /// does nothing. The socket is closed when the last handle is dropped, too.
+    /// Closes the transport: nothing more is received, and waiting datagrams are sent first, in the background. Closing
+    /// twice does nothing. The socket itself is closed when the last handle is dropped, too.
     pub fn close(&self) {
         self.advance(Stage::Closing);
     }
@@ -435,13 +435,13 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         self.shared.marks.get()
     }
 
-    /// The size of what waits to be sent. Each datagram counts as 8 bytes more.
+    /// The size of the waiting datagrams. Each counts as 8 bytes more.
     #[must_use]
     pub fn get_write_buffer_size(&self) -> usize {
         self.shared.size.get()
     }
 
-    /// Has another protocol called from now on, as [`Transport::set_protocol`](crate::Transport::set_protocol) does.
+    /// Calls another protocol from now on, as [`Transport::set_protocol`](crate::Transport::set_protocol) does.
     pub fn set_protocol(&self, protocol: impl DatagramProtocol<S>) {
         self.shared.protocol.replace(Box::new(protocol));
     }
@@ -484,7 +484,7 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         }
     }
 
-    /// Makes up for callbacks that are due, once the protocol is not lent.
+    /// Makes the callbacks that are due, once the protocol is not lent.
     fn settle(&self) {
         let shared = &self.shared;
         while shared.stage.get() < Stage::Ending && !shared.protocol.is_lent() {
@@ -596,7 +596,7 @@ impl<S: DatagramSocket> Driver<S> {
         })
     }
 
-    /// Sends what waits. Ready when nothing does.
+    /// Sends waiting datagrams. Ready when none is left.
     fn poll_send(&self, cx: &mut Context<'_>, pause: &mut Pause) -> Poll<()> {
         let shared = &*self.shared;
         loop {

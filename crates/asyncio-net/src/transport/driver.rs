@@ -1,4 +1,4 @@
-//! The driver of a transport: the task that reads for it, and sends what it has kept.
+//! The driver of a transport: the task that reads for it, and sends the bytes that it has kept.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -12,7 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::kind::Kind;
 use super::stream::{AnyProtocol, Setup, Stage, Transport};
 
-/// So many bytes, and so many pieces, are received before other tasks run: asyncio's 256 KiB.
+/// The numbers of bytes and of pieces that are received before other tasks run. asyncio receives 256 KiB.
 const BYTES_A_STEP: usize = 256 * 1024;
 const PIECES_A_STEP: usize = 64;
 
@@ -166,7 +166,7 @@ impl Driver {
             .map(drop)
     }
 
-    /// Reads once, and gives the protocol what came. `Pending` if there is nothing, or if nothing is to be read.
+    /// Reads once, and passes the bytes to the protocol. `Pending` if there are none, or if nothing is to be read.
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.is_reading() {
             return Poll::Pending;
@@ -193,7 +193,7 @@ impl Driver {
         Poll::Ready(Ok(n))
     }
 
-    /// Sends what can be sent, and then takes the steps of closing.
+    /// Sends as much as possible, and then takes the steps of closing.
     fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = &*self.shared;
         loop {

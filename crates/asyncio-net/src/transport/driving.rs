@@ -1,4 +1,4 @@
-//! How a transport's driver, the task that reads and sends for it, is woken.
+//! The waking of a transport's driver, the task that reads and sends for it.
 
 use std::cell::Cell;
 use std::task::{Context, Poll, Waker};

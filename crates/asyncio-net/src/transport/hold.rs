@@ -13,12 +13,12 @@ use super::stream::{Stage, Transport, Wire};
 
 /// The right to use the stream of a transport. Meanwhile nothing is received, and what is written waits.
 ///
-/// Its drop gives the stream back. If there is none to be given back, the connection ends.
+/// Its drop gives the stream back. Without a stream the connection ends.
 pub(crate) struct Hold {
     transport: Transport,
     /// The stream, once it was waited for.
     wire: Option<Box<dyn Wire>>,
-    /// Without a stream there is no way back: what was written since must not be sent by the present one.
+    /// Whether the present stream must not be used again, because bytes that were written since must not be sent by it.
     is_final: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Protocols: callbacks for what happens to a connection.
+//! Protocols: the callbacks of a connection.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -8,14 +8,14 @@ use std::task::{Poll, ready};
 use super::stream::sealed::{Callbacks, ReadInto};
 use super::stream::{AnyProtocol, Transport};
 
-/// The most bytes that one [`data_received`](Protocol::data_received) is given.
+/// The maximum number of bytes of one [`data_received`](Protocol::data_received).
 const SCRATCH: usize = 64 * 1024;
 
-/// Callbacks for what happens to a connection: asyncio's `Protocol`.
+/// The callbacks of a connection: asyncio's `Protocol`.
 ///
-/// The loop calls them on its thread, one at a time. Each is given the [`Transport`], whose methods it may call, any of
-/// them. [`create_connection`](crate::create_connection) and [`create_server`](crate::create_server) connect a protocol
-/// to a transport.
+/// The loop calls them on its thread, one at a time. Each receives the [`Transport`], and may call any of its methods.
+/// [`create_connection`](crate::create_connection) and [`create_server`](crate::create_server) connect a protocol to a
+/// transport.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_net as net; }
@@ -58,22 +58,22 @@ const SCRATCH: usize = 64 * 1024;
 /// The order is: one `connection_made`, any number of the others, one `connection_lost`. `pause_writing` and
 /// `resume_writing` alternate.
 ///
-/// A panic of a callback ends its connection, and no other. It is reported to the loop's exception handler, and
+/// A panic of a callback ends its connection, and no other. The loop's exception handler receives it, and
 /// `connection_lost` is called with an error.
 ///
-/// A callback that causes another one does not call itself: the other one runs after it. So a
-/// [`write`](Transport::write) in `data_received` that fills the buffer has `pause_writing` called after
-/// `data_received`. Outside of callbacks, `pause_writing` is called before `write` returns.
+/// A callback that causes another one is not interrupted: the other one runs after it. So a [`write`](Transport::write)
+/// in `data_received` that fills the buffer has `pause_writing` called after `data_received`. Outside of callbacks,
+/// `pause_writing` is called before `write` returns.
 pub trait Protocol: Any {
     /// The connection is made. Nothing was received yet.
     fn connection_made(&mut self, transport: &Transport) {
         let _ = transport;
     }
 
-    /// Bytes have come. How they are cut says nothing about how they were sent.
+    /// Bytes were received. Their division into calls is not that of the sender.
     fn data_received(&mut self, transport: &Transport, data: &[u8]);
 
-    /// The peer sends nothing more. With `true` the transport stays open for writing; with `false`, as at first, it is
+    /// The peer sends nothing more. With `true` the transport stays open for writing. With `false`, the default, it is
     /// [closed](Transport::close).
     fn eof_received(&mut self, transport: &Transport) -> bool {
         let _ = transport;
@@ -97,7 +97,7 @@ pub trait Protocol: Any {
     }
 }
 
-/// A [`Protocol`] that gives the buffer for what comes: asyncio's `BufferedProtocol`. Bytes are received without a
+/// A [`Protocol`] that gives the buffer for received bytes: asyncio's `BufferedProtocol`. Bytes are received without a
 /// copy.
 ///
 /// Wrap it in [`Buffered`]: `create_connection(|| Buffered(protocol), address)`.
@@ -134,13 +134,13 @@ pub trait BufferedProtocol: Any {
         let _ = transport;
     }
 
-    /// The buffer for the next bytes. `wanted` is a size that would be good; any other size but zero will do. An empty
-    /// buffer is an error that ends the connection.
+    /// The buffer for the next bytes. `wanted` is a recommended size. An empty buffer is an error that ends the
+    /// connection.
     ///
-    /// It is called whenever something may be read, and nothing may come of it.
+    /// It is called before each attempt to read. If there is nothing to read, no `buffer_updated` follows.
     fn get_buffer(&mut self, wanted: usize) -> &mut [u8];
 
-    /// So many bytes are at the begin of the buffer.
+    /// The first `n` bytes of the buffer were received.
     fn buffer_updated(&mut self, transport: &Transport, n: usize);
 
     /// See [`Protocol::eof_received`].
@@ -173,11 +173,11 @@ impl<P: Protocol> AnyProtocol for P {}
 impl<P: BufferedProtocol> AnyProtocol for Buffered<P> {}
 
 thread_local! {
-    /// Where bytes are received. It is taken while it is used.
+    /// The buffer for received bytes. It is taken while it is used.
     static RECEIVED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Lends `f` a buffer of so many bytes.
+/// Lends `f` a buffer of `size` bytes.
 pub(super) fn with_scratch<R>(size: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
     // While a thread ends, there may be none any more.
     let mut buffer = RECEIVED.try_with(Cell::take).unwrap_or_default();

@@ -2,8 +2,8 @@
 //!
 //! These things stay true:
 //!
-//! - A protocol is taken out of its place while a callback runs. So a callback may call the transport, which may want
-//!   to call the protocol, and finds it lent: the second callback comes after the first.
+//! - A protocol is taken out of its place while a callback runs. So a callback may call the transport. If the transport
+//!   has to call the protocol, it finds it lent, and the second callback comes after the first.
 //! - A panic of a callback leaves the protocol in its place.
 //! - A replaced protocol is dropped after its successor is in place.
 

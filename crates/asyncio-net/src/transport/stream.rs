@@ -39,8 +39,9 @@ use crate::waker_list::WakerList;
 ///
 /// [`create_connection`](crate::create_connection) and [`create_server`](crate::create_server) make transports over
 /// TCP, [`new`](Self::new) makes one over any byte stream. A `Transport` is a handle that is cheap to clone. Dropping
-/// it does nothing: the connection belongs to the loop, until it is closed or lost. No method waits or fails for the
-/// peer's sake. An error of the connection reaches the protocol's `connection_lost`.
+/// it does nothing, because the connection belongs to the loop until it is closed or lost. The methods that are not
+/// `async` never wait for the peer, and do not fail when the peer does. An error of the connection reaches the
+/// protocol's `connection_lost`.
 pub struct Transport {
     pub(super) shared: Rc<Shared>,
 }
@@ -66,7 +67,7 @@ pub(crate) mod sealed {
     /// The callbacks that the transport calls.
     pub trait Callbacks: 'static {
         fn made(&mut self, transport: &Transport);
-        /// Reads once, and passes on what came. 0 is the end.
+        /// Reads once, and passes the bytes on. 0 is the end.
         fn receive(
             &mut self,
             transport: &Transport,
@@ -109,7 +110,7 @@ pub(super) struct Shared {
     pub(super) protocol: Slot<dyn Callbacks>,
     pub(super) queue: RefCell<SendQueue>,
     pub(super) marks: WaterMarks,
-    /// Whether the last that the protocol was told is a pause.
+    /// Whether the last call to the protocol was `pause_writing`, and not `resume_writing`.
     told_paused: Cell<bool>,
     pub(super) stage: Cell<Stage>,
     pub(super) error: RefCell<Option<Rc<io::Error>>>,
@@ -311,14 +312,14 @@ impl Transport {
         }
     }
 
-    /// Sends the end of the stream after what was written: the peer reads an end, and may continue to send.
+    /// Sends the end of the stream after the written bytes: the peer reads an end, and may continue to send.
     pub fn write_eof(&self) {
         self.advance(Stage::EndRequested);
     }
 
-    /// Closes the connection: nothing more is received, and what was written is sent first, in the background. Closing
-    /// twice does nothing. A peer that does not read keeps the connection open: [`abort`](Self::abort) does not wait
-    /// for it.
+    /// Closes the connection: nothing more is received, and the written bytes are sent first, in the background.
+    /// Closing twice does nothing. A peer that does not read keeps the connection open. [`abort`](Self::abort) does not
+    /// wait for the peer.
     pub fn close(&self) {
         self.advance(Stage::Closing);
     }
@@ -376,7 +377,7 @@ impl Transport {
     }
 
     /// Sets the water marks, in bytes. The protocol's `pause_writing` is called when more than `high` bytes wait to be
-    /// sent, and `resume_writing` when no more than `low` do. 64 KiB and 16 KiB at first.
+    /// sent, and `resume_writing` when no more than `low` do. The defaults are 16 KiB and 64 KiB.
     ///
     /// # Panics
     ///
@@ -399,7 +400,7 @@ impl Transport {
     }
 
     /// Waits while more bytes wait to be sent than the high water mark, until they have come down to the low one. It is
-    /// for tasks that write; a protocol has `pause_writing`.
+    /// for tasks that write. A protocol has `pause_writing`.
     ///
     /// # Cancellation
     ///
@@ -442,8 +443,8 @@ impl Transport {
         error.as_ref().map(|error| Failure::from(&**error).error())
     }
 
-    /// Has another protocol called from now on; in a callback, from its end on. `connection_made` is not called. The
-    /// new protocol's `connection_lost` is called in place of the old one's, which is dropped.
+    /// Calls another protocol from now on; in a callback, after the callback. `connection_made` is not called. The old
+    /// protocol is dropped, and `connection_lost` of the new one is called at the end.
     pub fn set_protocol(&self, protocol: impl AnyProtocol) {
         self.shared.protocol.replace(Box::new(protocol));
     }
@@ -576,7 +577,7 @@ impl Transport {
         }
     }
 
-    /// Makes up for callbacks that are due, once the protocol is not lent.
+    /// Makes the callbacks that are due, once the protocol is not lent.
     #[inline]
     fn settle(&self) {
         let shared = &self.shared;
@@ -615,7 +616,7 @@ impl Transport {
         self.settle();
     }
 
-    /// Calls `connection_lost`, and drops all that the connection has (T2). If the protocol is lent, it is called again
+    /// Calls `connection_lost`, and drops the protocol and the stream (T2). If the protocol is lent, it is called again
     /// when the protocol is back.
     pub(super) fn finish(&self) {
         let shared = &*self.shared;

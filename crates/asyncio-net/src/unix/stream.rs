@@ -57,7 +57,7 @@ impl UnixStream {
 
     /// Connects to the listener at `path`.
     ///
-    /// While the listener's queue is full, it retries: after 1 ms at first, and at most 50 ms.
+    /// While the listener's queue is full, it retries after pauses that grow from 1 ms to 50 ms.
     ///
     /// # Cancellation
     ///
