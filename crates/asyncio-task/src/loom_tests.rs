@@ -159,7 +159,7 @@ fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() 
     loom::model(|| {
         let inbox = {
             let lease = Lease::new(Arc::new(|| ()));
-            lease.owner().inbox()
+            lease.owner().site()
         };
         let lease = Lease::again(inbox, Arc::new(|| ()));
         let owner = lease.owner();
@@ -200,7 +200,7 @@ fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() 
 fn an_announcement_to_an_old_lease_does_not_cost_the_new_one_its_wake_up() {
     loom::model(|| {
         let old = Lease::new(Arc::new(|| ()));
-        let inbox: &'static Inbox = old.owner().inbox();
+        let inbox: &'static Inbox = old.owner().site();
         let log = Log::default();
         let late = {
             let (owner, log) = (old.owner(), log.clone());
@@ -308,7 +308,7 @@ fn use_up(waker: Waker) {
 }
 
 fn freed(inbox: &Inbox) -> usize {
-    inbox.freed.load(Relaxed)
+    inbox.content.freed.load(Relaxed)
 }
 
 /// Runs a model: a task that waits, a thread that uses its waker up meanwhile, and `meanwhile` for the
@@ -318,7 +318,7 @@ fn with_a_waker_elsewhere(
 ) {
     loom::model(move || {
         let (tasks, bench) = tasks();
-        let inbox = tasks.owner().inbox();
+        let inbox = tasks.owner().site();
         let drops = Rc::new(Cell::new(0));
         let noted = Noted::new(&drops);
         let task = tasks.enter(&(), || {
@@ -396,7 +396,7 @@ fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
 fn the_last_reference_frees_the_cell_on_whatever_thread() {
     loom::model(|| {
         let (tasks, _) = tasks();
-        let inbox = tasks.owner().inbox();
+        let inbox = tasks.owner().site();
         let drops = Rc::new(Cell::new(0));
         let noted = Noted::new(&drops);
         let task = tasks.spawn(async move {
@@ -415,7 +415,7 @@ fn the_last_reference_frees_the_cell_on_whatever_thread() {
 
 /// A task without a future to speak of, and the inbox that counts whether its cell is freed.
 fn waiting_task(tasks: &Tasks) -> (crate::Task<()>, &'static Inbox) {
-    (tasks.spawn(pending()), tasks.owner().inbox())
+    (tasks.spawn(pending()), tasks.owner().site())
 }
 
 /// Ends all tasks and lets go of one of them, as a loop does that runs.

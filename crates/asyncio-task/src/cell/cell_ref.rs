@@ -33,7 +33,7 @@ use crate::sync::{Ordering, fence};
 
 /// The inbox of the tasks of one loop.
 #[cfg(all(test, loom))]
-pub(crate) type Inbox = inbox::Inbox<Message>;
+pub(crate) type Inbox = super::owner::Site<inbox::Inbox<Message>>;
 /// The owner of a task.
 pub(crate) type Owner = inbox::Owner<Message>;
 /// The lease of an inbox, which its owner has.
@@ -754,7 +754,7 @@ impl RemoteRef {
     pub(crate) fn into_local(self, lease: &Lease) -> Option<LocalRef> {
         // SAFETY: this is a reference.
         let owner = unsafe { Self::owner_of(self.0) };
-        // The lease of an owner stays on its thread, so this is that.
+        // The lease of an owner stays on its thread, so this is that (O1, O2).
         (owner == lease.owner()).then(|| LocalRef(self.into_raw()))
     }
 }

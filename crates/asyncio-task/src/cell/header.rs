@@ -123,7 +123,7 @@ impl Deref for Joiner {
 
 /// The data that a new task starts with.
 pub(crate) struct NewTask<'a> {
-    /// The lease of its owner. It never leaves its thread, so the task is made on the thread of its owner.
+    /// The lease of its owner. It never leaves its thread (O2), so the task is made on the thread of its owner.
     pub(crate) owner: &'a Lease,
     pub(crate) id: TaskId,
     pub(crate) parent: Option<TaskId>,
@@ -161,8 +161,8 @@ impl NewTask<'_> {
         TaskSpan::new(&TaskFacts {
             kind,
             of: LoopKey {
-                address: std::ptr::from_ref(owner.inbox()).addr(),
-                generation: owner.generation(),
+                address: std::ptr::from_ref(owner.site()).addr(),
+                generation: owner.number(),
             },
             id: self.id.get(),
             parent: self.parent.map(TaskId::get),
@@ -403,6 +403,6 @@ impl Header {
     pub(super) fn note_free(&self) {
         self.state.touch();
         self.local.touch();
-        self.owner.inbox().note_free();
+        self.owner.site().content.note_free();
     }
 }

@@ -42,6 +42,7 @@ pub(crate) mod header;
 pub(crate) mod is_err;
 pub(crate) mod layout;
 pub(crate) mod marks;
+pub(crate) mod owner;
 pub(crate) mod pool;
 pub(crate) mod ready;
 pub(crate) mod refs;

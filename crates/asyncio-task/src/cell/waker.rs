@@ -155,7 +155,7 @@ unsafe fn header(ptr: *const ()) -> NonNull<Header> {
 unsafe fn on_owner<R>(h: NonNull<Header>, f: impl FnOnce(Option<&Local>) -> R) -> R {
     // SAFETY: the caller's promise.
     let owner = unsafe { RemoteRef::owner_of(h) };
-    // Tasks never leave their thread, and no two ever have the same owner (M4 in `inbox.rs`).
+    // Tasks never leave their thread, and no two ever have the same owner (O1, O2 in `owner.rs`).
     current::tasks(|tasks| f(tasks.filter(|tasks| tasks.lease.owner() == owner)))
 }
 

@@ -15,12 +15,10 @@
 //! - **M3** Only a parked owner is unparked, once: the thread that takes the word from PARKED does it. A burst
 //!   costs one system call, and the owner never signals itself. The word is taken under the lock, so it is that of the
 //!   lease under which the message was posted.
-//! - **M4** Inboxes are never freed. They are leased, and a lease has a generation that is never used again: what was
-//!   posted under an old generation is refused, so wakers and handles may outlive everything they pointed at. An inbox
-//!   itself refuses a second lease, and only a lease makes an owner with its generation. So a lease, which never leaves
-//!   its thread, names that thread. A process has as many inboxes as it ever had loops at one time, and one more for
-//!   each 2¹⁶ loops that had the same.
-//!
+//! - **M4** Inboxes are never freed. They are leased (`owner.rs`), to one loop at a time, and the number of a lease
+//!   never comes twice: what was posted under an old number is refused, so wakers and handles may outlive everything
+//!   they pointed at. A process has as many inboxes as it ever had loops at one time, and one more for each 2¹⁶ loops
+//!   that had the same.
 //! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the
 //!   owner takes it; a later one goes back to its sender. Wake-ups are taken until the end.
 //! - **M6** Before that the owner may hold calls back. Then a sender learns that it is far ahead, and pauses. So the
@@ -28,10 +26,9 @@
 //!
 //! A task refers to its inbox, never to its loop.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::cell::owner::{self, Leased, Site};
 use crate::discard::discard;
 use crate::sync::{AtomicU8, Mutex, Ordering};
 
@@ -52,9 +49,15 @@ pub(crate) trait Posted: Send + Sized + 'static {
     fn free() -> &'static Free<Self>;
 }
 
+/// The owner of a task: an inbox and one of its leases.
+pub(crate) type Owner<M> = owner::Owner<Inbox<M>>;
+
+/// The owner's side of an inbox, for as long as its tasks live.
+pub(crate) type Lease<M> = owner::Lease<Inbox<M>>;
+
 /// Inboxes without a lease.
 #[cfg(not(loom))]
-pub(crate) struct Free<M: Posted>(std::sync::Mutex<Vec<&'static Inbox<M>>>);
+pub(crate) struct Free<M: Posted>(std::sync::Mutex<Vec<&'static Site<Inbox<M>>>>);
 
 #[cfg(not(loom))]
 impl<M: Posted> Free<M> {
@@ -62,7 +65,7 @@ impl<M: Posted> Free<M> {
         Self(std::sync::Mutex::new(Vec::new()))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<&'static Inbox<M>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<&'static Site<Inbox<M>>>> {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
@@ -97,8 +100,8 @@ pub(crate) enum Lead {
 }
 
 struct Inner<M> {
-    /// The generation of the present lease, or of the coming one if `unpark` is `None`. `None`: there was the last one.
-    generation: Option<u16>,
+    /// The number of the present lease.
+    lease: Option<u16>,
     messages: Vec<M>,
     calls: Calls,
     unpark: Option<Unpark>,
@@ -125,7 +128,7 @@ impl<M: Posted> Inbox<M> {
         Self {
             word: AtomicU8::new(AWAKE),
             inner: Mutex::new(Inner {
-                generation: Some(0),
+                lease: None,
                 messages: Vec::new(),
                 calls: Calls::Taken,
                 unpark: None,
@@ -136,14 +139,14 @@ impl<M: Posted> Inbox<M> {
     }
 
     #[cfg(not(loom))]
-    fn unleased() -> &'static Self {
+    fn unleased() -> &'static Site<Self> {
         let free = M::free().lock().pop();
-        free.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
+        free.unwrap_or_else(|| Box::leak(Box::new(Site::new(Self::new()))))
     }
 
     #[cfg(loom)]
-    fn unleased() -> &'static Self {
-        Box::leak(Box::new(Self::new()))
+    fn unleased() -> &'static Site<Self> {
+        Box::leak(Box::new(Site::new(Self::new())))
     }
 
     /// Counts a cell that was freed, for the model checker. Relaxed, so that it orders nothing.
@@ -158,45 +161,10 @@ impl<M: Posted> Inbox<M> {
     }
 }
 
-/// The owner of a task: an inbox and one of its leases. No two owners are equal, past or future (M4). Only a lease
-/// makes one. Packed, so that a task has room beside it.
-#[repr(Rust, packed(2))]
-pub(crate) struct Owner<M: Posted> {
-    inbox: &'static Inbox<M>,
-    generation: u16,
-}
-
-impl<M: Posted> Clone for Owner<M> {
-    #[inline]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<M: Posted> Copy for Owner<M> {}
-
-impl<M: Posted> PartialEq for Owner<M> {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.inbox(), other.inbox()) && self.generation() == other.generation()
-    }
-}
-
-impl<M: Posted> fmt::Debug for Owner<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Owner({:p}, {})", self.inbox(), self.generation())
-    }
-}
-
 impl<M: Posted> Owner<M> {
     #[inline]
-    pub(crate) fn inbox(self) -> &'static Inbox<M> {
-        self.inbox
-    }
-
-    #[inline]
-    pub(crate) fn generation(self) -> u16 {
-        self.generation
+    fn inbox(self) -> &'static Inbox<M> {
+        &self.site().content
     }
 
     /// Posts a message and unparks the owner if it is parked. Gives the message back if the owner is gone.
@@ -218,32 +186,19 @@ impl<M: Posted> Owner<M> {
 
     #[inline]
     fn post_if(self, message: M, accepts: impl FnOnce(&Inner<M>) -> bool) -> Result<(), M> {
-        let unpark = self.inbox.inner(|inner| {
-            let is_leased = inner.generation == Some(self.generation) && inner.unpark.is_some();
-            if !is_leased || !accepts(inner) {
+        let inbox = self.inbox();
+        let unpark = inbox.inner(|inner| {
+            if inner.lease != Some(self.number()) || !accepts(inner) {
                 return Err(message);
             }
             inner.messages.push(message);
-            Ok(inner.announce(&self.inbox.word))
+            Ok(inner.announce(&inbox.word))
         })?;
         // Foreign code, so without the lock.
         if let Some(unpark) = unpark {
             unpark();
         }
         Ok(())
-    }
-}
-
-/// The owner's side of a inbox, for as long as its tasks live.
-pub(crate) struct Lease<M: Posted> {
-    owner: Owner<M>,
-    /// It stays on the thread of the tasks.
-    thread: PhantomData<*const ()>,
-}
-
-impl<M: Posted> fmt::Debug for Lease<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.owner.fmt(f)
     }
 }
 
@@ -255,8 +210,8 @@ impl<M: Posted> Lease<M> {
 
     /// [`of`](Self::of), for the model checker.
     #[cfg(all(test, loom))]
-    pub(crate) fn again(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
-        Self::of(inbox, unpark)
+    pub(crate) fn again(site: &'static Site<Inbox<M>>, unpark: Unpark) -> Self {
+        Self::of(site, unpark)
     }
 
     /// Takes this inbox.
@@ -264,93 +219,79 @@ impl<M: Posted> Lease<M> {
     /// # Panics
     ///
     /// If it has a lease, or has had its last one (M4).
-    fn of(inbox: &'static Inbox<M>, unpark: Unpark) -> Self {
+    fn of(site: &'static Site<Inbox<M>>, unpark: Unpark) -> Self {
         let mut unpark = Some(unpark); // it is foreign: not dropped under the lock
-        let generation = inbox.inner(|inner| {
-            let generation = inner.generation.filter(|_| inner.unpark.is_none())?;
+        let lease = site.content.inner(|inner| {
+            if inner.lease.is_some() {
+                return None;
+            }
+            let lease = site.lease()?;
             // The last announcement of an earlier lease was made under this lock, so none comes later.
-            inbox.word.store(AWAKE, Ordering::Relaxed);
+            site.content.word.store(AWAKE, Ordering::Relaxed);
             inner.unpark = unpark.take();
             inner.calls = Calls::Taken;
-            Some(generation)
+            inner.lease = Some(lease.owner().number());
+            Some(lease)
         });
-        let generation = generation.expect("an inbox has one lease at a time");
-        Self {
-            owner: Owner { inbox, generation },
-            thread: PhantomData,
-        }
+        lease.expect("an inbox has one lease at a time")
     }
 
-    #[inline]
-    pub(crate) fn owner(&self) -> Owner<M> {
-        self.owner
+    fn inbox(&self) -> &'static Inbox<M> {
+        self.owner().inbox()
     }
 
     /// Whether there are messages. One relaxed load.
     #[inline]
     pub(crate) fn has_messages(&self) -> bool {
-        self.owner.inbox.word.load(Ordering::Relaxed) != AWAKE
+        self.inbox().word.load(Ordering::Relaxed) != AWAKE
     }
 
     /// Empties the box into `messages`.
     pub(crate) fn take(&self, messages: &mut Vec<M>) {
         debug_assert!(messages.is_empty());
-        self.owner.inbox.word.swap(AWAKE, Ordering::AcqRel); // M1: first the word, then the box
-        self.owner
-            .inbox
+        self.inbox().word.swap(AWAKE, Ordering::AcqRel); // M1: first the word, then the box
+        self.inbox()
             .inner(|inner| std::mem::swap(&mut inner.messages, messages));
     }
 
     /// Holds calls back from now on (M6).
     pub(crate) fn hold_calls_back(&self) {
         let hold_back = |inner: &mut Inner<M>| inner.calls = Calls::HeldBack;
-        self.owner.inbox.inner(hold_back);
+        self.inbox().inner(hold_back);
     }
 
     /// Refuses calls from now on (M5).
     pub(crate) fn refuse_calls(&self) {
         let refuse = |inner: &mut Inner<M>| inner.calls = Calls::Refused;
-        self.owner.inbox.inner(refuse);
+        self.inbox().inner(refuse);
     }
 
     /// Says that the owner is about to wait. `false` if there are messages, and waiting would miss them.
     pub(crate) fn park(&self) -> bool {
-        let word = &self.owner.inbox.word;
+        let word = &self.inbox().word;
         word.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
     }
 
     /// Says that the owner waits no longer. A message that came meanwhile stays announced.
     pub(crate) fn unpark(&self) {
-        let word = &self.owner.inbox.word;
+        let word = &self.inbox().word;
         let _ = word.compare_exchange(PARKED, AWAKE, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    /// Ends the lease: from now on posting is refused. Gives what was still in the box, and what would have
-    /// unparked the owner.
-    fn end(&self) -> (Vec<M>, Option<Unpark>) {
-        let (messages, unpark, reusable) = self.owner.inbox.inner(|inner| {
-            inner.generation = self.owner.generation.checked_add(1);
-            (
-                std::mem::take(&mut inner.messages),
-                inner.unpark.take(),
-                inner.generation.is_some(),
-            )
-        });
-        #[cfg(not(loom))]
-        if reusable {
-            // After 2¹⁶ leases a inbox retires, so that no generation comes twice.
-            M::free().lock().push(self.owner.inbox);
-        }
-        let _ = reusable;
-        (messages, unpark)
     }
 }
 
-impl<M: Posted> Drop for Lease<M> {
-    fn drop(&mut self) {
+impl<M: Posted> Leased for Inbox<M> {
+    /// From now on posting is refused.
+    fn end(owner: Owner<M>) {
+        let (messages, unpark) = owner.inbox().inner(|inner| {
+            inner.lease = None;
+            (std::mem::take(&mut inner.messages), inner.unpark.take())
+        });
+        #[cfg(not(loom))]
+        if !owner.is_last() {
+            M::free().lock().push(owner.site());
+        }
         // Outside the lock, and one by one: these are foreign closures.
-        let (messages, unpark) = self.end();
         for message in messages {
             discard(|| drop(message));
         }
@@ -362,7 +303,6 @@ impl<M: Posted> Drop for Lease<M> {
 mod tests {
     use super::*;
     use std::panic::AssertUnwindSafe;
-    use std::sync::LazyLock;
 
     /// Nothing is sent.
     struct Nothing;
@@ -374,20 +314,16 @@ mod tests {
         }
     }
 
-    /// `waker.rs` compares owners to know its thread, so no two loops may have equal ones.
     #[test]
-    fn an_inbox_retires_before_a_generation_comes_twice() {
-        static INBOX: LazyLock<Inbox<Nothing>> = LazyLock::new(Inbox::new);
-        let inbox: &'static Inbox<Nothing> = &INBOX;
+    fn an_inbox_retires_after_its_last_lease() {
+        let inbox: &'static Site<Inbox<Nothing>> = Box::leak(Box::new(Site::new(Inbox::new())));
         let take_from_free = || {
             let mut free = Nothing::free().lock();
             let place = free.iter().position(|free| std::ptr::eq(*free, inbox));
             place.map(|place| free.swap_remove(place)).is_some()
         };
         for n in 0..=u16::MAX {
-            let lease = Lease::of(inbox, Arc::new(|| ()));
-            assert_eq!(lease.owner().generation(), n);
-            drop(lease);
+            drop(Lease::of(inbox, Arc::new(|| ())));
             assert_eq!(take_from_free(), n < u16::MAX, "after lease {n}");
         }
         let again = std::panic::catch_unwind(|| Lease::of(inbox, Arc::new(|| ())));
@@ -397,7 +333,7 @@ mod tests {
     // Proves M4.
     #[test]
     fn an_inbox_has_one_lease_at_a_time() {
-        let inbox: &'static Inbox<Nothing> = Box::leak(Box::new(Inbox::new()));
+        let inbox: &'static Site<Inbox<Nothing>> = Box::leak(Box::new(Site::new(Inbox::new())));
         let first = Lease::of(inbox, Arc::new(|| ()));
         let second =
             std::panic::catch_unwind(AssertUnwindSafe(|| Lease::of(inbox, Arc::new(|| ()))));
@@ -413,7 +349,7 @@ mod tests {
     // Proves M5.
     #[test]
     fn an_owner_that_refuses_calls_keeps_earlier_ones_and_takes_wake_ups() {
-        let inbox = Box::leak(Box::new(Inbox::<Nothing>::new()));
+        let inbox = Box::leak(Box::new(Site::new(Inbox::<Nothing>::new())));
         let lease = Lease::of(inbox, Arc::new(|| ()));
         let owner = lease.owner();
         assert!(owner.post_call(Nothing).is_ok());
@@ -433,7 +369,7 @@ mod tests {
     // Proves M6.
     #[test]
     fn a_sender_learns_that_it_is_far_ahead_of_an_owner_that_holds_calls_back() {
-        let inbox = Box::leak(Box::new(Inbox::<Nothing>::new()));
+        let inbox = Box::leak(Box::new(Site::new(Inbox::<Nothing>::new())));
         let lease = Lease::of(inbox, Arc::new(|| ()));
         let post = || lease.owner().post_call(Nothing).ok();
         let posts = |n| (0..n).all(|_| post() == Some(Lead::Short));
