@@ -11,6 +11,8 @@ mod elsewhere;
 mod fuzz;
 mod layers;
 mod loom;
+// Switches, processes and their limits need a Unix.
+#[cfg(unix)]
 mod mutants;
 mod sanitize;
 mod tally;
@@ -35,7 +37,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   loom [--full]                     Tries the interleavings of threads.
   sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.
   fuzz [--seconds N] [TARGET …]     Gives parsers and frame readers the bytes of a fuzzer; about a minute.
-  mutants [--sample K/N] [PACKAGE …]
+  mutants [--sample N] [PACKAGE | FILE …]
                                     Changes the code, one place at a time, and names the changes that no test notices.
   bench [--quick] [--filter X] …    Compares asyncio with other runtimes.
   traces                            Records what CPython does in the differential tests again.
@@ -67,7 +69,8 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["sanitize", "--address"] => sanitize::run(&shell, &[sanitize::Tool::Address]),
         ["sanitize", "--valgrind"] => sanitize::run(&shell, &[sanitize::Tool::Valgrind]),
         ["fuzz", words @ ..] => fuzz::run(&shell, words),
-        ["mutants", packages @ ..] => mutants::run(&shell, packages),
+        #[cfg(unix)]
+        ["mutants", words @ ..] => mutants::run(&shell, words),
         ["bench", arguments @ ..] => bench::run(&shell, arguments),
         ["traces"] => traces::run(&shell),
         ["help" | "--help" | "-h"] => {

@@ -1,0 +1,207 @@
+//! The tests of the copy: the mutants that each reaches, and the mutants that they catch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use cargo_metadata::Message;
+
+use super::{Copy, Mutant, Place};
+
+/// The time that tests may take beside four times their usual time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The usual time of a test before its first run. A test that takes much longer is left out.
+const LONG: Duration = Duration::from_secs(5);
+
+/// The memory of a process of tests, in KiB. A mutant may allocate without end.
+const MEMORY: u32 = 6 << 20;
+
+/// The number of tests of a binary that run together. A mutant is caught as soon as one fails.
+const TOGETHER: usize = 24;
+
+/// The variable of the environment that switches a mutant on.
+const ON: &str = "MUTANT";
+
+/// The variable that names a file for the mutants that are reached.
+const RECORD: &str = "MUTANTS_RECORD";
+
+/// The result of a mutant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Outcome {
+    Caught,
+    Survives,
+    NotReached,
+}
+
+/// Tries each mutant, and prints those that are not caught.
+pub(super) fn run<'a>(
+    copy: &Copy<'_>,
+    mutants: &'a [Mutant],
+    packages: &BTreeSet<&str>,
+) -> anyhow::Result<Vec<(&'a Mutant, Outcome)>> {
+    let tests = find(copy, packages)?;
+    println!("{} tests", tests.len());
+    let record = copy.root.join("recorded");
+    std::fs::create_dir_all(&record)?;
+    let recorded = in_parallel(tests.into_iter().enumerate(), |(number, test)| {
+        test.recorded(&record.join(number.to_string()))
+    });
+    let mut tests: Vec<Test> = recorded.into_iter().flatten().collect();
+    tests.sort_by_key(|test| test.took);
+    let results = in_parallel(mutants.iter(), |mutant| {
+        let outcome = outcome(mutant, &tests);
+        let Place { line, column } = mutant.span.start;
+        match outcome {
+            Outcome::Caught => {}
+            Outcome::Survives => println!("survives ({line}:{column}): {}", mutant.name),
+            Outcome::NotReached => println!("is not reached ({line}:{column}): {}", mutant.name),
+        }
+        (mutant, outcome)
+    });
+    Ok(results)
+}
+
+fn outcome(mutant: &Mutant, tests: &[Test]) -> Outcome {
+    // The tests of its own package are the likeliest to catch it.
+    let mut of_binary: BTreeMap<(bool, &Path), Vec<&Test>> = BTreeMap::new();
+    for test in tests
+        .iter()
+        .filter(|test| test.reaches.contains(&mutant.id))
+    {
+        let is_other = !test.directory.ends_with(&mutant.package);
+        of_binary
+            .entry((is_other, &test.binary))
+            .or_default()
+            .push(test);
+    }
+    let mut together = of_binary.values().flat_map(|tests| tests.chunks(TOGETHER));
+    let on = mutant.id.to_string();
+    // The same tests must pass without the mutant: the machine may be the cause.
+    match together.any(|tests| !pass(tests, ON, &on) && pass(tests, ON, "none")) {
+        true => Outcome::Caught,
+        false if of_binary.is_empty() => Outcome::NotReached,
+        false => Outcome::Survives,
+    }
+}
+
+/// A test, and the mutants that it reaches.
+struct Test {
+    binary: PathBuf,
+    directory: PathBuf,
+    name: String,
+    took: Duration,
+    reaches: BTreeSet<usize>,
+}
+
+impl Test {
+    /// Runs the test alone, and learns what it reaches. `None` if it fails or takes long.
+    fn recorded(mut self, file: &Path) -> Option<Self> {
+        let _ = std::fs::remove_file(file);
+        let began = Instant::now();
+        if !pass(&[&self], RECORD, &file.to_string_lossy()) {
+            println!("left out, because it fails or takes long: {}", self.name);
+            return None;
+        }
+        self.took = began.elapsed();
+        let recorded = std::fs::read(file).unwrap_or_default();
+        let ids = recorded.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        self.reaches = ids.map(|(id, _)| id).collect();
+        Some(self)
+    }
+}
+
+/// Whether tests of one binary pass. They have limits of time and memory, and their processes end with them.
+fn pass(tests: &[&Test], variable: &str, value: &str) -> bool {
+    let usual: Duration = tests.iter().map(|test| test.took).sum();
+    let seconds = (PATIENCE + 4 * usual).as_secs();
+    let limited = format!("ulimit -v {MEMORY}; exec timeout -s KILL {seconds} \"$@\"");
+    let Test {
+        binary, directory, ..
+    } = tests[0];
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited, "sh"]).arg(binary);
+    command
+        .args(tests.iter().map(|test| &test.name))
+        .args(["--exact", "--test-threads=4"]);
+    command
+        .env(variable, value)
+        .env("CARGO_MANIFEST_DIR", directory)
+        .current_dir(directory);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let Ok(mut child) = command.process_group(0).spawn() else {
+        return false;
+    };
+    let has_passed = child.wait().is_ok_and(|status| status.success());
+    let group = format!("-{}", child.id());
+    let mut kill = Command::new("kill");
+    let _ = kill
+        .args(["-KILL", "--", &group])
+        .stderr(Stdio::null())
+        .status();
+    has_passed
+}
+
+/// Builds the tests of packages, and lists them.
+fn find(copy: &Copy<'_>, packages: &BTreeSet<&str>) -> anyhow::Result<Vec<Test>> {
+    let (has_built, messages) = copy.cargo(&["test", "--no-run", "--lib", "--tests"], packages)?;
+    if !has_built {
+        bail!("the tests of the copy do not build");
+    }
+    let mut tests = Vec::new();
+    for message in messages {
+        let Message::CompilerArtifact(artifact) = message else {
+            continue;
+        };
+        // Programs that must not compile see no mutant.
+        let is_run = artifact.profile.test && artifact.target.name != "compile_fail";
+        let Some(binary) = artifact.executable.filter(|_| is_run) else {
+            continue;
+        };
+        let directory = artifact
+            .manifest_path
+            .parent()
+            .context("a manifest is in a directory")?;
+        let mut list = Command::new(&binary);
+        let list = list
+            .args(["--list", "--format=terse"])
+            .current_dir(directory)
+            .output()?;
+        let list = String::from_utf8(list.stdout)?;
+        for name in list.lines().filter_map(|line| line.strip_suffix(": test")) {
+            tests.push(Test {
+                binary: binary.clone().into(),
+                directory: directory.into(),
+                name: name.to_owned(),
+                took: LONG,
+                reaches: BTreeSet::new(),
+            });
+        }
+    }
+    Ok(tests)
+}
+
+/// Calls a function for each item, for as many at a time as there are cores. The results have no order.
+fn in_parallel<T, R: Send>(
+    items: impl Iterator<Item = T> + Send,
+    f: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let items = Mutex::new(items);
+    let next = || items.lock().expect("no worker panics").next();
+    let work = || std::iter::from_fn(next).map(&f).collect::<Vec<R>>();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let results = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no worker panics"));
+        results.flatten().collect()
+    })
+}
