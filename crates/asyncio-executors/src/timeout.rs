@@ -209,13 +209,9 @@ impl<F: Future> Future for Timeout<F> {
         }
         let Poll::Ready(outcome) = this.scope.as_mut().poll(cx) else {
             if *this.state == State::Late {
-                let over = begin(this.scope.as_mut().open_after_poll(), this.deadline);
+                // Its time is not over: that is counted from the beginning of the turn.
+                begin(this.scope.as_mut().open_after_poll(), this.deadline);
                 *this.state = State::Open;
-                match over {
-                    Some(over) if this.scope.has_begun() => over.expire(),
-                    Some(over) => over.expire_after_one_poll(),
-                    None => {}
-                }
             }
             return Poll::Pending;
         };

@@ -88,11 +88,6 @@ impl<F: Future> Scope<F> {
     pub fn take_request(self: Pin<&mut Self>) -> Option<Cancelled> {
         self.project().state.take_request()
     }
-
-    /// Whether it has polled what it wraps. A poll may step back instead, after many awaits that were ready.
-    pub fn has_begun(self: Pin<&mut Self>) -> bool {
-        self.project().state.has_begun()
-    }
 }
 
 /// The steps of nearly every poll. They are compiled with each type of future, and so into the poll.

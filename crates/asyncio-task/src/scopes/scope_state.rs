@@ -94,10 +94,6 @@ impl ScopeState {
         })
     }
 
-    pub(crate) fn has_begun(&self) -> bool {
-        !matches!(self.stage, Stage::New | Stage::SteppedBack)
-    }
-
     /// Lets others go first. The scope is in the tree, so requests that come meanwhile reach the code that opened it.
     /// Earlier requests to it stay for the next poll.
     #[cold]
