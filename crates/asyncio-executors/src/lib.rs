@@ -45,6 +45,7 @@ mod race;
 mod ready;
 mod select;
 mod shield;
+mod shrink;
 mod signal;
 mod task_group;
 mod timeout;

@@ -16,6 +16,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::shrink::shrink;
+
 /// The places of a group. Without a limit there is always one.
 pub(crate) struct Places {
     limit: Cell<usize>,
@@ -289,13 +291,9 @@ impl Places {
     }
 
     fn first_in_line(&self) -> Option<Rc<Waiter>> {
-        const FEW: usize = 4096;
         let mut line = self.line.borrow_mut();
         let first = line.pop_front();
-        if line.capacity() > FEW && line.len() < line.capacity() / 8 {
-            let capacity = FEW.max(2 * line.len());
-            line.shrink_to(capacity);
-        }
+        shrink(&mut line);
         first
     }
 

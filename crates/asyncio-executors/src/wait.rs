@@ -12,10 +12,8 @@ use std::time::Duration;
 use asyncio_task::{Children, Outcome, SpawnOptions, StepBack, Task};
 use futures_core::{FusedStream, Stream};
 
+use crate::shrink::shrink;
 use crate::timeout::timeout;
-
-/// A list of ended tasks keeps room for so many.
-const FEW: usize = 4096;
 
 /// The condition on which [`wait`] returns.
 #[derive(Debug)]
@@ -319,10 +317,7 @@ impl<T> Watches<T> {
     fn next_ended(&self) -> Option<Task<T>> {
         let mut ended = self.ended.borrow_mut();
         let next = ended.pop_front();
-        if ended.capacity() > FEW && ended.len() < ended.capacity() / 8 {
-            let capacity = FEW.max(2 * ended.len());
-            ended.shrink_to(capacity);
-        }
+        shrink(&mut ended);
         next
     }
 }
