@@ -414,6 +414,26 @@ mod one_cause {
         }
     }
 
+    /// Only what a cleanup has spawned is left to it. An older task is cancelled at once, as the newest of them is.
+    #[test]
+    fn an_older_task_that_a_cleanup_awaits_is_cancelled() {
+        let seen = run_virtual(async |trace| {
+            let older = Rc::new(RefCell::new(None));
+            let cleanup = {
+                let (older, trace) = (older.clone(), trace.clone());
+                async move {
+                    spawn(async {}).detach();
+                    let older: Task<()> = older.take().unwrap();
+                    trace.note(format!("cancelled: {}", older.await.is_err()));
+                }
+            };
+            let _held = spawn(on_cancel(forever(), cleanup));
+            *older.borrow_mut() = Some(spawn(sleep(secs(1))));
+            yield_now().await;
+        });
+        assert_eq!(seen, ["cancelled: true"]);
+    }
+
     #[test]
     fn main_panics() {
         let trace = Trace::default();

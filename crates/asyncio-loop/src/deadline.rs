@@ -133,3 +133,31 @@ impl fmt::Debug for Deadline {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+
+    use asyncio_task::Scope;
+
+    use super::*;
+    use crate::EventLoop;
+    use crate::core::Core;
+
+    #[test]
+    fn a_dropped_deadline_removes_its_timer() {
+        let builder = EventLoop::builder().virtual_time(true);
+        let mut event_loop = builder.build_loop().unwrap();
+        let run = event_loop.run_until_complete(async {
+            let timers = || current::with(|core: &Core| core.timers.len());
+            let scope = pin!(Scope::new(pending::<()>())).open().unwrap();
+            let mut deadline = Deadline::after(Duration::from_secs(1));
+            assert!(deadline.arm(&scope));
+            assert_eq!(timers(), 1);
+            drop(deadline);
+            assert_eq!(timers(), 0);
+        });
+        run.unwrap();
+    }
+}

@@ -119,3 +119,60 @@ impl Core {
         self.outside_work() > 0 || !self.reactor.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::EventLoop;
+
+    /// Has code look at a loop from within, and returns the reports.
+    fn reports(is_virtual: bool, look: impl FnOnce(&Core)) -> usize {
+        let builder = EventLoop::builder().virtual_time(is_virtual);
+        let mut event_loop = builder.build_loop().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let noted = seen.clone();
+        event_loop.set_exception_handler(move |report| noted.borrow_mut().push(report.to_string()));
+        let run = event_loop.run_until_complete(async { crate::current::with(look) });
+        run.unwrap();
+        seen.take().len()
+    }
+
+    #[test]
+    fn a_standstill_begins_when_nothing_can_end_the_wait() {
+        reports(true, |core| {
+            let begins = |park_timeout| core.begin_standstill(park_timeout).is_some();
+            assert!(begins(None));
+            assert!(!begins(Some(REPORT_AFTER)), "a timer is set");
+            core.shared.outside.store(1, Ordering::Relaxed);
+            assert!(!begins(None), "a thread may end it");
+            core.shared.outside.store(0, Ordering::Relaxed);
+            core.time_reports.standstill.set(true);
+            assert!(!begins(None), "it was reported");
+        });
+        reports(false, |core| {
+            assert!(core.begin_standstill(None).is_none());
+        });
+    }
+
+    #[test]
+    fn a_standstill_that_has_ended_is_not_reported() {
+        let since = Instant::now().checked_sub(2 * REPORT_AFTER).unwrap();
+        assert_eq!(reports(true, |core| core.end_standstill(since)), 1);
+        let is_short = |core: &Core| core.end_standstill(Instant::now());
+        let is_ready = |core: &Core| {
+            crate::spawn(async {}).detach();
+            core.end_standstill(since);
+        };
+        let is_outside = |core: &Core| {
+            core.shared.outside.store(1, Ordering::Relaxed);
+            core.end_standstill(since);
+            core.shared.outside.store(0, Ordering::Relaxed);
+        };
+        assert_eq!(reports(true, is_short), 0);
+        assert_eq!(reports(true, is_ready), 0);
+        assert_eq!(reports(true, is_outside), 0);
+    }
+}

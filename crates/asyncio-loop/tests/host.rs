@@ -640,8 +640,13 @@ mod closing {
         let slow = { slow }.try_take().unwrap().unwrap();
         let handle = event_loop.handle();
         let mut waits = 0;
-        while let Some(next) = event_loop.close_turn(false, never) {
-            if let Next::At(_) = next {
+        loop {
+            let before = Instant::now();
+            let Some(next) = event_loop.close_turn(false, never) else {
+                break;
+            };
+            if let Next::At(time) = next {
+                assert!(time >= before + ms(1), "the host would spin");
                 waits += 1;
                 assert!(handle.call_soon_threadsafe(|| ()).is_err());
             }
@@ -707,20 +712,22 @@ mod guests {
         let noted = trace.clone();
         let guest = Guest::new(async move {
             let guard = noted.on_drop("task");
-            spawn(async move {
+            let task = spawn(async move {
                 forever().await;
                 drop(guard);
-            })
-            .detach();
+            });
+            let other = task.as_ref();
+            task.detach();
             yield_now().await;
             let last = noted.clone();
-            call_soon(move || last.note("the callback of main"));
+            // The tasks are cancelled after it.
+            call_soon(move || last.note(format!("callback: {} cancelled", other.cancelling())));
             noted.note("main returns");
         });
         host(guest.unwrap()).unwrap();
         assert_eq!(
             trace.take(),
-            ["main returns", "the callback of main", "task"]
+            ["main returns", "callback: 0 cancelled", "task"]
         );
     }
 

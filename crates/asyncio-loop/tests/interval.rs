@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use asyncio_loop::{MissedTicks, interval, interval_at, sleep, time};
 use futures::StreamExt;
+use futures::future::FusedFuture;
 use support::{ms, panic_of, run_virtual, secs};
 
 /// Ticks every second with a pause of 3.5 s, and returns when each tick was due and when it came.
@@ -105,6 +106,17 @@ fn a_cancelled_tick_is_not_lost() {
         ticks.tick().await;
         assert!(futures::poll!(Box::pin(ticks.tick())).is_pending());
         assert_eq!(ticks.tick().await - start, secs(1));
+    });
+}
+
+#[test]
+fn a_tick_is_over_when_it_has_come() {
+    run_virtual(async |_| {
+        let mut ticks = interval(secs(1));
+        let mut tick = std::pin::pin!(ticks.tick());
+        assert!(!tick.is_terminated());
+        tick.as_mut().await;
+        assert!(tick.is_terminated());
     });
 }
 

@@ -9,12 +9,13 @@
 mod support;
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use asyncio_loop::{
-    ContextVar, EventLoop, JoinError, Runner, call_at, call_later, call_soon, interval, reactor,
-    run, running_loop, sleep, sleep_until, spawn, time, try_reactor, try_running_loop, try_sleep,
-    try_spawn, yield_now,
+    ContextVar, EventLoop, JoinError, Runner, TaskRef, call_at, call_later, call_soon, interval,
+    reactor, run, running_loop, sleep, sleep_until, spawn, time, try_reactor, try_running_loop,
+    try_sleep, try_spawn, yield_now,
 };
 use support::{Trace, forever, message_of, ms, panic_of, run_virtual, secs, virtual_loop};
 
@@ -357,6 +358,18 @@ fn a_main_that_cancels_itself_is_an_error() {
         .unwrap_err();
     assert!(error.is_cancelled());
     assert!(!runner.was_interrupted());
+}
+
+#[test]
+fn a_loop_lists_its_tasks_while_it_rests() {
+    let mut event_loop = EventLoop::new().unwrap();
+    let tasks = [(); 2].map(|()| event_loop.spawn(forever()));
+    event_loop.run_until_complete(yield_now()).unwrap();
+    let listed: HashSet<_> = event_loop.all_tasks().iter().map(TaskRef::id).collect();
+    assert_eq!(
+        listed,
+        tasks.iter().map(|task| task.as_ref().id()).collect()
+    );
 }
 
 #[test]

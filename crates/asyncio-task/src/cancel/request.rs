@@ -278,3 +278,21 @@ impl<T: Task> ScopeTree<T> {
         self.get(key).is_some_and(|node| node.state().holding > 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_requests_are_counted_in_few_records() {
+        let mut tree = ScopeTree::<u32>::default();
+        let root = tree.insert_root(7);
+        for _ in 0..1_000 {
+            let origin = tree.new_origin();
+            assert!(tree.request(root, false, origin, None).is_some());
+            let requests = tree.get(root).map(|node| &node.state().requests);
+            assert!(requests.is_some_and(|requests| !requests.is_full()));
+        }
+        assert_eq!(tree.requests(root), 1_000);
+    }
+}

@@ -209,4 +209,15 @@ mod tests {
         (70..=72).for_each(|n| more(&mut open, n));
         assert!(open.is_full());
     }
+    #[test]
+    fn records_that_marks_keep_apart_double_before_the_next_search() {
+        let mut open = with(1..=20);
+        open.merge((1..=20).collect(), 0);
+        assert_eq!(open.earlier.len(), 19);
+        let more = |open: &mut OpenRequests, n| open.push(n, Origin::of(n), None);
+        (21..=39).for_each(|n| more(&mut open, n));
+        assert!(!open.is_full());
+        more(&mut open, 40);
+        assert!(open.is_full());
+    }
 }
