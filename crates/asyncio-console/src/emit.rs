@@ -7,7 +7,7 @@ use tracing::Span;
 use tracing::level_filters::LevelFilter;
 
 thread_local! {
-    /// A call of the subscriber is under way on this thread.
+    /// Whether a call of the subscriber is under way on this thread.
     static IS_EMITTING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn is_listening() -> bool {
     LevelFilter::current() == LevelFilter::TRACE
 }
 
-/// Calls the subscriber. `None` if it panicked, or if this is its own doing.
+/// Calls the subscriber. `None` if it panicked, or if the subscriber itself has caused the call.
 pub(crate) fn emit<R>(call: impl FnOnce() -> R) -> Option<R> {
     if IS_EMITTING.replace(true) {
         // It may own a span, whose end calls the subscriber.

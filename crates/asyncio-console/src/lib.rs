@@ -22,7 +22,7 @@
 //! door.end(watch, "open", None); // ready
 //! ```
 //!
-//! These hold always:
+//! These things are always true:
 //! - Without the feature `tracing`, all that tasks and primitives keep is empty, and every function does nothing.
 //! - Nothing here unwinds. A panic of a subscriber is caught, and its message is the panic hook's.
 //! - A subscriber is foreign code: it runs only where the caller could as well poll a future. The functions that call

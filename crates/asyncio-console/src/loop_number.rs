@@ -17,7 +17,7 @@ pub struct LoopKey {
     pub generation: u16,
 }
 
-/// How far the numbers of two loops are apart.
+/// The distance between the numbers of two loops.
 #[cfg(feature = "tracing")]
 const APART: u64 = 1_000_000_000_000;
 

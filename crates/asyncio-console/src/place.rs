@@ -7,7 +7,7 @@ use std::panic::Location;
 pub struct Place(#[cfg(feature = "tracing")] Option<&'static Location<'static>>);
 
 impl Place {
-    /// The place at which the function was called that calls this, if it is `#[track_caller]`.
+    /// The place of the call to the calling function, if that is `#[track_caller]`.
     #[inline]
     #[must_use]
     #[track_caller]

@@ -39,7 +39,7 @@ pub enum TypeName {
 }
 
 impl ResourceKind {
-    /// A primitive for tasks to meet at.
+    /// A synchronization primitive.
     #[must_use]
     pub const fn sync(concrete_type: &'static str, operation: &'static str) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl ResourceKind {
     }
 }
 
-/// A lock, a queue, a sleep or a socket: something that tasks wait for. It may be shared with other threads.
+/// A lock, a queue, a sleep or a socket that tasks wait for. It may be shared with other threads.
 pub struct Resource {
     #[cfg(feature = "tracing")]
     kind: &'static ResourceKind,

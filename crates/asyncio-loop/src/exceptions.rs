@@ -14,8 +14,9 @@ use crate::current;
 /// report go to standard error.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; }
 /// # asyncio_loop::EventLoop::new().unwrap().run_until_complete(async {
-/// asyncio_loop::set_exception_handler(|unhandled| eprintln!("alas: {unhandled}"));
+/// asyncio::set_exception_handler(|unhandled| eprintln!("alas: {unhandled}"));
 /// # });
 /// ```
 ///

@@ -73,7 +73,7 @@ enum State<T> {
 }
 
 impl<T: 'static> Guest<T> {
-    /// Creates a guest with the default settings, except that Ctrl-C is the host's affair.
+    /// Creates a guest with the default settings, except that Ctrl-C does not cancel `main`: the host handles it.
     ///
     /// # Errors
     ///

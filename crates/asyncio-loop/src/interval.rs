@@ -12,9 +12,12 @@ use crate::sleep::{Sleep, sleep_until};
 /// Ticks every `period`, the first time at once.
 ///
 /// ```
-/// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::interval;
 /// use std::time::Duration;
-/// let mut heartbeat = asyncio_loop::interval(Duration::from_secs(5));
+///
+/// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {
+/// let mut heartbeat = interval(Duration::from_secs(5));
 /// let start = heartbeat.tick().await;
 /// let next = heartbeat.tick().await;
 /// assert_eq!(next - start, Duration::from_secs(5));

@@ -11,7 +11,7 @@ use crate::clock::nanos;
 use crate::core::Core;
 use crate::limits::{ActiveLimits, Limits};
 
-/// How long a run on virtual time is silent, in real time.
+/// The real time after which a run on virtual time prints its progress.
 const SILENT: Duration = Duration::from_secs(5);
 
 impl Core {

@@ -46,13 +46,13 @@ pub(crate) struct ActiveLimits {
     pub(crate) progress: Progress,
 }
 
-/// When a long run says how far it has come.
+/// The times at which a long run prints its progress.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) began: Cell<Option<Instant>>,
-    /// When it says so next.
+    /// The time of the next line.
     pub(crate) next: Cell<Option<Instant>>,
-    /// The loop time when it began.
+    /// The loop time at the start of the run.
     pub(crate) from: Cell<u64>,
 }
 

@@ -22,9 +22,10 @@ use crate::loop_handle::LoopHandle;
 /// closing the loop.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; }
 /// let names = vec!["ada", "grace"];
-/// let greeting = asyncio_loop::run(async {
-///     let together = asyncio_loop::spawn(async { "hello" }).await.unwrap();
+/// let greeting = asyncio::run(async {
+///     let together = asyncio::spawn(async { "hello" }).await.unwrap();
 ///     format!("{together} {}", names.join(" and "))
 /// });
 /// assert_eq!(greeting, "hello ada and grace");
@@ -117,8 +118,11 @@ pub(crate) fn run_limited<F: Future>(
 /// next run.
 ///
 /// ```
-/// let mut runner = asyncio_loop::Runner::new()?;
-/// let background = runner.run(async { asyncio_loop::spawn(async { 1 }) })?;
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::{Runner, spawn};
+///
+/// let mut runner = Runner::new()?;
+/// let background = runner.run(async { spawn(async { 1 }) })?;
 /// assert_eq!(runner.run(background)??, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

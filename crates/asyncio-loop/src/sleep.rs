@@ -29,11 +29,14 @@ const WRONG_LOOP: &str = "this `Sleep` belongs to another event loop, or its loo
 /// end together, at most 1 ms late.
 ///
 /// ```
-/// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// use asyncio::{sleep, time};
 /// use std::time::Duration;
-/// let start = asyncio_loop::time();
-/// asyncio_loop::sleep(Duration::from_secs(1)).await;
-/// assert_eq!(asyncio_loop::time() - start, Duration::from_secs(1)); // virtual time here
+///
+/// # asyncio_loop::EventLoop::builder().virtual_time(true).build_loop().unwrap().run_until_complete(async {
+/// let start = time();
+/// sleep(Duration::from_secs(1)).await;
+/// assert_eq!(time() - start, Duration::from_secs(1)); // virtual time here
 /// # });
 /// ```
 ///

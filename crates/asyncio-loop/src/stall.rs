@@ -1,6 +1,6 @@
 //! The stall detector: reports code that keeps an event loop from its other work, while it does.
 //!
-//! - A loop counts its turns, and its tasks note each step: plain stores, which cost nothing to speak of.
+//! - A loop counts its turns, and its tasks note each step. These are plain stores, at a cost too small to measure.
 //! - One thread of the process looks at all loops that run, four times in each limit. A loop whose turn has not ended
 //!   since the last look is late.
 //! - While all loops wait, that thread sleeps without a timeout. A loop that begins to work again wakes it, at most

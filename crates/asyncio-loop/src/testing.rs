@@ -23,8 +23,11 @@ use crate::sleep::sleep;
 /// and a task that the closing loop dropped. A test that expects such a report takes it:
 ///
 /// ```
-/// use asyncio_loop::testing::{Orders, run_test, take_reports};
-/// # use asyncio_loop::{Builder, spawn, yield_now};
+/// # mod asyncio { pub use asyncio_loop::*; }
+/// # use asyncio_loop::Builder;
+/// # use asyncio_loop::testing::{Orders, run_test};
+/// use asyncio::testing::take_reports;
+/// use asyncio::{spawn, yield_now};
 ///
 /// # let builder = || Builder::default().virtual_time(true);
 /// # run_test(builder, Orders::AsQueued, async || {

@@ -34,10 +34,9 @@ const UNAWAITED_PANIC: &str = "a task panicked and nobody awaits it";
 
 /// The outcome of a task that runs on another loop, from [`LoopHandle::run_coroutine_threadsafe`].
 ///
-/// As with a [`Task`], dropping it cancels the task. Use [`LoopHandle::spawn`] for work that must
-/// continue on its own. A panic that is never taken goes to the loop's exception handler. In debug
-/// mode, so does an error that is never taken. Debug mode also reports a task that is cancelled
-/// because this was dropped before any wait for it.
+/// As with a [`Task`], dropping it cancels the task. Use [`LoopHandle::spawn`] for work that must continue on its own.
+/// The loop's exception handler receives a panic that is never taken. In debug mode it receives an error that is never
+/// taken, too. Debug mode also reports a task that is cancelled because this was dropped before any wait for it.
 ///
 /// On another loop of its loop's thread, awaiting it returns
 /// [`JoinError::Elsewhere`], because its own loop cannot run

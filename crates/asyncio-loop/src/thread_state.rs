@@ -6,7 +6,7 @@ pub(crate) struct ThreadNumber(Option<i32>);
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl ThreadNumber {
-    /// That of this thread.
+    /// The number of this thread.
     pub(crate) fn here() -> Self {
         Self(Some(rustix::thread::gettid().as_raw_pid()))
     }

@@ -21,8 +21,11 @@ const MAX_LOOKUPS: usize = 8;
 /// lookups at a time. A literal address needs no thread.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_net as net; }
+/// use asyncio::net::getaddrinfo;
+///
 /// # asyncio_loop::run(async {
-/// let addresses = asyncio_net::getaddrinfo("localhost", 80).await?;
+/// let addresses = getaddrinfo("localhost", 80).await?;
 /// assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
 /// # std::io::Result::Ok(())
 /// # }).unwrap();

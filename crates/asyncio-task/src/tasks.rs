@@ -361,7 +361,7 @@ impl Tasks {
 
     /// Holds the calls of other threads back, until the last ones are [made](Self::make_last_calls): a thread that is
     /// some thousand messages ahead pauses after each call. Otherwise threads that call as fast as they can would keep
-    /// a slower one for ever from its end.
+    /// a slower one forever from its end.
     pub fn hold_calls_back(&self) {
         self.local.lease.hold_calls_back();
     }

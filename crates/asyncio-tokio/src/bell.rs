@@ -1,4 +1,4 @@
-//! A waker that keeps in mind that it was woken, for one thing that the guest waits for.
+//! A waker that records its wake-ups, for one source that the guest waits for.
 //!
 //! The guest is polled for each message to its loop. Without bells it would ask the driver of tokio each time whether
 //! its descriptor is readable and its timer has fired, by two locks.
@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 
 use crate::host_waker::HostWaker;
 
-/// A thing that the guest waits for, and whether the guest must look at it.
+/// A source that the guest waits for, and whether the guest must look at it.
 #[derive(Debug)]
 pub(crate) struct Bell {
     ring: Arc<Ring>,

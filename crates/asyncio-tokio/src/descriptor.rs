@@ -1,7 +1,7 @@
 //! The descriptor of the loop in tokio's driver.
 //!
 //! - **F1** The registered descriptor is a duplicate that this owns. So it stays open, and the same, until it is
-//!   deregistered, whatever becomes of the loop.
+//!   deregistered, even if the loop is closed.
 #![allow(unsafe_code)]
 
 use std::io;

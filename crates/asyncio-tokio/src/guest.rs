@@ -22,7 +22,7 @@ const SLICE: Duration = Duration::from_micros(50);
 /// The step of a poll from which its time is taken. A poll of few steps does not read the clock.
 const TIMED_STEP: u32 = 4;
 
-/// A main task of ours in a runtime of tokio's, as a future: [`run`](crate::run) for a program that has a runtime.
+/// A main task of ours in a tokio runtime, as a future: [`run`](crate::run) for a program that has a runtime.
 ///
 /// The future resolves when the loop has closed: the tasks that `main` has left are cancelled, and their cleanups come
 /// to their end.
@@ -32,6 +32,7 @@ const TIMED_STEP: u32 = 4;
 /// thread. In a `LocalSet` of a multi-thread runtime, a message to a worker takes two switches of threads.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_loop::*; pub use asyncio_tokio as tokio; }
 /// use tokio::runtime::LocalRuntime;
 /// use tokio::sync::mpsc;
 ///
@@ -39,9 +40,9 @@ const TIMED_STEP: u32 = 4;
 /// let greeting = runtime.block_on(async {
 ///     let (sender, mut receiver) = mpsc::channel(1);
 ///     tokio::spawn(async move { sender.send("hello").await });
-///     let guest = asyncio_tokio::Guest::new(async move {
+///     let guest = asyncio::tokio::Guest::new(async move {
 ///         // Here `asyncio::spawn`, groups and time limits work.
-///         asyncio_loop::spawn(async move { receiver.recv().await }).await.unwrap()
+///         asyncio::spawn(async move { receiver.recv().await }).await.unwrap()
 ///     })?;
 ///     let outcome = tokio::task::spawn_local(guest).await?;
 ///     Ok::<_, Box<dyn std::error::Error>>(outcome?)
@@ -51,12 +52,12 @@ const TIMED_STEP: u32 = 4;
 /// ```
 ///
 /// The guest's clock is tokio's. While that is paused (`tokio::time::pause`, `start_paused`), sleeps and limits of ours
-/// and timers of tokio's end in one order, and at once.
+/// and tokio timers end in one order, and at once.
 ///
 /// # Cancellation
 ///
-/// A guest that is dropped before its end closes its loop without waiting, since its tasks may wait for the host.
-/// Futures are dropped, and cleanups that await are lost. The exception handler receives a report of each task. To end
+/// A guest that is dropped before its end closes its loop without waiting, since its tasks may wait for the host. Its
+/// futures are dropped, and cleanups that await are lost. The exception handler receives a report of each task. To end
 /// a guest in order, cancel [`main`](Self::main) and await the guest.
 ///
 /// # Errors
@@ -79,8 +80,8 @@ pub struct Guest<T> {
 }
 
 impl<T: 'static> Guest<T> {
-    /// Creates a guest with the default settings, in the runtime of tokio's that runs here. Ctrl-C is the affair of the
-    /// host, which has `tokio::signal`.
+    /// Creates a guest with the default settings, in the tokio runtime that runs here. Ctrl-C does not cancel `main`:
+    /// the host handles it, by `tokio::signal`.
     ///
     /// # Errors
     ///
@@ -97,9 +98,9 @@ impl<T: 'static> Guest<T> {
         Self::with(EventLoop::builder().ctrl_c(false), main)
     }
 
-    /// Creates a guest on a loop with the settings of `builder`. Its
-    /// [`unpark`](Builder::unpark) is replaced. Unless [`Builder::ctrl_c`] is switched off, Ctrl-C cancels `main`, and
-    /// [`interrupted_by`](Self::interrupted_by) tells.
+    /// Creates a guest on a loop with the settings of `builder`. Its [`unpark`](Builder::unpark) is replaced. Unless
+    /// [`Builder::ctrl_c`] is switched off, Ctrl-C cancels `main`, and [`interrupted_by`](Self::interrupted_by) has its
+    /// number.
     ///
     /// # Errors
     ///
@@ -138,12 +139,12 @@ pub(crate) fn unparks(builder: Builder, waker: &HostWaker) -> Builder {
 }
 
 impl<T> Guest<T> {
-    /// A guest waits for its runtime's events and timers. In another runtime it would wait for ever.
+    /// A guest waits for its runtime's events and timers. In another runtime it would wait forever.
     fn assert_at_home(&self) {
         let here = Handle::try_current().map(|here| here.id());
         assert!(
             here.is_ok_and(|here| here == self.runtime),
-            "a guest belongs to the runtime of tokio's in which it was created: await it there"
+            "a guest belongs to the tokio runtime in which it was created: await it there"
         );
     }
 
@@ -159,7 +160,7 @@ impl<T> Guest<T> {
         self.guest.event_loop()
     }
 
-    /// Returns a handle of the loop, for any thread and any task of tokio's.
+    /// Returns a handle of the loop, for any thread and any tokio task.
     #[must_use]
     pub fn handle(&self) -> LoopHandle {
         self.guest.handle()
@@ -236,7 +237,7 @@ impl Slice {
 }
 
 /// Wakes the task after the driver of tokio has looked for events. A plain wake-up would come before that, and futures
-/// of tokio's would find their budget spent again.
+/// of tokio would find their budget spent again.
 fn yield_to_driver(cx: &mut Context<'_>) {
     let yielding = pin!(tokio::task::yield_now());
     let _pending = yielding.poll(cx);

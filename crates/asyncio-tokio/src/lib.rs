@@ -20,12 +20,12 @@
 //! # .unwrap();
 //! ```
 //!
-//! tokio is the *host*: it owns the thread and waits. Our loop is its *guest*, a future that a task of tokio's polls.
-//! So everything of tokio's finds its runtime in our tasks, and wakes them by plain wakers. These properties hold:
+//! tokio is the *host*: it owns the thread and waits. Our loop is its *guest*, a future that a tokio task polls.
+//! So all of tokio finds its runtime in our tasks, and wakes them by plain wakers. These properties hold:
 //!
-//! - A poll of the guest ends after 128 operations of tokio's and after 50 µs. So the host's other tasks and its driver
+//! - A poll of the guest ends after 128 tokio operations and after 50 µs. So the host's other tasks and its driver
 //!   get their turn.
-//! - The guest never blocks the host. Closing is a phase of its future, so a cleanup may wait for a timer of tokio's.
+//! - The guest never blocks the host. Closing is a phase of its future, so a cleanup may wait for a tokio timer.
 //! - Between two polls no loop runs: code of the host reaches the guest by wakers, handles of tasks, and `LoopHandle`.
 //!
 //! Not here: the host interface itself, for other hosts (`asyncio-loop`).

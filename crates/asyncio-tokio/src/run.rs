@@ -1,4 +1,4 @@
-//! Programs and tests on a runtime of tokio's that lives for one run.
+//! Programs and tests on a tokio runtime that lives for one run.
 
 use std::io;
 use std::panic::{Location, resume_unwind};
@@ -12,20 +12,21 @@ use crate::guest::{Guest, unparks};
 use crate::host_waker::HostWaker;
 use crate::lent::lend;
 
-/// Runs `main` on a loop of ours, as a guest of a runtime of tokio's on this thread. Returns the value of `main` after
-/// all other tasks of the loop have ended.
+/// Runs `main` on a loop of ours, as the guest of a tokio runtime on this thread. Returns the value of `main` after all
+/// other tasks of the loop have ended.
 ///
-/// Everything of tokio's works in `main` and its tasks: `tokio::spawn`, `spawn_local`, `spawn_blocking`, `tokio::time`,
-/// sockets, and the libraries built on them. Tasks of tokio's that are left are dropped with the runtime. Blocking jobs
-/// of tokio's that have begun are waited for.
+/// All of tokio works in `main` and its tasks: `tokio::spawn`, `spawn_local`, `spawn_blocking`, `tokio::time`, sockets,
+/// and the libraries built on them. Remaining tokio tasks are dropped with the runtime. Blocking jobs that have begun
+/// are waited for.
 ///
 /// Ctrl-C cancels `main`, and ends the process by SIGINT afterwards, as in `asyncio::run`. A second Ctrl-C ends the
 /// process at once.
 ///
 /// ```
+/// # mod asyncio { pub use asyncio_tokio as tokio; }
 /// use std::time::Duration;
 ///
-/// let greeting = asyncio_tokio::run(async {
+/// let greeting = asyncio::tokio::run(async {
 ///     let slow = tokio::task::spawn_blocking(|| "hello");
 ///     tokio::time::sleep(Duration::from_millis(1)).await;
 ///     slow.await.unwrap()
@@ -38,7 +39,7 @@ use crate::lent::lend;
 /// # Panics
 ///
 /// A panic of `main` is resumed here. Also panics:
-/// - inside of a runtime of tokio's, for which there is [`Guest`];
+/// - inside a tokio runtime, which has [`Guest`] instead;
 /// - if a loop of ours already runs on this thread;
 /// - if anything other than a signal cancels `main`;
 /// - if the system provides no selector.

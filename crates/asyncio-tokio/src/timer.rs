@@ -1,4 +1,4 @@
-//! A timer of tokio's, for the deadlines of the loop.
+//! A tokio timer for the deadlines of the loop.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::bell::Bell;
 use crate::host_waker::HostWaker;
 
-/// A timer of tokio's. It is made for the first deadline, and then moved.
+/// A tokio timer. It is made for the first deadline, and then moved.
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     /// The time for which the timer is set.

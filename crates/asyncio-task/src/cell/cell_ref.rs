@@ -617,7 +617,7 @@ impl Running {
 
     /// Leaks the future, and its cell: the task ends as if the future had been dropped.
     pub(crate) fn leak_future(self) -> Ended {
-        // A future that was polled is pinned. Its memory must stay until its destructor has run, so for ever.
+        // A future that was polled is pinned. Its memory must stay until its destructor has run, so forever.
         let _ = LocalRef::clone(&self).into_raw();
         Ended(self.0, Outcome::Cancelled)
     }
