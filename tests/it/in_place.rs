@@ -244,7 +244,7 @@ mod panics {
         assert!(
             reports[0]
                 .to_string()
-                .contains("one more panic than it can pass on")
+                .contains("a second panic in a race or a gather")
         );
     }
 

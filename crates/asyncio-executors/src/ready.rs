@@ -14,7 +14,7 @@ pub struct Ready<V> {
 
 /// The child ended, or gave up, without saying that it was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the child never said that it was ready")]
+#[error("the child ended before it was ready")]
 pub struct NeverReady;
 
 struct Slot<V> {

@@ -99,7 +99,7 @@ where
 #[track_caller]
 pub fn all_disabled() -> ! {
     panic!(
-        "each arm of this `select!` is disabled, by its guard or as its pattern did not match: give it an `else`"
+        "each arm of this `select!` is disabled, by its guard or by a pattern that did not match: add an `else`"
     )
 }
 

@@ -187,7 +187,7 @@ const OUTSIDE: &str =
 const AGAIN: &str = "a time limit was awaited again after a request to cancel the enclosing code had ended its work";
 
 /// The loop whose time it was to be does not run here.
-const AWAY: &str = "a time limit was awaited that belongs to another event loop, which cannot run meanwhile or is closed: make it where it is awaited";
+const AWAY: &str = "this time limit belongs to another event loop, or its loop is closed: create it on the loop that awaits it";
 
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, TimedOut>;

@@ -119,7 +119,7 @@ fn take_finished<T>(tasks: &mut Vec<Task<T>>) -> Vec<Task<T>> {
 }
 
 async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
-    assert!(!tasks.is_empty(), "there is nothing to wait for");
+    assert!(!tasks.is_empty(), "`wait` needs at least one task");
     let enough = |task: &mut Task<T>| match until {
         ReturnWhen::FirstCompleted => true,
         ReturnWhen::First(is_it) => is_it(task),

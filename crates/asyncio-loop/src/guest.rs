@@ -160,7 +160,7 @@ impl<T: 'static> Guest<T> {
                     ControlFlow::Break(outcome)
                 }
             },
-            State::Running(_) | State::Over => panic!("the guest has ended"),
+            State::Running(_) | State::Over => panic!("a guest was turned again after its end"),
         }
     }
 

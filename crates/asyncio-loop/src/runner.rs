@@ -104,8 +104,8 @@ pub(crate) fn run_limited<F: Future>(
         }
         (_, Some(failure)) => panic!("{failure}"),
         _ if !reports.borrow().is_empty() => panic!(
-            "the exception handler was called in this test, which takes that for a failure:\n{}\n\
-             `asyncio::testing::take_reports()` gives these, to be compared with what is expected",
+            "the exception handler was called in this test, so the test fails:\n{}\n\
+             a test that expects such a report takes it, by `asyncio::testing::take_reports()`",
             reports.take().join("\n")
         ),
         (Ok(output), None) => output,

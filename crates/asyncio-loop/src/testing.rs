@@ -49,7 +49,7 @@ use crate::sleep::sleep;
 #[track_caller]
 pub fn take_reports() -> Vec<String> {
     let reports = current::with(|core| core.take_reports());
-    reports.expect("reports are collected in an `#[asyncio::test]` only")
+    reports.expect("`take_reports` works in an `#[asyncio::test]` only")
 }
 
 /// Moves virtual time forward by `duration` at once, and lets the tasks run that wait for what is due then.

@@ -538,7 +538,7 @@ impl<T> FutureState<T> {
     fn assert_untaken(&self) {
         assert!(
             !matches!(self.outcome, Completion::Taken),
-            "awaited again after it gave its outcome"
+            "a `ThreadFuture` was awaited again after it gave its outcome"
         );
     }
 

@@ -9,8 +9,7 @@ use asyncio_loop::{
 };
 use support::{Trace, forever, poll_once};
 
-const NEVER_BEGAN: &str =
-    "a task was let go of before it began, so it never runs: await it, or detach it";
+const NEVER_BEGAN: &str = "the handle of a task was dropped before the task began, so it never runs: await it, or detach it";
 const FAILED: &str = "a task failed and nobody looked at its error: await it, or detach it";
 
 /// The reports of a run: the message, and the task.

@@ -226,7 +226,10 @@ fn an_outcome_can_be_taken_once() {
         let again = std::panic::AssertUnwindSafe(|| future.wait());
         let payload = std::panic::catch_unwind(again).unwrap_err();
         let message = support::message_of(&*payload);
-        assert_eq!(message, "awaited again after it gave its outcome");
+        assert_eq!(
+            message,
+            "a `ThreadFuture` was awaited again after it gave its outcome"
+        );
     });
 }
 
@@ -582,7 +585,10 @@ mod done_callbacks {
         assert_eq!(future.try_take().unwrap().unwrap(), 3);
         assert_eq!(*notes.lock().unwrap(), ["late: Ok(3)", "later: Ok(3)"]);
         let message = panic_of(|| future.add_done_callback(|_| ()));
-        assert_eq!(message, "awaited again after it gave its outcome");
+        assert_eq!(
+            message,
+            "a `ThreadFuture` was awaited again after it gave its outcome"
+        );
     }
 
     #[test]

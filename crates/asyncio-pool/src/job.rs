@@ -259,7 +259,7 @@ impl<T> Future for Job<T> {
         let outcome = ready!(self.cell.poll(cx));
         self.away = None;
         self.is_over = true;
-        Poll::Ready(outcome.expect("awaited again after it gave its outcome"))
+        Poll::Ready(outcome.expect("a `Job` was awaited again after it gave its outcome"))
     }
 }
 

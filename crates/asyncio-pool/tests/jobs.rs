@@ -97,7 +97,7 @@ mod outcome {
         assert_eq!(job.try_take().unwrap().unwrap(), 7);
         assert!(job.try_take().is_none());
         let again = panic_of(|| job.wait());
-        assert_eq!(again, "awaited again after it gave its outcome");
+        assert_eq!(again, "a `Job` was awaited again after it gave its outcome");
     }
 
     #[test]

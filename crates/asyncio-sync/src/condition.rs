@@ -64,6 +64,11 @@ pub struct Condition<L> {
 }
 
 /// A lock for a [`Condition`]: a `Lock<T>`, `&Lock<T>` or `Rc<Lock<T>>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a lock",
+    label = "not a lock",
+    note = "a `Condition` is over a lock: `Condition<Lock<T>>`, made by `Condition::new(Lock::new(value))`"
+)]
 pub trait OverLock: sealed::Sealed {
     /// The type of the lock's value.
     type Value;

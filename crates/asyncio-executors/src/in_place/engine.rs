@@ -23,7 +23,7 @@ const LOST_BY_DROP: &str =
     "an error in a gather is lost, as the gather is dropped before it returns";
 
 /// The report of a panic after the first.
-const SECOND_PANIC: &str = "a race or a gather had one more panic than it can pass on";
+const SECOND_PANIC: &str = "a second panic in a race or a gather, which passes only the first on";
 
 type Payload = Box<dyn Any + Send>;
 

@@ -8,6 +8,7 @@ use http::{StatusCode, Uri};
 /// Why a fetch gave no response, or not all of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[doc(alias = "ClientError")]
 pub enum FetchError {
     /// The address of the request is not a URL with a host and the scheme `http` or `https`, or a header is invalid.
     /// Nothing was sent.

@@ -97,6 +97,7 @@ impl FetchResponse {
     /// # Errors
     ///
     /// [`FetchError::Status`] with the status and the URL.
+    #[doc(alias = "raise_for_status")]
     pub fn error_for_status(self) -> Result<Self, FetchError> {
         let status = self.status();
         match status.is_client_error() || status.is_server_error() {

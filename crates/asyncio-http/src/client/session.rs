@@ -62,6 +62,7 @@ use super::proxy::{Proxies, Proxy, exceptions};
 ///
 /// A request that is cancelled closes its connection. The server may have seen it.
 #[derive(Clone)]
+#[doc(alias = "ClientSession")]
 pub struct Session {
     pub(super) inner: Rc<Inner>,
 }
@@ -236,10 +237,16 @@ impl SessionBuilder {
     /// # Panics
     ///
     /// If the name or the value cannot be in a header.
+    #[track_caller]
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        let (name, value) = (name.as_ref(), value.as_ref());
-        let name: HeaderName = name.parse().expect("a header has a valid name");
-        let value = HeaderValue::from_str(value).expect("a header has a valid value");
+        let name = name.as_ref();
+        let Ok(name) = name.parse::<HeaderName>() else {
+            panic!("`{name}` cannot be the name of a header");
+        };
+        // The value may be a secret.
+        let Ok(value) = HeaderValue::from_str(value.as_ref()) else {
+            panic!("the value of the header `{name}` has a character that no header may have");
+        };
         self.options.headers.insert(name, value);
         self
     }

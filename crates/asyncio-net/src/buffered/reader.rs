@@ -57,6 +57,11 @@ const LARGEST_CHUNK: usize = 64 * 1024;
 /// No method loses a byte: received bytes stay in the reader until a method returns them. That holds for methods that
 /// lose a race, too.
 ///
+/// # The end
+///
+/// The first end of the source is final: later reads return no bytes and do not ask the source. So a file that grows is
+/// read by `File::read` of `asyncio::fs`, as the example of `asyncio::fs::watch` shows.
+///
 /// # The limit
 ///
 /// The limit is the number of bytes that [`read_until`](Self::read_until) and [`readline`](Self::readline) accept

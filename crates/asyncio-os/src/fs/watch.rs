@@ -41,6 +41,48 @@ const ROOM: usize = 4096;
 /// # }).unwrap();
 /// ```
 ///
+/// A log that another program appends to, as `tail -f` shows it:
+///
+/// ```
+/// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_os::*; }
+/// use asyncio::fs::{self, File};
+/// use std::path::Path;
+///
+/// async fn follow(path: &Path, mut on_line: impl FnMut(&str)) -> std::io::Result<()> {
+///     let mut changes = fs::watch(path)?; // before the first read, so that no change is missed
+///     let mut file = File::open(path).await?;
+///     let (mut text, mut buf) = (Vec::new(), [0; 4096]);
+///     loop {
+///         while let n @ 1.. = file.read(&mut buf).await? {
+///             text.extend_from_slice(&buf[..n]);
+///         }
+///         // The last line may not be complete yet.
+///         while let Some(end) = text.iter().position(|&byte| byte == b'\n') {
+///             let line: Vec<u8> = text.drain(..=end).collect();
+///             on_line(String::from_utf8_lossy(&line).trim_end());
+///         }
+///         changes.next_change().await?;
+///     }
+/// }
+/// # asyncio_loop::run(async {
+/// # let directory = fs::TempDir::new().await?;
+/// # let path = directory.path().join("log");
+/// # fs::write(&path, "one\ntw").await?;
+/// # let lines = std::cell::RefCell::new(Vec::new());
+/// # let write = async {
+/// #     let mut log = fs::OpenOptions::new().append(true).open(&path).await?;
+/// #     while lines.borrow().len() < 1 { asyncio_loop::yield_now().await; }
+/// #     log.write_all(b"o\nthree\n").await?;
+/// #     while lines.borrow().len() < 3 { asyncio_loop::yield_now().await; }
+/// #     std::io::Result::Ok(())
+/// # };
+/// # let follow = follow(&path, |line| lines.borrow_mut().push(line.to_owned()));
+/// # asyncio::race((follow, write)).await?;
+/// # assert_eq!(lines.into_inner(), ["one", "two", "three"]);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 ///
 /// The system's error with the path: `NotFound`, or no more watches. An error as well if no loop runs on this thread.

@@ -189,9 +189,9 @@ impl<R: DeserializeOwned> Future for ProcessJob<R> {
         ready!(Pin::new(&mut self.step_back).poll(cx));
         let outcome = ready!(self.call.poll(cx));
         self.is_over = true;
-        Poll::Ready(read(
-            outcome.expect("awaited again after it gave its outcome"),
-        ))
+        Poll::Ready(read(outcome.expect(
+            "a `ProcessJob` was awaited again after it gave its outcome",
+        )))
     }
 }
 

@@ -12,8 +12,7 @@ use crate::engine::unhandled::{Cause, Unhandled};
 const FAILED: &str = "a task failed and nobody looked at its error: await it, or detach it";
 
 /// How a task is reported whose handle was dropped before its first step.
-const NEVER_BEGAN: &str =
-    "a task was let go of before it began, so it never runs: await it, or detach it";
+const NEVER_BEGAN: &str = "the handle of a task was dropped before the task began, so it never runs: await it, or detach it";
 
 impl Local {
     /// Reports an error that is about to be dropped with a task that has no handle.

@@ -30,7 +30,7 @@ pub struct Cancelled {
 }
 
 const AGAIN: &str =
-    "code that had sent a cancellation on was awaited again, where nothing propagates a request";
+    "code that had resumed a cancellation was awaited again, but no request is under way";
 
 impl Cancelled {
     pub(crate) fn new(

@@ -59,7 +59,7 @@ fn wait_errors() {
             wait(&mut Vec::<Task<()>>::new(), ReturnWhen::AllCompleted).await;
         })
     });
-    assert_eq!(refused, "there is nothing to wait for");
+    assert_eq!(refused, "`wait` needs at least one task");
 }
 
 /// The first completion is enough; the others stay, and go on.
