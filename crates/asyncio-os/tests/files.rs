@@ -10,7 +10,7 @@ use asyncio_executors::{gather, timeout};
 use asyncio_loop::{Runner, run, run_with, sleep, spawn, time, yield_now};
 use asyncio_net::{StreamReader, StreamWriter};
 use asyncio_os::fs::{self, File, FsError, OpenOptions, TempDir};
-use asyncio_pool::{Pending, ThreadPool, set_default_executor};
+use asyncio_pool::{Pending, ThreadPool, set_default_executor, shutdown_default_executor};
 use asyncio_testkit::{ms, poll_once, secs};
 use futures::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use proptest::prelude::*;
@@ -301,6 +301,35 @@ mod temporary {
         let path = directory.path().to_owned();
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_vanishes_although_the_pool_takes_no_job() {
+        let refused = run(async {
+            let directory = TempDir::new().await.unwrap();
+            shutdown_default_executor().await;
+            directory.path().to_owned()
+        });
+        assert!(!refused.exists());
+        let cancelled = run(async {
+            let directory = TempDir::new().await.unwrap();
+            let pool = ThreadPool::builder().max_threads(1).build();
+            set_default_executor(pool.clone());
+            let (begins, begun) = std::sync::mpsc::channel();
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let holding = pool.run(move || {
+                begins.send(()).unwrap();
+                held.recv()
+            });
+            begun.recv().unwrap();
+            let path = directory.path().to_owned();
+            drop(directory); // its job waits for the thread
+            pool.shutdown(Pending::Cancel);
+            drop(release);
+            holding.await.unwrap().unwrap_err();
+            path
+        });
+        assert!(!cancelled.exists());
     }
 
     #[test]

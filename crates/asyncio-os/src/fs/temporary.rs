@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use asyncio_loop::try_running_loop;
-use asyncio_pool::to_thread;
+use asyncio_pool::{default_executor, to_thread};
 
 use super::file::File;
 use super::on_thread::on_thread;
@@ -99,8 +99,8 @@ fn unlinked(directory: &Path) -> io::Result<fs::File> {
 /// # }).unwrap();
 /// ```
 ///
-/// If a loop runs, the drop removes the directory on a thread, and otherwise at once. Errors are ignored then;
-/// [`close`](Self::close) returns them.
+/// If a loop runs, the drop removes the directory on a thread of the default pool. Without a loop, or if the pool is
+/// shut down, it removes the directory at once. Errors are ignored then; [`close`](Self::close) returns them.
 pub struct TempDir {
     /// `None` when it is removed, or kept.
     path: Option<PathBuf>,
@@ -181,13 +181,22 @@ impl TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         let Some(path) = self.path.take() else { return };
-        let remove = move || {
-            let _ = fs::remove_dir_all(path);
-        };
+        let contents = Contents(path);
         match try_running_loop() {
-            Ok(_) => to_thread(remove).discard(),
-            Err(_) => remove(),
+            Ok(_) if !default_executor().is_closed() => {
+                to_thread(move || drop(contents)).discard();
+            }
+            _ => drop(contents),
         }
+    }
+}
+
+/// The contents of a directory. Their drop removes them, also where a pool refuses or cancels the job that has them.
+struct Contents(PathBuf);
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
