@@ -2,14 +2,15 @@
 //! the descriptors of other libraries.
 //!
 //! ```
-//! use asyncio_net::{TcpListener, TcpStream};
+//! # mod asyncio { pub use asyncio_loop::*; pub use asyncio_net as net; }
+//! use asyncio::net::{TcpListener, TcpStream};
 //!
 //! # fn main() -> std::io::Result<()> {
 //! # asyncio_loop::run(async {
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let address = listener.local_addr()?;
 //!
-//! let server = asyncio_loop::spawn(async move {
+//! let server = asyncio::spawn(async move {
 //!     let (stream, _peer) = listener.accept().await?;
 //!     let mut buf = [0; 1024];
 //!     let n = stream.read(&mut buf).await?;

@@ -1,7 +1,8 @@
 //! Synchronisation primitives for the tasks of one thread, as in Python's asyncio, on any executor.
 //!
 //! ```
-//! use asyncio_sync::Queue;
+//! # mod asyncio { pub use asyncio_sync as sync; }
+//! use asyncio::sync::Queue;
 //!
 //! # futures::executor::block_on(async {
 //! let jobs = Queue::new(8);
@@ -66,7 +67,8 @@
 //! A lock or permit is released by dropping its guard, so it cannot be released twice:
 //!
 //! ```compile_fail,E0382
-//! let lock = asyncio_sync::Lock::new(0);
+//! # mod asyncio { pub use asyncio_sync as sync; }
+//! let lock = asyncio::sync::Lock::new(0);
 //! let guard = lock.try_lock();
 //! drop(guard);
 //! drop(guard);
@@ -75,7 +77,9 @@
 //! A condition is waited for and notified only with the lock held:
 //!
 //! ```compile_fail,E0061
-//! # use asyncio_sync::{Condition, Lock};
+//! # mod asyncio { pub use asyncio_sync as sync; }
+//! use asyncio::sync::{Condition, Lock};
+//!
 //! let condition = Condition::new(Lock::new(0));
 //! condition.notify_all();
 //! ```
@@ -83,7 +87,8 @@
 //! A primitive of one thread cannot be used on another thread:
 //!
 //! ```compile_fail,E0277
-//! let event = asyncio_sync::Event::new();
+//! # mod asyncio { pub use asyncio_sync as sync; }
+//! let event = asyncio::sync::Event::new();
 //! std::thread::scope(|threads| {
 //!     threads.spawn(|| event.set());
 //! });

@@ -179,17 +179,13 @@ pub mod stdio {
     pub use asyncio_os::stdio::*;
 }
 
-/// Sockets.
 #[cfg(feature = "net")]
-pub mod net {
-    pub use asyncio_net::*;
-}
+#[doc(inline)]
+pub use asyncio_net as net;
 
-/// HTTP: a server and a client.
 #[cfg(feature = "http")]
-pub mod http {
-    pub use asyncio_http::*;
-}
+#[doc(inline)]
+pub use asyncio_http as http;
 
 /// A loop inside a program that has a loop of its own: a GUI, a game, another runtime.
 ///
@@ -220,11 +216,9 @@ pub mod tokio {
     pub use asyncio_tokio::{Guest, run, run_with};
 }
 
-/// Synchronisation between tasks: locks, events, queues, promises.
 #[cfg(feature = "sync")]
-pub mod sync {
-    pub use asyncio_sync::*;
-}
+#[doc(inline)]
+pub use asyncio_sync as sync;
 
 /// For tests: what the exception handler was told, and control of virtual time.
 pub mod testing {
