@@ -71,7 +71,7 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - The exception handler was called: a task panicked that nobody awaits, say. A test that expects
 ///   that takes the reports with `asyncio::testing::take_reports()`, or sets a handler of its own.
 ///
-/// A run of more than five seconds on virtual time says on standard error how far it has come.
+/// A run of more than five seconds on virtual time prints its progress on standard error.
 ///
 /// The message of a test that exceeds a limit lists the tasks, the place where each was spawned, and, where known, what
 /// each awaits.

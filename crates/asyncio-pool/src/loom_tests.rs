@@ -1,7 +1,7 @@
 //! The crew in every order of threads that the memory model allows: handing jobs in, lying down, being called, leaving.
 //!
 //! A lost call shows as a deadlock, and a job that runs twice or never in its count. "Found" in a comment names
-//! mistakes that were put into the code, and that made the model fail.
+//! mistakes that were put into the code and made the model fail.
 
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;

@@ -158,8 +158,8 @@ impl<S: Source> Registered<S> {
     ///
     /// # Errors
     ///
-    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if the source was registered
-    /// without [`Interest::READABLE`].
+    /// [`ReactorClosed`](crate::ReactorClosed), [`ReactorRests`](crate::ReactorRests), and `InvalidInput` if the source
+    /// was registered without [`Interest::READABLE`].
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut waiter = WaiterId::poller(Direction::Read);
         self.poll_ready_as(&mut waiter, cx, Direction::Read)
@@ -170,8 +170,8 @@ impl<S: Source> Registered<S> {
     ///
     /// # Errors
     ///
-    /// [`ReactorClosed`](crate::ReactorClosed), and `InvalidInput` if the source was registered
-    /// without [`Interest::WRITABLE`].
+    /// [`ReactorClosed`](crate::ReactorClosed), [`ReactorRests`](crate::ReactorRests), and `InvalidInput` if the source
+    /// was registered without [`Interest::WRITABLE`].
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut waiter = WaiterId::poller(Direction::Write);
         self.poll_ready_as(&mut waiter, cx, Direction::Write)

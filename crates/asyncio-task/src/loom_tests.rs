@@ -1,9 +1,9 @@
 //! The places where threads meet, in every order that the memory model allows: the inbox, the park
 //! word, and the life of a waker on another thread.
 //!
-//! Each model is small, so that its interleavings can be counted through. "Found" in its comment names
-//! mistakes that were put into the code, and that made it fail. (Not found, as it is no mistake: relaxed
-//! accesses to the park word. The lock of the inbox orders what the word announces.)
+//! Each model is small, so that its interleavings can be counted through. "Found" in its comment names mistakes that
+//! were put into the code and made it fail. (Not found, as it is no mistake: relaxed accesses to the park word. The
+//! lock of the inbox orders what the word announces.)
 //!
 //! The checker sees the data of the owner's thread through the task's state, a cell that it tracks. Any two accesses
 //! that are not ordered fail a model. So does the freeing of a cell whose last use on another thread is not ordered
@@ -74,8 +74,8 @@ fn numbers(log: &Log, from: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Found: emptying the inbox before the word is cleared; announcing before the message is in the inbox, or
-/// looking before that whether it is announced already; leaving out the announcement.
+/// Found: emptying the inbox before the word is cleared. Announcing, or looking for an announcement, before the message
+/// is in the inbox. Leaving out the announcement.
 // Proves M1, M2.
 #[test]
 fn nothing_posted_is_lost_or_comes_twice_and_each_sender_keeps_its_order() {
@@ -129,9 +129,8 @@ fn wait_for_messages(lease: &Lease, bench: &Bench, enough: impl Fn() -> bool) ->
     }
 }
 
-/// Found: parking by a load and a store, or announcing by these, instead of an exchange; clearing the word
-/// after the wait whatever it says (all lose the wake-up: a deadlock); unparking for each message (more calls
-/// than waits).
+/// Found: parking or announcing by a load and a store instead of an exchange. Clearing the word after the wait without
+/// a look at it. (These lose the wake-up: a deadlock.) Unparking for each message (more calls than waits).
 // Proves M3.
 #[test]
 fn a_parked_owner_is_unparked_and_once_for_a_burst() {
@@ -152,8 +151,8 @@ fn a_parked_owner_is_unparked_and_once_for_a_burst() {
     });
 }
 
-/// Found: no look at the generation, or a generation that stays the same (the next lease opens the message);
-/// messages that stay in the inbox when a lease ends (neither opened nor dropped).
+/// Found: no look at the generation, or a generation that stays the same (the next lease opens the message). Messages
+/// that stay in the inbox when a lease ends (neither opened nor dropped).
 #[test]
 fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() {
     loom::model(|| {
@@ -191,7 +190,7 @@ fn a_message_posted_while_the_lease_ends_is_refused_or_dropped_and_never_lost() 
 }
 
 /// A message is posted under an old lease while that ends and the inbox is leased again. Its announcement belongs to
-/// the old lease: a later one would take the word of the new owner from PARKED, and the next sender would find it
+/// the old lease. A later one would take the word of the new owner from PARKED, and the next sender would find it
 /// NOTIFIED.
 ///
 /// Found: an announcement after the lock is released, which calls the closure of the sender's own lease (a deadlock).
@@ -248,11 +247,11 @@ fn tasks() -> (Tasks, Arc<Bench>) {
     (tasks, bench)
 }
 
-/// Each of two threads writes something and then wakes the task. If the second finds the first's wake-up
-/// still on its way and adds none, the poll that follows has to see what both wrote, for there is no other.
+/// Each of two threads writes something and then wakes the task. The second may find the wake-up of the first still on
+/// its way, and add none. Then the next poll has to see both writes, because no other poll follows.
 ///
-/// Found: `posted` swapped without release in `post`, without acquire in `arrive`, cleared there by a store,
-/// or never cleared (all deadlocks: a poll that missed a write, and no other wake-up for it).
+/// Found: `posted` swapped without release in `post`, without acquire in `arrive`, cleared there by a store, or never
+/// cleared. All are deadlocks: a poll has missed a write, and no other wake-up follows.
 #[test]
 fn a_skipped_wake_up_hands_over_what_was_written_before_it() {
     loom::model(|| {
@@ -346,11 +345,10 @@ fn with_a_waker_elsewhere(
     });
 }
 
-/// Found: the merge `Relaxed`, or no fence before freeing (an unordered access to the state); a merge by a load
-/// and a store (freed twice, or never); `MERGED` noted after the merge, or not at all; a clone or a drop
-/// elsewhere that takes itself to be at home; no bias, or a foreigner that frees at the bias (freed in use);
-/// one anchor at birth, or three; a message without a reference of its own; waking by touching the state from the
-/// other thread; the announcement left out.
+/// Found: the merge `Relaxed`, or no fence before freeing (an unordered access to the state). A merge by a load and a
+/// store (freed twice, or never). `MERGED` noted after the merge, or not at all. A remote clone or drop that counts as
+/// local. No bias, or a remote drop that frees at the bias (freed in use). One anchor at birth, or three. A message
+/// without a reference of its own. Waking by touching the state from the other thread. The announcement left out.
 // Proves W1.
 #[test]
 fn a_waker_is_used_up_elsewhere_while_its_task_runs_and_completes() {
@@ -427,11 +425,11 @@ fn end(tasks: Tasks, task: crate::Task<()>) {
     });
 }
 
-/// The waker was made at home and is dropped elsewhere, its clone the other way round. When all that is at home
-/// is gone, home has given up as many as it made: the waker that is left shows in the foreign count alone.
+/// The waker is made on the owner's thread and dropped on another one, its clone the other way round. When the last
+/// local reference is gone, the local count is back at zero. The remaining waker shows in the remote count alone.
 ///
-/// Found: a last anchor that frees if the home count is nothing, or the foreign one, or without a look (freed
-/// in use); a clone that was sent without any order between the threads, which is what N4 in `refs.rs` leans on.
+/// Found: a last anchor that frees if the local count is zero, or the remote one, or without a look (freed in use). A
+/// clone that was sent without any order between the threads, on which N4 in `refs.rs` relies.
 // Proves N4.
 #[test]
 fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {

@@ -66,9 +66,9 @@ const TIMED_STEP: u32 = 4;
 ///
 /// # Panics
 ///
-/// If a loop of ours runs on this thread already. If the runtime has no time driver and the loop needs one for a
-/// deadline; it has deadlines of its own as well, for example while it closes. If the runtime has ended, or another
-/// runtime than that of [`new`](Self::new) polls it.
+/// If a loop of ours runs on this thread already. If the runtime has no time driver and the loop has a deadline. The
+/// loop has deadlines of its own, for example while it closes. If the runtime has ended, or another runtime than that
+/// of [`new`](Self::new) polls it.
 #[must_use = "a guest does nothing unless it is awaited"]
 pub struct Guest<T> {
     guest: asyncio_loop::Guest<T>,

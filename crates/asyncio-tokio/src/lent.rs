@@ -2,7 +2,7 @@
 //!
 //! - **O1** The future is in the slot, or taken out of it by a poll or a drop that is under way. [`lend`] empties the
 //!   slot before it returns or unwinds.
-//! - **O2** A slot is used on one thread, so a poll or a drop that takes the future out while `lend` runs is called by
+//! - **O2** A slot is used on one thread. So a poll or a drop that takes the future out while `lend` runs is called by
 //!   `lend`, and ends before it. Afterwards the slot is empty.
 //!
 //! So nothing uses the future after `lend`, whatever becomes of the [`Lent`].

@@ -148,8 +148,8 @@ impl<'env, T, E> Group<'env, T, E> {
         Poll::Pending
     }
 
-    /// Passes a request on to everybody. A second one, if it has another origin, interrupts those who clean up. Those
-    /// who were woken before it have been polled since, by the last poll of whatever was cancelled.
+    /// Passes a request on to the body and to all children. A second request, if it has another origin, interrupts
+    /// their cleanups. Children that were woken before it have had their last poll already.
     fn pass_on(&mut self) {
         let request = self.listener.request();
         let contest = self.shared.contest.get();

@@ -95,8 +95,8 @@ impl<'b, T> Bounded<'b, T, true> {
 pub(crate) struct Elements<'b, A> {
     inner: A,
     bounds: &'b Bounds,
-    /// Whether the type tells their number, or they were counted before the first one, which costs less. postcard does
-    /// not tell the number if it is larger than that of the bytes.
+    /// Whether their number is known: by the type, or because they were counted before the first one, which costs less.
+    /// postcard withholds a number that is larger than that of the bytes.
     are_counted: bool,
 }
 

@@ -14,8 +14,8 @@
 //! began.
 //!
 //! Code that a request ends drops the handles that it has. Such a drop continues the request: it has the number of the
-//! request, though its origin is `UNNEEDED`. So of two time limits of one instant, one in a task and one around the
-//! code that has the handle, the second does not interrupt the cleanup that the first began.
+//! request, though its origin is `UNNEEDED`. Take two time limits of one instant, one in a task and one around the code
+//! that has the handle. The second does not interrupt the cleanup that the first began.
 
 use std::sync::Arc;
 

@@ -14,8 +14,8 @@
 //!   decided, unless something else sends it on (rule 8);
 //! - a target that an enclosing request reaches as well passes that on; otherwise the request ends there (rules 1, 10).
 //!
-//! Meanwhile, code that has a token is never taken for code that a request drops without a say: futures that have
-//! passed the request on stay pending there, and the cleanup would wait for them.
+//! Meanwhile, code that has a token never counts as code that a request drops. Otherwise futures that have passed the
+//! request on would stay pending in its cleanup, and the cleanup would wait for them.
 //!
 //! The next wave goes to what is left. Time limits are not in it: `model.rs` has those.
 

@@ -20,8 +20,8 @@
 //! cannot run it. Its place in the queue is used up, which is noted, and the task gets another when its poll is over.
 //!
 //! A request to cancel ends the task at its next step, its future dropped unpolled, except that
-//! - a task that was woken before the request came is polled once more, unless nothing can take a value ([`LastPoll`]);
-//!   a value of this poll wins (first come, first served);
+//! - a task that was woken before the request is polled once more, unless nothing can take a value ([`LastPoll`]). A
+//!   value of this poll wins (first come, first served);
 //! - a task that has not begun never begins;
 //! - a request made while the task runs takes effect when that poll returns `Pending`.
 

@@ -50,8 +50,8 @@ use crate::scopes::propagation::Propagation;
 /// # Cancellation
 ///
 /// Dropping a `Task` asks it to end, as [`cancel_once`](Task::cancel_once) does, and does not wait for it. Dropping a
-/// `&mut Task` that was being awaited does nothing to the task. Where it was awaited by code that a request has ended
-/// together with the task, awaiting it again gives [`JoinError::Cancelled`], also in the cleanup of that code.
+/// `&mut Task` that was being awaited does nothing to the task. If one request has ended the task and the code that
+/// awaited it, awaiting it again gives [`JoinError::Cancelled`], even in the cleanup of that code.
 ///
 /// Two branches of one task should not poll one handle, for example by a `RefCell`. If a request ends the await in one
 /// branch, the await in the other is pending as well, until the enclosing code has been dropped.

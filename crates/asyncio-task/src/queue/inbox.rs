@@ -16,9 +16,8 @@
 //!   costs one system call, and the owner never signals itself. The word is taken under the lock, so it is that of the
 //!   lease under which the message was posted.
 //! - **M4** Inboxes are never freed. They are leased (`owner.rs`), to one loop at a time, and the number of a lease
-//!   never comes twice: what was posted under an old number is refused, so wakers and handles may outlive everything
-//!   they pointed at. A process has as many inboxes as it ever had loops at one time, and one more for each 2¹⁶ loops
-//!   that had the same.
+//!   never comes twice. A message of an old number is refused, so wakers and handles may outlive their tasks and loops.
+//!   A process has as many inboxes as it ever had loops at one time, and one more for each 2¹⁶ loops that had the same.
 //! - **M5** The owner may refuse calls before its lease ends. A call that was posted before is in the box, and the
 //!   owner takes it; a later one goes back to its sender. Wake-ups are taken until the end.
 //! - **M6** Before that the owner may hold calls back. Then a sender learns that it is far ahead, and pauses. So the
@@ -111,8 +110,8 @@ impl<M> Inner<M> {
     /// Announces the message that was pushed. Returns the closure to be called for it, if the owner is parked (M3).
     #[inline]
     fn announce(&self, word: &AtomicU8) -> Option<Unpark> {
-        // If the word says NOTIFIED, the owner has yet to clear it and to look (M1): the lock orders this load behind
-        // the clearing that precedes the owner's last look.
+        // If the word says NOTIFIED, the owner has yet to clear it and to look (M1). The lock orders this load after
+        // the clearing before the owner's last look.
         if word.load(Ordering::Relaxed) == NOTIFIED {
             return None;
         }

@@ -37,8 +37,8 @@ impl Propagation {
         self.scope
     }
 
-    /// Whether the code that this is called from is dropped without a say of its own: it is the code that propagates
-    /// the request, or no cleanup in it keeps the enclosing code from that. `false` outside of any task.
+    /// Whether the calling code is dropped: it propagates the request itself, or no cleanup in it keeps the enclosing
+    /// code from propagating. `false` outside of any task.
     #[must_use]
     pub fn ends_here(self) -> bool {
         current::running(|step| {
