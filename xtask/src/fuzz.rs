@@ -1,12 +1,15 @@
 //! `cargo xtask fuzz [--seconds N] [TARGET …]`: every parser and frame reader of our own, with bytes that libFuzzer
 //! makes.
 //!
-//! The targets are in `fuzz/targets`. Each states a law, such as a naive model, and breaks with the input that violates
+//! Each file of `fuzz/targets` has a law in `fuzz/src`, such as a naive model, and breaks with the input that violates
 //! it. cargo-fuzz keeps that input in `fuzz/artifacts`, and what it has learned in `fuzz/corpus`, for the next run. It
-//! needs a nightly toolchain, for the coverage and for address sanitizer.
+//! needs a nightly toolchain, for the coverage and for address sanitizer. Tests of `asyncio-fuzz` try the laws with the
+//! inputs in `fuzz/seeds`, on any toolchain.
 
 use anyhow::{Context, bail};
 use xshell::{Shell, cmd};
+
+use crate::workspace;
 
 const VERSION: &str = "0.13.1";
 
@@ -55,7 +58,13 @@ pub(crate) fn run(shell: &Shell, words: &[&str]) -> anyhow::Result<()> {
             "-timeout=30",
         ];
         // The tool has shown the input. The others are still worth a try.
-        if fuzz("run", target).arg("--").args(limits).run().is_err() {
+        let inputs = [
+            format!("fuzz/corpus/{target}"),
+            format!("fuzz/seeds/{target}"),
+        ];
+        std::fs::create_dir_all(workspace::root().join(&inputs[0]))?;
+        let run = fuzz("run", target).args(inputs).arg("--").args(limits);
+        if run.run().is_err() {
             failed.push(*target);
         }
     }
@@ -89,7 +98,7 @@ mod tests {
 
     #[test]
     fn each_target_is_a_file() {
-        let targets = crate::workspace::root().join("fuzz/targets");
+        let targets = workspace::root().join("fuzz/targets");
         let mut files: Vec<_> = std::fs::read_dir(targets)
             .unwrap()
             .map(|file| file.unwrap().path().file_stem().unwrap().to_owned())

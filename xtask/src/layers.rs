@@ -14,6 +14,7 @@ const ROWS: &[&[&str]] = &[
         "asyncio-tests",
         "asyncio-bench",
         "asyncio-ecosystem",
+        "asyncio-fuzz",
         "xtask",
     ],
     // The facade: re-exports, features, prelude; no logic.
