@@ -172,7 +172,7 @@ mod callbacks {
         });
     }
 
-    // Proves T2.
+    // Proves L2.
     #[test]
     fn may_end_the_connection_in_each_of_them() {
         run_virtual(async {
@@ -200,6 +200,7 @@ mod callbacks {
         });
     }
 
+    // Proves L1.
     #[test]
     fn that_cause_others_end_first() {
         run_virtual(async {
@@ -221,7 +222,7 @@ mod callbacks {
         });
     }
 
-    // Proves T3.
+    // Proves L3.
     #[test]
     fn of_a_pause_come_before_the_write_returns_and_alternate() {
         run_virtual(async {
@@ -254,6 +255,7 @@ mod callbacks {
         });
     }
 
+    // Proves T2.
     #[test]
     fn keep_no_memory_if_the_protocol_keeps_its_transport() {
         run_virtual(async {
@@ -798,7 +800,7 @@ mod writing {
         }
     }
 
-    // Proves T1, T4.
+    // Proves T1, T3.
     #[test]
     fn within_the_streams_own_code_loses_nothing() {
         run_virtual(async {

@@ -10,22 +10,17 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use asyncio_loop::{NoRunningLoop, Sleep, SpawnOptions, try_spawn_with};
 
-use super::driving::Driving;
+use super::lifecycle::{BaseTransport, Lifecycle, Stage};
 use super::protocol::with_scratch;
-use super::slot::{Slot, drop_quietly, report};
-use crate::failure::Failure;
-use crate::send_queue::WaterMarks;
 use crate::udp::UdpSocket;
 #[cfg(unix)]
 use crate::unix::datagram::UnixDatagram;
-use crate::waker_list::WakerList;
 
 /// The number of datagrams that are received before other tasks run.
 const DATAGRAMS_A_STEP: usize = 64;
@@ -236,32 +231,14 @@ impl<S: DatagramSocket> Clone for DatagramTransport<S> {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Open,
-    /// Closed after the queue.
-    Closing,
-    /// The driver has to call `connection_lost`.
-    Ending,
-    /// `connection_lost` is called.
-    Lost,
-}
-
 struct Shared<S: DatagramSocket> {
     socket: S,
-    protocol: Slot<dyn DatagramProtocol<S>>,
+    life: Lifecycle<dyn DatagramProtocol<S>>,
     queue: RefCell<VecDeque<Waiting<S>>>,
     /// The size of the queue.
     size: Cell<usize>,
-    marks: WaterMarks,
-    told_paused: Cell<bool>,
     /// Errors that the protocol was not told yet.
     errors: RefCell<VecDeque<io::Error>>,
-    stage: Cell<Stage>,
-    failure: RefCell<Option<Rc<io::Error>>>,
-    is_made: Cell<bool>,
-    driver: Driving,
-    waiting: WakerList,
 }
 
 /// A datagram that waits to be sent.
@@ -280,17 +257,10 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         let transport = Self {
             shared: Rc::new(Shared {
                 socket,
-                protocol: Slot::new(Box::new(protocol)),
+                life: Lifecycle::new(Box::new(protocol)),
                 queue: RefCell::default(),
                 size: Cell::new(0),
-                marks: WaterMarks::default(),
-                told_paused: Cell::new(false),
                 errors: RefCell::default(),
-                stage: Cell::new(Stage::Open),
-                failure: RefCell::new(None),
-                is_made: Cell::new(false),
-                driver: Driving::default(),
-                waiting: WakerList::default(),
             }),
         };
         let driver = Driver(transport.clone());
@@ -298,14 +268,13 @@ impl<S: DatagramSocket> DatagramTransport<S> {
             let mut pause = None;
             let driving = |cx: &mut Context<'_>| driver.poll_all(cx, &mut pause);
             let mut driving = driving;
-            poll_fn(|cx| driver.shared.driver.step(cx, &mut driving)).await;
+            poll_fn(|cx| driver.shared.life.driver.step(cx, &mut driving)).await;
         };
         match try_spawn_with(SpawnOptions::callback(), driving) {
             Ok(task) => task.detach(),
             Err(refused) => return Err(io::Error::other(NoRunningLoop::from(refused))),
         }
-        transport.shared.is_made.set(true);
-        transport.call(|protocol, transport| protocol.connection_made(transport));
+        transport.begin();
         Ok(transport)
     }
 
@@ -322,7 +291,7 @@ impl<S: DatagramSocket> DatagramTransport<S> {
 
     fn transmit(&self, data: &[u8], to: Option<<S as DatagramSocket>::Addr>) {
         let shared = &*self.shared;
-        if shared.stage.get() != Stage::Open {
+        if shared.life.stage.get() != Stage::Open {
             return;
         }
         let was_empty = shared.queue.borrow().is_empty();
@@ -341,14 +310,14 @@ impl<S: DatagramSocket> DatagramTransport<S> {
         });
         self.resize(shared.size.get() + data.len() + OVERHEAD);
         if was_empty {
-            shared.driver.wake();
+            shared.life.driver.wake();
         }
         self.settle();
     }
 
     fn resize(&self, size: usize) {
         self.shared.size.set(size);
-        self.shared.marks.look_at(size);
+        self.shared.life.marks.look_at(size);
     }
 
     /// Tells the protocol of an error.
@@ -372,30 +341,13 @@ impl<S: DatagramSocket> DatagramTransport<S> {
 
     /// Closes the transport. Unsent datagrams are dropped. `connection_lost` is called soon, not by this method.
     pub fn abort(&self) {
-        drop(self.shared.queue.take());
-        self.shared.size.set(0);
-        self.advance(Stage::Ending);
-    }
-
-    fn advance(&self, stage: Stage) {
-        if self.shared.stage.get() < stage {
-            self.shared.stage.set(stage);
-            self.shared.driver.wake();
-            self.settle();
-        }
-    }
-
-    fn fail(&self, error: io::Error) {
-        if self.shared.stage.get() < Stage::Ending {
-            self.shared.failure.replace(Some(Rc::new(error)));
-        }
-        self.abort();
+        self.cut();
     }
 
     /// Whether the transport is closed, or about to be.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.shared.stage.get() != Stage::Open
+        self.shared.life.stage.get() != Stage::Open
     }
 
     /// Waits until the protocol's `connection_lost` was called.
@@ -408,12 +360,7 @@ impl<S: DatagramSocket> DatagramTransport<S> {
     ///
     /// The error that `connection_lost` was given.
     pub async fn wait_closed(&self) -> io::Result<()> {
-        let shared = &self.shared;
-        let is_lost = || (shared.stage.get() == Stage::Lost).then_some(());
-        shared.waiting.wait_until(is_lost).await;
-        let failure = shared.failure.borrow();
-        let failure = failure.as_ref();
-        failure.map_or(Ok(()), |error| Err(Failure::from(&**error).error()))
+        self.shared.life.wait_lost().await
     }
 
     /// Sets the water marks, in bytes, as
@@ -424,15 +371,15 @@ impl<S: DatagramSocket> DatagramTransport<S> {
     ///
     /// If `low` is more than `high`.
     pub fn set_write_buffer_limits(&self, low: usize, high: usize) {
-        self.shared.marks.set(low, high);
-        self.shared.marks.look_at(self.shared.size.get());
+        self.shared.life.marks.set(low, high);
+        self.shared.life.marks.look_at(self.shared.size.get());
         self.settle();
     }
 
     /// The water marks, low and high.
     #[must_use]
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
-        self.shared.marks.get()
+        self.shared.life.marks.get()
     }
 
     /// The size of the waiting datagrams. Each counts as 8 bytes more.
@@ -443,92 +390,67 @@ impl<S: DatagramSocket> DatagramTransport<S> {
 
     /// Calls another protocol from now on, as [`Transport::set_protocol`](crate::Transport::set_protocol) does.
     pub fn set_protocol(&self, protocol: impl DatagramProtocol<S>) {
-        self.shared.protocol.replace(Box::new(protocol));
+        self.shared.life.protocol.replace(Box::new(protocol));
     }
 
     /// Calls `f` with the protocol, as [`Transport::with_protocol`](crate::Transport::with_protocol) does.
     #[doc(alias = "get_protocol")]
     pub fn with_protocol<P: Any, R>(&self, f: impl FnOnce(&mut P) -> R) -> Option<R> {
-        let lent = self.shared.protocol.lend(|protocol| {
+        let downcast = |protocol: &mut dyn DatagramProtocol<S>| {
             let protocol: &mut dyn Any = protocol;
             protocol.downcast_mut::<P>().map(f)
-        });
-        self.settle();
-        match lent? {
-            Ok(result) => result,
-            // It is the caller's own.
-            Err(payload) => resume_unwind(payload),
+        };
+        self.lend(downcast)?
+    }
+}
+
+impl<S: DatagramSocket> BaseTransport for DatagramTransport<S> {
+    type Protocol = dyn DatagramProtocol<S>;
+
+    const PANICKED: &'static str = "a callback of a protocol panicked; its transport ends";
+
+    fn lifecycle(&self) -> &Lifecycle<Self::Protocol> {
+        &self.shared.life
+    }
+
+    fn made(&self, protocol: &mut Self::Protocol) {
+        protocol.connection_made(self);
+    }
+
+    fn lost(&self, protocol: &mut Self::Protocol, error: Option<&io::Error>) {
+        protocol.connection_lost(self, error);
+    }
+
+    fn paused(&self, protocol: &mut Self::Protocol) {
+        protocol.pause_writing(self);
+    }
+
+    fn resumed(&self, protocol: &mut Self::Protocol) {
+        protocol.resume_writing(self);
+    }
+
+    /// Whether the protocol was not told of an error yet.
+    fn is_due(&self) -> bool {
+        !self.shared.errors.borrow().is_empty()
+    }
+
+    fn call_due(&self) {
+        let error = self.shared.errors.borrow_mut().pop_front();
+        if let Some(error) = error {
+            self.call_once(|protocol, transport| protocol.error_received(transport, &error));
         }
     }
 
-    /// Calls a callback, and those that it has caused.
-    fn call(&self, f: impl FnOnce(&mut dyn DatagramProtocol<S>, &Self)) {
-        self.call_once(f);
-        self.settle();
-    }
-
-    fn call_once(&self, f: impl FnOnce(&mut dyn DatagramProtocol<S>, &Self)) {
-        if let Some(Err(payload)) = self.shared.protocol.lend(|protocol| f(protocol, self)) {
-            report(
-                "a callback of a protocol panicked; its transport ends",
-                payload,
-            );
-            let shared = &*self.shared;
-            if shared.stage.get() < Stage::Ending {
-                let error = io::Error::other("a callback of the protocol panicked");
-                shared.failure.replace(Some(Rc::new(error)));
-                drop(shared.queue.take());
-                shared.stage.set(Stage::Ending);
-                shared.driver.wake();
-            }
-        }
-    }
-
-    /// Makes the callbacks that are due, once the protocol is not lent.
-    fn settle(&self) {
-        let shared = &self.shared;
-        while shared.stage.get() < Stage::Ending && !shared.protocol.is_lent() {
-            let error = shared.errors.borrow_mut().pop_front();
-            if let Some(error) = error {
-                self.call_once(|protocol, transport| protocol.error_received(transport, &error));
-                continue;
-            }
-            let is_paused = shared.marks.is_paused();
-            if shared.told_paused.replace(is_paused) == is_paused {
-                break;
-            }
-            self.call_once(|protocol, transport| match is_paused {
-                true => protocol.pause_writing(transport),
-                false => protocol.resume_writing(transport),
-            });
-        }
-        if shared.driver.is_gone() && shared.stage.get() == Stage::Ending {
-            self.finish();
-        }
-    }
-
-    /// Calls `connection_lost`. If the protocol is lent, it is called again when the protocol is back.
-    fn finish(&self) {
-        let shared = &*self.shared;
-        if shared.stage.get() == Stage::Lost || shared.protocol.is_lent() {
-            return;
-        }
-        shared.stage.set(Stage::Lost);
-        let failure = shared.failure.borrow().clone();
-        if shared.is_made.get() {
-            self.call_once(|protocol, transport| {
-                protocol.connection_lost(transport, failure.as_deref());
-            });
-        }
-        drop_quietly(shared.protocol.remove());
-        shared.waiting.wake_all();
+    fn drop_unsent(&self) {
+        drop(self.shared.queue.take());
+        self.shared.size.set(0);
     }
 }
 
 impl<S: DatagramSocket> fmt::Debug for DatagramTransport<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatagramTransport")
-            .field("stage", &self.shared.stage.get())
+            .field("stage", &self.shared.life.stage.get())
             .field("buffered", &self.get_write_buffer_size())
             .finish()
     }
@@ -547,12 +469,7 @@ impl<S: DatagramSocket> Deref for Driver<S> {
 
 impl<S: DatagramSocket> Drop for Driver<S> {
     fn drop(&mut self) {
-        self.shared.driver.end();
-        if self.shared.stage.get() < Stage::Ending {
-            let message = "the event loop ended before the transport was closed";
-            self.fail(io::Error::new(io::ErrorKind::NotConnected, message));
-        }
-        self.finish();
+        self.driver_is_gone("the event loop ended before the transport was closed");
     }
 }
 
@@ -562,16 +479,17 @@ impl<S: DatagramSocket> Driver<S> {
         let shared = &*self.shared;
         let mut received = 0;
         loop {
-            let has_more = shared.stage.get() == Stage::Open && self.poll_receive(cx).is_ready();
+            let has_more =
+                shared.life.stage.get() == Stage::Open && self.poll_receive(cx).is_ready();
             received += usize::from(has_more);
             let is_sent = self.poll_send(cx, pause).is_ready();
-            let stage = shared.stage.get();
-            if stage >= Stage::Ending || (stage == Stage::Closing && is_sent) {
-                self.advance(Stage::Ending);
+            let stage = shared.life.stage.get();
+            if stage >= Stage::Failed || (stage == Stage::Closing && is_sent) {
+                self.advance(Stage::Failed);
                 self.finish();
                 return Poll::Ready(());
             }
-            if !shared.driver.take_woken() && !has_more {
+            if !shared.life.driver.take_woken() && !has_more {
                 return Poll::Pending;
             }
             if received >= DATAGRAMS_A_STEP {
@@ -586,9 +504,11 @@ impl<S: DatagramSocket> Driver<S> {
         with_scratch(S::MOST, |buf| {
             let outcome = self.shared.socket.poll_receive(cx, buf);
             outcome.map(|received| match received {
-                Ok((n, from)) => self.call(|protocol, transport| {
-                    protocol.datagram_received(transport, &buf[..n], from);
-                }),
+                Ok((n, from)) => {
+                    self.call(|protocol, transport| {
+                        protocol.datagram_received(transport, &buf[..n], from);
+                    });
+                }
                 Err(error) if error.raw_os_error().is_some() => self.tell(error),
                 // The reactor's own: it will not get better.
                 Err(error) => self.fail(error),

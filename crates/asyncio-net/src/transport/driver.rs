@@ -10,7 +10,8 @@ use asyncio_loop::{NoRunningLoop, SpawnOptions, try_spawn_with};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::kind::Kind;
-use super::stream::{AnyProtocol, Setup, Stage, Transport};
+use super::lifecycle::{BaseTransport as _, Stage};
+use super::stream::{AnyProtocol, Setup, Transport};
 
 /// The numbers of bytes and of pieces that are received before other tasks run. asyncio receives 256 KiB.
 const BYTES_A_STEP: usize = 256 * 1024;
@@ -104,20 +105,14 @@ impl Deref for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        shared.driver.end();
-        if shared.stage.get() < Stage::Failed {
-            let message = "the event loop ended before the connection";
-            self.fail(io::Error::new(io::ErrorKind::NotConnected, message));
-        }
-        self.finish();
+        self.driver_is_gone("the event loop ended before the connection");
     }
 }
 
 impl Driver {
     /// Reads and sends until both have to wait. Ready when the connection is lost.
     fn poll_drive(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.driver.step(cx, |cx| self.poll_all(cx))
+        self.shared.life.driver.step(cx, |cx| self.poll_all(cx))
     }
 
     fn poll_all(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -136,13 +131,13 @@ impl Driver {
             if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 self.fail(error);
             }
-            if shared.stage.get() >= Stage::Failed {
+            if shared.life.stage.get() >= Stage::Failed {
                 self.finish();
                 return Poll::Ready(());
             }
             // The driver was woken for one piece. There may be nothing more.
             has_more = has_more && self.poll_readable(cx).is_ready();
-            if !shared.driver.take_woken() && !has_more {
+            if !shared.life.driver.take_woken() && !has_more {
                 break;
             }
             if bytes >= BYTES_A_STEP || pieces >= PIECES_A_STEP {
@@ -150,7 +145,7 @@ impl Driver {
                 break;
             }
         }
-        if shared.stage.get() == Stage::Closing {
+        if shared.life.stage.get() == Stage::Closing {
             return self.poll_close_limit(cx);
         }
         Poll::Pending
@@ -175,7 +170,7 @@ impl Driver {
             protocol.receive(transport, &mut |buffer| {
                 let n = ready!(transport.use_wire(|wire| wire.poll_read(cx, buffer)))?;
                 // The stream's own code may have closed the transport.
-                match transport.shared.stage.get() < Stage::Closing {
+                match transport.shared.life.stage.get() < Stage::Closing {
                     true => Poll::Ready(Ok(n)),
                     false => Poll::Pending,
                 }
@@ -183,7 +178,7 @@ impl Driver {
         });
         // Without an answer the protocol panicked, and the transport has failed.
         let n = ready!(received.unwrap_or(Poll::Pending))?;
-        if n == 0 && self.shared.stage.get() < Stage::Closing {
+        if n == 0 && self.shared.life.stage.get() < Stage::Closing {
             self.shared.is_at_end.set(true);
             let stays_open = self.call(|protocol, transport| protocol.eof(transport));
             if stays_open == Some(false) {
@@ -201,7 +196,7 @@ impl Driver {
                 ready!(self.poll_send_queue(cx))?;
                 continue;
             }
-            match shared.stage.get() {
+            match shared.life.stage.get() {
                 Stage::Open | Stage::EndSent if shared.needs_flush.get() => {
                     ready!(self.use_wire(|wire| wire.poll_flush(cx)))?;
                     shared.needs_flush.set(false);
@@ -209,8 +204,8 @@ impl Driver {
                 }
                 Stage::EndRequested => {
                     ready!(self.use_wire(|wire| wire.poll_close(cx)))?;
-                    if shared.stage.get() == Stage::EndRequested {
-                        shared.stage.set(Stage::EndSent);
+                    if shared.life.stage.get() == Stage::EndRequested {
+                        shared.life.stage.set(Stage::EndSent);
                     }
                 }
                 Stage::Closing => {
@@ -219,7 +214,7 @@ impl Driver {
                     if !shared.is_at_end.get() {
                         closed?;
                     }
-                    self.abort();
+                    self.cut();
                 }
                 _ => return Poll::Ready(Ok(())),
             }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 #[cfg(feature = "rustls")]
 use super::kind::Kind;
-use super::stream::{Stage, Transport, Wire};
+use super::lifecycle::{BaseTransport as _, Stage};
+use super::stream::{Transport, Wire};
 
 /// The right to use the stream of a transport. Meanwhile nothing is received, and what is written waits.
 ///
@@ -30,7 +31,7 @@ impl Transport {
     /// `NotConnected` if the transport is closing, or held already.
     pub(crate) fn hold(&self, is_final: bool) -> io::Result<Hold> {
         let shared = &self.shared;
-        if shared.stage.get() != Stage::Open || shared.is_held.replace(true) {
+        if shared.life.stage.get() != Stage::Open || shared.is_held.replace(true) {
             let message = "the transport is closing, or its stream is in use";
             return Err(io::Error::new(io::ErrorKind::NotConnected, message));
         }
@@ -49,9 +50,9 @@ impl Transport {
         operation: impl Future<Output = io::Result<T>>,
     ) -> io::Result<T> {
         let shared = &self.shared;
-        let lost = || (shared.stage.get() >= Stage::Failed).then_some(());
+        let lost = || (shared.life.stage.get() >= Stage::Failed).then_some(());
         let mut operation = pin!(operation);
-        let mut lost = shared.waiting.wait_until(lost);
+        let mut lost = shared.life.waiting.wait_until(lost);
         poll_fn(|cx| match Pin::new(&mut lost).poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Poll::Pending => operation.as_mut().poll(cx),
@@ -65,13 +66,13 @@ impl Hold {
     pub(crate) async fn wait(&mut self) -> io::Result<()> {
         let shared = &self.transport.shared;
         let wire = || {
-            if shared.stage.get() >= Stage::Failed {
+            if shared.life.stage.get() >= Stage::Failed {
                 return Some(None);
             }
             let is_sent = shared.queue.borrow().is_empty() && !shared.needs_flush.get();
             is_sent.then(|| shared.wire.take())
         };
-        self.wire = shared.waiting.wait_until(wire).await;
+        self.wire = shared.life.waiting.wait_until(wire).await;
         match self.wire {
             Some(_) => Ok(()),
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -132,12 +133,12 @@ impl Drop for Hold {
             }
             // The driver never had to give it away.
             None => {}
-            Some(wire) if shared.stage.get() == Stage::Lost => return drop(wire),
+            Some(wire) if shared.life.stage.get() == Stage::Lost => return drop(wire),
             Some(wire) => shared.wire.set(Some(wire)),
         }
         let written = shared.later.take();
         shared.is_held.set(false);
         shared.queue.borrow_mut().push(written.unsent());
-        shared.driver.wake();
+        shared.life.driver.wake();
     }
 }

@@ -6,6 +6,7 @@ mod driver;
 mod driving;
 pub(crate) mod hold;
 pub(crate) mod kind;
+mod lifecycle;
 pub(crate) mod protocol;
 mod slot;
 pub(crate) mod stream;

@@ -6,10 +6,9 @@
 //! - **T1** the stream and the protocol are taken out of their places while foreign code uses them, and no `RefCell` is
 //!   borrowed meanwhile. So every method may be called at any time, also from a callback and from the stream's own
 //!   code.
-//! - **T2** `connection_lost` is called once, after `connection_made`, by the driver or by its drop. The protocol and
-//!   the stream are dropped then, so a protocol that keeps its transport is no leak.
-//! - **T3** the protocol was told of a pause as often as of its end, or once more.
-//! - **T4** while bytes wait, the driver is woken when they can be sent.
+//! - **T2** the [`lifecycle`](super::lifecycle) calls the callbacks of its begin, its end and its pauses. The stream is
+//!   dropped after `connection_lost`.
+//! - **T3** while bytes wait, the driver is woken when they can be sent.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -27,13 +26,11 @@ use asyncio_loop::Sleep;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use self::sealed::Callbacks;
-use super::driving::Driving;
 use super::kind::Kind;
-use super::slot::{Slot, drop_quietly, report};
-use crate::failure::Failure;
-use crate::send_queue::{SendQueue, WaterMarks};
+use super::lifecycle::{BaseTransport, Lifecycle, Stage};
+use super::slot::drop_quietly;
+use crate::send_queue::SendQueue;
 use crate::tcp::stream::TcpStream;
-use crate::waker_list::WakerList;
 
 /// A connection that calls a [`Protocol`](crate::Protocol): asyncio's `Transport`.
 ///
@@ -87,45 +84,20 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Any {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Wire for S {}
 
-/// How far the transport has been closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    Open,
-    /// The end is sent after the queue.
-    EndRequested,
-    /// The end is sent. The peer may continue to send.
-    EndSent,
-    /// Nothing more is received. The connection is closed after the queue.
-    Closing,
-    /// The driver has to call `connection_lost`.
-    Failed,
-    /// `connection_lost` is called.
-    Lost,
-}
-
 /// The state that the handles of a transport and its driver share.
 pub(super) struct Shared {
     /// Taken while it is used; gone once the connection is lost.
     pub(super) wire: Cell<Option<Box<dyn Wire>>>,
-    pub(super) protocol: Slot<dyn Callbacks>,
+    pub(super) life: Lifecycle<dyn Callbacks>,
     pub(super) queue: RefCell<SendQueue>,
-    pub(super) marks: WaterMarks,
-    /// Whether the last call to the protocol was `pause_writing`, and not `resume_writing`.
-    told_paused: Cell<bool>,
-    pub(super) stage: Cell<Stage>,
-    pub(super) error: RefCell<Option<Rc<io::Error>>>,
     pub(super) is_reading_paused: Cell<bool>,
     /// The peer has sent its end.
     pub(super) is_at_end: Cell<bool>,
     /// The stream keeps a part of what it took.
     pub(super) needs_flush: Cell<bool>,
-    is_made: Cell<bool>,
-    pub(super) driver: Driving,
     /// The limit of closing, for streams that have one.
     pub(super) close_limit: Cell<Option<Duration>>,
     pub(super) closing: Cell<Option<Pin<Box<Sleep>>>>,
-    /// Tasks that wait for the end, or for room.
-    pub(super) waiting: WakerList,
     /// Other code uses the stream. Nothing is received, and written bytes wait.
     pub(super) is_held: Cell<bool>,
     /// The bytes that were written since then.
@@ -154,32 +126,19 @@ impl Transport {
         Self {
             shared: Rc::new(Shared {
                 wire: Cell::new(Some(wire)),
-                protocol: Slot::new(protocol),
+                life: Lifecycle::new(protocol),
                 queue: RefCell::default(),
-                marks: WaterMarks::default(),
-                told_paused: Cell::new(false),
-                stage: Cell::new(Stage::Open),
-                error: RefCell::new(None),
                 is_reading_paused: Cell::new(false),
                 is_at_end: Cell::new(false),
                 needs_flush: Cell::new(false),
-                is_made: Cell::new(false),
-                driver: Driving::default(),
                 close_limit: Cell::new(setup.close_limit),
                 closing: Cell::new(None),
-                waiting: WakerList::default(),
                 is_held: Cell::new(false),
                 later: RefCell::default(),
                 guest: Cell::new(setup.guest),
                 kind: Cell::new(setup.kind),
             }),
         }
-    }
-
-    /// Calls `connection_made`.
-    pub(super) fn begin(&self) {
-        self.shared.is_made.set(true);
-        self.call(Callbacks::made);
     }
 
     /// Sends bytes, or keeps them to be sent. It never waits. Once the transport is closing or its connection is lost,
@@ -241,7 +200,7 @@ impl Transport {
 
     /// Whether bytes can still be written.
     fn takes_bytes(&self) -> bool {
-        match self.shared.stage.get() {
+        match self.shared.life.stage.get() {
             Stage::Open => true,
             Stage::EndRequested | Stage::EndSent => {
                 panic!("`write` was called after `write_eof`, which has ended the stream")
@@ -255,7 +214,7 @@ impl Transport {
     }
 
     /// Uses the stream. It is put back afterwards, unless the connection was lost meanwhile. `Pending` if it is in use:
-    /// the driver is woken when it is back (T4).
+    /// the driver is woken when it is back (T3).
     pub(super) fn use_wire<T>(
         &self,
         f: impl FnOnce(Pin<&mut dyn Wire>) -> Poll<io::Result<T>>,
@@ -266,7 +225,7 @@ impl Transport {
         let unless_panic = UsingWire(self);
         let outcome = f(Pin::new(&mut *wire));
         mem::forget(unless_panic);
-        match self.shared.stage.get() {
+        match self.shared.life.stage.get() {
             Stage::Lost => drop(wire),
             _ => self.shared.wire.set(Some(wire)),
         }
@@ -277,7 +236,7 @@ impl Transport {
     fn keep(&self, push: impl FnOnce(&mut SendQueue)) {
         let shared = &*self.shared;
         // The stream's own code may have ended it.
-        if shared.stage.get() >= Stage::Failed {
+        if shared.life.stage.get() >= Stage::Failed {
             return;
         }
         let was_empty = if shared.is_held.get() {
@@ -289,9 +248,9 @@ impl Transport {
             push(&mut queue);
             was_empty
         };
-        shared.marks.look_at(self.get_write_buffer_size());
+        shared.life.marks.look_at(self.get_write_buffer_size());
         if was_empty {
-            shared.driver.wake();
+            shared.life.driver.wake();
         }
         self.settle();
     }
@@ -307,7 +266,7 @@ impl Transport {
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Pending => {
                 self.shared.needs_flush.set(true);
-                self.shared.driver.wake();
+                self.shared.life.driver.wake();
             }
         }
     }
@@ -326,30 +285,13 @@ impl Transport {
 
     /// Closes the connection. Unsent bytes are dropped. `connection_lost` is called soon, not by this method.
     pub fn abort(&self) {
-        self.shared.queue.borrow_mut().clear();
-        self.advance(Stage::Failed);
-    }
-
-    fn advance(&self, stage: Stage) {
-        if self.shared.stage.get() < stage {
-            self.shared.stage.set(stage);
-            self.shared.driver.wake();
-            self.settle();
-        }
-    }
-
-    /// The connection has failed.
-    pub(super) fn fail(&self, error: io::Error) {
-        if self.shared.stage.get() < Stage::Failed {
-            self.shared.error.replace(Some(Rc::new(error)));
-        }
-        self.abort();
+        self.cut();
     }
 
     /// Whether the transport is closed, or about to be.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.shared.stage.get() >= Stage::Closing
+        self.shared.life.stage.get() >= Stage::Closing
     }
 
     /// Receives nothing more, until [`resume_reading`](Self::resume_reading). The peer's bytes stay in the system's
@@ -361,7 +303,7 @@ impl Transport {
     /// Continues to receive.
     pub fn resume_reading(&self) {
         if self.shared.is_reading_paused.replace(false) {
-            self.shared.driver.wake();
+            self.shared.life.driver.wake();
         }
     }
 
@@ -370,7 +312,7 @@ impl Transport {
     #[must_use]
     pub fn is_reading(&self) -> bool {
         let shared = &self.shared;
-        shared.stage.get() < Stage::Closing
+        shared.life.stage.get() < Stage::Closing
             && !shared.is_reading_paused.get()
             && !shared.is_at_end.get()
             && !shared.is_held.get()
@@ -383,14 +325,14 @@ impl Transport {
     ///
     /// If `low` is more than `high`.
     pub fn set_write_buffer_limits(&self, low: usize, high: usize) {
-        self.shared.marks.set(low, high);
+        self.shared.life.marks.set(low, high);
         self.look_at_queue();
     }
 
     /// The water marks, low and high.
     #[must_use]
     pub fn get_write_buffer_limits(&self) -> (usize, usize) {
-        self.shared.marks.get()
+        self.shared.life.marks.get()
     }
 
     /// The number of bytes that wait to be sent.
@@ -411,15 +353,15 @@ impl Transport {
     /// `ConnectionReset` if the connection is lost or about to be closed.
     pub async fn drain(&self) -> io::Result<()> {
         let shared = &self.shared;
-        let is_drained = || match shared.stage.get() {
+        let is_drained = || match shared.life.stage.get() {
             Stage::Closing | Stage::Failed | Stage::Lost => {
-                Some(Err(self.why_lost().unwrap_or_else(|| {
+                Some(Err(shared.life.why_lost().unwrap_or_else(|| {
                     io::Error::new(io::ErrorKind::ConnectionReset, "the transport is closed")
                 })))
             }
-            _ => (!shared.marks.is_paused()).then_some(Ok(())),
+            _ => (!shared.life.marks.is_paused()).then_some(Ok(())),
         };
-        shared.waiting.wait_until(is_drained).await
+        shared.life.waiting.wait_until(is_drained).await
     }
 
     /// Waits until the connection is lost, and the protocol's `connection_lost` was called.
@@ -432,21 +374,13 @@ impl Transport {
     ///
     /// The error that `connection_lost` was given.
     pub async fn wait_closed(&self) -> io::Result<()> {
-        let shared = &self.shared;
-        let is_lost = || (shared.stage.get() == Stage::Lost).then_some(());
-        shared.waiting.wait_until(is_lost).await;
-        self.why_lost().map_or(Ok(()), Err)
-    }
-
-    fn why_lost(&self) -> Option<io::Error> {
-        let error = self.shared.error.borrow();
-        error.as_ref().map(|error| Failure::from(&**error).error())
+        self.shared.life.wait_lost().await
     }
 
     /// Calls another protocol from now on; in a callback, after the callback. `connection_made` is not called. The old
     /// protocol is dropped, and `connection_lost` of the new one is called at the end.
     pub fn set_protocol(&self, protocol: impl AnyProtocol) {
-        self.shared.protocol.replace(Box::new(protocol));
+        self.shared.life.protocol.replace(Box::new(protocol));
     }
 
     /// Calls `f` with the protocol, if it is a `P`. `None` if it is not, if the connection is lost, or in a callback.
@@ -473,16 +407,8 @@ impl Transport {
     /// ```
     #[doc(alias = "get_protocol")]
     pub fn with_protocol<P: Any, R>(&self, f: impl FnOnce(&mut P) -> R) -> Option<R> {
-        let lent = self.shared.protocol.lend(|protocol| {
-            let protocol = protocol.as_any().downcast_mut::<P>();
-            protocol.map(f)
-        });
-        self.settle();
-        match lent? {
-            Ok(result) => result,
-            // It is the caller's own.
-            Err(payload) => resume_unwind(payload),
-        }
+        let downcast = |protocol: &mut dyn Callbacks| protocol.as_any().downcast_mut::<P>().map(f);
+        self.lend(downcast)?
     }
 
     /// Calls `f` with the stream, if it is an `S`: for its options and addresses. `None` if it is not, if the
@@ -549,91 +475,51 @@ impl Transport {
         outcome
     }
 
-    /// Calls a callback, and those that it has caused. `None` if the protocol is lent or gone, or if it panicked, which
-    /// has ended the connection.
-    pub(super) fn call<R>(&self, f: impl FnOnce(&mut dyn Callbacks, &Self) -> R) -> Option<R> {
-        let outcome = self.call_once(f);
-        self.settle();
-        outcome
-    }
-
-    fn call_once<R>(&self, f: impl FnOnce(&mut dyn Callbacks, &Self) -> R) -> Option<R> {
-        match self.shared.protocol.lend(|protocol| f(protocol, self))? {
-            Ok(result) => Some(result),
-            Err(payload) => {
-                report(
-                    "a callback of a protocol panicked; its connection ends",
-                    payload,
-                );
-                let error = io::Error::other("a callback of the protocol panicked");
-                if self.shared.stage.get() < Stage::Failed {
-                    self.shared.error.replace(Some(Rc::new(error)));
-                    self.shared.queue.borrow_mut().clear();
-                    self.shared.stage.set(Stage::Failed);
-                    self.shared.driver.wake();
-                }
-                None
-            }
-        }
-    }
-
-    /// Makes the callbacks that are due, once the protocol is not lent.
-    #[inline]
-    fn settle(&self) {
-        let shared = &self.shared;
-        if shared.told_paused.get() != shared.marks.is_paused() || shared.driver.is_gone() {
-            self.make_up();
-        }
-    }
-
-    #[cold]
-    fn make_up(&self) {
-        let shared = &self.shared;
-        while shared.stage.get() < Stage::Failed
-            && shared.told_paused.get() != shared.marks.is_paused()
-            && !shared.protocol.is_lent()
-        {
-            let is_paused = shared.marks.is_paused();
-            shared.told_paused.set(is_paused);
-            match is_paused {
-                true => self.call_once(Callbacks::pause),
-                false => self.call_once(Callbacks::resume),
-            };
-        }
-        if shared.driver.is_gone() && shared.stage.get() == Stage::Failed {
-            self.finish();
-        }
-    }
-
     /// Pauses or resumes the protocol and the tasks that drain, as the length of the queue says.
     pub(super) fn look_at_queue(&self) {
         let shared = &self.shared;
         // The holder waits for the end of the queue.
         let is_awaited = shared.is_held.get();
-        if shared.marks.look_at(self.get_write_buffer_size()) || is_awaited {
-            shared.waiting.wake_all();
+        if shared.life.marks.look_at(self.get_write_buffer_size()) || is_awaited {
+            shared.life.waiting.wake_all();
         }
         self.settle();
     }
+}
 
-    /// Calls `connection_lost`, and drops the protocol and the stream (T2). If the protocol is lent, it is called again
-    /// when the protocol is back.
-    pub(super) fn finish(&self) {
-        let shared = &*self.shared;
-        if shared.stage.get() == Stage::Lost || shared.protocol.is_lent() {
-            return;
-        }
-        shared.stage.set(Stage::Lost);
-        shared.queue.borrow_mut().clear();
-        let error = shared.error.borrow().clone();
-        if shared.is_made.get() {
-            self.call_once(|protocol, transport| protocol.lost(transport, error.as_deref()));
-        }
-        drop_quietly(shared.protocol.remove());
-        drop_quietly(shared.wire.take());
-        drop(shared.closing.take());
-        drop(shared.guest.take());
-        shared.waiting.wake_all();
+impl BaseTransport for Transport {
+    type Protocol = dyn Callbacks;
+
+    const PANICKED: &'static str = "a callback of a protocol panicked; its connection ends";
+
+    fn lifecycle(&self) -> &Lifecycle<dyn Callbacks> {
+        &self.shared.life
+    }
+
+    fn made(&self, protocol: &mut dyn Callbacks) {
+        protocol.made(self);
+    }
+
+    fn lost(&self, protocol: &mut dyn Callbacks, error: Option<&io::Error>) {
+        protocol.lost(self, error);
+    }
+
+    fn paused(&self, protocol: &mut dyn Callbacks) {
+        protocol.pause(self);
+    }
+
+    fn resumed(&self, protocol: &mut dyn Callbacks) {
+        protocol.resume(self);
+    }
+
+    fn drop_unsent(&self) {
+        self.shared.queue.borrow_mut().clear();
+    }
+
+    fn drop_rest(&self) {
+        drop_quietly(self.shared.wire.take());
+        drop(self.shared.closing.take());
+        drop(self.shared.guest.take());
     }
 }
 
@@ -652,7 +538,7 @@ impl Drop for UsingWire<'_> {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("stage", &self.shared.stage.get())
+            .field("stage", &self.shared.life.stage.get())
             .field("reading", &self.is_reading())
             .field("buffered", &self.get_write_buffer_size())
             .finish()
