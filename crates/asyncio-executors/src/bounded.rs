@@ -19,7 +19,7 @@ use crate::outputs::NeverFails;
 use crate::task_group::{TaskGroup, task_group};
 use crate::wait::AsCompleted;
 
-/// [`gather_iter`](crate::gather_iter), with at most `limit` futures at a time.
+/// Runs the futures of an iterator, at most `limit` at a time, and returns their outputs in order.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// [`try_gather_iter`](crate::try_gather_iter), with at most `limit` futures at a time.
+/// Runs the futures of an iterator, at most `limit` at a time, until all have returned or one has failed.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; }

@@ -61,7 +61,7 @@ use crate::catch_cancel::Work;
 ///
 /// # Panics
 ///
-/// If the work panics, after the release. A panic of the release as well is told to the exception handler.
+/// If the work panics, after the release. If the release panics as well, the exception handler receives that panic.
 #[doc(alias("async with", "AsyncExitStack"))]
 pub async fn bracket<R, T>(
     mut resource: R,

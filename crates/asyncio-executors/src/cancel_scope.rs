@@ -10,8 +10,8 @@ use asyncio_task::{Interrupted, Scope, ScopeHandle};
 
 use crate::timeout::open;
 
-/// Runs the future that `work` makes, and gives its value; `None` if it was cancelled by the handle that `work` is
-/// given. By then the future has ended, and its cleanups have run.
+/// Runs the future of `work`, and returns its value. Returns `None` if the handle that `work` receives has cancelled
+/// it. The future has ended then, and its cleanups have run.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -56,7 +56,7 @@ pub async fn cancel_scope<T>(work: impl AsyncFnOnce(CancelScope) -> T) -> Option
     }
 }
 
-/// The means to cancel a [`cancel_scope`], from within or from another task.
+/// The handle that cancels a [`cancel_scope`], from within or from another task.
 #[derive(Clone)]
 #[doc(alias = "CancellationToken")]
 pub struct CancelScope(Rc<RefCell<State>>);
@@ -75,7 +75,7 @@ impl CancelScope {
         self.request(None);
     }
 
-    /// Asks the work to end, with a message, which each [`Cancelled`](crate::Cancelled) in the work has. See
+    /// Asks the work to end, with a message. Each [`Cancelled`](crate::Cancelled) in the work has the message. See
     /// [`Task::cancel_with`](asyncio_task::Task::cancel_with).
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) {
         self.request(Some(message.into()));
@@ -98,7 +98,7 @@ impl CancelScope {
         }
     }
 
-    /// Whether it was cancelled by a handle.
+    /// Whether a handle has cancelled the work.
     #[must_use]
     #[doc(alias = "cancel_called")]
     pub fn is_cancelled(&self) -> bool {

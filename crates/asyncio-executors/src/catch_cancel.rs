@@ -12,10 +12,10 @@ use pin_project_lite::pin_project;
 
 type Payload = Box<dyn Any + Send>;
 
-/// Runs `future`, and hears of it if a request to cancel ends it.
+/// Runs `future`, and returns a token if a request to cancel ends it.
 ///
-/// By then the future has been dropped, and the request rests with the returned [`Cancelled`]. Clean up, with `await`
-/// if need be, then [`resume`](Cancelled::resume) it. This is Python's `try: … except CancelledError:`.
+/// The future has been dropped then, and the returned [`Cancelled`] holds the request. Clean up, with `await` if need
+/// be, and [`resume`](Cancelled::resume) the token. This is Python's `try: … except CancelledError:`.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -72,7 +72,7 @@ impl<F: Future> Future for CatchCancel<F> {
     }
 }
 
-/// Runs `future`; if it is cancelled, runs `cleanup`, and lets the cancellation go on after it.
+/// Runs `future`. If it is cancelled, runs `cleanup`, and then lets the cancellation go on.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; }
@@ -104,7 +104,7 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
     }
 }
 
-/// Runs `future` and then `cleanup`, also if the future is cancelled or panics: Python's `try: … finally:`.
+/// Runs `future` and then `cleanup`, even if the future is cancelled or panics: Python's `try: … finally:`.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; }
@@ -121,16 +121,16 @@ pub async fn on_cancel<F: Future>(future: F, cleanup: impl Future) -> F::Output 
 /// # });
 /// ```
 ///
-/// If the future panics, it is dropped, the cleanup runs, and the panic goes on. A panic of the cleanup as well is
-/// reported to the exception handler, and the first one goes on.
+/// If the future panics, it is dropped, the cleanup runs, and the panic goes on. If the cleanup panics as well, the
+/// exception handler receives that panic, and the first one goes on.
 ///
 /// # Cancellation
 ///
 /// A second request interrupts a cleanup that a cancellation began. A first one interrupts any other cleanup.
 /// [`shield`](crate::shield) a cleanup that must not be interrupted. A request that the future had heard of before it
 /// panicked does not interrupt the cleanup, and goes on after it, with the panic. After a panic, a cleanup that is
-/// interrupted is dropped where it waits, and the panic goes on. A plain drop of it then is told to the exception
-/// handler, as the panic is lost.
+/// interrupted is dropped where it waits, and the panic goes on. If it is dropped then, the panic is lost, and the
+/// exception handler receives a report.
 pub async fn try_finally<F: Future>(future: F, cleanup: impl Future) -> F::Output {
     Work::run(future).await.clean_up(cleanup).await
 }

@@ -45,7 +45,7 @@ use futures_core::FusedFuture;
 ///
 /// # Panics
 ///
-/// Awaiting it again after it gave its outcome panics.
+/// If it is awaited again after it has given its outcome.
 pub struct Child<'env, U> {
     /// `None`: the group took no more children.
     task: Option<Task<Option<U>>>,
@@ -97,26 +97,26 @@ impl<U> Child<'_, U> {
         self.task.as_ref().is_some_and(Task::cancel_once)
     }
 
-    /// How many requests to cancel it are open, that of its group included. See [`Task::cancelling`].
+    /// The number of open requests to cancel the child, that of its group included. See [`Task::cancelling`].
     #[must_use]
     pub fn cancelling(&self) -> usize {
         self.task.as_ref().map_or(0, Task::cancelling)
     }
 
-    /// Whether it has ended.
+    /// Whether the child has ended.
     #[must_use]
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
         self.task.as_ref().is_none_or(Task::is_finished)
     }
 
-    /// Its name.
+    /// The name of the child.
     #[must_use]
     pub fn name(&self) -> Option<TaskName> {
         self.task.as_ref().map(Task::name)
     }
 
-    /// The child without its type; `None` if the group took no more.
+    /// The child without its type. `None` if the group took no more children.
     #[must_use]
     pub fn as_ref(&self) -> Option<TaskRef> {
         self.task.as_ref().map(Task::as_ref)

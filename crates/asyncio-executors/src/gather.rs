@@ -60,7 +60,7 @@ pub fn gather<G: Gather>(futures: G) -> impl Future<Output = G::Outputs> {
     futures.gather(Location::caller())
 }
 
-/// [`gather`], over any iterator of futures.
+/// Runs the futures of an iterator concurrently, as [`gather`] does, and returns their outputs in order.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; }
@@ -133,7 +133,7 @@ pub fn try_gather<G: TryGather>(futures: G) -> impl Future<Output = Result<G::Ou
     futures.try_gather(Location::caller())
 }
 
-/// [`try_gather`], over any iterator of futures.
+/// Runs the futures of an iterator concurrently until all have returned, or one has failed, as [`try_gather`] does.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; }

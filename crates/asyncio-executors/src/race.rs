@@ -69,7 +69,7 @@ pub fn race<R: Race>(futures: R) -> impl Future<Output = R::Output> {
     futures.race(Location::caller())
 }
 
-/// [`race`], over any iterator of futures.
+/// Runs the futures of an iterator concurrently, as [`race`] does, and returns the first output.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -216,11 +216,11 @@ race_tuple!(Tuple12: A B C D E F G H I J K L);
 /// The end of a contender in a [`staggered_race`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender<E> {
-    /// It won.
+    /// The contender won.
     Won,
-    /// It failed, of its own accord or while it was ended.
+    /// The contender failed, of its own accord or while it was cancelled.
     Failed(E),
-    /// It was cancelled: another contender won while it was running, or its task was cancelled.
+    /// The contender was cancelled, because another one won or its own task was cancelled.
     Cancelled,
 }
 

@@ -12,7 +12,7 @@ pub struct Ready<V> {
     slot: Rc<RefCell<Slot<V>>>,
 }
 
-/// The child ended, or gave up, without saying that it was ready.
+/// The child ended, or dropped its [`Ready`], before it was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the child ended before it was ready")]
 pub struct NeverReady;
@@ -45,8 +45,8 @@ pub(crate) fn ready<V>() -> (Ready<V>, Ended<V>, Said<V>) {
 }
 
 impl<V> Ready<V> {
-    /// Says that the child is ready, and gives a value to the code that started it, which goes on in its next step.
-    /// After the child has ended this comes too late, and drops the value.
+    /// Reports that the child is ready, with a value for the code that started it. That code goes on in its next step.
+    /// After the end of the child the value is dropped.
     #[doc(alias = "task_status.started")]
     pub fn set(self, value: V) {
         let mut slot = self.slot.borrow_mut();

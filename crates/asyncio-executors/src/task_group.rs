@@ -22,7 +22,7 @@ use crate::outputs::{FailsInto, NeverFails};
 use crate::places::Place;
 use crate::ready::{NeverReady, Ready, ready};
 
-/// Runs `body`, which is given a [`TaskGroup`] to spawn children with, and waits for it and all of them.
+/// Runs `body`, which spawns children by a [`TaskGroup`], and waits for it and for all children.
 ///
 /// The children may borrow whatever lives longer than the group, also mutably: what is around, not what the
 /// body itself declares. They run while the group is awaited, and at no other time. To start a group and do
@@ -139,7 +139,7 @@ impl<E> Clone for TaskGroup<'_, E> {
     }
 }
 
-/// A group that is ending takes no more children. Gives the future back.
+/// The group is ending, and takes no more children. The error contains the future.
 #[derive(thiserror::Error)]
 #[error("the task group is ending or has ended")]
 pub struct GroupClosed<F>(pub F);
@@ -432,9 +432,9 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         Member::new(place, future, self.shared.clone())
     }
 
-    /// At most so many children run at once from now on. [`spawn`](Self::spawn) takes more, and they begin
-    /// when it is their turn, first come, first served; those that run go on. To have the one who spawns wait
-    /// instead, there is [`spawn_when_free`](Self::spawn_when_free).
+    /// Sets how many children run at once from now on. [`spawn`](Self::spawn) takes more, and they begin in order, as
+    /// places become free. Children that run go on. [`spawn_when_free`](Self::spawn_when_free) lets the spawning code
+    /// wait instead.
     ///
     /// ```
     /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -527,7 +527,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         }
     }
 
-    /// Starts a child and waits until that says that it is ready, with a value: what a server listens on, say.
+    /// Starts a child and waits until the child reports that it is ready, with a value, for example the address of a
+    /// server.
     ///
     /// ```
     /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -600,8 +601,8 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         }
     }
 
-    /// Cancels the children, and takes no more. The body is not cut: what it returns is the group's value. To end
-    /// both there is [`cancel_scope`](crate::cancel_scope) around the group.
+    /// Cancels the children, and takes no more. The body goes on, and its value is the group's value. A
+    /// [`cancel_scope`](crate::cancel_scope) around the group ends both.
     ///
     /// A child that was woken before is polled once more if its [`Child`] is held, because its value has a taker. A
     /// child whose handle was dropped is not polled, so that nothing is lost with it. An item of a queue that was on
@@ -626,7 +627,7 @@ impl<'env, E: 'env> TaskGroup<'env, E> {
         self.shared.cancel_children();
     }
 
-    /// How many children have not ended.
+    /// The number of children that have not ended.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.children.len()

@@ -12,7 +12,7 @@ use asyncio_loop::Deadline;
 use asyncio_task::{Interrupted, Propagation, Scope, ScopeHandle, is_in_task};
 use pin_project_lite::pin_project;
 
-/// The time was over before the work was done.
+/// The time limit passed before the work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("timed out")]
 #[doc(alias = "TimeoutError")]
@@ -25,7 +25,7 @@ impl From<TimedOut> for io::Error {
     }
 }
 
-/// Runs `future`, which has `limit` from this call.
+/// Runs `future` under a time limit, which counts from this call.
 ///
 /// When its time is over, it is cancelled *and waited for*: its cleanups have run when this returns. If it returns a
 /// value all the same, this returns that value. A limit of zero allows one poll. If that poll gives no value, the ready
@@ -65,7 +65,8 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::after(limit, future)
 }
 
-/// [`timeout`], until a [time of the loop](asyncio_loop::time). A deadline that is past allows one poll.
+/// Runs `future` until a deadline in the [time of the loop](asyncio_loop::time), as [`timeout`] does. A deadline in the
+/// past allows one poll.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -96,7 +97,7 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
     Timeout::new(Deadline::at(Some(deadline)), future)
 }
 
-/// [`timeout`], with the arguments in asyncio's order, and no limit for `None`.
+/// Runs `future` under a time limit, as [`timeout`] does, with the arguments in asyncio's order. `None` is no limit.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -172,7 +173,7 @@ impl<F: Future> Timeout<F> {
         }
     }
 
-    /// When its time is over; `None`: never.
+    /// The deadline. `None` if there is none.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.deadline.when()
@@ -244,7 +245,7 @@ pub(crate) fn open<F: Future>(scope: Pin<&mut Scope<F>>) -> ScopeHandle {
     scope.open().expect(OUTSIDE)
 }
 
-/// Runs what `work` makes, under a time limit that `work` can move: it is given the means.
+/// Runs the future of `work` under a time limit. `work` receives the handle that moves the limit.
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
@@ -308,7 +309,7 @@ pub async fn timeout_scope<T>(
     }
 }
 
-/// Moves the time limit of a [`timeout_scope`], and tells of it.
+/// The handle of the time limit of a [`timeout_scope`], which reads it and moves it.
 #[derive(Clone)]
 #[doc(alias = "asyncio.Timeout")]
 pub struct TimeoutHandle(Rc<Limit>);
@@ -337,7 +338,7 @@ impl Drop for Finish<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RescheduleError {
-    /// Its time was over, and the work has ended or is being ended.
+    /// The limit has passed, and the work has ended or is being cancelled.
     #[error("the time limit has expired")]
     Expired,
     /// The work is done.
@@ -371,13 +372,13 @@ impl TimeoutHandle {
         Ok(())
     }
 
-    /// When the time is over; `None`: never.
+    /// The deadline. `None` if there is none.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.0.deadline.borrow().when()
     }
 
-    /// Whether the time was over before the work ended.
+    /// Whether the limit passed before the work ended.
     #[must_use]
     pub fn expired(&self) -> bool {
         self.0.expired.get() || self.0.deadline.borrow().has_come()
@@ -399,8 +400,8 @@ impl fmt::Debug for TimeoutHandle {
     }
 }
 
-/// Runs `future`, which has `limit` from this call, and gives `None` if that was not enough. It has been
-/// cancelled and waited for then, as with [`timeout`].
+/// Runs `future` under a time limit, which counts from this call. Returns `None` if the limit has passed: the future
+/// has been cancelled and awaited then, as with [`timeout`].
 ///
 /// ```
 /// # mod asyncio { pub use asyncio_executors::*; }

@@ -387,8 +387,7 @@ fn a_waker_is_used_up_elsewhere_while_its_loop_closes() {
 /// The owner lets go first, without looking at its inbox; whoever is last frees the cell, and nothing but
 /// the cell.
 ///
-/// Found: the decrement `Relaxed`, no fence (unordered); no merge, or one that forgets what was counted at home
-/// (never freed).
+/// Found: the decrement `Relaxed`, no fence (unordered); no merge, or one that forgets the local count (never freed).
 // Proves N2, N5.
 #[test]
 fn the_last_reference_frees_the_cell_on_whatever_thread() {
@@ -462,12 +461,12 @@ fn a_clone_that_came_home_does_not_hide_the_waker_that_it_was_made_from() {
     });
 }
 
-/// Something at home outlives owner and handle, so that it is counted with those elsewhere in the end.
+/// A local reference outlives owner and handle, so that the merge counts it with the remote ones.
 ///
 /// Found: as above, but for the missing order; a merge by a load and a store (freed twice, or never).
 // Proves N3.
 #[test]
-fn what_is_left_at_home_and_elsewhere_after_the_merge_frees_the_cell_once() {
+fn the_last_local_or_remote_reference_after_the_merge_frees_the_cell_once() {
     loom::model(|| {
         let (tasks, _) = tasks();
         let (task, inbox) = waiting_task(&tasks);
@@ -480,7 +479,7 @@ fn what_is_left_at_home_and_elsewhere_after_the_merge_frees_the_cell_once() {
         });
         end(tasks, task);
         drop(kept.clone());
-        assert_eq!(freed(inbox), 0, "there is a reference at home");
+        assert_eq!(freed(inbox), 0, "there is a local reference");
         drop(kept);
         thread.join().unwrap();
         assert_eq!(freed(inbox), 1);
@@ -489,7 +488,7 @@ fn what_is_left_at_home_and_elsewhere_after_the_merge_frees_the_cell_once() {
 
 /// Wakers are cloned and dropped on both sides while there is a handle, of which other threads know nothing.
 ///
-/// Found: no bias, a foreigner that frees at the bias.
+/// Found: no bias, or a remote drop that frees at the bias.
 #[test]
 fn no_one_frees_a_cell_that_is_anchored() {
     loom::model(|| {
@@ -543,8 +542,8 @@ fn a_call_from_elsewhere_is_made_or_dropped_at_home_or_given_back() {
     });
 }
 
-/// The task is in the ready queue by the wake-up at home, and in the inbox by the other one. Whichever its
-/// first poll sees, the last one sees both.
+/// The local wake-up puts the task into the ready queue, and the remote one into the inbox. The last poll sees both,
+/// whichever the first one sees.
 ///
 /// Found: the state touched by the posting thread (an unordered access); the announcement left out, or made
 /// before the message is in the inbox.

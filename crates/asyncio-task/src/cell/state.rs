@@ -33,7 +33,7 @@ const RUNNING: u16 = 1 << 2;
 const DONE: u16 = 1 << 3;
 /// The outcome is a value, and it is in the cell.
 const VALUE: u16 = 1 << 4;
-/// The outcome is a panic, and its payload is aside.
+/// The outcome is a panic, and its payload is in the extra fields.
 const PANICKED: u16 = 1 << 5;
 /// The outcome has been handed out.
 const TAKEN: u16 = 1 << 6;

@@ -101,6 +101,6 @@ pub(crate) fn cancelling(cell: &LocalRef) -> usize {
     if let Some(requests) = scopes::with_root(cell, |tree, root| tree.requests(root)) {
         return requests;
     }
-    let further = cell.extra().map_or(0, |aside| aside.further_requests());
+    let further = cell.extra().map_or(0, |extra| extra.further_requests());
     usize::from(cell.state.is_cancelling()) + further
 }

@@ -65,7 +65,7 @@ impl TaskRef {
     pub fn context(&self) -> Context {
         self.cell
             .extra()
-            .and_then(|aside| aside.context())
+            .and_then(|extra| extra.context())
             .unwrap_or_default()
     }
 
