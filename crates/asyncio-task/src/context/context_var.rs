@@ -47,7 +47,7 @@ pub struct ContextToken<T> {
 pub struct NoContext;
 
 impl<T: 'static> ContextVar<T> {
-    /// A variable without a value, usually a `static`. The name is for people.
+    /// A variable without a value, usually a `static`. The name is for messages.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl<T: 'static> ContextVar<T> {
         }
     }
 
-    /// The name it was given.
+    /// The name of the variable.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -105,7 +105,7 @@ impl<T: 'static> ContextVar<T> {
         }
     }
 
-    /// The value here and now.
+    /// The value in the current context.
     #[must_use]
     pub fn get(&self) -> Option<T>
     where
@@ -114,14 +114,14 @@ impl<T: 'static> ContextVar<T> {
         self.with(|value| value.cloned())
     }
 
-    /// Calls `look` with the value here and now.
+    /// Calls `look` with the value in the current context.
     pub fn with<R>(&self, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = current::context(false).and_then(|context| context.get(self.key()));
         let value = value.as_ref().map(Value::as_any);
         look(value.and_then(<dyn Any>::downcast_ref))
     }
 
-    /// Sets the value for the current task and what it calls and spawns from now on.
+    /// Sets the value in the current context: for the current task, and for the tasks that it spawns from now on.
     ///
     /// # Panics
     ///
@@ -130,7 +130,7 @@ impl<T: 'static> ContextVar<T> {
         self.try_set(value).unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// Sets the value, or tells that there is no context here.
+    /// Sets the value, as [`set`](Self::set) does, if there is a context.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl<T: 'static> ContextVar<T> {
         })
     }
 
-    /// Puts back what was there before a [`set`](Self::set), in the context where that was.
+    /// Restores the value before a [`set`](Self::set), in the context of that `set`.
     ///
     /// # Panics
     ///
@@ -174,13 +174,13 @@ impl<T> fmt::Debug for ContextToken<T> {
 }
 
 impl Context {
-    /// Calls `f` in this context: what it sets stays here.
+    /// Calls `f` in this context. Values that `f` sets stay in it.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         current::enter_context(self, f)
     }
 }
 
-/// A copy of the context that code here and now runs in; an empty one where there is none.
+/// A copy of the current context. Empty if there is none.
 #[must_use]
 pub fn copy_context() -> Context {
     current::context(false)

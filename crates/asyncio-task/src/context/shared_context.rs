@@ -81,7 +81,8 @@ impl Context {
     }
 }
 
-/// The values of the context that code here and now runs in, as far as other threads may have them.
+/// The values of the current context that other threads may have: those of [shared](crate::ContextVar::shared)
+/// variables.
 pub fn shared_context() -> SharedContext {
     current::context(false)
         .map(|context| context.to_shared())

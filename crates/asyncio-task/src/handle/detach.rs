@@ -32,8 +32,7 @@ impl<T> Review<T> for IgnoreValues {
 }
 
 impl<T> Task<T> {
-    /// Lets the task run on without a handle. A failure of it, an `Err` or a panic, is reported to the exception
-    /// handler.
+    /// Lets the task run on without a handle. The exception handler receives an `Err` or a panic of the task.
     ///
     /// ```
     /// # let tasks = asyncio_task::Tasks::new(|| ());
@@ -49,7 +48,8 @@ impl<T> Task<T> {
         detach::<T, ReportErrors>(self);
     }
 
-    /// Lets the task run on without a handle, whatever it returns. Only panics are reported.
+    /// Lets the task run on without a handle, and ignores its value. The exception handler receives a panic of the
+    /// task.
     pub fn discard(self)
     where
         T: 'static,

@@ -48,7 +48,7 @@ impl PanicPayload {
         payload.unwrap_or_else(|e| e.into_inner()).take()
     }
 
-    /// Lets the panic go on from here, without calling the panic hook again.
+    /// Resumes the panic here, without calling the panic hook again.
     ///
     /// # Panics
     ///

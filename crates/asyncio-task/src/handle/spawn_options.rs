@@ -50,7 +50,7 @@ impl SpawnOptions {
         self.location
     }
 
-    /// A task called after its number, in a copy of the context it is spawned in.
+    /// The default options: the name `Task-N`, and a copy of the spawner's context.
     pub fn new() -> Self {
         Self::default()
     }
@@ -69,7 +69,7 @@ impl SpawnOptions {
         self
     }
 
-    /// The context the task runs in: this one, not a copy.
+    /// Sets the context of the task: this one, not a copy.
     pub fn context(mut self, context: Context) -> Self {
         self.context = Some(context);
         self
@@ -87,14 +87,14 @@ impl SpawnOptions {
         self
     }
 
-    /// The task waits for its first waker instead of being ready.
+    /// Lets the task wait for its first waker, instead of being ready at once.
     pub fn dormant(mut self) -> Self {
         self.start = Start::Dormant;
         self
     }
 
-    /// The task takes its first step before the spawn returns, and goes to the ready queue only if it has to wait. This
-    /// is asyncio's `eager_start`. For work that most often need not wait, such as a look into a cache.
+    /// Lets the task take its first step before the spawn returns: asyncio's `eager_start`. The task goes to the ready
+    /// queue only if it has to wait. It is for work that rarely waits, such as a look into a cache.
     ///
     /// ```
     /// # use asyncio_task::{SpawnOptions, Tasks};

@@ -97,9 +97,9 @@ impl<T> Task<T> {
         request::request(self.cell(), Origin::ANEW, None, LastPoll::Allowed)
     }
 
-    /// [Asks the task to end](Self::cancel), and says why. The message goes where the request goes: into each
-    /// `Cancelled` that the code of the task receives. If the task ends cancelled, [`JoinError::message`] has it as
-    /// well. Of several requests that are heard as one, the last message counts that was given.
+    /// [Asks the task to end](Self::cancel), with a message. Each `Cancelled` that the code of the task receives has
+    /// the message. So has [`JoinError::message`], if the task ends cancelled. If several requests are delivered as
+    /// one, the last message counts.
     ///
     /// ```
     /// # let tasks = asyncio_task::Tasks::new(|| ());
@@ -120,8 +120,8 @@ impl<T> Task<T> {
         request::request(self.cell(), Origin::ANEW, message, LastPoll::Allowed)
     }
 
-    /// [Asks the task to end](Self::cancel), unless a request to it is open: so this never interrupts a cleanup
-    /// that such a request began. Dropping the handle does the same.
+    /// [Asks the task to end](Self::cancel), unless a request to it is open. So it never interrupts a cleanup that such
+    /// a request began. Dropping the handle does the same.
     ///
     /// ```
     /// # let tasks = asyncio_task::Tasks::new(|| ());
@@ -152,8 +152,8 @@ impl<T> Task<T> {
         )
     }
 
-    /// How many requests to cancel the task are open: made, and neither swallowed nor spent, as they are when
-    /// the task ends. A request to a scope inside of the task, by a time limit say, is not counted.
+    /// The number of open requests to cancel the task. A request is open until it is swallowed, or spent by the end of
+    /// the task. A request to a scope inside of the task, by a time limit for example, does not count.
     #[must_use]
     pub fn cancelling(&self) -> usize {
         request::cancelling(self.cell())
@@ -166,32 +166,32 @@ impl<T> Task<T> {
         self.cell().state.is_done()
     }
 
-    /// Its number.
+    /// The number of the task.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.cell().id
     }
 
-    /// Its name: the one it was given, or `Task-N`.
+    /// The name of the task: the given one, or `Task-N`.
     #[must_use]
     #[doc(alias = "get_name")]
     pub fn name(&self) -> TaskName {
         self.cell().name()
     }
 
-    /// Gives it a name.
+    /// Sets the name of the task.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         self.cell().extra_or_new().set_name(name.into());
     }
 
-    /// The context it runs in.
+    /// The context of the task.
     #[must_use]
     #[doc(alias = "get_context")]
     pub fn context(&self) -> TaskContext {
         self.as_ref().context()
     }
 
-    /// The same task without its type: to keep, to compare, to cancel.
+    /// A reference to the task without its type, to keep, to compare and to cancel.
     #[must_use]
     pub fn as_ref(&self) -> TaskRef {
         TaskRef::new(self.cell().clone())

@@ -10,15 +10,15 @@ use crate::handle::id::{TaskId, TaskName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskInfo {
-    /// Its number.
+    /// The number of the task.
     pub id: TaskId,
-    /// Its name.
+    /// The name of the task.
     pub name: TaskName,
-    /// The task that spawned it, unless that was no task.
+    /// The task that spawned it. `None` if no task did.
     pub parent: Option<TaskId>,
-    /// Where it was spawned.
+    /// The place of the spawn.
     pub location: &'static Location<'static>,
-    /// Its state at that moment.
+    /// The state of the task at that moment.
     pub state: TaskState,
 }
 

@@ -28,38 +28,38 @@ impl TaskRef {
         Self { cell }
     }
 
-    /// Its number.
+    /// The number of the task.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.cell.id
     }
 
-    /// Its name: the one it was given, or `Task-N`.
+    /// The name of the task: the given one, or `Task-N`.
     #[must_use]
     #[doc(alias = "get_name")]
     pub fn name(&self) -> TaskName {
         self.cell.name()
     }
 
-    /// Gives it a name.
+    /// Sets the name of the task.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         self.cell.extra_or_new().set_name(name.into());
     }
 
-    /// All that is known of it.
+    /// A snapshot of the task.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
         TaskInfo::of(&self.cell)
     }
 
-    /// Whether it has ended.
+    /// Whether the task has ended.
     #[must_use]
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
         self.cell.state.is_done()
     }
 
-    /// The context it runs in; empty if none was ever set there.
+    /// The context of the task; empty if none was ever set there.
     #[must_use]
     #[doc(alias = "get_context")]
     pub fn context(&self) -> Context {
@@ -101,7 +101,7 @@ impl TaskRef {
         request::request(&self.cell, Origin::ANEW, None, LastPoll::Allowed)
     }
 
-    /// Asks the task to end, and says why. See [`Task::cancel_with`](crate::Task::cancel_with).
+    /// Asks the task to end, with a message. See [`Task::cancel_with`](crate::Task::cancel_with).
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
         let message = Some(message.into());
         request::request(&self.cell, Origin::ANEW, message, LastPoll::Allowed)
@@ -113,7 +113,7 @@ impl TaskRef {
         request::cancel_once(&self.cell)
     }
 
-    /// How many requests to cancel it are open. See [`Task::cancelling`](crate::Task::cancelling).
+    /// The number of open requests to cancel the task. See [`Task::cancelling`](crate::Task::cancelling).
     #[must_use]
     pub fn cancelling(&self) -> usize {
         request::cancelling(&self.cell)
@@ -152,14 +152,14 @@ impl Unhandled {
     }
 }
 
-/// The task that runs right now on this thread. `None` outside of any, and in callbacks.
+/// The running task of this thread. `None` outside of any task, and in callbacks.
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
     let running = current::tasks(|tasks| tasks?.step.task().map(TaskRef::new));
     running.filter(|task| !task.is_callback())
 }
 
-/// All tasks of the loop that runs on this thread which have not ended, oldest first. Empty without one.
+/// All tasks of the running loop that have not ended, oldest first. Empty without a running loop.
 #[must_use]
 pub fn all_tasks() -> Vec<TaskRef> {
     current::tasks(|tasks| tasks.map(all_of).unwrap_or_default())

@@ -10,7 +10,7 @@ use crate::engine::current::{self, is_in_task};
 use crate::scopes::delivery;
 use crate::scopes::propagation::{Propagation, propagate_here};
 
-/// A request to cancel, as it reaches code that catches it.
+/// The token of a request to cancel, for the code that catches it.
 ///
 /// While it lives, the enclosing code does not propagate the request: there is time to clean up, with `await`. Then it
 /// goes one of three ways.
@@ -51,15 +51,15 @@ impl Cancelled {
         Some((self.holder?, self.request))
     }
 
-    /// The message of the request, be it to the task, with [`Task::cancel_with`](crate::Task::cancel_with),
-    /// or an enclosing scope. Of several requests that are open, the last message that was given.
+    /// The message of the request, from [`Task::cancel_with`](crate::Task::cancel_with) or from the handle of an
+    /// enclosing scope. Of several open requests it is the last message.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// Sends the request on to the enclosing code, which propagates it. Never returns. Inside of a shield that
-    /// stands in between, the shield's future propagates it as well, and in another task that one.
+    /// Sends the request on to the enclosing code, which propagates it. Never returns. The future of a shield in
+    /// between propagates it as well. In another task, that task propagates it.
     ///
     /// # Panics
     ///
