@@ -422,6 +422,53 @@ mod requests {
     }
 }
 
+mod rounds_within_rounds {
+    use super::*;
+
+    #[asyncio::test]
+    async fn find_the_scopes_that_open_in_them() {
+        for (late, is_first) in [(0, true), (0, false), (1, true), (1, false), (2, false)] {
+            let (trace, start) = (Trace::default(), time());
+            let cleans_up = async {
+                for _ in 0..late {
+                    yield_now().await;
+                    catch_cancel(ready(())).await.unwrap();
+                }
+                slow_to_end(&trace, "end").await;
+            };
+            let inner = race((pending(), race((pending(), cleans_up, pending()))));
+            match is_first {
+                true => race((inner, sleep(ms(10)))).await,
+                false => race((sleep(ms(10)), inner)).await,
+            }
+            assert_eq!(
+                (trace.take(), time() - start),
+                (words(&["end"]), ms(1010)),
+                "{late} {is_first}"
+            );
+        }
+    }
+
+    #[asyncio::test]
+    async fn leave_no_trace_when_they_panic() {
+        for looks in 0..3 {
+            let fails = async {
+                for _ in 0..looks {
+                    catch_cancel(ready(())).await.unwrap();
+                    yield_now().await;
+                }
+                panic!("a bug")
+            };
+            let raced = race((pending(), race((pending::<()>(), fails))));
+            assert!(catch_panic(raced).await.is_err());
+            let trace = Trace::default();
+            let limited = timeout(secs(1), slow_to_end(&trace, "end"));
+            assert!(limited.await.is_err());
+            assert_eq!(trace.take(), ["end"]);
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "spawn the code that contains it, or run it as main")]
 fn outside_of_any_task_is_a_panic() {

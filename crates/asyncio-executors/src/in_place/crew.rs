@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use asyncio_task::{Listener, PlainRound};
 use pin_project_lite::pin_project;
 
-use super::member::{End, Member, MemberState, Rule};
+use super::member::{End, Member, MemberState, PlainPoll, Rule};
 use super::pinned_array::PinnedArray;
 use super::{Gathered, Racers, TryGathered};
 
@@ -34,7 +34,7 @@ pub(crate) trait Crew {
 pub(crate) trait CrewOf<R>: Crew {
     const IS_CONTEST: bool;
 
-    fn poll_plain(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> Poll<bool>;
+    fn poll_plain(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> PlainPoll<()>;
 
     fn go_on(
         self: Pin<&mut Self>,
@@ -84,7 +84,7 @@ impl<F: Future, R: Rule<F::Output>, const N: usize> CrewOf<R> for Array<F, N> {
     const IS_CONTEST: bool = R::IS_CONTEST;
 
     #[inline(always)]
-    fn poll_plain(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_plain(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> PlainPoll<()> {
         self.element(n).poll_plain::<R>(cx)
     }
 
@@ -106,6 +106,15 @@ impl<F: Future, R: Rule<F::Output>, const N: usize> CrewOf<R> for Array<F, N> {
 
 impl<F: Future, const N: usize> Racers for Array<F, N> {
     type Output = F::Output;
+
+    #[inline(always)]
+    fn poll_first(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.element(n).poll_first(cx)
+    }
+
+    fn store(self: Pin<&mut Self>, n: usize, value: F::Output) {
+        *self.element(n).value() = Some(value);
+    }
 
     fn take(self: Pin<&mut Self>, n: usize) -> Option<F::Output> {
         self.element(n).value().take()
@@ -192,11 +201,11 @@ macro_rules! tuple {
             const IS_CONTEST: bool = <Rul as Rule<$first::Output>>::IS_CONTEST;
 
             #[inline(always)]
-            fn poll_plain(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> Poll<bool> {
+            fn poll_plain(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> PlainPoll<()> {
                 let this = self.project();
                 match n {
                     $($n => this.$F.poll_plain::<Rul>(cx),)+
-                    _ => Poll::Pending,
+                    _ => PlainPoll::Ended,
                 }
             }
 
@@ -226,6 +235,23 @@ macro_rules! tuple {
 
         impl<Out, $($F: Future<Output = Out>),+> Racers for $name<$($F),+> {
             type Output = Out;
+
+            #[inline(always)]
+            fn poll_first(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> Poll<Out> {
+                let this = self.project();
+                match n {
+                    $($n => this.$F.poll_first(cx),)+
+                    _ => Poll::Pending,
+                }
+            }
+
+            fn store(self: Pin<&mut Self>, n: usize, value: Out) {
+                let this = self.project();
+                match n {
+                    $($n => *this.$F.value() = Some(value),)+
+                    _ => {}
+                }
+            }
 
             fn take(self: Pin<&mut Self>, n: usize) -> Option<Out> {
                 let this = self.project();

@@ -1,9 +1,12 @@
 //! The course of a race or a gather: who is polled, who is told to end, and what becomes of a request from outside.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use asyncio_task::{
@@ -12,7 +15,7 @@ use asyncio_task::{
 };
 
 use super::crew::{Crew, CrewOf};
-use super::member::{End, MemberState};
+use super::member::{End, MemberState, PlainPoll};
 use crate::forgotten::Failure;
 
 /// The report of an error in a gather that panics.
@@ -59,11 +62,18 @@ enum Stage {
     Over,
 }
 
+/// The end of all members.
+pub(crate) enum Ends<T> {
+    /// In a plain round one has decided, with this.
+    Decided(T),
+    /// The values are in their places. The member whose value has ended the others, if one has.
+    Stored(Option<usize>),
+}
+
 /// The result of a plain round.
-enum Plain {
+enum Plain<T> {
     Wait,
-    /// All have ended, or one has decided.
-    Done,
+    Over(Ends<T>),
     /// A scope has opened in this member.
     Opened(usize),
 }
@@ -95,39 +105,56 @@ fn discard_all<C: Crew>(mut crew: Pin<&mut C>) {
     }
 }
 
+/// The number of a member, in a type whose `None` is a number as well. Otherwise, a new race would have fields without
+/// a value. These were copied in parts, and the processor waited for the parts.
+#[derive(Clone, Copy)]
+struct Number(NonZeroU32);
+
+impl Number {
+    fn new(member: usize) -> Self {
+        let number = u32::try_from(member + 1).ok().and_then(NonZeroU32::new);
+        Self(number.expect("fewer than 2^32 futures"))
+    }
+
+    fn get(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
 /// How far a race or a gather has come.
 struct Course {
-    /// How many members have not ended.
-    left: usize,
+    /// How many members have not ended. Counted from the first scoped round on.
+    left: u32,
     /// A member has ended without a value.
     is_short: bool,
     /// The others end: they have been told.
     is_ending: bool,
     answer: Answer,
     /// The member whose value has ended the others.
-    decided: Option<usize>,
-    rest: Option<Box<Rare>>,
+    decided: Option<Number>,
+    /// An `Rc` and no `Box`: the drop of none is inlined.
+    rest: Option<Rc<Rare>>,
 }
 
 /// Rarely used fields of a course.
 #[derive(Default)]
 struct Rare {
     /// The first panic.
-    panic: Option<Payload>,
+    panic: Cell<Option<Payload>>,
     /// The request to the losers: one cause, however often it is made.
-    request: Option<HeardRequest>,
+    request: Cell<Option<HeardRequest>>,
     /// It has ended, and this code propagates a request.
-    propagation: Option<Propagation>,
+    propagation: Cell<Option<Propagation>>,
 }
 
 impl<R> Engine<R> {
-    pub(crate) fn new(members: usize, place: &'static Location<'static>) -> Self {
+    pub(crate) fn new(place: &'static Location<'static>) -> Self {
         Self {
             listener: Listener::new(),
             step_back: StepBack::new(),
             stage: Stage::Plain,
             course: Course {
-                left: members,
+                left: 0,
                 is_short: false,
                 is_ending: false,
                 answer: Answer::Unasked,
@@ -139,74 +166,87 @@ impl<R> Engine<R> {
         }
     }
 
-    /// Polls all. `Ready` when all have ended and the values that are needed are there: with the member whose value has
-    /// decided, if one has.
-    #[inline]
-    pub(crate) fn poll<C: CrewOf<R>>(
+    /// Polls all. `Ready` when all have ended and the values that are needed are there.
+    ///
+    /// `poll` polls one in a plain round. `store` puts what has decided into its place.
+    #[inline(always)]
+    pub(crate) fn poll<C: CrewOf<R>, T>(
         &mut self,
         mut crew: Pin<&mut C>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<usize>> {
+        poll: impl FnMut(Pin<&mut C>, usize, &mut Context<'_>) -> PlainPoll<T>,
+        store: impl FnOnce(Pin<&mut C>, usize, T),
+    ) -> Poll<Ends<T>> {
         ready!(Pin::new(&mut self.step_back).poll(cx)); // so a loop of ready ones lets others run
         if self.stage != Stage::Plain {
-            return self.poll_scoped(crew, cx);
+            return self.poll_scoped(crew, cx).map(Ends::Stored);
         }
-        match self.plain_round(crew.as_mut(), cx) {
+        match self.plain_round(crew.as_mut(), cx, poll, store) {
             Some(Plain::Wait) => Poll::Pending,
-            Some(Plain::Done) => Poll::Ready(self.course.decided),
-            Some(Plain::Opened(member)) => self.go_on(crew, member + 1, cx),
-            None => self.poll_scoped(crew, cx),
+            Some(Plain::Over(ends)) => Poll::Ready(ends),
+            Some(Plain::Opened(member)) => self.go_on(crew, member + 1, cx).map(Ends::Stored),
+            None => self.poll_scoped(crew, cx).map(Ends::Stored),
         }
     }
 
     /// A round as long as no scope has opened in any member. `None` if a seed orders the members, or debug mode times
     /// them.
     #[inline(always)]
-    fn plain_round<C: CrewOf<R>>(
+    fn plain_round<C: CrewOf<R>, T>(
         &mut self,
         mut crew: Pin<&mut C>,
         cx: &mut Context<'_>,
-    ) -> Option<Plain> {
-        PlainRound::run(|mut round| {
-            let course = &mut self.course;
+        mut poll: impl FnMut(Pin<&mut C>, usize, &mut Context<'_>) -> PlainPoll<T>,
+        store: impl FnOnce(Pin<&mut C>, usize, T),
+    ) -> Option<Plain<T>> {
+        PlainRound::run(|round| {
             let mut fellows = Fellows {
                 crew: crew.as_mut(),
                 stage: &mut self.stage,
                 is_over: false,
             };
-            let mut opened = None;
+            let mut waits = false;
             for member in 0..C::LEN {
-                let poll = fellows.crew.as_mut().poll_plain(member, cx);
+                let polled = poll(fellows.crew.as_mut(), member, cx);
                 if round.has_opened() {
-                    opened = Some((member, poll));
-                    break;
+                    fellows.is_over = true;
+                    drop(fellows);
+                    let polled = stored(polled, |value| store(crew.as_mut(), member, value));
+                    self.open(crew, member, polled, round, cx);
+                    return Plain::Opened(member);
                 }
-                if let Poll::Ready(decides) = poll {
-                    course.left -= 1;
-                    if decides {
-                        course.decided = Some(member);
-                        course.left = 0;
+                match polled {
+                    PlainPoll::Waits => waits = true,
+                    PlainPoll::Ended => {}
+                    PlainPoll::Decides(value) => {
                         (0..C::LEN).for_each(|other| fellows.crew.as_mut().discard(other));
-                        break;
+                        fellows.is_over = true;
+                        drop(fellows);
+                        round.end();
+                        self.stage = Stage::Over;
+                        return Plain::Over(Ends::Decided(value));
                     }
                 }
             }
             fellows.is_over = true;
             drop(fellows);
-            if let Some((member, poll)) = opened {
-                self.open(crew, member, poll, round, cx);
-                return Plain::Opened(member);
-            }
             round.end();
-            if self.course.left > 0 {
+            if waits {
                 return Plain::Wait;
             }
             self.stage = Stage::Over;
-            Plain::Done
+            Plain::Over(Ends::Stored(None))
         })
     }
 
-    /// A scope has opened in a member. From here on the members can hear of requests.
+    /// The members can hear of requests from here on.
+    #[cold]
+    fn leave_plain<C: Crew>(&mut self, crew: Pin<&mut C>) {
+        self.stage = Stage::Scoped;
+        self.course.left = left(crew);
+    }
+
+    /// A scope has opened in a member.
     #[cold]
     #[inline(never)]
     fn open<C: CrewOf<R>>(
@@ -217,7 +257,8 @@ impl<R> Engine<R> {
         round: PlainRound<'_>,
         cx: &mut Context<'_>,
     ) {
-        self.stage = Stage::Scoped;
+        self.leave_plain(crew.as_mut());
+        self.course.left += u32::from(poll.is_ready()); // it is noted below
         let end = match poll {
             Poll::Pending => crew.as_mut().go_on(member, round, &mut self.listener, cx),
             Poll::Ready(decides) => {
@@ -244,7 +285,9 @@ impl<R> Engine<R> {
                 .propagation()
                 .poll_again("a race or a gather was awaited again after it had ended");
         }
-        self.stage = Stage::Scoped;
+        if self.stage == Stage::Plain {
+            self.leave_plain(crew.as_mut());
+        }
         if self.listener.heard() {
             self.pass_on(crew.as_mut());
         }
@@ -277,7 +320,7 @@ impl<R> Engine<R> {
             && self.has_value::<C>()
             && !self.listener.conclude(false)
         {
-            return Poll::Ready(self.course.decided);
+            return Poll::Ready(self.course.decided());
         }
         self.finish::<C>()
     }
@@ -370,7 +413,7 @@ impl<R> Engine<R> {
             }
             resume_unwind(payload);
         }
-        let decided = self.course.decided;
+        let decided = self.course.decided();
         let has_value = self.has_value::<C>();
         if has_value && self.course.answer == Answer::Swallowed {
             self.listener.conclude(true);
@@ -385,14 +428,14 @@ impl<R> Engine<R> {
             true => Propagation::here(),
             false => propagate_here(),
         };
-        self.course.rest.get_or_insert_default().propagation = Some(propagation);
+        self.course.rare().propagation.set(Some(propagation));
         Poll::Pending
     }
 
     /// The code that propagates a request on behalf of this, which is over.
     fn propagation(&self) -> Propagation {
         let rest = self.course.rest.as_ref();
-        let propagation = rest.and_then(|rest| rest.propagation);
+        let propagation = rest.and_then(|rest| rest.propagation.get());
         propagation.unwrap_or(Propagation::NOWHERE)
     }
 
@@ -411,6 +454,10 @@ impl<R> Engine<R> {
 }
 
 impl Course {
+    fn decided(&self) -> Option<usize> {
+        self.decided.map(Number::get)
+    }
+
     /// A member has ended. Whether the others end with it.
     #[inline]
     fn note_end<R, C: CrewOf<R>>(&mut self, crew: Pin<&mut C>, member: usize, end: End) -> bool {
@@ -424,7 +471,7 @@ impl Course {
                     if self.answer == Answer::Swallowed && is_any_asked(crew) {
                         self.answer = Answer::GoesOn;
                     }
-                    self.decided = Some(member);
+                    self.decided = Some(Number::new(member));
                 }
                 decides && !self.is_ending
             }
@@ -453,12 +500,12 @@ impl Course {
     /// Ends the others: nobody can take their values.
     fn end_others<R, C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
         self.is_ending = true;
-        let mut request = self.rest.as_mut().and_then(|rest| rest.request.take());
+        let mut request = self.rest.as_ref().and_then(|rest| rest.request.take());
         self.tell_all::<R, C>(crew, || {
             request.get_or_insert_with(request_to_losers).clone()
         });
         if request.is_some() {
-            self.rest.get_or_insert_default().request = request;
+            self.rare().request.set(request);
         }
     }
 
@@ -502,24 +549,29 @@ impl Course {
             self.keep_panic(second);
         }
         self.is_short = true;
-        self.left = (0..C::LEN)
-            .filter(|&n| !matches!(crew.as_mut().state(n), MemberState::Ended))
-            .count();
+        self.left = left(crew.as_mut());
         self.end_others::<R, C>(crew);
     }
 
     /// Keeps the first panic, and reports the others.
     #[cold]
     fn keep_panic(&mut self, payload: Payload) {
-        let rest = self.rest.get_or_insert_default();
-        match rest.panic {
-            None => rest.panic = Some(payload),
-            Some(_) => report(SECOND_PANIC, payload),
+        let rest = self.rare();
+        match rest.panic.take() {
+            None => rest.panic.set(Some(payload)),
+            first => {
+                rest.panic.set(first);
+                report(SECOND_PANIC, payload);
+            }
         }
     }
 
-    fn take_panic(&mut self) -> Option<Payload> {
-        self.rest.as_mut()?.panic.take()
+    fn take_panic(&self) -> Option<Payload> {
+        self.rest.as_ref()?.panic.take()
+    }
+
+    fn rare(&mut self) -> &Rare {
+        self.rest.get_or_insert_default()
     }
 }
 
@@ -532,6 +584,27 @@ impl Drop for Rare {
             );
         }
     }
+}
+
+/// The state after a plain poll, once `store` has seen to its value.
+#[cold]
+fn stored<T>(polled: PlainPoll<T>, store: impl FnOnce(T)) -> Poll<bool> {
+    match polled {
+        PlainPoll::Waits => Poll::Pending,
+        PlainPoll::Ended => Poll::Ready(false),
+        PlainPoll::Decides(value) => {
+            store(value);
+            Poll::Ready(true)
+        }
+    }
+}
+
+/// How many members have not ended.
+#[cold]
+fn left<C: Crew>(mut crew: Pin<&mut C>) -> u32 {
+    let has_ended = |n: &usize| matches!(crew.as_mut().state(*n), MemberState::Ended);
+    let left = C::LEN - (0..C::LEN).filter(has_ended).count();
+    u32::try_from(left).expect("fewer than 2^32 futures")
 }
 
 /// Whether a request to any member is open.

@@ -53,6 +53,15 @@ pin_project! {
     }
 }
 
+/// The result of a member's poll in a plain round.
+pub(crate) enum PlainPoll<T> {
+    Waits,
+    /// It has ended, in this poll or before.
+    Ended,
+    /// It has returned a value that ends the others.
+    Decides(T),
+}
+
 /// The end of a member.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
@@ -74,17 +83,31 @@ impl<F: Future> Member<F> {
         }
     }
 
-    /// Polls it in a plain round, unless it has ended. `Ready`: whether its value decides.
+    /// Polls it in a plain round, unless it has ended, and keeps its value.
     #[inline(always)]
     pub(crate) fn poll_plain<R: Rule<F::Output>>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<bool> {
+    ) -> PlainPoll<()> {
         let this = self.project();
-        let value = ready!(this.branch.poll_plain(cx));
+        if this.branch.has_ended() {
+            return PlainPoll::Ended;
+        }
+        let Poll::Ready(value) = this.branch.poll_plain(cx) else {
+            return PlainPoll::Waits;
+        };
         let decides = R::decides(&value);
         *this.value = Some(value);
-        Poll::Ready(decides)
+        match decides {
+            true => PlainPoll::Decides(()),
+            false => PlainPoll::Ended,
+        }
+    }
+
+    /// Polls it in a plain round of a race.
+    #[inline(always)]
+    pub(crate) fn poll_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().branch.poll_plain(cx)
     }
 
     /// A scope has opened in the plain poll of this member, which has returned a value.

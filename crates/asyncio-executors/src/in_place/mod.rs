@@ -2,9 +2,9 @@
 //! arrays.
 //!
 //! Nothing is allocated. Each poll polls all that have not returned, in order, or as the loop's seed says. Each future
-//! is a [`Branch`](asyncio_task::Branch). While no cancel scope is open inside of any, a round costs a frame for each,
-//! and a loser is dropped where it waits. If a scope has opened inside of a branch, the branch can hear of its end. So
-//! it is told, and awaited.
+//! is a [`Branch`](asyncio_task::Branch). While no cancel scope is open inside of any, a round costs little more than
+//! the polls, and a loser is dropped where it waits. If a scope has opened inside of a branch, the branch can hear of
+//! its end. So it is told, and awaited.
 //!
 //! Requests from outside reach the listener around the branches, if any of them has a scope. It tells all of them, as a
 //! task group tells its children (`group`). Without any scope nothing could hear of a request, and the code around
@@ -28,8 +28,8 @@ pub(crate) use crew::{
     Array, Tuple1, Tuple2, Tuple3, Tuple4, Tuple5, Tuple6, Tuple7, Tuple8, Tuple9, Tuple10,
     Tuple11, Tuple12,
 };
-use engine::Engine;
-use member::{All, First, Try};
+use engine::{Ends, Engine};
+use member::{All, First, PlainPoll, Try};
 
 pin_project! {
     /// A race.
@@ -44,6 +44,12 @@ pin_project! {
 pub(crate) trait Racers: CrewOf<First> {
     type Output;
 
+    /// Polls a member in a plain round.
+    fn poll_first(self: Pin<&mut Self>, n: usize, cx: &mut Context<'_>) -> Poll<Self::Output>;
+
+    /// Keeps the value of a member.
+    fn store(self: Pin<&mut Self>, n: usize, value: Self::Output);
+
     /// The value of a member.
     fn take(self: Pin<&mut Self>, n: usize) -> Option<Self::Output>;
 }
@@ -52,7 +58,7 @@ impl<C: Racers> Racing<C> {
     pub(crate) fn new(crew: C, place: &'static Location<'static>) -> Self {
         Self {
             crew,
-            engine: Engine::new(C::LEN, place),
+            engine: Engine::new(place),
         }
     }
 }
@@ -63,9 +69,19 @@ impl<C: Racers> Future for Racing<C> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         let mut this = self.project();
-        let winner = ready!(this.engine.poll(this.crew.as_mut(), cx));
-        let value = winner.and_then(|winner| this.crew.take(winner));
-        Poll::Ready(value.expect("a race ends with the value of its winner"))
+        let poll = |crew: Pin<&mut C>, n, cx: &mut Context<'_>| match crew.poll_first(n, cx) {
+            Poll::Ready(value) => PlainPoll::Decides(value),
+            Poll::Pending => PlainPoll::Waits,
+        };
+        let ends = ready!(this.engine.poll(this.crew.as_mut(), cx, poll, C::store));
+        Poll::Ready(match ends {
+            // Not through the place of the value, where it would be stored and loaded again.
+            Ends::Decided(value) => value,
+            Ends::Stored(winner) => {
+                let value = winner.and_then(|winner| this.crew.take(winner));
+                value.expect("a race ends with the value of its winner")
+            }
+        })
     }
 }
 
@@ -90,7 +106,7 @@ impl<C: Gathered> Gathering<C> {
     pub(crate) fn new(crew: C, place: &'static Location<'static>) -> Self {
         Self {
             crew,
-            engine: Engine::new(C::LEN, place),
+            engine: Engine::new(place),
         }
     }
 }
@@ -101,7 +117,11 @@ impl<C: Gathered> Future for Gathering<C> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Outputs> {
         let mut this = self.project();
-        ready!(this.engine.poll(this.crew.as_mut(), cx));
+        let poll = C::poll_plain;
+        ready!(
+            this.engine
+                .poll(this.crew.as_mut(), cx, poll, |_, _, ()| ())
+        );
         Poll::Ready(this.crew.take_all())
     }
 }
@@ -137,7 +157,7 @@ impl<C: TryGathered> TryGathering<C> {
     pub(crate) fn new(crew: C, place: &'static Location<'static>) -> Self {
         Self {
             crew,
-            engine: Engine::new(C::LEN, place),
+            engine: Engine::new(place),
         }
     }
 }
@@ -148,7 +168,16 @@ impl<C: TryGathered> Future for TryGathering<C> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let failed = ready!(this.engine.poll(this.crew.as_mut(), cx));
+        let poll = |crew: Pin<&mut C>, n, cx: &mut Context<'_>| match crew.poll_plain(n, cx) {
+            PlainPoll::Waits => PlainPoll::Waits,
+            PlainPoll::Ended => PlainPoll::Ended,
+            PlainPoll::Decides(()) => PlainPoll::Decides(n),
+        };
+        let ends = ready!(this.engine.poll(this.crew.as_mut(), cx, poll, |_, _, _| ()));
+        let failed = match ends {
+            Ends::Decided(failed) => Some(failed),
+            Ends::Stored(failed) => failed,
+        };
         let error = failed.and_then(|failed| this.crew.as_mut().take_error(failed));
         Poll::Ready(match error {
             Some(error) => Err(error),

@@ -43,7 +43,6 @@ impl<T: Task> ScopeTree<T> {
     }
 
     /// A poll of several branches begins, of which none has a node.
-    #[inline(always)]
     pub(crate) fn enter_branches(&mut self, task: T::Id) {
         self.frames.push(Frame {
             task,
@@ -55,15 +54,16 @@ impl<T: Task> ScopeTree<T> {
     }
 
     /// Whether a scope has opened in what is polled, which had no node.
-    #[inline(always)]
     pub(crate) fn has_opened(&self) -> bool {
         self.frames.last().is_some_and(|frame| frame.node.is_some())
     }
 
-    /// The poll of several branches ends, of which none has a node.
-    #[inline(always)]
-    pub(crate) fn leave_branches(&mut self) {
-        self.frames.truncate(self.frames.len().saturating_sub(1));
+    /// Takes back the frame of several branches that are being polled, if it tells no more than that: none has a node,
+    /// and no scope has handled a request meanwhile. Whose step it is.
+    pub(crate) fn unframe_branches(&mut self) -> Option<T::Id> {
+        let handled = self.handled;
+        let is_blank = |frame: &mut Frame<T::Id>| frame.node.is_none() && frame.handled == handled;
+        Some(self.frames.pop_if(is_blank)?.task)
     }
 
     /// The listener around the branch that is polled, and has a node.

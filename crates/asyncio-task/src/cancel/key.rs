@@ -32,12 +32,6 @@ impl Generation {
             Self(generation)
         })
     }
-
-    /// The one that the next scope of this thread gets: the same as before, if no scope has opened since.
-    #[inline(always)]
-    pub(crate) fn upcoming() -> Self {
-        Self(NEXT_GENERATION.get())
-    }
 }
 
 /// Where a scope is in its tree, in half the room of a key. Good only as long as its scope is there, so for

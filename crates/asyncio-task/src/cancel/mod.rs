@@ -77,7 +77,7 @@ mod unresolved;
 pub(crate) use deliver::Next;
 pub(crate) use effects::{DropLater, Effect, Effects, WakeTarget};
 pub(crate) use frames::Left;
-pub(crate) use key::{Generation, Place, Request, ScopeKey};
+pub(crate) use key::{Place, Request, ScopeKey};
 pub(crate) use node::Isolation;
 pub use origin::HeardRequest;
 pub(crate) use origin::Origin;

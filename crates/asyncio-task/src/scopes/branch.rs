@@ -1,7 +1,7 @@
 //! A branch: a future that is polled in place beside others of one task, and can be ended apart from them.
 //!
 //! It is a [`Scope`](crate::Scope) that enters the tree only when a scope opens inside of it. A branch without any has
-//! nothing that could hear of a request, so dropping it is how it ends. Its polls cost one frame.
+//! nothing that could hear of a request, so dropping it is how it ends. Its polls cost a note beside the tree.
 //!
 //! A [`Listener`] around the branches hears the requests from outside, and its owner ends each branch by
 //! its handle.
@@ -13,10 +13,11 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::{Generation, HeardRequest, Isolation, Origin, Removal, Task as _};
+use crate::cancel::{HeardRequest, Isolation, Origin, Removal, Task as _};
 use crate::engine::current;
 use crate::engine::local::Local;
 use crate::scopes::listener::Listener;
+use crate::scopes::loop_scopes::LoopScopes;
 use crate::scopes::scope::ScopeHandle;
 use crate::scopes::scope_state::{Frame, Interrupted, PollStep, ScopeState, Stage};
 
@@ -35,9 +36,9 @@ pin_project! {
 
     impl<F> PinnedDrop for Branch<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if let Some(key) = this.state.key.take() {
-                crate::scopes::drop_scope(key, this.state.is_polling, || this.future.set(None));
+            // Only a look, which costs no call: most have none.
+            if this.state.key.is_some() {
+                this.drop_scoped();
             }
         }
     }
@@ -55,6 +56,18 @@ pub enum BranchEnd<T> {
     },
     /// It was cancelled.
     Interrupted(Interrupted),
+}
+
+impl<F> Branch<F> {
+    /// Drops the future of a branch that has a scope.
+    #[cold]
+    #[inline(never)]
+    fn drop_scoped(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if let Some(key) = this.state.key.take() {
+            crate::scopes::drop_scope(key, this.state.is_polling, || this.future.set(None));
+        }
+    }
 }
 
 const OUTSIDE: &str =
@@ -85,12 +98,9 @@ impl<F: Future> Branch<F> {
     /// Drops the future where it waits.
     #[inline]
     pub fn discard(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        match this.state.key.take() {
-            None => this.future.set(None),
-            Some(key) => crate::scopes::drop_scope(key, this.state.is_polling, || {
-                this.future.set(None);
-            }),
+        match self.state.key {
+            None => self.project().future.set(None),
+            Some(_) => self.drop_scoped(),
         }
     }
 
@@ -209,11 +219,9 @@ impl<F: Future> Future for Branch<F> {
 }
 
 /// A poll of several branches of one task in which no scope has opened so far. Nothing in them can hear of a request,
-/// so one frame serves all of them.
+/// so all of them together have one frame at most (`loop_scopes.rs`).
 pub struct PlainRound<'a> {
-    tasks: &'a Local,
-    /// Differs from the upcoming one if any scope has opened since.
-    seen: Generation,
+    scopes: &'a LoopScopes,
 }
 
 impl PlainRound<'_> {
@@ -231,37 +239,29 @@ impl PlainRound<'_> {
             if tasks.is_observed() {
                 return None;
             }
-            tasks.scopes.borrow_mut().enter_branches(task.id());
-            let seen = Generation::upcoming();
-            Some(poll(PlainRound { tasks, seen }))
+            let scopes = &*tasks.scopes;
+            scopes.begin_branches(task.id());
+            Some(poll(PlainRound { scopes }))
         })
     }
 
     /// Whether a scope has opened in the branch that was polled last. That is the end of the round.
     #[inline(always)]
-    pub fn has_opened(&mut self) -> bool {
-        self.seen != Generation::upcoming() && self.has_opened_here()
-    }
-
-    /// The same, if scopes have opened anywhere.
-    #[cold]
-    fn has_opened_here(&mut self) -> bool {
-        self.seen = Generation::upcoming();
-        self.tasks.scopes.borrow().has_opened()
+    pub fn has_opened(&self) -> bool {
+        self.scopes.has_opened()
     }
 
     /// No scope has opened.
     #[inline(always)]
     pub fn end(self) {
-        let tasks = self.tasks;
-        // Before the tree is changed: otherwise the round is copied as a whole, right after its parts were stored.
+        let scopes = self.scopes;
         std::mem::forget(self);
-        tasks.scopes.borrow_mut().leave_branches();
+        scopes.end_branches();
     }
 
     /// A scope has opened: the round becomes the frame of its branch, and the listener around is known.
     fn into_frame(self, listener: &mut Listener) -> Frame {
-        let key = self.tasks.scopes.borrow().listener_of_branch();
+        let key = self.scopes.borrow().listener_of_branch();
         std::mem::forget(self);
         listener.stand_at(key);
         Frame::entered()
@@ -272,7 +272,10 @@ impl Drop for PlainRound<'_> {
     /// The poll of a branch has panicked.
     #[cold]
     fn drop(&mut self) {
-        let listener = self.tasks.scopes.borrow().listener_of_branch();
+        if !self.scopes.has_opened() {
+            return self.scopes.end_branches();
+        }
+        let listener = self.scopes.borrow().listener_of_branch();
         drop(Frame::entered());
         listener.into_iter().for_each(crate::scopes::close);
     }

@@ -258,7 +258,7 @@ impl Drop for Listener {
     #[inline]
     fn drop(&mut self) {
         // Dropped before its time: the request is still where it came from.
-        if let Some(key) = self.key.take() {
+        if let Some(key) = self.key {
             scopes::close(key);
         }
     }

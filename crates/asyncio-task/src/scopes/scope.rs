@@ -36,7 +36,7 @@ pin_project! {
     impl<F> PinnedDrop for Scope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(key) = this.state.key.take() {
+            if let Some(key) = this.state.key {
                 crate::scopes::drop_scope(key, this.state.is_polling, || this.future.set(None));
             }
         }
