@@ -155,6 +155,20 @@ impl Places {
         }
     }
 
+    /// Takes a place that is free for one that comes after all others.
+    #[inline]
+    pub(crate) fn take_free(&self, place: &mut Place) -> bool {
+        let taken = self.taken.get().saturating_add(self.expected.get());
+        let is_free = matches!(place, Place::None)
+            && taken < self.limit.get()
+            && self.line.borrow().is_empty();
+        if is_free {
+            self.taken.set(self.taken.get() + 1);
+            *place = Place::TAKEN;
+        }
+        is_free
+    }
+
     /// Whether a place is free for an arrival, with so many others expected, and it overtakes nobody.
     #[inline]
     fn is_free_for(&self, number: u64, others: usize) -> bool {

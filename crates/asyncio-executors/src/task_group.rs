@@ -676,7 +676,9 @@ impl<'env, E: 'env> Stand<'env, E> {
 impl<E> Stand<'_, E> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let places = &self.group.shared.places;
-        ready!(places.poll_enter(&mut self.place, cx));
+        if !places.take_free(&mut self.place) {
+            ready!(places.poll_enter(&mut self.place, cx));
+        }
         Pin::new(&mut self.step_back).poll(cx) // with its place
     }
 }

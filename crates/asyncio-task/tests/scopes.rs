@@ -6,7 +6,9 @@ use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use asyncio_task::{
     Cancelled, Interrupted, JoinError, Listener, Scope, ScopeHandle, Task, Tasks, current_task,
@@ -581,6 +583,54 @@ fn now_or_never_on_a_scope_leaves_nothing_behind() {
         assert!(end.unwrap_err().is_cancelled());
     });
     assert_eq!(trace, ["heard"]);
+}
+
+#[test]
+fn a_request_wakes_the_waker_that_a_scope_was_polled_with_last() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    // `None` is the task's own.
+    let all: [&[Option<usize>]; 8] = [
+        &[Some(0)],
+        &[Some(0), Some(0)],
+        &[Some(0), Some(1)],
+        &[Some(0), Some(0), Some(1), Some(1)],
+        &[Some(0), Some(1), Some(0)],
+        &[None, Some(0)],
+        &[Some(0), None],
+        &[Some(0), None, Some(0), Some(1)],
+    ];
+    let (end, _) = run(async move |_| {
+        for polls in all {
+            let counts = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
+            let mut scope = pin!(Scope::new(pending::<()>()));
+            let handle = poll_fn(|cx| {
+                let handle = scope.as_mut().open();
+                for poll in polls {
+                    let waker = match poll {
+                        Some(n) => Waker::from(counts[*n].clone()),
+                        None => cx.waker().clone(),
+                    };
+                    let poll = scope.as_mut().poll(&mut Context::from_waker(&waker));
+                    assert!(poll.is_pending());
+                }
+                Poll::Ready(handle)
+            });
+            handle.await.unwrap().cancel();
+            let woken = counts.map(|count| count.0.load(Ordering::Relaxed));
+            let last = polls.last().copied().flatten();
+            assert_eq!(
+                woken,
+                [0, 1].map(|n| usize::from(last == Some(n))),
+                "{polls:?}"
+            );
+        }
+    });
+    end.unwrap().unwrap();
 }
 
 #[test]

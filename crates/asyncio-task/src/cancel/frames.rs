@@ -26,7 +26,7 @@ impl<T: Task> ScopeTree<T> {
                 Some(node) => {
                     node.polling = true;
                     // It may have got its node while nothing had opened inside of it.
-                    if isolation != Isolation::None {
+                    if !node.is_isolated(isolation) {
                         self.isolate_node(key, isolation);
                     }
                 }
@@ -114,21 +114,26 @@ impl<T: Task> ScopeTree<T> {
         self.get(key).is_some_and(|node| node.is_calm_in(around))
     }
 
-    /// A scope waits. `own_waker`: it was polled with that of its task. `true` if that is all there is to see to.
+    /// A scope waits that was polled with this waker. `is_own`: it is that of its task. `true` if that is all there is
+    /// to see to: nothing was ever asked of the scope, and the waker needs no room or is the one from before.
     #[inline]
-    pub(crate) fn pauses_calmly(&mut self, key: ScopeKey, own_waker: bool) -> bool {
+    pub(crate) fn pauses_calmly(&mut self, key: ScopeKey, waker: &Waker, is_own: bool) -> bool {
         let Some(node) = self.get_mut(key) else {
             return false;
         };
         node.polling = false;
-        if !own_waker
-            || node.cancel.is_some()
-            || matches!(node.wakes, Wakes::Waker(_) | Wakes::Root(_))
-        {
+        if node.cancel.is_some() {
             return false;
         }
-        node.wakes = Wakes::Task;
-        true
+        match node.wakes {
+            Wakes::Nobody | Wakes::Task if is_own => {
+                node.wakes = Wakes::Task;
+                true
+            }
+            // The body of a group, say.
+            Wakes::Waker(ref before) => !is_own && before.will_wake(waker),
+            Wakes::Nobody | Wakes::Task | Wakes::Root(_) => false,
+        }
     }
 
     /// A scope's poll ends. To be followed by [`pause`](Self::pause), by

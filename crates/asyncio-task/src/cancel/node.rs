@@ -143,6 +143,16 @@ impl<T> Node<T> {
         self.cancel.is_none() && Place::of(self.parent) == around
     }
 
+    /// Whether it has that isolation, or more.
+    #[inline]
+    pub(super) fn is_isolated(&self, isolation: Isolation) -> bool {
+        match isolation {
+            Isolation::None | Isolation::Branch => true,
+            Isolation::Observed => self.observed,
+            Isolation::Shielded => self.shielded,
+        }
+    }
+
     #[inline]
     pub(super) fn isolate_node(&mut self, isolation: Isolation) {
         self.observed |= matches!(isolation, Isolation::Observed | Isolation::Shielded);

@@ -83,11 +83,12 @@ pub(super) type ChildQueueFn = unsafe fn(NonNull<Header>) -> Rc<dyn ChildQueue>;
 pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// The result of a poll. The payload of a panic is in the extra part.
+// Numbered as the compiler numbers `Polled`, which it becomes: then a step translates nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    Pending,
-    Ready,
-    Panicked,
+    Ready = 0,
+    Panicked = 1,
+    Pending = 3,
 }
 
 /// The waker of a task that waits for the outcome. It may be that of a supervisor, which never leaves its thread (W3 in

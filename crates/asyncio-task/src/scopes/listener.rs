@@ -198,7 +198,7 @@ impl Listener {
             let own_waker = waker::is_of(cx.waker(), task);
             let is_calm = self.key.is_some_and(|key| {
                 let mut tree = tasks.scopes.borrow_mut();
-                tree.pauses_calmly(key, own_waker)
+                tree.pauses_calmly(key, cx.waker(), own_waker)
             });
             if !is_calm {
                 self.begin_to_wait(tasks, task, cx.waker(), own_waker);
@@ -217,7 +217,7 @@ impl Listener {
                 *self.key.insert(tree.insert_observed(around))
             }
         };
-        if tree.pauses_calmly(key, own_waker) {
+        if tree.pauses_calmly(key, waker, own_waker) {
             return;
         }
         drop(tree);

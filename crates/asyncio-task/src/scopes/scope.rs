@@ -114,6 +114,36 @@ impl<F: Future> Scope<F> {
             Some(tree.insert_in(around))
         })
     }
+
+    /// A step in which the scope has no frame.
+    #[cold]
+    #[inline(never)]
+    fn go_without_frame(
+        step: &PollStep,
+        state: &mut ScopeState,
+        mut future: Pin<&mut Option<F>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Interrupted>> {
+        match step {
+            PollStep::Poll(_) | PollStep::Wait => Poll::Pending,
+            PollStep::Pass => {
+                state.is_polling = true;
+                let poll = polled(future.as_mut()).poll(cx);
+                state.is_polling = false;
+                if poll.is_ready() {
+                    clear(future);
+                }
+                poll.map(Ok)
+            }
+            PollStep::End => {
+                let interrupted = state.end(&mut || clear(future.as_mut()));
+                match state.reports(&interrupted, cx) {
+                    true => Poll::Ready(Err(interrupted)),
+                    false => Poll::Pending,
+                }
+            }
+        }
+    }
 }
 
 impl<F: Future> Future for Scope<F> {
@@ -148,32 +178,22 @@ impl<F: Future> Future for Scope<F> {
             }
         });
         loop {
-            let frame = match step {
-                PollStep::Poll(frame) => Some(frame),
-                PollStep::Pass => None,
-                PollStep::Wait => return Poll::Pending,
-                PollStep::End => {
-                    let interrupted = this.state.end(&mut || clear(this.future.as_mut()));
-                    return match this.state.reports(&interrupted, cx) {
-                        true => Poll::Ready(Err(interrupted)),
-                        false => Poll::Pending,
-                    };
-                }
+            // One question, and one after the poll: a match of all steps would jump through a table.
+            let PollStep::Poll(frame) = step else {
+                return Self::go_without_frame(&step, this.state, this.future, cx);
             };
             this.state.is_polling = true;
             let poll = polled(this.future.as_mut()).poll(cx);
             this.state.is_polling = false;
             if let Poll::Ready(output) = poll {
-                if let Some(frame) = frame {
-                    Self::finish(this.state, frame);
-                }
+                Self::finish(this.state, frame);
                 clear(this.future.as_mut());
                 return Poll::Ready(Ok(output));
             }
-            step = match frame {
-                Some(frame) => Self::pause(this.state, frame, cx),
-                None => PollStep::Wait,
-            };
+            step = Self::pause(this.state, frame, cx);
+            if let PollStep::Wait = step {
+                return Poll::Pending;
+            }
         }
     }
 }

@@ -126,7 +126,8 @@ impl ScopeState {
                 return PollStep::Wait;
             };
             self.key = Some(key);
-            if tree.pauses_calmly(key, waker::is_of(cx.waker(), task)) {
+            let is_own = waker::is_of(cx.waker(), task);
+            if tree.pauses_calmly(key, cx.waker(), is_own) {
                 return PollStep::Wait;
             }
             drop(tree);
@@ -282,7 +283,9 @@ impl Frame {
     }
 
     /// [`enter`](Self::enter), if nothing is to be seen to before the scope is polled.
-    #[inline]
+    // Apart in debug builds, where what is inlined takes stack while the scope is polled.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter_calmly(tasks: &Local, task: &LocalRef, key: ScopeKey) -> Option<Self> {
         let mut tree = tasks.scopes.borrow_mut();
         let around = Local::innermost_place(&mut tree, task);
