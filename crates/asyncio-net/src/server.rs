@@ -531,6 +531,10 @@ impl Server {
     /// # Cancellation
     ///
     /// The server stays closed, and its handlers go on.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside of any task.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.close();
         let in_time = move_on_after(grace, self.wait_for_clients()).await;

@@ -180,6 +180,10 @@ impl Child {
     /// # Errors
     ///
     /// Those of [`wait`](Self::wait), and `PermissionDenied` if the process runs as another user.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside of any task.
     pub async fn stop(&self, grace: Duration) -> io::Result<ExitStatus> {
         stop(&self.guard.process, grace).await
     }

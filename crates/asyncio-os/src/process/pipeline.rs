@@ -153,6 +153,10 @@ impl RunningPipeline {
     /// # Errors
     ///
     /// Those of [`Child::stop`].
+    ///
+    /// # Panics
+    ///
+    /// When polled outside of any task.
     pub async fn stop(&self, grace: Duration) -> io::Result<Vec<ExitStatus>> {
         let stops = self.children.iter().map(|child| child.stop(grace));
         let stopped = asyncio_executors::gather_iter(stops).await;
