@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+use crate::in_place;
+
 /// How much one read takes from a stream.
 const READ: usize = 16 * 1024;
 
@@ -45,8 +47,8 @@ impl<T> HyperIo<T> {
 
 /// A buffer that many streams share: bytes are read into it and copied to where hyper wants them.
 ///
-/// hyper's own buffer is uninitialised memory. Reading into that in place would take unsafe code, and zeroing it first
-/// costs more than the copy.
+/// hyper's own buffer is uninitialised memory. Only some streams can read into that
+/// ([`in_place`](crate::in_place)), and zeroing it first costs more than the copy.
 #[derive(Clone, Default)]
 pub(crate) struct Scratch(Rc<Cell<Option<Box<[u8]>>>>);
 
@@ -60,7 +62,7 @@ impl Scratch {
     }
 }
 
-impl<T: AsyncRead + Unpin> HyperIo<T> {
+impl<T: AsyncRead + Unpin + 'static> HyperIo<T> {
     /// Reads at most `most` bytes, and passes them to `take`.
     fn poll_read_with(
         &mut self,
@@ -93,11 +95,14 @@ impl<T: AsyncRead + Unpin> HyperIo<T> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<usize>> {
+        if let Some(outcome) = in_place::poll_read(&self.stream, cx, &mut cursor) {
+            return outcome;
+        }
         self.poll_read_with(cx, cursor.remaining(), |read| cursor.put_slice(read))
     }
 }
 
-impl<T: AsyncRead + Unpin> Read for HyperIo<T> {
+impl<T: AsyncRead + Unpin + 'static> Read for HyperIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -47,6 +47,7 @@
 
 mod bound;
 mod hyper_io;
+mod in_place;
 mod on_loop;
 
 pub mod body;

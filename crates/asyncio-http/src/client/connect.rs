@@ -23,6 +23,15 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// The connection, if it is one without TLS.
+    pub(crate) fn as_plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            #[cfg(feature = "rustls")]
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Whether both sides have agreed on HTTP/2.
     #[cfg(feature = "http2")]
     pub(crate) fn is_http2(&self) -> bool {

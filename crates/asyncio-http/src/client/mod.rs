@@ -18,6 +18,7 @@ mod response;
 mod session;
 mod upload;
 
+pub(crate) use self::connect::Stream;
 pub use self::error::FetchError;
 pub use self::proxy::Proxy;
 pub use self::request::RequestBuilder;

@@ -34,7 +34,7 @@ impl<T> ServerIo<T> {
 }
 
 #[cfg(feature = "http2")]
-impl<T: AsyncRead + Unpin> ServerIo<T> {
+impl<T: AsyncRead + Unpin + 'static> ServerIo<T> {
     /// Whether the client begins as one of HTTP/2 does. Reads no further than it must.
     pub(super) async fn speaks_http2(&mut self) -> io::Result<bool> {
         loop {
@@ -66,7 +66,7 @@ impl<T: AsyncRead + Unpin> ServerIo<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Read for ServerIo<T> {
+impl<T: AsyncRead + Unpin + 'static> Read for ServerIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,11 +6,15 @@
 use std::io;
 #[cfg(not(target_os = "linux"))]
 use std::io::{Read as _, Write as _};
+use std::mem::MaybeUninit;
 
 /// The calls of a source.
 pub(crate) trait Calls {
     /// Reads once.
     fn receive(&self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Reads once, into memory whose first bytes are initialised by it: as many as it returns.
+    fn receive_uninit(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize>;
 
     /// Writes once.
     fn send(&self, buf: &[u8]) -> io::Result<usize>;
@@ -27,6 +31,12 @@ macro_rules! calls {
             }
 
             #[inline]
+            fn receive_uninit(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+                let ((received, _), _) = rustix::net::recv(self, buf, rustix::net::RecvFlags::empty())?;
+                Ok(received.len())
+            }
+
+            #[inline]
             fn send(&self, buf: &[u8]) -> io::Result<usize> {
                 // A peer that is gone is an error, and no signal.
                 Ok(rustix::net::send(self, buf, rustix::net::SendFlags::NOSIGNAL)?)
@@ -38,6 +48,10 @@ macro_rules! calls {
             fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
                 let mut stream = self;
                 stream.read(buf)
+            }
+
+            fn receive_uninit(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+                socket2::SockRef::from(self).recv(buf)
             }
 
             fn send(&self, buf: &[u8]) -> io::Result<usize> {

@@ -161,6 +161,23 @@ macro_rules! byte_stream {
                 self.io.poll_write_ready(cx)
             }
 
+            /// [`read`](Self::read) into memory that need not be initialised, for code that polls. Afterwards
+            /// the first bytes of `buf` are initialised, as many as the number that is returned.
+            ///
+            /// # Errors
+            ///
+            /// The system's error, and an error if its loop is closed or is not the running one.
+            #[inline]
+            pub fn poll_read_uninit(
+                &self,
+                cx: &mut Context<'_>,
+                buf: &mut [MaybeUninit<u8>],
+            ) -> Poll<io::Result<usize>> {
+                $crate::stream::transfer::poll_read_with(&self.io, cx, buf.len(), |stream| {
+                    stream.receive_uninit(buf)
+                })
+            }
+
             /// Reads without waiting. Returns `WouldBlock` without a system call while the loop has
             /// recorded that there is nothing to read.
             ///
