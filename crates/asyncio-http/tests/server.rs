@@ -81,6 +81,7 @@ async fn handlers_overlap() -> Outcome {
     Ok(())
 }
 
+// Proves P1.
 #[asyncio::test(clock = "real")]
 async fn bodies_stream_both_ways() -> Outcome {
     // Echoes piece by piece: the first piece comes back before the last one is sent.
@@ -167,6 +168,46 @@ mod panics {
         other.until("fine").await;
         assert_eq!(reports.borrow().len(), 1);
         assert!(reports.borrow()[0].contains("a handler of HTTP requests panicked"));
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn a_late_panic_spoils_no_answer_before_it() -> Outcome {
+        asyncio::set_exception_handler(|_: &asyncio::Unhandled| {});
+        let server = start(async |request: Request| {
+            for _ in 0..3 {
+                asyncio::yield_now().await;
+            }
+            assert_ne!(request.uri().path(), "/panic", "the handler panics");
+            "fine"
+        })
+        .await;
+        let request = |path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let requests = ["/", "/", "/panic", "/"].map(request).concat();
+        let answer = answers(&server, requests).await;
+        let statuses = answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]);
+        assert_eq!(statuses.collect::<Vec<_>>(), ["200", "200", "500"]);
+        assert_eq!(answer.matches("fine").count(), 2);
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn a_service_may_panic_in_its_call() -> Outcome {
+        let reports = Rc::new(Cell::new(0));
+        asyncio::set_exception_handler({
+            let reports = reports.clone();
+            move |_: &asyncio::Unhandled| reports.set(reports.get() + 1)
+        });
+        let service = hyper::service::service_fn(|request: http::Request<_>| {
+            let _: &hyper::body::Incoming = request.body();
+            assert_ne!(request.uri().path(), "/panic", "the call panics");
+            async { Ok::<_, std::convert::Infallible>(http::Response::new("fine".to_owned())) }
+        });
+        let server = start(HyperService(service)).await;
+        let answer = answers(&server, "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!((status(&answer), reports.get()), ("500", 1));
+        let answer = answers(&server, "GET / HTTP/1.0\r\n\r\n").await;
+        assert!(answer.ends_with("fine"));
         Ok(())
     }
 
@@ -521,14 +562,23 @@ mod http2 {
         asyncio::set_exception_handler(|_: &asyncio::Unhandled| {});
         let server = start(async |request: Request| {
             assert_ne!(request.uri().path(), "/panic", "the handler panics");
+            for _ in 0..3 {
+                asyncio::yield_now().await;
+            }
+            assert_ne!(request.uri().path(), "/late", "the handler panics");
             "fine"
         })
         .await;
         let session = session();
         let panicked = session.get(url(&server, "/panic")).send().await?;
         assert_eq!(panicked.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let fine = session.get(url(&server, "/")).send().await?;
-        assert_eq!(fine.text().await?, "fine");
+        let fetch = async |path| -> Result<_, asyncio::BoxError> {
+            let response = session.get(url(&server, path)).send().await?;
+            Ok((response.status().as_u16(), response.text().await?))
+        };
+        let (fine, late) = futures::try_join!(fetch("/"), fetch("/late"))?;
+        assert_eq!(fine, (200, "fine".to_owned()));
+        assert_eq!(late, (500, String::new()));
         assert_eq!(server.connections(), 1);
         Ok(())
     }

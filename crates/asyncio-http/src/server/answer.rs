@@ -1,13 +1,12 @@
 //! One request and its answer: panics end here, and the answer's end is noted.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use asyncio_loop::{Cause, PanicPayload, Unhandled, call_exception_handler, current_task};
+use asyncio_loop::{Cause, Unhandled, call_exception_handler, current_task};
 use axum_core::BoxError;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
@@ -16,6 +15,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::connection::{Connection, InFlight};
+use super::panics::report;
 use crate::service::Answers;
 
 pin_project! {
@@ -25,11 +25,12 @@ pin_project! {
         // None: the answer is `early`.
         #[pin]
         answer: Option<F>,
+        // The answer without a handler, or after its panic.
         early: StatusCode,
         version: Version,
         is_head: bool,
+        // None after the last poll.
         in_flight: Option<InFlight>,
-        connection: Rc<Connection>,
     }
 }
 
@@ -55,7 +56,6 @@ pub(super) fn answer<S: Answers>(
         version,
         is_head,
         in_flight: Some(in_flight),
-        connection: connection.clone(),
     }
 }
 
@@ -68,44 +68,57 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let answered = match this.answer.as_mut().as_pin_mut() {
-            None => None,
-            Some(answer) => match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
-                Ok(poll) => Some(ready!(poll)),
-                Err(payload) => {
-                    report(payload);
-                    None
-                }
-            },
-        };
-        let in_flight = this.in_flight.take();
-        let response = match answered {
-            Some(Err(error)) => return Poll::Ready(Err(error)),
-            // On HTTP/2, hyper would send the body.
-            Some(Ok(response)) if *this.version == Version::HTTP_2 && *this.is_head => {
-                without_body(with_length(response), in_flight)
+        let connection = this.in_flight.as_ref().expect("the last poll was not yet");
+        // The flag is set before a poll if the poll before it has panicked.
+        let has_panicked = connection.is_in_handler.replace(false);
+        let response = match this.answer.as_mut().as_pin_mut() {
+            Some(answer) if !has_panicked => {
+                connection.is_in_handler.set(true);
+                let answered = answer.poll(cx);
+                connection.is_in_handler.set(false);
+                fitted(
+                    ready!(answered)?,
+                    *this.version,
+                    *this.is_head,
+                    this.in_flight,
+                )
             }
-            Some(Ok(response))
-                if *this.version == Version::HTTP_2 && has_no_body(response.status()) =>
-            {
-                without_body(response, in_flight)
-            }
-            Some(Ok(response)) if has_wrong_length(&response) => match *this.is_head {
-                // It tells the length of the body that `GET` would get.
-                true => without_body(response, in_flight),
-                false => {
-                    report_wrong_length();
-                    last_answer(StatusCode::INTERNAL_SERVER_ERROR, *this.version, in_flight)
-                }
-            },
-            Some(Ok(response)) => response.map(|body| AnswerBody::new(Some(body), in_flight)),
-            None => last_answer(*this.early, *this.version, in_flight),
+            _ => last_answer(*this.early, *this.version, this.in_flight.take()),
         };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            this.connection.stays();
-        }
         Poll::Ready(Ok(response))
     }
+}
+
+/// The response of a handler, as it may go out.
+#[inline]
+fn fitted<B: Body>(
+    response: Response<B>,
+    version: Version,
+    is_head: bool,
+    in_flight: &mut Option<InFlight>,
+) -> Response<AnswerBody<B>> {
+    let in_flight = in_flight.take();
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && let Some(in_flight) = &in_flight
+    {
+        in_flight.stays();
+    }
+    // On HTTP/2, hyper would send the body.
+    if version == Version::HTTP_2 && (is_head || has_no_body(response.status())) {
+        return match is_head {
+            true => without_body(with_length(response), in_flight),
+            false => without_body(response, in_flight),
+        };
+    }
+    if has_wrong_length(&response) {
+        // An answer to `HEAD` tells the length of the body that `GET` would get.
+        if is_head {
+            return without_body(response, in_flight);
+        }
+        report_wrong_length();
+        return last_answer(StatusCode::INTERNAL_SERVER_ERROR, version, in_flight);
+    }
+    response.map(|body| AnswerBody::new(Some(body), in_flight))
 }
 
 /// Whether answers of this status end with their head (RFC 9110, sections 15.3.5 and 15.4.5).
@@ -196,11 +209,15 @@ static IS_OF_HOST: [bool; 256] = {
 };
 
 /// An answer without a body, after which an HTTP/1 connection ends.
+#[cold]
 fn last_answer<B>(
     status: StatusCode,
     version: Version,
     in_flight: Option<InFlight>,
 ) -> Response<AnswerBody<B>> {
+    if let Some(in_flight) = &in_flight {
+        in_flight.stays();
+    }
     let mut response = Response::new(AnswerBody::new(None, in_flight));
     *response.status_mut() = status;
     if version < Version::HTTP_2 {
@@ -214,14 +231,6 @@ fn report_wrong_length() {
     let cause = "its `Content-Length` is not the length of its body";
     let message = "a handler of HTTP requests gave a wrong response";
     let cause = Cause::Error(cause.to_owned());
-    call_exception_handler(&Unhandled::new(message, current_task().as_ref(), cause));
-}
-
-type Payload = Box<dyn Any + Send>;
-
-fn report(payload: Payload) {
-    let cause = Cause::Panic(PanicPayload::new(payload));
-    let message = "a handler of HTTP requests panicked";
     call_exception_handler(&Unhandled::new(message, current_task().as_ref(), cause));
 }
 
@@ -239,8 +248,8 @@ pin_project! {
     impl<B> PinnedDrop for AnswerBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(in_flight) = this.in_flight {
-                in_flight.gave(false, *this.is_owed);
+            if let Some(in_flight) = this.in_flight.as_ref().filter(|_| *this.is_owed) {
+                in_flight.gave(false, true);
             }
         }
     }
@@ -266,12 +275,14 @@ impl<B: Body<Error: Into<BoxError>>> Body for AnswerBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let this = self.project();
-        let Some(body) = this.body.as_pin_mut() else {
+        let Some(mut body) = this.body.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = body.poll_frame(cx).map_err(Into::into);
+        let frame = body.as_mut().poll_frame(cx).map_err(Into::into);
         if let Some(in_flight) = this.in_flight {
-            let is_owed = matches!(frame, Poll::Ready(Some(Ok(_))));
+            // On HTTP/1, hyper drops the body after the last piece.
+            let is_last = || !in_flight.is_http2.get() && body.is_end_stream();
+            let is_owed = matches!(frame, Poll::Ready(Some(Ok(_)))) && !is_last();
             in_flight.gave(is_owed, std::mem::replace(this.is_owed, is_owed));
         }
         frame

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -58,6 +59,8 @@ pub struct Connection {
     /// Whether it does not speak HTTP any more.
     pub(super) is_upgraded: Cell<bool>,
     pub(super) is_http2: Cell<bool>,
+    /// A handler is polled, or has panicked in its poll.
+    pub(super) is_in_handler: Cell<bool>,
     /// Asks the connection to end after the requests under way.
     pub(super) stop: Event,
     /// The tick at which the sweeper has asked for the end.
@@ -84,6 +87,7 @@ impl Connection {
             is_late: Cell::new(false),
             is_upgraded: Cell::new(false),
             is_http2: Cell::new(false),
+            is_in_handler: Cell::new(false),
             stop: Event::new(),
             asked: Cell::new(None),
             afterwards: RefCell::default(),
@@ -231,6 +235,14 @@ fn peer(extensions: &Extensions) -> Option<Peer> {
 
 /// A request under way. Dropped when its answer is sent or given up.
 pub(crate) struct InFlight(Rc<Connection>);
+
+impl Deref for InFlight {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
 
 impl InFlight {
     pub(crate) fn begin(connection: Rc<Connection>) -> Self {

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 
 use super::answer::answer;
 use super::connection::Connection;
+use super::panics::poll_past_panics;
 use super::server_io::ServerIo;
 use super::shared::Shared;
 #[cfg(feature = "http2")]
@@ -139,7 +140,7 @@ where
         answer(&service, &of_connection, request)
     });
     let max_head = u32::try_from(shared.options.max_head).unwrap_or(u32::MAX);
-    let streams = Streams::default();
+    let streams = Streams::new(connection.clone());
     let served = http2::Builder::new(streams.clone())
         .timer(OnLoop)
         .max_header_list_size(max_head)
@@ -204,7 +205,8 @@ where
             is_stopping = true;
             stop(&mut served);
         }
-        served.as_mut().poll(cx).map_ok(|()| true)
+        let polled = poll_past_panics(connection, || served.as_mut().poll(cx));
+        polled.map_ok(|()| true)
     })
     .await
 }

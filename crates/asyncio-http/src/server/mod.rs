@@ -5,6 +5,7 @@ pub(crate) mod connection;
 mod drive;
 mod options;
 mod pace;
+mod panics;
 mod server_io;
 mod shared;
 #[cfg(feature = "http2")]
