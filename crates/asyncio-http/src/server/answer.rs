@@ -42,7 +42,7 @@ pub(super) fn answer<S: Answers>(
 ) -> Answering<impl Future<Output = Result<Response<S::Body>, BoxError>> + use<S>> {
     let in_flight = InFlight::begin(connection.clone());
     let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-    let (answer, early) = match names_its_host(&request, connection) {
+    let (answer, early) = match has_a_target(&request) && names_its_host(&request, connection) {
         false => (None, StatusCode::BAD_REQUEST),
         true => {
             let call = AssertUnwindSafe(|| service.answer(request, connection));
@@ -154,6 +154,15 @@ fn with_length<B: Body>(mut response: Response<B>) -> Response<B> {
             .or_insert_with(|| length.into());
     }
     response
+}
+
+/// Whether the form of the target is one for the method (RFC 9112, section 3.2). The handler of a `GET` would see a URI
+/// without a path otherwise. HTTP/2 has no forms.
+#[inline]
+fn has_a_target(request: &Request<Incoming>) -> bool {
+    let uri = request.uri();
+    let is_authority = uri.scheme().is_none() && uri.authority().is_some();
+    is_authority == (request.method() == Method::CONNECT) || request.version() == Version::HTTP_2
 }
 
 /// Whether a request of HTTP/1.1 has one header `Host`, and a valid one (RFC 9112, section 3.2). Otherwise a proxy
