@@ -77,7 +77,9 @@ impl<'a> Registration<'a> {
     ) -> Poll<io::Result<()>> {
         // Fast path, taken once per request: the first read finds nothing. The rest is out of line
         // to keep callers small.
-        if *waiter == WaiterId::NOT_WAITING && direction == Direction::Read {
+        let is_first = *waiter == WaiterId::NOT_WAITING
+            || waiter.is_poller() && self.slot().waiters.is_empty();
+        if is_first && direction == Direction::Read {
             return self.enqueue(cx, direction, waiter);
         }
         self.wait_or_enqueue(cx, direction, waiter)

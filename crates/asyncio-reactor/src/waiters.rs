@@ -76,6 +76,7 @@ impl WaiterId {
         (self != Self::NOT_WAITING).then_some(self.0 as usize)
     }
 
+    #[inline]
     pub(crate) fn is_poller(self) -> bool {
         self.0 <= 1
     }
@@ -283,6 +284,19 @@ impl Waiters {
         };
         self.storage.set(storage);
         contains
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        match self.storage.take() {
+            // As `take` has left it.
+            Storage::Queues(None) => true,
+            storage => {
+                self.storage.set(storage);
+                false
+            }
+        }
     }
 
     /// Lets `id` wait if no other waiter does. Otherwise returns the waker.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use asyncio_loop::{Cause, Unhandled, call_exception_handler, current_task};
 use axum_core::BoxError;
@@ -76,12 +76,14 @@ where
                 connection.is_in_handler.set(true);
                 let answered = answer.poll(cx);
                 connection.is_in_handler.set(false);
-                fitted(
-                    ready!(answered)?,
-                    *this.version,
-                    *this.is_head,
-                    this.in_flight,
-                )
+                // `ready!` and `?` would copy the response.
+                match answered {
+                    Poll::Ready(Ok(response)) => {
+                        fitted(response, *this.version, *this.is_head, this.in_flight)
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
             _ => last_answer(*this.early, *this.version, this.in_flight.take()),
         };
@@ -90,7 +92,7 @@ where
 }
 
 /// The response of a handler, as it may go out.
-#[inline]
+#[inline(always)]
 fn fitted<B: Body>(
     response: Response<B>,
     version: Version,

@@ -297,6 +297,9 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
+                if let Some(one) = $crate::stream::transfer::gather(bufs) {
+                    return self.poll_write(cx, &one);
+                }
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
