@@ -61,6 +61,28 @@ fn hyper_service(
 }
 
 #[asyncio::test(clock = "real")]
+async fn flat_answers_are_the_same() -> Outcome {
+    let handler = async |request: Request| match request.uri().path() {
+        "/pieces" => {
+            let pieces = (0..100).map(|_| Ok::<_, std::io::Error>("piece ".repeat(1000)));
+            Response::new(body::from_stream(futures::stream::iter(pieces)))
+        }
+        path => Response::new(path.repeat(path.len() * path.len()).into()),
+    };
+    let flat = start_with(Server::builder().flat_answers(true), handler).await;
+    let other = start(handler).await;
+    let session = Session::builder().max_per_host(1).build();
+    let large = format!("/{}", "x".repeat(200));
+    for path in ["/small", &large, "/pieces", "/", &large, "/small"] {
+        let fetch = async |server| session.get(url(server, path)).send().await?.bytes().await;
+        let (flat, other) = (fetch(&flat).await?, fetch(&other).await?);
+        assert!(flat == other && !flat.is_empty(), "{path}");
+    }
+    assert_eq!((flat.connections(), other.connections()), (1, 1));
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
 async fn handlers_overlap() -> Outcome {
     let server = start(async |_: Request| {
         sleep(Duration::from_millis(300)).await;

@@ -99,6 +99,7 @@ where
         service_fn(|request: hyper::Request<Incoming>| answer(&service, connection, request));
     let mut served = http1::Builder::new()
         .max_buf_size(shared.options.max_head)
+        .writev(!shared.options.flat_answers)
         // hyper demands `Send` of a stream that may be upgraded.
         .serve_connection(LoopBound::new(io), answers)
         .with_upgrades();

@@ -23,6 +23,7 @@ pub struct ServerBuilder {
     pub(super) write_timeout: Duration,
     pub(super) min_rate: u32,
     pub(super) grace: Duration,
+    pub(super) flat_answers: bool,
     #[cfg(feature = "http2")]
     pub(super) http2: bool,
     #[cfg(feature = "http2")]
@@ -44,6 +45,7 @@ impl Default for ServerBuilder {
             write_timeout: Duration::from_secs(60),
             min_rate: 100,
             grace: Duration::from_secs(10),
+            flat_answers: false,
             #[cfg(feature = "http2")]
             http2: true,
             #[cfg(feature = "http2")]
@@ -128,6 +130,14 @@ impl ServerBuilder {
     /// seconds by default.
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = limit;
+        self
+    }
+
+    /// Whether HTTP/1 answers are copied whole into one buffer of their connection before they are sent. Off by
+    /// default. It makes answers of a few kilobytes cheaper. Large ones are copied once more, and a connection keeps
+    /// the memory of its largest answer.
+    pub fn flat_answers(mut self, on: bool) -> Self {
+        self.flat_answers = on;
         self
     }
 

@@ -1,8 +1,9 @@
 //! Panics of handlers, which end in an answer.
 //!
 //! A `catch_unwind` around each poll of a handler would copy each answer once more. So a panic of a handler passes
-//! through hyper, and is caught around the poll of the connection. The connection remembers that it came from a handler.
-//! hyper is polled again, polls the handler's [`Answering`](super::answer::Answering) again, and gets status 500.
+//! through hyper, and is caught around the poll of the connection. The connection remembers that it came from a
+//! handler. hyper is polled again, polls the handler's [`Answering`](super::answer::Answering) again, and gets status
+//! 500.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
