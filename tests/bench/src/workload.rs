@@ -15,6 +15,21 @@ pub(crate) struct Workload {
     pub(crate) traffic: Option<Traffic>,
 }
 
+/// The workloads of one kind: a value of its parameter, the name, and the description of each.
+pub(crate) type Rows = [(u64, &'static str, &'static str)];
+
+impl Workload {
+    /// A workload whose name and description are in a row of `rows`. Does not compile without a row for `value`.
+    pub(crate) const fn in_row(self, rows: &Rows, value: u64) -> Self {
+        let mut n = 0;
+        while rows[n].0 != value {
+            n += 1;
+        }
+        let (_, name, what) = rows[n];
+        Self { name, what, ..self }
+    }
+}
+
 /// The requests of the load generator.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traffic {

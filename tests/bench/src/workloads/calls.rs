@@ -15,27 +15,34 @@ use crate::figures::{Figures, median};
 use crate::meter::{latencies, measure};
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 /// An empty closure is run on the pool and awaited, again and again. `PINNED`: all threads are on one core.
 #[derive(Debug)]
 pub(crate) struct Call<const PINNED: bool>;
 
+/// The workloads of [`Call`].
+const CALL: &Rows = &[
+    (0, "call", "an empty call on the thread pool"),
+    (
+        1,
+        "call-pinned",
+        "an empty call on the thread pool, one core",
+    ),
+];
+
 impl<const PINNED: bool> Work for Call<PINNED> {
     const WORKLOAD: Workload = Workload {
-        name: if PINNED { "call-pinned" } else { "call" },
-        what: if PINNED {
-            "an empty call on the thread pool, one core"
-        } else {
-            "an empty call on the thread pool"
-        },
+        name: "",
+        what: "",
         columns: &[
             Column::less("p50", "µs p50"),
             Column::less("p99", "µs p99").aside(),
         ],
         countable: Countable::No,
         traffic: None,
-    };
+    }
+    .in_row(CALL, PINNED as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         if !R::Threads::CALLS {
@@ -54,22 +61,29 @@ impl<const PINNED: bool> Work for Call<PINNED> {
 #[derive(Debug)]
 pub(crate) struct Calls<const AT_A_TIME: u64>;
 
+/// The workloads of [`Calls`].
+const CALLS: &Rows = &[
+    (
+        1_000,
+        "calls-1000",
+        "empty calls on the thread pool, 1000 at a time",
+    ),
+    (
+        1_000_000,
+        "calls-1000000",
+        "empty calls on the thread pool, a million at a time",
+    ),
+];
+
 impl<const AT_A_TIME: u64> Work for Calls<AT_A_TIME> {
     const WORKLOAD: Workload = Workload {
-        name: if AT_A_TIME == 1_000 {
-            "calls-1000"
-        } else {
-            "calls-1000000"
-        },
-        what: if AT_A_TIME == 1_000 {
-            "empty calls on the thread pool, 1000 at a time"
-        } else {
-            "empty calls on the thread pool, a million at a time"
-        },
+        name: "",
+        what: "",
         columns: &[Column::less("wall", "ns a call"), Column::CPU.aside()],
         countable: Countable::No,
         traffic: None,
-    };
+    }
+    .in_row(CALLS, AT_A_TIME);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         if !R::Threads::CALLS {
@@ -129,22 +143,29 @@ impl Arrived {
     }
 }
 
+/// The workloads of [`Callbacks`].
+const FROM_THREADS: &Rows = &[
+    (
+        1,
+        "callbacks-1",
+        "callbacks from another thread, as fast as it can",
+    ),
+    (
+        4,
+        "callbacks-4",
+        "callbacks from 4 other threads, as fast as they can",
+    ),
+];
+
 impl<const THREADS: usize> Work for Callbacks<THREADS> {
     const WORKLOAD: Workload = Workload {
-        name: if THREADS == 1 {
-            "callbacks-1"
-        } else {
-            "callbacks-4"
-        },
-        what: if THREADS == 1 {
-            "callbacks from another thread, as fast as it can"
-        } else {
-            "callbacks from 4 other threads, as fast as they can"
-        },
+        name: "",
+        what: "",
         columns: &[Column::less("wall", "ns a callback")],
         countable: Countable::No,
         traffic: None,
-    };
+    }
+    .in_row(FROM_THREADS, THREADS as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         R::Threads::POSTS.then(|| R::block_on(callbacks::<R>(effort, THREADS)))

@@ -21,7 +21,7 @@ use super::memory::resident;
 use crate::effort::Effort;
 use crate::figures::Figures;
 use crate::runtime::{Runtime, Through};
-use crate::workload::{Column, Countable, Message, Requests, Traffic, Workload};
+use crate::workload::{Column, Countable, Message, Requests, Rows, Traffic, Workload};
 
 /// Requests of so many bytes on so many connections.
 #[derive(Debug)]
@@ -89,18 +89,22 @@ impl<const PROTOCOL: bool> EchoThrough<PROTOCOL> {
     };
 }
 
+/// The workloads of [`EchoThrough`].
+const THROUGH: &Rows = &[
+    (
+        0,
+        "echo-buffered",
+        "echo, 100 connections, 64 B, through a reader and a writer with buffers",
+    ),
+    (
+        1,
+        "echo-protocol",
+        "echo, 100 connections, 64 B, by callbacks of a protocol",
+    ),
+];
+
 impl<const PROTOCOL: bool> Work for EchoThrough<PROTOCOL> {
-    const WORKLOAD: Workload = Workload {
-        name: match PROTOCOL {
-            true => "echo-protocol",
-            false => "echo-buffered",
-        },
-        what: match PROTOCOL {
-            true => "echo, 100 connections, 64 B, by callbacks of a protocol",
-            false => "echo, 100 connections, 64 B, through a reader and a writer with buffers",
-        },
-        ..Echo::<100, 64>::WORKLOAD
-    };
+    const WORKLOAD: Workload = Echo::<100, 64>::WORKLOAD.in_row(THROUGH, PROTOCOL as u64);
 
     fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
         if !R::THROUGH.contains(&Self::THROUGH) {
@@ -123,18 +127,24 @@ impl<const IDLE: usize> Paced<IDLE> {
     const CONNECTIONS: usize = 100;
 }
 
+/// The workloads of [`Paced`].
+const PACED: &Rows = &[
+    (
+        0,
+        "echo-paced",
+        "echo, 100 connections, 64 B, 50,000 a second",
+    ),
+    (
+        10_000,
+        "echo-paced-idle",
+        "echo, 100 connections, 64 B, 50,000 a second, beside 10,000 idle ones",
+    ),
+];
+
 impl<const IDLE: usize> Work for Paced<IDLE> {
     const WORKLOAD: Workload = Workload {
-        name: match IDLE {
-            0 => "echo-paced",
-            10_000 => "echo-paced-idle",
-            _ => panic!("give this number a name"),
-        },
-        what: match IDLE {
-            0 => "echo, 100 connections, 64 B, 50,000 a second",
-            10_000 => "echo, 100 connections, 64 B, 50,000 a second, beside 10,000 idle ones",
-            _ => panic!("give this number a name"),
-        },
+        name: "",
+        what: "",
         columns: &[
             Column::less("p99", "µs p99"),
             Column::less("p50", "µs p50"),
@@ -147,7 +157,8 @@ impl<const IDLE: usize> Work for Paced<IDLE> {
             message: Message::Echo(64),
             requests: Requests::Paced(50_000),
         }),
-    };
+    }
+    .in_row(PACED, IDLE as u64);
 
     fn run<R: Runtime>(_effort: Effort) -> Option<Figures> {
         allow_many_files();

@@ -9,7 +9,7 @@ use crate::figures::Figures;
 use crate::group::{Group, Sure};
 use crate::meter::measure;
 use crate::runtime::Runtime;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 /// The number of rounds in a batch.
 const ROUNDS: u64 = 1_000;
@@ -38,16 +38,14 @@ async fn surely_later(number: u64) -> Sure {
 #[derive(Debug)]
 pub(crate) struct Race<const FUTURES: usize>;
 
+/// The workloads of [`Race`].
+const RACES: &Rows = &[
+    (2, "race-2", "the first of 2 futures, after one yield"),
+    (3, "race-3", "the first of 3 futures, after one yield"),
+];
+
 impl<const FUTURES: usize> Work for Race<FUTURES> {
-    const WORKLOAD: Workload = Workload {
-        name: if FUTURES == 2 { "race-2" } else { "race-3" },
-        what: if FUTURES == 2 {
-            "the first of 2 futures, after one yield"
-        } else {
-            "the first of 3 futures, after one yield"
-        },
-        ..BATCH
-    };
+    const WORKLOAD: Workload = BATCH.in_row(RACES, FUTURES as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         R::Group::CAN.race.then(|| {
@@ -63,16 +61,14 @@ impl<const FUTURES: usize> Work for Race<FUTURES> {
 #[derive(Debug)]
 pub(crate) struct Select<const FUTURES: usize>;
 
+/// The workloads of [`Select`].
+const SELECTS: &Rows = &[
+    (2, "select-2", "select! of 2 futures, after one yield"),
+    (3, "select-3", "select! of 3 futures, after one yield"),
+];
+
 impl<const FUTURES: usize> Work for Select<FUTURES> {
-    const WORKLOAD: Workload = Workload {
-        name: if FUTURES == 2 { "select-2" } else { "select-3" },
-        what: if FUTURES == 2 {
-            "select! of 2 futures, after one yield"
-        } else {
-            "select! of 3 futures, after one yield"
-        },
-        ..BATCH
-    };
+    const WORKLOAD: Workload = BATCH.in_row(SELECTS, FUTURES as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         R::Group::CAN.select.then(|| {
@@ -88,16 +84,14 @@ impl<const FUTURES: usize> Work for Select<FUTURES> {
 #[derive(Debug)]
 pub(crate) struct Gather<const FUTURES: usize>;
 
+/// The workloads of [`Gather`].
+const GATHERS: &Rows = &[
+    (2, "gather-2", "all of 2 futures that yield once"),
+    (3, "gather-3", "all of 3 futures that yield once"),
+];
+
 impl<const FUTURES: usize> Work for Gather<FUTURES> {
-    const WORKLOAD: Workload = Workload {
-        name: if FUTURES == 2 { "gather-2" } else { "gather-3" },
-        what: if FUTURES == 2 {
-            "all of 2 futures that yield once"
-        } else {
-            "all of 3 futures that yield once"
-        },
-        ..BATCH
-    };
+    const WORKLOAD: Workload = BATCH.in_row(GATHERS, FUTURES as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         R::Group::CAN.join.then(|| {
@@ -117,20 +111,22 @@ impl<const FUTURES: usize> Work for Gather<FUTURES> {
 #[derive(Debug)]
 pub(crate) struct TryGather<const FUTURES: usize>;
 
+/// The workloads of [`TryGather`].
+const TRY_GATHERS: &Rows = &[
+    (
+        2,
+        "try-gather-2",
+        "all of 2 fallible futures that yield once",
+    ),
+    (
+        3,
+        "try-gather-3",
+        "all of 3 fallible futures that yield once",
+    ),
+];
+
 impl<const FUTURES: usize> Work for TryGather<FUTURES> {
-    const WORKLOAD: Workload = Workload {
-        name: if FUTURES == 2 {
-            "try-gather-2"
-        } else {
-            "try-gather-3"
-        },
-        what: if FUTURES == 2 {
-            "all of 2 fallible futures that yield once"
-        } else {
-            "all of 3 fallible futures that yield once"
-        },
-        ..BATCH
-    };
+    const WORKLOAD: Workload = BATCH.in_row(TRY_GATHERS, FUTURES as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         R::Group::CAN.join.then(|| {

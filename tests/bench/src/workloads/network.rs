@@ -5,7 +5,7 @@ use crate::effort::Effort;
 use crate::figures::Figures;
 use crate::meter::measure;
 use crate::runtime::Runtime;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 /// Datagrams between two tasks.
 #[derive(Debug)]
@@ -34,20 +34,25 @@ impl Work for Datagrams {
 #[derive(Debug)]
 pub(crate) struct Tls<const MESSAGES: bool>;
 
+/// The workloads of [`Tls`].
+const TLS: &Rows = &[
+    (
+        0,
+        "tls-handshake",
+        "a TLS connection to another task: connect, handshake, close",
+    ),
+    (1, "tls-echo", "64 B over TLS to another task, and back"),
+];
+
 impl<const MESSAGES: bool> Work for Tls<MESSAGES> {
     const WORKLOAD: Workload = Workload {
-        name: match MESSAGES {
-            true => "tls-echo",
-            false => "tls-handshake",
-        },
-        what: match MESSAGES {
-            true => "64 B over TLS to another task, and back",
-            false => "a TLS connection to another task: connect, handshake, close",
-        },
+        name: "",
+        what: "",
         columns: &[Column::CPU],
         countable: Countable::Worker(1, 3),
         traffic: None,
-    };
+    }
+    .in_row(TLS, MESSAGES as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         let (connections, trips) = if MESSAGES { (1, 5_000) } else { (20, 1) };

@@ -12,7 +12,7 @@ use crate::meter::measure;
 use crate::primitives::{BoundedQueue, Flag, ForAll, Hold, Latest, Primitives, Reply, SortedQueue};
 use crate::runtime::Runtime;
 use crate::signal::Signal;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 const TASKS: u64 = 100;
 const TIMES: u64 = 1_000;
@@ -354,22 +354,25 @@ impl Work for RequestAnswer {
 #[derive(Debug)]
 pub(crate) struct Watches<const RECEIVERS: u64>;
 
+/// The workloads of [`Watches`].
+const WATCHES: &Rows = &[
+    (1, "watch-1", "a watched value, 1 receiver, per change seen"),
+    (
+        100,
+        "watch-100",
+        "a watched value, 100 receivers, per change seen",
+    ),
+];
+
 impl<const RECEIVERS: u64> Work for Watches<RECEIVERS> {
     const WORKLOAD: Workload = Workload {
-        name: if RECEIVERS == 1 {
-            "watch-1"
-        } else {
-            "watch-100"
-        },
-        what: if RECEIVERS == 1 {
-            "a watched value, 1 receiver, per change seen"
-        } else {
-            "a watched value, 100 receivers, per change seen"
-        },
+        name: "",
+        what: "",
         columns: &[Column::CPU],
         countable: Countable::Worker(1, 3),
         traffic: None,
-    };
+    }
+    .in_row(WATCHES, RECEIVERS);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         const SEEN: u64 = 100_000;
@@ -406,22 +409,29 @@ impl<const RECEIVERS: u64> Work for Watches<RECEIVERS> {
 #[derive(Debug)]
 pub(crate) struct Broadcasts<const RECEIVERS: u64>;
 
+/// The workloads of [`Broadcasts`].
+const BROADCASTS: &Rows = &[
+    (
+        1,
+        "broadcast-1",
+        "a broadcast to 1 receiver, 16 at a time, per number received",
+    ),
+    (
+        100,
+        "broadcast-100",
+        "a broadcast to 100 receivers, 16 at a time, per number received",
+    ),
+];
+
 impl<const RECEIVERS: u64> Work for Broadcasts<RECEIVERS> {
     const WORKLOAD: Workload = Workload {
-        name: if RECEIVERS == 1 {
-            "broadcast-1"
-        } else {
-            "broadcast-100"
-        },
-        what: if RECEIVERS == 1 {
-            "a broadcast to 1 receiver, 16 at a time, per number received"
-        } else {
-            "a broadcast to 100 receivers, 16 at a time, per number received"
-        },
+        name: "",
+        what: "",
         columns: &[Column::CPU],
         countable: Countable::Worker(1, 3),
         traffic: None,
-    };
+    }
+    .in_row(BROADCASTS, RECEIVERS);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         const RECEIVED: u64 = 160_000;

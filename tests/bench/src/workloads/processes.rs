@@ -11,7 +11,7 @@ use crate::figures::{Figures, median};
 use crate::meter::latencies;
 use crate::runtime::Runtime;
 use crate::threads::Threads;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 /// Returns what it is given.
 #[asyncio::remote]
@@ -23,25 +23,28 @@ fn same(bytes: serde_bytes::ByteBuf) -> serde_bytes::ByteBuf {
 #[derive(Debug)]
 pub(crate) struct ProcessCall<const BYTES: usize>;
 
+/// The workloads of [`ProcessCall`].
+const CALLS: &Rows = &[
+    (0, "worker-call", "an empty call in a worker process"),
+    (
+        1 << 20,
+        "worker-call-1MiB",
+        "a MiB to a worker process and back",
+    ),
+];
+
 impl<const BYTES: usize> Work for ProcessCall<BYTES> {
     const WORKLOAD: Workload = Workload {
-        name: if BYTES == 0 {
-            "worker-call"
-        } else {
-            "worker-call-1MiB"
-        },
-        what: if BYTES == 0 {
-            "an empty call in a worker process"
-        } else {
-            "a MiB to a worker process and back"
-        },
+        name: "",
+        what: "",
         columns: &[
             Column::less("p50", "µs p50"),
             Column::less("p99", "µs p99").aside(),
         ],
         countable: Countable::No,
         traffic: None,
-    };
+    }
+    .in_row(CALLS, BYTES as u64);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         if !R::Threads::PROCESSES {

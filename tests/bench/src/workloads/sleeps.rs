@@ -13,7 +13,7 @@ use crate::effort::Effort;
 use crate::figures::{Figures, quantile};
 use crate::meter::{Stopwatch, measure};
 use crate::runtime::Runtime;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 /// Many tasks sleep once each. Their deadlines are spread evenly over one second, in scattered order.
 ///
@@ -26,16 +26,16 @@ pub(crate) struct Sleeps<const SLEEPS: u64>;
 /// The fractions of its products with 0, 1, 2, … fill the unit interval evenly, in scattered order.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
+/// The workloads of [`Sleeps`].
+const SLEEPS_OF: &Rows = &[
+    (100_000, "sleep-100k", "100,000 sleeps over 1 s"),
+    (1_000_000, "sleep-1m", "1,000,000 sleeps over 1 s"),
+];
+
 impl<const SLEEPS: u64> Work for Sleeps<SLEEPS> {
     const WORKLOAD: Workload = Workload {
-        name: match SLEEPS {
-            100_000 => "sleep-100k",
-            _ => "sleep-1m",
-        },
-        what: match SLEEPS {
-            100_000 => "100,000 sleeps over 1 s",
-            _ => "1,000,000 sleeps over 1 s",
-        },
+        name: "",
+        what: "",
         columns: &[
             Column::CPU,
             Column::less("late_p50", "late, µs p50"),
@@ -47,7 +47,8 @@ impl<const SLEEPS: u64> Work for Sleeps<SLEEPS> {
             _ => Countable::No,
         },
         traffic: None,
-    };
+    }
+    .in_row(SLEEPS_OF, SLEEPS);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         let sleeps = effort.size(SLEEPS);

@@ -11,7 +11,7 @@ use crate::effort::Effort;
 use crate::figures::Figures;
 use crate::meter::measure;
 use crate::runtime::Runtime;
-use crate::workload::{Column, Countable, Workload};
+use crate::workload::{Column, Countable, Rows, Workload};
 
 /// Lets others run once. It is the same future for all, because some runtimes treat their own `yield_now` specially.
 pub(crate) fn yield_now() -> Yield {
@@ -73,24 +73,23 @@ impl<const TASKS: u64> Yields<TASKS> {
     };
 }
 
+/// The workloads of [`Yields`].
+const YIELDS: &Rows = &[
+    (1, "yield-1", "yield, one task alone"),
+    (100, "yield-100", "yield among 100 tasks"),
+    (1_000, "yield-1000", "yield among 1000 tasks"),
+    (20_000, "yield-20000", "yield among 20,000 tasks"),
+];
+
 impl<const TASKS: u64> Work for Yields<TASKS> {
     const WORKLOAD: Workload = Workload {
-        name: match TASKS {
-            1 => "yield-1",
-            100 => "yield-100",
-            1_000 => "yield-1000",
-            _ => "yield-20000",
-        },
-        what: match TASKS {
-            1 => "yield, one task alone",
-            100 => "yield among 100 tasks",
-            1_000 => "yield among 1000 tasks",
-            _ => "yield among 20,000 tasks",
-        },
+        name: "",
+        what: "",
         columns: &[Column::CPU],
         countable: Countable::Worker(1, 3),
         traffic: None,
-    };
+    }
+    .in_row(YIELDS, TASKS);
 
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         Some(R::block_on(async move {
