@@ -325,6 +325,18 @@ mod elsewhere {
     }
 
     #[test]
+    fn tasks_of_another_loop_count_as_ended_for_wait() {
+        let (one, mut other) = (new_loop(), new_loop());
+        let there = [(); 2].map(|()| one.spawn(pending::<()>()));
+        let done = other.run_until_complete(async {
+            let mut tasks = Vec::from(there);
+            tasks.push(spawn(pending()));
+            wait(&mut tasks, ReturnWhen::FirstCompleted).await.len()
+        });
+        assert_eq!(done.unwrap(), 2);
+    }
+
+    #[test]
     fn wait_gives_back_a_task_of_another_loop_which_says_why() {
         let (mut one, mut other) = (new_loop(), new_loop());
         let there = one.spawn(async {});

@@ -275,6 +275,23 @@ fn cancel_spares_the_body_whose_value_is_the_groups() {
 }
 
 #[test]
+fn the_handle_of_a_child_counts_the_requests_to_it() {
+    run(async |_: Trace| {
+        let group = task_group(async |tg: TaskGroup<'_>| {
+            let child = tg.spawn_ok(shield(sleep(ms(2))));
+            sleep(ms(1)).await;
+            assert_eq!(child.cancelling(), 0);
+            assert!(child.cancel() && child.cancel());
+            assert_eq!(child.cancelling(), 2);
+            tg.cancel();
+            assert_eq!(child.cancelling(), 3);
+            Ok(())
+        });
+        group.await.unwrap();
+    });
+}
+
+#[test]
 fn a_second_request_interrupts_the_cleanups_but_not_the_wait_and_shields_hold() {
     let seen = run(async |trace| {
         let noted = trace.clone();

@@ -4,6 +4,7 @@ mod support;
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Duration;
 
 use asyncio_executors::{
@@ -145,12 +146,30 @@ fn the_losers_of_an_array_are_gone_when_the_winner_is_told_of() {
                 }
                 n
             };
-            assert_eq!(race([part(2), part(1)]).await, 1);
+            // It outlives its value.
+            let mut racing = pin!(race([part(2), part(1)]));
+            assert_eq!(racing.as_mut().await, 1);
             trace.note("told".to_owned());
         }
     });
     let expected = ["1 is dropped", "2 is dropped", "told"];
     assert_eq!(seen, [expected, expected].concat());
+}
+
+#[test]
+fn the_others_of_an_array_are_gone_when_one_panics() {
+    let seen = run(async |trace: Trace| {
+        let part = async |n: u64| {
+            let noted = trace.clone();
+            let _guard = OnDrop::new(move || noted.note(format!("{n} is dropped")));
+            assert!(n > 0, "zero");
+            pending::<()>().await;
+        };
+        let mut racing = pin!(race([part(1), part(0)]));
+        let caught = AssertUnwindSafe(racing.as_mut()).catch_unwind().await;
+        trace.note(format!("panics: {}", caught.is_err()));
+    });
+    assert_eq!(seen, ["0 is dropped", "1 is dropped", "panics: true"]);
 }
 
 #[test]

@@ -309,3 +309,56 @@ impl Drop for RunsAlone {
         self.0.runs_alone.store(false, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::EventLoop;
+
+    /// The last time of the loop's alarm, and of that after a turn with timers after so many microseconds, from now on.
+    fn alarm(core: &Core, before: i64, after: &[u64]) -> (Next, i64) {
+        let now = core.timers.clock.now();
+        let arm = |after| core.timers.arm(now + 1_000 * after, Waker::noop());
+        let keys: Vec<_> = after.iter().map(arm).collect();
+        let mut hosted = Hosted {
+            turn_began: now,
+            alarm: now.saturating_add_signed(1_000 * before),
+            ..Hosted::default()
+        };
+        let next = hosted.next_real(core);
+        keys.into_iter().for_each(|key| core.timers.disarm(key));
+        (
+            next,
+            hosted.alarm.cast_signed().wrapping_sub(now.cast_signed()) / 1_000,
+        )
+    }
+
+    /// The thread may lose some time between two looks at the clock, but not each time.
+    #[test]
+    fn the_alarm_is_that_of_the_next_deadline_or_an_earlier_one() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let run = event_loop.run_until_complete(async {
+            crate::current::with(|core: &Core| {
+                let is_set = |before, after: &[u64], expected| {
+                    let mut tries = (0..10_000).map(|_| alarm(core, before, after));
+                    assert!(
+                        tries.any(|found| found == (Next::Event, expected)),
+                        "{after:?}"
+                    );
+                };
+                is_set(-1, &[700], 700);
+                is_set(900, &[700], 700);
+                is_set(600, &[700], 600);
+                is_set(700, &[700], 700);
+                is_set(-1, &[700, 701, 702], 700);
+                is_set(-1, &[2_000, 2_001, 2_002, 2_003], 2_000);
+                // Four in the next millisecond are taken together at its end, a moment after this began.
+                let mut tries = (0..10_000).map(|_| alarm(core, -1, &[700, 701, 702, 703]));
+                assert!(tries.any(|found| found.0 == Next::Event && found.1 >= 1_000));
+            });
+        });
+        run.unwrap();
+    }
+}

@@ -219,6 +219,10 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+    use std::task::Waker;
+    use std::time::Duration;
+
     use crate::EventLoop;
     use crate::core::Core;
     use crate::yield_now::yield_now;
@@ -264,6 +268,54 @@ mod tests {
                 .unwrap();
             assert!(wasted <= paid + parks / 4, "{paid}, {wasted}, {parks}");
         });
+    }
+
+    #[test]
+    fn a_likely_message_is_spun_for_on_a_real_clock_only() {
+        for is_virtual in [false, true] {
+            let builder = EventLoop::builder().virtual_time(is_virtual);
+            let mut event_loop = builder.build_loop().unwrap();
+            let handle = event_loop.handle();
+            let run = event_loop.run_until_complete(async {
+                crate::current::with(|core: &Core| {
+                    (0..100).for_each(|_| core.spin.record_park(Some(1), true));
+                    handle.call_soon_threadsafe(|| ()).unwrap();
+                    assert_eq!(core.spin(None), !is_virtual);
+                });
+            });
+            run.unwrap();
+        }
+    }
+
+    /// How long the loop would park with timers after so many microseconds.
+    fn park_timeout(core: &Core, after: &[u64]) -> Duration {
+        let now = core.timers.clock.now();
+        let arm = |after| core.timers.arm(now + 1_000 * after, Waker::noop());
+        let keys: Vec<_> = after.iter().map(arm).collect();
+        let park_timeout = core.park_timeout();
+        keys.into_iter().for_each(|key| core.timers.disarm(key));
+        park_timeout.unwrap()
+    }
+
+    /// The thread may lose some time between two looks at the clock, but not each time.
+    #[test]
+    fn four_timers_of_the_next_millisecond_are_taken_together_at_its_end() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let run = event_loop.run_until_complete(async {
+            crate::current::with(|core: &Core| {
+                let parks = |after: &[u64], expected: RangeInclusive<u64>| {
+                    let micros = || park_timeout(core, after).as_micros() as u64;
+                    assert!(
+                        (0..10_000).any(|_| expected.contains(&micros())),
+                        "{after:?}"
+                    );
+                };
+                parks(&[500, 600, 700, 800], 1_000..=1_000);
+                parks(&[500, 600, 700], 1..=500);
+                parks(&[5_000, 5_001, 5_002, 5_003], 1_001..=5_000);
+            });
+        });
+        run.unwrap();
     }
 
     #[test]

@@ -124,6 +124,8 @@ impl Core {
 mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
+    #[cfg(unix)]
+    use std::task::Waker;
 
     use super::*;
     use crate::EventLoop;
@@ -174,5 +176,38 @@ mod tests {
         assert_eq!(reports(true, is_short), 0);
         assert_eq!(reports(true, is_ready), 0);
         assert_eq!(reports(true, is_outside), 0);
+    }
+    #[test]
+    #[cfg(unix)]
+    fn time_that_passes_beside_a_source_is_reported_once_a_run() {
+        let with_source = |core: &Core, look: &dyn Fn()| {
+            let (_sender, receiver) = mio::unix::pipe::new().unwrap();
+            let interest = asyncio_reactor::Interest::READABLE;
+            let _source = core.reactor.register(receiver, interest).unwrap();
+            look();
+        };
+        let far = |core: &Core| core.timers.clock.after(10 * REPORT_AFTER);
+        let seen = reports(true, |core| {
+            let may = || core.may_report_passing();
+            with_source(core, &|| assert!(!may(), "there is no deadline"));
+            core.timers.arm(far(core), Waker::noop());
+            assert!(!may(), "there is no source");
+            with_source(core, &|| {
+                assert!(may());
+                let before = core.timers.clock.now();
+                core.pass_time(REPORT_AFTER / 2);
+                assert!(may());
+                core.pass_time(REPORT_AFTER / 2);
+                assert!(!may(), "it was reported");
+                core.pass_time(REPORT_AFTER);
+                assert_eq!(core.timers.clock.now() - before, 2_000_000_000);
+            });
+        });
+        assert_eq!(seen, 1);
+        reports(false, |core| {
+            let timer = core.timers.arm(far(core), Waker::noop());
+            with_source(core, &|| assert!(!core.may_report_passing()));
+            core.timers.disarm(timer);
+        });
     }
 }

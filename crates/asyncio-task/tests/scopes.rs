@@ -787,3 +787,25 @@ fn a_circle_names_its_tasks_once_in_the_order_in_which_they_wait() {
         });
     }
 }
+
+#[test]
+fn a_scope_keeps_the_waker_of_its_last_poll_only() {
+    struct Nothing;
+    impl Wake for Nothing {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (kept, _) = run(|_| async {
+        let mine = Arc::new(Nothing);
+        let waker = Waker::from(mine.clone());
+        let mut scope = pin!(Scope::new(pending::<()>()));
+        poll_fn(|cx| {
+            let mut other = Context::from_waker(&waker);
+            assert!(scope.as_mut().poll(&mut other).is_pending());
+            let during = Arc::strong_count(&mine);
+            assert!(scope.as_mut().poll(cx).is_pending());
+            Poll::Ready((during, Arc::strong_count(&mine)))
+        })
+        .await
+    });
+    assert_eq!(kept.unwrap().unwrap(), (3, 2));
+}
