@@ -4,17 +4,18 @@
 mod support;
 
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use asyncio_executors::{
-    TaskGroup, catch_cancel, gather, on_cancel, race, shield, staggered_race, task_group, timeout,
-    try_gather,
+    CancelScope, TaskGroup, cancel_scope, catch_cancel, gather, on_cancel, race, shield,
+    staggered_race, task_group, timeout, try_gather,
 };
-use asyncio_loop::{sleep, spawn, time};
+use asyncio_loop::{current_task, sleep, spawn, time};
 use futures::future::LocalBoxFuture;
-use support::run;
+use support::{Trace, run};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -307,4 +308,54 @@ mod by_some {
             assert!(cancelled_at_1(raced).await.is_none());
         });
     }
+}
+
+/// A group stands for all requests that are open when it hears of one, as a token does (rule 10).
+#[test]
+fn a_group_hears_of_all_requests_that_are_open_at_once() {
+    let seen = run(async |trace: Trace| {
+        let noted = trace.clone();
+        let task = spawn(cancel_scope(async move |scope: CancelScope| {
+            let mut polls = 0;
+            let asks = poll_fn(|cx| {
+                polls += 1;
+                match polls {
+                    1..4 => cx.waker().wake_by_ref(),
+                    4 => scope.cancel(),
+                    // The group is polled after this, and has not heard of the first one.
+                    5 => assert!(current_task().unwrap().cancel()),
+                    _ => {}
+                }
+                Poll::<()>::Pending
+            });
+            let group = task_group(async |tg: TaskGroup<'_>| {
+                tg.spawn_ok(on_cancel(pending::<()>(), async {
+                    sleep(secs(1)).await;
+                    noted.note("clean");
+                }));
+                Ok(())
+            });
+            futures::join!(asks, group)
+        }));
+        assert!(task.await.is_err());
+        trace.note("cancelled");
+    });
+    assert_eq!(seen, ["clean", "cancelled"]);
+}
+
+#[test]
+fn the_value_of_a_child_answers_the_request_that_it_got() {
+    run(async |_: Trace| {
+        let group = task_group(async |tg: TaskGroup<'_>| {
+            let child = tg.spawn(async { Ok(swallows().await) });
+            let limited = timeout(secs(1), async {
+                let value = child.await.unwrap();
+                sleep(secs(1)).await;
+                value
+            });
+            assert_eq!(limited.await, Ok(5));
+            Ok(())
+        });
+        group.await.unwrap();
+    });
 }

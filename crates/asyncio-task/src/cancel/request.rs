@@ -283,6 +283,27 @@ impl<T: Task> ScopeTree<T> {
 mod tests {
     use super::*;
 
+    // Proves rule 7.
+    #[test]
+    fn a_request_that_comes_on_another_way_changes_nothing() {
+        let mut tree = ScopeTree::<u32>::default();
+        let root = tree.insert_root(7);
+        let origin = tree.new_origin();
+        assert!(tree.request(root, false, origin, None).is_some());
+        assert!(tree.request(root, false, origin, None).is_none());
+        assert_eq!(tree.requests(root), 1);
+    }
+
+    #[test]
+    fn a_request_that_was_made_again_is_counted() {
+        let mut tree = ScopeTree::<u32>::default();
+        let root = tree.insert_root(7);
+        let origin = tree.new_origin();
+        assert!(tree.request(root, false, origin, None).is_some());
+        tree.count_again(root, 2);
+        assert_eq!(tree.requests(root), 3);
+    }
+
     #[test]
     fn many_requests_are_counted_in_few_records() {
         let mut tree = ScopeTree::<u32>::default();

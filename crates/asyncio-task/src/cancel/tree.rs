@@ -280,3 +280,25 @@ impl<T: Task> fmt::Debug for ScopeTree<T> {
         write!(f, "ScopeTree({} scopes)", self.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its place in the slab goes to another scope, which keeps its own scopes.
+    #[test]
+    fn a_scope_that_is_over_lets_the_scopes_inside_go() {
+        let mut tree = ScopeTree::<u32>::default();
+        let root = tree.insert_root(7);
+        let over = tree.insert(Some(root));
+        let parked = tree.insert(Some(over));
+        drop(tree.remove_unasked(over));
+        let next = tree.insert(Some(root));
+        assert_eq!(next.index, over.index);
+        let inside = tree.insert(Some(next));
+        assert!(tree.get(parked).is_some_and(|node| node.parent.is_none()));
+        drop(tree.remove(parked));
+        let first = tree.get(next).and_then(|node| node.first_child);
+        assert_eq!(first, Some(inside.index));
+    }
+}
