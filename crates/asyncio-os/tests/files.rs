@@ -490,6 +490,23 @@ mod parts {
             let (locked, ()) = gather((two.lock_shared(), release)).await;
             locked.unwrap();
             assert!(one.try_lock_shared().unwrap());
+            // A shared lock waits for an exclusive one only.
+            one.unlock().unwrap();
+            two.unlock().unwrap();
+            one.lock().await.unwrap();
+            assert!(timeout(ms(5), two.lock_shared()).await.is_err());
+        });
+    }
+
+    #[test]
+    fn nothing_is_read_exactly_at_the_end_too() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            std_fs::write(&path, "ab").unwrap();
+            let mut file = File::open(&path).await.unwrap();
+            file.read_exact(&mut [0; 2]).await.unwrap();
+            file.read_exact(&mut []).await.unwrap();
+            assert!(file.read_exact(&mut [0]).await.is_err());
         });
     }
 

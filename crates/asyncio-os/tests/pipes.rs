@@ -21,8 +21,7 @@ struct Fifo(PathBuf);
 impl Fifo {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("asyncio-{}-{name}", std::process::id()));
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.unwrap().success());
+        make_fifo(&path).unwrap();
         Fifo(path)
     }
 }

@@ -546,8 +546,10 @@ mod protocol {
                 .spawn_with_protocol(Closes(calls.clone()));
             let transport = transport.unwrap();
             let group = transport.id();
+            assert!(transport.try_wait().unwrap().is_none());
             let status = transport.wait_closed().await.unwrap();
             assert_eq!(status.signal(), Some(9));
+            assert_eq!(transport.try_wait().unwrap(), Some(status));
             transport.close(); // again
             assert_eq!(
                 *calls.borrow(),

@@ -68,6 +68,19 @@ fn several_kinds_come_through_one_stream() {
 }
 
 #[test]
+fn a_signal_has_the_name_and_the_number_of_the_system() {
+    for (signal, name, number) in [
+        (Signal::TERM, "SIGTERM", 15),
+        (Signal::INT, "SIGINT", 2),
+        (Signal::HUP, "SIGHUP", 1),
+    ] {
+        assert_eq!((signal.name(), signal.as_raw()), (Some(name), number));
+        assert_eq!(Signal::from_raw(number), signal);
+    }
+    assert_eq!(Signal::from_raw(1000).name(), None);
+}
+
+#[test]
 fn a_signal_wakes_a_loop_that_waits() {
     run(async {
         let mut stream = signal(Signal::ALRM).unwrap();
