@@ -48,7 +48,7 @@ const EXECUTORS: &str = "asyncio-executors";
 const FACADE: &str = "asyncio-tests";
 
 /// The mutants of formatting, which no promise is about.
-const FORMATTING: &str = "impl (fmt::)?(Debug|Display)";
+const FORMATTING: &str = "impl ((std::)?fmt::)?(Debug|Display)";
 
 /// The share of mutants that must be caught, in percent.
 const AIM: usize = 95;
