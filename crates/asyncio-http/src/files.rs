@@ -507,6 +507,46 @@ mod tests {
     }
 
     #[test]
+    fn types_are_those_of_the_registry() {
+        for (extensions, expected) in [
+            ("html htm", "text/html; charset=utf-8"),
+            ("css", "text/css; charset=utf-8"),
+            ("js mjs", "text/javascript; charset=utf-8"),
+            ("txt log", "text/plain; charset=utf-8"),
+            ("md", "text/markdown; charset=utf-8"),
+            ("csv", "text/csv; charset=utf-8"),
+            ("json map", "application/json"),
+            ("xml", "application/xml"),
+            ("wasm", "application/wasm"),
+            ("pdf", "application/pdf"),
+            ("zip", "application/zip"),
+            ("gz", "application/gzip"),
+            ("png", "image/png"),
+            ("jpg jpeg JPG", "image/jpeg"),
+            ("gif", "image/gif"),
+            ("webp", "image/webp"),
+            ("avif", "image/avif"),
+            ("svg", "image/svg+xml"),
+            ("ico", "image/x-icon"),
+            ("mp3", "audio/mpeg"),
+            ("ogg", "audio/ogg"),
+            ("wav", "audio/wav"),
+            ("mp4", "video/mp4"),
+            ("webm", "video/webm"),
+            ("woff", "font/woff"),
+            ("woff2", "font/woff2"),
+            ("ttf", "font/ttf"),
+            ("exe unknown", "application/octet-stream"),
+        ] {
+            for extension in extensions.split(' ') {
+                let path = PathBuf::from(format!("a/b.{extension}"));
+                assert_eq!(media_type(&path), expected, "{extension}");
+            }
+        }
+        assert_eq!(media_type(Path::new("html")), "application/octet-stream");
+    }
+
+    #[test]
     fn ranges_are_those_of_rfc_9110() {
         let asked = |range: &str| {
             let mut headers = HeaderMap::new();

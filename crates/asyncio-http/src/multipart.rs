@@ -246,3 +246,30 @@ impl From<MultipartError> for Response {
         error.into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use multer::Error::{StreamReadFailed, StreamSizeExceeded};
+
+    #[test]
+    fn a_limit_is_told_from_a_body_that_breaks_off() {
+        let broken = || Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        let status = |error: multer::Error| MultipartError::from(error).status();
+        assert_eq!(status(StreamReadFailed(broken())), StatusCode::BAD_REQUEST);
+        for error in [
+            StreamReadFailed(Box::new(HeadTooLong)),
+            StreamSizeExceeded { limit: 1 },
+        ] {
+            assert_eq!(status(error), StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        let many = MultipartError::TooManyFields;
+        assert_eq!(many.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn each_limit_is_set_by_itself() {
+        let limits = Limits::default().bytes(1).field_bytes(2).fields(3);
+        assert_eq!((limits.whole, limits.field, limits.fields), (1, 2, 3));
+    }
+}

@@ -247,6 +247,39 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_goes_until_its_end() {
+        asyncio_loop::run(async {
+            let mut jar = jar(&[("http://a/", "a=1; Max-Age=100"), ("http://a/", "b=2")]);
+            assert_eq!(sent(&mut jar, "http://a/"), "a=1; b=2");
+            jar.cookies[0].expires = Some(asyncio_loop::time());
+            assert_eq!(sent(&mut jar, "http://a/"), "b=2");
+        });
+    }
+
+    #[test]
+    fn a_domain_of_the_host_itself_covers_the_hosts_below() {
+        asyncio_loop::run(async {
+            let mut jar = jar(&[
+                ("http://example.org/", "all=1; Domain=example.org"),
+                ("http://example.org/", "own=2"),
+                ("http://127.0.0.1/", "ip=3; Domain=127.0.0.1"),
+            ]);
+            assert_eq!(sent(&mut jar, "http://example.org/"), "all=1; own=2");
+            assert_eq!(sent(&mut jar, "http://a.example.org/"), "all=1");
+            assert_eq!(sent(&mut jar, "http://127.0.0.1/"), "ip=3");
+        });
+    }
+
+    #[test]
+    fn a_cookie_that_is_too_long_is_refused() {
+        asyncio_loop::run(async {
+            let fits = format!("a={}", "x".repeat(MAX_LENGTH - 2));
+            let mut jar = jar(&[("http://a/", &fits), ("http://a/", &format!("b{fits}"))]);
+            assert_eq!(sent(&mut jar, "http://a/"), fits);
+        });
+    }
+
+    #[test]
     fn a_server_fills_no_more_than_its_share() {
         asyncio_loop::run(async {
             let mut jar = CookieJar::default();
