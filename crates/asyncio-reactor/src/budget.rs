@@ -96,3 +96,24 @@ impl Budget {
         direction == Direction::Write
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_end_after_their_share_and_the_extra_ones() {
+        let budget = Budget::default();
+        let reads = (0..).take_while(|_| budget.spend_try(Direction::Read));
+        assert_eq!(
+            reads.count(),
+            usize::from((OPS_PER_TURN + EXTRA_TRIES) as u16)
+        );
+        assert!(
+            budget.spend_try(Direction::Write),
+            "a write is never refused"
+        );
+        budget.begin_turn();
+        assert!(budget.spend_try(Direction::Read));
+    }
+}

@@ -346,6 +346,13 @@ mod tests {
         assert_eq!(index, again);
         assert!(!record(token), "another source has the slot");
         assert!(record(block.token(index)));
+        let mut former = vec![token, block.token(index)];
+        for _ in 0..5 {
+            slots.borrow_mut().remove(&block, index, &mut Vec::new());
+            take().unwrap();
+            assert!(!former.iter().any(|token| record(*token)), "{former:?}");
+            former.push(block.token(index));
+        }
         assert!(!record(UNPARK) && !record(FINE_TIMER));
     }
 
