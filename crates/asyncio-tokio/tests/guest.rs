@@ -273,6 +273,30 @@ mod budget {
     }
 
     #[test]
+    fn a_turn_ends_with_the_budget_of_tokio() {
+        const TASKS: u32 = 600;
+        let polls = run(async {
+            let polls = Rc::new(Cell::new(0));
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|_| {
+                    let polls = polls.clone();
+                    let mut spends = Box::pin(tokio::task::coop::consume_budget());
+                    spawn(std::future::poll_fn(move |cx| {
+                        polls.set(polls.get() + 1);
+                        spends.as_mut().poll(cx)
+                    }))
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            polls.get()
+        });
+        // The budget is 128, and a turn may have a step with nothing left of it.
+        assert!(polls <= TASKS + 2 * TASKS / 128, "{polls} polls");
+    }
+
+    #[test]
     fn a_task_of_tokio_goes_on_beside_a_guest_that_is_always_ready() {
         let rounds = run(async {
             let stop = Arc::new(AtomicBool::new(false));
