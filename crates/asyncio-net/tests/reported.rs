@@ -87,7 +87,7 @@ mod ends {
                 assert_eq!(stream.peek(&mut [0; 4]).await.unwrap(), 0);
                 assert_eq!(stream.read(&mut [0; 4]).await.unwrap(), 0);
                 let mut buf = [MaybeUninit::uninit(); 4];
-                let read = poll_fn(|cx| stream.poll_read_uninit(cx, &mut buf));
+                let read = poll_fn(|cx| stream.poll_read_uninit(cx, &mut buf, |_| {}));
                 assert_eq!(read.await.unwrap(), 0);
             }
         });
@@ -96,21 +96,34 @@ mod ends {
 
 #[test]
 fn uninitialised_memory_takes_what_fits() {
-    async fn reads(stream: impl AsyncFn(&mut [MaybeUninit<u8>]) -> io::Result<usize>) {
-        let mut counts = Vec::new();
+    async fn reads(
+        stream: impl AsyncFn(&mut [MaybeUninit<u8>], &mut Vec<u8>) -> io::Result<usize>,
+    ) {
+        let mut read = Vec::new();
         for size in [3, 0, 16] {
             let mut buf = vec![MaybeUninit::uninit(); size];
-            counts.push(stream(&mut buf).await.unwrap());
+            let mut taken = Vec::new();
+            let n = stream(&mut buf, &mut taken).await.unwrap();
+            assert_eq!(taken.len(), n);
+            read.push(taken);
         }
-        assert_eq!(counts, [3, 0, 2]);
+        assert_eq!(read, [b"123".as_slice(), b"", b"45"]);
     }
     run(async {
         let (stream, peer) = pair().await;
         peer.write_all(b"12345").await.unwrap();
-        reads(async |buf| poll_fn(|cx| stream.poll_read_uninit(cx, buf)).await).await;
+        reads(async |buf, taken| {
+            poll_fn(|cx| stream.poll_read_uninit(cx, buf, |bytes| taken.extend_from_slice(bytes)))
+                .await
+        })
+        .await;
         let (stream, peer) = UnixStream::pair().unwrap();
         peer.write_all(b"12345").await.unwrap();
-        reads(async |buf| poll_fn(|cx| stream.poll_read_uninit(cx, buf)).await).await;
+        reads(async |buf, taken| {
+            poll_fn(|cx| stream.poll_read_uninit(cx, buf, |bytes| taken.extend_from_slice(bytes)))
+                .await
+        })
+        .await;
     });
 }
 

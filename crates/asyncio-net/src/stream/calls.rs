@@ -13,8 +13,8 @@ pub(crate) trait Calls {
     /// Reads once.
     fn receive(&self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// Reads once, into memory whose first bytes are initialised by it: as many as it returns.
-    fn receive_uninit(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize>;
+    /// Reads once, into memory that need not be initialised. Returns the part of it that the bytes are in.
+    fn receive_uninit<'b>(&self, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]>;
 
     /// Writes once.
     fn send(&self, buf: &[u8]) -> io::Result<usize>;
@@ -31,9 +31,9 @@ macro_rules! calls {
             }
 
             #[inline]
-            fn receive_uninit(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+            fn receive_uninit<'b>(&self, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]> {
                 let ((received, _), _) = rustix::net::recv(self, buf, rustix::net::RecvFlags::empty())?;
-                Ok(received.len())
+                Ok(received)
             }
 
             #[inline]
@@ -50,8 +50,10 @@ macro_rules! calls {
                 stream.read(buf)
             }
 
-            fn receive_uninit(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-                socket2::SockRef::from(self).recv(buf)
+            fn receive_uninit<'b>(&self, buf: &'b mut [MaybeUninit<u8>]) -> io::Result<&'b mut [u8]> {
+                let mut bytes = vec![0; buf.len()];
+                let received = self.receive(&mut bytes)?;
+                Ok(buf[..received].write_copy_of_slice(&bytes[..received]))
             }
 
             fn send(&self, buf: &[u8]) -> io::Result<usize> {

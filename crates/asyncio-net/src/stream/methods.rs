@@ -161,8 +161,8 @@ macro_rules! byte_stream {
                 self.io.poll_write_ready(cx)
             }
 
-            /// [`read`](Self::read) into memory that need not be initialised, for code that polls. Afterwards
-            /// the first bytes of `buf` are initialised, as many as the number that is returned.
+            /// [`read`](Self::read) into memory that need not be initialised, for code that polls. `take` is
+            /// called with the bytes that were read, which are the start of `buf`.
             ///
             /// # Errors
             ///
@@ -172,9 +172,13 @@ macro_rules! byte_stream {
                 &self,
                 cx: &mut Context<'_>,
                 buf: &mut [MaybeUninit<u8>],
+                mut take: impl FnMut(&mut [u8]),
             ) -> Poll<io::Result<usize>> {
                 $crate::stream::transfer::poll_read_with(&self.io, cx, buf.len(), |stream| {
-                    stream.receive_uninit(buf)
+                    let bytes = stream.receive_uninit(buf)?;
+                    let n = bytes.len();
+                    take(bytes);
+                    Ok(n)
                 })
             }
 
