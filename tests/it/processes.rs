@@ -418,7 +418,9 @@ mod map {
             let outcomes = pool.map(notes, arguments).in_flight(10);
             until("the first one begins", || lines(&path).len() == 1).await;
             drop(outcomes);
+            assert!(!pool.is_closed());
             pool.shutdown(Pending::Run);
+            assert!(pool.is_closed());
             pool.wait_closed().await;
         });
         assert_eq!(lines(&path), ["0"]);
@@ -900,6 +902,19 @@ mod the_end {
             pool.wait_closed().await;
             assert_eq!(pool.workers(), 0);
             workers.into_iter().for_each(has_gone);
+        });
+    }
+
+    #[test]
+    fn a_wait_for_it_that_is_given_up_leaves_the_others() {
+        run(async {
+            let pool = pool(1);
+            pool.start_workers().await.unwrap();
+            let other = pool.clone();
+            let other = spawn(async move { other.wait_closed().await });
+            assert!(timeout(ms(1), pool.wait_closed()).await.is_err());
+            pool.shutdown(Pending::Run);
+            timeout(secs(10), other).await.unwrap().unwrap();
         });
     }
 

@@ -1,16 +1,18 @@
 //! Values without `Send` in places that demand it, used wrongly on purpose.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use asyncio::http::LoopBound;
 use asyncio::{EventLoop, run, running_loop, sleep};
+use hyper::rt::Write;
 
 /// Counts its drops, and those on other threads than its own. Without memory of its own, so that a leaked one is no
 /// leak of memory.
@@ -75,6 +77,63 @@ fn at_home_it_is_the_value() {
         bound.push(2);
         assert_eq!(bound.clone().into_inner(), [1, 2]);
         assert_eq!(format!("{bound:?}"), "LoopBound([1, 2])");
+    });
+}
+
+#[test]
+fn a_stream_of_hyper_stays_what_it_was() {
+    struct Slow {
+        takes_parts: bool,
+    }
+
+    impl Write for Slow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(1))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.takes_parts
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[io::IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bufs.len()))
+        }
+    }
+
+    run(async {
+        for takes_parts in [false, true] {
+            let mut bound = needs_send(LoopBound::new(Slow { takes_parts }));
+            let cx = &mut Context::from_waker(Waker::noop());
+            let parts = [io::IoSlice::new(b"long"), io::IoSlice::new(b"parts")];
+            let mut bound = Pin::new(&mut bound);
+            assert!(matches!(
+                bound.as_mut().poll_write(cx, b"bytes"),
+                Poll::Ready(Ok(1))
+            ));
+            assert!(matches!(
+                bound.as_mut().poll_write_vectored(cx, &parts),
+                Poll::Ready(Ok(2))
+            ));
+            assert!(bound.as_mut().poll_flush(cx).is_pending());
+            assert!(bound.as_mut().poll_shutdown(cx).is_pending());
+            assert_eq!(bound.is_write_vectored(), takes_parts);
+        }
     });
 }
 

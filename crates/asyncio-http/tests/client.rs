@@ -567,6 +567,28 @@ async fn the_framing_of_a_body_is_not_the_callers() -> Outcome {
 }
 
 #[asyncio::test(clock = "real")]
+async fn a_request_without_a_body_announces_none() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let head = spawn(async move {
+        let raw = Raw(listener.accept().await.unwrap().0);
+        let head = raw.until("\r\n\r\n").await;
+        raw.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+        head.to_ascii_lowercase()
+    });
+    Session::new()
+        .get(format!("http://{address}/"))
+        .send()
+        .await?;
+    let head = head.await?;
+    assert!(
+        !head.contains("content-length") && !head.contains("transfer-encoding"),
+        "{head}"
+    );
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
 async fn nobody_at_the_port_is_an_error_of_connecting() -> Outcome {
     let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
     let error = Session::new()

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use asyncio_loop::{
     LoopHandle, SpawnOptions, Unhandled, running_loop, set_exception_handler, spawn, spawn_with,
     yield_now,
@@ -18,6 +20,7 @@ fn reports_in(debug: bool, main: impl AsyncFnOnce()) -> Vec<String> {
     let mut event_loop = builder
         .virtual_time(true)
         .debug(debug)
+        .slow_step(Duration::MAX) // a panic with its backtrace takes long on a busy machine
         .build_loop()
         .unwrap();
     let trace = Trace::default();
