@@ -193,7 +193,7 @@ mod http {
     #[test]
     fn a_cleanup_sends_a_request_while_the_loop_closes() {
         let site = Arc::new(Site::start());
-        let asked = site.clone();
+        let (asked, waits) = (site.clone(), site.clone());
         run(soon(async move {
             let client = client();
             spawn(async move {
@@ -204,7 +204,9 @@ mod http {
                 on_cancel(work, goodbye).await.unwrap();
             })
             .detach();
-            sleep(ms(10)).await;
+            while waits.asked().is_empty() {
+                sleep(ms(1)).await;
+            }
         }));
         assert_eq!(asked.asked(), ["hang", "goodbye"]);
     }
