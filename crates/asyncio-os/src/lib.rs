@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fs;
+mod pauses;
 #[cfg(unix)]
 pub mod pipe;
 #[cfg(unix)]

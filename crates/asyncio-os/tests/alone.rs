@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -92,6 +93,34 @@ fn a_thousand_short_ones_leave_nothing_behind() {
         gather_iter(all).await;
         while zombies() > before {
             sleep(ms(5)).await;
+        }
+    });
+}
+
+/// The names of the threads of this program that are this one's, or the reaper's. A new thread has the name of the
+/// thread that starts it.
+fn threads_like_this() -> Vec<String> {
+    let name = |task: &Path| fs::read_to_string(task.join("comm")).unwrap_or_default();
+    let here = name(Path::new("/proc/thread-self"));
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.map(|task| name(&task.unwrap().path()));
+    names
+        .filter(|name| *name == here || name.starts_with("asyncio-reaper"))
+        .collect()
+}
+
+#[test]
+fn no_thread_waits_for_a_child_that_is_dropped_on_a_loop() {
+    let _alone = alone();
+    run(async {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (stdin, id) = (child.stdin.take(), child.id().to_string());
+        drop(child);
+        let threads = threads_like_this();
+        assert_eq!(threads.len(), 1, "{threads:?}");
+        drop(stdin);
+        while children().split(' ').any(|child| child == id) {
+            sleep(ms(1)).await;
         }
     });
 }

@@ -243,6 +243,10 @@ mod commands {
             );
             let too_long = Command::new("true").arg("x".repeat(3_000_000)).spawn();
             let error = too_long.unwrap_err();
+            assert!(
+                error.to_string().starts_with("cannot start true: "),
+                "{error}"
+            );
             let inner: &SpawnError = error.get_ref().unwrap().downcast_ref().unwrap();
             assert_eq!(
                 (inner.program().to_str(), inner.current_dir()),

@@ -205,3 +205,40 @@ impl fmt::Debug for TempDir {
         write!(f, "TempDir({})", self.path().display())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_taken_are_passed_over_so_many_times() {
+        let made = std::cell::Cell::new(0);
+        let taken_until = |free: usize| {
+            made.set(0);
+            let made = create(Path::new("directory"), |_| {
+                made.set(made.get() + 1);
+                match made.get() > free {
+                    true => Ok(made.get()),
+                    false => Err(io::ErrorKind::AlreadyExists.into()),
+                }
+            });
+            made.map(|(_, made)| made).map_err(|error| error.kind())
+        };
+        assert_eq!(taken_until(0), Ok(1));
+        assert_eq!(taken_until(TRIES), Ok(TRIES + 1));
+        let is_taken = Err(io::ErrorKind::AlreadyExists);
+        assert_eq!(taken_until(TRIES + 1), is_taken);
+        assert_eq!(made.get(), TRIES + 1);
+    }
+
+    #[test]
+    fn another_error_ends_the_search() {
+        let made = std::cell::Cell::new(0);
+        let error = create::<()>(Path::new("directory"), |_| {
+            made.set(made.get() + 1);
+            Err(io::ErrorKind::NotFound.into())
+        });
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(made.get(), 1);
+    }
+}

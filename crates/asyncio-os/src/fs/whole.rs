@@ -128,10 +128,7 @@ pub async fn write_atomic(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) 
 
 fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let path = &followed(path)?;
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let old = fs::metadata(path).ok();
     let beside = directory.join(unused_name());
     let written = (|| {
@@ -158,6 +155,14 @@ fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// The directory of a file, which is `.` for a plain name.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// The path of the file to which symbolic links lead, which may not exist yet.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
@@ -180,17 +185,27 @@ fn inherit(file: &fs::File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
     let new = file.metadata()?;
-    let mut mode = old.mode() & 0o7777;
+    let mode = old.mode() & 0o7777;
     let is_same = (new.uid(), new.gid()) == (old.uid(), old.gid());
-    if !is_same && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
-        // The privileges of another user are not this one's to give.
-        mode &= !0o6000;
-        if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
-            // Another group has the rights of all others.
-            mode = mode & !0o070 | (mode & 0o007) << 3;
-        }
-    }
+    let mode = if is_same || fchown(file, Some(old.uid()), Some(old.gid())).is_ok() {
+        mode
+    } else {
+        let has_group = new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok();
+        of_another_owner(mode, has_group)
+    };
     file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+/// The permissions of a file that this program cannot give to the owner of the old one.
+#[cfg(unix)]
+fn of_another_owner(mode: u32, has_group: bool) -> u32 {
+    // The privileges of another user are not this one's to give.
+    let mode = mode & 0o1777;
+    match has_group {
+        true => mode,
+        // Another group has the rights of all others.
+        false => mode & !0o070 | (mode & 0o007) << 3,
+    }
 }
 
 #[cfg(not(unix))]
@@ -245,4 +260,24 @@ fn is_same(from: &Path, to: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_same(_: &Path, _: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_name_is_in_the_working_directory() {
+        let directories = ["name", "a/name", "/name", "../name"]
+            .map(|path| directory_of(Path::new(path)).to_str().unwrap_or_default());
+        assert_eq!(directories, [".", "a", "/", ".."]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_owner_gets_no_privileges_and_another_group_no_more_than_all_others() {
+        assert_eq!(of_another_owner(0o7764, true), 0o1764);
+        assert_eq!(of_another_owner(0o7764, false), 0o1744);
+        assert_eq!(of_another_owner(0o6705, false), 0o755);
+    }
 }

@@ -9,9 +9,9 @@ use rustix::io::Errno;
 
 use super::{PipeReader, PipeWriter, connect_write_pipe};
 use crate::fs::FsError;
+use crate::pauses::Pauses;
 
-/// The pauses between two looks for a reader: the first, and the maximum.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
+/// The longest pause between two looks for a reader.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// Creates a FIFO that only its owner can use.
@@ -74,7 +74,7 @@ pub async fn open_fifo_writer(path: impl AsRef<Path>) -> io::Result<PipeWriter> 
     let here = asyncio_loop::try_running_loop().map_err(io::Error::other)?;
     // Virtual time does not jump from one look to the next.
     let _outside = here.outside_work();
-    let mut pause = MIN_PAUSE;
+    let mut pauses = Pauses::up_to(MAX_PAUSE);
     loop {
         match open(path, flags(OFlags::WRONLY), Mode::empty()) {
             Ok(fd) => {
@@ -84,8 +84,7 @@ pub async fn open_fifo_writer(path: impl AsRef<Path>) -> io::Result<PipeWriter> 
             Err(Errno::NXIO) => {} // no reader yet
             Err(error) => return Err(name(path, error.into())),
         }
-        asyncio_loop::sleep(pause).await;
-        pause = MAX_PAUSE.min(pause * 2);
+        pauses.pause().await;
     }
 }
 

@@ -69,3 +69,30 @@ async fn collect(pipe: Option<PipeReader>) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use asyncio_loop::run;
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::pipe::connect_write_pipe;
+
+    #[test]
+    fn an_error_of_the_input_is_none_only_if_the_process_does_not_want_it() {
+        run(async {
+            // Too long for one datagram.
+            let (ours, _theirs) = UnixDatagram::pair().unwrap();
+            let stdin = connect_write_pipe(OwnedFd::from(ours)).unwrap();
+            let error = feed(Some(stdin), &vec![0; 16 << 20]).await.unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::MSGSIZE.raw_os_error()));
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let stdin = connect_write_pipe(writer).unwrap();
+            feed(Some(stdin), b"unwanted").await.unwrap();
+        });
+    }
+}

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use asyncio_loop::{sleep, try_running_loop};
+use asyncio_loop::try_running_loop;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-/// The pauses between two looks for processes of the group: the first, and the maximum.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
+use crate::pauses::Pauses;
+
+/// The longest pause between two looks for processes of the group.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 /// A process group. Its number is its own while it has a process, also one that is not reaped.
@@ -32,10 +33,9 @@ impl Group {
         // Virtual time does not jump from one look to the next.
         let _outside = try_running_loop().map(|here| here.outside_work());
         let group = KillOnDrop(Some(self.number));
-        let mut pause = MIN_PAUSE;
+        let mut pauses = Pauses::up_to(MAX_PAUSE);
         while test_kill_process_group(self.number) != Err(Errno::SRCH) {
-            sleep(pause).await;
-            pause = MAX_PAUSE.min(pause * 2);
+            pauses.pause().await;
         }
         group.disarm();
     }

@@ -174,3 +174,24 @@ impl FusedStream for Signals {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use asyncio_loop::run;
+    use asyncio_testkit::eventually;
+
+    /// The handler has the writing end. A process that starts meanwhile has it for a moment, too.
+    #[test]
+    fn the_pipe_of_a_dropped_listener_is_closed() {
+        run(async {
+            let source = Source::new(Signal::WINCH).unwrap();
+            let pipe = source.arrived.get_ref().try_clone().unwrap();
+            let read = || rustix::io::read(&pipe, &mut [0]);
+            assert_eq!(read(), Err(rustix::io::Errno::AGAIN));
+            drop(source);
+            eventually("the pipe is open", || read() == Ok(0));
+        });
+    }
+}

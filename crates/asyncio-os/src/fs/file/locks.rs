@@ -5,9 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use super::File;
+use crate::pauses::Pauses;
 
-/// The pauses between two tries to lock: the first, and the maximum.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
+/// The longest pause between two tries to lock.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 impl File {
@@ -74,10 +74,9 @@ impl File {
         let here = asyncio_loop::try_running_loop().map_err(io::Error::other)?;
         // Another program has the lock, so virtual time does not jump.
         let _outside = here.outside_work();
-        let mut pause = MIN_PAUSE;
+        let mut pauses = Pauses::up_to(MAX_PAUSE);
         while !self.try_lock_by(lock)? {
-            asyncio_loop::sleep(pause).await;
-            pause = MAX_PAUSE.min(pause * 2);
+            pauses.pause().await;
         }
         Ok(())
     }
