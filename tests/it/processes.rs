@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use asyncio::{
     JoinError, Pending, ProcessError, ProcessPool, ProcessPoolBuilder, run, running_loop, sleep,
-    spawn, time, timeout,
+    spawn, time, timeout, yield_now,
 };
 use asyncio_tests::remote::{self, *};
 use asyncio_tests::{Child, ms, run_virtual, secs};
@@ -530,14 +530,16 @@ mod failing {
             let dies = pool.run(kills_itself, ());
             let calls: Vec<_> = (0..20).map(|n| pool.run(double, n)).collect();
             assert!(matches!(dies.await, Err(ProcessError::Died(_))));
-            for (n, call) in calls.into_iter().enumerate() {
-                match call.await {
-                    Err(ProcessError::NoWorker(error)) if n == 0 => {
-                        assert!(error.to_string().contains("SIGKILL"), "{error}");
-                    }
-                    outcome => assert_eq!(outcome.unwrap(), 2 * n as u64),
-                }
+            let mut outcomes = Vec::new();
+            for call in calls {
+                outcomes.push(call.await);
             }
+            let Err(ProcessError::NoWorker(error)) = outcomes.remove(0) else {
+                panic!("the first call has failed");
+            };
+            assert!(error.to_string().contains("SIGKILL"), "{error}");
+            let doubled: Vec<u64> = outcomes.into_iter().map(Result::unwrap).collect();
+            assert_eq!(doubled, (1..20).map(|n| 2 * n).collect::<Vec<_>>());
         });
     }
 
@@ -893,7 +895,9 @@ mod the_end {
             pool.start_workers().await.unwrap();
             let workers = pool.worker_ids();
             let last = pool.run(double, 4);
+            assert!(!pool.is_closed());
             pool.shutdown(Pending::Run);
+            assert!(pool.is_closed());
             assert!(matches!(
                 pool.run(double, 1).await,
                 Err(ProcessError::Closed)
@@ -903,6 +907,39 @@ mod the_end {
             assert_eq!(pool.workers(), 0);
             workers.into_iter().for_each(has_gone);
         });
+    }
+
+    /// The loop goes on while an idle worker takes its time.
+    #[test]
+    fn a_worker_that_is_slow_to_end_holds_nothing_up() {
+        run(async {
+            let pool = pool(1);
+            let pid = pool.run(remote::pid, ()).await.unwrap();
+            until("it rests", || pool.idle_workers() == 1).await;
+            kill_process(as_pid(pid), Signal::STOP).unwrap();
+            pool.shutdown(Pending::Run);
+            for _ in 0..5 {
+                yield_now().await;
+            }
+            assert_eq!((pool.workers(), pool.idle_workers()), (1, 0));
+            kill_process(as_pid(pid), Signal::CONT).unwrap();
+            pool.wait_closed().await;
+            has_gone(pid);
+        });
+    }
+
+    /// In order: its output is written.
+    #[test]
+    fn an_idle_worker_ends_in_order_when_its_pool_is_dropped() {
+        let (path, text) = file("printed");
+        let pool = pool(1);
+        run(async {
+            let call = pool.run(prints_into, (text, "not the end of a line".to_owned()));
+            call.await.unwrap();
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+        drop(pool);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not the end of a line");
     }
 
     #[test]

@@ -190,6 +190,14 @@ pub fn speaks() -> String {
     input
 }
 
+/// Prints into a file, which is the standard output from then on.
+#[asyncio::remote]
+pub fn prints_into(path: String, text: String) {
+    let file = std::fs::File::create(path).expect("it can be created");
+    rustix::stdio::dup2_stdout(file).expect("there is a standard output");
+    print!("{text}");
+}
+
 /// Starts a pool of its own in the worker.
 #[asyncio::remote]
 pub async fn doubles_in_a_pool_of_its_own(n: u64) -> Result<u64, String> {

@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn it_keeps_the_memory_of_a_few() {
+        let mut line = Line::default();
+        (0..KEPT as u64).for_each(|number| line.insert(number, ()));
+        let capacity = line.places.capacity();
+        assert_eq!(capacity, KEPT, "a ring grows by doubling");
+        while line.pop_first().is_some() {}
+        assert_eq!(line.places.capacity(), capacity);
+    }
+
+    #[test]
     fn a_crowd_that_leaves_from_the_middle_leaves_few_places() {
         let mut line = Line::default();
         (0..100_000).for_each(|number| line.insert(number, ()));

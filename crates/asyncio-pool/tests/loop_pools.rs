@@ -172,8 +172,8 @@ mod running {
 mod the_end {
     use super::*;
 
-    #[test]
-    fn all_loops_end_at_the_same_time_and_work_in_flight_is_cleaned_up() {
+    /// Starts a task on each of three loops, whose futures go away together, and ends the pool.
+    fn ended_by(end: impl FnOnce(LoopPool)) {
         let pool = pool(3);
         let trace = Trace::default();
         let meet = Arc::new(Barrier::new(3));
@@ -190,11 +190,22 @@ mod the_end {
         });
         let tasks = tasks.unwrap();
         (0..3).for_each(|_| told.recv_timeout(LONG).unwrap());
-        pool.stop(LONG).unwrap();
+        end(pool);
         assert_eq!(trace.take(), ["ended", "ended", "ended"]);
         for task in tasks {
             assert!(task.wait().unwrap_err().is_cancelled());
         }
+    }
+
+    #[test]
+    fn all_loops_end_at_the_same_time_and_work_in_flight_is_cleaned_up() {
+        ended_by(|pool| pool.stop(LONG).unwrap());
+        ended_by(|pool| {
+            let since = Instant::now();
+            drop(pool);
+            let grace = Duration::from_secs(10);
+            assert!(since.elapsed() < grace, "a loop has waited for another");
+        });
     }
 
     /// Goes away only together with those of the other loops.

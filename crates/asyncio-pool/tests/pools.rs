@@ -2,15 +2,18 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+use std::task::Context;
 use std::thread;
 use std::time::Duration;
 
 use asyncio_loop::{run, spawn, yield_now};
 use asyncio_pool::{Job, JobError, Pending, ThreadPool, TryRunError};
+use asyncio_testkit::CountingWaker;
 use support::{Gate, LONG, Trace, eventually, occupy, panic_of, pool_of};
 
 mod threads {
@@ -107,6 +110,24 @@ mod threads {
             pool.run(|| ()).wait().unwrap();
             eventually("the thread did not end", || pool.threads() == 0);
         }
+    }
+
+    #[test]
+    fn they_have_the_stack_that_is_asked_for() {
+        const LARGE: usize = 32 << 20;
+
+        #[inline(never)]
+        fn sum(from: u8) -> usize {
+            let bytes = std::hint::black_box([from; LARGE / 8]);
+            bytes
+                .iter()
+                .step_by(4096)
+                .map(|&byte| usize::from(byte))
+                .sum()
+        }
+
+        let pool = ThreadPool::builder().stack_size(LARGE).build();
+        assert_eq!(pool.run(|| sum(1)).wait().unwrap(), LARGE / 8 / 4096);
     }
 
     #[test]
@@ -373,6 +394,7 @@ mod shares {
         let (gate, first) = occupy(&pool);
         let has_place = share.run(|| ());
         let held = share.run(|| ());
+        assert_eq!(pool.pending(), 2);
         let panics = share.run(|| panic!("this panic is part of the test"));
         let last = share.run(|| 7);
         assert!(held.cancel(), "one that is held");
@@ -489,6 +511,43 @@ mod the_end {
             first.await.unwrap();
             pool.wait_closed().await; // it is over
         });
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_leaves_no_waker() {
+        let pool = pool_of(1);
+        let (counting, waker) = CountingWaker::new();
+        let mut wait = Box::pin(pool.wait_closed());
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..2 {
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&counting), 3, "the pool has one");
+        drop(wait);
+        assert_eq!(Arc::strong_count(&counting), 2);
+    }
+
+    /// A thread has ended only after the destructors of its thread-locals.
+    #[test]
+    fn a_wait_without_a_loop_is_over_after_the_last_destructor() {
+        struct Slow(Trace);
+
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                thread::sleep(Duration::from_millis(20));
+                self.0.note("destroyed");
+            }
+        }
+
+        thread_local!(static SLOW: RefCell<Option<Slow>> = const { RefCell::new(None) });
+        let pool = pool_of(1);
+        let trace = Trace::default();
+        let slow = Slow(trace.clone());
+        let job = pool.run(move || SLOW.with(|place| place.replace(Some(slow)).is_none()));
+        assert!(job.wait().unwrap());
+        pool.shutdown(Pending::Run);
+        pool.wait();
+        assert_eq!(trace.take(), ["destroyed"]);
     }
 
     #[test]

@@ -664,3 +664,36 @@ fn died(status: io::Result<Option<ExitStatus>>) -> ProcessError {
         Err(error) => ProcessError::no_worker(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They leave the queue when they are more than 32, and more than half of it.
+    #[test]
+    fn cancelled_calls_take_no_more_room_than_others() {
+        let crew = Crew::new(Settings {
+            workers: 1,
+            max_tasks: None,
+            memory_limit: None,
+            time_limit: None,
+            message_limit: 0,
+            start_timeout: Duration::ZERO,
+            kill_on_cancel: false,
+            program: Program::default(),
+        });
+        let calls = [(); 200].map(|()| Call::new(Vec::new()));
+        // Without a loop none of them begins.
+        calls.iter().for_each(|call| crew.enter(call.clone()));
+        let mut lengths = Vec::new();
+        for (n, call) in calls.iter().enumerate() {
+            call.settle(Err(ProcessError::Cancelled));
+            crew.forget_one();
+            assert_eq!(crew.counts().waiting, calls.len() - n - 1);
+            lengths.push(crew.state.borrow().queue.len());
+        }
+        lengths.dedup();
+        // After 101, 50 and 33 of them.
+        assert_eq!(lengths, [200, 99, 49, 16]);
+    }
+}
