@@ -58,3 +58,19 @@ impl Wake for Ring {
         self.host.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_rung_once_for_the_wake_ups_since_the_last_look() {
+        let bell = Bell::new(&HostWaker::default());
+        let two_looks = || [bell.has_rung(), bell.has_rung()];
+        assert_eq!(two_looks(), [true, false], "a new bell");
+        let waker = bell.context().waker().clone();
+        waker.wake_by_ref();
+        waker.wake();
+        assert_eq!(two_looks(), [true, false], "after two wake-ups");
+    }
+}

@@ -251,3 +251,28 @@ impl<T> fmt::Debug for Guest<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_begins_at_its_first_look_and_ends() {
+        let slice = Slice::default();
+        assert!(!slice.is_over(), "it begins here");
+        assert!(slice.0.get().is_some());
+        slice
+            .0
+            .set(Instant::now().checked_add(Duration::from_secs(60)));
+        assert!(!slice.is_over(), "no time has passed since then");
+        slice.0.set(Instant::now().checked_sub(SLICE));
+        assert!(slice.is_over());
+        slice.begin();
+        assert!(
+            slice
+                .0
+                .get()
+                .is_some_and(|begun| begun.elapsed() < Duration::from_secs(60))
+        );
+    }
+}

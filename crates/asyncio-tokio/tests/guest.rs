@@ -296,6 +296,29 @@ mod budget {
         assert!(polls <= TASKS + 2 * TASKS / 128, "{polls} polls");
     }
 
+    /// The host is asked for its turn after a slice of time, not after each turn of the loop.
+    #[test]
+    fn a_poll_has_many_turns() {
+        const TURNS: u32 = 2000;
+        let polls = host(async {
+            let one_step_a_turn = EventLoop::builder().ctrl_c(false).task_budget(1);
+            let guest = Guest::with(one_step_a_turn, async {
+                for _ in 0..TURNS {
+                    yield_now().await;
+                }
+            });
+            let mut guest = guest.unwrap();
+            let mut polls = 0;
+            let counted = std::future::poll_fn(|cx| {
+                polls += 1;
+                std::pin::Pin::new(&mut guest).poll(cx)
+            });
+            counted.await.unwrap();
+            polls
+        });
+        assert!(polls < TURNS / 2, "{polls} polls");
+    }
+
     #[test]
     fn a_task_of_tokio_goes_on_beside_a_guest_that_is_always_ready() {
         let rounds = run(async {
