@@ -3,11 +3,12 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio::http::{
-    Body, FetchError, Method, Proxy, Request, Response, Session, StatusCode, body, header,
+    Body, FetchError, Method, Peer, Proxy, Request, Response, Session, StatusCode, body, header,
 };
 use asyncio::net::TcpListener;
 use asyncio::{BoxError, sleep, spawn, timeout};
@@ -28,6 +29,19 @@ async fn a_thousand_fetches_share_the_connections() -> Outcome {
     });
     asyncio::try_gather_iter(fetches).await?;
     assert_eq!((session.idle_connections(), server.connections()), (7, 7));
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn one_fetch_after_the_other_takes_one_connection() -> Outcome {
+    let server = start(async |request: Request| Peer::of(&request).unwrap().to_string()).await;
+    let session = Session::new();
+    let mut peers = HashSet::new();
+    // More than the fetches after which the session looks for old connections.
+    for _ in 0..130 {
+        peers.insert(session.get(url(&server, "/")).send().await?.text().await?);
+    }
+    assert_eq!((peers.len(), session.idle_connections()), (1, 1));
     Ok(())
 }
 
@@ -126,6 +140,66 @@ async fn a_kept_connection_that_the_server_has_closed_is_replaced() -> Outcome {
         assert_eq!((text.as_str(), served.get()), ("ok", n));
     }
     serving.cancel();
+    Ok(())
+}
+
+/// After two kept connections that break, a new one is made. The others may be as old.
+#[asyncio::test(clock = "real")]
+async fn two_kept_connections_are_tried_before_a_new_one() -> Outcome {
+    const KEPT: usize = 4;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (first, second) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let serving = spawn({
+        let (first, second) = (first.clone(), second.clone());
+        async move {
+            loop {
+                let raw = Raw(listener.accept().await.unwrap().0);
+                let (first, second) = (first.clone(), second.clone());
+                spawn(async move {
+                    raw.until("\r\n\r\n").await;
+                    first.set(first.get() + 1);
+                    // So each of the first requests needs a connection of its own.
+                    eventually("all have come", || first.get() >= KEPT).await;
+                    raw.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        .await;
+                    let mut buf = [0; 4096];
+                    if matches!(raw.0.read(&mut buf).await, Ok(1..)) {
+                        second.set(second.get() + 1);
+                    }
+                })
+                .detach();
+            }
+        }
+    });
+    let session = Session::builder().max_per_host(KEPT).build();
+    let get = async || {
+        let sent = session.get(format!("http://{address}/")).send();
+        sent.await?.text().await
+    };
+    asyncio::try_gather_iter((0..KEPT).map(|_| get())).await?;
+    assert_eq!((session.idle_connections(), second.get()), (KEPT, 0));
+    assert_eq!(get().await?, "ok");
+    assert_eq!((first.get(), second.get()), (KEPT + 1, 2));
+    serving.cancel();
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_connection_that_is_kept_for_too_long_is_closed_by_later_requests() -> Outcome {
+    let limit = Duration::from_millis(5);
+    let session = Session::builder().idle_timeout(limit).build();
+    let one = start(async |_: Request| "one").await;
+    let other = start(async |_: Request| "other").await;
+    session.get(url(&one, "/")).send().await?.text().await?;
+    assert_eq!(session.idle_connections(), 1);
+    sleep(2 * limit).await;
+    // The session looks now and then.
+    for _ in 0..64 {
+        session.get(url(&other, "/")).send().await?.text().await?;
+    }
+    assert_eq!(session.idle_connections(), 1, "that of the last request");
+    eventually("the server sees it", || one.connections() == 0).await;
     Ok(())
 }
 
@@ -536,6 +610,10 @@ async fn urls_are_encoded() -> Outcome {
     ] {
         let text = session.get(url(&server, path)).send().await?.text().await?;
         assert_eq!(text, sent, "{path:?}");
+    }
+    for (path, sent) in [("/", "/?a=1"), ("/?", "/?a=1"), ("/?b=2", "/?b=2&a=1")] {
+        let get = session.get(url(&server, path)).query([("a", "1")]);
+        assert_eq!(get.send().await?.text().await?, sent, "{path:?}");
     }
     Ok(())
 }

@@ -429,9 +429,44 @@ mod ending {
 mod http2 {
     use super::*;
     use asyncio::http::Version;
+    use asyncio::net::TcpListener;
 
     fn session() -> Session {
         Session::builder().http2_prior_knowledge(true).build()
+    }
+
+    /// RFC 9113, section 8.1: the head of a request without a body ends the stream.
+    #[asyncio::test(clock = "real")]
+    async fn a_request_without_a_body_is_one_frame() -> Outcome {
+        const PREFACE: usize = 24;
+        const HEADERS: u8 = 1;
+        const END_STREAM: u8 = 1;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let fetching = spawn(async move {
+            let sent = session().get(format!("http://{address}/")).send();
+            sent.await.is_ok()
+        });
+        let reading = async {
+            let raw = Raw(listener.accept().await?.0);
+            raw.send(b"\0\0\0\x04\0\0\0\0\0").await;
+            let mut bytes = vec![0; PREFACE];
+            raw.0.read_exact(&mut bytes).await?;
+            loop {
+                let mut head = [0; 9];
+                raw.0.read_exact(&mut head).await?;
+                if head[3] == HEADERS {
+                    return Ok::<_, std::io::Error>(head[4]);
+                }
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                bytes.resize(length as usize, 0);
+                raw.0.read_exact(&mut bytes).await?;
+            }
+        };
+        let flags = timeout(LONG, reading).await??;
+        assert_eq!(flags & END_STREAM, END_STREAM);
+        fetching.cancel();
+        Ok(())
     }
 
     #[asyncio::test(clock = "real")]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncio::http::websocket::{CloseCode, Message, WebSocket, WebSocketUpgrade};
-use asyncio::http::{FetchError, Request, Response, Server, Session};
+use asyncio::http::{FetchError, HeaderValue, Request, Response, Server, Session};
 use asyncio::{sleep, spawn, timeout};
 use support::*;
 
@@ -120,6 +120,46 @@ async fn a_subprotocol_is_agreed_on() -> Outcome {
             .find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
         assert_eq!(line.unwrap_or_default(), agreed);
     }
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn the_agreed_subprotocol_is_known_to_the_server() -> Outcome {
+    let server = start(async |mut request: Request| -> Response {
+        let upgrade = WebSocketUpgrade::of(&mut request).unwrap();
+        let upgrade = upgrade.protocols(["chat.2", "chat.1"]);
+        let agreed = upgrade.protocol().unwrap_or("none").to_owned();
+        upgrade.answer(async |socket: WebSocket| socket.send(agreed).await.unwrap())
+    })
+    .await;
+    for (offer, agreed) in [("chat.1", "chat.1"), ("other", "none")] {
+        let offering = Session::new().get(ws(&server));
+        let offering = offering.header("sec-websocket-protocol", offer);
+        let socket = offering.websocket().await?;
+        assert_eq!(socket.recv().await?, Some(Message::text(agreed)));
+    }
+    Ok(())
+}
+
+/// RFC 6455, section 4.1: the client must fail the connection.
+#[asyncio::test(clock = "real")]
+async fn a_subprotocol_that_was_not_offered_is_an_error() -> Outcome {
+    let server = start(async |mut request: Request| -> Response {
+        let upgrade = WebSocketUpgrade::of(&mut request).unwrap();
+        let mut response = upgrade.answer(echo);
+        let chat = HeaderValue::from_static("chat");
+        response
+            .headers_mut()
+            .insert("sec-websocket-protocol", chat);
+        response
+    })
+    .await;
+    let session = Session::new();
+    let error = session.get(ws(&server)).websocket().await.unwrap_err();
+    assert!(matches!(error, FetchError::Decode(_)), "{error}");
+    let offers = session.get(ws(&server));
+    let offers = offers.header("sec-websocket-protocol", "chat");
+    offers.websocket().await?.close().await?;
     Ok(())
 }
 

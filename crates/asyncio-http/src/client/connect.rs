@@ -163,3 +163,77 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(all(test, feature = "tls", target_os = "linux"))]
+mod tests {
+    use std::future::poll_fn;
+
+    use asyncio_executors::try_gather;
+    use asyncio_loop::run;
+    use asyncio_net::TcpListener;
+    use asyncio_net::tls::{TlsAcceptor, TlsConnector, rustls::RootCertStore};
+
+    use super::*;
+
+    /// A connection over TLS: the client's end, and the server's.
+    async fn both_ends() -> io::Result<(Stream, TlsStream<TcpStream>)> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let key = made.signing_key.serialize_pem();
+        let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
+        let connector = TlsConnector::with_roots(roots);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let (server, _) = listener.accept().await?;
+        let shaken = (
+            connector.connect("localhost", client),
+            acceptor.accept(server),
+        );
+        let (client, server) = try_gather(shaken).await?;
+        Ok((Stream::Tls(client), server))
+    }
+
+    async fn read(server: &mut TlsStream<TcpStream>, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut *server).poll_read(cx, buf)).await
+    }
+
+    #[test]
+    fn a_flush_waits_until_the_last_bytes_are_sent() {
+        run(async {
+            let (mut client, mut server) = both_ends().await.unwrap();
+            let bytes = vec![7; 1 << 16];
+            let mut sent = 0;
+            // As much as the sockets and the client's buffer take.
+            while let Poll::Ready(written) =
+                poll_fn(|cx| Poll::Ready(Pin::new(&mut client).poll_write(cx, &bytes))).await
+            {
+                sent += written.unwrap();
+            }
+            let flushed = poll_fn(|cx| Poll::Ready(Pin::new(&mut client).poll_flush(cx))).await;
+            assert!(flushed.is_pending());
+            let reading = async {
+                let (mut received, mut buf) = (0, vec![0; 1 << 16]);
+                while received < sent {
+                    received += read(&mut server, &mut buf).await?;
+                }
+                Ok(received)
+            };
+            let flushing = poll_fn(|cx| Pin::new(&mut client).poll_flush(cx));
+            let ((), received) = try_gather((flushing, reading)).await.unwrap();
+            assert_eq!(received, sent);
+        });
+    }
+
+    /// Otherwise the server takes it for a connection that was cut.
+    #[test]
+    fn a_close_says_that_it_is_the_end() {
+        run(async {
+            let (mut client, mut server) = both_ends().await.unwrap();
+            poll_fn(|cx| Pin::new(&mut client).poll_close(cx))
+                .await
+                .unwrap();
+            assert_eq!(read(&mut server, &mut [0]).await.unwrap(), 0);
+        });
+    }
+}
