@@ -37,7 +37,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   loom [--full]                     Tries the interleavings of threads.
   sanitize [--address | --valgrind] Runs the tests of unsafe code under address sanitizer and valgrind.
   fuzz [--seconds N] [TARGET …]     Gives parsers and frame readers the bytes of a fuzzer; about a minute.
-  mutants [--sample N] [PACKAGE | FILE …]
+  mutants [--sample N] [PACKAGE | FILE | NAME …]
                                     Changes the code, one place at a time, and names the changes that no test notices.
   bench [--quick] [--filter X] …    Compares asyncio with other runtimes.
   traces                            Records what CPython does in the differential tests again.

@@ -1,4 +1,5 @@
-//! `cargo xtask mutants [--sample N] [PACKAGE | FILE …]`: whether the tests notice when the code does something else.
+//! `cargo xtask mutants [--sample N] [PACKAGE | FILE | NAME …]`: whether the tests notice when the code does something
+//! else.
 //!
 //! cargo-mutants lists the mutants: a function returns a default, a comparison turns round, a match arm is gone. All
 //! of them are [compiled into a copy](switches) of the repository, each behind a switch. Each test [runs](trial) once
@@ -10,7 +11,10 @@
 //!
 //! Not tried are `Debug` and `Display`, mutants that do not compile, functions in constants, and code that this system
 //! leaves out. Doc tests and the programs of `tests/compile_fail` are not run. `--sample` takes N mutants of each
-//! package, the same ones in each run.
+//! package, the same ones in each run. Another N takes others.
+//!
+//! A NAME is a part of the names of mutants. Whatever is chosen, the copy has all mutants of the packages. So the next
+//! run builds little.
 
 mod switches;
 mod trial;
@@ -58,25 +62,24 @@ pub(crate) fn run(shell: &Shell, words: &[&str]) -> anyhow::Result<()> {
         ["--sample", number, chosen @ ..] => (number.parse()?, chosen),
         chosen => (usize::MAX, chosen),
     };
-    // A path of a file contains the name of its package.
+    // The path of a file contains the name of its package, and the name of a mutant begins with the path.
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|it| it.contains(name));
     let rows = TESTED_BY.iter().filter(|(name, _)| is_chosen(name));
     let (packages, tests): (Vec<&str>, Vec<_>) = rows.copied().unzip();
     let tests: BTreeSet<&str> = tests.into_iter().flatten().copied().collect();
 
-    let mut mutants = list(shell, &packages)?;
-    mutants.retain(|mutant| {
-        let is = |word: &&str| [&mutant.package, &mutant.file].contains(&&word.to_string());
-        chosen.is_empty() || chosen.iter().any(is)
-    });
+    let mutants = list(shell, &packages)?;
+    let listed = mutants.len();
+    let copy = Copy::make(shell)?;
+    let mut mutants = switches::build(&copy, mutants, &tests)?;
+    println!("{} of {listed} mutants compile", mutants.len());
+    mutants
+        .retain(|mutant| chosen.is_empty() || chosen.iter().any(|word| mutant.name.contains(word)));
     if mutants.is_empty() {
         bail!("no mutants: see `TESTED_BY` in xtask/src/mutants.rs for the packages");
     }
     let mutants = sampled(mutants, sample);
-    let listed = mutants.len();
-    let copy = Copy::make(shell)?;
-    let mutants = switches::build(&copy, mutants, &tests)?;
-    println!("{} of {listed} mutants compile", mutants.len());
+    println!("{} of them are tried", mutants.len());
     let outcomes = trial::run(&copy, &mutants, &tests)?;
     report(&packages, &outcomes)
 }
@@ -150,11 +153,17 @@ fn equivalent(packages: &[&str]) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Some mutants of each package, the same ones each time.
-fn sampled(mut mutants: Vec<Mutant>, number: usize) -> Vec<Mutant> {
-    // FNV-1a, which no version of Rust changes.
+/// A hash of a text, by FNV-1a, which no version of Rust changes.
+fn hash(seed: usize, text: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    mutants.sort_by_key(|mutant| mutant.name.bytes().fold(0xcbf2_9ce4_8422_2325, mix));
+    let seed = (seed as u64).to_le_bytes();
+    let bytes = seed.into_iter().chain(text.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
+/// Some mutants of each package, the same ones each time. Another number gives others.
+fn sampled(mut mutants: Vec<Mutant>, number: usize) -> Vec<Mutant> {
+    mutants.sort_by_key(|mutant| hash(number, &mutant.name));
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     mutants.retain(|mutant| {
         let taken = taken.entry(mutant.package.clone()).or_default();

@@ -5,7 +5,7 @@
 //!
 //! A mutant that does not compile is found by the place of the compiler's error, and left out of the next attempt.
 //! The switch is a deprecated function. So each mutant that is compiled has a warning, and the others are code for
-//! other systems.
+//! other systems. The mutants that do not compile are noted, and left out at once as long as their file is the same.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use anyhow::bail;
 use cargo_metadata::Message;
-use cargo_metadata::diagnostic::{Diagnostic, DiagnosticLevel, DiagnosticSpan};
+use cargo_metadata::diagnostic::{Diagnostic, DiagnosticCode, DiagnosticLevel, DiagnosticSpan};
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -24,6 +24,9 @@ use crate::workspace;
 
 /// The function of the switches, at the end of the root of each crate.
 const SWITCH: &str = include_str!("switch.txt");
+
+/// The beginning of the root of each crate: what a mutant computes may overflow, which a build for tests would refuse.
+const ALLOW: &str = "#![allow(arithmetic_overflow, unconditional_panic)] ";
 
 /// Puts mutants into the copy until it compiles. Returns those that are compiled.
 pub(super) fn build(
@@ -36,6 +39,11 @@ pub(super) fn build(
         .iter()
         .flat_map(|mutant| [mutant.file.clone(), root(mutant)]);
     let files: BTreeSet<String> = both.collect();
+    let note = copy.root.join("broken");
+    let mut broken_before = std::fs::read_to_string(&note).unwrap_or_default();
+    let marks = marks(&mutants)?;
+    let known: BTreeSet<String> = broken_before.lines().map(str::to_owned).collect();
+    mutants.retain(|mutant| !known.contains(&marks[&mutant.id]));
     loop {
         let placed = write(copy, &files, &mutants)?;
         let (has_compiled, messages) = copy.cargo(&["check", "--lib", "--keep-going"], tests)?;
@@ -51,18 +59,44 @@ pub(super) fn build(
                 .filter_map(|message| culprit(&placed, message))
                 .collect()
         };
-        if has_compiled {
-            let compiled = found(&warnings);
-            mutants.retain(|mutant| compiled.contains(&mutant.id));
-            return Ok(mutants);
-        }
-        let broken = found(&errors);
+        let broken: BTreeSet<usize> = match has_compiled {
+            false => found(&errors),
+            // The others are code for other systems, or of tests, which would not compile there.
+            true => {
+                let compiled = found(&warnings);
+                let all = mutants.iter().map(|mutant| mutant.id);
+                all.filter(|id| !compiled.contains(id)).collect()
+            }
+        };
         println!("{} mutants do not compile", broken.len());
         if broken.is_empty() {
-            bail!("the copy does not compile, and no mutant is the cause: {errors:#?}");
+            match has_compiled {
+                true => return Ok(mutants),
+                false => {
+                    bail!("the copy does not compile, and no mutant is the cause: {errors:#?}")
+                }
+            }
         }
         mutants.retain(|mutant| !broken.contains(&mutant.id));
+        for id in &broken {
+            broken_before += &marks[id];
+            broken_before += "\n";
+        }
+        std::fs::write(&note, &broken_before)?;
     }
+}
+
+/// A line for each mutant, by number: its name, and a hash of its file.
+fn marks(mutants: &[Mutant]) -> anyhow::Result<BTreeMap<usize, String>> {
+    let mut hashes = BTreeMap::new();
+    for Mutant { file, .. } in mutants {
+        if !hashes.contains_key(file) {
+            let source = std::fs::read_to_string(workspace::root().join(file))?;
+            hashes.insert(file, super::hash(0, &source));
+        }
+    }
+    let mark = |mutant: &Mutant| format!("{:x} {}", hashes[&mutant.file], mutant.name);
+    Ok(mutants.iter().map(|it| (it.id, mark(it))).collect())
 }
 
 /// The place of a mutant in a changed file.
@@ -82,19 +116,25 @@ fn write<'a>(
     for file in files {
         let source = std::fs::read_to_string(workspace::root().join(file))?;
         let own = mutants.iter().filter(|mutant| mutant.file == *file);
-        let (mut text, places) = place(&source, own.collect())?;
-        if file.ends_with("/src/lib.rs") {
-            text += SWITCH;
-        }
-        copy.write(file, text.as_bytes())?;
-        let places = places.into_iter();
-        placed.extend(places.map(|(id, bytes)| Placed { id, file, bytes }));
+        let (text, places) = place(&source, own.collect())?;
+        let (before, behind) = match file.ends_with("/src/lib.rs") {
+            true => (ALLOW, SWITCH),
+            false => ("", ""),
+        };
+        copy.write(file, [before, &text, behind].concat().as_bytes())?;
+        let from = before.len();
+        placed.extend(places.into_iter().map(|(id, bytes)| Placed {
+            id,
+            file,
+            bytes: from + bytes.start..from + bytes.end,
+        }));
     }
     Ok(placed)
 }
 
 /// The mutant that a message of the compiler is about: the innermost one around the first span that lies in a mutant.
-/// A span beside all of them is often code that follows a mutant of another type.
+/// A span beside all of them is often code that follows a mutant of another type. A `match` that lacks an arm lacks it
+/// behind a mutant, where the compiler would put one.
 fn culprit(placed: &[Placed<'_>], message: &Diagnostic) -> Option<usize> {
     let mut spans: Vec<&DiagnosticSpan> = message.spans.iter().collect();
     spans.sort_by_key(|span| !span.is_primary);
@@ -107,12 +147,19 @@ fn culprit(placed: &[Placed<'_>], message: &Diagnostic) -> Option<usize> {
         let around = in_file(span).filter(|one| one.bytes.start <= start && end <= one.bytes.end);
         around.min_by_key(|one| one.bytes.len())
     });
-    let before = || {
-        let end = spans.first()?.byte_start as usize;
-        let before = in_file(spans[0]).filter(|one| one.bytes.end <= end);
+    let before = |span: &DiagnosticSpan| {
+        let end = span.byte_start as usize;
+        let before = in_file(span).filter(|one| one.bytes.end <= end);
         before.max_by_key(|one| one.bytes.end)
     };
-    Some(around.or_else(before)?.id)
+    let lacks_an_arm = |code: &DiagnosticCode| code.code == "E0004";
+    if message.code.as_ref().is_some_and(lacks_an_arm) {
+        let help = |message: &&Diagnostic| message.level == DiagnosticLevel::Help;
+        let helps = message.children.iter().filter(help);
+        let arm = helps.flat_map(|help| &help.spans).find_map(before);
+        return Some(arm?.id);
+    }
+    Some(around.or_else(|| before(spans.first()?))?.id)
 }
 
 /// The places of mutants in a text, by number.
@@ -307,5 +354,34 @@ if crate::__m(0) { return true; } (if crate::__m(1) {  (a < b) } else { !((if cr
         let expected = "fn f() {\nmatch a {\n1 if !crate::__m(0) => (),
 _ if (if crate::__m(1) { false  } else { b }) => (),\n_ => (),\n}\nif let c = d && e {}\n}";
         assert_eq!(placed(source, &mutants), expected);
+    }
+
+    #[test]
+    fn a_match_without_an_arm_lacks_the_one_where_the_compiler_would_put_it() {
+        let span = |at: usize| {
+            serde_json::json!({
+                "file_name": "a.rs", "byte_start": at, "byte_end": at + 4, "is_primary": true, "text": [],
+                "line_start": 1, "line_end": 1, "column_start": 1, "column_end": 1,
+            })
+        };
+        let message = |level: &str, code: &str, at, children| -> Diagnostic {
+            let message = serde_json::json!({
+                "message": "", "level": level, "code": { "code": code }, "spans": [span(at)],
+                "children": children,
+            });
+            serde_json::from_value(message).expect("a message of the compiler")
+        };
+        let placed = [(1, 5..10), (2, 40..60)].map(|(id, bytes)| Placed {
+            id,
+            file: "a.rs",
+            bytes,
+        });
+        let help = message("help", "", 70, Vec::new());
+        let lacks = message("error", "E0004", 20, vec![help]);
+        assert_eq!(culprit(&placed, &lacks), Some(2));
+        let other = message("error", "E0308", 20, Vec::new());
+        assert_eq!(culprit(&placed, &other), Some(1));
+        let within = message("error", "E0308", 50, Vec::new());
+        assert_eq!(culprit(&placed, &within), Some(2));
     }
 }

@@ -24,6 +24,9 @@ const MEMORY: u32 = 6 << 20;
 /// The number of tests of a binary that run together. A mutant is caught as soon as one fails.
 const TOGETHER: usize = 24;
 
+/// The exit code of `timeout` if it has killed the tests.
+const KILLED: i32 = 137;
+
 /// The variable of the environment that switches a mutant on.
 const ON: &str = "MUTANT";
 
@@ -88,14 +91,27 @@ fn outcome(mutant: &Mutant, tests: &[Test]) -> Outcome {
     }
 }
 
-/// Whether tests of one binary fail with a mutant and pass without it.
+/// Whether tests of one binary fail with a mutant, pass without it, and fail with it again.
 fn catch(tests: &[&Test], mutant: &str) -> bool {
-    if pass(tests, ON, mutant) {
+    let end = end_of(tests, ON, mutant);
+    if end == End::Pass {
         return false;
     }
+    // A test that fails now and then, whatever is switched on, rarely fails twice.
+    let fail_again = || end == End::Hang || end_of(tests, ON, mutant) != End::Pass;
+    let is_by_mutant = || end_of(tests, ON, "none") == End::Pass && fail_again();
     // Tests that disturb each other are tried one by one.
-    let is_caught = || tests.len() > 1 && tests.chunks(1).any(|one| catch(one, mutant));
-    pass(tests, ON, "none") || is_caught()
+    let is_caught_alone = || tests.len() > 1 && tests.chunks(1).any(|one| catch(one, mutant));
+    is_by_mutant() || is_caught_alone()
+}
+
+/// How a run of tests ended.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Pass,
+    Fail,
+    /// Their time was over.
+    Hang,
 }
 
 /// A test, and the mutants that it reaches.
@@ -112,7 +128,7 @@ impl Test {
     fn recorded(mut self, file: &Path) -> Option<Self> {
         let _ = std::fs::remove_file(file);
         let began = Instant::now();
-        if !pass(&[&self], RECORD, &file.to_string_lossy()) {
+        if end_of(&[&self], RECORD, &file.to_string_lossy()) != End::Pass {
             println!("left out, because it fails or takes long: {}", self.name);
             return None;
         }
@@ -124,8 +140,8 @@ impl Test {
     }
 }
 
-/// Whether tests of one binary pass. They have limits of time and memory, and their processes end with them.
-fn pass(tests: &[&Test], variable: &str, value: &str) -> bool {
+/// Runs tests of one binary. They have limits of time and memory, and their processes end with them.
+fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
     let usual: Duration = tests.iter().map(|test| test.took).sum();
     let seconds = (PATIENCE + 4 * usual).as_secs();
     let limited = format!("ulimit -v {MEMORY}; exec timeout -s KILL {seconds} \"$@\"");
@@ -146,16 +162,20 @@ fn pass(tests: &[&Test], variable: &str, value: &str) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let Ok(mut child) = command.process_group(0).spawn() else {
-        return false;
+        return End::Fail;
     };
-    let has_passed = child.wait().is_ok_and(|status| status.success());
+    let end = match child.wait().map(|status| status.code()) {
+        Ok(Some(0)) => End::Pass,
+        Ok(None | Some(KILLED)) => End::Hang,
+        _ => End::Fail,
+    };
     let group = format!("-{}", child.id());
     let mut kill = Command::new("kill");
     let _ = kill
         .args(["-KILL", "--", &group])
         .stderr(Stdio::null())
         .status();
-    has_passed
+    end
 }
 
 /// Builds the tests of packages, and lists them.
