@@ -130,6 +130,40 @@ mod losers {
     }
 
     #[asyncio::test]
+    async fn of_an_array_are_gone_as_well() {
+        let trace = Trace::default();
+        let work = async |takes| {
+            let _note = trace.on_drop("dropped");
+            sleep(takes).await;
+        };
+        let mut raced = pin!(race([work(secs(1)), work(secs(9))]));
+        raced.as_mut().await;
+        trace.note("told");
+        assert_eq!(trace.take(), ["dropped", "dropped", "told"]);
+    }
+
+    #[asyncio::test]
+    async fn that_clean_up_are_polled_once_each_time() {
+        let (polls, start) = (Cell::new(0), time());
+        let cleans_up = async |takes| {
+            on_cancel(pending::<()>(), async {
+                let mut rest = pin!(sleep(takes));
+                poll_fn(|cx| {
+                    if time() - start > secs(1) {
+                        polls.set(polls.get() + 1);
+                    }
+                    rest.as_mut().poll(cx)
+                })
+                .await;
+            })
+            .await;
+        };
+        race((sleep(secs(1)), cleans_up(secs(1)), cleans_up(secs(2)))).await;
+        // Both when one is clean, and then the other.
+        assert_eq!(polls.get(), 2 + 1);
+    }
+
+    #[asyncio::test]
     async fn are_awaited_wherever_their_scope_has_opened() {
         // In the first poll, or after many.
         for delay in [0, 5] {

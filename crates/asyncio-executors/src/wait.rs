@@ -132,7 +132,9 @@ async fn until_enough<T>(tasks: &mut [Task<T>], until: ReturnWhen<T>) {
     for task in tasks {
         if task.unawaitable().is_some() {
             // It counts as one that has ended: awaiting it says why it cannot be waited for.
-            found.set(found.get() | enough(task));
+            if enough(task) {
+                found.set(true);
+            }
             continue;
         }
         let (enough, found) = (&enough, &found);

@@ -359,3 +359,35 @@ fn the_value_of_a_child_answers_the_request_that_it_got() {
         group.await.unwrap();
     });
 }
+
+#[test]
+fn the_failure_of_a_child_answers_the_request_that_it_got() {
+    for panics in [false, true] {
+        let seen = run(async |trace: Trace| {
+            let task = spawn(async move {
+                let group = task_group::<(), (), _>(async |tg| {
+                    let child = tg.spawn(async move {
+                        swallows().await;
+                        assert!(!panics, "a bug");
+                        Err::<(), ()>(())
+                    });
+                    let limited = timeout(secs(1), async {
+                        let failed = child.await.is_err();
+                        sleep(secs(1)).await;
+                        failed
+                    });
+                    // It keeps out the request of the group, which ends by the failure.
+                    shield(async {
+                        assert_eq!(limited.await, Ok(true));
+                        trace.note("answered");
+                    })
+                    .await;
+                    Ok(())
+                });
+                drop(group.await);
+            });
+            drop(task.await);
+        });
+        assert_eq!(seen, ["answered"], "panics: {panics}");
+    }
+}

@@ -205,6 +205,20 @@ mod tests {
         assert!(of_virtual.take_foreign().is_none());
     }
 
+    /// A virtual clock is ten years ahead of the machine's, which tells a deadline of up to five years from a time of
+    /// the loop.
+    #[test]
+    fn an_instant_is_foreign_from_five_to_eleven_years_before_the_loop() {
+        let clock = Clock::virtual_time();
+        let is_foreign = |before| {
+            clock.nanos_of(clock.instant() - before);
+            clock.take_foreign().is_some()
+        };
+        let moment = Duration::from_nanos(1);
+        assert!(!is_foreign(AHEAD / 2) && is_foreign(AHEAD / 2 + moment));
+        assert!(is_foreign(AHEAD + YEAR - moment) && !is_foreign(AHEAD + YEAR));
+    }
+
     #[test]
     fn a_host_clock_beside_that_of_the_machine_differs() {
         let hour = Duration::from_secs(3600);

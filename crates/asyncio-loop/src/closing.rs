@@ -196,6 +196,34 @@ mod tests {
     use crate::EventLoop;
 
     #[test]
+    fn a_task_that_a_cleanup_awaits_is_spared_if_it_is_as_new_as_the_cleanup() {
+        let builder = EventLoop::builder().virtual_time(true);
+        let mut event_loop = builder.build_loop().unwrap();
+        let run = event_loop.run_until_complete(async {
+            let awaited = [(); 4].map(|()| crate::spawn(std::future::pending::<()>()));
+            let tasks = awaited.each_ref().map(|task| task.as_ref());
+            let [before, new, newest, later] = tasks.each_ref().map(TaskRef::id);
+            assert!(before < new && new < newest && newest < later);
+            let awaiters = awaited.map(|task| crate::spawn(async { drop(task.await) }));
+            let [first, second, calm, last] = awaiters;
+            // A cleanup that awaits the awaiter of the newest one, which is no cleanup and not as new.
+            let behind = crate::spawn(async { drop(calm.await) });
+            crate::yield_now::yield_now().await;
+            for cleanup in [&first, &second, &last, &behind] {
+                cleanup.cancel();
+            }
+            crate::current::with(|core: &Core| {
+                core.last_spawned.set(Some((before, newest)));
+                assert_eq!(core.awaited_by_cleanups(&tasks), HashSet::from([new]));
+                // Nothing was spawned meanwhile.
+                core.last_spawned.set(Some((newest, newest)));
+                assert_eq!(core.awaited_by_cleanups(&tasks), HashSet::new());
+            });
+        });
+        run.unwrap();
+    }
+
+    #[test]
     fn a_wait_is_reported_after_a_second_and_when_it_has_doubled() {
         let mut event_loop = EventLoop::new().unwrap();
         let seen = Rc::new(RefCell::new(Vec::new()));

@@ -107,7 +107,12 @@ pub(crate) fn end_process(signal: i32) -> ! {
     if std::process::id() != 1 {
         let _ = low_level::emulate_default_handler(signal);
     }
-    std::process::exit(128 + signal)
+    std::process::exit(exit_code(signal))
+}
+
+/// The exit code of a program that a signal has ended, as a shell tells it.
+fn exit_code(signal: i32) -> i32 {
+    128 + signal
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,4 +129,12 @@ fn is_main_thread() -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_main_thread() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_shell_adds_128_to_the_signal() {
+        assert_eq!(super::exit_code(signal_hook::consts::SIGINT), 130);
+    }
 }

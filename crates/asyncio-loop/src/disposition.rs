@@ -311,6 +311,23 @@ mod tests {
     }
 
     #[test]
+    fn a_second_signal_while_a_claim_lives_does_not_end_the_process() {
+        let signal = signal_hook::consts::SIGVTALRM;
+        let (_ours, theirs) = UnixStream::pair().unwrap();
+        let listening = Listening::begin(signal, &theirs).unwrap();
+        let claim = SignalClaim::new(signal).unwrap();
+        low_level::raise(signal).unwrap();
+        low_level::raise(signal).unwrap();
+        drop(claim);
+        assert!(!listening.was_raised());
+        // Nor does one that came before the listener was dropped.
+        let claim = SignalClaim::new(signal).unwrap();
+        low_level::raise(signal).unwrap();
+        drop(listening);
+        drop(claim);
+    }
+
+    #[test]
     fn the_default_action_returns_with_the_last_claim() {
         let signal = signal_hook::consts::SIGUSR2;
         let is_default = || with(signal, |it| Ok(it.default.load(Ordering::SeqCst))).unwrap();

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
 use std::time::Duration;
 
-use asyncio_task::{JoinError, SpawnOptions, Task, TaskRef, TaskState};
+use asyncio_task::{JoinError, SpawnOptions, Task, TaskRef};
 
 use crate::builder::Builder;
 use crate::core::Core;
@@ -17,6 +17,7 @@ use crate::ctrl_c::CtrlC;
 use crate::event_loop::EventLoop;
 use crate::hosted::Next;
 use crate::loop_handle::LoopHandle;
+use crate::runner::interrupt;
 
 /// A main task on a loop of its own, which a host turns: [`run`](crate::run) in steps.
 ///
@@ -236,9 +237,7 @@ impl<T> Guest<T> {
 
     fn heed_signals(&mut self) {
         if let Some(signal) = self.ctrl_c.as_ref().and_then(CtrlC::arrived) {
-            // If the program had already cancelled main, main ends because of that request.
-            let by_signal = self.main.info().state != TaskState::Cancelling;
-            self.interrupted_by = (self.main.cancel() && by_signal).then_some(signal);
+            self.interrupted_by = interrupt(&self.main, signal);
         }
     }
 }

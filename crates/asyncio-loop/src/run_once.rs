@@ -94,8 +94,7 @@ impl Core {
         };
         let now = clock.now();
         self.last_io_poll.set(now);
-        self.spin
-            .record_park(parked_at.map(|parked_at| now - parked_at), has_messages);
+        self.spin.record_park(parked_at, now, has_messages);
         now
     }
 
@@ -278,7 +277,7 @@ mod tests {
             let handle = event_loop.handle();
             let run = event_loop.run_until_complete(async {
                 crate::current::with(|core: &Core| {
-                    (0..100).for_each(|_| core.spin.record_park(Some(1), true));
+                    (0..100).for_each(|_| core.spin.record_park(Some(0), 1, true));
                     handle.call_soon_threadsafe(|| ()).unwrap();
                     assert_eq!(core.spin(None), !is_virtual);
                 });
@@ -312,6 +311,7 @@ mod tests {
                 };
                 parks(&[500, 600, 700, 800], 1_000..=1_000);
                 parks(&[500, 600, 700], 1..=500);
+                parks(&[0, 0, 0, 0], 0..=0);
                 parks(&[5_000, 5_001, 5_002, 5_003], 1_001..=5_000);
             });
         });

@@ -190,9 +190,7 @@ impl Runner {
         let interrupted = &self.interrupted;
         let watch = |main: &TaskRef| {
             if let Some(signal) = listening.as_ref().and_then(CtrlC::arrived) {
-                // If the program had already cancelled main, main ends because of that request.
-                let by_signal = main.info().state != TaskState::Cancelling;
-                interrupted.set((main.cancel() && by_signal).then_some(signal));
+                interrupted.set(interrupt(main, signal));
             }
         };
         self.event_loop.run_watched(options, main, watch)
@@ -228,6 +226,12 @@ impl Runner {
     pub fn close(&mut self) {
         self.event_loop.close();
     }
+}
+
+/// Cancels `main`, as a signal has arrived. Returns the signal, unless `main` ends by an earlier request.
+pub(crate) fn interrupt(main: &TaskRef, signal: i32) -> Option<i32> {
+    let by_signal = main.info().state != TaskState::Cancelling;
+    (main.cancel() && by_signal).then_some(signal)
 }
 
 impl Builder {

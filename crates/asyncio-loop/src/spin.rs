@@ -110,11 +110,12 @@ impl Spin {
         self.is_woken_by_message.get()
     }
 
-    /// Records a park. `took` is its length in nanoseconds, if it was timed.
+    /// Records a park that ends now. Its beginning is known if it was timed. Times are in nanoseconds.
     #[inline]
-    pub(crate) fn record_park(&self, took: Option<u64>, is_woken_by_message: bool) {
+    pub(crate) fn record_park(&self, parked_at: Option<u64>, now: u64, is_woken_by_message: bool) {
         self.is_woken_by_message.set(is_woken_by_message);
-        let was_short = is_woken_by_message && took.is_some_and(|took| took <= SHORT_PARK);
+        let is_short = |parked_at| now - parked_at <= SHORT_PARK;
+        let was_short = is_woken_by_message && parked_at.is_some_and(is_short);
         self.short_parks.set(if was_short {
             self.short_parks.get().saturating_add(1)
         } else {
@@ -133,11 +134,20 @@ impl Spin {
 mod tests {
     use super::*;
 
+    /// Parks until a message ends the park, after so many nanoseconds.
+    fn park(spin: &Spin, took: u64) {
+        let parked_at = 1 << 60;
+        spin.record_park(
+            spin.times_parks().then_some(parked_at),
+            parked_at + took,
+            true,
+        );
+    }
+
     /// Parks again and again, and a message ends each park at once, unless a spin saves the park.
     fn lockstep(spin: &Spin, is_of_use: impl Fn() -> bool) {
         if !spin.spin_for_message(None, is_of_use) {
-            let took = spin.times_parks().then_some(5_000);
-            spin.record_park(took, true);
+            park(spin, 5_000);
         }
     }
 
@@ -147,7 +157,7 @@ mod tests {
         for _ in 0..10_000 {
             assert!(!spin.spin_for_message(None, || panic!("the inbox must not be checked")));
             assert!(!spin.times_parks());
-            spin.record_park(None, false);
+            spin.record_park(None, 0, false);
         }
     }
 
@@ -156,7 +166,7 @@ mod tests {
         let spin = Spin::default();
         for _ in 0..10_000 {
             assert!(!spin.spin_for_message(None, || panic!("the inbox must not be checked")));
-            spin.record_park(spin.times_parks().then_some(SHORT_PARK + 1), true);
+            park(&spin, SHORT_PARK + 1);
         }
     }
 
@@ -193,7 +203,7 @@ mod tests {
         let (paid, _) = spin.counts();
         for _ in 0..100 {
             assert!(!spin.spin_for_message(None, || false));
-            spin.record_park(spin.times_parks().then_some(SHORT_PARK + 1), true);
+            park(&spin, SHORT_PARK + 1);
         }
         assert_eq!(spin.counts(), (paid, 1));
         for _ in 0..100 {
@@ -208,7 +218,18 @@ mod tests {
         for _ in 0..10 {
             lockstep(&spin, || true);
         }
-        assert!(!spin.spin_for_message(Some(MAX_SPIN), || panic!("the inbox must not be checked")));
-        assert!(spin.spin_for_message(Some(100 * MAX_SPIN), || true));
+        let near = 4 * MAX_SPIN;
+        assert!(!spin.spin_for_message(Some(near), || panic!("the inbox must not be checked")));
+        assert!(spin.spin_for_message(Some(near + Duration::from_nanos(1)), || true));
+    }
+
+    #[test]
+    fn a_spin_that_finds_a_message_halves_the_parks_before_the_next() {
+        let spin = Spin::default();
+        spin.needed.set(64);
+        spin.record_success();
+        assert_eq!(spin.needed.get(), 32);
+        spin.record_failure();
+        assert_eq!(spin.needed.get(), 64);
     }
 }

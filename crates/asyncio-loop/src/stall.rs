@@ -326,6 +326,84 @@ impl Late {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_has_worked_for_a_moment_wakes_the_detector() {
+        let watch = Watch {
+            state: Mutex::new(WatchState {
+                loops: Vec::new(),
+                has_thread: false,
+            }),
+            woken: Condvar::new(),
+            is_asleep: AtomicBool::new(false),
+        };
+        thread::scope(|scope| {
+            let detector = scope.spawn(|| watch.sleep(watch.lock()));
+            while !watch.is_asleep.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            // All loops wait when the detector looks.
+            watch.works(&AtomicBool::new(true));
+            detector.join().expect("a lost wake-up would be a hang");
+        });
+        assert!(!watch.is_asleep.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn reports_come_at_the_limit_when_it_has_doubled_and_at_the_end() {
+        const NONE: [(u64, bool); 0] = [];
+        let seen: Arc<Mutex<Vec<(u64, bool)>>> = Arc::default();
+        let noted = seen.clone();
+        let watched = Arc::new(Watched {
+            pulse: Arc::default(),
+            turn: AtomicU64::new(0),
+            is_waiting: AtomicBool::new(false),
+            limit: LIMIT,
+            on_stall: OnStall::new(move |stall| {
+                let report = (stall.lasted.as_millis() as u64, stall.is_over);
+                noted.lock().unwrap().push(report);
+            }),
+            thread: String::new(),
+            number: ThreadNumber::here(),
+        });
+        let (began, mut late) = (Instant::now(), Vec::new());
+        let mut look = |millis| {
+            let now = began + Duration::from_millis(millis);
+            WATCH.look(std::slice::from_ref(&watched), &mut late, now);
+            std::mem::take(&mut *seen.lock().unwrap())
+        };
+        assert_eq!([0, 900].map(&mut look), [NONE; 2]);
+        assert_eq!(look(1_000), [(1_000, false)]);
+        assert_eq!([1_500, 1_900].map(&mut look), [NONE; 2]);
+        assert_eq!(look(2_000), [(2_000, false)]);
+        watched.begin_turn();
+        assert_eq!(look(2_100), [(2_000, true)]);
+        // The next turn is short, and the loop waits after the one that follows.
+        watched.begin_turn();
+        assert_eq!(look(2_200), NONE);
+        assert_eq!(look(3_100), NONE);
+        watched.rest();
+        assert_eq!(look(3_300), NONE);
+    }
+
+    #[test]
+    fn a_loop_that_is_gone_is_not_watched() {
+        let builder = crate::EventLoop::builder().stall_limit(LIMIT);
+        let event_loop = builder.build_loop().unwrap();
+        let watched = event_loop.core().watched.clone().unwrap();
+        let is_watched = || {
+            let state = WATCH.lock();
+            state.loops.iter().any(|it| Arc::ptr_eq(it, &watched))
+        };
+        assert!(is_watched());
+        drop(event_loop);
+        assert!(!is_watched());
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;

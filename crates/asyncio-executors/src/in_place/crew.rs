@@ -22,12 +22,7 @@ pub(crate) trait Crew {
 
     fn discard(self: Pin<&mut Self>, n: usize);
 
-    fn end_plain(
-        self: Pin<&mut Self>,
-        n: usize,
-        round: PlainRound<'_>,
-        listener: &mut Listener,
-    ) -> bool;
+    fn end_plain(self: Pin<&mut Self>, n: usize, round: PlainRound<'_>, listener: &mut Listener);
 }
 
 /// A crew whose values a rule is for.
@@ -70,13 +65,8 @@ impl<F: Future, const N: usize> Crew for Array<F, N> {
         self.element(n).discard();
     }
 
-    fn end_plain(
-        self: Pin<&mut Self>,
-        n: usize,
-        round: PlainRound<'_>,
-        listener: &mut Listener,
-    ) -> bool {
-        self.element(n).end_plain(round, listener)
+    fn end_plain(self: Pin<&mut Self>, n: usize, round: PlainRound<'_>, listener: &mut Listener) {
+        self.element(n).end_plain(round, listener);
     }
 }
 
@@ -185,11 +175,11 @@ macro_rules! tuple {
                 n: usize,
                 round: PlainRound<'_>,
                 listener: &mut Listener,
-            ) -> bool {
+            ) {
                 let this = self.project();
                 match n {
                     $($n => this.$F.end_plain(round, listener),)+
-                    _ => false,
+                    _ => {}
                 }
             }
         }

@@ -262,7 +262,9 @@ impl<R> Engine<R> {
         let end = match poll {
             Poll::Pending => crew.as_mut().go_on(member, round, &mut self.listener, cx),
             Poll::Ready(decides) => {
-                let is_asked = crew.as_mut().end_plain(member, round, &mut self.listener);
+                crew.as_mut().end_plain(member, round, &mut self.listener);
+                // Nothing was passed on yet, so it has left nothing unanswered.
+                let is_asked = false;
                 Poll::Ready(End::Returned { decides, is_asked })
             }
         };

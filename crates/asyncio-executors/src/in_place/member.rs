@@ -111,12 +111,8 @@ impl<F: Future> Member<F> {
     }
 
     /// A scope has opened in the plain poll of this member, which has returned a value.
-    pub(crate) fn end_plain(
-        self: Pin<&mut Self>,
-        round: PlainRound<'_>,
-        listener: &mut Listener,
-    ) -> bool {
-        self.project().branch.end_plain(round, listener)
+    pub(crate) fn end_plain(self: Pin<&mut Self>, round: PlainRound<'_>, listener: &mut Listener) {
+        self.project().branch.end_plain(round, listener);
     }
 
     /// A scope has opened in the plain poll of this member, which waits.

@@ -48,3 +48,17 @@ impl Marks {
         had
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_that_is_set_again_stays_until_it_is_taken() {
+        let marks = Marks::new(true);
+        (0..2).for_each(|_| marks.set(Mark::InCircle));
+        assert!(marks.has(Mark::InCircle) && marks.has(Mark::Callback));
+        assert_eq!([(); 2].map(|()| marks.take(Mark::InCircle)), [true, false]);
+        assert!(marks.has(Mark::Callback));
+    }
+}

@@ -657,6 +657,40 @@ mod tests {
     }
 
     #[test]
+    fn a_fact_that_is_noted_again_stays() {
+        let state = parked();
+        state.wake();
+        state.begin();
+        assert!(!state.ends_at_once(), "it has begun");
+        let twice = |note: &dyn Fn(&State)| (0..2).for_each(|_| note(&state));
+        twice(&|state| {
+            state.cancel(false, false);
+        });
+        assert!(state.is_cancelling());
+        twice(&State::ask_again);
+        assert!(state.is_cancelling());
+        twice(&State::put_off);
+        assert!(state.has_last_chance());
+        twice(&State::expect);
+        assert!(state.expects());
+        twice(&State::hold_schedule);
+        assert!(state.is_schedule_held());
+        twice(&State::doom);
+        assert!(state.ends_at_once() && state.is_cancelling());
+        let propagates = running();
+        (0..2).for_each(|_| propagates.propagate());
+        assert_eq!(propagates.pause(), Pause::Cancel);
+    }
+
+    #[test]
+    fn begin_2_passes_over_a_running_task_as_often_as_it_likes() {
+        let state = running();
+        state.wake();
+        assert_eq!([(); 2].map(|()| state.begin()), [Begin::AlreadyRunning; 2]);
+        assert_eq!(state.pause(), Pause::Again);
+    }
+
+    #[test]
     fn doom_9_ends_a_running_task_after_its_poll_even_if_it_was_woken() {
         let state = running();
         state.wake();

@@ -172,3 +172,36 @@ impl Turn {
         self.marks.set(others_first.with(Marks::RESUMED, true));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_spent_and_its_debt_stays() {
+        let turn = Turn::new();
+        turn.spend();
+        assert!(turn.has_budget(), "there is no limit to spend");
+        turn.set_budget(2);
+        turn.count_step();
+        assert_eq!((turn.steps(), turn.has_budget()), (1, true));
+        turn.count_step();
+        assert_eq!((turn.steps(), turn.has_budget()), (2, false));
+        turn.set_budget(5);
+        turn.spend();
+        assert_eq!((turn.steps(), turn.has_budget()), (2, false));
+        turn.count_step();
+        turn.spend();
+        turn.count_step();
+        assert_eq!((turn.steps(), turn.left.get()), (4, -2));
+    }
+
+    #[test]
+    fn a_mark_that_is_set_again_stays() {
+        let marks = Marks::CUT.with(Marks::CUT, true).with(Marks::CUT, false);
+        assert!(marks.has(Marks::CUT) && !marks.has(Marks::RESUMED));
+        let both = marks.with(Marks::RESUMED, true);
+        assert!(both.has(Marks::CUT) && both.has(Marks::RESUMED));
+        assert!(!both.without(Marks::CUT).has(Marks::CUT));
+    }
+}

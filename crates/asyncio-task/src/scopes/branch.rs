@@ -118,10 +118,10 @@ impl<F: Future> Branch<F> {
         poll
     }
 
-    /// A scope has opened in a plain poll that has returned a value. Whether the branch has left a request unanswered.
+    /// A scope has opened in a plain poll that has returned a value. Nothing was passed on to the branch before.
     #[cold]
-    pub fn end_plain(self: Pin<&mut Self>, round: PlainRound<'_>, listener: &mut Listener) -> bool {
-        Self::finish(self.project().state, round.into_frame(listener))
+    pub fn end_plain(self: Pin<&mut Self>, round: PlainRound<'_>, listener: &mut Listener) {
+        Self::finish(self.project().state, round.into_frame(listener));
     }
 
     /// A scope has opened in a plain poll that has returned `Pending`.
