@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use asyncio::http::websocket::{CloseCode, Message, WebSocket, WebSocketUpgrade};
 use asyncio::http::{FetchError, HeaderValue, Request, Response, Server, Session};
+use asyncio::net::TcpListener;
 use asyncio::{sleep, spawn, timeout};
 use support::*;
+use tungstenite::handshake::derive_accept_key;
 
 async fn serve(handler: impl AsyncFn(WebSocket) + Clone + 'static) -> Server {
     start(async move |mut request: Request| -> Response {
@@ -160,6 +162,37 @@ async fn a_subprotocol_that_was_not_offered_is_an_error() -> Outcome {
     let offers = session.get(ws(&server));
     let offers = offers.header("sec-websocket-protocol", "chat");
     offers.websocket().await?.close().await?;
+    Ok(())
+}
+
+/// Some servers reset the connection after their close.
+#[asyncio::test(clock = "real")]
+async fn a_connection_that_breaks_after_the_close_has_ended() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let serving = async {
+        let raw = Raw(listener.accept().await.unwrap().0);
+        let head = raw.until("\r\n\r\n").await;
+        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+        let key = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+        let accept = derive_accept_key(key.unwrap().1.as_bytes());
+        raw.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        ))
+        .await;
+        // The message stays unread, so the end of the socket is a reset.
+        assert_eq!(raw.0.peek(&mut [0]).await.unwrap(), 1);
+        raw.send(b"\x88\x00").await;
+    };
+    let talking = async {
+        let socket = Session::new().get(format!("ws://{address}/"));
+        let socket = socket.websocket().await.unwrap();
+        socket.send("unread").await.unwrap();
+        socket.recv().await
+    };
+    let ((), received) = asyncio::gather((serving, talking)).await;
+    assert_eq!(received?, None);
     Ok(())
 }
 

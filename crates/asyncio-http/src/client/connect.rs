@@ -164,6 +164,61 @@ impl AsyncWrite for Stream {
     }
 }
 
+#[cfg(test)]
+mod tunnels {
+    use asyncio_executors::gather;
+    use asyncio_loop::run;
+    use asyncio_net::TcpListener;
+
+    use super::*;
+
+    /// Opens a tunnel through a proxy that answers with these bytes and closes.
+    async fn opened(answer: &str) -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        let (accepted, _) = listener.accept().await?;
+        let answering = async move {
+            let asked = accepted.read(&mut [0; 1024]).await?;
+            assert!(asked > 0);
+            accepted.write_all(answer.as_bytes()).await
+        };
+        let to = Origin::of(&"https://host".parse().unwrap()).unwrap();
+        let proxy = Proxy::new("http://proxy").unwrap();
+        let (opened, answered) = gather((open_tunnel(&stream, &to, &proxy), answering)).await;
+        answered.and(opened)
+    }
+
+    #[test]
+    fn a_tunnel_is_open_after_an_answer_with_success() {
+        run(async {
+            use io::ErrorKind::{ConnectionRefused, Other};
+            for (answer, outcome) in [
+                ("HTTP/1.1 200 OK\r\nServer: a\r\n\r\n", Ok(())),
+                ("HTTP/1.0 299\r\n\r\n", Ok(())),
+                ("HTTP/1.1 407 no\r\n\r\n", Err(ConnectionRefused)),
+                ("HTTP/1.1 20 no\r\n\r\n", Err(ConnectionRefused)),
+                ("HTTP/1.1 2000 no\r\n\r\n", Err(ConnectionRefused)),
+                ("ICY 200 OK\r\n\r\n", Err(ConnectionRefused)),
+                ("HTTP/1.1 200 OK\r\nServer: a\r\n", Err(Other)),
+                ("HTTP/1.1 200 OK\r\n\r\nsurplus", Err(Other)),
+            ] {
+                let opened = opened(answer).await.map_err(|error| error.kind());
+                assert_eq!(opened, outcome, "{answer:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_answer_has_a_limit() {
+        run(async {
+            let long = |length: usize| format!("{:x<1$}\r\n\r\n", "HTTP/1.1 200 ", length - 4);
+            opened(&long(MAX_ANSWER)).await.unwrap();
+            let error = opened(&long(MAX_ANSWER + 1)).await.unwrap_err();
+            assert!(error.to_string().contains("does not answer"), "{error}");
+        });
+    }
+}
+
 #[cfg(all(test, feature = "tls", target_os = "linux"))]
 mod tests {
     use std::future::poll_fn;
