@@ -21,7 +21,12 @@ pub(crate) enum Tool {
 }
 
 /// Packages without unsafe files whose tests drive those that have some.
-const DRIVERS: &[&str] = &["asyncio-executors", "asyncio-loop", "asyncio-tests"];
+const DRIVERS: &[&str] = &[
+    "asyncio-executors",
+    "asyncio-loop",
+    "asyncio-net",
+    "asyncio-tests",
+];
 
 /// Tests that cannot run under the tools. The first forbids its child all system calls, and the tools make some. The
 /// second leaks a chain of a million futures on purpose. Those of the third measure the stack, of which the tools take
