@@ -94,7 +94,7 @@ macro_rules! byte_stream {
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
-                    .write_with(wanted, |stream| $crate::stream::transfer::write_parts(stream, bufs))
+                    .write_with(wanted, move |stream| $crate::stream::transfer::write_parts(stream, bufs, wanted))
             }
 
             /// Writes all of `buf` to the system's buffer. The peer may not have received it yet.
@@ -228,7 +228,7 @@ macro_rules! byte_stream {
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
-                    .try_transfer(Direction::Write, wanted, |stream| $crate::stream::transfer::write_parts(stream, bufs))
+                    .try_transfer(Direction::Write, wanted, move |stream| $crate::stream::transfer::write_parts(stream, bufs, wanted))
             }
 
             /// Tries an operation of your own on the socket, for example one of the `socket2` crate through
@@ -301,13 +301,10 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                if let Some(one) = $crate::stream::transfer::gather(bufs) {
-                    return self.poll_write(cx, &one);
-                }
                 let (parts, wanted) = parts_of_one_call(bufs);
                 let bufs = &bufs[parts];
                 self.io
-                    .poll_write_with(cx, wanted, |stream| $crate::stream::transfer::write_parts(stream, bufs))
+                    .poll_write_with(cx, wanted, move |stream| $crate::stream::transfer::write_parts(stream, bufs, wanted))
             }
 
             /// Shuts the sending side down. Succeeds if the connection is already gone.

@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem;
-use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -181,57 +180,33 @@ thread_local! {
     static TOGETHER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Buffers as one.
-pub(crate) enum Gathered<'b> {
-    Only(&'b [u8]),
-    Copied(Vec<u8>),
-}
-
-/// Small buffers as one, or `None`: the system takes one buffer faster than several, and the copy costs less than that.
+/// Writes several buffers in one call, `wanted` bytes in all. Small ones are copied together first: the system takes
+/// one buffer faster than several, and the copy costs less than that.
 #[inline]
-pub(crate) fn gather<'b>(bufs: &'b [IoSlice<'_>]) -> Option<Gathered<'b>> {
-    if let [only] = bufs {
-        return Some(Gathered::Only(only));
-    }
-    let mut sizes = bufs.iter().map(|buf| buf.len());
-    sizes.try_fold(GATHERED, usize::checked_sub)?;
-    // While a thread ends, there may be none any more.
-    let mut together = TOGETHER.try_with(Cell::take).ok()?;
-    together.clear();
-    bufs.iter().for_each(|buf| together.extend_from_slice(buf));
-    Some(Gathered::Copied(together))
-}
-
-impl Deref for Gathered<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Only(buf) => buf,
-            Self::Copied(bytes) => bytes,
-        }
-    }
-}
-
-impl Drop for Gathered<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Self::Copied(bytes) = self {
-            let _ = TOGETHER.try_with(|kept| kept.set(mem::take(bytes)));
-        }
-    }
-}
-
-/// Writes several buffers in one call.
-pub(crate) fn write_parts<S: Calls>(mut stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize>
+pub(crate) fn write_parts<S: Calls>(
+    mut stream: &S,
+    bufs: &[IoSlice<'_>],
+    wanted: usize,
+) -> io::Result<usize>
 where
     for<'a> &'a S: io::Write,
 {
-    match gather(bufs) {
-        Some(one) => stream.send(&one),
-        None => stream.write_vectored(bufs),
+    if let [only] = bufs {
+        return stream.send(only);
     }
+    // While a thread ends, there may be no buffer any more.
+    let together = match wanted <= GATHERED {
+        true => TOGETHER.try_with(Cell::take).ok(),
+        false => None,
+    };
+    let Some(mut together) = together else {
+        return stream.write_vectored(bufs);
+    };
+    together.clear();
+    bufs.iter().for_each(|buf| together.extend_from_slice(buf));
+    let outcome = stream.send(&together);
+    let _ = TOGETHER.try_with(|kept| kept.set(together));
+    outcome
 }
 
 /// [`poll_read_as`], for code that polls the source.
