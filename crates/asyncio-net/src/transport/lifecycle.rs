@@ -115,27 +115,40 @@ pub(super) trait BaseTransport: Sized {
 
     /// Closes the transport as far as this stage.
     fn advance(&self, stage: Stage) {
+        self.enter(stage);
+        self.settle();
+    }
+
+    /// Closes the transport as far as this stage, and calls nothing yet.
+    fn enter(&self, stage: Stage) {
         let lifecycle = self.lifecycle();
         if lifecycle.stage.get() < stage {
             lifecycle.stage.set(stage);
             lifecycle.driver.wake();
-            self.settle();
         }
     }
 
     /// Drops what waits to be sent, and wakes the driver, which calls `connection_lost`.
     fn cut(&self) {
-        self.drop_unsent();
-        self.advance(Stage::Failed);
+        self.break_off(None);
+        self.settle();
     }
 
     /// The transport has failed.
     fn fail(&self, error: io::Error) {
+        self.break_off(Some(error));
+        self.settle();
+    }
+
+    /// The part of [`cut`](Self::cut) and [`fail`](Self::fail) that calls nothing.
+    fn break_off(&self, error: Option<io::Error>) {
         let lifecycle = self.lifecycle();
-        if lifecycle.stage.get() < Stage::Failed {
-            lifecycle.error.replace(Some(Rc::new(error)));
+        if error.is_some() && lifecycle.stage.get() < Stage::Failed {
+            let before = lifecycle.error.replace(error.map(Rc::new));
+            drop(before);
         }
-        self.cut();
+        self.drop_unsent();
+        self.enter(Stage::Failed);
     }
 
     /// The driver is dropped. Unless the transport was closed, its loop has ended.
@@ -168,18 +181,13 @@ pub(super) trait BaseTransport: Sized {
 
     #[inline]
     fn call_once<R>(&self, f: impl FnOnce(&mut Self::Protocol, &Self) -> R) -> Option<R> {
-        let lifecycle = self.lifecycle();
-        match lifecycle.protocol.lend(|protocol| f(protocol, self))? {
+        let lent = &self.lifecycle().protocol;
+        match lent.lend(|protocol| f(protocol, self))? {
             Ok(result) => Some(result),
             Err(payload) => {
                 report(Self::PANICKED, payload);
-                let error = io::Error::other("a callback of the protocol panicked");
-                if lifecycle.stage.get() < Stage::Failed {
-                    lifecycle.error.replace(Some(Rc::new(error)));
-                    self.drop_unsent();
-                    lifecycle.stage.set(Stage::Failed);
-                    lifecycle.driver.wake();
-                }
+                let message = "a callback of the protocol panicked";
+                self.break_off(Some(io::Error::other(message)));
                 None
             }
         }
