@@ -281,6 +281,188 @@ fn a_writer_sends_what_tls_has_kept() {
     });
 }
 
+/// Faults that other libraries were reported to have.
+mod reported {
+    use super::*;
+    use futures_rustls::rustls::pki_types::ServerName;
+
+    fn localhost() -> ServerName<'static> {
+        "localhost".try_into().unwrap()
+    }
+
+    /// A client whose connection can be reached, and a server of ours.
+    async fn reachable(
+        acceptor: &TlsAcceptor,
+        config: &Arc<rustls::ClientConfig>,
+    ) -> (
+        futures_rustls::client::TlsStream<MemoryStream>,
+        TlsStream<MemoryStream>,
+    ) {
+        let (ours, theirs) = memory_pair(1000);
+        let connector = futures_rustls::TlsConnector::from(config.clone());
+        let connecting = connector.connect(localhost(), ours);
+        let both = futures::try_join!(connecting, acceptor.accept(theirs));
+        both.unwrap()
+    }
+
+    #[test]
+    fn keys_are_renewed_by_either_side() {
+        run_virtual(async {
+            let (acceptor, config) = acceptor_and_config();
+            let (mut client, mut server) = reachable(&acceptor, &config).await;
+            let mut buf = [0; 5];
+            for _ in 0..3 {
+                client.get_mut().1.refresh_traffic_keys().unwrap();
+                client.write_all(b"there").await.unwrap();
+                client.flush().await.unwrap();
+                server.read_exact(&mut buf).await.unwrap();
+                assert_eq!(&buf, b"there");
+                server.write_all(b"again").await.unwrap();
+                server.flush().await.unwrap();
+                client.read_exact(&mut buf).await.unwrap();
+                assert_eq!(&buf, b"again");
+            }
+            // A message of its own, while the server only waits.
+            client.get_mut().1.refresh_traffic_keys().unwrap();
+            client.flush().await.unwrap();
+            let waiting = async { server.read(&mut buf).await };
+            let short = Box::pin(sleep(Duration::from_secs(1)));
+            let (waiting, short) = (std::pin::pin!(waiting), short);
+            assert!(matches!(
+                futures::future::select(waiting, short).await,
+                futures::future::Either::Right(_)
+            ));
+            client.close().await.unwrap();
+            assert_eq!(server.read(&mut buf).await.unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn bytes_behind_the_goodbye_are_ignored() {
+        run_virtual(async {
+            let (acceptor, config) = acceptor_and_config();
+            let (mut client, mut server) = reachable(&acceptor, &config).await;
+            client.write_all(b"last").await.unwrap();
+            client.get_mut().1.send_close_notify();
+            client.flush().await.unwrap();
+            let below = client.get_mut().0;
+            below.write_all(b"\x17\x03\x03\0\x05garbage").await.unwrap();
+            let mut all = Vec::new();
+            server.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, b"last");
+            assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
+            server.write_all(b"answer").await.unwrap();
+            server.shutdown().await.unwrap();
+            all.clear();
+            client.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, b"answer");
+        });
+    }
+
+    #[test]
+    fn garbage_in_the_middle_is_an_error_of_both_sides() {
+        run_virtual(async {
+            let (acceptor, config) = acceptor_and_config();
+            let (mut client, mut server) = reachable(&acceptor, &config).await;
+            let below = client.get_mut().0;
+            below.write_all(b"\x17\x03\x03\0\x20").await.unwrap();
+            below.write_all(&[7; 32]).await.unwrap();
+            let error = server.read(&mut [0; 8]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            // The client is told.
+            let error = client.read(&mut [0; 8]).await.unwrap_err();
+            assert!(error.to_string().contains("alert"), "{error}");
+        });
+    }
+
+    #[test]
+    fn early_data_are_refused_and_not_lost() {
+        run_virtual(async {
+            use std::io::Write as _;
+            let (mut server_config, mut client_config) = configs();
+            server_config.max_early_data_size = 1024;
+            client_config.enable_early_data = true;
+            let (acceptor, config) = (TlsAcceptor::new(server_config), Arc::new(client_config));
+            let (mut client, mut server) = reachable(&acceptor, &config).await;
+            server.write_all(b"x").await.unwrap();
+            server.flush().await.unwrap();
+            client.read_exact(&mut [0]).await.unwrap(); // with the tickets
+
+            let (ours, theirs) = memory_pair(1000);
+            let connector = futures_rustls::TlsConnector::from(config);
+            let connecting = connector.connect_with(localhost(), ours, |session| {
+                if let Some(mut early) = session.early_data() {
+                    early.write_all(b"early").unwrap();
+                }
+            });
+            let both = futures::try_join!(connecting, acceptor.accept(theirs));
+            let (mut client, mut server) = both.unwrap();
+            if !client.get_ref().1.is_early_data_accepted() {
+                client.write_all(b"early").await.unwrap();
+            }
+            client.close().await.unwrap();
+            let mut all = Vec::new();
+            server.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, b"early");
+        });
+    }
+
+    #[test]
+    fn a_failed_handshake_spoils_no_session() {
+        run_virtual(async {
+            let (acceptor, connector) = both_sides();
+            let (stranger, _) = both_sides();
+            use rustls::HandshakeKind::{Full, Resumed};
+            for (n, kind) in [Full, Resumed, Resumed].into_iter().enumerate() {
+                let both = connected(&acceptor, &connector).await;
+                let (mut client, mut server) = both.unwrap();
+                server.write_all(b"x").await.unwrap();
+                server.flush().await.unwrap();
+                client.read_exact(&mut [0]).await.unwrap(); // with two tickets
+                assert_eq!(client.handshake_kind(), Some(kind), "{n}");
+                // One of them is lost to a stranger at the same name, or to a server that goes in the middle.
+                if n == 0 {
+                    assert!(connected(&stranger, &connector).await.is_err());
+                    continue;
+                }
+                let (ours, theirs) = memory_pair(1000);
+                let going = async {
+                    let read = theirs.read(&mut [0; 100]).await;
+                    drop(theirs);
+                    read
+                };
+                let (client, _) = futures::join!(connector.connect("localhost", ours), going);
+                assert!(client.is_err());
+            }
+        });
+    }
+
+    /// The configurations of a server and of a client that trusts it.
+    fn configs() -> (rustls::ServerConfig, rustls::ClientConfig) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.unwrap());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (server.unwrap(), client)
+    }
+
+    fn acceptor_and_config() -> (TlsAcceptor, Arc<rustls::ClientConfig>) {
+        let (server, client) = configs();
+        (TlsAcceptor::new(server), Arc::new(client))
+    }
+}
+
 mod over_tcp {
     use super::*;
 

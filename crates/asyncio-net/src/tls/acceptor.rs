@@ -22,10 +22,16 @@ pub struct TlsAcceptor {
 }
 
 impl TlsAcceptor {
-    /// An acceptor with a configuration of rustls.
+    /// An acceptor with a configuration of rustls. Early data (0-RTT) is refused, whatever the configuration says. The
+    /// client then sends it again after the handshake.
     pub fn new(config: impl Into<Arc<ServerConfig>>) -> Self {
+        let mut config = config.into();
+        // The stream does not read it, so it would be lost.
+        if config.max_early_data_size > 0 {
+            Arc::make_mut(&mut config).max_early_data_size = 0;
+        }
         Self {
-            config: config.into(),
+            config,
             limits: Limits::default(),
         }
     }
