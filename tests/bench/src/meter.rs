@@ -4,6 +4,8 @@
 //! its own. The work is done in windows of some milliseconds, and the median window counts. So a disturbed window does
 //! not change the result.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -98,6 +100,39 @@ pub(crate) async fn latencies(effort: Effort, mut operation: impl AsyncFnMut()) 
         took.push(before.elapsed().as_nanos() as f64 / 1e3);
     }
     Figures::default().with_quantiles(took)
+}
+
+/// The times of the operations of a batch, in microseconds. Kept only if they are asked for, because each takes two
+/// looks at the clock.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Times(Option<Rc<RefCell<Vec<f64>>>>);
+
+impl Times {
+    /// The time at which an operation begins, if it is asked for.
+    pub(crate) fn begin(&self) -> Option<Instant> {
+        self.0.as_ref().map(|_| Instant::now())
+    }
+
+    /// Adds the time since the beginning of an operation.
+    pub(crate) fn end(&self, begun: Option<Instant>) {
+        if let (Some(times), Some(begun)) = (&self.0, begun) {
+            let took = begun.elapsed().as_nanos() as f64 / 1e3;
+            times.borrow_mut().push(took);
+        }
+    }
+}
+
+/// Repeats `batch`, as long as `effort` says. The median of the times of its operations and their 99th percentile.
+pub(crate) async fn times(effort: Effort, mut batch: impl AsyncFnMut(Times)) -> Figures {
+    if effort.exactly.is_some() {
+        return Figures::default();
+    }
+    let times = Rc::<RefCell<Vec<f64>>>::default();
+    run_for(effort.measured(), &mut async || {
+        batch(Times(Some(times.clone()))).await;
+    })
+    .await;
+    Figures::default().with_quantiles(times.take())
 }
 
 const WINDOW: Duration = Duration::from_millis(10);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 
 use crate::group::Group;
+use crate::meter::Times;
 use crate::primitives::Primitives;
 use crate::system::System;
 use crate::threads::Threads;
@@ -120,15 +121,15 @@ pub(crate) trait Runtime: 'static {
     }
 
     /// Sends a datagram of 64 bytes to another task and waits for its answer, so many times. `None` without UDP.
-    fn datagrams(trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
-        let _ = trips;
+    fn datagrams(trips: u64, times: Times) -> Option<LocalBoxFuture<'static, ()>> {
+        let _ = (trips, times);
         None
     }
 
     /// Makes TLS connections over loopback, one after the other. On each, 64 bytes go to another task and back, so many
-    /// times. `None` without TLS.
-    fn tls(connections: u64, trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
-        let _ = (connections, trips);
+    /// times. The times are those of the trips, or of whole connections with one trip each. `None` without TLS.
+    fn tls(connections: u64, trips: u64, times: Times) -> Option<LocalBoxFuture<'static, ()>> {
+        let _ = (connections, trips, times);
         None
     }
 }

@@ -12,6 +12,7 @@ use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::certificate::{Configurations, NAME};
 use super::tools;
+use crate::meter::Times;
 use crate::runtime::{Abilities, Runtime, Through};
 use crate::workloads::echo::Progress;
 
@@ -95,12 +96,19 @@ impl Runtime for Ours {
         }
     }
 
-    fn datagrams(trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
-        Some(async move { datagrams(trips).await.expect("loopback works") }.boxed_local())
+    fn datagrams(trips: u64, times: Times) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(async move { datagrams(trips, times).await.expect("loopback works") }.boxed_local())
     }
 
-    fn tls(connections: u64, trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
-        Some(async move { tls(connections, trips).await.expect("loopback works") }.boxed_local())
+    fn tls(connections: u64, trips: u64, times: Times) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(
+            async move {
+                tls(connections, trips, times)
+                    .await
+                    .expect("loopback works")
+            }
+            .boxed_local(),
+        )
     }
 }
 
@@ -127,7 +135,7 @@ impl Protocol for Echo {
     }
 }
 
-async fn datagrams(trips: u64) -> std::io::Result<()> {
+async fn datagrams(trips: u64, times: Times) -> std::io::Result<()> {
     let server = UdpSocket::bind("127.0.0.1:0").await?;
     let client = UdpSocket::connected(server.local_addr()?).await?;
     let answering = asyncio::spawn(async move {
@@ -140,13 +148,15 @@ async fn datagrams(trips: u64) -> std::io::Result<()> {
     });
     let mut buffer = [0; 64];
     for _ in 0..trips {
+        let begun = times.begin();
         client.send(&buffer).await?;
         client.recv(&mut buffer).await?;
+        times.end(begun);
     }
     answering.await.expect("the task returns")
 }
 
-async fn tls(connections: u64, trips: u64) -> std::io::Result<()> {
+async fn tls(connections: u64, trips: u64, times: Times) -> std::io::Result<()> {
     let Configurations { server, client } = Configurations::get();
     let (acceptor, connector) = (TlsAcceptor::new(server), TlsConnector::new(client));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -164,17 +174,25 @@ async fn tls(connections: u64, trips: u64) -> std::io::Result<()> {
         }
         std::io::Result::Ok(())
     });
+    let (of_trips, of_connections) = match trips {
+        1 => (Times::default(), times),
+        _ => (times, Times::default()),
+    };
     let mut buffer = [0; 64];
     for _ in 0..connections {
+        let connecting = of_connections.begin();
         let mut stream = connector
             .connect(NAME, TcpStream::connect(address).await?)
             .await?;
         for _ in 0..trips {
+            let begun = of_trips.begin();
             stream.write_all(&buffer).await?;
             stream.flush().await?;
             stream.read_exact(&mut buffer).await?;
+            of_trips.end(begun);
         }
         stream.shutdown().await?;
+        of_connections.end(connecting);
     }
     answering.await.expect("the task returns")
 }

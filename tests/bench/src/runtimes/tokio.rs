@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 
 use super::certificate::{Configurations, NAME};
 use super::tools;
+use crate::meter::Times;
 use crate::runtime::{Abilities, Channel, Runtime, Through};
 use crate::workloads::echo::Progress;
 
@@ -333,14 +334,21 @@ impl<K: Kind> Runtime for Tokio<K> {
         }
     }
 
-    fn datagrams(trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
-        Some(async move { datagrams::<K>(trips).await.expect("loopback works") }.boxed_local())
+    fn datagrams(trips: u64, times: Times) -> Option<LocalBoxFuture<'static, ()>> {
+        Some(
+            async move { datagrams::<K>(trips, times).await.expect("loopback works") }
+                .boxed_local(),
+        )
     }
 
-    fn tls(connections: u64, trips: u64) -> Option<LocalBoxFuture<'static, ()>> {
+    fn tls(connections: u64, trips: u64, times: Times) -> Option<LocalBoxFuture<'static, ()>> {
         Some(
-            async move { tls::<K>(connections, trips).await.expect("loopback works") }
-                .boxed_local(),
+            async move {
+                tls::<K>(connections, trips, times)
+                    .await
+                    .expect("loopback works")
+            }
+            .boxed_local(),
         )
     }
 }
@@ -359,7 +367,7 @@ async fn echo_buffered(stream: TcpStream, buffer: usize) {
     }
 }
 
-async fn datagrams<K: Kind>(trips: u64) -> std::io::Result<()> {
+async fn datagrams<K: Kind>(trips: u64, times: Times) -> std::io::Result<()> {
     let server = UdpSocket::bind("127.0.0.1:0").await?;
     let client = UdpSocket::bind("127.0.0.1:0").await?;
     client.connect(server.local_addr()?).await?;
@@ -373,13 +381,15 @@ async fn datagrams<K: Kind>(trips: u64) -> std::io::Result<()> {
     });
     let mut buffer = [0; 64];
     for _ in 0..trips {
+        let begun = times.begin();
         client.send(&buffer).await?;
         client.recv(&mut buffer).await?;
+        times.end(begun);
     }
     K::join(answering).await
 }
 
-async fn tls<K: Kind>(connections: u64, trips: u64) -> std::io::Result<()> {
+async fn tls<K: Kind>(connections: u64, trips: u64, times: Times) -> std::io::Result<()> {
     let Configurations { server, client } = Configurations::get();
     let acceptor = tokio_rustls::TlsAcceptor::from(server);
     let connector = tokio_rustls::TlsConnector::from(client);
@@ -400,18 +410,26 @@ async fn tls<K: Kind>(connections: u64, trips: u64) -> std::io::Result<()> {
         }
         std::io::Result::Ok(())
     });
+    let (of_trips, of_connections) = match trips {
+        1 => (Times::default(), times),
+        _ => (times, Times::default()),
+    };
     let mut buffer = [0; 64];
     for _ in 0..connections {
+        let connecting = of_connections.begin();
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let name = NAME.try_into().expect("it is a name");
         let mut stream = connector.connect(name, stream).await?;
         for _ in 0..trips {
+            let begun = of_trips.begin();
             stream.write_all(&buffer).await?;
             stream.flush().await?;
             stream.read_exact(&mut buffer).await?;
+            of_trips.end(begun);
         }
         stream.shutdown().await?;
+        of_connections.end(connecting);
     }
     K::join(answering).await
 }

@@ -3,9 +3,15 @@
 use super::Work;
 use crate::effort::Effort;
 use crate::figures::Figures;
-use crate::meter::measure;
+use crate::meter::{Times, measure, times};
 use crate::runtime::Runtime;
 use crate::workload::{Column, Countable, Rows, Workload};
+
+const COLUMNS: &[Column] = &[
+    Column::CPU,
+    Column::less("p50", "µs p50").aside(),
+    Column::less("p99", "µs p99"),
+];
 
 /// Datagrams between two tasks.
 #[derive(Debug)]
@@ -15,7 +21,7 @@ impl Work for Datagrams {
     const WORKLOAD: Workload = Workload {
         name: "udp",
         what: "a datagram of 64 B to another task, and its answer",
-        columns: &[Column::CPU],
+        columns: COLUMNS,
         countable: Countable::Worker(2, 12),
         traffic: None,
     };
@@ -23,9 +29,13 @@ impl Work for Datagrams {
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         const TRIPS: u64 = 1_000;
         R::block_on(async move {
-            R::datagrams(0)?.await;
-            let batch = async || R::datagrams(TRIPS).expect("it has datagrams").await;
-            Some(measure(effort, TRIPS, batch).await)
+            R::datagrams(0, Times::default())?.await;
+            let batch = async |times| {
+                let batch = R::datagrams(TRIPS, times);
+                batch.expect("it has datagrams").await;
+            };
+            let cost = measure(effort, TRIPS, async || batch(Times::default()).await).await;
+            Some(cost.and(times(effort, batch).await))
         })
     }
 }
@@ -48,7 +58,7 @@ impl<const MESSAGES: bool> Work for Tls<MESSAGES> {
     const WORKLOAD: Workload = Workload {
         name: "",
         what: "",
-        columns: &[Column::CPU],
+        columns: COLUMNS,
         countable: Countable::Worker(1, 3),
         traffic: None,
     }
@@ -57,9 +67,14 @@ impl<const MESSAGES: bool> Work for Tls<MESSAGES> {
     fn run<R: Runtime>(effort: Effort) -> Option<Figures> {
         let (connections, trips) = if MESSAGES { (1, 5_000) } else { (20, 1) };
         R::block_on(async move {
-            R::tls(0, 0)?.await;
-            let batch = async || R::tls(connections, trips).expect("it has TLS").await;
-            Some(measure(effort, connections * trips, batch).await)
+            R::tls(0, 0, Times::default())?.await;
+            let batch = async |times| {
+                let batch = R::tls(connections, trips, times);
+                batch.expect("it has TLS").await;
+            };
+            let operations = connections * trips;
+            let cost = measure(effort, operations, async || batch(Times::default()).await).await;
+            Some(cost.and(times(effort, batch).await))
         })
     }
 }
