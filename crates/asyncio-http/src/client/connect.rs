@@ -48,14 +48,14 @@ pub(crate) async fn connect(
     way: Way<'_>,
     #[cfg(feature = "rustls")] tls: impl FnOnce() -> io::Result<asyncio_net::tls::TlsConnector>,
 ) -> io::Result<Stream> {
-    let Way { origin, proxy } = way;
-    let next = proxy.map_or(origin, |proxy| &proxy.origin);
+    let origin = way.origin;
+    let next = way.proxy.map_or(origin, |proxy| &proxy.origin);
     let stream = TcpStream::connect((next.host.as_str(), next.port)).await?;
+    if let Some(proxy) = way.tunnel() {
+        open_tunnel(&stream, origin, proxy).await?;
+    }
     if !origin.is_secure {
         return Ok(Stream::Plain(stream));
-    }
-    if let Some(proxy) = proxy {
-        open_tunnel(&stream, origin, proxy).await?;
     }
     #[cfg(feature = "rustls")]
     return Ok(Stream::Tls(tls()?.connect(&origin.host, stream).await?));
@@ -102,7 +102,7 @@ async fn open_tunnel(stream: &TcpStream, to: &Origin, proxy: &Proxy) -> io::Resu
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, message));
     }
     if head < answer.len() {
-        // In TLS the client speaks first.
+        // In TLS and in HTTP the client speaks first.
         return Err(io::Error::other("bytes follow the answer of the proxy"));
     }
     Ok(())

@@ -37,7 +37,11 @@ impl Options {
     /// The way to an origin.
     pub(super) fn way<'a>(&'a self, origin: &'a Origin) -> Way<'a> {
         let proxy = self.proxies.of(origin);
-        Way { origin, proxy }
+        Way {
+            origin,
+            proxy,
+            is_upgraded: false,
+        }
     }
 
     /// Whether a server may be asked to speak HTTP/2.

@@ -215,8 +215,7 @@ impl Pool {
 
     fn host(&self, way: Way<'_>, options: &Options) -> Rc<Host> {
         let mut hosts = self.hosts.borrow_mut();
-        let tunnel = way.proxy.filter(|_| way.origin.is_secure);
-        if let Some(proxy) = tunnel {
+        if let Some(proxy) = way.tunnel() {
             let place = (proxy.origin.clone(), way.origin.clone());
             let host = hosts.tunnels.entry(place);
             return host.or_insert_with(|| Host::new(options)).clone();
@@ -530,7 +529,7 @@ fn is_io(error: &hyper::Error) -> bool {
 
 /// The request as HTTP/1 sends it: without the scheme and the host, unless a proxy has to know them.
 fn on_http1(mut request: Request<Upload>, way: Way<'_>) -> Request<Upload> {
-    if way.proxy.is_none() || way.origin.is_secure {
+    if way.plain_proxy().is_none() {
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
         *request.uri_mut() = path.into();

@@ -8,7 +8,8 @@ use super::encode::basic;
 use super::error::FetchError;
 use super::origin::Origin;
 
-/// An HTTP proxy. Requests to `http` URLs are sent to the proxy. For `https` it makes a tunnel (`CONNECT`).
+/// An HTTP proxy. Requests to `http` URLs are sent to the proxy. For `https` and for websockets it makes a tunnel
+/// (`CONNECT`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     pub(crate) origin: Origin,
@@ -85,6 +86,21 @@ fn decoded(text: &str) -> String {
 pub(crate) struct Way<'a> {
     pub(crate) origin: &'a Origin,
     pub(crate) proxy: Option<&'a Proxy>,
+    /// Whether another protocol follows, which a proxy knows nothing of.
+    pub(crate) is_upgraded: bool,
+}
+
+impl<'a> Way<'a> {
+    /// The proxy that makes a tunnel to the origin.
+    pub(crate) fn tunnel(self) -> Option<&'a Proxy> {
+        self.proxy
+            .filter(|_| self.origin.is_secure || self.is_upgraded)
+    }
+
+    /// The proxy that gets the requests itself.
+    pub(crate) fn plain_proxy(self) -> Option<&'a Proxy> {
+        self.proxy.filter(|_| self.tunnel().is_none())
+    }
 }
 
 /// The proxies of a session, and the hosts that need none.

@@ -245,7 +245,10 @@ impl RequestBuilder {
             next.url = redirect::as_http(next.url);
             let origin = Origin::of(&next.url)?;
             let (options, pool) = (&session.inner.options, &session.inner.pool);
-            let way = options.way(&origin);
+            let way = Way {
+                is_upgraded: true,
+                ..options.way(&origin)
+            };
             let request = first(&session, &mut next, way)?;
             let response = pool.send_alone(way, options, &alarm, request).await?;
             Ok((response, next.url))
@@ -357,7 +360,7 @@ fn first(session: &Session, next: &mut Next, way: Way<'_>) -> Result<Outgoing, F
             headers.insert(COOKIE, cookies);
         }
     }
-    let plain = way.proxy.filter(|_| !way.origin.is_secure);
+    let plain = way.plain_proxy();
     if let Some(authorization) = plain.and_then(|proxy| proxy.authorization.as_ref()) {
         let value = HeaderValue::from_str(authorization).expect("base64 can be in a header");
         headers.insert(PROXY_AUTHORIZATION, value);
