@@ -11,7 +11,7 @@ use asyncio::http::{
 };
 use asyncio::net::tls::{TlsAcceptor, TlsConnector, rustls};
 use asyncio::net::{TcpListener, TcpStream, copy_bidirectional};
-use asyncio::spawn;
+use asyncio::{spawn, timeout};
 use support::*;
 
 /// The options of a server and of a session that trust each other.
@@ -218,5 +218,39 @@ async fn https_needs_tls_on_the_other_side() -> Outcome {
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Connect { .. }), "{error}");
+    Ok(())
+}
+
+/// Without the goodbye of TLS, an attacker may have cut the body off.
+#[asyncio::test(clock = "real")]
+async fn a_body_that_ends_with_the_connection_needs_a_goodbye() -> Outcome {
+    use futures::AsyncWriteExt as _;
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let page = format!("https://localhost:{}/", listener.local_addr()?.port());
+    let serving = spawn(async move {
+        for says_goodbye in [true, false] {
+            let stream = listener.accept().await.unwrap().0;
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\n\r\nperhaps whole";
+            stream.write_all(answer).await.unwrap();
+            stream.flush().await.unwrap();
+            if says_goodbye {
+                stream.shutdown().await.unwrap();
+            }
+        }
+    });
+    let session = Session::builder().tls(TlsConnector::with_roots(roots));
+    let session = session.build();
+    let fetch = async || session.get(&page).send().await?.text().await;
+    assert_eq!(timeout(LONG, fetch()).await??, "perhaps whole");
+    let cut = timeout(LONG, fetch()).await?;
+    assert!(matches!(cut, Err(FetchError::Exchange(_))), "{cut:?}");
+    serving.await?;
     Ok(())
 }

@@ -7,6 +7,9 @@ mod cookies;
 mod decode;
 mod encode;
 mod error;
+mod failed;
+#[cfg(feature = "http2")]
+mod multiplex;
 mod options;
 mod origin;
 mod pool;
@@ -16,6 +19,8 @@ mod request;
 mod request_body;
 mod response;
 mod session;
+#[cfg(feature = "http2")]
+mod shared;
 mod upload;
 
 pub(crate) use self::connect::Stream;

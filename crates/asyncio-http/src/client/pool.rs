@@ -21,9 +21,12 @@ use hyper::client::conn::http2;
 use super::alarm::Alarm;
 use super::connect::{Stream, connect};
 use super::error::FetchError;
+use super::failed::{Failed, Seen, is_broken};
 use super::options::Options;
 use super::origin::Origin;
 use super::proxy::Way;
+#[cfg(feature = "http2")]
+use super::shared::{Http2, Shared, Use};
 use super::upload::{Progress, Upload};
 use crate::body::Body;
 use crate::hyper_io::{HyperIo, Scratch};
@@ -58,34 +61,23 @@ impl Hosts {
 /// The connections of one place.
 pub(crate) struct Host {
     /// The connections without a request, the one that was used last at the end.
-    idle: RefCell<Vec<Idle>>,
+    pub(super) idle: RefCell<Vec<Idle>>,
     permits: Rc<Semaphore>,
-    idle_timeout: Duration,
+    pub(super) idle_timeout: Duration,
     #[cfg(feature = "http2")]
-    shared: RefCell<Shared>,
+    pub(super) shared: RefCell<Shared>,
     /// Held while the first connection is made, because an HTTP/2 connection is enough for all.
     #[cfg_attr(not(feature = "http2"), expect(dead_code))]
-    first: Lock<()>,
+    pub(super) first: Lock<()>,
 }
 
-/// The knowledge about HTTP/2 at a host.
-#[cfg(feature = "http2")]
-#[derive(Default)]
-enum Shared {
-    #[default]
-    Unknown,
-    /// The host speaks HTTP/1.
-    Never,
-    Connected(http2::SendRequest<Upload>),
-}
-
-struct Idle {
-    link: Link,
-    since: Instant,
+pub(super) struct Idle {
+    pub(super) link: Link,
+    pub(super) since: Instant,
 }
 
 /// An HTTP/1 connection. Dropped, it ends after the exchange under way.
-struct Link {
+pub(super) struct Link {
     sender: http1::SendRequest<Upload>,
     task: TaskRef,
 }
@@ -98,9 +90,37 @@ pub(crate) struct Lease {
     _permit: OwnedSemaphorePermit,
 }
 
+/// The part of a connection that a request and its response use.
+pub(crate) enum Held {
+    /// A connection of HTTP/1.
+    Alone(Lease),
+    #[cfg(feature = "http2")]
+    Shared(Use),
+}
+
+impl Held {
+    /// The request and the response have ended.
+    pub(super) fn give_back(self) {
+        match self {
+            Self::Alone(lease) => lease.give_back(),
+            #[cfg(feature = "http2")]
+            Self::Shared(in_use) => in_use.end(),
+        }
+    }
+
+    /// The server has not sent the next bytes in time. Dropped, it closes a connection of HTTP/1.
+    pub(super) fn is_silent(&self) {
+        match self {
+            Self::Alone(_) => {}
+            #[cfg(feature = "http2")]
+            Self::Shared(in_use) => in_use.is_silent(),
+        }
+    }
+}
+
 impl Lease {
     /// Gives the connection back: its request and its response have ended.
-    pub(crate) fn give_back(mut self) {
+    fn give_back(mut self) {
         let link = self.link.take();
         if let Some(link) = link.filter(|link| !link.sender.is_closed()) {
             let since = asyncio_loop::time();
@@ -138,6 +158,15 @@ impl Host {
         is_unused
     }
 
+    /// Takes the shared connection out if no other request can use it.
+    #[cfg(feature = "http2")]
+    fn forget_unusable(&self, unusable: &mut Vec<Shared>) {
+        let mut shared = self.shared.borrow_mut();
+        if matches!(&*shared, Shared::Connected(known) if !known.is_usable(self.idle_timeout)) {
+            unusable.push(std::mem::take(&mut *shared));
+        }
+    }
+
     /// The idle connection that was used last and can be used again.
     async fn reuse(&self) -> Option<Link> {
         loop {
@@ -168,17 +197,9 @@ impl Host {
 /// A request that the server has begun to answer.
 pub(crate) struct Exchange {
     pub(super) response: Response<Incoming>,
-    /// The connection; none for HTTP/2.
-    pub(super) lease: Option<Lease>,
+    pub(super) held: Held,
     /// The body of the request, if it has one.
     pub(super) upload: Option<Rc<Progress>>,
-}
-
-/// A request that failed.
-struct Failed {
-    error: hyper::Error,
-    /// The request, if nothing of it was sent.
-    unsent: Option<Request<Upload>>,
 }
 
 impl Pool {
@@ -199,11 +220,15 @@ impl Pool {
     pub(crate) fn close_old(&self) {
         let now = asyncio_loop::time();
         let mut old = Vec::new();
+        #[cfg(feature = "http2")]
+        let mut unusable = Vec::new();
         for host in self.hosts.borrow().all() {
             let mut idle = host.idle.borrow_mut();
             let keep =
                 idle.partition_point(|one| now.duration_since(one.since) > host.idle_timeout);
             old.extend(idle.drain(..keep));
+            #[cfg(feature = "http2")]
+            host.forget_unusable(&mut unusable);
         }
         let mut hosts = self.hosts.borrow_mut();
         hosts.direct.retain(|_, host| !host.is_unused());
@@ -211,6 +236,8 @@ impl Pool {
         drop(hosts);
         // Outside of the borrows: this wakes tasks.
         drop(old);
+        #[cfg(feature = "http2")]
+        drop(unusable);
     }
 
     fn host(&self, way: Way<'_>, options: &Options) -> Rc<Host> {
@@ -233,30 +260,25 @@ impl Pool {
     /// Sends a request and waits for the head of the response.
     ///
     /// A request of which nothing was sent is tried again on another connection. So is one that `again` can make anew,
-    /// if a used connection broke before the response: the server may have closed it just then.
+    /// if a used connection broke before the response, because the server may have closed it just then, or if a server
+    /// of HTTP/2 has refused it.
     pub(crate) async fn send(
         &self,
         way: Way<'_>,
         options: &Options,
         alarm: &Alarm,
         request: Outgoing,
-        again: impl Fn() -> Option<Outgoing>,
+        again: impl Fn(Seen) -> Option<Outgoing>,
     ) -> Result<Exchange, FetchError> {
         let host = self.host(way, options);
         let (mut request, mut upload) = uploaded(request);
         // Rare steps are boxed, here and below. Otherwise each fetch would carry the room for them.
         #[cfg(feature = "http2")]
         if options.may_speak_http2(way) {
-            let sending = self.send_shared(&host, way, options, alarm, request, upload.as_deref());
-            request = match Box::pin(sending).await? {
-                Ok(response) => {
-                    return Ok(Exchange {
-                        response,
-                        lease: None,
-                        upload,
-                    });
-                }
-                Err(request) => request,
+            let sending = self.send_shared(&host, way, options, alarm, request, upload, &again);
+            (request, upload) = match Box::pin(sending).await? {
+                Ok(exchange) => return Ok(exchange),
+                Err(unsent) => unsent,
             };
         }
         let permit = host.permits.clone().acquire_owned().await;
@@ -281,19 +303,12 @@ impl Pool {
                 None => match Box::pin(self.connect(way, options)).await? {
                     Connected::Http1(link) => link,
                     #[cfg(feature = "http2")]
-                    Connected::Http2(sender) => {
+                    Connected::Http2(connection) => {
                         // The host has changed its mind.
-                        *host.shared.borrow_mut() = Shared::Connected(sender.clone());
                         *request.uri_mut() = url;
-                        let sending = send_http2(sender, request);
-                        let sent = alarm.within(options.read_timeout, upload.as_deref(), sending);
-                        let sent = Box::pin(sent).await?;
-                        let response = sent.map_err(|failed| FetchError::Exchange(failed.error))?;
-                        return Ok(Exchange {
-                            response,
-                            lease: None,
-                            upload,
-                        });
+                        let sending =
+                            self.send_first(&host, connection, options, alarm, request, upload);
+                        return Box::pin(sending).await;
                     }
                 },
             };
@@ -304,10 +319,10 @@ impl Pool {
                 .await?
             {
                 Ok(response) => {
-                    let lease = Some(lease);
+                    let held = Held::Alone(lease);
                     return Ok(Exchange {
                         response,
-                        lease,
+                        held,
                         upload,
                     });
                 }
@@ -321,76 +336,10 @@ impl Pool {
             }
             match failed.unsent {
                 Some(unsent) => request = unsent,
-                None => match again().filter(|_| is_broken(&failed.error)) {
+                None => match again(Seen::Perhaps).filter(|_| is_broken(&failed.error)) {
                     Some(anew) => (request, upload) = uploaded(anew),
                     None => return Err(FetchError::Exchange(failed.error)),
                 },
-            }
-        }
-    }
-
-    /// Sends over the shared HTTP/2 connection of a host, making it if need be. Gives the request back if the host
-    /// speaks HTTP/1.
-    #[cfg(feature = "http2")]
-    async fn send_shared(
-        &self,
-        host: &Rc<Host>,
-        way: Way<'_>,
-        options: &Options,
-        alarm: &Alarm,
-        mut request: Request<Upload>,
-        upload: Option<&Progress>,
-    ) -> Result<Result<Response<Incoming>, Request<Upload>>, FetchError> {
-        for _ in 0..2 {
-            let Some(sender) = self.shared(host, way, options).await? else {
-                return Ok(Err(request));
-            };
-            let sending = send_http2(sender, request);
-            match alarm.within(options.read_timeout, upload, sending).await? {
-                Ok(response) => return Ok(Ok(response)),
-                Err(Failed { error, unsent }) => match unsent {
-                    Some(unsent) => request = unsent,
-                    None => return Err(FetchError::Exchange(error)),
-                },
-            }
-        }
-        Ok(Err(request))
-    }
-
-    /// The shared HTTP/2 connection of a host, or `None` if the host speaks HTTP/1.
-    #[cfg(feature = "http2")]
-    async fn shared(
-        &self,
-        host: &Rc<Host>,
-        way: Way<'_>,
-        options: &Options,
-    ) -> Result<Option<http2::SendRequest<Upload>>, FetchError> {
-        let known = || match &*host.shared.borrow() {
-            Shared::Unknown => None,
-            Shared::Never => Some(None),
-            Shared::Connected(sender) if sender.is_closed() => None,
-            Shared::Connected(sender) => Some(Some(sender.clone())),
-        };
-        if let Some(known) = known() {
-            return Ok(known);
-        }
-        let _first = host.first.lock().await;
-        if let Some(known) = known() {
-            return Ok(known);
-        }
-        match self.connect(way, options).await? {
-            Connected::Http2(sender) => {
-                let before = host.shared.replace(Shared::Connected(sender.clone()));
-                drop(before);
-                Ok(Some(sender))
-            }
-            Connected::Http1(link) => {
-                let before = host.shared.replace(Shared::Never);
-                drop(before);
-                // For the next request. It has no permit, so it may be one too many, until it is used.
-                let since = asyncio_loop::time();
-                host.idle.borrow_mut().push(Idle { link, since });
-                Ok(None)
             }
         }
     }
@@ -423,7 +372,11 @@ impl Pool {
     }
 
     /// Makes a new connection, and a task that drives it.
-    async fn connect(&self, way: Way<'_>, options: &Options) -> Result<Connected, FetchError> {
+    pub(super) async fn connect(
+        &self,
+        way: Way<'_>,
+        options: &Options,
+    ) -> Result<Connected, FetchError> {
         let stream = self.dial(way, options, &[]).await?;
         self.shake_hands(stream, options)
             .await
@@ -473,7 +426,7 @@ impl Pool {
             let (sender, connection) = builder.handshake(io).await?;
             // Its error is that of the requests.
             spawn(async { drop(connection.await) }).detach();
-            return Ok(Connected::Http2(sender));
+            return Ok(Connected::Http2(Http2::new(sender)));
         }
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(options.max_head)
@@ -486,45 +439,17 @@ impl Pool {
     }
 }
 
-enum Connected {
+pub(super) enum Connected {
     Http1(Link),
     #[cfg(feature = "http2")]
-    Http2(http2::SendRequest<Upload>),
-}
-
-#[cfg(feature = "http2")]
-async fn send_http2(
-    mut sender: http2::SendRequest<Upload>,
-    mut request: Request<Upload>,
-) -> Result<Response<Incoming>, Failed> {
-    // The connection has a header of HTTP/1 no use for.
-    request.headers_mut().remove(http::header::HOST);
-    if let Err(error) = sender.ready().await {
-        let unsent = Some(request);
-        return Err(Failed { error, unsent });
-    }
-    let sent = sender.try_send_request(request).await;
-    sent.map_err(|mut failed| Failed {
-        unsent: failed.take_message(),
-        error: failed.into_error(),
-    })
+    Http2(Http2),
 }
 
 /// The request with a body that notes its progress.
-fn uploaded(request: Outgoing) -> (Request<Upload>, Option<Rc<Progress>>) {
+pub(super) fn uploaded(request: Outgoing) -> (Request<Upload>, Option<Rc<Progress>>) {
     let (head, body) = request.into_parts();
     let (upload, progress) = Upload::new(body);
     (Request::from_parts(head, upload), progress)
-}
-
-/// Whether the connection ended before a response.
-fn is_broken(error: &hyper::Error) -> bool {
-    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_io(error)
-}
-
-fn is_io(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<std::io::Error>())
 }
 
 /// The request as HTTP/1 sends it: without the scheme and the host, unless a proxy has to know them.

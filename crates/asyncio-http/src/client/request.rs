@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, Request, Uri};
 use super::alarm::Alarm;
 use super::encode::{basic, encoded};
 use super::error::FetchError;
+use super::failed::Seen;
 use super::origin::Origin;
 use super::pool::Outgoing;
 use super::proxy::{Way, credentials};
@@ -378,9 +379,9 @@ async fn exchange(
     let inner = &session.inner;
     let way = inner.options.way(origin);
     let request = first(session, next, way)?;
-    let may_repeat = next.method.is_idempotent() && next.body.can_be_sent_again();
+    let (can_repeat, is_idempotent) = (next.body.can_be_sent_again(), next.method.is_idempotent());
     let next = std::cell::RefCell::new(next);
-    let again = || match may_repeat {
+    let again = |seen| match can_repeat && (is_idempotent || seen == Seen::Nothing) {
         true => first(session, &mut next.borrow_mut(), way).ok(),
         false => None,
     };

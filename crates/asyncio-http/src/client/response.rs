@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 #[cfg(feature = "gzip")]
 use super::decode::Decoder;
 use super::error::FetchError;
-use super::pool::{Exchange, Lease};
+use super::pool::{Exchange, Held};
 use super::upload::Progress;
 use crate::body::Body;
 use crate::bound::LoopBound;
@@ -221,8 +221,8 @@ impl fmt::Debug for FetchResponse {
 #[must_use = "dropping a body before its end closes the connection"]
 pub struct FetchBody {
     incoming: Incoming,
-    /// The connection; none for HTTP/2, and none after the end.
-    lease: Option<Lease>,
+    /// The connection; none after the end.
+    held: Option<Held>,
     /// The body of the request, which may still be on its way.
     upload: Option<Rc<Progress>>,
     #[cfg(feature = "gzip")]
@@ -244,7 +244,7 @@ impl FetchBody {
         let (head, incoming) = exchange.response.into_parts();
         let mut body = Self {
             incoming,
-            lease: exchange.lease,
+            held: Some(exchange.held),
             upload: exchange.upload,
             #[cfg(feature = "gzip")]
             decoder: None,
@@ -262,10 +262,10 @@ impl FetchBody {
     /// The response has ended, so the connection is for others. If the request has not ended, the connection closes.
     fn give_back(&mut self) {
         let is_sent = self.upload.as_ref().is_none_or(|upload| upload.is_over());
-        if let Some(lease) = self.lease.take()
+        if let Some(held) = self.held.take()
             && is_sent
         {
-            lease.give_back();
+            held.give_back();
         }
     }
 
@@ -278,8 +278,13 @@ impl FetchBody {
             self.is_over = true;
             match next {
                 None => self.give_back(),
-                // After an error the connection is closed.
-                _ => drop(self.lease.take()),
+                // After an error a connection of HTTP/1 is closed.
+                Some(Err(FetchError::TimedOut { .. })) => {
+                    if let Some(held) = self.held.take() {
+                        held.is_silent();
+                    }
+                }
+                _ => drop(self.held.take()),
             }
         }
         Poll::Ready(next)

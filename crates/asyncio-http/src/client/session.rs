@@ -48,15 +48,16 @@ use super::proxy::{Proxies, Proxy, exceptions};
 /// # Connections
 ///
 /// A connection is kept for the next request to the same scheme, host and port, for 90 seconds. HTTP/2 is used if the
-/// server agrees (TLS with ALPN); then one connection serves all requests. For HTTP/1 the session makes up to
-/// [`max_per_host`](SessionBuilder::max_per_host) connections, and further requests wait in order of arrival. Read
-/// responses to their end: a response that is dropped early closes its connection. So does one that is complete before
-/// the body of its request is.
+/// server agrees (TLS with ALPN); then one connection serves all requests, until one of them is not answered in time.
+/// For HTTP/1 the session makes up to [`max_per_host`](SessionBuilder::max_per_host) connections, and further requests
+/// wait in order of arrival. Read responses to their end: a response that is dropped early closes its connection. So
+/// does one that is complete before the body of its request is.
 ///
 /// # Retries
 ///
 /// A kept connection may be closed by the server at any time. A request of which nothing was sent is sent on another
 /// connection. So is an idempotent request with a body in memory, if a kept connection breaks before the response.
+/// With a body in memory, so is a request that a server of HTTP/2 refuses without having looked at it.
 ///
 /// # Cancellation
 ///

@@ -1,6 +1,11 @@
 //! Faults that other HTTP libraries were reported to have, beside those of the bounds of messages (`desync.rs`).
 
+#[cfg(feature = "http2")]
+mod http2;
+#[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "websocket")]
+mod upgrades;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
