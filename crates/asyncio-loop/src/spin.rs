@@ -181,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn a_futile_spin_lasts_as_long_as_it_may() {
+        let start = Instant::now();
+        assert!(!Spin::default().spin(|| false));
+        assert!(start.elapsed() >= MAX_SPIN);
+    }
+
+    #[test]
     fn on_a_single_core_spins_become_rare() {
         let spin = Spin::default();
         for _ in 0..10_000 {

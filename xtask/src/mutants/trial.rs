@@ -51,8 +51,9 @@ pub(super) fn run<'a>(
     println!("{} tests", tests.len());
     let record = copy.root.join("recorded");
     std::fs::create_dir_all(&record)?;
-    let recorded = in_parallel(tests.into_iter().enumerate(), |(number, test)| {
-        test.recorded(&record.join(number.to_string()))
+    let recorded = in_parallel(tests.into_iter(), |test| {
+        let name = format!("{}: {}", test.binary.display(), test.name);
+        test.recorded(&record.join(format!("{:x}", super::hash(0, &name))))
     });
     let mut tests: Vec<Test> = recorded.into_iter().flatten().collect();
     tests.sort_by_key(|test| test.took);
@@ -60,6 +61,7 @@ pub(super) fn run<'a>(
         let outcome = outcome(mutant, &tests);
         let Place { line, column } = mutant.span.start;
         match outcome {
+            _ if mutant.is_equivalent => {}
             Outcome::Caught => {}
             Outcome::Survives => println!("survives ({line}:{column}): {}", mutant.name),
             Outcome::NotReached => println!("is not reached ({line}:{column}): {}", mutant.name),
@@ -124,15 +126,25 @@ struct Test {
 }
 
 impl Test {
-    /// Runs the test alone, and learns what it reaches. `None` if it fails or takes long.
+    /// Runs the test alone, and learns what it reaches. `None` if it fails or takes long. Another run learns nothing
+    /// new from the same binary.
     fn recorded(mut self, file: &Path) -> Option<Self> {
-        let _ = std::fs::remove_file(file);
-        let began = Instant::now();
-        if end_of(&[&self], RECORD, &file.to_string_lossy()) != End::Pass {
-            println!("left out, because it fails or takes long: {}", self.name);
-            return None;
+        let note = file.with_extension("took");
+        let time = |file: &Path| file.metadata().and_then(|it| it.modified()).ok();
+        if time(&note) <= time(&self.binary) {
+            for old in [file, &*note] {
+                let _ = std::fs::remove_file(old);
+            }
+            let began = Instant::now();
+            if end_of(&[&self], RECORD, &file.to_string_lossy()) != End::Pass {
+                println!("left out, because it fails or takes long: {}", self.name);
+                return None;
+            }
+            let took = began.elapsed().as_nanos().to_string();
+            std::fs::write(&note, took).ok()?;
         }
-        self.took = began.elapsed();
+        let took = std::fs::read_to_string(&note).ok()?;
+        self.took = Duration::from_nanos(took.parse().ok()?);
         let recorded = std::fs::read(file).unwrap_or_default();
         let ids = recorded.iter().enumerate().filter(|(_, byte)| **byte != 0);
         self.reaches = ids.map(|(id, _)| id).collect();
@@ -217,7 +229,8 @@ fn find(copy: &Copy<'_>, packages: &BTreeSet<&str>) -> anyhow::Result<Vec<Test>>
     Ok(tests)
 }
 
-/// Calls a function for each item, for as many at a time as there are cores. The results have no order.
+/// Calls a function for each item, for twice as many at a time as there are cores, as some tests only wait. The results
+/// have no order.
 fn in_parallel<T, R: Send>(
     items: impl Iterator<Item = T> + Send,
     f: impl Fn(T) -> R + Sync,
@@ -227,7 +240,7 @@ fn in_parallel<T, R: Send>(
     let work = || std::iter::from_fn(next).map(&f).collect::<Vec<R>>();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..2 * cores).map(|_| scope.spawn(work)).collect();
         let results = workers
             .into_iter()
             .map(|worker| worker.join().expect("no worker panics"));

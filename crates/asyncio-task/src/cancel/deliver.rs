@@ -204,7 +204,7 @@ impl<T: Task> ScopeTree<T> {
                 if node.state().tokens.request() >= request {
                     return true;
                 }
-                if node.first_child.is_some() && !node.observed {
+                if !node.observed {
                     to_do.push(self.key_of(child));
                 }
                 next = node.next;

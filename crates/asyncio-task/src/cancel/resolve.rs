@@ -445,3 +445,79 @@ impl<T: Task> ScopeTree<T> {
         self.look_at_waiting(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Next, Place};
+    use super::*;
+
+    /// Two scopes of a task, and an observed one that has heard a request to the first and was moved to the second.
+    fn moved() -> (ScopeTree<u32>, [ScopeKey; 3]) {
+        let mut tree = ScopeTree::default();
+        let root = tree.insert_root(7);
+        let [first, second] = [(); 2].map(|()| tree.insert(Some(root)));
+        let observed = tree.insert_observed(Place::of(Some(first)));
+        drop(tree.request(first, false, Origin::ANEW, None));
+        drop(tree.after_poll(first, 0, 1, 0));
+        assert!(tree.observe(observed) && tree.is_holding(observed));
+        drop(tree.reparent(observed, second));
+        (tree, [first, second, observed])
+    }
+
+    #[test]
+    fn a_request_that_comes_from_elsewhere_is_propagated_where_it_is_awaited() {
+        let (mut tree, [first, second, observed]) = moved();
+        assert!(tree.is_asked_to_end(first), "it goes on where it was made");
+        drop(tree.conclude(observed, Resolution::Propagated));
+        assert!(tree.is_propagating(second) && !tree.is_propagating(first));
+    }
+
+    #[test]
+    fn a_request_from_elsewhere_that_ends_leaves_the_code_around_alone() {
+        for resolution in [Resolution::Swallowed, Resolution::Deferred] {
+            let (mut tree, [first, second, observed]) = moved();
+            drop(tree.conclude(observed, resolution));
+            drop(tree.remove(observed));
+            assert!(!tree.is_propagating(second) && !tree.is_asked_to_end(second));
+            assert!(tree.is_asked_to_end(first));
+        }
+    }
+
+    #[test]
+    fn an_observed_scope_that_hears_of_one_request_holds_against_all_that_are_open() {
+        let mut tree = ScopeTree::default();
+        let root = tree.insert_root(7);
+        let scope = tree.insert(Some(root));
+        let observed = tree.insert_observed(Place::of(Some(scope)));
+        drop(tree.request(root, false, Origin::ANEW, None));
+        drop(tree.after_poll(root, 0, 1, 0));
+        drop(tree.request(scope, false, Origin::ANEW, None));
+        assert!(tree.observe(observed));
+        assert_eq!(tree.request_heard(observed), tree.last_request(scope));
+    }
+
+    /// A scope ends by a request that has reached it. The request of its token.
+    fn end(tree: &mut ScopeTree<u32>, scope: ScopeKey) -> Request {
+        assert!(matches!(tree.before_poll(scope, 1), Next::End));
+        let (interruption, rest) = tree.end(scope).expect("it is there");
+        drop(rest);
+        interruption.request
+    }
+
+    #[test]
+    fn a_request_that_one_has_swallowed_comes_again_if_another_defers_it() {
+        let mut tree = ScopeTree::default();
+        let root = tree.insert_root(7);
+        let [quick, slow] = [(); 2].map(|()| tree.insert(Some(root)));
+        let inside = tree.insert(Some(slow));
+        drop(tree.request(root, false, Origin::ANEW, None));
+        drop(tree.after_poll(root, 0, 1, 0));
+        let (swallowed, cleans_up) = (end(&mut tree, quick), end(&mut tree, inside));
+        drop(tree.resolve(Some(root), swallowed, Resolution::Swallowed));
+        assert!(!tree.is_open(root) && tree.is_undecided(root, 0));
+        drop(tree.resolve(Some(slow), cleans_up, Resolution::Propagated));
+        let deferred = end(&mut tree, slow);
+        drop(tree.resolve(Some(root), deferred, Resolution::Deferred));
+        assert!(tree.is_open(root));
+    }
+}
