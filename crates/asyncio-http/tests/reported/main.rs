@@ -11,7 +11,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio::http::{Body, HeaderValue, Request, Response, Server, Session, StatusCode, body};
+use asyncio::http::{
+    Body, FetchError, HeaderValue, IntoResponse, Request, Response, Server, Session, StatusCode,
+    body,
+};
 use asyncio::net::TcpListener;
 use asyncio::{BoxError, spawn, timeout};
 use support::*;
@@ -409,6 +412,125 @@ mod secrets {
         let text = response.text().await?;
         assert_eq!(text, format!("/path?query {address} Basic bWU6cGFzcw=="));
         assert!(!shown.contains("pass"), "{shown}");
+        Ok(())
+    }
+}
+
+mod redirects {
+    use super::*;
+
+    /// A server that redirects at once by this status, without reading the body, and gives the page an endless body.
+    async fn hasty(status: StatusCode) -> Server {
+        start(async move |request: Request| {
+            if request.uri().path() == "/" {
+                return format!("{} at last", request.method()).into_response();
+            }
+            let pages = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("see there"));
+            let mut response = Response::new(body::from_stream(pages));
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            headers.insert("location", HeaderValue::from_static("/"));
+            response
+        })
+        .await
+    }
+
+    /// The body of an upload that never ends, and whether it is dropped.
+    fn endless() -> (Body, Rc<Cell<bool>>) {
+        struct Dropped(Rc<Cell<bool>>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let is_dropped = Rc::new(Cell::new(false));
+        let dropped = Dropped(is_dropped.clone());
+        let pieces = futures::stream::unfold(dropped, async |dropped| {
+            asyncio::yield_now().await;
+            Some((Ok::<_, std::io::Error>("piece"), dropped))
+        });
+        (body::from_stream(pieces), is_dropped)
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn of_an_upload_under_way_end_it() -> Outcome {
+        for (code, text) in [
+            (StatusCode::SEE_OTHER, Some("GET at last")),
+            (StatusCode::FOUND, Some("GET at last")),
+            (StatusCode::TEMPORARY_REDIRECT, None),
+            (StatusCode::PERMANENT_REDIRECT, None),
+        ] {
+            let server = hasty(code).await;
+            let (upload, is_dropped) = endless();
+            let session = Session::new();
+            let fetch = async {
+                let request = session.post(url(&server, "/from")).body(upload);
+                request.send().await?.text().await
+            };
+            match (timeout(LONG, fetch).await?, text) {
+                (Ok(got), Some(text)) => assert_eq!(got, text, "{code}"),
+                (Err(FetchError::BodyIsGone(_)), None) => {}
+                (other, _) => panic!("{code}: {other:?}"),
+            }
+            eventually("the upload is over", || is_dropped.get()).await;
+        }
+        Ok(())
+    }
+}
+
+/// A peer that has sent its end, while the other side has something to say, keeps no loop busy.
+mod half_closed {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+
+    #[asyncio::test(clock = "real")]
+    async fn clients_of_an_open_answer() -> Outcome {
+        let polls = Rc::new(Cell::new(0));
+        let counted = polls.clone();
+        let server = start(async move |_: Request| {
+            let counted = counted.clone();
+            let first = futures::stream::iter([Ok::<_, std::io::Error>("first")]);
+            let rest = futures::stream::poll_fn(move |_| {
+                counted.set(counted.get() + 1);
+                std::task::Poll::Pending
+            });
+            body::from_stream(futures::StreamExt::chain(first, rest))
+        })
+        .await;
+        let raw = Raw::connect(server.addresses()[0]).await;
+        raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        raw.until("first\r\n").await;
+        raw.0.shutdown(std::net::Shutdown::Write)?;
+        asyncio::sleep(MOMENT).await;
+        assert!(polls.get() < 10, "{}", polls.get());
+        drop(raw);
+        eventually("it is over", || server.connections() == 0).await;
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn servers_of_an_open_upload() -> Outcome {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let page = format!("http://{}/", listener.local_addr()?);
+        let polls = Rc::new(Cell::new(0));
+        let counted = polls.clone();
+        let upload = futures::stream::poll_fn(move |_| {
+            counted.set(counted.get() + 1);
+            std::task::Poll::<Option<std::io::Result<&str>>>::Pending
+        });
+        let session = Session::new();
+        let request = session.post(page).body(body::from_stream(upload));
+        let fetching = spawn(async move { request.send().await?.text().await });
+        let raw = Raw(listener.accept().await?.0);
+        raw.until("\r\n\r\n").await;
+        raw.send("HTTP/1.1 200 OK\r\n\r\nto the end").await;
+        raw.0.shutdown(std::net::Shutdown::Write)?;
+        assert_eq!(timeout(LONG, fetching).await???, "to the end");
+        asyncio::sleep(MOMENT).await;
+        assert!(polls.get() < 10, "{}", polls.get());
+        // The upload is given up.
+        raw.rest().await;
         Ok(())
     }
 }
