@@ -241,6 +241,9 @@ mod whole {
             }
             assert_eq!(count, 601);
             assert!(entries.next_entry().await.unwrap().is_none());
+            let entries = fs::read_dir(directory.join("a")).await.unwrap();
+            let entries: Vec<_> = futures::StreamExt::collect(entries).await;
+            assert!(entries.len() == 601 && entries.iter().all(Result::is_ok));
         });
     }
 

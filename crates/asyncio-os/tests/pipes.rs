@@ -47,6 +47,27 @@ fn a_writer_waits_for_room_and_a_reader_for_bytes() {
 }
 
 #[test]
+fn a_write_that_does_not_wait_writes_what_fits() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        assert_eq!(writer.try_write(b"some").unwrap(), 4);
+        let part = [7; 4096];
+        let mut sent = 4;
+        let error = loop {
+            match writer.try_write(&part) {
+                Ok(n) => sent += n,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(writer);
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), sent);
+    });
+}
+
+#[test]
 fn a_cancelled_read_loses_nothing() {
     run(async {
         let (reader, writer) = pipe().unwrap();

@@ -190,7 +190,7 @@ fn inherit(file: &fs::File, old: &Metadata) -> io::Result<()> {
     let mode = if is_same || fchown(file, Some(old.uid()), Some(old.gid())).is_ok() {
         mode
     } else {
-        let has_group = new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok();
+        let has_group = fchown(file, None, Some(old.gid())).is_ok();
         of_another_owner(mode, has_group)
     };
     file.set_permissions(fs::Permissions::from_mode(mode))
