@@ -12,6 +12,7 @@ use std::thread;
 
 use asyncio::http::LoopBound;
 use asyncio::{EventLoop, run, running_loop, sleep};
+use futures::{Stream, StreamExt};
 use hyper::rt::Write;
 
 /// Counts its drops, and those on other threads than its own. Without memory of its own, so that a leaked one is no
@@ -134,6 +135,16 @@ fn a_stream_of_hyper_stays_what_it_was() {
             assert!(bound.as_mut().poll_shutdown(cx).is_pending());
             assert_eq!(bound.is_write_vectored(), takes_parts);
         }
+    });
+}
+
+#[test]
+fn a_stream_keeps_its_items_and_their_number() {
+    run(async {
+        let mut bound = needs_send(LoopBound::new(futures::stream::iter([1, 2])));
+        assert_eq!(bound.size_hint(), (2, Some(2)));
+        assert_eq!(bound.next().await, Some(1));
+        assert_eq!(bound.size_hint(), (1, Some(1)));
     });
 }
 

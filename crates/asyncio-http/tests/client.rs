@@ -426,6 +426,33 @@ mod time_limits {
         Ok(())
     }
 
+    /// It has begun its answer, and takes no more of the request.
+    #[asyncio::test(clock = "real")]
+    async fn a_server_that_falls_silent_during_the_upload() -> Outcome {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let page = format!("http://{}/", listener.local_addr()?);
+        let serving = spawn(async move {
+            let raw = Raw(listener.accept().await.unwrap().0);
+            raw.until("\r\n\r\n").await;
+            raw.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok")
+                .await;
+            std::future::pending::<()>().await;
+        });
+        let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1 << 16)));
+        let session = Session::builder()
+            .read_timeout(Duration::from_millis(30))
+            .build();
+        let post = session.post(page).body(body::from_stream(endless));
+        let reading = post.send().await?.bytes();
+        let error = timeout(LONG, reading).await?.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "waiting for the server took longer than 30ms"
+        );
+        serving.cancel();
+        Ok(())
+    }
+
     #[asyncio::test(clock = "real")]
     async fn the_wait_for_a_connection_counts() -> Outcome {
         let server = start(async |_: Request| std::future::pending::<()>().await).await;
@@ -511,6 +538,26 @@ mod redirects {
             assert_eq!(response.text().await?, end);
         }
         assert!(server.connections() <= 2, "redirects reuse the connection");
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn with_a_short_page_keep_the_connection() -> Outcome {
+        let server = start(async |request: Request| {
+            let peer = Peer::of(&request).unwrap().to_string();
+            let to = [(header::LOCATION, "/end")];
+            match request.uri().path() {
+                "/end" => (StatusCode::OK, to, peer),
+                _ => (StatusCode::FOUND, to, "x".repeat(16_000)),
+            }
+        })
+        .await;
+        let session = Session::new();
+        let mut peers = HashSet::new();
+        for _ in 0..3 {
+            peers.insert(session.get(url(&server, "/")).send().await?.text().await?);
+        }
+        assert_eq!(peers.len(), 1);
         Ok(())
     }
 
