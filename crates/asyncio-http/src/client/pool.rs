@@ -108,10 +108,11 @@ impl Held {
         }
     }
 
-    /// The server has not sent the next bytes in time. Dropped, it closes a connection of HTTP/1.
-    pub(super) fn is_silent(&self) {
+    /// The server has not sent the next bytes in time. It may be gone without a word, and so may its other connections,
+    /// unless they were used meanwhile. Dropped, it closes a connection of HTTP/1.
+    pub(super) fn is_silent(&self, limit: Duration) {
         match self {
-            Self::Alone(_) => {}
+            Self::Alone(lease) => drop(lease.host.take_idle_for(limit)),
             #[cfg(feature = "http2")]
             Self::Shared(in_use) => in_use.is_silent(),
         }
@@ -167,6 +168,16 @@ impl Host {
         }
     }
 
+    /// Takes the connections out that have been idle for longer than `limit`. They are to be dropped outside of borrows:
+    /// that wakes tasks.
+    fn take_idle_for(&self, limit: Duration) -> Vec<Idle> {
+        let now = asyncio_loop::time();
+        let mut idle = self.idle.borrow_mut();
+        // The one that was used last is at the end.
+        let old = idle.partition_point(|one| now.duration_since(one.since) > limit);
+        idle.drain(..old).collect()
+    }
+
     /// The idle connection that was used last and can be used again.
     async fn reuse(&self) -> Option<Link> {
         loop {
@@ -218,15 +229,11 @@ impl Pool {
 
     /// Closes the connections that have been idle for too long.
     pub(crate) fn close_old(&self) {
-        let now = asyncio_loop::time();
         let mut old = Vec::new();
         #[cfg(feature = "http2")]
         let mut unusable = Vec::new();
         for host in self.hosts.borrow().all() {
-            let mut idle = host.idle.borrow_mut();
-            let keep =
-                idle.partition_point(|one| now.duration_since(one.since) > host.idle_timeout);
-            old.extend(idle.drain(..keep));
+            old.append(&mut host.take_idle_for(host.idle_timeout));
             #[cfg(feature = "http2")]
             host.forget_unusable(&mut unusable);
         }
@@ -314,10 +321,13 @@ impl Pool {
             };
             let link = lease.link.insert(link);
             let sending = link.sender.try_send_request(on_http1(request, way));
-            let failed = match alarm
-                .within(options.read_timeout, upload.as_deref(), sending)
-                .await?
-            {
+            let limit = options.read_timeout;
+            let sent = alarm.within(limit, upload.as_deref(), sending).await;
+            if sent.is_err() {
+                // They may lead to a host that is gone without a word, too.
+                drop(host.take_idle_for(limit));
+            }
+            let failed = match sent? {
                 Ok(response) => {
                     let held = Held::Alone(lease);
                     return Ok(Exchange {

@@ -281,7 +281,7 @@ impl FetchBody {
                 // After an error a connection of HTTP/1 is closed.
                 Some(Err(FetchError::TimedOut { .. })) => {
                     if let Some(held) = self.held.take() {
-                        held.is_silent();
+                        held.is_silent(self.read_timeout);
                     }
                 }
                 _ => drop(self.held.take()),

@@ -51,7 +51,8 @@ use super::proxy::{Proxies, Proxy, exceptions};
 /// server agrees (TLS with ALPN); then one connection serves all requests, until one of them is not answered in time.
 /// For HTTP/1 the session makes up to [`max_per_host`](SessionBuilder::max_per_host) connections, and further requests
 /// wait in order of arrival. Read responses to their end: a response that is dropped early closes its connection. So
-/// does one that is complete before the body of its request is.
+/// does one that is complete before the body of its request is. If a server does not answer in time, all connections to
+/// it close that were idle for as long.
 ///
 /// # Retries
 ///

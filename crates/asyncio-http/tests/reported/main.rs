@@ -302,6 +302,53 @@ mod responses {
         Ok(())
     }
 
+    /// A host that is gone without a word leaves all its connections open.
+    #[asyncio::test(clock = "real")]
+    async fn that_do_not_come_end_idle_connections() -> Outcome {
+        const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
+        for begins in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let page = format!("http://{}/", listener.local_addr()?);
+            let limit = Duration::from_millis(200);
+            let session = Session::builder().read_timeout(limit).build();
+            let fetch = async || session.get(&page).send().await?.text().await;
+            let answer = async || {
+                let raw = Raw(listener.accept().await.unwrap().0);
+                raw.until("\r\n\r\n").await;
+                raw
+            };
+            // Both requests are under way before the first is answered.
+            let answers = async {
+                let raws = [answer().await, answer().await];
+                for raw in &raws {
+                    raw.send(PAGE).await;
+                }
+                raws
+            };
+            let (one, two, raws) = futures::join!(fetch(), fetch(), answers);
+            assert_eq!((one?, two?), ("page".to_owned(), "page".to_owned()));
+            assert_eq!(session.idle_connections(), 2);
+            asyncio::sleep(Duration::from_millis(1)).await;
+
+            let begun = async {
+                if begins {
+                    // Only one of them gets the request.
+                    for raw in &raws {
+                        let head = timeout(limit / 4, raw.until("\r\n\r\n")).await;
+                        if head.is_ok() {
+                            raw.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+                                .await;
+                        }
+                    }
+                }
+            };
+            let (late, ()) = futures::join!(fetch(), begun);
+            assert!(late.unwrap_err().is_timeout());
+            assert_eq!(session.idle_connections(), 0);
+        }
+        Ok(())
+    }
+
     #[asyncio::test(clock = "real")]
     async fn that_end_too_early_are_errors() -> Outcome {
         for cut in [
