@@ -20,7 +20,7 @@ mod switches;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cargo_metadata::Message;
@@ -210,8 +210,15 @@ impl<'a> Copy<'a> {
     fn make(shell: &'a Shell) -> anyhow::Result<Self> {
         let root = tools::directory().with_file_name("mutants");
         let copy = Self { shell, root };
-        for file in cmd!(shell, "git ls-files").quiet().read()?.lines() {
+        let files = cmd!(shell, "git ls-files").quiet().read()?;
+        let mut known = BTreeSet::new();
+        for file in files.lines() {
             copy.write(file, &shell.read_binary_file(file)?)?;
+            known.insert(copy.root.join(file));
+        }
+        // A file that was moved would be there twice.
+        for directory in ["crates", "tests"] {
+            remove_others(&copy.root.join(directory), &known)?;
         }
         Ok(copy)
     }
@@ -249,6 +256,19 @@ impl<'a> Copy<'a> {
             messages.context("cargo's messages")?,
         ))
     }
+}
+
+/// Removes the files of a directory that are not known.
+fn remove_others(directory: &Path, known: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, known)?;
+        } else if !known.contains(&path) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Compiles cargo-mutants, unless this version is there. No package index has its binary.
