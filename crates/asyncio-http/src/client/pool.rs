@@ -168,8 +168,8 @@ impl Host {
         }
     }
 
-    /// Takes the connections out that have been idle for longer than `limit`. They are to be dropped outside of borrows:
-    /// that wakes tasks.
+    /// Takes the connections out that have been idle for longer than `limit`. They are to be dropped outside of
+    /// borrows: that wakes tasks.
     fn take_idle_for(&self, limit: Duration) -> Vec<Idle> {
         let now = asyncio_loop::time();
         let mut idle = self.idle.borrow_mut();
