@@ -146,6 +146,22 @@ mod tests {
     use crate::core::Core;
 
     #[test]
+    fn a_deadline_that_is_due_now_is_not_armed_late() {
+        fn stands_still() -> Instant {
+            static NOW: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+            *NOW
+        }
+        let builder = EventLoop::builder().host_clock(stands_still);
+        let mut event_loop = builder.build_loop().unwrap();
+        let run = event_loop.run_until_complete(async {
+            let may_be_late = |after| Deadline::after(after).may_be_armed_late();
+            assert!(!may_be_late(Duration::ZERO));
+            assert!(may_be_late(Duration::from_nanos(1)));
+        });
+        run.unwrap();
+    }
+
+    #[test]
     fn a_dropped_deadline_removes_its_timer() {
         let builder = EventLoop::builder().virtual_time(true);
         let mut event_loop = builder.build_loop().unwrap();

@@ -447,6 +447,23 @@ mod sources {
         assert!(task.is_finished());
     }
 
+    #[test]
+    fn a_loop_that_is_always_ready_asks_for_events_by_itself() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (mut sender, task) = reading_task(&mut event_loop);
+        let _busy = event_loop.spawn(async {
+            loop {
+                yield_now().await;
+            }
+        });
+        sender.write_all(b"x").unwrap();
+        let start = Instant::now();
+        while !task.is_finished() {
+            assert_eq!(event_loop.turn(false, never), Next::Now);
+            assert!(start.elapsed() < secs(20), "the source starves");
+        }
+    }
+
     /// Trap: a reactor at rest refuses to wait.
     #[test]
     fn the_host_polls_a_source_of_the_loop_between_turns() {

@@ -151,3 +151,30 @@ impl<T: Task> ScopeTree<T> {
         wake
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_comes_again_waits_in_one_place_once() {
+        let mut tree = ScopeTree::<u32>::default();
+        let root = tree.insert_root(7);
+        let limited = tree.insert(Some(root));
+        drop(tree.request(root, false, Origin::ANEW, None));
+        let waiting = |tree: &ScopeTree<u32>, at| tree.get(at).map(|it| it.state().waiting.len());
+        for _ in 0..3 {
+            assert!(
+                tree.expire(limited, false).is_none(),
+                "the task ends anyway"
+            );
+        }
+        assert_eq!(waiting(&tree, root), Some(1));
+        // A token holds the scope itself, which is looked at when that goes.
+        let held = tree.insert(Some(root));
+        let request = tree.last_request(root);
+        tree.hold(Some(held), request);
+        assert!(tree.expire(held, false).is_none());
+        assert_eq!(waiting(&tree, held), Some(0));
+    }
+}

@@ -642,6 +642,23 @@ mod tests {
     }
 
     #[test]
+    fn cancel_8_leaves_one_poll_to_a_cleanup_that_was_woken_before_a_second_request() {
+        let asked_twice = |scoped, ends: bool| {
+            let state = running();
+            state.cancel(false, false);
+            if ends {
+                state.doom();
+            }
+            state.wake();
+            state.cancel(false, scoped);
+            state.has_last_chance()
+        };
+        assert!(asked_twice(true, false));
+        assert!(!asked_twice(false, false), "it is the same request");
+        assert!(!asked_twice(true, true), "it ends at once");
+    }
+
+    #[test]
     fn cancel_8_leaves_no_poll_where_nobody_can_take_a_value() {
         let refused = parked();
         refused.wake();

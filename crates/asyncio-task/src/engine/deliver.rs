@@ -76,3 +76,28 @@ pub(crate) fn end_unscheduled(cell: &LocalRef) {
         }
     });
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Tasks;
+
+    /// The places of the queue of messages after so many calls.
+    fn places_after(calls: usize) -> usize {
+        let tasks = Tasks::new(|| ());
+        let remote = tasks.remote();
+        assert!((0..calls).all(|_| remote.call(|| ()).is_ok()));
+        tasks.enter(&(), || {
+            tasks.deliver();
+            while tasks.run_one() {}
+            current::tasks(|tasks| tasks.map(|tasks| tasks.messages.borrow().capacity()))
+                .expect("the tasks are entered")
+        })
+    }
+
+    #[test]
+    fn a_flood_of_messages_leaves_no_memory_behind_and_a_few_leave_theirs() {
+        assert!((10..100).contains(&places_after(10)));
+        assert_eq!(places_after(10_000), 0);
+    }
+}

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use asyncio_task::{Children, Interrupted, Scope, SpawnOptions, Tasks, all_tasks};
 
 use crate::odd_waker::odd_waker;
-use crate::support::{OnDrop, entered, message_of, settle, yield_now};
+use crate::support::{CountingWaker, Gate, OnDrop, entered, message_of, settle, yield_now};
 
 fn poll(children: &Children<'_>) {
     children.poll_woken(&mut Context::from_waker(Waker::noop()));
@@ -31,6 +31,22 @@ fn a_child_borrows_and_is_listed_until_it_has_ended() {
             assert!(tasks.is_empty() && children.is_empty());
         }
         assert_eq!(number, 2);
+    });
+}
+
+#[test]
+fn a_child_wakes_the_last_one_that_polled_its_group() {
+    entered(|_, _| {
+        let (children, gate) = (Children::new(), Gate::default());
+        let passes = gate.clone();
+        let child = children.spawn(SpawnOptions::new(), async move { passes.pass().await });
+        let [(first, before), (last, after)] = [(); 2].map(|()| CountingWaker::new());
+        children.poll_woken(&mut Context::from_waker(&before));
+        children.poll_woken(&mut Context::from_waker(&after));
+        gate.open();
+        assert_eq!((first.get(), last.get()), (0, 1));
+        children.poll_woken(&mut Context::from_waker(&after));
+        assert!(child.is_finished());
     });
 }
 

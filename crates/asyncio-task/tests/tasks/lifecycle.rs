@@ -32,8 +32,10 @@ fn tasks_take_turns_first_in_first_out() {
                 .detach();
         }
         assert!(trace.take().is_empty(), "nothing runs before its turn");
+        assert_eq!(tasks.steps(), 0);
         settle(tasks);
         assert_eq!(trace.take(), ["a1", "b1", "a2", "b2", "a3", "b3"]);
+        assert_eq!(tasks.steps(), 2 * 4, "the last step of each only ends it");
     });
 }
 
