@@ -316,6 +316,10 @@ impl<T> BroadcastReceiver<T> {
     /// # Cancellation
     ///
     /// A cancelled receive has taken no value.
+    ///
+    /// # Panics
+    ///
+    /// If `Clone` of a value receives that value itself, by another receiver.
     pub fn recv(&mut self) -> impl FusedFuture<Output = Result<T, BroadcastError>>
     where
         T: Clone,
@@ -330,6 +334,10 @@ impl<T> BroadcastReceiver<T> {
     /// Receives the next value without waiting; `None` if there is none yet.
     ///
     /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Panics
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_nowait(&mut self) -> Option<Result<T, BroadcastError>>

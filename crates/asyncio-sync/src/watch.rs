@@ -235,10 +235,12 @@ impl<T> WatchReceiver<T> {
         self.with(T::clone)
     }
 
-    /// Calls `look` with the latest value, which counts as seen. `look` must not change the value.
+    /// Calls `look` with the latest value, which counts as seen when `look` returns. `look` must not change the value.
     pub fn with<R>(&mut self, look: impl FnOnce(&T) -> R) -> R {
-        self.seen = self.shared.version.get();
-        look(&self.shared.value.borrow())
+        let version = self.shared.version.get();
+        let found = look(&self.shared.value.borrow());
+        self.seen = version;
+        found
     }
 
     /// Whether the value has changed since it was seen.
@@ -402,6 +404,27 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+
+    #[test]
+    fn a_value_whose_clone_panics_is_not_seen() {
+        struct Once(std::cell::Cell<bool>);
+        impl Clone for Once {
+            fn clone(&self) -> Self {
+                assert!(self.0.replace(true), "on purpose");
+                Self(self.0.clone())
+            }
+        }
+        let (sender, mut receiver) = watch(Once(true.into()));
+        sender.set(Once(false.into()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut changed = |receiver: &mut WatchReceiver<Once>| {
+            let changed = pin!(receiver.changed());
+            changed.poll(&mut cx).is_ready()
+        };
+        let first = catch_unwind(AssertUnwindSafe(|| changed(&mut receiver)));
+        assert!(first.is_err() && receiver.has_changed());
+        assert!(changed(&mut receiver) && !receiver.has_changed());
+    }
 
     #[test]
     fn each_way_to_change_the_value_shows_it_to_receivers() {
