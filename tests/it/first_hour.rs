@@ -254,6 +254,15 @@ mod brackets {
     }
 
     #[asyncio::test]
+    async fn release_after_a_panic_before_the_work_has_a_future() {
+        let trace = Trace::default();
+        let work = |_: &mut Resource<'_>| -> std::future::Ready<()> { panic!("a bug") };
+        let panic = catch_panic(bracket(Resource(&trace, 0), work, release)).await;
+        assert_eq!(panic.unwrap_err().message(), "a bug");
+        assert_eq!(trace.take(), ["released after 0", "dropped"]);
+    }
+
+    #[asyncio::test]
     async fn are_interrupted_by_a_second_request_unless_shielded() {
         let trace = Trace::default();
         let work = async |_: &mut Resource<'_>| pending::<()>().await;
@@ -335,6 +344,19 @@ mod panics {
         set_exception_handler(move |_| count.set(count.get() + 1));
         let panic = catch_panic(BreaksTwice(Bomb)).await.unwrap_err();
         assert_eq!((panic.message(), reports.get()), ("in the poll", 1));
+        struct Returns(Bomb);
+        impl Future for Returns {
+            type Output = u32;
+            fn poll(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<u32> {
+                let Self(Bomb) = &*self;
+                std::task::Poll::Ready(5)
+            }
+        }
+        assert_eq!(catch_panic(Returns(Bomb)).await.unwrap(), 5);
+        assert_eq!(reports.get(), 2);
     }
 
     #[asyncio::test]

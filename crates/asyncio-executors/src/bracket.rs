@@ -68,6 +68,7 @@ pub async fn bracket<R, T>(
     work: impl AsyncFnOnce(&mut R) -> T,
     release: impl AsyncFnOnce(R),
 ) -> T {
-    let end = Work::run(work(&mut resource)).await;
+    // The call is a part of the work: it may panic before it has made a future.
+    let end = Work::run(async { work(&mut resource).await }).await;
     end.clean_up(async { release(resource).await }).await
 }

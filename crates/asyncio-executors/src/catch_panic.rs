@@ -36,8 +36,8 @@ use pin_project_lite::pin_project;
 /// # Ok::<(), BoxError>(()) }).unwrap();
 /// ```
 ///
-/// The future is dropped where it panicked. The exception handler receives the panic of a destructor. The values that
-/// the future borrowed are as the panic left them, so a supervisor checks them or makes them anew.
+/// The future is dropped where it has returned or panicked. The exception handler receives the panic of a destructor
+/// there. The values that the future borrowed are as the panic left them, so a supervisor checks them or makes them anew.
 ///
 /// # Errors
 ///
@@ -45,8 +45,9 @@ use pin_project_lite::pin_project;
 ///
 /// # Cancellation
 ///
-/// As with the future itself. If a request has ended it, and a cleanup or a destructor in it panics, the panic is the
-/// value. The request takes the next await.
+/// As with the future itself. If a request has ended a scope in it, and a cleanup or a destructor there panics, the
+/// panic is the value. The request takes the next await. If there is no scope in it, the request ends the code around.
+/// A panic of a destructor then goes on from there.
 ///
 /// # Panics
 ///
@@ -81,16 +82,23 @@ impl<F: Future> Future for CatchPanic<F> {
         let future = future.expect("a `catch_panic` was awaited again after it had returned");
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Ready(value)) => {
+                drop_reporting(slot, "the destructor of work that has returned panicked");
+                Poll::Ready(Ok(value))
+            }
             Err(payload) => {
-                if let Err(second) = catch_unwind(AssertUnwindSafe(|| slot.set(None))) {
-                    let message = "the destructor of work that panicked panicked";
-                    let cause = Cause::Panic(PanicPayload::new(second));
-                    let task = current_task();
-                    call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
-                }
+                drop_reporting(slot, "the destructor of work that panicked panicked");
                 Poll::Ready(Err(PanicPayload::new(payload)))
             }
         }
+    }
+}
+
+/// Drops work, and reports a panic of its destructor with this message.
+fn drop_reporting<F>(mut work: Pin<&mut Option<F>>, message: &'static str) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work.set(None))) {
+        let cause = Cause::Panic(PanicPayload::new(payload));
+        let task = current_task();
+        call_exception_handler(&Unhandled::new(message, task.as_ref(), cause));
     }
 }
