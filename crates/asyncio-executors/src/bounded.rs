@@ -42,7 +42,8 @@ use crate::wait::AsCompleted;
 ///
 /// # Cancellation
 ///
-/// As with [`gather`](crate::gather()). No other future is taken from the iterator.
+/// As with [`gather`](crate::gather()). No other future is taken from the iterator. So if some have not begun, the
+/// request goes on, even if all that have begun swallow it.
 ///
 /// # Panics
 ///
@@ -115,7 +116,8 @@ where
     let gathered = task_group(async |tg: TaskGroup<'_, E>| {
         tg.limit(limit);
         let mut futures = futures.into_iter().enumerate();
-        loop {
+        // An iterator that knows its end is not waited for: all that is left are the futures.
+        while futures.size_hint().1 != Some(0) {
             // A place first: the iterator is asked for no future that has to wait.
             let mut stand = tg.stand();
             poll_fn(|cx| stand.poll(cx)).await;

@@ -54,7 +54,9 @@ use crate::timeout::timeout;
 /// # Cancellation
 ///
 /// The request goes to all contenders. When all have ended, it goes on.
-/// - If a contender returns a value all the same, the race returns it, and the request takes the next await.
+/// - If a contender returns a value all the same, the race returns it, and the request takes the next await. Where
+///   nothing can take that value either (rule 5 of the page on cancellation), as in a child of a group that is
+///   cancelled, the race is dropped where it waits.
 /// - If each contender that got the request has [swallowed](crate::Cancelled::swallow) it, it ends here.
 /// - If a contender has returned before, and others still clean up, the request is a second one for these. The race
 ///   returns the value, and the request takes the next await. A plain drop at that moment loses the value.

@@ -145,8 +145,9 @@ impl<E> Clone for TaskGroup<'_, E> {
 pub struct GroupClosed<F>(pub F);
 
 impl<E> TaskGroup<'_, E> {
-    /// For those whose children need each other.
+    /// For those whose children need each other: this one has ended without a value.
     pub(crate) fn end_children(&self) {
+        self.shared.goes_on();
         self.shared.end_children();
     }
 
@@ -157,7 +158,7 @@ impl<E> TaskGroup<'_, E> {
 
     /// A request from outside goes on, although the body swallows it.
     pub(crate) fn passes_request(&self) {
-        self.shared.pass_request();
+        self.shared.goes_on();
     }
 
     /// For a race: it is won. The body ends by itself, and its value is returned in spite of later requests.

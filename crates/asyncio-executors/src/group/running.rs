@@ -141,6 +141,9 @@ impl<'env, T, E> Group<'env, T, E> {
         let poll_body = |cx: &mut Context<'_>| self.poll_body(body.as_mut(), cx);
         let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
         shared.children.poll_beside(cx, poll_body, panicked);
+        if matches!(shared.answer.get(), Answer::Swallowed | Answer::Settled) {
+            self.answer_if_swallowed();
+        }
         if self.result.is_some() && shared.children.is_empty() {
             return self.finish();
         }
@@ -162,11 +165,10 @@ impl<'env, T, E> Group<'env, T, E> {
             });
         }
         // Once all is decided, the body returns that.
-        if contest != Contest::Decided {
-            if let Some(body) = &self.body {
-                body.pass_on(&request);
-            }
-            self.shared.body.take();
+        if contest != Contest::Decided
+            && let Some(body) = &self.body
+        {
+            body.pass_on(&request);
         }
         let last_poll = match contest {
             Contest::Open if !request.dismissed() => LastPoll::OfAwaited,
@@ -176,6 +178,16 @@ impl<'env, T, E> Group<'env, T, E> {
             }
         };
         self.shared.children.pass_on(&request, last_poll);
+    }
+
+    /// All that got the request from outside have swallowed it, unless it is still open in one: everything goes on.
+    #[cold]
+    #[inline(never)]
+    fn answer_if_swallowed(&mut self) {
+        if self.shared.answer.get() == Answer::Settled || !self.shared.is_any_asked(None) {
+            self.listener.answer();
+            self.shared.answer.set(Answer::Unasked);
+        }
     }
 
     fn poll_body<F>(&mut self, body: Pin<&mut Option<Scope<F>>>, cx: &mut Context<'_>) -> Poll<()>
@@ -220,10 +232,14 @@ impl<'env, T, E> Group<'env, T, E> {
                 self.shared.end_children();
                 BodyEnd::Failed(Failure::here(error))
             }
-            Poll::Ready(Err(Interrupted::Own)) | Poll::Pending => BodyEnd::Without,
+            Poll::Ready(Err(Interrupted::Own)) | Poll::Pending => {
+                self.shared.goes_on();
+                BodyEnd::Without
+            }
             // The listener keeps requests of the enclosing code out, so the body propagates one of its own accord.
             Poll::Ready(Err(Interrupted::Outer(cancelled))) => {
                 cancelled.swallow();
+                self.shared.goes_on();
                 self.shared.end_children();
                 self.propagates = true;
                 BodyEnd::Without

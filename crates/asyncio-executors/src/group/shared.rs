@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use asyncio_task::{
-    Cause, Children, LastPoll, PanicPayload, Scope, ScopeHandle, TaskRef, Unhandled,
+    Cause, Children, LastPoll, PanicPayload, Scope, ScopeHandle, TaskId, TaskRef, Unhandled,
     has_open_request,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Shared<'env, E> {
     pub(crate) places: Places,
     /// No more children; those that are there have been cancelled.
     pub(super) ending: Cell<bool>,
+    /// It ends of itself, by a failure or as all is decided, and has told those that are there.
+    pub(super) told: Cell<bool>,
     /// Nothing can take the values of the children that are there.
     pub(super) unwanted: Cell<bool>,
     /// Whether one value of one child is what the group is for.
@@ -44,6 +46,8 @@ pub(super) enum Answer {
     Unasked,
     /// Each that has ended since has swallowed it.
     Swallowed,
+    /// All had swallowed it when the others were told to end. It is over with this poll.
+    Settled,
     /// A child that has ended since has not, so the request goes on.
     GoesOn,
 }
@@ -67,6 +71,7 @@ impl<E> Shared<'_, E> {
             panic: RefCell::default(),
             places: Places::new(),
             ending: Cell::new(false),
+            told: Cell::new(false),
             unwanted: Cell::new(false),
             contest: Cell::new(Contest::None),
             answer: Cell::new(Answer::Unasked),
@@ -100,10 +105,27 @@ impl<E> Shared<'_, E> {
 
     /// A child or the body has ended, and has not swallowed a request from outside, if there is one.
     #[inline]
-    pub(super) fn goes_on(&self) {
-        // The race ends its losers.
-        if self.answer.get() == Answer::Swallowed && self.contest.get() != Contest::Decided {
+    pub(crate) fn goes_on(&self) {
+        if self.answer.get() == Answer::Swallowed {
             self.answer.set(Answer::GoesOn);
+        }
+    }
+
+    /// Whether the request from outside is open in the body or in a child but this one.
+    #[cold]
+    pub(super) fn is_any_asked(&self, except: Option<TaskId>) -> bool {
+        let is_asked = |body: &ScopeHandle| body.is_asked_to_end();
+        self.body.borrow().as_ref().is_some_and(is_asked) || self.children.is_any_cancelling(except)
+    }
+
+    /// The group ends of itself. The members that are left do not answer the request from outside any more.
+    fn settle_answer(&self) {
+        if self.answer.get() == Answer::Swallowed {
+            let this = asyncio_task::current_task().map(|task| task.id());
+            self.answer.set(match self.is_any_asked(this) {
+                true => Answer::GoesOn,
+                false => Answer::Settled,
+            });
         }
     }
 
@@ -116,22 +138,9 @@ impl<E> Shared<'_, E> {
 
     /// The contest has its winner, and nothing can take the values of the others.
     pub(crate) fn decide(&self) {
-        if self.answer.get() == Answer::Swallowed {
-            let winner = asyncio_task::current_task().map(|task| task.id());
-            if self.children.is_any_cancelling(winner) {
-                self.answer.set(Answer::GoesOn);
-            }
-        }
         self.contest.set(Contest::Decided);
         self.children.set_contest(false);
         self.end_children();
-    }
-
-    /// A request from outside goes on, although body and children swallow it.
-    pub(crate) fn pass_request(&self) {
-        if self.answer.get() == Answer::Swallowed {
-            self.answer.set(Answer::GoesOn); // also if a contender has won meanwhile
-        }
     }
 
     /// Cancels the children and leaves the body, which may take their values.
@@ -158,12 +167,18 @@ impl<E> Shared<'_, E> {
     }
 
     /// Cancels the children, whose values nothing can take.
+    ///
+    /// Those that clean up for an earlier request are not interrupted. If one of them answers that request, it is
+    /// cancelled then.
     pub(crate) fn end_children(&self) {
-        if self.unwanted.replace(true) {
+        if self.told.get() {
             return;
         }
+        self.settle_answer();
+        self.told.set(true);
+        self.unwanted.set(true);
         if self.ending.replace(true) {
-            self.children.refuse_last_polls();
+            self.children.cancel_when_free();
         } else {
             self.children.cancel(None, LastPoll::IfAwaited);
         }
@@ -171,9 +186,15 @@ impl<E> Shared<'_, E> {
 
     /// Cancels all members: the body first, so that the request reaches it before a child that it awaits can answer.
     fn end(&self) {
+        self.settle_answer();
         let body = self.body.take();
         if let Some(body) = body {
-            body.cut();
+            match self.answer.get() {
+                Answer::Unasked => {
+                    body.cut();
+                }
+                Answer::Swallowed | Answer::Settled | Answer::GoesOn => body.cut_when_free(),
+            }
         }
         self.end_children();
     }

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use asyncio_task::{
-    Cause, HeardRequest, Listener, PanicPayload, PlainRound, Propagation, StepBack, Unhandled,
-    current_task, is_observed, order_below, propagate_here, request_to_losers, timed_part,
+    Cause, HeardRequest, Listener, PanicPayload, PlainRound, Propagation, ScopeHandle, StepBack,
+    Unhandled, current_task, is_observed, order_below, propagate_here, request_to_losers,
+    timed_part,
 };
 
 use super::crew::{Crew, CrewOf};
@@ -37,6 +38,8 @@ enum Answer {
     Unasked,
     /// Each that has ended since has swallowed it.
     Swallowed,
+    /// All had swallowed it when the others were told to end. It is over with this poll.
+    Settled,
     /// A member that has ended since has not, so the request goes on.
     GoesOn,
 }
@@ -269,7 +272,7 @@ impl<R> Engine<R> {
             }
         };
         if let Poll::Ready(end) = end
-            && self.course.note_end(crew.as_mut(), member, end)
+            && self.course.note_end::<R, C>(member, end)
         {
             self.course.end_others(crew);
         }
@@ -310,7 +313,10 @@ impl<R> Engine<R> {
         }
         if self.course.is_ending && !was_ending && self.course.left > 0 {
             // Those that wait for nothing end in the step in which they are told.
-            self.poll_all(crew, 0, cx);
+            self.poll_all(crew.as_mut(), 0, cx);
+        }
+        if matches!(self.course.answer, Answer::Swallowed | Answer::Settled) {
+            self.answer_if_swallowed(crew);
         }
         if self.course.left > 0 {
             self.listener.wait_if_needed(cx);
@@ -362,7 +368,7 @@ impl<R> Engine<R> {
                         let member = member(next);
                         next += 1;
                         if let Poll::Ready(end) = poll(member, crew.as_mut())
-                            && course.note_end(crew.as_mut(), member, end)
+                            && course.note_end::<R, C>(member, end)
                         {
                             course.end_others(crew.as_mut());
                             return;
@@ -383,7 +389,6 @@ impl<R> Engine<R> {
     fn pass_on<C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
         let request = self.listener.request();
         let course = &mut self.course;
-        course.is_ending = true;
         if course.answer == Answer::Unasked {
             // If all is decided, only losers are told, and they do not answer for the race.
             course.answer = match C::IS_CONTEST && course.decided.is_some() {
@@ -396,7 +401,19 @@ impl<R> Engine<R> {
             true => request,
             false => request.dismissing(),
         };
-        course.tell_all(crew, || request.clone());
+        course.tell_all(crew, |handle| {
+            handle.pass_on(&request);
+        });
+    }
+
+    /// All that got the request from outside have swallowed it, unless it is still open in one: everything goes on.
+    #[cold]
+    #[inline(never)]
+    fn answer_if_swallowed<C: Crew>(&mut self, crew: Pin<&mut C>) {
+        if self.course.answer == Answer::Settled || !is_any_asked(crew) {
+            self.listener.answer();
+            self.course.answer = Answer::Unasked;
+        }
     }
 
     /// Whether the values that are needed are there.
@@ -462,49 +479,55 @@ impl Course {
 
     /// A member has ended. Whether the others end with it.
     #[inline]
-    fn note_end<R, C: CrewOf<R>>(&mut self, crew: Pin<&mut C>, member: usize, end: End) -> bool {
+    fn note_end<R, C: CrewOf<R>>(&mut self, member: usize, end: End) -> bool {
         self.left -= 1;
-        match end {
+        let decides = match end {
             End::Returned { decides, is_asked } => {
                 if is_asked {
-                    self.goes_on::<R, C>();
+                    self.goes_on();
                 }
                 if decides && self.decided.is_none() {
-                    if self.answer == Answer::Swallowed && is_any_asked(crew) {
-                        self.answer = Answer::GoesOn;
-                    }
                     self.decided = Some(Number::new(member));
                 }
-                decides && !self.is_ending
+                decides
             }
-            End::Cancelled => {
+            End::Cancelled | End::Propagates => {
                 self.is_short = true;
-                self.goes_on::<R, C>();
-                false
-            }
-            End::Propagates => {
-                self.is_short = true;
-                self.goes_on::<R, C>();
+                self.goes_on();
                 // Others can win a race. Without all values there is nothing to gather.
-                !C::IS_CONTEST && !self.is_ending
+                !C::IS_CONTEST && matches!(end, End::Propagates)
             }
-        }
+        };
+        decides && !self.is_ending
     }
 
     /// A member has ended, and has not swallowed the request from outside, if there is one.
-    fn goes_on<R, C: CrewOf<R>>(&mut self) {
-        // A race that is decided ends its losers itself.
-        if self.answer == Answer::Swallowed && !(C::IS_CONTEST && self.decided.is_some()) {
+    fn goes_on(&mut self) {
+        if self.answer == Answer::Swallowed {
             self.answer = Answer::GoesOn;
         }
     }
 
-    /// Ends the others: nobody can take their values.
-    fn end_others<R, C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
+    /// Ends the others: nobody can take their values. If they clean up for a request from outside, they are not
+    /// interrupted. One that answers it is ended then.
+    fn end_others<C: Crew>(&mut self, mut crew: Pin<&mut C>) {
+        if self.answer == Answer::Swallowed {
+            self.answer = match is_any_asked(crew.as_mut()) {
+                true => Answer::GoesOn,
+                false => Answer::Settled,
+            };
+        }
         self.is_ending = true;
         let mut request = self.rest.as_ref().and_then(|rest| rest.request.take());
-        self.tell_all::<R, C>(crew, || {
-            request.get_or_insert_with(request_to_losers).clone()
+        let is_asked = self.answer != Answer::Unasked;
+        self.tell_all(crew, |handle| {
+            let request = request.get_or_insert_with(request_to_losers);
+            match is_asked {
+                true => handle.pass_on_when_free(request),
+                false => {
+                    handle.pass_on(request);
+                }
+            }
         });
         if request.is_some() {
             self.rare().request.set(request);
@@ -512,21 +535,15 @@ impl Course {
     }
 
     /// Tells each member that has a scope, and drops the others.
-    fn tell_all<R, C: CrewOf<R>>(
-        &mut self,
-        mut crew: Pin<&mut C>,
-        mut request: impl FnMut() -> HeardRequest,
-    ) {
+    fn tell_all<C: Crew>(&mut self, mut crew: Pin<&mut C>, mut tell: impl FnMut(&ScopeHandle)) {
         for n in 0..C::LEN {
             match crew.as_mut().state(n) {
                 MemberState::Ended => {}
-                MemberState::Scoped(handle) => {
-                    handle.pass_on(&request());
-                }
+                MemberState::Scoped(handle) => tell(&handle),
                 MemberState::Plain => {
                     self.left -= 1;
                     self.is_short = true;
-                    self.goes_on::<R, C>();
+                    self.goes_on();
                     let discard = || crew.as_mut().discard(n);
                     if let Err(payload) = catch_unwind(AssertUnwindSafe(discard)) {
                         self.keep_panic(payload);
@@ -539,20 +556,16 @@ impl Course {
     /// The poll of a member has panicked.
     #[cold]
     #[inline(never)]
-    fn panicked<R, C: CrewOf<R>>(
-        &mut self,
-        mut crew: Pin<&mut C>,
-        member: usize,
-        payload: Payload,
-    ) {
+    fn panicked<C: Crew>(&mut self, mut crew: Pin<&mut C>, member: usize, payload: Payload) {
         self.keep_panic(payload);
+        self.goes_on();
         let discard = || crew.as_mut().discard(member);
         if let Err(second) = catch_unwind(AssertUnwindSafe(discard)) {
             self.keep_panic(second);
         }
         self.is_short = true;
         self.left = left(crew.as_mut());
-        self.end_others::<R, C>(crew);
+        self.end_others(crew);
     }
 
     /// Keeps the first panic, and reports the others.

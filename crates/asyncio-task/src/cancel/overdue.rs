@@ -36,8 +36,21 @@ impl<T: Task> ScopeTree<T> {
         None
     }
 
+    /// Asks a scope to end, and interrupts nothing: while it propagates a request already, this waits as a deadline
+    /// does.
+    pub(crate) fn request_when_free(
+        &mut self,
+        key: ScopeKey,
+        origin: Origin,
+    ) -> Option<WakeTarget<T>> {
+        match self.obstacle(key) {
+            Some(_) => self.expire(key, false),
+            None => self.request(key, false, origin, None),
+        }
+    }
+
     /// The scope that keeps the deadline of a scope from being acted on.
-    pub(super) fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
+    pub(crate) fn obstacle(&self, key: ScopeKey) -> Option<ScopeKey> {
         let mut held_against = 0;
         // The request that tokens of siblings hold against: this scope may have got it as they have.
         let mut masked = 0;

@@ -181,11 +181,7 @@ impl<'env> Children<'env> {
 
     /// Asks all to end, and perhaps says why. They do so in [`poll_woken`](Self::poll_woken).
     pub fn cancel(&self, message: Option<&Arc<str>>, last_poll: LastPoll) {
-        let origin = self.set().with_tasks(|tasks| match tasks {
-            Some(tasks) => tasks.scopes.borrow_mut().new_origin(),
-            None => Origin::ANEW,
-        });
-        self.request(origin, message, last_poll);
+        self.request(self.new_origin(), message, last_poll);
     }
 
     /// Passes on to all a request that a [`Listener`](crate::Listener) has heard. As it keeps its identity, those
@@ -214,42 +210,49 @@ impl<'env> Children<'env> {
         others.any(|cell| request::cancelling(cell) > 0)
     }
 
+    /// Asks all to end that have been asked before, for another reason. No cleanup is interrupted: a child that
+    /// propagates the earlier request is asked if it answers that. Those whose value nothing takes lose the last poll
+    /// that the earlier request has left them.
+    pub fn cancel_when_free(&self) {
+        let origin = self.new_origin();
+        self.ask(LastPoll::IfAwaited, |cell, last_poll| {
+            request::request_when_free(cell, origin, last_poll);
+        });
+    }
+
+    /// The origin of a request that begins here and goes to all.
+    fn new_origin(&self) -> Origin {
+        self.set().with_tasks(|tasks| match tasks {
+            Some(tasks) => tasks.scopes.borrow_mut().new_origin(),
+            None => Origin::ANEW,
+        })
+    }
+
     fn request(&self, origin: Origin, message: Option<&Arc<str>>, last_poll: LastPoll) {
-        if matches!(last_poll, LastPoll::IfAwaited | LastPoll::Refused) {
+        self.ask(last_poll, |cell, last_poll| {
+            request::request(cell, origin, message.cloned(), last_poll);
+        });
+    }
+
+    /// Calls `ask` for each, oldest first, with the last poll that this rule leaves it.
+    fn ask(&self, rule: LastPoll, ask: impl Fn(&LocalRef, LastPoll)) {
+        if matches!(rule, LastPoll::IfAwaited | LastPoll::Refused) {
             self.set().handover.end();
         }
         let cells = self.set().sorted_cells();
-        let ask = |cell: &LocalRef, last_poll| {
-            request::request(cell, origin, message.cloned(), last_poll);
-        };
-        if matches!(last_poll, LastPoll::IfAwaited | LastPoll::IfHeld) {
-            let keeps = self.last_polls(&cells, last_poll);
-            for (cell, keeps) in cells.iter().zip(keeps) {
-                match keeps {
-                    Keeps::Poll => ask(cell, LastPoll::Allowed),
-                    Keeps::OnePoll => {
-                        ask(cell, LastPoll::Allowed);
-                        request::refuse_later_polls(cell);
-                    }
-                    Keeps::OfAwaited => ask(cell, LastPoll::OfAwaited),
-                    Keeps::Nothing => ask(cell, LastPoll::Refused),
-                }
-            }
-        } else {
-            cells.iter().for_each(|cell| ask(cell, last_poll));
+        if !matches!(rule, LastPoll::IfAwaited | LastPoll::IfHeld) {
+            return cells.iter().for_each(|cell| ask(cell, rule));
         }
-    }
-
-    /// Takes back the last poll of those that have been asked to end and whose value nothing takes.
-    pub fn refuse_last_polls(&self) {
-        self.set().handover.end();
-        let cells = self.set().sorted_cells();
-        let keeps = self.last_polls(&cells, LastPoll::IfAwaited);
+        let keeps = self.last_polls(&cells, rule);
         for (cell, keeps) in cells.iter().zip(keeps) {
             match keeps {
-                Keeps::Poll | Keeps::OfAwaited => {}
-                Keeps::OnePoll => request::refuse_later_polls(cell),
-                Keeps::Nothing => request::refuse_last_poll(cell),
+                Keeps::Poll => ask(cell, LastPoll::Allowed),
+                Keeps::OnePoll => {
+                    ask(cell, LastPoll::Allowed);
+                    request::refuse_later_polls(cell);
+                }
+                Keeps::OfAwaited => ask(cell, LastPoll::OfAwaited),
+                Keeps::Nothing => ask(cell, LastPoll::Refused),
             }
         }
     }

@@ -70,6 +70,24 @@ pub(crate) fn request(
     true
 }
 
+/// Requests a task to end as soon as it propagates no other request. So this interrupts no cleanup. It takes effect
+/// when the other request is answered.
+pub(crate) fn request_when_free(cell: &LocalRef, origin: Origin, last_poll: LastPoll) {
+    let is_free = cell.state.is_done() || !cell.state.is_cancelling();
+    if is_free || scopes::with_root(cell, |tree, root| tree.obstacle(root)) == Some(None) {
+        request(cell, origin, None, last_poll);
+        return;
+    }
+    // Without a root, nothing in it has heard of the earlier request. Without a poll, nothing will.
+    let refused = last_poll == LastPoll::Refused;
+    if cell.root() != Place::NONE || !refused {
+        scopes::note_overdue(cell, origin);
+    }
+    if refused {
+        refuse_last_poll(cell);
+    }
+}
+
 /// Wakes a task that has been asked to end, if it would not see that without.
 #[inline]
 fn wake_to_end(cell: &LocalRef, request: CancelRequest) {

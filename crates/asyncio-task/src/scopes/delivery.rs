@@ -38,6 +38,29 @@ impl LoopScopes {
         true
     }
 
+    /// Asks a scope to end as soon as it propagates no other request.
+    pub(crate) fn cancel_scope_when_free(
+        &self,
+        key: ScopeKey,
+        origin: Origin,
+        last_poll: LastPoll,
+    ) {
+        let mut tree = self.borrow_mut();
+        let wake = tree.request_when_free(key, origin);
+        if last_poll == LastPoll::Refused {
+            tree.refuse_last_poll(key);
+        }
+        drop(tree);
+        self.wake_one(wake);
+    }
+
+    /// An observed scope has swallowed the request that it held up, and stays.
+    #[cold]
+    pub(crate) fn answer_scope(&self, key: ScopeKey) {
+        let effects = self.borrow_mut().conclude(key, Resolution::Swallowed);
+        self.apply(effects);
+    }
+
     /// The deadline of a scope has come.
     pub(crate) fn expire_scope(&self, key: ScopeKey, polled_once: bool) {
         let woken = polled_once || self.is_woken(key);

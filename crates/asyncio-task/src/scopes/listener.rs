@@ -235,6 +235,18 @@ impl Listener {
         })
     }
 
+    /// Answers the request that was heard: all that it was passed on to have swallowed it. The wait goes on.
+    #[cold]
+    pub fn answer(&mut self) {
+        if let Some(key) = self.key {
+            delivery::of_scope(key, |scopes| {
+                if let Some(scopes) = scopes {
+                    scopes.answer_scope(key);
+                }
+            });
+        }
+    }
+
     /// Ends the wait, because the awaited work is over for a reason of its own. If a request was heard, it goes on to
     /// the next await of the enclosing code. A `catch_cancel` there gets it, or the code propagates it. `true` if one
     /// was heard.

@@ -199,6 +199,20 @@ fn pass_on_requests(tree: &mut TaskScopes, root: ScopeKey, task: &LocalRef) {
     tree.count_again(root, noted.further);
 }
 
+/// A task is to end when the request that it propagates is answered.
+#[cold]
+pub(crate) fn note_overdue(cell: &LocalRef, origin: Origin) {
+    of_task(cell, |scopes| {
+        let Some(scopes) = scopes else { return };
+        let mut tree = scopes.borrow_mut();
+        let root = tree.at(cell.root());
+        let root = root.unwrap_or_else(|| make_root(&mut tree, cell));
+        let wake = tree.request_when_free(root, origin);
+        drop(tree);
+        debug_assert!(wake.is_none(), "it propagates a request");
+    });
+}
+
 /// Whether a request of this origin asks anything of a task that was not asked before.
 pub(crate) fn is_news(cell: &LocalRef, origin: Origin) -> bool {
     if !cell.state.is_cancelling() {

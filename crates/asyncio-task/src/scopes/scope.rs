@@ -235,11 +235,27 @@ impl ScopeHandle {
     /// Passes on to the scope a request that a [`Listener`](crate::Listener) has heard, and leaves it no last poll.
     /// `false` as with [`cancel`](Self::cancel).
     pub fn pass_on(&self, request: &HeardRequest) -> bool {
-        let last_poll = match request.dismissed {
-            true => LastPoll::Refused,
-            false => LastPoll::IfAwaited,
-        };
+        let last_poll = last_poll_after(request);
         self.request(request.origin, request.message.clone(), last_poll)
+    }
+
+    /// [`cut`](Self::cut), which interrupts no cleanup: if the scope propagates a request, this takes effect when that
+    /// is answered.
+    pub fn cut_when_free(&self) {
+        self.request_when_free(Origin::ANEW, LastPoll::IfAwaited);
+    }
+
+    /// [`pass_on`](Self::pass_on), which interrupts no cleanup, as in [`cut_when_free`](Self::cut_when_free).
+    pub fn pass_on_when_free(&self, request: &HeardRequest) {
+        self.request_when_free(request.origin, last_poll_after(request));
+    }
+
+    fn request_when_free(&self, origin: Origin, last_poll: LastPoll) {
+        delivery::of_scope(self.key, |scopes| {
+            if let Some(scopes) = scopes {
+                scopes.cancel_scope_when_free(self.key, origin, last_poll);
+            }
+        });
     }
 
     fn request(&self, origin: Origin, message: Option<Arc<str>>, last_poll: LastPoll) -> bool {
@@ -279,6 +295,14 @@ impl ScopeHandle {
     #[must_use]
     pub fn is_open(&self) -> bool {
         delivery::of_scope(self.key, |scopes| scopes.is_some())
+    }
+}
+
+/// The last poll that a request leaves to a scope when it is passed on.
+fn last_poll_after(request: &HeardRequest) -> LastPoll {
+    match request.dismissed {
+        true => LastPoll::Refused,
+        false => LastPoll::IfAwaited,
     }
 }
 
