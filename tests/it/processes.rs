@@ -10,6 +10,7 @@ use asyncio::{
     JoinError, Pending, ProcessError, ProcessPool, ProcessPoolBuilder, run, running_loop, sleep,
     spawn, time, timeout, yield_now,
 };
+use asyncio_testkit::poll_once;
 use asyncio_tests::remote::{self, *};
 use asyncio_tests::{Child, ms, run_virtual, secs};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -189,6 +190,35 @@ mod calls {
             assert_eq!(pool.worker_ids(), ids, "one is handed a call");
             call.await.unwrap();
             assert_eq!(pool.worker_ids(), ids);
+        });
+    }
+
+    #[test]
+    fn all_start_at_once_when_one_has_said_hello() {
+        run(async {
+            let pool = pool(5);
+            pool.run(double, 1).await.unwrap();
+            let mut starting = Box::pin(pool.start_workers());
+            assert!(poll_once(starting.as_mut()).is_pending());
+            assert_eq!(pool.workers(), 5);
+            starting.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn workers_that_are_busy_have_started() {
+        run(async {
+            let pool = pool(2);
+            pool.start_workers().await.unwrap();
+            until("they rest", || pool.idle_workers() == 2).await;
+            let busy = pool.run(hangs, ());
+            until("it begins", || busy.has_begun()).await;
+            assert_eq!((pool.idle_workers(), pool.workers()), (1, 2));
+            timeout(secs(10), pool.start_workers())
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(busy.kill());
         });
     }
 
@@ -940,6 +970,20 @@ mod the_end {
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
         drop(pool);
         assert_eq!(fs::read_to_string(&path).unwrap(), "not the end of a line");
+    }
+
+    /// The destructors of thread-locals run at the end of a process on this system.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_idle_worker_has_a_moment_to_end() {
+        let (path, text) = file("last words");
+        let pool = pool(1);
+        run(async {
+            let call = pool.run(notes_at_the_end, (text, "the end".to_owned(), 20));
+            call.await.unwrap();
+        });
+        drop(pool);
+        assert_eq!(lines(&path), ["the end"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Functions that worker processes call, for the tests and for the program that is their worker.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -154,6 +155,23 @@ pub fn notes(path: String, line: String, milliseconds: u64) {
     let mut file = file.append(true).create(true).open(path).expect("it opens");
     writeln!(file, "{line}").expect("it is written");
     std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+/// Sleeps at the end of its thread, then appends a line to a file.
+struct LastWords(String, String, u64);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(self.2));
+        notes(std::mem::take(&mut self.0), std::mem::take(&mut self.1), 0);
+    }
+}
+
+/// As [`notes`], when the process ends in order. It sleeps first.
+#[asyncio::remote]
+pub fn notes_at_the_end(path: String, line: String, milliseconds: u64) {
+    thread_local!(static LAST: RefCell<Option<LastWords>> = const { RefCell::new(None) });
+    LAST.set(Some(LastWords(path, line, milliseconds)));
 }
 
 /// Its descriptors, except the one that it reads the list with.

@@ -373,6 +373,34 @@ mod shares {
     }
 
     #[test]
+    fn a_job_that_ends_leaves_one_place() {
+        let pool = pool_of(4);
+        let share = pool.share(2);
+        let begin = || {
+            let (begun, gate) = (Gate::default(), Gate::default());
+            let (tells, waits) = (begun.clone(), gate.clone());
+            let job = share.run(move || {
+                tells.open();
+                waits.pass();
+            });
+            begun.pass();
+            (gate, job)
+        };
+        let [(first_gate, first), (second_gate, second)] = [begin(), begin()];
+        first_gate.open();
+        first.wait().unwrap();
+        let (third_gate, third) = begin();
+        let fourth = share.run(|| ());
+        pool.run(|| ()).wait().unwrap();
+        assert!(!fourth.has_begun());
+        second_gate.open();
+        third_gate.open();
+        for job in [second, third, fourth] {
+            job.wait().unwrap();
+        }
+    }
+
+    #[test]
     fn jobs_of_others_pass_those_that_wait_in_a_share() {
         let pool = pool_of(2);
         let share = pool.share(1);
