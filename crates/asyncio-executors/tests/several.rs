@@ -241,12 +241,18 @@ fn those_that_complete_are_counted_until_they_are_given_out() {
 #[test]
 fn a_bounded_stream_has_ended_when_all_were_given_out() {
     run(async |_: Trace| {
-        let mut all = Box::pin(as_completed_bounded(1, [1, 2].map(|n| async move { n })));
-        for n in [1, 2] {
-            assert!(!all.is_terminated());
-            assert_eq!(all.next().await.unwrap().await.unwrap(), n);
+        // The second bound is more than there are.
+        for bound in [1, 9] {
+            let mut all = Box::pin(as_completed_bounded(
+                bound,
+                [1, 2].map(|n| async move { n }),
+            ));
+            for n in [1, 2] {
+                assert!(!all.is_terminated());
+                assert_eq!(all.next().await.unwrap().await.unwrap(), n);
+            }
+            assert!(all.next().await.is_none() && all.is_terminated());
         }
-        assert!(all.next().await.is_none() && all.is_terminated());
     });
 }
 

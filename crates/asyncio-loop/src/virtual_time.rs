@@ -177,6 +177,15 @@ mod tests {
         assert_eq!(reports(true, is_ready), 0);
         assert_eq!(reports(true, is_outside), 0);
     }
+
+    #[test]
+    fn time_passes_to_the_end_of_the_scale_at_most() {
+        reports(true, |core| {
+            core.pass_time(Duration::MAX);
+            assert_eq!(core.timers.clock.now(), NEVER - 1);
+        });
+    }
+
     #[test]
     #[cfg(unix)]
     fn time_that_passes_beside_a_source_is_reported_once_a_run() {
