@@ -37,7 +37,8 @@ use pin_project_lite::pin_project;
 /// ```
 ///
 /// The future is dropped where it has returned or panicked. The exception handler receives the panic of a destructor
-/// there. The values that the future borrowed are as the panic left them, so a supervisor checks them or makes them anew.
+/// there. The values that the future borrowed are as the panic left them, so a supervisor checks them or makes them
+/// anew.
 ///
 /// # Errors
 ///
