@@ -483,6 +483,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_errors_than_a_wrong_path_are_those_of_the_server() {
+        let status = |kind: io::ErrorKind| refusal(&kind.into());
+        assert_eq!(status(io::ErrorKind::NotADirectory), StatusCode::NOT_FOUND);
+        let other = status(io::ErrorKind::StorageFull);
+        assert_eq!(other, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
     fn no_path_leads_out() {
         for path in [
             "/../secret",

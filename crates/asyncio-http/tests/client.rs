@@ -570,6 +570,8 @@ mod redirects {
             fetch("/circle").await,
             Err(FetchError::TooManyRedirects(3))
         ));
+        let session = Session::builder().max_redirects(1).build();
+        assert!(session.get(url(&server, "/302")).send().await.is_ok());
         assert!(matches!(
             fetch("/nowhere").await,
             Err(FetchError::Invalid(_))
@@ -602,6 +604,9 @@ async fn cookies_come_back() -> Outcome {
     let text = async |session: &Session| session.get(url(&server, "/")).send().await?.text().await;
     assert_eq!(text(&session).await?, "");
     assert_eq!(text(&session).await?, "visit=1");
+    let own = url(&server, "/").parse()?;
+    assert_eq!(session.cookies(&own).as_deref(), Some("visit=1"));
+    assert_eq!(session.cookies(&"http://other/".parse()?), None);
     let forgetful = Session::builder().cookies(false).build();
     text(&forgetful).await?;
     assert_eq!(text(&forgetful).await?, "");

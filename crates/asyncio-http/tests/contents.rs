@@ -14,6 +14,11 @@ mod files {
     use super::*;
     use std::path::PathBuf;
 
+    /// More bytes than one piece of an answer, no two pieces alike.
+    fn large() -> Vec<u8> {
+        (0..300_000).map(|n: u32| (n % 251) as u8).collect()
+    }
+
     /// A directory with some files, removed at the end.
     struct Site(PathBuf);
 
@@ -28,7 +33,7 @@ mod files {
             std::fs::write(site.join("a b.txt"), "0123456789").unwrap();
             std::fs::write(site.join("sub/index.html"), "<p>sub").unwrap();
             std::fs::write(site.join(".hidden"), "hidden").unwrap();
-            std::fs::write(site.join("large.bin"), vec![7; 300_000]).unwrap();
+            std::fs::write(site.join("large.bin"), large()).unwrap();
             std::fs::write(site.join("empty.css"), "").unwrap();
             #[cfg(unix)]
             for (link, to) in [
@@ -112,6 +117,7 @@ mod files {
         assert_eq!(whole.text().await?, "0123456789");
         let other = session.get(url(&server, "/large.bin")).send().await?;
         let others = other.header("etag").unwrap().to_owned();
+        assert!(other.bytes().await? == large());
         let later = "Thu, 01 Jan 2150 00:00:00 GMT";
         let long_ago = "Thu, 01 Jan 1970 00:00:00 GMT";
 

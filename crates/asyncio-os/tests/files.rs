@@ -403,6 +403,18 @@ mod parts {
     }
 
     #[test]
+    fn a_read_to_the_end_appends_and_counts() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            std_fs::write(&path, "three").unwrap();
+            let mut file = File::open(&path).await.unwrap();
+            let mut all = b"two ".to_vec();
+            assert_eq!(file.read_to_end(&mut all).await.unwrap(), 5);
+            assert_eq!(all, b"two three");
+        });
+    }
+
+    #[test]
     fn the_traits_of_futures_work() {
         in_directory(|directory| async move {
             let path = directory.join("file");

@@ -219,6 +219,15 @@ mod threads {
         });
         assert!(matches!(job.wait(), Err(JobError::NoThread(_))));
         assert_eq!(trace.take(), ["closure dropped: here"]);
+        // Each one gives its place in the share back.
+        let share = pool.share(1);
+        for _ in 0..3 {
+            let job = share.run(|| ());
+            assert!(matches!(
+                job.wait_timeout(LONG),
+                Ok(Err(JobError::NoThread(_)))
+            ));
+        }
         assert_eq!((pool.threads(), pool.pending()), (0, 0));
         pool.shutdown(Pending::Run);
         pool.wait();
@@ -465,9 +474,10 @@ mod shares {
 
     #[test]
     fn a_share_keeps_its_pool() {
-        let share = pool_of(1).share(1);
+        let share = pool_of(1).share(3);
         assert_eq!(share.run(|| 7).wait().unwrap(), 7);
         assert!(!share.pool().is_closed());
+        assert_eq!((share.limit(), share.pool().share(0).limit()), (3, 1));
     }
 }
 

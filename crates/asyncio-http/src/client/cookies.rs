@@ -263,10 +263,12 @@ mod tests {
                 ("http://example.org/", "all=1; Domain=example.org"),
                 ("http://example.org/", "own=2"),
                 ("http://127.0.0.1/", "ip=3; Domain=127.0.0.1"),
+                ("http://localhost/", "none=4; Domain="),
             ]);
             assert_eq!(sent(&mut jar, "http://example.org/"), "all=1; own=2");
             assert_eq!(sent(&mut jar, "http://a.example.org/"), "all=1");
             assert_eq!(sent(&mut jar, "http://127.0.0.1/"), "ip=3");
+            assert_eq!(sent(&mut jar, "http://localhost/"), "none=4");
         });
     }
 
