@@ -345,6 +345,30 @@ mod while_some_clean_up {
         }
     }
 
+    /// One that has ended without a value leaves nothing to gather.
+    #[test]
+    fn one_that_swallows_beside_one_that_does_not_is_cancelled_then() {
+        for (form, cleans_up) in (0..4).flat_map(|form| [(form, false), (form, true)]) {
+            let trace = run(async |trace| {
+                let short = match cleans_up {
+                    true => cleaning(&trace),
+                    false => Box::pin(pending()),
+                };
+                let start = time();
+                let outcome = cancel_scope(async |scope: CancelScope| {
+                    call_later(secs(1), move || scope.cancel());
+                    try_gather_of(form, short, slow(6, &trace, Ok(2))).await
+                });
+                assert_eq!(
+                    (outcome.await, time() - start),
+                    (None, secs(7)),
+                    "form {form}"
+                );
+            });
+            assert!(!trace.contains(&"at its end"), "form {form}: {trace:?}");
+        }
+    }
+
     #[test]
     fn one_that_swallows_after_the_error_is_cancelled_then() {
         for form in 0..5 {

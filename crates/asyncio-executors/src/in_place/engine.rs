@@ -386,7 +386,7 @@ impl<R> Engine<R> {
     /// Passes a request from outside on to all. Those that were woken before it have been polled since, by the last
     /// poll of the code around.
     #[cold]
-    fn pass_on<C: CrewOf<R>>(&mut self, crew: Pin<&mut C>) {
+    fn pass_on<C: CrewOf<R>>(&mut self, mut crew: Pin<&mut C>) {
         let request = self.listener.request();
         let course = &mut self.course;
         if course.answer == Answer::Unasked {
@@ -401,9 +401,12 @@ impl<R> Engine<R> {
             true => request,
             false => request.dismissing(),
         };
-        course.tell_all(crew, |handle| {
+        course.tell_all(crew.as_mut(), |handle| {
             handle.pass_on(&request);
         });
+        if course.is_short && !C::IS_CONTEST && !course.is_ending {
+            course.end_others(crew);
+        }
     }
 
     /// All that got the request from outside have swallowed it, unless it is still open in one: everything goes on.
@@ -495,7 +498,7 @@ impl Course {
                 self.is_short = true;
                 self.goes_on();
                 // Others can win a race. Without all values there is nothing to gather.
-                !C::IS_CONTEST && matches!(end, End::Propagates)
+                !C::IS_CONTEST
             }
         };
         decides && !self.is_ending
