@@ -299,6 +299,16 @@ mod temporary {
         let kept = run(async { TempDir::new().await.unwrap().keep() });
         assert!(kept.exists());
         std_fs::remove_dir(kept).unwrap();
+        run(async {
+            let directory = TempDir::new().await.unwrap();
+            let path = directory.path().to_owned();
+            directory.close().await.unwrap();
+            assert!(!path.exists(), "closing it waits for that, too");
+            let gone = TempDir::new().await.unwrap();
+            std_fs::remove_dir(gone.path()).unwrap();
+            let error = gone.close().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        });
         // And without a loop.
         let directory = run(async { TempDir::new().await.unwrap() });
         let path = directory.path().to_owned();
@@ -399,6 +409,19 @@ mod parts {
             assert_eq!(count, 10_000);
             let mut short = StreamReader::with_limit(3, File::open(&path).await.unwrap());
             assert!(short.readline().await.is_err());
+        });
+    }
+
+    #[test]
+    fn permissions_are_those_of_the_file() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            let file = File::create(&path).await.unwrap();
+            let mut permissions = std_fs::metadata(&path).unwrap().permissions();
+            assert!(!permissions.readonly());
+            permissions.set_readonly(true);
+            file.set_permissions(permissions.clone()).await.unwrap();
+            assert_eq!(std_fs::metadata(&path).unwrap().permissions(), permissions);
         });
     }
 
