@@ -77,6 +77,12 @@ mod virtual_time {
         assert_eq!(time() - start, secs(10));
     }
 
+    #[asyncio::test]
+    #[should_panic(expected = "virtual time has no")]
+    async fn has_an_end() {
+        advance(std::time::Duration::MAX).await;
+    }
+
     #[asyncio::test(clock = "real")]
     #[should_panic(expected = "only virtual time can be advanced")]
     async fn is_no_real_time() {

@@ -78,7 +78,7 @@ pub fn take_reports() -> Vec<String> {
 ///
 /// # Panics
 ///
-/// Without a running loop, and on real time.
+/// Without a running loop, and on real time. If virtual time would come to its end, 584 years after the loop began.
 pub async fn advance(duration: Duration) {
     let mut reached = pin!(sleep(duration));
     let mut has_advanced = false;
@@ -92,7 +92,12 @@ pub async fn advance(duration: Duration) {
                     clock.is_virtual(),
                     "only virtual time can be advanced: `#[asyncio::test]`, `clock = \"virtual\"`"
                 );
-                clock.advance_to(clock.after(duration).min(NEVER - 1));
+                let end = clock.after(duration);
+                assert!(
+                    end < NEVER,
+                    "virtual time has no {duration:?} left: it ends after 584 years"
+                );
+                clock.advance_to(end);
             });
         }
         poll
