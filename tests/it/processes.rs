@@ -722,14 +722,19 @@ mod cancelling {
             let dropped = pool.run(panics, "dropped".to_owned());
             until("it begins", || dropped.has_begun()).await;
             drop(dropped);
+            let ended = pool.run(panics, "at its end".to_owned());
+            until("it ends", || ended.is_finished()).await;
+            drop(ended);
             pool.shutdown(Pending::Run);
             pool.wait_closed().await;
         });
         assert_eq!(lines(&path), ["ran"]);
-        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert_eq!(reports.len(), 3, "{reports:?}");
         assert!(reports[0].starts_with("a detached call in a worker process failed: \"\\\"x"));
-        assert!(reports[1].contains("nobody awaits it: "), "{reports:?}");
-        assert!(reports[1].contains("dropped"), "{reports:?}");
+        for (report, what) in reports[1..].iter().zip(["dropped", "at its end"]) {
+            assert!(report.contains("nobody awaits it: "), "{report}");
+            assert!(report.contains(what), "{report}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::crew::Crew;
 use super::error::ProcessError;
 use super::frame::{Kind, decode};
 
-/// The report of a failed call whose handle was dropped while it ran.
+/// The report of a failed call whose handle was dropped before it gave the error.
 const UNREAD: &str = "a call in a worker process failed and nobody awaits it";
 
 /// The report of the error of a detached call.
@@ -29,8 +29,9 @@ const FAILED: &str = "a detached call in a worker process failed";
 /// # Cancellation
 ///
 /// A dropped handle cancels its call if the call has not begun. A cancelled task drops the handle that it awaits. A
-/// call that has begun runs on in its worker, its value is dropped, and the exception handler receives an error. In a
-/// pool that [kills on cancel](crate::ProcessPoolBuilder::kill_on_cancel) the worker is killed instead, and replaced.
+/// call that has begun runs on in its worker, its value is dropped, and the exception handler receives an error. The
+/// same holds if it has ended by then. In a pool that [kills on cancel](crate::ProcessPoolBuilder::kill_on_cancel) the
+/// worker of a call that runs is killed instead, and replaced.
 ///
 /// # Errors
 ///
@@ -204,9 +205,10 @@ impl<R: DeserializeOwned> FusedFuture for ProcessJob<R> {
 
 impl<R> Drop for ProcessJob<R> {
     fn drop(&mut self) {
-        if self.left || self.cancel() || !self.call.is_running() {
+        if self.left || self.cancel() {
             return;
         }
+        // It runs, or it has ended and perhaps nobody has looked.
         self.call.leave(Box::new(|outcome| {
             let what = match outcome {
                 Ok(frame) if frame.kind == Kind::Value => return,
