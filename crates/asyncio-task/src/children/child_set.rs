@@ -35,6 +35,8 @@ pub(crate) struct ChildSet {
     pub(crate) index: Cell<u32>,
     /// The scope of their group that has heard a request and passed it on.
     pub(crate) heard_by: Cell<Option<ScopeKey>>,
+    /// The place of the member that the last question was true of (see [`is_any`](Self::is_any)).
+    asked: Cell<u32>,
     /// The waker of the task that runs the children.
     waker: Cell<Option<Waker>>,
     /// The task has been woken since it ran the children last, or is gone: it need not be woken.
@@ -61,6 +63,7 @@ impl ChildSet {
             owner: OnceCell::new(),
             index: Cell::new(NOWHERE),
             heard_by: Cell::new(None),
+            asked: Cell::new(0),
             waker: Cell::new(None),
             woken: Cell::new(false),
             over: Cell::new(false),
@@ -191,6 +194,13 @@ impl ChildSet {
     #[inline]
     pub(crate) fn leave(&self, cell: &LocalRef) -> Option<OwnerRef> {
         self.members.leave(cell.take_place())
+    }
+
+    /// Whether this is true of any child. Looks first at the one that it was true of the last time. So if it is asked
+    /// until it is true of none, all calls together look at each child a few times.
+    pub(crate) fn is_any(&self, is_it: impl Fn(&LocalRef) -> bool) -> bool {
+        let found = self.members.find_from(self.asked.get(), |cell| is_it(cell));
+        found.inspect(|&place| self.asked.set(place)).is_some()
     }
 
     /// The children that have not ended, oldest first.

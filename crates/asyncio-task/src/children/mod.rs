@@ -205,9 +205,8 @@ impl<'env> Children<'env> {
     /// Whether a request to any child but `except` is open.
     #[must_use]
     pub fn is_any_cancelling(&self, except: Option<crate::TaskId>) -> bool {
-        let cells = self.set().sorted_cells();
-        let mut others = cells.iter().filter(|cell| Some(cell.id) != except);
-        others.any(|cell| request::cancelling(cell) > 0)
+        let is_it = |cell: &LocalRef| Some(cell.id) != except && request::cancelling(cell) > 0;
+        self.set().is_any(is_it)
     }
 
     /// Asks all to end that have been asked before, for another reason. No cleanup is interrupted: a child that

@@ -71,6 +71,19 @@ impl<T: Placed> Registry<T> {
         inner.places.len() - inner.free.len()
     }
 
+    /// The first place from `start` on, and round the end, of an entry that this is true of.
+    pub(crate) fn find_from(&self, start: u32, is_it: impl Fn(&T) -> bool) -> Option<u32> {
+        let inner = self.inner.borrow();
+        let start = inner.places.len().min(start as usize);
+        let (before, after) = inner.places.split_at(start);
+        let is_it = |place: &Option<T>| place.as_ref().is_some_and(&is_it);
+        let found = match after.iter().position(is_it) {
+            Some(n) => n + before.len(),
+            None => before.iter().position(is_it)?,
+        };
+        u32::try_from(found).ok()
+    }
+
     /// The results of `pick` for the entries that are here, in the order of their places.
     pub(crate) fn collect<R>(&self, pick: impl Fn(&T) -> Option<R>) -> Vec<R> {
         #[cfg(test)]
@@ -186,5 +199,24 @@ mod tests {
             assert!(room(&registry) >= FEW);
         }
         assert_eq!(stays.get(), 0);
+    }
+
+    #[test]
+    fn an_entry_is_looked_for_from_a_place_on_and_round_the_end() {
+        let registry = Registry::default();
+        let entries: Vec<_> = (0..4).map(|_| enter(&registry)).collect();
+        leaves(&registry, &entries[2]);
+        let find = |start, wanted: &[u32]| {
+            registry.find_from(start, |entry| wanted.contains(&entry.get()))
+        };
+        for start in 0..4 {
+            assert_eq!(find(start, &[1]), Some(1), "from {start}");
+            assert_eq!(find(start, &[2, NOWHERE]), None, "from {start}");
+        }
+        assert_eq!(
+            [0, 1, 2, 3].map(|start| find(start, &[0, 3])),
+            [0, 3, 3, 3].map(Some)
+        );
+        assert_eq!([4, NOWHERE].map(|start| find(start, &[0])), [Some(0); 2]);
     }
 }
