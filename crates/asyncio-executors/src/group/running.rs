@@ -172,10 +172,7 @@ impl<'env, T, E> Group<'env, T, E> {
         }
         let last_poll = match contest {
             Contest::Open if !request.dismissed() => LastPoll::OfAwaited,
-            _ => {
-                self.shared.unwanted.set(true);
-                LastPoll::IfAwaited
-            }
+            _ => LastPoll::IfAwaited,
         };
         self.shared.children.pass_on(&request, last_poll);
     }

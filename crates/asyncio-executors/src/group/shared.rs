@@ -26,8 +26,6 @@ pub(crate) struct Shared<'env, E> {
     pub(super) ending: Cell<bool>,
     /// It ends of itself, by a failure or as all is decided, and has told those that are there.
     pub(super) told: Cell<bool>,
-    /// Nothing can take the values of the children that are there.
-    pub(super) unwanted: Cell<bool>,
     /// Whether one value of one child is what the group is for.
     pub(super) contest: Cell<Contest>,
     pub(super) answer: Cell<Answer>,
@@ -72,7 +70,6 @@ impl<E> Shared<'_, E> {
             places: Places::new(),
             ending: Cell::new(false),
             told: Cell::new(false),
-            unwanted: Cell::new(false),
             contest: Cell::new(Contest::None),
             answer: Cell::new(Answer::Unasked),
             over: Cell::new(false),
@@ -176,7 +173,6 @@ impl<E> Shared<'_, E> {
         }
         self.settle_answer();
         self.told.set(true);
-        self.unwanted.set(true);
         if self.ending.replace(true) {
             self.children.cancel_when_free();
         } else {
