@@ -446,15 +446,6 @@ mod http2 {
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
-
     /// `GET /`, by indices of the static table, with an authority.
     fn get(stream: u32) -> Vec<u8> {
         frame(1, 0x5, stream, b"\x82\x86\x84\x41\x01a")

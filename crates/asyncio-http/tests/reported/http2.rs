@@ -28,15 +28,6 @@ fn session() -> Session {
     Session::builder().http2_prior_knowledge(true).build()
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
 /// The answer of a scripted server to a request.
 #[derive(Clone, Copy)]
 enum Answer {

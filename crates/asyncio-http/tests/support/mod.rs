@@ -90,3 +90,13 @@ pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 pub(crate) type Outcome = Result<(), BoxError>;
+
+/// A frame of HTTP/2 (RFC 9113, section 4.1).
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
