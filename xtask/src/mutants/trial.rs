@@ -1,7 +1,6 @@
 //! The tests of the copy: the mutants that each reaches, and the mutants that they catch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -152,7 +151,8 @@ impl Test {
     }
 }
 
-/// Runs tests of one binary. They have limits of time and memory, and their processes end with them.
+/// Runs tests of one binary. They have limits of time and memory. They are a session, whose processes end with them: a
+/// worker process has a group of its own, and stays in the session.
 fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
     let usual: Duration = tests.iter().map(|test| test.took).sum();
     let seconds = (PATIENCE + 4 * usual).as_secs();
@@ -160,8 +160,8 @@ fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
     let Test {
         binary, directory, ..
     } = tests[0];
-    let mut command = Command::new("sh");
-    command.args(["-c", &limited, "sh"]).arg(binary);
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", &limited, "sh"]).arg(binary);
     command
         .args(tests.iter().map(|test| &test.name))
         .args(["--exact", "--test-threads=4"]);
@@ -173,7 +173,7 @@ fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let Ok(mut child) = command.process_group(0).spawn() else {
+    let Ok(mut child) = command.spawn() else {
         return End::Fail;
     };
     let end = match child.wait().map(|status| status.code()) {
@@ -181,13 +181,38 @@ fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
         Ok(None | Some(KILLED)) => End::Hang,
         _ => End::Fail,
     };
-    let group = format!("-{}", child.id());
-    let mut kill = Command::new("kill");
-    let _ = kill
-        .args(["-KILL", "--", &group])
-        .stderr(Stdio::null())
-        .status();
+    end_session(child.id());
     end
+}
+
+/// Kills the processes of a session, until none is left. One may start another one meanwhile.
+fn end_session(session: u32) {
+    loop {
+        let left = processes_of(session);
+        if left.is_empty() {
+            return;
+        }
+        let mut kill = Command::new("kill");
+        let kill = kill.args(["-KILL", "--"]).args(&left);
+        let _ = kill.stderr(Stdio::null()).status();
+    }
+}
+
+/// The numbers of the processes of a session that have not ended.
+fn processes_of(session: u32) -> Vec<String> {
+    let session = session.to_string();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let of_session = all.filter_map(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        // The name of the program, in parentheses, may have spaces and parentheses.
+        let (_, stat) = stat.rsplit_once(')')?;
+        let [state, _parent, _group, of, ..] = *stat.split_whitespace().collect::<Vec<_>>() else {
+            return None;
+        };
+        let id = process.file_name().into_string().ok()?;
+        (of == session && state != "Z").then_some(id)
+    });
+    of_session.collect()
 }
 
 /// Builds the tests of packages, and lists them.
@@ -246,4 +271,32 @@ fn in_parallel<T, R: Send>(
             .map(|worker| worker.join().expect("no worker panics"));
         results.flatten().collect()
     })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// As a worker process of a pool, which ends by itself only if its mutants let it.
+    #[test]
+    fn a_process_in_a_group_of_its_own_ends_with_its_test() {
+        let directory = std::env::temp_dir().join(format!("mutants-trial-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        // With job control, a job in the background has a group of its own.
+        let script = "set -m\nsleep 1000 &\necho $! > left\n";
+        std::fs::write(directory.join("leaves-a-process"), script).unwrap();
+        let test = Test {
+            binary: "sh".into(),
+            directory: directory.clone(),
+            name: "leaves-a-process".to_owned(),
+            took: Duration::ZERO,
+            reaches: BTreeSet::new(),
+        };
+        assert!(end_of(&[&test], ON, "none") == End::Pass);
+        let left = std::fs::read_to_string(directory.join("left")).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", left.trim()));
+        // It is gone, or a zombie until the first process reaps it.
+        assert!(stat.is_err() || stat.unwrap().contains(") Z "));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }
