@@ -1,5 +1,6 @@
 //! The processes that are left of a group when its leader has ended.
 
+use std::mem;
 use std::time::Duration;
 
 use asyncio_loop::try_running_loop;
@@ -32,28 +33,21 @@ impl Group {
     pub(super) async fn wait_or_kill(self) {
         // Virtual time does not jump from one look to the next.
         let _outside = try_running_loop().map(|here| here.outside_work());
-        let group = KillOnDrop(Some(self.number));
+        let group = KillOnDrop(self.number);
         let mut pauses = Pauses::up_to(MAX_PAUSE);
         while test_kill_process_group(self.number) != Err(Errno::SRCH) {
             pauses.pause().await;
         }
-        group.disarm();
+        // Its number may be another group's by now.
+        mem::forget(group);
     }
 }
 
-struct KillOnDrop(Option<Pid>);
-
-impl KillOnDrop {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
+struct KillOnDrop(Pid);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        if let Some(number) = self.0 {
-            // Without one there is nothing to kill.
-            let _ = kill_process_group(number, Signal::KILL);
-        }
+        // Without a process there is nothing to kill.
+        let _ = kill_process_group(self.0, Signal::KILL);
     }
 }

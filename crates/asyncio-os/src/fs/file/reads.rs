@@ -171,11 +171,7 @@ impl File {
                 }
                 result.map_err(|error| self.name("read", error))?;
                 if bytes.is_empty() {
-                    // The end, for the position at which it was read.
-                    if self.position.is_none_or(|position| position == at) {
-                        return Poll::Ready(Ok(0));
-                    }
-                    continue;
+                    return Poll::Ready(Ok(0));
                 }
                 self.kept = Kept::new(bytes, at);
             }
