@@ -254,3 +254,34 @@ impl fmt::Debug for Inner {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use asyncio_executors::timeout;
+    use asyncio_loop::run;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_buffer_does_not_wait() {
+        run(async {
+            let (from, to) = io::pipe().unwrap();
+            let mut input = Stdin {
+                inner: Inner::new(from, Interest::READABLE, "input").unwrap(),
+            };
+            let mut output = Stdout {
+                inner: Inner::new(to, Interest::WRITABLE, "output").unwrap(),
+            };
+            let soon = Duration::from_millis(1);
+            assert!(timeout(soon, input.read(&mut [0])).await.is_err());
+            assert_eq!(input.read(&mut []).await.unwrap(), 0);
+            let fill = async {
+                loop {
+                    output.write(&[7; 4096]).await.unwrap();
+                }
+            };
+            assert!(timeout(soon * 20, fill).await.is_err());
+            assert_eq!(output.write(&[]).await.unwrap(), 0);
+        });
+    }
+}

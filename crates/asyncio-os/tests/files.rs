@@ -66,6 +66,11 @@ mod whole {
         run(async {
             let status = fs::read_to_string("/proc/self/status").await.unwrap();
             assert!(status.contains("Pid:"));
+            let mut file = File::open("/proc/self/status").await.unwrap();
+            let mut all = Vec::new();
+            let n = file.read_to_end(&mut all).await.unwrap();
+            assert_eq!((n as u64, n), (file.position().unwrap(), all.len()));
+            assert!(String::from_utf8(all).unwrap().contains("Pid:"));
             assert_eq!(fs::read("/dev/null").await.unwrap(), b"");
         });
     }
@@ -318,12 +323,16 @@ mod temporary {
 
     #[test]
     fn a_directory_vanishes_although_the_pool_takes_no_job() {
+        let reports = std::rc::Rc::new(std::cell::Cell::new(0));
         let refused = run(async {
+            let counted = reports.clone();
+            asyncio_loop::set_exception_handler(move |_| counted.set(counted.get() + 1));
             let directory = TempDir::new().await.unwrap();
             shutdown_default_executor().await;
             directory.path().to_owned()
         });
         assert!(!refused.exists());
+        assert_eq!(reports.get(), 0, "it is no failed job");
         let cancelled = run(async {
             let directory = TempDir::new().await.unwrap();
             let pool = ThreadPool::builder().max_threads(1).build();
@@ -337,6 +346,7 @@ mod temporary {
             begun.recv().unwrap();
             let path = directory.path().to_owned();
             drop(directory); // its job waits for the thread
+            assert!(path.exists());
             pool.shutdown(Pending::Cancel);
             drop(release);
             holding.await.unwrap().unwrap_err();
@@ -387,6 +397,12 @@ mod temporary {
             let mut all = Vec::new();
             file.read_to_end(&mut all).await.unwrap();
             assert_eq!(all, b"secret");
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                let permissions = file.metadata().await.unwrap().permissions();
+                assert_eq!(permissions.mode() & 0o777, 0o600);
+            }
         });
     }
 }
@@ -476,6 +492,27 @@ mod parts {
         });
     }
 
+    /// In a file that exists, of which the system knows the name.
+    #[test]
+    fn a_file_may_be_read_and_appended() {
+        in_directory(|directory| async move {
+            let path = directory.join("log");
+            std_fs::write(&path, "1").unwrap();
+            let mut appends = OpenOptions::new();
+            appends.read(true).append(true);
+            let mut writes_too = OpenOptions::new();
+            writes_too.read(true).write(true).append(true);
+            for (options, expected) in [(appends, "12"), (writes_too, "122")] {
+                let mut file = options.open(&path).await.unwrap();
+                let mut first = [0];
+                file.read_exact(&mut first).await.unwrap();
+                file.write_all(b"2").await.unwrap();
+                assert_eq!(&first, b"1");
+                assert_eq!(std_fs::read_to_string(&path).unwrap(), expected);
+            }
+        });
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_file_that_std_has_opened_for_appending_knows_its_end() {
@@ -545,6 +582,35 @@ mod parts {
             file.read_exact(&mut [0; 2]).await.unwrap();
             file.read_exact(&mut []).await.unwrap();
             assert!(file.read_exact(&mut [0]).await.is_err());
+            file.read_exact_at(&mut [], 2).await.unwrap();
+            assert!(file.read_exact_at(&mut [0], 2).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_long_part_is_read_exactly_from_its_offset() {
+        in_directory(|directory| async move {
+            let path = directory.join("long");
+            let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+            std_fs::write(&path, &bytes).unwrap();
+            let mut file = File::open(&path).await.unwrap();
+            // More than one read of the system's gives.
+            let mut part = vec![0; 2_500_000];
+            file.read_exact_at(&mut part, 10_001).await.unwrap();
+            assert!(part == bytes[10_001..][..part.len()]);
+            file.read_exact(&mut part).await.unwrap();
+            assert!(part == bytes[..part.len()]);
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_regular_files_have_positions() {
+        in_directory(|directory| async move {
+            let path = directory.join("file");
+            std_fs::write(&path, "x").unwrap();
+            assert_eq!(File::open(&path).await.unwrap().position(), Some(0));
+            assert_eq!(File::open("/dev/null").await.unwrap().position(), None);
         });
     }
 
@@ -584,12 +650,18 @@ mod parts {
             if preadv2(&probe, &mut bufs, 0, ReadWriteFlags::NOWAIT).is_err() {
                 return; // This file system cannot be asked.
             }
+            let (short, long) = (directory.join("short"), directory.join("long"));
+            std_fs::write(&short, vec![1; 128 * 1024]).unwrap();
+            std_fs::write(&long, vec![1; 128 * 1024 + 1]).unwrap();
             let free = super::cancelling::busy_pool();
             let mut file = File::open(&path).await.unwrap();
             let mut all = Vec::new();
             assert_eq!(file.read_to_end(&mut all).await.unwrap(), 100_000);
             file.read_exact_at(&mut all[..5000], 90_000).await.unwrap();
             assert_eq!(fs::read(&path).await.unwrap(), all);
+            assert_eq!(fs::read(&short).await.unwrap().len(), 128 * 1024);
+            // The copy of a longer one would hold up the loop.
+            assert!(timeout(ms(1), fs::read(&long)).await.is_err());
             drop(free);
         });
     }
@@ -646,6 +718,31 @@ mod cancelling {
             let mut all = [0; 16];
             file.read_exact(&mut all).await.unwrap();
             assert_eq!(all, expected);
+        });
+    }
+
+    /// The files of /proc are not in the page cache, so a thread reads them.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_cancelled_read_has_read_stands_at_its_own_position() {
+        run(async {
+            let path = "/proc/self/status";
+            let expected = std_fs::read(path).unwrap();
+            let mut file = File::open(path).await.unwrap();
+            let free = busy_pool();
+            {
+                let mut buf = [0; 8];
+                let mut read = pin!(file.read(&mut buf));
+                assert!(poll_once(read.as_mut()).is_pending());
+            }
+            drop(free);
+            // A part of it, and then all from the start.
+            for length in [3, 12] {
+                file.seek(SeekFrom::Start(0)).await.unwrap();
+                let mut part = vec![0; length];
+                file.read_exact(&mut part).await.unwrap();
+                assert_eq!(part, expected[..length]);
+            }
         });
     }
 

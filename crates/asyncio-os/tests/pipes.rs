@@ -46,6 +46,23 @@ fn a_writer_waits_for_room_and_a_reader_for_bytes() {
     });
 }
 
+/// A pipe may hold more than a read has room for.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_to_the_end_takes_all_that_is_there_before_it_waits() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        rustix::pipe::fcntl_setpipe_size(&writer, 1 << 20).unwrap();
+        let sent = vec![7; 500_000];
+        writer.write_all(&sent).await.unwrap();
+        let mut got = b"before ".to_vec();
+        assert!(timeout(ms(5), reader.read_to_end(&mut got)).await.is_err());
+        assert!(got == [b"before ", &sent[..]].concat());
+        drop(writer);
+        assert_eq!(reader.read_to_end(&mut got).await.unwrap(), 0);
+    });
+}
+
 #[test]
 fn a_write_that_does_not_wait_writes_what_fits() {
     run(async {

@@ -336,6 +336,27 @@ mod ending {
     use super::*;
 
     #[test]
+    fn a_pipeline_is_stopped_as_a_whole() {
+        run(async {
+            let mut sleeper = Command::new("sleep");
+            sleeper.arg("1000").stdin(Stdio::null());
+            // Only the end of the grace period ends it.
+            let script = "trap '' TERM; echo ready >&2; while :; do sleep 0.01; done";
+            let mut stubborn = Command::shell(script);
+            stubborn.stderr(Stdio::piped());
+            let mut last = Command::new("cat");
+            last.stdout(Stdio::null());
+            let mut running = sleeper.pipe(stubborn).pipe(last).spawn().unwrap();
+            let stderr = running.children()[1].stderr.take().unwrap();
+            let mut ready = [0; 6];
+            stderr.read_exact(&mut ready).await.unwrap();
+            let statuses = running.stop(ms(20)).await.unwrap();
+            let signals: Vec<_> = statuses.iter().map(|status| status.signal()).collect();
+            assert_eq!(signals, [Some(15), Some(9), Some(15)]);
+        });
+    }
+
+    #[test]
     fn stop_terminates_and_kills_after_the_grace_period() {
         run(async {
             let obedient = Command::new("sleep").arg("1000").spawn().unwrap();

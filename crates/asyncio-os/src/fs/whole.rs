@@ -273,6 +273,30 @@ mod tests {
         assert_eq!(directories, [".", "a", "/", ".."]);
     }
 
+    /// Another program may change a file after its length was looked up.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_from_the_cache_is_read_as_long_as_it_is() {
+        let path = std::env::temp_dir().join(unused_name());
+        fs::write(&path, "0123456789").unwrap();
+        let file = fs::File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        if cached::read_at(&file, &mut [0], 0).is_err() {
+            return; // This file system cannot be asked.
+        }
+        let of_length = |length| read_cached(&file, length);
+        assert_eq!(of_length(10).as_deref(), Some(&b"0123456789"[..]));
+        assert_eq!(
+            of_length(20).as_deref(),
+            Some(&b"0123456789"[..]),
+            "it was cut"
+        );
+        assert_eq!(of_length(9), None, "it has grown");
+        assert_eq!(of_length(5), None, "it has grown");
+        assert_eq!(of_length(0), None, "its length is not known");
+        assert_eq!(of_length(LONGEST_INLINE + 1), None, "it takes too long");
+    }
+
     #[cfg(unix)]
     #[test]
     fn another_owner_gets_no_privileges_and_another_group_no_more_than_all_others() {
