@@ -1,7 +1,7 @@
 //! The worker's side: a process that makes its parent's calls, one after the other, and ends with the parent.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{read, retry_on_intr};
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ use super::summons::{Summons, answer_to};
 
 /// The time that an idle worker may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The stack of the thread that watches the parent.
+const WATCH_STACK: usize = 64 * 1024;
 
 /// The limits that a worker is told before it says hello.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +75,7 @@ fn work(summons: &Summons) -> io::Result<()> {
         ))
     })?;
     let mut incoming = Incoming::new(usize::MAX);
-    let Some(limits) = next(&mut socket, &mut incoming)? else {
+    let Some(limits) = next(&socket, &mut incoming)? else {
         return Ok(()); // the pool was shut down meanwhile
     };
     let limits: Limits = decode(limits.body()).map_err(io::Error::other)?;
@@ -87,7 +91,7 @@ fn work(summons: &Summons) -> io::Result<()> {
     let limit = usize::try_from(limits.message).unwrap_or(usize::MAX);
     let hello = answer_to(&summons.words, std::process::id());
     socket.write_all(&frame(Kind::Hello, &[hello.as_bytes()]))?;
-    while let Some(call) = next(&mut socket, &mut incoming)? {
+    while let Some(call) = next(&socket, &mut incoming)? {
         is_busy.store(true, Ordering::SeqCst);
         let mut answer = functions.answer(&call, limit);
         set_number(&mut answer, call.number);
@@ -102,12 +106,11 @@ fn work(summons: &Summons) -> io::Result<()> {
 }
 
 /// The next frame of the parent. `None` if the parent is gone.
-fn next(socket: &mut UnixStream, incoming: &mut Incoming) -> io::Result<Option<Frame>> {
+fn next(socket: &UnixStream, incoming: &mut Incoming) -> io::Result<Option<Frame>> {
     loop {
-        let count = match socket.read(incoming.space()) {
+        let count = match retry_on_intr(|| read(socket, &mut *incoming.space())) {
             Ok(0) => return Ok(None),
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             // A parent that has gone without reading all of an answer has reset the connection.
             Err(_reset) => return Ok(None),
         };
@@ -120,14 +123,8 @@ fn next(socket: &mut UnixStream, incoming: &mut Incoming) -> io::Result<Option<F
 /// Ends this process when its parent is gone, even in the middle of a call. The thread sleeps until then.
 fn watch(socket: UnixStream, is_busy: Arc<AtomicBool>) -> io::Result<()> {
     let watching = move || {
-        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-        loop {
-            let mut sockets = [PollFd::new(&socket, PollFlags::empty())];
-            let polled = poll(&mut sockets, None);
-            if polled.is_ok() && sockets[0].revents().intersects(gone) {
-                break;
-            }
-        }
+        // Only the end of the parent is reported to a wait that asks for nothing.
+        while poll(&mut [PollFd::new(&socket, PollFlags::empty())], None).is_err() {}
         if !is_busy.load(Ordering::SeqCst) {
             // The other thread reads the end, and ends in order.
             thread::sleep(PATIENCE);
@@ -136,6 +133,6 @@ fn watch(socket: UnixStream, is_busy: Arc<AtomicBool>) -> io::Result<()> {
         let _ = kill_process(getpid(), Signal::KILL);
     };
     let thread = thread::Builder::new().name("asyncio-watch".to_owned());
-    thread.stack_size(64 * 1024).spawn(watching)?;
+    thread.stack_size(WATCH_STACK).spawn(watching)?;
     Ok(())
 }
