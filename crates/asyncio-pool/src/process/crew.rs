@@ -444,12 +444,9 @@ impl Seat {
                 return Err(Failed::ended(status, is_known));
             }
             Err(Lost::Garbage(error)) => format!("has written what is no frame: {error}"),
-            Err(Lost::TimeLimit(_) | Lost::Killed) if is_known => {
-                let error = format!("it did not become a worker within {patience:?}");
-                return Err(Failed::Otherwise(io::Error::other(error)));
-            }
             Err(Lost::TimeLimit(_) | Lost::Killed) => {
-                format!("did not become one within {patience:?}")
+                worker.killed(line).await;
+                return Err(Failed::late(patience, is_known));
             }
         };
         worker.killed(line).await;
@@ -646,6 +643,16 @@ impl Failed {
             Some(status) => Self::NotAWorker(format!("ended ({status})")),
         }
     }
+
+    /// The reason of a program that has not said hello in time.
+    fn late(patience: Duration, is_known: bool) -> Self {
+        match is_known {
+            true => Self::Otherwise(io::Error::other(format!(
+                "it did not become a worker within {patience:?}"
+            ))),
+            false => Self::NotAWorker(format!("did not become one within {patience:?}")),
+        }
+    }
 }
 
 fn ended_early(status: ExitStatus) -> io::Error {
@@ -695,5 +702,43 @@ mod tests {
         lengths.dedup();
         // After 101, 50 and 33 of them.
         assert_eq!(lengths, [200, 99, 49, 16]);
+    }
+
+    /// A program that has been a worker is one, so another start may succeed.
+    #[test]
+    fn the_reason_of_a_failed_start_depends_on_earlier_ones() {
+        use std::os::unix::process::ExitStatusExt;
+        let told = |failed| match failed {
+            Failed::Unneeded => "not needed".to_owned(),
+            Failed::NotAWorker(why) => format!("it is no worker: it {why}"),
+            Failed::Killed(status) => format!("it was killed: {status}"),
+            Failed::Otherwise(error) => error.to_string(),
+        };
+        let exited = Some(ExitStatus::from_raw(3 << 8));
+        let killed = Some(ExitStatus::from_raw(9));
+        let [first, later] = [false, true].map(|is_known| {
+            let ended = [None, exited, killed].map(|status| Failed::ended(status, is_known));
+            let late = Failed::late(Duration::from_secs(1), is_known);
+            ended.into_iter().chain([late]).map(told).collect()
+        });
+        let (first, later): (Vec<_>, Vec<_>) = (first, later);
+        assert_eq!(
+            first,
+            [
+                "it is no worker: it closed its standard input",
+                "it is no worker: it ended (exit status: 3)",
+                "it was killed: signal: 9 (SIGKILL)",
+                "it is no worker: it did not become one within 1s",
+            ]
+        );
+        assert_eq!(
+            later,
+            [
+                "it closed its socket and went on",
+                "it ended before it became a worker (exit status: 3)",
+                "it was killed: signal: 9 (SIGKILL)",
+                "it did not become a worker within 1s",
+            ]
+        );
     }
 }
