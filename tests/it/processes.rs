@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use asyncio::{
-    JoinError, Pending, ProcessError, ProcessPool, ProcessPoolBuilder, run, running_loop, sleep,
-    spawn, time, timeout, yield_now,
+    JoinError, Pending, ProcessError, ProcessJob, ProcessPool, ProcessPoolBuilder, run,
+    running_loop, sleep, spawn, time, timeout, yield_now,
 };
 use asyncio_testkit::poll_once;
 use asyncio_tests::remote::{self, *};
@@ -202,6 +202,18 @@ mod calls {
             assert!(poll_once(starting.as_mut()).is_pending());
             assert_eq!(pool.workers(), 5);
             starting.await.unwrap();
+        });
+    }
+
+    /// Others start when the first one says hello, which is busy from then on.
+    #[test]
+    fn calls_beside_the_first_one_have_workers_of_their_own() {
+        run(async {
+            let pool = pool(3);
+            let busy = [pool.run(hangs, ()), pool.run(hangs, ())];
+            let beside = timeout(secs(60), pool.run(double, 1)).await;
+            assert_eq!(beside.unwrap().unwrap(), 2);
+            assert!(busy.iter().all(ProcessJob::kill));
         });
     }
 
@@ -423,6 +435,40 @@ mod map {
                 })
                 .collect();
             assert_eq!(lengths, [4_000, 4_000, 4_000, 4_000, 0, 0]);
+        });
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_sent_have_outcomes_of_their_own() {
+        run(async {
+            let pool = builder(1).message_limit(10_000).build();
+            let sizes = [20_000, 20_000, 20_000, 5, 20_000, 20_000, 20_000];
+            let map = pool.map(length, sizes.map(|size| vec![7_u8; size]));
+            let outcomes: Vec<_> = map.chunk_size(4).collect().await;
+            assert_eq!(outcomes.len(), sizes.len());
+            for (size, outcome) in sizes.into_iter().zip(outcomes) {
+                match outcome {
+                    Err(ProcessError::BadArguments(_)) => assert_eq!(size, 20_000),
+                    outcome => assert_eq!(outcome.unwrap(), size),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn several_chunks_are_under_way_and_the_size_may_change() {
+        use std::cell::Cell;
+        run(async {
+            let pool = builder(1).message_limit(10_000).build();
+            let taken = Cell::new(0);
+            let sizes = (0..30).map(|n| 2_500 + n);
+            let arguments = sizes.clone().inspect(|_| taken.set(taken.get() + 1));
+            let map = pool.map(length, arguments.map(|size| vec![7_u8; size]));
+            // One call for each of the two places that there are at first, then chunks of three, and one left over.
+            let map = map.chunk_size(5).in_flight(4);
+            assert_eq!(taken.get(), 2 + 2 * 3 + 1);
+            let outcomes: Vec<_> = map.chunk_size(1).map(Result::unwrap).collect().await;
+            assert_eq!(outcomes, sizes.collect::<Vec<_>>());
         });
     }
 
@@ -824,12 +870,16 @@ mod starting {
 
     #[test]
     fn one_that_says_something_else_is_an_error() {
-        for words in ["zeros", "another hello", "a value first"] {
+        let other = "has said something else than a worker of this version";
+        let none = "has written what is no frame";
+        for (words, told) in [
+            ("zeros", none),
+            ("another hello", other),
+            ("a value first", other),
+        ] {
             let (error, _) = failure(scene(&["writes", words]));
-            assert!(
-                error.contains("the program was started as a worker"),
-                "{error}"
-            );
+            let expected = format!("the program was started as a worker process and {told}");
+            assert!(error.starts_with(&expected), "{error}");
         }
     }
 
@@ -847,6 +897,19 @@ mod starting {
         run(async {
             let pool = scene(&["is late"]).build();
             assert_eq!(pool.run(double, 1).await.unwrap(), 2);
+        });
+    }
+
+    /// The limit is that of the first start. The machine may be busy later.
+    #[test]
+    fn a_program_that_has_been_a_worker_may_take_longer_than_the_limit() {
+        let (_, starts) = file("late starts");
+        run(async {
+            let pool = scene(&["is late from start 2", &starts]).workers(1);
+            let pool = pool.start_timeout(secs(1)).max_tasks_per_worker(1).build();
+            for n in 0..2 {
+                assert_eq!(pool.run(double, n).await.unwrap(), 2 * n);
+            }
         });
     }
 
@@ -911,6 +974,48 @@ mod garbage {
         assert!(error.to_string().contains("exit status: 4"), "{error}");
     }
 
+    /// A worker whose socket another program has kept.
+    #[test]
+    fn the_end_is_noticed_although_the_socket_stays_open() {
+        let (path, starts) = file("starts with a heir");
+        run(async {
+            let pool = scene(&["writes", "nothing more, and has an heir", &starts]);
+            let error = pool.workers(1).build().run(double, 1).await.unwrap_err();
+            assert!(error.to_string().contains("exit status: 5"), "{error}");
+        });
+        assert_eq!(fs::read_to_string(path).unwrap(), ".", "the call has run");
+    }
+
+    /// Each of the workers ends before it has the whole call.
+    #[test]
+    fn a_call_that_no_worker_has_had_is_tried_a_few_times() {
+        let (path, starts) = file("starts without a call");
+        run(async {
+            let pool = scene(&["writes", "hello and no more", &starts]);
+            let pool = pool.workers(1).build();
+            let call = pool.run(length, vec![7; 1_000_000]);
+            let error = call.await.unwrap_err();
+            assert!(error.to_string().contains("exit status: 6"), "{error}");
+        });
+        assert_eq!(fs::read_to_string(path).unwrap(), ".....");
+    }
+
+    /// Its word is noticed when it is to have the next call, which another worker has in its place.
+    #[test]
+    fn an_idle_worker_that_says_something_is_replaced() {
+        let (path, word) = file("an unasked word");
+        run(async {
+            let pool = scene(&["writes", "another answer when it may", &word]);
+            let pool = pool.workers(1).build();
+            assert_eq!(pool.run(double, 1).await.unwrap(), 2);
+            let first = pool.worker_ids();
+            fs::write(&path, "").unwrap();
+            until("it has said it", || !path.exists()).await;
+            assert_eq!(pool.run(double, 1).await.unwrap(), 2);
+            assert_ne!(pool.worker_ids(), first);
+        });
+    }
+
     /// As one that has become another program. It is killed after a moment, which is not its own end.
     #[test]
     fn a_worker_that_closes_its_socket_and_goes_on_has_not_died() {
@@ -941,7 +1046,24 @@ mod the_end {
             pool.wait_closed().await;
             assert_eq!(pool.workers(), 0);
             workers.into_iter().for_each(has_gone);
+            let started = pool.start_workers().await;
+            assert!(matches!(started, Err(ProcessError::Closed)));
+            assert_eq!(pool.workers(), 0);
         });
+    }
+
+    #[test]
+    fn a_worker_that_has_died_is_not_replaced_at_the_end() {
+        let (path, starts) = file("starts until the end");
+        run(async {
+            let pool = scene(&["is late from start 2", &starts]).workers(1).build();
+            let pid = pool.run(remote::pid, ()).await.unwrap();
+            until("it rests", || pool.idle_workers() == 1).await;
+            kill(pid);
+            pool.shutdown(Pending::Run);
+            pool.wait_closed().await;
+        });
+        assert_eq!(fs::read_to_string(path).unwrap(), ".");
     }
 
     /// The loop goes on while an idle worker takes its time.

@@ -29,6 +29,9 @@ mod scenes {
             "exits" => std::process::exit(3),
             "writes" => writes(&std::env::args().nth(2).unwrap_or_default()),
             "is killed from start 2 to 6" => killed_from_start_2_to_6(),
+            "is late from start 2" if count_of_starts(2) > 1 => {
+                std::thread::sleep(Duration::from_millis(1_500));
+            }
             "is late" => std::thread::sleep(Duration::from_millis(300)),
             _ => {}
         }
@@ -82,9 +85,16 @@ mod scenes {
         std::thread::sleep(Duration::from_secs(60));
     }
 
-    /// Counts its starts in a file.
     fn killed_from_start_2_to_6() {
-        let path = std::env::args().nth(2).expect("the file is named");
+        if (2..=6).contains(&count_of_starts(2)) {
+            asyncio_tests::remote::kills_itself();
+        }
+    }
+
+    /// The number of starts so far, with this one. A file, whose name is this argument, has a byte for each.
+    fn count_of_starts(argument: usize) -> u64 {
+        let path = std::env::args().nth(argument);
+        let path = path.expect("the file is named");
         let mut starts = std::fs::OpenOptions::new();
         let mut starts = starts
             .append(true)
@@ -92,10 +102,7 @@ mod scenes {
             .open(path)
             .expect("it opens");
         starts.write_all(b".").expect("it is written");
-        let count = starts.metadata().expect("it has a length").len();
-        if (2..=6).contains(&count) {
-            asyncio_tests::remote::kills_itself();
-        }
+        starts.metadata().expect("it has a length").len()
     }
 
     /// A pool of a program that forgets, which is this one.
@@ -118,7 +125,7 @@ mod scenes {
     /// A worker that writes this to its parent, after or in place of saying hello.
     fn writes(what: &str) {
         let socket = std::io::stdin().as_fd().try_clone_to_owned();
-        let mut socket = UnixStream::from(socket.expect("there is a socket"));
+        let socket = UnixStream::from(socket.expect("there is a socket"));
         let words = std::env::var("ASYNCIO_WORKER").expect("it is set");
         let numbered = |kind: u8, number: u64, body: &[u8]| {
             let length = body.len() as u32 + 9;
@@ -130,24 +137,23 @@ mod scenes {
         let answer = |kind: u8, body: &[u8]| numbered(kind, 1, body);
         let hello = format!("asyncio worker {} {words}", std::process::id());
         let hello = frame(1, hello.as_bytes());
-        let mut send = |bytes: &[u8]| {
-            // The parent may have seen enough.
-            let _ = socket.write_all(bytes);
-        };
+        // The parent may have seen enough.
+        let send = |bytes: &[u8]| drop((&socket).write_all(bytes));
         match what {
             "zeros" => send(&[0; 100_000]),
             "another hello" => send(&frame(1, b"asyncio worker 1 of somebody else")),
             "a value first" => send(&frame(5, &[1])),
             _ => {
-                send(&hello);
-                // Its limits and a call, which come one after the other.
+                // Its limits come first, and a call when it has said hello.
                 let mut buf = [0; 64];
-                let _ = socket.read(&mut buf[..13]);
-                let _ = socket.read(&mut buf);
-                let _ = socket.read(&mut buf);
-                let mut send = |bytes: &[u8]| {
-                    let _ = socket.write_all(bytes);
-                };
+                let _ = (&socket).read(&mut buf[..13]);
+                let _ = (&socket).read(&mut buf);
+                send(&hello);
+                if what == "hello and no more" {
+                    count_of_starts(3);
+                    std::process::exit(6);
+                }
+                let _ = (&socket).read(&mut buf);
                 match what {
                     "a long frame" => send(&[255; 5]),
                     "an endless frame" => {
@@ -160,6 +166,24 @@ mod scenes {
                     "no kind" => send(&[0; 4]),
                     "hello again" => send(&hello),
                     "two answers" => send(&[answer(5, &[2]), answer(5, &[2])].concat()),
+                    "nothing more, and has an heir" => {
+                        count_of_starts(3);
+                        // It ends when the parent has closed its end.
+                        let mut heir = std::process::Command::new("cat");
+                        let heir = heir.stdin(std::process::Stdio::inherit());
+                        let heir = heir.stdout(std::process::Stdio::null()).spawn();
+                        heir.expect("it starts");
+                        std::process::exit(5);
+                    }
+                    "another answer when it may" => {
+                        let path = std::env::args().nth(3).expect("the file is named");
+                        send(&answer(5, &[2]));
+                        while std::fs::metadata(&path).is_err() {
+                            std::thread::sleep(Duration::from_millis(2));
+                        }
+                        send(&answer(5, &[2]));
+                        std::fs::remove_file(&path).expect("it is there");
+                    }
                     "an answer to another call" => send(&numbered(5, 2, &[2])),
                     "no text" => send(&answer(6, &[255, 254, 253])),
                     "a bad value" => send(&answer(5, &[255; 40])),
@@ -176,6 +200,6 @@ mod scenes {
             }
         }
         // Until the parent goes, or kills this.
-        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+        let _ = std::io::copy(&mut &socket, &mut std::io::sink());
     }
 }

@@ -385,6 +385,14 @@ mod tests {
         });
     }
 
+    /// serde has two forms of an address: a text, and bytes for formats that people do not read.
+    #[test]
+    fn a_value_is_read_in_the_form_in_which_it_was_written() {
+        let address = std::net::IpAddr::from([127, 0, 0, 1]);
+        let bytes = postcard::to_allocvec(&address).unwrap();
+        assert_eq!(decode(&bytes), Ok(address));
+    }
+
     #[test]
     fn a_value_of_an_ordinary_depth_is_read() {
         on_a_small_stack(|| {

@@ -392,6 +392,19 @@ mod tests {
     }
 
     #[test]
+    fn between_two_frames_a_connection_keeps_a_small_buffer() {
+        let mut incoming = Incoming::new(1 << 20);
+        for length in [0, 100, KEPT - HEAD, 300_000] {
+            let bytes = frame(Kind::Value, &[&vec![7; length]]);
+            let frame = feed(&mut incoming, &bytes, usize::MAX).unwrap().unwrap();
+            // A large one has the buffer in which it came.
+            let most = if length > KEPT { 2 * length } else { length };
+            assert!(frame.bytes.capacity() <= most, "{length}");
+            assert_eq!(incoming.bytes.capacity(), KEPT);
+        }
+    }
+
+    #[test]
     fn what_is_no_frame_is_refused_at_once() {
         let refused = |bytes: &[u8]| feed(&mut Incoming::new(1 << 20), bytes, 1).unwrap_err();
         assert_eq!(refused(&[0; 4]), FrameError::NoHead);

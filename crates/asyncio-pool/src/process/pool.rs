@@ -407,3 +407,18 @@ impl fmt::Debug for ProcessPool {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_over_leaves_nothing() {
+        let pool = ProcessPool::builder().build();
+        let [first, second, third] = [(); 3].map(|()| Watching::begin(pool.crew()));
+        let waits = [&first, &second, &third].map(|watching| Rc::downgrade(&watching.waiting));
+        drop(second);
+        let are_there = waits.map(|wait| wait.strong_count());
+        assert_eq!(are_there, [2, 0, 2], "those of the others are in the crew");
+    }
+}
