@@ -8,7 +8,7 @@ use anyhow::Context;
 use xshell::{Shell, cmd};
 
 use crate::tally::Tally;
-use crate::{book, elsewhere, loom, test, tidy, tools};
+use crate::{alone, book, elsewhere, loom, test, tidy, tools};
 
 /// The command of the tour, as in the README.
 pub(crate) const TOUR: &str = "cargo run --release --example tour";
@@ -24,7 +24,7 @@ const STEPS: &[(&str, Step)] = &[
     ("dependencies", |sh, _| dependencies(sh)),
     ("clippy", |sh, _| clippy(sh)),
     ("test", test::all),
-    ("each alone", |sh, _| each_crate_alone(sh)),
+    ("each alone", |sh, _| alone::check(sh)),
     ("elsewhere", |sh, _| elsewhere::check(sh)),
     ("doc", |sh, _| doc(sh)),
     ("loom", loom::short),
@@ -82,27 +82,6 @@ fn clippy(shell: &Shell) -> anyhow::Result<()> {
     // Includes the benchmarks, so that they compile.
     let what = ["--workspace", "--all-targets", "--all-features"];
     Ok(cmd!(shell, "cargo clippy {what...} -- -D warnings").run()?)
-}
-
-/// Builds every crate alone, so without the features that its neighbours turn on: with no feature, and with each alone.
-/// Examples are included, and declare the features that they need.
-fn each_crate_alone(shell: &Shell) -> anyhow::Result<()> {
-    let packages = [
-        "--workspace",
-        "--exclude",
-        "asyncio-bench",
-        "--exclude",
-        "asyncio-ecosystem",
-        "--exclude",
-        "asyncio-tests",
-    ];
-    let each = ["--each-feature", "--no-dev-deps", "--exclude-all-features"];
-    cmd!(shell, "cargo hack check --quiet {packages...} {each...}").run()?;
-    Ok(cmd!(
-        shell,
-        "cargo hack check --quiet --package asyncio --each-feature --examples"
-    )
-    .run()?)
 }
 
 fn doc(shell: &Shell) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 //! `ci` is all that CI does. Every other command is a part of it, or a heavier check of its own. Well-kept tools
 //! ([`tools`]) do the common checks. The checks written here are those that only this project has.
 
+mod alone;
 mod bench;
 mod book;
 mod ci;
