@@ -3,7 +3,7 @@
     dead_code,
     unused_imports,
     unreachable_pub,
-    reason = "compiled once a test file, each of which uses a part"
+    reason = "each test binary uses its part of it"
 )]
 
 use asyncio_loop::{EventLoop, Unhandled};
