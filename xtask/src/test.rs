@@ -24,21 +24,16 @@ pub(crate) fn run(shell: &Shell, arguments: &[&str]) -> anyhow::Result<()> {
     result
 }
 
-/// The subscriber of tokio-console insists on this cfg, and on nothing else of tokio's unstable parts.
-const CONSOLE: &str = r#"build.rustflags=["--cfg", "console_without_tokio_unstable"]"#;
-
-/// All tests: of the default members, and of the programs with other crates, which are built apart.
+/// All tests but those of the benchmarks, which depend on every peer runtime. One selection of crates, so that each is
+/// built once.
 pub(crate) fn all(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
-    let own = of_default_members(shell, tally);
-    let others = tally.count(cmd!(
-        shell,
-        "cargo test --package asyncio-ecosystem --no-fail-fast --config {CONSOLE}"
-    ));
-    own.and(others)
-}
-
-fn of_default_members(shell: &Shell, tally: &mut Tally) -> anyhow::Result<()> {
-    const OPTIONS: [&str; 2] = ["--all-features", "--no-fail-fast"];
+    const OPTIONS: [&str; 5] = [
+        "--workspace",
+        "--exclude",
+        "asyncio-bench",
+        "--all-features",
+        "--no-fail-fast",
+    ];
     if !tools::has_nextest(shell) {
         return tally.count(cmd!(shell, "cargo test {OPTIONS...}"));
     }

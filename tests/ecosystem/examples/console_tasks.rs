@@ -1,7 +1,7 @@
 //! A program to be watched: tasks, a group, a lock and a queue, shown by tokio-console.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg console_without_tokio_unstable" cargo run -p asyncio-ecosystem --bin console_tasks
+//! cargo run -p asyncio-ecosystem --bin console_tasks
 //! tokio-console # in another terminal; `cargo install tokio-console` installs it
 //! ```
 //!
