@@ -20,6 +20,8 @@ pub(crate) struct ServerIo<T> {
     io: HyperIo<T>,
     /// Bytes that were read to find out which protocol the client speaks.
     ahead: Vec<u8>,
+    /// Whether the last flush waits for the peer, as one of TLS does, which has a buffer of its own.
+    is_flushing: bool,
     connection: Rc<Connection>,
 }
 
@@ -28,6 +30,7 @@ impl<T> ServerIo<T> {
         Self {
             io: HyperIo::with(stream, scratch),
             ahead: Vec::new(),
+            is_flushing: false,
             connection,
         }
     }
@@ -57,6 +60,7 @@ impl<T: AsyncRead + Unpin + 'static> ServerIo<T> {
             io,
             ahead,
             connection,
+            ..
         } = self;
         let n = ready!(io.poll_read_to(cx, ahead))?;
         if n > 0 {
@@ -110,8 +114,14 @@ impl<T: AsyncWrite + Unpin> Write for ServerIo<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
-        if outcome.is_pending() {
-            self.connection.is_blocked();
+        let is_flushing = outcome.is_pending();
+        match (
+            is_flushing,
+            std::mem::replace(&mut self.is_flushing, is_flushing),
+        ) {
+            (true, _) => self.connection.is_blocked(),
+            (false, true) => self.connection.wrote(0),
+            (false, false) => {}
         }
         outcome
     }

@@ -251,3 +251,63 @@ async fn a_body_that_ends_with_the_connection_needs_a_goodbye() -> Outcome {
     serving.await?;
     Ok(())
 }
+
+/// A client that has taken its answer is not slow, however long the next one takes.
+#[asyncio::test]
+async fn a_client_that_was_slow_once_is_not_cut_off_later() -> Outcome {
+    use std::io;
+    use std::rc::Rc;
+
+    use asyncio::http::{Listener, Peer};
+    use asyncio::net::{MemoryStream, memory_pair};
+    use asyncio::sync::Queue;
+    use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    struct InMemory(Rc<Queue<MemoryStream>>);
+    impl Listener for InMemory {
+        type Stream = MemoryStream;
+
+        async fn accept(&self) -> io::Result<(MemoryStream, Peer)> {
+            let stream = self.0.get().await.map_err(io::Error::other)?;
+            Ok((stream, Peer::Local))
+        }
+    }
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
+    let clients = Rc::new(Queue::new(0));
+    let server = Server::builder()
+        .tls(acceptor)
+        .write_timeout(Duration::from_secs(2));
+    let server = server.start(
+        async |request: Request| {
+            if request.uri().path() == "/slow" {
+                asyncio::sleep(Duration::from_secs(50)).await;
+            }
+            "x".repeat(10_000)
+        },
+        [InMemory(clients.clone())],
+    );
+    // The answer fits in the buffer of TLS, and not in the stream.
+    let (ours, theirs) = memory_pair(256);
+    clients.put_nowait(theirs).unwrap();
+    let connector = TlsConnector::with_roots(roots);
+    let mut client = connector.connect("localhost", ours).await?;
+    for path in ["/", "/slow"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.write_all(request.as_bytes()).await?;
+        client.flush().await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(&[b'x'; 10_000]) {
+            let mut buf = [0; 1024];
+            let n = client.read(&mut buf).await?;
+            assert!(n > 0, "the server cuts the connection off");
+            answer.extend_from_slice(&buf[..n]);
+        }
+    }
+    assert!(server.shutdown(LONG).await);
+    Ok(())
+}
