@@ -49,8 +49,10 @@ pub struct Connection {
     owed: Cell<u32>,
     /// When the last bytes went out, or hyper took a piece of an answer.
     progress: Cell<u32>,
-    /// Since when a handler waits for a piece of its request.
-    asked_since: Cell<Option<u32>>,
+    /// The number of bodies of which a handler waits for a piece.
+    wanted: Cell<u32>,
+    /// When the first of these waits began, or when the last piece came.
+    wanted_since: Cell<u32>,
     /// How fast the client sends bodies, and takes answers.
     pub(super) sends: Pace,
     pub(super) takes: Pace,
@@ -78,7 +80,8 @@ impl Connection {
             since: Cell::new(ticks.now()),
             progress: Cell::new(ticks.now()),
             owed: Cell::new(0),
-            asked_since: Cell::new(None),
+            wanted: Cell::new(0),
+            wanted_since: Cell::new(ticks.now()),
             ticks,
             has_begun: Cell::new(false),
             blocked_since: Cell::new(None),
@@ -113,6 +116,20 @@ impl Connection {
         self.progress.set(self.ticks.now());
     }
 
+    /// A handler has asked for a piece of a body, and waits for it now or not.
+    fn wants(&self, waits: bool, has_waited: bool) {
+        let wanted = self.wanted.get();
+        self.wanted.set(match (has_waited, waits) {
+            (false, true) => wanted + 1,
+            (true, false) => wanted - 1,
+            _ => wanted,
+        });
+        // A request that begins to wait later gives the client no more time for the others.
+        if !waits || wanted == 0 {
+            self.wanted_since.set(self.ticks.now());
+        }
+    }
+
     /// The peer takes no bytes.
     pub(super) fn is_blocked(&self) {
         if self.blocked_since.get().is_none() {
@@ -132,8 +149,8 @@ impl Connection {
         if let Some(since) = self.blocked_since.get() {
             return Some((Wait::Write, ago(since)));
         }
-        if let Some(since) = self.asked_since.get() {
-            return Some((Wait::Body, ago(since)));
+        if self.wanted.get() > 0 {
+            return Some((Wait::Body, ago(self.wanted_since.get())));
         }
         if self.owed.get() > 0 {
             return Some((Wait::Write, ago(self.progress.get())));
@@ -171,6 +188,7 @@ impl Connection {
                 Body::new(AskedBody {
                     body: Limited::new(body, most),
                     connection: LoopBound::new(self.clone()),
+                    waits: false,
                 })
             }
         };
@@ -275,6 +293,7 @@ struct AskedBody {
     body: Limited<Incoming>,
     // Bound, because axum demands `Send` of bodies.
     connection: LoopBound<Rc<Connection>>,
+    waits: bool,
 }
 
 impl http_body::Body for AskedBody {
@@ -286,20 +305,15 @@ impl http_body::Body for AskedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let waits = frame.is_pending();
+        let has_waited = std::mem::replace(&mut self.waits, waits);
         let connection = &**self.connection;
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             connection
                 .sends
                 .moved(frame.data_ref().map_or(0, Bytes::len));
         }
-        match frame.is_pending() {
-            false => connection.asked_since.set(None),
-            true if connection.asked_since.get().is_none() => {
-                let now = connection.ticks.now();
-                connection.asked_since.set(Some(now));
-            }
-            true => {}
-        }
+        connection.wants(waits, has_waited);
         frame
     }
 
@@ -314,8 +328,8 @@ impl http_body::Body for AskedBody {
 
 impl Drop for AskedBody {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.try_get() {
-            connection.asked_since.set(None);
+        if let Some(connection) = self.connection.try_get().filter(|_| self.waits) {
+            connection.wanted.set(connection.wanted.get() - 1);
         }
     }
 }

@@ -506,6 +506,40 @@ mod http2 {
         Ok(())
     }
 
+    /// Another body of the connection comes to its end meanwhile, or is given up.
+    #[asyncio::test(clock = "real")]
+    async fn a_body_that_does_not_come_ends_at_the_limit() -> Outcome {
+        let server = sturdy().await;
+        let post = |stream| frame(1, 0x4, stream, b"\x83\x86\x84\x41\x01a");
+        for end in [frame(0, 0x1, 3, b"ok"), frame(3, 0, 3, &[0, 0, 0, 8])] {
+            let raw = Raw::connect(server.addresses()[0]).await;
+            raw.send(PREFACE).await;
+            raw.send(frame(4, 0, 0, &[])).await;
+            raw.send([post(1), post(3), end].concat()).await;
+            raw.rest().await;
+        }
+        is_well(&server).await;
+        Ok(())
+    }
+
+    /// Requests that begin later are no pieces of a body that does not come.
+    #[asyncio::test(clock = "real")]
+    async fn more_requests_give_no_more_time_for_a_body() -> Outcome {
+        let options = Server::builder().read_timeout(Duration::from_millis(100));
+        let server = start_with(options.min_rate(0), answer).await;
+        let raw = Raw::connect(server.addresses()[0]).await;
+        raw.send(PREFACE).await;
+        raw.send(frame(4, 0, 0, &[])).await;
+        for n in 0..100 {
+            let post = frame(1, 0x4, 2 * n + 1, b"\x83\x86\x84\x41\x01a");
+            if raw.0.write_all(&post).await.is_err() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("a hundred requests wait for their bodies");
+    }
+
     #[asyncio::test(clock = "real")]
     async fn floods_of_settings_and_pings_are_bounded() -> Outcome {
         let server = sturdy().await;
