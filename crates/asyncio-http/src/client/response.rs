@@ -273,6 +273,14 @@ impl FetchBody {
         if self.is_over {
             return Poll::Ready(None);
         }
+        // A server that is ready with each piece never lets a slow reader wait for the timer. After the last piece,
+        // nothing is late.
+        let late = self.held.as_ref().and_then(|_| self.is_late());
+        if let Some(late) = late {
+            self.is_over = true;
+            drop(self.held.take());
+            return Poll::Ready(Some(Err(late)));
+        }
         let next = ready!(self.poll_next_data(cx));
         if !matches!(next, Some(Ok(_))) {
             self.is_over = true;
@@ -336,6 +344,13 @@ impl FetchBody {
         }
     }
 
+    /// The error of a fetch that takes too long as a whole.
+    fn is_late(&self) -> Option<FetchError> {
+        let (_, limit) = self.deadline.filter(|&(deadline, _)| time() >= deadline)?;
+        let what = "the fetch";
+        Some(FetchError::TimedOut { what, limit })
+    }
+
     /// Waits for the first of the two limits.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<FetchError> {
         let mut since = time();
@@ -352,16 +367,13 @@ impl FetchBody {
                 return Poll::Pending;
             };
             ready!(Pin::new(timer).poll(cx));
-            let now = time();
-            let deadline = self.deadline.filter(|&(deadline, _)| now >= deadline);
-            if let Some((_, limit)) = deadline {
-                let what = "the fetch";
-                return Poll::Ready(FetchError::TimedOut { what, limit });
+            if let Some(late) = self.is_late() {
+                return Poll::Ready(late);
             }
             // The server may wait for the body of the request.
             let limit = self.read_timeout;
             match self.upload.as_ref().filter(|upload| !upload.is_over()) {
-                Some(upload) if now.duration_since(upload.silent_since()) < limit => {
+                Some(upload) if time().duration_since(upload.silent_since()) < limit => {
                     since = upload.silent_since();
                     self.timer = None;
                 }

@@ -366,6 +366,28 @@ mod time_limits {
         Ok(())
     }
 
+    /// The server is ready with each piece before the reader asks for it.
+    #[asyncio::test(clock = "real")]
+    async fn a_reader_that_is_slow() -> Outcome {
+        let server = start(async |_: Request| vec![0; 32 << 20]).await;
+        let get = Session::new().get(url(&server, "/"));
+        let mut response = get.timeout(Duration::from_millis(50)).send().await?;
+        let mut late = 0;
+        let error = loop {
+            match response.chunk().await {
+                Ok(piece) => assert!(piece.is_some(), "the whole body has come"),
+                Err(error) => break error,
+            }
+            sleep(Duration::from_millis(60)).await;
+            late += 1;
+        };
+        assert!(error.is_timeout(), "{error}");
+        assert_eq!(late, 1);
+        assert!(response.chunk().await?.is_none());
+        eventually("it is closed", || server.connections() == 0).await;
+        Ok(())
+    }
+
     /// The answer begins at once, and goes on when the upload does.
     #[asyncio::test(clock = "real")]
     async fn a_server_that_waits_for_the_upload() -> Outcome {
