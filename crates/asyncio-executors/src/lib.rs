@@ -27,6 +27,7 @@
 //!
 //! Not here: tasks that run on their own (`asyncio-loop`'s `spawn`), pools of threads, locks and queues.
 
+mod answer;
 mod bounded;
 mod bracket;
 mod cancel_scope;

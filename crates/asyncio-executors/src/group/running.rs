@@ -13,9 +13,10 @@ use asyncio_task::{
 };
 use pin_project_lite::pin_project;
 
+use crate::answer::Answer;
 use crate::error_group::ErrorGroup;
 use crate::forgotten::Failure;
-use crate::group::shared::{Answer, Contest, Payload, Shared, report};
+use crate::group::shared::{Contest, Payload, Shared, report};
 
 /// The report of an error in a group that panics.
 const LOST_BY_PANIC: &str = "an error in a task group is lost, as the group panics";
@@ -141,8 +142,9 @@ impl<'env, T, E> Group<'env, T, E> {
         let poll_body = |cx: &mut Context<'_>| self.poll_body(body.as_mut(), cx);
         let panicked = |child: &TaskRef, payload| shared.panicked(Some(child), payload);
         shared.children.poll_beside(cx, poll_body, panicked);
-        if matches!(shared.answer.get(), Answer::Swallowed | Answer::Settled) {
-            self.answer_if_swallowed();
+        if shared.answer.get().is_given(|| shared.is_any_asked(None)) {
+            self.listener.answer();
+            shared.answer.set(Answer::Unasked);
         }
         if self.result.is_some() && shared.children.is_empty() {
             return self.finish();
@@ -157,13 +159,8 @@ impl<'env, T, E> Group<'env, T, E> {
         let request = self.listener.request();
         let contest = self.shared.contest.get();
         self.shared.ending.set(true);
-        if self.shared.answer.get() == Answer::Unasked {
-            self.shared.answer.set(match contest {
-                // The request goes only to losers, which do not answer for the race.
-                Contest::Decided => Answer::GoesOn,
-                Contest::None | Contest::Open => Answer::Swallowed,
-            });
-        }
+        let answer = self.shared.answer.get().asked(contest == Contest::Decided);
+        self.shared.answer.set(answer);
         // Once all is decided, the body returns that.
         if contest != Contest::Decided
             && let Some(body) = &self.body
@@ -175,16 +172,6 @@ impl<'env, T, E> Group<'env, T, E> {
             _ => LastPoll::IfAwaited,
         };
         self.shared.children.pass_on(&request, last_poll);
-    }
-
-    /// All that got the request from outside have swallowed it, unless it is still open in one: everything goes on.
-    #[cold]
-    #[inline(never)]
-    fn answer_if_swallowed(&mut self) {
-        if self.shared.answer.get() == Answer::Settled || !self.shared.is_any_asked(None) {
-            self.listener.answer();
-            self.shared.answer.set(Answer::Unasked);
-        }
     }
 
     fn poll_body<F>(&mut self, body: Pin<&mut Option<Scope<F>>>, cx: &mut Context<'_>) -> Poll<()>

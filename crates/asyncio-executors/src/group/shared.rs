@@ -10,6 +10,7 @@ use asyncio_task::{
     has_open_request,
 };
 
+use crate::answer::Answer;
 use crate::forgotten::Failure;
 use crate::places::Places;
 
@@ -35,19 +36,6 @@ pub(crate) struct Shared<'env, E> {
     pub(super) finished: Cell<bool>,
     /// The body is to be cancelled as well, unless it has ended.
     pub(super) body: RefCell<Option<ScopeHandle>>,
-}
-
-/// How the body and the children resolve a request from outside: if all of them swallow it, it is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// None has come.
-    Unasked,
-    /// Each that has ended since has swallowed it.
-    Swallowed,
-    /// All had swallowed it when the others were told to end. It is over with this poll.
-    Settled,
-    /// A child that has ended since has not, so the request goes on.
-    GoesOn,
 }
 
 /// A group whose value is that of one child: a race.
@@ -103,9 +91,7 @@ impl<E> Shared<'_, E> {
     /// A child or the body has ended, and has not swallowed a request from outside, if there is one.
     #[inline]
     pub(crate) fn goes_on(&self) {
-        if self.answer.get() == Answer::Swallowed {
-            self.answer.set(Answer::GoesOn);
-        }
+        self.answer.set(self.answer.get().refused());
     }
 
     /// Whether the request from outside is open in the body or in a child but this one.
@@ -117,13 +103,8 @@ impl<E> Shared<'_, E> {
 
     /// The group ends of itself. The members that are left do not answer the request from outside any more.
     fn settle_answer(&self) {
-        if self.answer.get() == Answer::Swallowed {
-            let this = asyncio_task::current_task().map(|task| task.id());
-            self.answer.set(match self.is_any_asked(this) {
-                true => Answer::GoesOn,
-                false => Answer::Settled,
-            });
-        }
+        let is_open = || self.is_any_asked(asyncio_task::current_task().map(|task| task.id()));
+        self.answer.set(self.answer.get().settled(is_open));
     }
 
     /// The first value that a child returns counts, so a request from outside leaves the last poll to tasks that
@@ -186,9 +167,7 @@ impl<E> Shared<'_, E> {
         let body = self.body.take();
         if let Some(body) = body {
             match self.answer.get() {
-                Answer::Unasked => {
-                    body.cut();
-                }
+                Answer::Unasked => _ = body.cut(),
                 Answer::Swallowed | Answer::Settled | Answer::GoesOn => body.cut_when_free(),
             }
         }

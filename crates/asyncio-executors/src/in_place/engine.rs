@@ -17,6 +17,7 @@ use asyncio_task::{
 
 use super::crew::{Crew, CrewOf};
 use super::member::{End, MemberState, PlainPoll};
+use crate::answer::Answer;
 use crate::forgotten::Failure;
 
 /// The report of an error in a gather that panics.
@@ -30,19 +31,6 @@ const LOST_BY_DROP: &str =
 const SECOND_PANIC: &str = "a second panic in a race or a gather, which passes only the first on";
 
 type Payload = Box<dyn Any + Send>;
-
-/// How the members resolve a request from outside.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// None has come.
-    Unasked,
-    /// Each that has ended since has swallowed it.
-    Swallowed,
-    /// All had swallowed it when the others were told to end. It is over with this poll.
-    Settled,
-    /// A member that has ended since has not, so the request goes on.
-    GoesOn,
-}
 
 /// The engine of a race or a gather.
 pub(crate) struct Engine<R> {
@@ -315,8 +303,9 @@ impl<R> Engine<R> {
             // Those that wait for nothing end in the step in which they are told.
             self.poll_all(crew.as_mut(), 0, cx);
         }
-        if matches!(self.course.answer, Answer::Swallowed | Answer::Settled) {
-            self.answer_if_swallowed(crew);
+        if self.course.answer.is_given(|| is_any_asked(crew)) {
+            self.listener.answer();
+            self.course.answer = Answer::Unasked;
         }
         if self.course.left > 0 {
             self.listener.wait_if_needed(cx);
@@ -389,13 +378,9 @@ impl<R> Engine<R> {
     fn pass_on<C: CrewOf<R>>(&mut self, mut crew: Pin<&mut C>) {
         let request = self.listener.request();
         let course = &mut self.course;
-        if course.answer == Answer::Unasked {
-            // If all is decided, only losers are told, and they do not answer for the race.
-            course.answer = match C::IS_CONTEST && course.decided.is_some() {
-                true => Answer::GoesOn,
-                false => Answer::Swallowed,
-            };
-        }
+        course.answer = course
+            .answer
+            .asked(C::IS_CONTEST && course.decided.is_some());
         // A value wins the race, so a task that a contender awaits keeps its last poll.
         let request = match C::IS_CONTEST && course.decided.is_none() {
             true => request,
@@ -406,16 +391,6 @@ impl<R> Engine<R> {
         });
         if course.is_short && !C::IS_CONTEST && !course.is_ending {
             course.end_others(crew);
-        }
-    }
-
-    /// All that got the request from outside have swallowed it, unless it is still open in one: everything goes on.
-    #[cold]
-    #[inline(never)]
-    fn answer_if_swallowed<C: Crew>(&mut self, crew: Pin<&mut C>) {
-        if self.course.answer == Answer::Settled || !is_any_asked(crew) {
-            self.listener.answer();
-            self.course.answer = Answer::Unasked;
         }
     }
 
@@ -506,20 +481,13 @@ impl Course {
 
     /// A member has ended, and has not swallowed the request from outside, if there is one.
     fn goes_on(&mut self) {
-        if self.answer == Answer::Swallowed {
-            self.answer = Answer::GoesOn;
-        }
+        self.answer = self.answer.refused();
     }
 
     /// Ends the others: nobody can take their values. If they clean up for a request from outside, they are not
     /// interrupted. One that answers it is ended then.
     fn end_others<C: Crew>(&mut self, mut crew: Pin<&mut C>) {
-        if self.answer == Answer::Swallowed {
-            self.answer = match is_any_asked(crew.as_mut()) {
-                true => Answer::GoesOn,
-                false => Answer::Settled,
-            };
-        }
+        self.answer = self.answer.settled(|| is_any_asked(crew.as_mut()));
         self.is_ending = true;
         let mut request = self.rest.as_ref().and_then(|rest| rest.request.take());
         let is_asked = self.answer != Answer::Unasked;
