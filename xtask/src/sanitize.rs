@@ -79,7 +79,7 @@ fn address(
         let target = ["--target", host, "--target-dir", target.as_str()];
         tally.count(cmd!(
             shell,
-            "rustup run nightly cargo test --tests --no-fail-fast {target...} {packages...} -- {NOT_UNDER_TOOLS...}"
+            "rustup run nightly cargo test --tests --all-features --no-fail-fast {target...} {packages...} -- {NOT_UNDER_TOOLS...}"
         ))
     };
     let pooled = run(
@@ -116,7 +116,7 @@ fn valgrind(
     let packages = packages(shell, metadata)?;
     tally.count(cmd!(
         shell,
-        "cargo test --tests --no-fail-fast {packages...} -- {NOT_UNDER_TOOLS...}"
+        "cargo test --tests --all-features --no-fail-fast {packages...} -- {NOT_UNDER_TOOLS...}"
     ))
 }
 
