@@ -66,6 +66,8 @@ pub struct WebSocket {
     is_cut_off: Cell<bool>,
     /// The pings since the last time that all was sent.
     pings: Cell<u32>,
+    /// Whether bytes wait that are no answer of tungstenite. Their sender may have been cancelled.
+    is_unsent: Cell<bool>,
 }
 
 /// How far a websocket is on its way to its end.
@@ -124,6 +126,7 @@ impl WebSocket {
             closing: Cell::new(None),
             is_cut_off: Cell::new(false),
             pings: Cell::new(0),
+            is_unsent: Cell::new(false),
         }
     }
 
@@ -157,7 +160,10 @@ impl WebSocket {
             };
             self.limit_end();
             // An error comes again below.
-            let _ = self.poll_with(Side::Receiver, cx, |socket| socket.close(Some(goodbye)));
+            let said = self.poll_with(Side::Receiver, cx, |socket| socket.close(Some(goodbye)));
+            if said.is_pending() {
+                self.is_unsent.set(true);
+            }
         }
         if let Ok(mut socket) = self.inner.try_borrow_mut() {
             socket.get_mut().reads = 0;
@@ -192,6 +198,11 @@ impl WebSocket {
                 }
                 End::Open | End::Told => {}
             }
+            // After the close frame of the peer, a read sends all that waits. It would not know of an answer that a
+            // flush has put behind the rest of a message.
+            if self.end.get() == End::Open && self.is_unsent.get() && self.sends_the_rest(cx) {
+                continue;
+            }
             let read = ready!(self.poll_with(Side::Receiver, cx, |socket| {
                 if self.pings.get() >= MAX_PONGS {
                     socket.flush()?;
@@ -225,6 +236,17 @@ impl WebSocket {
                 }
             }
         }
+    }
+
+    /// Continues a message that another task has begun. `false` while the peer takes nothing.
+    fn sends_the_rest(&self, cx: &Context<'_>) -> bool {
+        let flushed = self.poll_with(Side::Receiver, cx, tungstenite::WebSocket::flush);
+        if flushed.is_ready() {
+            // An error is one for the next sender.
+            self.is_unsent.set(false);
+            self.wakers.clone().wake();
+        }
+        flushed.is_ready()
     }
 
     /// Both sides have sent a close frame. The receiver closes the connection, whichever task has noticed.
@@ -403,6 +425,9 @@ impl WebSocket {
         };
         match f(&mut socket) {
             Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Side::Sender = side {
+                    self.is_unsent.set(true);
+                }
                 Poll::Pending
             }
             Err(tungstenite::Error::ConnectionClosed) => {
@@ -567,6 +592,7 @@ mod tests {
     use asyncio_executors::timeout;
     use asyncio_loop::{EventLoop, spawn, time, yield_now};
     use asyncio_net::{MemoryStream, memory_pair};
+    use asyncio_sync::Event;
     use tungstenite::protocol::{Message, Role};
 
     use super::{CLOSE_TIMEOUT, MAX_MESSAGE, WebSocket};
@@ -721,6 +747,81 @@ mod tests {
                     assert_eq!(socket.recv().await.unwrap(), None);
                 });
             }
+        }
+    }
+
+    mod a_message_that_was_begun {
+        use super::*;
+
+        /// As many bytes of the socket.
+        async fn take(peer: &MemoryStream, number: usize) -> Vec<u8> {
+            let mut taken = Vec::new();
+            while taken.len() < number {
+                let mut buf = [0; 64];
+                let reading = timeout(Duration::from_secs(60), peer.read(&mut buf));
+                let n = reading.await.expect("more bytes come").unwrap();
+                assert!(n > 0, "the socket ends after {} bytes", taken.len());
+                taken.extend_from_slice(&buf[..n]);
+            }
+            taken
+        }
+
+        /// A server's frame with this payload.
+        fn frame(payload: &str) -> Vec<u8> {
+            let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+            [b"\x81\x7e", &length[..], payload.as_bytes()].concat()
+        }
+
+        #[test]
+        fn goes_on_while_a_task_receives() {
+            let took = run(async {
+                let (socket, peer) = served(200);
+                let payload = "x".repeat(1000);
+                let message = socket.send(payload.clone());
+                assert!(timeout(Duration::from_secs(1), message).await.is_err());
+                let receiver = spawn(async move { socket.recv().await });
+                assert_eq!(take(&peer, 1004).await, frame(&payload));
+                peer.write_all(b"\x81\x80\0\0\0\0").await.unwrap();
+                assert_eq!(receiver.await.unwrap().unwrap(), Some(Message::text("")));
+            });
+            assert_eq!(took, Duration::from_secs(1));
+        }
+
+        #[test]
+        fn is_no_obstacle_for_messages_of_the_peer() {
+            let took = run(async {
+                let (socket, peer) = served(200);
+                let message = socket.send("x".repeat(1000));
+                assert!(timeout(Duration::from_secs(1), message).await.is_err());
+                peer.write_all(b"\x81\x80\0\0\0\0").await.unwrap();
+                // The peer takes nothing.
+                assert_eq!(socket.recv().await.unwrap(), Some(Message::text("")));
+            });
+            assert_eq!(took, Duration::from_secs(1));
+        }
+
+        #[test]
+        fn comes_before_the_goodbye_of_a_server_that_stops() {
+            run(async {
+                let (ours, peer) = memory_pair(200);
+                let stop = Rc::new(Event::new());
+                let stopping = {
+                    let stop = stop.clone();
+                    Box::pin(async move { stop.wait().await })
+                };
+                let socket = WebSocket::new(ours, Role::Server, MAX_MESSAGE, Some(stopping));
+                let payload = "x".repeat(1000);
+                let message = socket.send(payload.clone());
+                assert!(timeout(Duration::from_secs(1), message).await.is_err());
+                stop.set();
+                let receiver = spawn(async move { socket.recv().await });
+                yield_now().await;
+                let whole = take(&peer, 1006).await;
+                assert_eq!(whole[..1004], frame(&payload));
+                assert_eq!(whole[1004], 0x88);
+                peer.write_all(CLOSE).await.unwrap();
+                assert_eq!(receiver.await.unwrap().unwrap(), None);
+            });
         }
     }
 
