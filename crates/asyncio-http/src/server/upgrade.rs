@@ -122,11 +122,18 @@ fn has_body(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a header with a list has a token.
-fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+pub(crate) fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    tokens(headers, &name).any(|one| one.eq_ignore_ascii_case(token))
+}
+
+/// The tokens of a header with a list.
+pub(crate) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> + use<'a> {
     let values = headers.get_all(name).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
-    let mut tokens = texts.flat_map(|text| text.split(','));
-    tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
+    texts.flat_map(|text| text.split(',').map(str::trim))
 }
 
 /// A connection after its [`upgrade`]: a stream of bytes.

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use http::StatusCode;
 use http::header::{
-    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use tungstenite::handshake::client::generate_key;
@@ -17,6 +17,7 @@ use tungstenite::protocol::Role;
 
 use super::socket::{MAX_MESSAGE, WebSocket};
 use crate::client::{FetchError, RequestBuilder};
+use crate::server::upgrade::{lists, tokens};
 
 impl RequestBuilder {
     /// Begins a websocket, over a connection of its own. The URL has the scheme `ws` or `wss`, or `http` or `https`.
@@ -29,8 +30,9 @@ impl RequestBuilder {
     ///
     /// # Errors
     ///
-    /// [`FetchError`]. If the server does not agree, the error is [`FetchError::Status`] with its status. Redirects are
-    /// not followed.
+    /// [`FetchError`]. If the server does not agree, the error is [`FetchError::Status`] with its status. If it agrees
+    /// to something else, such as a subprotocol that was not offered, the error is [`FetchError::Decode`]. Redirects
+    /// are not followed.
     ///
     /// # Panics
     ///
@@ -45,20 +47,16 @@ impl RequestBuilder {
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         let key = HeaderValue::from_str(&key).expect("base64 can be in a header");
         headers.insert(SEC_WEBSOCKET_KEY, key);
-        let offers = headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+        let offered: Vec<_> = tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
+            .map(str::to_owned)
+            .collect();
 
         let (response, url) = request.upgrade().await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(FetchError::Status(response.status(), url));
         }
         let headers = response.headers();
-        let accepted = headers.get(SEC_WEBSOCKET_ACCEPT);
-        if accepted.is_none_or(|accepted| accepted != accept.as_str()) {
-            let message = "the server's `Sec-WebSocket-Accept` is wrong";
-            return Err(FetchError::Decode(message.to_owned()));
-        }
-        if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && !offers {
-            let message = "the server speaks a subprotocol that was not offered";
+        if let Some(message) = wrong(headers, &accept, &offered) {
             return Err(FetchError::Decode(message.to_owned()));
         }
         let upgraded = hyper::upgrade::on(response).await;
@@ -66,6 +64,25 @@ impl RequestBuilder {
         let stream = Upgraded(upgraded);
         Ok(WebSocket::new(stream, Role::Client, MAX_MESSAGE, None))
     }
+}
+
+/// The reason to refuse the answer of a server that agrees (RFC 6455, section 4.1).
+fn wrong(headers: &HeaderMap, accept: &str, offered: &[String]) -> Option<&'static str> {
+    if !(lists(headers, UPGRADE, "websocket") && lists(headers, CONNECTION, "upgrade")) {
+        return Some("the server goes on with another protocol");
+    }
+    let accepted = headers.get(SEC_WEBSOCKET_ACCEPT);
+    if accepted.is_none_or(|accepted| accepted != accept) {
+        return Some("the server's `Sec-WebSocket-Accept` is wrong");
+    }
+    let mut agreed = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    if !agreed.all(|agreed| offered.iter().any(|one| agreed == one)) {
+        return Some("the server speaks a subprotocol that was not offered");
+    }
+    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+        return Some("the server uses an extension, of which none was offered");
+    }
+    None
 }
 
 /// A client's connection after the upgrade.

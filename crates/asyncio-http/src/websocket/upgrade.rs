@@ -14,7 +14,7 @@ use tungstenite::protocol::Role;
 
 use super::socket::{MAX_MESSAGE, WebSocket};
 use crate::bound::LoopBound;
-use crate::server::upgrade::Handover;
+use crate::server::upgrade::{Handover, tokens};
 
 const WEBSOCKET: &str = "websocket";
 
@@ -62,9 +62,7 @@ impl WebSocketUpgrade {
             refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, known);
             return Err(refusal);
         };
-        let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        let texts = lists.filter_map(|list| list.to_str().ok());
-        let offered = texts.flat_map(|text| text.split(',').map(|one| one.trim().to_owned()));
+        let offered = tokens(headers, &SEC_WEBSOCKET_PROTOCOL).map(str::to_owned);
         Ok(Self {
             handover: LoopBound::new(handover),
             accept,

@@ -162,22 +162,69 @@ async fn a_subprotocol_that_was_not_offered_is_an_error() -> Outcome {
     Ok(())
 }
 
+/// Answers the next request for a websocket. The answer has these headers, and the right key.
+async fn agree(listener: &TcpListener, headers: &str) -> Raw {
+    let raw = Raw(listener.accept().await.unwrap().0);
+    let head = raw.until("\r\n\r\n").await;
+    let mut asked = head.lines().filter_map(|line| line.split_once(": "));
+    let key = asked.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    let accept = derive_accept_key(key.unwrap().1.as_bytes());
+    let status = "HTTP/1.1 101 Switching Protocols";
+    raw.send(format!(
+        "{status}\r\n{headers}Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    ))
+    .await;
+    raw
+}
+
+/// RFC 6455, section 4.1.
+#[asyncio::test(clock = "real")]
+async fn a_server_agrees_to_what_was_asked_for_and_to_nothing_else() -> Outcome {
+    const BOTH: &str = "Upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let page = format!("ws://{}/", listener.local_addr()?);
+    let session = Session::new();
+    for (headers, agrees) in [
+        (BOTH, true),
+        ("Connection: Upgrade\r\n", false),
+        ("Upgrade: h2c\r\nConnection: Upgrade\r\n", false),
+        ("Upgrade: websocket\r\n", false),
+        ("Upgrade: websocket\r\nConnection: close\r\n", false),
+        (&format!("{BOTH}Sec-WebSocket-Protocol: chat.2\r\n"), true),
+        (&format!("{BOTH}Sec-WebSocket-Protocol: chat\r\n"), false),
+        (
+            &format!("{BOTH}Sec-WebSocket-Protocol: chat.1, chat.2\r\n"),
+            false,
+        ),
+        (
+            &format!("{BOTH}Sec-WebSocket-Extensions: permessage-deflate\r\n"),
+            false,
+        ),
+    ] {
+        let asking = session.get(&page);
+        let asking = asking.header("sec-websocket-protocol", "chat.1, chat.2");
+        let (socket, raw) = asyncio::gather((asking.websocket(), agree(&listener, headers))).await;
+        match socket {
+            Ok(_) => assert!(agrees, "{headers}"),
+            Err(error) => {
+                assert!(
+                    !agrees && matches!(error, FetchError::Decode(_)),
+                    "{headers}: {error}"
+                );
+                assert_eq!(raw.rest().await, "", "the connection is closed");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Some servers reset the connection after their close.
 #[asyncio::test(clock = "real")]
 async fn a_connection_that_breaks_after_the_close_has_ended() -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let serving = async {
-        let raw = Raw(listener.accept().await.unwrap().0);
-        let head = raw.until("\r\n\r\n").await;
-        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
-        let key = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
-        let accept = derive_accept_key(key.unwrap().1.as_bytes());
-        raw.send(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        ))
-        .await;
+        let raw = agree(&listener, "Upgrade: websocket\r\nConnection: Upgrade\r\n").await;
         // The message stays unread, so the end of the socket is a reset.
         assert_eq!(raw.0.peek(&mut [0]).await.unwrap(), 1);
         raw.send(b"\x88\x00").await;
