@@ -323,7 +323,11 @@ impl WebSocket {
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
         let _turn = self.sending.lock().await;
         self.flush().await?;
-        let mut message = Some(message.into());
+        let message = message.into();
+        if message.is_close() {
+            self.limit_end();
+        }
+        let mut message = Some(message);
         poll_fn(|cx| {
             self.poll_with(Side::Sender, cx, |socket| match message.take() {
                 Some(message) => socket.send(message),
@@ -647,6 +651,19 @@ mod tests {
                 });
                 assert_eq!(took, CLOSE_TIMEOUT);
             }
+        }
+
+        #[test]
+        fn that_begins_with_a_message_has_a_limit_too() {
+            let took = run(async {
+                let (socket, peer) = served(1024);
+                socket.send(Message::Close(None)).await.unwrap();
+                let received = timeout(Duration::from_secs(60), socket.recv()).await;
+                let error = received.expect("the end has a limit").unwrap_err();
+                assert!(error.is_timeout());
+                assert!(ends(&peer).await);
+            });
+            assert_eq!(took, CLOSE_TIMEOUT);
         }
 
         #[test]
