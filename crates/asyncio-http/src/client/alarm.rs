@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use asyncio_loop::{Sleep, sleep_until, time};
 
 use super::error::FetchError;
-use super::upload::Progress;
 
 /// The deadlines of a fetch.
 pub(super) struct Alarm {
@@ -68,12 +67,12 @@ impl Alarm {
         .await
     }
 
-    /// Waits for a response. A server that is silent for longer than `limit` is an error; while the body is on its way,
-    /// it is not silent. The wait is part of [`run`](Self::run), which wakes it.
+    /// Waits for a response. A server that is silent for longer than `limit` is an error. `silent_since` may give a
+    /// later time from which on it is silent. The wait is part of [`run`](Self::run), which wakes it.
     pub(super) async fn within<F: Future>(
         &self,
         limit: Duration,
-        progress: Option<&Progress>,
+        silent_since: impl Fn() -> Option<Instant>,
         sending: F,
     ) -> Result<F::Output, FetchError> {
         let mut sending = pin!(sending);
@@ -86,10 +85,7 @@ impl Alarm {
             if self.silence.get().is_none_or(|deadline| time() < deadline) {
                 return Poll::Pending;
             }
-            match progress
-                .map(Progress::silent_since)
-                .filter(|later| *later > since)
-            {
+            match silent_since().filter(|later| *later > since) {
                 Some(later) => {
                     since = later;
                     self.silence.set(later.checked_add(limit));

@@ -37,7 +37,7 @@ impl Pool {
             let Some((connection, is_kept)) = self.shared(host, way, options).await? else {
                 return Ok(Err((request, upload)));
             };
-            let sending = connection.send(options, alarm, upload.as_deref(), request);
+            let sending = connection.send(options, alarm, request);
             let failed = match sending.await? {
                 Ok((response, in_use)) => {
                     return Ok(Ok(Exchange {
@@ -73,7 +73,7 @@ impl Pool {
     ) -> Result<Exchange, FetchError> {
         let before = host.shared.replace(Shared::Connected(connection.clone()));
         drop(before);
-        let sending = connection.send(options, alarm, upload.as_deref(), request);
+        let sending = connection.send(options, alarm, request);
         let sent = sending.await?;
         let (response, in_use) = sent.map_err(|failed| FetchError::Exchange(failed.error))?;
         Ok(Exchange {

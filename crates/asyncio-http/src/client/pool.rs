@@ -322,7 +322,8 @@ impl Pool {
             let link = lease.link.insert(link);
             let sending = link.sender.try_send_request(on_http1(request, way));
             let limit = options.read_timeout;
-            let sent = alarm.within(limit, upload.as_deref(), sending).await;
+            let silent_since = || upload.as_deref().map(Progress::silent_since);
+            let sent = alarm.within(limit, silent_since, sending).await;
             if sent.is_err() {
                 // They may lead to a host that is gone without a word, too.
                 drop(host.take_idle_for(limit));
@@ -375,9 +376,9 @@ impl Pool {
         spawn(async { drop(connection.with_upgrades().await) }).detach();
         let (request, upload) = uploaded(request);
         let sending = sender.send_request(on_http1(request, way));
-        let response = alarm
-            .within(options.read_timeout, upload.as_deref(), sending)
-            .await?;
+        let silent_since = || upload.as_deref().map(Progress::silent_since);
+        let limit = options.read_timeout;
+        let response = alarm.within(limit, silent_since, sending).await?;
         response.map_err(FetchError::Exchange)
     }
 

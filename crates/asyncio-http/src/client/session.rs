@@ -208,7 +208,8 @@ impl SessionBuilder {
     }
 
     /// How long the server may be silent: before the response, and between two pieces of the body; 60 seconds by
-    /// default. A server that takes the body of the request, or waits for its next piece, is not silent.
+    /// default. A server that takes the body of the request, or waits for its next piece, is not silent. Neither is one
+    /// of HTTP/2 that answers other requests while this one waits for its turn.
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.options.read_timeout = limit;
         self

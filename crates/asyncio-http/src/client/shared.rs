@@ -16,7 +16,7 @@ use super::alarm::Alarm;
 use super::error::FetchError;
 use super::failed::Failed;
 use super::options::Options;
-use super::upload::{Progress, Upload};
+use super::upload::Upload;
 
 /// How long a host may leave all requests unanswered until a request that is given up leaves the connection in doubt.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -75,12 +75,18 @@ impl Http2 {
         &self,
         options: &Options,
         alarm: &Alarm,
-        upload: Option<&Progress>,
-        request: Request<Upload>,
+        mut request: Request<Upload>,
     ) -> Result<Result<(Response<Incoming>, Use), Failed>, FetchError> {
         let in_use = Use::begin(&self.uses);
+        let progress = request.body_mut().watch();
+        // The host may have as many requests under way as it allows. It is not silent while it answers those.
+        let silent_since = || match progress.is_queued() {
+            true => Some(self.uses.answered.get()),
+            false => Some(progress.silent_since()),
+        };
         let sending = send(self.sender.clone(), request);
-        match alarm.within(options.read_timeout, upload, sending).await {
+        let limit = options.read_timeout;
+        match alarm.within(limit, silent_since, sending).await {
             Ok(sent) => {
                 in_use.answered();
                 Ok(sent.map(|response| (response, in_use)))

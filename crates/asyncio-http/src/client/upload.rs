@@ -29,6 +29,8 @@ pub(crate) struct Progress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// The connection has not begun with the request.
+    Queued,
     /// The connection has the last piece, and has not asked for the next one.
     Sending,
     /// The connection waits for the caller's next piece.
@@ -41,17 +43,18 @@ impl Upload {
     /// The body, and its progress if it is not empty.
     pub(super) fn new(body: Option<Body>) -> (Self, Option<Rc<Progress>>) {
         let has_bytes = body.as_ref().is_some_and(|body| !body.is_end_stream());
-        let progress = has_bytes.then(|| {
-            Rc::new(Progress {
-                state: Cell::new(State::Sending),
-                last: Cell::new(asyncio_loop::time()),
-            })
-        });
+        let progress = has_bytes.then(Progress::new);
         let upload = Self {
             body,
             progress: progress.clone(),
         };
         (upload, progress)
+    }
+
+    /// The progress, also of a request without a body.
+    #[cfg(feature = "http2")]
+    pub(super) fn watch(&mut self) -> Rc<Progress> {
+        self.progress.get_or_insert_with(Progress::new).clone()
     }
 }
 
@@ -77,8 +80,16 @@ impl http_body::Body for Upload {
         frame
     }
 
+    /// The connection asks for that when it begins with a request. One of HTTP/2 then waits for its turn, and drops a
+    /// body that is empty.
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        let is_end = self.body.as_ref().is_none_or(Body::is_end_stream);
+        if let Some(progress) = self.progress.as_ref().filter(|_| !is_end)
+            && progress.is_queued()
+        {
+            progress.note(State::Sending);
+        }
+        is_end
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -97,9 +108,21 @@ impl Drop for Upload {
 }
 
 impl Progress {
+    fn new() -> Rc<Self> {
+        Rc::new(Self {
+            state: Cell::new(State::Queued),
+            last: Cell::new(asyncio_loop::time()),
+        })
+    }
+
     fn note(&self, state: State) {
         self.state.set(state);
         self.last.set(asyncio_loop::time());
+    }
+
+    /// Whether the connection has not begun with the request.
+    pub(super) fn is_queued(&self) -> bool {
+        self.state.get() == State::Queued
     }
 
     /// Whether the connection needs nothing more of the body.
@@ -111,7 +134,7 @@ impl Progress {
     pub(super) fn silent_since(&self) -> Instant {
         match self.state.get() {
             State::Waiting => asyncio_loop::time(),
-            State::Sending | State::Over => self.last.get(),
+            State::Queued | State::Sending | State::Over => self.last.get(),
         }
     }
 }

@@ -198,6 +198,49 @@ mod connections {
         Ok(())
     }
 
+    /// A request that waits for its turn has a server that is busy, and not one that is silent.
+    #[asyncio::test(clock = "real")]
+    async fn that_are_full_are_not_silent() -> Outcome {
+        let server = start_with(
+            Server::builder().max_streams(1),
+            async |request: Request| {
+                sleep(Duration::from_millis(100)).await;
+                let body = body::to_bytes(request.into_body(), 1000).await;
+                body.unwrap().len().to_string()
+            },
+        )
+        .await;
+        let builder = Session::builder().http2_prior_knowledge(true);
+        let session = builder.read_timeout(Duration::from_millis(400)).build();
+        let page = url(&server, "/");
+        let posts = (0..8).map(|n| session.post(&page).body(vec![0; n % 2]));
+        let fetches = posts.map(async |post| post.send().await?.text().await);
+        let texts = timeout(LONG, asyncio::try_gather_iter(fetches)).await??;
+        assert_eq!(texts.concat(), "01010101");
+        assert_eq!(server.connections(), 1);
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn that_are_full_and_silent_end_all_requests_at_the_limit() -> Outcome {
+        const LIMIT: Duration = Duration::from_millis(300);
+        let server = start_with(Server::builder().max_streams(1), async |_: Request| {
+            pending::<()>().await;
+        })
+        .await;
+        let builder = Session::builder().http2_prior_knowledge(true);
+        let session = builder.read_timeout(LIMIT).build();
+        let begin = asyncio::time();
+        let fetches: Vec<_> = (0..8)
+            .map(|_| spawn(session.get(url(&server, "/")).send()))
+            .collect();
+        for fetch in fetches {
+            assert!(timeout(LONG, fetch).await??.unwrap_err().is_timeout());
+        }
+        assert!(begin.elapsed() < 4 * LIMIT, "one after the other");
+        Ok(())
+    }
+
     #[asyncio::test(clock = "real")]
     async fn that_fall_silent_in_a_body_get_no_more_requests() -> Outcome {
         let (page, _) = scripted(&[&[Head, Nothing, Nothing], &[Page]]).await?;
