@@ -37,7 +37,11 @@ impl CookieJar {
     pub(super) fn store(&mut self, origin: &Origin, path: &str, headers: &HeaderMap) {
         for header in headers.get_all(SET_COOKIE) {
             let text = String::from_utf8_lossy(header.as_bytes());
-            if let Some((cookie, is_dead)) = parse(&text, origin, path) {
+            let parsed = parse(&text, origin, path);
+            let is_own = |(cookie, _): &(Cookie, bool)| {
+                origin.is_secure || !self.cookies.iter().any(|old| old.keeps_out(cookie))
+            };
+            if let Some((cookie, is_dead)) = parsed.filter(is_own) {
                 self.cookies.retain(|old| !old.is_same(&cookie));
                 if !is_dead {
                     self.keep(cookie);
@@ -86,15 +90,27 @@ impl Cookie {
         (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
     }
 
+    /// Whether this is a secure cookie, which a connection without encryption may not replace by the other
+    /// (RFC 6265bis, section 5.7).
+    fn keeps_out(&self, other: &Self) -> bool {
+        let domains = (self.domain.as_str(), other.domain.as_str());
+        let is_domain = domains.0 == domains.1
+            || is_below(domains.0, domains.1)
+            || is_below(domains.1, domains.0);
+        self.is_secure && self.name == other.name && is_domain && is_within(&other.path, &self.path)
+    }
+
     fn is_for(&self, origin: &Origin, path: &str) -> bool {
         let is_host = origin.host == self.domain;
         let is_domain = is_host || !self.is_host_only && is_below(&origin.host, &self.domain);
-        let rest = path.strip_prefix(self.path.as_str());
-        let is_path = rest.is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
-        });
-        is_domain && is_path && (origin.is_secure || !self.is_secure)
+        is_domain && is_within(path, &self.path) && (origin.is_secure || !self.is_secure)
     }
+}
+
+/// Whether a path is that of a cookie, or below it (RFC 6265, section 5.1.4).
+fn is_within(path: &str, of_cookie: &str) -> bool {
+    let rest = path.strip_prefix(of_cookie);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || of_cookie.ends_with('/'))
 }
 
 /// Whether a host is below a domain.
@@ -180,14 +196,18 @@ mod tests {
     use super::*;
     use http::{HeaderValue, Uri};
 
-    fn jar(set: &[(&str, &str)]) -> CookieJar {
+    fn jar(cookies: &[(&str, &str)]) -> CookieJar {
         let mut jar = CookieJar::default();
-        for (url, cookie) in set {
-            let mut headers = HeaderMap::new();
-            headers.insert(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
-            store(&mut jar, url, &headers);
+        for (url, cookie) in cookies {
+            set(&mut jar, url, cookie);
         }
         jar
+    }
+
+    fn set(jar: &mut CookieJar, url: &str, cookie: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
+        store(jar, url, &headers);
     }
 
     fn store(jar: &mut CookieJar, url: &str, headers: &HeaderMap) {
@@ -229,6 +249,32 @@ mod tests {
                 sent(&mut jar, "https://b.example.org/"),
                 "all=2; safe=3".split("; ").next().unwrap()
             );
+        });
+    }
+
+    /// RFC 6265bis, section 5.7: an attacker of the unencrypted connection must not choose the cookies of the other.
+    #[test]
+    fn a_secure_cookie_is_not_replaced_without_encryption() {
+        asyncio_loop::run(async {
+            let mut jar = jar(&[
+                ("https://a.example.org/x", "id=1; Secure; Path=/login"),
+                ("http://a.example.org/", "id=2; Path=/login"),
+                ("http://a.example.org/", "id=3; Path=/login; Max-Age=0"),
+                ("http://a.example.org/", "id=4; Path=/login/deeper"),
+                (
+                    "http://a.example.org/",
+                    "id=5; Domain=example.org; Path=/login",
+                ),
+                // These are others, by path, by name and by domain.
+                ("http://a.example.org/", "id=6; Path=/"),
+                ("http://a.example.org/", "other=7; Path=/login"),
+                ("http://b.example.org/", "id=8; Path=/login"),
+            ]);
+            let page = "https://a.example.org/login/deeper";
+            assert_eq!(sent(&mut jar, page), "id=1; other=7; id=6");
+            assert_eq!(sent(&mut jar, "https://b.example.org/login"), "id=8");
+            set(&mut jar, "https://a.example.org/", "id=9; Path=/login");
+            assert_eq!(sent(&mut jar, page), "other=7; id=9; id=6");
         });
     }
 
