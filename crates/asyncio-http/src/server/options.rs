@@ -104,7 +104,8 @@ impl ServerBuilder {
     }
 
     /// How long a client may send nothing while a handler waits for the body of its request; 60 seconds by default.
-    /// Checked about once a second. For a client that sends a little from time to time see
+    /// Checked about once a second. A handler that gives a wait up counts as waiting until it reads again, or drops the
+    /// body. For a client that sends a little from time to time see
     /// [`min_rate`](Self::min_rate).
     pub fn read_timeout(mut self, limit: Duration) -> Self {
         self.read_timeout = limit;
