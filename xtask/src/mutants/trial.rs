@@ -46,6 +46,7 @@ pub(super) fn run<'a>(
     mutants: &'a [Mutant],
     packages: &BTreeSet<&str>,
 ) -> anyhow::Result<Vec<(&'a Mutant, Outcome)>> {
+    check_namespace()?;
     let tests = find(copy, packages)?;
     println!("{} tests", tests.len());
     let record = copy.root.join("recorded");
@@ -151,16 +152,19 @@ impl Test {
     }
 }
 
-/// Runs tests of one binary. They have limits of time and memory. They are a session, whose processes end with them: a
-/// worker process has a group of its own, and stays in the session.
+/// Runs tests of one binary, with limits of time and memory, in a namespace of processes of their own.
+///
+/// A mutant may send a signal to all processes that it can reach, which are those of the namespace. All of them end
+/// with the shell, which is the namespace's first process. Until then it reaps those whose parent has ended.
 fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
     let usual: Duration = tests.iter().map(|test| test.took).sum();
     let seconds = (PATIENCE + 4 * usual).as_secs();
-    let limited = format!("ulimit -v {MEMORY}; exec timeout -s KILL {seconds} \"$@\"");
+    // With a command after it, no shell makes `timeout` the first process.
+    let limited = format!("ulimit -v {MEMORY}; timeout -s KILL {seconds} \"$@\"; exit \"$?\"");
     let Test {
         binary, directory, ..
     } = tests[0];
-    let mut command = Command::new("setsid");
+    let mut command = in_namespace();
     command.args(["sh", "-c", &limited, "sh"]).arg(binary);
     command
         .args(tests.iter().map(|test| &test.name))
@@ -173,46 +177,32 @@ fn end_of(tests: &[&Test], variable: &str, value: &str) -> End {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let Ok(mut child) = command.spawn() else {
-        return End::Fail;
-    };
-    let end = match child.wait().map(|status| status.code()) {
+    match command.status().map(|status| status.code()) {
         Ok(Some(0)) => End::Pass,
         Ok(None | Some(KILLED)) => End::Hang,
         _ => End::Fail,
-    };
-    end_session(child.id());
-    end
-}
-
-/// Kills the processes of a session, until none is left. One may start another one meanwhile.
-fn end_session(session: u32) {
-    loop {
-        let left = processes_of(session);
-        if left.is_empty() {
-            return;
-        }
-        let mut kill = Command::new("kill");
-        let kill = kill.args(["-KILL", "--"]).args(&left);
-        let _ = kill.stderr(Stdio::null()).status();
     }
 }
 
-/// The numbers of the processes of a session that have not ended.
-fn processes_of(session: u32) -> Vec<String> {
-    let session = session.to_string();
-    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let of_session = all.filter_map(|process| {
-        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
-        // The name of the program, in parentheses, may have spaces and parentheses.
-        let (_, stat) = stat.rsplit_once(')')?;
-        let [state, _parent, _group, of, ..] = *stat.split_whitespace().collect::<Vec<_>>() else {
-            return None;
-        };
-        let id = process.file_name().into_string().ok()?;
-        (of == session && state != "Z").then_some(id)
-    });
-    of_session.collect()
+/// A command whose arguments are a program. It runs in a new namespace of processes, with a `/proc` of these. That
+/// of users is what allows this to anyone.
+fn in_namespace() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]);
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command
+}
+
+/// Refuses a machine on which a mutant could end the processes of its user.
+fn check_namespace() -> anyhow::Result<()> {
+    let output = in_namespace().arg("true").output();
+    match output.context("mutants need `unshare`, of util-linux on Linux")? {
+        output if output.status.success() => Ok(()),
+        output => bail!(
+            "mutants need a namespace of processes, which `unshare` does not make here: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    }
 }
 
 /// Builds the tests of packages, and lists them.
@@ -277,26 +267,59 @@ fn in_parallel<T, R: Send>(
 mod tests {
     use super::*;
 
-    /// As a worker process of a pool, which ends by itself only if its mutants let it.
-    #[test]
-    fn a_process_in_a_group_of_its_own_ends_with_its_test() {
-        let directory = std::env::temp_dir().join(format!("mutants-trial-{}", std::process::id()));
+    /// Runs a script as a test does, in a directory of its own.
+    fn run_script(name: &str, script: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        // With job control, a job in the background has a group of its own.
-        let script = "set -m\nsleep 1000 &\necho $! > left\n";
-        std::fs::write(directory.join("leaves-a-process"), script).unwrap();
+        std::fs::write(directory.join(name), script).unwrap();
         let test = Test {
             binary: "sh".into(),
             directory: directory.clone(),
-            name: "leaves-a-process".to_owned(),
+            name: name.to_owned(),
             took: Duration::ZERO,
             reaches: BTreeSet::new(),
         };
         assert!(end_of(&[&test], ON, "none") == End::Pass);
-        let left = std::fs::read_to_string(directory.join("left")).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", left.trim()));
-        // It is gone, or a zombie until the first process reaps it.
-        assert!(stat.is_err() || stat.unwrap().contains(") Z "));
+        directory
+    }
+
+    fn has_namespaces() -> bool {
+        let result = check_namespace();
+        if let Err(error) = &result {
+            eprintln!("NOT TESTED: {error:#}");
+        }
+        result.is_ok()
+    }
+
+    /// As a worker process of a pool, which ends by itself only if its mutants let it.
+    #[test]
+    fn a_process_in_a_group_of_its_own_ends_with_its_test() {
+        if !has_namespaces() {
+            return;
+        }
+        let name = format!("1000.{}", std::process::id());
+        // With job control, a job in the background has a group of its own.
+        let directory = run_script("leaves-a-process", &format!("set -m\nsleep {name} &\n"));
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut commands = all.map(|process| std::fs::read(process.path().join("cmdline")));
+        // That of a process that has ended is empty.
+        let is_left = |command: &[u8]| command == format!("sleep\0{name}\0").as_bytes();
+        assert!(!commands.any(|command| command.is_ok_and(|command| is_left(&command))));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_test_reaches_no_process_outside() {
+        if !has_namespaces() {
+            return;
+        }
+        let directory = run_script(
+            "tells-its-namespace",
+            "readlink /proc/self/ns/pid > namespace",
+        );
+        let inside = std::fs::read_to_string(directory.join("namespace")).unwrap();
+        let outside = std::fs::read_link("/proc/self/ns/pid").unwrap();
+        assert_ne!(inside.trim(), outside.to_str().unwrap());
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }
