@@ -114,8 +114,9 @@ impl<E> Shared<'_, E> {
         self.children.set_contest(true);
     }
 
-    /// The contest has its winner, and nothing can take the values of the others.
+    /// The contest has its winner, which calls this before it returns. Nothing can take the values of the others.
     pub(crate) fn decide(&self) {
+        self.has_returned();
         self.contest.set(Contest::Decided);
         self.children.set_contest(false);
         self.end_children();

@@ -136,6 +136,34 @@ mod by_some {
     use super::*;
 
     #[test]
+    fn a_winner_that_drops_its_token_has_a_say() {
+        async fn drops() -> u64 {
+            drop(catch_cancel(pending::<()>()).await);
+            5
+        }
+
+        for form in 0..4 {
+            run::<()>(async |_| {
+                let start = time();
+                let raced = async move {
+                    let value = match form {
+                        0 => race((drops(),)).await,
+                        1 => race([drops()]).await,
+                        2 => race(vec![drops()]).await,
+                        _ => {
+                            let one = || async { Ok::<_, ()>(drops().await) };
+                            staggered_race([one], None).await.winner.unwrap().0
+                        }
+                    };
+                    assert_eq!((value, time() - start), (5, secs(1)), "form {form}");
+                };
+                assert_eq!(cancelled_at_1(raced).await, None, "form {form}");
+                assert_eq!(time() - start, secs(1), "form {form}");
+            });
+        }
+    }
+
+    #[test]
     fn a_part_that_ends_by_it_has_a_say() {
         run::<()>(async |_| {
             assert_eq!(
