@@ -536,7 +536,9 @@ impl Course {
         }
         self.is_short = true;
         self.left = left(crew.as_mut());
-        self.end_others(crew);
+        if !self.is_ending {
+            self.end_others(crew);
+        }
     }
 
     /// Keeps the first panic, and reports the others.

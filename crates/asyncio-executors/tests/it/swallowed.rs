@@ -421,3 +421,42 @@ mod after_the_group_cancelled_its_children {
         assert_eq!(trace, ["cleaned up"]);
     }
 }
+
+mod after_a_panic {
+    use super::*;
+
+    #[test]
+    fn a_second_panic_does_not_ask_again() {
+        for form in 0..4 {
+            let trace = run(async |trace| {
+                let first: Work<'_, ()> = Box::pin(async {
+                    sleep(secs(1)).await;
+                    panic!("on purpose");
+                });
+                let second: Work<'_, ()> = Box::pin(on_cancel(pending(), async {
+                    sleep(secs(1)).await;
+                    panic!("on purpose");
+                }));
+                let third = slow(0, &trace, ());
+                let gathered = async {
+                    match form {
+                        0 => drop(gather((first, second, third)).await),
+                        1 => drop(gather([first, second, third]).await),
+                        2 => drop(gather(vec![first, second, third]).await),
+                        _ => {
+                            let group = task_group(async |tg: TaskGroup<'_, ()>| {
+                                for child in [first, second, third] {
+                                    tg.spawn_ok(child);
+                                }
+                                Ok(())
+                            });
+                            drop(group.await);
+                        }
+                    }
+                };
+                assert!(catch_panic(gathered).await.is_err(), "form {form}");
+            });
+            assert_eq!(trace, ["at its end", "dropped"], "form {form}");
+        }
+    }
+}
