@@ -20,12 +20,16 @@
 //! - everything ends: tasks, scopes, timers and memory are what they were before;
 //! - nothing panics, and nothing spins.
 //!
+//! All forms of a combinator do the same with the same members (`forms.rs`).
+//!
 //! `PROPTEST_CASES` says how many programs, 256 if it is not set; `ASYNCIO_HEAVY=1` is for 50,000. Each program that
 //! broke a law once is a test of its own, in `broken.rs`.
 
 mod allocator;
 mod broken;
+mod forms;
 mod goods;
+mod members;
 mod place;
 mod program;
 

@@ -48,8 +48,9 @@ use crate::task_group::{TaskGroup, task_group};
 /// # Cancellation
 ///
 /// The request goes to all futures, and on when all have ended. Earlier outputs are lost. If each future that got the
-/// request has [swallowed](crate::Cancelled::swallow) it, it ends here, and the outputs are returned. If the task of
-/// one future of a `Vec` is cancelled, all are.
+/// request has [swallowed](crate::Cancelled::swallow) it, it ends here, and the outputs are returned. If a future ends
+/// without a value, the others are cancelled, also those that have swallowed the request. If the task of one future of
+/// a `Vec` is cancelled, all are.
 ///
 /// # Panics
 ///
