@@ -25,7 +25,8 @@ use crate::timeout::timeout;
 /// # mod asyncio { pub use asyncio_executors::*; pub use asyncio_loop::*; }
 /// use asyncio::{race, sleep};
 /// use std::time::Duration;
-/// # asyncio_loop::run(async {
+/// # let builder = asyncio_loop::Runner::builder().virtual_time(true);
+/// # asyncio_loop::run_with(builder, async {
 /// let mirror = async |name: &'static str, ms| {
 ///     sleep(Duration::from_millis(ms)).await;
 ///     name
