@@ -397,7 +397,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for StreamReader<R> {
         this.give_up_returned();
         if this.filled.is_empty() && !this.is_eof {
             // Past the buffer: the caller has one.
-            return Pin::new(&mut this.source).poll_read(cx, buf);
+            let n = ready!(Pin::new(&mut this.source).poll_read(cx, buf))?;
+            this.is_eof = n == 0 && !buf.is_empty();
+            return Poll::Ready(Ok(n));
         }
         let n = buf.len().min(this.filled.len());
         buf[..n].copy_from_slice(&this.buffer[this.filled.start..][..n]);

@@ -13,7 +13,7 @@ use asyncio_net::{
     MemoryStream, ReadError, StreamReader, StreamWriter, TcpListener, TcpStream, memory_pair,
     open_connection,
 };
-use futures::{AsyncBufReadExt as _, AsyncWrite};
+use futures::{AsyncBufReadExt as _, AsyncReadExt, AsyncWrite};
 
 use crate::support::{listener, pair, run, run_virtual};
 
@@ -44,6 +44,21 @@ fn partial<T>(outcome: Result<T, ReadError>) -> Vec<u8> {
 
 mod reader {
     use super::*;
+
+    #[test]
+    fn knows_the_end_whichever_trait_has_found_it() {
+        run_virtual(async {
+            let mut reader = reader_of(b"word", 7, 64);
+            let mut buf = [0; 8];
+            // An empty buffer finds no end.
+            assert_eq!(AsyncReadExt::read(&mut reader, &mut []).await.unwrap(), 0);
+            assert!(!reader.at_eof());
+            assert_eq!(AsyncReadExt::read(&mut reader, &mut buf).await.unwrap(), 4);
+            assert!(!reader.at_eof());
+            assert_eq!(AsyncReadExt::read(&mut reader, &mut buf).await.unwrap(), 0);
+            assert!(reader.at_eof());
+        });
+    }
 
     #[test]
     fn lines_are_found_whatever_pieces_they_come_in() {
