@@ -94,6 +94,39 @@ async fn a_cancelled_waiter_passes_its_turn_on() -> Outcome {
     Ok(())
 }
 
+/// Held, dropped, and as a child of a `gather`.
+#[asyncio::test(clock = "real")]
+async fn a_request_may_be_cancelled_at_each_await() -> Outcome {
+    let server = start(async |request: Request| {
+        let body = body::to_bytes(request.into_body(), 1 << 20).await;
+        body.map_or(0, |body| body.len()).to_string()
+    })
+    .await;
+    let session = Session::builder().max_per_host(1).build();
+    let post = async |size| -> Result<String, FetchError> {
+        let post = session.post(url(&server, "/")).body(vec![0; size]);
+        post.send().await?.text().await
+    };
+    for steps in 0..60 {
+        for is_held in [true, false] {
+            let large = session.post(url(&server, "/")).body(vec![0; 300_000]);
+            let task = spawn(async move { large.send().await?.text().await });
+            for _ in 0..steps {
+                asyncio::yield_now().await;
+            }
+            if is_held {
+                task.cancel();
+                drop(timeout(LONG, task).await?);
+            }
+        }
+        let both = asyncio::gather((post(300_000), post(1)));
+        drop(timeout(Duration::from_micros(50 * steps), both).await);
+        assert_eq!(timeout(LONG, post(5)).await??, "5");
+    }
+    eventually("one is left", || server.connections() == 1).await;
+    Ok(())
+}
+
 #[asyncio::test(clock = "real")]
 async fn a_response_that_is_dropped_early_closes_its_connection() -> Outcome {
     let server = start(async |_: Request| "x".repeat(10_000_000)).await;

@@ -301,6 +301,81 @@ mod connections {
     }
 }
 
+/// Servers that answer a request with frames without an end. The next request is served on another connection.
+mod floods {
+    use super::*;
+
+    const PING: u8 = 6;
+    const CONTINUATION: u8 = 9;
+
+    /// Fetches from a server that sends these frames, the last of them again and again. Returns the error, and the
+    /// number of steps of another task.
+    async fn flooded(frames: &[Vec<u8>]) -> Result<(FetchError, usize), BoxError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let page = format!("http://{}/", listener.local_addr()?);
+        let (first, last) = (frames.concat(), frames.last().unwrap().repeat(1_000));
+        let serving = spawn(async move {
+            for is_hostile in [true, false] {
+                let raw = Raw(listener.accept().await.unwrap().0);
+                raw.0.read_exact(&mut [0; 24]).await.unwrap();
+                raw.send(frame(SETTINGS, 0, 0, &[])).await;
+                let stream = next_request(&raw).await.unwrap();
+                if !is_hostile {
+                    raw.send(Page.bytes(stream)).await;
+                    pending::<()>().await;
+                }
+                raw.send(&first).await;
+                while raw.0.write_all(&last).await.is_ok() {}
+            }
+        });
+        let steps = Rc::new(Cell::new(0));
+        let stepping = spawn({
+            let steps = steps.clone();
+            async move {
+                loop {
+                    steps.set(steps.get() + 1);
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+        });
+        let builder = Session::builder().http2_prior_knowledge(true);
+        let session = builder.read_timeout(Duration::from_millis(200)).build();
+        let error = timeout(LONG, session.get(&page).send()).await?.unwrap_err();
+        let steps = steps.get();
+        stepping.cancel();
+        assert_eq!(
+            timeout(LONG, session.get(&page).send()).await??.status(),
+            200
+        );
+        serving.cancel();
+        Ok((error, steps))
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn of_early_answers_settings_and_pings_end_at_the_limit() -> Outcome {
+        for flood in [
+            // Status 103.
+            frame(HEADERS, 0x4, 1, b"\x08\x03103"),
+            frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]),
+            frame(PING, 0, 0, &[0; 8]),
+        ] {
+            let (error, steps) = flooded(&[flood]).await?;
+            assert!(error.is_timeout(), "{error}");
+            assert!(steps > 2, "{steps} steps of another task");
+        }
+        Ok(())
+    }
+
+    #[asyncio::test(clock = "real")]
+    async fn of_headers_are_too_much() -> Outcome {
+        let header = [&b"\x00\x01x\x7f\x81\x01"[..], &[b'y'; 256]].concat();
+        let begin = frame(HEADERS, 0, 1, b"\x88");
+        let (error, _) = flooded(&[begin, frame(CONTINUATION, 0, 1, &header)]).await?;
+        assert!(matches!(error, FetchError::Exchange(_)), "{error}");
+        Ok(())
+    }
+}
+
 mod windows {
     use super::*;
 
