@@ -731,6 +731,21 @@ mod tests {
         }
 
         #[test]
+        fn in_the_middle_of_a_message_waits_for_its_rest() {
+            let took = run(async {
+                let (socket, peer) = served(1024);
+                peer.write_all(b"\x81\x82\0\0\0\0a").await.unwrap();
+                let close = spawn(async move { socket.close().await });
+                yield_now().await;
+                peer.write_all(b"b").await.unwrap();
+                peer.write_all(CLOSE).await.unwrap();
+                close.await.unwrap().unwrap();
+                assert!(ends(&peer).await);
+            });
+            assert_eq!(took, Duration::ZERO);
+        }
+
+        #[test]
         fn that_a_sender_notices_first_is_one_for_the_receiver() {
             let took = run(async {
                 let (socket, peer) = served(200);
@@ -883,22 +898,32 @@ mod tests {
         }
 
         #[test]
-        fn that_come_in_a_flood_let_other_tasks_run() {
-            run(async {
-                const FLOOD: usize = 200_000;
-                let (socket, peer) = served(FLOOD * 6 + 64);
-                let pings = b"\x8a\x80\0\0\0\0".repeat(FLOOD);
-                peer.write_all(&pings).await.unwrap();
-                peer.write_all(b"\x81\x80\0\0\0\0").await.unwrap();
-                let receiver = spawn(async move { socket.recv().await });
-                let mut turns = 0;
-                while !receiver.is_finished() {
-                    yield_now().await;
-                    turns += 1;
-                }
-                assert_eq!(receiver.await.unwrap().unwrap(), Some(Message::text("")));
-                assert!(turns > 5, "{turns}");
-            });
+        fn and_empty_parts_that_come_in_a_flood_let_other_tasks_run() {
+            const FLOOD: usize = 200_000;
+            let pong = b"\x8a\x80\0\0\0\0";
+            let empty_part = b"\x00\x80\0\0\0\0";
+            let first_part = b"\x01\x80\0\0\0\0";
+            let (last_part, whole) = (b"\x80\x80\0\0\0\0", b"\x81\x80\0\0\0\0");
+            for (before, flood, after) in [
+                (pong, pong, whole),
+                (first_part, empty_part, last_part),
+                (first_part, pong, last_part),
+            ] {
+                run(async {
+                    let (socket, peer) = served((FLOOD + 2) * 6);
+                    peer.write_all(before).await.unwrap();
+                    peer.write_all(&flood.repeat(FLOOD)).await.unwrap();
+                    peer.write_all(after).await.unwrap();
+                    let receiver = spawn(async move { socket.recv().await });
+                    let mut turns = 0;
+                    while !receiver.is_finished() {
+                        yield_now().await;
+                        turns += 1;
+                    }
+                    assert_eq!(receiver.await.unwrap().unwrap(), Some(Message::text("")));
+                    assert!(turns > 5, "{turns}");
+                });
+            }
         }
     }
 }
