@@ -77,31 +77,34 @@ async fn open_tunnel(stream: &TcpStream, to: &Origin, proxy: &Proxy) -> io::Resu
 
     let mut answer = Vec::new();
     let mut buf = [0; 1024];
-    let head = loop {
-        let n = stream.read(&mut buf).await?;
-        if n == 0 || answer.len() + n > MAX_ANSWER {
-            return Err(io::Error::other("the proxy does not answer in HTTP"));
+    let mut begin = 0;
+    let end = loop {
+        let rest = &answer[begin..];
+        let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
+            let n = stream.read(&mut buf).await?;
+            if n == 0 || answer.len() + n > MAX_ANSWER {
+                return Err(io::Error::other("the proxy does not answer in HTTP"));
+            }
+            answer.extend_from_slice(&buf[..n]);
+            continue;
+        };
+        let line = rest.split(|&byte| byte == b'\r').next();
+        let line = String::from_utf8_lossy(line.unwrap_or_default());
+        let mut words = line.split(' ');
+        let is_http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
+        let code = words.next().filter(|code| is_http && code.len() == 3);
+        begin += end + 4;
+        match code.unwrap_or_default() {
+            "101" => {}
+            // Other answers come before the last one (RFC 9110, section 15.2).
+            early if early.starts_with('1') => continue,
+            success if success.starts_with('2') => break begin,
+            _ => {}
         }
-        answer.extend_from_slice(&buf[..n]);
-        if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end + 4;
-        }
-    };
-    let line = answer
-        .split(|&byte| byte == b'\r')
-        .next()
-        .unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let mut words = line.split(' ');
-    let is_http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
-    let is_success = words
-        .next()
-        .is_some_and(|code| code.len() == 3 && code.starts_with('2'));
-    if !(is_http && is_success) {
         let message = format!("the proxy refuses: {line}");
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, message));
-    }
-    if head < answer.len() {
+    };
+    if end < answer.len() {
         // In TLS and in HTTP the client speaks first.
         return Err(io::Error::other("bytes follow the answer of the proxy"));
     }
@@ -195,6 +198,12 @@ mod tunnels {
             for (answer, outcome) in [
                 ("HTTP/1.1 200 OK\r\nServer: a\r\n\r\n", Ok(())),
                 ("HTTP/1.0 299\r\n\r\n", Ok(())),
+                ("HTTP/1.1 103 a\r\nb: c\r\n\r\nHTTP/1.1 200\r\n\r\n", Ok(())),
+                (
+                    "HTTP/1.1 102 a\r\n\r\nHTTP/1.1 407 no\r\n\r\n",
+                    Err(ConnectionRefused),
+                ),
+                ("HTTP/1.1 101 a\r\n\r\n", Err(ConnectionRefused)),
                 ("HTTP/1.1 407 no\r\n\r\n", Err(ConnectionRefused)),
                 ("HTTP/1.1 20 no\r\n\r\n", Err(ConnectionRefused)),
                 ("HTTP/1.1 2000 no\r\n\r\n", Err(ConnectionRefused)),
