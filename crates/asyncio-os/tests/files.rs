@@ -531,6 +531,21 @@ mod parts {
         });
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_created_with_the_mode_that_was_asked_for() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        in_directory(|directory| async move {
+            let path = directory.join("private");
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600);
+            options.open(&path).await.unwrap();
+            let mode = std_fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        });
+    }
+
     #[test]
     fn an_offset_beyond_all_files_is_an_error_or_the_end() {
         in_directory(|directory| async move {
@@ -1236,6 +1251,7 @@ mod failures {
 mod watching {
     use super::*;
     use asyncio_os::fs::ChangeKind;
+    use futures::StreamExt as _;
 
     #[test]
     fn changes_of_a_directory_are_a_stream() {
@@ -1254,10 +1270,8 @@ mod watching {
                 (ChangeKind::Removed, "moved"),
             ];
             for (kind, name) in expected {
-                let change = timeout(secs(60), watch.next_change())
-                    .await
-                    .unwrap()
-                    .unwrap();
+                let change = timeout(secs(60), watch.next()).await.unwrap();
+                let change = change.unwrap().unwrap();
                 assert_eq!((change.kind, change.path), (kind, directory.join(name)));
             }
             assert!(timeout(ms(1), watch.next_change()).await.is_err());

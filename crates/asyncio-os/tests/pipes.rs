@@ -288,6 +288,15 @@ fn errors_of_a_fifo_name_its_path() {
 }
 
 #[test]
+fn only_the_owner_can_use_a_fifo() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let fifo = Fifo::new("mode");
+    let mode = fifo.0.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
 fn a_fifo_waits_for_its_first_writer_and_ends_with_its_last() {
     let fifo = Fifo::new("first");
     run(async {

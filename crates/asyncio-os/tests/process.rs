@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -241,6 +242,8 @@ mod commands {
                     .starts_with("cannot start true in /none: "),
                 "{error}"
             );
+            let inner: &SpawnError = error.get_ref().unwrap().downcast_ref().unwrap();
+            assert_eq!(inner.current_dir(), Some(Path::new("/none")));
             let too_long = Command::new("true").arg("x".repeat(3_000_000)).spawn();
             let error = too_long.unwrap_err();
             assert!(
@@ -254,6 +257,23 @@ mod commands {
             );
             let number = rustix::io::Errno::TOOBIG.raw_os_error();
             assert_eq!(inner.os_error().raw_os_error(), Some(number));
+        });
+    }
+
+    #[test]
+    fn output_leaves_the_streams_that_were_set() {
+        run(async {
+            let path = std::env::temp_dir().join(format!("asyncio-input-{}", std::process::id()));
+            fs::write(&path, "given").unwrap();
+            let input = fs::File::open(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            let mut command = Command::shell("cat; echo seen >&2");
+            command.stdin(input).stderr(Stdio::null());
+            let output = command.output().await.unwrap();
+            assert_eq!(
+                (&*output.stdout, &*output.stderr),
+                (&b"given"[..], &b""[..])
+            );
         });
     }
 
@@ -559,6 +579,30 @@ mod protocol {
         fn connection_lost(&mut self, _: &SubprocessTransport) {
             self.0.borrow_mut().push("lost");
         }
+    }
+
+    #[test]
+    fn write_eof_ends_a_process_that_reads_to_the_end() {
+        #[derive(Default)]
+        struct Collects(Rc<RefCell<Vec<u8>>>);
+
+        impl SubprocessProtocol for Collects {
+            fn pipe_data_received(&mut self, _: &SubprocessTransport, _: i32, data: &[u8]) {
+                self.0.borrow_mut().extend_from_slice(data);
+            }
+        }
+
+        run(async {
+            let collects = Collects::default();
+            let data = collects.0.clone();
+            let transport = Command::new("cat").spawn_with_protocol(collects).unwrap();
+            transport.write("one ");
+            transport.write("two");
+            transport.write_eof();
+            let status = timeout(secs(60), transport.wait_closed()).await.unwrap();
+            assert!(status.unwrap().success());
+            assert_eq!(*data.borrow(), b"one two");
+        });
     }
 
     #[test]

@@ -13,6 +13,7 @@ use asyncio_os::signal::{
 };
 use asyncio_testkit::{ms, secs};
 use futures::StreamExt;
+use futures::stream::FusedStream as _;
 
 // Each test has a signal of its own, because they share a process.
 
@@ -64,6 +65,7 @@ fn several_kinds_come_through_one_stream() {
         assert_eq!(both.next().await.unwrap().unwrap(), Signal::CONT);
         Signal::WINCH.raise().unwrap();
         assert_eq!(both.next().await.unwrap().unwrap(), Signal::WINCH);
+        assert!(!both.is_terminated());
     });
 }
 

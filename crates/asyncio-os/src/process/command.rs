@@ -313,24 +313,24 @@ impl Command {
     #[doc(alias = "check_output")]
     pub async fn output(&mut self) -> io::Result<Output> {
         StepBack::new().await;
-        let unset = self.streams;
-        if !unset.stdin {
+        let were_set = self.streams;
+        if !were_set.stdin {
             self.inner.stdin(Stdio::null());
         }
-        if !unset.stdout {
+        if !were_set.stdout {
             self.inner.stdout(Stdio::piped());
         }
-        if !unset.stderr {
+        if !were_set.stderr {
             self.inner.stderr(Stdio::piped());
         }
         let started = self.spawn();
-        if !unset.stdin {
+        if !were_set.stdin {
             self.inner.stdin(Stdio::inherit());
         }
-        if !unset.stdout {
+        if !were_set.stdout {
             self.inner.stdout(Stdio::inherit());
         }
-        if !unset.stderr {
+        if !were_set.stderr {
             self.inner.stderr(Stdio::inherit());
         }
         let Child {

@@ -118,3 +118,24 @@ fn wake(waiting: Option<Waker>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_open_until_its_thread_finds_no_bytes() {
+        let (behind, taker) = Behind::open(Vec::new());
+        let accept =
+            |bytes: &[u8]| behind.poll_accept(&mut Context::from_waker(Waker::noop()), bytes);
+        let mut taken = Vec::new();
+        for bytes in [b"one", b"two"] {
+            assert_eq!(accept(bytes), Poll::Ready(Some(3)));
+            assert!(taker.take(&mut taken));
+            assert_eq!(taken, bytes);
+        }
+        assert!(!taker.take(&mut taken));
+        // The thread would not see these.
+        assert_eq!(accept(b"more"), Poll::Ready(None));
+    }
+}
