@@ -84,8 +84,8 @@ pub(crate) unsafe trait OwnEntries {
 
 /// The group of a child, as the child sees it (`children/child_set.rs`).
 pub(crate) trait ChildQueue: OwnEntries {
-    /// A child has come into the queue that was woken. Whether [`wake_owner`](Self::wake_owner) has to follow. Runs no
-    /// foreign code.
+    /// A child that was woken comes into the queue. Whether [`wake_owner`](Self::wake_owner) has to follow when it is
+    /// there. Runs no foreign code.
     fn note_woken(&self) -> bool;
 
     /// Wakes the task that runs the children. That may be a child of another group: then the queue of that one, if its

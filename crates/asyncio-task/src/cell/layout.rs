@@ -448,13 +448,15 @@ unsafe fn schedule_elsewhere<F: Future, S: Scheduler>(h: NonNull<Header>) {
 /// For children, whose entries in the queue are plain pointers.
 unsafe fn schedule_child<F: Future, Q: ChildQueue + 'static>(h: NonNull<Header>) {
     // SAFETY: the task has not ended, so its queue is there (C2), and nothing foreign runs here.
-    let queue: &Rc<Q> = unsafe { &*schedule::<F, Rc<Q>>(h) };
+    let queue: &Q = unsafe { &*schedule::<F, Rc<Q>>(h) };
     // SAFETY: the task has just been woken, or its entry is used up; a child has plain entries. The queue is its own.
-    unsafe { queue.push(QueueEntry::from_raw(h)) };
-    if queue.note_woken() {
-        // SAFETY: handed on to the caller.
-        unsafe { wake_owners_of::<F, Q>(h) };
+    let push = || unsafe { queue.push(QueueEntry::from_raw(h)) };
+    if !queue.note_woken() {
+        return push(); // the last call, so that nothing is kept over it
     }
+    push();
+    // SAFETY: handed on to the caller.
+    unsafe { wake_owners_of::<F, Q>(h) };
 }
 
 /// The first of a round. Apart: the others make no call.

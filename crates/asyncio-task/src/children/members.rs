@@ -178,9 +178,7 @@ impl<'env> Members<'env> {
             tasks.eager_steps.set(tasks.eager_steps.get() + 1);
             tasks.timed_if_on(cell, || {
                 tasks.count_step();
-                if let Some(ended) = tasks.step(begin) {
-                    conclude(tasks, ended, &self.set, panicked);
-                }
+                tasks.step(begin, |ended| conclude(tasks, ended, &self.set, panicked));
             });
             tasks.note_enclosing_step();
         }
@@ -508,9 +506,9 @@ impl<B: FnMut(&mut Context<'_>) -> Poll<()>> Run<'_, '_, B> {
         }
         round.note_step(h);
         tasks.count_step();
-        if let Some(ended) = tasks.step(begin()) {
-            conclude(tasks, ended, self.set, self.panicked);
-        }
+        tasks.step(begin(), |ended| {
+            conclude(tasks, ended, self.set, self.panicked)
+        });
     }
 
     /// Notes that the body, which `h` stands for, begins a step.

@@ -23,9 +23,7 @@ impl Local {
         } else {
             // Here, in the loop that most tasks run in, and nowhere else, the end of a task needs no call.
             self.count_step();
-            if let Some(ended) = self.step(entry.begin()) {
-                self.complete_inline(ended);
-            }
+            self.step(entry.begin(), |ended| self.complete_inline(ended));
         }
         true
     }
@@ -62,9 +60,7 @@ impl Local {
     /// Runs one step of a task that is no child, to its end if it ends with it.
     fn whole_step(&self, begin: Begin) {
         self.count_step();
-        if let Some(ended) = self.step(begin) {
-            self.complete(ended);
-        }
+        self.step(begin, |ended| self.complete(ended));
     }
 
     #[inline]
@@ -72,17 +68,20 @@ impl Local {
         self.turn.count_step();
     }
 
-    /// Runs one step of a task. The caller counts it, and sees to a task that ends with it.
+    /// Runs one step of a task, and concludes a task that ends with it. The caller counts the step.
     // Apart in debug builds, where what is inlined takes stack while a body is polled.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn step(&self, begin: Begin) -> Option<Ended> {
+    pub(crate) fn step(&self, begin: Begin, conclude: impl FnOnce(Ended)) {
         // One question: a match of all four would jump through a table.
-        let Begin::Poll(running) = begin else {
-            return self.step_without_poll(begin);
+        let polled = match begin {
+            Begin::Poll(running) => self.poll(running),
+            other => match self.step_without_poll(other) {
+                Some(ended) => Polled::Ended(ended),
+                None => return,
+            },
         };
-        let polled = self.poll(running);
-        self.after_poll(polled)
+        self.after_poll(polled, conclude);
     }
 
     #[cold]
@@ -112,13 +111,17 @@ impl Local {
     // Apart in debug builds, where what is inlined takes stack while the future is polled.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn after_poll(&self, polled: Polled) -> Option<Ended> {
-        match polled {
+    fn after_poll(&self, polled: Polled, conclude: impl FnOnce(Ended)) {
+        let ended = match polled {
             Polled::Pending(running) => match self.ready.pause(running) {
-                Paused::Parked => None,
+                // At once: as a value, it would be asked for once more whether the task has ended.
+                Paused::Parked => return,
                 Paused::Cancel(running) => self.cancel_step(running, true),
             },
             Polled::Ended(ended) => Some(ended),
+        };
+        if let Some(ended) = ended {
+            conclude(ended);
         }
     }
 }
