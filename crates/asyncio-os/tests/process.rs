@@ -606,6 +606,23 @@ mod protocol {
     }
 
     #[test]
+    fn terminate_and_send_signal_reach_the_process() {
+        run(async {
+            for signal in [Signal::TERM, Signal::USR1] {
+                let mut command = Command::new("sleep");
+                let calls = Closes(Rc::default());
+                let transport = command.arg("1000").spawn_with_protocol(calls).unwrap();
+                match signal {
+                    Signal::TERM => transport.terminate().unwrap(),
+                    other => transport.send_signal(other).unwrap(),
+                }
+                let status = timeout(secs(60), transport.wait_closed()).await.unwrap();
+                assert_eq!(status.unwrap().signal(), Some(signal.as_raw()));
+            }
+        });
+    }
+
+    #[test]
     fn close_kills_the_process_and_leaves_pipes_that_a_grandchild_holds() {
         run(async {
             let calls = Rc::new(RefCell::new(Vec::new()));
