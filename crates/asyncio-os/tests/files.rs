@@ -572,6 +572,7 @@ mod parts {
             let two = File::open(&path).await.unwrap();
             one.lock().await.unwrap();
             assert!(!two.try_lock_shared().unwrap());
+            assert!(!two.try_lock().unwrap());
             assert!(timeout(ms(5), two.lock()).await.is_err());
             let release = async {
                 sleep(ms(5)).await;
@@ -583,7 +584,7 @@ mod parts {
             // A shared lock waits for an exclusive one only.
             one.unlock().unwrap();
             two.unlock().unwrap();
-            one.lock().await.unwrap();
+            assert!(one.try_lock().unwrap());
             assert!(timeout(ms(5), two.lock_shared()).await.is_err());
         });
     }

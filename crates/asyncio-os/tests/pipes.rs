@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::fs::File;
+use std::io::IoSlice;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -43,6 +44,20 @@ fn a_writer_waits_for_room_and_a_reader_for_bytes() {
         reader.read_to_end(&mut got).await.unwrap();
         writing.await.unwrap().unwrap();
         assert!(got == expected);
+    });
+}
+
+#[test]
+fn several_buffers_are_written_at_once() {
+    run(async {
+        let (reader, mut writer) = pipe().unwrap();
+        let parts = ["one ", "two"].map(|part| IoSlice::new(part.as_bytes()));
+        let written = AsyncWriteExt::write_vectored(&mut writer, &parts).await;
+        assert_eq!(written.unwrap(), 7);
+        drop(writer);
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"one two");
     });
 }
 
@@ -327,6 +342,9 @@ fn a_writer_of_a_fifo_waits_for_a_reader() {
             yield_now().await;
             let reader = open_fifo_reader(&fifo.0).unwrap();
             let mut all = Vec::new();
+            // A program that is started inherits no end.
+            let flags = rustix::io::fcntl_getfd(&reader).unwrap();
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
             reader.read_to_end(&mut all).await.unwrap();
             all
         };

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -263,17 +263,31 @@ mod commands {
     #[test]
     fn output_leaves_the_streams_that_were_set() {
         run(async {
-            let path = std::env::temp_dir().join(format!("asyncio-input-{}", std::process::id()));
-            fs::write(&path, "given").unwrap();
-            let input = fs::File::open(&path).unwrap();
-            fs::remove_file(&path).unwrap();
-            let mut command = Command::shell("cat; echo seen >&2");
-            command.stdin(input).stderr(Stdio::null());
-            let output = command.output().await.unwrap();
-            assert_eq!(
-                (&*output.stdout, &*output.stderr),
-                (&b"given"[..], &b""[..])
-            );
+            let open = |name: &str| {
+                let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+                let mut options = fs::File::options();
+                options.read(true).write(true).create_new(true);
+                let file = options.open(&path).unwrap();
+                fs::remove_file(&path).unwrap();
+                file
+            };
+            let (mut input, mut errors) = (open("asyncio-input"), open("asyncio-errors"));
+            input.write_all(b"given").unwrap();
+            let mut command = Command::shell("cat; printf seen >&2");
+            command.stdin(input.try_clone().unwrap());
+            command.stderr(errors.try_clone().unwrap());
+            for _ in 0..2 {
+                input.rewind().unwrap();
+                let output = command.output().await.unwrap();
+                assert_eq!(
+                    (&*output.stdout, &*output.stderr),
+                    (&b"given"[..], &b""[..])
+                );
+            }
+            let mut written = String::new();
+            errors.rewind().unwrap();
+            errors.read_to_string(&mut written).unwrap();
+            assert_eq!(written, "seenseen");
         });
     }
 
@@ -619,6 +633,24 @@ mod protocol {
                 let status = timeout(secs(60), transport.wait_closed()).await.unwrap();
                 assert_eq!(status.unwrap().signal(), Some(signal.as_raw()));
             }
+        });
+    }
+
+    #[test]
+    fn the_output_of_a_grandchild_comes_before_the_connection_is_lost() {
+        run(async {
+            let calls = Rc::new(RefCell::new(Vec::new()));
+            let mut command = Command::shell("(sleep 0.05; echo late) & exit 0");
+            let calls_of_it = Closes(calls.clone());
+            let transport = command.spawn_with_protocol(calls_of_it).unwrap();
+            transport.wait_closed().await.unwrap();
+            let lost = async {
+                while calls.borrow().last() != Some(&"lost") {
+                    sleep(ms(1)).await;
+                }
+            };
+            timeout(secs(60), lost).await.unwrap();
+            assert!(calls.borrow().contains(&"data"), "{calls:?}");
         });
     }
 
