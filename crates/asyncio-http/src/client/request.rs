@@ -252,6 +252,7 @@ impl RequestBuilder {
             };
             let request = first(&session, &mut next, way)?;
             let response = pool.send_alone(way, options, &alarm, request).await?;
+            session.keep_cookies(&origin, &next.url, response.headers());
             Ok((response, next.url))
         };
         alarm.run(upgrading).await
@@ -298,10 +299,7 @@ impl RequestBuilder {
             let origin = Origin::of(&next.url)?;
             let exchange = exchange(&session, &mut next, &origin, alarm).await?;
             let response = &exchange.response;
-            if options.cookies {
-                let mut jar = session.inner.cookies.borrow_mut();
-                jar.store(&origin, next.url.path(), response.headers());
-            }
+            session.keep_cookies(&origin, &next.url, response.headers());
             let is_last = options.max_redirects == 0;
             if let Some(target) = redirect::target(response, &next.url).filter(|_| !is_last) {
                 redirects += 1;

@@ -132,6 +132,14 @@ impl Session {
         self.inner.cookies.borrow_mut().header(&origin, url.path())
     }
 
+    /// Keeps the cookies of a response, if cookies are wanted.
+    pub(super) fn keep_cookies(&self, origin: &Origin, url: &Uri, headers: &HeaderMap) {
+        if self.inner.options.cookies {
+            let mut jar = self.inner.cookies.borrow_mut();
+            jar.store(origin, url.path(), headers);
+        }
+    }
+
     /// Closes connections that are too old, at one request in 64.
     pub(super) fn tidy(&self) {
         let requests = self.inner.requests.get().wrapping_add(1);

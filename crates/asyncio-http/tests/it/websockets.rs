@@ -162,6 +162,31 @@ async fn a_subprotocol_that_was_not_offered_is_an_error() -> Outcome {
     Ok(())
 }
 
+#[asyncio::test(clock = "real")]
+async fn cookies_of_an_answer_are_kept() -> Outcome {
+    let server = start(async |mut request: Request| -> Response {
+        let answer = WebSocketUpgrade::of(&mut request).map(|upgrade| upgrade.answer(echo));
+        let (Ok(mut response) | Err(mut response)) = answer;
+        let cookie = request.uri().query().unwrap().parse().unwrap();
+        response.headers_mut().insert("set-cookie", cookie);
+        response
+    })
+    .await;
+    let session = Session::new();
+    let socket = session.get(format!("{}?a=1", ws(&server))).websocket();
+    socket.await?.close().await?;
+    // Refused, because of its method.
+    let socket = session.post(format!("{}?b=2", ws(&server))).websocket();
+    assert!(matches!(socket.await, Err(FetchError::Status(..))));
+    let cookies = session.cookies(&url(&server, "/").parse()?);
+    assert_eq!(cookies.as_deref(), Some("a=1; b=2"));
+    let none = Session::builder().cookies(false).build();
+    let socket = none.get(format!("{}?a=1", ws(&server))).websocket();
+    socket.await?.close().await?;
+    assert_eq!(none.cookies(&url(&server, "/").parse()?), None);
+    Ok(())
+}
+
 /// Answers the next request for a websocket. The answer has these headers, and the right key.
 async fn agree(listener: &TcpListener, headers: &str) -> Raw {
     let raw = Raw(listener.accept().await.unwrap().0);
