@@ -314,18 +314,26 @@ mod floods {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let page = format!("http://{}/", listener.local_addr()?);
         let (first, last) = (frames.concat(), frames.last().unwrap().repeat(1_000));
+        let serve = async move |raw: Raw, flood: Option<(Vec<u8>, Vec<u8>)>| {
+            raw.0.read_exact(&mut [0; 24]).await.unwrap();
+            raw.send(frame(SETTINGS, 0, 0, &[])).await;
+            let Some(stream) = next_request(&raw).await else {
+                return;
+            };
+            let Some((first, last)) = flood else {
+                raw.send(Page.bytes(stream)).await;
+                return pending().await;
+            };
+            raw.send(&first).await;
+            while raw.0.write_all(&last).await.is_ok() {}
+        };
         let serving = spawn(async move {
-            for is_hostile in [true, false] {
+            let mut flood = Some((first, last));
+            let mut connections = Vec::new();
+            loop {
                 let raw = Raw(listener.accept().await.unwrap().0);
-                raw.0.read_exact(&mut [0; 24]).await.unwrap();
-                raw.send(frame(SETTINGS, 0, 0, &[])).await;
-                let stream = next_request(&raw).await.unwrap();
-                if !is_hostile {
-                    raw.send(Page.bytes(stream)).await;
-                    pending::<()>().await;
-                }
-                raw.send(&first).await;
-                while raw.0.write_all(&last).await.is_ok() {}
+                let flood = flood.take();
+                connections.push(spawn(async move { serve(raw, flood).await }));
             }
         });
         let steps = Rc::new(Cell::new(0));
@@ -343,10 +351,16 @@ mod floods {
         let error = timeout(LONG, session.get(&page).send()).await?.unwrap_err();
         let steps = steps.get();
         stepping.cancel();
-        assert_eq!(
-            timeout(LONG, session.get(&page).send()).await??.status(),
-            200
-        );
+        // On a machine with much to do, the limit may pass again.
+        let next = async {
+            loop {
+                match session.get(&page).send().await {
+                    Err(error) if error.is_timeout() => {}
+                    response => return response,
+                }
+            }
+        };
+        assert_eq!(timeout(LONG, next).await??.status(), 200);
         serving.cancel();
         Ok((error, steps))
     }
