@@ -149,6 +149,22 @@ fn a_stream_keeps_its_items_and_their_number() {
 }
 
 #[test]
+fn a_body_keeps_its_frames_its_length_and_its_end() {
+    use http_body_util::BodyExt as _;
+    use hyper::body::Body as _;
+    run(async {
+        let body = http_body_util::Full::new(&b"five!"[..]);
+        let mut bound = needs_send(LoopBound::new(body));
+        assert_eq!(bound.size_hint().exact(), Some(5));
+        assert!(!bound.is_end_stream());
+        let frame = bound.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), b"five!");
+        assert!(bound.is_end_stream());
+        assert!(bound.frame().await.is_none());
+    });
+}
+
+#[test]
 fn without_a_loop_none_is_made() {
     assert!(panics(|| drop(LoopBound::new(1))));
 }

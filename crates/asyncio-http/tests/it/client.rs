@@ -797,6 +797,59 @@ async fn a_body_beyond_the_limit_is_an_error() -> Outcome {
     Ok(())
 }
 
+/// As by a proxy: a length that is known stays known.
+#[asyncio::test(clock = "real")]
+async fn a_response_is_the_body_of_another() -> Outcome {
+    let origin = start(async |request: Request| match request.uri().path() {
+        "/pieces" => {
+            let pieces = ["one", "two"].map(Ok::<_, std::io::Error>);
+            Response::new(body::from_stream(futures::stream::iter(pieces)))
+        }
+        _ => Response::new("x".repeat(100_000).into()),
+    })
+    .await;
+    let (address, session) = (url(&origin, ""), Session::new());
+    let proxy = start(async move |request: Request| {
+        let url = format!("{address}{}", request.uri().path());
+        let response = session.get(url).send().await.unwrap();
+        Response::new(Body::from(response.into_body()))
+    })
+    .await;
+    let get = |path| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let whole = answers(&proxy, get("/")).await;
+    assert!(whole.contains("\r\ncontent-length: 100000\r\n"));
+    assert!(whole.ends_with(&format!("\r\n\r\n{}", "x".repeat(100_000))));
+    let pieces = answers(&proxy, get("/pieces")).await;
+    assert!(pieces.contains("\r\ntransfer-encoding: chunked\r\n"));
+    let text = Session::new().get(url(&proxy, "/pieces")).send().await?;
+    assert_eq!(text.text().await?, "onetwo");
+    Ok(())
+}
+
+/// By the trait of bodies, and as a stream.
+#[asyncio::test(clock = "real")]
+async fn a_body_has_frames_and_an_end() -> Outcome {
+    use futures::TryStreamExt as _;
+    use http_body_util::BodyExt as _;
+    use hyper::body::Body as _;
+
+    let server = start(async |_: Request| "x".repeat(100_000)).await;
+    let session = Session::new();
+    let mut body = session.get(url(&server, "/")).send().await?.into_body();
+    assert_eq!(body.size_hint().exact(), Some(100_000));
+    assert!(!body.is_end_stream());
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame?.into_data().unwrap().len();
+    }
+    assert_eq!(length, 100_000);
+    assert!(body.is_end_stream());
+    let body = session.get(url(&server, "/")).send().await?.into_body();
+    let pieces: Vec<_> = body.try_collect().await?;
+    assert_eq!(pieces.concat().len(), 100_000);
+    Ok(())
+}
+
 #[asyncio::test(clock = "real")]
 async fn errors_of_status_are_asked_for() -> Outcome {
     let server = start(async |_: Request| StatusCode::NOT_FOUND).await;

@@ -238,6 +238,27 @@ mod forms {
         Ok(text)
     }
 
+    #[asyncio::test(clock = "real")]
+    async fn a_field_is_text_or_pieces() -> Outcome {
+        let server = start(async |request: Request| -> Result<String, MultipartError> {
+            let mut form = Multipart::of(request, Limits::default())?;
+            let text = form.next_field().await?.unwrap().text().await?;
+            let mut field = form.next_field().await?.unwrap();
+            let mut pieces = Vec::new();
+            while let Some(piece) = field.chunk().await? {
+                pieces.extend_from_slice(&piece);
+            }
+            Ok(format!("{text}, {}", pieces.len()))
+        })
+        .await;
+        let body = form(&[("a", 5), ("b", 100_000)]).replacen("xxxxx", "grün", 1);
+        let request = Session::new().post(url(&server, "/"));
+        let request = request.header("content-type", "multipart/form-data; boundary=b");
+        let answer = request.body(body).send().await?.text().await?;
+        assert_eq!(answer, "grün, 100000");
+        Ok(())
+    }
+
     fn form(fields: &[(&str, usize)]) -> String {
         let mut body = String::new();
         for (name, length) in fields {
