@@ -1,6 +1,7 @@
 //! HTTPS: HTTP/1 and HTTP/2 by ALPN, tunnels, websockets, and clients that speak no TLS.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::support::*;
@@ -8,17 +9,23 @@ use asyncio::http::{
     FetchError, Proxy, Request, Server, ServerBuilder, Session, SessionBuilder, Version,
 };
 use asyncio::net::tls::{TlsAcceptor, TlsConnector, rustls};
-use asyncio::net::{TcpListener, TcpStream, copy_bidirectional};
+use asyncio::net::{TcpListener, TcpStream, copy_bidirectional, memory_pair};
+use asyncio::sync::{Event, Queue};
 use asyncio::{spawn, timeout};
 
-/// The options of a server and of a session that trust each other.
-fn both_sides() -> (ServerBuilder, SessionBuilder) {
+/// Both sides of TLS, which trust each other.
+fn certified() -> (TlsAcceptor, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let key = made.signing_key.serialize_pem();
     let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
-    let connector = TlsConnector::with_roots(roots);
+    (acceptor, TlsConnector::with_roots(roots))
+}
+
+/// The options of a server and of a session that trust each other.
+fn both_sides() -> (ServerBuilder, SessionBuilder) {
+    let (acceptor, connector) = certified();
     (
         Server::builder().tls(acceptor),
         Session::builder().tls(connector),
@@ -223,11 +230,7 @@ async fn https_needs_tls_on_the_other_side() -> Outcome {
 async fn a_body_that_ends_with_the_connection_needs_a_goodbye() -> Outcome {
     use futures::AsyncWriteExt as _;
 
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let key = made.signing_key.serialize_pem();
-    let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
+    let (acceptor, connector) = certified();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let page = format!("https://localhost:{}/", listener.local_addr()?.port());
     let serving = spawn(async move {
@@ -242,7 +245,7 @@ async fn a_body_that_ends_with_the_connection_needs_a_goodbye() -> Outcome {
             }
         }
     });
-    let session = Session::builder().tls(TlsConnector::with_roots(roots));
+    let session = Session::builder().tls(connector);
     let session = session.build();
     let fetch = async || session.get(&page).send().await?.text().await;
     assert_eq!(timeout(LONG, fetch()).await??, "perhaps whole");
@@ -255,29 +258,9 @@ async fn a_body_that_ends_with_the_connection_needs_a_goodbye() -> Outcome {
 /// A client that has taken its answer is not slow, however long the next one takes.
 #[asyncio::test]
 async fn a_client_that_was_slow_once_is_not_cut_off_later() -> Outcome {
-    use std::io;
-    use std::rc::Rc;
-
-    use asyncio::http::{Listener, Peer};
-    use asyncio::net::{MemoryStream, memory_pair};
-    use asyncio::sync::Queue;
     use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    struct InMemory(Rc<Queue<MemoryStream>>);
-    impl Listener for InMemory {
-        type Stream = MemoryStream;
-
-        async fn accept(&self) -> io::Result<(MemoryStream, Peer)> {
-            let stream = self.0.get().await.map_err(io::Error::other)?;
-            Ok((stream, Peer::Local))
-        }
-    }
-
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let key = made.signing_key.serialize_pem();
-    let acceptor = TlsAcceptor::from_pem(&made.cert.pem(), &key).unwrap();
+    let (acceptor, connector) = certified();
     let clients = Rc::new(Queue::new(0));
     let server = Server::builder()
         .tls(acceptor)
@@ -294,7 +277,6 @@ async fn a_client_that_was_slow_once_is_not_cut_off_later() -> Outcome {
     // The answer fits in the buffer of TLS, and not in the stream.
     let (ours, theirs) = memory_pair(256);
     clients.put_nowait(theirs).unwrap();
-    let connector = TlsConnector::with_roots(roots);
     let mut client = connector.connect("localhost", ours).await?;
     for path in ["/", "/slow"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -308,6 +290,48 @@ async fn a_client_that_was_slow_once_is_not_cut_off_later() -> Outcome {
             answer.extend_from_slice(&buf[..n]);
         }
     }
+    assert!(server.shutdown(LONG).await);
+    Ok(())
+}
+
+/// Flushed bytes reach the client, though nothing is written or read after them.
+#[asyncio::test]
+async fn an_upgraded_connection_flushes() -> Outcome {
+    use asyncio::http::upgrade;
+    use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let (acceptor, connector) = certified();
+    let (clients, has_all) = (Rc::new(Queue::new(0)), Rc::new(Event::new()));
+    let until = has_all.clone();
+    let server = Server::builder().tls(acceptor).start(
+        async move |mut request: Request| {
+            let until = until.clone();
+            upgrade(&mut request, "echo", async move |mut stream| {
+                stream.write_all(&[b'x'; 10_000]).await.unwrap();
+                stream.flush().await.unwrap();
+                until.wait().await;
+            })
+        },
+        [InMemory(clients.clone())],
+    );
+    // The bytes fit in the buffer of TLS, and not in the stream.
+    let (ours, theirs) = memory_pair(256);
+    clients.put_nowait(theirs).unwrap();
+    let mut client = connector.connect("localhost", ours).await?;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    client.write_all(request.as_bytes()).await?;
+    client.flush().await?;
+    let reading = async {
+        let mut answer = Vec::new();
+        while !answer.ends_with(&[b'x'; 10_000]) {
+            let mut buf = [0; 1024];
+            let n = client.read(&mut buf).await?;
+            answer.extend_from_slice(&buf[..n]);
+        }
+        std::io::Result::Ok(())
+    };
+    timeout(LONG, reading).await??;
+    has_all.set();
     assert!(server.shutdown(LONG).await);
     Ok(())
 }

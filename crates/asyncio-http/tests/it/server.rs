@@ -1,14 +1,16 @@
 //! Servers: answers, limits, orderly ends.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::support::*;
 use asyncio::http::{
-    HyperService, Method, Peer, Request, Response, Server, Session, StatusCode, body,
+    HyperService, Listener, Method, Peer, Request, Response, Server, Session, StatusCode, body,
 };
-use asyncio::sync::Event;
+use asyncio::net::{MemoryStream, memory_pair};
+use asyncio::sync::{Event, Queue};
 use asyncio::{sleep, spawn, timeout};
 
 #[asyncio::test(clock = "real")]
@@ -156,6 +158,62 @@ async fn unix_sockets_serve() -> Outcome {
     }
     assert!(answer[..n].ends_with(b"\r\n\r\nlocal"));
     drop(server);
+    Ok(())
+}
+
+/// A listener fails when it is told so.
+#[asyncio::test]
+async fn a_server_ends_with_its_last_listener() -> Outcome {
+    struct Failing(Rc<Event>);
+
+    impl Listener for Failing {
+        type Stream = MemoryStream;
+
+        async fn accept(&self) -> io::Result<(MemoryStream, Peer)> {
+            self.0.wait().await;
+            Err(io::Error::other("no more"))
+        }
+    }
+
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    asyncio::set_exception_handler({
+        let reports = reports.clone();
+        move |report: &asyncio::Unhandled| reports.borrow_mut().push(report.to_string())
+    });
+    let fails = [(); 3].map(|()| Rc::new(Event::new()));
+    let listeners = fails.clone().map(Failing);
+    let server = Server::builder().start(async |_: Request| "page", listeners);
+    for (n, fail) in fails.iter().enumerate() {
+        assert!(server.is_serving(), "after {n} of 3 have failed");
+        fail.set();
+        eventually("it is reported", || reports.borrow().len() == n + 1).await;
+    }
+    assert!(!server.is_serving());
+    assert!(reports.borrow()[0].contains("listener"));
+    let error = timeout(LONG, server.serve_forever()).await?.unwrap_err();
+    assert_eq!(error.to_string(), "no more");
+    Ok(())
+}
+
+/// Ten times the limit, by a client that takes a piece every second.
+#[asyncio::test]
+async fn a_client_that_takes_an_answer_piece_by_piece_is_served() -> Outcome {
+    let clients = Rc::new(Queue::new(0));
+    let limit = Duration::from_secs(2);
+    let options = Server::builder().write_timeout(limit).min_rate(500);
+    let page = async |_: Request| "x".repeat(20_000);
+    let server = options.start(page, [InMemory(clients.clone())]);
+    let (client, theirs) = memory_pair(1000);
+    clients.put_nowait(theirs).unwrap();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    let mut buf = [0; 1000];
+    while let n @ 1.. = client.read(&mut buf).await? {
+        answer.extend_from_slice(&buf[..n]);
+        sleep(limit / 2).await;
+    }
+    assert!(answer.ends_with(&[b'x'; 20_000]), "{}", answer.len());
+    assert!(server.shutdown(LONG).await);
     Ok(())
 }
 
@@ -464,6 +522,28 @@ mod http2 {
         let flags = timeout(LONG, reading).await??;
         assert_eq!(flags & END_STREAM, END_STREAM);
         fetching.cancel();
+        Ok(())
+    }
+
+    /// RFC 9113, section 6.5.2: the setting 3 is the number of streams.
+    #[asyncio::test(clock = "real")]
+    async fn a_server_says_how_many_streams_it_serves() -> Outcome {
+        const SETTINGS: u8 = 4;
+        let usual = Server::builder();
+        for (options, number) in [(usual.clone(), 100_u32), (usual.max_streams(7), 7)] {
+            let server = start_with(options, async |_: Request| "page").await;
+            let raw = Raw::connect(server.addresses()[0]).await;
+            raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+            raw.send(frame(SETTINGS, 0, 0, &[])).await;
+            let mut head = [0; 9];
+            raw.0.read_exact(&mut head).await?;
+            assert_eq!(head[3], SETTINGS);
+            let mut settings = vec![0; usize::from(head[2])];
+            raw.0.read_exact(&mut settings).await?;
+            let mut settings = settings.chunks(6);
+            let setting = settings.find(|setting| setting[..2] == [0, 3]).unwrap();
+            assert_eq!(setting[2..], number.to_be_bytes());
+        }
         Ok(())
     }
 

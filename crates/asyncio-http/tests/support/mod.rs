@@ -1,11 +1,14 @@
 //! The tools of the tests: servers on ports of their own, and clients that speak byte by byte.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use asyncio::http::{Server, ServerBuilder, Service};
-use asyncio::net::{TcpListener, TcpStream};
+use asyncio::http::{Listener, Peer, Server, ServerBuilder, Service};
+use asyncio::net::{MemoryStream, TcpListener, TcpStream};
+use asyncio::sync::Queue;
 use asyncio::{BoxError, timeout};
 
 /// Nothing here takes that long.
@@ -22,6 +25,18 @@ pub(crate) async fn start_with<S: Service<M>, M>(options: ServerBuilder, service
 
 pub(crate) fn url(server: &Server, path: &str) -> String {
     format!("http://{}{path}", server.addresses()[0])
+}
+
+/// A listener that accepts the streams of a queue. So time may be virtual.
+pub(crate) struct InMemory(pub(crate) Rc<Queue<MemoryStream>>);
+
+impl Listener for InMemory {
+    type Stream = MemoryStream;
+
+    async fn accept(&self) -> io::Result<(MemoryStream, Peer)> {
+        let stream = self.0.get().await.map_err(io::Error::other)?;
+        Ok((stream, Peer::Local))
+    }
 }
 
 /// A client that sends what it is told, and nothing else.
