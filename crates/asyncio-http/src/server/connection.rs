@@ -65,8 +65,8 @@ pub struct Connection {
     pub(super) is_in_handler: Cell<bool>,
     /// Asks the connection to end after the requests under way.
     pub(super) stop: Event,
-    /// The tick at which the sweeper has asked for the end.
-    pub(super) asked: Cell<Option<u32>>,
+    /// Whether the sweeper has asked for the end.
+    pub(super) is_asked: Cell<bool>,
     pub(super) afterwards: RefCell<Option<Afterwards>>,
 }
 
@@ -92,7 +92,7 @@ impl Connection {
             is_http2: Cell::new(false),
             is_in_handler: Cell::new(false),
             stop: Event::new(),
-            asked: Cell::new(None),
+            is_asked: Cell::new(false),
             afterwards: RefCell::default(),
         }
     }

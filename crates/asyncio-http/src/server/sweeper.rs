@@ -38,7 +38,6 @@ async fn sweep(server: std::rc::Weak<Shared>) {
         if open.is_empty() {
             return;
         }
-        let now = shared.ticks.now();
         for Open { task, connection } in open {
             let Some((wait, ticks)) = connection.waits() else {
                 continue;
@@ -53,15 +52,13 @@ async fn sweep(server: std::rc::Weak<Shared>) {
             if !is_too_slow && pause.saturating_mul(ticks.saturating_sub(1)) < limit {
                 continue;
             }
-            match (wait, connection.asked.get()) {
+            match wait {
                 // An idle HTTP/2 client is told, so that it knows which requests were not seen. A client that is late
                 // with a head is told, too.
-                (Wait::Request | Wait::Head, None) => {
+                Wait::Request | Wait::Head if !connection.is_asked.replace(true) => {
                     connection.is_late.set(wait == Wait::Head);
-                    connection.asked.set(Some(now));
                     connection.stop.set();
                 }
-                (Wait::Request | Wait::Head, Some(asked)) if asked == now => {}
                 _ => {
                     task.cancel();
                 }
