@@ -10,6 +10,7 @@ use asyncio::http::{
     Body, FetchError, Method, Peer, Proxy, Request, Response, Session, StatusCode, body, header,
 };
 use asyncio::net::TcpListener;
+use asyncio::sync::Event;
 use asyncio::{BoxError, sleep, spawn, timeout};
 
 #[asyncio::test(clock = "real")]
@@ -231,6 +232,40 @@ async fn a_connection_that_is_kept_for_too_long_is_closed_by_later_requests() ->
     }
     assert_eq!(session.idle_connections(), 1, "that of the last request");
     eventually("the server sees it", || one.connections() == 0).await;
+    Ok(())
+}
+
+/// The session looks for old connections at one request in 64.
+#[asyncio::test(clock = "real")]
+async fn a_host_in_use_keeps_its_limit() -> Outcome {
+    let goes_on = Rc::new(Event::new());
+    let until = goes_on.clone();
+    let busy = start(async move |_: Request| {
+        until.wait().await;
+        "done"
+    })
+    .await;
+    let other = start(async |_: Request| "other").await;
+    let session = Session::builder().max_per_host(1).build();
+    let fetch = async || session.get(url(&busy, "/")).send().await?.text().await;
+    let look = async {
+        eventually("it is busy", || busy.connections() == 1).await;
+        for _ in 0..64 {
+            session.get(url(&other, "/")).send().await?.text().await?;
+        }
+        let (second, _) = futures::join!(fetch(), async {
+            // The second one has its turn to connect meanwhile.
+            for _ in 0..8 {
+                session.get(url(&other, "/")).send().await?.text().await?;
+            }
+            assert_eq!(busy.connections(), 1);
+            goes_on.set();
+            Ok::<_, FetchError>(())
+        });
+        second
+    };
+    let (first, second) = futures::join!(fetch(), look);
+    assert_eq!((first?, second?), ("done".into(), "done".into()));
     Ok(())
 }
 
@@ -823,6 +858,26 @@ async fn a_response_is_the_body_of_another() -> Outcome {
     assert!(pieces.contains("\r\ntransfer-encoding: chunked\r\n"));
     let text = Session::new().get(url(&proxy, "/pieces")).send().await?;
     assert_eq!(text.text().await?, "onetwo");
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
+async fn a_request_is_the_body_of_another() -> Outcome {
+    let origin = start(async |request: Request| {
+        let length = request.headers().get(header::CONTENT_LENGTH).cloned();
+        let bytes = body::to_bytes(request.into_body(), usize::MAX).await;
+        format!("{length:?} {}", bytes.unwrap().len())
+    })
+    .await;
+    let (address, session) = (url(&origin, "/"), Session::new());
+    let proxy = start(async move |request: Request| {
+        let sending = session.post(&address).body(request.into_body());
+        sending.send().await.unwrap().text().await.unwrap()
+    })
+    .await;
+    let request = Session::new().post(url(&proxy, "/"));
+    let answer = request.body("x".repeat(100_000)).send().await?;
+    assert_eq!(answer.text().await?, "Some(\"100000\") 100000");
     Ok(())
 }
 
