@@ -459,7 +459,7 @@ pub(super) enum Connected {
 /// The request with a body that notes its progress.
 pub(super) fn uploaded(request: Outgoing) -> (Request<Upload>, Option<Rc<Progress>>) {
     let (head, body) = request.into_parts();
-    let (upload, progress) = Upload::new(body);
+    let (upload, progress) = Upload::new(body, &head.headers);
     (Request::from_parts(head, upload), progress)
 }
 

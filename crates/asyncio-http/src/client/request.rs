@@ -157,7 +157,8 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the body: bytes or text, or a [`Body`](crate::Body).
+    /// Sets the body: bytes or text, or a [`Body`](crate::Body). One that comes in pieces, and is longer or shorter
+    /// than a `Content-Length` that was set, is an error of the fetch.
     pub fn body(mut self, body: impl Into<RequestBody>) -> Self {
         self.body = body.into();
         self
@@ -339,7 +340,11 @@ fn first(session: &Session, next: &mut Next, way: Way<'_>) -> Result<Outgoing, F
     // The framing is the connection's. A length that is not that of the body would make the server take the next
     // request for a part of this one.
     headers.remove(TRANSFER_ENCODING);
-    if next.body.can_be_sent_again() {
+    // Of a body that comes in pieces, hyper would look at none if the length is zero.
+    let is_zero = headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0");
+    if next.body.can_be_sent_again() || is_zero {
         headers.remove(CONTENT_LENGTH);
     }
     let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&next.method);

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use axum_core::Error;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::body::Body;
@@ -16,8 +17,12 @@ use crate::body::Body;
 pub(crate) struct Upload {
     /// `None`: the request has no body.
     body: Option<Body>,
+    /// The bytes that may follow, if the request says how many there are.
+    left: Option<u64>,
     progress: Option<Rc<Progress>>,
 }
+
+const TOO_LONG: &str = "the body of the request is longer than its `Content-Length`";
 
 /// How far the body of a request is.
 #[derive(Debug)]
@@ -41,11 +46,14 @@ enum State {
 
 impl Upload {
     /// The body, and its progress if it is not empty.
-    pub(super) fn new(body: Option<Body>) -> (Self, Option<Rc<Progress>>) {
+    pub(super) fn new(body: Option<Body>, headers: &HeaderMap) -> (Self, Option<Rc<Progress>>) {
+        let length = headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let has_bytes = body.as_ref().is_some_and(|body| !body.is_end_stream());
         let progress = has_bytes.then(Progress::new);
         let upload = Self {
             body,
+            left: length,
             progress: progress.clone(),
         };
         (upload, progress)
@@ -69,7 +77,15 @@ impl http_body::Body for Upload {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        let frame = Pin::new(body).poll_frame(cx);
+        let mut frame = Pin::new(body).poll_frame(cx);
+        if let (Poll::Ready(Some(Ok(piece))), Some(left)) = (&frame, &mut self.left) {
+            let bytes = piece.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(bytes) {
+                Some(rest) => *left = rest,
+                // hyper would leave them out.
+                None => frame = Poll::Ready(Some(Err(Error::new(TOO_LONG)))),
+            }
+        }
         if let Some(progress) = &self.progress {
             progress.note(match &frame {
                 Poll::Pending => State::Waiting,

@@ -270,6 +270,38 @@ async fn a_host_in_use_keeps_its_limit() -> Outcome {
 }
 
 #[asyncio::test(clock = "real")]
+async fn a_body_that_is_not_as_long_as_it_says_is_an_error() -> Outcome {
+    let server = start(async |request: Request| {
+        let body = body::to_bytes(request.into_body(), 1000).await;
+        body.map_or(0, |body| body.len()).to_string()
+    })
+    .await;
+    for prior_knowledge in [false, cfg!(feature = "http2")] {
+        let mut builder = Session::builder();
+        if prior_knowledge {
+            #[cfg(feature = "http2")]
+            (builder = builder.http2_prior_knowledge(true));
+        }
+        let session = builder.build();
+        let post = |length: &'static str| {
+            let pieces = ["fo", "ur"].map(Ok::<_, std::io::Error>);
+            let pieces = body::from_stream(futures::stream::iter(pieces));
+            let post = session.post(url(&server, "/"));
+            post.header("content-length", length).body(pieces).send()
+        };
+        // A length of zero is left out.
+        for length in ["4", "0"] {
+            assert_eq!(post(length).await?.text().await?, "4");
+        }
+        for wrong in ["1", "3", "5"] {
+            let error = post(wrong).await.unwrap_err();
+            assert!(matches!(error, FetchError::Exchange(_)), "{error:?}");
+        }
+    }
+    Ok(())
+}
+
+#[asyncio::test(clock = "real")]
 async fn a_post_that_may_have_been_seen_is_not_repeated() -> Outcome {
     // Keeps the connection after the first request, and closes it after the head of the second.
     let listener = TcpListener::bind("127.0.0.1:0").await?;
