@@ -34,7 +34,8 @@ impl WebSocketUpgrade {
     ///
     /// # Errors
     ///
-    /// The response to a request that does not: 405 or 426. The response to one with a body, or a wrong version: 400.
+    /// The response to a request that does not: 405 or 426. The response to one with a body, a wrong version or a wrong
+    /// key: 400.
     #[expect(clippy::result_large_err, reason = "it is sent at once")]
     pub fn of<B>(request: &mut Request<B>) -> Result<Self, Response> {
         let mut extensions = std::mem::take(request.extensions_mut());
@@ -54,8 +55,7 @@ impl WebSocketUpgrade {
         }
         let handover = Handover::of(headers, extensions, WEBSOCKET)?;
         let version = headers.get(SEC_WEBSOCKET_VERSION);
-        let key = headers.get(SEC_WEBSOCKET_KEY);
-        let accept = key.and_then(|key| derive_accept_key(key.as_bytes()).parse().ok());
+        let accept = accept(headers);
         let (Some(accept), true) = (accept, version.is_some_and(|version| version == "13")) else {
             let mut refusal = StatusCode::BAD_REQUEST.into_response();
             let known = HeaderValue::from_static("13");
@@ -112,6 +112,18 @@ impl WebSocketUpgrade {
         }
         response
     }
+}
+
+/// The answer to the key of a request, which is the base64 of 16 bytes (RFC 6455, section 4.2.1).
+fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let (key, None) = (keys.next()?.as_bytes(), keys.next()) else {
+        return None;
+    };
+    let digits = key.strip_suffix(b"==")?;
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    let is_key = digits.len() == 22 && digits.iter().all(is_digit);
+    is_key.then(|| derive_accept_key(key).parse().ok())?
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for WebSocketUpgrade {

@@ -304,6 +304,21 @@ async fn a_request_that_asks_for_no_websocket_is_refused() -> Outcome {
             format!("{HANDSHAKE}Connection: close\r\n\r\n").replace("Sec-WebSocket-Key", "X"),
             "400",
         ),
+        // Its key has 15 bytes, none of base64, or a second one beside it.
+        (
+            format!("{HANDSHAKE}Connection: close\r\n\r\n").replace("ZQ==", "=="),
+            "400",
+        ),
+        (
+            format!("{HANDSHAKE}Connection: close\r\n\r\n").replace("ZQ==", "Z?=="),
+            "400",
+        ),
+        (
+            format!(
+                "{HANDSHAKE}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: close\r\n\r\n"
+            ),
+            "400",
+        ),
     ] {
         assert_eq!(status(&answers(&server, &request).await), code, "{request}");
     }
