@@ -47,6 +47,11 @@ pub enum FetchError {
     /// The body has more bytes than the [limit](crate::SessionBuilder::max_body).
     #[error("the body of the response has more than {0} bytes")]
     TooLarge(usize),
+    /// The loop of the connection does not run here now. The rest of the body comes when it is read there.
+    #[error(
+        "the body comes through another event loop, which does not run here now: read it there"
+    )]
+    Elsewhere,
     /// The body is not compressed as the response says, or is not the text or the JSON that it should be.
     #[error("the body of the response cannot be decoded: {0}")]
     Decode(String),

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use asyncio_loop::{Sleep, sleep_until, time};
+use asyncio_task::Remote;
 use bytes::Bytes;
 use futures_core::Stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -221,6 +222,8 @@ impl fmt::Debug for FetchResponse {
 #[must_use = "dropping a body before its end closes the connection"]
 pub struct FetchBody {
     incoming: Incoming,
+    /// The loop of the connection.
+    home: Option<Remote>,
     /// The connection; none after the end.
     held: Option<Held>,
     /// The body of the request, which may still be on its way.
@@ -244,6 +247,7 @@ impl FetchBody {
         let (head, incoming) = exchange.response.into_parts();
         let mut body = Self {
             incoming,
+            home: Remote::here(),
             held: Some(exchange.held),
             upload: exchange.upload,
             #[cfg(feature = "gzip")]
@@ -282,6 +286,9 @@ impl FetchBody {
             return Poll::Ready(Some(Err(late)));
         }
         let next = ready!(self.poll_next_data(cx));
+        if let Some(Err(FetchError::Elsewhere)) = next {
+            return Poll::Ready(next);
+        }
         if !matches!(next, Some(Ok(_))) {
             self.is_over = true;
             match next {
@@ -311,6 +318,9 @@ impl FetchBody {
                 }
             }
             let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                if self.home.as_ref().is_some_and(|home| !home.is_here()) {
+                    return Poll::Ready(Some(Err(FetchError::Elsewhere)));
+                }
                 return self.poll_timer(cx).map(|error| Some(Err(error)));
             };
             self.timer = None;

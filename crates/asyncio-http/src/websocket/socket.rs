@@ -50,6 +50,10 @@ type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 /// Dropping it closes the connection without a close frame. [`close`](Self::close) sends one. A peer has ten seconds to
 /// answer a close frame, and a server as long to close the connection; [`set_close_timeout`](Self::set_close_timeout)
 /// changes that. Then the connection is cut off.
+///
+/// # Panics
+///
+/// The calls on a websocket of a client panic while another loop than its own runs, or none.
 pub struct WebSocket {
     inner: RefCell<tungstenite::WebSocket<Blocking>>,
     wakers: Arc<Wakers>,

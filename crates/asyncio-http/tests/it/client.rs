@@ -1167,3 +1167,44 @@ mod proxies {
         fetched
     }
 }
+
+#[test]
+fn a_body_on_another_loop_is_an_error_and_goes_on_at_home() {
+    use futures::StreamExt as _;
+
+    let mut home = asyncio::EventLoop::new().unwrap();
+    let goes_on = Rc::new(Event::new());
+    let until = goes_on.clone();
+    let begun = home.run_until_complete(async move {
+        let server = start(async move |_: Request| {
+            let until = until.clone();
+            let pieces = futures::stream::unfold(0, move |n| {
+                let until = until.clone();
+                async move {
+                    if n == 1 {
+                        until.wait().await;
+                    }
+                    (n < 2).then_some((Ok::<_, std::io::Error>("x"), n + 1))
+                }
+            });
+            Response::new(body::from_stream(pieces))
+        })
+        .await;
+        let response = Session::new().get(url(&server, "/")).send().await.unwrap();
+        let mut body = response.into_body();
+        assert_eq!(body.next().await.unwrap().unwrap(), "x");
+        (server, body)
+    });
+    let (server, mut body) = begun.unwrap();
+    let elsewhere = asyncio::run(async { timeout(LONG, body.next()).await.unwrap() });
+    assert!(
+        matches!(elsewhere, Some(Err(FetchError::Elsewhere))),
+        "{elsewhere:?}"
+    );
+    goes_on.set();
+    let rest = home.run_until_complete(async { timeout(LONG, body.next()).await });
+    assert_eq!(rest.unwrap().unwrap().unwrap().unwrap(), "x");
+    drop((server, home));
+    let after = asyncio::run(async { timeout(LONG, body.next()).await.unwrap() });
+    assert!(after.is_none_or(|end| end.is_err()));
+}

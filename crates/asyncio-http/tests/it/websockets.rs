@@ -1,6 +1,7 @@
 //! Websockets between our server and our client, and bytes of other clients.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -482,4 +483,35 @@ async fn it_is_an_extractor() -> Outcome {
     socket.send("axum").await?;
     assert_eq!(socket.recv().await?, Some(Message::text("axum")));
     Ok(())
+}
+
+/// Real time, because the loop that closes has tasks with limits of time.
+#[test]
+fn a_websocket_that_outlives_its_loop_refuses_every_call() {
+    let began = std::time::Instant::now();
+    let (server, kept, receiver) = asyncio::run(async {
+        let server = serve(echo).await;
+        let session = Session::new();
+        let open = async || session.get(ws(&server)).websocket().await.unwrap();
+        let (kept, received) = (open().await, open().await);
+        kept.send("x").await.unwrap();
+        // The server cannot say goodbye to a client that takes nothing.
+        let full = open().await;
+        let send = async || timeout(Duration::from_millis(20), full.send(vec![0; 90_000])).await;
+        while send().await.is_ok() {}
+        let receiver = spawn(async move { received.recv().await });
+        sleep(Duration::from_millis(1)).await;
+        (server, kept, receiver)
+    });
+    assert!(
+        began.elapsed() < LONG / 2,
+        "no end of a websocket is waited for"
+    );
+    let refused = |what: &str, panics: bool| assert!(panics, "{what}");
+    let panics = |call: &dyn Fn()| catch_unwind(AssertUnwindSafe(call)).is_err();
+    refused("send", panics(&|| drop(asyncio::run(kept.send("late")))));
+    refused("recv", panics(&|| drop(asyncio::run(kept.recv()))));
+    refused("close", panics(&|| drop(asyncio::run(kept.close()))));
+    assert!(asyncio::run(receiver).is_err());
+    drop((server, kept));
 }
